@@ -1,0 +1,201 @@
+"""From measurement rows to one summary row a point.
+
+The round is the unit: a point's value is the geometric mean of its per-round values, and its
+interval the 95 % t-interval on their logs (MEASUREMENT 8). With one round there is no interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+from harness.run.rows import PERCENTILES, FailureRow, MeasurementRow
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % interval; `low` and `high` are None where there is none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 1
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval of the log: 0.01 means about ±1 %."""
+        if self.low is None or self.high is None or self.low <= 0:
+            return None
+        return math.log(self.high / self.low) / 2
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the intervals overlap, or one is missing: then no difference may be claimed."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return True
+        return self.low <= other.high and other.low <= self.high
+
+
+def log_t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Geometric mean of positive `values` with the t-interval of their logs.
+
+    One infinite value makes the value and the upper end infinite; with fewer than two values, or
+    a zero among them, there is no interval. Raises ValueError on an empty sequence.
+    """
+    if not values:
+        raise ValueError("no values")
+    n = len(values)
+    if any(math.isinf(v) for v in values):
+        return Interval(math.inf, None, None, n)
+    if any(v <= 0 for v in values):
+        return Interval(sum(values) / n, None, None, n)
+    logs = [math.log(v) for v in values]
+    mean = math.fsum(logs) / n
+    if n < 2:
+        return Interval(values[0], None, None, n)
+    deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (n - 1))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
+    return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)
+
+
+def ratio_interval(
+    numerator: Sequence[float], denominator: Sequence[float], level: float = 0.95
+) -> Interval:
+    """Ratio of two geometric means with Welch's t-interval on the difference of the logs.
+
+    Source: B. L. Welch, Biometrika 34 (1947), degrees of freedom by Satterthwaite.
+    """
+    a, b = ([math.log(v) for v in side if 0 < v < math.inf] for side in (numerator, denominator))
+    if not a or not b:
+        raise ValueError("no positive finite values")
+    difference = math.fsum(a) / len(a) - math.fsum(b) / len(b)
+    rounds = min(len(a), len(b))
+    if rounds < 2:
+        return Interval(math.exp(difference), None, None, rounds)
+    va, vb = (
+        math.fsum((x - math.fsum(side) / len(side)) ** 2 for x in side)
+        / (len(side) - 1)
+        / len(side)
+        for side in (a, b)
+    )
+    if va + vb == 0:
+        return Interval(*(math.exp(difference),) * 3, rounds)
+    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(va + vb)
+    return Interval(
+        math.exp(difference), math.exp(difference - half), math.exp(difference + half), rounds
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """One point over its rounds."""
+
+    point: str
+    backend: str
+    config: str
+    batch_size: int
+    concurrency: int | None
+    request_rate: float | None
+    rounds: int
+    throughput: Interval | None
+    latency_ms: Mapping[str, Interval | None]
+    """By percentile; None where a round had too few requests for it."""
+    latency_mean_ms: Interval | None
+    server_us: Mapping[str, float]
+    """Mean over rounds of the server-side parts, per request."""
+    host_memory_mib: float | None
+    """The largest over the rounds."""
+    gpu_memory_mib: float | None
+    gpu_utilization_percent: float | None
+    gpu_power_w: float | None
+    cpu_percent: float | None
+    requests: int
+    errors: int
+    flags: tuple[str, ...]
+    valid: bool
+    failures: tuple[FailureRow, ...] = ()
+    measurements: tuple[MeasurementRow, ...] = ()
+
+    @property
+    def load_value(self) -> float:
+        """The concurrency or the request rate, for sorting and axes."""
+        return self.concurrency if self.concurrency is not None else self.request_rate or 0.0
+
+
+def summarize(
+    measurements: Iterable[MeasurementRow], failures: Iterable[FailureRow] = ()
+) -> list[SummaryRow]:
+    """One row per point that was measured or failed, in order of first appearance."""
+    from harness.measure.validity import INVALIDATES
+
+    by_point: dict[str, list[MeasurementRow]] = {}
+    failed: dict[str, list[FailureRow]] = {}
+    for row in measurements:
+        by_point.setdefault(row.point, []).append(row)
+    for failure in failures:
+        failed.setdefault(failure.point, []).append(failure)
+    points = [*by_point, *(p for p in failed if p not in by_point)]
+    return [
+        _summary(p, sorted(by_point.get(p, []), key=lambda r: r.round), failed.get(p, []), INVALIDATES)
+        for p in points
+    ]
+
+
+def _summary(
+    point: str, rows: list[MeasurementRow], failures: list[FailureRow], invalidates: frozenset[str]
+) -> SummaryRow:
+    done = {r.round for r in rows}
+    open_failures = tuple(f for f in failures if f.round not in done)  # a resumed round may succeed
+    flags = list(dict.fromkeys(flag for r in rows for flag in r.flags))
+    if open_failures:
+        flags += [f"failed_{f.reason}" for f in open_failures if f"failed_{f.reason}" not in flags]
+    if rows:
+        first = rows[0]
+        identity = (first.backend, first.config, first.batch_size, first.concurrency,
+                    first.request_rate)  # fmt: skip
+    else:
+        identity = _identity(failures[0])
+    backend, config, batch_size, concurrency, request_rate = identity
+    parts = {key for r in rows for key in r.server_us}
+    return SummaryRow(
+        point=point, backend=backend, config=config, batch_size=batch_size,
+        concurrency=concurrency, request_rate=request_rate, rounds=len(rows),
+        throughput=log_t_interval([r.throughput for r in rows]) if rows else None,
+        latency_ms={p: _over_rounds([r.latency_ms.get(p) for r in rows]) for p in PERCENTILES},
+        latency_mean_ms=_over_rounds([r.latency_mean_ms for r in rows]),
+        server_us={k: _mean([r.server_us.get(k) for r in rows]) or 0.0 for k in sorted(parts)},
+        host_memory_mib=_largest([r.host_memory_mib for r in rows]),
+        gpu_memory_mib=_largest([r.gpu_memory_mib for r in rows]),
+        gpu_utilization_percent=_mean([r.gpu_utilization_percent for r in rows]),
+        gpu_power_w=_mean([r.gpu_power_w for r in rows]),
+        cpu_percent=_mean([r.cpu_percent for r in rows]),
+        requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
+        flags=tuple(flags), valid=bool(rows) and not invalidates.intersection(flags),
+        failures=open_failures, measurements=tuple(rows),
+    )  # fmt: skip
+
+
+def _identity(failure: FailureRow) -> tuple[str, str, int, int | None, float | None]:
+    from harness.scenario.expand import Point
+
+    point = Point.parse(failure.point)
+    return point.backend, point.config, point.batch_size, point.concurrency, point.request_rate
+
+
+def _over_rounds(values: Sequence[float | None]) -> Interval | None:
+    """None unless every round has the value: a percentile is reported for all rounds or not."""
+    known = [v for v in values if v is not None]
+    return log_t_interval(known) if known and len(known) == len(values) else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return max(known) if known else None

@@ -1,0 +1,162 @@
+"""The seam between the harness and a runtime: a backend, small enough to read in a minute.
+
+A backend is loaded once, in a worker process of its own. Each concurrent caller gets its own
+`Caller` (its own stream, session binding, execution context or connection). What is not part of
+a request (building tensors, serialising) happens in `prepare`, outside the clock::
+
+    with open_backend(spec, model) as backend:
+        request = backend.prepare({"input": array})
+        with backend.caller() as caller:
+            reply = caller.infer(request)          # timed: complete when it returns
+            outputs = caller.outputs(reply)        # outside the clock: name -> numpy array
+
+What the clock includes is the same for every backend and set by `io`: with `host`, inputs start
+and outputs end in host memory (both copies are inside); with `device`, neither copy is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[Any]]
+"""Name to array; the first axis of every array is the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, numpy-style dtype and shape; a string in the shape is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What goes in and what comes out."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """The model as `harness.models.prepare` left it for the backends: paths, never objects.
+
+    `files` maps a format (`onnx`, `state_dict`, `exported_program`, `engine`) to a path;
+    `inputs` is complete, read from the model where the scenario left it out.
+    """
+
+    name: str
+    source: Mapping[str, Any]
+    key: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    dynamic: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Input name to how its data is made (`schema.Input` dumped: data, range)."""
+    max_batch_size: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict that `from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PreparedModel:
+        """Read what `to_json` wrote."""
+        specs = {
+            key: tuple(TensorSpec(t["name"], t["dtype"], tuple(t["shape"])) for t in data[key])
+            for key in ("inputs", "outputs")
+        }
+        return cls(**{**data, **specs})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCost:
+    """What loading cost: wall seconds, bytes on disk of what was loaded, and anything else known.
+
+    `details` holds facts for the report: versions, providers, allocator statistics, build log.
+    """
+
+    seconds: float
+    bytes_on_disk: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Caller(AbstractContextManager["Caller"], Protocol):
+    """One concurrent caller of a backend; used by one thread at a time."""
+
+    def infer(self, request: Any) -> Any:
+        """Run one prepared request; complete when it returns. Raises on failure."""
+        ...
+
+    def outputs(self, reply: Any) -> Tensors:
+        """The reply's tensors in host memory, outside the clock."""
+        ...
+
+
+class Backend(AbstractContextManager["Backend"], Protocol):
+    """One way to run the model. `__exit__` frees everything, also after a failure."""
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs and outputs; known after `load`."""
+        ...
+
+    def load(self) -> LoadCost:
+        """Load (or build) the model and return what it cost.
+
+        Raises MissingPackageError, DeviceError, ServerError, BackendError, OutOfMemoryError.
+        """
+        ...
+
+    def prepare(self, inputs: Tensors) -> Any:
+        """A request ready to be sent as often as wanted, by any caller, outside the clock."""
+        ...
+
+    def caller(self) -> Caller:
+        """A new concurrent caller."""
+        ...
+
+    def statistics(self) -> dict[str, float]:
+        """Counters that only grow, read at both ends of a window; differences are reported.
+
+        Triton: `count`, `success_ns`, `queue_ns`, `compute_input_ns`, `compute_infer_ns`,
+        `compute_output_ns`, `executions`, `failures`. Other backends: empty.
+        """
+        ...
+
+    def memory(self) -> dict[str, int]:
+        """Bytes the runtime's own allocators hold, by name (`torch_reserved`, …); may be empty."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendContext:
+    """What a backend gets besides its own settings."""
+
+    model: PreparedModel
+    request_timeout: float = 30.0
+    server_http: str | None = None
+    server_grpc: str | None = None
+    served_name: str | None = None
+    """Triton only: `host:port` of both protocols, and the model's name on the server."""
+    cache: Path | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set when the worker is asked to stop: long waits should give up."""
+
+
+def run_once(backend: Backend, inputs: Tensors) -> Tensors:
+    """One request from host arrays to host arrays, for parity and first calls."""
+    request = backend.prepare(inputs)
+    with backend.caller() as caller:
+        return {k: np.asarray(v) for k, v in caller.outputs(caller.infer(request)).items()}

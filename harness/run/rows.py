@@ -1,0 +1,189 @@
+"""The rows of a run: what the journal holds and every analysis starts from.
+
+Each row class is one kind of line in `journal.jsonl`; its `EVENT` is the line's `event`. Units are
+in the names: `_ns`, `_ms`, `_s`, `_mib` (2^20 bytes); throughput is inferences a second (requests
+a second × batch size).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
+"""The percentiles that are reported; `p999` is p99.9."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Base: to and from a journal line."""
+
+    EVENT: ClassVar[str] = ""
+
+    def to_event(self) -> dict[str, Any]:
+        """The journal line as a dict."""
+        return {"event": self.EVENT, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """Read a journal line; keys this version does not know are left out."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in event.items() if k in known})
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow(Row):
+    """A file that was made or found: an ONNX export, weights, an engine. Feeds the size table."""
+
+    EVENT = "artifact"
+    format: str
+    """`onnx`, `state_dict`, `exported_program`, `engine`, …"""
+    path: str
+    bytes: int
+    seconds: float
+    cached: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """e.g. `exporter` (`torch.export` or `legacy`), `fallback_reason`, `opset`, `parameters`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRow(Row):
+    """A backend was loaded in a fresh process."""
+
+    EVENT = "loaded"
+    backend: str
+    round: int
+    seconds: float
+    first_call_ms: float | None
+    bytes_on_disk: int | None
+    host_memory_mib: float | None
+    """Of the backend's process tree, after loading."""
+    gpu_memory_mib: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ParityRow(Row):
+    """A backend's outputs against the reference, over all distinct inputs of one batch size."""
+
+    EVENT = "parity"
+    backend: str
+    batch_size: int
+    status: str
+    """`agrees`, `disagrees` or `unavailable`."""
+    reference: str
+    """What it was compared with, in words."""
+    inputs: int = 0
+    max_abs_error: float | None = None
+    mean_abs_error: float | None = None
+    max_rel_error: float | None = None
+    tolerance: str = ""
+    """The rule that was applied, in words, e.g. `|a−b| ≤ 1e-3 + 1e-3·|b|`."""
+    top1_agreement: float | None = None
+    """Share of rows whose arg-max agrees; None where outputs have no class axis."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow(Row):
+    """One point in one round."""
+
+    EVENT = "measurement"
+    point: str
+    round: int
+    backend: str
+    config: str
+    batch_size: int
+    concurrency: int | None
+    request_rate: float | None
+    started: str
+    """UTC, ISO 8601."""
+    window_begin_ns: int
+    window_end_ns: int
+    requests: int
+    """Requests that finished in the window, whatever their status."""
+    errors: int
+    """Of those, the ones that failed, timed out or were shed."""
+    throughput: float
+    """Inferences a second."""
+    latency_mean_ms: float | None
+    latency_ms: Mapping[str, float | None]
+    """By percentile (`PERCENTILES`); None below the floor; `inf` (as the string `inf` in the
+    journal) where the percentile falls among the failures."""
+    latency_order_ms: Mapping[str, tuple[float, float] | None]
+    """Within-round 95 % order-statistic intervals: diagnostics, never the headline."""
+    server_us: Mapping[str, float] = field(default_factory=dict)
+    """Triton, mean microseconds a request in the window: `queue`, `compute_input`,
+    `compute_infer`, `compute_output`; empty for other backends."""
+    server_count: int | None = None
+    """Requests that the server counted in the window."""
+    host_memory_mib: float | None = None
+    """Peak RSS of the backend's process tree in the window."""
+    cpu_percent: float | None = None
+    """Of that tree, mean over the window; 100 is one core."""
+    client_cpu_percent: float | None = None
+    """Of the load generator's process (the same process for in-process backends)."""
+    gpu_memory_mib: float | None = None
+    gpu_memory_scope: str = ""
+    """`process` (tree) or `device` (difference from the baseline); empty without a GPU."""
+    gpu_utilization_percent: float | None = None
+    gpu_power_w: float | None = None
+    gpu_energy_j: float | None = None
+    samples: str = ""
+    """Path of the Parquet file, relative to the run directory."""
+    warmup_requests: int = 0
+    flags: tuple[str, ...] = ()
+    """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_event(self) -> dict[str, Any]:
+        """As in Row, with infinities spelled `inf` so that the line stays valid JSON."""
+        event = {"event": self.EVENT, **dataclasses.asdict(self)}
+        for key in ("latency_ms", "latency_order_ms"):
+            event[key] = {k: _spell(v) for k, v in event[key].items()}
+        return event
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """As in Row, with infinities read back."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        data = {k: v for k, v in event.items() if k in known}
+        for key in ("latency_ms", "latency_order_ms"):
+            data[key] = {k: _unspell(v) for k, v in data[key].items()}
+        data["flags"] = tuple(data.get("flags", ()))
+        return cls(**data)
+
+
+def _spell(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_spell(v) for v in value]
+    return "inf" if value == float("inf") else value
+
+
+def _unspell(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_unspell(v) for v in value)
+    return float("inf") if value == "inf" else value
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow(Row):
+    """A point that could not be measured in one round, and why."""
+
+    EVENT = "failure"
+    point: str
+    round: int
+    backend: str
+    reason: str
+    """`reason` of the exception: see `harness.errors`."""
+    message: str
+    fix: str | None = None
+    log: str = ""
+    """Path of the worker's or server's log, relative to the run directory."""
+
+
+ROWS: dict[str, type[Row]] = {
+    cls.EVENT: cls for cls in (ArtifactRow, LoadedRow, ParityRow, MeasurementRow, FailureRow)
+}

@@ -1,0 +1,55 @@
+"""From a scenario to its points, and an estimate of how long they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.scenario.schema import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One cell of the sweep: backend × config × batch size × load."""
+
+    backend: str
+    config: str
+    batch_size: int
+    concurrency: int | None = None
+    request_rate: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The point's name in journals, tables and file names, e.g. `triton-http/b4/c2`."""
+        parts = [self.backend] if self.config == DEFAULT_CONFIG else [self.backend, self.config]
+        load = f"c{self.concurrency}" if self.concurrency is not None else f"r{self.request_rate:g}"
+        return "/".join([*parts, f"b{self.batch_size}", load])
+
+    @classmethod
+    def parse(cls, text: str) -> Point:
+        """The point that an `id` names. Raises ValueError."""
+        *names, batch, load = text.split("/")
+        if len(names) not in (1, 2) or batch[:1] != "b" or load[:1] not in ("c", "r"):
+            raise ValueError(f"'{text}' is not a point; points look like triton-http/b4/c2")
+        config = names[1] if len(names) == 2 else DEFAULT_CONFIG
+        if load[0] == "c":
+            return cls(names[0], config, int(batch[1:]), concurrency=int(load[1:]))
+        return cls(names[0], config, int(batch[1:]), request_rate=float(load[1:]))
+
+    @property
+    def load_value(self) -> float:
+        """The concurrency or the request rate, for sorting and axes."""
+        return self.concurrency if self.concurrency is not None else self.request_rate or 0.0
+
+
+DEFAULT_CONFIG = "default"
+"""The name of a backend's only config."""
+
+
+def expand(scenario: Scenario) -> list[Point]:
+    """Every point of the sweep, in the order they are written."""
+    return [
+        Point(backend.name, DEFAULT_CONFIG, batch, concurrency=concurrency)
+        for backend in scenario.backends
+        for batch in scenario.load.batch_sizes
+        for concurrency in scenario.load.concurrency
+    ]
