@@ -1,20 +1,54 @@
-"""Flags: why a number can't be believed, or what a reader must know with it, in words."""
+"""Validity: the rules by which a number is flagged or not believed, each in words.
+
+Thresholds are those of the measurement method; each rule says what it saw, so that a reader can
+judge it. A flag in `INVALIDATES` makes a point INVALID: it is never ranked, plotted as good, or
+used in a plan.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.load.samples import OK, SHED, Samples
+from harness.measure.steady import Steadiness
 
 FLAGS: dict[str, str] = {
     "few_requests": "fewer requests finished than the percentiles need: some are n/a",
     "window_cut": "the window ended at its longest allowed length before enough requests finished",
     "errors": "some requests failed; percentiles count them as slower than everything else",
-    "all_failed": "no request succeeded",
+    "all_failed": "no request succeeded within its time-out",
     "count_mismatch": "client and server disagree on the number of requests in the window",
     "foreign_load": "other processes used more than a tenth of the machine's CPU in the window",
     "parity": "outputs disagree with the reference; measured because the scenario says so",
+    "wrong_outputs": "outputs sampled under load disagree with the reference",
+    "client_not_sending": "the load generator sent less than 99 % of what the schedule asked for",
+    "client_late": "the load generator sent requests too late: its own delay is in the numbers",
+    "client_busy": "the load generator used more than 80 % of a core: it may be the bottleneck",
+    "client_near_ceiling": "the rate is above half of what the load generator reaches at all",
+    "littles_law": "concurrency, throughput and latency contradict each other (Little's law)",
+    "no_steady_state": "NO STEADY STATE: latency was still drifting within the window",
+    "host_bound": "enqueueing took the host longer than the GPU took for the work",
+    "throttled": "the GPU slowed its clocks down (power, temperature or hardware) in the window",
+    "foreign_gpu_process": "another process used the GPU in the window",
+    "clock_spread": "the GPU's clock varied more than a steady load explains",
 }
-"""Code → what it means, one sentence a newcomer understands. `failed_<reason>` is a failed round."""
+"""Code → what it means, in a sentence a newcomer understands; `failed_<reason>` is a round."""
 
-INVALIDATES = frozenset({"all_failed", "parity"})
-"""Flags that make a point INVALID: never ranked, never plotted as good, never used in a plan."""
+INVALIDATES = frozenset({
+    "all_failed", "parity", "wrong_outputs", "client_not_sending", "client_late", "client_busy",
+    "client_near_ceiling", "littles_law", "no_steady_state", "foreign_gpu_process", "throttled",
+})  # fmt: skip
+"""Flags that make a point INVALID where most of its rounds carry them."""
+
+SENT_SHARE = 0.99
+SLIP_FLOOR_NS = 1_000_000
+SLIP_SHARE = 0.05
+BUSY_PERCENT = 80.0
+CEILING_SHARE = 0.5
+LITTLE_TOLERANCE = 0.02
 
 
 def explain(flag: str) -> str:
@@ -22,3 +56,109 @@ def explain(flag: str) -> str:
     if flag.startswith("failed_"):
         return f"at least one round failed ({flag.removeprefix('failed_').replace('_', ' ')})"
     return FLAGS.get(flag, flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that was broken: its flag, and what was seen."""
+
+    flag: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Little:
+    """Both sides of Little's law over a window."""
+
+    integrated: float
+    """Mean number of open requests, integrated from the events."""
+    product: float
+    """Completions a second × mean latency in seconds."""
+    edge: float
+    """Share that requests straddling the window's ends may explain."""
+
+
+def littles_law(samples: Samples, begin_ns: int, end_ns: int) -> Little:
+    """N and X·W over the window. Source: J. D. C. Little, Operations Research 9 (1961).
+
+    N counts every request for the time it was open inside the window; X·W counts whole latencies
+    of those that finished inside. They differ by the requests that straddle an end.
+    """
+    seen = samples.status != SHED
+    sent, done = samples.sent[seen], samples.done[seen]
+    length = end_ns - begin_ns
+    overlap = np.clip(np.minimum(done, end_ns) - np.maximum(sent, begin_ns), 0, None)
+    inside = (done > begin_ns) & (done <= end_ns)
+    latency = (done - sent)[inside]
+    straddling = (sent < begin_ns) & (done > begin_ns), (sent < end_ns) & (done > end_ns)
+    outside = (begin_ns - sent[straddling[0]]).sum() + (end_ns - sent[straddling[1]]).sum()
+    integrated = float(overlap.sum()) / length
+    product = float(latency.sum()) / length
+    return Little(integrated, product, float(outside) / length / max(integrated, 1e-12))
+
+
+def check_little(samples: Samples, begin_ns: int, end_ns: int) -> Iterator[Finding]:
+    """Flag a window whose events contradict each other beyond what its edges explain."""
+    law = littles_law(samples, begin_ns, end_ns)
+    if law.integrated <= 0:
+        return
+    difference = abs(law.integrated - law.product) / law.integrated
+    if difference > LITTLE_TOLERANCE + law.edge:
+        yield Finding(
+            "littles_law",
+            f"{law.integrated:.3f} requests open on average, but throughput × latency is "
+            f"{law.product:.3f} ({100 * difference:.1f} % apart)",
+        )
+
+
+def check_steady(steadiness: Steadiness) -> Iterator[Finding]:
+    """Flag a window whose level was still moving."""
+    if steadiness.steady:
+        return
+    if steadiness.at_bound:
+        yield Finding(
+            "no_steady_state", "MSER-5 would cut half of the window away: the warm-up was not over"
+        )
+    else:
+        shift = 100 * (steadiness.shift or 0.0)
+        yield Finding(
+            "no_steady_state",
+            f"mean latency moved by {shift:+.1f} % from the window's first half to its second",
+        )
+
+
+def check_schedule(samples: Samples, begin_ns: int, end_ns: int) -> Iterator[Finding]:
+    """Open loop: was everything sent, and in time?"""
+    due = (samples.scheduled > begin_ns) & (samples.scheduled <= end_ns)
+    offered = int(due.sum())
+    if not offered:
+        return
+    tried = due & (samples.status != SHED)
+    sent = int((tried & (samples.sent <= end_ns)).sum())
+    shed = int((due & (samples.status == SHED)).sum())
+    if (sent + shed) / offered < SENT_SHARE:
+        yield Finding("client_not_sending", f"sent {sent} of {offered} requests that were due")
+    slip = (samples.sent - samples.scheduled)[tried]
+    good = tried & (samples.status == OK)
+    if not slip.size or not good.any():
+        return
+    service = float(np.median((samples.done - samples.sent)[good]))
+    limit = max(SLIP_FLOOR_NS, SLIP_SHARE * service)
+    p99 = float(np.quantile(slip, 0.99))
+    if p99 > limit:
+        yield Finding(
+            "client_late",
+            f"1 % of the requests left more than {p99 / 1e6:.2f} ms late "
+            f"(allowed: {limit / 1e6:.2f} ms)",
+        )
+
+
+def check_client(cpu_percent: float | None, rate: float, ceiling: float | None) -> Iterator[Finding]:
+    """Load generator in a process of its own: was it the bottleneck?"""
+    if cpu_percent is not None and cpu_percent > BUSY_PERCENT:
+        yield Finding("client_busy", f"the generator used {cpu_percent:.0f} % of a core")
+    if ceiling is not None and rate > CEILING_SHARE * ceiling:
+        yield Finding(
+            "client_near_ceiling",
+            f"{rate:.0f} requests/s; against a null server the generator reaches {ceiling:.0f}",
+        )

@@ -2,12 +2,14 @@
 
 Each row class is one kind of line in `journal.jsonl`; its `EVENT` is the line's `event`. Units are
 in the names: `_ns`, `_ms`, `_s`, `_mib` (2^20 bytes); throughput is inferences a second (requests
-a second × batch size).
+a second × batch size). JSON has no infinities and no NaN: a line spells them `inf`, `-inf` and
+`nan`, and reading a float field turns them back.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -23,14 +25,49 @@ class Row:
     EVENT: ClassVar[str] = ""
 
     def to_event(self) -> dict[str, Any]:
-        """The journal line as a dict."""
-        return {"event": self.EVENT, **dataclasses.asdict(self)}
+        """The journal line as a dict that is valid JSON."""
+        event: dict[str, Any] = jsonable({"event": self.EVENT, **dataclasses.asdict(self)})
+        return event
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Self:
-        """Read a journal line; keys this version does not know are left out."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{k: v for k, v in event.items() if k in known})
+        """Read a journal line; keys this version does not know are left out.
+
+        Raises TypeError when a field without a default is missing.
+        """
+        fields = [f for f in dataclasses.fields(cls) if f.name in event]
+        return cls(**{f.name: _read(str(f.type), event[f.name]) for f in fields})
+
+
+def jsonable(value: Any) -> Any:
+    """The same in dicts, lists, strings, numbers, true, false and null.
+
+    NumPy scalars and arrays become numbers and lists, non-finite floats `inf`, `-inf` or `nan`,
+    and everything else (paths, times) its `str`.
+    """
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(v) for v in value]
+    if hasattr(value, "tolist"):
+        return jsonable(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _read(annotation: str, value: Any) -> Any:
+    if "float" in annotation:
+        value = _unspell(value)
+    return tuple(value) if annotation.startswith("tuple") else value
+
+
+def _unspell(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _unspell(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_unspell(v) for v in value)
+    return float(value) if value in ("inf", "-inf", "nan") else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +147,8 @@ class MeasurementRow(Row):
     """Inferences a second."""
     latency_mean_ms: float | None
     latency_ms: Mapping[str, float | None]
-    """By percentile (`PERCENTILES`); None below the floor; `inf` (as the string `inf` in the
-    journal) where the percentile falls among the failures."""
+    """By percentile (`PERCENTILES`); None below the floor; infinite where the percentile falls
+    among the failures."""
     latency_order_ms: Mapping[str, tuple[float, float] | None]
     """Within-round 95 % order-statistic intervals: diagnostics, never the headline."""
     server_us: Mapping[str, float] = field(default_factory=dict)
@@ -137,35 +174,6 @@ class MeasurementRow(Row):
     flags: tuple[str, ...] = ()
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
     details: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_event(self) -> dict[str, Any]:
-        """As in Row, with infinities spelled `inf` so that the line stays valid JSON."""
-        event = {"event": self.EVENT, **dataclasses.asdict(self)}
-        for key in ("latency_ms", "latency_order_ms"):
-            event[key] = {k: _spell(v) for k, v in event[key].items()}
-        return event
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Self:
-        """As in Row, with infinities read back."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        data = {k: v for k, v in event.items() if k in known}
-        for key in ("latency_ms", "latency_order_ms"):
-            data[key] = {k: _unspell(v) for k, v in data[key].items()}
-        data["flags"] = tuple(data.get("flags", ()))
-        return cls(**data)
-
-
-def _spell(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_spell(v) for v in value]
-    return "inf" if value == float("inf") else value
-
-
-def _unspell(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_unspell(v) for v in value)
-    return float("inf") if value == "inf" else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,187 @@
+"""What the terminal shows while a run goes on: a live table, plain lines, JSON lines or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+
+REFRESH_HZ = 4
+
+
+def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Any]:
+    """The observer that fits the flags and the terminal; use it as a context manager."""
+    if as_json:
+        return contextlib.nullcontext(JsonLines(sys.stdout))
+    if quiet:
+        return contextlib.nullcontext(Quiet())
+    if sys.stderr.isatty():
+        return _live()
+    return contextlib.nullcontext(PlainLines(sys.stderr))
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+
+
+class JsonLines:
+    """Every event as one JSON object a line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        self._out.write(json.dumps(event, default=str) + "\n")
+        self._out.flush()
+
+
+class Progress:
+    """What is done, what is going on, and how long it may still take."""
+
+    def __init__(self) -> None:
+        self.points: list[str] = []
+        self.rounds = 0
+        self.done = 0
+        self.failed = 0
+        self.current = "starting"
+        self.running = ""
+        self._before = 0
+        self._started = time.monotonic()
+
+    @property
+    def total(self) -> int:
+        """Measurements of the whole run."""
+        return len(self.points) * self.rounds
+
+    def take(self, event: Mapping[str, Any]) -> str | None:
+        """Update; a line worth printing, or None."""
+        handler = getattr(self, f"_on_{event['event']}", None)
+        line: str | None = handler(event) if handler else None
+        return line
+
+    def _on_plan(self, event: Mapping[str, Any]) -> str:
+        self.points, self.rounds = event["points"], event["rounds"]
+        self.done = self._before = event["measured"]
+        already = f", {self.done} already measured" if self.done else ""
+        return f"{len(self.points)} points × {self.rounds} rounds{already}"
+
+    def _on_status(self, event: Mapping[str, Any]) -> str:
+        self.current, self.running = event["text"], ""
+        return str(event["text"])
+
+    def _on_session(self, event: Mapping[str, Any]) -> None:
+        self.current, self.running = f"round {event['round'] + 1}: loading {event['backend']}", ""
+
+    def _on_point(self, event: Mapping[str, Any]) -> None:
+        self.current, self.running = f"round {event['round'] + 1}: {event['point']}", ""
+
+    def _on_progress(self, event: Mapping[str, Any]) -> None:
+        rate = event["requests"] / event["seconds"] if event["seconds"] else 0.0
+        p99 = f", p99 {event['p99_ms']:.1f} ms" if event.get("p99_ms") is not None else ""
+        self.running = f"{event['phase']}: {rate:.1f} requests/s{p99}"
+
+    def _on_parity(self, event: Mapping[str, Any]) -> str | None:
+        if event["status"] == "agrees":
+            return None
+        return f"parity: {event['backend']} b{event['batch_size']}: {event['status']}"
+
+    def _on_measurement(self, event: Mapping[str, Any]) -> str:
+        self.done += 1
+        p50 = event["latency_ms"].get("p50")
+        shown = f", p50 {p50:.2f} ms" if isinstance(p50, float) else ""
+        return (
+            f"[{self.done}/{self.total}] round {event['round'] + 1} {event['point']}: "
+            f"{event['throughput']:.1f} inferences/s{shown}{self.remaining()}"
+        )
+
+    def _on_failure(self, event: Mapping[str, Any]) -> str:
+        self.failed += 1
+        return f"round {event['round'] + 1} {event['point']}: FAILED: {event['message']}"
+
+    def remaining(self) -> str:
+        """Time left, judged by what has been measured."""
+        fresh = self.done - self._before
+        if not fresh or self.done >= self.total:
+            return ""
+        seconds = (time.monotonic() - self._started) / fresh * (self.total - self.done)
+        return f" (about {int(seconds // 60)}:{int(seconds % 60):02d} left)"
+
+
+class PlainLines:
+    """One line for each thing that happened; for logs and pipes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._progress = Progress()
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        line = self._progress.take(event)
+        if line:
+            print(line, file=self._out, flush=True)
+
+
+@contextlib.contextmanager
+def _live() -> Iterator[Any]:
+    """A rich table on stderr, drawn at most four times a second, by this process only."""
+    from rich.console import Console
+    from rich.live import Live
+
+    table = LiveTable()
+    with Live(
+        console=Console(stderr=True), get_renderable=table.render, refresh_per_second=REFRESH_HZ,
+        transient=True,
+    ):  # fmt: skip
+        yield table
+
+
+class LiveTable:
+    """A row a point with its latest round, and a line of progress."""
+
+    def __init__(self) -> None:
+        self._progress = Progress()
+        self._latest: dict[str, Mapping[str, Any]] = {}
+        self._count: dict[str, int] = {}
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        self._progress.take(event)
+        if event["event"] in ("measurement", "failure"):
+            self._latest[event["point"]] = event
+            self._count[event["point"]] = self._count.get(event["point"], 0) + 1
+
+    def render(self) -> Any:
+        """The table as it stands."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        progress = self._progress
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("point", no_wrap=True)
+        for name in ("rounds", "inferences/s", "p50 ms", "p99 ms"):
+            table.add_column(name, justify="right")
+        for point in progress.points:
+            table.add_row(point, *self._cells(point))
+        bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40)
+        line = f"{progress.done}/{progress.total}{progress.remaining()}  {progress.current}"
+        return Group(table, bar, Text(line), Text(progress.running, style="dim"))
+
+    def _cells(self, point: str) -> list[str]:
+        event = self._latest.get(point)
+        rounds = f"{self._count.get(point, 0)}/{self._progress.rounds}"
+        if event is None:
+            return [rounds, "", "", ""]
+        if event["event"] == "failure":
+            return [rounds, f"failed: {event['reason']}", "", ""]
+        shown = [event["latency_ms"].get(p) for p in ("p50", "p99")]
+        cells = [f"{v:.2f}" if isinstance(v, float) else v or "n/a" for v in shown]
+        return [rounds, f"{event['throughput']:.1f}", *cells]

@@ -1,0 +1,131 @@
+"""Open loop for in-process backends: a schedule, a pool of callers, and no mercy for lateness.
+
+Each caller thread takes the next arrival of the schedule, waits until it is due and sends it.
+While a caller is free this is an ideal open loop. When all are busy an arrival is late: its *slip*
+(sent − scheduled) grows, and its response time still counts from the scheduled moment; or, with
+`shed`, it is dropped and counted. The number of callers is the most that can be outstanding.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.backends.base import Backend
+from harness.load.closed import RECENT
+from harness.load.samples import OK, SHED, TIMEOUT, Int64, Samples
+from harness.load.threads import FATAL, CallerThreads, Infer, classify
+
+SPIN_NS = 200_000
+"""Sleep until this long before an arrival is due, then spin."""
+LEAD_NS = 20_000_000
+"""From the release of the callers to the schedule's zero, so that the first arrivals are in time."""
+SHED_NS = 1_000_000
+"""An arrival taken this late found every caller busy: with `shed` it is dropped."""
+FIELDS = 4  # arrival, sent, done, status
+
+
+class OpenLoop:
+    """Threads over one shared schedule."""
+
+    def __init__(
+        self, backend: Backend, requests: Sequence[Any], schedule: Int64, *, max_outstanding: int,
+        request_timeout: float, shed: bool = False,
+    ) -> None:  # fmt: skip
+        if not requests or max_outstanding < 1 or not len(schedule):
+            raise ValueError("needs at least one request, one caller and one arrival")
+        self._requests = list(requests)
+        self._schedule = np.asarray(schedule, np.int64)
+        self._due: list[int] = []
+        self._timeout_ns, self._shed = int(request_timeout * 1e9), shed
+        self._stopping = threading.Event()
+        self._take = iter(range(len(schedule))).__next__  # atomic under the interpreter lock
+        self._records = [array("q") for _ in range(max_outstanding)]
+        self._messages: list[Counter[str]] = [Counter() for _ in range(max_outstanding)]
+        self._callers = CallerThreads(backend, max_outstanding, self._loop, self._anchor)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the load early, if anything did."""
+        return self._callers.failure
+
+    def start(self) -> None:
+        """Open every caller and fix the schedule to the clock, once."""
+        self._callers.start()
+
+    def _anchor(self) -> None:
+        self._due = (self._schedule + (time.monotonic_ns() + LEAD_NS)).tolist()
+
+    def _loop(self, index: int, infer: Infer) -> None:
+        clock, take, due = time.monotonic_ns, self._take, self._due
+        requests, count = self._requests, len(self._requests)
+        extend = self._records[index].extend
+        while not self._stopping.is_set():
+            try:
+                arrival = take()
+            except StopIteration:
+                return
+            scheduled = due[arrival]
+            if not self._wait_until(scheduled):
+                return
+            sent = clock()
+            if self._shed and sent - scheduled > SHED_NS:
+                extend((arrival, sent, sent, SHED))
+                continue
+            try:
+                infer(requests[arrival % count])
+            except FATAL:
+                raise
+            except Exception as error:
+                done = clock()
+                status, message = classify(error)
+                self._messages[index][message] += 1
+                extend((arrival, sent, done, status))
+            else:
+                extend((arrival, sent, clock(), OK))
+
+    def _wait_until(self, due: int) -> bool:
+        """Sleep, then spin; False when the load was stopped meanwhile."""
+        left = due - SPIN_NS - time.monotonic_ns()
+        if left > 0 and self._stopping.wait(left / 1e9):
+            return False
+        while time.monotonic_ns() < due:
+            time.sleep(0)  # lets the other callers have the interpreter
+        return True
+
+    def completed(self) -> int:
+        """Requests that have finished (or were shed) so far."""
+        return sum(len(r) for r in self._records) // FIELDS
+
+    def recent_ns(self) -> Int64:
+        """Response times (done − scheduled) of the latest requests."""
+        each = max(1, RECENT // len(self._records)) * FIELDS
+        whole = [r[max(0, len(r) // FIELDS * FIELDS - each) : len(r) // FIELDS * FIELDS]
+                 for r in self._records]  # fmt: skip
+        rows = np.concatenate([np.frombuffer(r, np.int64) for r in whole if len(r)] or [_NONE])
+        rows = rows.reshape(-1, FIELDS)
+        return np.asarray(rows[:, 2] - np.array(self._due, np.int64)[rows[:, 0]])
+
+    def stop(self, timeout: float) -> Samples:
+        """Send nothing more, finish what is open, return everything in order of completion."""
+        self._stopping.set()
+        self._callers.join(timeout)
+        parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
+        rows = np.concatenate(parts)
+        caller = np.repeat(np.arange(len(parts), dtype=np.uint16), [len(p) for p in parts])
+        order = np.argsort(rows[:, 2], kind="stable")
+        rows = rows[order]
+        scheduled = np.array(self._due, np.int64)[rows[:, 0]]
+        sent, done, state = rows[:, 1], rows[:, 2], rows[:, 3].astype(np.uint8)
+        state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
+        messages = dict(sum(self._messages, Counter()))
+        return Samples(scheduled, sent, done, state, caller[order], messages)
+
+
+_NONE = np.empty(0, np.int64)

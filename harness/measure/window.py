@@ -1,0 +1,113 @@
+"""Warm up, then measure one window while requests keep flowing. Runs in the worker process."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.backends.base import Backend
+from harness.errors import BackendError, DeadlineError
+from harness.load.generator import Generator
+from harness.load.samples import OK, TIMEOUT, Int64, Samples
+
+POLL_S = 0.02
+PROGRESS_S = 0.5
+Report = Callable[[str, int, float, Int64], None]
+"""Called twice a second with phase, requests, seconds in the phase and recent latencies in ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """How long to warm up and to measure; seconds and request counts."""
+
+    warmup: float
+    warmup_requests: int
+    window: float
+    window_requests: int
+    window_max: float
+    request_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where the window lay, and what the counters said at both of its ends."""
+
+    begin_ns: int
+    end_ns: int
+    cut: bool
+    """Whether it ended at its longest allowed length, with too few requests."""
+    before: Mapping[str, float] = field(default_factory=dict)
+    after: Mapping[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
+    """CPU time of this process within the window."""
+    memory: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict; `Window(**d)` reads it back."""
+        return asdict(self)
+
+
+def measure(
+    backend: Backend, generator: Generator, settings: WindowSettings, report: Report
+) -> tuple[Window, Samples]:
+    """Run one measurement. The load never pauses between warm-up and window.
+
+    Server counters are read while requests flow, and the window's ends are the middles of those
+    reads, so client and server look at the same stretch of time.
+    """
+    generator.start()
+    warm = settings.warmup, settings.warmup_requests, max(settings.window_max, settings.warmup)
+    _wait(generator, "warm-up", 0, *warm, settings.request_timeout, report)
+    already = generator.completed()
+    before, begin_ns, cpu_before = _read(backend)
+    lengths = settings.window, settings.window_requests, settings.window_max
+    cut = _wait(generator, "window", already, *lengths, settings.request_timeout, report)
+    after, end_ns, cpu_after = _read(backend)
+    memory = backend.memory()
+    samples = generator.stop(settings.request_timeout + 1.0)
+    if not (samples.status == OK).any() and not (samples.status == TIMEOUT).any():
+        worst = max(samples.messages, key=lambda m: samples.messages[m], default="no reason given")
+        raise BackendError(f"not one of {len(samples)} requests succeeded: {worst}")
+    window = Window(begin_ns, end_ns, cut, before, after, cpu_after - cpu_before, memory)
+    return window, samples
+
+
+def _wait(
+    generator: Generator, phase: str, already: int, seconds: float, requests: int, longest: float,
+    request_timeout: float, report: Report,
+) -> bool:  # fmt: skip
+    """Wait for both the time and the count; True if `longest` came first.
+
+    Raises DeadlineError when not one request finishes within `request_timeout`.
+    """
+    start = told = moved = time.monotonic()
+    last = -1
+    while True:
+        if generator.failure is not None:
+            raise generator.failure
+        now = time.monotonic()
+        elapsed, count = now - start, generator.completed() - already
+        if elapsed >= seconds and count >= requests:
+            return False
+        if elapsed >= longest and count > 0:
+            return True
+        if count != last:
+            last, moved = count, now
+        elif now - moved > request_timeout:
+            raise DeadlineError(f"no request finished within {request_timeout:g} s")
+        if now - told >= PROGRESS_S:
+            told = now
+            report(phase, count, elapsed, generator.recent_ns())
+        time.sleep(min(POLL_S, max(0.0005, seconds - elapsed if elapsed < seconds else POLL_S)))
+
+
+def _read(backend: Backend) -> tuple[dict[str, float], int, float]:
+    """The backend's counters, the middle of the read in ns, and this process's CPU seconds."""
+    first = time.monotonic_ns()
+    counters = backend.statistics()
+    last = time.monotonic_ns()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return counters, (first + last) // 2, usage.ru_utime + usage.ru_stime

@@ -1,0 +1,241 @@
+"""Processes that never outlive the run, even when the harness is killed by SIGKILL.
+
+`spawn` starts a command under a small guard process. The guard holds the read end of a pipe whose
+write end only the harness has; when the harness ends, by whatever means, the pipe reads end of file
+and the guard kills its whole tree. The guard is a child subreaper (prctl(2)), so that grandchildren
+whose parent died stay in the tree; and if the guard itself is killed, its child gets SIGKILL by
+PR_SET_PDEATHSIG. The guard ends as its child did: same exit code, or same signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+GRACE_S = 3.0
+"""How long a child may take to end after SIGTERM before its tree is killed."""
+
+_File = int | IO[bytes] | IO[str] | None
+
+
+class GuardedProcess:
+    """A command running under a guard; the interface follows `subprocess.Popen`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: int, child_pid: int) -> None:
+        self._process = process
+        self._control = control
+        self.child_pid = child_pid
+
+    @property
+    def pid(self) -> int:
+        """Pid of the guard; its descendants are the command's process tree."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The command's exit code, −N if signal N ended it, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout)
+
+    def terminate(self, grace: float = GRACE_S) -> int:
+        """SIGTERM to the command, SIGKILL to its tree after `grace` seconds; return its status."""
+        self._release(f"{grace}\n".encode())
+        return self._process.wait()
+
+    def kill(self) -> int:
+        """SIGKILL to the whole tree at once; return the status."""
+        return self.terminate(0.0)
+
+    def _release(self, message: bytes) -> None:
+        if self._control >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._control, message)
+            os.close(self._control)
+            self._control = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    stdin: _File = subprocess.DEVNULL,
+    stdout: _File = None,
+    stderr: _File = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> GuardedProcess:
+    """Start `argv` under a guard. Raises FileNotFoundError or PermissionError if it can't run."""
+    control_read, control_write = os.pipe()
+    status_read, status_write = os.pipe()
+    guard = [sys.executable, "-S", "-E", str(Path(__file__)), str(control_read), str(status_write)]
+    try:
+        process = subprocess.Popen(
+            [*guard, *argv], stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd,
+            pass_fds=(*pass_fds, control_read, status_write), start_new_session=True,
+        )  # fmt: skip
+    except BaseException:
+        os.close(control_write)
+        os.close(status_read)
+        raise
+    finally:
+        os.close(control_read)
+        os.close(status_write)
+    with open(status_read, "rb") as status:  # noqa: PTH123
+        line = status.readline().split()
+    if not line or line[0] != b"pid":
+        process.wait()
+        os.close(control_write)
+        number = int(line[1]) if line else 0
+        raise OSError(number, os.strerror(number) if number else "guard failed", argv[0])
+    return GuardedProcess(process, control_write, int(line[1]))
+
+
+# ------------------------------------------------------------------- the guard process, stdlib only
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _descendants(root: int) -> list[int]:
+    """Pids below `root`, by /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry))
+    found, todo = [], [root]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _kill_tree() -> None:
+    """SIGKILL every descendant until none is left; orphans come to us, the subreaper."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = _descendants(os.getpid())
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not left:
+            return
+        time.sleep(0.01)
+
+
+def _start(argv: list[str], status: int, keep: list[int]) -> int:
+    """Fork and exec the command; report its pid, or the errno of exec, through `status`."""
+    errors_read, errors_write = os.pipe()
+    guard = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != guard:
+                os._exit(1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for descriptor in keep:
+                os.close(descriptor)
+            os.execvp(argv[0], argv)
+        except OSError as error:
+            os.write(errors_write, str(error.errno).encode())
+        finally:
+            os._exit(127)
+    os.close(errors_write)
+    failure = os.read(errors_read, 16)
+    os.close(errors_read)
+    if failure:
+        os.write(status, b"errno " + failure)
+        os._exit(127)
+    os.write(status, f"pid {pid}\n".encode())
+    os.close(status)
+    return pid
+
+
+def _main(control: int, status: int, argv: list[str]) -> None:
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the harness ends us, through the pipe
+    wake_read, wake_write = os.pipe()
+    for descriptor in (wake_read, wake_write):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    child = _start(argv, status, [control, status])
+    for descriptor in (0, 1, 2):  # the child's; held open here they would hide its end of file
+        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+    code: int | None = None
+    kill_at: float | None = None
+    while code is None:
+        timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
+        watched = [wake_read] if kill_at is not None else [wake_read, control]
+        ready = select.select(watched, [], [], timeout)[0]
+        if wake_read in ready:
+            os.read(wake_read, 4096)
+        if control in ready:  # end of file or a grace period: time to go
+            grace = os.read(control, 64).strip()
+            seconds = float(grace) if grace else 0.0
+            if seconds > 0:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGTERM)
+            kill_at = time.monotonic() + seconds
+        if kill_at is not None and time.monotonic() >= kill_at:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            kill_at = time.monotonic() + 60
+        code = _reap(child)
+    _kill_tree()
+    if code < 0:  # end as the child did
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(-code, signal.SIG_DFL) if -code not in (
+            signal.SIGKILL,
+            signal.SIGSTOP,
+        ) else None
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
+        os.kill(os.getpid(), -code)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _reap(child: int) -> int | None:
+    """Collect every ended child; the exit status of `child` once it is among them."""
+    result = None
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == child:
+                result = os.waitstatus_to_exitcode(status)
+    return result
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,244 @@
+"""What a run was measured on: the machine, the packages, the code. Goes into the manifest.
+
+Everything here answers with None or an empty list when a fact can't be read; nothing raises, and
+nothing heavy is imported (versions come from package metadata, GPUs from NVML).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MIB = 2**20
+GIT_TIMEOUT_S = 10.0
+ROOT = Path("/")
+
+PACKAGES = (
+    "inference-harness", "numpy", "scipy", "pandas", "pyarrow", "pydantic", "click", "rich",
+    "jinja2", "plotly", "matplotlib", "plutoprint", "psutil", "ruamel.yaml",
+    "torch", "torchvision", "onnx", "onnxscript", "onnxconverter-common",
+    "onnxruntime", "onnxruntime-gpu",
+    "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
+    "tritonclient", "nvidia-pytriton", "grpcio", "geventhttpclient", "protobuf",
+    "cuda-python", "cuda-bindings", "pycuda", "nvidia-ml-py",
+    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cublas-cu12",
+    "locust", "gevent", "optuna",
+)  # fmt: skip
+"""Distributions whose version can change a number or a report."""
+
+
+def describe_machine() -> dict[str, Any]:
+    """Host, operating system, CPU, memory, limits and GPUs, as JSON-able values."""
+    import psutil
+
+    return {
+        "hostname": socket.gethostname(),
+        "os": _os_name(),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "cpu": describe_cpu(),
+        "memory_mib": round(psutil.virtual_memory().total / MIB),
+        "container": container(),
+        "limits": cgroup_limits(),
+        "gpus": describe_gpus(),
+    }
+
+
+def _os_name() -> str:
+    with contextlib.suppress(OSError):
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    return platform.system()
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+# ------------------------------------------------------------------------------------------- CPU
+
+
+def describe_cpu(root: Path = ROOT) -> dict[str, Any]:
+    """Model, counts, frequency governor and turbo; `usable` is what this process may run on."""
+    import psutil
+
+    return {
+        "model": cpu_model(root),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": psutil.cpu_count(logical=True),
+        "usable": len(os.sched_getaffinity(0)),
+        "governor": _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "turbo": turbo(root),
+    }
+
+
+def cpu_model(root: Path = ROOT) -> str | None:
+    """The CPU's name from /proc/cpuinfo."""
+    for line in (_read(root / "proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    return platform.processor() or None
+
+
+def turbo(root: Path = ROOT) -> bool | None:
+    """Whether the CPU may exceed its base frequency; None when the machine does not say."""
+    disabled = _read(root / "sys/devices/system/cpu/intel_pstate/no_turbo")
+    if disabled is not None:
+        return disabled == "0"
+    boost = _read(root / "sys/devices/system/cpu/cpufreq/boost")
+    return None if boost is None else boost == "1"
+
+
+# ------------------------------------------------------------------------- containers and limits
+
+
+def container(root: Path = ROOT) -> str | None:
+    """A hint at what kind of container this is; None when there is no sign of one."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "kubernetes"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    if (root / ".dockerenv").exists():
+        return "docker"
+    return os.environ.get("container") or None  # noqa: SIM112 (systemd-nspawn and lxc set it)
+
+
+def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
+    """The tightest `cpus` and `memory_mib` that control groups (v1 or v2) allow; None: no limit."""
+    cpus, memory = [], []
+    for folder in _cgroup_folders(root):
+        cpus.append(_cpu_limit(folder))
+        memory.append(_memory_limit(folder))
+    return {"cpus": _tightest(cpus), "memory_mib": _tightest(memory)}
+
+
+def _tightest(limits: list[float | None]) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _cgroup_folders(root: Path) -> list[Path]:
+    """This process's groups and all their parents: a limit on any of them holds."""
+    mount = root / "sys/fs/cgroup"
+    folders = []
+    lines = (_read(root / "proc/self/cgroup") or "").splitlines()
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        top = mount / controllers if controllers else mount
+        here = top / path.lstrip("/")
+        folders += [here, *(p for p in here.parents if p.is_relative_to(top))]
+    return folders
+
+
+def _cpu_limit(folder: Path) -> float | None:
+    with contextlib.suppress(ValueError, AttributeError, ZeroDivisionError):
+        quota, period = (_read(folder / "cpu.max") or "max 1").split()
+        if quota != "max":
+            return int(quota) / int(period)
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        quota = _read(folder / "cpu.cfs_quota_us") or "-1"
+        period = _read(folder / "cpu.cfs_period_us") or "1"
+        return int(quota) / int(period) if int(quota) > 0 else None
+    return None
+
+
+def _memory_limit(folder: Path) -> float | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        text = _read(folder / name) or ""
+        if text.isdigit() and int(text) < 2**60:  # v1 writes a number near 2^63 for "no limit"
+            return int(text) / MIB
+    return None
+
+
+# ------------------------------------------------------------------------------------------ GPUs
+
+
+def describe_gpus() -> list[dict[str, Any]]:
+    """One dict a GPU that NVML shows; empty without NVML, never an exception."""
+    return probe_gpus()[0]
+
+
+def probe_gpus() -> tuple[list[dict[str, Any]], str | None]:
+    """The GPUs, and why there are none (None when there are some)."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception as error:  # no package, no library, no driver, or a driver that just changed
+        return [], str(error) or type(error).__name__
+    try:
+        gpus = [_describe_gpu(pynvml, i) for i in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError as error:
+        return [], str(error)
+    finally:
+        pynvml.nvmlShutdown()
+    return gpus, None if gpus else "the driver shows no GPU"
+
+
+def _describe_gpu(nvml: Any, index: int) -> dict[str, Any]:
+    def ask(function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            answer = function(*args)
+        except nvml.NVMLError:  # not supported on this GPU, or the GPU fell off the bus
+            return None
+        return answer.decode() if isinstance(answer, bytes) else answer
+
+    handle = ask(nvml.nvmlDeviceGetHandleByIndex, index)
+    memory = ask(nvml.nvmlDeviceGetMemoryInfo, handle)
+    capability = ask(nvml.nvmlDeviceGetCudaComputeCapability, handle)
+    cuda = ask(nvml.nvmlSystemGetCudaDriverVersion_v2)
+    mig = ask(nvml.nvmlDeviceGetMigMode, handle)
+    return {
+        "index": index,
+        "name": ask(nvml.nvmlDeviceGetName, handle),
+        "uuid": ask(nvml.nvmlDeviceGetUUID, handle),
+        "memory_mib": round(memory.total / MIB) if memory else None,
+        "driver": ask(nvml.nvmlSystemGetDriverVersion),
+        "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
+        "compute_capability": ".".join(map(str, capability)) if capability else None,
+        "mig": bool(mig[0]) if mig else None,
+    }
+
+
+# ------------------------------------------------------------------------------ packages and code
+
+
+def package_versions() -> dict[str, str]:
+    """Name → version of those of `PACKAGES` that are installed; none of them is imported."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def git_state(path: Path) -> dict[str, Any] | None:
+    """`commit` and `dirty` (tracked files differ from it) of the work tree that holds `path`.
+
+    None when there is no git, no repository or no commit.
+    """
+    commit = _git(path, "rev-parse", "--verify", "HEAD")
+    changes = _git(path, "status", "--porcelain", "--untracked-files=no")
+    if not commit or changes is None:
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(path: Path, *args: str) -> str | None:
+    command = ["git", "-C", str(path), "--no-optional-locks", *args]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

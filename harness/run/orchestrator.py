@@ -1,0 +1,227 @@
+"""The orchestrator: rounds, sessions and points, in order, into the run directory. Never measures.
+
+For each round, for each backend in shuffled order, a session (fresh worker, fresh server) measures
+the backend's points in shuffled order. A fault is recorded on its point and the sweep goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import HarnessError
+from harness.load.samples import Samples
+from harness.measure.window import Window
+from harness.run.manifest import utc_now
+from harness.run.record import MIB, gpu_readings, measurement_row, write_samples
+from harness.run.rows import FailureRow, LoadedRow, ParityRow, Row
+from harness.run.session import Prepared, Session, prepare
+from harness.run.store import RunData, RunStore
+from harness.scenario.expand import Point, expand
+from harness.scenario.schema import AnyBackend, Scenario
+from harness.telemetry.client import Telemetry
+
+NOT_RETRIED = frozenset({
+    "missing_package", "device", "usage", "setup", "parity", "out_of_memory", "hung",
+})  # fmt: skip
+"""Reasons that would come again: the point is not tried in later rounds."""
+
+
+class Observer(Protocol):
+    """Told of every journal line and of what is going on; must be quick and must not raise."""
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where things are."""
+
+    base: Path
+    """The scenario's folder: relative paths and user modules are found from here."""
+    cache: Path
+
+
+class Orchestrator:
+    """One run of one scenario."""
+
+    def __init__(
+        self, scenario: Scenario, store: RunStore, paths: Paths, observer: Observer,
+        done: RunData | None = None,
+    ) -> None:  # fmt: skip
+        self._scenario, self._store, self._paths, self._observer = scenario, store, paths, observer
+        self._measured = {(m.point, m.round) for m in done.measurements} if done else set()
+        self._parity: dict[str, list[ParityRow]] = defaultdict(list)
+        for row in done.parity if done else []:
+            self._parity[row.backend].append(row)
+        self._given_up: set[str] = set()
+        self._cores = len(os.sched_getaffinity(0))
+
+    def run(self) -> None:
+        """Measure everything that is missing."""
+        points = expand(self._scenario)
+        rounds = self._scenario.measurement.rounds
+        self._tell({"event": "plan", "points": [p.id for p in points], "rounds": rounds,
+                    "measured": len(self._measured)})  # fmt: skip
+        if all((p.id, r) in self._measured for p in points for r in range(rounds)):
+            return
+        self._tell({"event": "status", "text": "preparing the model"})
+        try:
+            prepared = self._prepare()
+        except HarnessError as error:
+            for point in points:
+                self._fail(point, 0, error, "logs/prepare.log")
+            return
+        raw = self._store.path / "telemetry" / ".raw"
+        with Telemetry(raw, self._store.path / "logs" / "telemetry.log") as telemetry:
+            for round_ in range(rounds):
+                self._round(round_, points, prepared, telemetry)
+            if telemetry.problem:
+                self._add({"event": "note", "text": telemetry.problem})
+
+    def _prepare(self) -> Prepared:
+        prepared, artifacts = prepare(
+            self._scenario, base=self._paths.base, logs=self._store.path / "logs",
+            cache=self._paths.cache,
+        )  # fmt: skip
+        for artifact in artifacts:
+            self._add(artifact)
+        return prepared
+
+    # -- rounds and sessions --------------------------------------------------------------------
+
+    def _round(
+        self, round_: int, points: list[Point], prepared: Prepared, telemetry: Telemetry
+    ) -> None:
+        shuffle = random.Random(f"{self._scenario.measurement.seed}/{round_}").shuffle
+        backends = list(self._scenario.backends)
+        shuffle(backends)
+        for spec in backends:
+            mine = [p for p in points if p.backend == spec.name and self._missing(p, round_)]
+            shuffle(mine)
+            attempt = 0
+            while mine:
+                mine = self._session(spec, round_, attempt, mine, prepared, telemetry)
+                attempt += 1
+
+    def _missing(self, point: Point, round_: int) -> bool:
+        return (point.id, round_) not in self._measured and point.id not in self._given_up
+
+    def _session(
+        self, spec: AnyBackend, round_: int, attempt: int, points: list[Point], prepared: Prepared,
+        telemetry: Telemetry,
+    ) -> list[Point]:  # fmt: skip
+        """Measure `points` until they are done or the session breaks; what is left to do."""
+        stem = f"r{round_}-{spec.name}" + (f"-{attempt}" if attempt else "")
+        logs = self._store.path / "logs"
+        self._tell({"event": "session", "backend": spec.name, "round": round_})
+        with Session(
+            self._scenario, spec, prepared, base=self._paths.base, logs=logs, stem=stem,
+            cache=self._paths.cache, telemetry=telemetry,
+        ) as session:  # fmt: skip
+            try:
+                flags = self._open(session, spec, round_, points[0].batch_size, telemetry)
+            except HarnessError as error:
+                for point in points:
+                    self._fail(point, round_, error, f"logs/{stem}.log")
+                return []
+            left = list(points)
+            while left and session.alive:
+                self._point(session, left.pop(0), round_, telemetry, flags, f"logs/{stem}.log")
+            telemetry.save(self._store.path / "telemetry" / f"{stem}.parquet")
+        return left
+
+    def _open(
+        self, session: Session, spec: AnyBackend, round_: int, batch: int, telemetry: Telemetry
+    ) -> tuple[str, ...]:
+        """Load, note what it cost, and check parity once; flags that every point then carries."""
+        loaded = session.open(batch, self._observer.notify)
+        readings = telemetry.read()
+        host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
+        ends = [s.t_ns for s in readings.values() if s.t_ns.size]
+        gpu = gpu_readings(readings, int(ends[0][0]), int(ends[0][-1]) + 1) if ends else {}
+        details = {**loaded["details"], **({"config": c} if (c := session.server_config) else {})}
+        self._add(LoadedRow(
+            spec.name, round_, loaded["seconds"], loaded["first_call_ms"], loaded["bytes_on_disk"],
+            host, gpu.get("gpu_memory_mib"), details,
+        ))  # fmt: skip
+        if spec.name not in self._parity:
+            rows = session.parity(self._scenario.load.batch_sizes, self._observer.notify)
+            self._parity[spec.name] = rows
+            for row in rows:
+                self._add(row)
+        return self._judge(self._parity[spec.name])
+
+    def _judge(self, rows: Iterable[ParityRow]) -> tuple[str, ...]:
+        """Raise ParityError if outputs disagree, unless the scenario says to measure anyway."""
+        bad = [row for row in rows if row.status == "disagrees"]
+        if not bad:
+            return ()
+        if self._scenario.model.parity.on_mismatch == "measure":
+            return ("parity",)
+        from harness.errors import ParityError
+
+        raise ParityError(
+            f"outputs disagree with the reference ({bad[0].reference}) at batch size "
+            f"{bad[0].batch_size}: {bad[0].message}",
+            fix="see the parity table; `parity: {on_mismatch: measure}` times it anyway",
+        )
+
+    # -- one point ------------------------------------------------------------------------------
+
+    def _point(
+        self, session: Session, point: Point, round_: int, telemetry: Telemetry,
+        flags: tuple[str, ...], log: str,
+    ) -> None:  # fmt: skip
+        self._tell({"event": "point", "point": point.id, "round": round_})
+        name = f"{point.id.replace('/', '--')}--r{round_}"
+        raw = self._store.path / "samples" / f".{name}.npz"
+        started = utc_now()
+        try:
+            answer = session.measure(point, raw, self._observer.notify)
+        except HarnessError as error:
+            self._fail(point, round_, error, log)
+            return
+        finally:
+            samples = Samples.load(raw) if raw.exists() else None
+            raw.unlink(missing_ok=True)
+        assert samples is not None
+        samples = replace(samples, messages=answer["messages"])
+        window = Window(**answer["window"])
+        path = f"samples/{name}.parquet"
+        metadata = {
+            "point": point.id,
+            "round": str(round_),
+            "window_begin_ns": str(window.begin_ns),
+            "window_end_ns": str(window.end_ns),
+        }
+        write_samples(self._store.path / path, samples, metadata)
+        self._add(measurement_row(
+            point, round_, started, window, samples, telemetry.read(), samples_path=path,
+            cores=self._cores, extra_flags=flags,
+        ))  # fmt: skip
+        self._measured.add((point.id, round_))
+
+    def _fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:
+        if error.reason in NOT_RETRIED:
+            self._given_up.add(point.id)
+        self._add(FailureRow(
+            point.id, round_, point.backend, error.reason, error.message, error.fix, log
+        ))  # fmt: skip
+
+    # -- telling --------------------------------------------------------------------------------
+
+    def _add(self, event: Row | Mapping[str, Any]) -> None:
+        """Write a journal line and tell the observer."""
+        self._store.append(event)
+        self._tell(event.to_event() if isinstance(event, Row) else event)
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        self._observer.notify(event)

@@ -1,0 +1,203 @@
+"""The worker: a child process that runs one backend and speaks one JSON message a line.
+
+Started as `python -m harness.run.worker IN OUT` with two pipe descriptors of its own; stdout and
+stderr are logs, so a chatty library can't break the protocol. It needs numpy, pydantic and the
+runtime it measures. Commands (`do`) and answers (`event`):
+
+    prepare  → prepared    export the model, check it, write the reference outputs
+    describe → described   inputs of a model that lives on a Triton server
+    load     → loaded      import and load the backend, make the first call
+    parity   → parity      outputs against the reference
+    measure  → progress…, measured
+    close    → closed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.backends.base import Backend, BackendContext, PreparedModel, Tensors, run_once
+from harness.errors import BackendError, HarnessError, MissingPackageError, OutOfMemoryError
+from harness.load.samples import Int64
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Worker:
+    """The state between commands: one loaded backend."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._backend: Backend | None = None
+        self._context: BackendContext | None = None
+        self._spec: Any = None
+
+    def handle(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one command and return the answer."""
+        command = message["do"]
+        if command not in ("prepare", "describe", "load", "parity", "measure", "close"):
+            raise BackendError(f"unknown command {command!r}")
+        answer: dict[str, Any] = getattr(self, f"_{command}")(message)
+        return answer
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.models.parity import write_references
+        from harness.models.prepare import prepare
+        from harness.scenario.schema import ModelSpec
+
+        spec = ModelSpec.model_validate_json(json.dumps(message["model"]))
+        cache = Path(message["cache"])
+        model, artifacts = prepare(
+            spec, message["formats"], message["batch_sizes"], cache, base=Path(message["base"])
+        )
+        reference = write_references(model, spec.parity, message["batch_sizes"], cache)
+        return {
+            "event": "prepared", "model": model.to_json(), "reference": str(reference),
+            "artifacts": [row.to_event() for row in artifacts],
+        }  # fmt: skip
+
+    def _describe(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.triton.repository import describe
+
+        inputs, outputs, max_batch_size, config = describe(
+            message["url"], message["protocol"], message["name"]
+        )
+        return {
+            "event": "described", "inputs": [asdict(i) for i in inputs],
+            "outputs": [asdict(o) for o in outputs], "max_batch_size": max_batch_size,
+            "config": config,
+        }  # fmt: skip
+
+    def _load(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.backends.registry import open_backend, parse_spec
+
+        context = dict(message["context"])
+        context["model"] = PreparedModel.from_json(context["model"])
+        context["cache"] = Path(context["cache"]) if context.get("cache") else None
+        self._context = BackendContext(**context)
+        self._spec = parse_spec(json.dumps(message["backend"]))
+        self._backend = open_backend(self._spec, self._context)
+        self._backend.__enter__()
+        cost = self._backend.load()
+        first = self._inputs(message["first_batch"], 0, 0)
+        start = time.monotonic_ns()
+        run_once(self._backend, first)
+        return {
+            "event": "loaded", "seconds": cost.seconds, "bytes_on_disk": cost.bytes_on_disk,
+            "first_call_ms": (time.monotonic_ns() - start) / 1e6, "details": dict(cost.details),
+        }  # fmt: skip
+
+    def _parity(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.models.parity import check
+        from harness.scenario.schema import Parity
+
+        assert self._backend is not None
+        assert self._context is not None
+        rows = check(
+            self._backend, self._context.model, self._spec,
+            Parity.model_validate(message["parity"]), message["batch_sizes"], Path(message["reference"]),
+        )  # fmt: skip
+        return {"event": "parity", "rows": [row.to_event() for row in rows]}
+
+    def _measure(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.load.generator import make_generator
+        from harness.measure.window import WindowSettings, measure
+
+        backend = self._backend
+        assert backend is not None
+        settings = WindowSettings(**message["settings"])
+        batch, seed = message["batch_size"], message["input_seed"]
+        requests = [
+            backend.prepare(self._inputs(batch, variant, seed))
+            for variant in range(message["distinct_inputs"])
+        ]
+        generator = make_generator(
+            backend, requests, concurrency=message["concurrency"],
+            request_timeout=settings.request_timeout,
+        )  # fmt: skip
+        window, samples = measure(backend, generator, settings, self._progress)
+        samples.save(Path(message["samples"]))
+        return {"event": "measured", "window": window.to_json(), "messages": dict(samples.messages)}
+
+    def _close(self, _: dict[str, Any]) -> dict[str, Any]:
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.__exit__(None, None, None)
+        return {"event": "closed"}
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _inputs(self, batch_size: int, variant: int, seed: int) -> Tensors:
+        from harness.models.inputs import make_inputs
+
+        assert self._context is not None
+        return make_inputs(self._context.model, batch_size, variant, seed)
+
+    def _progress(self, phase: str, requests: int, seconds: float, recent: Int64) -> None:
+        p99 = float(np.quantile(recent, 0.99)) / 1e6 if recent.size else None
+        self._send(
+            {"event": "progress", "phase": phase, "requests": requests, "seconds": seconds,
+             "p99_ms": p99}
+        )  # fmt: skip
+
+
+def error_event(error: BaseException) -> dict[str, Any]:
+    """The answer to a command that failed: reason, one sentence, fix and the traceback."""
+    trace = "".join(traceback.format_exception(error))
+    known = _known(error)
+    return {
+        "event": "error", "reason": known.reason, "message": known.message, "fix": known.fix,
+        "traceback": trace,
+    }  # fmt: skip
+
+
+def _known(error: BaseException) -> HarnessError:
+    if isinstance(error, HarnessError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"out of host memory: {error}".rstrip(": "))
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return MissingPackageError(
+            f"{error.name} is not installed", fix=f"pip install {error.name}"
+        )
+    return BackendError(f"{type(error).__name__}: {error}")
+
+
+def serve(incoming: int, outgoing: int) -> None:
+    """Answer commands until `close` or end of file."""
+    with os.fdopen(incoming, encoding="utf-8") as lines, os.fdopen(outgoing, "w") as answers:
+
+        def send(message: dict[str, Any]) -> None:
+            answers.write(json.dumps(message, default=str) + "\n")
+            answers.flush()
+
+        worker = Worker(send)
+        for line in lines:
+            message = json.loads(line)
+            try:
+                answer = worker.handle(message)
+            except BaseException as error:
+                traceback.print_exc()
+                answer = error_event(error)
+            send(answer)
+            if message["do"] == "close":
+                break
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a runtime's own threads must not keep a closed worker alive
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), int(sys.argv[2]))

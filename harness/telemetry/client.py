@@ -1,0 +1,79 @@
+"""The parent's end of the sampler: what to watch, and the readings of a window."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from harness.errors import HarnessError
+from harness.run.guard import spawn
+from harness.telemetry.series import Series, read, write_parquet
+
+
+class Telemetry:
+    """A running sampler; `series` are the readings since the last `watch`.
+
+    A sampler that fails never fails the run: its readings are missing, and `problem` says why.
+    """
+
+    def __init__(self, raw: Path, log: Path) -> None:
+        self._raw = raw
+        self.problem = ""
+        ours, theirs = os.pipe()
+        self._answers, answers = os.pipe()
+        argv = [sys.executable, "-m", "harness.telemetry.sampler", str(raw), str(os.getpid())]
+        with log.open("ab") as errors:
+            self._process = spawn(argv, stdin=ours, stdout=answers, stderr=errors)
+        os.close(ours)
+        os.close(answers)
+        self._commands = theirs
+        self._reader = os.fdopen(self._answers, encoding="utf-8")
+        self._offset = 0
+
+    def watch(self, pids: Sequence[int]) -> None:
+        """Sum over the process trees below `pids` from now on, and forget earlier readings."""
+        self._ask({"watch": list(pids)})
+        self._raw.write_bytes(b"")  # the sampler appends, so it goes on from the start
+
+    def read(self) -> dict[str, Series]:
+        """All readings since `watch`, by series name."""
+        return read(self._raw, self._ask({"flush": True}))
+
+    def save(self, path: Path) -> None:
+        """Write the readings since `watch` as Parquet."""
+        write_parquet(path, self.read())
+
+    def _ask(self, command: dict[str, object]) -> list[str]:
+        try:
+            os.write(self._commands, json.dumps(command).encode() + b"\n")
+            line = self._reader.readline()
+            names: list[str] = json.loads(line)["series"] if line else []
+            if not line:
+                raise HarnessError("the telemetry sampler ended")
+            return names
+        except (OSError, HarnessError) as error:
+            self.problem = f"no telemetry: {error}"
+            return []
+
+    def close(self) -> None:
+        """End the sampler."""
+        os.close(self._commands)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._process.kill()
+            self._reader.close()
+            self._raw.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

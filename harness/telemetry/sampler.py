@@ -1,0 +1,117 @@
+"""The sampler: a process of its own, so that reading never disturbs what is read.
+
+`python -m harness.telemetry.sampler FILE OWNER_PID` takes one JSON command a line on stdin:
+`{"watch": [pid, …]}` sets the process trees to sum over; `{"flush": true}` writes what was read
+and answers with the series' names; end of file ends it. Readings go to FILE as `series.RECORD`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from harness.telemetry.host import REFRESH_S, Tree, busy_seconds
+from harness.telemetry.nvml import gpus
+from harness.telemetry.series import RECORD
+
+HOST_HZ = 20.0
+GPU_MEMORY_HZ = 100.0
+SLOW_HZ = 20.0
+
+
+class Sampler:
+    """Reads on a schedule and keeps the records until a flush."""
+
+    def __init__(self, file: BinaryIO, owner: int) -> None:
+        self._file = file
+        self._owner = Tree(owner, include_root=True)
+        self._trees: list[Tree] = []
+        self._gpus = gpus()
+        self._names: dict[str, int] = {}
+        self._records: list[tuple[int, int, float]] = []
+        self._next = {"host": 0.0, "gpu_memory": 0.0, "slow": 0.0, "refresh": 0.0}
+
+    def watch(self, pids: Iterable[int]) -> None:
+        """From now on, sum over the descendants of `pids`."""
+        self._trees = [Tree(pid) for pid in pids]
+        self._next["host"] = self._next["gpu_memory"] = 0.0
+
+    def tick(self) -> float:
+        """Take the readings that are due; seconds until the next."""
+        periods = {"refresh": REFRESH_S, "host": 1 / HOST_HZ}
+        if self._gpus:
+            periods |= {"gpu_memory": 1 / GPU_MEMORY_HZ, "slow": 1 / SLOW_HZ}
+        now = time.monotonic()
+        for name, period in periods.items():
+            if now >= self._next[name]:
+                t_ns = time.monotonic_ns()
+                self._put(t_ns, getattr(self, f"_{name}")())
+                self._next[name] = max(self._next[name] + period, now)
+        return max(0.0, min(self._next[n] for n in periods) - time.monotonic())
+
+    def _put(self, t_ns: int, readings: Iterable[tuple[str, float]]) -> None:
+        for name, value in readings:
+            self._records.append((t_ns, self._names.setdefault(name, len(self._names)), value))
+
+    def _refresh(self) -> Iterator[tuple[str, float]]:
+        for tree in (self._owner, *self._trees):
+            tree.refresh()
+        yield from ()
+
+    def _host(self) -> Iterator[tuple[str, float]]:
+        both = [tree.read() for tree in self._trees]
+        yield "host_bytes", sum(resident for resident, _ in both)
+        yield "tree_cpu_s", sum(cpu for _, cpu in both)
+        yield "run_cpu_s", self._owner.read()[1]
+        yield "machine_cpu_s", busy_seconds()
+
+    def _gpu_memory(self) -> Iterator[tuple[str, float]]:
+        pids = set().union(*(tree.pids for tree in self._trees)) if self._trees else set()
+        for gpu in self._gpus:
+            yield from ((f"gpu{gpu.index}_{name}", value) for name, value in gpu.memory(pids))
+
+    def _slow(self) -> Iterator[tuple[str, float]]:
+        for gpu in self._gpus:
+            yield from ((f"gpu{gpu.index}_{name}", value) for name, value in gpu.state())
+
+    def flush(self) -> list[str]:
+        """Write the records and return the series' names, by index."""
+        np.array(self._records, RECORD).tofile(self._file)
+        self._file.flush()
+        self._records.clear()
+        return list(self._names)
+
+
+def main(path: str, owner: int) -> None:
+    """Sample until end of file on stdin."""
+    os.set_blocking(0, False)
+    pending = b""
+    with open(path, "ab") as file:  # noqa: PTH123
+        sampler = Sampler(file, owner)
+        while True:
+            if select.select([0], [], [], sampler.tick())[0]:
+                chunk = os.read(0, 1 << 16)
+                if not chunk:
+                    sampler.flush()
+                    return
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    _answer(sampler, json.loads(line))
+
+
+def _answer(sampler: Sampler, command: dict[str, list[int]]) -> None:
+    if "watch" in command:
+        sampler.watch(command["watch"])
+    sampler.tick()
+    print(json.dumps({"series": sampler.flush()}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,263 @@
+"""Every fault, provoked for real: recorded on its point with its reason while the rest goes on."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.run.store import RunData, read_run
+
+MODELS = Path(__file__).parent.parent / "data" / "models"
+
+MEASUREMENT = """
+measurement: {profile: quick, rounds: 2, warmup: 20ms, warmup_requests: 2, window: 100ms,
+              window_requests: 11, window_max: 5s, request_timeout: 2s}
+"""
+
+TORCH = """
+scenario: faults
+model:
+  name: faulty
+  source: {{torch: "faulty_model:make", kwargs: {{fault: {fault}}}}}
+  inputs: [{{name: x, shape: [batch, 4]}}]
+backends:
+  - {{kind: torch}}
+load: {{batch_sizes: [1, 2, 3], concurrency: 2}}
+""" + MEASUREMENT.replace("{", "{{").replace("}", "}}")
+
+
+def harness(*args: object, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, args)], cwd=cwd, text=True,
+        capture_output=True, timeout=240, check=False, **kwargs,
+    )  # fmt: skip
+
+
+def run_torch(tmp_path: Path, fault: str) -> tuple[subprocess.CompletedProcess[str], RunData]:
+    (tmp_path / "faulty_model.py").write_text((MODELS / "faulty_model.py").read_text())
+    (tmp_path / "s.yaml").write_text(TORCH.format(fault=fault))
+    result = harness("run", "s.yaml", "--output", "run", cwd=tmp_path)
+    assert (tmp_path / "run").exists(), result.stderr
+    return result, read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "message", "tries"),
+    [
+        ("raise", "raised", "the second batch size is cursed", 2),
+        ("hang", "hung", "", 1),
+        ("segfault", "died", "SIGSEGV", 2),
+        ("exit", "died", "exited with code 3", 2),
+        ("memory", "out_of_memory", "", 1),
+    ],
+)
+def test_a_fault_costs_only_its_own_point(
+    tmp_path: Path, fault: str, reason: str, message: str, tries: int
+) -> None:
+    result, run = run_torch(tmp_path, fault)
+    point = "torch-cpu-fp32/b2/c2"
+    assert {f.point for f in run.failures} == {point}
+    assert [f.reason for f in run.failures] == [reason] * tries
+    assert message in run.failures[0].message
+    measured = {(m.point, m.round) for m in run.measurements}
+    assert measured == {(f"torch-cpu-fp32/b{b}/c2", r) for b in (1, 3) for r in (0, 1)}
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert point in result.stdout
+    assert (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "report.pdf").exists()
+
+
+def test_a_missing_package_is_named_with_its_fix(tmp_path: Path) -> None:
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "onnxruntime.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'onnxruntime'\", name='onnxruntime')\n"
+    )
+    scenario = TORCH.format(fault="none").replace(
+        "- {kind: torch}", "- {kind: torch}\n  - {kind: onnxruntime}"
+    )
+    (tmp_path / "faulty_model.py").write_text((MODELS / "faulty_model.py").read_text())
+    (tmp_path / "s.yaml").write_text(scenario)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "blocked")}
+    result = harness("run", "s.yaml", "--output", "run", cwd=tmp_path, env=env)
+    run = read_run(tmp_path / "run")
+    assert {f.reason for f in run.failures} == {"missing_package"}
+    assert all(f.backend == "onnxruntime-cpu-fp32" and "pip install" in str(f.fix) for f in run.failures)
+    assert {m.backend for m in run.measurements} == {"torch-cpu-fp32"}
+    assert result.returncode == 1
+
+
+TRITON = """
+scenario: triton-faults
+model:
+  name: small
+  source: {{torch: "faulty_model:make"}}
+  inputs: [{{name: x, shape: [batch, 4]}}]
+backends:
+  - {{kind: triton, protocol: http, serve: onnxruntime{server}}}
+load: {{batch_sizes: [1, 2], concurrency: [1, 2]}}
+measurement: {{profile: quick, rounds: 1, warmup: 50ms, warmup_requests: 2, window: {window},
+              window_requests: 11, window_max: 10s, request_timeout: 5s}}
+"""
+
+
+@pytest.fixture
+def triton_run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    (tmp_path / "faulty_model.py").write_text((MODELS / "faulty_model.py").read_text())
+    started: list[subprocess.Popen[str]] = []
+
+    def start(window: str, server: str = "") -> subprocess.Popen[str]:
+        (tmp_path / "s.yaml").write_text(TRITON.format(window=window, server=server))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run", "--json"],
+            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def events_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        found: dict[str, Any] = json.loads(line)
+        if found["event"] == event:
+            return found
+    assert process.stderr is not None
+    raise AssertionError(f"no {event}: {process.stderr.read()}")
+
+
+def descendants(pid: int, name: str) -> list[psutil.Process]:
+    return [p for p in psutil.Process(pid).children(recursive=True) if name in p.name()]
+
+
+@pytest.mark.triton
+def test_a_killed_server_is_recorded_and_started_again(
+    tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = triton_run("1s")
+    victim = events_until(process, "point")["point"]
+    events_until(process, "progress")
+    (server,) = descendants(process.pid, "tritonserver")
+    server.kill()
+    rest, errors = process.communicate(timeout=200)
+    run = read_run(tmp_path / "run")
+    assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], errors
+    assert "SIGKILL" in run.failures[0].message
+    assert len(run.measurements) == 3
+    assert process.returncode == 1
+    assert json.loads(rest.splitlines()[-1])["event"] == "finished"
+
+
+@pytest.mark.triton
+def test_a_port_in_use_is_said(
+    tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = triton_run("100ms", f", server: {{http_port: {port}}}")
+        process.communicate(timeout=200)
+    run = read_run(tmp_path / "run")
+    assert {f.reason for f in run.failures} == {"server"}
+    assert len({f.point for f in run.failures}) == 4
+    assert f"port {port}" in run.failures[0].message
+    assert process.returncode == 1
+
+
+FAKE = """
+scenario: kill
+model: {name: nothing, source: {fake: {}}}
+backends:
+  - {kind: fake, service_time_ms: 2.0, jitter: 0.05}
+  - {kind: fake, name: slow, service_time_ms: 5.0}
+load: {batch_sizes: [1, 2], concurrency: [1, 2]}
+measurement: {profile: quick, rounds: 2, warmup: 20ms, warmup_requests: 2, window: 200ms}
+"""
+
+
+def start_fake(tmp_path: Path) -> subprocess.Popen[str]:
+    (tmp_path / "s.yaml").write_text(FAKE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run", "--json"],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def gone(pids: list[int]) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if not any(psutil.pid_exists(p) for p in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("measured", [0, 1, 5, 9])
+def test_kill_9_loses_no_finished_measurement_and_resume_finishes(
+    tmp_path: Path, measured: int
+) -> None:
+    process = start_fake(tmp_path)
+    events_until(process, "point")
+    for _ in range(measured):
+        events_until(process, "measurement")
+    children = [p.pid for p in psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert children
+    assert gone(children)
+    before = read_run(tmp_path / "run").measurements
+    assert len(before) >= measured
+    result = harness("run", "--resume", "run", "--quiet", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    after = read_run(tmp_path / "run")
+    assert after.measurements[: len(before)] == before
+    assert len(after.measurements) == len({(m.point, m.round) for m in after.measurements}) == 16
+    assert after.complete
+
+
+def test_ctrl_c_ends_cleanly_with_a_partial_report(tmp_path: Path) -> None:
+    process = start_fake(tmp_path)
+    events_until(process, "measurement")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    run = read_run(tmp_path / "run")
+    assert run.events[-1] == {**run.events[-1], "event": "run_ended", "status": "interrupted"}
+    for name in ("report.html", "report.pdf", "summary.csv"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+
+
+def test_resume_refuses_a_changed_scenario_and_says_what_changed(tmp_path: Path) -> None:
+    process = start_fake(tmp_path)
+    events_until(process, "measurement")
+    process.kill()
+    process.wait()
+    (tmp_path / "s.yaml").write_text(FAKE.replace("service_time_ms: 5.0", "service_time_ms: 6.0"))
+    result = harness("run", "--resume", "run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "service_time_ms was 5.0, is 6.0" in result.stderr
+
+
+def test_two_harnesses_cannot_write_one_run(tmp_path: Path) -> None:
+    process = start_fake(tmp_path)
+    events_until(process, "measurement")
+    result = harness("run", "--resume", "run", cwd=tmp_path)
+    process.kill()
+    process.wait()
+    assert result.returncode == 2
+    assert "another harness is writing" in result.stderr

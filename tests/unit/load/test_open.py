@@ -1,0 +1,110 @@
+"""The open loop: absolute schedule, slip, shedding; judged by order and sums, never by speed."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.load.open import OpenLoop
+from harness.load.samples import ERROR, OK, SHED, Samples
+from harness.load.schedule import Segment, make_schedule
+
+
+class Backend:
+    def __init__(self, act: Any = lambda request: None) -> None:
+        self.act = act
+        self.seen: list[Any] = []
+
+    def caller(self) -> "Backend":
+        return self
+
+    def __enter__(self) -> "Backend":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def infer(self, request: Any) -> Any:
+        self.seen.append(request)
+        return self.act(request)
+
+
+def run(backend: Any, schedule: Any, callers: int = 4, **kwargs: Any) -> Samples:
+    loop = OpenLoop(
+        backend, list("abc"), schedule, max_outstanding=callers, request_timeout=30, **kwargs
+    )
+    loop.start()
+    while loop.completed() < len(schedule):
+        threading.Event().wait(0.005)
+    return loop.stop(20)
+
+
+def test_every_arrival_is_sent_once_not_before_it_is_due() -> None:
+    schedule = make_schedule([Segment(2000, 2000, 0.2)], "poisson", seed=3)
+    backend = Backend()
+    samples = run(backend, schedule)
+    assert len(samples) == len(schedule) == len(backend.seen)
+    due = np.sort(samples.scheduled)
+    assert np.array_equal(due - due[0], schedule - schedule[0])
+    assert np.all(samples.sent >= samples.scheduled)
+    assert np.all(samples.done >= samples.sent)
+
+
+def test_a_stall_shows_in_every_request_that_was_due_meanwhile() -> None:
+    stall = threading.Event()
+
+    def act(request: str) -> None:
+        if not stall.is_set():
+            stall.wait(0.1)
+            stall.set()
+
+    schedule = make_schedule([Segment(1000, 1000, 0.2)])
+    samples = run(Backend(act), schedule, callers=1)
+    response = samples.done - samples.scheduled
+    late = (response > 10_000_000).sum()
+    # due within the 100 ms stall and answered after it, all but those due in its last 10 ms
+    assert late >= 85
+    assert set(samples.status) == {OK}
+
+
+def test_shedding_counts_what_found_every_caller_busy() -> None:
+    stall = threading.Event()
+
+    def act(request: str) -> None:
+        if not stall.is_set():
+            stall.wait(0.1)
+            stall.set()
+
+    schedule = make_schedule([Segment(1000, 1000, 0.2)])
+    samples = run(Backend(act), schedule, callers=1, shed=True)
+    assert len(samples) == 200
+    assert (samples.status == SHED).sum() >= 85
+
+
+def test_errors_keep_their_place() -> None:
+    def act(request: str) -> None:
+        if request == "b":
+            raise ValueError("no b")
+
+    samples = run(Backend(act), make_schedule([Segment(3000, 3000, 0.02)]))
+    assert (samples.status == ERROR).sum() == 20
+    assert samples.messages == {"ValueError: no b": 20}
+
+
+def test_stop_cuts_a_long_schedule_short() -> None:
+    loop = OpenLoop(
+        Backend(), ["a"], make_schedule([Segment(100, 100, 3600)]), max_outstanding=2,
+        request_timeout=1,
+    )  # fmt: skip
+    loop.start()
+    while loop.completed() < 3:
+        threading.Event().wait(0.005)
+    assert loop.recent_ns().size >= 3
+    assert 3 <= len(loop.stop(10)) < 1000
+
+
+@pytest.mark.parametrize("callers", [0, -1])
+def test_nothing_to_do_is_refused(callers: int) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        OpenLoop(Backend(), ["a"], np.array([0]), max_outstanding=callers, request_timeout=1)  # type: ignore[arg-type]

@@ -1,0 +1,115 @@
+"""The rules: each fires on what breaks it and keeps quiet otherwise."""
+
+import numpy as np
+import pytest
+
+from harness.load.samples import OK, SHED, Samples
+from harness.measure.steady import Steadiness
+from harness.measure.validity import (
+    FLAGS,
+    INVALIDATES,
+    check_client,
+    check_little,
+    check_schedule,
+    check_steady,
+    explain,
+    littles_law,
+)
+
+MS = 1_000_000
+
+
+def make(scheduled: list[int], sent: list[int], done: list[int], status: list[int] | None = None) -> Samples:
+    n = len(sent)
+    return Samples(
+        np.array(scheduled, np.int64), np.array(sent, np.int64), np.array(done, np.int64),
+        np.array(status or [OK] * n, np.uint8), np.zeros(n, np.uint16),
+    )  # fmt: skip
+
+
+def back_to_back(callers: int, count: int, service: int) -> Samples:
+    sent = sorted(i * service for i in range(count) for _ in range(callers))
+    return make(sent, sent, [s + service for s in sent])
+
+
+@pytest.mark.parametrize("callers", [1, 3])
+def test_littles_law_holds_for_a_closed_loop(callers: int) -> None:
+    samples = back_to_back(callers, 1000, MS)
+    law = littles_law(samples, 100 * MS, 900 * MS)
+    assert law.integrated == pytest.approx(callers, rel=0.01)
+    assert law.product == pytest.approx(callers, rel=0.01)
+    assert list(check_little(samples, 100 * MS, 900 * MS)) == []
+
+
+def test_littles_law_holds_for_any_events_within_the_edges() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        sent = np.sort(rng.integers(0, 1000 * MS, 200))
+        done = sent + rng.integers(1, 300 * MS, 200)
+        samples = make(list(sent), list(sent), list(done))
+        assert list(check_little(samples, 300 * MS, 800 * MS)) == []
+
+
+def test_lost_events_break_littles_law() -> None:
+    whole = back_to_back(4, 1000, MS)
+    # the clock of half of the completions is wrong: they appear after the window
+    done = whole.done.copy()
+    done[::2] += 5000 * MS
+    broken = make(list(whole.sent), list(whole.sent), list(done))
+    law = littles_law(broken, 100 * MS, 900 * MS)
+    assert abs(law.integrated - law.product) / law.integrated > 0.5
+
+
+def test_a_schedule_kept_raises_nothing() -> None:
+    due = [i * MS for i in range(1000)]
+    samples = make(due, [d + 1000 for d in due], [d + MS for d in due])
+    assert list(check_schedule(samples, 0, 1000 * MS)) == []
+
+
+def test_late_requests_are_client_late() -> None:
+    due = [i * MS for i in range(1000)]
+    sent = [d + (3 * MS if i % 20 == 0 else 0) for i, d in enumerate(due)]
+    samples = make(due, sent, [s + MS for s in sent])
+    (found,) = check_schedule(samples, 0, 1000 * MS)
+    assert found.flag == "client_late"
+    assert "3.00 ms late (allowed: 1.00 ms)" in found.seen
+
+
+def test_slip_may_be_a_twentieth_of_a_long_service_time() -> None:
+    due = [i * MS for i in range(1000)]
+    samples = make(due, [d + 3 * MS for d in due], [d + 103 * MS for d in due])
+    assert list(check_schedule(samples, 0, 1000 * MS)) == []
+
+
+def test_requests_never_sent_in_the_window_are_missed() -> None:
+    due = [i * MS for i in range(1000)]
+    sent = [d if i < 900 else d + 5000 * MS for i, d in enumerate(due)]
+    samples = make(due, sent, [s + MS for s in sent])
+    flags = [f.flag for f in check_schedule(samples, -1, 999 * MS)]
+    assert flags[0] == "client_not_sending"
+
+
+def test_shed_requests_were_offered_and_are_no_fault_of_the_client() -> None:
+    due = [i * MS for i in range(100)]
+    status = [SHED if i % 2 else OK for i in range(100)]
+    assert list(check_schedule(make(due, due, [d + MS for d in due], status), -1, 99 * MS)) == []
+
+
+def test_a_busy_client_or_one_near_its_ceiling_is_named() -> None:
+    assert list(check_client(79.0, 400.0, 1000.0)) == []
+    assert [f.flag for f in check_client(81.0, 501.0, 1000.0)] == ["client_busy", "client_near_ceiling"]
+    assert list(check_client(None, 1e9, None)) == []
+
+
+def test_unsteady_windows_say_how() -> None:
+    assert list(check_steady(Steadiness(0, False, 0.01, 0.001))) == []
+    (bound,) = check_steady(Steadiness(500, True, 0.0, 0.1))
+    assert "half of the window" in bound.seen
+    (shift,) = check_steady(Steadiness(0, False, -0.05, 0.001))
+    assert "-5.0 %" in shift.seen
+
+
+def test_every_flag_has_words() -> None:
+    assert set(FLAGS) >= INVALIDATES
+    assert all(" " in explain(flag) for flag in FLAGS)
+    assert explain("failed_server_died") == "at least one round failed (server died)"

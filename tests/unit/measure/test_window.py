@@ -1,0 +1,89 @@
+"""One measurement: warm-up, then a window cut out of a load that never pauses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import BackendError, DeadlineError, OutOfMemoryError
+from harness.load.samples import ERROR, OK, Int64, Samples
+from harness.measure.window import WindowSettings, measure
+
+SETTINGS = WindowSettings(0.01, 5, 0.02, 10, 1.0, 5.0)
+
+
+class Scripted:
+    """A generator that completes `step` requests every time it is asked."""
+
+    def __init__(self, step: int = 3, status: int = OK) -> None:
+        self.failure: BaseException | None = None
+        self._step, self._status, self._count = step, status, 0
+        self.log: list[str] = []
+
+    def start(self) -> None:
+        self.log.append("start")
+
+    def completed(self) -> int:
+        self._count += self._step
+        return self._count
+
+    def recent_ns(self) -> Int64:
+        return np.array([1_000_000], np.int64)
+
+    def stop(self, timeout: float) -> Samples:
+        self.log.append("stop")
+        t = np.arange(self._count, dtype=np.int64)
+        status = np.full(self._count, self._status, np.uint8)
+        return Samples(t, t, t + 1, status, np.zeros(self._count, np.uint16), {"boom": self._count})
+
+
+class Counters:
+    """A backend with a counter that grows with every read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def statistics(self) -> dict[str, float]:
+        self.reads += 1
+        return {"count": self.reads}
+
+    def memory(self) -> dict[str, int]:
+        return {"arena": 7}
+
+
+def run(generator: Any, settings: WindowSettings = SETTINGS, report: Callable[..., None] | None = None) -> Any:
+    return measure(Counters(), generator, settings, report or (lambda *_: None))  # type: ignore[arg-type]
+
+
+def test_counters_are_read_once_at_each_end_and_the_load_stops_after() -> None:
+    generator = Scripted()
+    window, samples = run(generator)
+    assert (window.before, window.after) == ({"count": 1}, {"count": 2})
+    assert window.end_ns - window.begin_ns >= 0.02 * 1e9
+    assert not window.cut
+    assert window.memory == {"arena": 7}
+    assert generator.log == ["start", "stop"]
+    assert len(samples) > 15
+
+
+def test_a_window_that_never_gets_its_requests_is_cut() -> None:
+    slow = WindowSettings(0.001, 1, 0.001, 10**9, 0.05, 5.0)
+    assert run(Scripted(), slow)[0].cut
+
+
+def test_nothing_finishing_is_a_deadline_error() -> None:
+    with pytest.raises(DeadlineError, match="no request finished within 0.01 s"):
+        run(Scripted(step=0), WindowSettings(0.001, 1, 0.001, 1, 0.005, 0.01))
+
+
+def test_a_fatal_failure_ends_the_point() -> None:
+    generator = Scripted()
+    generator.failure = OutOfMemoryError("no memory")
+    with pytest.raises(OutOfMemoryError):
+        run(generator)
+
+
+def test_when_no_request_succeeds_the_reason_is_the_commonest_message() -> None:
+    with pytest.raises(BackendError, match=r"not one of \d+ requests succeeded: boom"):
+        run(Scripted(status=ERROR))
