@@ -1,0 +1,1 @@
+"""Rows in, rows out: summary, intervals, the best point, comparisons."""

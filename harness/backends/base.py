@@ -26,6 +26,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import BackendError
+
 Tensors = Mapping[str, NDArray[Any]]
 """Name to array; the first axis of every array is the batch."""
 
@@ -65,6 +67,15 @@ class PreparedModel:
     data: Mapping[str, Any] = field(default_factory=dict)
     """Input name to how its data is made (`schema.Input` dumped: data, range)."""
     max_batch_size: int = 1
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Format to why it could not be made; backends that need it fail with that, others run."""
+
+    def file(self, format: str) -> Path:
+        """The path of the model in `format`. Raises BackendError saying why there is none."""
+        if format in self.files:
+            return Path(self.files[format])
+        why = self.failures.get(format, f"a {next(iter(self.source), 'model')} source has none")
+        raise BackendError(f"{self.name} has no {format} file: {why}")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict that `from_json` reads back."""
@@ -151,6 +162,8 @@ class BackendContext:
     served_name: str | None = None
     """Triton only: `host:port` of both protocols, and the model's name on the server."""
     cache: Path | None = None
+    batch_sizes: tuple[int, ...] = ()
+    """What will be asked for: an engine is built for these."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is asked to stop: long waits should give up."""
 

@@ -12,6 +12,7 @@ from harness.scenario.schema import AnyBackend
 BACKENDS: dict[str, str] = {
     "torch": "harness.backends.torch:TorchBackend",
     "onnxruntime": "harness.backends.onnxruntime:OnnxRuntimeBackend",
+    "tensorrt": "harness.backends.tensorrt:TensorRtBackend",
     "triton/http": "harness.backends.triton_http:TritonHttpBackend",
     "triton/grpc": "harness.backends.triton_grpc:TritonGrpcBackend",
     "fake": "harness.backends.fake:FakeBackend",

@@ -141,12 +141,10 @@ def _resume(directory: Path, path: Path | None, overrides: tuple[str, ...]) -> t
     manifest = read_run(directory).manifest
     written = Path(manifest["scenario_path"])
     then = tuple(manifest.get("overrides", ()))
-    if path is not None:
-        scenario = load(path, overrides or then).scenario
-    elif written.exists():
-        scenario = load(written, then).scenario
+    if path is not None or written.exists():
+        scenario = load(path or written, overrides or then).scenario
     else:
-        scenario = load_text(manifest["scenario_text"], written, then).scenario
+        scenario = load_text(manifest["scenario_text"], str(written), written.parent, then)
     check_resumable(manifest, scenario)
     store, done = RunStore.resume(directory)
     if not done.manifest:

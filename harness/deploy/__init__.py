@@ -1,0 +1,1 @@
+"""What a plan becomes: manifests for schedulers that share GPUs."""

@@ -1,0 +1,1 @@
+"""Load generators: schedules, closed and open loop, and the samples they take."""

@@ -16,8 +16,10 @@ from harness.load.samples import Int64, Samples
 class Generator(Protocol):
     """Keeps requests flowing from `start` to `stop`."""
 
-    failure: BaseException | None
-    """What ended the load early: no further request will come."""
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the load early: no further request will come."""
+        ...
 
     def start(self) -> None:
         """Begin; returns when every caller is ready and requests flow. Raises what they raise."""

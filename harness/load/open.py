@@ -25,7 +25,7 @@ from harness.load.threads import FATAL, CallerThreads, Infer, classify
 SPIN_NS = 200_000
 """Sleep until this long before an arrival is due, then spin."""
 LEAD_NS = 20_000_000
-"""From the release of the callers to the schedule's zero, so that the first arrivals are in time."""
+"""From the release of the callers to the schedule's zero: time for the first to get ready."""
 SHED_NS = 1_000_000
 """An arrival taken this late found every caller busy: with `shed` it is dropped."""
 FIELDS = 4  # arrival, sent, done, status

@@ -1,0 +1,1 @@
+"""From raw samples to numbers: warm-up, windows, exact percentiles, validity."""

@@ -18,7 +18,7 @@ BATCH = 5
 SHIFT = 0.02
 """A level that moved by more than this between the halves of the window is no steady state."""
 FEWEST = 40
-"""Batches below which nothing is said: with fewer, noise alone puts the cut at its bound too often."""
+"""Batches below which nothing is said: noise alone would put the cut at its bound too often."""
 SHIFT_Z = 3.0
 """Standard errors that the shift must measure, so that noise raises no alarm."""
 

@@ -153,7 +153,9 @@ def check_schedule(samples: Samples, begin_ns: int, end_ns: int) -> Iterator[Fin
         )
 
 
-def check_client(cpu_percent: float | None, rate: float, ceiling: float | None) -> Iterator[Finding]:
+def check_client(
+    cpu_percent: float | None, rate: float, ceiling: float | None
+) -> Iterator[Finding]:
     """Load generator in a process of its own: was it the bottleneck?"""
     if cpu_percent is not None and cpu_percent > BUSY_PERCENT:
         yield Finding("client_busy", f"the generator used {cpu_percent:.0f} % of a core")

@@ -1,0 +1,1 @@
+"""One execution of a scenario: orchestrator, workers, and the run directory."""

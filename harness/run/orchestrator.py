@@ -18,7 +18,13 @@ from harness.errors import HarnessError
 from harness.load.samples import Samples
 from harness.measure.window import Window
 from harness.run.manifest import utc_now
-from harness.run.record import MIB, gpu_readings, measurement_row, write_samples
+from harness.run.record import (
+    MIB,
+    Conditions,
+    gpu_readings,
+    measurement_row,
+    write_samples,
+)
 from harness.run.rows import FailureRow, LoadedRow, ParityRow, Row
 from harness.run.session import Prepared, Session, prepare
 from harness.run.store import RunData, RunStore
@@ -203,10 +209,12 @@ class Orchestrator:
             "window_end_ns": str(window.end_ns),
         }
         write_samples(self._store.path / path, samples, metadata)
-        self._add(measurement_row(
-            point, round_, started, window, samples, telemetry.read(), samples_path=path,
-            cores=self._cores, extra_flags=flags,
-        ))  # fmt: skip
+        conditions = Conditions(self._cores, session.remote, flags)
+        self._add(
+            measurement_row(
+                point, round_, started, window, samples, telemetry.read(), path, conditions
+            )
+        )
         self._measured.add((point.id, round_))
 
     def _fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.load.samples import Samples
-from harness.measure.reduce import reduce
+from harness.measure.quantiles import FLOORS
+from harness.measure.reduce import Reduced, reduce
+from harness.measure.steady import window_steadiness
+from harness.measure.validity import (
+    Finding,
+    check_client,
+    check_little,
+    check_schedule,
+    check_steady,
+)
 from harness.measure.window import Window
 from harness.run.rows import MeasurementRow
 from harness.run.store import atomic_write
 from harness.scenario.expand import Point
 from harness.telemetry.series import Series
+from harness.triton.statistics import Split, difference
 
 MIB = 2**20
 FOREIGN_SHARE = 0.1
@@ -38,24 +49,42 @@ def read_samples(path: Path) -> Samples:
     return Samples(*(table[name].to_numpy() for name in _STATUS_COLUMNS))
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a measurement row needs to know besides samples, window and telemetry."""
+
+    cores: int
+    remote: bool
+    """The load generator is not the process that runs the model."""
+    flags: tuple[str, ...] = ()
+    """Flags that hold for every point of the session."""
+    ceiling: float | None = None
+    """Requests a second that the generator reaches against a null server."""
+
+
 def measurement_row(
     point: Point, round_: int, started: str, window: Window, samples: Samples,
-    telemetry: Mapping[str, Series], *, samples_path: str, cores: int, extra_flags: tuple[str, ...],
+    telemetry: Mapping[str, Series], samples_path: str, conditions: Conditions,
 ) -> MeasurementRow:  # fmt: skip
     """Everything that one point in one round gave."""
     begin, end = window.begin_ns, window.end_ns
+    seconds = (end - begin) / 1e9
     reduced = reduce(samples, begin, end, point.batch_size)
-    host = host_readings(telemetry, begin, end, cores)
-    server_us, server_count, server_flags = server_split(window)
-    flags = [*extra_flags, *server_flags]
-    flags += ["window_cut"] if window.cut else []
-    flags += ["errors"] if 0 < reduced.errors < reduced.requests else []
-    flags += ["all_failed"] if reduced.errors == reduced.requests else []
-    flags += ["few_requests"] if reduced.latency_ms["p99"] is None else []
-    flags += ["foreign_load"] if (host.pop("foreign_share") or 0) > FOREIGN_SHARE else []
-    if server_count is not None:
-        slack = max(point.concurrency or 1, 1)
-        flags += ["count_mismatch"] if abs(server_count - reduced.requests) > slack else []
+    host = host_readings(telemetry, begin, end, conditions.cores)
+    split = server_split(window)
+    cpu = 100 * window.cpu_seconds / seconds
+    foreign = host.pop("foreign_share")
+    findings = [
+        *(Finding(flag, "") for flag in conditions.flags),
+        *_counting(reduced, window, foreign),
+        *check_little(samples, begin, end),
+        *check_steady(window_steadiness(samples, begin, end)),
+        *_server_count(window, split, reduced, point.concurrency or 1),
+    ]
+    if point.request_rate is not None:
+        findings += check_schedule(samples, begin, end)
+    if conditions.remote:
+        findings += check_client(cpu, reduced.requests / seconds, conditions.ceiling)
     return MeasurementRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,
         batch_size=point.batch_size, concurrency=point.concurrency,
@@ -63,24 +92,50 @@ def measurement_row(
         window_end_ns=end, requests=reduced.requests, errors=reduced.errors,
         throughput=reduced.throughput, latency_mean_ms=reduced.latency_mean_ms,
         latency_ms=reduced.latency_ms, latency_order_ms=reduced.latency_order_ms,
-        server_us=server_us, server_count=server_count,
-        client_cpu_percent=100 * window.cpu_seconds / ((end - begin) / 1e9),
+        server_us=dict(split.server_us) if split else {},
+        server_count=split.count if split else None, client_cpu_percent=cpu,
+        host_memory_mib=host["host_memory_mib"], cpu_percent=host["cpu_percent"],
         samples=samples_path, warmup_requests=int((samples.done <= begin).sum()),
-        flags=tuple(dict.fromkeys(flags)), **host, **gpu_readings(telemetry, begin, end),
-        details={"errors": dict(samples.messages), "allocators": dict(window.memory)},
+        flags=tuple(dict.fromkeys(f.flag for f in findings)),
+        details={
+            "findings": {f.flag: f.seen for f in findings if f.seen},
+            "errors": dict(samples.messages), "allocators": dict(window.memory),
+        },
+        **gpu_readings(telemetry, begin, end),
     )  # fmt: skip
 
 
-def server_split(window: Window) -> tuple[dict[str, float], int | None, list[str]]:
-    """Triton's own view of the window: µs a request by part, its request count, flags."""
-    if not window.before:
-        return {}, None, []
-    from harness.triton.statistics import difference
+def _counting(reduced: Reduced, window: Window, foreign: float | None) -> Iterator[Finding]:
+    """What the counts say about themselves."""
+    if window.cut:
+        yield Finding("window_cut", "")
+    if reduced.requests and reduced.errors == reduced.requests:
+        yield Finding("all_failed", "")
+    elif reduced.errors:
+        yield Finding("errors", f"{reduced.errors} of {reduced.requests} requests failed")
+    if reduced.latency_ms["p99"] is None:
+        yield Finding("few_requests", f"{reduced.requests} requests; p99 needs {FLOORS['p99']}")
+    if foreign is not None and foreign > FOREIGN_SHARE:
+        yield Finding("foreign_load", f"others used {100 * foreign:.0f} % of all processors")
 
-    split = difference(window.after, window.before)
+
+def server_split(window: Window) -> Split | None:
+    """Triton's own view of the window; None for other backends."""
+    return difference(window.after, window.before) if "count" in window.before else None
+
+
+def _server_count(
+    window: Window, split: Split | None, reduced: Reduced, open_requests: int
+) -> Iterator[Finding]:
+    """The server counts a request when it answers, we when the answer is here: a few may differ."""
     if split is None:
-        return {}, None, ["count_mismatch"]
-    return dict(split.server_us), split.count, []
+        if "count" in window.before:
+            yield Finding("count_mismatch", "the server's counters were reset in the window")
+    elif abs(split.count - (reduced.requests - reduced.errors)) > open_requests:
+        yield Finding(
+            "count_mismatch",
+            f"{reduced.requests - reduced.errors} answers here, {split.count} on the server",
+        )
 
 
 def host_readings(

@@ -62,6 +62,7 @@ class Session:
             context={
                 "model": self.model.to_json(), "cache": str(self._cache), **context,
                 "request_timeout": self._scenario.measurement.request_timeout,
+                "batch_sizes": list(self._scenario.load.batch_sizes),
             },
         )  # fmt: skip
 
@@ -81,6 +82,11 @@ class Session:
     def alive(self) -> bool:
         """Whether the worker, and the server if there is one, can still take a point."""
         return self._worker is not None and self._worker.alive and not self._server_ended()
+
+    @property
+    def remote(self) -> bool:
+        """Whether the load generator runs outside the process that runs the model."""
+        return self._spec.kind == "triton"
 
     @property
     def log(self) -> Path:
@@ -193,12 +199,12 @@ def prepare(
 
 
 def formats(scenario: Scenario) -> list[str]:
-    """The formats that the scenario's backends need: `onnx`, `torch`."""
-    needed = set()
-    for backend in scenario.backends:
-        runtime = backend.serve if isinstance(backend, TritonBackend) else backend.kind
-        needed |= {"onnxruntime": {"onnx"}, "torch": {"torch"}}.get(runtime or "", set())
-    return sorted(needed)
+    """The formats that the scenario's backends need: see `harness.models.prepare.FORMATS`."""
+    from harness.models.prepare import formats_for
+
+    if scenario.model.source.kind in ("engine", "triton", "fake"):
+        return []
+    return sorted(set[str]().union(*map(formats_for, scenario.backends)))
 
 
 __all__ = ["PointError", "Prepared", "Session", "formats", "prepare"]

@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,15 @@ class Worker:
         context = dict(message["context"])
         context["model"] = PreparedModel.from_json(context["model"])
         context["cache"] = Path(context["cache"]) if context.get("cache") else None
+        context["batch_sizes"] = tuple(context.get("batch_sizes", ()))
         self._context = BackendContext(**context)
         self._spec = parse_spec(json.dumps(message["backend"]))
         self._backend = open_backend(self._spec, self._context)
         self._backend.__enter__()
         cost = self._backend.load()
+        if not self._context.model.inputs:  # only a loaded engine knows them
+            model = replace(self._context.model, inputs=self._backend.signature.inputs)
+            self._context = replace(self._context, model=model)
         first = self._inputs(message["first_batch"], 0, 0)
         start = time.monotonic_ns()
         run_once(self._backend, first)
@@ -107,7 +111,8 @@ class Worker:
         assert self._context is not None
         rows = check(
             self._backend, self._context.model, self._spec,
-            Parity.model_validate(message["parity"]), message["batch_sizes"], Path(message["reference"]),
+            Parity.model_validate(message["parity"]), message["batch_sizes"],
+            Path(message["reference"]),
         )  # fmt: skip
         return {"event": "parity", "rows": [row.to_event() for row in rows]}
 

@@ -1,0 +1,1 @@
+"""The scenario file: its schema, its loader with positions, and its points."""

@@ -53,3 +53,20 @@ def expand(scenario: Scenario) -> list[Point]:
         for batch in scenario.load.batch_sizes
         for concurrency in scenario.load.concurrency
     ]
+
+
+START_SECONDS = {"torch": 4.0, "onnxruntime": 3.0, "tensorrt": 10.0, "triton": 8.0, "fake": 1.0}
+"""Allowance for one start of a backend: process, imports, loading, and the server if it has one."""
+
+
+def estimate(scenario: Scenario) -> float:
+    """Roughly how many seconds the run takes, for `--dry-run`: a lower-middle guess, no promise.
+
+    Each measurement is counted as warm-up plus window, and each backend in each round as one
+    start (`START_SECONDS`). Not counted: exports and parity before the first round, and windows
+    that go on, up to `window_max`, because `window_requests` have not finished yet.
+    """
+    spec = scenario.measurement
+    measuring = len(expand(scenario)) * (spec.warmup + spec.window)
+    starting = sum(START_SECONDS.get(backend.kind, 5.0) for backend in scenario.backends)
+    return spec.rounds * (measuring + starting)

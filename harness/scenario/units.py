@@ -6,6 +6,7 @@ A bare number is refused: a reader must not have to guess the unit.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -15,38 +16,60 @@ _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 1
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
-def _parse(value: Any, units: dict[str, float] | dict[str, int], example: str) -> float:
+def _parse(value: Any, units: dict[str, float] | dict[str, int], common: tuple[str, str]) -> float:
     names = ", ".join(units)
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"expected a number with a unit, like {example}")
+    expected = f"expected a number with a unit, like 20{common[0]}; units: {names}"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(expected)  # noqa: TRY004 - pydantic collects ValueErrors only
+    if str(value).strip().startswith("-"):
+        raise ValueError(f"must not be negative, found {value}")
     match = _QUANTITY.fullmatch(str(value))
     if match is None:
-        raise ValueError(f"expected a number with a unit, like {example}; units: {names}")
+        raise ValueError(expected)
     number, unit = match.groups()
     if not unit:
-        raise ValueError(f"{value} has no unit; write {example}; units: {names}")
+        raise ValueError(f"{value} has no unit; write {number}{common[0]} or {number}{common[1]}")
     if unit not in units:
         raise ValueError(f"unknown unit '{unit}'; units: {names}")
     return float(number) * units[unit]
 
 
+LONGEST = 7 * 86_400.0
+"""No duration is longer than a week: operating systems' timers would overflow not far above."""
+
+
 def parse_duration(value: Any) -> float:
-    """Seconds from `200ms`, `3s`, `20m`, `1h`. Raises ValueError on anything else."""
-    return _parse(value, _SECONDS, "500ms or 3s")
+    """Seconds from `200ms`, `3s`, `20m`, `1h`, at most 168h. Raises ValueError on anything else."""
+    seconds = _parse(value, _SECONDS, ("ms", "s"))
+    if seconds > LONGEST:
+        raise ValueError("must be at most 168h")
+    return seconds
+
+
+def parse_positive_duration(value: Any) -> float:
+    """As `parse_duration`, but zero is refused too."""
+    seconds = parse_duration(value)
+    if seconds <= 0:
+        raise ValueError(f"must be longer than 0, found {value}")
+    return seconds
 
 
 def parse_size(value: Any) -> int:
     """Bytes from `64MiB`, `4GiB` (powers of two) or `500MB` (powers of ten). Raises ValueError."""
-    return int(_parse(value, _BYTES, "512MiB or 4GiB"))
+    size = _parse(value, _BYTES, ("MiB", "GiB"))
+    if size >= 2**63:
+        raise ValueError("must be less than 2^63 bytes")
+    return int(size)
 
 
 def format_duration(seconds: float) -> str:
     """The shortest exact spelling that `parse_duration` reads back."""
-    for unit, factor in (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3)):
-        count = seconds / factor
-        if count >= 1 and abs(count - round(count)) < 1e-9:
-            return f"{round(count)}{unit}"
-    return f"{seconds:.9g}s"
+    for unit in ("h", "m", "s", "ms", "us"):
+        count = round(seconds / _SECONDS[unit])
+        if count >= 1 and count * _SECONDS[unit] == seconds:
+            return f"{count}{unit}"
+    digits = f"{Decimal(repr(seconds)):f}"
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}s"
 
 
 def format_size(size: int) -> str:
@@ -57,11 +80,20 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+_DURATION_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(us|ms|s|m|min|h)\s*$"}
+)
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(us|ms|s|m|min|h)\s*$"}),
+    _DURATION_SCHEMA,
+]
+PositiveDuration = Annotated[
+    float,
+    BeforeValidator(parse_positive_duration),
+    PlainSerializer(format_duration, return_type=str),
+    _DURATION_SCHEMA,
 ]
 Size = Annotated[
     int,

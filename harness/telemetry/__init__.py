@@ -1,0 +1,1 @@
+"""Memory, CPU and GPU series, sampled by a process of their own."""

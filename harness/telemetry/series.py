@@ -61,13 +61,12 @@ def write_parquet(path: Path, series: Mapping[str, Series]) -> None:
     from harness.run.store import atomic_write
 
     names = [n for n, s in series.items() for _ in range(s.t_ns.size)]
-    empty = np.empty(0)
+    times = [s.t_ns for s in series.values()] or [np.empty(0, np.int64)]
+    values = [s.value for s in series.values()] or [np.empty(0, np.float64)]
     table = pa.table({
-        "t_ns": pa.array(np.concatenate([s.t_ns for s in series.values()] or [empty]), pa.int64()),
+        "t_ns": pa.array(np.concatenate(times), pa.int64()),
         "series": pa.array(names, pa.string()).dictionary_encode(),
-        "value": pa.array(
-            np.concatenate([s.value for s in series.values()] or [empty]), pa.float64()
-        ),
+        "value": pa.array(np.concatenate(values), pa.float64()),
     })  # fmt: skip
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")

@@ -1,0 +1,1 @@
+"""The Triton server: installation, life, model repository and statistics."""

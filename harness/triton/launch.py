@@ -33,8 +33,9 @@ def launch(
     if settings.url is not None:
         http, grpc = (settings.url, None) if spec.protocol == "http" else (None, settings.url)
         return Served(http, grpc, name, None)
+    from harness.run.session import worker_env
     from harness.triton.install import find
-    from harness.triton.repository import write_model
+    from harness.triton.repository import device_env, write_model
 
     config = ""
     if settings.repository is not None:
@@ -50,6 +51,7 @@ def launch(
     server = TritonServer.start(
         find(), repository, log=log, args=settings.args, timeout=settings.start_timeout,
         ports={k: v for k, v in ports.items() if v is not None},
+        env={**worker_env(base), **device_env(spec.device)}, prepared=settings.repository is None,
     )  # fmt: skip
     try:
         server.load(name, timeout=settings.start_timeout)

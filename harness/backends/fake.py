@@ -1,0 +1,109 @@
+"""The fake backend: answers after a settable time. Tests the harness without a model."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
+from harness.errors import BackendError
+from harness.scenario import schema
+
+SPIN_NS = 200_000
+"""Sleep up to this long before the deadline, then spin: a sleep may end that much late."""
+
+
+class Request(NamedTuple):
+    """The inputs and how long they take without jitter."""
+
+    inputs: Tensors
+    service_ns: int
+
+
+class FakeBackend:
+    """Waits `service_time_ms + per_item_ms · batch`, ± jitter; answers with sums of the input."""
+
+    def __init__(self, spec: schema.FakeBackend, context: BackendContext) -> None:
+        self.spec, self.context = spec, context
+        self._callers = itertools.count()
+
+    @property
+    def signature(self) -> Signature:
+        """The model's inputs, and one output: float64 [batch]."""
+        return Signature(
+            self.context.model.inputs, (TensorSpec("output", "float64", (schema.BATCH,)),)
+        )
+
+    def load(self) -> LoadCost:
+        """Nothing to load."""
+        return LoadCost(seconds=0.0, details={"service_time_ms": self.spec.service_time_ms})
+
+    def prepare(self, inputs: Tensors) -> Request:
+        """The inputs with their service time; the batch is the first axis, 1 without inputs."""
+        batch = next((len(array) for array in inputs.values()), 1)
+        return Request(
+            inputs, round((self.spec.service_time_ms + self.spec.per_item_ms * batch) * 1e6)
+        )
+
+    def caller(self) -> FakeCaller:
+        """A caller with its own sequence of jitter: seeded by the spec and the caller's number."""
+        return FakeCaller(self, random.Random(f"{self.spec.seed}/{next(self._callers)}"))
+
+    def statistics(self) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def memory(self) -> dict[str, int]:
+        """None."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class FakeCaller:
+    """One caller; gives up a long wait when the worker is asked to stop."""
+
+    def __init__(self, backend: FakeBackend, rng: random.Random) -> None:
+        self._jitter, self._uniform = backend.spec.jitter, rng.uniform
+        self._cancelled = backend.context.cancelled
+
+    def infer(self, request: Request) -> Request:
+        """Return the request when its time is over; the answer is made outside the clock."""
+        if not request.service_ns:
+            return request
+        service = request.service_ns
+        if self._jitter:
+            service = round(service * (1 + self._uniform(-self._jitter, self._jitter)))
+        self._wait_until(time.monotonic_ns() + service)
+        return request
+
+    def _wait_until(self, deadline: int) -> None:
+        left = deadline - time.monotonic_ns() - SPIN_NS
+        if left > 0 and self._cancelled.wait(left / 1e9):
+            raise BackendError("cancelled")
+        while time.monotonic_ns() < deadline:
+            time.sleep(0)  # lets the other callers have the interpreter
+
+    def outputs(self, reply: Request) -> Tensors:
+        """`output`: for each item of the batch the sum over all its inputs, float64 [batch]."""
+        if not reply.inputs:
+            return {"output": np.zeros(1)}
+        return {
+            "output": sum(
+                np.asarray(a, np.float64).reshape(len(a), -1).sum(1) for a in reply.inputs.values()
+            )
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass

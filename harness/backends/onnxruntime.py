@@ -1,0 +1,246 @@
+"""ONNX Runtime in this process.
+
+All callers share one session: `run` is thread-safe, and one session a process is how an
+application serves a model (a session each would multiply the weights and the thread pools). With
+the CUDA provider, `io: device` binds inputs and outputs in device memory; on the CPU both settings
+of `io` are the same.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import numpy as np
+
+from harness.backends import require, translate
+from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
+from harness.backends.devices import select_gpu
+from harness.errors import BackendError, DeviceError
+from harness.scenario import schema
+
+require("onnxruntime", "onnxruntime")
+import onnxruntime as ort  # noqa: E402
+
+CUDA = "CUDAExecutionProvider"
+DTYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
+    **{f"tensor({t})": t for t in
+       ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool",
+        "bfloat16")},
+}  # fmt: skip
+"""ONNX Runtime's names of tensor types."""
+
+
+class OnnxRuntimeBackend:
+    """One session, whose first provider is the one that was asked for."""
+
+    def __init__(self, spec: schema.OnnxRuntimeBackend, context: BackendContext) -> None:
+        self.spec, self.context = spec, context
+        self._session: Any = None
+        self._signature = Signature((), ())
+        self._device_id = 0
+
+    @property
+    def session(self) -> Any:
+        """The ort.InferenceSession. Raises BackendError before `load`."""
+        if self._session is None:
+            raise BackendError("the onnxruntime backend is not loaded")
+        return self._session
+
+    @property
+    def signature(self) -> Signature:
+        """As the session tells it."""
+        return self._signature
+
+    @property
+    def on_device(self) -> bool:
+        """Whether inputs and outputs stay in device memory."""
+        return self.spec.io == "device" and self.spec.provider == CUDA
+
+    def load(self) -> LoadCost:
+        """Create the session. Raises DeviceError when its provider is not the one asked for."""
+        start = time.monotonic()
+        fp16 = self.spec.precision == "fp16"
+        path = self.context.model.file("onnx_fp16" if fp16 else "onnx")
+        if self.spec.provider == CUDA:
+            self._device_id = select_gpu(self.spec.device or "cuda")
+        providers = [(self.spec.provider, _provider_options(self.spec, self._device_id))]
+        _require_provider(self.spec.provider)
+        if self.spec.precision == "tf32" and self.spec.provider != CUDA:
+            raise DeviceError(
+                "tf32 is a mode of NVIDIA's tensor cores; the CPU has none",
+                fix="use precision: fp32, or provider: CUDAExecutionProvider",
+            )
+        try:
+            self._session = ort.InferenceSession(path, self._options(), providers=providers)
+        except Exception as error:
+            raise translate(error, "creating the session") from error
+        assert_provider(self._session, self.spec.provider)
+        self._signature = Signature(
+            _specs(self._session.get_inputs()), _specs(self._session.get_outputs())
+        )
+        size = sum(f.stat().st_size for f in path.parent.glob("model.onnx*"))
+        return LoadCost(time.monotonic() - start, size, self._details())
+
+    def _options(self) -> Any:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if self.spec.threads is not None:
+            options.intra_op_num_threads = self.spec.threads
+        return options
+
+    def _details(self) -> dict[str, Any]:
+        return {
+            "onnxruntime": ort.__version__, "providers": self.session.get_providers(),
+            "threads": self.session.get_session_options().intra_op_num_threads or "default",
+            "io": "device" if self.on_device else "host",
+        }  # fmt: skip
+
+    def prepare(self, inputs: Tensors) -> dict[str, Any]:
+        """The session's inputs in its dtypes; in device memory for `io: device` with CUDA."""
+        missing = [s.name for s in self._signature.inputs if s.name not in inputs]
+        if missing:
+            raise BackendError(f"the ONNX file wants an input '{missing[0]}', which has no data")
+        arrays = {s.name: _array(s, inputs[s.name]) for s in self._signature.inputs}
+        if not self.on_device:
+            return arrays
+        try:
+            return {
+                name: ort.OrtValue.ortvalue_from_numpy(array, "cuda", self._device_id)
+                for name, array in arrays.items()
+            }
+        except Exception as error:
+            raise translate(error, "copying the inputs to the GPU") from error
+
+    def caller(self) -> SessionCaller | BindingCaller:
+        """A caller on the shared session; with `io: device` it has a binding of its own."""
+        names = [s.name for s in self._signature.outputs]
+        if self.on_device:
+            return BindingCaller(self.session, names, self._device_id)
+        return SessionCaller(self.session, names)
+
+    def statistics(self) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def memory(self) -> dict[str, int]:
+        """None: the Python package does not tell what its arenas hold."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session = None
+
+
+class SessionCaller:
+    """`session.run` from and to host arrays."""
+
+    def __init__(self, session: Any, names: list[str]) -> None:
+        self._run, self._names = session.run, names
+
+    def infer(self, request: dict[str, Any]) -> Any:
+        """The outputs as a list of arrays."""
+        try:
+            return self._run(self._names, request)
+        except Exception as error:
+            raise translate(error) from error
+
+    def outputs(self, reply: Any) -> Tensors:
+        """Output name → array."""
+        return dict(zip(self._names, reply, strict=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class BindingCaller:
+    """`run_with_iobinding` from and to device memory, complete when the outputs are there."""
+
+    def __init__(self, session: Any, names: list[str], device_id: int) -> None:
+        self._session, self._names, self._device_id = session, names, device_id
+        self._binding = session.io_binding()
+
+    def infer(self, request: dict[str, Any]) -> Any:
+        """The outputs as OrtValues in device memory."""
+        binding = self._binding
+        try:
+            for name, value in request.items():
+                binding.bind_ortvalue_input(name, value)
+            for name in self._names:
+                binding.bind_output(name, "cuda", self._device_id)
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return binding.get_outputs()
+        except Exception as error:
+            raise translate(error) from error
+
+    def outputs(self, reply: Any) -> Tensors:
+        """Output name → array."""
+        return {name: value.numpy() for name, value in zip(self._names, reply, strict=True)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._binding.clear_binding_inputs()
+        self._binding.clear_binding_outputs()
+
+
+def _specs(values: Any) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            v.name, DTYPES.get(v.type, v.type),
+            tuple(d if isinstance(d, int) else str(d or f"dim{i}") for i, d in enumerate(v.shape)),
+        )
+        for v in values
+    )  # fmt: skip
+
+
+def _array(spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array in the session's dtype: a file converted to fp16 may want another float."""
+    if spec.dtype == "bfloat16":
+        raise BackendError(
+            f"input {spec.name}: ONNX Runtime's Python package takes no bfloat16 tensors"
+        )
+    wanted = np.dtype(spec.dtype)
+    both_float = wanted.kind == array.dtype.kind == "f"
+    return np.ascontiguousarray(array.astype(wanted, copy=False) if both_float else array)
+
+
+def _provider_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, str]:
+    if spec.provider != CUDA:
+        return {}
+    return {"device_id": str(device_id), "use_tf32": "1" if spec.precision == "tf32" else "0"}
+
+
+def _require_provider(provider: str) -> None:
+    """Load CUDA's libraries from pip packages where ORT can, and refuse a provider it lacks."""
+    if provider == CUDA and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    if provider not in ort.get_available_providers():
+        raise DeviceError(
+            f"{provider} is not in this build of ONNX Runtime {ort.__version__}, which has "
+            f"{', '.join(ort.get_available_providers())}",
+            fix="pip uninstall onnxruntime; pip install 'inference-harness[onnxruntime-gpu]', "
+            "or use provider: CPUExecutionProvider",
+        )
+
+
+def assert_provider(session: Any, provider: str) -> None:
+    """Refuse a session that fell back: ONNX Runtime does so in silence.
+
+    Raises DeviceError when the session's first provider is another than `provider`.
+    """
+    active = session.get_providers()
+    if not active or active[0] != provider:
+        raise DeviceError(
+            f"ONNX Runtime fell back to {active[0] if active else 'nothing'}: "
+            f"{provider} could not start",
+            fix="check nvidia-smi, and that the CUDA and cuDNN versions fit this onnxruntime-gpu",
+        )

@@ -1,0 +1,147 @@
+"""What both Triton protocols share: the model on the server, its checks, and failures in words."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends import translate
+from harness.backends.base import BackendContext, LoadCost, Tensors
+from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError
+from harness.scenario import schema
+from harness.triton.api import split_address
+from harness.triton.dtypes import to_triton
+from harness.triton.metadata import Description, check_inputs
+
+CONNECT_S = 2.0
+"""How long the probe of a broken connection waits to be refused."""
+DYING_S = 0.2
+"""A killed server's port may outlive its connections by the moment the kernel needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go."""
+
+    address: str
+    name: str
+    timeout: float
+    """Seconds that a request may take."""
+
+
+def target(spec: schema.TritonBackend, context: BackendContext) -> Target:
+    """The server and model of this backend. Raises ServerError when there is no address."""
+    address = context.server_http if spec.protocol == "http" else context.server_grpc
+    if address is None:
+        raise ServerError(f"no address of a Triton server for {spec.protocol}")
+    split_address(address)
+    return Target(address, context.served_name or context.model.name, context.request_timeout)
+
+
+def load_cost(
+    spec: schema.TritonBackend, context: BackendContext, fetch: Callable[[], Description],
+    server: Callable[[], Mapping[str, Any]],
+) -> tuple[Description, LoadCost]:  # fmt: skip
+    """Read and check what the server says about the model; what that took, and the facts.
+
+    The seconds are those of connecting and checking: the server loaded the model before.
+    """
+    began = time.monotonic()
+    found = fetch()
+    if context.model.inputs:
+        check_inputs(found, context.model)
+    about = server()
+    details = {
+        "server": about.get("name", ""), "server_version": about.get("version", ""),
+        "model_version": ", ".join(found.versions), "max_batch_size": found.max_batch_size,
+        "protocol": spec.protocol, "client": "tritonclient", "config": found.config,
+    }  # fmt: skip
+    return found, LoadCost(time.monotonic() - began, None, details)
+
+
+def request_inputs(found: Description, inputs: Tensors, make: Callable[..., Any]) -> list[Any]:
+    """The client's input objects, filled; `make(name, shape, datatype)` makes one.
+
+    Raises ServerError when the batch is larger than the server takes, or not the one it is made
+    for.
+    """
+    from tritonclient.utils import triton_to_np_dtype
+
+    check_batch(found, inputs)
+    dtypes = {spec.name: spec.dtype for spec in found.signature.inputs}
+    filled = []
+    for name, array in inputs.items():
+        datatype = to_triton(dtypes.get(name, array.dtype.name), name)
+        exact = np.ascontiguousarray(array)
+        if datatype == "BF16":  # float32 that holds bfloat16 exactly, as `models.inputs` makes it
+            exact = exact.astype(triton_to_np_dtype("BF16"))
+        tensor = make(name, list(exact.shape), datatype)
+        tensor.set_data_from_numpy(exact)
+        filled.append(tensor)
+    return filled
+
+
+def check_batch(found: Description, inputs: Tensors) -> None:
+    """Raise ServerError when the server would refuse this batch size."""
+    shapes = {spec.name: spec.shape for spec in found.signature.inputs}
+    for name, array in inputs.items():
+        batch, limit = (array.shape or (1,))[0], found.max_batch_size
+        if 0 < limit < batch:
+            raise ServerError(
+                f"batch {batch} is more than the max_batch_size {limit} of '{found.name}' on the "
+                "server",
+                fix=f"use batch sizes up to {limit}, or raise max_batch_size",
+            )
+        first = (shapes.get(name) or ("",))[0]
+        if not limit and isinstance(first, int) and first != batch:
+            raise ServerError(
+                f"'{found.name}' on the server does not batch: its input '{name}' has {first} as "
+                f"its first size, the request has {batch}"
+            )
+
+
+def to_host(array: NDArray[Any]) -> NDArray[Any]:
+    """An output as the harness compares it: bfloat16 as float32, which holds it exactly."""
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def refused(address: str) -> bool:
+    """Whether nobody listens there any more."""
+    deadline = time.monotonic() + DYING_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(split_address(address), CONNECT_S).close()
+        except OSError:
+            return True
+        time.sleep(DYING_S / 4)
+    return False
+
+
+def late(target: Target) -> DeadlineError:
+    """The error of a request that took too long."""
+    return DeadlineError(f"no answer from Triton within {target.timeout:g} s")
+
+
+def broken(target: Target, error: Exception) -> HarnessError:
+    """The error of a connection that broke: the server died, or only the connection."""
+    if refused(target.address):
+        return ServerDiedError(f"the Triton server at {target.address} is gone: {_words(error)}")
+    return translate(error, "the connection to Triton broke")
+
+
+def unreachable(target: Target, error: Exception) -> ServerError:
+    """The error of a server that can't be talked to at load."""
+    return ServerError(
+        f"Triton at {target.address} can't be reached: {_words(error)}",
+        fix="check that it runs and that url is host:port of this protocol",
+    )
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

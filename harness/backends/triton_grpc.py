@@ -1,0 +1,174 @@
+"""Triton over gRPC with the official client, as an application would use it.
+
+Inputs are turned into bytes once, in `prepare`; a call builds the message from them, sends it on
+the caller's own connection, waits and parses the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Self
+
+from harness.backends import require
+from harness.backends import triton_common as common
+from harness.backends.base import BackendContext, LoadCost, Signature, Tensors
+from harness.errors import BackendError, HarnessError, ServerError
+from harness.scenario import schema
+from harness.triton.metadata import Description, read
+from harness.triton.statistics import counters
+
+CHANNEL = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),  # else channels with equal settings share a connection
+    ("grpc.enable_retries", 0),
+)
+
+
+class TritonGrpcBackend:
+    """One model on one server; `load` connects and checks."""
+
+    def __init__(self, spec: schema.TritonBackend, context: BackendContext) -> None:
+        require("tritonclient.grpc", "triton")
+        self.spec, self.context = spec, context
+        self.target = common.target(spec, context)
+        self._found: Description | None = None
+        self._control: Any = None
+
+    @property
+    def signature(self) -> Signature:
+        """As the server describes it."""
+        return self.found.signature
+
+    @property
+    def found(self) -> Description:
+        """What the server says about the model; known after `load`."""
+        assert self._found is not None, "load() comes first"
+        return self._found
+
+    def load(self) -> LoadCost:
+        """Connect; check that the model is ready and takes our inputs. Raises ServerError."""
+        self._control = _client(self.target)
+        with _setting_up(self.target):
+            self._found, cost = common.load_cost(
+                self.spec, self.context, lambda: _fetch(self._control, self.target),
+                lambda: self._control.get_server_metadata(
+                    as_json=True, client_timeout=self.target.timeout
+                ),
+            )  # fmt: skip
+        return cost
+
+    def prepare(self, inputs: Tensors) -> list[Any]:
+        """Input objects that hold the tensors' bytes. Raises ServerError for a batch too large."""
+        from tritonclient.grpc import InferInput
+
+        return common.request_inputs(self.found, inputs, InferInput)
+
+    def caller(self) -> GrpcCaller:
+        """A caller with its own channel and connection."""
+        return GrpcCaller(self.target)
+
+    def statistics(self) -> dict[str, float]:
+        """Triton's counters."""
+        with _setting_up(self.target):
+            name = self.target.name
+            found = self._control.get_inference_statistics(
+                name, as_json=True, client_timeout=self.target.timeout
+            )
+            return counters(found, name)
+
+    def memory(self) -> dict[str, int]:
+        """None: the memory is the server's."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._control is not None:
+            self._control.close()
+
+
+class GrpcCaller:
+    """One channel with a connection that no other caller shares."""
+
+    def __init__(self, target: common.Target) -> None:
+        self._target = target
+        self._client: Any = None
+
+    def infer(self, request: Any) -> Any:
+        """Send the request and parse the answer.
+
+        Raises BackendError, DeadlineError, ServerDiedError.
+        """
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            return self._client.infer(
+                self._target.name, request, client_timeout=self._target.timeout
+            )
+        except InferenceServerException as error:
+            raise _translate(self._target, error) from None
+
+    def outputs(self, reply: Any) -> Tensors:
+        """All outputs as arrays."""
+        names = [output.name for output in reply.get_response().outputs]
+        return {name: common.to_host(reply.as_numpy(name)) for name in names}
+
+    def __enter__(self) -> Self:
+        self._client = _client(self._target)
+        with _setting_up(self._target):
+            self._client.is_server_live(client_timeout=self._target.timeout)  # connects
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def fetch(url: str, name: str) -> Description:
+    """What the server at `url` says about a model. Raises ServerError."""
+    require("tritonclient.grpc", "triton")
+    target = common.Target(url, name, common.CONNECT_S * 5)
+    with _client(target) as client, _setting_up(target):
+        return _fetch(client, target)
+
+
+def _client(target: common.Target) -> Any:
+    from tritonclient.grpc import InferenceServerClient
+
+    return InferenceServerClient(target.address, channel_args=list(CHANNEL))
+
+
+def _fetch(client: Any, target: common.Target) -> Description:
+    limit = {"client_timeout": target.timeout}
+    if not client.is_model_ready(target.name, **limit):
+        raise ServerError(f"Triton has no model '{target.name}' ready")
+    metadata = client.get_model_metadata(target.name, **limit)
+    config = client.get_model_config(target.name, **limit)
+    return read(metadata, config.config)
+
+
+def _translate(target: common.Target, error: Any) -> HarnessError:
+    """The harness's error for a failed call; UNAVAILABLE may also be Triton's own answer."""
+    status = str(error.status())
+    if status.endswith("DEADLINE_EXCEEDED"):
+        return common.late(target)
+    if status.endswith(("UNAVAILABLE", "CANCELLED", "UNKNOWN")):
+        return common.broken(target, error)
+    return BackendError(error.message())
+
+
+@contextlib.contextmanager
+def _setting_up(target: common.Target) -> Iterator[None]:
+    """Everything but requests: what goes wrong here is the server's setup."""
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        yield
+    except InferenceServerException as error:
+        if str(error.status()).endswith(("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED")):
+            raise common.unreachable(target, error) from None
+        raise ServerError(f"Triton at {target.address}: {error.message()}") from None

@@ -1,0 +1,213 @@
+"""`harness`: the group of all subcommands, and the one place where exceptions become exit codes.
+
+Subcommands are imported when they are used, so `harness --help` answers at once. A subcommand
+returns its exit code (None is 0) or raises; the codes are listed in `harness.errors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, ScenarioError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("harness.cli.run", "Measure a scenario and write its report."),
+    "report": ("harness.cli.report", "Rebuild the report of a run directory."),
+    "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
+    "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
+    "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),
+    "triton": ("harness.cli.triton", "Install and inspect the embedded Triton server."),
+}
+"""Subcommand → (module with a click command named `command`, help in one line)."""
+
+INTERNAL, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+"""Exit codes besides those of `HarnessError`; 130 and 141 are what shells give for the signals."""
+
+
+class _PipeError(Exception):
+    """Carries a BrokenPipeError past click, which would end the program in silence with code 1."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand's module when the subcommand is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which they are shown."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the subcommand's module; None when there is no such subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click, with a suggestion for a name that is nearly right."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"unknown command '{args[0]}'{_did_you_mean(args[0])}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As in click, but a broken pipe (of `--help`) reaches `main`."""
+        with _broken_pipes_pass():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As in click, but a broken pipe reaches `main`."""
+        with _broken_pipes_pass():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _broken_pipes_pass() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _PipeError from error
+
+
+def _did_you_mean(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 fine, 1 the answer is no, 2 input or usage, 3 setup, 4 inconclusive, "
+    "130 interrupted.",
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks (also HARNESS_DEBUG=1).")
+@click.version_option(__version__, prog_name="harness")
+def command(debug: bool) -> None:
+    """Benchmark and stress-test model inference: PyTorch, ONNX Runtime, TensorRT and Triton."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit. `args` defaults to the process's own."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    code = _run(_take_debug(sys.argv[1:] if args is None else list(args)))
+    sys.exit(code if _flush() else PIPE_CLOSED)
+
+
+def _take_debug(args: list[str]) -> list[str]:
+    """Let --debug stand anywhere before `--`; worker processes inherit it by the environment."""
+    end = args.index("--") if "--" in args else len(args)
+    if "--debug" not in args[:end]:
+        return args
+    os.environ["HARNESS_DEBUG"] = "1"
+    return [a for i, a in enumerate(args) if i >= end or a != "--debug"]
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted."""
+    return os.environ.get("HARNESS_DEBUG", "") not in ("", "0")
+
+
+def _run(args: list[str]) -> int:
+    try:
+        result = command.main(args, prog_name="harness", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except HarnessError as error:
+        return _report(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, click.Abort):
+        _say("error: interrupted")
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        return _module_not_found(error)
+    except _PipeError as error:
+        return PIPE_CLOSED if _output_closed() else _internal(error.__cause__ or error)
+    except Exception as error:
+        return _internal(error)
+
+
+def _say(*lines: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        click.echo("\n".join(lines), err=True)
+
+
+def _traceback() -> None:
+    if debugging():
+        import traceback
+
+        _say(traceback.format_exc().rstrip())
+
+
+def _report(error: HarnessError) -> int:
+    _traceback()
+    lines = [f"error: {error.message}"]
+    if isinstance(error, ScenarioError):
+        lines = [f"error: {problem}" for problem in error.problems]
+        if len(error.problems) > 1:
+            lines.append(f"{len(error.problems)} problems in {error.problems[0].file}")
+    _say(*lines, *([f"  fix: {error.fix}"] if error.fix else []))
+    return error.exit_code
+
+
+def _usage(error: click.ClickException) -> int:
+    _traceback()
+    _say(f"error: {error.format_message()}")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        _say(f"  fix: see {context.command_path} --help")
+    return USAGE
+
+
+def _module_not_found(error: ModuleNotFoundError) -> int:
+    from harness.packages import missing_package
+
+    if (error.name or "harness").partition(".")[0] == "harness":
+        return _internal(error)
+    return _report(missing_package(error))
+
+
+def _internal(error: BaseException) -> int:
+    _traceback()
+    hint = "" if debugging() else " (run again with --debug for the traceback)"
+    _say(f"error: internal: {type(error).__name__}: {' '.join(str(error).split())}{hint}")
+    return INTERNAL
+
+
+def _output_closed() -> bool:
+    """Whether the reader of stdout or stderr has gone, as in `harness … | head`."""
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _flush() -> bool:
+    """Write out what is buffered now: at interpreter exit a closed pipe would print a warning."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return False
+    return True

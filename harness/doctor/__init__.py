@@ -1,0 +1,1 @@
+"""What this machine can run: checks of backends and of the machine, for `harness doctor`."""

@@ -1,0 +1,1 @@
+"""Load for Triton over raw connections: requests serialised once, one thread, one epoll loop."""

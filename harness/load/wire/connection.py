@@ -1,0 +1,494 @@
+"""One HTTP/2 connection of a gRPC client: frames in both directions, flow control, its streams."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from harness.errors import ServerDiedError
+from harness.load.samples import ERROR, TIMEOUT
+from harness.load.wire import http2
+from harness.load.wire.http1 import ProtocolError
+from harness.load.wire.poller import BUFFER, CONNECT_TIMEOUT_S, DONTWAIT, WRITE, connect
+
+if TYPE_CHECKING:
+    from harness.load.wire.grpc import WireGrpc
+
+FRAME_WE_TAKE = 1 << 16
+"""Largest frame the server may send: fits the buffer several times, and is few frames a MB."""
+REFILL = 1 << 29
+"""Return the connection's receive window in steps of this many bytes."""
+LAST_STREAM = (1 << 31) - 1
+VECTOR = 256
+_DEADLINE_EXCEEDED = "4"
+_clock = time.monotonic_ns
+
+
+class Connection:
+    """Opens on creation (raises ServerDiedError) and tells its owner what becomes of each slot."""
+
+    def __init__(self, owner: WireGrpc) -> None:
+        self._owner = owner
+        self.streams: dict[int, int] = {}
+        """Stream to slot."""
+        self.limit = 1 << 30
+        self.unsent: deque[memoryview] = deque()
+        self._out: list[bytes | memoryview] = []
+        self._fresh: list[int] = []
+        self._dirty = False
+        self._closed = False
+        self._leaving = False
+        self._next = 1
+        # what the peer allows us
+        self._window = http2.DEFAULT_WINDOW
+        self._stream_window = http2.DEFAULT_WINDOW
+        self._frame = http2.DEFAULT_FRAME
+        self._table = http2.DEFAULT_TABLE
+        self._small = http2.DEFAULT_FRAME
+        self._indexed = False
+        self._resize = False
+        self._block = owner.headers.plain
+        self._backlog: dict[int, _Upload] = {}
+        # what comes in
+        self._buffer = bytearray(BUFFER)
+        self._view = memoryview(self._buffer)
+        self._have = 0
+        self._used = 0
+        self._decoder = http2.HeaderDecoder()
+        self._headers_of = 0
+        self._headers_flags = 0
+        self._header_block = b""
+        self._data_left = 0
+        self._data_stream = 0
+        self._data_end = False
+        self._replies: dict[int, _Reply] = {}
+        self._told = False
+        self._socket = connect(owner.address)
+        self._receive = self._socket.recv_into
+        self._write = self._socket.send
+        self._greet()
+        owner.poller.add(self._socket.fileno(), self.ready)
+
+    def _greet(self) -> None:
+        """Say what we take, and wait for the server's settings: they bound the first request."""
+        ours = {
+            http2.ENABLE_PUSH: 0, http2.INITIAL_WINDOW: http2.LARGEST_WINDOW,
+            http2.MAX_FRAME: FRAME_WE_TAKE,
+        }  # fmt: skip
+        more = http2.LARGEST_WINDOW - http2.DEFAULT_WINDOW
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        try:
+            self._socket.sendall(
+                http2.PREFACE + http2.settings(ours) + http2.window_update(0, more)
+            )
+            while not self._told:
+                try:
+                    self._take(self._receive(self._view[self._have :]))
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise TimeoutError("no SETTINGS frame") from None
+        except (OSError, ProtocolError) as error:
+            self._socket.close()
+            raise ServerDiedError(
+                f"the server at {self._owner.address} does not answer in HTTP/2: {error}"
+            ) from error
+        self.flush()
+
+    def close(self) -> None:
+        """Close the socket."""
+        if not self._closed:
+            self._closed = True
+            self._owner.poller.remove(self._socket.fileno())
+            self._socket.close()
+
+    # ---------------------------------------------------------------------------------- sending
+
+    def request(self, slot: int, payload: bytes) -> None:
+        """Open a stream for the slot and queue its message."""
+        stream = self._next
+        self._next = stream + 2
+        self.streams[stream] = slot
+        self._fresh.append(slot)
+        self._mark()
+        size = len(payload)
+        block = self._block
+        if not self._indexed:
+            block = self._first_block()
+        name = stream.to_bytes(4, "big")
+        out = self._out
+        out.append(b"%b\x01\x04%b%b" % (len(block).to_bytes(3, "big"), name, block))
+        if size <= self._small and size <= self._window and not self._backlog:
+            self._window -= size
+            out.append(b"%b\x00\x01%b" % (size.to_bytes(3, "big"), name))
+            out.append(payload)
+        else:
+            self._backlog[stream] = _Upload(memoryview(payload), self._stream_window)
+            self._pump()
+        if self._next > LAST_STREAM:
+            self._leaving = True
+            self._owner.retire(self)
+
+    def _first_block(self) -> bytes:
+        """The block that fills the peer's table, if it has room, so that later ones are short."""
+        headers = self._owner.headers
+        resize, self._resize = b"", self._resize
+        if self._resize:
+            self._resize = False
+            resize = http2.integer(min(self._table, http2.DEFAULT_TABLE), 5, 0x20)
+        if not headers.fits(self._table):
+            return resize + headers.plain
+        self._indexed = True
+        self._block = headers.again
+        return resize + headers.first
+
+    def _mark(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._owner.dirty.append(self)
+
+    def _say(self, data: bytes) -> None:
+        self._out.append(data)
+        self._mark()
+
+    def _pump(self) -> None:
+        """Frame as much of the waiting messages as both windows allow, first come first served."""
+        for stream, upload in list(self._backlog.items()):
+            while upload.left and upload.window > 0 and self._window > 0:
+                size = min(len(upload.left), upload.window, self._window, self._frame)
+                last = size == len(upload.left)
+                flags = http2.END_STREAM if last else 0
+                self._out.append(http2.FRAME.pack(size << 8 | http2.DATA, flags, stream))
+                self._out.append(upload.left[:size])
+                upload.left = upload.left[size:]
+                upload.window -= size
+                self._window -= size
+            if not upload.left:
+                del self._backlog[stream]
+        self._mark()
+
+    def flush(self) -> None:
+        """Hand everything queued to the kernel; the rest follows when it can be written."""
+        self._dirty = False
+        if self._closed:
+            return
+        out, fresh = self._out, self._fresh
+        if not out:
+            return
+        now, sent = _clock(), self._owner.sent
+        for slot in fresh:
+            sent[slot] = now
+        fresh.clear()
+        if not self.unsent and sum(map(len, out)) < BUFFER:
+            data = b"".join(out)
+            out.clear()
+            self._send_one(data)
+        else:
+            self.unsent.extend(memoryview(part) for part in out)
+            out.clear()
+            self._send_rest()
+
+    def _send_one(self, data: bytes) -> None:
+        try:
+            count = self._write(data, DONTWAIT)
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            self._lost(f"connection lost: {error}")
+            return
+        if count < len(data):
+            self.unsent.append(memoryview(data)[count:])
+            self._owner.poller.writing(self._socket.fileno(), True)
+
+    def _send_rest(self) -> None:
+        unsent = self.unsent
+        try:
+            while unsent:
+                count = self._socket.sendmsg(list(islice(unsent, VECTOR)), (), DONTWAIT)
+                while unsent and count >= len(unsent[0]):
+                    count -= len(unsent.popleft())
+                if count:
+                    unsent[0] = unsent[0][count:]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._lost(f"connection lost: {error}")
+            return
+        self._owner.poller.writing(self._socket.fileno(), bool(unsent))
+
+    # -------------------------------------------------------------------------------- receiving
+
+    def ready(self, mask: int) -> None:
+        """Something can be read (or, in a blocking read, may come within the tick)."""
+        if mask & WRITE:
+            self._send_rest()
+            if mask == WRITE or self._closed:
+                return
+        try:
+            count = self._receive(self._view[self._have :] if self._have else self._buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(f"connection lost: {error}")
+            return
+        try:
+            self._take(count)
+        except ProtocolError as error:
+            self._lost(str(error))
+            return
+        if self._leaving and not self.streams and not self._closed:
+            self._owner.drop(self)
+        self._owner.flush()
+
+    def _take(self, count: int) -> None:
+        """Handle the frames in the buffer, `count` bytes of which are new."""
+        if count == 0:
+            raise ProtocolError("the server closed the connection")
+        now = _clock()
+        buffer, end, at = self._buffer, self._have + count, 0
+        unpack = http2.FRAME.unpack_from
+        if self._data_left:
+            at = self._data_more(0, end, now)
+        while end - at >= 9 and not self._closed:
+            word, flags, stream = unpack(buffer, at)
+            size, kind = word >> 8, word & 0xFF
+            at += 9
+            if kind == http2.DATA and not flags & http2.PADDED:
+                self._data_stream, self._data_left = stream, size
+                self._data_end = bool(flags & http2.END_STREAM)
+                at = self._data_more(at, end, now)
+                continue
+            if size > FRAME_WE_TAKE:
+                raise ProtocolError(f"a frame of {size} bytes")
+            if end - at < size:
+                at -= 9
+                break
+            if kind == http2.HEADERS and flags & http2.END_HEADERS and not flags & 0x28:
+                if self._headers_of:
+                    raise ProtocolError("a header block was interrupted")
+                self._headers(stream, flags, bytes(buffer[at : at + size]), now)
+            else:
+                self._frame_in(kind, flags, stream & LAST_STREAM, bytes(buffer[at : at + size]), now)
+            at += size
+        if at < end:
+            buffer[: end - at] = buffer[at:end]
+        self._have = end - at
+
+    def _data_more(self, at: int, end: int, now: int) -> int:
+        """The next piece of a DATA frame, which may be larger than the buffer."""
+        size = min(self._data_left, end - at)
+        self._data_left -= size
+        stream = self._data_stream
+        slot = self.streams.get(stream)
+        if slot is not None and size:
+            reply = self._replies.get(stream)
+            if reply is None:
+                reply = self._replies[stream] = _Reply(self._owner.wanted[slot])
+            reply.take(self._view[at : at + size])
+        self._used += size
+        if self._used > REFILL:
+            self._say(http2.window_update(0, self._used))
+            self._used = 0
+        if self._data_end and not self._data_left:
+            self._data_end = False
+            self._over(stream, "the stream ended without trailers", ERROR, now)
+        return at + size
+
+    def _headers(self, stream: int, flags: int, block: bytes, now: int) -> None:
+        fields = self._decoder.decode(block)
+        if not flags & http2.END_STREAM:
+            return
+        slot = self.streams.get(stream)
+        if slot is None:
+            return
+        if fields.get("grpc-status") != "0":
+            status = TIMEOUT if fields.get("grpc-status") == _DEADLINE_EXCEEDED else ERROR
+            self._over(stream, _message(fields), status, now)
+            return
+        reply = self._replies.pop(stream, None)
+        if reply is None or reply.size < 5 or reply.size != reply.expected:
+            self._over(stream, "the answer is not one complete message", ERROR, now)
+            return
+        self._end(stream)
+        owner = self._owner
+        if reply.kept is not None:
+            owner.keep(slot, bytes(reply.kept[5:]))
+        owner.done(slot, now)
+
+    def _end(self, stream: int) -> None:
+        del self.streams[stream]
+        if stream in self._backlog:  # answered before it was asked to the end
+            del self._backlog[stream]
+            self._say(http2.reset(stream, http2.CANCEL))
+
+    def _over(self, stream: int, message: str, status: int, now: int) -> None:
+        slot = self.streams.get(stream)
+        self._replies.pop(stream, None)
+        if slot is not None:
+            self._end(stream)
+            self._owner.failed(slot, now, status, message)
+
+    def cancel(self, slot: int) -> None:
+        """Reset the slot's stream; the slot is free."""
+        for stream, other in self.streams.items():
+            if other == slot:
+                break
+        else:
+            return
+        del self.streams[stream]
+        self._backlog.pop(stream, None)
+        self._replies.pop(stream, None)
+        self._say(http2.reset(stream, http2.CANCEL))
+
+    def _lost(self, message: str) -> None:
+        """The connection is broken: its requests have failed. Raises ServerDiedError."""
+        now = _clock()
+        slots = list(self.streams.values())
+        self.streams.clear()
+        for slot in slots:
+            self._owner.failed(slot, now, ERROR, message)
+        self._owner.drop(self)
+
+    # ----------------------------------------------------------------------------- other frames
+
+    def _frame_in(self, kind: int, flags: int, stream: int, payload: bytes, now: int) -> None:
+        if self._headers_of and (kind != http2.CONTINUATION or stream != self._headers_of):
+            raise ProtocolError("a header block was interrupted")
+        if kind == http2.HEADERS:
+            self._headers_of, self._headers_flags = stream, flags
+            self._header_block = http2.strip(flags, kind, payload)
+            self._end_headers(flags, now)
+        elif kind == http2.CONTINUATION:
+            if not self._headers_of:
+                raise ProtocolError("a CONTINUATION of nothing")
+            self._header_block += payload
+            self._end_headers(flags, now)
+        elif kind == http2.DATA:
+            self._padded(flags, stream, payload, now)
+        elif kind == http2.SETTINGS:
+            self._settings(flags, payload)
+        elif kind == http2.PING:
+            if not flags & http2.ACK:
+                self._say(http2.frame(http2.PING, http2.ACK, 0, payload))
+        elif kind == http2.WINDOW_UPDATE:
+            self._more_window(stream, payload)
+        elif kind == http2.RST_STREAM:
+            code = http2.error_name(_number(payload))
+            self._over(stream, f"the server reset the stream: {code}", ERROR, now)
+        elif kind == http2.GOAWAY:
+            self._go_away(payload, now)
+        elif kind == http2.PUSH_PROMISE:
+            raise ProtocolError("the server pushes although it was told not to")
+
+    def _end_headers(self, flags: int, now: int) -> None:
+        if flags & http2.END_HEADERS:
+            stream, self._headers_of = self._headers_of, 0
+            self._headers(stream, self._headers_flags, self._header_block, now)
+
+    def _padded(self, flags: int, stream: int, payload: bytes, now: int) -> None:
+        """Padding counts against the windows, like data."""
+        data = http2.strip(flags, http2.DATA, payload)
+        self._used += len(payload) - len(data)
+        slot = self.streams.get(stream)
+        if slot is not None and data:
+            reply = self._replies.setdefault(stream, _Reply(self._owner.wanted[slot]))
+            reply.take(memoryview(data))
+        self._used += len(data)
+        if flags & http2.END_STREAM:
+            self._over(stream, "the stream ended without trailers", ERROR, now)
+
+    def _settings(self, flags: int, payload: bytes) -> None:
+        if flags & http2.ACK:
+            return
+        if len(payload) % 6:
+            raise ProtocolError("a SETTINGS frame of odd size")
+        for key, value in struct.iter_unpack(">HI", payload):
+            self._setting(key, value)
+        self._small = min(self._frame, self._stream_window)
+        self._told = True
+        self._say(http2.frame(http2.SETTINGS, http2.ACK, 0))
+        if self._backlog:
+            self._pump()
+
+    def _setting(self, key: int, value: int) -> None:
+        if key == http2.INITIAL_WINDOW:
+            for upload in self._backlog.values():
+                upload.window += value - self._stream_window
+            self._stream_window = value
+        elif key == http2.MAX_FRAME:
+            self._frame = value
+        elif key == http2.MAX_STREAMS:
+            self.limit = max(1, value)
+        elif key == http2.TABLE_SIZE and value != self._table:
+            if value < self._table:  # our entries may be gone; a larger table changes nothing
+                self._indexed, self._block = False, self._owner.headers.plain
+                self._resize = True
+            self._table = value
+
+    def _more_window(self, stream: int, payload: bytes) -> None:
+        increment = _number(payload)
+        if stream == 0:
+            self._window += increment
+        elif stream in self._backlog:
+            self._backlog[stream].window += increment
+        if self._backlog:
+            self._pump()
+
+    def _go_away(self, payload: bytes, now: int) -> None:
+        """Streams past the last one that the server takes are lost; the others are awaited."""
+        if len(payload) < 8:
+            raise ProtocolError("a short GOAWAY frame")
+        last, code = struct.unpack_from(">II", payload)
+        why = payload[8:200].decode("utf-8", "replace")
+        message = f"the server goes away: {http2.error_name(code)} {why}".rstrip()
+        self._leaving = True
+        self._owner.retire(self)
+        for stream in [s for s in self.streams if s > last & LAST_STREAM]:
+            self._over(stream, message, ERROR, now)
+
+
+class _Upload:
+    """What is left of a message that did not fit the windows, and its stream's window."""
+
+    __slots__ = ("left", "window")
+
+    def __init__(self, left: memoryview, window: int) -> None:
+        self.left = left
+        self.window = window
+
+
+class _Reply:
+    """How much of an answer has come; the bytes too where they are to be kept."""
+
+    __slots__ = ("expected", "kept", "prefix", "size")
+
+    def __init__(self, keep: bool) -> None:
+        self.size = 0
+        self.expected = -1
+        self.prefix = b""
+        self.kept: bytearray | None = bytearray() if keep else None
+
+    def take(self, data: memoryview) -> None:
+        self.size += len(data)
+        if self.expected < 0:
+            self.prefix += data[:5]
+            if len(self.prefix) >= 5:
+                self.expected = 5 + _number(self.prefix[1:5])
+        if self.kept is not None:
+            self.kept += data
+
+
+def _number(payload: bytes) -> int:
+    if len(payload) < 4:
+        raise ProtocolError("a short frame")
+    return int.from_bytes(payload[:4], "big") & LAST_STREAM
+
+
+def _message(fields: dict[str, str]) -> str:
+    """gRPC's status and its percent-encoded message."""
+    if "grpc-status" not in fields:
+        return f"no gRPC status (HTTP {fields.get(':status', '?')})"
+    return f"gRPC status {fields['grpc-status']}: {unquote(fields.get('grpc-message', ''))}"

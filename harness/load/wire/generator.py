@@ -1,0 +1,108 @@
+"""The way in: a generator for prepared requests, in this process or spread over several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import SetupError
+from harness.load.generator import Generator
+from harness.load.samples import Int64
+from harness.load.wire.grpc import WireGrpc
+from harness.load.wire.http import WireHttp
+from harness.load.wire.loop import Transport, WireGenerator
+
+SAMPLE_EVERY = 97
+"""Keep every so many responses; a prime, so that the samples walk through all requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One generator's work, as plain data: it can be sent to another process.
+
+    `slots` is the concurrency of a closed loop, or the most requests outstanding of an open loop
+    over `schedule` (ns from the start, ascending). `requests` are whole HTTP requests or
+    serialised ModelInferRequest messages.
+    """
+
+    protocol: str
+    address: str
+    requests: tuple[bytes, ...]
+    slots: int
+    request_timeout: float
+    schedule: Int64 | None = None
+    shed: bool = False
+    """With no slot free, drop a request that is due; otherwise it waits."""
+    sample_every: int = SAMPLE_EVERY
+    pinned: bool = False
+    """Each slot has requests of its own, shared with no other (for shared memory)."""
+    connections: int = 1
+    """gRPC: HTTP/2 connections that the streams are spread over."""
+
+
+def make(plan: Plan) -> WireGenerator:
+    """The plan's generator in this process. Raises SetupError for an address with TLS."""
+    if "://" in plan.address:
+        raise SetupError(
+            f"the wire client takes host:port and no TLS, not {plan.address}",
+            fix="use `client: tritonclient` for this server",
+        )
+    transport: Transport
+    if plan.protocol == "http":
+        transport = WireHttp(plan.address, plan.requests, plan.slots)
+    else:
+        transport = WireGrpc(plan.address, plan.requests, plan.slots, plan.connections)
+    return WireGenerator(
+        transport, plan.slots, plan.request_timeout, schedule=plan.schedule, shed=plan.shed,
+        sample_every=plan.sample_every, pinned=plan.pinned,
+    )  # fmt: skip
+
+
+def split(plan: Plan, processes: int) -> list[Plan]:
+    """The plan dealt out: slots in near-equal parts, every so-manieth arrival of the schedule."""
+    from dataclasses import replace
+
+    processes = min(processes, plan.slots)
+    parts = []
+    for i in range(processes):
+        slots = plan.slots // processes + (i < plan.slots % processes)
+        schedule = None if plan.schedule is None else np.ascontiguousarray(plan.schedule[i::processes])
+        shift = i * len(plan.requests) // processes
+        requests = plan.requests[shift:] + plan.requests[:shift]
+        parts.append(replace(plan, slots=slots, schedule=schedule, requests=requests))
+    return parts
+
+
+def run(plan: Plan, processes: int = 1) -> Generator:
+    """A generator for `plan`, in helper processes when one core is not enough."""
+    if processes > 1 and plan.slots > 1:
+        from harness.load.wire.processes import WireProcesses
+
+        return WireProcesses(plan, processes)
+    return make(plan)
+
+
+def for_backend(
+    backend: Any, requests: Sequence[Any], *, concurrency: int | None, request_timeout: float,
+    schedule: Int64 | None = None, max_outstanding: int = 256, shed: bool = False,
+    processes: int = 1,
+) -> Generator:  # fmt: skip
+    """A generator for what a Triton backend's `prepare` made.
+
+    Needs its `spec.protocol`, and `target` with `address` and `name`.
+    """
+    from harness.load.wire.requests import grpc_request, http_request
+
+    protocol, target = backend.spec.protocol, backend.target
+    if protocol == "http":
+        made = tuple(http_request(target.address, target.name, r) for r in requests)
+    else:
+        made = tuple(grpc_request(target.name, r) for r in requests)
+    if (concurrency is None) == (schedule is None):
+        raise ValueError("needs either a concurrency or a schedule")
+    slots = max_outstanding if concurrency is None else concurrency
+    plan = Plan(protocol, target.address, made, slots, request_timeout, schedule, shed)
+    return run(plan, processes)

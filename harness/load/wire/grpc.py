@@ -1,0 +1,118 @@
+"""gRPC over HTTP/2 framing of its own: unary calls of one method, messages prepared as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.load.wire import http2
+from harness.load.wire.connection import Connection
+from harness.load.wire.poller import TICK_S, Poller
+
+METHOD = b"/inference.GRPCInferenceService/ModelInfer"
+USER_AGENT = b"harness-wire"
+
+
+def request_headers(address: str) -> http2.RequestHeaders:
+    """What the gRPC protocol asks for; no grpc-accept-encoding, so answers are not compressed."""
+    return http2.RequestHeaders([
+        (b":method", b"POST"), (b":scheme", b"http"), (b":path", METHOD),
+        (b":authority", address.encode()), (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"), (b"user-agent", USER_AGENT),
+    ])  # fmt: skip
+
+
+class WireGrpc:
+    """A `Transport` whose slots are streams, spread over `connections` (more past their limit).
+
+    `requests` are serialised ModelInferRequest messages.
+    """
+
+    def __init__(
+        self, address: str, requests: Sequence[bytes], slots: int, connections: int = 1
+    ) -> None:
+        if not requests:
+            raise ValueError("needs at least one request")
+        self.count = len(requests)
+        self.sent = [0] * slots
+        self.wanted = [False] * slots
+        self.done: Callable[[int, int], None]
+        self.failed: Callable[[int, int, int, str], None]
+        self.keep: Callable[[int, bytes], None]
+        self.address = address
+        self.headers = request_headers(address)
+        self.payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
+        self.poller = Poller()
+        self.slots: list[Connection | None] = [None] * slots
+        """For each slot: the connection its request is on."""
+        self.dirty: list[Connection] = []
+        self._connections: list[Connection] = []
+        self._old: list[Connection] = []
+        self._wished = max(1, min(connections, slots))
+        self._next = 0
+
+    def open(self) -> None:
+        """Connect, read the server's settings, and connect as often as its stream limit asks."""
+        self._connections.append(Connection(self))
+        limit = self._connections[0].limit
+        needed = -(-len(self.slots) // max(1, limit))
+        for _ in range(max(self._wished, needed) - 1):
+            self._connections.append(Connection(self))
+
+    def send(self, slot: int, request: int) -> None:
+        """Queue the request on a connection with room."""
+        connection = self._connections[slot % len(self._connections)]
+        if len(connection.streams) >= connection.limit:
+            connection = self._roomy()
+        self.slots[slot] = connection
+        connection.request(slot, self.payloads[request])
+
+    def _roomy(self) -> Connection:
+        for connection in self._connections:
+            if len(connection.streams) < connection.limit:
+                return connection
+        self._connections.append(Connection(self))
+        return self._connections[-1]
+
+    def flush(self) -> None:
+        """One write for each connection that has something to say."""
+        dirty = self.dirty
+        while dirty:
+            dirty.pop().flush()
+
+    def poll(self, seconds: float) -> None:
+        """Wait for frames; with a single connection, in the read itself."""
+        connections = self._connections
+        alone = len(connections) == 1 and not self._old
+        if alone and seconds >= TICK_S and not connections[0].unsent:
+            connections[0].ready(0)
+        else:
+            self.poller.wait(seconds)
+
+    def abandon(self, slot: int) -> None:
+        """Cancel the slot's stream."""
+        connection = self.slots[slot]
+        if connection is not None:
+            connection.cancel(slot)
+            self.flush()
+
+    def retire(self, connection: Connection) -> None:
+        """Use a new connection from now on; the old one lives until its streams are finished."""
+        if connection in self._connections:
+            self._old.append(connection)
+            self._connections[self._connections.index(connection)] = Connection(self)
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection; where it was in use, a new one takes its place."""
+        connection.close()
+        if connection in self._old:
+            self._old.remove(connection)
+        elif connection in self._connections:
+            self._connections[self._connections.index(connection)] = Connection(self)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in [*self._connections, *self._old]:
+            connection.close()
+        self.poller.close()
+
+

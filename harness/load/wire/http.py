@@ -1,0 +1,186 @@
+"""HTTP/1.1 over raw keep-alive sockets: one connection a slot, requests prepared as bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from harness.load.samples import ERROR
+from harness.load.wire.http1 import ProtocolError, Response
+from harness.load.wire.poller import BUFFER, DONTWAIT, TICK_S, WRITE, Poller, connect
+
+_clock = time.monotonic_ns
+
+
+class WireHttp:
+    """A `Transport` of `slots` connections; `requests` are whole requests, headers and body."""
+
+    def __init__(self, address: str, requests: Sequence[bytes], slots: int) -> None:
+        if not requests:
+            raise ValueError("needs at least one request")
+        self.count = len(requests)
+        self.sent = [0] * slots
+        self.wanted = [False] * slots
+        self.done: Callable[[int, int], None]
+        self.failed: Callable[[int, int, int, str], None]
+        self.keep: Callable[[int, bytes], None]
+        self.address = address
+        self.requests = list(requests)
+        self.buffer = bytearray(BUFFER)
+        self.view = memoryview(self.buffer)
+        self.head = b""
+        """The last complete 200 response's head, and its total size: what usually comes again."""
+        self.total = -1
+        self.poller = Poller()
+        self._connections: list[_Connection] = []
+        self._slots = slots
+
+    def open(self) -> None:
+        """Connect every slot. Raises ServerDiedError."""
+        for slot in range(self._slots):
+            self._connections.append(_Connection(self, slot))
+
+    def send(self, slot: int, request: int) -> None:
+        """Write the request; what the kernel does not take now follows when it can."""
+        self._connections[slot].send(self.requests[request])
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def poll(self, seconds: float) -> None:
+        """Wait for responses; with a single connection, in the read itself."""
+        if self._slots == 1 and seconds >= TICK_S and self._connections[0].unsent is None:
+            self._connections[0].ready(0)
+        else:
+            self.poller.wait(seconds)
+
+    def abandon(self, slot: int) -> None:
+        """Replace the connection: its late answer must not be taken for the next one."""
+        self._connections[slot].replace()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._connections:
+            connection.close()
+        self.poller.close()
+
+
+class _Connection:
+    """One socket with at most one request in flight."""
+
+    def __init__(self, owner: WireHttp, slot: int) -> None:
+        self._owner = owner
+        self._slot = slot
+        self._connect()
+
+    def _connect(self) -> None:
+        self._busy = False
+        self.unsent: memoryview | None = None
+        self._response: Response | None = None
+        self._socket = connect(self._owner.address)
+        self._receive = self._socket.recv_into
+        self._write = self._socket.send
+        self._owner.poller.add(self._socket.fileno(), self.ready)
+
+    def close(self) -> None:
+        self._owner.poller.remove(self._socket.fileno())
+        self._socket.close()
+
+    def replace(self) -> None:
+        self.close()
+        self._connect()
+
+    def send(self, request: bytes) -> None:
+        self._busy = True
+        self._owner.sent[self._slot] = _clock()
+        try:
+            count = self._write(request, DONTWAIT)
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            self._lost(f"connection lost: {error}")
+            return
+        if count < len(request):
+            self.unsent = memoryview(request)[count:]
+            self._owner.poller.writing(self._socket.fileno(), True)
+
+    def _send_rest(self) -> None:
+        if self.unsent is None:
+            return
+        try:
+            self.unsent = self.unsent[self._write(self.unsent, DONTWAIT) :]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(f"connection lost: {error}")
+            return
+        if not self.unsent:
+            self.unsent = None
+            self._owner.poller.writing(self._socket.fileno(), False)
+
+    def ready(self, mask: int) -> None:
+        """Something can be read (or, in a blocking read, may come within the tick)."""
+        if mask & WRITE:
+            self._send_rest()
+            if mask == WRITE:
+                return
+        owner = self._owner
+        try:
+            count = self._receive(owner.buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(f"connection lost: {error}")
+            return
+        now = _clock()
+        usual = count == owner.total and self._response is None and owner.buffer.startswith(owner.head)
+        if not usual or not self._busy or self.unsent is not None:
+            self._read(count, now)
+            return
+        if owner.wanted[self._slot]:
+            owner.keep(self._slot, bytes(owner.view[:count]))
+        self._busy = False
+        owner.done(self._slot, now)
+
+    def _read(self, count: int, now: int) -> None:
+        """The general case: pieces, errors, other sizes, the end of the connection."""
+        if not self._busy:
+            self._lost("", idle=True)
+            return
+        response = self._response
+        if response is None:
+            response = self._response = Response(self._owner.wanted[self._slot])
+        try:
+            if count:
+                response.feed(self._owner.view[:count])
+            else:
+                response.end()
+        except ProtocolError as error:
+            self._lost(str(error))
+            return
+        if response.complete:
+            self._finish(response, count, now)
+
+    def _finish(self, response: Response, count: int, now: int) -> None:
+        owner, slot, head = self._owner, self._slot, response.head
+        assert head is not None
+        self._response, self._busy = None, False
+        if head.close or response.rest or head.length is None and not head.chunked or self.unsent:
+            self.replace()
+        elif head.status == 200 and head.length is not None:
+            owner.head, owner.total = response.raw_head, len(response.raw_head) + head.length
+        if head.status != 200:
+            owner.failed(slot, now, ERROR, response.message())
+            return
+        if owner.wanted[slot]:
+            owner.keep(slot, response.raw_head + bytes(response.body))
+        owner.done(slot, now)
+
+    def _lost(self, message: str, *, idle: bool = False) -> None:
+        """The connection is no good any more; a request on it has failed. Raises ServerDiedError."""
+        now = _clock()
+        busy = self._busy and not idle
+        self._busy = False
+        if busy:
+            self._owner.failed(self._slot, now, ERROR, message)
+        self.replace()

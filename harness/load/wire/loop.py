@@ -1,0 +1,316 @@
+"""The load itself: who sends when. Closed loop or open loop over one transport, in one thread.
+
+A slot is one place for a request in flight: a caller of the closed loop, or one of the
+`max_outstanding` of the open loop. The transport (`WireHttp`, `WireGrpc`) moves bytes; it calls
+`done` or `failed` for a slot when its response has been read.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from harness.errors import DeadlineError
+from harness.load.samples import ERROR, SHED, TIMEOUT, Int64, Samples
+from harness.load.wire.poller import TICK_S
+from harness.load.wire.recorder import Recorder
+
+ERROR_PAUSE_NS = 10_000_000
+"""Wait of a caller after a failed request, so that a broken server is not asked in a hot loop."""
+SPIN_NS = 200_000
+"""An open loop sleeps until this long before a request is due, and polls without sleeping then."""
+CHECK_NS = 1_000_000_000
+OPEN_TIMEOUT_S = 30.0
+_clock = time.monotonic_ns
+
+
+class Transport(Protocol):
+    """Moves requests and responses of the slots."""
+
+    sent: list[int]
+    """For each slot: when its request's first byte was handed to the kernel; 0 when idle."""
+    wanted: list[bool]
+    """For each slot: whether its response is to be kept."""
+    done: Callable[[int, int], None]
+    failed: Callable[[int, int, int, str], None]
+    keep: Callable[[int, bytes], None]
+    count: int
+    """How many different requests there are."""
+
+    def open(self) -> None:
+        """Connect everything. Raises ServerDiedError."""
+        ...
+
+    def send(self, slot: int, request: int) -> None:
+        """Start request number `request` on an idle slot; `flush` makes sure that it leaves."""
+        ...
+
+    def flush(self) -> None:
+        """Hand what `send` gathered to the kernel."""
+        ...
+
+    def poll(self, seconds: float) -> None:
+        """Handle what comes in, waiting for at most `seconds`. Raises ServerDiedError."""
+        ...
+
+    def abandon(self, slot: int) -> None:
+        """Give up the slot's request; the slot can be used again."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class WireGenerator:
+    """A `harness.load.generator.Generator` over one transport.
+
+    `schedule` holds absolute offsets from the start in ns (shape (requests,), ascending) for an
+    open loop; without it each of the `slots` sends again as soon as it has its answer. With no
+    slot free, a due request waits (its slip shows it) or, with `shed`, is dropped and counted.
+    """
+
+    def __init__(
+        self, transport: Transport, slots: int, request_timeout: float, *,
+        schedule: Int64 | None = None, shed: bool = False, sample_every: int = 0,
+        pinned: bool = False,
+    ) -> None:  # fmt: skip
+        if slots < 1 or slots > 0xFFFF:
+            raise ValueError("needs 1 to 65535 slots")
+        self.failure: BaseException | None = None
+        self._transport = transport
+        self._slots = slots
+        self._timeout_ns = int(request_timeout * 1e9)
+        self._due: list[int] | None = None if schedule is None else schedule.tolist()
+        self._shed = shed
+        self._pinned = pinned
+        self._record = Recorder(sample_every)
+        self._scheduled = [0] * slots
+        self._request = list(range(-slots, 0))
+        self._serial = [0] * slots
+        self._started = 0  # requests begun
+        self._next_kept = 0 if sample_every else -1
+        self._open = 0
+        self._paused: list[tuple[int, int]] = []
+        self._free: deque[int] = deque(range(slots))
+        self._next_check = 0
+        self._going = True
+        self._stopped_ns = 0
+        self._next_due = 0
+        self._late: list[tuple[int, int]] = []
+        self._gc = False
+        self._ready = threading.Event()
+        self._begin_at = 0
+        self._thread = threading.Thread(target=self._main, name="wire", daemon=True)
+        transport.done, transport.failed, transport.keep = self._done, self._failed, self._keep
+
+    def open(self) -> None:
+        """Open the connections; `start` does it where it has not been done. Raises ServerDiedError.
+
+        The garbage collector is off from here to `stop`: the loop makes no cycles, and a
+        collection in the middle of a window would be measured as latency.
+        """
+        if self._ready.is_set():
+            return
+        self._gc = gc.isenabled()
+        gc.collect()
+        gc.disable()
+        try:
+            self._transport.open()
+        except BaseException:
+            self._restore_gc()
+            self._transport.close()
+            raise
+        self._ready.set()
+
+    def start(self, at_ns: int = 0) -> None:
+        """Let requests flow, from `at_ns` of the monotonic clock (0: now)."""
+        self.open()
+        self._begin_at = at_ns
+        self._thread.start()
+
+    def completed(self) -> int:
+        """Requests that have finished so far."""
+        return len(self._record.done)
+
+    def recent_ns(self) -> Int64:
+        """Latencies of the latest requests."""
+        return self._record.recent()
+
+    def sampled(self) -> list[tuple[int, bytes]]:
+        """The kept responses with the index of the request that each answers."""
+        return [(request, response) for _, request, response in self._record.kept]
+
+    def stop(self, timeout: float) -> Samples:
+        """Send nothing more, wait for open requests, close. Raises DeadlineError, or `failure`."""
+        self._stopped_ns = _clock()
+        self._going = False
+        self._thread.join(timeout)
+        self._restore_gc()
+        if self._thread.is_alive():
+            raise DeadlineError(
+                f"{self._open} request(s) still open {timeout:g} s after the window ended"
+            )
+        if self.failure is not None:
+            raise self.failure
+        return self._record.samples(self._late)
+
+    def _restore_gc(self) -> None:
+        if self._gc:
+            gc.enable()
+
+    def _main(self) -> None:
+        try:
+            self._sleep_until_begin()
+            if self._due is None:
+                self._closed_loop()
+            else:
+                self._open_loop(self._due)
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self._transport.close()
+
+    def _sleep_until_begin(self) -> None:
+        begin = self._begin_at or _clock()
+        time.sleep(max(0, begin - SPIN_NS - _clock()) / 1e9)
+        while _clock() < begin:
+            pass
+        self._begin_at = begin
+        self._next_check = begin
+
+    # ------------------------------------------------------------------------------ closed loop
+
+    def _closed_loop(self) -> None:
+        poll, wake = self._transport.poll, self._wake
+        for slot in range(self._slots):
+            self._begin(slot)
+        self._transport.flush()
+        while self._going or self._open:
+            poll(wake() if self._paused else TICK_S)
+            if _clock() > self._next_check:
+                self._check()
+
+    def _wake(self) -> float:
+        """Let callers go on whose pause is over; seconds until the next one."""
+        now = _clock()
+        while self._paused and (self._paused[0][0] <= now or not self._going):
+            _, slot = heapq.heappop(self._paused)
+            if self._going:
+                self._begin(slot)
+        self._transport.flush()
+        return min(TICK_S, max(0, self._paused[0][0] - now) / 1e9) if self._paused else TICK_S
+
+    # -------------------------------------------------------------------------------- open loop
+
+    def _open_loop(self, due: list[int]) -> None:
+        begin, poll, flush = self._begin_at, self._transport.poll, self._transport.flush
+        due = [begin + offset for offset in due] + [1 << 62]
+        while self._going and (self._next_due < len(due) - 1 or self._open):
+            now = _clock()
+            if due[self._next_due] <= now:
+                self._dispatch(due, now)
+                flush()
+                now = _clock()
+            blocked = not self._free and not self._shed
+            ahead = TICK_S if blocked else (due[self._next_due] - now - SPIN_NS) / 1e9
+            poll(min(ahead, TICK_S))
+            if now > self._next_check:
+                self._check()
+        self._finish(due)
+
+    def _dispatch(self, due: list[int], now: int) -> None:
+        free, shed = self._free, self._shed
+        while due[self._next_due] <= now and (free or shed):
+            moment = due[self._next_due]
+            self._next_due += 1
+            if free:
+                slot = free.popleft()
+                self._scheduled[slot] = moment
+                self._begin(slot)
+            else:
+                self._row(moment, now, now, 0, SHED, "")
+
+    def _finish(self, due: list[int]) -> None:
+        """After the stop: what was due but never sent counts as unfinished; the rest is awaited."""
+        while not self._going and due[self._next_due] <= self._stopped_ns:
+            self._late.append((due[self._next_due], self._stopped_ns))
+            self._next_due += 1
+        while self._open:
+            self._transport.poll(TICK_S)
+            if _clock() > self._next_check:
+                self._check()
+
+    # ------------------------------------------------------------------------------ one request
+
+    def _begin(self, slot: int) -> None:
+        serial = self._started
+        self._started = serial + 1
+        request = self._request[slot] + self._slots if self._pinned else serial
+        request %= self._transport.count
+        self._request[slot] = request
+        if serial == self._next_kept:
+            self._transport.wanted[slot] = True
+            self._serial[slot] = serial
+            self._next_kept = serial + self._record.every
+        self._open += 1
+        self._transport.send(slot, request)
+
+    def _done(self, slot: int, now: int) -> None:
+        record, sent = self._record, self._transport.sent
+        if self._due is not None:
+            record.scheduled.append(self._scheduled[slot])
+        record.sent.append(sent[slot])
+        record.callers.append(slot)
+        record.done.append(now)
+        sent[slot] = 0
+        self._open -= 1
+        if self._due is not None:
+            self._free.append(slot)
+        elif self._going:
+            self._begin(slot)
+
+    def _failed(self, slot: int, now: int, status: int, message: str) -> None:
+        sent = self._transport.sent[slot] or now
+        self._transport.sent[slot] = 0
+        self._transport.wanted[slot] = False
+        self._open -= 1
+        if self._due is None:
+            self._row(sent, sent, now, slot, status, message)
+            heapq.heappush(self._paused, (now + ERROR_PAUSE_NS, slot))
+        else:
+            self._row(self._scheduled[slot], sent, now, slot, status, message)
+            self._free.append(slot)
+
+    def _row(
+        self, scheduled: int, sent: int, done: int, slot: int, status: int, message: str
+    ) -> None:
+        record = self._record
+        record.bad(status, message)
+        if self._due is not None:
+            record.scheduled.append(scheduled)
+        record.sent.append(sent)
+        record.callers.append(slot)
+        record.done.append(done)
+
+    def _keep(self, slot: int, response: bytes) -> None:
+        self._transport.wanted[slot] = False
+        self._record.keep(self._serial[slot], self._request[slot], response)
+
+    def _check(self) -> None:
+        """Requests that have taken too long: a dozen looks in each time-out."""
+        now = _clock()
+        self._next_check = now + min(CHECK_NS, self._timeout_ns // 12)
+        limit = now - self._timeout_ns
+        for slot, sent in enumerate(self._transport.sent):
+            if sent and sent < limit:
+                self._transport.abandon(slot)
+                self._failed(slot, now, TIMEOUT, f"no answer within {self._timeout_ns / 1e9:g} s")
+
+
+__all__ = ["ERROR", "Transport", "WireGenerator"]

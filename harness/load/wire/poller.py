@@ -1,0 +1,86 @@
+"""Waiting on many sockets, to the microsecond, and the sockets themselves."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable
+
+from harness.errors import ServerDiedError
+
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+DONTWAIT = socket.MSG_DONTWAIT
+TICK_S = 0.05
+"""The longest wait of a loop, so that it sees a stop or a time-out."""
+COARSE_S = 0.002
+CONNECT_TIMEOUT_S = 5.0
+BUFFER = 1 << 18
+Handler = Callable[[int], None]
+
+
+def split(address: str) -> tuple[str, int]:
+    """`host:port` in parts; an IPv6 host may stand in brackets. Raises ValueError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{address!r} is no host:port")
+    return host.strip("[]"), int(port)
+
+
+def connect(address: str) -> socket.socket:
+    """A connected socket without Nagle's delay. Raises ServerDiedError when nobody answers.
+
+    Its reads block for at most `TICK_S`, so a loop with one socket can wait in the read itself;
+    writes use MSG_DONTWAIT.
+    """
+    try:
+        sock = socket.create_connection(split(address), CONNECT_TIMEOUT_S)
+    except OSError as error:
+        raise ServerDiedError(f"no connection to the server at {address}: {error}") from error
+    sock.settimeout(None)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    limit = struct.pack("ll", 0, int(TICK_S * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    return sock
+
+
+class Poller:
+    """One epoll and a handler for each socket."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+
+    def add(self, fd: int, handler: Handler) -> None:
+        """Call `handler(mask)` when `fd` can be read."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, READ)
+
+    def remove(self, fd: int) -> None:
+        """Forget `fd`; call it before closing."""
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def writing(self, fd: int, wanted: bool) -> None:
+        """Whether to wake up when `fd` can be written too."""
+        self._epoll.modify(fd, READ | WRITE if wanted else READ)
+
+    def wait(self, seconds: float) -> None:
+        """Handle what is ready, after at most `seconds`.
+
+        epoll's own time-out is rounded up to milliseconds; short waits go through select on the
+        epoll itself, which counts microseconds.
+        """
+        timeout = 0.0
+        if seconds >= COARSE_S:
+            timeout = int(seconds * 1000) / 1000 - 1e-5
+        elif seconds > 0:
+            select.select((self._epoll,), (), (), seconds)
+        handlers = self._handlers
+        for fd, mask in self._epoll.poll(timeout):
+            if fd in handlers:  # an earlier handler of this batch may have removed it
+                handlers[fd](mask)
+
+    def close(self) -> None:
+        """Close the epoll; the sockets are their owners'."""
+        self._epoll.close()

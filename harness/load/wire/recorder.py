@@ -1,0 +1,71 @@
+"""What a loop writes down of each request: plain arrays while it runs, `Samples` afterwards."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+import numpy as np
+
+from harness.load.samples import OK, UNFINISHED, Int64, Samples
+
+RECENT = 1024
+KEPT = 64
+KEPT_BYTES = 64 << 20
+MESSAGE = 500
+
+
+class Recorder:
+    """Appends only; `done` comes last, so its length is the number of complete rows."""
+
+    def __init__(self, sample_every: int) -> None:
+        self.scheduled = array("q")  # stays empty in a closed loop
+        self.sent = array("q")
+        self.done = array("q")
+        self.callers = array("H")
+        self._bad: list[tuple[int, int]] = []
+        self._messages: Counter[str] = Counter()
+        self.kept: list[tuple[int, int, bytes]] = []  # serial, request index, raw response
+        self.every = sample_every
+
+    def bad(self, status: int, message: str) -> None:
+        """The row that is appended next did not succeed."""
+        self._bad.append((len(self.done), status))
+        if message:
+            self._messages[message[:MESSAGE]] += 1
+
+    def keep(self, serial: int, request: int, response: bytes) -> None:
+        """Keep a raw response. When there are too many, every second goes, evenly over the run."""
+        self.kept.append((serial, request, response))
+        while len(self.kept) > KEPT or self._kept_bytes() > KEPT_BYTES:
+            if len(self.kept) == 1:
+                break
+            self.every *= 2
+            self.kept = self.kept[::2]
+
+    def _kept_bytes(self) -> int:
+        return sum(len(response) for _, _, response in self.kept)
+
+    def recent(self) -> Int64:
+        """Latencies of the latest rows in ns; slices are copies, safe while the arrays grow."""
+        end = len(self.done)
+        begin = max(0, end - RECENT)
+        starts = self.sent[begin:end]
+        return np.array(self.done[begin:end], np.int64) - np.array(starts, np.int64)
+
+    def samples(self, unfinished: list[tuple[int, int]] | None = None) -> Samples:
+        """All rows in order of completion; `unfinished` are (scheduled, end) of unsent requests."""
+        late = np.array(unfinished or [], np.int64).reshape(-1, 2)
+        sent, done = np.array(self.sent, np.int64), np.array(self.done, np.int64)
+        scheduled = np.array(self.scheduled, np.int64) if len(self.scheduled) else sent
+        status = np.full(len(done), OK, np.uint8)
+        for row, code in self._bad:
+            status[row] = code
+        order = np.argsort(done, kind="stable")
+        callers = np.array(self.callers, np.uint16)[order]
+        return Samples(
+            np.append(scheduled[order], late[:, 0]), np.append(sent[order], late[:, 1]),
+            np.append(done[order], late[:, 1]),
+            np.append(status[order], np.full(len(late), UNFINISHED, np.uint8)),
+            np.append(callers, np.zeros(len(late), np.uint16)), dict(self._messages),
+        )  # fmt: skip

@@ -1,0 +1,124 @@
+"""The cache of prepared files: a folder an entry, named by what went into it.
+
+An entry appears whole or not at all (made under a temporary name, then renamed), is made once even
+if several processes want it, and is made again when a file in it was damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.run.store import write_text
+
+RECORD = "entry.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One cached folder: `seconds` is what making it took, also when it was `cached`."""
+
+    path: Path
+    files: Mapping[str, int]
+    """File name to bytes."""
+    details: Mapping[str, Any]
+    seconds: float
+    cached: bool
+
+    @property
+    def bytes(self) -> int:
+        """Of all its files."""
+        return sum(self.files.values())
+
+
+def fetch(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
+    """The entry at `folder`; when it is missing or damaged, `build(empty folder)` makes it.
+
+    What `build` returns is kept as the entry's details and must be JSON-able.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f".{folder.name}.lock")):
+        entry = _read(folder)
+        if entry is not None:
+            return entry
+        return _build(folder, build)
+
+
+def _build(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
+    temporary = folder.with_name(f".{folder.name}.tmp")  # one at a time: we hold the lock
+    for leftover in (temporary, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        start = time.monotonic()
+        details = dict(build(temporary))
+        record = {"details": details, "seconds": time.monotonic() - start}
+        record["files"] = {
+            name: [path.stat().st_size, file_hash(path)] for name, path in _files(temporary)
+        }
+        _sync(temporary)
+        write_text(temporary / RECORD, json.dumps(record, indent=1))
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return _entry(folder, record, cached=False)
+
+
+def _read(folder: Path) -> Entry | None:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        whole = all(
+            (folder / name).stat().st_size == size and file_hash(folder / name) == digest
+            for name, (size, digest) in record["files"].items()
+        )
+        return _entry(folder, record, cached=True) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _entry(folder: Path, record: Mapping[str, Any], *, cached: bool) -> Entry:
+    sizes = {name: size for name, (size, _) in record["files"].items()}
+    return Entry(folder, sizes, record["details"], record["seconds"], cached)
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    return [
+        (str(path.relative_to(folder)), path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != RECORD
+    ]
+
+
+def _sync(folder: Path) -> None:
+    for _, path in _files(folder):
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; a process that dies gives it back."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_hash(*parts: object) -> str:
+    """SHA-256 over the JSON of `parts`, in hex."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

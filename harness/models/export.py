@@ -1,0 +1,216 @@
+"""PyTorch → ONNX: torch.export first, the TorchScript exporter as the recorded fallback."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from harness.backends import require
+from harness.backends.base import Tensors, TensorSpec
+from harness.errors import BackendError, MissingPackageError
+from harness.models.onnx_file import check_file
+from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
+from harness.models.weights import one_line
+
+OPSET = 18
+"""The lowest opset of torch.export's exporter, so that older runtimes read the file too."""
+EXAMPLE_BATCH = 2
+"""A batch of 1 is special to torch.export (it broadcasts) and would be built into the graph."""
+EXTERNAL_BYTES = 1_800_000_000
+"""Weights above this go to a file beside the graph: protobuf ends at 2 GiB."""
+MODEL_FILE = "model.onnx"
+InputsOf = Callable[[int], Tensors]
+"""Batch size → input arrays."""
+
+
+class _Positional(nn.Module):
+    """Takes the inputs in the scenario's order and returns a flat tuple of tensors."""
+
+    def __init__(self, model: TorchModel, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model.module
+        self.names, self.arguments = tuple(names), model.arguments
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        args, kwargs = self.arguments(dict(zip(self.names, tensors, strict=True)))
+        return tuple(flatten(self.model(*args, **kwargs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One export: the model, its inputs and outputs, and example tensors."""
+
+    model: TorchModel
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    example: tuple[Tensor, ...]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What both exporters are told alike."""
+        return {
+            "input_names": [i.name for i in self.inputs],
+            "output_names": [o.name for o in self.outputs],
+            "opset_version": OPSET, "verbose": False,
+        }  # fmt: skip
+
+
+def export_onnx(
+    model: TorchModel, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...],
+    inputs_of: InputsOf, batch_sizes: Sequence[int], folder: Path,
+) -> dict[str, Any]:  # fmt: skip
+    """Write `model.onnx` (and its external data) to `folder`, checked; return what was done.
+
+    Raises BackendError with both exporters' reasons when neither can.
+    """
+    for package in ("onnx", "onnxscript"):
+        require(package, "torch")
+    dtypes = {i.name: i.dtype for i in inputs}
+    example = to_tensors(inputs_of(EXAMPLE_BATCH), dtypes)
+    job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs))
+    reasons: dict[str, str] = {}
+    for name, exporter in EXPORTERS.items():
+        for leftover in folder.iterdir():
+            leftover.unlink()
+        try:
+            with _quiet():
+                exporter(job, folder / MODEL_FILE)
+            check_file(folder / MODEL_FILE)
+            verified = verify(folder / MODEL_FILE, inputs_of, outputs, batch_sizes)
+        except Exception as error:
+            reasons[name] = one_line(_root(error))[:500]
+            continue
+        details = {"exporter": name, "opset": OPSET, "verified": verified}
+        return details | ({"fallback_reason": "; ".join(reasons.values())} if reasons else {})
+    raise BackendError(
+        "can't be exported to ONNX: " + "; ".join(f"{k}: {v}" for k, v in reasons.items())
+    )
+
+
+def _torch_export(job: Job, path: Path) -> None:
+    module = _Positional(job.model, [i.name for i in job.inputs])
+    words = {d for i in job.inputs for d in i.shape if isinstance(d, str)}
+    dims = {word: torch.export.Dim(word) for word in words}
+    shapes = tuple(
+        {axis: dims[d] for axis, d in enumerate(i.shape) if isinstance(d, str)} for i in job.inputs
+    )
+    torch.onnx.export(
+        module, job.example, path, dynamo=True, dynamic_shapes={"tensors": shapes},
+        external_data=_bytes(module) > EXTERNAL_BYTES, **job.arguments,
+    )  # fmt: skip
+
+
+def _legacy(job: Job, path: Path) -> None:
+    axes = {
+        spec.name: {axis: d for axis, d in enumerate(spec.shape) if isinstance(d, str)}
+        for spec in (*job.inputs, *job.outputs)
+    }
+    module = _Positional(job.model, [i.name for i in job.inputs])
+    torch.onnx.export(module, job.example, path, dynamo=False, dynamic_axes=axes, **job.arguments)
+
+
+EXPORTERS: dict[str, Callable[[Job, Path], None]] = {
+    "torch.export": _torch_export,
+    "legacy": _legacy,
+}
+"""Tried in this order."""
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(t.numel() * t.element_size() for t in module.state_dict().values())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters' warnings and progress out of the worker's log."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _root(error: BaseException) -> BaseException:
+    """What really went wrong: torch.onnx wraps it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def verify(
+    path: Path, inputs_of: InputsOf, outputs: Sequence[TensorSpec], batch_sizes: Sequence[int]
+) -> str:
+    """Run the file in ONNX Runtime at batch 1 and the largest; what was verified, in words.
+
+    Numbers are compared later, by parity. Raises BackendError on another shape or number of
+    outputs, and whatever ONNX Runtime raises.
+    """
+    try:
+        ort = require("onnxruntime", "onnxruntime")
+    except MissingPackageError:
+        return "not run: onnxruntime is not installed"
+    sizes = sorted({1, max(batch_sizes)})
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    wanted = {i.name for i in session.get_inputs()}
+    for batch in sizes:
+        feeds = {k: v for k, v in inputs_of(batch).items() if k in wanted}
+        _check_shapes(session.run(None, feeds), outputs, batch)
+    return f"onnxruntime {ort.__version__} at batch {' and '.join(map(str, sizes))}"
+
+
+def _check_shapes(
+    results: Sequence[NDArray[Any]], outputs: Sequence[TensorSpec], batch: int
+) -> None:
+    if len(results) != len(outputs):
+        raise BackendError(f"the ONNX file has {len(results)} outputs, the model {len(outputs)}")
+    for array, spec in zip(results, outputs, strict=True):
+        expected = [batch if d == "batch" else d for d in spec.shape]
+        if not fits(np.shape(array), expected):
+            raise BackendError(
+                f"the ONNX file's {spec.name} has shape {list(array.shape)} at batch {batch}, "
+                f"expected {expected}"
+            )
+
+
+def fits(shape: Sequence[int], expected: Sequence[int | str]) -> bool:
+    """Whether `shape` is what is expected; words stand for any size."""
+    return len(shape) == len(expected) and all(
+        isinstance(e, str) or s == e for s, e in zip(shape, expected, strict=True)
+    )
+
+
+def trace_outputs(
+    model: TorchModel, inputs: Sequence[TensorSpec], inputs_of: InputsOf
+) -> tuple[TensorSpec, ...]:
+    """Names, dtypes and shapes of the outputs, found by running two batch sizes in eager mode."""
+    dtypes: Mapping[str, str] = {i.name: i.dtype for i in inputs}
+    small, large = (model(inputs_of(batch), dtypes) for batch in (EXAMPLE_BATCH, EXAMPLE_BATCH + 1))
+    return tuple(
+        TensorSpec(name, str(a.dtype).removeprefix("torch."), _shape(name, a.shape, b.shape))
+        for name, a, b in zip(output_names(len(small)), small, large, strict=True)
+    )
+
+
+def _shape(name: str, small: Sequence[int], large: Sequence[int]) -> tuple[int | str, ...]:
+    def dim(axis: int, a: int, b: int) -> int | str:
+        if a == b:
+            return a
+        return "batch" if (a, b) == (EXAMPLE_BATCH, EXAMPLE_BATCH + 1) else f"{name}_dim{axis}"
+
+    return tuple(dim(i, a, b) for i, (a, b) in enumerate(zip(small, large, strict=True)))

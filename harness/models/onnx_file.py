@@ -1,0 +1,165 @@
+"""ONNX files: checked, read for inputs and outputs, matched with the scenario, copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.backends import require
+from harness.backends.base import TensorSpec
+from harness.errors import UsageError
+from harness.models.cache import file_hash, text_hash
+
+BATCH = "batch"
+Specs = tuple[TensorSpec, ...]
+
+
+def check_file(path: Path) -> None:
+    """Have onnx.checker look at the file (by path, so that external data is found).
+
+    Raises UsageError when it is no valid ONNX model.
+    """
+    onnx = require("onnx", "onnxruntime")
+    try:
+        onnx.checker.check_model(str(path))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} is not a valid ONNX model: {reason[:300]}") from error
+
+
+def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, Any]]:
+    """Inputs, outputs and facts (opset, parameters) of a checked file.
+
+    Axis 0 of an input is `batch` where it is dynamic; other dynamic dimensions keep their name,
+    or get `NAME_dimAXIS`.
+    """
+    model = _load(path)
+    graph = model.graph
+    weights = {t.name for t in graph.initializer}
+    values = [v for v in graph.input if v.name not in weights]
+    batches = {_dims(v)[0] for v in values if _dims(v) and isinstance(_dims(v)[0], str)} | {BATCH}
+    outputs = tuple(_spec(v, batches) for v in graph.output)
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    facts = {"opset": opset, "parameters": sum(_count(t) for t in graph.initializer)}
+    return tuple(_spec(v, batches) for v in values), outputs, facts
+
+
+def _load(path: Path) -> Any:
+    return require("onnx", "onnxruntime").load(str(path), load_external_data=False)
+
+
+def _dims(value: Any) -> list[int | str]:
+    return [
+        d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_dim{axis}"
+        for axis, d in enumerate(value.type.tensor_type.shape.dim)
+    ]
+
+
+def _spec(value: Any, batches: set[int | str]) -> TensorSpec:
+    onnx = require("onnx", "onnxruntime")
+    kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+    dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
+    shape = tuple(BATCH if d in batches else d for d in _dims(value))
+    return TensorSpec(value.name, dtype, shape)
+
+
+def _count(tensor: Any) -> int:
+    size = 1
+    for dim in tensor.dims:
+        size *= dim
+    return size
+
+
+# ------------------------------------------------------------------------------ with the scenario
+
+
+def match_inputs(path: Path, found: Specs, wanted: Specs, dynamic: Mapping[str, int]) -> Specs:
+    """The scenario's inputs, checked against the file's; the file's own where none are written.
+
+    Raises UsageError naming the input, what was found and what was expected.
+    """
+    if not wanted:
+        return tuple(_complete(path, spec, dynamic) for spec in found)
+    names = {s.name: s for s in found}
+    for spec in wanted:
+        if spec.name not in names:
+            raise UsageError(f"{path} has no input '{spec.name}'; it has {', '.join(names)}")
+        _check(path, spec, names[spec.name], dynamic)
+    if missing := names.keys() - {s.name for s in wanted}:
+        raise UsageError(f"model.inputs lacks '{min(missing)}', an input of {path}")
+    return wanted
+
+
+def _check(path: Path, wanted: TensorSpec, found: TensorSpec, dynamic: Mapping[str, int]) -> None:
+    sizes = [dynamic.get(d, d) if isinstance(d, str) else d for d in wanted.shape]
+    same = len(sizes) == len(found.shape) and all(
+        isinstance(f, str) or s in (f, BATCH) for s, f in zip(sizes, found.shape, strict=True)
+    )
+    if wanted.dtype != found.dtype or not same:
+        raise UsageError(
+            f"input {wanted.name}: the scenario says {_words(wanted)}, {path} wants {_words(found)}"
+        )
+
+
+def _words(spec: TensorSpec) -> str:
+    return f"{spec.dtype} [{', '.join(map(str, spec.shape))}]"
+
+
+def _complete(path: Path, spec: TensorSpec, dynamic: Mapping[str, int]) -> TensorSpec:
+    if not spec.shape:
+        raise UsageError(
+            f"input {spec.name} of {path} has no batch dimension (it is a scalar)",
+            fix="harness models need a batch dimension in every input",
+        )
+    for dim in spec.shape[1:]:
+        if isinstance(dim, str) and dim != BATCH and dim not in dynamic:
+            raise UsageError(
+                f"input {spec.name} of {path}: dynamic dimension '{dim}' has no size",
+                fix=f"add `dynamic: {{{dim}: N}}` to the model",
+            )
+    return replace(spec, shape=(BATCH, *spec.shape[1:]))
+
+
+def check_batches(
+    where: str, specs: Mapping[str, Sequence[int | str]], batches: Sequence[int]
+) -> None:
+    """Refuse batch sizes that a file with a fixed batch can't take. `specs`: input → shape."""
+    for name, shape in specs.items():
+        fixed = shape[0] if shape else None
+        wrong = [b for b in batches if isinstance(fixed, int) and b != fixed]
+        if wrong:
+            raise UsageError(
+                f"{where}: input {name} has its batch fixed at {fixed}, "
+                f"load.batch_sizes asks for {wrong[0]}",
+                fix=f"export it with a dynamic batch, or use batch_sizes: [{fixed}]",
+            )
+
+
+# ------------------------------------------------------------------------------------------ files
+
+
+def _locations(path: Path) -> list[str]:
+    """External data files of the graph's weights, relative to the file. Raises UsageError."""
+    tensors = _load(path).graph.initializer
+    found = {e.value for t in tensors for e in t.external_data if e.key == "location"}
+    for location in found:
+        parts = PurePosixPath(location)
+        if parts.is_absolute() or ".." in parts.parts or not (path.parent / location).is_file():
+            raise UsageError(f"{path} needs {location} beside it, which is not there")
+    return sorted(found)
+
+
+def model_hash(path: Path) -> str:
+    """SHA-256 over the file and its external data."""
+    return text_hash(file_hash(path), [file_hash(path.parent / x) for x in _locations(path)])
+
+
+def copy_model(path: Path, target: Path) -> None:
+    """Copy the file to `target`, its external data beside it."""
+    shutil.copyfile(path, target)
+    for location in _locations(path):
+        (target.parent / location).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path.parent / location, target.parent / location)

@@ -1,0 +1,217 @@
+"""Correctness before speed: a backend's outputs against the eager fp32 reference.
+
+An element agrees when |a − b| ≤ atol·rms(b) + rtol·|b|, b being the reference and rms(b) its root
+mean square. A plain |a − b| ≤ rtol·|b| fails on elements near zero that are differences of large
+sums: their rounding error follows the size of the sums, of which the output's scale is the measure.
+The tolerances are multiples of the unit roundoff u of a precision's significand (IEEE 754;
+bfloat16 and TF32 as published): rounding errors of successive layers add up like a random walk
+(Higham & Mary, SIAM J. Sci. Comput. 41(5), 2019), and a result that is wrong is off by about 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends.base import Backend, PreparedModel, Tensors, run_once
+from harness.models.inputs import make_inputs
+from harness.models.reference import Reference, write_references
+from harness.run.rows import ParityRow
+from harness.scenario.schema import Parity
+
+__all__ = ["TOLERANCES", "Comparison", "check", "compare", "write_references"]
+
+TOLERANCES: dict[str, tuple[float, float]] = {
+    "fp32": (1e-3, 1e-3),  # u = 2^-24; sums of thousands of products in any order; see below
+    "tf32": (3e-2, 1e-2),  # u = 2^-11: 64 u and 20 u
+    "fp16": (3e-2, 1e-2),  # u = 2^-11
+    "bf16": (2.5e-1, 8e-2),  # u = 2^-8
+}
+"""Precision → (atol in units of the output's rms, rtol). fp32 leaves room for other summation
+orders and Winograd convolutions, and still shows a backend that silently computes in TF32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Outputs against the reference, over any number of tensors: add them up with `+`."""
+
+    values: int = 0
+    max_abs: float = 0.0
+    sum_abs: float = 0.0
+    max_rel: float = 0.0
+    rows: int = 0
+    """Rows of [N, C] outputs, for top-1; 0 where there is no class axis."""
+    same_top1: int = 0
+    problems: tuple[str, ...] = ()
+
+    def __add__(self, other: Comparison) -> Comparison:
+        return Comparison(
+            self.values + other.values, max(self.max_abs, other.max_abs),
+            self.sum_abs + other.sum_abs, max(self.max_rel, other.max_rel),
+            self.rows + other.rows, self.same_top1 + other.same_top1,
+            self.problems + other.problems,
+        )  # fmt: skip
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything was comparable and within the tolerance."""
+        return not self.problems
+
+    @property
+    def mean_abs(self) -> float | None:
+        """Mean absolute error; None when nothing was compared."""
+        return self.sum_abs / self.values if self.values else None
+
+    @property
+    def top1(self) -> float | None:
+        """Share of rows whose arg-max agrees; None without a class axis."""
+        return self.same_top1 / self.rows if self.rows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The tolerance in force: `atol` is in units of rms(b) unless `absolute`."""
+
+    atol: float
+    rtol: float
+    absolute: bool = False
+
+    @classmethod
+    def of(cls, precision: str, parity: Parity) -> Rule:
+        """The precision's tolerance, with what the scenario overrides."""
+        atol, rtol = TOLERANCES[precision]
+        if parity.max_rel_error is not None:
+            rtol = parity.max_rel_error
+        if parity.max_abs_error is not None:
+            return cls(parity.max_abs_error, rtol, absolute=True)
+        return cls(atol, rtol)
+
+    def __str__(self) -> str:
+        return f"|a−b| ≤ {self.atol:g}{'' if self.absolute else '·rms(b)'} + {self.rtol:g}·|b|"
+
+    def allowed(self, reference: NDArray[Any], scale: float) -> NDArray[Any]:
+        """The largest error of each element."""
+        floor = self.atol if self.absolute else self.atol * scale
+        return np.asarray(floor + self.rtol * np.abs(reference))
+
+
+def compare(outputs: Tensors, reference: Tensors, precision: str, parity: Parity) -> Comparison:
+    """Compare tensors by name, or by position where the names differ but the shapes agree.
+
+    `precision` is one of `TOLERANCES`. Integers and booleans must be equal, unless the scenario
+    sets `max_abs_error`.
+    """
+    pairs, problem = _match(outputs, reference)
+    if problem:
+        return Comparison(problems=(problem,))
+    rule = Rule.of(precision, parity)
+    return sum((_compare(name, a, b, rule) for name, a, b in pairs), Comparison())
+
+
+def _match(
+    outputs: Tensors, reference: Tensors
+) -> tuple[list[tuple[str, NDArray[Any], NDArray[Any]]], str]:
+    if reference.keys() <= outputs.keys():
+        pairs = [(name, np.asarray(outputs[name]), b) for name, b in reference.items()]
+        for name, a, b in pairs:
+            if a.shape != b.shape:
+                return [], f"{name} has shape {list(a.shape)}, the reference {list(b.shape)}"
+        return pairs, ""
+    ours, theirs = _shapes(outputs), _shapes(reference)
+    if list(ours.values()) != list(theirs.values()):
+        return [], f"outputs are {_list(ours)}, the reference has {_list(theirs)}"
+    values = zip(reference, outputs.values(), reference.values(), strict=True)
+    return [(name, np.asarray(a), b) for name, a, b in values], ""
+
+
+def _shapes(tensors: Tensors) -> dict[str, list[int]]:
+    return {name: list(np.shape(value)) for name, value in tensors.items()}
+
+
+def _list(shapes: dict[str, list[int]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+
+
+def _compare(name: str, a: NDArray[Any], b: NDArray[Any], rule: Rule) -> Comparison:
+    if a.size == 0:
+        return Comparison()
+    exact = b.dtype.kind in "iub" and not rule.absolute
+    rows, same = _top1(a, b)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    finite = np.isfinite(a) & np.isfinite(b)
+    alike = finite | (a == b) | (np.isnan(a) & np.isnan(b))
+    scale = _rms(b[np.isfinite(b)])
+    error = np.abs(a[finite] - b[finite])
+    wrong = error > (0.0 if exact else rule.allowed(b[finite], scale))
+    relative = error / np.maximum(np.abs(b[finite]), scale)
+    return Comparison(
+        values=error.size, max_abs=float(error.max(initial=0.0)), sum_abs=float(error.sum()),
+        max_rel=float(relative.max(initial=0.0)), rows=rows, same_top1=same,
+        problems=_problems(name, int((~alike).sum()), int(wrong.sum()), a.size, exact, rule),
+    )  # fmt: skip
+
+
+def _rms(values: NDArray[Any]) -> float:
+    """Root mean square; 1 where there is nothing but zeros."""
+    return float(np.sqrt(np.mean(np.square(values)))) or 1.0 if values.size else 1.0
+
+
+def _top1(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
+    """(rows, rows with the same arg-max) of floating [N, C] with C of 2 or more."""
+    if b.ndim != 2 or b.shape[1] < 2 or b.dtype.kind != "f":
+        return 0, 0
+    return len(b), int((a.argmax(1) == b.argmax(1)).sum())
+
+
+def _problems(
+    name: str, unlike: int, wrong: int, size: int, exact: bool, rule: Rule
+) -> tuple[str, ...]:
+    found = []
+    if unlike:
+        found.append(f"{name}: {unlike} of {size} values are NaN or infinite on one side only")
+    if wrong:
+        why = "differ" if exact else f"differ by more than {rule}"
+        found.append(f"{name}: {wrong} of {size} values {why}")
+    return tuple(found)
+
+
+# -------------------------------------------------------------------------------- in the worker
+
+
+def check(
+    backend: Backend, model: PreparedModel, spec: Any, parity: Parity,
+    batch_sizes: Sequence[int], reference_dir: Path,
+) -> list[ParityRow]:  # fmt: skip
+    """One row a batch size: the loaded backend on `parity.inputs` distinct inputs.
+
+    `spec` is the backend's settings, of which name and precision are used. Outputs that disagree
+    are a row, not an exception; what the backend raises goes through.
+    """
+    reference = Reference.open(reference_dir)
+    return [_check_batch(backend, model, spec, parity, batch, reference) for batch in batch_sizes]
+
+
+def _check_batch(
+    backend: Backend, model: PreparedModel, spec: Any, parity: Parity, batch: int,
+    reference: Reference,
+) -> ParityRow:  # fmt: skip
+    if reference.unavailable:
+        return ParityRow(spec.name, batch, "unavailable", "", message=reference.unavailable)
+    precision = getattr(spec, "precision", "fp32")
+    total = Comparison()
+    for variant in range(parity.inputs):
+        outputs = run_once(backend, make_inputs(model, batch, variant))
+        total += compare(outputs, reference.outputs(batch, variant), precision, parity)
+    return ParityRow(
+        backend=spec.name, batch_size=batch, status="agrees" if total.agrees else "disagrees",
+        reference=reference.words, inputs=parity.inputs,
+        max_abs_error=total.max_abs if total.values else None, mean_abs_error=total.mean_abs,
+        max_rel_error=total.max_rel if total.values else None,
+        tolerance=str(Rule.of(precision, parity)), top1_agreement=total.top1,
+        message="; ".join(dict.fromkeys(total.problems)),
+    )  # fmt: skip

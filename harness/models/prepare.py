@@ -1,0 +1,309 @@
+"""The model, prepared once for every backend: weights, ONNX file, complete inputs and outputs.
+
+Runs in a worker process of the harness's own environment; torch is imported only when the source
+needs it. Everything made is kept in a cache, in a folder named by the model's key: SHA-256 over
+the source, the factory's code, the weights' bytes, the inputs, the opset and the torch and onnx
+versions. PyTorch sources give `state_dict` (or `exported_program`) and, when a backend needs it,
+`onnx` and `onnx_fp16`; ONNX sources give `onnx`; all others have nothing to prepare.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.backends import require, translate
+from harness.backends.base import PreparedModel, TensorSpec
+from harness.errors import HarnessError, PointError, UsageError
+from harness.models import onnx_file
+from harness.models.cache import Entry, fetch, file_hash, text_hash
+from harness.models.inputs import make_inputs
+from harness.models.precision import Precision, convert
+from harness.run.rows import ArtifactRow
+from harness.scenario.schema import AnyBackend, ModelSpec
+
+if TYPE_CHECKING:
+    from harness.models.torch_model import TorchModel
+
+FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
+Rows = list[ArtifactRow]
+FACTS = ("exporter", "fallback_reason", "opset", "verified", "parameters")
+"""Details of an entry that go into its row."""
+
+
+def formats_for(spec: AnyBackend) -> set[str]:
+    """Which of `FORMATS` a backend needs of the prepared model."""
+    if spec.kind == "onnxruntime":
+        return {"onnx_fp16" if spec.precision == "fp16" else "onnx"}
+    if spec.kind == "tensorrt":  # 10.x needs no converted file, but only the worker knows that
+        return {"onnx"} | ({f"onnx_{spec.precision}"} & {"onnx_fp16", "onnx_bf16"})
+    if spec.kind == "torch":
+        return {"torch"}
+    if spec.kind == "triton":
+        return {"onnxruntime": {"onnx"}, "torch": {"torch"}}.get(spec.serve or "", set())
+    return set()
+
+
+def prepare(
+    spec: ModelSpec, formats: Sequence[str], batch_sizes: Sequence[int], cache: Path, *, base: Path
+) -> tuple[PreparedModel, Rows]:
+    """Make what `formats` (a subset of `FORMATS`) ask for; relative paths are relative to `base`.
+
+    A format that can't be made is left out of `files`, with the reason in `failures`, so that the
+    other backends still run. Raises UsageError when the scenario or the model is wrong,
+    MissingPackageError when a package is missing.
+    """
+    if unknown := set(formats) - set(FORMATS):
+        raise ValueError(f"unknown formats: {', '.join(sorted(unknown))}")
+    model = PreparedModel(
+        name=spec.name,
+        source=_resolve(spec, base),
+        key="",
+        inputs=tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs),
+        outputs=(),
+        dynamic=dict(spec.dynamic),
+        data=_data(spec, base),
+        max_batch_size=max(batch_sizes),
+    )
+    steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
+    step = steps.get(spec.source.kind, _from_nothing)
+    return step(model, tuple(formats), tuple(batch_sizes), cache)
+
+
+# ---------------------------------------------------------------------------- what the user wrote
+
+
+def _resolve(spec: ModelSpec, base: Path) -> dict[str, Any]:
+    """The source with absolute paths; its kind is the first key."""
+    source = spec.source
+    if source.kind == "torch":
+        weights = str(_existing(source.weights, base, "weights")) if source.weights else None
+        return {
+            "torch": source.torch, "kwargs": dict(source.kwargs), "seed": source.seed,
+            "weights": weights, "base": str(base.resolve()),
+        }  # fmt: skip
+    if source.kind in ("onnx", "exported_program", "engine"):
+        path = _existing(getattr(source, source.kind), base, source.kind)
+        return {source.kind: str(path)}
+    return {source.kind: source.triton if source.kind == "triton" else {}}
+
+
+def _existing(path: str, base: Path, key: str) -> Path:
+    found = (base / path).resolve()
+    if not found.is_file():
+        raise UsageError(f"model.source.{key}: no such file: {found}")
+    return found
+
+
+def _data(spec: ModelSpec, base: Path) -> dict[str, Any]:
+    """Input name → how its data is made, with absolute paths."""
+    made: dict[str, Any] = {}
+    for item in spec.inputs:
+        data = item.model_dump(mode="json", include={"data", "range"})
+        if isinstance(data["data"], dict):
+            data["data"]["files"] = [_input_file(f, base, item.name) for f in data["data"]["files"]]
+        made[item.name] = data
+    return made
+
+
+def _input_file(path: str, base: Path, name: str) -> str:
+    found = (base / path).resolve()
+    if not found.is_file():
+        raise UsageError(f"model.inputs: {name}: no such file: {found}")
+    return str(found)
+
+
+def _key(model: PreparedModel, content: Mapping[str, Any]) -> str:
+    return text_hash(
+        content, [(i.name, i.dtype, i.shape) for i in model.inputs], dict(model.dynamic),
+        onnx_version(), _version("torch"),
+    )  # fmt: skip
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def onnx_version() -> str:
+    """The installed onnx package's version, empty when there is none."""
+    return _version("onnx")
+
+
+def folder_of(model: PreparedModel, cache: Path) -> Path:
+    """The model's folder in the cache."""
+    return cache / f"{model.name}-{model.key[:16]}"
+
+
+def _row(format: str, file: str, entry: Entry) -> ArtifactRow:
+    details = {k: entry.details[k] for k in FACTS if entry.details.get(k) is not None}
+    path = str(entry.path / file)
+    return ArtifactRow(format, path, entry.bytes, entry.seconds, entry.cached, details)
+
+
+# ---------------------------------------------------------------------------- sources in PyTorch
+
+
+def _from_torch(
+    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
+) -> tuple[PreparedModel, Rows]:
+    require("torch", "torch")
+    program = "exported_program" in model.source
+    module, content = _open_program(model, batches) if program else _open_factory(model)
+    model = replace(model, key=_key(model, content))
+    format, file = ("exported_program", "model.pt2") if program else ("state_dict", "state_dict.pt")
+    build = functools.partial(_write_weights, model, module, file)
+    weights = fetch(folder_of(model, cache) / format, build)
+    model = replace(
+        model,
+        outputs=tuple(TensorSpec(n, d, tuple(s)) for n, d, s in weights.details["outputs"]),
+        files={format: str(weights.path / file)},
+    )
+    rows = [_row(format, file, weights)]
+    parameters = weights.details["parameters"]
+    export = functools.partial(_write_onnx, model, module, batches, parameters)
+    return _add_onnx(model, rows, formats, folder_of(model, cache), export)
+
+
+def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, Any]]:
+    from harness.models.factory import build, code_hash, factory_of
+    from harness.models.torch_model import bind
+    from harness.models.weights import weights_hash
+
+    module = build(model.source)
+    asked = {k: model.source[k] for k in ("torch", "kwargs", "seed")}
+    content = {**asked, "code": code_hash(factory_of(model.source)), "state": weights_hash(module)}
+    return bind(module, [i.name for i in model.inputs]), content
+
+
+def _open_program(
+    model: PreparedModel, batches: Sequence[int]
+) -> tuple[TorchModel, dict[str, Any]]:
+    from harness.models.program import open_program, program_inputs, read_program
+
+    path = Path(model.source["exported_program"])
+    onnx_file.check_batches(str(path), program_inputs(read_program(path)), batches)
+    content = {"exported_program": file_hash(path)}
+    return open_program(path, [i.name for i in model.inputs]), content
+
+
+def _write_weights(
+    model: PreparedModel, module: TorchModel, file: str, folder: Path
+) -> dict[str, Any]:
+    import torch
+
+    from harness.models.export import trace_outputs
+    from harness.models.weights import parameter_count
+
+    batches = functools.partial(make_inputs, model, variant=0)
+    try:
+        outputs = trace_outputs(module, model.inputs, batches)
+    except HarnessError:
+        raise
+    except Exception as error:
+        shown = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in model.inputs)
+        raise UsageError(
+            f"{model.name} fails on its own inputs ({shown}): {translate(error)}",
+            fix="compare model.inputs with what the model's forward takes",
+        ) from error
+    if "exported_program" in model.source:
+        shutil.copyfile(model.source["exported_program"], folder / file)
+    else:
+        torch.save(module.module.state_dict(), folder / file)
+    return {
+        "outputs": [(o.name, o.dtype, o.shape) for o in outputs],
+        "parameters": parameter_count(module.module),
+    }
+
+
+def _write_onnx(
+    model: PreparedModel, module: TorchModel, batches: Sequence[int], parameters: int, folder: Path
+) -> dict[str, Any]:
+    from harness.models.export import export_onnx
+
+    inputs_of = functools.partial(make_inputs, model, variant=0)
+    done = export_onnx(module, model.inputs, model.outputs, inputs_of, batches, folder)
+    return {**done, "parameters": parameters}
+
+
+# --------------------------------------------------------------------------------- ONNX and others
+
+
+def _from_onnx(
+    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
+) -> tuple[PreparedModel, Rows]:
+    if "torch" in formats:
+        raise UsageError(
+            "model.source.onnx: PyTorch can't run an ONNX file",
+            fix="remove the torch backends, or give a torch source",
+        )
+    path = Path(model.source["onnx"])
+    onnx_file.check_file(path)
+    inputs, outputs, facts = onnx_file.read_graph(path)
+    onnx_file.check_batches(str(path), {i.name: i.shape for i in inputs}, batches)
+    wanted = onnx_file.match_inputs(path, inputs, model.inputs, model.dynamic)
+    model = replace(model, inputs=wanted, outputs=outputs)
+    model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
+
+    def copy(folder: Path) -> dict[str, Any]:
+        onnx_file.copy_model(path, folder / "model.onnx")
+        return facts
+
+    return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
+
+
+def _from_nothing(
+    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
+) -> tuple[PreparedModel, Rows]:
+    """Fake, Triton and engine sources: nothing to export, nothing known about the outputs."""
+    kind, value = next(iter(model.source.items()))
+    if formats:
+        raise UsageError(
+            f"model.source.{kind}: a backend needs the model as {', '.join(sorted(formats))}, "
+            f"which a {kind} source does not have",
+            fix="give a torch or onnx source, or remove that backend",
+        )
+    if kind == "fake" and not model.inputs:  # so that the batch size reaches the fake backend
+        model = replace(model, inputs=(TensorSpec("input", "float32", ("batch", 1)),))
+    content = {kind: file_hash(Path(value)) if kind == "engine" else value}
+    return replace(model, key=_key(model, content)), []
+
+
+def _add_onnx(
+    model: PreparedModel, rows: Rows, formats: Iterable[str], folder: Path,
+    build: Callable[[Path], Mapping[str, Any]],
+) -> tuple[PreparedModel, Rows]:  # fmt: skip
+    """Add `onnx`, `onnx_fp16` and `onnx_bf16` where they are asked for."""
+    steps: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+        "onnx": build,
+        "onnx_fp16": lambda target: _converted(model, "fp16", target),
+        "onnx_bf16": lambda target: _converted(model, "bf16", target),
+    }
+    wanted = set(steps) & set(formats)
+    wanted |= {"onnx"} if wanted else set()
+    for format in sorted(wanted):
+        try:
+            entry = fetch(folder / format, steps[format])
+        except PointError as error:
+            model = replace(model, failures={**model.failures, format: error.message})
+            continue
+        model = replace(model, files={**model.files, format: str(entry.path / "model.onnx")})
+        rows = [*rows, _row(format, "model.onnx", entry)]
+    return model, rows
+
+
+def _converted(model: PreparedModel, precision: Precision, folder: Path) -> dict[str, Any]:
+    """Weights and operators in fp16 or bf16, inputs and outputs as they were."""
+    try:
+        facts = convert(model.file("onnx"), folder / "model.onnx", precision)
+        onnx_file.check_file(folder / "model.onnx")
+    except Exception as error:
+        raise translate(error, f"converting to {precision}") from error
+    return facts

@@ -1,0 +1,180 @@
+"""Reference outputs: computed once in the prepare process, kept in the cache, read by workers.
+
+PyTorch sources: eager fp32 on the CPU. ONNX files: ONNX Runtime on the CPU with its graph
+optimisations off, the nearest thing to eager that such a file has. Other sources: none, and the
+reason is kept in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends import require, translate
+from harness.backends.base import PreparedModel, Tensors
+from harness.errors import MissingPackageError, PointError, UsageError
+from harness.models.cache import file_hash, text_hash
+from harness.models.inputs import make_inputs
+from harness.run.store import atomic_write, write_text
+from harness.scenario.schema import Parity
+
+ABOUT = "about.json"
+SEED = 0
+"""Parity's inputs have a seed of their own: every run compares the same."""
+Run = Callable[[Tensors], dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A folder of reference outputs; `unavailable` is why there are none, empty if there are."""
+
+    folder: Path
+    words: str
+    unavailable: str = ""
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Read what `write_references` wrote. Raises UsageError when it is not there."""
+        try:
+            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{folder} holds no reference outputs: {error}") from error
+        return cls(folder, about["words"], about["unavailable"])
+
+    def outputs(self, batch_size: int, variant: int) -> dict[str, NDArray[Any]]:
+        """Output name → array. Raises UsageError when they were not computed."""
+        found = _read(_path(self.folder, batch_size, variant))
+        if found is None:
+            raise UsageError(f"{self.folder} has no reference for batch {batch_size}, {variant=}")
+        return found
+
+
+def write_references(
+    model: PreparedModel, parity: Parity, batch_sizes: Sequence[int], cache: Path
+) -> Path:
+    """Compute what is missing for these batch sizes and return the folder.
+
+    Its name holds the model's key and the data of the inputs, so other data means other outputs.
+    """
+    folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{_data_hash(model)[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [
+        (batch, variant)
+        for batch in batch_sizes
+        for variant in range(parity.inputs)
+        if _read(_path(folder, batch, variant)) is None
+    ]
+    words, unavailable, open_run = _source(model)
+    if open_run is not None and missing:
+        try:
+            _compute(model, open_run(), missing, folder)
+        except PointError as error:  # the backends may still run: unverified, and said to be so
+            unavailable = error.message
+    write_text(folder / ABOUT, json.dumps({"words": words, "unavailable": unavailable}))
+    return folder
+
+
+def _compute(
+    model: PreparedModel, run: Run, missing: Sequence[tuple[int, int]], folder: Path
+) -> None:
+    for batch, variant in missing:
+        try:
+            outputs = run(make_inputs(model, batch, variant, SEED))
+        except Exception as error:
+            raise translate(error, f"the reference at batch {batch} failed") from error
+        _write(_path(folder, batch, variant), outputs)
+
+
+def _data_hash(model: PreparedModel) -> str:
+    files = [
+        file_hash(Path(file))
+        for settings in model.data.values()
+        if isinstance(settings.get("data"), dict)
+        for file in settings["data"]["files"]
+    ]
+    return text_hash(dict(model.data), files, SEED)
+
+
+def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
+    """(the reference in words, why there is none, how to open it)."""
+    kind = next(iter(model.source))
+    if kind in ("torch", "exported_program"):
+        version = require("torch", "torch").__version__
+        return f"eager PyTorch {version}, fp32, CPU", "", lambda: _eager(model)
+    if kind == "onnx":
+        try:
+            version = require("onnxruntime", "onnxruntime").__version__
+        except MissingPackageError as error:
+            return "", f"an ONNX file's reference needs ONNX Runtime: {error.message}", None
+        words = f"ONNX Runtime {version} without graph optimisations, fp32, CPU"
+        return words, "", lambda: _unoptimised(model)
+    reasons = {
+        "fake": "a fake model has nothing to compare with",
+        "triton": "the model lives on a server; there is no local reference",
+        "engine": "an engine holds no model that could be run in fp32",
+    }
+    return "", reasons[kind], None
+
+
+def _eager(model: PreparedModel) -> Run:
+    from harness.models.sources import open_model
+    from harness.models.torch_model import output_names, to_array
+
+    module = open_model(model)
+    dtypes = {i.name: i.dtype for i in model.inputs}
+
+    def run(inputs: Tensors) -> dict[str, NDArray[Any]]:
+        tensors = module(inputs, dtypes)
+        return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))
+
+    return run
+
+
+def _unoptimised(model: PreparedModel) -> Run:
+    ort = require("onnxruntime", "onnxruntime")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    path, providers = model.file("onnx"), ["CPUExecutionProvider"]
+    try:
+        session = ort.InferenceSession(path, options, providers=providers)
+    except Exception as error:
+        raise translate(error, "ONNX Runtime can't load the model as a reference") from error
+    names = [o.name for o in session.get_outputs()]
+    wanted = {i.name for i in session.get_inputs()}
+
+    def run(inputs: Tensors) -> dict[str, NDArray[Any]]:
+        arrays = session.run(None, {k: v for k, v in inputs.items() if k in wanted})
+        return dict(zip(names, arrays, strict=True))
+
+    return run
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def _path(folder: Path, batch_size: int, variant: int) -> Path:
+    return folder / f"b{batch_size}-v{variant}.npz"
+
+
+def _write(path: Path, outputs: Tensors) -> None:
+    """Arrays under `a0`, `a1`, …, since output names may hold any character."""
+    arrays = {f"a{i}": np.asarray(value) for i, value in enumerate(outputs.values())}
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, names=np.array(list(outputs)), **arrays)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]] | None:
+    """What `_write` wrote; None when it is missing or damaged (zip members carry a checksum)."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {str(name): data[f"a{i}"] for i, name in enumerate(data["names"])}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

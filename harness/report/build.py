@@ -1,0 +1,69 @@
+"""`build_report`: a run directory in, HTML, PDF and CSV files out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.report.context import Context, build_context
+from harness.run.store import atomic_write, read_run, write_text
+
+FORMATS = ("html", "pdf", "csv")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    """What was written; None or empty for formats that were not asked for."""
+
+    html: Path | None = None
+    pdf: Path | None = None
+    csvs: tuple[Path, ...] = ()
+
+    def all(self) -> list[Path]:
+        """Every file, HTML first."""
+        return [p for p in (self.html, self.pdf, *self.csvs) if p is not None]
+
+
+def build_report(
+    run_dir: Path, *, output: Path | None = None, formats: Collection[str] = FORMATS
+) -> ReportPaths:
+    """Build the report of a run, whole, interrupted or failed, from its directory alone.
+
+    Files go to `output`, by default the run directory, and replace older ones. Raises
+    RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise UsageError(f"unknown report format '{unknown[0]}'; formats: {', '.join(FORMATS)}")
+    context = build_context(read_run(run_dir))
+    target = output or run_dir
+    target.mkdir(parents=True, exist_ok=True)
+    html, pdf = _documents(context, target, formats)
+    return ReportPaths(html, pdf, _csvs(context, target) if "csv" in formats else ())
+
+
+def _documents(
+    context: Context, target: Path, formats: Collection[str]
+) -> tuple[Path | None, Path | None]:
+    from harness.report.html import render_html
+    from harness.report.view import build_view
+
+    view, html, pdf = build_view(context), None, None
+    if "html" in formats:
+        html = target / "report.html"
+        write_text(html, render_html(view))
+    if "pdf" in formats:
+        from harness.report.pdf import write_pdf
+
+        pdf = target / "report.pdf"
+        with atomic_write(pdf) as temporary:
+            write_pdf(view, temporary, str(context.manifest.get("created") or ""))
+    return html, pdf
+
+
+def _csvs(context: Context, target: Path) -> tuple[Path, ...]:
+    from harness.report.csv import write_csvs
+
+    return tuple(write_csvs(context, target))

@@ -1,0 +1,150 @@
+"""The comparison's tables: speed-up, latency, size on disk, loading and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.best import differs
+from harness.analysis.compare_backends import cells, speedups
+from harness.analysis.summary import Interval, SummaryRow, log_t_interval
+from harness.report.context import Context
+from harness.report.facts import mapping, text
+from harness.report.numbers import (
+    NOT_AVAILABLE,
+    bytes_text,
+    mib_text,
+    range_text,
+    significant,
+    value_text,
+)
+from harness.report.parts import Cell, Table, figure, interval_cell, percentile_cell, table, word
+from harness.report.tables import INTERVAL_NOTE
+from harness.report.words import series_name
+from harness.run.rows import LoadedRow
+
+
+def speedup_cell(ratio: Interval | None, unknown: str) -> Cell:
+    """`1.62× 1.57–1.68`, or that no difference is shown."""
+    if ratio is None:
+        return Cell(unknown, tone="muted", number=True)
+    value = f"{value_text(ratio)}×"
+    if not differs(ratio):
+        shown = range_text(ratio)
+        return Cell(
+            value, f"no difference shown{f', {shown}' if shown else ''}", "", "muted", number=True
+        )
+    return Cell(value, range_text(ratio), "", "good" if ratio.value > 1 else "bad", number=True)
+
+
+def speedup_table(context: Context) -> Table | None:
+    """Throughput over the reference's, a row a cell of the sweep, a column a configuration."""
+    if context.reference is None:
+        return None
+    ratios = speedups(context.rows, context.reference)
+    names = [n for n in context.series if n != context.reference]
+    by_place = {(series_name(r), r.batch_size, r.load_value): r for r in context.rows}
+    body = []
+    for batch, concurrency, rate in cells(context.rows):
+        load = concurrency if concurrency is not None else rate or 0.0
+        found = [by_place.get((n, batch, float(load))) for n in names]
+        body.append([
+            figure(str(batch)), figure(f"{load:g}"),
+            *(_ratio_cell(r, ratios) for r in found),
+        ])  # fmt: skip
+    notes = [
+        "Ratio of throughputs at the same batch size and concurrency with its 95% interval (Welch, "
+        "on the logs of the rounds). Where the interval includes 1, no difference is shown.",
+    ]
+    return table(["Batch", context.load_title, *names], body, notes) if names and body else None
+
+
+def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> Cell:
+    if row is None:
+        return speedup_cell(None, "not measured")
+    if not row.rounds or row.failures:
+        return speedup_cell(None, "failed")
+    return speedup_cell(ratios.get(row.point), NOT_AVAILABLE if row.valid else "invalid")
+
+
+def latency_table(context: Context) -> Table | None:
+    """Median latency: a row a cell of the sweep, a column a configuration."""
+    by_place = {(series_name(r), r.batch_size, r.load_value): r for r in context.rows}
+    body = []
+    for batch, concurrency, rate in cells(context.rows):
+        load = concurrency if concurrency is not None else rate or 0.0
+        found = [by_place.get((n, batch, float(load))) for n in context.series]
+        body.append([
+            figure(str(batch)), figure(f"{load:g}"), *(_median_cell(r) for r in found),
+        ])  # fmt: skip
+    return (
+        table(["Batch", context.load_title, *context.series], body, [INTERVAL_NOTE])
+        if body
+        else None
+    )
+
+
+def size_table(context: Context) -> Table | None:
+    """Files that were made: format, size on disk, seconds, exporter."""
+    body = []
+    for row in context.data.artifacts:
+        details = mapping(row.details)
+        exporter = text(details, "exporter", default="—")
+        fallback = text(details, "fallback_reason", default="")
+        body.append([
+            word(row.format), figure(bytes_text(row.bytes)),
+            figure("0" if row.cached and not row.seconds else significant(row.seconds)),
+            word("yes" if row.cached else "no"),
+            Cell(exporter, f"fallback: {fallback}" if fallback else ""), word(row.path),
+        ])  # fmt: skip
+    headers = ["Format", "Size on disk (MiB)", "Made in (s)", "From cache", "Exporter", "File"]
+    return table(headers, body) if body else None
+
+
+def load_table(context: Context) -> Table | None:
+    """What each backend costs before it answers: size, loading, first call, memory."""
+    groups: dict[str, list[LoadedRow]] = {}
+    for row in context.data.loads:
+        groups.setdefault(row.backend, []).append(row)
+    if not groups:
+        return None
+    gpu = ["GPU memory, loaded (MiB)", "GPU memory, peak (MiB)"] if context.has_gpu else []
+    headers = [
+        "Backend", "Size on disk (MiB)", "Load time (s)", "First call (ms)",
+        "Host memory, loaded (MiB)", "Host memory, peak (MiB)", *gpu,
+    ]  # fmt: skip
+    body = [_load_cells(context, name, rows, bool(gpu)) for name, rows in groups.items()]
+    notes = [
+        "Load time and first call over the rounds, each in a fresh process; memory is the largest "
+        "seen, of the backend's process tree, sampled, so a lower bound.",
+    ]
+    return table(headers, body, notes)
+
+
+def _load_cells(context: Context, name: str, rows: list[LoadedRow], gpu: bool) -> list[Cell]:
+    points = [r for r in context.rows if r.backend == name]
+    color = next((context.colors[s] for s in map(series_name, points)), "")
+    sizes = [r.bytes_on_disk for r in rows if r.bytes_on_disk is not None]
+    found = [
+        word(name, swatch=color), figure(bytes_text(max(sizes, default=None))),
+        interval_cell(log_t_interval([r.seconds for r in rows])),
+        interval_cell(_over([r.first_call_ms for r in rows])),
+        figure(mib_text(_most([r.host_memory_mib for r in rows]))),
+        figure(mib_text(_most([r.host_memory_mib for r in points]))),
+    ]  # fmt: skip
+    if gpu:
+        found.append(figure(mib_text(_most([r.gpu_memory_mib for r in rows]))))
+        found.append(figure(mib_text(_most([r.gpu_memory_mib for r in points]))))
+    return found
+
+
+def _over(values: Sequence[float | None]) -> Interval | None:
+    known = [v for v in values if v is not None]
+    return log_t_interval(known) if known else None
+
+
+def _most(values: Sequence[float | None]) -> float | None:
+    return max((v for v in values if v is not None), default=None)
+
+
+def _median_cell(row: SummaryRow | None) -> Cell:
+    return percentile_cell("p50", row.latency_ms.get("p50") if row and row.valid else None)

@@ -1,0 +1,186 @@
+"""What the numbers rest on: parity, failures and flags, the environment, the method in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.summary import SummaryRow
+from harness.measure.quantiles import FLOORS
+from harness.measure.validity import INVALIDATES
+from harness.report.context import Context
+from harness.report.facts import (
+    backend_specs,
+    cpu_line,
+    gib_text,
+    gpus,
+    mapping,
+    number,
+    text,
+)
+from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
+from harness.report.parts import Cell, Table, figure, table, word
+from harness.report.words import flag_text, reason
+from harness.run.rows import ParityRow
+
+
+def parity_table(context: Context) -> Table | None:
+    """Each backend's outputs against the reference, a row a batch size."""
+    headers = [
+        "Backend", "Batch", "Outputs", "Compared with", "Inputs", "Max abs. error",
+        "Mean abs. error", "Max rel. error", "Tolerance", "Top-1 agreement",
+    ]  # fmt: skip
+    body = [_parity_cells(row) for row in context.data.parity]
+    return table(headers, body) if body else None
+
+
+def _parity_cells(row: ParityRow) -> list[Cell]:
+    status = {"agrees": word("agrees", tone="good"), "disagrees": word("disagrees", tone="bad")}
+    errors = (row.max_abs_error, row.mean_abs_error, row.max_rel_error)
+    top1 = NOT_AVAILABLE if row.top1_agreement is None else f"{100 * row.top1_agreement:.4g}%"
+    outputs = status.get(row.status, word(row.status, tone="muted"))
+    return [
+        word(row.backend), figure(str(row.batch_size)),
+        Cell(outputs.text, row.message, tone=outputs.tone), word(row.reference),
+        figure(str(row.inputs)),
+        *(figure(NOT_AVAILABLE if e is None else f"{e:.2g}") for e in errors),
+        word(row.tolerance or "—"), figure(top1),
+    ]  # fmt: skip
+
+
+def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
+    """What could not be measured and why, in words; equal failures of several rounds in one row."""
+    found: dict[tuple[str, str, str, str, str], list[str]] = {}
+    for row in rows:
+        for f in row.failures:
+            key = (f.point, f.reason, f.message, f.fix or "", f.log)
+            found.setdefault(key, []).append(str(f.round + 1))
+    body = [
+        [
+            word(point), word(", ".join(rounds)), word(reason(code), tone="bad"),
+            Cell(message, f"fix: {fix}" if fix else ""), word(log or "—"),
+        ]
+        for (point, code, message, fix, log), rounds in found.items()
+    ]  # fmt: skip
+    return table(["Point", "Round", "Why", "Message", "Log"], body) if body else None
+
+
+def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
+    """Every flag that was raised, what it means and where."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for flag in row.flags:
+            found.setdefault(flag, []).append(row.point)
+    body = [
+        [
+            word(flag.replace("_", " ")), word(flag_text(flag)),
+            word("invalid", tone="bad") if flag in INVALIDATES else word("note", tone="muted"),
+            word(", ".join(points)),
+        ]
+        for flag, points in found.items()
+    ]  # fmt: skip
+    return table(["Flag", "What it means", "Makes the point", "Points"], body) if body else None
+
+
+def machine_table(context: Context) -> Table:
+    """Machine, software and versions, a row a fact."""
+    manifest = context.manifest
+    git = mapping(manifest, "git")
+    commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
+    facts = [
+        ("Harness", text(manifest, "harness_version")),
+        ("Git commit", commit),
+        ("Command", text(manifest, "command")),
+        ("Run started", text(manifest, "created")),
+        ("Host", text(manifest, "machine", "hostname")),
+        ("Operating system", text(manifest, "machine", "os")),
+        ("Kernel", text(manifest, "machine", "kernel")),
+        ("CPU", cpu_line(manifest)),
+        ("Memory", gib_text(number(mapping(manifest, "machine"), "memory_mib"))),
+        *_gpu_facts(context),
+        ("Python", text(manifest, "machine", "python")),
+        ("Triton", text(manifest, "triton", "version", default="not used")),
+        *((f"Package {name}", str(v)) for name, v in sorted(mapping(manifest, "packages").items())),
+        *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
+    ]
+    return table(["What", "Value"], [[word(name), word(value)] for name, value in facts])
+
+
+def _gpu_facts(context: Context) -> list[tuple[str, str]]:
+    found = gpus(context.manifest)
+    if not found:
+        return [("GPU", "none")]
+    return [
+        (
+            f"GPU {gpu.get('index', i)}",
+            f"{text(gpu, 'name')}, {gib_text(number(gpu, 'memory_mib'))}, driver "
+            f"{text(gpu, 'driver')}, CUDA {text(gpu, 'cuda')}, {text(gpu, 'uuid')}",
+        )
+        for i, gpu in enumerate(found)
+    ]
+
+
+def method(context: Context) -> list[str]:
+    """How the numbers came about, in plain words with the resolved scenario's numbers."""
+    measurement = mapping(context.scenario, "measurement")
+    say = {k: text(measurement, k) for k in _METHOD_KEYS}
+    floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
+    return [
+        f"Rounds. Every point was measured in {say['rounds']} rounds. Each round starts every "
+        "backend in a fresh process and visits the points in a newly shuffled order (seed "
+        f"{say['seed']}), so drift of the machine does not favour one backend.",
+        f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
+        f"requests before the window opened. The window lasted at least {say['window']}, went on "
+        f"until {say['window_requests']} requests had finished, and ended after "
+        f"{say['window_max']} at the latest. The load did not pause in between.",
+        "Load. Closed loop: at concurrency N there are N callers, and each sends its next request "
+        "when it has the answer to its last. Latency is the time from sending to having the "
+        f"complete answer. A request without an answer after {say['request_timeout']} counts as "
+        f"failed. Requests cycle through {say['distinct_inputs']} distinct inputs.",
+        _clock(context),
+        "Throughput. Successful inferences a second: requests a second × batch size.",
+        "Percentiles. Exact, from the nanosecond time of every request, never from buckets. "
+        "Failed requests count as slower than everything else, so a percentile among them reads "
+        f"> timeout. A percentile is given only from so many requests a round: {floors}; below "
+        "that it is n/a.",
+        "Intervals. The round is the unit. A value is the geometric mean over the rounds, and its "
+        "range is the 95% t-interval on their logarithms: if the whole run were repeated many "
+        "times, 95 of 100 such ranges would hold the true value. With one round there is none.",
+        "Differences. Two points differ when the 95% interval of their ratio (Welch) excludes 1. A "
+        "point is named best only if it differs so from every other; else the tie is named, and "
+        "the one that needs least memory is recommended. Failed and invalid points are not ranked.",
+        "Memory. The largest sum over the backend's process tree in the window, sampled: a lower "
+        "bound. MiB are 2^20 bytes, GiB 2^30. In the CSV files with Model Analyzer's columns MB "
+        "are 10^6 bytes.",
+        *_gpu_scope(context),
+    ]
+
+
+_METHOD_KEYS = (
+    "rounds", "seed", "warmup", "warmup_requests", "window", "window_requests", "window_max",
+    "request_timeout", "distinct_inputs",
+)  # fmt: skip
+
+
+def _clock(context: Context) -> str:
+    places = {str(b.get("io", "host")) for b in backend_specs(context.manifest)} or {"host"}
+    words = {
+        "host": "inputs start and outputs end in host memory, so copies to and from a device, and "
+        "for Triton the network, are included",
+        "device": "inputs and outputs stay on the device, so no copy is included",
+    }
+    return "Clock. It includes the same for every backend: " + "; ".join(
+        words.get(p, p) for p in sorted(places, reverse=True)
+    ) + "."  # fmt: skip
+
+
+def _gpu_scope(context: Context) -> list[str]:
+    scopes = {
+        m.gpu_memory_scope for r in context.rows for m in r.measurements if m.gpu_memory_scope
+    }
+    words = {
+        "process": "of the backend's own processes",
+        "device": "the whole device's, less what it held before the backend was loaded",
+    }
+    if not scopes:
+        return []
+    return ["GPU memory is " + " or ".join(words.get(s, s) for s in sorted(scopes)) + "."]

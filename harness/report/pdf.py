@@ -1,0 +1,73 @@
+"""The PDF: the print version of the same template, set by PlutoPrint, charts by matplotlib.
+
+PlutoPrint knows no `target-counter`, so the contents' page numbers are counted first: every
+section starts on a new page, and its pages are those of the section set alone.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import plutoprint
+
+from harness.report import static
+from harness.report.html import render_print
+from harness.report.view import View
+
+_MARK = re.compile(r"<!--section:([\w-]+)-->")
+"""Stands before each section; what follows the mark `end` closes the document."""
+BASE = "report:report.html"
+"""Base address for links within the document; nothing is ever fetched from it."""
+
+
+def write_pdf(view: View, path: Path, created: str) -> None:
+    """Write the PDF to `path`; `created` is an ISO 8601 time for its metadata."""
+    drawings = {chart.id: static.svg(chart) for chart in view.all_charts()}
+    pages = section_pages(render_print(view, drawings, {}))
+    book = _book(render_print(view, drawings, pages))
+    _metadata(book, view, created)
+    book.write_to_pdf(str(path))
+
+
+def section_pages(html: str) -> dict[str, int]:
+    """First page of each section, counted by setting each section alone."""
+    marks = list(_MARK.finditer(html))
+    head, tail = html[: marks[0].start()], html[marks[-1].start() :]
+    page, found = 1, {}
+    for mark, following in pairwise(marks):
+        found[mark.group(1)] = page
+        page += int(_book(head + html[mark.start() : following.start()] + tail).get_page_count())
+    return found
+
+
+class _Fonts(plutoprint.ResourceFetcher):
+    """Answers for matplotlib's own fonts and nothing else: a report never reaches out."""
+
+    def fetch_url(self, url: str) -> Any:
+        """The font named by `font:NAME.ttf`. Raises ValueError on any other address."""
+        scheme, _, name = url.partition(":")
+        if scheme != "font":
+            raise ValueError(f"a report fetches nothing, but wanted {url}")
+        path = Path(mpl.get_data_path(), "fonts", "ttf", Path(name).name)
+        return plutoprint.ResourceData(path.read_bytes(), "font/ttf", "")
+
+
+def _book(html: str) -> Any:
+    book = plutoprint.Book(plutoprint.PAGE_SIZE_A4, media=plutoprint.MEDIA_TYPE_PRINT)
+    book.custom_resource_fetcher = _Fonts()
+    book.load_html(html, base_url=BASE)
+    return book
+
+
+def _metadata(book: Any, view: View, created: str) -> None:
+    for key, value in (
+        (plutoprint.PDF_METADATA_TITLE, f"{view.title}: {view.name}"),
+        (plutoprint.PDF_METADATA_CREATOR, view.footer),
+        (plutoprint.PDF_METADATA_CREATION_DATE, created),
+        (plutoprint.PDF_METADATA_MODIFICATION_DATE, created),
+    ):
+        book.set_metadata(key, value)

@@ -1,0 +1,234 @@
+"""The sentence that answers the question, in Model Analyzer's form, and honest about noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis.best import advantage, differs, order, smaller_is_better, usable
+from harness.analysis.constraints import holds, metric
+from harness.analysis.summary import Interval, SummaryRow
+from harness.report.context import Context
+from harness.report.facts import hardware_line
+from harness.report.numbers import both_text, mib_text, percent_text
+from harness.report.words import (
+    METRICS,
+    bound_text,
+    counted,
+    listed,
+    objective_text,
+    place_text,
+    series_name,
+)
+
+_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of text, bold or not."""
+
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Text in spans, so that each format makes its own bold."""
+
+    spans: tuple[Span, ...]
+
+    def __str__(self) -> str:
+        return "".join(span.text for span in self.spans)
+
+
+def _sentence(*parts: str | Span) -> Sentence:
+    return Sentence(tuple(p if isinstance(p, Span) else Span(p) for p in parts))
+
+
+def _bold(value: str) -> Span:
+    return Span(value, strong=True)
+
+
+def answer(context: Context) -> list[Sentence]:
+    """What was found, in one to a few sentences; the first is Model Analyzer's."""
+    if context.choice.best is None:
+        return [_nothing(context)]
+    found = [_headline(context), *_details(context)]
+    left_out = _left_out(context)
+    return [*found, left_out] if left_out else found
+
+
+def _scope(context: Context) -> str:
+    measurements = sum(r.rounds for r in context.rows)
+    return (
+        f"In {counted(measurements, 'measurement')} across "
+        f"{counted(len(context.series), 'configuration')}, "
+    )
+
+
+def _aim(context: Context) -> str:
+    given = ", under the given constraints" if context.bounds else ""
+    return f" at {objective_text(context.objective)}{given}, on {hardware_line(context.manifest)}."
+
+
+def _nothing(context: Context) -> Sentence:
+    valid = order(context.rows, context.objective)
+    if not context.rows:
+        return _sentence("Nothing was measured: the run ended before its first measurement.")
+    if not valid:
+        return _sentence(
+            _scope(context),
+            _bold("no point can be ranked"),
+            ": each of them failed or is invalid. The reasons are listed below.",
+        )
+    reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
+    return _sentence(
+        _scope(context),
+        _bold("no point is shown to hold every constraint"),
+        f": {'; '.join(r for r in reasons if r)}.",
+    )
+
+
+def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, Any]) -> str:
+    answers = [holds(r, name, limits) for r in rows]
+    if "yes" in answers:
+        return f"{bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
+    if all(metric(r, name) is None for r in rows):
+        return f"{bound_text(name, limits)} can't be judged, it is n/a at every point"
+    pick = min if limits.get("max") is not None else max
+    nearest = pick((v for r in rows if (v := metric(r, name))), key=lambda v: v.value)
+    return f"{bound_text(name, limits)}: the nearest point has {both_text(nearest)}"
+
+
+def _headline(context: Context) -> Sentence:
+    names = list(dict.fromkeys(series_name(r) for r in context.choice.tied))
+    best = context.choice.tied[0]
+    if not context.choice.decidable:
+        return _undecided(context, best)
+    if len(names) > 1:
+        return _tie(context, names)
+    other = _opponent(context, names[0])
+    if other is None:
+        return _sentence(
+            _scope(context), _bold(names[0]), " is the only configuration that can be ranked",
+            _aim(context),
+        )  # fmt: skip
+    return _sentence(
+        _scope(context), _bold(names[0]), " ", *_better(context, best, other), _aim(context),
+    )  # fmt: skip
+
+
+def _undecided(context: Context, best: SummaryRow) -> Sentence:
+    return _sentence(
+        _scope(context), _bold("no best can be named"),
+        f": a difference needs at least two rounds at every point. The highest-ranking value is "
+        f"{_value(context, best)} by {series_name(best)} ({place_text(best)}).",
+    )  # fmt: skip
+
+
+def _value(context: Context, row: SummaryRow) -> str:
+    name, unit = METRICS.get(context.objective, (context.objective, ""))
+    return f"a {name} of {both_text(metric(row, context.objective))}{unit}"
+
+
+def _tie(context: Context, names: list[str]) -> Sentence:
+    return _sentence(
+        _scope(context), "no single best can be named: ", *_strong_list(names),
+        " can't be told apart by their 95% intervals", _aim(context),
+    )  # fmt: skip
+
+
+def _strong_list(names: list[str]) -> list[Span]:
+    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+    spans: list[Span] = []
+    for index, name in enumerate(shown):
+        if index:
+            spans.append(Span(" and " if index == len(shown) - 1 else ", "))
+        spans.append(Span(name, strong=True))
+    return spans
+
+
+def _opponent(context: Context, winner: str) -> SummaryRow | None:
+    """The best point of the reference backend, or, if that won, of the next configuration."""
+    ordered = order(context.rows, context.objective)
+    others = [r for r in context.choice.candidates if series_name(r) != winner]
+    if winner != context.reference:
+        others = [r for r in ordered if series_name(r) == context.reference] or others
+    return others[0] if others else None
+
+
+def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str | Span]:
+    """`is 62% (57–68) better than torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 4)`."""
+    ratio = advantage(best, other, context.objective)
+    eager = context.reference_is_eager and other.backend == context.reference
+    kind = "eager PyTorch, " if eager else ""
+    target = f"{series_name(other)} ({kind}{place_text(other)})"
+    if not eager and series_name(other) != context.reference:
+        target = f"the next best configuration, {target}"
+    if ratio is None or not differs(ratio) or ratio.value <= 1:
+        return ["can't be told apart from ", target]
+    if not smaller_is_better(context.objective) and ratio.value > 3:
+        return ["has ", _bold(f"{both_text(ratio)} times the throughput"), " of ", target]
+    return ["is ", _bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
+
+
+def _gain(context: Context, ratio: Interval) -> Interval:
+    """Percent more throughput, or percent less latency."""
+    sign = -1 if smaller_is_better(context.objective) else 1
+    low, high = (None if v is None else sign * 100 * (v**sign - 1) for v in (ratio.low, ratio.high))
+    return Interval(sign * 100 * (ratio.value**sign - 1), low, high, ratio.rounds)
+
+
+def _details(context: Context) -> list[Sentence]:
+    """Where the best lies, and which of the tied points to take."""
+    choice = context.choice
+    if not choice.decidable or choice.recommended is None:
+        return []
+    if choice.winner is not None:
+        return [_sentence(
+            "Its best point is ", _bold(place_text(choice.winner)),
+            f", with {_value(context, choice.winner)}.",
+        )]  # fmt: skip
+    pick = choice.recommended
+    size, kind = (
+        (pick.gpu_memory_mib, "GPU memory")
+        if all(r.gpu_memory_mib is not None for r in choice.tied)
+        else (pick.host_memory_mib, "host memory")
+    )
+    why = f", the cheapest of them in {kind} ({mib_text(size)} MiB)" if size is not None else ""
+    where = f"{series_name(pick)}, {place_text(pick)}"
+    return [
+        _sentence("No difference is shown between ", listed(_points(choice.tied)), "."),
+        _sentence("Recommended: ", _bold(where), why, ".", *_over_reference(context, pick)),
+    ]
+
+
+def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
+    """In a tie over configurations: how much better than the reference the recommended one is."""
+    names = {series_name(r) for r in context.choice.tied}
+    other = _opponent(context, series_name(pick))
+    if len(names) == 1 or other is None or series_name(other) in names:
+        return []
+    return [" It ", *_better(context, pick, other), "."]
+
+
+def _points(rows: Iterable[SummaryRow]) -> list[str]:
+    names = [f"{series_name(r)} ({place_text(r)})" for r in rows]
+    more = len(names) - 2 * _SHOWN
+    return [*names[: 2 * _SHOWN], f"{more} more"] if more > 0 else names
+
+
+def _left_out(context: Context) -> Sentence | None:
+    valid = [r for r in context.rows if usable(r)]
+    unranked = len(context.rows) - len(valid)
+    missed = len(valid) - len(context.choice.candidates)
+    parts = []
+    if unranked:
+        parts.append(f"{counted(unranked, 'point')} failed or invalid")
+    if missed and context.bounds:
+        parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
+    elif missed:
+        parts.append(f"{counted(missed, 'point')} without a value to rank by")
+    return _sentence(f"Left out of the ranking: {listed(parts)}.") if parts else None

@@ -1,0 +1,104 @@
+"""The summary in the terminal: a line a point, what failed and why, and what is best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.report.context import Context, best_first, build_context
+from harness.report.numbers import (
+    NOT_AVAILABLE,
+    PERCENTILE_NAMES,
+    mib_text,
+    spread_text,
+    value_text,
+)
+from harness.report.sentence import Sentence, answer
+from harness.report.tables import status_cell
+from harness.report.words import counted, reason, series_name
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.analysis.summary import SummaryRow
+    from harness.run.store import RunData
+
+
+def summary_table(data: RunData) -> Table:
+    """One line a point, best first: throughput ±, percentiles, memory, errors, status."""
+    return _table(build_context(data))
+
+
+def terminal_summary(data: RunData) -> Group:
+    """The table, under it every failure with its reason, and the sentence on which is best."""
+    from rich.console import Group
+
+    context = build_context(data)
+    return Group(_table(context), *_failures(context), *map(_rich, answer(context)))
+
+
+def _table(context: Context) -> Table:
+    from rich.table import Table
+
+    percentiles = [
+        p for p in ("p50", "p90", "p99") if p in context.shown_percentiles() or _known(context, p)
+    ]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("backend", overflow="fold")
+    latency = [f"{PERCENTILE_NAMES[p]} ms" for p in percentiles]
+    memory = ["GPU MiB"] if context.has_gpu else []
+    for title in ("batch", "load", "infer/s", "±", *latency, "host MiB", *memory, "errors"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold")
+    for row in best_first(context):
+        table.add_row(*_cells(context, row, percentiles))
+    return table
+
+
+def _known(context: Context, percentile: str) -> bool:
+    return any(r.latency_ms.get(percentile) is not None for r in context.rows)
+
+
+def _cells(context: Context, row: SummaryRow, percentiles: list[str]) -> list[Text]:
+    from rich.text import Text
+
+    load = f"c{row.concurrency}" if row.concurrency is not None else f"{row.request_rate or 0:g}/s"
+    status = status_cell(row)
+    style = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
+    texts = [
+        series_name(row), str(row.batch_size), load, value_text(row.throughput),
+        spread_text(row.throughput) or NOT_AVAILABLE,
+        *(value_text(row.latency_ms.get(p)) for p in percentiles), mib_text(row.host_memory_mib),
+        *([mib_text(row.gpu_memory_mib)] if context.has_gpu else []), str(row.errors),
+    ]  # fmt: skip
+    return [*(Text(t, style="dim" if t == NOT_AVAILABLE else "") for t in texts),
+            Text(status.text, style=style)]  # fmt: skip
+
+
+def _failures(context: Context) -> list[Text]:
+    """A line for every point and reason, with the rounds it failed in."""
+    from rich.text import Text
+
+    found: dict[tuple[str, str, str, str | None], list[int]] = {}
+    for row in context.rows:
+        for f in row.failures:
+            found.setdefault((f.point, f.reason, f.message, f.fix), []).append(f.round + 1)
+    lines = []
+    for (point, code, message, fix), rounds in found.items():
+        where = f"round {', '.join(map(str, rounds))}"
+        first = message.splitlines()[0] if message else ""
+        said = f"failed: {point} ({where}): {reason(code)}" + (f": {first}" if first else "")
+        lines.append(Text(said, style="red"))
+        if fix:
+            lines.append(Text(f"  fix: {fix}"))
+    if not context.data.complete:
+        done = counted(len(context.data.measurements), "measurement")
+        lines.append(Text(f"this run did not reach its end: {done} so far", style="yellow"))
+    return lines
+
+
+def _rich(sentence: Sentence) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(*((s.text, "bold" if s.strong else "") for s in sentence.spans))

@@ -1,0 +1,239 @@
+"""The view model: everything a report says, in order, before any format. HTML and PDF share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.summary import SummaryRow
+from harness.report import charts, comparison, evidence, tables
+from harness.report.context import Context
+from harness.report.facts import (
+    cpu_line,
+    date_text,
+    gib_text,
+    gpu_line,
+    gpu_memory,
+    gpus,
+    mapping,
+    number,
+    text,
+)
+from harness.report.parts import Chart, Table
+from harness.report.sentence import Sentence, answer
+from harness.report.words import bounds_text, counted, objective_text
+
+
+@dataclass(frozen=True, slots=True)
+class BackendDetail:
+    """The page of one configuration."""
+
+    id: str
+    name: str
+    color: str
+    about: str
+    charts: tuple[Chart, ...]
+    table: Table
+    failures: Table | None
+    flags: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Configurations against each other."""
+
+    intro: str
+    charts: tuple[Chart, ...]
+    speedup: Table | None
+    latency: Table | None
+    sizes: Table | None
+    loading: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A whole report."""
+
+    title: str
+    name: str
+    description: str
+    facts: tuple[tuple[str, str], ...]
+    banners: tuple[str, ...]
+    """What a reader must know first: an interrupted run, failures."""
+    answer: tuple[Sentence, ...]
+    charts: tuple[Chart, ...]
+    best: Table
+    points: Table
+    comparison: Comparison
+    details: tuple[BackendDetail, ...]
+    parity: Table | None
+    parity_note: str
+    environment: Table
+    scenario_path: str
+    scenario_text: str
+    method: tuple[tuple[str, str], ...]
+    """Paragraphs: (lead word, text)."""
+    flags: Table | None
+    failures: Table | None
+    footer: str
+
+    def all_charts(self) -> list[Chart]:
+        """Every chart, in order."""
+        details = [c for d in self.details for c in d.charts]
+        return [*self.charts, *self.comparison.charts, *details]
+
+
+def build_view(context: Context) -> View:
+    """Everything the report says about a run; works on partial and empty ones."""
+    manifest = context.manifest
+    path = text(manifest, "scenario_path", default="")
+    return View(
+        title="Online Result Summary",
+        name=text(context.scenario, "scenario", default="unnamed run"),
+        description=text(context.scenario, "description", default=""),
+        facts=tuple(_facts(context)),
+        banners=tuple(_banners(context)),
+        answer=tuple(answer(context)),
+        charts=tuple(charts.summary_charts(context)),
+        best=tables.best_table(context),
+        points=tables.points_table(context),
+        comparison=_comparison(context),
+        details=tuple(_detail(context, i, name) for i, name in enumerate(context.series)),
+        parity=evidence.parity_table(context),
+        parity_note=_parity_note(context),
+        environment=evidence.machine_table(context),
+        scenario_path=path,
+        scenario_text=text(manifest, "scenario_text", default=""),
+        method=tuple(_lead(p) for p in evidence.method(context)),
+        flags=evidence.flags_table(context.rows),
+        failures=evidence.failures_table(context.rows),
+        footer=_footer(context),
+    )
+
+
+def _lead(paragraph: str) -> tuple[str, str]:
+    lead, _, rest = paragraph.partition(". ")
+    return lead, rest
+
+
+def _footer(context: Context) -> str:
+    version = text(context.manifest, "harness_version", default="")
+    return f"harness {version} · run of {date_text(context.manifest)}".replace("  ", " ")
+
+
+def _facts(context: Context) -> list[tuple[str, str]]:
+    manifest, load = context.manifest, mapping(context.scenario, "load")
+    facts = [("Model", context.model), ("GPU(s)", gpu_line(manifest)), ("CPU", cpu_line(manifest))]
+    if gpus(manifest):
+        facts.append(("Total Available GPU Memory", gib_text(gpu_memory(manifest))))
+    else:
+        memory = number(mapping(manifest, "machine"), "memory_mib")
+        facts.append(("Host memory", gib_text(memory)))
+    return [
+        *facts,
+        ("Constraint targets", bounds_text(context.bounds)),
+        ("Objective", objective_text(context.objective)),
+        ("Sweep", _sweep(context, list(load.get("batch_sizes") or []))),
+        ("Date", date_text(manifest)),
+    ]
+
+
+def _sweep(context: Context, batches: list[object]) -> str:
+    loads = sorted({r.load_value for r in context.rows})
+    sizes = batches or sorted({r.batch_size for r in context.rows})
+    rounds = max((r.rounds for r in context.rows), default=0)
+    batch, load = ", ".join(map(str, sizes)) or "—", ", ".join(f"{v:g}" for v in loads) or "—"
+    configurations = counted(len(context.series), "configuration")
+    return f"{configurations}, batch {batch}, concurrency {load}, {counted(rounds, 'round')}"
+
+
+def _banners(context: Context) -> list[str]:
+    banners = []
+    done, expected = len(context.data.measurements), context.expected_measurements()
+    if not context.data.complete:
+        of = f" of {expected:,}" if expected else ""
+        banners.append(
+            f"This run did not reach its end: {done:,}{of} measurements are in it. Finish it with "
+            f"harness run --resume {context.data.path.name}; what is here is complete in itself."
+        )
+    failed = [r for r in context.rows if r.failures]
+    if failed:
+        banners.append(
+            f"{counted(len(failed), 'point')} could not be measured in every round; what failed "
+            "and why is listed under “What failed”."
+        )
+    disagreeing = list(
+        dict.fromkeys(p.backend for p in context.data.parity if p.status == "disagrees")
+    )
+    if disagreeing:
+        banners.append(
+            f"Outputs of {', '.join(disagreeing)} disagree with the reference (see Parity)."
+        )
+    return banners
+
+
+def _parity_note(context: Context) -> str:
+    if not context.data.parity:
+        return "No parity check is in this run."
+    unavailable = [p.backend for p in context.data.parity if p.status == "unavailable"]
+    note = (
+        "Before anything is timed, each backend's outputs are compared with the reference on "
+        "several distinct inputs at every batch size."
+    )
+    if unavailable:
+        names = ", ".join(dict.fromkeys(unavailable))
+        note += f" For {names} there is nothing to compare with, so parity is unavailable."
+    return note
+
+
+def _comparison(context: Context) -> Comparison:
+    found = [charts.latency_by_batch(context), charts.speedup_chart(context)]
+    return Comparison(
+        _comparison_intro(context),
+        tuple(c for c in found if c is not None),
+        comparison.speedup_table(context),
+        comparison.latency_table(context),
+        comparison.size_table(context),
+        comparison.load_table(context),
+    )
+
+
+def _comparison_intro(context: Context) -> str:
+    if context.reference is None:
+        return "Nothing was measured, so there is nothing to compare."
+    if context.reference_is_eager:
+        return f"The reference is {context.reference}: eager PyTorch in fp32."
+    return (
+        f"No eager PyTorch fp32 was measured, so the reference is the first backend, "
+        f"{context.reference}."
+    )
+
+
+def _detail(context: Context, index: int, name: str) -> BackendDetail:
+    rows = context.of(name)
+    return BackendDetail(
+        f"config-{index}",
+        name,
+        context.colors[name],
+        _about(context, rows),
+        tuple(charts.performance_charts(context, name)),
+        tables.detail_table(context, name),
+        evidence.failures_table(rows),
+        evidence.flags_table(rows),
+    )
+
+
+def _about(context: Context, rows: list[SummaryRow]) -> str:
+    spec = context.spec(rows[0].backend)
+    keys = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "instances",
+            "max_batch_size", "dynamic_batching", "io")  # fmt: skip
+    said = [f"{k.replace('_', ' ')} {_value(spec[k])}" for k in keys if spec.get(k) is not None]
+    measured = sum(r.rounds for r in rows)
+    requests, errors = sum(r.requests for r in rows), sum(r.errors for r in rows)
+    return (
+        f"{', '.join(said) or 'settings unknown'}. {counted(measured, 'measurement')} with "
+        f"{counted(requests, 'request')}, of which {errors:,} failed."
+    )
+
+
+def _value(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)

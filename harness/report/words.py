@@ -1,0 +1,94 @@
+"""Codes as words: reasons of failures, flags, metrics, objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harness.analysis.constraints import Bounds
+from harness.analysis.summary import SummaryRow
+from harness.measure.validity import explain
+from harness.report.numbers import PERCENTILE_NAMES
+
+REASONS: dict[str, str] = {
+    "raised": "the runtime raised an error",
+    "out_of_memory": "memory ran out",
+    "hung": "no answer before the deadline",
+    "died": "the worker process ended unexpectedly",
+    "server_died": "the Triton server ended during the measurement",
+    "server": "the Triton server could not be started or reached",
+    "parity": "outputs disagree with the reference, so it was not timed",
+    "missing_package": "a Python package is missing",
+    "device": "the device or execution provider is not available",
+    "setup": "this machine lacks something that is needed",
+}
+"""`FailureRow.reason` → what it means."""
+
+
+def reason(code: str) -> str:
+    """A failure's reason in words."""
+    return REASONS.get(code, code.replace("_", " ") or "failed")
+
+
+def series_name(row: SummaryRow) -> str:
+    """Backend and, where it has several, config: the unit that gets a colour and a line."""
+    return row.backend if row.config == "default" else f"{row.backend}/{row.config}"
+
+
+def load_text(row: SummaryRow) -> str:
+    """`concurrency 4`, or `100 requests/s`."""
+    if row.concurrency is not None:
+        return f"concurrency {row.concurrency}"
+    return f"{row.request_rate or 0:g} requests/s"
+
+
+def place_text(row: SummaryRow) -> str:
+    """`batch 4, concurrency 2`: where in the sweep."""
+    return f"batch {row.batch_size}, {load_text(row)}"
+
+
+METRICS: dict[str, tuple[str, str]] = {
+    "throughput": ("throughput", " infer/sec"),
+    "host_memory_mib": ("host memory", " MiB"),
+    "gpu_memory_mib": ("GPU memory", " MiB"),
+    "errors": ("errors", ""),
+    **{f"latency_{p}_ms": (f"{name} latency", " ms") for p, name in PERCENTILE_NAMES.items()},
+}
+"""Metric of a constraint or objective → its name and unit."""
+
+
+def objective_text(objective: str) -> str:
+    """`maximizing throughput`, `minimizing p99 latency`."""
+    if objective == "throughput":
+        return "maximizing throughput"
+    return f"minimizing {METRICS.get(objective, (objective, ''))[0]}"
+
+
+def bound_text(name: str, bound: Mapping[str, Any]) -> str:
+    """`p99 latency ≤ 20 ms`."""
+    title, unit = METRICS.get(name, (name, ""))
+    sign, limit = ("≤", bound["max"]) if bound.get("max") is not None else ("≥", bound.get("min"))
+    return f"{title} {sign} {float(limit or 0):g}{unit}"
+
+
+def bounds_text(bounds: Bounds) -> str:
+    """All constraints, or `None`."""
+    return ", ".join(bound_text(k, v) for k, v in bounds.items()) or "None"
+
+
+def listed(names: Iterable[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    *head, tail = list(names) or [""]
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 point`, `24 points`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def flag_text(flag: str) -> str:
+    """A flag in words; a failed round says why it failed."""
+    if flag.startswith("failed_"):
+        return f"at least one round failed: {reason(flag.removeprefix('failed_'))}"
+    return explain(flag)

@@ -1,0 +1,144 @@
+"""The scenario reference, docs/scenario.md, made from the models so that it can't go stale.
+
+python -m harness.scenario.reference > docs/scenario.md
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from harness.scenario import schema, walk
+from harness.scenario.profiles import PROFILES
+from harness.scenario.units import Duration, PositiveDuration, format_duration
+
+_INTRO = """\
+# Scenario reference
+
+<!-- made by `python -m harness.scenario.reference > docs/scenario.md`; don't edit by hand -->
+
+A scenario is one YAML file. `harness validate FILE` shows every mistake in it with its line and
+column, `harness schema` prints a JSON Schema for editors, and `harness run FILE --dry-run` prints
+the points that it stands for. [scenarios/](../scenarios) holds some to start from.
+
+- An unknown key is a mistake, never ignored; only top-level keys that begin with `x-` are: a place
+  for YAML anchors, which work, as do merge keys (`<<: *anchor`).
+- Where a list is expected, one value stands for a list of one: `concurrency: 4`.
+- Durations have a unit: `200ms`, `3s`, `20m`, `1h` (also `us`).
+- Paths are relative to the scenario file.
+- `--set` puts a value in from the command line, read as YAML: `--set load.concurrency=[1,2]`,
+  `--set backends[0].precision=fp16`, or by the backend's name,
+  `--set backends[torch-cpu-fp32].threads=2`. Paths in it are relative to the working directory.
+"""
+
+_PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The file", schema.Scenario),
+    ("model", schema.ModelSpec),
+    ("model.source", schema.Source),
+    ("model.inputs", schema.Input),
+    ("model.inputs.data: {files: …}", schema.Files),
+    ("model.parity", schema.Parity),
+    *((f"backends: kind: {kind}", cls) for kind, cls in walk.KINDS.items()),
+    ("backends: server (triton)", schema.EmbeddedServer),
+    ("load", schema.Load),
+    ("measurement", schema.Measurement),
+    ("constraints", schema.Constraints),
+    ("one constraint", schema.Bound),
+)
+
+
+def reference() -> str:
+    """The whole page, Markdown."""
+    parts = [_INTRO]
+    for title, model in _PARTS:
+        parts.append("\n".join(_part(title, model)))
+        if model is schema.Measurement:
+            parts.append("\n".join(_profiles()))
+    return "\n".join(parts)
+
+
+def _part(title: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"## {title}\n"
+    yield inspect.cleandoc(model.__doc__ or "") + "\n"
+    yield "| key | what may stand there | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        kind, default = _type(_annotation(field)), _default(model, name, field)
+        yield f"| `{name}` | {kind} | {default} | {(field.description or '').replace('|', '/')} |"
+    yield ""
+
+
+def _profiles() -> Iterator[str]:
+    keys = list(next(iter(PROFILES.values())))
+    yield "The profiles:\n"
+    yield f"| profile | {' | '.join(keys)} |"
+    yield "|---" * (len(keys) + 1) + "|"
+    for name, values in PROFILES.items():
+        yield f"| `{name}` | {' | '.join(str(values[k]) for k in keys)} |"
+    yield ""
+
+
+def _annotation(field: FieldInfo) -> Any:
+    """The field's type with its bounds, which pydantic keeps apart."""
+    here: Any = field.annotation
+    for extra in field.metadata:
+        here = Annotated[here, extra]
+    return here
+
+
+_NAMES: tuple[tuple[Any, str], ...] = (
+    (Duration, "duration"),
+    (PositiveDuration, "duration"),
+    (schema.Dimension, "size or word"),
+)
+_SIMPLE = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`",
+           Any: "anything"}  # fmt: skip
+
+
+def _type(here: Any) -> str:
+    if name := next((name for known, name in _NAMES if known == here), None):
+        return name
+    origin, args = get_origin(here), get_args(here)
+    if origin is Annotated:
+        return _type(args[0])
+    if origin is Literal:
+        return ", ".join(f"`{word}`" for word in args)
+    if origin in (Union, types.UnionType):
+        names = [_type(a) for a in args if a is not type(None)]
+        return ", or ".join(dict.fromkeys(names))
+    if origin is tuple:
+        return f"list of: {_type(args[0])}" if Ellipsis in args else "[low, high]"
+    if origin is dict:
+        return f"mapping of names to: {_type(args[1])}"
+    return _SIMPLE.get(here) or f"mapping ({_link(here)})"
+
+
+def _link(model: type[BaseModel]) -> str:
+    title = next((t for t, m in _PARTS if m is model), "")
+    slug = "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+    return f"[{title}](#{slug})" if title else "`{}`"
+
+
+def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
+    if model is schema.Measurement and name in PROFILES["quick"]:
+        return "by profile"
+    if field.default_factory is not None or field.default in (None, "", ()):
+        return ""
+    if field.default is PydanticUndefined:
+        return "**required**"
+    value = field.default
+    if isinstance(value, float) and "duration" in _type(_annotation(field)):
+        value = format_duration(value)
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return f"`{shown}`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

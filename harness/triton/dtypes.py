@@ -1,0 +1,29 @@
+"""Names of element types: numpy's, Triton's in requests and metadata, and its config.pbtxt's."""
+
+from __future__ import annotations
+
+from harness.errors import ServerError
+
+TRITON: dict[str, str] = {
+    "float32": "FP32", "float16": "FP16", "float64": "FP64", "bfloat16": "BF16",
+    "int64": "INT64", "int32": "INT32", "int16": "INT16", "int8": "INT8",
+    "uint64": "UINT64", "uint32": "UINT32", "uint16": "UINT16", "uint8": "UINT8",
+    "bool": "BOOL",
+}  # fmt: skip
+"""Numpy's name → Triton's datatype; config.pbtxt writes the same with `TYPE_` before it."""
+
+NUMPY = {triton: name for name, triton in TRITON.items()}
+
+
+def to_triton(dtype: str, tensor: str) -> str:
+    """Triton's datatype for a numpy dtype name. Raises ServerError naming the tensor."""
+    if dtype not in TRITON:
+        raise ServerError(f"'{tensor}' is {dtype}, a type that Triton doesn't have")
+    return TRITON[dtype]
+
+
+def to_numpy(datatype: str, tensor: str) -> str:
+    """Numpy's name for a Triton datatype. Raises ServerError naming the tensor."""
+    if datatype not in NUMPY:
+        raise ServerError(f"'{tensor}' on the server is {datatype}, which is not supported here")
+    return NUMPY[datatype]

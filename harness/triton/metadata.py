@@ -1,0 +1,167 @@
+"""What a server says about a model: its inputs and outputs, and whether ours fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from harness.backends import require
+from harness.backends.base import PreparedModel, Signature, TensorSpec
+from harness.errors import ServerError
+from harness.scenario.schema import BATCH
+from harness.triton.dtypes import TRITON, to_numpy
+
+
+def proto() -> Any:
+    """Triton's configuration messages, and how they become text."""
+    require("tritonclient.grpc", "triton")
+    from google.protobuf import json_format, text_format
+    from tritonclient.grpc import model_config_pb2, service_pb2
+
+    return SimpleNamespace(
+        ModelConfig=model_config_pb2.ModelConfig,
+        ModelInstanceGroup=model_config_pb2.ModelInstanceGroup,
+        DataType=model_config_pb2.DataType,
+        ModelMetadata=service_pb2.ModelMetadataResponse,
+        text=text_format.MessageToString,
+        from_text=text_format.Parse,
+        from_dict=lambda data, message: json_format.ParseDict(
+            data, message, ignore_unknown_fields=True
+        ),
+        to_dict=lambda message: json_format.MessageToDict(
+            message, preserving_proto_field_name=True
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A model as its server describes it."""
+
+    name: str
+    versions: tuple[str, ...]
+    signature: Signature
+    """Dimension 0 is `batch` where the server batches; other free dimensions are `NAME_AXIS`."""
+    max_batch_size: int
+    """0: the server does not batch, shapes are taken as they come."""
+    optional: frozenset[str]
+    """Inputs that may be left out."""
+    config: str
+    """The configuration as text, with what Triton filled in."""
+
+
+def describe(
+    url: str, protocol: str, name: str
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], int, str]:
+    """Inputs, outputs, max_batch_size and configuration text of a model on a server.
+
+    Raises ServerError when the server or the model is not there or can't be measured.
+    """
+    if protocol == "http":
+        from harness.backends.triton_http import fetch
+    else:
+        from harness.backends.triton_grpc import fetch
+
+    found = fetch(url, name)
+    return (
+        found.signature.inputs, found.signature.outputs, found.max_batch_size, found.config,
+    )  # fmt: skip
+
+
+def read(metadata: Any, config: Any) -> Description:
+    """A description from the server's `ModelMetadataResponse` and `ModelConfig` messages.
+
+    Raises ServerError for models whose requests aren't independent or whose types have no numpy.
+    """
+    _check_kind(config)
+    batched = config.max_batch_size > 0
+    inputs = tuple(_spec(t, batched) for t in metadata.inputs)
+    outputs = tuple(_spec(t, batched) for t in metadata.outputs)
+    return Description(
+        name=metadata.name,
+        versions=tuple(metadata.versions),
+        signature=Signature(inputs, outputs),
+        max_batch_size=config.max_batch_size,
+        optional=frozenset(t.name for t in config.input if t.optional),
+        config=proto().text(config),
+    )
+
+
+def _check_kind(config: Any) -> None:
+    if config.model_transaction_policy.decoupled:
+        raise ServerError(f"'{config.name}' is decoupled: it may answer a request many times")
+    if config.HasField("sequence_batching"):
+        raise ServerError(
+            f"'{config.name}' is a sequence model: its requests are not independent of each other"
+        )
+
+
+def _spec(tensor: Any, batched: bool) -> TensorSpec:
+    shape = tuple(_dimensions(tensor.name, list(tensor.shape), batched))
+    return TensorSpec(tensor.name, to_numpy(tensor.datatype, tensor.name), shape)
+
+
+def _dimensions(name: str, shape: list[int], batched: bool) -> Iterator[int | str]:
+    for axis, size in enumerate(shape):
+        if axis == 0 and (batched or size < 0):
+            yield BATCH
+        else:
+            yield int(size) if size >= 0 else f"{name}_{axis}"
+
+
+# ------------------------------------------------------------------------------------------ fit
+
+
+def check_inputs(found: Description, model: PreparedModel) -> None:
+    """Raise ServerError with every way in which the model's inputs and outputs don't fit."""
+    problems = [*_input_problems(found, model), *_output_problems(found, model)]
+    if problems:
+        raise ServerError(
+            f"'{found.name}' on the server does not fit the scenario: {'; '.join(problems)}"
+        )
+
+
+def _input_problems(found: Description, model: PreparedModel) -> Iterator[str]:
+    server = {t.name: t for t in found.signature.inputs}
+    ours = {t.name: t for t in model.inputs}
+    for name, tensor in ours.items():
+        if name not in server:
+            yield f"it has no input '{name}' (its inputs: {', '.join(server) or 'none'})"
+        else:
+            yield from _mismatch(f"input '{name}'", tensor, server[name], model.dynamic)
+    for name in server:
+        if name not in ours and name not in found.optional:
+            yield f"it needs an input '{name}', which the scenario does not give"
+
+
+def _output_problems(found: Description, model: PreparedModel) -> Iterator[str]:
+    server = {t.name: t for t in found.signature.outputs}
+    for tensor in model.outputs:
+        if tensor.name not in server:
+            yield f"it has no output '{tensor.name}' (its outputs: {', '.join(server) or 'none'})"
+
+
+def _mismatch(
+    what: str, ours: TensorSpec, server: TensorSpec, dynamic: Mapping[str, int]
+) -> Iterator[str]:
+    if ours.dtype != server.dtype:
+        yield f"{what} is {_dtype(server)} there, {_dtype(ours)} here"
+    sizes = tuple(dynamic.get(d, d) if isinstance(d, str) else d for d in ours.shape)
+    same_rank = len(sizes) == len(server.shape)
+    if not same_rank or not all(map(_fits, sizes, server.shape)):
+        yield f"{what} has the shape {_shape(server.shape)} there, {_shape(sizes)} here"
+
+
+def _fits(ours: int | str, server: int | str) -> bool:
+    """Whether our size can go where the server has `server`; our batch may be any number."""
+    return isinstance(server, str) or isinstance(ours, str) or ours == server
+
+
+def _dtype(spec: TensorSpec) -> str:
+    return f"{spec.dtype} ({TRITON[spec.dtype]})" if spec.dtype in TRITON else spec.dtype
+
+
+def _shape(shape: tuple[int | str, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"

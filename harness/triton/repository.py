@@ -1,0 +1,148 @@
+"""Model directories for Triton: config.pbtxt by its protobuf, and the model.py that runs the model.
+
+    REPOSITORY/NAME/config.pbtxt
+    REPOSITORY/NAME/1/model.py         a copy of `templates/python_model.py`
+    REPOSITORY/NAME/1/prepared.json    `PreparedModel`, for the torch runner
+
+The Python backend runs the model, so one server binary serves every runtime that this Python has.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from harness.backends.base import PreparedModel, TensorSpec
+from harness.errors import ServerError
+from harness.run.store import write_text
+from harness.scenario.schema import BATCH, TritonBackend
+from harness.triton.dtypes import to_triton
+from harness.triton.metadata import check_inputs, describe, proto
+
+__all__ = ["check_inputs", "describe", "make_config", "write_model"]
+
+ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "fp16": "onnx_fp16"}
+"""Precision → the prepared file that ONNX Runtime is given."""
+
+
+def write_model(
+    repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int
+) -> str:
+    """Write (or replace) the model's directory in `repository`; the name it is served under.
+
+    Raises ServerError for what Triton can't serve, BackendError when the prepared file is missing.
+    """
+    config = make_config(model, spec, max_batch_size)
+    directory = repository / model.name
+    version = directory / "1"
+    version.mkdir(parents=True, exist_ok=True)
+    write_text(version / "prepared.json", json.dumps(model.to_json(), indent=1) + "\n")
+    source = files("harness.triton") / "templates" / "python_model.py"
+    write_text(version / "model.py", source.read_text(encoding="utf-8"))
+    write_text(directory / "config.pbtxt", proto().text(config))
+    return model.name
+
+
+def make_config(model: PreparedModel, spec: TritonBackend, max_batch_size: int) -> Any:
+    """The `ModelConfig` message for `model` as `spec` wants it served.
+
+    Where a tensor's first dimension is not the batch, Triton can't batch: the configuration has
+    max_batch_size 0 and full shapes. Raises ServerError, BackendError.
+    """
+    config = proto().ModelConfig(name=model.name, backend="python")
+    specs = (*model.inputs, *model.outputs)
+    _check(model, spec)
+    batched = all(s.shape[:1] == (BATCH,) and BATCH not in s.shape[1:] for s in specs)
+    if batched:
+        config.max_batch_size = max_batch_size
+    elif spec.dynamic_batching:
+        odd = next(s for s in specs if s.shape[:1] != (BATCH,) or BATCH in s.shape[1:])
+        raise ServerError(
+            f"dynamic_batching needs the batch as the first dimension of every input and output; "
+            f"'{odd.name}' is [{', '.join(map(str, odd.shape))}]"
+        )
+    for tensor in model.inputs:
+        config.input.add(**_tensor(tensor, batched))
+    for tensor in model.outputs:
+        config.output.add(**_tensor(tensor, batched))
+    _add_instances(config, spec)
+    if spec.dynamic_batching:
+        config.dynamic_batching.SetInParent()
+    for key, value in _parameters(model, spec).items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def _check(model: PreparedModel, spec: TritonBackend) -> None:
+    if spec.serve is None:
+        raise ServerError(
+            f"nothing says what should serve '{model.name}'",
+            fix="serve: onnxruntime, or server: {repository: …} for a model that is already there",
+        )
+    if not model.inputs or not model.outputs:
+        raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
+    half = [s.name for s in (*model.inputs, *model.outputs) if s.dtype == "bfloat16"]
+    if half and spec.serve == "onnxruntime":
+        raise ServerError(
+            f"'{half[0]}' is bfloat16, which ONNX Runtime in Triton's Python backend can't take",
+            fix="serve: torch",
+        )
+    if spec.serve == "onnxruntime" and spec.precision not in ONNX_FILE:
+        raise ServerError(
+            f"ONNX Runtime has no precision {spec.precision}",
+            fix="precision: fp32, or serve: torch",
+        )
+
+
+def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
+    dims = spec.shape[1:] if batched else spec.shape
+    message = proto()
+    return {
+        "name": spec.name,
+        "data_type": message.DataType.Value(f"TYPE_{_config_name(spec)}"),
+        "dims": [d if isinstance(d, int) else -1 for d in dims],
+    }
+
+
+def _config_name(spec: TensorSpec) -> str:
+    return to_triton(spec.dtype, spec.name)
+
+
+def _add_instances(config: Any, spec: TritonBackend) -> None:
+    group = proto().ModelInstanceGroup
+    gpu = gpu_index(spec.device)
+    config.instance_group.add(
+        count=spec.instances,
+        kind=group.KIND_CPU if gpu is None else group.KIND_GPU,
+        gpus=[] if gpu is None else [gpu],
+    )
+
+
+def gpu_index(device: str) -> int | None:
+    """The GPU's number as the server counts; None for the CPU.
+
+    A GPU named by its UUID is the only one that the server sees (`device_env`), so it is 0.
+    """
+    if device == "cpu":
+        return None
+    return int(device.partition(":")[2] or 0) if device.startswith("cuda") else 0
+
+
+def device_env(device: str) -> dict[str, str]:
+    """Environment that makes the server see the GPU that `device` means."""
+    if device == "cpu":
+        return {}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return order if device.startswith("cuda") else {**order, "CUDA_VISIBLE_DEVICES": device}
+
+
+def _parameters(model: PreparedModel, spec: TritonBackend) -> dict[str, str]:
+    """What model.py reads; all strings, as Triton has them."""
+    found = {"serve": str(spec.serve), "precision": spec.precision}
+    if spec.serve == "onnxruntime":
+        found["onnx"] = str(model.file(ONNX_FILE[spec.precision]).resolve())
+    if spec.threads is not None:
+        found["threads"] = str(spec.threads)
+    return found

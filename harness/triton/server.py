@@ -1,0 +1,302 @@
+"""A tritonserver on this machine, started for one run and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import psutil
+
+import harness
+from harness.errors import ServerError
+from harness.run import guard
+from harness.triton import api, shm
+from harness.triton.install import TritonInstall, library_path
+from harness.triton.log import last_error, load_failure, port_in_use
+from harness.triton.ports import HOST, SERVICES, asked_in, check_free, choose, in_use
+
+ATTEMPTS = 5
+"""Starts with fresh ports: between finding a free port and listening on it, another may take it."""
+POLL_S = 0.01
+STUB_GRACE_S = 1.0
+"""A stub that ended is waited for this long: Triton collects one that was meant to end."""
+FINALIZE_S = 10.0
+"""What models of the user get to finalize in, before the server is killed."""
+_ADDRESS = ("--http-address", "--grpc-address", "--metrics-address")
+
+
+class TritonServer:
+    """A running server; a context manager that stops it. Made by `start`."""
+
+    def __init__(
+        self, process: guard.GuardedProcess, chosen: Mapping[str, int], log: Path, offset: int,
+        prefix: str, grace: float,
+    ) -> None:  # fmt: skip
+        self._process, self._log, self._offset = process, log, offset
+        self._prefix, self._grace, self._stopped = prefix, grace, False
+        self.http, self.grpc, self.metrics = (f"{HOST}:{chosen[s]}" for s in SERVICES)
+        self.start_seconds = 0.0
+        """From the first start to ready, set by `start`."""
+
+    # -- starting -----------------------------------------------------------------------------
+
+    @classmethod
+    def start(
+        cls, install: TritonInstall, repository: Path, *, log: Path, args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None, timeout: float = 60.0,
+        ports: Mapping[str, int] | None = None, prepared: bool = False,
+    ) -> Self:  # fmt: skip
+        """Start a server over `repository` and wait until it is ready; it has no model loaded.
+
+        `args` come after the harness's own; `env` is added to the environment; `ports` maps
+        `http`, `grpc` and `metrics` to ports that are wanted. `prepared` says that the repository
+        was written by `harness.triton.repository`: its configurations are complete, and its
+        models have nothing to finalize, so the server starts and stops faster.
+        Raises ServerError: a port in use, arguments the server refuses, no answer in time.
+        """
+        asked = {**asked_in(args), **(ports or {})}
+        _check_args(args)
+        check_free(asked)
+        shm.remove_leftovers()
+        began = time.monotonic()
+        for _ in range(ATTEMPTS):
+            server = cls._spawn(
+                install, repository, choose(asked), log, args, env or {}, prepared
+            )  # fmt: skip
+            with contextlib.ExitStack() as stack:
+                stack.callback(server.stop)
+                taken = server._wait_ready(began + timeout)
+                if taken is None:
+                    stack.pop_all()
+                    server.start_seconds = time.monotonic() - began
+                    return server
+            for service, port in asked.items():
+                if port == taken:
+                    raise in_use(service, port)
+        raise ServerError(f"Triton found its ports taken {ATTEMPTS} times in a row")
+
+    @classmethod
+    def _spawn(
+        cls, install: TritonInstall, repository: Path, chosen: Mapping[str, int], log: Path,
+        args: Sequence[str], env: Mapping[str, str], prepared: bool,
+    ) -> Self:  # fmt: skip
+        prefix = shm.new_prefix()
+        command = [*_command(install, repository, chosen, prefix, prepared), *args]
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            offset = output.tell()
+            process = guard.spawn(
+                command, stdout=output, stderr=output, env=environment(install, env)
+            )
+        return cls(process, chosen, log, offset, prefix, 0.0 if prepared else FINALIZE_S)
+
+    def _wait_ready(self, deadline: float) -> int | None:
+        """Wait; the port that was taken when the server gave up for that, None when it is ready."""
+        while not api.is_ready(self.http):
+            if not self.alive():
+                taken = port_in_use(self._text())
+                if taken is not None:
+                    return taken
+                raise ServerError(f"the Triton server {self.exit_reason()}; log: {self._log}")
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"the Triton server was not ready in time; {self._last()}; log: {self._log}",
+                    fix="give it longer: server: {start_timeout: 120s}",
+                )
+            time.sleep(POLL_S)
+        return None
+
+    def version(self) -> str:
+        """Of tritonserver, as it says itself, e.g. `2.51.0`."""
+        return str(json.loads(api.call(self.http, "GET", "/v2")[1])["version"])
+
+    # -- models -------------------------------------------------------------------------------
+
+    def load(self, name: str, *, timeout: float = 60.0) -> float:
+        """Load a model of the repository and wait until it is ready; the seconds it took.
+
+        Raises ServerError with the server's own reason when it can't be loaded.
+        """
+        began, offset = time.monotonic(), len(self._text())
+        stubs = _DeadStubs(self.pid)
+        try:
+            status, body = api.call(
+                self.http, "POST", f"/v2/repository/models/{quote(name)}/load", {},
+                timeout=timeout, waiting=lambda: self._check_loading(stubs),
+            )  # fmt: skip
+        except TimeoutError:
+            raise self._not_loaded(
+                name, f"not in {timeout:g} s; {self._last(offset)}",
+                fix="give it longer: server: {start_timeout: 300s}",
+            ) from None  # fmt: skip
+        except (OSError, http.client.HTTPException) as error:
+            raise self._not_loaded(name, self._gone(error)) from None
+        except _StubEndedError:
+            why = self._last(offset)
+            raise self._not_loaded(name, f"its Python process ended; {why}") from None
+        if status != 200:
+            text = load_failure(api.error_text(body), self._text()[offset:])
+            raise self._not_loaded(name, text)
+        if not api.is_ready(self.http, name):
+            raise self._not_loaded(name, f"it is not ready after loading; {self._last(offset)}")
+        return time.monotonic() - began
+
+    def unload(self, name: str, *, timeout: float = 60.0) -> None:
+        """Unload a model. Raises ServerError."""
+        try:
+            status, body = api.call(
+                self.http, "POST", f"/v2/repository/models/{quote(name)}/unload", {},
+                timeout=timeout,
+            )  # fmt: skip
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"Triton could not unload '{name}': {self._gone(error)}") from None
+        if status != 200:
+            raise ServerError(f"Triton could not unload '{name}': {api.error_text(body)}")
+
+    def _check_loading(self, stubs: _DeadStubs) -> None:
+        if stubs.found():
+            raise _StubEndedError
+
+    def _not_loaded(self, name: str, why: str, fix: str | None = None) -> ServerError:
+        return ServerError(
+            f"Triton could not load '{name}': {why.rstrip('. ;')}; log: {self._log}", fix=fix
+        )
+
+    def _gone(self, error: Exception) -> str:
+        with contextlib.suppress(Exception):  # the connection breaks before the process is gone
+            self._process.wait(0.5)
+        return f"the server {self.exit_reason()}" if not self.alive() else str(error)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """Of tritonserver itself; the processes below it are the Python backend's stubs."""
+        return self._process.child_pid
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def exit_reason(self) -> str:
+        """How it ended, as in `the Triton server was killed by signal 9 (SIGKILL)`."""
+        status = self._process.poll()
+        if self._stopped:
+            return "was stopped"
+        if status is None:
+            return "is running"
+        if status < 0:
+            return f"was killed by signal {-status} ({_signal_name(-status)})"
+        return f"ended with exit code {status}; {self._last()}"
+
+    def stop(self) -> None:
+        """End the server and its stubs, and free their shared memory. May be called again."""
+        if not self._stopped:
+            self._process.terminate(self._grace)
+            self._stopped = True
+            shm.remove(self._prefix)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- log ----------------------------------------------------------------------------------
+
+    def _text(self) -> str:
+        with self._log.open("rb") as file:
+            file.seek(self._offset)
+            return file.read().decode("utf-8", "replace")
+
+    def _last(self, offset: int = 0) -> str:
+        """The log's last words, as the end of a sentence."""
+        words = last_error(self._text()[offset:])
+        return f"its log ends: {words}" if words else "its log says nothing"
+
+
+class _StubEndedError(Exception):
+    """The process in which a model was being loaded has ended; Triton would wait for ever."""
+
+
+class _DeadStubs:
+    """Watches for children that ended and that Triton does not collect."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._since: dict[int, float] = {}
+
+    def found(self) -> bool:
+        """Whether a child has been a zombie for longer than `STUB_GRACE_S`."""
+        now, zombies = time.monotonic(), self._zombies()
+        self._since = {pid: self._since.get(pid, now) for pid in zombies}
+        return any(now - since > STUB_GRACE_S for since in self._since.values())
+
+    def _zombies(self) -> list[int]:
+        found = []
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self._pid).children():
+                with contextlib.suppress(psutil.Error):
+                    if child.status() == psutil.STATUS_ZOMBIE:
+                        found.append(child.pid)
+        return found
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return "unknown"
+
+
+def _check_args(args: Sequence[str]) -> None:
+    for argument in args:
+        if argument.partition("=")[0] in _ADDRESS:
+            raise ServerError(
+                f"server.args has {argument.partition('=')[0]}: a server that the harness starts "
+                f"listens on {HOST} only",
+                fix="leave it out, or start the server yourself and give server: {url: host:port}",
+            )
+
+
+def _command(
+    install: TritonInstall, repository: Path, chosen: Mapping[str, int], prefix: str, prepared: bool
+) -> list[str]:
+    command = [
+        str(install.binary),
+        f"--model-repository={repository.resolve()}",
+        "--model-control-mode=explicit",
+        f"--backend-directory={install.backends}",
+        f"--backend-config=python,shm-region-prefix-name={prefix}",
+    ]
+    for service in SERVICES:
+        command += [f"--{service}-address={HOST}", f"--{service}-port={chosen[service]}"]
+    return [*command, "--disable-auto-complete-config"] if prepared else command
+
+
+def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, str]:
+    """The server's environment: this one, with what makes a stub run in this Python.
+
+    The stub takes its packages from the first `python3` on PATH, so this interpreter's folder
+    comes first; PYTHONPATH lets models import the harness. `extra` wins, but for PYTHONPATH,
+    which is joined.
+    """
+    inherited = {**os.environ, **extra}
+    own = {
+        "PATH": str(Path(sys.executable).parent),
+        "LD_LIBRARY_PATH": library_path(install),
+        "PYTHONPATH": str(Path(harness.__file__).parents[1]),
+    }
+    joined = {
+        key: os.pathsep.join(filter(None, (value, inherited.get(key))))
+        for key, value in own.items()
+    }
+    return {**inherited, **joined}

@@ -1,0 +1,64 @@
+"""Shared memory of the Python backend: names that tell whose it is, and cleaning up after a kill.
+
+Each server gets a prefix of its own, so parallel servers never share a region. A server that is
+killed leaves its regions in /dev/shm; the prefix names the process that started it, so whoever
+comes later can tell a leftover from a region in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+DIRECTORY = Path("/dev/shm")
+_NAME = re.compile(r"^harness-(?P<namespace>\d+)-(?P<pid>\d+)-(?P<started>\d+)-[0-9a-f]{8}-")
+
+
+def new_prefix() -> str:
+    """`harness-<pid namespace>-<pid>-<start time>-<random>-`, of this process."""
+    return f"harness-{_namespace()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}-"
+
+
+def remove(prefix: str) -> None:
+    """Unlink the regions of one server, which must have ended."""
+    for path in _regions():
+        if path.name.startswith(prefix):
+            _unlink(path)
+
+
+def remove_leftovers() -> None:
+    """Unlink regions of servers whose harness has ended (in this pid namespace)."""
+    for path in _regions():
+        found = _NAME.match(path.name)
+        if found is None or found["namespace"] != _namespace():
+            continue
+        if _started(int(found["pid"])) != found["started"]:
+            _unlink(path)
+
+
+def _regions() -> list[Path]:
+    try:
+        return list(DIRECTORY.iterdir())
+    except OSError:
+        return []
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already, or another user's
+        path.unlink()
+
+
+def _namespace() -> str:
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
+
+
+def _started(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

@@ -1,0 +1,78 @@
+"""Triton's own counters for a model, and what they say about a window.
+
+The server counts since a model was loaded; two readings at the ends of a window give the requests
+in it and where their time went. https://github.com/kserve/open-inference-protocol and Triton's
+statistics extension define the fields; both protocols carry the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
+"""Where a request's time goes inside the server, in order."""
+_DURATIONS = ("success", "fail", *PHASES, "cache_hit", "cache_miss")
+
+
+def counters(statistics: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Counters of model `name`, summed over its versions, from a `ModelStatistics` answer as JSON.
+
+    `count` (requests that succeeded; to Triton that includes those which a Python model answered
+    with an error), `success_ns`, `failures`, `inferences` (with their batch
+    sizes counted), `executions`, `queue_ns`, `compute_input_ns`, `compute_infer_ns`,
+    `compute_output_ns`, `cache_hits`, `cache_hit_ns`, `cache_misses`, `cache_miss_ns`. Durations
+    are sums over requests, in nanoseconds. 64-bit integers may be strings, as protobuf's JSON
+    mapping writes them.
+    """
+    models = [m for m in statistics.get("model_stats", ()) if m.get("name") == name]
+    sums = {key: _sum(models, key) for key in _DURATIONS}
+    return {
+        "count": sums["success"][0], "success_ns": sums["success"][1],
+        "failures": sums["fail"][0],
+        "inferences": sum(float(m.get("inference_count", 0)) for m in models),
+        "executions": sum(float(m.get("execution_count", 0)) for m in models),
+        **{f"{phase}_ns": sums[phase][1] for phase in PHASES},
+        "cache_hits": sums["cache_hit"][0], "cache_hit_ns": sums["cache_hit"][1],
+        "cache_misses": sums["cache_miss"][0], "cache_miss_ns": sums["cache_miss"][1],
+    }  # fmt: skip
+
+
+def _sum(models: Iterable[Mapping[str, Any]], key: str) -> tuple[float, float]:
+    """(count, ns) of one duration over the versions of a model."""
+    parts = [m.get("inference_stats", {}).get(key, {}) for m in models]
+    return sum(float(p.get("count", 0)) for p in parts), sum(float(p.get("ns", 0)) for p in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What the server did between two readings."""
+
+    count: int
+    """Requests that succeeded."""
+    server_us: Mapping[str, float] = field(default_factory=dict)
+    """Mean microseconds a request by phase; empty when no request succeeded."""
+    failures: int = 0
+    executions: int = 0
+    inferences: int = 0
+
+    @property
+    def mean_batch(self) -> float | None:
+        """Inferences an execution: above the request's batch size when requests were joined."""
+        return self.inferences / self.executions if self.executions else None
+
+
+def difference(after: Mapping[str, float], before: Mapping[str, float]) -> Split | None:
+    """The window between two readings of `counters`, per request.
+
+    None when a counter went backwards: the model or the server was restarted in between.
+    """
+    delta = {key: after[key] - before.get(key, 0.0) for key in after}
+    if any(value < 0 for value in delta.values()):
+        return None
+    count = int(delta["count"])
+    means = {phase: delta[f"{phase}_ns"] / count / 1e3 for phase in PHASES} if count else {}
+    return Split(
+        count, means, int(delta["failures"]), int(delta["executions"]), int(delta["inferences"])
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Lets the embedded server's Python backend work with numpy 2.
+
+The stub of this release (24.10) finds an array's item size where numpy 1 kept it. With numpy 2 it
+reads 0 there, and without an error: `Tensor.as_numpy()` repeats the first element everywhere, and
+`Tensor(name, array)` holds no bytes. Triton 24.11 has the fix. Here both go through DLPack, which
+needs no knowledge of numpy's structures. Imported by triton_python_backend_utils.py, before the
+stub takes its classes from `c_python_backend_utils`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import c_python_backend_utils as native
+import numpy as np
+
+_NAME, _USED = b"dltensor", b"used_dltensor"
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+_rename = ctypes.pythonapi.PyCapsule_SetName
+_rename.restype, _rename.argtypes = ctypes.c_int, [ctypes.py_object, ctypes.c_char_p]
+_new = ctypes.pythonapi.PyCapsule_New
+_new.restype = ctypes.py_object
+_new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+
+_Native = native.Tensor
+_native_as_numpy = _Native.as_numpy
+
+
+def as_numpy(tensor: Any) -> Any:
+    """The tensor's memory as a writable array that keeps the tensor alive."""
+    try:
+        view = np.from_dlpack(tensor)
+    except (BufferError, TypeError, RuntimeError):  # on a GPU, or strings
+        return _native_as_numpy(tensor)
+    if view.size == 0:
+        return view
+    memory: Any = (ctypes.c_byte * view.nbytes).from_address(view.ctypes.data)
+    memory.owner = view
+    return np.frombuffer(memory, view.dtype).reshape(view.shape)
+
+
+def _capsule(array: Any) -> Any:
+    """A DLPack capsule that the stub may rename as it likes: numpy's own would complain."""
+    original = array.__dlpack__()
+    pointer = _pointer(original, _NAME)
+    _rename(original, _USED)
+    return _new(pointer, _NAME, None)
+
+
+class _TensorType(type):
+    """Makes isinstance() true for what the stub makes."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _Native)
+
+
+class Tensor(metaclass=_TensorType):
+    """Stands in for the stub's class: `Tensor(name, array)` and `Tensor.from_dlpack`."""
+
+    from_dlpack = staticmethod(_Native.from_dlpack)
+
+    def __new__(cls, name: str, array: Any) -> Any:
+        """A tensor of the stub's class, from a numpy array."""
+        if array.dtype.kind in "OS":
+            return _Native(name, array)
+        plain = np.ascontiguousarray(array).reshape(-1).reshape(array.shape)
+        return _Native.from_dlpack(name, _capsule(plain if plain.flags.writeable else plain.copy()))
+
+
+if int(np.__version__.partition(".")[0]) >= 2:
+    _Native.as_numpy = as_numpy
+    native.Tensor = Tensor

@@ -1,0 +1,110 @@
+"""Small models for the tests: `sample_models:NAME` with this folder as the scenario's."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def mlp(inputs: int = 8, classes: int = 5) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(inputs, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, classes)
+    )
+
+
+class TwoInputs(nn.Module):
+    """int64 ids and a float mask, with an optional argument between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(11, 4)
+
+    def forward(self, ids: Tensor, positions: Any = None, mask: Any = None) -> dict[str, Any]:
+        embedded = self.table(ids) * mask.unsqueeze(-1)
+        return {"pooled": embedded.sum(1), "count": mask.sum(1), "nothing": None}
+
+
+def two_inputs() -> nn.Module:
+    return TwoInputs()
+
+
+class RaisesOnForward(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("the forward gave up")
+
+
+def raises_on_forward() -> nn.Module:
+    return RaisesOnForward()
+
+
+def raises() -> nn.Module:
+    raise OSError("no weights here")
+
+
+def returns_a_string() -> str:
+    return "not a module"
+
+
+class DataDependent(nn.Module):
+    """Branches on data: torch.export refuses it, tracing takes one branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if float(x.abs().sum()) > 1e9:
+            return self.linear(-x)
+        return self.linear(x)
+
+
+def data_dependent() -> nn.Module:
+    return DataDependent()
+
+
+class NumpyInside(nn.Module):
+    """Leaves the graph: no exporter can follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = [torch.from_numpy(np.sort(row.numpy())) for row in x]
+        if len(rows) > 10**6:
+            raise ValueError
+        return torch.sparse.mm(torch.stack(rows).to_sparse(), self.linear.weight.T)
+
+
+def numpy_inside() -> nn.Module:
+    return NumpyInside()
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: Tensor
+
+
+class HalfPrecision(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 3).half()
+
+    def forward(self, x: Tensor) -> Pair:
+        y = self.linear(x)
+        return Pair(y, y.argmax(1))
+
+
+def half_precision() -> nn.Module:
+    return HalfPrecision()
+
+
+def unseeded() -> nn.Module:
+    """Weights that no seed reaches."""
+    module = nn.Linear(8, 3)
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(np.random.default_rng().random((3, 8))))
+    return module

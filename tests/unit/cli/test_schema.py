@@ -1,0 +1,15 @@
+"""`harness schema` prints what `scenario_schema` says, as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from click.testing import CliRunner
+
+from harness.cli.schema import command
+from harness.scenario.jsonschema import scenario_schema
+
+
+def test_it_prints_the_schema() -> None:
+    result = CliRunner().invoke(command, [], standalone_mode=False)
+    assert json.loads(result.output) == scenario_schema()

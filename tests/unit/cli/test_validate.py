@@ -1,0 +1,75 @@
+"""`harness validate`: one line when fine, every mistake otherwise, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from harness.cli.validate import command
+
+ROOT = Path(__file__).parents[3]
+QUICKSTART = str(ROOT / "scenarios" / "quickstart.yaml")
+
+
+def harness(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", "validate", *args],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+
+
+def test_a_good_file() -> None:
+    result = CliRunner().invoke(command, [QUICKSTART], standalone_mode=False)
+    counts = "24 points (4 backends × 2 batch sizes × 3 concurrencies), 3 rounds"
+    assert result.output == f"{QUICKSTART}: fine: {counts}\n"
+    assert result.return_value == 0
+
+
+def test_overrides_and_singulars() -> None:
+    sets = ["load.concurrency=1", "load.batch_sizes=4", "measurement.rounds=1"]
+    args = [QUICKSTART, *(a for s in sets for a in ("--set", s))]
+    result = CliRunner().invoke(command, args, standalone_mode=False)
+    words = "4 points (4 backends × 1 batch size × 1 concurrency), 1 round"
+    assert result.output.endswith(f"fine: {words}\n")
+
+
+def test_json_of_a_good_file() -> None:
+    result = CliRunner().invoke(command, [QUICKSTART, "--json"], standalone_mode=False)
+    facts = json.loads(result.output)
+    assert (facts["valid"], facts["points"], facts["rounds"]) == (True, 24, 3)
+    assert facts["estimated_seconds"] > 0
+
+
+def test_json_of_a_bad_file() -> None:
+    args = [QUICKSTART, "--json", "--set", "laod.x=1", "--set", "load.concurrency=0"]
+    result = CliRunner().invoke(command, args, standalone_mode=False)
+    facts = json.loads(result.output)
+    assert result.return_value == 2
+    assert [p["suggestion"] for p in facts["problems"]] == ["load", None]
+    assert [(p["file"], p["line"], p["column"]) for p in facts["problems"]] == [
+        ("--set", 1, 1),
+        ("--set", 2, 18),
+    ]
+
+
+def test_json_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    args = [str(tmp_path / "no.yaml"), "--json"]
+    result = CliRunner().invoke(command, args, standalone_mode=False)
+    assert result.return_value == 2
+    assert "there is no file" in json.loads(result.output)["problems"][0]["message"]
+
+
+def test_the_whole_program_on_a_bad_file() -> None:
+    file = "tests/data/bad_scenarios/several.yaml"
+    result = harness(file)
+    lines = result.stderr.splitlines()
+    assert result.returncode == 2
+    assert result.stdout == ""
+    message = "backends[0].precison: unknown key; did you mean 'precision'?"
+    assert f"error: {file}:20:19: {message}" in lines
+    assert sum(line.startswith(f"error: {file}:") for line in lines) == 12
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,66 @@
+import sys
+
+import pytest
+
+from harness.doctor import backends
+
+TORCH_CUDA = {"version": "2.9.0", "cuda": "13.0", "why_not": None}
+TORCH_CPU = {"version": "2.9.0+cpu", "cuda": None, "why_not": "not compiled with CUDA enabled"}
+
+
+def by_name(checks):
+    return {check.name: check for check in checks}
+
+
+def test_this_machine_has_a_real_backend():
+    checks = by_name(backends.backend_checks([]))
+    assert checks["torch (cpu)"].runs
+    assert checks["onnxruntime (cpu)"].runs
+    assert checks["triton client"].status == "ok"
+    assert not checks["torch (cuda)"].runs
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_torch_for_the_cpu_is_a_fault_only_where_there_is_a_gpu(gpu):
+    cpu, cuda = backends.torch_checks(TORCH_CPU, gpu)
+    assert cpu.runs
+    assert (cuda.status, cuda.runs) == ("missing" if gpu else "note", False)
+    assert (cuda.fix is not None) == gpu
+
+
+def test_torch_with_a_driver_that_is_too_old():
+    _, cuda = backends.torch_checks({**TORCH_CUDA, "why_not": "driver too old"}, True)
+    assert (cuda.status, "update the NVIDIA driver" in cuda.fix) == ("missing", True)
+    assert "driver too old" in cuda.detail
+
+
+def test_torch_on_a_gpu():
+    assert [c.runs for c in backends.torch_checks(TORCH_CUDA, True)] == [True, True]
+
+
+def test_onnxruntime_without_the_cuda_provider_says_what_to_install():
+    answer = {"version": "1.20", "providers": ["CPUExecutionProvider"]}
+    _, cuda = backends.onnxruntime_checks(answer, True)
+    assert "onnxruntime-gpu" in cuda.fix
+    answer["providers"].insert(0, "CUDAExecutionProvider")
+    assert all(c.runs for c in backends.onnxruntime_checks(answer, True))
+
+
+def test_a_missing_package_and_a_broken_one():
+    missing = backends.tensorrt_check("ModuleNotFoundError: No module named 'tensorrt_rtx'", True)
+    assert missing.detail == "not installed (No module named 'tensorrt_rtx')"
+    assert missing.fix == f"{sys.executable} -m pip install 'tensorrt-rtx-cu13>=1.4'"
+    broken = backends.torch_checks("ImportError: libcudart.so.13", True)
+    assert [(c.status, c.detail) for c in broken] == [("missing", "ImportError: libcudart.so.13")]
+
+
+def test_triton_needs_client_and_server():
+    without = by_name(backends.triton_checks("ModuleNotFoundError: No module named 'tritonclient'"))
+    assert without["triton client"].status == "missing"
+    assert not without["triton server"].runs
+
+
+def test_tensorrt_without_a_gpu_builds_only():
+    answer = {"name": "tensorrt_rtx", "version": "1.7"}
+    assert not backends.tensorrt_check(answer, False).runs
+    assert backends.tensorrt_check(answer, True).runs

@@ -1,0 +1,111 @@
+import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.service_pb2 import ModelMetadataResponse
+
+from harness.backends.base import PreparedModel, TensorSpec
+from harness.errors import ServerError
+from harness.triton.metadata import check_inputs, read
+
+
+def metadata(**tensors):
+    found = ModelMetadataResponse(name="m", versions=["1"])
+    for name, (datatype, shape) in tensors.items():
+        side = found.outputs if name.startswith("y") else found.inputs
+        side.add(name=name, datatype=datatype, shape=shape)
+    return found
+
+
+X = {"x": ("FP32", [-1, 3, -1]), "y": ("FP16", [-1, 10])}
+BATCHED = ModelConfig(name="m", max_batch_size=8)
+
+
+def model(*inputs, outputs=(), **kwargs):
+    specs = [TensorSpec(*i) for i in inputs]
+    return PreparedModel("m", {}, "", tuple(specs), tuple(outputs), **kwargs)
+
+
+def test_read_names_the_free_dimensions():
+    found = read(metadata(**X), BATCHED)
+    assert found.signature.inputs == (TensorSpec("x", "float32", ("batch", 3, "x_2")),)
+    assert found.signature.outputs == (TensorSpec("y", "float16", ("batch", 10)),)
+    assert (found.max_batch_size, found.versions) == (8, ("1",))
+    assert "max_batch_size: 8" in found.config
+
+
+def test_a_server_that_does_not_batch():
+    found = read(
+        metadata(x=("INT64", [1, 3]), z=("BOOL", [-1]), y=("FP32", [2, -1])), ModelConfig(name="m")
+    )
+    assert [t.shape for t in found.signature.inputs] == [(1, 3), ("batch",)]
+    assert found.signature.outputs[0].shape == (2, "y_1")
+
+
+def test_strings_are_not_supported():
+    with pytest.raises(ServerError, match="'x' on the server is BYTES"):
+        read(metadata(x=("BYTES", [-1])), BATCHED)
+
+
+def test_models_whose_requests_depend_on_each_other():
+    decoupled, sequence = ModelConfig(name="d"), ModelConfig(name="s")
+    decoupled.model_transaction_policy.decoupled = True
+    sequence.sequence_batching.SetInParent()
+    with pytest.raises(ServerError, match="'d' is decoupled"):
+        read(metadata(**X), decoupled)
+    with pytest.raises(ServerError, match="'s' is a sequence model"):
+        read(metadata(**X), sequence)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [("x", "float32", ("batch", 3, 7))],
+        [("x", "float32", ("batch", 3, "length"))],
+        [("x", "float32", (4, 3, 7))],
+    ],
+)
+def test_inputs_that_fit(inputs):
+    check_inputs(read(metadata(**X), BATCHED), model(*inputs, dynamic={"length": 5}))
+
+
+def test_optional_inputs_may_be_left_out():
+    config = ModelConfig(name="m", max_batch_size=8)
+    config.input.add(name="z", optional=True)
+    found = read(metadata(**X, z=("FP32", [-1, 1])), config)
+    check_inputs(found, model(("x", "float32", ("batch", 3, 7))))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ([("x", "float64", ("batch", 3, 7))], "input 'x' is float32 (FP32) there, float64 (FP64)"),
+        ([("x", "float32", ("batch", 4, 7))], "shape [batch, 3, x_2] there, [batch, 4, 7] here"),
+        ([("x", "float32", ("batch", 3))], "shape [batch, 3, x_2] there, [batch, 3] here"),
+        ([("w", "float32", ("batch", 3, 7))], "it has no input 'w' (its inputs: x)"),
+        ([("w", "float32", ("batch", 3, 7))], "it needs an input 'x'"),
+    ],
+)
+def test_inputs_that_do_not_fit(inputs, words):
+    with pytest.raises(ServerError) as caught:
+        check_inputs(read(metadata(**X), BATCHED), model(*inputs))
+    assert words in caught.value.message
+
+
+def test_dynamic_dimensions_are_checked_by_their_size():
+    found = read(metadata(x=("FP32", [-1, 128])), BATCHED)
+    asked = ("x", "float32", ("batch", "length"))
+    check_inputs(found, model(asked, dynamic={"length": 128}))
+    with pytest.raises(ServerError, match=r"\[batch, 128\] there, \[batch, 64\] here"):
+        check_inputs(found, model(asked, dynamic={"length": 64}))
+
+
+def test_outputs_must_be_there():
+    wanted = model(("x", "float32", ("batch", 3, 7)), outputs=(TensorSpec("probs", "float32", ()),))
+    with pytest.raises(ServerError, match=r"no output 'probs' \(its outputs: y\)"):
+        check_inputs(read(metadata(**X), BATCHED), wanted)
+
+
+def test_all_problems_at_once():
+    wrong = model(("x", "int32", ("batch", 9)), ("w", "float32", ("batch",)))
+    with pytest.raises(ServerError) as caught:
+        check_inputs(read(metadata(**X), BATCHED), wrong)
+    assert caught.value.message.count(";") == 2
