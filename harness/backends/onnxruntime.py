@@ -8,7 +8,10 @@ of `io` are the same.
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +25,8 @@ from harness.scenario import schema
 require("onnxruntime", "onnxruntime")
 import onnxruntime as ort  # noqa: E402
 
-CUDA = "CUDAExecutionProvider"
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+ON_GPU = (CUDA, TENSORRT)
 DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
     **{f"tensor({t})": t for t in
@@ -40,6 +44,7 @@ class OnnxRuntimeBackend:
         self._session: Any = None
         self._signature = Signature((), ())
         self._device_id = 0
+        self._graph_lock = threading.Lock()
 
     @property
     def session(self) -> Any:
@@ -56,18 +61,18 @@ class OnnxRuntimeBackend:
     @property
     def on_device(self) -> bool:
         """Whether inputs and outputs stay in device memory."""
-        return self.spec.io == "device" and self.spec.provider == CUDA
+        return self.spec.io == "device" and self.spec.provider in ON_GPU
 
     def load(self) -> LoadCost:
         """Create the session. Raises DeviceError when its provider is not the one asked for."""
         start = time.monotonic()
         fp16 = self.spec.precision == "fp16"
         path = self.context.model.file("onnx_fp16" if fp16 else "onnx")
-        if self.spec.provider == CUDA:
+        if self.spec.provider in ON_GPU:
             self._device_id = select_gpu(self.spec.device or "cuda")
-        providers = [(self.spec.provider, _provider_options(self.spec, self._device_id))]
+        providers = _providers(self.spec, self._device_id, self.context.cache)
         _require_provider(self.spec.provider)
-        if self.spec.precision == "tf32" and self.spec.provider != CUDA:
+        if self.spec.precision == "tf32" and self.spec.provider not in ON_GPU:
             raise DeviceError(
                 "tf32 is a mode of NVIDIA's tensor cores; the CPU has none",
                 fix="use precision: fp32, or provider: CUDAExecutionProvider",
@@ -95,6 +100,7 @@ class OnnxRuntimeBackend:
             "onnxruntime": ort.__version__, "providers": self.session.get_providers(),
             "threads": self.session.get_session_options().intra_op_num_threads or "default",
             "io": "device" if self.on_device else "host",
+            "provider_options": self.session.get_provider_options().get(self.spec.provider, {}),
         }  # fmt: skip
 
     def prepare(self, inputs: Tensors) -> dict[str, Any]:
@@ -113,9 +119,19 @@ class OnnxRuntimeBackend:
         except Exception as error:
             raise translate(error, "copying the inputs to the GPU") from error
 
-    def caller(self) -> SessionCaller | BindingCaller:
-        """A caller on the shared session; with `io: device` it has a binding of its own."""
+    def caller(self) -> SessionCaller | BindingCaller | GraphCaller:
+        """A caller on the shared session; with `io: device` it has a binding of its own.
+
+        Raises BackendError for a second caller with `cuda_graphs`.
+        """
         names = [s.name for s in self._signature.outputs]
+        if self.spec.cuda_graphs:
+            if not self._graph_lock.acquire(blocking=False):
+                raise BackendError(
+                    "ONNX Runtime replays CUDA graphs for one caller at a time",
+                    fix="use concurrency 1, or remove `cuda_graphs`",
+                )
+            return GraphCaller(self.session, names, self._device_id, self._graph_lock)
         if self.on_device:
             return BindingCaller(self.session, names, self._device_id)
         return SessionCaller(self.session, names)
@@ -192,6 +208,66 @@ class BindingCaller:
         self._binding.clear_binding_outputs()
 
 
+class GraphCaller:
+    """Replays a CUDA graph for each request: a graph remembers the addresses it was captured with.
+
+    The outputs have buffers of their own for each request too, so that they stay where they are.
+    """
+
+    _ids = itertools.count(1)
+
+    def __init__(
+        self, session: Any, names: list[str], device_id: int, lock: threading.Lock
+    ) -> None:
+        self._session, self._names, self._device_id, self._lock = session, names, device_id, lock
+        self._graphs: dict[int, tuple[Any, Any, Any]] = {}
+
+    def infer(self, request: dict[str, Any]) -> Any:
+        """The outputs as OrtValues in device memory."""
+        try:
+            if id(request) not in self._graphs:
+                self._graphs[id(request)] = self._bind(request)
+            binding, options, _ = self._graphs[id(request)]
+            self._session.run_with_iobinding(binding, options)
+            binding.synchronize_outputs()
+            return binding.get_outputs()
+        except Exception as error:
+            raise translate(error) from error
+
+    def _bind(self, request: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Binding and run options of one request; a run without a graph gives the shapes."""
+        binding = self._session.io_binding()
+        for name, value in request.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self._names:
+            binding.bind_output(name, "cuda", self._device_id)
+        self._session.run_with_iobinding(binding, _graph("-1"))
+        binding.synchronize_outputs()
+        outputs = binding.get_outputs()
+        binding.clear_binding_outputs()
+        for name, value in zip(self._names, outputs, strict=True):
+            binding.bind_ortvalue_output(name, value)
+        return binding, _graph(str(next(self._ids))), (request, outputs)
+
+    def outputs(self, reply: Any) -> Tensors:
+        """Output name → array."""
+        return {name: value.numpy() for name, value in zip(self._names, reply, strict=True)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._graphs.clear()
+        self._lock.release()
+
+
+def _graph(number: str) -> Any:
+    """Run options that name the graph to capture or replay; −1 does neither."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", number)
+    return options
+
+
 def _specs(values: Any) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
@@ -213,15 +289,55 @@ def _array(spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
     return np.ascontiguousarray(array.astype(wanted, copy=False) if both_float else array)
 
 
-def _provider_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, str]:
-    if spec.provider != CUDA:
-        return {}
-    return {"device_id": str(device_id), "use_tf32": "1" if spec.precision == "tf32" else "0"}
+Provider = tuple[str, dict[str, str]]
+
+
+def _providers(
+    spec: schema.OnnxRuntimeBackend, device_id: int, cache: Path | None
+) -> list[Provider]:
+    """The provider asked for; CUDA behind TensorRT, for what TensorRT does not take."""
+    if spec.provider not in ON_GPU:
+        return [(spec.provider, {})]
+    cuda = (CUDA, _cuda_options(spec, device_id))
+    if spec.provider == CUDA:
+        return [cuda]
+    return [(TENSORRT, _tensorrt_options(spec, device_id, cache)), cuda]
+
+
+def _cuda_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, str]:
+    options = {
+        "gpu_mem_limit": spec.gpu_memory_limit,
+        "arena_extend_strategy": spec.arena_extend_strategy,
+        "cudnn_conv_algo_search": spec.cudnn_conv_algo_search,
+    }
+    written = {name: str(value) for name, value in options.items() if value is not None}
+    graphs = spec.cuda_graphs and spec.provider == CUDA
+    return {
+        "device_id": str(device_id), "use_tf32": "1" if spec.precision == "tf32" else "0",
+        **written, **({"enable_cuda_graph": "1"} if graphs else {}),
+    }  # fmt: skip
+
+
+def _tensorrt_options(
+    spec: schema.OnnxRuntimeBackend, device_id: int, cache: Path | None
+) -> dict[str, str]:
+    """fp16 is in the graph; engines are kept, or every round would build them again."""
+    options = {"device_id": str(device_id)}
+    if spec.cuda_graphs:
+        options["trt_cuda_graph_enable"] = "1"
+    if cache is not None:
+        folder = cache / "ort-tensorrt"
+        folder.mkdir(parents=True, exist_ok=True)
+        options |= {
+            "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder),
+            "trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder),
+        }  # fmt: skip
+    return options
 
 
 def _require_provider(provider: str) -> None:
     """Load CUDA's libraries from pip packages where ORT can, and refuse a provider it lacks."""
-    if provider == CUDA and hasattr(ort, "preload_dlls"):
+    if provider in ON_GPU and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
     if provider not in ort.get_available_providers():
         raise DeviceError(

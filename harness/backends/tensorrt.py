@@ -84,6 +84,7 @@ class TensorRtBackend:
         start = time.monotonic()
         flavor = trt.find(self.spec.flavor)
         cuda = open_cuda(select_gpu(self.spec.device))
+        context_ns = time.monotonic_ns()
         messages = trt.Messages()
         log = trt.logger(flavor, messages)
         runtime = flavor.trt.Runtime(log)
@@ -95,6 +96,7 @@ class TensorRtBackend:
         )
         if hasattr(engine, "create_runtime_config"):
             self._configure_runtime(path)
+        facts["stages_ns"] = {"context": context_ns, "weights": time.monotonic_ns()}
         return LoadCost(time.monotonic() - start, path.stat().st_size, self._details(path, facts))
 
     def _open(

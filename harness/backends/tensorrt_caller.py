@@ -1,4 +1,4 @@
-"""One concurrent caller of an engine: context, stream, buffers and, where asked for, CUDA graphs."""
+"""One concurrent caller of an engine: context, stream, buffers and, on demand, CUDA graphs."""
 
 from __future__ import annotations
 

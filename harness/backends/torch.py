@@ -46,6 +46,8 @@ class TorchBackend:
     def __init__(self, spec: schema.TorchBackend, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._model: TorchModel | None = None
+        self._forward: Any = None
+        self._compiled: set[tuple[tuple[int, ...], ...]] = set()
         self._device = torch.device("cpu")
 
     @property
@@ -66,14 +68,23 @@ class TorchBackend:
         if self.spec.threads is not None:
             torch.set_num_threads(self.spec.threads)
         self._device = _device(self.spec)
+        if self._device.type == "cuda":
+            torch.zeros(1, device=self._device)  # starts CUDA
+            self._synchronise()
+        context_ns = time.monotonic_ns()
         _set_tf32(self._device, self.spec.precision == "tf32")
         try:
             self._model = open_model(self.context.model, str(self._device))
             self._model.module.to(dtype=DTYPES[self.spec.precision])
+            self._forward = (
+                _compiled(self._model.module) if self.spec.compile else self._model.module
+            )
             self._synchronise()
         except Exception as error:
             raise translate(error, "loading the model") from error
-        return LoadCost(time.monotonic() - start, self._bytes_on_disk(), self._details())
+        stages = {"context": context_ns, "weights": time.monotonic_ns()}
+        details = {**self._details(), "stages_ns": stages}
+        return LoadCost(time.monotonic() - start, self._bytes_on_disk(), details)
 
     def _bytes_on_disk(self) -> int | None:
         files = self.context.model.files
@@ -81,7 +92,10 @@ class TorchBackend:
         return self.context.model.file(format).stat().st_size
 
     def _details(self) -> dict[str, Any]:
-        details = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+        details = {
+            "torch": torch.__version__, "threads": torch.get_num_threads(),
+            "compile": self.spec.compile,
+        }  # fmt: skip
         if self._device.type == "cuda":
             details |= {
                 "device": torch.cuda.get_device_name(self._device), "cuda": torch.version.cuda,
@@ -100,11 +114,22 @@ class TorchBackend:
         try:
             tensors = {k: self._place(t) for k, t in to_tensors(inputs, dtypes).items()}
             self._synchronise()
-            return Request(*self.model.arguments(tensors))
+            request = Request(*self.model.arguments(tensors))
+            if self.spec.compile:
+                self._compile(request)
+            return request
         except KeyError as error:
             raise BackendError(f"input {error} is missing") from None
         except Exception as error:
             raise translate(error, "preparing the inputs") from error
+
+    def _compile(self, request: Request) -> None:
+        """Compile for a new shape here: no caller waits for it, and no request times out."""
+        shapes = tuple(tuple(t.shape) for t in (*request.args, *request.kwargs.values()))
+        if shapes not in self._compiled:
+            with self.caller() as caller:
+                caller.infer(request)
+            self._compiled.add(shapes)
 
     def _place(self, tensor: Tensor) -> Tensor:
         wanted = DTYPES[self.spec.precision]
@@ -119,8 +144,12 @@ class TorchBackend:
     def caller(self) -> TorchCaller | CudaCaller:
         """A caller with its own stream on a GPU."""
         if self._device.type == "cuda":
-            return CudaCaller(self.model.module, self._device, copy=self.spec.io == "host")
-        return TorchCaller(self.model.module)
+            return CudaCaller(self._module, self._device, copy=self.spec.io == "host")
+        return TorchCaller(self._module)
+
+    @property
+    def _module(self) -> Any:
+        return self._forward or self.model.module
 
     def statistics(self) -> dict[str, float]:
         """None."""
@@ -141,7 +170,7 @@ class TorchBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._model = None
+        self._model = self._forward = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -243,6 +272,21 @@ def _device(spec: schema.TorchBackend) -> torch.device:
             fix=f"use one of {', '.join(f'cuda:{i}' for i in range(count))}",
         )
     return torch.device("cuda", index)
+
+
+MOST_SHAPES = 64
+
+
+def _compiled(module: nn.Module) -> Any:
+    """`module` compiled for each shape by itself, so that no shape depends on which came before.
+
+    By default the second shape compiles kernels for any shape, and the ninth falls back to eager.
+    """
+    for name in ("recompile_limit", "cache_size_limit"):
+        if hasattr(torch._dynamo.config, name):
+            setattr(torch._dynamo.config, name, MOST_SHAPES)
+            break
+    return torch.compile(module, dynamic=False)
 
 
 def _set_tf32(device: torch.device, allowed: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,14 @@ from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerE
 from harness.scenario import schema
 from harness.triton.api import split_address
 from harness.triton.dtypes import to_triton
-from harness.triton.metadata import Description, check_inputs
+from harness.triton.metadata import Description, check_inputs, is_flat
 
 CONNECT_S = 2.0
 """How long the probe of a broken connection waits to be refused."""
 DYING_S = 0.2
 """A killed server's port may outlive its connections by the moment the kernel needs."""
+
+_STUB_DIED = re.compile(r"^Stub process '.*' is not healthy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Target:
     name: str
     timeout: float
     """Seconds that a request may take."""
+    flat: frozenset[str] = frozenset()
+    """Outputs of the shape (batch,), which Triton can only send as (batch, 1)."""
 
 
 def target(spec: schema.TritonBackend, context: BackendContext) -> Target:
@@ -41,7 +46,9 @@ def target(spec: schema.TritonBackend, context: BackendContext) -> Target:
     if address is None:
         raise ServerError(f"no address of a Triton server for {spec.protocol}")
     split_address(address)
-    return Target(address, context.served_name or context.model.name, context.request_timeout)
+    name = context.served_name or context.model.name
+    flat = frozenset(o.name for o in context.model.outputs if len(o.shape) == 1)
+    return Target(address, name, context.request_timeout, flat)
 
 
 def load_cost(
@@ -74,11 +81,14 @@ def request_inputs(found: Description, inputs: Tensors, make: Callable[..., Any]
     from tritonclient.utils import triton_to_np_dtype
 
     check_batch(found, inputs)
-    dtypes = {spec.name: spec.dtype for spec in found.signature.inputs}
+    specs = {spec.name: spec for spec in found.signature.inputs}
     filled = []
     for name, array in inputs.items():
-        datatype = to_triton(dtypes.get(name, array.dtype.name), name)
+        spec = specs[name]
+        datatype = to_triton(spec.dtype, name)
         exact = np.ascontiguousarray(array)
+        if is_flat(exact.shape, spec.shape):
+            exact = exact.reshape(-1, 1)
         if datatype == "BF16":  # float32 that holds bfloat16 exactly, as `models.inputs` makes it
             exact = exact.astype(triton_to_np_dtype("BF16"))
         tensor = make(name, list(exact.shape), datatype)
@@ -106,9 +116,15 @@ def check_batch(found: Description, inputs: Tensors) -> None:
             )
 
 
-def to_host(array: NDArray[Any]) -> NDArray[Any]:
-    """An output as the harness compares it: bfloat16 as float32, which holds it exactly."""
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+def outputs(target: Target, names: Iterable[str], reply: Any) -> Tensors:
+    """A reply's arrays, as `to_host` makes them."""
+    return {name: to_host(reply.as_numpy(name), name in target.flat) for name in names}
+
+
+def to_host(array: NDArray[Any], flat: bool = False) -> NDArray[Any]:
+    """One output: bfloat16 as float32 (exact); `flat` drops the 1 behind the batch."""
+    found = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    return found.reshape(-1) if flat and found.shape[1:] == (1,) else found
 
 
 def refused(address: str) -> bool:
@@ -121,6 +137,13 @@ def refused(address: str) -> bool:
             return True
         time.sleep(DYING_S / 4)
     return False
+
+
+def answered(message: str) -> HarnessError:
+    """The error for an error that the server answered with."""
+    if _STUB_DIED.search(message):  # Triton does not start another
+        return ServerDiedError(f"the Triton server lost a Python process of its model: {message}")
+    return type(translate(RuntimeError(message)))(message)
 
 
 def late(target: Target) -> DeadlineError:

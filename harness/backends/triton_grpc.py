@@ -13,7 +13,7 @@ from typing import Any, Self
 from harness.backends import require
 from harness.backends import triton_common as common
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors
-from harness.errors import BackendError, HarnessError, ServerError
+from harness.errors import HarnessError, ServerError
 from harness.scenario import schema
 from harness.triton.metadata import Description, read
 from harness.triton.statistics import counters
@@ -100,7 +100,7 @@ class GrpcCaller:
     def infer(self, request: Any) -> Any:
         """Send the request and parse the answer.
 
-        Raises BackendError, DeadlineError, ServerDiedError.
+        Raises BackendError, OutOfMemoryError, DeadlineError, ServerDiedError.
         """
         from tritonclient.utils import InferenceServerException
 
@@ -113,8 +113,8 @@ class GrpcCaller:
 
     def outputs(self, reply: Any) -> Tensors:
         """All outputs as arrays."""
-        names = [output.name for output in reply.get_response().outputs]
-        return {name: common.to_host(reply.as_numpy(name)) for name in names}
+        found = reply.get_response().outputs
+        return common.outputs(self._target, (o.name for o in found), reply)
 
     def __enter__(self) -> Self:
         self._client = _client(self._target)
@@ -158,7 +158,7 @@ def _translate(target: common.Target, error: Any) -> HarnessError:
         return common.late(target)
     if status.endswith(("UNAVAILABLE", "CANCELLED", "UNKNOWN")):
         return common.broken(target, error)
-    return BackendError(error.message())
+    return common.answered(error.message())
 
 
 @contextlib.contextmanager

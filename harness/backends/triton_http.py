@@ -14,7 +14,7 @@ from typing import Any, Self
 from harness.backends import require
 from harness.backends import triton_common as common
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors
-from harness.errors import BackendError, ServerError
+from harness.errors import ServerError
 from harness.scenario import schema
 from harness.triton.metadata import Description, proto, read
 from harness.triton.statistics import counters
@@ -89,14 +89,14 @@ class HttpCaller:
     def infer(self, request: Any) -> Any:
         """Send the request and parse the answer.
 
-        Raises BackendError, DeadlineError, ServerDiedError.
+        Raises BackendError, OutOfMemoryError, DeadlineError, ServerDiedError.
         """
         from tritonclient.utils import InferenceServerException
 
         try:
             return self._client.infer(self._target.name, request)
         except InferenceServerException as error:
-            raise BackendError(error.message()) from None
+            raise common.answered(error.message()) from None
         except TimeoutError:
             raise common.late(self._target) from None
         except Exception as error:
@@ -104,8 +104,8 @@ class HttpCaller:
 
     def outputs(self, reply: Any) -> Tensors:
         """All outputs as arrays."""
-        names = [output["name"] for output in reply.get_response()["outputs"]]
-        return {name: common.to_host(reply.as_numpy(name)) for name in names}
+        found = reply.get_response()["outputs"]
+        return common.outputs(self._target, (o["name"] for o in found), reply)
 
     def __enter__(self) -> Self:
         self._client = _client(self._target)

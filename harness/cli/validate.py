@@ -48,7 +48,7 @@ def _facts(file: Path, scenario: Scenario) -> dict[str, Any]:
         "points": len(expand(scenario)),
         "backends": [backend.name for backend in scenario.backends],
         "batch_sizes": list(scenario.load.batch_sizes),
-        "concurrency": list(scenario.load.concurrency),
+        "concurrency": list(scenario.load.concurrency or ()),
         "rounds": scenario.measurement.rounds,
         "estimated_seconds": round(estimate(scenario)),
     }

@@ -6,11 +6,14 @@ windows. Everything since the start comes back as `Samples`, so a window can be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.backends.base import Backend
 from harness.load.samples import Int64, Samples
+from harness.load.schedule import Segment, make_schedule, read_trace
 
 
 class Generator(Protocol):
@@ -41,12 +44,43 @@ class Generator(Protocol):
         ...
 
 
-def make_generator(
-    backend: Backend, requests: Sequence[Any], *, concurrency: int | None, request_timeout: float
-) -> Generator:
-    """The generator for one point: closed loop with `concurrency` callers."""
-    from harness.load.closed import ClosedLoop
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The load of one point: a closed loop, or an open loop with its schedule."""
 
-    if concurrency is None:
-        raise ValueError("open loop needs a schedule")
-    return ClosedLoop(backend, requests, concurrency, request_timeout)
+    concurrency: int | None = None
+    schedule: Int64 | None = None
+    """ns after the start, shape (requests,); see `harness.load.schedule`."""
+    max_outstanding: int = 256
+    shed: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Asked:
+        """Make the schedule that the orchestrator describes: segments or a trace."""
+        if data.get("concurrency") is not None:
+            return cls(concurrency=data["concurrency"])
+        if data.get("trace") is not None:
+            times = read_trace(Path(data["trace"]))
+        else:
+            times = make_schedule(
+                [Segment(*s) for s in data["segments"]], data["arrivals"], seed=data["seed"],
+                cv=data["cv"],
+            )  # fmt: skip
+        return cls(None, times, data["max_outstanding"], data["shed"])
+
+
+def make_generator(
+    backend: Backend, requests: Sequence[Any], asked: Asked, *, request_timeout: float
+) -> Generator:
+    """The generator for one point: threads, or for Triton's wire client an event loop."""
+    from harness.load.closed import ClosedLoop
+    from harness.load.open import OpenLoop
+
+    if asked.schedule is not None:
+        return OpenLoop(
+            backend, requests, asked.schedule, max_outstanding=asked.max_outstanding,
+            request_timeout=request_timeout, shed=asked.shed,
+        )  # fmt: skip
+    if asked.concurrency is None:
+        raise ValueError("a load needs a concurrency or a schedule")
+    return ClosedLoop(backend, requests, asked.concurrency, request_timeout)

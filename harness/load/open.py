@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.backends.base import Backend
 from harness.load.closed import RECENT
-from harness.load.samples import OK, SHED, TIMEOUT, Int64, Samples
+from harness.load.samples import OK, SHED, TIMEOUT, UNFINISHED, Int64, Samples
 from harness.load.threads import FATAL, CallerThreads, Infer, classify
 
 SPIN_NS = 200_000
@@ -114,9 +114,11 @@ class OpenLoop:
 
     def stop(self, timeout: float) -> Samples:
         """Send nothing more, finish what is open, return everything in order of completion."""
+        stopped = time.monotonic_ns()
         self._stopping.set()
         self._callers.join(timeout)
         parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
+        parts.append(self._never_sent(stopped))
         rows = np.concatenate(parts)
         caller = np.repeat(np.arange(len(parts), dtype=np.uint16), [len(p) for p in parts])
         order = np.argsort(rows[:, 2], kind="stable")
@@ -126,6 +128,19 @@ class OpenLoop:
         state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
         messages = dict(sum(self._messages, Counter()))
         return Samples(scheduled, sent, done, state, caller[order], messages)
+
+    def _never_sent(self, stopped: int) -> Int64:
+        """Arrivals that were due before the end and found no caller: they stay in the count."""
+        due = np.array(self._due, np.int64)
+        late = np.arange(self._next_arrival(), int(np.searchsorted(due, stopped)), dtype=np.int64)
+        at = np.full_like(late, stopped)
+        return np.stack([late, at, at, np.full_like(late, UNFINISHED)], axis=1)
+
+    def _next_arrival(self) -> int:
+        try:
+            return self._take()
+        except StopIteration:
+            return len(self._due)
 
 
 _NONE = np.empty(0, np.int64)

@@ -25,9 +25,16 @@ class Reduced:
     latency_order_ms: Mapping[str, tuple[float, float] | None]
 
 
-def in_window(samples: Samples, begin_ns: int, end_ns: int) -> NDArray[np.bool_]:
-    """Mask of the requests that finished within the window, shape (requests,)."""
-    return (samples.done > begin_ns) & (samples.done <= end_ns)
+def in_window(
+    samples: Samples, begin_ns: int, end_ns: int, open_loop: bool = False
+) -> NDArray[np.bool_]:
+    """Mask of the window's requests, shape (requests,).
+
+    Closed loop: those that finished in it. Open loop: those that were due in it, whenever they
+    finished, so that what an overloaded server never answered in time is not left out.
+    """
+    moment = samples.scheduled if open_loop else samples.done
+    return (moment > begin_ns) & (moment <= end_ns)
 
 
 def throughput(samples: Samples, begin_ns: int, end_ns: int, batch_size: int) -> float:
@@ -45,9 +52,11 @@ def throughput(samples: Samples, begin_ns: int, end_ns: int, batch_size: int) ->
     return float(credit.sum()) * batch_size / ((end_ns - begin_ns) / 1e9)
 
 
-def reduce(samples: Samples, begin_ns: int, end_ns: int, batch_size: int) -> Reduced:
-    """The measurement's numbers, over the requests that finished in the window."""
-    mask = in_window(samples, begin_ns, end_ns)
+def reduce(
+    samples: Samples, begin_ns: int, end_ns: int, batch_size: int, open_loop: bool = False
+) -> Reduced:
+    """The measurement's numbers over the window's requests; latency is done − scheduled."""
+    mask = in_window(samples, begin_ns, end_ns, open_loop)
     latency = samples.done[mask] - samples.scheduled[mask]
     failed = samples.status[mask] != OK
     good = latency[~failed]

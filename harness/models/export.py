@@ -54,6 +54,13 @@ class Job:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     example: tuple[Tensor, ...]
+    dynamic: bool = True
+    """Whether the batch may differ from the example's."""
+
+    def axes(self, spec: TensorSpec) -> dict[int, str]:
+        """Axis → word of the dynamic dimensions."""
+        words = {i: d for i, d in enumerate(spec.shape) if isinstance(d, str)}
+        return {i: d for i, d in words.items() if self.dynamic or d != "batch"}
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -67,17 +74,19 @@ class Job:
 
 def export_onnx(
     model: TorchModel, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...],
-    inputs_of: InputsOf, batch_sizes: Sequence[int], folder: Path,
+    inputs_of: InputsOf, batch_sizes: Sequence[int], folder: Path, *, fixed: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write `model.onnx` (and its external data) to `folder`, checked; return what was done.
 
-    Raises BackendError with both exporters' reasons when neither can.
+    `fixed` is the only batch size that the model takes, if that is so. Raises BackendError with
+    both exporters' reasons when neither can.
     """
     for package in ("onnx", "onnxscript"):
         require(package, "torch")
     dtypes = {i.name: i.dtype for i in inputs}
-    example = to_tensors(inputs_of(EXAMPLE_BATCH), dtypes)
-    job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs))
+    example = to_tensors(inputs_of(fixed or EXAMPLE_BATCH), dtypes)
+    job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs), fixed is None)
+    sizes = [fixed] if fixed else sorted({1, max(batch_sizes)})
     reasons: dict[str, str] = {}
     for name, exporter in EXPORTERS.items():
         for leftover in folder.iterdir():
@@ -86,9 +95,9 @@ def export_onnx(
             with _quiet():
                 exporter(job, folder / MODEL_FILE)
             check_file(folder / MODEL_FILE)
-            verified = verify(folder / MODEL_FILE, inputs_of, outputs, batch_sizes)
+            verified = verify(folder / MODEL_FILE, inputs_of, outputs, sizes)
         except Exception as error:
-            reasons[name] = one_line(_root(error))[:500]
+            reasons[name] = one_line(_root(error))[:300]
             continue
         details = {"exporter": name, "opset": OPSET, "verified": verified}
         return details | ({"fallback_reason": "; ".join(reasons.values())} if reasons else {})
@@ -99,11 +108,9 @@ def export_onnx(
 
 def _torch_export(job: Job, path: Path) -> None:
     module = _Positional(job.model, [i.name for i in job.inputs])
-    words = {d for i in job.inputs for d in i.shape if isinstance(d, str)}
-    dims = {word: torch.export.Dim(word) for word in words}
-    shapes = tuple(
-        {axis: dims[d] for axis, d in enumerate(i.shape) if isinstance(d, str)} for i in job.inputs
-    )
+    axes = [job.axes(i) for i in job.inputs]
+    dims = {word: torch.export.Dim(word) for each in axes for word in each.values()}
+    shapes = tuple({axis: dims[word] for axis, word in each.items()} for each in axes)
     torch.onnx.export(
         module, job.example, path, dynamo=True, dynamic_shapes={"tensors": shapes},
         external_data=_bytes(module) > EXTERNAL_BYTES, **job.arguments,
@@ -111,10 +118,7 @@ def _torch_export(job: Job, path: Path) -> None:
 
 
 def _legacy(job: Job, path: Path) -> None:
-    axes = {
-        spec.name: {axis: d for axis, d in enumerate(spec.shape) if isinstance(d, str)}
-        for spec in (*job.inputs, *job.outputs)
-    }
+    axes = {spec.name: job.axes(spec) for spec in (*job.inputs, *job.outputs)}
     module = _Positional(job.model, [i.name for i in job.inputs])
     torch.onnx.export(module, job.example, path, dynamo=False, dynamic_axes=axes, **job.arguments)
 
@@ -152,9 +156,9 @@ def _root(error: BaseException) -> BaseException:
 
 
 def verify(
-    path: Path, inputs_of: InputsOf, outputs: Sequence[TensorSpec], batch_sizes: Sequence[int]
+    path: Path, inputs_of: InputsOf, outputs: Sequence[TensorSpec], sizes: Sequence[int]
 ) -> str:
-    """Run the file in ONNX Runtime at batch 1 and the largest; what was verified, in words.
+    """Run the file in ONNX Runtime at these batch sizes; what was verified, in words.
 
     Numbers are compared later, by parity. Raises BackendError on another shape or number of
     outputs, and whatever ONNX Runtime raises.
@@ -163,7 +167,6 @@ def verify(
         ort = require("onnxruntime", "onnxruntime")
     except MissingPackageError:
         return "not run: onnxruntime is not installed"
-    sizes = sorted({1, max(batch_sizes)})
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -196,21 +199,33 @@ def fits(shape: Sequence[int], expected: Sequence[int | str]) -> bool:
 
 
 def trace_outputs(
-    model: TorchModel, inputs: Sequence[TensorSpec], inputs_of: InputsOf
-) -> tuple[TensorSpec, ...]:
-    """Names, dtypes and shapes of the outputs, found by running two batch sizes in eager mode."""
+    model: TorchModel, inputs: Sequence[TensorSpec], inputs_of: InputsOf, batch: int
+) -> tuple[tuple[TensorSpec, ...], int | None]:
+    """Output names, dtypes and shapes, found by running two batch sizes in eager mode.
+
+    A model that runs at `batch` but not at `batch + 1` takes no other: then `batch` is the second
+    result, else None. Raises whatever the model raises at `batch`.
+    """
     dtypes: Mapping[str, str] = {i.name: i.dtype for i in inputs}
-    small, large = (model(inputs_of(batch), dtypes) for batch in (EXAMPLE_BATCH, EXAMPLE_BATCH + 1))
-    return tuple(
-        TensorSpec(name, str(a.dtype).removeprefix("torch."), _shape(name, a.shape, b.shape))
-        for name, a, b in zip(output_names(len(small)), small, large, strict=True)
+    first = model(inputs_of(batch), dtypes)
+    try:
+        second, fixed = model(inputs_of(batch + 1), dtypes), None
+    except Exception:
+        second, fixed = first, batch
+    names = output_names(len(first))
+    specs = tuple(
+        TensorSpec(name, str(a.dtype).removeprefix("torch."), _shape(name, a.shape, b.shape, batch))
+        for name, a, b in zip(names, first, second, strict=True)
     )
+    return specs, fixed
 
 
-def _shape(name: str, small: Sequence[int], large: Sequence[int]) -> tuple[int | str, ...]:
+def _shape(name: str, one: Sequence[int], more: Sequence[int], batch: int) -> tuple[int | str, ...]:
+    """`one` at `batch` and `more` at the next size, or the same twice for a fixed batch."""
+
     def dim(axis: int, a: int, b: int) -> int | str:
-        if a == b:
-            return a
-        return "batch" if (a, b) == (EXAMPLE_BATCH, EXAMPLE_BATCH + 1) else f"{name}_dim{axis}"
+        if (a, b) == (batch, batch + 1) or (axis == 0 and a == b == batch):
+            return "batch"
+        return a if a == b else f"{name}_dim{axis}"
 
-    return tuple(dim(i, a, b) for i, (a, b) in enumerate(zip(small, large, strict=True)))
+    return tuple(dim(i, a, b) for i, (a, b) in enumerate(zip(one, more, strict=True)))

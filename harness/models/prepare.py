@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from harness.models.torch_model import TorchModel
 
 FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
+LAYOUT = 2
+"""Of the cache; a new number makes everything anew."""
 Rows = list[ArtifactRow]
 FACTS = ("exporter", "fallback_reason", "opset", "verified", "parameters")
 """Details of an entry that go into its row."""
@@ -120,8 +122,8 @@ def _input_file(path: str, base: Path, name: str) -> str:
 
 def _key(model: PreparedModel, content: Mapping[str, Any]) -> str:
     return text_hash(
-        content, [(i.name, i.dtype, i.shape) for i in model.inputs], dict(model.dynamic),
-        onnx_version(), _version("torch"),
+        LAYOUT, content, [(i.name, i.dtype, i.shape) for i in model.inputs], dict(model.dynamic),
+        onnx_version(), _version("torch"), _version("onnxconverter-common"),
     )  # fmt: skip
 
 
@@ -159,16 +161,17 @@ def _from_torch(
     module, content = _open_program(model, batches) if program else _open_factory(model)
     model = replace(model, key=_key(model, content))
     format, file = ("exported_program", "model.pt2") if program else ("state_dict", "state_dict.pt")
-    build = functools.partial(_write_weights, model, module, file)
+    build = functools.partial(_write_weights, model, module, min(batches), file)
     weights = fetch(folder_of(model, cache) / format, build)
     model = replace(
         model,
         outputs=tuple(TensorSpec(n, d, tuple(s)) for n, d, s in weights.details["outputs"]),
         files={format: str(weights.path / file)},
     )
+    if (fixed := weights.details["fixed_batch"]) is not None:
+        onnx_file.check_batches(model.name, {i.name: (fixed,) for i in model.inputs}, batches)
     rows = [_row(format, file, weights)]
-    parameters = weights.details["parameters"]
-    export = functools.partial(_write_onnx, model, module, batches, parameters)
+    export = functools.partial(_write_onnx, model, module, batches, weights.details)
     return _add_onnx(model, rows, formats, folder_of(model, cache), export)
 
 
@@ -195,22 +198,22 @@ def _open_program(
 
 
 def _write_weights(
-    model: PreparedModel, module: TorchModel, file: str, folder: Path
+    model: PreparedModel, module: TorchModel, batch: int, file: str, folder: Path
 ) -> dict[str, Any]:
     import torch
 
     from harness.models.export import trace_outputs
     from harness.models.weights import parameter_count
 
-    batches = functools.partial(make_inputs, model, variant=0)
+    inputs_of = functools.partial(make_inputs, model, variant=0)
     try:
-        outputs = trace_outputs(module, model.inputs, batches)
+        outputs, fixed = trace_outputs(module, model.inputs, inputs_of, batch)
     except HarnessError:
         raise
     except Exception as error:
         shown = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in model.inputs)
         raise UsageError(
-            f"{model.name} fails on its own inputs ({shown}): {translate(error)}",
+            f"{model.name} fails on its own inputs at batch {batch} ({shown}): {translate(error)}",
             fix="compare model.inputs with what the model's forward takes",
         ) from error
     if "exported_program" in model.source:
@@ -219,18 +222,21 @@ def _write_weights(
         torch.save(module.module.state_dict(), folder / file)
     return {
         "outputs": [(o.name, o.dtype, o.shape) for o in outputs],
-        "parameters": parameter_count(module.module),
-    }
+        "parameters": parameter_count(module.module), "fixed_batch": fixed,
+    }  # fmt: skip
 
 
 def _write_onnx(
-    model: PreparedModel, module: TorchModel, batches: Sequence[int], parameters: int, folder: Path
-) -> dict[str, Any]:
+    model: PreparedModel, module: TorchModel, batches: Sequence[int], facts: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, Any]:  # fmt: skip
     from harness.models.export import export_onnx
 
     inputs_of = functools.partial(make_inputs, model, variant=0)
-    done = export_onnx(module, model.inputs, model.outputs, inputs_of, batches, folder)
-    return {**done, "parameters": parameters}
+    done = export_onnx(
+        module, model.inputs, model.outputs, inputs_of, batches, folder, fixed=facts["fixed_batch"]
+    )
+    return {**done, "parameters": facts["parameters"]}
 
 
 # --------------------------------------------------------------------------------- ONNX and others
@@ -289,6 +295,9 @@ def _add_onnx(
     wanted = set(steps) & set(formats)
     wanted |= {"onnx"} if wanted else set()
     for format in sorted(wanted):
+        if "onnx" in model.failures:  # nothing to convert
+            model = replace(model, failures=dict.fromkeys(wanted, model.failures["onnx"]))
+            break
         try:
             entry = fetch(folder / format, steps[format])
         except PointError as error:

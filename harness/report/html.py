@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -61,10 +62,14 @@ def render_html(view: View) -> str:
 def render_print(view: View, drawings: dict[str, str], pages: dict[str, int]) -> str:
     """The print version; `drawings` are SVG elements by chart id, `pages` page numbers by section.
 
-    The drawings come from matplotlib, which escapes the texts in them.
+    The drawings come from matplotlib, which escapes the texts in them; its DejaVu fonts stand in on
+    a machine that has no others.
     """
+    import matplotlib as mpl
+
     safe = {key: Markup(svg) for key, svg in drawings.items()}
-    return _render("print.html.j2", view, drawings=safe, pages=pages)
+    fonts = Path(mpl.get_data_path(), "fonts", "ttf").as_uri()
+    return _render("print.html.j2", view, drawings=safe, pages=pages, fonts=fonts)
 
 
 def _render(template: str, view: View, **more: Any) -> str:

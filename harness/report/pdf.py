@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import plutoprint
 
 from harness.report import static
@@ -44,21 +43,8 @@ def section_pages(html: str) -> dict[str, int]:
     return found
 
 
-class _Fonts(plutoprint.ResourceFetcher):
-    """Answers for matplotlib's own fonts and nothing else: a report never reaches out."""
-
-    def fetch_url(self, url: str) -> Any:
-        """The font named by `font:NAME.ttf`. Raises ValueError on any other address."""
-        scheme, _, name = url.partition(":")
-        if scheme != "font":
-            raise ValueError(f"a report fetches nothing, but wanted {url}")
-        path = Path(mpl.get_data_path(), "fonts", "ttf", Path(name).name)
-        return plutoprint.ResourceData(path.read_bytes(), "font/ttf", "")
-
-
 def _book(html: str) -> Any:
     book = plutoprint.Book(plutoprint.PAGE_SIZE_A4, media=plutoprint.MEDIA_TYPE_PRINT)
-    book.custom_resource_fetcher = _Fonts()
     book.load_html(html, base_url=BASE)
     return book
 
@@ -66,7 +52,7 @@ def _book(html: str) -> Any:
 def _metadata(book: Any, view: View, created: str) -> None:
     for key, value in (
         (plutoprint.PDF_METADATA_TITLE, f"{view.title}: {view.name}"),
-        (plutoprint.PDF_METADATA_CREATOR, view.footer),
+        (plutoprint.PDF_METADATA_SUBJECT, view.footer),
         (plutoprint.PDF_METADATA_CREATION_DATE, created),
         (plutoprint.PDF_METADATA_MODIFICATION_DATE, created),
     ):

@@ -32,7 +32,7 @@ def svg(chart: Chart) -> str:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({**STYLE, "svg.hashsalt": chart.id}):
-        drawing = Figure(figsize=(5.1, 2.25 if chart.stacked else 2.75), layout="constrained")
+        drawing = Figure(figsize=(5.1, 2.25 if chart.stacked else 2.65), layout="constrained")
         FigureCanvasSVG(drawing)
         _draw(drawing, chart)
         buffer = io.StringIO()

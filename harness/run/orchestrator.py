@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.analysis.summary import summarize
 from harness.errors import HarnessError
 from harness.load.samples import Samples
+from harness.measure.stopping import Targets, widest_first, width
 from harness.measure.window import Window
 from harness.run.manifest import utc_now
 from harness.run.record import (
     MIB,
     Conditions,
     gpu_readings,
+    gpu_stages,
     measurement_row,
     write_samples,
 )
@@ -63,7 +67,9 @@ class Orchestrator:
         done: RunData | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self._store, self._paths, self._observer = scenario, store, paths, observer
-        self._measured = {(m.point, m.round) for m in done.measurements} if done else set()
+        self._rows = list(done.measurements) if done else []
+        self._measured = {(m.point, m.round) for m in self._rows}
+        self._began = time.monotonic()
         self._parity: dict[str, list[ParityRow]] = defaultdict(list)
         for row in done.parity if done else []:
             self._parity[row.backend].append(row)
@@ -76,7 +82,7 @@ class Orchestrator:
         rounds = self._scenario.measurement.rounds
         self._tell({"event": "plan", "points": [p.id for p in points], "rounds": rounds,
                     "measured": len(self._measured)})  # fmt: skip
-        if all((p.id, r) in self._measured for p in points for r in range(rounds)):
+        if not any(self._wanted(r, points) for r in range(rounds + 1)):
             return
         self._tell({"event": "status", "text": "preparing the model"})
         try:
@@ -87,8 +93,12 @@ class Orchestrator:
             return
         raw = self._store.path / "telemetry" / ".raw"
         with Telemetry(raw, self._store.path / "logs" / "telemetry.log") as telemetry:
-            for round_ in range(rounds):
-                self._round(round_, points, prepared, telemetry)
+            for round_ in range(self._scenario.measurement.rounds_max):
+                wanted = self._wanted(round_, points)
+                if not wanted:
+                    break
+                self._round(round_, wanted, prepared, telemetry)
+            self._say_what_was_reached()
             if telemetry.problem:
                 self._add({"event": "note", "text": telemetry.problem})
 
@@ -100,6 +110,43 @@ class Orchestrator:
         for artifact in artifacts:
             self._add(artifact)
         return prepared
+
+    # -- how many rounds ------------------------------------------------------------------------
+
+    def _wanted(self, round_: int, points: list[Point]) -> list[Point]:
+        """The points this round measures: all at first, then those whose intervals are too wide."""
+        settings = self._scenario.measurement
+        if round_ < settings.rounds:
+            return [p for p in points if self._missing(p, round_)]
+        if round_ >= settings.rounds_max or self._budget_spent():
+            return []
+        wide = {w.point for w in widest_first(summarize(self._rows), self._targets)}
+        return [p for p in points if p.id in wide and self._missing(p, round_)]
+
+    def _budget_spent(self) -> bool:
+        budget = self._scenario.measurement.budget
+        return budget is not None and time.monotonic() - self._began > budget
+
+    @property
+    def _targets(self) -> Targets:
+        wanted = self._scenario.measurement.targets
+        return Targets(wanted.throughput, wanted.latency_p50, wanted.latency_p99)
+
+    def _say_what_was_reached(self) -> None:
+        """One journal line: the half-widths of every point, and why no round was added."""
+        settings = self._scenario.measurement
+        rows = summarize(self._rows)
+        for found in (width(row, self._targets) for row in rows):
+            narrow = found.worst <= 1
+            why = (
+                "narrow enough" if narrow
+                else "budget spent" if self._budget_spent()
+                else f"rounds_max ({settings.rounds_max}) reached"
+            )  # fmt: skip
+            self._add({
+                "event": "reached", "point": found.point, "rounds": found.rounds, "why": why,
+                "half_widths": dict(found.half_widths),
+            })  # fmt: skip
 
     # -- rounds and sessions --------------------------------------------------------------------
 
@@ -153,7 +200,11 @@ class Orchestrator:
         host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
         ends = [s.t_ns for s in readings.values() if s.t_ns.size]
         gpu = gpu_readings(readings, int(ends[0][0]), int(ends[0][-1]) + 1) if ends else {}
-        details = {**loaded["details"], **({"config": c} if (c := session.server_config) else {})}
+        stages = gpu_stages(readings, loaded["details"].get("stages_ns", {}))
+        details = {
+            **loaded["details"], **({"gpu_stages": stages} if stages else {}),
+            **({"config": c} if (c := session.server_config) else {}),
+        }  # fmt: skip
         self._add(LoadedRow(
             spec.name, round_, loaded["seconds"], loaded["first_call_ms"], loaded["bytes_on_disk"],
             host, gpu.get("gpu_memory_mib"), details,
@@ -191,7 +242,7 @@ class Orchestrator:
         raw = self._store.path / "samples" / f".{name}.npz"
         started = utc_now()
         try:
-            answer = session.measure(point, raw, self._observer.notify)
+            answer = session.measure(point, round_, raw, self._observer.notify)
         except HarnessError as error:
             self._fail(point, round_, error, log)
             return
@@ -210,11 +261,11 @@ class Orchestrator:
         }
         write_samples(self._store.path / path, samples, metadata)
         conditions = Conditions(self._cores, session.remote, flags)
-        self._add(
-            measurement_row(
-                point, round_, started, window, samples, telemetry.read(), path, conditions
-            )
+        row = measurement_row(
+            point, round_, started, window, samples, telemetry.read(), path, conditions
         )
+        self._add(row)
+        self._rows.append(row)
         self._measured.add((point.id, round_))
 
     def _fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:

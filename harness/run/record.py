@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.load.samples import Samples
+from harness.load.samples import OK, Samples
+from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
+from harness.measure.gpu_time import split as gpu_split
 from harness.measure.quantiles import FLOORS
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
@@ -23,6 +25,7 @@ from harness.run.rows import MeasurementRow
 from harness.run.store import atomic_write
 from harness.scenario.expand import Point
 from harness.telemetry.series import Series
+from harness.telemetry.stages import STAGES, cut
 from harness.triton.statistics import Split, difference
 
 MIB = 2**20
@@ -69,7 +72,8 @@ def measurement_row(
     """Everything that one point in one round gave."""
     begin, end = window.begin_ns, window.end_ns
     seconds = (end - begin) / 1e9
-    reduced = reduce(samples, begin, end, point.batch_size)
+    open_loop = point.concurrency is None
+    reduced = reduce(samples, begin, end, point.batch_size, open_loop)
     host = host_readings(telemetry, begin, end, conditions.cores)
     split = server_split(window)
     cpu = 100 * window.cpu_seconds / seconds
@@ -78,10 +82,14 @@ def measurement_row(
         *(Finding(flag, "") for flag in conditions.flags),
         *_counting(reduced, window, foreign),
         *check_little(samples, begin, end),
-        *check_steady(window_steadiness(samples, begin, end)),
-        *_server_count(window, split, reduced, point.concurrency or 1),
+        *(() if point.shape else check_steady(window_steadiness(samples, begin, end))),
+        *_server_count(window, split, samples),
+        *check_gpu(telemetry, begin, end),
+        *check_host(gpu_time := gpu_split(window.after, window.before)),
     ]
-    if point.request_rate is not None:
+    gpu = gpu_readings(telemetry, begin, end)
+    joules = joules_per_inference(gpu.get("gpu_energy_j"), reduced.throughput, seconds)
+    if open_loop:
         findings += check_schedule(samples, begin, end)
     if conditions.remote:
         findings += check_client(cpu, reduced.requests / seconds, conditions.ceiling)
@@ -100,8 +108,11 @@ def measurement_row(
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
             "errors": dict(samples.messages), "allocators": dict(window.memory),
+            **({"joules_per_inference": joules} if joules is not None else {}),
+            **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
+            **gpu_spreads(telemetry, begin, end),
         },
-        **gpu_readings(telemetry, begin, end),
+        **gpu,
     )  # fmt: skip
 
 
@@ -124,18 +135,21 @@ def server_split(window: Window) -> Split | None:
     return difference(window.after, window.before) if "count" in window.before else None
 
 
-def _server_count(
-    window: Window, split: Split | None, reduced: Reduced, open_requests: int
-) -> Iterator[Finding]:
-    """The server counts a request when it answers, we when the answer is here: a few may differ."""
+def _server_count(window: Window, split: Split | None, samples: Samples) -> Iterator[Finding]:
+    """The server counts a request when it answers, we when the answer is here: those may differ
+    by the requests that were open at the window's ends.
+    """
     if split is None:
         if "count" in window.before:
             yield Finding("count_mismatch", "the server's counters were reset in the window")
-    elif abs(split.count - (reduced.requests - reduced.errors)) > open_requests:
-        yield Finding(
-            "count_mismatch",
-            f"{reduced.requests - reduced.errors} answers here, {split.count} on the server",
-        )
+        return
+    good = samples.status == OK
+    sent, done = samples.sent[good], samples.done[good]
+    here = int(((done > window.begin_ns) & (done <= window.end_ns)).sum())
+    ends = (window.begin_ns, window.end_ns)
+    straddling = max(int(((sent <= end) & (done > end)).sum()) for end in ends)
+    if abs(split.count - here) > max(1, straddling):
+        yield Finding("count_mismatch", f"{here} answers here, {split.count} on the server")
 
 
 def host_readings(
@@ -185,3 +199,40 @@ def gpu_readings(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[
         "gpu_power_w": sum(p for p in power if p is not None) if power else None,
         "gpu_energy_j": sum(e * seconds for e in energy if e is not None) if energy else None,
     }  # fmt: skip
+
+
+def gpu_spreads(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[str, Any]:
+    """Clock and temperature of the GPU, [smallest, largest]; the sampler's own CPU in percent."""
+    names = {"_sm_clock_mhz": "gpu_sm_clock_mhz", "_temperature_c": "gpu_temperature_c"}
+    found: dict[str, Any] = {}
+    for name, series in telemetry.items():
+        for suffix, key in names.items():
+            value = series.within(begin, end).value
+            if name.startswith("gpu") and name.endswith(suffix) and value.size:
+                found[key] = [float(value.min()), float(value.max())]
+    if "sampler_cpu_s" in telemetry:
+        rate = telemetry["sampler_cpu_s"].rate(begin, end)
+        found["sampler_cpu_percent"] = 100 * rate if rate is not None else None
+    return found
+
+
+def gpu_stages(
+    telemetry: Mapping[str, Series], ends: Mapping[str, int]
+) -> dict[str, dict[str, float]]:
+    """GPU memory of the stages that `ends` (name to monotonic ns) mark: MiB, peak and held.
+
+    The process tree's where the driver tells it, else what the device gained since the baseline.
+    """
+    order = [(name, ends[name]) for name in STAGES if name in ends]
+    for suffix in ("_process_bytes", "_device_bytes"):
+        for name, series in telemetry.items():
+            if name.startswith("gpu") and name.endswith(suffix) and series.value.any():
+                start = 0.0 if suffix == "_process_bytes" else float(series.value[0])
+                return {
+                    stage.name: {
+                        "peak_mib": (stage.peak - start) / MIB,
+                        "held_mib": (stage.held - start) / MIB,
+                    }
+                    for stage in cut(series, order)
+                }
+    return {}

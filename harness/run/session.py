@@ -12,10 +12,12 @@ from typing import Any, Self
 
 from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import PointError, ServerDiedError
+from harness.load.schedule import read_trace
 from harness.run.process import Listener, WorkerProcess
 from harness.run.rows import ParityRow
 from harness.scenario.expand import Point
-from harness.scenario.schema import AnyBackend, Scenario, TritonBackend
+from harness.scenario.rules import on_cuda
+from harness.scenario.schema import AnyBackend, Load, Scenario, TritonBackend
 from harness.telemetry.client import Telemetry
 
 SLACK_S = 30.0
@@ -53,7 +55,8 @@ class Session:
         context = self._start_server() if self._spec.kind == "triton" else {}
         self._worker = WorkerProcess.start(self.log, env=worker_env(self._base))
         self._stack.callback(self._worker.kill)
-        self._telemetry.watch([self._server.pid if self._server else self._worker.pid])
+        root = self._server.pid if self._server else self._worker.pid
+        self._telemetry.watch([root], gpu_of(self._spec))
         if self._scenario.model.source.kind == "triton":
             self._describe(context)
         return self._ask(
@@ -104,18 +107,17 @@ class Session:
         )  # fmt: skip
         return [ParityRow.from_event(row) for row in answer["rows"]]
 
-    def measure(self, point: Point, samples: Path, listener: Listener) -> dict[str, Any]:
+    def measure(
+        self, point: Point, round_: int, samples: Path, listener: Listener
+    ) -> dict[str, Any]:
         """Measure one point; raw samples go to the .npz file `samples`."""
         m = self._scenario.measurement
-        settings = {
-            "warmup": m.warmup, "warmup_requests": m.warmup_requests, "window": m.window,
-            "window_requests": m.window_requests, "window_max": m.window_max,
-            "request_timeout": m.request_timeout,
-        }  # fmt: skip
-        longest = max(m.warmup, m.window_max) + m.window_max + 3 * m.request_timeout + SLACK_S
+        settings, load = settings_and_load(self._scenario, point, round_)
+        longest = 2 * max(settings["warmup"], settings["window_max"]) + settings["window_max"]
+        longest += 3 * m.request_timeout + SLACK_S
         return self._ask(
             "measure", longest, listener, settings=settings, batch_size=point.batch_size,
-            concurrency=point.concurrency, distinct_inputs=m.distinct_inputs, input_seed=0,
+            load=load, distinct_inputs=m.distinct_inputs, input_seed=0,
             samples=str(samples),
         )  # fmt: skip
 
@@ -173,6 +175,65 @@ class Session:
             if self._worker is not None:
                 self._worker.kill()
             raise ServerDiedError(f"the Triton server {self._server.exit_reason()}")
+
+
+def gpu_of(spec: AnyBackend) -> str | None:
+    """The GPU that a backend uses, as scenarios spell it; None on the CPU."""
+    if spec.kind == "triton" and spec.serve is None:
+        return "cuda"  # who knows what an existing server uses: read it if it is there
+    if not on_cuda(spec.model_dump()):
+        return None
+    return getattr(spec, "device", None) or "cuda"
+
+
+def settings_and_load(
+    scenario: Scenario, point: Point, round_: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """What a worker is told of a point: lengths of warm-up and window, and the load.
+
+    A constant rate is warmed up and measured as a closed loop is. A shape is measured from its
+    begin to its end, after a warm-up at the rate it begins with.
+    """
+    m, load = scenario.measurement, scenario.load
+    settings = {
+        "warmup": m.warmup, "warmup_requests": m.warmup_requests, "window": m.window,
+        "window_requests": m.window_requests, "window_max": m.window_max,
+        "request_timeout": m.request_timeout,
+    }  # fmt: skip
+    if point.concurrency is not None:
+        return settings, {"concurrency": point.concurrency}
+    asked: dict[str, Any] = {
+        "arrivals": load.arrivals, "cv": load.cv, "seed": m.seed * 1000 + round_,
+        "max_outstanding": load.max_outstanding, "shed": load.overload == "shed",
+    }  # fmt: skip
+    if point.request_rate is not None:
+        longest = 2 * max(m.warmup, m.window_max) + m.window_max
+        asked["segments"] = [(point.request_rate, point.request_rate, longest)]
+        return settings, asked
+    segments = shape_segments(load)
+    if segments is None:
+        asked["trace"] = load.trace
+        times = read_trace(Path(str(load.trace)))
+        length, warmup = float(times[-1]) / 1e9 + 0.1, 0.0
+    else:
+        length, warmup = sum(s[2] for s in segments), m.warmup
+        first = segments[0][0]
+        asked["segments"] = ([(first, first, warmup)] if warmup and first else []) + segments
+        warmup = warmup if first else 0.0
+    settings |= {
+        "warmup": warmup, "warmup_requests": 0, "window": length, "window_requests": 0,
+        "window_max": length,
+    }  # fmt: skip
+    return settings, asked
+
+
+def shape_segments(load: Load) -> list[tuple[float, float, float]] | None:
+    """(begin rate, end rate, seconds) of steps or a ramp; None for a trace."""
+    if load.steps is not None:
+        return [(s.rate, s.rate, s.duration) for s in load.steps]
+    if load.ramp is not None:
+        return [(load.ramp.begin, load.ramp.end, load.ramp.duration)]
+    return None
 
 
 def worker_env(base: Path) -> dict[str, str]:

@@ -91,16 +91,20 @@ class Worker:
         self._spec = parse_spec(json.dumps(message["backend"]))
         self._backend = open_backend(self._spec, self._context)
         self._backend.__enter__()
+        stages = {"baseline": time.monotonic_ns()}
         cost = self._backend.load()
+        stages |= cost.details.get("stages_ns", {}) or {"weights": time.monotonic_ns()}
         if not self._context.model.inputs:  # only a loaded engine knows them
             model = replace(self._context.model, inputs=self._backend.signature.inputs)
             self._context = replace(self._context, model=model)
         first = self._inputs(message["first_batch"], 0, 0)
         start = time.monotonic_ns()
         run_once(self._backend, first)
+        stages["warm"] = time.monotonic_ns()
         return {
             "event": "loaded", "seconds": cost.seconds, "bytes_on_disk": cost.bytes_on_disk,
-            "first_call_ms": (time.monotonic_ns() - start) / 1e6, "details": dict(cost.details),
+            "first_call_ms": (stages["warm"] - start) / 1e6,
+            "details": {**cost.details, "stages_ns": stages},
         }  # fmt: skip
 
     def _parity(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +121,7 @@ class Worker:
         return {"event": "parity", "rows": [row.to_event() for row in rows]}
 
     def _measure(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.load.generator import make_generator
+        from harness.load.generator import Asked, make_generator
         from harness.measure.window import WindowSettings, measure
 
         backend = self._backend
@@ -129,7 +133,7 @@ class Worker:
             for variant in range(message["distinct_inputs"])
         ]
         generator = make_generator(
-            backend, requests, concurrency=message["concurrency"],
+            backend, requests, Asked.from_json(message["load"]),
             request_timeout=settings.request_timeout,
         )  # fmt: skip
         window, samples = measure(backend, generator, settings, self._progress)

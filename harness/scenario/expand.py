@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from harness.scenario.schema import Scenario
+from harness.scenario.schema import Load, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,21 +16,31 @@ class Point:
     batch_size: int
     concurrency: int | None = None
     request_rate: float | None = None
+    shape: str | None = None
+    """Open loop with a rate that is not constant: `steps`, `ramp`, `trace` or `find_capacity`."""
 
     @property
     def id(self) -> str:
         """The point's name in journals, tables and file names, e.g. `triton-http/b4/c2`."""
         parts = [self.backend] if self.config == DEFAULT_CONFIG else [self.backend, self.config]
-        load = f"c{self.concurrency}" if self.concurrency is not None else f"r{self.request_rate:g}"
+        load = self.shape or (
+            f"c{self.concurrency}" if self.concurrency is not None else f"r{self.request_rate:.10g}"
+        )
         return "/".join([*parts, f"b{self.batch_size}", load])
 
     @classmethod
     def parse(cls, text: str) -> Point:
         """The point that an `id` names. Raises ValueError."""
         *names, batch, load = text.split("/")
-        if len(names) not in (1, 2) or batch[:1] != "b" or load[:1] not in ("c", "r"):
+        if (
+            len(names) not in (1, 2)
+            or batch[:1] != "b"
+            or (load not in SHAPES and load[:1] not in ("c", "r"))
+        ):
             raise ValueError(f"'{text}' is not a point; points look like triton-http/b4/c2")
         config = names[1] if len(names) == 2 else DEFAULT_CONFIG
+        if load in SHAPES:
+            return cls(names[0], config, int(batch[1:]), shape=load)
         if load[0] == "c":
             return cls(names[0], config, int(batch[1:]), concurrency=int(load[1:]))
         return cls(names[0], config, int(batch[1:]), request_rate=float(load[1:]))
@@ -41,6 +51,7 @@ class Point:
         return self.concurrency if self.concurrency is not None else self.request_rate or 0.0
 
 
+SHAPES = ("steps", "ramp", "trace", "find_capacity")
 DEFAULT_CONFIG = "default"
 """The name of a backend's only config."""
 
@@ -48,11 +59,20 @@ DEFAULT_CONFIG = "default"
 def expand(scenario: Scenario) -> list[Point]:
     """Every point of the sweep, in the order they are written."""
     return [
-        Point(backend.name, DEFAULT_CONFIG, batch, concurrency=concurrency)
+        replace(load, backend=backend.name, batch_size=batch)
         for backend in scenario.backends
         for batch in scenario.load.batch_sizes
-        for concurrency in scenario.load.concurrency
+        for load in _loads(scenario.load)
     ]
+
+
+def _loads(load: Load) -> list[Point]:
+    """Points without backend and batch size: one for each load."""
+    blank = Point("", DEFAULT_CONFIG, 0)
+    points = [replace(blank, concurrency=c) for c in load.concurrency or ()]
+    points += [replace(blank, request_rate=r) for r in load.request_rate or ()]
+    points += [replace(blank, shape=s) for s in SHAPES if getattr(load, s) is not None]
+    return points
 
 
 START_SECONDS = {"torch": 4.0, "onnxruntime": 3.0, "tensorrt": 10.0, "triton": 8.0, "fake": 1.0}

@@ -34,6 +34,9 @@ def references(data: Any) -> Iterator[Reference]:
                 yield Reference(
                     ("model", "inputs", index, "data", "files", number), spec["files"], number
                 )
+    load = _dict(_dict(data).get("load"))
+    if isinstance(load.get("trace"), str):
+        yield Reference(("load", "trace"), load, "trace")
     for index, item in enumerate(_items(_dict(data), "backends")):
         server = _dict(_dict(item).get("server"))
         if isinstance(server.get("repository"), str):

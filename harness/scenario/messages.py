@@ -14,6 +14,7 @@ _PATTERNS = {
     "A-Za-z0-9_.+-": "must be made of letters, digits and . _ + -, starting with a letter or digit",
     r"[\w.]*:": "must look like package.module:callable",
     "cuda(": "must be cpu, cuda, cuda:N, or the UUID of a GPU or MIG device",
+    "current|": "must be current, or like 9.0",
     "{1,5}": "must look like host:port, without http://",
 }
 """Part of a field's pattern → what the pattern means."""
@@ -65,6 +66,7 @@ _BOUNDS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
     "finite_number": lambda c, v: "must be a finite number",
     "too_short": lambda c, v: "must not be empty",
     "string_too_short": lambda c, v: "must not be empty",
+    "too_long": lambda c, v: f"must have {c['max_length']} values, not more",
     "string_too_long": lambda c, v: f"is longer than {c['max_length']} characters",
     "value_error": lambda c, v: str(c["error"]),
     "string_unicode": lambda c, v: "holds a character that is none",
@@ -121,6 +123,8 @@ def _stray(key: str, place: walk.Place, allowed: list[str]) -> str:
 
 
 def _missing(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
+    if isinstance(place.path[-1], int):
+        return Words(place.path[:-1], f"has {len(found)} values, too few")
     options = walk.words(place.type)
     hint = f": one of {', '.join(options)}" if options else ""
     *holder, key = place.path

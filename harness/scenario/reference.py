@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from harness.scenario import schema, walk
 from harness.scenario.profiles import PROFILES
-from harness.scenario.units import Duration, PositiveDuration, format_duration
+from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 _INTRO = """\
 # Scenario reference
@@ -31,7 +31,8 @@ the points that it stands for. [scenarios/](../scenarios) holds some to start fr
 - An unknown key is a mistake, never ignored; only top-level keys that begin with `x-` are: a place
   for YAML anchors, which work, as do merge keys (`<<: *anchor`).
 - Where a list is expected, one value stands for a list of one: `concurrency: 4`.
-- Durations have a unit: `200ms`, `3s`, `20m`, `1h` (also `us`).
+- Durations have a unit: `200ms`, `3s`, `20m`, `1h` (also `us`). Sizes in bytes have one too:
+  `64MiB`, `4GiB` (powers of two), `500MB` (powers of ten).
 - Paths are relative to the scenario file.
 - `--set` puts a value in from the command line, read as YAML: `--set load.concurrency=[1,2]`,
   `--set backends[0].precision=fp16`, or by the backend's name,
@@ -46,9 +47,14 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.inputs.data: {files: …}", schema.Files),
     ("model.parity", schema.Parity),
     *((f"backends: kind: {kind}", cls) for kind, cls in walk.KINDS.items()),
+    ("backends: profile (tensorrt)", schema.TensorRtProfile),
     ("backends: server (triton)", schema.EmbeddedServer),
     ("load", schema.Load),
+    ("load.steps[]", schema.Step),
+    ("load.ramp", schema.Ramp),
+    ("load.find_capacity", schema.FindCapacity),
     ("measurement", schema.Measurement),
+    ("measurement.targets", schema.Targets),
     ("constraints", schema.Constraints),
     ("one constraint", schema.Bound),
 )
@@ -62,6 +68,11 @@ def reference() -> str:
         if model is schema.Measurement:
             parts.append("\n".join(_profiles()))
     return "\n".join(parts)
+
+
+def documented() -> list[type[BaseModel]]:
+    """The models that have a part of the page."""
+    return [model for _, model in _PARTS]
 
 
 def _part(title: str, model: type[BaseModel]) -> Iterator[str]:
@@ -97,6 +108,7 @@ _NAMES: tuple[tuple[Any, str], ...] = (
     (Duration, "duration"),
     (PositiveDuration, "duration"),
     (schema.Dimension, "size or word"),
+    (Size, "size in bytes"),
 )
 _SIMPLE = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`",
            Any: "anything"}  # fmt: skip
@@ -114,7 +126,11 @@ def _type(here: Any) -> str:
         names = [_type(a) for a in args if a is not type(None)]
         return ", or ".join(dict.fromkeys(names))
     if origin is tuple:
-        return f"list of: {_type(args[0])}" if Ellipsis in args else "[low, high]"
+        return (
+            f"list of: {_type(args[0])}"
+            if Ellipsis in args
+            else f"list of {len(args)}: {_type(args[0])}"
+        )
     if origin is dict:
         return f"mapping of names to: {_type(args[1])}"
     return _SIMPLE.get(here) or f"mapping ({_link(here)})"

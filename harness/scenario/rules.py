@@ -65,6 +65,7 @@ def check(data: Data) -> Iterator[Broken]:
         under(("model",), model_(model)),
         backends,
         under(("load",), load_(load)),
+        under(("load", "find_capacity"), _capacity(load)),
         under(("measurement",), measurement(_map(data.get("measurement")))),
         chain.from_iterable(under(("constraints", k), bound(k, v)) for k, v in limits.items()),
         scenario(data),
@@ -222,9 +223,6 @@ def backend(data: Data) -> Iterator[Broken]:
         yield from _provider(data)
     if kind == "tensorrt":
         yield from _tensorrt(data)
-    if kind == "torch" and data.get("cuda_graphs") and data.get("compile") is not True:
-        message = "PyTorch captures CUDA graphs when it compiles; add `compile: true`"
-        yield Broken(("cuda_graphs",), message, lacks=("compile",))
     if kind == "triton":
         yield from under(("server",), server(_map(data.get("server"))))
         if data.get("io") == "device":
@@ -332,9 +330,26 @@ def default_name(data: Data) -> str | None:
 
 def load_(data: Data) -> Iterator[Broken]:
     """Rules of `load`."""
-    for key in ("batch_sizes", "concurrency"):
+    for key in ("batch_sizes", "concurrency", "request_rate"):
         for index, value in _twice(_numbers(data.get(key))):
             yield Broken((key, index), f"{value} is there twice")
+    shapes = [key for key in ("steps", "ramp", "trace") if data.get(key) is not None]
+    for key in shapes[1:]:
+        yield Broken((key,), f"give one of steps, ramp and trace; {shapes[0]} is there already")
+
+
+def _capacity(load: Data) -> Iterator[Broken]:
+    written = load.get("find_capacity")
+    if _is_map(written):
+        yield from find_capacity(_map(written))
+
+
+def find_capacity(data: Data) -> Iterator[Broken]:
+    """Rules of `load.find_capacity`: one target."""
+    given = [k for k in data if k.startswith("latency_") and data[k] is not None]
+    if len(given) != 1:
+        found = f"found {' and '.join(given)}" if given else "found none"
+        yield Broken((), f"needs exactly one latency target, like latency_p99_ms: 50; {found}")
 
 
 def measurement(data: Data) -> Iterator[Broken]:
@@ -344,6 +359,10 @@ def measurement(data: Data) -> Iterator[Broken]:
         window, longest = (units.parse_duration(filled[k]) for k in ("window", "window_max"))
     except ValueError:
         return
+    least, most = filled["rounds"], filled["rounds_max"]
+    if type(least) is int and type(most) is int and 0 < most < least <= 1000:
+        key = "rounds_max" if "rounds_max" in data else "rounds"
+        yield Broken((key,), f"rounds_max ({most}) is less than rounds ({least})")
     if longest < window:
         key = "window_max" if "window_max" in data else "window"
         sizes = f"window_max ({filled['window_max']}) is shorter than window ({filled['window']})"

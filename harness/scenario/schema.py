@@ -26,7 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.scenario import profiles, rules
 from harness.scenario.tree import describe as words
-from harness.scenario.units import Duration, PositiveDuration
+from harness.scenario.units import Duration, PositiveDuration, Size
 
 BATCH = rules.BATCH
 """The name of the batch dimension in an input's shape."""
@@ -108,6 +108,17 @@ Callers = Annotated[
     Field(min_length=1),
     BeforeValidator(
         _sequence, json_schema_input_type=Annotated[list[Caller], Field(min_length=1)] | Caller
+    ),
+]
+
+
+PositiveFloat = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000)]
+Rates = Annotated[
+    tuple[Rate, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        _sequence, json_schema_input_type=Annotated[list[Rate], Field(min_length=1)] | Rate
     ),
 ]
 
@@ -268,10 +279,7 @@ class TorchBackend(BackendBase):
     device: Device = Field("cpu", description="cpu, cuda, cuda:N, or a GPU's or MIG device's UUID")
     precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
     threads: PositiveInt | None = Field(None, description="intra-op threads; default: PyTorch's")
-    compile: bool = Field(False, description="torch.compile instead of eager")
-    cuda_graphs: bool = Field(
-        False, description="with compile: mode reduce-overhead, which replays CUDA graphs"
-    )
+    compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
 
 
 class OnnxRuntimeBackend(BackendBase):
@@ -410,13 +418,93 @@ AnyBackend = Annotated[
 # ------------------------------------------------------------------------------ load, measurement
 
 
+class Step(Model):
+    """A stretch of constant rate."""
+
+    rate: Rate = Field(description="requests a second")
+    duration: PositiveDuration = Field(description="for how long")
+
+
+Steps = Annotated[
+    tuple[Step, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        _sequence, json_schema_input_type=Annotated[list[Step], Field(min_length=1)] | Step
+    ),
+]
+
+
+class Ramp(Model):
+    """A rate that changes evenly."""
+
+    begin: Annotated[float, Field(ge=0)] = Field(description="requests a second at the start")
+    end: Rate = Field(description="requests a second at the end")
+    duration: PositiveDuration = Field(description="from one to the other")
+
+
+class FindCapacity(Model):
+    """Search for the highest rate at which the share of requests within the target holds."""
+
+    latency_p50_ms: PositiveFloat | None = Field(None, description="half within this")
+    latency_p90_ms: PositiveFloat | None = Field(None, description="90 % within this")
+    latency_p95_ms: PositiveFloat | None = Field(None, description="95 % within this")
+    latency_p99_ms: PositiveFloat | None = Field(None, description="99 % within this")
+    precision: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="relative step of the rates that are tried"
+    )
+    max_rate: Rate | None = Field(None, description="never ask for more than this")
+
+    @property
+    def target(self) -> tuple[str, float]:
+        """Percentile and milliseconds."""
+        return next((p, v) for p in ("p50", "p90", "p95", "p99")
+                    if (v := getattr(self, f"latency_{p}_ms")) is not None)  # fmt: skip
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.find_capacity(self.model_dump())
+
+
+OPEN_LOOP = ("request_rate", "steps", "ramp", "trace", "find_capacity")
+
+
 class Load(Model):
-    """What is asked of each backend."""
+    """What is asked of each backend: closed loop (concurrency), open loop (rates), or both."""
 
     batch_sizes: BatchSizes = Field((1,), description="items in one request")
-    concurrency: Callers = Field(
-        (1,), description="closed loop: callers that each wait for their answer"
+    concurrency: Callers | None = Field(
+        None, description="closed loop: callers that each wait for their answer; default [1]"
     )
+    request_rate: Rates | None = Field(
+        None, description="open loop: requests a second, sent on schedule whatever comes back"
+    )
+    steps: Steps | None = Field(None, description="open loop: constant rates, one after another")
+    ramp: Ramp | None = Field(None, description="open loop: a rate that changes evenly")
+    trace: File | None = Field(
+        None, description="open loop: a file of arrival times, one a line, in seconds"
+    )
+    find_capacity: FindCapacity | None = Field(
+        None, description="open loop: search for the highest rate that holds a latency target"
+    )
+    arrivals: Literal["constant", "poisson", "gamma"] = Field(
+        "poisson", description="how arrivals are spaced at a given rate"
+    )
+    cv: PositiveFloat = Field(
+        1.0, description="gamma arrivals: coefficient of variation of the gaps; above 1 is bursty"
+    )
+    max_outstanding: Caller = Field(256, description="open loop: requests that may be open at once")
+    overload: Literal["wait", "shed"] = Field(
+        "wait",
+        description="open loop: what is due while all are open waits, or is shed and counted",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _closed_by_default(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not any(
+            data.get(key) is not None for key in ("concurrency", *OPEN_LOOP)
+        ):
+            return {**data, "concurrency": [1]}
+        return data
 
     def _broken(self) -> Iterable[rules.Broken]:
         return rules.load_(self.model_dump())
@@ -425,6 +513,14 @@ class Load(Model):
 def _profile_fills(schema: dict[str, Any]) -> None:
     """For editors nothing is required: the profile sets what is not written."""
     schema.pop("required", None)
+
+
+class Targets(Model):
+    """Half-widths of the 95 % intervals that are narrow enough; 0.01 is ±1 %."""
+
+    throughput: PositiveFloat = Field(0.01, description="of throughput")
+    latency_p50: PositiveFloat = Field(0.01, description="of the median")
+    latency_p99: PositiveFloat = Field(0.05, description="of p99, where there is one")
 
 
 class Measurement(Model):
@@ -437,6 +533,16 @@ class Measurement(Model):
     )
     rounds: Annotated[int, Field(gt=0, le=1000)] = Field(
         description="passes over all points, in fresh processes"
+    )
+    rounds_max: Annotated[int, Field(gt=0, le=1000)] = Field(
+        description="rounds are added up to this many where intervals are too wide"
+    )
+    budget: PositiveDuration | None = Field(
+        None, description="no round is added after this long; default: no limit"
+    )
+    targets: Targets = Field(
+        default_factory=Targets,
+        description="half-widths of the intervals that are narrow enough",
     )
     warmup: Duration = Field(description="at least this long before the window, at every point")
     warmup_requests: PositiveInt = Field(description="and at least this many requests")

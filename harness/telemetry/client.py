@@ -35,9 +35,12 @@ class Telemetry:
         self._reader = os.fdopen(self._answers, encoding="utf-8")
         self._offset = 0
 
-    def watch(self, pids: Sequence[int]) -> None:
-        """Sum over the process trees below `pids` from now on, and forget earlier readings."""
-        self._ask({"watch": list(pids)})
+    def watch(self, pids: Sequence[int], gpu: str | None = None) -> None:
+        """Sum over the process trees below `pids` from now on, and forget earlier readings.
+
+        `gpu` is the device whose readings are wanted, as scenarios spell it; None for none.
+        """
+        self._ask({"watch": list(pids), "gpu": gpu})
         self._raw.write_bytes(b"")  # the sampler appends, so it goes on from the start
 
     def read(self) -> dict[str, Series]:

@@ -1,8 +1,9 @@
 """The sampler: a process of its own, so that reading never disturbs what is read.
 
 `python -m harness.telemetry.sampler FILE OWNER_PID` takes one JSON command a line on stdin:
-`{"watch": [pid, …]}` sets the process trees to sum over; `{"flush": true}` writes what was read
-and answers with the series' names; end of file ends it. Readings go to FILE as `series.RECORD`.
+`{"watch": [pid, …], "gpu": "cuda:0"}` sets the process trees to sum over and the GPU to read;
+`{"flush": true}` writes what was read and answers with the series' names; end of file ends it.
+Readings go to FILE as `series.RECORD`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from harness.telemetry.host import REFRESH_S, Tree, busy_seconds
-from harness.telemetry.nvml import gpus
+from harness.telemetry.nvml import Gpu, open_gpu
 from harness.telemetry.series import RECORD
 
 HOST_HZ = 20.0
-GPU_MEMORY_HZ = 100.0
+GPU_MEMORY_HZ = 200.0
+"""At most: what lasts less than 5 ms between two readings is not seen."""
 SLOW_HZ = 20.0
 
 
@@ -33,20 +35,23 @@ class Sampler:
         self._file = file
         self._owner = Tree(owner, include_root=True)
         self._trees: list[Tree] = []
-        self._gpus = gpus()
+        self._gpu: Gpu | None = None
+        self._device: str | None = None
         self._names: dict[str, int] = {}
         self._records: list[tuple[int, int, float]] = []
         self._next = {"host": 0.0, "gpu_memory": 0.0, "slow": 0.0, "refresh": 0.0}
 
-    def watch(self, pids: Iterable[int]) -> None:
-        """From now on, sum over the descendants of `pids`."""
+    def watch(self, pids: Iterable[int], gpu: str | None = None) -> None:
+        """From now on, sum over the descendants of `pids`, and read the GPU `gpu`."""
+        if gpu != self._device:
+            self._device, self._gpu = gpu, open_gpu(gpu)
         self._trees = [Tree(pid) for pid in pids]
         self._next["host"] = self._next["gpu_memory"] = 0.0
 
     def tick(self) -> float:
         """Take the readings that are due; seconds until the next."""
         periods = {"refresh": REFRESH_S, "host": 1 / HOST_HZ}
-        if self._gpus:
+        if self._gpu is not None:
             periods |= {"gpu_memory": 1 / GPU_MEMORY_HZ, "slow": 1 / SLOW_HZ}
         now = time.monotonic()
         for name, period in periods.items():
@@ -71,15 +76,19 @@ class Sampler:
         yield "tree_cpu_s", sum(cpu for _, cpu in both)
         yield "run_cpu_s", self._owner.read()[1]
         yield "machine_cpu_s", busy_seconds()
+        yield "sampler_cpu_s", time.process_time()
 
     def _gpu_memory(self) -> Iterator[tuple[str, float]]:
-        pids = set().union(*(tree.pids for tree in self._trees)) if self._trees else set()
-        for gpu in self._gpus:
-            yield from ((f"gpu{gpu.index}_{name}", value) for name, value in gpu.memory(pids))
+        assert self._gpu is not None
+        mine = set[int]().union(*(tree.pids for tree in self._trees))
+        name = self._gpu.name
+        readings = self._gpu.memory(mine, self._owner.pids)
+        yield from ((f"{name}_{what}", value) for what, value in readings)
 
     def _slow(self) -> Iterator[tuple[str, float]]:
-        for gpu in self._gpus:
-            yield from ((f"gpu{gpu.index}_{name}", value) for name, value in gpu.state())
+        assert self._gpu is not None
+        name = self._gpu.name
+        yield from ((f"{name}_{what}", value) for what, value in self._gpu.state())
 
     def flush(self) -> list[str]:
         """Write the records and return the series' names, by index."""
@@ -106,9 +115,9 @@ def main(path: str, owner: int) -> None:
                     _answer(sampler, json.loads(line))
 
 
-def _answer(sampler: Sampler, command: dict[str, list[int]]) -> None:
+def _answer(sampler: Sampler, command: dict[str, Any]) -> None:
     if "watch" in command:
-        sampler.watch(command["watch"])
+        sampler.watch(command["watch"], command.get("gpu"))
     sampler.tick()
     print(json.dumps({"series": sampler.flush()}), flush=True)
 

@@ -9,6 +9,8 @@ _ISO = re.compile(r"^\S+Z (?P<level>[IWEF]) +\d+ [\w.]+:\d+\] (?P<text>.*)$")
 _IN_USE = re.compile(r"failed to start (\w+) service: .*Socket '[^']*:(\d+)' already in use")
 _STATE = re.compile(r"^load failed for model '[^']*': version \S+ is at UNAVAILABLE state: ")
 _STATUS = re.compile(r"^(Internal|Invalid argument|Not found|Unavailable|Unsupported): ")
+_HARMLESS = ("CudaDriverHelper has not been initialized",)
+"""Said at every start without a GPU."""
 _POLL = "failed to poll from model repository"
 
 
@@ -23,7 +25,7 @@ def last_error(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for line in reversed(lines):
         found = _LINE.match(line) or _ISO.match(line)
-        if found and found["level"] in "EF":
+        if found and found["level"] in "EF" and not any(h in line for h in _HARMLESS):
             return sentence(found["text"])
         if "error while loading shared libraries" in line or "unrecognized option" in line:
             return line

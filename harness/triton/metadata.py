@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -149,9 +149,16 @@ def _mismatch(
     if ours.dtype != server.dtype:
         yield f"{what} is {_dtype(server)} there, {_dtype(ours)} here"
     sizes = tuple(dynamic.get(d, d) if isinstance(d, str) else d for d in ours.shape)
+    if is_flat(ours.shape, server.shape):
+        sizes = (*sizes, 1)
     same_rank = len(sizes) == len(server.shape)
     if not same_rank or not all(map(_fits, sizes, server.shape)):
         yield f"{what} has the shape {_shape(server.shape)} there, {_shape(sizes)} here"
+
+
+def is_flat(ours: Sequence[object], server: Sequence[object]) -> bool:
+    """Whether a tensor that has only the batch dimension here has a 1 more on the server."""
+    return len(ours) == 1 and len(server) == 2 and server[1] == 1
 
 
 def _fits(ours: int | str, server: int | str) -> bool:

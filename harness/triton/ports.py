@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +10,6 @@ from harness.errors import ServerError
 
 HOST = "127.0.0.1"
 SERVICES = ("http", "grpc", "metrics")
-_FLAG = re.compile(r"^--(http|grpc|metrics)-port(?:=(\d+))?$")
 
 
 def choose(asked: Mapping[str, int]) -> dict[str, int]:
@@ -27,15 +25,34 @@ def choose(asked: Mapping[str, int]) -> dict[str, int]:
 
 def asked_in(args: Sequence[str]) -> dict[str, int]:
     """The ports that tritonserver arguments set, as `--http-port=8000` or `--http-port 8000`."""
-    found = {}
+    values = {service: option(args, f"--{service}-port") for service in SERVICES}
+    return {service: int(value) for service, value in values.items() if value.isdigit()}
+
+
+def switched_off(args: Sequence[str]) -> set[str]:
+    """The services that the arguments turn off, as `--allow-metrics=false` does."""
+    return {s for s in SERVICES if option(args, f"--allow-{s}").lower() in ("false", "0", "off")}
+
+
+def option(args: Sequence[str], name: str) -> str:
+    """The last value that the arguments give an option; empty if they don't."""
+    found = ""
     for index, argument in enumerate(args):
-        match = _FLAG.match(argument)
-        if match is None:
-            continue
-        value = match[2] or (args[index + 1] if index + 1 < len(args) else "")
-        if value.isdigit():
-            found[match[1]] = int(value)
+        key, equals, value = argument.partition("=")
+        if key == name:
+            found = value if equals else "".join(args[index + 1 : index + 2])
     return found
+
+
+def listening(pid: int) -> set[int]:
+    """The TCP ports on which a process of this user listens."""
+    import psutil
+
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {c.laddr[1] for c in connections if c.laddr and c.status == psutil.CONN_LISTEN}
 
 
 def check_free(asked: Mapping[str, int]) -> None:

@@ -97,17 +97,15 @@ def _check(model: PreparedModel, spec: TritonBackend) -> None:
 
 
 def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
+    """Fields of a ModelInput or ModelOutput. Triton wants a dimension besides the batch: a tensor
+    without one gets a 1 that the model does not see (`triton_common` hides it from the caller)."""
     dims = spec.shape[1:] if batched else spec.shape
-    message = proto()
-    return {
+    fields = {
         "name": spec.name,
-        "data_type": message.DataType.Value(f"TYPE_{_config_name(spec)}"),
-        "dims": [d if isinstance(d, int) else -1 for d in dims],
+        "data_type": proto().DataType.Value(f"TYPE_{to_triton(spec.dtype, spec.name)}"),
+        "dims": [d if isinstance(d, int) else -1 for d in dims] or [1],
     }
-
-
-def _config_name(spec: TensorSpec) -> str:
-    return to_triton(spec.dtype, spec.name)
+    return fields if dims else {**fields, "reshape": {"shape": []}}
 
 
 def _add_instances(config: Any, spec: TritonBackend) -> None:

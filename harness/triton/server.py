@@ -7,9 +7,10 @@ import http.client
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -22,7 +23,16 @@ from harness.run import guard
 from harness.triton import api, shm
 from harness.triton.install import TritonInstall, library_path
 from harness.triton.log import last_error, load_failure, port_in_use
-from harness.triton.ports import HOST, SERVICES, asked_in, check_free, choose, in_use
+from harness.triton.ports import (
+    HOST,
+    SERVICES,
+    asked_in,
+    check_free,
+    choose,
+    in_use,
+    listening,
+    switched_off,
+)
 
 ATTEMPTS = 5
 """Starts with fresh ports: between finding a free port and listening on it, another may take it."""
@@ -31,6 +41,8 @@ STUB_GRACE_S = 1.0
 """A stub that ended is waited for this long: Triton collects one that was meant to end."""
 FINALIZE_S = 10.0
 """What models of the user get to finalize in, before the server is killed."""
+DYING_S = 0.5
+"""How long after its first signs the end of a server may come."""
 _ADDRESS = ("--http-address", "--grpc-address", "--metrics-address")
 
 
@@ -39,11 +51,13 @@ class TritonServer:
 
     def __init__(
         self, process: guard.GuardedProcess, chosen: Mapping[str, int], log: Path, offset: int,
-        prefix: str, grace: float,
+        prefix: str, grace: float, off: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._process, self._log, self._offset = process, log, offset
         self._prefix, self._grace, self._stopped = prefix, grace, False
+        self._wanted = {port for service, port in chosen.items() if service not in off}
         self.http, self.grpc, self.metrics = (f"{HOST}:{chosen[s]}" for s in SERVICES)
+        self._stubs: set[int] = set()
         self.start_seconds = 0.0
         """From the first start to ready, set by `start`."""
 
@@ -97,11 +111,12 @@ class TritonServer:
             process = guard.spawn(
                 command, stdout=output, stderr=output, env=environment(install, env)
             )
-        return cls(process, chosen, log, offset, prefix, 0.0 if prepared else FINALIZE_S)
+        grace = 0.0 if prepared else FINALIZE_S
+        return cls(process, chosen, log, offset, prefix, grace, switched_off(args))
 
     def _wait_ready(self, deadline: float) -> int | None:
         """Wait; the port that was taken when the server gave up for that, None when it is ready."""
-        while not api.is_ready(self.http):
+        while not self._ready():
             if not self.alive():
                 taken = port_in_use(self._text())
                 if taken is not None:
@@ -114,6 +129,10 @@ class TritonServer:
                 )
             time.sleep(POLL_S)
         return None
+
+    def _ready(self) -> bool:
+        """Whether every service listens, and is this server's: another may have our port."""
+        return self._wanted <= listening(self.pid) and api.is_ready(self.http)
 
     def version(self) -> str:
         """Of tritonserver, as it says itself, e.g. `2.51.0`."""
@@ -134,6 +153,7 @@ class TritonServer:
                 timeout=timeout, waiting=lambda: self._check_loading(stubs),
             )  # fmt: skip
         except TimeoutError:
+            self._grace = 0.0  # it waits for the model and would not end before
             raise self._not_loaded(
                 name, f"not in {timeout:g} s; {self._last(offset)}",
                 fix="give it longer: server: {start_timeout: 300s}",
@@ -141,6 +161,7 @@ class TritonServer:
         except (OSError, http.client.HTTPException) as error:
             raise self._not_loaded(name, self._gone(error)) from None
         except _StubEndedError:
+            self._grace = 0.0
             why = self._last(offset)
             raise self._not_loaded(name, f"its Python process ended; {why}") from None
         if status != 200:
@@ -148,6 +169,7 @@ class TritonServer:
             raise self._not_loaded(name, text)
         if not api.is_ready(self.http, name):
             raise self._not_loaded(name, f"it is not ready after loading; {self._last(offset)}")
+        self._stubs = set(children(self.pid))
         return time.monotonic() - began
 
     def unload(self, name: str, *, timeout: float = 60.0) -> None:
@@ -161,6 +183,7 @@ class TritonServer:
             raise ServerError(f"Triton could not unload '{name}': {self._gone(error)}") from None
         if status != 200:
             raise ServerError(f"Triton could not unload '{name}': {api.error_text(body)}")
+        self._stubs = set(children(self.pid))
 
     def _check_loading(self, stubs: _DeadStubs) -> None:
         if stubs.found():
@@ -172,8 +195,8 @@ class TritonServer:
         )
 
     def _gone(self, error: Exception) -> str:
-        with contextlib.suppress(Exception):  # the connection breaks before the process is gone
-            self._process.wait(0.5)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the connection breaks first
+            self._process.wait(DYING_S)
         return f"the server {self.exit_reason()}" if not self.alive() else str(error)
 
     # -- life ---------------------------------------------------------------------------------
@@ -184,16 +207,26 @@ class TritonServer:
         return self._process.child_pid
 
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        """Whether the server and the Python processes of its loaded models run.
+
+        Triton does not replace a Python process that died: its model answers with errors only.
+        """
+        return self._process.poll() is None and not self._lost()
+
+    def _lost(self) -> list[int]:
+        return [pid for pid in self._stubs if has_ended(pid)]
 
     def exit_reason(self) -> str:
         """How it ended, as in `the Triton server was killed by signal 9 (SIGKILL)`."""
-        status = self._process.poll()
         if self._stopped:
             return "was stopped"
+        lost = self._lost()
+        if lost:  # with the server, perhaps, whose end is reported a moment later
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(DYING_S)
+        status = self._process.poll()
         if status is None:
-            return "is running"
+            return f"lost a Python process of its model (pid {lost[0]})" if lost else "is running"
         if status < 0:
             return f"was killed by signal {-status} ({_signal_name(-status)})"
         return f"ended with exit code {status}; {self._last()}"
@@ -201,7 +234,7 @@ class TritonServer:
     def stop(self) -> None:
         """End the server and its stubs, and free their shared memory. May be called again."""
         if not self._stopped:
-            self._process.terminate(self._grace)
+            self._process.terminate(0.0 if self._lost() else self._grace)
             self._stopped = True
             shm.remove(self._prefix)
 
@@ -237,18 +270,26 @@ class _DeadStubs:
 
     def found(self) -> bool:
         """Whether a child has been a zombie for longer than `STUB_GRACE_S`."""
-        now, zombies = time.monotonic(), self._zombies()
-        self._since = {pid: self._since.get(pid, now) for pid in zombies}
+        now, ended = time.monotonic(), filter(has_ended, children(self._pid))
+        self._since = {pid: self._since.get(pid, now) for pid in ended}
         return any(now - since > STUB_GRACE_S for since in self._since.values())
 
-    def _zombies(self) -> list[int]:
-        found = []
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self._pid).children():
-                with contextlib.suppress(psutil.Error):
-                    if child.status() == psutil.STATUS_ZOMBIE:
-                        found.append(child.pid)
-        return found
+
+def children(pid: int) -> list[int]:
+    """Pids of a process's children, those that ended and were not collected included."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone or a zombie; one small read."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
 
 
 def _signal_name(number: int) -> str:

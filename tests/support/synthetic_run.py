@@ -209,7 +209,9 @@ def _round(
             if failures and failure:
                 store.append(failure)
                 continue
-            store.append(_measure(point, number, backend, rng, drift, noise, window_s, gpu, failures))
+            store.append(
+                _measure(point, number, backend, rng, drift, noise, window_s, gpu, failures)
+            )
 
 
 def _failure(

@@ -25,6 +25,7 @@ REFILL = 1 << 29
 LAST_STREAM = (1 << 31) - 1
 VECTOR = 256
 _DEADLINE_EXCEEDED = "4"
+_LENGTH = struct.Struct(">I").unpack_from
 _clock = time.monotonic_ns
 
 
@@ -112,7 +113,7 @@ class Connection:
         stream = self._next
         self._next = stream + 2
         self.streams[stream] = slot
-        self._fresh.append(slot)
+        self._fresh.append(stream)
         self._mark()
         size = len(payload)
         block = self._block
@@ -178,10 +179,12 @@ class Connection:
         out, fresh = self._out, self._fresh
         if not out:
             return
-        now, sent = _clock(), self._owner.sent
-        for slot in fresh:
-            sent[slot] = now
-        fresh.clear()
+        if fresh:
+            now, sent, streams = _clock(), self._owner.sent, self.streams
+            for stream in fresh:
+                if stream in streams:  # else it has failed already
+                    sent[streams[stream]] = now
+            fresh.clear()
         if not self.unsent and sum(map(len, out)) < BUFFER:
             data = b"".join(out)
             out.clear()
@@ -254,9 +257,9 @@ class Connection:
             at = self._data_more(0, end, now)
         while end - at >= 9 and not self._closed:
             word, flags, stream = unpack(buffer, at)
-            size, kind = word >> 8, word & 0xFF
+            size, kind, stream = word >> 8, word & 0xFF, stream & LAST_STREAM
             at += 9
-            if kind == http2.DATA and not flags & http2.PADDED:
+            if kind == http2.DATA and not flags & http2.PADDED and not self._headers_of:
                 self._data_stream, self._data_left = stream, size
                 self._data_end = bool(flags & http2.END_STREAM)
                 at = self._data_more(at, end, now)
@@ -271,7 +274,7 @@ class Connection:
                     raise ProtocolError("a header block was interrupted")
                 self._headers(stream, flags, bytes(buffer[at : at + size]), now)
             else:
-                self._frame_in(kind, flags, stream & LAST_STREAM, bytes(buffer[at : at + size]), now)
+                self._frame_in(kind, flags, stream, bytes(buffer[at : at + size]), now)
             at += size
         if at < end:
             buffer[: end - at] = buffer[at:end]
@@ -284,10 +287,13 @@ class Connection:
         stream = self._data_stream
         slot = self.streams.get(stream)
         if slot is not None and size:
-            reply = self._replies.get(stream)
-            if reply is None:
-                reply = self._replies[stream] = _Reply(self._owner.wanted[slot])
-            reply.take(self._view[at : at + size])
+            if (
+                stream not in self._replies and size >= 5 and not self._owner.wanted[slot]
+                and _LENGTH(self._buffer, at + 1)[0] == size - 5
+            ):  # fmt: skip
+                self._replies[stream] = WHOLE  # the usual case: one message in one frame
+            else:
+                self._reply(stream, slot).take(self._view[at : at + size])
         self._used += size
         if self._used > REFILL:
             self._say(http2.window_update(0, self._used))
@@ -296,6 +302,13 @@ class Connection:
             self._data_end = False
             self._over(stream, "the stream ended without trailers", ERROR, now)
         return at + size
+
+    def _reply(self, stream: int, slot: int) -> _Reply:
+        reply = self._replies.get(stream)
+        if reply is None or reply is WHOLE:
+            # more data after a whole message makes an answer whose size is wrong
+            reply = self._replies[stream] = _Reply(self._owner.wanted[slot], reply is WHOLE)
+        return reply
 
     def _headers(self, stream: int, flags: int, block: bytes, now: int) -> None:
         fields = self._decoder.decode(block)
@@ -333,10 +346,8 @@ class Connection:
 
     def cancel(self, slot: int) -> None:
         """Reset the slot's stream; the slot is free."""
-        for stream, other in self.streams.items():
-            if other == slot:
-                break
-        else:
+        stream = next((s for s, other in self.streams.items() if other == slot), None)
+        if stream is None:
             return
         del self.streams[stream]
         self._backlog.pop(stream, None)
@@ -394,8 +405,7 @@ class Connection:
         self._used += len(payload) - len(data)
         slot = self.streams.get(stream)
         if slot is not None and data:
-            reply = self._replies.setdefault(stream, _Reply(self._owner.wanted[slot]))
-            reply.take(memoryview(data))
+            self._reply(stream, slot).take(memoryview(data))
         self._used += len(data)
         if flags & http2.END_STREAM:
             self._over(stream, "the stream ended without trailers", ERROR, now)
@@ -465,9 +475,9 @@ class _Reply:
 
     __slots__ = ("expected", "kept", "prefix", "size")
 
-    def __init__(self, keep: bool) -> None:
+    def __init__(self, keep: bool, spoilt: bool = False) -> None:
         self.size = 0
-        self.expected = -1
+        self.expected = 0 if spoilt else -1
         self.prefix = b""
         self.kept: bytearray | None = bytearray() if keep else None
 
@@ -479,6 +489,10 @@ class _Reply:
                 self.expected = 5 + _number(self.prefix[1:5])
         if self.kept is not None:
             self.kept += data
+
+
+WHOLE = _Reply(False)
+WHOLE.size = WHOLE.expected = 5
 
 
 def _number(payload: bytes) -> int:

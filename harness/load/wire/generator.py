@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from harness.errors import SetupError
 from harness.load.generator import Generator
@@ -63,17 +61,20 @@ def make(plan: Plan) -> WireGenerator:
 
 def split(plan: Plan, processes: int) -> list[Plan]:
     """The plan dealt out: slots in near-equal parts, every so-manieth arrival of the schedule."""
-    from dataclasses import replace
-
     processes = min(processes, plan.slots)
     parts = []
     for i in range(processes):
         slots = plan.slots // processes + (i < plan.slots % processes)
-        schedule = None if plan.schedule is None else np.ascontiguousarray(plan.schedule[i::processes])
-        shift = i * len(plan.requests) // processes
+        schedule = None if plan.schedule is None else plan.schedule[i::processes].copy()
+        shift = first_request(i, len(plan.requests), processes)
         requests = plan.requests[shift:] + plan.requests[:shift]
         parts.append(replace(plan, slots=slots, schedule=schedule, requests=requests))
     return parts
+
+
+def first_request(part: int, requests: int, processes: int) -> int:
+    """Where a part starts in the list of requests: as far from the others as it can be."""
+    return part * requests // processes
 
 
 def run(plan: Plan, processes: int = 1) -> Generator:

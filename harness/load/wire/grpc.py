@@ -114,5 +114,3 @@ class WireGrpc:
         for connection in [*self._connections, *self._old]:
             connection.close()
         self.poller.close()
-
-

@@ -133,7 +133,9 @@ class _Connection:
             self._lost(f"connection lost: {error}")
             return
         now = _clock()
-        usual = count == owner.total and self._response is None and owner.buffer.startswith(owner.head)
+        usual = (
+            count == owner.total and self._response is None and owner.buffer.startswith(owner.head)
+        )
         if not usual or not self._busy or self.unsent is not None:
             self._read(count, now)
             return
@@ -165,7 +167,7 @@ class _Connection:
         owner, slot, head = self._owner, self._slot, response.head
         assert head is not None
         self._response, self._busy = None, False
-        if head.close or response.rest or head.length is None and not head.chunked or self.unsent:
+        if head.close or response.rest or (head.length is None and not head.chunked) or self.unsent:
             self.replace()
         elif head.status == 200 and head.length is not None:
             owner.head, owner.total = response.raw_head, len(response.raw_head) + head.length
@@ -177,7 +179,7 @@ class _Connection:
         owner.done(slot, now)
 
     def _lost(self, message: str, *, idle: bool = False) -> None:
-        """The connection is no good any more; a request on it has failed. Raises ServerDiedError."""
+        """Replace the connection; a request on it has failed. Raises ServerDiedError."""
         now = _clock()
         busy = self._busy and not idle
         self._busy = False

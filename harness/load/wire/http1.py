@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 
@@ -155,8 +156,6 @@ class Response:
         """The error in words: Triton's own where the body has it."""
         assert self.head is not None
         text = self.body.decode("utf-8", "replace")
-        try:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             text = str(json.loads(text)["error"])
-        except (ValueError, KeyError, TypeError):
-            pass
         return f"HTTP {self.head.status}: {text.strip()}"

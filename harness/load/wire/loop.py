@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.errors import DeadlineError
-from harness.load.samples import ERROR, SHED, TIMEOUT, Int64, Samples
+from harness.load.samples import SHED, TIMEOUT, Int64, Samples
 from harness.load.wire.poller import TICK_S
 from harness.load.wire.recorder import Recorder
 
@@ -25,7 +25,6 @@ ERROR_PAUSE_NS = 10_000_000
 SPIN_NS = 200_000
 """An open loop sleeps until this long before a request is due, and polls without sleeping then."""
 CHECK_NS = 1_000_000_000
-OPEN_TIMEOUT_S = 30.0
 _clock = time.monotonic_ns
 
 
@@ -158,7 +157,7 @@ class WireGenerator:
             )
         if self.failure is not None:
             raise self.failure
-        return self._record.samples(self._late)
+        return self._record.samples(self._timeout_ns, self._late)
 
     def _restore_gc(self) -> None:
         if self._gc:
@@ -311,6 +310,3 @@ class WireGenerator:
             if sent and sent < limit:
                 self._transport.abandon(slot)
                 self._failed(slot, now, TIMEOUT, f"no answer within {self._timeout_ns / 1e9:g} s")
-
-
-__all__ = ["ERROR", "Transport", "WireGenerator"]

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from harness.load.samples import OK, UNFINISHED, Int64, Samples
+from harness.load.samples import OK, TIMEOUT, UNFINISHED, Int64, Samples
 
 RECENT = 1024
 KEPT = 64
@@ -40,7 +40,7 @@ class Recorder:
         while len(self.kept) > KEPT or self._kept_bytes() > KEPT_BYTES:
             if len(self.kept) == 1:
                 break
-            self.every *= 2
+            self.every = 2 * self.every + 1  # odd: a step of two would miss half the requests
             self.kept = self.kept[::2]
 
     def _kept_bytes(self) -> int:
@@ -53,14 +53,19 @@ class Recorder:
         starts = self.sent[begin:end]
         return np.array(self.done[begin:end], np.int64) - np.array(starts, np.int64)
 
-    def samples(self, unfinished: list[tuple[int, int]] | None = None) -> Samples:
-        """All rows in order of completion; `unfinished` are (scheduled, end) of unsent requests."""
-        late = np.array(unfinished or [], np.int64).reshape(-1, 2)
+    def samples(self, timeout_ns: int, unfinished: list[tuple[int, int]]) -> Samples:
+        """All rows in order of completion.
+
+        An answer after more than `timeout_ns` counts as TIMEOUT. `unfinished` are (scheduled,
+        end) of requests that were due and never sent.
+        """
+        late = np.array(unfinished, np.int64).reshape(-1, 2)
         sent, done = np.array(self.sent, np.int64), np.array(self.done, np.int64)
         scheduled = np.array(self.scheduled, np.int64) if len(self.scheduled) else sent
         status = np.full(len(done), OK, np.uint8)
         for row, code in self._bad:
             status[row] = code
+        status[(status == OK) & (done - sent > timeout_ns)] = TIMEOUT
         order = np.argsort(done, kind="stable")
         callers = np.array(self.callers, np.uint16)[order]
         return Samples(

@@ -31,7 +31,7 @@ def http_request(address: str, model: str, inputs: Sequence[Any], outputs: Outpu
     ]
     if header_length is not None:
         lines.append(f"Inference-Header-Content-Length: {header_length}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode() + bytes(body)
 
 
 def grpc_request(model: str, inputs: Sequence[Any], outputs: Outputs = None) -> bytes:
@@ -43,8 +43,7 @@ def grpc_request(model: str, inputs: Sequence[Any], outputs: Outputs = None) -> 
         outputs=None if outputs is None else list(outputs), sequence_id=0, sequence_start=False,
         sequence_end=False, priority=0, timeout=None, parameters=None,
     )  # fmt: skip
-    message: bytes = request.SerializeToString()
-    return message
+    return bytes(request.SerializeToString())
 
 
 def decode_http(raw: bytes) -> dict[str, NDArray[Any]]:

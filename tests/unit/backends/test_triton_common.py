@@ -58,6 +58,14 @@ def test_any_batch_where_the_server_leaves_it_free():
     common.check_batch(found, {"x": np.zeros((1000, 3))})
 
 
+def test_a_tensor_of_the_batch_alone_has_a_1_more_on_the_server():
+    found = description(("x", "int64", ("batch", 1)))
+    (tensor,) = common.request_inputs(found, {"x": np.arange(3)}, tritonclient.http.InferInput)
+    assert list(tensor.shape()) == [3, 1]
+    assert common.to_host(np.zeros((3, 1)), flat=True).shape == (3,)
+    assert common.to_host(np.zeros((3, 1))).shape == (3, 1)
+
+
 def test_bfloat16_comes_back_as_float32():
     values = np.array([1.5, -2.0], ml_dtypes.bfloat16)
     host = common.to_host(values)
@@ -74,6 +82,20 @@ def test_the_address_of_the_protocol_is_needed():
         common.target(spec, BackendContext(model, server_http="localhost:8000"))
     found = common.target(spec, BackendContext(model, server_grpc="localhost:8001"))
     assert (found.address, found.name) == ("localhost:8001", "m")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("no such luck", BackendError),
+        ("Failed to allocate memory for requested buffer of size 7", OutOfMemoryError),
+        ("Stub process 'm_0_0' is not healthy.", ServerDiedError),
+    ],
+)
+def test_what_the_server_answers(message, kind):
+    found = common.answered(message)
+    assert type(found) is kind
+    assert message in found.message
 
 
 def test_a_broken_connection_to_a_dead_server_and_to_a_living_one():

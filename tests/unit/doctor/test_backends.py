@@ -12,14 +12,6 @@ def by_name(checks):
     return {check.name: check for check in checks}
 
 
-def test_this_machine_has_a_real_backend():
-    checks = by_name(backends.backend_checks([]))
-    assert checks["torch (cpu)"].runs
-    assert checks["onnxruntime (cpu)"].runs
-    assert checks["triton client"].status == "ok"
-    assert not checks["torch (cuda)"].runs
-
-
 @pytest.mark.parametrize("gpu", [True, False])
 def test_torch_for_the_cpu_is_a_fault_only_where_there_is_a_gpu(gpu):
     cpu, cuda = backends.torch_checks(TORCH_CPU, gpu)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.scenario.reference import reference
+from harness.scenario.reference import documented, reference
+from harness.scenario.schema import Scenario
 
 PAGE = Path(__file__).parents[3] / "docs" / "scenario.md"
 
@@ -25,3 +26,13 @@ def test_links_lead_to_headings() -> None:
     links = set(re.findall(r"\]\(#([^)]*)\)", text))
     assert links
     assert links <= slugs
+
+
+def test_every_model_that_has_keys_is_there() -> None:
+    assert models_in(Scenario.model_json_schema()) - {"Scenario"} <= {
+        m.__name__ for m in documented()
+    }
+
+
+def models_in(schema: dict[str, dict[str, dict[str, object]]]) -> set[str]:
+    return {name for name, part in schema["$defs"].items() if part.get("properties")}

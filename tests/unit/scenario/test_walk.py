@@ -34,7 +34,7 @@ def test_the_type_and_the_model_at_a_place() -> None:
 
 
 def test_kinds_and_homes() -> None:
-    assert list(KINDS) == ["torch", "onnxruntime", "triton", "fake"]
+    assert list(KINDS) == ["torch", "onnxruntime", "tensorrt", "triton", "fake"]
     assert homes("rounds") == ["measurement"]
     assert homes("files") == ["model.inputs.data"]
     assert homes("nowhere") == []

@@ -43,6 +43,11 @@ def test_last_error(log, words):
     assert "\n" not in found
 
 
+def test_what_every_server_without_a_gpu_says_is_no_error():
+    log = 'E1123 02:18:42.452192 7149 server.cc:241] "CudaDriverHelper has not been initialized."\n'
+    assert last_error(log + "ended\n") == "ended"
+
+
 def test_nothing_in_an_empty_log():
     assert last_error("") == ""
 

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from harness.errors import ServerError
-from harness.triton.ports import SERVICES, asked_in, check_free, choose
+from harness.triton.ports import SERVICES, asked_in, check_free, choose, listening, switched_off
 
 
 def test_chosen_ports_are_free_and_distinct():
@@ -29,6 +29,21 @@ def test_asked_ports_are_kept():
 )
 def test_ports_in_arguments(args, ports):
     assert asked_in(args) == ports
+
+
+def test_services_that_are_switched_off():
+    assert switched_off(["--allow-metrics=False", "--allow-grpc", "0"]) == {"metrics", "grpc"}
+    assert switched_off(["--allow-metrics=false", "--allow-metrics=true"]) == set()
+
+
+def test_listening():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        assert port not in listening(os.getpid())
+        listener.listen()
+        assert port in listening(os.getpid())
+    assert listening(2**22 + 1) == set()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

@@ -81,6 +81,14 @@ def test_cpu_needs_no_environment():
     assert device_env("cpu") == {}
 
 
+def test_a_tensor_of_the_batch_alone_gets_a_1_more(model):
+    flat = replace(model, outputs=(TensorSpec("label", "int64", ("batch",)),))
+    output = make_config(flat, spec(), 8).output[0]
+    assert list(output.dims) == [1]
+    assert output.HasField("reshape")
+    assert list(output.reshape.shape) == []
+
+
 def test_the_batch_elsewhere_means_full_shapes_and_no_batching(model):
     odd = replace(model, outputs=(TensorSpec("y", "float32", (4, "batch")),))
     config = make_config(odd, spec(), 8)

@@ -1,0 +1,162 @@
+"""One load spread over several generator processes, for when one core is not enough.
+
+Each helper is a fresh interpreter. It gets its part of the plan on stdin, connects, says "ready",
+and begins at the moment that all helpers are told. Live counts go through a memory-mapped file,
+samples through one file a helper.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from harness.errors import WorkerDiedError, from_reason
+from harness.load.samples import Int64, Samples
+from harness.load.wire.generator import Plan, first_request, split
+from harness.load.wire.helper import READY, ROW, send
+
+LEAD_NS = 50_000_000
+"""From the last "ready" to the common start."""
+PATIENCE_S = 60.0
+"""How long a helper may take to connect, or to save its samples."""
+
+
+class WireProcesses:
+    """A Generator whose work is done by helper processes."""
+
+    def __init__(self, plan: Plan, processes: int) -> None:
+        self._parts = split(plan, processes)
+        self._directory = tempfile.TemporaryDirectory(prefix="wire-")
+        self._base = Path(self._directory.name)
+        self._helpers: list[subprocess.Popen[bytes]] = []
+        self._failure: BaseException | None = None
+        self._sampled: list[tuple[int, bytes]] = []
+        shape = len(self._parts), ROW
+        self._live = np.memmap(self._base / "live", np.int64, "w+", shape=shape)
+        self._count = len(plan.requests)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the load early: the first helper's error, or that a helper died."""
+        for index, helper in enumerate(self._helpers):
+            if self._failure is None and helper.poll():
+                self._failure = self._why(index)
+        return self._failure
+
+    def _why(self, index: int) -> BaseException:
+        path = self._base / f"{index}.error"
+        if path.exists():
+            return from_reason(**json.loads(path.read_text(encoding="utf-8")))
+        code = self._helpers[index].returncode
+        return WorkerDiedError(f"a generator process ended with code {code}")
+
+    def start(self) -> None:
+        """Start the helpers, wait until all are connected, begin in all at the same moment.
+
+        Raises what a helper raised, or WorkerDiedError.
+        """
+        try:
+            for index, part in enumerate(self._parts):
+                self._launch(index, part)
+            for index in range(len(self._helpers)):
+                self._await_ready(index)
+            begin = time.monotonic_ns() + LEAD_NS
+            for helper in self._helpers:
+                send(_stdin(helper), begin)
+        except BaseException:
+            self._end()
+            raise
+
+    def _launch(self, index: int, part: Plan) -> None:
+        command = [sys.executable, "-m", "harness.load.wire.helper"]
+        helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._helpers.append(helper)
+        send(_stdin(helper), (index, self._directory.name, part))
+
+    def _await_ready(self, index: int) -> None:
+        helper = self._helpers[index]
+        timer = threading.Timer(PATIENCE_S, helper.kill)
+        timer.start()
+        line = cast(BinaryIO, helper.stdout).readline()
+        timer.cancel()
+        if line != READY:
+            helper.wait()
+            raise self._why(index)
+
+    def completed(self) -> int:
+        """Requests that have finished so far, as of some ten milliseconds ago."""
+        return int(self._live[:, 0].sum())
+
+    def recent_ns(self) -> Int64:
+        """Latencies of the latest requests of every helper."""
+        return np.concatenate([row[2 : 2 + row[1]] for row in np.array(self._live)])
+
+    def sampled(self) -> list[tuple[int, bytes]]:
+        """The kept responses with the index of the request that each answers; after `stop`."""
+        return self._sampled
+
+    def stop(self, timeout: float) -> Samples:
+        """Stop all, and merge what they saw. Raises what a helper raised, or WorkerDiedError."""
+        for helper in self._helpers:
+            with contextlib.suppress(BrokenPipeError):
+                send(_stdin(helper), timeout)
+        deadline = time.monotonic() + timeout + PATIENCE_S
+        try:
+            for helper in self._helpers:
+                helper.wait(max(0.0, deadline - time.monotonic()))
+            if self.failure is not None:
+                raise self.failure
+            return self._collect()
+        except subprocess.TimeoutExpired:
+            raise WorkerDiedError("a generator process did not stop") from None
+        finally:
+            self._end()
+
+    def _collect(self) -> Samples:
+        parts, messages = [], Counter[str]()
+        for index, part in enumerate(self._parts):
+            told, kept = pickle.loads((self._base / f"{index}.rest").read_bytes())
+            shift = first_request(index, self._count, len(self._parts))
+            self._sampled += [((request + shift) % self._count, raw) for request, raw in kept]
+            messages.update(told)
+            parts.append((Samples.load(self._base / f"{index}.npz"), part.slots))
+        return merge(parts, messages)
+
+    def _end(self) -> None:
+        for helper in self._helpers:
+            if helper.poll() is None:
+                helper.kill()
+                helper.wait()
+            for pipe in (helper.stdin, helper.stdout):
+                with contextlib.suppress(OSError):
+                    cast(BinaryIO, pipe).close()
+        self._directory.cleanup()
+
+
+def merge(parts: list[tuple[Samples, int]], messages: Counter[str]) -> Samples:
+    """One Samples in order of completion; `parts` are samples and how many callers they had."""
+    first = np.cumsum([0, *(callers for _, callers in parts)])
+    caller = [s.caller + np.uint16(f) for (s, _), f in zip(parts, first, strict=False)]
+    order = np.argsort(np.concatenate([s.done for s, _ in parts]), kind="stable")
+    return Samples(
+        np.concatenate([s.scheduled for s, _ in parts])[order],
+        np.concatenate([s.sent for s, _ in parts])[order],
+        np.concatenate([s.done for s, _ in parts])[order],
+        np.concatenate([s.status for s, _ in parts])[order],
+        np.concatenate(caller)[order], dict(messages),
+    )  # fmt: skip
+
+
+def _stdin(helper: subprocess.Popen[bytes]) -> BinaryIO:
+    return cast(BinaryIO, helper.stdin)

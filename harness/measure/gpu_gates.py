@@ -1,0 +1,88 @@
+"""Validity on a GPU: were its clocks held back, did they wander, did others use it.
+
+Thresholds are starting values. The bits are NVML's `nvmlClocksEventReasons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime
+from harness.measure.validity import Finding
+from harness.telemetry.series import Series
+
+EVENTS = {
+    0x1: "idle", 0x2: "clocks set by an application", 0x4: "power cap", 0x8: "hardware slowdown",
+    0x10: "sync boost", 0x20: "software thermal limit", 0x40: "hardware thermal limit",
+    0x80: "power brake", 0x100: "display clocks",
+}  # fmt: skip
+HELD_BACK = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+"""The events that make a GPU slower than its settings allow."""
+THROTTLED_SHARE = 0.01
+FOREIGN_SHARE = 0.01
+CLOCK_SPREAD = 0.05
+"""How far apart the 5th and 95th percentile of the SM clock may lie, of the median."""
+BUSY_READINGS = 5
+
+
+def event_names(bits: int) -> list[str]:
+    """What the bits say, in words; unknown bits as a number."""
+    names = [words for bit, words in EVENTS.items() if bits & bit]
+    rest = bits & ~sum(EVENTS)
+    return [*names, *([f"unknown event {rest:#x}"] if rest else [])]
+
+
+def check_gpu(telemetry: Mapping[str, Series], begin_ns: int, end_ns: int) -> Iterator[Finding]:
+    """The gates of one window, over the GPU that was read (series `gpuN_…`)."""
+    checks = {
+        "_clock_events": _throttled, "_sm_clock_mhz": _clock_spread,
+        "_foreign_processes": _foreign,
+    }  # fmt: skip
+    for name, series in telemetry.items():
+        for suffix, check in checks.items():
+            if name.startswith("gpu") and name.endswith(suffix):
+                yield from check(series.within(begin_ns, end_ns))
+
+
+def _throttled(events: Series) -> Iterator[Finding]:
+    bits = events.value.astype(np.int64)
+    held = (bits & HELD_BACK) != 0
+    if held.size and held.mean() > THROTTLED_SHARE:
+        seen = int(np.bitwise_or.reduce(bits[held])) & HELD_BACK
+        yield Finding(
+            "throttled", f"{100 * held.mean():.0f} % of readings: {', '.join(event_names(seen))}"
+        )
+
+
+def _clock_spread(clock: Series) -> Iterator[Finding]:
+    """Judged by percentiles: the clock of the first reading may still be that of the warm-up."""
+    if clock.value.size < BUSY_READINGS:
+        return
+    low, middle, high = np.percentile(clock.value, [5, 50, 95])
+    if middle > 0 and (high - low) / middle > CLOCK_SPREAD:
+        yield Finding("clock_spread", f"SM clock {low:.0f} to {high:.0f} MHz")
+
+
+def _foreign(processes: Series) -> Iterator[Finding]:
+    there = processes.value > 0
+    if there.size and there.mean() > FOREIGN_SHARE:
+        count = int(processes.value.max())
+        yield Finding("foreign_gpu_process", f"{count} in {100 * there.mean():.0f} % of readings")
+
+
+def check_host(times: GpuTime | None) -> Iterator[Finding]:
+    """Whether the GPU waited for the host."""
+    if times is not None and times.host_bound:
+        yield Finding(
+            "host_bound",
+            f"enqueueing {times.enqueue_us:.0f} µs, computing {times.compute_us:.0f} µs "
+            f"(limit {100 * HOST_BOUND_SHARE:.0f} %)",
+        )
+
+
+def joules_per_inference(energy_j: float | None, throughput: float, seconds: float) -> float | None:
+    """Energy of a window by its inferences; None without an energy counter or inferences."""
+    done = throughput * seconds
+    return energy_j / done if energy_j is not None and done > 0 else None

@@ -1,0 +1,45 @@
+"""GPU memory by stage: what each step of bringing a backend up adds.
+
+baseline → context → weights → warm → load: a stage begins where the one before it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.telemetry.series import Series
+
+STAGES = ("baseline", "context", "weights", "warm", "load")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Bytes in one stage; both are lower bounds, since memory is polled."""
+
+    name: str
+    peak: float
+    """The largest reading within the stage."""
+    held: float
+    """The last reading of the stage: what it left behind."""
+
+
+def cut(series: Series, ends: Sequence[tuple[str, int]]) -> list[Stage]:
+    """Cut a memory series at the ends of the stages, (name, monotonic ns), in order of time.
+
+    The first stage begins with the series. A stage too short for a reading of its own has the
+    reading in force when it ended, and stages that end before the first reading are left out.
+    """
+    times, values = series.t_ns, series.value
+    found = []
+    begin = 0
+    for name, end_ns in ends:
+        end = int(np.searchsorted(times, end_ns, "right"))
+        if end == 0:
+            continue
+        part = values[begin:end] if end > begin else values[end - 1 : end]
+        found.append(Stage(name, float(part.max()), float(values[end - 1])))
+        begin = max(begin, end)
+    return found

@@ -1,0 +1,154 @@
+"""Real engines, built by TensorRT-RTX on a machine without a GPU."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorrt_rtx")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.tiny_onnx import tiny_onnx
+
+from harness.backends.base import TensorSpec
+from harness.errors import BackendError, UsageError
+from harness.models import engine_cache, trt
+from harness.models.engine import BuildOptions, batch_ranges, build, check_precision, make_profiles
+from harness.models.precision import convert
+
+RTX = trt.find("tensorrt-rtx")
+IMAGE = TensorSpec("input", "float32", ("batch", 3, 16, 16))
+OPTIONS = BuildOptions(
+    profiles=make_profiles([IMAGE], batch_ranges([1, 4]), {}), compute_capability="8.6"
+)
+
+
+def _build(onnx: Path, **changes: object) -> tuple[object, trt.Messages]:
+    messages = trt.Messages()
+    return build(RTX, onnx, replace(OPTIONS, **changes), messages), messages
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_graphs_precision_is_in_the_engine(tmp_path: Path, precision: str) -> None:
+    source = tiny_onnx(tmp_path / "tiny.onnx")
+    convert(source, tmp_path / "low.onnx", precision)
+    built, _ = _build(tmp_path / "low.onnx", precision=precision)
+    share = check_precision(precision, built.types, RTX.title)
+    assert share is not None and share > 0.5
+    assert built.seconds > 0
+
+
+def test_asking_for_fp16_with_an_fp32_graph_is_noticed(tmp_path: Path) -> None:
+    built, _ = _build(tiny_onnx(tmp_path / "tiny.onnx"), precision="fp16")
+    with pytest.raises(BackendError, match="made an engine in fp32"):
+        check_precision("fp16", built.types, RTX.title)
+
+
+def test_several_profiles_are_built_into_one_engine(tmp_path: Path) -> None:
+    source = tiny_onnx(tmp_path / "tiny.onnx")
+    each = make_profiles([IMAGE], batch_ranges([1, 2, 4], each=True), {})
+    one, _ = _build(source)
+    three, _ = _build(source, profiles=each)
+    assert len(bytes(three.plan)) > len(bytes(one.plan))
+
+
+def test_a_fixed_shape_needs_no_profile(tmp_path: Path) -> None:
+    built, _ = _build(tiny_onnx(tmp_path / "fixed.onnx", batch=2), profiles=())
+    assert len(bytes(built.plan)) > 1000
+
+
+def test_why_a_build_failed_is_one_sentence(tmp_path: Path) -> None:
+    source = tiny_onnx(tmp_path / "tiny.onnx")
+    with pytest.raises(BackendError, match="workspace") as caught:
+        _build(source, workspace=1024)
+    assert "/_src/" not in caught.value.message
+    assert "\n" not in caught.value.message
+    with pytest.raises(BackendError, match="no optimization profile"):
+        _build(source, profiles=())
+
+
+def test_a_file_that_is_no_onnx_is_said_to_be_none(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"nonsense")
+    with pytest.raises(BackendError, match=r"can't read bad\.onnx: .*[Ff]ailed to parse"):
+        _build(bad)
+
+
+def test_options_that_rtx_lacks(tmp_path: Path) -> None:
+    source = tiny_onnx(tmp_path / "tiny.onnx")
+    for option in ("version_compatible", "hardware_compatible"):
+        with pytest.raises(UsageError, match=option.replace("_", " ")):
+            _build(source, **{option: True})
+    with pytest.raises(UsageError, match=r"no compute capability 9\.9"):
+        _build(source, compute_capability="9.9")
+
+
+# ----------------------------------------------------------------------------------------- cache
+
+
+def _target(tmp_path: Path) -> engine_cache.Target:
+    return engine_cache.Target("tiny", tiny_onnx(tmp_path / "tiny.onnx"), "", OPTIONS)
+
+
+def _get(tmp_path: Path) -> engine_cache.Engine:
+    return engine_cache.get(RTX, _target(tmp_path), tmp_path / "cache", trt.Messages())
+
+
+def test_an_engine_is_built_once(tmp_path: Path) -> None:
+    first, second = _get(tmp_path), _get(tmp_path)
+    assert (first.cached, second.cached) == (False, True)
+    assert first.path == second.path
+    assert second.seconds == first.seconds > 0
+    assert second.types == first.types
+    assert trt.engine_header(first.path) == trt.EngineHeader("tensorrt-rtx", RTX.version)
+    assert "INFO" in first.log.read_text()
+    assert "Layers:" in first.log.read_text()
+
+
+def test_a_damaged_engine_is_built_again(tmp_path: Path) -> None:
+    first = _get(tmp_path)
+    good = first.path.read_bytes()
+    first.path.write_bytes(good[:-1] + bytes([good[-1] ^ 255]))  # the header still fits
+    again = _get(tmp_path)
+    assert not again.cached
+    assert "damaged" in again.note
+    assert again.path.stat().st_size == again.bytes
+
+
+@pytest.mark.parametrize("what", ["cut", "foreign", "nonsense"])
+def test_an_engine_that_does_not_belong_here_is_built_again(tmp_path: Path, what: str) -> None:
+    first = _get(tmp_path)
+    good = first.path.read_bytes()
+    wrong = {
+        "cut": good[: len(good) // 2],
+        "foreign": good[:24] + bytes([1, 6, 1, 120]) + good[28:],
+        "nonsense": b"x" * len(good),
+    }
+    first.path.write_bytes(wrong[what])
+    again = _get(tmp_path)
+    assert not again.cached
+    assert "thrown away" in again.note
+    if what == "foreign":
+        assert "TensorRT-RTX 1.6.1.120" in again.note
+    assert trt.engine_header(again.path).version == RTX.version
+
+
+def test_a_failed_build_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    target = replace(_target(tmp_path), options=replace(OPTIONS, workspace=1024))
+    with pytest.raises(BackendError):
+        engine_cache.get(RTX, target, tmp_path / "cache", trt.Messages())
+    assert not engine_cache.folder_of(RTX, target, tmp_path / "cache").exists()
+
+
+def test_tensorrt_says_why_it_can_not_load_an_engine_here(tmp_path: Path) -> None:
+    """Without a GPU no engine can be loaded: the reason must come as a sentence."""
+    messages = trt.Messages()
+    runtime = RTX.trt.Runtime(trt.logger(RTX, messages))
+    engine = runtime.deserialize_cuda_engine(_get(tmp_path).path.read_bytes())
+    if engine is not None:
+        pytest.skip("this machine has a GPU")
+    error = messages.error("loading")
+    assert "CUDA driver" in error.message
+    assert "/_src/" not in error.message

@@ -1,0 +1,348 @@
+"""The HTTP load against servers that misbehave in each way a server can."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from harness.errors import DeadlineError, ServerDiedError
+from harness.load.samples import ERROR, OK, SHED, TIMEOUT, UNFINISHED
+from harness.load.wire.ceiling import ceiling, http_post
+from harness.load.wire.generator import Plan, make, run
+from harness.load.wire.nullserver import Behaviour, running
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Scripted:
+    """A server: `script(sock, number)` has each connection; it ends when the test does."""
+
+    def __init__(self, script):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.script, self.connections = script, 0
+        self.open = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                self.open.append(sock)
+                self.connections += 1
+                threading.Thread(
+                    target=self.talk, args=(sock, self.connections), daemon=True
+                ).start()
+
+    def talk(self, sock, number):
+        with contextlib.suppress(OSError, EOFError), sock:
+            self.script(sock, number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        for sock in self.open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def request(sock):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = sock.recv(1 << 16)
+        if not part:
+            raise EOFError
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += sock.recv(1 << 16)
+    return body
+
+
+def wait_for(generator, count, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while generator.completed() < count and generator.failure is None:
+        assert time.monotonic() < deadline, "too few requests"
+        time.sleep(0.005)
+
+
+def load(address, count, *, slots=2, body=20, timeout=5.0, **changes):
+    requests = tuple(http_post(address, body + i) for i in range(3))
+    plan = Plan("http", address, requests, slots, timeout, **changes)
+    generator = make(plan)
+    generator.start()
+    wait_for(generator, count)
+    return generator.stop(5.0), generator
+
+
+def always(answer):
+    def script(sock, _):
+        while True:
+            request(sock)
+            sock.sendall(answer)
+
+    return script
+
+
+def test_the_closed_loop_keeps_every_caller_busy():
+    with Scripted(always(ANSWER)) as server:
+        samples, generator = load(server.address, 500, slots=4, sample_every=7)
+    assert (samples.status == OK).all() and set(samples.caller) == {0, 1, 2, 3}
+    assert (samples.scheduled == samples.sent).all() and (samples.sent < samples.done).all()
+    for caller in range(4):  # one request at a time
+        mine = samples.caller == caller
+        assert (samples.sent[mine][1:] >= samples.done[mine][:-1]).all()
+    assert len(generator.sampled()) > 20
+    assert {raw for _, raw in generator.sampled()} == {ANSWER}
+    assert {index for index, _ in generator.sampled()} == {0, 1, 2}
+    assert server.connections == 4
+
+
+def test_pieces_chunks_and_sizes_that_change():
+    def script(sock, _):
+        while True:
+            for size in (1, 70_000, 600_000):
+                request(sock)
+                head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+                sock.sendall(head[:20])
+                time.sleep(0.001)
+                sock.sendall(head[20:] + b"x" * size)
+            request(sock)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab")
+            time.sleep(0.001)
+            sock.sendall(b"c\r\n0\r\n\r\n")
+
+    with Scripted(script) as server:
+        samples, generator = load(server.address, 60, slots=1, sample_every=1)
+    assert (samples.status == OK).all()
+    bodies = [raw.partition(b"\r\n\r\n")[2] for _, raw in generator.sampled()]
+    assert {len(body) for body in bodies} == {1, 70_000, 600_000, 3}
+    assert server.connections == 1
+
+
+def test_errors_are_counted_with_the_servers_words():
+    body = b'{"error":"no such model"}'
+    answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with Scripted(always(answer)) as server:
+        samples, _ = load(server.address, 5)
+    assert (samples.status == ERROR).all()
+    assert samples.messages == {"HTTP 404: no such model": len(samples)}
+    assert server.connections == 2  # the connection is as good as before
+    assert np.diff(samples.sent[samples.caller == 0]).min() > 9e6  # no hot loop
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (b"", ERROR, "before its answer was complete"),
+        (ANSWER[:-2], ERROR, "before its answer was complete"),
+        (b"nonsense\r\n\r\n", ERROR, "not an HTTP response"),
+        (ANSWER.replace(b"OK", b"OK\r\nConnection: close"), OK, None),
+        (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", OK, None),
+    ],
+)
+def test_a_connection_that_closes_is_replaced(answer, status, words):
+    def script(sock, _):
+        request(sock)
+        sock.sendall(answer)
+
+    with Scripted(script) as server:
+        samples, _ = load(server.address, 6)
+        assert (samples.status == status).all()
+        assert server.connections >= 6
+    if words:
+        assert [words in message for message in samples.messages] == [True]
+
+
+def test_a_server_that_closes_an_idle_connection_costs_nothing():
+    def script(sock, _):
+        request(sock)
+        sock.sendall(ANSWER)
+        time.sleep(0.02)
+
+    with Scripted(script) as server:
+        schedule = np.arange(5) * 60_000_000
+        samples, _ = load(server.address, 5, schedule=schedule)
+    assert (samples.status == OK).all() and len(samples) == 5
+
+
+def test_a_late_answer_is_a_time_out_and_the_connection_is_replaced():
+    def script(sock, number):
+        request(sock)
+        if number == 1:
+            time.sleep(0.5)  # then answers, to nobody
+        sock.sendall(ANSWER)
+        always(ANSWER)(sock, number)
+
+    with Scripted(script) as server:
+        samples, _ = load(server.address, 30, slots=1, timeout=0.1)
+    assert samples.status.tolist().count(TIMEOUT) == 1
+    assert (samples.done - samples.sent)[samples.status == TIMEOUT][0] < 0.2e9
+    assert server.connections == 2
+
+
+def test_a_large_request_is_sent_whole_while_the_server_reads_slowly():
+    seen = []
+
+    def script(sock, _):
+        while True:
+            time.sleep(0.05)
+            seen.append(len(request(sock)))
+            sock.sendall(ANSWER)
+
+    with Scripted(script) as server:
+        samples, _ = load(server.address, 4, body=20_000_000)
+    assert (samples.status == OK).all()
+    assert set(seen) <= {20_000_000, 20_000_001, 20_000_002} and len(seen) >= 4
+
+
+def test_an_answer_before_the_request_was_read_ends_the_connection():
+    def script(sock, _):
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        time.sleep(0.3)
+
+    with Scripted(script) as server:
+        samples, _ = load(server.address, 3, body=30_000_000, slots=1)
+    assert (samples.status == ERROR).all() and "HTTP 413: " in samples.messages
+    assert server.connections >= 3
+
+
+def test_a_server_that_dies_ends_the_load():
+    server = Scripted(always(ANSWER))
+    plan = Plan("http", server.address, (http_post(server.address, 9),), 3, 5.0)
+    generator = make(plan)
+    generator.start()
+    wait_for(generator, 50)
+    server.__exit__()
+    deadline = time.monotonic() + 5
+    while generator.failure is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert isinstance(generator.failure, ServerDiedError)
+    with pytest.raises(ServerDiedError, match=server.address):
+        generator.stop(1.0)
+
+
+def test_nobody_there_at_the_start():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(ServerDiedError, match=address):
+        make(Plan("http", address, (b"x",), 1, 1.0)).start()
+
+
+def test_stop_raises_when_a_request_stays_open():
+    def script(sock, _):
+        request(sock)
+        time.sleep(1.5)
+
+    with Scripted(script) as server:
+        generator = make(Plan("http", server.address, (http_post("h", 1),), 1, 1.0))
+        generator.start()
+        time.sleep(0.1)
+        with pytest.raises(DeadlineError, match="1 request"):
+            generator.stop(0.1)
+
+
+def test_an_open_loop_sends_when_due_and_never_moves_its_schedule():
+    schedule = np.cumsum(np.random.default_rng(1).exponential(2e6, 400)).astype(np.int64)
+    with Scripted(always(ANSWER)) as server:
+        samples, _ = load(server.address, 400, slots=32, schedule=schedule)
+    assert len(samples) == 400 and (samples.status == OK).all()
+    begin = samples.scheduled.min() - schedule[0]
+    assert sorted(samples.scheduled - begin) == schedule.tolist()
+    assert (samples.sent >= samples.scheduled).all()
+    assert np.median(samples.sent - samples.scheduled) < 1e6
+
+
+def test_with_no_slot_free_requests_wait_or_are_shed():
+    def script(sock, _):
+        while True:
+            request(sock)
+            time.sleep(0.05)
+            sock.sendall(ANSWER)
+
+    schedule = np.arange(20) * 1_000_000
+    with Scripted(script) as server:
+        waited, _ = load(server.address, 20, slots=2, schedule=schedule)
+        shed, _ = load(server.address, 20, slots=2, schedule=schedule, shed=True)
+    assert (waited.status == OK).all() and len(waited) == 20
+    response = np.sort(waited.done - waited.scheduled)
+    assert response[-1] > 0.4e9  # ten rounds of 50 ms with two slots, minus 20 ms
+    assert (waited.done - waited.sent).max() < 0.2e9
+    assert np.bincount(shed.status, minlength=5)[[OK, SHED]].tolist() == [2, 18]
+    assert len(shed) == 20
+
+
+def test_what_was_due_and_not_sent_by_the_stop_is_unfinished():
+    def script(sock, _):
+        while True:
+            request(sock)
+            time.sleep(0.05)
+            sock.sendall(ANSWER)
+
+    schedule = np.arange(1000) * 1_000_000
+    with Scripted(script) as server:
+        plan = Plan("http", server.address, (http_post("h", 1),), 1, 5.0, schedule)
+        generator = make(plan)
+        generator.start()
+        time.sleep(0.2)
+        stop = time.monotonic_ns()
+        samples = generator.stop(5.0)
+    due = (stop - samples.scheduled.min()) / 1e6
+    assert abs(len(samples) - due) < 20
+    assert (samples.status == UNFINISHED).sum() > due - 30
+
+
+def test_a_stall_weighs_what_it_must():
+    """M/D/1 without a queue but for the stall: response falls linearly from its end."""
+    rate, seconds, stall = 500, 3.0, 1.0
+    schedule = (np.arange(int(rate * seconds)) * 1e9 / rate).astype(np.int64)
+    behaviour = Behaviour(100_000, False, int(1e9), int(stall * 1e9))
+    with running("http", 64, behaviour) as address:
+        samples, _ = load(address, len(schedule), slots=600, schedule=schedule)
+    assert (samples.status == OK).all() and len(samples) == len(schedule)
+    response = (samples.done - samples.scheduled) / 1e9
+    # requests that come while it stalls wait for its end: uniform in (0, stall)
+    expected = stall * (1 - 0.01 * seconds / stall)
+    assert np.quantile(response, 0.99) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("schedule", [None, np.arange(400) * 2_000_000])
+def test_several_processes_lose_nothing(schedule):
+    with running("http", 64) as address:
+        requests = tuple(http_post(address, 10 + i) for i in range(4))
+        plan = Plan("http", address, requests, 5, 5.0, schedule, sample_every=9)
+        generator = run(plan, 2)
+        generator.start()
+        wait_for(generator, 400, 30)
+        live = generator.completed()
+        assert len(generator.recent_ns()) > 0
+        samples = generator.stop(5.0)
+    assert (samples.status == OK).all()
+    assert len(samples) >= live and (np.diff(samples.done) >= 0).all()
+    assert set(samples.caller) == set(range(5))
+    assert {index for index, _ in generator.sampled()} == {0, 1, 2, 3}
+    if schedule is not None:
+        assert len(samples) == 400
+        begin = samples.scheduled.min()
+        # each helper counts from the common start
+        assert sorted(samples.scheduled - begin) == schedule.tolist()
+
+
+def test_a_helper_that_fails_says_why():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    generator = run(Plan("http", address, (b"x",), 4, 1.0), 2)
+    with pytest.raises(ServerDiedError, match=address):
+        generator.start()
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_ceiling_is_far_above_one_request_a_millisecond(protocol):
+    assert ceiling(protocol, 200, 200, 8, 0.3) > 500

@@ -1,0 +1,57 @@
+import subprocess
+import sys
+
+import pytest
+
+from harness.backends import require, translate
+from harness.errors import BackendError, DeviceError, MissingPackageError, OutOfMemoryError
+
+
+def test_a_missing_package_comes_with_the_command_that_installs_it():
+    with pytest.raises(MissingPackageError) as caught:
+        require("no_such_runtime", "onnxruntime")
+    assert caught.value.message == "no_such_runtime is not installed"
+    assert caught.value.fix == "pip install 'inference-harness[onnxruntime]'"
+
+
+def test_a_package_whose_own_import_fails_is_told_apart(tmp_path, monkeypatch):
+    (tmp_path / "half_there.py").write_text("import something_it_needs\n")
+    (tmp_path / "no_library.py").write_text("raise ImportError('libcudart.so.13 not found')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, reason in (("half_there", "something_it_needs"), ("no_library", "libcudart")):
+        with pytest.raises(Exception, match=f"{name} can't be imported: .*{reason}") as caught:
+            require(name, "x")
+        assert not isinstance(caught.value, MissingPackageError)
+
+
+@pytest.mark.parametrize("module", ["torch", "onnxruntime"])
+def test_a_backend_without_its_package_says_so_when_it_is_opened(module):
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from harness.errors import MissingPackageError\n"
+        f"try:\n    import harness.backends.{module}\n"
+        "except MissingPackageError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"{module} is not installed" in done.stdout
+    assert f"pip install 'inference-harness[{module}]'" in done.stdout
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(),
+    RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("Failed to allocate memory for requested buffer of size 12345"),
+    RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("std::bad_alloc"),
+])  # fmt: skip
+def test_running_out_of_memory_is_recognised_in_every_runtimes_words(error):
+    assert isinstance(translate(error), OutOfMemoryError)
+
+
+def test_other_exceptions_keep_type_and_message():
+    found = translate(ValueError("wrong shape"), "loading")
+    assert type(found) is BackendError
+    assert found.message == "loading: ValueError: wrong shape"
+    known = DeviceError("no GPU")
+    assert translate(known) is known

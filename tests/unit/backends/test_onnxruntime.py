@@ -1,0 +1,167 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ort = pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from harness.backends.base import BackendContext, run_once  # noqa: E402
+from harness.backends.onnxruntime import OnnxRuntimeBackend, assert_provider  # noqa: E402
+from harness.errors import BackendError, DeviceError  # noqa: E402
+from harness.models.inputs import make_inputs  # noqa: E402
+from harness.models.parity import check, write_references  # noqa: E402
+from harness.models.prepare import prepare  # noqa: E402
+from harness.models.reference import Reference  # noqa: E402
+from harness.scenario import schema  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def model(cache):
+    """ids int64 [batch, 4] gathered from a table, times scale float [batch, 1]; also the sum."""
+    table = np.random.default_rng(0).standard_normal((11, 3)).astype(np.float32)
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "ids"], ["rows"]),
+         helper.make_node("ReduceMean", ["rows"], ["mean"], axes=[1], keepdims=0),
+         helper.make_node("Mul", ["mean", "scale"], ["/out/Mul"]),
+         helper.make_node("ReduceSum", ["ids"], ["total"], keepdims=0)],
+        "g",
+        [info("ids", TensorProto.INT64, ["n", 4]), info("scale", TensorProto.FLOAT, ["n", 1])],
+        [info("/out/Mul", TensorProto.FLOAT, ["n", 3]), info("total", TensorProto.INT64, [])],
+        [numpy_helper.from_array(table, "table")],
+    )  # fmt: skip
+    path = cache / "source.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    spec = schema.ModelSpec.model_validate({"name": "m", "source": {"onnx": str(path)}})
+    found, rows = prepare(spec, ["onnx"], [1, 4], cache, base=cache)
+    assert [(r.format, r.details["opset"]) for r in rows] == [("onnx", 17)]
+    return found
+
+
+def backend(model, **settings):
+    data = {
+        "kind": "onnxruntime",
+        "name": "o",
+        "provider": "CPUExecutionProvider",
+        "device": None,
+        "precision": "fp32",
+        "threads": None,
+        "io": "host",
+        **settings,
+    }
+    spec = schema.OnnxRuntimeBackend.model_construct(**data)  # fmt: skip
+    return OnnxRuntimeBackend(spec, BackendContext(model))
+
+
+def test_inputs_come_from_the_file_and_outputs_agree_with_the_unoptimised_graph(model, cache):
+    folder = write_references(model, schema.Parity(), [1, 4], cache)
+    assert "without graph optimisations" in Reference.open(folder).words
+    with backend(model) as b:
+        cost = b.load()
+        rows = check(b, model, b.spec, schema.Parity(), [1, 4], folder)
+        assert (
+            [s.name for s in b.signature.inputs]
+            == ["ids", "scale"]
+            == [s.name for s in model.inputs]
+        )
+    assert [r.status for r in rows] == ["agrees", "agrees"]
+    assert rows[1].top1_agreement == 1.0
+    assert cost.bytes_on_disk == Path(model.files["onnx"]).stat().st_size
+    assert cost.details["providers"] == ["CPUExecutionProvider"]
+
+
+def test_threads_are_set_and_device_io_is_host_io_on_the_cpu(model):
+    with backend(model, threads=1, io="device") as b:
+        details = b.load().details
+        assert (details["threads"], details["io"]) == (1, "host")
+        assert run_once(b, make_inputs(model, 2, 0))["/out/Mul"].shape == (2, 3)
+
+
+def test_callers_share_the_session_and_get_their_own_answers(model):
+    with backend(model) as b:
+        b.load()
+        requests = [b.prepare(make_inputs(model, 2, v)) for v in range(4)]
+        expected = [run_once(b, make_inputs(model, 2, v))["/out/Mul"] for v in range(4)]
+        found = {}
+
+        def call(index):
+            with b.caller() as caller:
+                for _ in range(50):
+                    reply = caller.infer(requests[index])
+                found[index] = caller.outputs(reply)["/out/Mul"]
+
+        threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for index in range(4):
+        np.testing.assert_array_equal(found[index], expected[index])
+
+
+def test_a_missing_input_and_a_wrong_shape_are_backend_errors(model):
+    with backend(model) as b:
+        b.load()
+        with pytest.raises(BackendError, match="wants an input 'ids', which has no data"):
+            b.prepare({"scale": np.zeros((1, 1))})
+        inputs = make_inputs(model, 2, 0) | {"ids": np.zeros((2, 9), np.int64)}
+        with b.caller() as caller, pytest.raises(BackendError, match="InvalidArgument"):
+            caller.infer(b.prepare(inputs))
+
+
+def test_floats_are_cast_to_what_the_session_wants(model):
+    with backend(model) as b:
+        b.load()
+        inputs = make_inputs(model, 2, 0)
+        doubled = inputs | {"scale": inputs["scale"].astype(np.float64)}
+        np.testing.assert_array_equal(
+            run_once(b, inputs)["/out/Mul"], run_once(b, doubled)["/out/Mul"]
+        )
+
+
+def test_a_session_that_fell_back_is_refused(model):
+    session = ort.InferenceSession(model.files["onnx"], providers=["CPUExecutionProvider"])
+    assert_provider(session, "CPUExecutionProvider")
+    with pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"):
+        assert_provider(session, "CUDAExecutionProvider")
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in ort.get_available_providers(), reason="this build has CUDA"
+)
+def test_a_provider_that_this_build_lacks_is_a_device_error_with_a_fix(model):
+    with pytest.raises(DeviceError, match="CUDAExecutionProvider is not in this build") as caught:
+        backend(model, provider="CUDAExecutionProvider").load()
+    assert "onnxruntime-gpu" in caught.value.fix
+
+
+def test_tf32_on_the_cpu_is_refused(model):
+    with pytest.raises(DeviceError, match="the CPU has none"):
+        backend(model, precision="tf32").load()
+
+
+def test_a_model_that_could_not_be_exported_says_why():
+    from harness.backends.base import PreparedModel
+
+    model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), failures={"onnx": "no such operator"})
+    with pytest.raises(BackendError, match="m has no onnx file: no such operator"):
+        backend(model).load()
+
+
+def test_a_damaged_file_and_use_before_load_are_backend_errors(model, tmp_path):
+    from dataclasses import replace
+
+    (tmp_path / "model.onnx").write_bytes(b"junk")
+    broken = replace(model, files={"onnx": str(tmp_path / "model.onnx")})
+    with pytest.raises(BackendError, match="creating the session: "):
+        backend(broken).load()
+    with pytest.raises(BackendError, match="not loaded"):
+        backend(model).caller()

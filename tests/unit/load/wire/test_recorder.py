@@ -1,0 +1,68 @@
+import numpy as np
+
+from harness.load.samples import ERROR, OK, TIMEOUT, UNFINISHED
+from harness.load.wire.recorder import KEPT, Recorder
+
+
+def add(record, sent, done, caller=0, scheduled=None):
+    if scheduled is not None:
+        record.scheduled.append(scheduled)
+    record.sent.append(sent)
+    record.callers.append(caller)
+    record.done.append(done)
+
+
+def test_rows_come_in_order_of_completion_with_their_status():
+    record = Recorder(0)
+    add(record, 10, 40, 1)
+    record.bad(ERROR, "broken")
+    add(record, 5, 20, 2)
+    add(record, 1, 30, 3)
+    samples = record.samples(1000, [])
+    assert samples.done.tolist() == [20, 30, 40]
+    assert samples.caller.tolist() == [2, 3, 1]
+    assert samples.status.tolist() == [ERROR, OK, OK]
+    assert samples.scheduled.tolist() == samples.sent.tolist() == [5, 1, 10]
+    assert samples.messages == {"broken": 1}
+
+
+def test_an_answer_past_the_time_out_is_one():
+    record = Recorder(0)
+    add(record, 0, 100)
+    add(record, 0, 101)
+    assert record.samples(100, []).status.tolist() == [OK, TIMEOUT]
+
+
+def test_requests_that_were_due_and_never_sent_are_unfinished():
+    record = Recorder(0)
+    add(record, 7, 9, scheduled=3)
+    samples = record.samples(100, [(4, 20), (5, 20)])
+    assert samples.scheduled.tolist() == [3, 4, 5]
+    assert samples.status.tolist() == [OK, UNFINISHED, UNFINISHED]
+    assert samples.sent.tolist() == [7, 20, 20]
+
+
+def test_kept_responses_stay_bounded_and_even():
+    record = Recorder(5)
+    serial = 0
+    while serial < 5000:
+        record.keep(serial, serial % 7, b"x")
+        serial += record.every
+    kept = [serial for serial, _, _ in record.kept]
+    assert KEPT // 2 <= len(kept) <= KEPT
+    gaps = np.diff(kept)
+    assert kept[0] == 0 and kept[-1] > 4500 and gaps.max() <= 1.2 * gaps.min()
+
+
+def test_large_responses_are_bounded_by_their_bytes():
+    record = Recorder(1)
+    for serial in range(20):
+        record.keep(serial, 0, bytes(20 << 20))
+    assert sum(len(raw) for _, _, raw in record.kept) <= 64 << 20
+
+
+def test_recent_latencies_are_the_last_ones():
+    record = Recorder(0)
+    for i in range(3000):
+        add(record, 0, i)
+    assert record.recent().tolist() == list(range(3000 - 1024, 3000))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.measure.gpu_gates import (
+    check_gpu,
+    check_host,
+    event_names,
+    joules_per_inference,
+)
+from harness.measure.gpu_time import GpuTime
+from harness.measure.validity import FLAGS
+from harness.telemetry.series import Series
+
+
+def readings(values: list[float]) -> Series:
+    return Series(np.arange(len(values), dtype=np.int64) * 10, np.array(values, float))
+
+
+def flags(**series: list[float]) -> dict[str, str]:
+    telemetry = {f"gpu0_{name}": readings(values) for name, values in series.items()}
+    longest = max(len(values) for values in series.values())
+    return {f.flag: f.seen for f in check_gpu(telemetry, 0, longest * 10)}
+
+
+def test_a_steady_gpu_of_our_own_passes() -> None:
+    assert flags(
+        clock_events=[0.0] * 99 + [1.0], sm_clock_mhz=[1980.0, 1965.0] * 50,
+        foreign_processes=[0.0] * 100,
+    ) == {}  # fmt: skip
+
+
+def test_more_than_one_percent_throttled_readings() -> None:
+    assert flags(clock_events=[4.0] + [0.0] * 99) == {}
+    seen = flags(clock_events=[4.0, 0x44] + [0.0] * 98)
+    assert seen == {"throttled": "2 % of readings: power cap, hardware thermal limit"}
+
+
+@pytest.mark.parametrize("bits", [0x0, 0x1, 0x2, 0x10, 0x100])
+def test_what_does_not_hold_the_clocks_back_is_no_throttling(bits: int) -> None:
+    assert flags(clock_events=[float(bits)] * 50) == {}
+
+
+def test_a_wandering_clock() -> None:
+    assert "1200 to 1980 MHz" in flags(sm_clock_mhz=[1980.0] * 50 + [1200.0] * 50)["clock_spread"]
+    assert flags(sm_clock_mhz=[345.0] + [1980.0] * 99) == {}  # one reading from before the load
+
+
+def test_a_foreign_process() -> None:
+    assert flags(foreign_processes=[0.0] * 99 + [1.0]) == {}
+    assert "foreign_gpu_process" in flags(foreign_processes=[0.0] * 90 + [2.0] * 10)
+
+
+def test_the_window_alone_counts() -> None:
+    telemetry = {"gpu0_clock_events": readings([4.0] * 50 + [0.0] * 50)}
+    assert list(check_gpu(telemetry, 505, 1000)) == []
+
+
+def test_every_flag_is_explained() -> None:
+    found = flags(
+        clock_events=[8.0] * 50, sm_clock_mhz=[1980.0, 900.0] * 25, foreign_processes=[1.0] * 50
+    )
+    found |= {f.flag: f.seen for f in check_host(GpuTime(1, 100, 1, 95, 7))}
+    assert set(found) == {"throttled", "clock_spread", "foreign_gpu_process", "host_bound"}
+    assert set(found) <= set(FLAGS)
+
+
+def test_host_bound_needs_gpu_times() -> None:
+    assert list(check_host(None)) == []
+    assert list(check_host(GpuTime(1, 100, 1, 20, 7))) == []
+
+
+def test_event_bits_in_words() -> None:
+    assert event_names(0x84) == ["power cap", "power brake"]
+    assert event_names(0x1000) == ["unknown event 0x1000"]
+
+
+def test_energy_by_inference() -> None:
+    assert joules_per_inference(300.0, 1000.0, 2.0) == pytest.approx(0.15)
+    assert joules_per_inference(None, 1000.0, 2.0) is None
+    assert joules_per_inference(300.0, 0.0, 2.0) is None

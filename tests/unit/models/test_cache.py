@@ -1,0 +1,94 @@
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.models.cache import RECORD, fetch, file_hash, text_hash
+
+
+def write(text="content", **details):
+    def build(folder: Path):
+        (folder / "a.bin").write_text(text)
+        return details
+
+    return build
+
+
+def never(folder):
+    raise AssertionError("built again")
+
+
+def test_an_entry_is_made_once_and_read_back(tmp_path):
+    made = fetch(tmp_path / "e", write(parameters=3))
+    read = fetch(tmp_path / "e", never)
+    assert (made.cached, read.cached) == (False, True)
+    assert read.details == {"parameters": 3}
+    assert read.seconds == made.seconds
+    assert read.bytes == len("content") == (read.path / "a.bin").stat().st_size
+
+
+@pytest.mark.parametrize("damage", [
+    lambda e: (e / "a.bin").write_text("CONTENT"),
+    lambda e: (e / "a.bin").write_text("cont"),
+    lambda e: (e / "a.bin").unlink(),
+    lambda e: (e / RECORD).write_text("{"),
+    lambda e: (e / RECORD).write_text("[]"),
+    lambda e: (e / RECORD).write_text('{"files": {"a.bin": 1}}'),
+    lambda e: (e / RECORD).unlink(),
+])  # fmt: skip
+def test_a_damaged_entry_is_made_again(tmp_path, damage):
+    folder = fetch(tmp_path / "e", write()).path
+    damage(folder)
+    again = fetch(folder, write())
+    assert not again.cached
+    assert (folder / "a.bin").read_text() == "content"
+    assert fetch(folder, never).cached
+
+
+def test_a_failed_build_leaves_nothing_behind(tmp_path):
+    def fails(folder):
+        (folder / "half").write_text("x")
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fetch(tmp_path / "e", fails)
+    assert [p.name for p in tmp_path.iterdir()] == [".e.lock"]
+
+
+def test_what_a_killed_build_left_is_cleared(tmp_path):
+    (tmp_path / ".e.tmp").mkdir()
+    (tmp_path / ".e.tmp" / "junk").write_text("x")
+    assert list(fetch(tmp_path / "e", write()).files) == ["a.bin"]
+
+
+def _build_slowly(folder, log):
+    def build(target):
+        with Path(log).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.05)
+        (target / "a.bin").write_text("content")
+        return {}
+
+    fetch(Path(folder), build)
+
+
+def test_processes_that_want_the_same_entry_build_it_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    args = (str(tmp_path / "e"), str(tmp_path / "log"))
+    workers = [context.Process(target=_build_slowly, args=args) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [w.exitcode for w in workers] == [0] * 4
+    assert len((tmp_path / "log").read_text().split()) == 1
+
+
+def test_hashes_depend_on_content_only(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "b").write_bytes(b"x")
+    assert file_hash(tmp_path / "a") == file_hash(tmp_path / "b")
+    assert text_hash({"a": 1, "b": 2}) == text_hash({"b": 2, "a": 1})
+    assert text_hash("a", "b") != text_hash("ab")

@@ -1,0 +1,97 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from harness.errors import UsageError  # noqa: E402
+from harness.models.factory import build, code_hash, factory_of  # noqa: E402
+from harness.models.weights import weights_hash  # noqa: E402
+
+DATA = str(Path(__file__).parents[2] / "data" / "models")
+
+
+def source(name, base=DATA, **more):
+    return {"torch": name, "kwargs": {}, "seed": 0, "weights": None, "base": base, **more}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write modules beside a scenario; they are forgotten after the test."""
+    before = set(sys.modules)
+
+    def write(**files):
+        for name, text in files.items():
+            (tmp_path / f"{name}.py").write_text(text)
+        for name in set(sys.modules) - before:
+            sys.modules.pop(name)
+        return tmp_path
+
+    yield write
+    for name in set(sys.modules) - before:
+        if name.startswith("own_"):
+            sys.modules.pop(name)
+
+
+def test_the_seed_decides_the_weights_and_global_state_is_left_alone():
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    one, same = (weights_hash(build(source("sample_models:mlp"))) for _ in range(2))
+    other = weights_hash(build(source("sample_models:mlp", seed=1)))
+    assert one == same != other
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_kwargs_reach_the_factory_and_the_module_is_ready_to_infer():
+    module = build(source("sample_models:mlp", kwargs={"classes": 7}))
+    assert module(torch.zeros(2, 8)).shape == (2, 7)
+    assert not module.training
+    assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_half_precision_weights_become_fp32():
+    module = build(source("sample_models:half_precision"))
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+
+
+def test_modules_beside_the_scenario_are_found_but_the_path_is_not_changed(own):
+    base = str(own(own_model="import torch\ndef make(): return torch.nn.Linear(2, 2)\n"))
+    assert isinstance(build(source("own_model:make", base)), torch.nn.Linear)
+    assert base not in sys.path
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("no_such_module:make", "can't import no_such_module: ModuleNotFoundError"),
+    ("sample_models:mpl", "has no 'mpl'; did you mean 'mlp'?"),
+    ("sample_models:raises", "raised OSError: no weights here"),
+    ("sample_models:returns_a_string", "returned str, expected a torch.nn.Module"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_factory_is_said(name, message):
+    with pytest.raises(UsageError) as caught:
+        build(source(name))
+    assert message in str(caught.value)
+
+
+def test_wrong_kwargs_are_said():
+    with pytest.raises(UsageError, match="unexpected keyword argument 'depth'"):
+        build(source("sample_models:mlp", kwargs={"depth": 3}))
+
+
+def test_a_module_that_fails_to_import_is_said(own):
+    base = str(own(own_broken="1 / 0\n"))
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
+        factory_of(source("own_broken:make", base))
+
+
+def test_the_code_hash_follows_the_files_a_factory_uses(own):
+    model = "import torch\nimport own_layers\ndef make(): return own_layers.layer()\n"
+    layers = "import torch\ndef layer(): return torch.nn.Linear(2, 2)\n"
+
+    def digest(**files):
+        return code_hash(factory_of(source("own_model:make", str(own(**files)))))
+
+    first = digest(own_model=model, own_layers=layers)
+    assert digest(own_model=model, own_layers=layers) == first
+    assert digest(own_model=model, own_layers=layers + "# helper\n") != first
+    assert digest(own_model=model + "# here\n", own_layers=layers) != first

@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.backends.base import PreparedModel, TensorSpec
+from harness.errors import UsageError
+from harness.models.inputs import make_inputs, shape_of
+
+
+def model(dtype="float32", shape=("batch", 3), dynamic=None, name="x", **data):
+    spec = TensorSpec(name, dtype, shape)
+    return PreparedModel("m", {"fake": {}}, "k", (spec,), (), {}, dynamic or {}, {name: data})
+
+
+def files(*paths, **more):
+    return {"files": [str(p) for p in paths], **more}
+
+
+def test_same_arguments_give_the_same_arrays_and_any_other_gives_different_ones():
+    m = model(shape=("batch", 64))
+    one = make_inputs(m, 2, 0)["x"]
+    np.testing.assert_array_equal(one, make_inputs(m, 2, 0)["x"])
+    others = [
+        make_inputs(m, 2, 1)["x"],
+        make_inputs(m, 2, 0, seed=1)["x"],
+        make_inputs(m, 3, 0)["x"][:2],
+        make_inputs(model(shape=("batch", 64), name="y"), 2, 0)["y"],
+    ]
+    assert all(not np.array_equal(one, other) for other in others)
+
+
+def test_random_floats_are_standard_normal_unless_a_range_is_given():
+    normal = make_inputs(model(shape=("batch", 20_000)), 1, 0)["x"]
+    assert normal.dtype == np.float32
+    assert abs(normal.mean()) < 0.05
+    assert abs(normal.std() - 1) < 0.05
+    ranged = make_inputs(model(shape=("batch", 20_000), range=[-3, 5]), 1, 0)["x"]
+    assert ranged.min() >= -3
+    assert ranged.max() < 5
+    assert abs(ranged.mean() - 1) < 0.1
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8", "uint64"])
+def test_random_integers_are_bits_by_default_and_stay_within_a_range(dtype):
+    assert set(np.unique(make_inputs(model(dtype, ("batch", 100)), 1, 0)["x"])) == {0, 1}
+    ranged = make_inputs(model(dtype, ("batch", 500), range=[3, 6.5]), 1, 0)["x"]
+    assert ranged.dtype == np.dtype(dtype)
+    assert set(np.unique(ranged)) == {3, 4, 5, 6}
+
+
+@pytest.mark.parametrize(("dtype", "bounds"), [("uint8", [0, 300]), ("int8", [-200, 0]),
+                                               ("int64", [0.2, 0.8])])  # fmt: skip
+def test_a_range_without_such_integers_is_refused(dtype, bounds):
+    with pytest.raises(UsageError, match=f"no {dtype} lies in range"):
+        make_inputs(model(dtype, range=bounds), 1, 0)
+
+
+def test_bool_zeros_and_half():
+    assert make_inputs(model("bool", ("batch", 50)), 1, 0)["x"].dtype == bool
+    assert not make_inputs(model(data="zeros"), 2, 0)["x"].any()
+    assert make_inputs(model("float16"), 2, 0)["x"].dtype == np.float16
+
+
+def test_bfloat16_is_float32_that_holds_bfloat16_exactly():
+    values = make_inputs(model("bfloat16", ("batch", 1000)), 1, 0)["x"]
+    assert values.dtype == np.float32
+    assert not (values.view(np.uint32) & 0xFFFF).any()
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    np.testing.assert_array_equal(values.astype(ml_dtypes.bfloat16).astype(np.float32), values)
+
+
+def test_bfloat16_rounds_like_ml_dtypes(tmp_path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    raw = np.random.default_rng(1).standard_normal((4, 500)).astype(np.float32)
+    np.save(tmp_path / "x.npy", raw)
+    data = files(tmp_path / "x.npy")
+    ours = make_inputs(model("bfloat16", ("batch", 500), data=data), 4, 0)["x"]
+    np.testing.assert_array_equal(ours, raw.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_dynamic_dimensions_need_a_size():
+    spec = TensorSpec("x", "float32", ("batch", "seq"))
+    assert shape_of(spec, 2, {"seq": 7}) == (2, 7)
+    with pytest.raises(UsageError, match="dynamic dimension 'seq' has no size"):
+        shape_of(spec, 2, {})
+
+
+def test_batch_axis_may_be_anywhere():
+    assert make_inputs(model(shape=(5, "batch", 2)), 3, 0)["x"].shape == (5, 3, 2)
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def test_samples_of_all_files_are_cycled_through(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[0, 0, 0], [1, 1, 1]], np.float32))
+    np.save(tmp_path / "b.npy", np.array([2, 2, 2], np.float64))
+    m = model(data=files(tmp_path / "a.npy", tmp_path / "b.npy"))
+    assert make_inputs(m, 4, 0)["x"][:, 0].tolist() == [0, 1, 2, 0]
+    assert make_inputs(m, 4, 1)["x"][:, 0].tolist() == [1, 2, 0, 1]
+
+
+def test_npz_by_name_or_the_only_array(tmp_path):
+    np.savez(tmp_path / "two.npz", x=np.ones((1, 3)), y=np.zeros((1, 3)))
+    np.savez(tmp_path / "one.npz", z=np.full((1, 3), 7.0))
+    assert make_inputs(model(data=files(tmp_path / "two.npz")), 1, 0)["x"][0, 0] == 1
+    assert make_inputs(model(data=files(tmp_path / "one.npz")), 1, 0)["x"][0, 0] == 7
+    with pytest.raises(UsageError, match="no array 'q'; it has x, y"):
+        make_inputs(model(name="q", data=files(tmp_path / "two.npz")), 1, 0)
+
+
+def test_a_batch_axis_in_the_middle_of_a_file(tmp_path):
+    array = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    np.save(tmp_path / "x.npy", array)
+    m = model(shape=(2, "batch", 2), data=files(tmp_path / "x.npy"))
+    np.testing.assert_array_equal(make_inputs(m, 3, 0)["x"], array)
+
+
+def test_wrong_shape_says_file_found_and_expected(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 4)))
+    with pytest.raises(UsageError) as caught:
+        make_inputs(model(data=files(tmp_path / "x.npy")), 1, 0)
+    assert f"{tmp_path}/x.npy has shape [2, 4]" in str(caught.value)
+    assert "expected [3] (one sample) or [N, 3]" in str(caught.value)
+
+
+@pytest.mark.parametrize(("array", "dtype", "message"), [
+    (np.zeros((1, 3)), "int64", "holds float64, expected int64"),
+    (np.full((1, 3), 300), "uint8", "do not fit uint8"),
+    (np.zeros((1, 3), complex), "float32", "holds complex128"),
+])  # fmt: skip
+def test_values_that_do_not_fit_are_refused(tmp_path, array, dtype, message):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(UsageError, match=message):
+        make_inputs(model(dtype, data=files(tmp_path / "x.npy")), 1, 0)
+
+
+def test_integers_of_another_width_are_cast_when_they_fit(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1, 2, 3]], np.int64))
+    assert make_inputs(model("int32", data=files(tmp_path / "x.npy")), 1, 0)["x"].dtype == np.int32
+
+
+@pytest.mark.parametrize("content", [b"", b"not an array", b"PK\x03\x04broken", b"\x93NUMPY"])
+def test_a_broken_file_is_named(tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(UsageError, match=r"x\.npy"):
+        make_inputs(model(data=files(tmp_path / "x.npy")), 1, 0)
+
+
+def test_pickles_are_not_loaded(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(UsageError, match=r"x\.npy"):
+        make_inputs(model(data=files(tmp_path / "x.npy")), 1, 0)
+
+
+# --------------------------------------------------------------------------------------- images
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Left half red, right half blue, 8 wide and 4 high."""
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, :4, 0], pixels[:, 4:, 2] = 255, 255
+    Image.fromarray(pixels).save(tmp_path / "i.png")
+    return tmp_path / "i.png"
+
+
+def test_images_become_chw_scaled_and_normalised(image):
+    m = model(shape=("batch", 3, 4, 8), data=files(image))
+    plain = make_inputs(m, 2, 0)["x"]
+    assert plain.shape == (2, 3, 4, 8)
+    assert plain[0, 0, 0, 0] == 1
+    assert plain[0, 2, 0, 0] == 0
+    m = model(shape=("batch", 3, 4, 8), data=files(image, mean=[0.5, 0, 0.5], std=[0.25, 1, 0.5]))
+    scaled = make_inputs(m, 1, 0)["x"]
+    assert scaled[0, 0, 0, 0] == 2
+    assert scaled[0, 2, 0, 0] == -1
+
+
+def test_images_become_hwc_by_the_shape_and_are_resized(image):
+    found = make_inputs(model(shape=("batch", 2, 4, 3), data=files(image)), 1, 0)["x"]
+    assert found.shape == (1, 2, 4, 3)
+    assert found[0, 0, 0].tolist() == [1, 0, 0]
+    assert found[0, 1, 3].tolist() == [0, 0, 1]
+
+
+def test_uint8_images_are_taken_as_they_are(image):
+    found = make_inputs(model("uint8", ("batch", 4, 8, 3), data=files(image)), 1, 0)["x"]
+    assert found.dtype == np.uint8
+    assert found.max() == 255
+
+
+def test_grey_images(image):
+    assert make_inputs(model(shape=("batch", 1, 4, 8), data=files(image)), 1, 0)["x"].max() < 1
+
+
+@pytest.mark.parametrize(("dtype", "shape", "more", "message"), [
+    ("float32", ("batch", 7), {}, "needs a shape like"),
+    ("int64", ("batch", 3, 4, 8), {}, "use dtype uint8"),
+    ("uint8", ("batch", 3, 4, 8), {"mean": [0.5]}, "without mean"),
+    ("float32", ("batch", 3, 4, 8), {"std": [1.0, 1.0]}, "std has 2 values, expected 3"),
+])  # fmt: skip
+def test_images_that_do_not_fit_are_refused(image, dtype, shape, more, message):
+    with pytest.raises(UsageError, match=message):
+        make_inputs(model(dtype, shape, data=files(image, **more)), 1, 0)
+
+
+def test_a_broken_image_is_named(tmp_path):
+    (tmp_path / "i.png").write_bytes(b"no image")
+    with pytest.raises(UsageError, match=r"i\.png can't be read"):
+        make_inputs(model(shape=("batch", 3, 4, 8), data=files(tmp_path / "i.png")), 1, 0)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from harness.backends.base import TensorSpec  # noqa: E402
+from harness.errors import UsageError  # noqa: E402
+from harness.models.onnx_file import (  # noqa: E402
+    check_batches,
+    check_file,
+    copy_model,
+    match_inputs,
+    model_hash,
+    read_graph,
+)
+
+
+@pytest.fixture
+def linear(tmp_path):
+    """Write x [shape] · w [3, 2] → y, and return the path."""
+
+    def write(shape=("N", 3), *, external=False, name="m.onnx", scale=1.0):
+        weights = numpy_helper.from_array(np.full((3, 2), scale, np.float32), "w")
+        graph = helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["y"])], "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape)),
+             helper.make_tensor_value_info("w", TensorProto.FLOAT, [3, 2])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [*shape[:-1], 2])],
+            [weights],
+        )  # fmt: skip
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        onnx.save(
+            model, tmp_path / name, save_as_external_data=external, location=f"{name}.data",
+            size_threshold=0,
+        )  # fmt: skip
+        return tmp_path / name
+
+    return write
+
+
+def test_inputs_outputs_and_facts_are_read_without_the_weights(linear):
+    inputs, outputs, facts = read_graph(linear())
+    assert inputs == (TensorSpec("x", "float32", ("batch", 3)),)
+    assert outputs == (TensorSpec("y", "float32", ("batch", 2)),)
+    assert facts == {"opset": 17, "parameters": 6}
+
+
+def test_other_dynamic_dimensions_keep_their_names_or_get_one(linear):
+    assert read_graph(linear(("b", "seq", 3)))[0][0].shape == ("batch", "seq", 3)
+    assert read_graph(linear((None, None, 3)))[0][0].shape == ("batch", "x_dim1", 3)
+
+
+def test_a_dynamic_dimension_without_a_size_is_refused(linear):
+    path = linear(("b", "seq", 3))
+    inputs, _, _ = read_graph(path)
+    assert match_inputs(path, inputs, (), {"seq": 5}) == inputs
+    with pytest.raises(UsageError, match="dynamic dimension 'seq' has no size") as caught:
+        match_inputs(path, inputs, (), {})
+    assert "dynamic: {seq: N}" in caught.value.fix
+
+
+def test_a_fixed_batch_fits_that_batch_size_only(linear):
+    path = linear((4, 3))
+    inputs, _, _ = read_graph(path)
+    shapes = {i.name: i.shape for i in inputs}
+    check_batches("f", shapes, [4])
+    with pytest.raises(UsageError, match=r"batch fixed at 4, load\.batch_sizes asks for 1"):
+        check_batches("f", shapes, [4, 1])
+    assert match_inputs(path, inputs, (), {})[0].shape == ("batch", 3)
+
+
+@pytest.mark.parametrize(("wanted", "message"), [
+    (TensorSpec("z", "float32", ("batch", 3)), "has no input 'z'; it has x"),
+    (TensorSpec("x", "int64", ("batch", 3)), r"the scenario says int64 \[batch, 3\]"),
+    (TensorSpec("x", "float32", ("batch", 4)), r"wants float32 \[batch, 3\]"),
+    (TensorSpec("x", "float32", ("batch", 3, 1)), "wants float32"),
+])  # fmt: skip
+def test_inputs_of_the_scenario_must_fit_the_file(linear, wanted, message):
+    path = linear()
+    with pytest.raises(UsageError, match=message):
+        match_inputs(path, read_graph(path)[0], (wanted,), {})
+
+
+def test_inputs_of_the_scenario_must_be_complete(linear):
+    path = linear()
+    more = (*read_graph(path)[0], TensorSpec("q", "float32", ("batch",)))
+    with pytest.raises(UsageError, match=r"model\.inputs lacks 'q'"):
+        match_inputs(path, more, (TensorSpec("x", "float32", ("batch", 3)),), {})
+
+
+def test_a_scalar_input_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no batch dimension"):
+        match_inputs(tmp_path, (TensorSpec("s", "float32", ()),), (), {})
+
+
+@pytest.mark.parametrize("content", [b"", b"no protobuf at all", b"\x08\x07"])
+def test_what_is_no_onnx_file_is_refused(tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(UsageError, match=r"m\.onnx is not a valid ONNX model"):
+        check_file(tmp_path / "m.onnx")
+
+
+def test_external_data_is_hashed_and_copied_along(linear, tmp_path):
+    path = linear(external=True)
+    before = model_hash(path)
+    target = tmp_path / "copy" / "model.onnx"
+    target.parent.mkdir()
+    copy_model(path, target)
+    check_file(target)
+    assert [p.name for p in sorted(target.parent.iterdir())] == ["m.onnx.data", "model.onnx"]
+    linear(external=True, scale=2.0)
+    assert model_hash(path) != before
+
+
+def test_missing_or_outside_external_data_is_refused(linear, tmp_path):
+    path = linear(external=True)
+    (tmp_path / "m.onnx.data").unlink()
+    with pytest.raises(UsageError, match=r"needs m\.onnx\.data beside it"):
+        model_hash(path)
+    model = onnx.load(linear(external=True), load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = "../secret"
+    onnx.save(model, path)
+    with pytest.raises(UsageError, match="secret"):
+        copy_model(path, tmp_path / "c.onnx")

@@ -1,0 +1,146 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from harness.backends.base import BackendContext, PreparedModel, TensorSpec
+from harness.backends.fake import FakeBackend
+from harness.models.parity import TOLERANCES, check, compare, write_references
+from harness.scenario import schema
+from harness.scenario.schema import Parity
+
+RNG = np.random.default_rng(0)
+B = {"y": RNG.standard_normal((6, 10)).astype(np.float32)}
+DEFAULT = Parity()
+
+
+def moved(by):
+    return {"y": B["y"] + np.float32(by)}
+
+
+def test_identical_outputs_agree_without_error():
+    found = compare(B, B, "fp32", DEFAULT)
+    assert found.agrees
+    assert (found.max_abs, found.mean_abs, found.max_rel, found.top1) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_each_precision_takes_errors_up_to_its_tolerance_and_no_more(precision):
+    atol, rtol = TOLERANCES[precision]
+    scale = np.sqrt(np.mean(B["y"].astype(np.float64) ** 2))
+    least = np.abs(B["y"]).min()
+    limit = atol * scale + rtol * least
+    within = {"y": B["y"].astype(np.float64) + 0.99 * atol * scale}
+    assert compare(within, B, precision, DEFAULT).agrees
+    beyond = {"y": B["y"].astype(np.float64) + 1.01 * limit}
+    assert not compare(beyond, B, precision, DEFAULT).agrees
+
+
+def test_tolerances_grow_with_the_unit_roundoff():
+    order = ["fp32", "tf32", "bf16"]
+    assert all(TOLERANCES[a] < TOLERANCES[b] for a, b in itertools.pairwise(order))
+
+
+def test_tolerance_follows_the_outputs_scale():
+    for factor in (1e-6, 1.0, 1e6):
+        scaled = {"y": B["y"].astype(np.float64) * factor}
+        assert compare({"y": scaled["y"] * 1.0005}, scaled, "fp32", DEFAULT).agrees
+        assert not compare({"y": scaled["y"] * 1.1}, scaled, "fp32", DEFAULT).agrees
+
+
+def test_errors_are_what_numpy_says():
+    a = {"y": B["y"] + RNG.standard_normal(B["y"].shape) * 1e-4}
+    found = compare(a, B, "fp32", DEFAULT)
+    error = np.abs(a["y"] - B["y"])
+    assert found.max_abs == pytest.approx(error.max())
+    assert found.mean_abs == pytest.approx(error.mean())
+
+
+def test_the_scenario_overrides_the_tolerance_in_absolute_units():
+    assert compare(moved(0.5), B, "fp32", Parity(max_abs_error=0.6)).agrees
+    assert not compare(moved(0.5), B, "bf16", Parity(max_abs_error=0.01, max_rel_error=1e-6)).agrees
+
+
+def test_top1_counts_rows_whose_class_agrees():
+    a = {"y": B["y"].copy()}
+    a["y"][0] = np.roll(a["y"][0], 1)
+    assert compare(a, B, "fp32", DEFAULT).top1 == pytest.approx(5 / 6)
+    flat = {"y": B["y"][:, 0]}
+    assert compare(flat, flat, "fp32", DEFAULT).top1 is None
+    integers = {"y": np.ones((2, 3), np.int64)}
+    assert compare(integers, integers, "fp32", DEFAULT).top1 is None
+
+
+def test_integers_and_booleans_must_be_equal():
+    b = {"y": np.arange(1000, 1006)}
+    a = {"y": b["y"] + np.array([0, 1, 0, 0, 0, 0])}
+    found = compare(a, b, "bf16", DEFAULT)
+    assert found.problems == ("y: 1 of 6 values differ",)
+    assert compare(a, b, "bf16", Parity(max_abs_error=1.0)).agrees
+    flags = {"y": np.array([True, False])}
+    assert not compare({"y": ~flags["y"]}, flags, "fp32", DEFAULT).agrees
+
+
+def test_nan_and_infinity_must_stand_in_the_same_places():
+    b = {"y": np.array([np.nan, np.inf, -np.inf, 1.0])}
+    assert compare(b, b, "fp32", DEFAULT).agrees
+    for wrong in ([0, np.inf, -np.inf, 1], [np.nan, -np.inf, -np.inf, 1], [np.nan] * 4):
+        found = compare({"y": np.array(wrong, float)}, b, "fp32", DEFAULT)
+        assert "NaN or infinite on one side only" in found.problems[0]
+        assert np.isfinite(found.max_abs)
+
+
+def test_zeros_leave_room_for_small_numbers_only():
+    b = {"y": np.zeros((2, 3))}
+    assert compare({"y": b["y"] + 1e-4}, b, "fp32", DEFAULT).agrees
+    assert not compare({"y": b["y"] + 1.0}, b, "fp32", DEFAULT).agrees
+
+
+def test_outputs_match_by_name_whatever_their_order():
+    b = {"p": np.zeros((2, 3)), "q": np.ones((2, 4))}
+    assert compare({"q": b["q"], "p": b["p"]}, b, "fp32", DEFAULT).agrees
+
+
+def test_outputs_with_other_names_match_by_position_if_the_shapes_agree():
+    b = {"p": np.zeros((2, 3)), "q": np.ones((2, 4))}
+    assert compare({"o0": b["p"], "o1": b["q"]}, b, "fp32", DEFAULT).agrees
+    found = compare({"o0": b["q"], "o1": b["p"]}, b, "fp32", DEFAULT)
+    assert found.problems == (
+        "outputs are o0 [2, 4], o1 [2, 3], the reference has p [2, 3], q [2, 4]",
+    )
+    assert found.mean_abs is None
+
+
+def test_another_shape_disagrees_even_if_it_would_broadcast():
+    found = compare({"y": B["y"][:1]}, B, "fp32", DEFAULT)
+    assert found.problems == ("y has shape [1, 10], the reference [6, 10]",)
+
+
+def test_comparisons_add_up():
+    total = compare(moved(1e-5), B, "fp32", DEFAULT) + compare(moved(1.0), B, "fp32", DEFAULT)
+    assert total.values == 120
+    assert total.max_abs == pytest.approx(1.0)
+    assert total.mean_abs == pytest.approx((1e-5 + 1.0) / 2, rel=1e-3)
+    assert len(total.problems) == 1
+
+
+# -------------------------------------------------------------------------------------- the rows
+
+
+@pytest.fixture
+def fake():
+    model = PreparedModel(
+        "m", {"fake": {}}, "k" * 64, (TensorSpec("x", "float32", ("batch", 3)),), ()
+    )
+    spec = schema.FakeBackend(kind="fake", name="f", service_time_ms=0.0)
+    return FakeBackend(spec, BackendContext(model)), model, spec
+
+
+def test_without_a_reference_the_row_says_why(fake, tmp_path):
+    backend, model, spec = fake
+    folder = write_references(model, DEFAULT, [1, 2], tmp_path)
+    rows = check(backend, model, spec, DEFAULT, [1, 2], folder)
+    assert [(r.backend, r.batch_size, r.status) for r in rows] == [
+        ("f", 1, "unavailable"), ("f", 2, "unavailable"),
+    ]  # fmt: skip
+    assert "nothing to compare with" in rows[0].message

@@ -1,0 +1,79 @@
+import pickle
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from harness.errors import UsageError  # noqa: E402
+from harness.models.weights import (  # noqa: E402
+    load_weights,
+    parameter_count,
+    read_weights,
+    weights_hash,
+)
+
+
+@pytest.fixture
+def module():
+    return torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+
+
+def test_weights_go_to_a_file_and_back(module, tmp_path):
+    torch.save(module.state_dict(), tmp_path / "w.pt")
+    other = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    assert weights_hash(other) != weights_hash(module)
+    load_weights(other, tmp_path / "w.pt")
+    assert weights_hash(other) == weights_hash(module)
+
+
+def test_a_checkpoint_with_a_state_dict_in_it_is_read(module, tmp_path):
+    torch.save({"state_dict": module.state_dict(), "epoch": 3}, tmp_path / "w.pt")
+    assert read_weights(tmp_path / "w.pt").keys() == module.state_dict().keys()
+
+
+def test_keys_that_do_not_fit_are_named(module, tmp_path):
+    state = module.state_dict()
+    state["0.weight"] = torch.zeros(3, 5)
+    state["extra"] = state.pop("0.bias")
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(UsageError) as caught:
+        load_weights(module, tmp_path / "w.pt")
+    text = str(caught.value)
+    assert "1 missing (0.bias)" in text
+    assert "1 unexpected (extra)" in text
+    assert "0.weight: [3, 5] in the file, [3, 4] in the model" in text
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("ran code",)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", pickle.dumps({"w": Evil()})])
+def test_what_is_no_state_dict_is_refused_without_running_it(module, tmp_path, content, capsys):
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(UsageError, match="is not a state dict"):
+        load_weights(module, tmp_path / "w.pt")
+    assert "ran code" not in capsys.readouterr().out
+
+
+def test_other_objects_are_refused(module, tmp_path):
+    torch.save([1, 2], tmp_path / "w.pt")
+    with pytest.raises(UsageError, match="holds a list"):
+        read_weights(tmp_path / "w.pt")
+    with pytest.raises(UsageError, match="no such file"):
+        read_weights(tmp_path / "none.pt")
+
+
+def test_the_hash_sees_a_single_bit_and_every_dtype(module):
+    before = weights_hash(module)
+    with torch.no_grad():
+        module[0].weight[0, 0] = torch.nextafter(module[0].weight[0, 0], torch.tensor(9.0))
+    changed = weights_hash(module)
+    assert changed != before
+    assert weights_hash(module.to(torch.bfloat16)) != changed
+
+
+def test_shared_weights_count_once(module):
+    tied = torch.nn.ModuleList([module[0], module[0]])
+    assert parameter_count(tied) == 4 * 3 + 3
