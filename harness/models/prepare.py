@@ -47,7 +47,8 @@ def formats_for(spec: AnyBackend) -> set[str]:
     if spec.kind == "torch":
         return {"torch"}
     if spec.kind == "triton":
-        return {"onnxruntime": {"onnx"}, "torch": {"torch"}}.get(spec.serve or "", set())
+        onnx = "onnx_fp16" if spec.precision == "fp16" else "onnx"
+        return {"onnxruntime": {onnx}, "torch": {"torch"}}.get(spec.serve or "", set())
     return set()
 
 

@@ -76,11 +76,8 @@ def latency_table(context: Context) -> Table | None:
         body.append([
             figure(str(batch)), figure(f"{load:g}"), *(_median_cell(r) for r in found),
         ])  # fmt: skip
-    return (
-        table(["Batch", context.load_title, *context.series], body, [INTERVAL_NOTE])
-        if body
-        else None
-    )
+    headers = ["Batch", context.load_title, *context.series]
+    return table(headers, body, [INTERVAL_NOTE]) if context.reference else None
 
 
 def size_table(context: Context) -> Table | None:

@@ -435,13 +435,32 @@ def test_a_reset_stream_is_one_error():
     def script(frames, _):
         frames.greet()
         stream, _ = frames.request()
-        frames.send(http2.RST_STREAM, 0, stream, struct.pack(">I", 7))
+        frames.send(http2.RST_STREAM, 0, stream, struct.pack(">I", 2))
         answering(frames)
 
     with scripted(script) as address:
         samples, _ = load(address, 20, slots=2)
     assert (samples.status == ERROR).sum() == 1
-    assert samples.messages == {"the server reset the stream: REFUSED_STREAM": 1}
+    assert samples.messages == {"the server reset the stream: INTERNAL_ERROR": 1}
+
+
+@pytest.mark.parametrize("refusals", [3, 1000])
+def test_a_refused_stream_is_sent_again_but_not_for_ever(refusals):
+    def script(frames, _):
+        frames.greet()
+        for _ in range(refusals):
+            stream, _ = frames.request()
+            frames.send(http2.RST_STREAM, 0, stream, struct.pack(">I", http2.REFUSED_STREAM))
+        time.sleep(0.1)
+        answering(frames)
+
+    with scripted(script) as address:
+        samples, _ = load(address, 5, slots=1)
+    if refusals == 3:
+        assert (samples.status == OK).all()
+        assert (samples.done - samples.sent)[0] > 0.1e9
+    else:
+        assert samples.messages == {"the server reset the stream: REFUSED_STREAM": len(samples)}
 
 
 def test_goaway_loses_later_streams_and_awaits_earlier_ones():

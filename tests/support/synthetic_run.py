@@ -98,8 +98,9 @@ def write_run(
         for number in range(done):
             for backend in chosen:
                 _round(
-                    store, backend, number, batch_sizes, concurrency, random.Random(f"{seed}{number}{backend.name}"),
-                    noise=noise, window_s=window_s, gpu=gpu, last=number == done - 1, failures=failures, evil=evil,
+                    store, backend, number, batch_sizes, concurrency,
+                    random.Random(f"{seed}{number}{backend.name}"), noise=noise, window_s=window_s,
+                    gpu=gpu, last=number == done - 1, failures=failures, evil=evil,
                 )  # fmt: skip
         if complete:
             store.append({"event": "run_ended", "status": "complete"})
@@ -162,7 +163,8 @@ def _manifest(scenario: dict[str, Any], *, gpu: bool, evil: bool) -> dict[str, A
         "seeds": {"weights": 0, "inputs": 0, "order": 0},
         "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
         "machine": {
-            "hostname": "bench-1", "os": "Debian GNU/Linux 12", "kernel": "6.1.0", "python": "3.11.9",
+            "hostname": "bench-1", "os": "Debian GNU/Linux 12", "kernel": "6.1.0",
+            "python": "3.11.9",
             "cpu": {"model": "AMD EPYC 9B14", "cores": 2, "threads": 2}, "memory_mib": 7964.0,
             "gpus": gpus if gpu else [],
         },
@@ -172,12 +174,16 @@ def _manifest(scenario: dict[str, Any], *, gpu: bool, evil: bool) -> dict[str, A
 
 
 def _prepare(
-    store: RunStore, backends: list[Synthetic], batches: tuple[int, ...], *, evil: bool, failures: bool
+    store: RunStore, backends: list[Synthetic], batches: tuple[int, ...], *, evil: bool,
+    failures: bool,
 ) -> None:  # fmt: skip
     store.append(ArtifactRow("state_dict", "cache/ab/state_dict.pt", 102_546_000, 1.9, False))
     store.append(ArtifactRow(
         "onnx", "cache/ab/model.onnx", 102_174_310, 14.2, False,
-        {"exporter": "legacy", "fallback_reason": EVIL if evil else "torch.export: op not known", "opset": 18},
+        {
+            "exporter": "legacy", "opset": 18,
+            "fallback_reason": EVIL if evil else "torch.export: op not known",
+        },
     ))  # fmt: skip
     for backend in backends:
         for batch in batches:
@@ -271,5 +277,5 @@ def _measure(
         gpu_utilization_percent=min(99.0, 40.0 + 12 * callers) if gpu else None,
         gpu_power_w=310.0 if gpu else None, gpu_energy_j=310.0 * window_s if gpu else None,
         samples=f"samples/{point.id.replace('/', '_')}-{number}.parquet", warmup_requests=25,
-        flags=tuple([*flags, *(["errors", "foreign_load"] if flagged else [])]),
+        flags=(*flags, *(["errors", "foreign_load"] if flagged else [])),
     )  # fmt: skip

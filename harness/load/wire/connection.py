@@ -182,8 +182,9 @@ class Connection:
         if fresh:
             now, sent, streams = _clock(), self._owner.sent, self.streams
             for stream in fresh:
-                if stream in streams:  # else it has failed already
-                    sent[streams[stream]] = now
+                slot = streams.get(stream, -1)  # -1: it has failed already
+                if slot >= 0 and not sent[slot]:  # else it was refused, and goes out again
+                    sent[slot] = now
             fresh.clear()
         if not self.unsent and sum(map(len, out)) < BUFFER:
             data = b"".join(out)
@@ -387,8 +388,7 @@ class Connection:
         elif kind == http2.WINDOW_UPDATE:
             self._more_window(stream, payload)
         elif kind == http2.RST_STREAM:
-            code = http2.error_name(_number(payload))
-            self._over(stream, f"the server reset the stream: {code}", ERROR, now)
+            self._reset(stream, _number(payload), now)
         elif kind == http2.GOAWAY:
             self._go_away(payload, now)
         elif kind == http2.PUSH_PROMISE:
@@ -446,6 +446,17 @@ class Connection:
             self._backlog[stream].window += increment
         if self._backlog:
             self._pump()
+
+    def _reset(self, stream: int, code: int, now: int) -> None:
+        """A refused stream has not been processed (RFC 9113 section 8.7): it is sent again."""
+        slot = self.streams.get(stream)
+        if slot is not None and code == http2.REFUSED_STREAM and self._owner.may_retry(slot):
+            del self.streams[stream]
+            self._backlog.pop(stream, None)
+            self._owner.retry(slot)
+            return
+        words = f"the server reset the stream: {http2.error_name(code)}"
+        self._over(stream, words, ERROR, now)
 
     def _go_away(self, payload: bytes, now: int) -> None:
         """Streams past the last one that the server takes are lost; the others are awaited."""

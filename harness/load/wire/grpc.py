@@ -9,6 +9,8 @@ from harness.load.wire.connection import Connection
 from harness.load.wire.poller import TICK_S, Poller
 
 METHOD = b"/inference.GRPCInferenceService/ModelInfer"
+RETRIES = 100
+"""gRPC servers count a stream for a moment after its end, and refuse the next one at the limit."""
 USER_AGENT = b"harness-wire"
 
 
@@ -46,6 +48,8 @@ class WireGrpc:
         """For each slot: the connection its request is on."""
         self.dirty: list[Connection] = []
         self._connections: list[Connection] = []
+        self._request = [0] * slots
+        self._retries = [0] * slots
         self._old: list[Connection] = []
         self._wished = max(1, min(connections, slots))
         self._next = 0
@@ -60,11 +64,25 @@ class WireGrpc:
 
     def send(self, slot: int, request: int) -> None:
         """Queue the request on a connection with room."""
+        self._request[slot] = request
+        self._retries[slot] = 0
+        self._send(slot)
+
+    def _send(self, slot: int) -> None:
         connection = self._connections[slot % len(self._connections)]
         if len(connection.streams) >= connection.limit:
             connection = self._roomy()
         self.slots[slot] = connection
-        connection.request(slot, self.payloads[request])
+        connection.request(slot, self.payloads[self._request[slot]])
+
+    def may_retry(self, slot: int) -> bool:
+        """Whether the slot's request has not been refused too often."""
+        return self._retries[slot] < RETRIES
+
+    def retry(self, slot: int) -> None:
+        """Send the slot's request again; its time goes on."""
+        self._retries[slot] += 1
+        self._send(slot)
 
     def _roomy(self) -> Connection:
         for connection in self._connections:

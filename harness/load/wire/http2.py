@@ -16,7 +16,7 @@ DEFAULT_WINDOW = 65535
 DEFAULT_FRAME = 16384
 DEFAULT_TABLE = 4096
 LARGEST_WINDOW = (1 << 31) - 1
-CANCEL = 8
+REFUSED_STREAM, CANCEL = 7, 8
 FRAME = struct.Struct(">IBI")
 """A frame's header: length (24 bits) and type (8 bits) together, flags, stream."""
 ERRORS = (

@@ -11,7 +11,7 @@ from harness.load.samples import OK, TIMEOUT, UNFINISHED, Int64, Samples
 
 RECENT = 1024
 KEPT = 64
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 256 << 20
 MESSAGE = 500
 
 

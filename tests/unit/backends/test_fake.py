@@ -72,7 +72,7 @@ def test_callers_have_jitters_of_their_own():
 
 def test_a_long_wait_gives_up_when_the_worker_is_stopped():
     cancelled = threading.Event()
-    backend = fake(cancelled, service_time_ms=1e7)
+    backend = fake(cancelled, service_time_ms=3.6e6)
     cancelled.set()
     with backend.caller() as caller, pytest.raises(BackendError, match="cancelled"):
         caller.infer(backend.prepare({}))

@@ -50,7 +50,7 @@ def test_a_ramp_has_its_area_and_stays_in_order_and_in_bounds(
     schedule = make_schedule([segment])
     assert abs(len(schedule) - segment.requests) <= 1
     assert np.all(np.diff(schedule) >= 0)
-    assert 0 <= schedule[0]
+    assert schedule[0] >= 0
     assert schedule[-1] <= round(seconds * 1e9)
     t = schedule[len(schedule) // 2] / 1e9  # the cumulative rate there is the count there
     reached = begin * t + (end - begin) * t * t / (2 * seconds)

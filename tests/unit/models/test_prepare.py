@@ -116,7 +116,7 @@ def test_a_model_that_fails_on_its_own_inputs_is_refused(tmp_path, factory, widt
         ready(spec(factory, [{"name": "x", "shape": ["batch", width]}]), tmp_path)
     assert message in str(caught.value)
     assert "fails on its own inputs at batch 1" in str(caught.value)
-    assert not [p for p in tmp_path.rglob("*.pt")]
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_inputs_go_in_by_forwards_names_whatever_their_order(tmp_path):

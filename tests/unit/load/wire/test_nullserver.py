@@ -67,4 +67,6 @@ def test_grpc_streams_are_answered_however_they_are_cut(step):
 
 def test_what_is_not_http2_is_refused():
     with pytest.raises(ProtocolError, match="not HTTP/2"):
-        GrpcPeer(lambda _: None, 1).feed(memoryview(b"POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\n"))
+        GrpcPeer(lambda _: None, 1).feed(
+            memoryview(b"POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\n")
+        )

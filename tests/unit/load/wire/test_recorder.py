@@ -1,7 +1,10 @@
 import numpy as np
 
 from harness.load.samples import ERROR, OK, TIMEOUT, UNFINISHED
-from harness.load.wire.recorder import KEPT, Recorder
+from harness.load.wire.recorder import KEPT, KEPT_BYTES, Recorder
+
+
+BIG = bytes(20 << 20)
 
 
 def add(record, sent, done, caller=0, scheduled=None):
@@ -56,9 +59,9 @@ def test_kept_responses_stay_bounded_and_even():
 
 def test_large_responses_are_bounded_by_their_bytes():
     record = Recorder(1)
-    for serial in range(20):
-        record.keep(serial, 0, bytes(20 << 20))
-    assert sum(len(raw) for _, _, raw in record.kept) <= 64 << 20
+    for serial in range(60):
+        record.keep(serial, 0, BIG)
+    assert sum(len(raw) for _, _, raw in record.kept) <= KEPT_BYTES
 
 
 def test_recent_latencies_are_the_last_ones():

@@ -120,8 +120,9 @@ whole_grpc.greeting = http2.settings({}) + http2.frame(http2.SETTINGS, http2.ACK
 
 
 def test_grpc_message_and_headers_are_the_official_ones():
-    from harness.load.wire.grpc import request_headers
     from hpack import Decoder
+
+    from harness.load.wire.grpc import request_headers
 
     def call(address):
         client = triton_grpc.InferenceServerClient(address)

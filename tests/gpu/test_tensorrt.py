@@ -1,0 +1,157 @@
+"""TensorRT engines, built, loaded and run for real."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.backends.base import PreparedModel, run_once
+from harness.errors import BackendError, MissingPackageError
+from harness.measure.gpu_time import split
+from harness.models import trt
+from harness.models.inputs import make_inputs
+
+pytestmark = pytest.mark.gpu
+
+try:
+    FLAVOR = trt.find()
+except MissingPackageError:
+    pytest.skip("no TensorRT", allow_module_level=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
+def test_every_precision_agrees_and_is_in_the_engine(opened, agrees, precision: str) -> None:
+    backend, cost = opened(kind="tensorrt", precision=precision)
+    agrees(backend)
+    assert cost.details["precision_share"] > 0.5
+    assert cost.bytes_on_disk == Path(cost.details["engine"]).stat().st_size
+    assert cost.details["context_bytes"] > 0
+    print({k: cost.details[k] for k in sorted(cost.details) if k != "warnings"})
+    print("warnings:", cost.details["warnings"])
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+@pytest.mark.parametrize("graphs", [False, True])
+def test_copies_and_graphs(opened, agrees, io: str, graphs: bool) -> None:
+    backend, _ = opened(kind="tensorrt", precision="fp16", io=io, cuda_graphs=graphs)
+    agrees(backend)
+
+
+def test_the_second_load_takes_the_engine_from_the_cache(opened) -> None:
+    first, cost = opened(kind="tensorrt")
+    first.__exit__(None, None, None)
+    _, again = opened(kind="tensorrt")
+    assert not again.details["built"]
+    assert again.details["sha256"] == cost.details["sha256"]
+    assert again.details["build_seconds"] == cost.details["build_seconds"] > 0
+    print(f"built {cost.seconds:.2f} s, from the cache {again.seconds:.2f} s")
+
+
+def test_a_damaged_engine_is_built_again(opened, agrees) -> None:
+    _, cost = opened(kind="tensorrt", optimization_level=1)
+    path = Path(cost.details["engine"])
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 255
+    path.write_bytes(data)
+    backend, again = opened(kind="tensorrt", optimization_level=1)
+    assert again.details["built"]
+    assert "damaged" in again.details["note"]
+    agrees(backend)
+
+
+def test_an_engine_file_is_measured_as_it_is(opened, resnet, tmp_path: Path) -> None:
+    _, cost = opened(kind="tensorrt")
+    path = tmp_path / "mine.engine"
+    path.write_bytes(Path(cost.details["engine"]).read_bytes())
+    bare = PreparedModel("mine", {"engine": str(path)}, "k", (), (), max_batch_size=4)
+    backend, _ = opened(model=bare, kind="tensorrt")
+    (spec,) = backend.signature.inputs
+    assert (spec.name, spec.dtype, spec.shape) == ("input", "float32", ("batch", 3, 224, 224))
+    inputs = make_inputs(replace(bare, inputs=backend.signature.inputs), 2, 0)
+    (output,) = run_once(backend, inputs).values()
+    assert output.shape == (2, 1000)
+    with pytest.raises(BackendError, match="do not cover"):
+        run_once(backend, make_inputs(resnet[0], 64, 0))
+
+
+def test_an_engine_of_another_version_is_refused_in_a_sentence(opened, tmp_path: Path) -> None:
+    _, cost = opened(kind="tensorrt")
+    data = bytearray(Path(cost.details["engine"]).read_bytes())
+    data[24:28] = bytes([1, 0, 0, 1])
+    path = tmp_path / "old.engine"
+    path.write_bytes(data)
+    with pytest.raises(BackendError, match=r"built by TensorRT\S* 1\.0\.0\.1"):
+        opened(model=PreparedModel("old", {"engine": str(path)}, "k", (), ()), kind="tensorrt")
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+def test_several_callers_at_once_give_the_same_answers(opened, resnet, io: str) -> None:
+    backend, cost = opened(kind="tensorrt", io=io)
+    requests = [backend.prepare(make_inputs(resnet[0], 4, v)) for v in range(3)]
+    expected = [run_once(backend, make_inputs(resnet[0], 4, v))["output"] for v in range(3)]
+    wrong: list[float] = []
+    open_now = threading.Barrier(5)
+
+    def call(offset: int) -> None:
+        with backend.caller() as caller:
+            for i in range(30):
+                which = (i + offset) % 3
+                (got,) = caller.outputs(caller.infer(requests[which])).values()
+                wrong.append(float(np.abs(got - expected[which]).max()))
+            open_now.wait()
+            open_now.wait()
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    open_now.wait()
+    held = backend.memory()
+    open_now.wait()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 120
+    assert max(wrong) < 1e-3 * np.abs(expected[0]).max()
+    assert held["tensorrt_contexts"] == 4 * cost.details["context_bytes"]
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+def test_events_split_the_time(opened, resnet, io: str) -> None:
+    backend, _ = opened(kind="tensorrt", io=io)
+    request = backend.prepare(make_inputs(resnet[0], 4, 0))
+    with backend.caller() as caller:
+        for _ in range(20):
+            caller.infer(request)
+        before = backend.statistics()
+        for _ in range(40):
+            caller.infer(request)
+        times = split(backend.statistics(), before)
+    assert times is not None
+    print(io, times)
+    assert times.count == 10
+    assert times.compute_us > 50
+    copied = 4 * 3 * 224 * 224 * 4
+    if io == "host":  # no faster than any bus
+        assert times.h2d_us > copied / 1e12 * 1e6
+    else:
+        assert times.h2d_us < 50
+
+
+def test_a_profile_for_each_batch_size(opened, agrees) -> None:
+    backend, cost = opened(kind="tensorrt", profile={"each": True})
+    assert cost.details["profiles"] == 2
+    agrees(backend)
+
+
+@pytest.mark.skipif("HARNESS_REFUSED" not in os.environ, reason="needs a TensorRT that refuses")
+def test_a_gpu_that_tensorrt_does_not_support_is_named_in_one_sentence(opened) -> None:
+    """Run in the environment of TensorRT-RTX 1.7 on a GPU of capability 9.0."""
+    with pytest.raises(BackendError) as caught:
+        opened(kind="tensorrt")
+    print(caught.value.message)
+    assert "\n" not in caught.value.message
+    assert FLAVOR.title in caught.value.message

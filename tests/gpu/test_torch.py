@@ -1,0 +1,62 @@
+"""PyTorch on a GPU."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.gpu
+torch = pytest.importorskip("torch")
+
+from harness.backends.base import run_once  # noqa: E402
+from harness.models.inputs import make_inputs  # noqa: E402
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
+def test_every_precision_agrees(opened, agrees, precision: str) -> None:
+    backend, cost = opened(kind="torch", device="cuda", precision=precision)
+    agrees(backend)
+    assert cost.details["tf32"] is (precision == "tf32")
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+def test_callers_have_streams_of_their_own(opened, resnet, io: str) -> None:
+    backend, _ = opened(kind="torch", device="cuda", io=io)
+    expected = [run_once(backend, make_inputs(resnet[0], 4, v)) for v in range(3)]
+    requests = [backend.prepare(make_inputs(resnet[0], 4, v)) for v in range(3)]
+    wrong: list[float] = []
+    streams: set[int] = set()
+
+    def call(offset: int) -> None:
+        with backend.caller() as caller:
+            streams.add(caller._stream.cuda_stream)
+            for i in range(30):
+                which = (i + offset) % 3
+                (got,) = caller.outputs(caller.infer(requests[which])).values()
+                (want,) = expected[which].values()
+                wrong.append(float(np.abs(got - want).max() / np.abs(want).max()))
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 120
+    assert max(wrong) < 1e-3
+    assert len(streams) > 1
+
+
+def test_compiled(opened, agrees) -> None:
+    backend, cost = opened(kind="torch", device="cuda", precision="fp16", compile=True)
+    assert cost.details["compile"] is True
+    agrees(backend)
+
+
+def test_the_allocator_is_read(opened, resnet) -> None:
+    backend, _ = opened(kind="torch", device="cuda")
+    weights = 25_557_032 * 4
+    assert backend.memory()["torch_allocated"] >= weights
+    run_once(backend, make_inputs(resnet[0], 4, 0))
+    assert backend.memory()["torch_peak_reserved"] >= backend.memory()["torch_allocated"]

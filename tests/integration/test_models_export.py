@@ -1,0 +1,163 @@
+"""PyTorch → ONNX for real: both exporters, ONNX Runtime's answers, the cache."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from harness.backends.base import BackendContext, run_once
+from harness.backends.onnxruntime import OnnxRuntimeBackend
+from harness.backends.torch import TorchBackend
+from harness.errors import BackendError
+from harness.models import export
+from harness.models.inputs import make_inputs
+from harness.models.parity import check, write_references
+from harness.models.prepare import prepare
+from harness.scenario import schema
+
+DATA = Path(__file__).parents[1] / "data" / "models"
+VECTOR = {"name": "x", "shape": ["batch", 8]}
+IDS = {"name": "ids", "dtype": "int64", "shape": ["batch", "seq"], "range": [0, 11]}
+MASK = {"name": "mask", "shape": ["batch", "seq"]}
+TORCH = schema.TorchBackend(kind="torch", name="t", device="cpu")
+ORT = schema.OnnxRuntimeBackend(kind="onnxruntime", name="o")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def ready(
+    cache, factory, inputs=(VECTOR,), dynamic=None, batches=(1, 4), formats=("onnx", "torch")
+):
+    spec = schema.ModelSpec.model_validate({
+        "name": factory.replace("_", "-"), "source": {"torch": f"sample_models:{factory}"},
+        "inputs": list(inputs), "dynamic": dynamic or {},
+    })  # fmt: skip
+    model, rows = prepare(spec, formats, batches, cache, base=DATA)
+    return model, {row.format: row for row in rows}
+
+
+def agree(model, cache, batches=(1, 4)):
+    folder = write_references(model, schema.Parity(), batches, cache)
+    with OnnxRuntimeBackend(ORT, BackendContext(model)) as backend:
+        backend.load()
+        rows = check(backend, model, ORT, schema.Parity(), batches, folder)
+    return [row.status for row in rows], rows
+
+
+def dims(value):
+    return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def test_torch_export_gives_a_dynamic_batch_and_the_scenarios_names(cache):
+    model, rows = ready(cache, "mlp")
+    details = rows["onnx"].details
+    assert details["exporter"] == "torch.export"
+    assert "fallback_reason" not in details
+    assert details["verified"].endswith("at batch 1 and 4")
+    assert details["parameters"] == rows["state_dict"].details["parameters"]
+    assert rows["onnx"].bytes == Path(model.files["onnx"]).stat().st_size
+    graph = onnx.load(model.files["onnx"])
+    assert [(i.name, dims(i)) for i in graph.graph.input] == [("x", ["batch", 8])]
+    assert [(o.name, dims(o)) for o in graph.graph.output] == [("output", ["batch", 5])]
+    assert {o.version for o in graph.opset_import if o.domain == ""} == {details["opset"]}
+    assert agree(model, cache, (1, 4, 7))[0] == ["agrees"] * 3
+
+
+def test_the_second_export_is_the_first_ones_file_and_a_damaged_one_is_made_again(cache):
+    model, _ = ready(cache, "mlp")
+    path = Path(model.files["onnx"])
+    assert ready(cache, "mlp")[1]["onnx"].cached
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    again, rows = ready(cache, "mlp")
+    assert not rows["onnx"].cached
+    assert again.key == model.key
+    assert agree(again, cache)[0] == ["agrees", "agrees"]
+
+
+@pytest.mark.parametrize("inputs", [(IDS, MASK), (MASK, IDS)], ids=["in-order", "swapped"])
+def test_several_inputs_integers_and_dynamic_dimensions(cache, inputs):
+    model, rows = ready(cache, "two_inputs", inputs, {"seq": 6})
+    assert rows["onnx"].details["exporter"] == "torch.export"
+    graph = onnx.load(model.files["onnx"], load_external_data=False).graph
+    assert {i.name: dims(i) for i in graph.input} == {
+        "ids": ["batch", "seq"], "mask": ["batch", "seq"],
+    }  # fmt: skip
+    statuses, parity = agree(model, cache)
+    assert statuses == ["agrees", "agrees"]
+    assert parity[0].max_abs_error < 1e-5
+
+
+def test_what_torch_export_refuses_falls_back_to_the_legacy_exporter_and_says_so(cache):
+    model, rows = ready(cache, "data_dependent")
+    details = rows["onnx"].details
+    assert details["exporter"] == "legacy"
+    assert "GuardOnDataDependentSymNode" in details["fallback_reason"]
+    assert agree(model, cache)[0] == ["agrees", "agrees"]
+
+
+def test_what_neither_exporter_can_stops_only_the_backends_that_need_it(cache):
+    model, rows = ready(cache, "numpy_inside")
+    assert set(rows) == {"state_dict"}
+    assert "torch.export: " in model.failures["onnx"]
+    assert "legacy: " in model.failures["onnx"]
+    with pytest.raises(BackendError, match="can't be exported to ONNX"):
+        OnnxRuntimeBackend(ORT, BackendContext(model)).load()
+    with TorchBackend(TORCH, BackendContext(model)) as backend:
+        backend.load()
+        assert run_once(backend, make_inputs(model, 2, 0))["output"].shape == (2, 3)
+
+
+def test_several_outputs_and_integer_outputs(cache):
+    model, _ = ready(cache, "half_precision")
+    assert [(o.name, o.dtype) for o in model.outputs] == [
+        ("output_0", "float32"), ("output_1", "int64"),
+    ]  # fmt: skip
+    assert agree(model, cache)[0] == ["agrees", "agrees"]
+
+
+def test_weights_too_large_for_one_file_go_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "EXTERNAL_BYTES", 0)
+    model, rows = ready(tmp_path, "mlp")
+    path = Path(model.files["onnx"])
+    files = sorted(p.name for p in path.parent.iterdir())
+    assert files == ["entry.json", "model.onnx", "model.onnx.data"]
+    beside = path.with_name("model.onnx.data").stat().st_size
+    assert rows["onnx"].bytes == path.stat().st_size + beside
+    assert agree(model, tmp_path)[0] == ["agrees", "agrees"]
+    with OnnxRuntimeBackend(ORT, BackendContext(model)) as backend:
+        assert backend.load().bytes_on_disk == rows["onnx"].bytes
+
+
+def test_an_exported_file_serves_as_an_onnx_source(cache, tmp_path):
+    exported, _ = ready(cache, "two_inputs", (IDS, MASK), {"seq": 6})
+    spec = schema.ModelSpec.model_validate({
+        "name": "again", "source": {"onnx": exported.files["onnx"]}, "dynamic": {"seq": 6},
+    })  # fmt: skip
+    model, _ = prepare(spec, ["onnx"], [1, 4], tmp_path, base=DATA)
+    assert {(i.name, i.dtype, i.shape) for i in model.inputs} == {
+        ("ids", "int64", ("batch", "seq")), ("mask", "float32", ("batch", "seq")),
+    }  # fmt: skip
+    statuses, rows = agree(model, tmp_path)
+    assert statuses == ["agrees", "agrees"]
+    assert rows[0].reference.startswith("ONNX Runtime")
+
+
+def test_fp16_is_really_fp16_and_agrees_at_its_own_tolerance(cache):
+    model, rows = ready(cache, "mlp", formats=("onnx_fp16", "torch"))
+    assert rows["onnx_fp16"].bytes < rows["onnx"].bytes * 1.2
+    graph = onnx.load(model.files["onnx_fp16"]).graph
+    types = {t.data_type for t in graph.initializer if len(t.dims) == 2}
+    assert types == {onnx.TensorProto.FLOAT16}
+    spec = ORT.model_copy(update={"precision": "fp16"})
+    folder = write_references(model, schema.Parity(), (1, 4), cache)
+    with OnnxRuntimeBackend(spec, BackendContext(model)) as backend:
+        backend.load()
+        row = check(backend, model, spec, schema.Parity(), [4], folder)[0]
+        assert run_once(backend, make_inputs(model, 1, 0))["output"].dtype == np.float32
+    assert row.status == "agrees"
+    assert row.max_abs_error > 1e-5

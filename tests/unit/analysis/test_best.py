@@ -1,0 +1,139 @@
+"""The best point is chosen by intervals: no winner from noise, no failed or invalid point."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.analysis.best import cheapest, choose, ranks
+from harness.analysis.summary import SummaryRow, summarize
+from harness.run.rows import FailureRow, MeasurementRow
+from harness.scenario.expand import Point
+
+
+def measured(
+    name: str, throughputs: list[float], *, concurrency: int = 1, **more: Any
+) -> list[MeasurementRow]:
+    point = Point(name, "default", 1, concurrency=concurrency)
+    return [
+        MeasurementRow(**{
+            "point": point.id, "round": n, "backend": name, "config": "default", "batch_size": 1,
+            "concurrency": concurrency, "request_rate": None, "started": "", "window_begin_ns": 0,
+            "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": value,
+            "latency_mean_ms": 1e3 / value, "latency_order_ms": {},
+            "latency_ms": {"p50": 1e3 / value, "p90": None, "p95": None, "p99": None, "p999": None},
+            **more,
+        })
+        for n, value in enumerate(throughputs)
+    ]  # fmt: skip
+
+
+def rows_of(*groups: list[MeasurementRow]) -> list[SummaryRow]:
+    return summarize([m for group in groups for m in group])
+
+
+def test_clear_winner() -> None:
+    found = choose(rows_of(measured("a", [10, 10.1, 9.9]), measured("b", [20, 20.1, 19.9])),
+                   "throughput", {})  # fmt: skip
+    assert found.winner is not None
+    assert found.winner.backend == "b"
+    assert found.recommended is found.winner
+
+
+def test_objective_latency_prefers_the_smaller() -> None:
+    found = choose(rows_of(measured("a", [10, 10.1, 9.9]), measured("b", [20, 20.1, 19.9])),
+                   "latency_p50_ms", {})  # fmt: skip
+    assert found.winner is not None
+    assert found.winner.backend == "b"
+
+
+def test_tie_recommends_the_cheapest_in_memory() -> None:
+    rows = rows_of(
+        measured("a", [20, 21, 19], host_memory_mib=500.0),
+        measured("b", [20.2, 21.2, 19.1], host_memory_mib=900.0),
+        measured("c", [5, 5.1, 4.9], host_memory_mib=10.0),
+    )
+    found = choose(rows, "throughput", {})
+    assert found.winner is None
+    assert {r.backend for r in found.tied} == {"a", "b"}
+    assert found.recommended is not None
+    assert found.recommended.backend == "a"
+
+
+def test_cheapest_uses_gpu_memory_where_all_have_it() -> None:
+    rows = rows_of(
+        measured("a", [20.0], host_memory_mib=1.0, gpu_memory_mib=900.0),
+        measured("b", [20.0], host_memory_mib=2.0, gpu_memory_mib=800.0),
+    )
+    assert cheapest(rows).backend == "b"
+    assert cheapest([rows[0], replace(rows[1], gpu_memory_mib=None)]).backend == "a"
+
+
+def test_one_round_decides_nothing() -> None:
+    found = choose(rows_of(measured("a", [10.0]), measured("b", [90.0])), "throughput", {})
+    assert found.best is not None
+    assert found.best.backend == "b"
+    assert (found.winner, found.recommended, found.decidable) == (None, None, False)
+
+
+def test_invalid_and_partly_failed_points_are_never_chosen() -> None:
+    rows = summarize(
+        [
+            *measured("slow", [10, 10.1, 9.9]),
+            *measured("wrong", [99, 99.1, 98.9], flags=("parity",)),
+            *measured("flaky", [80, 80.1]),
+        ],
+        [FailureRow("flaky/b1/c1", 2, "flaky", "died", "signal 11")],
+    )
+    found = choose(rows, "throughput", {})
+    assert [r.backend for r in found.candidates] == ["slow"]
+    assert set(ranks(rows, "throughput")) == {"slow/b1/c1"}
+
+
+def test_constraints_are_judged_by_the_interval() -> None:
+    rows = rows_of(measured("a", [10, 10.1, 9.9]), measured("b", [20, 22, 18]))
+
+    def chosen(limit: float) -> list[str]:  # fmt: skip
+        bounds = {"throughput": {"max": limit}}
+        return [r.backend for r in choose(rows, "throughput", bounds).candidates]
+
+    assert chosen(40) == ["b", "a"]
+    assert chosen(20.5) == ["a"]  # b's value is below, its interval is not
+    assert chosen(5) == []
+
+
+def test_constraint_on_a_percentile_that_is_na_is_not_shown_to_hold() -> None:
+    rows = rows_of(measured("a", [10, 10.1, 9.9]))
+    assert choose(rows, "throughput", {"latency_p99_ms": {"max": 1e9}}).best is None
+
+
+def test_percentile_beyond_the_timeout_is_no_candidate() -> None:
+    rows = rows_of(measured("a", [10, 11], latency_ms={"p50": math.inf}))
+    assert choose(rows, "latency_p50_ms", {}).best is None
+
+
+def test_ranks_run_in_groups() -> None:
+    rows = rows_of(
+        measured("a", [20, 21, 19]), measured("b", [20.2, 21.2, 19.1]),
+        measured("c", [5, 5.05, 4.95]), measured("d", [1, 1.01, 0.99]),
+    )  # fmt: skip
+    found = ranks(rows, "throughput")
+    assert found == {"b/b1/c1": "1=", "a/b1/c1": "1=", "c/b1/c1": "3", "d/b1/c1": "4"}
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_equal_points_seldom_have_a_winner(count: int) -> None:
+    """A/A: among points that are the same, one is called best in at most about 5 % of runs."""
+    rng = random.Random(count)
+    false = 0
+    for _ in range(400):
+        groups = [
+            measured(f"m{i}", [math.exp(rng.gauss(3, 0.02)) for _ in range(3)])
+            for i in range(count)
+        ]
+        false += choose(rows_of(*groups), "throughput", {}).winner is not None
+    assert false / 400 <= 0.075  # 5 % and three standard errors, less for more than two

@@ -1,0 +1,144 @@
+"""Chart data, and what both renderers make of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import plotly.graph_objects as go
+import pytest
+from support.synthetic_run import EVIL, write_run
+
+from harness.report import interactive, static
+from harness.report.charts import (
+    latency_by_batch,
+    performance_charts,
+    shared_percentile,
+    speedup_chart,
+    summary_charts,
+)
+from harness.report.context import COLORS, REFERENCE_COLOR, Context, build_context
+from harness.report.parts import Chart, Series
+from harness.run.store import read_run
+
+
+def every(context: Context) -> list[Chart]:
+    more = [latency_by_batch(context), speedup_chart(context)]
+    details = [c for name in context.series for c in performance_charts(context, name)]
+    return [*summary_charts(context), *(c for c in more if c is not None), *details]
+
+
+def test_axis_is_the_highest_percentile_that_all_points_have(cpu: Context, gpu: Context) -> None:
+    chart = summary_charts(cpu)[0]
+    assert chart.x_title == "p95 latency (ms)"  # slow points had too few requests for p99
+    assert any("p99 needs 662 requests a round" in note for note in chart.notes)
+    assert summary_charts(gpu)[0].x_title == "p99 latency (ms)"
+    assert not any("needs" in note for note in summary_charts(gpu)[0].notes)
+
+
+def test_without_a_shared_percentile_the_mean_is_shown(cpu: Context) -> None:
+    row = replace(cpu.rows[0], latency_ms={})
+    assert shared_percentile([row, *cpu.rows[1:5]]) == "mean"
+
+
+def test_memory_is_the_gpus_where_there_is_one(cpu: Context, gpu: Context) -> None:
+    assert summary_charts(cpu)[1].title == "Host Memory vs. Latency"
+    assert summary_charts(gpu)[1].title == "GPU Memory vs. Latency"
+
+
+def test_constraint_is_a_line_on_the_axis_it_belongs_to(gpu: Context) -> None:
+    assert [(b.axis, b.value) for b in summary_charts(gpu)[0].bounds] == [("x", 20.0)]
+
+
+def test_points_in_the_chart_are_those_of_the_rows(cpu: Context) -> None:
+    chart = summary_charts(cpu)[0]
+    shown = {(x, y) for s in chart.series for x, y in zip(s.x, s.y, strict=True)}
+    expected = {
+        (r.latency_ms["p95"].value, r.throughput.value)
+        for r in cpu.rows
+        if r.valid and r.throughput and r.latency_ms["p95"]
+    }
+    assert shown == expected
+    assert len(chart.table.rows) == len(expected)
+
+
+def test_invalid_points_are_not_drawn(cpu: Context) -> None:
+    events = tuple({**e, "flags": ["parity"]} if e.get("batch_size") == 4 else e
+                   for e in cpu.data.events)  # fmt: skip
+    chart = summary_charts(build_context(replace(cpu.data, events=events)))[0]
+    assert sum(len(s.x) for s in chart.series) == 12
+    assert "12 points failed or invalid: not drawn." in chart.notes
+
+
+def test_a_backend_has_one_colour_everywhere(cpu: Context) -> None:
+    assert cpu.colors["torch-cpu-fp32"] == REFERENCE_COLOR
+    assert set(cpu.colors.values()) <= {REFERENCE_COLOR, *COLORS}
+    for chart in [*summary_charts(cpu), latency_by_batch(cpu), speedup_chart(cpu)]:
+        assert chart is not None
+        assert {s.name: s.color for s in chart.series}.items() <= cpu.colors.items()
+
+
+def test_many_lines_are_cut_to_the_best_and_the_reference(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", batch_sizes=(1, 2, 3, 4), failures=False)
+    chart = summary_charts(build_context(read_run(run)))[0]
+    assert len(chart.series) in (12, 13)
+    assert any(s.name == "torch-cpu-fp32" for s in chart.series)
+    assert f"Curves of the {len(chart.series)} best out of 16" in chart.notes[0]
+
+
+def test_latency_parts_add_up_to_the_client_latency(cpu: Context) -> None:
+    (chart, *_) = performance_charts(cpu, "triton-grpc-onnxruntime")
+    bars = [s for s in chart.series if s.mode == "bar"]
+    assert [s.name for s in bars] == [
+        "Server Queue", "Compute Input", "Compute Infer", "Compute Output", "Client and network",
+    ]  # fmt: skip
+    rows = [r for r in cpu.of("triton-grpc-onnxruntime") if r.batch_size == 1]
+    for i, row in enumerate(rows):
+        assert row.latency_mean_ms is not None
+        assert sum(s.y[i] for s in bars) == pytest.approx(row.latency_mean_ms.value)
+    line = chart.series[-1]
+    assert line.right
+    assert line.y == tuple(r.throughput.value for r in rows if r.throughput)
+
+
+def test_without_a_server_there_is_one_bar(cpu: Context) -> None:
+    (chart, *_) = performance_charts(cpu, "torch-cpu-fp32")
+    assert [s.name for s in chart.series if s.mode == "bar"] == ["Client latency"]
+
+
+def test_plotly_takes_every_figure(cpu: Context, gpu: Context) -> None:
+    for chart in [*every(cpu), *every(gpu)]:
+        figure = interactive.figure(chart)
+        json.dumps(figure, allow_nan=False)
+        go.Figure({"data": figure["data"], "layout": figure["layout"]})  # raises on a wrong key
+        drawn = [t for t in figure["data"] if t["x"] != [None]]
+        assert len(drawn) == len(chart.series)
+
+
+def test_a_name_in_the_legend_stands_once(cpu: Context) -> None:
+    figure = interactive.figure(summary_charts(cpu)[0])
+    shown = [t["name"] for t in figure["data"] if t.get("showlegend")]
+    assert shown == cpu.series
+
+
+def test_svg_is_well_formed_deterministic_and_holds_its_texts(cpu: Context) -> None:
+    chart = summary_charts(cpu)[0]
+    drawn = static.svg(chart)
+    assert drawn == static.svg(chart)
+    text = "".join(ElementTree.fromstring(drawn).itertext())
+    assert "p95 latency (ms)" in text
+    assert "triton-grpc-onnxruntime" in text
+
+
+def test_names_are_text_in_both_formats() -> None:
+    evil = Series(EVIL, "#000000", (1.0, 2.0), (1.0, 2.0), labels=(EVIL, EVIL))
+    chart = Chart("c", EVIL, EVIL, EVIL, (evil,), table=None, ticks=(EVIL, EVIL))  # type: ignore[arg-type]
+    drawn = static.svg(chart)
+    root = ElementTree.fromstring(drawn)
+    assert EVIL in "".join(root.itertext())
+    assert not [e for e in root.iter() if e.tag.endswith(("script", "img"))]
+    figure = interactive.figure(chart)
+    del figure["config"]
+    assert "<" not in json.dumps(figure)

@@ -1,0 +1,86 @@
+"""The sentence: names a winner only where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
+
+from harness.report.context import Context, build_context
+from harness.report.sentence import answer
+from harness.run.store import read_run
+
+
+def said(context: Context) -> str:
+    return " ".join(map(str, answer(context)))
+
+
+def test_winner_over_eager_with_interval(cpu: Context) -> None:
+    text = said(cpu)
+    assert text.startswith("In 68 measurements across 4 configurations, onnxruntime-cpu-fp32 is ")
+    assert "better than torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 4)" in text
+    assert "at maximizing throughput, on CPU AMD EPYC 9B14" in text
+    assert "given constraints" not in text
+    assert "2 points failed or invalid" in text
+
+
+def test_gain_in_the_sentence_is_the_ratio_of_the_points(cpu: Context) -> None:
+    values = {r.point: r.throughput.value for r in cpu.rows if r.throughput}
+    assert cpu.choice.winner is not None
+    ratio = values[cpu.choice.winner.point] / values["torch-cpu-fp32/b4/c4"]
+    strong = [s.text for s in answer(cpu)[0].spans if s.strong]
+    assert strong[0] == "onnxruntime-cpu-fp32"
+    assert float(strong[1].partition("%")[0]) == pytest.approx(100 * (ratio - 1), abs=1)
+
+
+def test_constraints_and_gpu_are_named(gpu: Context) -> None:
+    text = said(gpu)
+    assert "under the given constraints, on GPU(s) 1 × NVIDIA H100 80GB HBM3." in text
+    assert "not shown to hold every constraint" in text
+
+
+def test_tie_is_named_and_the_cheapest_recommended(tmp_path: Path) -> None:
+    triton = CPU_BACKENDS[2:]  # HTTP and gRPC: as good as equal
+    run = write_run(tmp_path / "r", backends=[CPU_BACKENDS[0], *triton], failures=False, noise=0.05)
+    context = build_context(read_run(run))
+    text = said(context)
+    assert context.choice.winner is None
+    assert "no single best can be named: " in text
+    assert "can't be told apart by their 95% intervals" in text
+    least = min(r.host_memory_mib or 0 for r in context.choice.tied)
+    assert context.choice.recommended is not None
+    assert context.choice.recommended.host_memory_mib == least
+    assert f"Recommended: {context.choice.recommended.backend}, " in text
+    assert " is " not in answer(context)[0].spans[0].text
+
+
+def test_one_round_names_no_best(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rounds=1, failures=False)
+    text = said(build_context(read_run(run)))
+    assert "no best can be named: a difference needs at least two rounds" in text
+    assert "better" not in text
+
+
+def test_all_failed_and_empty_runs(tmp_path: Path) -> None:
+    failed = build_context(read_run(write_all_failed(tmp_path / "failed")))
+    assert "no point can be ranked: each of them failed or is invalid" in said(failed)
+    bare = build_context(read_run(write_bare(tmp_path / "bare")))
+    assert said(bare) == "Nothing was measured: the run ended before its first measurement."
+
+
+def test_missed_constraint_is_named_with_the_nearest_point(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "r", failures=False,
+        constraints={"throughput": {"min": 1e6}, "latency_p999_ms": {"max": 20.0}},
+    )  # fmt: skip
+    text = said(build_context(read_run(run)))
+    assert "no point is shown to hold every constraint" in text
+    assert "throughput ≥ 1e+06 infer/sec: the nearest point has " in text
+    assert "p99.9 latency ≤ 20 ms can't be judged, it is n/a at every point" in text
+
+
+def test_only_one_configuration(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], failures=False)
+    text = said(build_context(read_run(run)))
+    assert "torch-cpu-fp32 is the only configuration that can be ranked" in text
