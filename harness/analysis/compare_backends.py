@@ -8,18 +8,19 @@ from typing import Any
 from harness.analysis.best import advantage, usable
 from harness.analysis.summary import Interval, SummaryRow
 
-Cell = tuple[int, int | None, float | None]
-"""Batch size, concurrency, request rate."""
+Cell = tuple[int, int, float, str]
+"""Batch size, kind of load (0 closed loop, 1 open loop), its value, and its name (`c4`, `ramp`)."""
 
 
 def cell(row: SummaryRow) -> Cell:
-    """What a point has in common with the points that it may be compared with."""
-    return row.batch_size, row.concurrency, row.request_rate
+    """What a point has in common with the points that it may be compared with; sorts by load."""
+    open_loop = int(row.concurrency is None)
+    return row.batch_size, open_loop, row.load_value, row.point.rpartition("/")[2]
 
 
 def cells(rows: Sequence[SummaryRow]) -> list[Cell]:
     """Every cell of the sweep once, by batch size, then load."""
-    return sorted({cell(r) for r in rows}, key=lambda c: (c[0], c[1] or 0, c[2] or 0.0))
+    return sorted({cell(r) for r in rows})
 
 
 def reference_backend(

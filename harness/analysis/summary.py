@@ -196,9 +196,12 @@ def _believable(rows: Sequence[MeasurementRow], invalidates: frozenset[str]) -> 
 
 
 def _identity(failure: FailureRow) -> tuple[str, str, int, int | None, float | None]:
-    from harness.scenario.expand import Point
+    from harness.scenario.expand import DEFAULT_CONFIG, Point
 
-    point = Point.parse(failure.point)
+    try:
+        point = Point.parse(failure.point)
+    except ValueError:  # an unreadable name must not cost the report
+        return failure.backend, DEFAULT_CONFIG, 0, None, None
     return point.backend, point.config, point.batch_size, point.concurrency, point.request_rate
 
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
 from harness.backends.cuda_memory import Cuda, open_cuda
-from harness.backends.cuda_memory import translate as translate_cuda
 from harness.backends.devices import select_gpu
 from harness.backends.tensorrt_io import Binding, Request, bindings, make_request
-from harness.errors import BackendError, HarnessError
+from harness.errors import BackendError
 from harness.models import engine as engines
 from harness.models import engine_cache, trt
 from harness.scenario import schema
@@ -94,7 +93,7 @@ class TensorRtBackend:
         self._loaded = Loaded(
             flavor, messages, cuda, engine, inputs, outputs, _profiles(engine, inputs)
         )
-        if hasattr(engine, "create_runtime_config"):
+        if flavor.rtx and hasattr(engine, "create_runtime_config"):
             self._configure_runtime(path)
         facts["stages_ns"] = {"context": context_ns, "weights": time.monotonic_ns()}
         return LoadCost(time.monotonic() - start, path.stat().st_size, self._details(path, facts))
@@ -163,7 +162,7 @@ class TensorRtBackend:
             config.dynamic_shapes_kernel_specialization_strategy = (
                 module.DynamicShapesKernelSpecializationStrategy.EAGER
             )
-        if self.spec.cuda_graphs and hasattr(module, "CudaGraphStrategy"):
+        if self.spec.cuda_graphs and not self._capture_graphs():
             config.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if self.context.cache is not None and hasattr(config, "create_runtime_cache"):
             cache = config.create_runtime_cache()
@@ -212,10 +211,14 @@ class TensorRtBackend:
         return made
 
     def _capture_graphs(self) -> bool:
-        """Whether callers capture graphs themselves; RTX does it on its own when it is told to."""
-        return self.spec.cuda_graphs and not hasattr(
-            self.loaded.runtime_config, "cuda_graph_strategy"
-        )
+        """Whether callers capture graphs themselves.
+
+        RTX can do it, but captures again whenever an address changes, as with `io: device` each
+        request's does; a caller keeps a graph for every request.
+        """
+        flavor = self.loaded.flavor
+        by_itself = flavor.rtx and hasattr(flavor.trt, "CudaGraphStrategy")
+        return self.spec.cuda_graphs and not (by_itself and self.spec.io == "host")
 
     def _closed(self, caller: Any) -> None:
         with self._lock:
@@ -321,13 +324,3 @@ def weights_bytes(flavor: trt.Flavor, engine: Any) -> int | None:
         return None
     size = int(engine.get_engine_stat(kinds.TOTAL_WEIGHTS_SIZE))
     return size if size >= 0 else None
-
-
-def guarded(call: Callable[[], Any], doing: str, messages: trt.Messages) -> Any:
-    """Run `call`; its exception as one of the harness's, with what TensorRT logged."""
-    try:
-        return call()
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise translate_cuda(error, doing) from error

@@ -93,13 +93,25 @@ class Progress:
         return f"parity: {event['backend']} b{event['batch_size']}: {event['status']}"
 
     def _on_measurement(self, event: Mapping[str, Any]) -> str:
-        self.done += 1
+        self.done += event["point"] in self.points  # a search's rates are not counted
         p50 = event["latency_ms"].get("p50")
         shown = f", p50 {p50:.2f} ms" if isinstance(p50, float) else ""
         return (
             f"[{self.done}/{self.total}] round {event['round'] + 1} {event['point']}: "
             f"{event['throughput']:.1f} inferences/s{shown}{self.remaining()}"
         )
+
+    def _on_capacity(self, event: Mapping[str, Any]) -> str:
+        self.done += 1
+        found = "no rate holds" if event["rate"] is None else f"{event['rate']:g} requests/s hold"
+        why = f"; {event['reason']}" if event["reason"] else ""
+        return (
+            f"[{self.done}/{self.total}] round {event['round'] + 1} {event['point']}: {found}"
+            f"{why}{self.remaining()}"
+        )
+
+    def _on_measured_again(self, event: Mapping[str, Any]) -> str:
+        return f"round {event['round'] + 1} {event['point']}: doubtful, measured once more"
 
     def _on_failure(self, event: Mapping[str, Any]) -> str:
         self.failed += 1
@@ -153,7 +165,7 @@ class LiveTable:
     def notify(self, event: Mapping[str, Any]) -> None:
         """Take one event."""
         self._progress.take(event)
-        if event["event"] in ("measurement", "failure"):
+        if event["event"] in ("measurement", "failure", "capacity"):
             self._latest[event["point"]] = event
             self._count[event["point"]] = self._count.get(event["point"], 0) + 1
 
@@ -182,6 +194,8 @@ class LiveTable:
             return [rounds, "", "", ""]
         if event["event"] == "failure":
             return [rounds, f"failed: {event['reason']}", "", ""]
+        if event["event"] == "capacity":
+            return [rounds, f"{event['goodput'] or 0:.1f}", "", f"≤ {event['target_ms']:g}"]
         shown = [event["latency_ms"].get(p) for p in ("p50", "p99")]
         cells = [f"{v:.2f}" if isinstance(v, float) else v or "n/a" for v in shown]
         return [rounds, f"{event['throughput']:.1f}", *cells]

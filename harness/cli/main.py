@@ -23,6 +23,8 @@ from harness.errors import HarnessError, ScenarioError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),
+    "explain": ("harness.cli.explain", "Say everything about one point of a run."),
+    "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
     "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from harness.analysis.summary import SummaryRow
     from harness.run.store import RunData
     from harness.scenario.schema import Scenario
 
 INTERRUPTED = 130
+PIPE_WIDTH = 140
+"""Columns of the summary where no terminal sets them."""
 
 
 @click.command()
@@ -211,9 +214,12 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
     if not quiet:
         from rich.console import Console
 
-        from harness.report.table import summary_table
+        from harness.report.table import terminal_summary
 
-        Console().print(summary_table(data))
+        console = Console()
+        if not console.is_terminal:
+            console.width = PIPE_WIDTH
+        console.print(terminal_summary(data))
     click.echo(f"run directory: {directory}")
     for name in ("html", "pdf"):
         if name in paths:
@@ -223,14 +229,22 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
 
 def outcome(data: RunData) -> int:
     """0 fine; 1 a point failed or none holds the constraints; 4 a point is invalid."""
+    from harness.analysis.capacity import summarize_capacity
     from harness.analysis.summary import summarize
 
     rows = summarize(data.measurements, data.failures)
-    if any(row.failures for row in rows):
+    capacities = summarize_capacity(data.capacities)
+    if any(row.failures for row in rows) or any(c.limit == "target" and c.rate is None
+                                                for c in capacities):  # fmt: skip
         return 1
-    if any(not row.valid for row in rows):
+    planned = [row for row in rows if not _searched(row)]  # a search tries what can't hold
+    if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
         return 4
     return 0 if _constraints_hold(data, rows) else 1
+
+
+def _searched(row: SummaryRow) -> bool:
+    return bool(row.measurements) and all("search" in m.details for m in row.measurements)
 
 
 def _constraints_hold(data: RunData, rows: list[Any]) -> bool:

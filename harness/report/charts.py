@@ -23,7 +23,7 @@ from harness.report.parts import (
     table,
     word,
 )
-from harness.report.words import bound_text, counted, place_text, series_name
+from harness.report.words import bound_text, counted, load_label, load_text, series_name
 from harness.run.rows import PERCENTILES
 
 MOST_LINES = 12
@@ -79,21 +79,21 @@ def _percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
 
 
 def _lines(context: Context) -> tuple[list[tuple[str, int, list[SummaryRow]]], int]:
-    """(series, batch size, points by load) of the lines to show, and how many there are in all."""
-    groups: dict[tuple[str, int], list[SummaryRow]] = {}
+    """(series, batch size, points by load) of the lines to show, and how many there are in all.
+
+    Points of a closed and of an open loop are never on one line.
+    """
+    groups: dict[tuple[str, int, bool], list[SummaryRow]] = {}
     for row in best_first(context):
         if row.valid and row.throughput is not None:
-            groups.setdefault((series_name(row), row.batch_size), []).append(row)
+            key = (series_name(row), row.batch_size, row.concurrency is None)
+            groups.setdefault(key, []).append(row)
     kept = list(groups)[:MOST_LINES]
     kept += [k for k in groups if k[0] == context.reference and k not in kept][:1]
     places = {name: i for i, name in enumerate(context.series)}
-    kept.sort(key=lambda key: (places[key[0]], key[1]))
-    lines = [(name, size, sorted(groups[name, size], key=_load)) for name, size in kept]
+    kept.sort(key=lambda key: (places[key[0]], *key[1:]))
+    lines = [(key[0], key[1], sorted(groups[key], key=cell)) for key in kept]
     return lines, len(groups)
-
-
-def _load(row: SummaryRow) -> float:
-    return row.load_value
 
 
 def summary_charts(context: Context) -> list[Chart]:
@@ -128,7 +128,7 @@ def _summary_notes(
     beyond = sum(not _finite(latency(r, percentile)) for r in rows)
     notes = [
         f"Curves of the {len(lines)}{best} out of {counted(total, 'combination')} of configuration "
-        "and batch size; each dot is one concurrency, each bar a 95% interval.",
+        "and batch size; each dot is one load, each bar a 95% interval.",
         _percentile_note(rows, percentile),
         f"{counted(hidden, 'point')} failed or invalid: not drawn." if hidden else "",
         f"{counted(beyond, 'point')} beyond the timeout: not drawn." if beyond else "",
@@ -196,7 +196,7 @@ def _line_table(
 ) -> Table:  # fmt: skip
     rows = [
         [
-            word(name), figure(str(size)), figure(f"{r.load_value:g}"),
+            word(name), figure(str(size)), figure(load_label(r)),
             interval_cell(latency(r, percentile)), interval_cell(value_of(r, metric)),
         ]
         for name, size, group in lines
@@ -208,18 +208,19 @@ def _line_table(
 # --------------------------------------------------------------------------------- the comparison
 
 
-def _label(point: tuple[int, int | None, float | None]) -> str:
-    batch, concurrency, rate = point
-    return f"b{batch} · " + (f"c{concurrency}" if concurrency is not None else f"{rate or 0:g}/s")
+def _label(row: SummaryRow) -> str:
+    kind = "c" if row.concurrency is not None else ""
+    return f"b{row.batch_size} · {kind}{load_label(row)}"
 
 
 def latency_by_batch(context: Context) -> Chart | None:
     """Median latency by batch size, a bar a configuration, at the smallest load."""
-    loads = sorted({r.load_value for r in context.rows if r.valid})
-    if not loads:
+    valid = [r for r in context.rows if r.valid]
+    if not valid:
         return None
-    rows = [r for r in context.rows if r.valid and r.load_value == loads[0]]
-    load = place_text(rows[0]).partition(", ")[2]
+    lightest = min(cell(r)[1:] for r in valid)
+    rows = [r for r in valid if cell(r)[1:] == lightest]
+    load = load_text(rows[0])
     sizes = sorted({r.batch_size for r in rows})
     return _grouped(
         context, "latency-by-batch", f"Latency by batch size, {load}", rows,
@@ -236,12 +237,12 @@ def speedup_chart(context: Context) -> Chart | None:
     rows = [r for r in context.rows if _finite(ratios.get(r.point))]
     if not rows:
         return None
-    places = cells(rows)
+    places, labels = cells(rows), {cell(r): _label(r) for r in rows}
     return _grouped(
         context, "speed-up", f"Speed-up over {context.reference}", rows,
-        [_label(c) for c in places], lambda r: places.index(cell(r)),
+        [labels[c] for c in places], lambda r: places.index(cell(r)),
         lambda r: ratios[r.point], f"Throughput relative to {context.reference}",
-        "Batch size (b) and concurrency (c)", mode="marks",
+        "Batch size (b) and load (c: concurrency)", mode="marks",
         bounds=(Bound("y", 1.0, "no difference"),),
     )  # fmt: skip
 
@@ -312,8 +313,9 @@ def _performance(context: Context, name: str, size: int, rows: list[SummaryRow])
         y_range=tuple(_limits(i) for i in intervals),
         labels=tuple(f"{both_text(i)} infer/sec" for i in intervals), right=True,
     )  # fmt: skip
-    ticks = tuple(f"{r.load_value:g}" for r in rows)
-    headers = ["Request Concurrency", *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/sec)"]
+    ticks = tuple(load_label(r) for r in rows)
+    load = "Load" if context.open_loop else "Request Concurrency"
+    headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/sec)"]
     body = [
         [
             figure(tick),
@@ -322,9 +324,10 @@ def _performance(context: Context, name: str, size: int, rows: list[SummaryRow])
         ]
         for i, tick in enumerate(ticks)
     ]
+    axis = "Load" if context.open_loop else "Concurrent client requests"
     return Chart(
         f"performance-{context.series.index(name)}-{size}",
-        f"Online Performance, batch {size}", "Concurrent client requests", "Average latency (ms)",
+        f"Online Performance, batch {size}", axis, "Average latency (ms)",
         (*bars, line), table(headers, body), right_title="Throughput (infer/sec)",
         ticks=ticks, stacked=True, half=True,
     )  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.best import differs
-from harness.analysis.compare_backends import cells, speedups
+from harness.analysis.compare_backends import Cell as Place
+from harness.analysis.compare_backends import cell, cells, speedups
 from harness.analysis.summary import Interval, SummaryRow, log_t_interval
 from harness.report.context import Context
 from harness.report.facts import mapping, text
@@ -19,7 +20,7 @@ from harness.report.numbers import (
 )
 from harness.report.parts import Cell, Table, figure, interval_cell, percentile_cell, table, word
 from harness.report.tables import INTERVAL_NOTE
-from harness.report.words import series_name
+from harness.report.words import load_label, series_name
 from harness.run.rows import LoadedRow
 
 
@@ -42,13 +43,12 @@ def speedup_table(context: Context) -> Table | None:
         return None
     ratios = speedups(context.rows, context.reference)
     names = [n for n in context.series if n != context.reference]
-    by_place = {(series_name(r), r.batch_size, r.load_value): r for r in context.rows}
+    by_place = {(series_name(r), cell(r)): r for r in context.rows}
     body = []
-    for batch, concurrency, rate in cells(context.rows):
-        load = concurrency if concurrency is not None else rate or 0.0
-        found = [by_place.get((n, batch, float(load))) for n in names]
+    for place in cells(context.rows):
+        found = [by_place.get((n, place)) for n in names]
         body.append([
-            figure(str(batch)), figure(f"{load:g}"),
+            *_place_cells(context, place),
             *(_ratio_cell(r, ratios) for r in found),
         ])  # fmt: skip
     notes = [
@@ -68,13 +68,12 @@ def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> C
 
 def latency_table(context: Context) -> Table | None:
     """Median latency: a row a cell of the sweep, a column a configuration."""
-    by_place = {(series_name(r), r.batch_size, r.load_value): r for r in context.rows}
+    by_place = {(series_name(r), cell(r)): r for r in context.rows}
     body = []
-    for batch, concurrency, rate in cells(context.rows):
-        load = concurrency if concurrency is not None else rate or 0.0
-        found = [by_place.get((n, batch, float(load))) for n in context.series]
+    for place in cells(context.rows):
+        found = [by_place.get((n, place)) for n in context.series]
         body.append([
-            figure(str(batch)), figure(f"{load:g}"), *(_median_cell(r) for r in found),
+            *_place_cells(context, place), *(_median_cell(r) for r in found),
         ])  # fmt: skip
     headers = ["Batch", context.load_title, *context.series]
     return table(headers, body, [INTERVAL_NOTE]) if context.reference else None
@@ -141,6 +140,11 @@ def _over(values: Sequence[float | None]) -> Interval | None:
 
 def _most(values: Sequence[float | None]) -> float | None:
     return max((v for v in values if v is not None), default=None)
+
+
+def _place_cells(context: Context, place: Place) -> list[Cell]:
+    row = next(r for r in context.rows if cell(r) == place)
+    return [figure(str(row.batch_size)), figure(load_label(row))]
 
 
 def _median_cell(row: SummaryRow | None) -> Cell:

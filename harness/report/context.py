@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.best import Choice, choose, order, ranks
-from harness.analysis.compare_backends import reference_backend
+from harness.analysis.compare_backends import cell, reference_backend
 from harness.analysis.constraints import Bounds
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.words import series_name
 from harness.run.rows import PERCENTILES
 from harness.run.store import RunData
+from harness.scenario.expand import SHAPES
 
 REFERENCE_COLOR = "#5C6470"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B58900", "#56B4E9", "#7B3294", "#3B3B3B")
@@ -74,23 +75,27 @@ class Context:
     def of(self, series: str) -> list[SummaryRow]:
         """A series' points by batch size, then load."""
         found = [r for r in self.rows if series_name(r) == series]
-        return sorted(found, key=lambda r: (r.batch_size, r.load_value))
+        return sorted(found, key=cell)
 
     @property
     def load_title(self) -> str:
         """Title of the load's column."""
-        closed = all(r.concurrency is not None for r in self.rows)
-        return "Concurrency" if closed else "Requests/s"
+        return "Load" if self.open_loop else "Concurrency"
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether some point has an open loop."""
+        return any(r.concurrency is None for r in self.rows)
 
     def expected_measurements(self) -> int | None:
-        """Points × rounds of the scenario; None where it can't be known."""
-        load, rounds = (
-            mapping(self.scenario, "load"),
-            number(self.scenario.get("measurement"), "rounds"),
-        )
-        sizes = [len(sequence(load, key)) for key in ("batch_sizes", "concurrency")]
-        backends = len(backend_specs(self.manifest))
-        return int(backends * sizes[0] * sizes[1] * rounds) if rounds and all(sizes) else None
+        """Points × rounds; None where the scenario does not say, or adds rounds as it goes."""
+        load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))
+        rounds, most = (number(measurement, key) for key in ("rounds", "rounds_max"))
+        shapes = sum(bool(load.get(key)) for key in SHAPES)
+        loads = shapes + sum(len(sequence(load, key)) for key in ("concurrency", "request_rate"))
+        points = len(backend_specs(self.manifest)) * len(sequence(load, "batch_sizes")) * loads
+        fixed = rounds is not None and most in (None, rounds)
+        return int(points * rounds) if fixed and rounds and points else None
 
     def shown_percentiles(self) -> list[str]:
         """Percentiles that some point has, and always p50 and p99."""

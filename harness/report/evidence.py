@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.measure.validity import INVALIDATES
 from harness.report.context import Context
 from harness.report.facts import (
+    UNKNOWN,
     backend_specs,
     cpu_line,
     gib_text,
@@ -73,12 +74,20 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     body = [
         [
             word(flag.replace("_", " ")), word(flag_text(flag)),
-            word("invalid", tone="bad") if flag in INVALIDATES else word("note", tone="muted"),
+            _effect(flag),
             word(", ".join(points)),
         ]
         for flag, points in found.items()
     ]  # fmt: skip
-    return table(["Flag", "What it means", "Makes the point", "Points"], body) if body else None
+    return table(["Flag", "What it means", "Effect", "Points"], body) if body else None
+
+
+def _effect(flag: str) -> Cell:
+    if flag in INVALIDATES:
+        return word("invalid where most rounds carry it: not ranked, not drawn", tone="bad")
+    if flag.startswith("failed_"):
+        return word("not ranked", tone="bad")
+    return word("none on validity", tone="muted")
 
 
 def machine_table(context: Context) -> Table:
@@ -125,17 +134,14 @@ def method(context: Context) -> list[str]:
     say = {k: text(measurement, k) for k in _METHOD_KEYS}
     floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
     return [
-        f"Rounds. Every point was measured in {say['rounds']} rounds. Each round starts every "
-        "backend in a fresh process and visits the points in a newly shuffled order (seed "
-        f"{say['seed']}), so drift of the machine does not favour one backend.",
+        f"Rounds. Every point was measured in {say['rounds']} rounds{_more_rounds(say)}. Each "
+        "round starts every backend in a fresh process and visits the points in a newly shuffled "
+        f"order (seed {say['seed']}), so drift of the machine does not favour one backend.",
         f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
         f"requests before the window opened. The window lasted at least {say['window']}, went on "
         f"until {say['window_requests']} requests had finished, and ended after "
         f"{say['window_max']} at the latest. The load did not pause in between.",
-        "Load. Closed loop: at concurrency N there are N callers, and each sends its next request "
-        "when it has the answer to its last. Latency is the time from sending to having the "
-        f"complete answer. A request without an answer after {say['request_timeout']} counts as "
-        f"failed. Requests cycle through {say['distinct_inputs']} distinct inputs.",
+        *_load(context, say),
         _clock(context),
         "Throughput. Successful inferences a second: requests a second × batch size.",
         "Percentiles. Exact, from the nanosecond time of every request, never from buckets. "
@@ -156,9 +162,38 @@ def method(context: Context) -> list[str]:
 
 
 _METHOD_KEYS = (
-    "rounds", "seed", "warmup", "warmup_requests", "window", "window_requests", "window_max",
-    "request_timeout", "distinct_inputs",
+    "rounds", "rounds_max", "seed", "warmup", "warmup_requests", "window", "window_requests",
+    "window_max", "request_timeout", "distinct_inputs",
 )  # fmt: skip
+
+
+def _more_rounds(say: Mapping[str, str]) -> str:
+    most = say["rounds_max"]
+    if most in (UNKNOWN, say["rounds"]):
+        return ""
+    return f", and in up to {most} where its intervals were too wide"
+
+
+def _load(context: Context, say: Mapping[str, str]) -> list[str]:
+    """The loops that were used, and what latency means in each."""
+    loops = []
+    if any(r.concurrency is not None for r in context.rows) or not context.rows:
+        loops.append(
+            "Closed loop. At concurrency N there are N callers, and each sends its next request "
+            "when it has the answer to its last. Latency is the time from sending to having the "
+            "complete answer."
+        )
+    if context.open_loop:
+        loops.append(
+            "Open loop. Requests are due on a schedule made beforehand, whatever the server does. "
+            "Latency is the time from when a request was due to having the complete answer, so "
+            "waiting counts."
+        )
+    return [
+        *loops,
+        f"Requests. They cycle through {say['distinct_inputs']} distinct inputs; one without an "
+        f"answer after {say['request_timeout']} counts as failed.",
+    ]
 
 
 def _clock(context: Context) -> str:

@@ -14,7 +14,7 @@ from harness.report.numbers import (
 )
 from harness.report.sentence import Sentence, answer
 from harness.report.tables import status_cell
-from harness.report.words import counted, reason, series_name
+from harness.report.words import counted, load_label, reason, series_name
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -45,7 +45,7 @@ def _table(context: Context) -> Table:
         p for p in ("p50", "p90", "p99") if p in context.shown_percentiles() or _known(context, p)
     ]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("backend", overflow="fold")
+    table.add_column("backend", no_wrap=True)
     latency = [f"{PERCENTILE_NAMES[p]} ms" for p in percentiles]
     memory = ["GPU MiB"] if context.has_gpu else []
     for title in ("batch", "load", "infer/s", "±", *latency, "host MiB", *memory, "errors"):
@@ -63,7 +63,7 @@ def _known(context: Context, percentile: str) -> bool:
 def _cells(context: Context, row: SummaryRow, percentiles: list[str]) -> list[Text]:
     from rich.text import Text
 
-    load = f"c{row.concurrency}" if row.concurrency is not None else f"{row.request_rate or 0:g}/s"
+    load = f"c{row.concurrency}" if row.concurrency is not None else load_label(row)
     status = status_cell(row)
     style = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
     texts = [

@@ -15,7 +15,7 @@ from harness.report.numbers import (
     significant,
 )
 from harness.report.parts import Cell, Table, figure, interval_cell, percentile_cell, table, word
-from harness.report.words import flag_text, series_name
+from harness.report.words import flag_text, load_label, series_name
 
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
@@ -83,14 +83,14 @@ def best_table(context: Context) -> Table:
     for row in best_first(context):
         firsts.setdefault(series_name(row), row)
     headers = [
-        "Rank", "Model Config Name", "Batch", "Concurrency", "Max Batch Size", "Dynamic Batching",
-        "Total Instance Count", "p50 Latency (ms)", "p99 Latency (ms)", "Throughput (infer/sec)",
-        *_memory_headers(context),
+        "Rank", "Model Config Name", "Batch", context.load_title, "Max Batch Size",
+        "Dynamic Batching", "Total Instance Count", "p50 Latency (ms)", "p99 Latency (ms)",
+        "Throughput (infer/sec)", *_memory_headers(context),
     ]  # fmt: skip
     body = [
         [
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(f"{r.load_value:g}"), *(word(s) for s in server_settings(context, r.backend)),
+            figure(load_label(r)), *(word(s) for s in server_settings(context, r.backend)),
             percentile_cell("p50", r.latency_ms.get("p50")),
             percentile_cell("p99", r.latency_ms.get("p99")),
             interval_cell(r.throughput), *_memory(context, r),
@@ -124,7 +124,7 @@ def points_table(context: Context) -> Table:
     body = [
         [
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(f"{r.load_value:g}"), figure(str(r.rounds)), interval_cell(r.throughput),
+            figure(load_label(r)), figure(str(r.rounds)), interval_cell(r.throughput),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
             *_memory(context, r), figure(f"{r.errors:,} of {r.requests:,}" if r.errors else "0"),
             *([_constraint_cell(context, r)] if bounded else []), status_cell(r),
@@ -150,14 +150,14 @@ def detail_table(context: Context, name: str) -> Table:
         [f"{title} (ms)" for _, title, _ in STACK] + ["Client and network (ms)"] if split else []
     )
     headers = [
-        "Batch", "Request Concurrency",
+        "Batch", "Load" if context.open_loop else "Request Concurrency",
         *(f"{PERCENTILE_NAMES[p]} Latency (ms)" for p in percentiles),
         "Client Response Wait (ms)", *parts, "Throughput (infer/sec)", *_memory_headers(context),
         "Status",
     ]  # fmt: skip
     body = [
         [
-            figure(str(r.batch_size)), figure(f"{r.load_value:g}"),
+            figure(str(r.batch_size)), figure(load_label(r)),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
             interval_cell(r.latency_mean_ms), *(_split(r) if split else []),
             interval_cell(r.throughput), *_memory(context, r), status_cell(r),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.analysis.compare_backends import cell
 from harness.analysis.summary import SummaryRow
 from harness.report import charts, comparison, evidence, tables
 from harness.report.context import Context
@@ -20,7 +21,7 @@ from harness.report.facts import (
 )
 from harness.report.parts import Chart, Table
 from harness.report.sentence import Sentence, answer
-from harness.report.words import bounds_text, counted, objective_text
+from harness.report.words import bounds_text, counted, load_label, objective_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,13 @@ def _facts(context: Context) -> list[tuple[str, str]]:
 
 
 def _sweep(context: Context, batches: list[object]) -> str:
-    loads = sorted({r.load_value for r in context.rows})
+    loads = [load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:])]
     sizes = batches or sorted({r.batch_size for r in context.rows})
     rounds = max((r.rounds for r in context.rows), default=0)
-    batch, load = ", ".join(map(str, sizes)) or "—", ", ".join(f"{v:g}" for v in loads) or "—"
+    batch, load = ", ".join(map(str, sizes)) or "—", ", ".join(dict.fromkeys(loads)) or "—"
     configurations = counted(len(context.series), "configuration")
-    return f"{configurations}, batch {batch}, concurrency {load}, {counted(rounds, 'round')}"
+    title = context.load_title.lower()
+    return f"{configurations}, batch {batch}, {title} {load}, {counted(rounds, 'round')}"
 
 
 def _banners(context: Context) -> list[str]:

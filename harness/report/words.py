@@ -36,10 +36,19 @@ def series_name(row: SummaryRow) -> str:
 
 
 def load_text(row: SummaryRow) -> str:
-    """`concurrency 4`, or `100 requests/s`."""
+    """`concurrency 4`, `100 requests/s`, or the load's shape, like `ramp`."""
     if row.concurrency is not None:
         return f"concurrency {row.concurrency}"
-    return f"{row.request_rate or 0:g} requests/s"
+    if row.request_rate is not None:
+        return f"{row.request_rate:g} requests/s"
+    return row.point.rpartition("/")[2].replace("_", " ")
+
+
+def load_label(row: SummaryRow) -> str:
+    """The load in short, for a column or an axis: `4`, `100/s`, `ramp`."""
+    if row.concurrency is not None:
+        return str(row.concurrency)
+    return load_text(row).replace(" requests/s", "/s")
 
 
 def place_text(row: SummaryRow) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import harness
 from harness.errors import RunDirectoryError
+from harness.run.calibration import read_calibration
 from harness.run.machine import describe_machine, git_state, package_versions
 from harness.scenario.schema import Scenario
 
@@ -25,6 +26,7 @@ def make_manifest(
     scenario: Scenario, text: str, path: Path, overrides: list[str]
 ) -> dict[str, Any]:
     """The manifest of a new run."""
+    machine = describe_machine()
     return {
         "schema_version": SCHEMA_VERSION,
         "harness_version": harness.__version__,
@@ -39,8 +41,9 @@ def make_manifest(
         },
         "git": git_state(path.parent),
         "harness_git": git_state(Path(harness.__file__).parent),
-        "machine": describe_machine(),
+        "machine": machine,
         "packages": package_versions(),
+        "calibration": read_calibration(machine),
     }  # fmt: skip
 
 

@@ -10,16 +10,18 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.analysis.capacity import summarize_capacity
 from harness.analysis.summary import summarize
 from harness.errors import HarnessError
 from harness.load.samples import Samples
 from harness.measure.stopping import Targets, widest_first, width
 from harness.measure.window import Window
+from harness.run.capacity import Measured, find_capacity
 from harness.run.manifest import utc_now
 from harness.run.record import (
     MIB,
@@ -27,9 +29,10 @@ from harness.run.record import (
     gpu_readings,
     gpu_stages,
     measurement_row,
+    read_samples,
     write_samples,
 )
-from harness.run.rows import FailureRow, LoadedRow, ParityRow, Row
+from harness.run.rows import FailureRow, LoadedRow, MeasurementRow, ParityRow, Row
 from harness.run.session import Prepared, Session, prepare
 from harness.run.store import RunData, RunStore
 from harness.scenario.expand import Point, expand
@@ -68,7 +71,10 @@ class Orchestrator:
     ) -> None:  # fmt: skip
         self._scenario, self._store, self._paths, self._observer = scenario, store, paths, observer
         self._rows = list(done.measurements) if done else []
+        self._capacities = list(done.capacities) if done else []
         self._measured = {(m.point, m.round) for m in self._rows}
+        self._measured |= {(c.point, c.round) for c in self._capacities}
+        self._planned = {p.id for p in expand(scenario)}
         self._began = time.monotonic()
         self._parity: dict[str, list[ParityRow]] = defaultdict(list)
         for row in done.parity if done else []:
@@ -121,6 +127,7 @@ class Orchestrator:
         if round_ >= settings.rounds_max or self._budget_spent():
             return []
         wide = {w.point for w in widest_first(summarize(self._rows), self._targets)}
+        wide |= {c.point for c in summarize_capacity(self._capacities) if not c.narrow}
         return [p for p in points if p.id in wide and self._missing(p, round_)]
 
     def _budget_spent(self) -> bool:
@@ -135,7 +142,7 @@ class Orchestrator:
     def _say_what_was_reached(self) -> None:
         """One journal line: the half-widths of every point, and why no round was added."""
         settings = self._scenario.measurement
-        rows = summarize(self._rows)
+        rows = summarize(r for r in self._rows if r.point in self._planned)
         for found in (width(row, self._targets) for row in rows):
             narrow = found.worst <= 1
             why = (
@@ -180,14 +187,18 @@ class Orchestrator:
             cache=self._paths.cache, telemetry=telemetry,
         ) as session:  # fmt: skip
             try:
-                flags = self._open(session, spec, round_, points[0].batch_size, telemetry)
+                flags = self._open(session, spec, round_, min(self._scenario.load.batch_sizes), telemetry)
             except HarnessError as error:
                 for point in points:
                     self._fail(point, round_, error, f"logs/{stem}.log")
                 return []
             left = list(points)
             while left and session.alive:
-                self._point(session, left.pop(0), round_, telemetry, flags, f"logs/{stem}.log")
+                point, log = left.pop(0), f"logs/{stem}.log"
+                if point.shape == "find_capacity":
+                    self._capacity(session, point, round_, telemetry, flags, log)
+                elif self._missing(point, round_):  # else a search came by it
+                    self._point(session, point, round_, telemetry, flags, log)
             telemetry.save(self._store.path / "telemetry" / f"{stem}.parquet")
         return left
 
@@ -237,15 +248,24 @@ class Orchestrator:
         self, session: Session, point: Point, round_: int, telemetry: Telemetry,
         flags: tuple[str, ...], log: str,
     ) -> None:  # fmt: skip
+        try:
+            row, _ = self._measure(session, point, round_, telemetry, flags)
+        except HarnessError as error:
+            self._fail(point, round_, error, log)
+        else:
+            self._keep(row)
+
+    def _measure(
+        self, session: Session, point: Point, round_: int, telemetry: Telemetry,
+        flags: tuple[str, ...],
+    ) -> tuple[MeasurementRow, Samples]:  # fmt: skip
+        """Measure, and write the samples; the row is not in the journal yet."""
         self._tell({"event": "point", "point": point.id, "round": round_})
         name = f"{point.id.replace('/', '--')}--r{round_}"
         raw = self._store.path / "samples" / f".{name}.npz"
         started = utc_now()
         try:
             answer = session.measure(point, round_, raw, self._observer.notify)
-        except HarnessError as error:
-            self._fail(point, round_, error, log)
-            return
         finally:
             samples = Samples.load(raw) if raw.exists() else None
             raw.unlink(missing_ok=True)
@@ -264,8 +284,46 @@ class Orchestrator:
         row = measurement_row(
             point, round_, started, window, samples, telemetry.read(), path, conditions
         )
+        return row, samples
+
+    def _keep(self, row: MeasurementRow) -> None:
         self._add(row)
         self._rows.append(row)
+        self._measured.add((row.point, row.round))
+
+    def _capacity(
+        self, session: Session, point: Point, round_: int, telemetry: Telemetry,
+        flags: tuple[str, ...], log: str,
+    ) -> None:  # fmt: skip
+        """Search for a capacity; each rate that is tried becomes a measurement of its own."""
+
+        def measure(sub: Point, doubtful: Callable[[MeasurementRow, Samples], bool]) -> Measured:
+            for done in self._rows:
+                if (done.point, done.round) == (sub.id, round_):
+                    return done, read_samples(self._store.path / done.samples)
+            row, samples = self._measure(session, sub, round_, telemetry, flags)
+            if doubtful(row, samples):
+                self._add({"event": "measured_again", "point": sub.id, "round": round_,
+                           "flags": list(row.flags)})  # fmt: skip
+                row, samples = self._measure(session, sub, round_, telemetry, flags)
+            if sub.id not in self._planned:
+                row = replace(row, details={**row.details, "search": point.id})
+            self._keep(row)
+            return row, samples
+
+        load = self._scenario.load
+        assert load.find_capacity is not None
+        before = [c for c in self._capacities if c.point == point.id]
+        try:
+            found = find_capacity(
+                point, load.find_capacity, round_, before[-1] if before else None, measure,
+                load.max_outstanding,
+            )  # fmt: skip
+        except HarnessError as error:
+            self._fail(point, round_, error, log)
+            return
+        self._add(found)
+        self._capacities.append(found)
         self._measured.add((point.id, round_))
 
     def _fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:

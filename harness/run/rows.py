@@ -192,6 +192,40 @@ class FailureRow(Row):
     """Path of the worker's or server's log, relative to the run directory."""
 
 
+@dataclass(frozen=True, slots=True)
+class CapacityRow(Row):
+    """What a search for the capacity found in one round (`harness.run.capacity`)."""
+
+    EVENT = "capacity"
+    point: str
+    """The searched point, e.g. `fake/b1/find_capacity`; the rates tried are points of their own."""
+    round: int
+    backend: str
+    config: str
+    batch_size: int
+    percentile: str
+    target_ms: float
+    rate: float | None
+    """Requests a second: the highest that held the target; None when none did."""
+    goodput: float | None
+    """Inferences a second answered within the target, at that rate."""
+    low: float | None
+    high: float | None
+    """The bracket: the highest rate that held and the lowest that did not, requests a second."""
+    knee_rate: float | None
+    """The lowest tried rate whose median response is 1.5 times that at the lowest tried."""
+    steps: int
+    """Rates that were tried."""
+    limit: str
+    """What ended it: `target`, `client`, `growing` or `max_rate`."""
+    reason: str = ""
+    """In words, where it was not simply the target that failed at `high`."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """`precision`, and `trials`: each rate with its share within the target, goodput, p50 and
+    outcome."""
+
+
 ROWS: dict[str, type[Row]] = {
-    cls.EVENT: cls for cls in (ArtifactRow, LoadedRow, ParityRow, MeasurementRow, FailureRow)
+    cls.EVENT: cls
+    for cls in (ArtifactRow, LoadedRow, ParityRow, MeasurementRow, FailureRow, CapacityRow)
 }

@@ -28,6 +28,7 @@ from harness.errors import RunDirectoryError, SetupError
 from harness.run.rows import (
     ROWS,
     ArtifactRow,
+    CapacityRow,
     FailureRow,
     LoadedRow,
     MeasurementRow,
@@ -98,6 +99,11 @@ class RunData:
     def measurements(self) -> list[MeasurementRow]:
         """Every measurement."""
         return self.rows(MeasurementRow)
+
+    @property
+    def capacities(self) -> list[CapacityRow]:
+        """What each search for a capacity found, a row a round."""
+        return self.rows(CapacityRow)
 
     @property
     def failures(self) -> list[FailureRow]:

@@ -79,6 +79,10 @@ START_SECONDS = {"torch": 4.0, "onnxruntime": 3.0, "tensorrt": 10.0, "triton": 8
 """Allowance for one start of a backend: process, imports, loading, and the server if it has one."""
 
 
+CAPACITY_RATES = 7
+"""Rates that a search for the capacity tries in one round, about."""
+
+
 def estimate(scenario: Scenario) -> float:
     """Roughly how many seconds the run takes, for `--dry-run`: a lower-middle guess, no promise.
 
@@ -87,6 +91,9 @@ def estimate(scenario: Scenario) -> float:
     that go on, up to `window_max`, because `window_requests` have not finished yet.
     """
     spec = scenario.measurement
-    measuring = len(expand(scenario)) * (spec.warmup + spec.window)
+    points = expand(scenario)
+    searches = sum(p.shape == "find_capacity" for p in points)
+    count = len(points) + searches * (CAPACITY_RATES - 1)
+    measuring = count * (spec.warmup + spec.window)
     starting = sum(START_SECONDS.get(backend.kind, 5.0) for backend in scenario.backends)
     return spec.rounds * (measuring + starting)

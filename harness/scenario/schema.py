@@ -25,7 +25,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from harness.scenario import profiles, rules
-from harness.scenario.tree import describe as words
 from harness.scenario.units import Duration, PositiveDuration, Size
 
 BATCH = rules.BATCH
@@ -49,6 +48,8 @@ def _pair(value: Any) -> Any:
 
 def _dimension(value: Any) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
+        from harness.scenario.tree import describe as words  # reads YAML, which no worker can
+
         raise ValueError(  # noqa: TRY004 - pydantic collects ValueErrors only
             f"expected a size, or a word like {BATCH}, found {words(value)}"
         )

@@ -43,13 +43,19 @@ class WireGrpc:
         self.address = address
         self.headers = request_headers(address)
         self.payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
+        self.middles = [
+            self.headers.again + http2.FRAME.pack(len(p) << 8, http2.END_STREAM, 0)[:5]
+            if len(p) <= http2.LARGEST_FRAME else b""
+            for p in self.payloads
+        ]  # fmt: skip
+        """Between the stream's two numbers in a short request: header block, DATA frame's start."""
         self.poller = Poller()
         self.slots: list[Connection | None] = [None] * slots
         """For each slot: the connection its request is on."""
         self.dirty: list[Connection] = []
         self._connections: list[Connection] = []
         self._request = [0] * slots
-        self._retries = [0] * slots
+        self._retries = 0
         self._old: list[Connection] = []
         self._wished = max(1, min(connections, slots))
         self._next = 0
@@ -65,24 +71,21 @@ class WireGrpc:
     def send(self, slot: int, request: int) -> None:
         """Queue the request on a connection with room."""
         self._request[slot] = request
-        self._retries[slot] = 0
-        self._send(slot)
-
-    def _send(self, slot: int) -> None:
-        connection = self._connections[slot % len(self._connections)]
+        connections = self._connections
+        connection = connections[slot % len(connections)]
         if len(connection.streams) >= connection.limit:
             connection = self._roomy()
         self.slots[slot] = connection
-        connection.request(slot, self.payloads[self._request[slot]])
+        connection.request(slot, request)
 
     def may_retry(self, slot: int) -> bool:
-        """Whether the slot's request has not been refused too often."""
-        return self._retries[slot] < RETRIES
+        """Whether this run's refusals have not become too many."""
+        return self._retries < RETRIES * len(self.sent)
 
     def retry(self, slot: int) -> None:
         """Send the slot's request again; its time goes on."""
-        self._retries[slot] += 1
-        self._send(slot)
+        self._retries += 1
+        self.send(slot, self._request[slot])
 
     def _roomy(self) -> Connection:
         for connection in self._connections:

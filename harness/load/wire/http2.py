@@ -14,6 +14,7 @@ END_STREAM, ACK, END_HEADERS, PADDED, PRIORITISED = 0x1, 0x1, 0x4, 0x8, 0x20
 TABLE_SIZE, ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME = 1, 2, 3, 4, 5
 DEFAULT_WINDOW = 65535
 DEFAULT_FRAME = 16384
+LARGEST_FRAME = (1 << 24) - 1
 DEFAULT_TABLE = 4096
 LARGEST_WINDOW = (1 << 31) - 1
 REFUSED_STREAM, CANCEL = 7, 8
@@ -94,10 +95,10 @@ class RequestHeaders:
 
 
 class HeaderDecoder:
-    """Decodes a peer's header blocks, remembering those that always mean the same.
+    """Decodes a peer's header blocks, remembering what those mean that change no table.
 
-    A block of one-byte indices changes no table, and means the same until another block changes
-    it; so only such blocks are remembered, and only until then.
+    Such a block means the same until another one changes the dynamic table; then all is
+    forgotten.
     """
 
     def __init__(self) -> None:
@@ -105,6 +106,8 @@ class HeaderDecoder:
 
         self._decoder = Decoder()
         self._known: dict[bytes, dict[str, str]] = {}
+        self.changes = 0
+        """How often the table has changed."""
 
     def decode(self, block: bytes) -> dict[str, str]:
         """Name to value. Raises ProtocolError."""
@@ -113,16 +116,22 @@ class HeaderDecoder:
             return known
         from hpack import HPACKError
 
+        table = self._decoder.header_table
+        size, before = table.maxsize, list(table.dynamic_entries)
         try:
             fields = {str(name): str(value) for name, value in self._decoder.decode(block)}
         except HPACKError as error:
             raise ProtocolError(f"header block: {error}") from error
-        if all(0x80 <= byte < 0xFF for byte in block):
-            if len(self._known) < _CACHED:
-                self._known[block] = fields
-        else:
+        if table.maxsize != size or list(table.dynamic_entries) != before:
             self._known.clear()
+            self.changes += 1
+        elif len(self._known) < _CACHED:
+            self._known[block] = fields
         return fields
+
+    def remembers(self, block: bytes) -> bool:
+        """Whether this block is known to change nothing."""
+        return block in self._known
 
 
 def strip(flags: int, kind: int, payload: bytes) -> bytes:

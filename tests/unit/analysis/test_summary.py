@@ -152,3 +152,8 @@ def test_partly_failed_point_keeps_its_failure() -> None:
 def test_invalidating_flags(flag: str) -> None:
     (row,) = summarize([replace(ROW, flags=(flag,))])
     assert not row.valid
+
+
+def test_failure_with_an_unreadable_point_is_kept() -> None:
+    (row,) = summarize([], [FailureRow("what?", 0, "fake", "died", "signal 9")])
+    assert (row.point, row.backend, row.valid) == ("what?", "fake", False)

@@ -19,7 +19,7 @@ from harness.backends.tensorrt import Loaded, TensorRtBackend, _profiles, build_
 from harness.backends.tensorrt_io import Binding, bindings, decode, from_bfloat16, to_bfloat16
 from harness.errors import BackendError
 from harness.measure.gpu_time import GpuTime, split
-from harness.models import trt
+from harness.models import engine_cache, trt
 from harness.models.engine import Shapes
 from harness.scenario.schema import TensorRtBackend as Spec
 
@@ -247,3 +247,70 @@ def test_an_engine_of_another_version_is_refused_before_it_is_loaded(tmp_path: P
         BackendError, match=r"built by TensorRT 10\.3\.0\.26, and this is TensorRT 10\.9"
     ):
         made._open(flavor, HostCuda(), None, trt.Messages())
+
+
+class Runtime:
+    """Refuses the first `refusals` engines, as after a change of driver."""
+
+    def __init__(self, refusals: int, messages: trt.Messages) -> None:
+        self.refusals, self.messages = refusals, messages
+
+    def deserialize_cuda_engine(self, data: bytes) -> str | None:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            self.messages.add("ERROR", "[runtime.cpp::load::1] Error Code 1: Driver (too old)")
+            return None
+        return "engine"
+
+
+def _open_from_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refusals: int, *, cached: bool
+) -> tuple[dict[str, object], list[str]]:
+    file, calls = tmp_path / "model.engine", []
+    file.write_bytes(b"engine")
+
+    def get(*_: object) -> engine_cache.Engine:
+        calls.append("get")
+        first = cached and len(calls) == 1
+        return engine_cache.Engine(file, 6, 1.5, first, "sha", {}, tmp_path / "build.log")
+
+    monkeypatch.setattr(engine_cache, "get", get)
+    monkeypatch.setattr(engine_cache, "forget", lambda engine: calls.append("forget"))
+    model = PreparedModel("m", {"onnx": "m"}, "k", MODEL.inputs, (), {"onnx": "m.onnx"})
+    made = TensorRtBackend(Spec(kind="tensorrt"), BackendContext(model, cache=tmp_path))
+    messages = trt.Messages()
+    flavor = trt.Flavor("tensorrt", "10.9.0.34", TRT)
+    _, _, facts = made._open(flavor, HostCuda(), Runtime(refusals, messages), messages)
+    return facts, calls
+
+
+def test_an_engine_from_the_cache_that_is_refused_is_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    facts, calls = _open_from_cache(monkeypatch, tmp_path, 1, cached=True)
+    assert calls == ["get", "forget", "get"]
+    assert "refused" in str(facts["note"])
+    assert "Driver (too old)" in str(facts["note"])
+    assert facts["built"] is True
+
+
+def test_an_engine_that_was_just_built_and_is_refused_is_an_error_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(BackendError) as caught:
+        _open_from_cache(monkeypatch, tmp_path, 2, cached=False)
+    assert caught.value.message == (
+        "TensorRT 10.9.0.34 refuses the engine on Test GPU (compute capability 9.0): "
+        "Driver (too old)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "io", "ours"),
+    [("tensorrt", "host", True), ("tensorrt-rtx", "host", False), ("tensorrt-rtx", "device", True)],
+)
+def test_who_captures_graphs(name: trt.FlavorName, io: str, ours: bool) -> None:
+    made = backend(HostCuda(), cuda_graphs=True, io=io)
+    module = SimpleNamespace(CudaGraphStrategy=object, BuilderFlag=SimpleNamespace())
+    made.loaded.flavor = trt.Flavor(name, "1.6.1", module)
+    assert made._capture_graphs() is ours

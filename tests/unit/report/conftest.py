@@ -1,4 +1,4 @@
-"""Synthetic runs, read and summarised once a session."""
+"""Synthetic runs, read and summarised once for all tests."""
 
 from __future__ import annotations
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import plotly.graph_objects as go
 import pytest
-from support.synthetic_run import EVIL, write_run
+from support.synthetic_run import CPU_BACKENDS, EVIL, write_run
 
 from harness.report import interactive, static
 from harness.report.charts import (
@@ -142,3 +143,32 @@ def test_names_are_text_in_both_formats() -> None:
     figure = interactive.figure(chart)
     del figure["config"]
     assert "<" not in json.dumps(figure)
+
+
+def opened(event: dict[str, Any]) -> dict[str, Any]:
+    """Concurrency 2 becomes a rate and 4 a ramp: three kinds of load in one run."""
+    load = {2: "r150", 4: "ramp"}.get(event.get("concurrency", 1))
+    if load is None:
+        return event
+    point = f"{event['point'].rpartition('/')[0]}/{load}"
+    rate = 150.0 if load == "r150" else None
+    return {**event, "point": point, "concurrency": None, "request_rate": rate}
+
+
+def test_closed_and_open_loops_are_kept_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:3], failures=False)
+    data = read_run(run)
+    context = build_context(replace(data, events=tuple(opened(dict(e)) for e in data.events)))
+    assert context.load_title == "Load"
+    assert len(summary_charts(context)[0].series) == 12  # three backends, two batches, two loops
+    chart = speedup_chart(context)
+    assert chart is not None
+    assert chart.ticks == (
+        "b1 · c1", "b1 · ramp", "b1 · 150/s", "b4 · c1", "b4 · ramp", "b4 · 150/s",
+    )  # fmt: skip
+    values = {r.point: r.throughput.value for r in context.rows if r.throughput}
+    ratio = values["onnxruntime-cpu-fp32/b4/ramp"] / values["torch-cpu-fp32/b4/ramp"]
+    onnx = chart.series[0]
+    drawn = dict(zip((label.partition(":")[0] for label in onnx.labels), onnx.y, strict=True))
+    assert drawn["onnxruntime-cpu-fp32/b4/ramp"] == pytest.approx(ratio)
+    assert performance_charts(context, "torch-cpu-fp32")[0].ticks == ("1", "ramp", "150/s")

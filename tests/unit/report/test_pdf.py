@@ -83,7 +83,7 @@ def test_runs_without_a_number_have_a_pdf(tmp_path: Path, write: object) -> None
 
 def test_the_process_ends_well_after_several_pdfs(tmp_path: Path) -> None:
     """PlutoPrint crashes at exit when Python served it a font: so nothing does."""
-    runs = [write_bare(tmp_path / str(i)) for i in range(4)]
+    runs = [write_all_failed(tmp_path / str(i)) for i in range(4)]
     code = (
         "import sys, pathlib; from harness.report.build import build_report\n"
         "for run in sys.argv[1:]: build_report(pathlib.Path(run), formats=('pdf',))"

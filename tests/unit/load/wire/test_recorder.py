@@ -3,7 +3,6 @@ import numpy as np
 from harness.load.samples import ERROR, OK, TIMEOUT, UNFINISHED
 from harness.load.wire.recorder import KEPT, KEPT_BYTES, Recorder
 
-
 BIG = bytes(20 << 20)
 
 

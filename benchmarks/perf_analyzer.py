@@ -1,0 +1,388 @@
+"""The wire client and perf_analyzer, side by side on the same embedded Triton.
+
+    .venv/bin/python benchmarks/perf_analyzer.py --rounds 7 --output docs/benchmarks
+
+One Python-backend identity model, FP32[16], batch 1, over HTTP and gRPC, at concurrency 1 and 8.
+In each round every case is measured with both clients, one right after the other, in alternating
+order; only the ratios within a round are compared, so a machine that is busy in one round and
+quiet in the next disturbs both alike. Intervals are t-intervals on the logarithm of the ratio.
+
+Throughput and median latency are what each client reports itself; the server's own count of the
+same window stands beside them. CPU time is that of the client's process over the window, from
+/proc, divided by the requests that the server counted in it; start-up is not in it.
+
+perf_analyzer comes in the manylinux wheel tritonclient==2.50.0, which is unpacked into a cache
+(it is not installed: the environment keeps its own tritonclient). It needs libb64 and
+libcudart.so.12; both came with the embedded Triton, under other names, and are linked from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from scipy import stats
+
+from harness.triton.install import TritonInstall, find
+from harness.triton.server import TritonServer
+
+MODEL = "identity"
+CONFIG = """backend: "python"
+max_batch_size: 8
+input { name: "INPUT0" data_type: TYPE_FP32 dims: [ 16 ] }
+output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 16 ] }
+instance_group { count: 1 kind: KIND_CPU }
+"""
+CODE = """import triton_python_backend_utils as pb
+
+
+def same(request):
+    tensor = pb.get_input_tensor_by_name(request, "INPUT0")
+    return pb.InferenceResponse([pb.Tensor.from_dlpack("OUTPUT0", tensor.to_dlpack())])
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [same(request) for request in requests]
+"""
+WHEEL = "tritonclient==2.50.0"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inference-harness"
+CASES = [(protocol, concurrency) for protocol in ("http", "grpc") for concurrency in (1, 8)]
+TARGETS = {
+    ("http", 8, "throughput"): ("≥", 1.4),
+    ("http", 1, "p50"): ("≤", 0.8),
+    ("grpc", 8, "throughput"): ("≥", 1.3),
+    ("grpc", 1, "p50"): ("≤", 0.95),
+    **{(protocol, concurrency, "cpu"): ("≤", 0.5) for protocol, concurrency in CASES},
+}
+NAMES = {
+    "throughput": "throughput",
+    "p50": "median latency",
+    "cpu": "client CPU a request",
+    "server_cpu": "server CPU a request",
+}
+SETTLE_S = 0.5
+STARTED = 200
+WINDOWS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One client in one case of one round; CPU in µs a request, latency in µs."""
+
+    throughput: float
+    p50: float
+    cpu: float
+    server_cpu: float
+    counted: float
+    """Requests a second by the server's count, in the window of the CPU time."""
+    foreign: float
+    """Cores that other processes used meanwhile."""
+
+
+# ------------------------------------------------------------------------------------- set up
+
+
+def perf_analyzer(install: TritonInstall) -> tuple[Path, dict[str, str]]:
+    """The binary and the environment it runs in; downloads and unpacks it the first time."""
+    home = CACHE / "perf_analyzer-2.50.0"
+    if not home.is_dir():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent) as folder:
+            unpack(Path(folder), install)
+            Path(folder, "home").rename(home)
+    return home / "perf_analyzer", {**os.environ, "LD_LIBRARY_PATH": str(home)}
+
+
+def unpack(folder: Path, install: TritonInstall) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+    subprocess.run([*pip, "--platform", "manylinux1_x86_64", WHEEL], check=True)
+    (wheel,) = folder.glob("*.whl")
+    home = folder / "home"
+    home.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        (member,) = (name for name in archive.namelist() if name.endswith("/bin/perf_analyzer"))
+        (home / "perf_analyzer").write_bytes(archive.read(member))
+    (home / "perf_analyzer").chmod(0o755)
+    for name, pattern in (("libb64.so.0d", "libb64-*"), ("libcudart.so.12", "libcudart-*")):
+        (home / name).symlink_to(next(install.libraries.glob(pattern)))
+
+
+def serve(folder: Path, install: TritonInstall) -> TritonServer:
+    version = folder / "repository" / MODEL / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(CODE)
+    (version.parent / "config.pbtxt").write_text(CONFIG)
+    server = TritonServer.start(install, folder / "repository", log=folder / "triton.log")
+    server.load(MODEL)
+    return server
+
+
+# ------------------------------------------------------------------------------------ measure
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process, to the nanosecond."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int((task / "schedstat").read_text().split()[0])
+        except FileNotFoundError:  # a thread that ended; steady clients have none
+            continue
+    return total
+
+
+def tree_ns(pid: int) -> int:
+    root = psutil.Process(pid)
+    return sum(cpu_ns(p.pid) for p in [root, *root.children(recursive=True)])
+
+
+def busy_ns() -> int:
+    times = psutil.cpu_times()
+    return int((sum(times) - times.idle - times.iowait - times.guest - times.guest_nice) * 1e9)
+
+
+class Meter:
+    """Reads counts and CPU times of a window; the client says how long it runs."""
+
+    def __init__(self, server: TritonServer) -> None:
+        import tritonclient.grpc
+
+        self.server = server
+        self.client = tritonclient.grpc.InferenceServerClient(server.grpc)
+
+    def count(self) -> int:
+        found = self.client.get_inference_statistics(MODEL).model_stats[0]
+        return int(found.inference_stats.success.count)
+
+    def read(self, pid: int) -> tuple[int, ...]:
+        return time.monotonic_ns(), self.count(), cpu_ns(pid), tree_ns(self.server.pid), busy_ns()
+
+    def run(
+        self, command: list[str], env: dict[str, str], seconds: float
+    ) -> tuple[str, dict[str, float]]:
+        """Run a client; its output, and what the window of `seconds` inside its run showed.
+
+        The window begins once the server sees its load, so start-up and imports are not in it.
+        """
+        before = self.count()
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        out: list[str] = []
+        reader = threading.Thread(target=lambda: out.append(process.communicate()[0]))
+        reader.start()
+        while self.count() < before + STARTED and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(SETTLE_S)
+        begin = self.read(process.pid)
+        time.sleep(seconds)
+        end = self.read(process.pid)
+        reader.join()
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {out[0]}")
+        wall, count, client, server, busy = (b - a for a, b in zip(begin, end, strict=True))
+        return out[0], {
+            "counted": count / wall * 1e9,
+            "cpu": client / count / 1e3,
+            "server_cpu": server / count / 1e3,
+            "foreign": max(0.0, busy - client - server) / wall,
+        }
+
+
+def address(server: TritonServer, protocol: str) -> str:
+    return server.http if protocol == "http" else server.grpc
+
+
+def theirs(meter: Meter, protocol: str, concurrency: int, seconds: float) -> Measured:
+    """perf_analyzer with a fixed number of windows, so that it never stops early or goes on."""
+    binary, env = perf_analyzer(find())
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        command = [
+            str(binary), "-m", MODEL, "-i", protocol, "-u", address(meter.server, protocol),
+            "--concurrency-range", str(concurrency), "-p", str(round(seconds * 1000)),
+            "-r", str(WINDOWS), "-s", "999", "--percentile", "50", "-f", file.name,
+        ]  # fmt: skip
+        _, window = meter.run(command, env, seconds * WINDOWS - 2 * SETTLE_S)
+        (row,) = csv.DictReader(Path(file.name).read_text().splitlines())
+    return Measured(float(row["Inferences/Second"]), float(row["p50 latency"]), **window)
+
+
+def ours(meter: Meter, protocol: str, concurrency: int, seconds: float) -> Measured:
+    """The wire client in a process of its own, for as long as perf_analyzer takes."""
+    command = [
+        sys.executable, __file__, "--client", protocol, address(meter.server, protocol),
+        str(concurrency), str(seconds * WINDOWS),
+    ]  # fmt: skip
+    text, window = meter.run(command, dict(os.environ), seconds * WINDOWS - 2 * SETTLE_S)
+    return Measured(**json.loads(text), **window)
+
+
+def client(protocol: str, where: str, concurrency: int, seconds: float) -> None:
+    """What `ours` runs."""
+    from harness.load.samples import OK
+    from harness.load.wire.generator import Plan, make
+    from harness.load.wire.requests import decode_grpc, decode_http, grpc_request, http_request
+
+    random, made, arrays = np.random.default_rng(0), [], []
+    for _ in range(16):
+        arrays.append(random.random((1, 16), np.float32))
+        if protocol == "http":
+            from tritonclient.http import InferInput
+        else:
+            from tritonclient.grpc import InferInput
+        tensor = InferInput("INPUT0", [1, 16], "FP32")
+        tensor.set_data_from_numpy(arrays[-1])
+        if protocol == "http":
+            made.append(http_request(where, MODEL, [tensor]))
+        else:
+            made.append(grpc_request(MODEL, [tensor]))
+    generator = make(Plan(protocol, where, tuple(made), concurrency, 10.0))
+    generator.start()
+    time.sleep(seconds + SETTLE_S)
+    samples = generator.stop(10.0)
+    assert (samples.status == OK).all(), samples.messages
+    decode = decode_http if protocol == "http" else decode_grpc
+    for index, raw in generator.sampled():
+        assert (decode(raw)["OUTPUT0"] == arrays[index]).all()
+    begin = samples.done[-1] - int(seconds * 1e9)
+    latency = (samples.done - samples.sent)[samples.done > begin]
+    print(json.dumps({"throughput": len(latency) / seconds, "p50": np.median(latency) / 1e3}))
+
+
+# ------------------------------------------------------------------------------------ compare
+
+
+Client = Callable[[Meter, str, int, float], Measured]
+
+
+def measure_all(
+    meter: Meter, rounds: int, seconds: float
+) -> dict[tuple[str, int], list[tuple[Measured, Measured]]]:
+    """For each case and round: ours and theirs, measured one after the other."""
+    found: dict[tuple[str, int], list[tuple[Measured, Measured]]] = {case: [] for case in CASES}
+    for number in range(rounds):
+        for index, case in enumerate(CASES):
+            order: list[Client] = [ours, theirs]
+            if (number + index) % 2:
+                order.reverse()
+            pair = {f.__name__: f(meter, *case, seconds) for f in order}
+            found[case].append((pair["ours"], pair["theirs"]))
+            a, b = found[case][-1]
+            print(
+                f"round {number + 1}/{rounds} {case[0]} c{case[1]}: throughput "
+                f"{a.throughput:.0f} / {b.throughput:.0f} = {a.throughput / b.throughput:.2f}, "
+                f"p50 {a.p50:.0f} / {b.p50:.0f} µs = {a.p50 / b.p50:.2f}, "
+                f"CPU {a.cpu:.0f} / {b.cpu:.0f} µs = {a.cpu / b.cpu:.2f}, "
+                f"others {max(a.foreign, b.foreign):.2f} cores",
+                flush=True,
+            )
+    return found
+
+
+def interval(ratios: list[float]) -> dict[str, float]:
+    """Geometric mean and its 95 % t-interval on the log."""
+    logs = np.log(ratios)
+    half = float(stats.t.ppf(0.975, len(logs) - 1)) * logs.std(ddof=1) / math.sqrt(len(logs))
+    low, mid, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
+    return {"ratio": float(mid), "low": float(low), "high": float(high)}
+
+
+def verdict(case: tuple[str, int], metric: str, ratio: float) -> str:
+    if (*case, metric) not in TARGETS:
+        return ""
+    sign, target = TARGETS[(*case, metric)]
+    met = ratio >= target if sign == "≥" else ratio <= target
+    return f"{sign} {target:g}: {'met' if met else 'missed'}"
+
+
+def rows(found: dict[tuple[str, int], list[tuple[Measured, Measured]]]) -> list[dict[str, object]]:
+    out: list[dict[str, object]] = []
+    for case, pairs in found.items():
+        for metric in NAMES:
+            mine, other = ([getattr(p[i], metric) for p in pairs] for i in (0, 1))
+            ratio = interval([a / b for a, b in zip(mine, other, strict=True)])
+            out.append({
+                "protocol": case[0], "concurrency": case[1], "metric": metric,
+                "ours": float(np.median(mine)), "theirs": float(np.median(other)), **ratio,
+                "target": verdict(case, metric, ratio["ratio"]),
+            })  # fmt: skip
+    return out
+
+
+def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
+    lines = [
+        "# The wire client against perf_analyzer", "",
+        f"{about['rounds']} interleaved rounds; {about['cpus']} cores ({about['cpu']}) for client "
+        f"and server together; other processes used {about['foreign']:.2f} cores in the median. "
+        "Values are medians over the rounds, ratios are geometric means of ours / perf_analyzer's "
+        "within a round, with 95 % t-intervals.", "",
+        "| protocol | concurrency | | ours | perf_analyzer | ratio | 95 % interval | target |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for r in results:
+        unit = "/s" if r["metric"] == "throughput" else " µs"
+        lines.append(
+            f"| {r['protocol']} | {r['concurrency']} | {NAMES[str(r['metric'])]} "
+            f"| {r['ours']:.0f}{unit} | {r['theirs']:.0f}{unit} | {r['ratio']:.2f} "
+            f"| {r['low']:.2f}–{r['high']:.2f} | {r['target']} |"
+        )
+    command = f".venv/bin/python benchmarks/perf_analyzer.py --rounds {about['rounds']}"
+    return "\n".join([*lines, "", f"Reproduce: `{command} --output docs/benchmarks`", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each of the three windows")
+    parser.add_argument("--output", type=Path, help="folder for perf_analyzer.json and .md")
+    parser.add_argument("--client", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.client:
+        protocol, where, concurrency, seconds = options.client
+        client(protocol, where, int(concurrency), float(seconds))
+        return
+    if options.rounds < 2:
+        parser.error("an interval needs at least two rounds")
+    with tempfile.TemporaryDirectory() as folder, serve(Path(folder), find()) as server:
+        found = measure_all(Meter(server), options.rounds, options.seconds)
+    results = rows(found)
+    about: dict[str, object] = {
+        "rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(),
+        "cpu": cpu_name(), "python": platform.python_version(),
+        "foreign": float(np.median([m.foreign for ps in found.values() for p in ps for m in p])),
+    }  # fmt: skip
+    text = table(results, about)
+    print(f"\n{text}")
+    if options.output:
+        raw = {
+            f"{p} {c}": [[asdict(m) for m in pair] for pair in ps] for (p, c), ps in found.items()
+        }
+        options.output.mkdir(parents=True, exist_ok=True)
+        data = {"about": about, "results": results, "rounds": raw}
+        (options.output / "perf_analyzer.json").write_text(json.dumps(data, indent=1) + "\n")
+        (options.output / "perf_analyzer.md").write_text(text)
+
+
+def cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

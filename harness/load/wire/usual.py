@@ -1,0 +1,65 @@
+"""The usual answer: recognised in one look, instead of being taken apart frame by frame.
+
+Small answers to equal requests differ in their stream and their tensors only. Their three frames
+(headers, one DATA frame with one whole message, trailers) come as one piece of a fixed layout.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Self
+
+from harness.load.wire import http2
+
+_BEGIN = 9
+_PREFIX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """The layout of an answer, valid for as long as the peer's header table stays as it is."""
+
+    layout: struct.Struct
+    fixed: tuple[bytes, bytes, bytes, bytes, bytes]
+    """What is equal in all: first frame's start, headers with the DATA frame's start, the
+    message's prefix, the last frame's start, trailers."""
+    size: int
+    data: int
+    """Length of the DATA frame: the message and its prefix of five bytes."""
+    message: int
+    """Where the message begins."""
+
+    @classmethod
+    def of(cls, answer: bytes, decoder: http2.HeaderDecoder) -> Self | None:
+        """The layout of this answer, or None if it is not a good one of the usual form."""
+        frames, at = [], 0
+        while len(answer) - at >= _BEGIN:
+            word, flags, stream = http2.FRAME.unpack_from(answer, at)
+            frames.append((word & 0xFF, flags, stream, word >> 8))
+            at += _BEGIN + (word >> 8)
+        if at != len(answer) or [frame[:2] for frame in frames] != [
+            (http2.HEADERS, http2.END_HEADERS), (http2.DATA, 0),
+            (http2.HEADERS, http2.END_HEADERS | http2.END_STREAM),
+        ] or len({frame[2] for frame in frames}) != 1:  # fmt: skip
+            return None
+        head, data, tail = (frame[3] for frame in frames)
+        if data < _PREFIX:
+            return None
+        layout = struct.Struct(f">5sI{head + 5}sI5s{data - _PREFIX}x5sI{tail}s")
+        start, _, middle, _, prefix, end, _, trailers = layout.unpack(answer)
+        whole = prefix[:1] == b"\0" and int.from_bytes(prefix[1:], "big") == data - _PREFIX
+        if not whole or not decoder.remembers(middle[:-5]):
+            return None
+        if not decoder.remembers(trailers) or decoder.decode(trailers).get("grpc-status") != "0":
+            return None
+        fixed = (start, middle, prefix, end, trailers)
+        return cls(layout, fixed, layout.size, data, 2 * _BEGIN + head + _PREFIX)
+
+    def match(self, buffer: bytearray, at: int) -> int:
+        """The stream of such an answer at this place, or 0."""
+        start, stream, middle, second, prefix, end, third, trailers = self.layout.unpack_from(
+            buffer, at
+        )
+        same = stream == second == third
+        return stream if same and (start, middle, prefix, end, trailers) == self.fixed else 0

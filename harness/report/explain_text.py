@@ -1,0 +1,263 @@
+"""One point in the terminal: figures by round, timelines, the distribution, flags in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.explain import Explanation, RoundDetail, Timeline, histogram
+from harness.analysis.summary import Interval
+from harness.measure.validity import INVALIDATES
+from harness.report.numbers import (
+    BEYOND_TIMEOUT,
+    NOT_AVAILABLE,
+    PERCENTILE_NAMES,
+    both_text,
+    significant,
+    spread_text,
+)
+from harness.report.tables import status_cell
+from harness.report.words import counted, flag_text, place_text, reason
+from harness.run.rows import PERCENTILES
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+COLUMNS = 60
+ROWS = 12
+SERVER_PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
+
+
+def render(found: Explanation) -> Group:
+    """Everything about a point, for a terminal of 80 columns or more."""
+    from rich.console import Group
+
+    parts: list[RenderableType] = [_title(found)]
+    if found.rounds:
+        parts += ["", _figures(found)]
+    parts += [*_timelines(found.rounds), *_distribution(found.rounds), *_flags(found)]
+    return Group(*parts, *_failures(found), *_files(found))
+
+
+def _title(found: Explanation) -> Text:
+    from rich.text import Text
+
+    row = found.summary
+    status = status_cell(row)
+    style = {"bad": "bold red", "good": "bold green"}.get(status.tone, "bold yellow")
+    kind = "open loop" if found.open_loop else "closed loop"
+    about = (
+        f"\n{kind}, {place_text(row)} · {counted(row.rounds, 'round')} · "
+        f"{counted(row.requests, 'request')}, {row.errors:,} failed"
+    )
+    return Text.assemble((row.point, "bold"), "  ", (status.text, style), (about, "dim"))
+
+
+def heading(text: str, note: str = "") -> Text:
+    """A section's title with what it shows."""
+    from rich.text import Text
+
+    return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))
+
+
+# ---------------------------------------------------------------------------------------- figures
+
+Line = tuple[str, str, list[str]]
+"""Name, value over the rounds, value of each round."""
+
+
+def _figures(found: Explanation) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for title in ("over rounds", "±", *(f"round {r.row.round + 1}" for r in found.rounds)):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, interval, values in _measured(found):
+        cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
+        table.add_row(name, *cells, style="" if interval else "dim")
+    for name, values in _conditions(found):
+        if any(v is not None for v in values):
+            table.add_row(name, "", "", *(ms(v) for v in values))
+    return table
+
+
+def ms(value: float | None) -> str:
+    """A figure of one round: `4.05`, `n/a`, `> timeout`."""
+    if value is None:
+        return NOT_AVAILABLE
+    return BEYOND_TIMEOUT if math.isinf(value) else significant(value)
+
+
+def _measured(
+    found: Explanation,
+) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
+    row, rounds = found.summary, [r.row for r in found.rounds]
+    yield "throughput, infer/s", row.throughput, [r.throughput for r in rounds]
+    latency = "response" if found.open_loop else "latency"
+    yield f"mean {latency}, ms", row.latency_mean_ms, [r.latency_mean_ms for r in rounds]
+    for p in PERCENTILES:
+        values = [r.latency_ms.get(p) for r in rounds]
+        yield f"{PERCENTILE_NAMES[p]} {latency}, ms", row.latency_ms.get(p), values
+
+
+def _conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
+    """Figures that have no interval."""
+    of: Callable[[Callable[[Any], float | None]], list[float | None]]
+    of = lambda get: [get(r) for r in found.rounds]  # noqa: E731
+    yield "slip p50, ms", of(lambda r: r.slip and r.slip.p50_ms)
+    yield "slip p99, ms", of(lambda r: r.slip and r.slip.p99_ms)
+    yield "service p50, ms", of(lambda r: r.slip and r.slip.service_p50_ms)
+    yield "service p99, ms", of(lambda r: r.slip and r.slip.service_p99_ms)
+    for part in SERVER_PARTS:
+        name = f"server {part.replace('_', ' ')}, ms"
+        yield name, of(lambda r, p=part: r.row.server_us[p] / 1e3 if p in r.row.server_us else None)
+    yield "requests", of(lambda r: float(r.row.requests))
+    yield "failed", of(lambda r: float(r.row.errors) or None)
+    yield "warm-up requests", of(lambda r: float(r.row.warmup_requests))
+    yield "window, s", of(lambda r: (r.row.window_end_ns - r.row.window_begin_ns) / 1e9)
+    yield "host memory, MiB", of(lambda r: r.row.host_memory_mib)
+    yield "CPU, %", of(lambda r: r.row.cpu_percent)
+    yield "client CPU, %", of(lambda r: r.row.client_cpu_percent)
+    yield "GPU memory, MiB", of(lambda r: r.row.gpu_memory_mib)
+    yield "GPU utilisation, %", of(lambda r: r.row.gpu_utilization_percent)
+    yield "GPU power, W", of(lambda r: r.row.gpu_power_w)
+
+
+# -------------------------------------------------------------------------- timeline, distribution
+
+
+def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
+    lines = [(r, r.timeline) for r in rounds if r.timeline is not None]
+    values = np.concatenate([t.p50_ms for _, t in lines]) if lines else np.empty(0)
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return []
+    low, high = float(known.min()), float(known.max())
+    note = f"median of each stretch, {significant(low)} to {significant(high)} ms; │ window"
+    return [heading("latency over time", note), *(_timeline(r, t, low, high) for r, t in lines)]
+
+
+def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Text:
+    from rich.text import Text
+
+    step = len(line.seconds) // COLUMNS
+    text = Text(f"round {found.row.round + 1:<3} ")
+    inside = False
+    for i in range(0, len(line.seconds), step):
+        at = float(line.seconds[i : i + step].mean())
+        if inside != (0 <= at <= line.window_s):
+            inside = not inside
+            text.append("│", "bold cyan")
+        part = line.p50_ms[i : i + step]
+        failed = line.failed[i : i + step].any()
+        text.append(_spark(part, low, high), "red" if failed else "" if inside else "dim")
+    text.append("│" if inside else "", "bold cyan")
+    return text.append(f"  {_warmup(found, line)}", "dim")
+
+
+def _warmup(found: RoundDetail, line: Timeline) -> str:
+    warm = significant(max(0.0, -float(line.seconds[0])), 2)
+    said = f"{warm} s warm-up, {significant(line.window_s, 2)} s window"
+    if found.cut_s:
+        said += f"; MSER-5 would cut {significant(found.cut_s, 2)} s more"
+    return said
+
+
+def _spark(values: Any, low: float, high: float) -> str:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return " "
+    share = (float(known.max()) - low) / (high - low) if high > low else 0.0
+    return BLOCKS[min(len(BLOCKS) - 1, int(share * len(BLOCKS)))]
+
+
+def _distribution(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
+    """A histogram of all rounds in equal ratios; its last line is the share above."""
+    from rich.text import Text
+
+    edges, counts = histogram(rounds, ROWS)
+    if not counts.size:
+        return []
+    total, most, below = int(counts.sum()), int(counts.max()), 0
+    lines: list[RenderableType] = [
+        heading("distribution", f"{counted(total, 'request')} that succeeded, all rounds")
+    ]
+    for i, count in enumerate(counts.tolist()):
+        below += count
+        label = f"{significant(edges[i]):>8} – {significant(edges[i + 1]):<8} ms "
+        bar = _bar(count / most, 36)
+        lines.append(
+            Text.assemble(label, (f"{bar:<36}", "cyan"), f"{count:>9,}  ≤ {100 * below / total:.4g}%")
+        )
+    return lines
+
+
+def _bar(share: float, width: int) -> str:
+    eighths = round(share * width * 8)
+    if share > 0:
+        eighths = max(1, eighths)
+    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+
+
+# -------------------------------------------------------------------------------- flags, failures
+
+
+def seen(found: Explanation, flag: str) -> list[tuple[list[int], str]]:
+    """(rounds from 1, what was seen) of a flag; rounds that saw the same stand together."""
+    said: dict[str, list[int]] = {}
+    for r in found.rounds:
+        if flag in r.row.flags:
+            text = str((r.row.details.get("findings") or {}).get(flag, ""))
+            said.setdefault(text, []).append(r.row.round + 1)
+    return [(rounds, text) for text, rounds in said.items()]
+
+
+def _flags(found: Explanation) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    flags = found.summary.flags
+    yield heading("flags", "" if flags else "none")
+    for flag in flags:
+        bad = flag in INVALIDATES or flag.startswith("failed_")
+        style = "bold red" if bad else "bold yellow"
+        yield Text.assemble((flag.replace("_", " "), style), f": {flag_text(flag)}")
+        for rounds, text in seen(found, flag):
+            where = f"  round {', '.join(map(str, rounds))}"
+            yield Text(f"{where}: {text}" if text else where, style="dim")
+
+
+def _failures(found: Explanation) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    messages: dict[str, int] = {}
+    for r in found.rounds:
+        for message, count in (r.row.details.get("errors") or {}).items():
+            messages[message] = messages.get(message, 0) + int(count)
+    if messages or found.summary.failures:
+        yield heading("failures")
+    for message, count in messages.items():
+        yield Text(f"{count:,} × {message.splitlines()[0]}", style="red")
+    for f in found.summary.failures:
+        first = f.message.splitlines()[0] if f.message else ""
+        yield Text(f"round {f.round + 1}: {reason(f.reason)}: {first}", style="red")
+        for note in (f.fix and f"fix: {f.fix}", f.log and f"log: {f.log}"):
+            if note:
+                yield Text(f"  {note}", style="dim")
+
+
+def _files(found: Explanation) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    if found.rounds:
+        yield heading("samples", "scheduled, sent, done in ns; status; caller")
+    for r in found.rounds:
+        missing = "" if r.timeline is not None else "  (not there)"
+        yield Text(f"{r.row.samples}{missing}", no_wrap=True, overflow="fold")

@@ -1,0 +1,325 @@
+"""Capacity: the highest rate at which enough requests are answered within a latency target.
+
+`search` is the logic alone: it yields steps of a fixed geometric grid of rates and is sent whether
+each holds. `find_capacity` drives it with real measurements, one open-loop point a rate. Because
+the grid is fixed, rounds try the same rates, and each rate gets its interval over rounds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from harness.errors import BackendError
+from harness.load.samples import OK, SHED, UNFINISHED, Samples
+from harness.measure.quantiles import QUANTILES
+from harness.measure.reduce import in_window
+from harness.measure.validity import SLIP_FLOOR_NS, SLIP_SHARE
+from harness.run.rows import CapacityRow, MeasurementRow
+from harness.scenario.expand import Point
+from harness.scenario.schema import FindCapacity
+
+HOLDS, FAILS, CLIENT, GROWING = "holds", "fails", "client", "growing"
+"""Outcomes of a rate; only the first counts as held, the last two are measured once more."""
+KNEE = 1.5
+"""The knee: the lowest rate whose median response is this many times that of the lowest rate."""
+START_LOAD = 0.25
+"""The first rate, as a share of what one caller in a closed loop reaches."""
+HALVINGS = 6
+"""How often the first rate is halved before the search gives up."""
+MOST = 1_000_000.0
+"""Requests a second that no schedule exceeds."""
+CLIENT_FLAGS = frozenset({
+    "client_not_sending", "client_late", "client_busy", "client_near_ceiling",
+})  # fmt: skip
+
+Measured = tuple[MeasurementRow, Samples]
+Measure = Callable[[Point, Callable[[MeasurementRow, Samples], bool]], Measured]
+"""Measures a point and journals it; when the function given says that the first try is doubtful,
+that try is dropped and the point measured once more."""
+
+
+# ------------------------------------------------------------------------------------- the search
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Rates (1 + precision)^k for whole k, rounded to as many digits as tell neighbours apart."""
+
+    precision: float
+
+    def rate(self, k: int) -> float:
+        """Requests a second of step k."""
+        exact = math.exp(k * math.log1p(self.precision))
+        digits = min(10, 3 + max(1, math.ceil(-math.log10(self.precision))))
+        return float(f"{exact:.{digits}g}")
+
+    def at_most(self, rate: float) -> int:
+        """The highest step whose rate is not above `rate`, but for rounding."""
+        return math.floor(math.log(rate) / math.log1p(self.precision) + 0.01)
+
+    def below(self, rate: float) -> int:
+        """The highest step whose rate is not above `rate`, strictly."""
+        k = self.at_most(rate)
+        return k if self.rate(k) <= rate else k - 1
+
+    @property
+    def octave(self) -> int:
+        """Steps that double the rate, at least one."""
+        return max(1, round(math.log(2) / math.log1p(self.precision)))
+
+
+def search(
+    first: int, strides: Iterable[int], floor: int, top: int
+) -> Generator[int, bool, tuple[int | None, int | None]]:
+    """Yield steps, be sent whether each holds; return the highest that did, the lowest that didn't.
+
+    From `first` it goes up (or down) by `strides` until the answer changes, never past `top` or
+    `floor`, then bisects. The first result is None when `floor` fails, the second when `top` holds.
+    """
+    stride = iter(strides)
+    low: int | None = None
+    high: int | None = None
+    k = max(floor, min(first, top))
+    while low is None or high is None:
+        if (yield k):
+            low = k
+            if high is None and low >= top:
+                return low, None
+        else:
+            high = k
+            if low is None and high <= floor:
+                return None, high
+        if low is None:
+            k = max(k - next(stride), floor)
+        elif high is None:
+            k = min(k + next(stride), top)
+    while high - low > 1:
+        k = (low + high) // 2
+        if (yield k):
+            low = k
+        else:
+            high = k
+    return low, high
+
+
+# ------------------------------------------------------------------------------ one rate's answer
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one rate gave in one round."""
+
+    rate: float
+    within: float
+    """Share of the requests due in the window that were answered within the target."""
+    goodput: float
+    """Inferences a second that were answered within the target."""
+    p50_ms: float | None
+    outcome: str
+
+
+def answered_within(
+    samples: Samples, begin_ns: int, end_ns: int, target_ms: float
+) -> tuple[int, int]:
+    """Requests due in the window that were answered within the target, and all that were due.
+
+    Failed, shed and late requests stay in the count. Only a request that was not sent before the
+    load ended, and was not yet older than the target then, is left out: nobody knows its answer.
+    """
+    due = in_window(samples, begin_ns, end_ns, open_loop=True)
+    within = (samples.done - samples.scheduled) <= target_ms * 1e6
+    undecided = due & (samples.status == UNFINISHED) & within
+    good = due & (samples.status == OK) & within
+    return int(good.sum()), int(due.sum() - undecided.sum())
+
+
+def backlog_growth(samples: Samples, begin_ns: int, end_ns: int) -> int:
+    """Requests that were due and unanswered at the window's end, less those at its begin."""
+    seen = samples.status != SHED
+    scheduled, done = samples.scheduled[seen], samples.done[seen]
+    begin, end = (int(((scheduled <= t) & (done > t)).sum()) for t in (begin_ns, end_ns))
+    return end - begin
+
+
+def late_by_itself(samples: Samples, begin_ns: int, end_ns: int, callers: int) -> bool:
+    """Whether the generator was late although it had a free caller, for more than 1 % of requests.
+
+    A request that is due while as many are open as may be has to wait for the server: that slip is
+    the server's doing. What counts as late is the same as for the flag `client_late`.
+    """
+    due = in_window(samples, begin_ns, end_ns, open_loop=True)
+    sent = (samples.status != SHED) & (samples.status != UNFINISHED)
+    service = (samples.done - samples.sent)[due & (samples.status == OK)]
+    limit = max(SLIP_FLOOR_NS, SLIP_SHARE * float(np.median(service)) if service.size else 0.0)
+    moments = samples.scheduled[due & (samples.sent - samples.scheduled > limit)]
+    sends, ends = np.sort(samples.sent[sent]), np.sort(samples.done[sent])
+    opened = np.searchsorted(sends, moments, "right") - np.searchsorted(ends, moments, "right")
+    return int((opened < callers).sum()) > 0.01 * int(due.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What must hold, and the conditions that judging it takes."""
+
+    percentile: str
+    ms: float
+    precision: float
+    callers: int
+    """Requests that may be open at once (`max_outstanding`)."""
+
+    @property
+    def share(self) -> Fraction:
+        """The share that must be within the target: 99/100 for p99."""
+        return QUANTILES[self.percentile]
+
+    def judge(self, row: MeasurementRow, samples: Samples) -> Trial:
+        """The answer of one rate; see docs/measurement.md, Capacity."""
+        begin, end = row.window_begin_ns, row.window_end_ns
+        good, due = answered_within(samples, begin, end, self.ms)
+        holds = bool(due) and good >= self.share * due
+        outcome = HOLDS if holds else FAILS
+        if self._client_limited(row, samples, holds):
+            outcome = CLIENT
+        elif holds and backlog_growth(samples, begin, end) > self.precision / 2 * due:
+            outcome = GROWING
+        goodput = good * row.batch_size / ((end - begin) / 1e9)
+        return Trial(
+            row.request_rate or 0.0, good / due if due else 0.0, goodput,
+            row.latency_ms.get("p50"), outcome,
+        )  # fmt: skip
+
+    def _client_limited(self, row: MeasurementRow, samples: Samples, holds: bool) -> bool:
+        """Whether the generator's limits, not the server's, may be what this rate shows.
+
+        Lateness alone can't make a target hold: it is part of the response time, so a rate that
+        holds with it holds without it too.
+        """
+        flags = CLIENT_FLAGS.intersection(row.flags)
+        if not flags or (holds and flags == {"client_late"}):
+            return False
+        if flags <= {"client_late", "client_not_sending"}:
+            begin, end = row.window_begin_ns, row.window_end_ns
+            return late_by_itself(samples, begin, end, self.callers)
+        return True
+
+
+def knee(trials: Sequence[Trial]) -> float | None:
+    """The lowest tried rate whose median response exceeds `KNEE` × that of the lowest rate."""
+    known = sorted((t.rate, t.p50_ms) for t in trials if t.p50_ms is not None)
+    return next((rate for rate, p50 in known if p50 > KNEE * known[0][1]), None)
+
+
+# ---------------------------------------------------------------------------------- the procedure
+
+
+@dataclass(slots=True)
+class _Round:
+    """One search: measures each rate at most once and remembers what it gave."""
+
+    point: Point
+    target: Target
+    grid: Grid
+    measure: Measure
+    trials: dict[int, Trial] = field(default_factory=dict)
+
+    def holds(self, k: int) -> bool:
+        if k not in self.trials:
+            self.trials[k] = self._try(self.grid.rate(k))
+        return self.trials[k].outcome == HOLDS
+
+    def _try(self, rate: float) -> Trial:
+        point = replace(self.point, shape=None, request_rate=rate)
+
+        def doubtful(row: MeasurementRow, samples: Samples) -> bool:
+            return self.target.judge(row, samples).outcome in (CLIENT, GROWING)
+
+        try:
+            return self.target.judge(*self.measure(point, doubtful))
+        except BackendError:
+            if not any(t.outcome == HOLDS for t in self.trials.values()):
+                raise  # it fails at any rate, so it is no question of capacity
+            return Trial(rate, 0.0, 0.0, None, FAILS)
+
+    def start(self) -> int:
+        """The first step, from how long one request alone takes."""
+        alone = replace(self.point, shape=None, concurrency=1)
+        row, _ = self.measure(alone, lambda *_: False)
+        one_caller = row.throughput / row.batch_size
+        return self.grid.at_most(max(one_caller, 1e-3) * START_LOAD)
+
+    def run(
+        self, settings: FindCapacity, previous: CapacityRow | None
+    ) -> tuple[int | None, int | None]:
+        """Search; the steps of the bracket. Later rounds begin where the one before ended."""
+        top = self.grid.below(min(settings.max_rate or MOST, MOST))
+        if previous is None or previous.low is None:
+            first = min(self.start(), top)
+            strides: Iterable[int] = itertools.repeat(self.grid.octave)
+        else:
+            first = self.grid.at_most(previous.low)
+            strides = (2**i for i in itertools.count())
+            self.holds(self.grid.at_most(min(t["rate"] for t in previous.details["trials"])))
+        floor = min(first, min(self.trials, default=first)) - HALVINGS * self.grid.octave
+        steps = search(first, strides, floor, top)
+        k = next(steps)
+        while True:
+            try:
+                k = steps.send(self.holds(k))
+            except StopIteration as end:
+                found: tuple[int | None, int | None] = end.value
+                return found
+
+
+def find_capacity(
+    point: Point, settings: FindCapacity, round_: int, previous: CapacityRow | None,
+    measure: Measure, max_outstanding: int,
+) -> CapacityRow:  # fmt: skip
+    """Search for the capacity of a `find_capacity` point in one round.
+
+    `previous` is the same point's row of an earlier round, if there is one. Raises what `measure`
+    raises, unless a lower rate has held already: then the rate counts as failed.
+    """
+    percentile, ms = settings.target
+    grid = Grid(max(settings.precision, 1e-5))
+    target = Target(percentile, ms, grid.precision, max_outstanding)
+    this = _Round(point, target, grid, measure)
+    low, high = this.run(settings, previous)
+    trials = sorted(this.trials.values(), key=lambda t: t.rate)
+    best = this.trials[low] if low is not None else None
+    limit, reason = _limit(target, best, this.trials[high] if high is not None else None)
+    return CapacityRow(
+        point=point.id, round=round_, backend=point.backend, config=point.config,
+        batch_size=point.batch_size, percentile=percentile, target_ms=ms,
+        rate=best.rate if best else None, goodput=best.goodput if best else None,
+        low=best.rate if best else None, high=grid.rate(high) if high is not None else None,
+        knee_rate=knee(trials), steps=len(trials), limit=limit, reason=reason,
+        details={"precision": grid.precision, "trials": [asdict(t) for t in trials]},
+    )  # fmt: skip
+
+
+def _limit(target: Target, best: Trial | None, above: Trial | None) -> tuple[str, str]:
+    """What kept the rate from being higher, as a code and in words."""
+    if above is None:
+        rate = best.rate if best else 0.0
+        return "max_rate", f"{rate:g} requests/s, the most that may be asked for, still holds"
+    if above.outcome == CLIENT:
+        return "client", (
+            f"at {above.rate:g} requests/s the load generator, not the server, was the limit"
+        )
+    if best is None:
+        return "target", (
+            f"even at {above.rate:g} requests/s only {100 * above.within:.3g} % of the requests "
+            f"were answered within {target.ms:g} ms"
+        )
+    if above.outcome == GROWING:
+        return "growing", (
+            f"at {above.rate:g} requests/s more requests came in than were answered, though the "
+            f"target still held"
+        )
+    return "target", ""

@@ -1,0 +1,126 @@
+"""The HTML report in a real, headless Chromium, opened from a file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.synthetic_run import EVIL, write_all_failed, write_run
+
+from harness.report.build import build_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+
+
+@dataclass
+class Opened:
+    """A page with everything it said and asked for while it was open."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def open_report(browser: Any, run: Path) -> Opened:
+    html = build_report(run, formats=("html",)).html
+    assert html is not None
+    opened = Opened(browser.new_page(viewport={"width": 1400, "height": 900}))
+    page = opened.page
+    page.on("console", lambda m: opened.errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    page.on("request", lambda request: opened.requests.append(request.url))
+    page.goto(html.as_uri())
+    page.wait_for_load_state("load")
+    return opened
+
+
+@pytest.fixture(scope="module")
+def evil(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    run = write_run(
+        tmp_path_factory.mktemp("browser") / "evil", evil=True,
+        constraints={"latency_p95_ms": {"max": 400.0}},
+    )  # fmt: skip
+    return open_report(browser, run)
+
+
+def test_no_error_and_no_request_but_the_file(evil: Opened) -> None:
+    assert evil.errors == []
+    assert [u for u in evil.requests if not u.startswith(("file:", "data:", "blob:"))] == []
+    assert len([u for u in evil.requests if u.startswith("file:")]) == 1
+
+
+def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
+    plots = evil.page.evaluate(
+        """() => [...document.querySelectorAll(".plot")].map((plot) => ({
+            id: plot.id,
+            marks: plot.querySelectorAll(".trace path.point, .trace .point path").length,
+            bars: plot.querySelectorAll(".yerror, .xerror").length,
+            wide: plot.querySelector("svg.main-svg")?.clientWidth ?? 0,
+        }))"""
+    )
+    assert len(plots) == 2 + 2 + 8  # summary, comparison, four configurations at two batch sizes
+    for plot in plots:
+        assert plot["marks"] > 0, plot
+        assert plot["bars"] > 0, plot
+        assert plot["wide"] > 300, plot
+
+
+def test_plots_hold_the_points_of_the_table_under_them(evil: Opened) -> None:
+    points, rows = evil.page.evaluate(
+        """() => {
+            const plot = document.getElementById("chart-throughput-latency");
+            const rows = plot.parentElement.querySelectorAll("details tbody tr").length;
+            const data = plot.data.filter((t) => t.x[0] !== null);
+            return [data.reduce((n, t) => n + t.x.length, 0), rows];
+        }"""
+    )
+    assert points == rows == 23
+
+
+def test_texts_do_not_run_and_show_as_written(evil: Opened) -> None:
+    assert evil.page.evaluate("window.pwned") is None
+    assert evil.page.evaluate("document.querySelectorAll('main img, main b').length") == 0
+    assert EVIL in evil.page.inner_text(".lead")
+    legend = evil.page.inner_html("#chart-throughput-latency .legend")
+    assert "&lt;b&gt;$x_1$&amp;amp;evil" in legend
+
+
+def test_folds_open_and_contents_lead_to_their_sections(evil: Opened) -> None:
+    page = evil.page
+    fold = page.locator("#summary details").first
+    assert not fold.locator("table").is_visible()
+    fold.locator("summary").click()
+    assert fold.locator("table").is_visible()
+    page.click("nav a[href='#method']")
+    page.wait_for_function("document.querySelector('nav a.now')?.hash === '#method'")
+
+
+def test_page_fits_a_small_window(evil: Opened) -> None:
+    evil.page.set_viewport_size({"width": 420, "height": 800})
+    evil.page.wait_for_function("document.documentElement.scrollWidth <= 420", timeout=10_000)
+    evil.page.set_viewport_size({"width": 1400, "height": 900})
+
+
+def test_run_without_a_number_opens_without_error(browser: Any, tmp_path: Path) -> None:
+    opened = open_report(browser, write_all_failed(tmp_path / "failed"))
+    assert opened.errors == []
+    assert "no point can be ranked" in opened.page.inner_text(".answer")
+    assert opened.page.locator(".plot").count() == 0

@@ -1,0 +1,148 @@
+"""Who sends when, with a transport that answers without a socket."""
+
+import time
+
+import numpy as np
+import pytest
+
+from harness.errors import DeadlineError
+from harness.load.samples import ERROR, OK, SHED, TIMEOUT
+from harness.load.wire.loop import WireGenerator
+
+
+class Instant:
+    """Answers in the next poll; `fate(serial)` may say "error", "never" or "broken"."""
+
+    def __init__(self, slots, fate=lambda serial: "ok", count=3):
+        self.sent, self.wanted, self.count = [0] * slots, [False] * slots, count
+        self.fate, self.pending, self.log, self.abandoned = fate, [], [], []
+        self.closed = False
+
+    def open(self):
+        pass
+
+    def send(self, slot, request):
+        self.sent[slot] = time.monotonic_ns()
+        self.log.append((slot, request))
+        self.pending.append((slot, self.fate(len(self.log) - 1)))
+
+    def flush(self):
+        pass
+
+    def poll(self, seconds):
+        pending, self.pending = self.pending, []
+        if not pending:
+            time.sleep(min(max(seconds, 0), 0.001))
+        for slot, fate in pending:
+            now = time.monotonic_ns()
+            if fate == "broken":
+                raise ConnectionError("gone")
+            if fate == "error":
+                self.failed(slot, now, ERROR, "no")
+            elif fate == "ok":
+                if self.wanted[slot]:
+                    self.keep(slot, b"%d" % slot)
+                self.done(slot, now)
+
+    def abandon(self, slot):
+        self.abandoned.append(slot)
+
+    def close(self):
+        self.closed = True
+
+
+def run(transport, slots, count, **changes):
+    generator = WireGenerator(transport, slots, changes.pop("timeout", 5.0), **changes)
+    generator.start()
+    deadline = time.monotonic() + 10
+    while generator.completed() < count and generator.failure is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return generator.stop(5.0), generator
+
+
+def test_requests_go_round():
+    transport = Instant(2)
+    samples, _ = run(transport, 2, 50)
+    assert [request for _, request in transport.log[:7]] == [0, 1, 2, 0, 1, 2, 0]
+    assert len(samples) == len(transport.log) and transport.closed
+
+
+def test_pinned_requests_are_shared_by_no_two_slots():
+    transport = Instant(3, count=6)
+    run(transport, 3, 50, pinned=True)
+    for slot in range(3):
+        mine = [request for s, request in transport.log if s == slot]
+        assert mine[:3] == [slot, slot + 3, slot]
+
+
+def test_every_so_manieth_response_is_kept():
+    transport = Instant(1)
+    _, generator = run(transport, 1, 30, sample_every=4)
+    kept = [request for request, _ in generator.sampled()]
+    assert kept[:4] == [0, 4 % 3, 8 % 3, 12 % 3]
+
+
+def test_nothing_is_kept_unless_asked():
+    _, generator = run(Instant(1), 1, 30)
+    assert generator.sampled() == []
+
+
+def test_a_failed_request_is_counted_and_the_caller_pauses():
+    samples, _ = run(Instant(1, lambda serial: "error" if serial == 2 else "ok"), 1, 20)
+    assert samples.status[:4].tolist() == [OK, OK, ERROR, OK]
+    assert samples.sent[3] - samples.done[2] >= 10_000_000
+    assert samples.messages == {"no": 1}
+
+
+def test_a_request_without_answer_times_out_and_its_slot_goes_on():
+    transport = Instant(2, lambda serial: "never" if serial == 1 else "ok")
+    samples, _ = run(transport, 2, 2000, timeout=0.05)
+    late = samples.status == TIMEOUT
+    assert late.sum() == 1 and transport.abandoned == [1]
+    assert 0.05e9 <= (samples.done - samples.sent)[late][0] < 0.5e9
+    assert (samples.caller == 1).sum() >= 1
+
+
+def test_what_ends_the_load_is_told():
+    transport = Instant(1, lambda serial: "broken" if serial == 5 else "ok")
+    with pytest.raises(ConnectionError, match="gone"):
+        run(transport, 1, 100)
+    assert transport.closed
+
+
+def test_an_open_request_at_the_stop_raises():
+    generator = WireGenerator(Instant(1, lambda _: "never"), 1, 0.5)
+    generator.start()
+    with pytest.raises(DeadlineError, match=r"1 request\(s\) still open 0.05 s"):
+        generator.stop(0.05)
+
+
+def test_a_schedule_is_kept_to_the_nanosecond():
+    schedule = np.array([0, 1_000_000, 1_000_000, 5_000_000], np.int64)
+    samples, _ = run(Instant(4), 4, 4, schedule=schedule)
+    assert (samples.scheduled - samples.scheduled[0]).tolist() == schedule.tolist()
+    assert (samples.sent >= samples.scheduled).all()
+
+
+def test_late_requests_are_shed_only_when_asked():
+    schedule = np.arange(10, dtype=np.int64)
+    shed, _ = run(Instant(2), 2, 10, schedule=schedule, shed=True)
+    assert np.bincount(shed.status, minlength=5)[[OK, SHED]].tolist() == [2, 8]
+    waited, _ = run(Instant(2), 2, 10, schedule=schedule)
+    assert (waited.status == OK).all()
+
+
+def test_a_common_start_is_awaited():
+    begin = time.monotonic_ns() + 30_000_000
+    generator = WireGenerator(Instant(1), 1, 1.0)
+    generator.start(begin)
+    while generator.completed() < 1:
+        time.sleep(0.001)
+    assert begin <= generator.stop(1.0).sent[0] < begin + 30_000_000
+
+
+def test_an_error_in_an_open_loop_frees_its_slot():
+    schedule = np.arange(20, dtype=np.int64) * 100_000
+    samples, _ = run(Instant(1, lambda s: "error" if s % 2 else "ok"), 1, 20, schedule=schedule)
+    assert (samples.status == ERROR).sum() == 10 and len(samples) == 20
