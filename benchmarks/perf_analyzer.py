@@ -340,8 +340,37 @@ def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
             f"| {r['ours']:.0f}{unit} | {r['theirs']:.0f}{unit} | {r['ratio']:.2f} "
             f"| {r['low']:.2f}–{r['high']:.2f} | {r['target']} |"
         )
+    lines += ["", *bounds(results, int(str(about["cpus"])))]
     command = f".venv/bin/python benchmarks/perf_analyzer.py --rounds {about['rounds']}"
     return "\n".join([*lines, "", f"Reproduce: `{command} --output docs/benchmarks`", ""])
+
+
+def bounds(results: list[dict[str, object]], cpus: int) -> list[str]:
+    """What holds each case: the cores, or waiting for one request's way through the server."""
+    values = {
+        (r["protocol"], r["concurrency"], r["metric"], who): float(str(r[who]))
+        for r in results
+        for who in ("ours", "theirs")
+    }
+    lines = ["What bounds each (from the medians above):", ""]
+    for protocol, concurrency in CASES:
+        parts = []
+        for who, name in (("ours", "the wire client"), ("theirs", "perf_analyzer")):
+            rate, mine, server = (
+                values[protocol, concurrency, metric, who]
+                for metric in ("throughput", "cpu", "server_cpu")
+            )
+            parts.append(
+                f"{name} and the server use {rate * (mine + server) / 1e6:.1f} of {cpus} cores, "
+                f"the client {mine / (mine + server):.0%} of that"
+            )
+        why = (
+            "one request after the other, so the time is the sum of its hops, mostly in the server"
+            if concurrency == 1
+            else "the cores: what the client doesn't use, the server has"
+        )
+        lines.append(f"* {protocol}, concurrency {concurrency}: {why}. {'; '.join(parts)}.")
+    return lines
 
 
 def main() -> None:

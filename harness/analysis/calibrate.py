@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def detectable_text(share: Any) -> str:
     return f"{100 * value:.2g} %" if math.isfinite(value) else "none"
 
 
-def false_alarm_text(found: dict[str, Any]) -> str:
+def false_alarm_text(found: Mapping[str, Any]) -> str:
     """The result in two sentences, for reports and the terminal; `found` as it is stored."""
     sizes = ", ".join(
         f"{metric} {detectable_text(share)}" for metric, share in found["detectable"].items()

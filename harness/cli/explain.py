@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from harness.analysis.summary import SummaryRow
     from harness.run.store import RunData
 
@@ -31,9 +33,22 @@ def command(run_dir: Path, point: str | None) -> None:
     data = read_run(run_dir)
     rows = _rows(data)
     if point is None:
-        click.echo("\n".join(rows))
+        click.echo("\n".join([*rows, *dict.fromkeys(c.point for c in data.capacities)]))
         return
-    Console().print(render(explain(_find(rows, point, run_dir), run_dir)), highlight=False)
+    console = Console()
+    if searched := _capacity(data, point):
+        console.print(searched, highlight=False)
+        return
+    console.print(render(explain(_find(rows, point, run_dir), run_dir)), highlight=False)
+
+
+def _capacity(data: RunData, point: str) -> RenderableType | None:
+    """The rates that a search tried; None when `point` was not searched."""
+    from harness.analysis.capacity import summarize_capacity
+    from harness.report.explain_text import render_capacity
+
+    found = {c.point: c for c in summarize_capacity(data.capacities)}
+    return render_capacity(found[point]) if point in found else None
 
 
 def _rows(data: RunData) -> dict[str, SummaryRow]:

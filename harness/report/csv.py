@@ -1,4 +1,4 @@
-"""The CSV files: Model Analyzer's three with its columns, and two of our own, in full precision.
+"""The CSV files: Model Analyzer's three with its columns, and ours, in full precision.
 
 Model Analyzer's memory columns are MB of 10^6 bytes; ours are MiB. An empty field is n/a; `inf` is
 a percentile beyond the timeout.
@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.capacity import CapacitySummary
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import Interval, SummaryRow
+from harness.report.capacity import capacities
 from harness.report.context import Context, best_first
 from harness.report.facts import device_gpu, text
 from harness.report.numbers import MB_PER_MIB
@@ -52,10 +54,18 @@ MEASUREMENT_COLUMNS = (
     *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_order_low", "_order_high")),
     *(f"server_{part}_us" for part in _SERVER_PARTS), *_PLAIN, "flags",
 )  # fmt: skip
+CAPACITY_COLUMNS = (
+    "point", "backend", "config", "batch_size", "percentile", "target_ms", "precision", "rounds",
+    *(f"{name}{end}" for name in ("rate", "goodput", "knee") for end in ("", "_low", "_high")),
+    "lowest_end", "failed_at", "limit", "steps",
+)  # fmt: skip
 
 
 def write_csvs(context: Context, directory: Path) -> list[Path]:
-    """Write the five files into `directory` and return their paths."""
+    """Write the files into `directory` and return their paths.
+
+    There are five, and `capacity.csv` when a capacity was searched for.
+    """
     rows = best_first(context)
     files: dict[str, tuple[tuple[str, ...], list[Record]]] = {
         "metrics-model-inference.csv": (INFERENCE_COLUMNS, _all(_inference, context, rows)),
@@ -67,6 +77,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
             MEASUREMENT_COLUMNS, [_measurement(m) for r in context.rows for m in r.measurements],
         ),
     }  # fmt: skip
+    if searched := [_capacity(c) for c in capacities(context)]:
+        files["capacity.csv"] = (CAPACITY_COLUMNS, searched)
     return [_write(directory / name, *content) for name, content in files.items()]
 
 
@@ -134,6 +146,13 @@ def _gpu(context: Context, row: SummaryRow) -> Record | None:
         "GPU Utilization (%)": row.gpu_utilization_percent,
         "GPU Power Usage (W)": row.gpu_power_w,
     }
+
+
+def _capacity(found: CapacitySummary) -> Record:
+    record = {name: getattr(found, name) for name in CAPACITY_COLUMNS if hasattr(found, name)}
+    for name in ("rate", "goodput", "knee"):
+        record |= _ends(name, getattr(found, name))
+    return record | {"lowest_end": found.low, "failed_at": found.high}
 
 
 def _summary(row: SummaryRow) -> Record:

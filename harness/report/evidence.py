@@ -158,6 +158,7 @@ def method(context: Context) -> list[str]:
         "bound. MiB are 2^20 bytes, GiB 2^30. In the CSV files with Model Analyzer's columns MB "
         "are 10^6 bytes.",
         *_gpu_scope(context),
+        *_self_test(context),
     ]
 
 
@@ -219,3 +220,18 @@ def _gpu_scope(context: Context) -> list[str]:
     if not scopes:
         return []
     return ["GPU memory is " + " or ".join(words.get(s, s) for s in sorted(scopes)) + "."]
+
+
+def _self_test(context: Context) -> list[str]:
+    """What `harness calibrate` had found on this machine when the run began."""
+    from harness.analysis.calibrate import false_alarm_text
+
+    found = mapping(context.manifest, "calibration")
+    try:
+        said = false_alarm_text(found)
+    except (KeyError, TypeError, ValueError, AttributeError):  # none, or one by another version
+        return []
+    return [
+        f"Self-test. {said} A false alarm is a verdict of regression or improvement where the same "
+        "thing was compared with itself; an effect is detectable if it is found four times in five."
+    ]

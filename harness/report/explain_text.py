@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.analysis.capacity import CapacitySummary
 from harness.analysis.explain import Explanation, RoundDetail, Timeline, histogram
 from harness.analysis.summary import Interval
 from harness.measure.validity import INVALIDATES
+from harness.report.capacity import OUTCOMES, line
 from harness.report.numbers import (
     BEYOND_TIMEOUT,
     NOT_AVAILABLE,
@@ -46,6 +48,25 @@ def render(found: Explanation) -> Group:
     return Group(*parts, *_failures(found), *_files(found))
 
 
+def render_capacity(found: CapacitySummary) -> Group:
+    """A searched point: the result, and every rate that was tried."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("requests/s", "rounds", "in time", "p50 ms"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("outcome")
+    for r in found.rates:
+        said = ", ".join(f"{OUTCOMES.get(o, o)} ×{n}" for o, n in r.outcomes.items())
+        style = "green" if set(r.outcomes) == {"holds"} else ""
+        table.add_row(f"{r.rate:g}", str(r.rounds), f"{100 * r.within:.4g}%", ms(r.p50_ms),
+                      Text(said, style=style))  # fmt: skip
+    reasons = [Text(text, style="dim") for text in found.reasons]
+    return Group(Text(line(found), style="bold"), *reasons, "", table)
+
+
 def _title(found: Explanation) -> Text:
     from rich.text import Text
 
@@ -69,9 +90,6 @@ def heading(text: str, note: str = "") -> Text:
 
 # ---------------------------------------------------------------------------------------- figures
 
-Line = tuple[str, str, list[str]]
-"""Name, value over the rounds, value of each round."""
-
 
 def _figures(found: Explanation) -> Table:
     from rich.table import Table
@@ -80,10 +98,10 @@ def _figures(found: Explanation) -> Table:
     table.add_column("")
     for title in ("over rounds", "±", *(f"round {r.row.round + 1}" for r in found.rounds)):
         table.add_column(title, justify="right", no_wrap=True)
-    for name, interval, values in _measured(found):
+    for name, interval, values in measured(found):
         cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
         table.add_row(name, *cells, style="" if interval else "dim")
-    for name, values in _conditions(found):
+    for name, values in conditions(found):
         if any(v is not None for v in values):
             table.add_row(name, "", "", *(ms(v) for v in values))
     return table
@@ -93,12 +111,13 @@ def ms(value: float | None) -> str:
     """A figure of one round: `4.05`, `n/a`, `> timeout`."""
     if value is None:
         return NOT_AVAILABLE
+    if isinstance(value, int):
+        return f"{value:,}"
     return BEYOND_TIMEOUT if math.isinf(value) else significant(value)
 
 
-def _measured(
-    found: Explanation,
-) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
+def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
+    """Figures with an interval: name, value over the rounds, value of each round."""
     row, rounds = found.summary, [r.row for r in found.rounds]
     yield "throughput, infer/s", row.throughput, [r.throughput for r in rounds]
     latency = "response" if found.open_loop else "latency"
@@ -108,20 +127,25 @@ def _measured(
         yield f"{PERCENTILE_NAMES[p]} {latency}, ms", row.latency_ms.get(p), values
 
 
-def _conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
+def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
     """Figures that have no interval."""
-    of: Callable[[Callable[[Any], float | None]], list[float | None]]
-    of = lambda get: [get(r) for r in found.rounds]  # noqa: E731
-    yield "slip p50, ms", of(lambda r: r.slip and r.slip.p50_ms)
-    yield "slip p99, ms", of(lambda r: r.slip and r.slip.p99_ms)
-    yield "service p50, ms", of(lambda r: r.slip and r.slip.service_p50_ms)
-    yield "service p99, ms", of(lambda r: r.slip and r.slip.service_p99_ms)
+
+    def of(get: Callable[[RoundDetail], float | None]) -> list[float | None]:
+        return [get(r) for r in found.rounds]
+
+    def server(part: str) -> list[float | None]:
+        times = [r.row.server_us.get(part) for r in found.rounds]
+        return [None if t is None else t / 1e3 for t in times]
+
+    yield "slip p50, ms", of(lambda r: r.slip.p50_ms if r.slip else None)
+    yield "slip p99, ms", of(lambda r: r.slip.p99_ms if r.slip else None)
+    yield "service p50, ms", of(lambda r: r.slip.service_p50_ms if r.slip else None)
+    yield "service p99, ms", of(lambda r: r.slip.service_p99_ms if r.slip else None)
     for part in SERVER_PARTS:
-        name = f"server {part.replace('_', ' ')}, ms"
-        yield name, of(lambda r, p=part: r.row.server_us[p] / 1e3 if p in r.row.server_us else None)
-    yield "requests", of(lambda r: float(r.row.requests))
-    yield "failed", of(lambda r: float(r.row.errors) or None)
-    yield "warm-up requests", of(lambda r: float(r.row.warmup_requests))
+        yield f"server {part.replace('_', ' ')}, ms", server(part)
+    yield "requests", of(lambda r: r.row.requests)
+    yield "failed", of(lambda r: r.row.errors or None)
+    yield "warm-up requests", of(lambda r: r.row.warmup_requests)
     yield "window, s", of(lambda r: (r.row.window_end_ns - r.row.window_begin_ns) / 1e9)
     yield "host memory, MiB", of(lambda r: r.row.host_memory_mib)
     yield "CPU, %", of(lambda r: r.row.cpu_percent)
@@ -141,7 +165,9 @@ def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
     if not known.size:
         return []
     low, high = float(known.min()), float(known.max())
-    note = f"median of each stretch, {significant(low)} to {significant(high)} ms; │ window"
+    note = f"medians from {significant(low)} to {significant(high)} ms; │ window of about " + (
+        f"{significant(lines[0][1].window_s, 2)} s │"
+    )
     return [heading("latency over time", note), *(_timeline(r, t, low, high) for r, t in lines)]
 
 
@@ -160,15 +186,7 @@ def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Te
         failed = line.failed[i : i + step].any()
         text.append(_spark(part, low, high), "red" if failed else "" if inside else "dim")
     text.append("│" if inside else "", "bold cyan")
-    return text.append(f"  {_warmup(found, line)}", "dim")
-
-
-def _warmup(found: RoundDetail, line: Timeline) -> str:
-    warm = significant(max(0.0, -float(line.seconds[0])), 2)
-    said = f"{warm} s warm-up, {significant(line.window_s, 2)} s window"
-    if found.cut_s:
-        said += f"; MSER-5 would cut {significant(found.cut_s, 2)} s more"
-    return said
+    return text.append(f" MSER-5 +{significant(found.cut_s, 2)} s" if found.cut_s else "", "dim")
 
 
 def _spark(values: Any, low: float, high: float) -> str:
@@ -180,7 +198,7 @@ def _spark(values: Any, low: float, high: float) -> str:
 
 
 def _distribution(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
-    """A histogram of all rounds in equal ratios; its last line is the share above."""
+    """A histogram of all rounds in bins of equal ratio; each line ends with the share up to it."""
     from rich.text import Text
 
     edges, counts = histogram(rounds, ROWS)
@@ -193,10 +211,8 @@ def _distribution(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
     for i, count in enumerate(counts.tolist()):
         below += count
         label = f"{significant(edges[i]):>8} – {significant(edges[i + 1]):<8} ms "
-        bar = _bar(count / most, 36)
-        lines.append(
-            Text.assemble(label, (f"{bar:<36}", "cyan"), f"{count:>9,}  ≤ {100 * below / total:.4g}%")
-        )
+        share = f"{count:>9,}  ≤ {100 * below / total:.4g}%"
+        lines.append(Text.assemble(label, (f"{_bar(count / most, 36):<36}", "cyan"), share))
     return lines
 
 

@@ -34,14 +34,16 @@ def css_string(text: str) -> Markup:
     return Markup("".join(plain))
 
 
-def sections(view: View) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def sections(view: View, *, screen: bool = True) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Id, title and sub-entries of each section, in order: the contents."""
     details = [(d.id, d.name) for d in view.details]
     return [
         ("summary", "Summary", []),
         ("points", "Every point", []),
+        *([("capacity", "Capacity", [])] if view.capacity is not None else []),
         ("comparison", "Backend comparison", []),
         *([("details", "Each configuration", details)] if details else []),
+        *([("explained", "Each point in detail", [])] if screen and view.explained else []),
         ("parity", "Parity", []),
         ("environment", "Environment", []),
         ("method", "How it was measured", []),
@@ -53,7 +55,7 @@ def render_html(view: View) -> str:
     """The self-contained page: Plotly inlined once, no other request."""
     from plotly.offline import get_plotlyjs
 
-    figures = {chart.id: interactive.figure(chart) for chart in view.all_charts()}
+    figures = {chart.id: interactive.figure(chart) for chart in view.screen_charts()}
     # Plotly's own script, not text from a scenario; it holds no end tag that could cut it short
     script = Markup(get_plotlyjs())
     return _render("report.html.j2", view, figures=figures, plotly=script)
@@ -73,4 +75,5 @@ def render_print(view: View, drawings: dict[str, str], pages: dict[str, int]) ->
 
 
 def _render(template: str, view: View, **more: Any) -> str:
-    return environment().get_template(template).render(view=view, contents=sections(view), **more)
+    contents = sections(view, screen=template == "report.html.j2")
+    return environment().get_template(template).render(view=view, contents=contents, **more)

@@ -64,6 +64,8 @@ def _key(marker: int, label: str) -> dict[str, Any]:
 
 
 def _scatter(series: Series) -> dict[str, Any]:
+    if series.mode == "thin":
+        return {"type": "scatter", "mode": "lines", "line": {"color": series.color, "width": 1.5}}
     solid = series.marker % len(DASHES)
     return {
         "type": "scatter",

@@ -85,7 +85,8 @@ class Series:
     color: str
     x: tuple[float, ...]
     y: tuple[float, ...]
-    mode: Literal["line", "marks", "bar"] = "line"
+    mode: Literal["line", "thin", "marks", "bar"] = "line"
+    """`thin` is a line without markers, for many values."""
     x_range: tuple[tuple[float, float] | None, ...] = ()
     y_range: tuple[tuple[float, float] | None, ...] = ()
     """Interval of each value, or None."""

@@ -74,8 +74,9 @@ def _points(axes: Any, series: Series) -> None:
     axes.errorbar(
         series.x, series.y, xerr=_error(series.x, series.x_range),
         yerr=_error(series.y, series.y_range), color=series.color, linewidth=1.4,
-        linestyle=DASHES[series.marker % len(DASHES)] if series.mode == "line" else "none",
-        marker=SYMBOLS[series.marker % len(SYMBOLS)], markersize=4.6, markeredgecolor="white",
+        linestyle="none" if series.mode == "marks" else DASHES[series.marker % len(DASHES)],
+        marker="" if series.mode == "thin" else SYMBOLS[series.marker % len(SYMBOLS)],
+        markersize=4.6, markeredgecolor="white",
         markeredgewidth=0.5, elinewidth=0.9, capsize=1.8, label=series.name, clip_on=False,
         zorder=3,
     )  # fmt: skip

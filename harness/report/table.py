@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.report.capacity import capacities, line
 from harness.report.context import Context, best_first, build_context
 from harness.report.numbers import (
     NOT_AVAILABLE,
@@ -33,9 +34,11 @@ def summary_table(data: RunData) -> Table:
 def terminal_summary(data: RunData) -> Group:
     """The table, under it every failure with its reason, and the sentence on which is best."""
     from rich.console import Group
+    from rich.text import Text
 
     context = build_context(data)
-    return Group(_table(context), *_failures(context), *map(_rich, answer(context)))
+    found = [Text(line(c), style="" if c.rate else "yellow") for c in capacities(context)]
+    return Group(_table(context), *_failures(context), *found, *map(_rich, answer(context)))
 
 
 def _table(context: Context) -> Table:

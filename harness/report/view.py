@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from harness.analysis.compare_backends import cell
 from harness.analysis.summary import SummaryRow
 from harness.report import charts, comparison, evidence, tables
+from harness.report.capacity import CapacityView, capacity_view
 from harness.report.context import Context
+from harness.report.explained import Explained, explained_points
 from harness.report.facts import (
     cpu_line,
     date_text,
@@ -66,6 +68,9 @@ class View:
     points: Table
     comparison: Comparison
     details: tuple[BackendDetail, ...]
+    capacity: CapacityView | None
+    explained: tuple[Explained, ...]
+    """On the screen only."""
     parity: Table | None
     parity_note: str
     environment: Table
@@ -80,7 +85,12 @@ class View:
     def all_charts(self) -> list[Chart]:
         """Every chart, in order."""
         details = [c for d in self.details for c in d.charts]
-        return [*self.charts, *self.comparison.charts, *details]
+        capacity = self.capacity.charts if self.capacity is not None else ()
+        return [*self.charts, *self.comparison.charts, *capacity, *details]
+
+    def screen_charts(self) -> list[Chart]:
+        """Those of the HTML: also the folds' charts."""
+        return [*self.all_charts(), *(c for e in self.explained for c in e.charts)]
 
 
 def build_view(context: Context) -> View:
@@ -99,6 +109,8 @@ def build_view(context: Context) -> View:
         points=tables.points_table(context),
         comparison=_comparison(context),
         details=tuple(_detail(context, i, name) for i, name in enumerate(context.series)),
+        capacity=capacity_view(context),
+        explained=explained_points(context),
         parity=evidence.parity_table(context),
         parity_note=_parity_note(context),
         environment=evidence.machine_table(context),

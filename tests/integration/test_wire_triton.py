@@ -3,15 +3,20 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from harness.backends.base import BackendContext, PreparedModel, TensorSpec
+from harness.backends.registry import open_backend
 from harness.errors import ServerDiedError
 from harness.load.samples import ERROR, OK
-from harness.load.wire.generator import Plan, make, run
-from harness.load.wire.requests import decode_grpc, decode_http, grpc_request, http_request
+from harness.load.wire.generator import Plan, for_backend, make, run
+from harness.load.wire.requests import DECODE, grpc_request, http_request
 from harness.load.wire.shm import SharedRegions
+from harness.measure.window import WindowSettings, measure
+from harness.scenario.schema import TritonBackend
 from harness.triton.install import find
 from harness.triton.server import TritonServer
 
@@ -31,7 +36,6 @@ class TritonPythonModel:
         return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in xs]
 """
 NAME = "double"
-DECODE = {"http": decode_http, "grpc": decode_grpc}
 
 
 def serve(path):
@@ -150,6 +154,36 @@ def test_triton_counts_the_same_requests(server, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("open_loop", [False, True])
+def test_a_whole_window_over_a_backend(server, protocol, open_loop):
+    spec = TritonBackend.model_validate(
+        {"kind": "triton", "protocol": protocol, "serve": "onnxruntime", "name": "t"}
+    )
+    tensors = TensorSpec("x", "float32", ("batch", 16)), TensorSpec("y", "float32", ("batch", 16))
+    model = PreparedModel(NAME, {}, "key", tensors[:1], tensors[1:])
+    context = BackendContext(
+        model, server_http=server.http, server_grpc=server.grpc, served_name=NAME
+    )
+    inputs = arrays(5, (2, 16))
+    settings = WindowSettings(0.2, 10, 0.5, 20, 20.0, 10.0)
+    load = {"concurrency": 3, "schedule": None}
+    if open_loop:
+        load = {"concurrency": None, "schedule": np.arange(3000) * 5_000_000}
+    with open_backend(spec, context) as backend:
+        backend.load()
+        requests = [backend.prepare({"x": x}) for x in inputs]
+        generator = for_backend(backend, requests, request_timeout=10.0, **load)
+        window, samples = measure(backend, generator, settings, lambda *_: None)
+    inside = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
+    counted = window.after["count"] - window.before["count"]
+    assert (samples.status[inside] == OK).all() and not window.cut
+    assert inside.sum() == pytest.approx(counted, rel=0.1, abs=8)  # reading the counters takes time
+    assert generator.sampled()
+    for index, raw in generator.sampled():
+        np.testing.assert_array_equal(DECODE[protocol](raw)["y"], inputs[index] * 2)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_system_shared_memory(server, protocol):
     inputs, slots = arrays(6, (4, 1000)), 3
     with SharedRegions(protocol, address(protocol, server)) as regions:
@@ -158,15 +192,13 @@ def test_system_shared_memory(server, protocol):
             pair = regions.add({"x": array}, {"y": np.empty_like(array)})
             requests.append(request_of(protocol, server, *pair))
         assert all(len(request) < 1000 for request in requests)
-        plan = Plan(
-            protocol, address(protocol, server), tuple(requests), slots, 10.0, pinned=True
-        )
+        plan = Plan(protocol, address(protocol, server), tuple(requests), slots, 10.0, pinned=True)
         samples, _ = load(plan, 100)
         assert (samples.status == OK).all(), samples.messages
         for index, array in enumerate(inputs):
             np.testing.assert_array_equal(regions.outputs(index)["y"], array * 2)
         names = [region.name for region in regions._regions]
-    assert not any(os.path.exists(f"/dev/shm/{name}") for name in names)
+    assert not any(Path("/dev/shm", name).exists() for name in names)
 
 
 @pytest.mark.gpu

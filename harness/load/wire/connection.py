@@ -126,8 +126,7 @@ class Connection:
         self.streams[stream] = slot
         self._fresh.append(stream)
         if not self._dirty:
-            self._dirty = True
-            self._owner.dirty.append(self)
+            self._mark()
         payload = self._payloads[index]
         size = len(payload)
         name = stream.to_bytes(4, "big")
@@ -188,29 +187,24 @@ class Connection:
     def flush(self) -> None:
         """Hand everything queued to the kernel; the rest follows when it can be written."""
         self._dirty = False
-        if self._closed:
+        out = self._out
+        if not out or self._closed:
             return
-        out, fresh = self._out, self._fresh
-        if not out:
-            return
-        if fresh:
+        if self._fresh:
             now, sent, streams = _clock(), self._owner.sent, self.streams
-            for stream in fresh:
+            for stream in self._fresh:
                 slot = streams.get(stream, -1)  # -1: it has failed already
                 if slot >= 0 and not sent[slot]:  # else it was refused, and goes out again
                     sent[slot] = now
-            fresh.clear()
-        if not self.unsent and not self._bulky:
-            data = out[0] if len(out) == 1 else b"".join(out)
-            out.clear()
-            self._send_one(data)
-        else:
-            self._bulky = False
+            self._fresh.clear()
+        if self.unsent or self._bulky:
             self.unsent.extend(memoryview(part) for part in out)
             out.clear()
+            self._bulky = False
             self._send_rest()
-
-    def _send_one(self, data: bytes | memoryview) -> None:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
         try:
             count = self._write(data, DONTWAIT)
         except BlockingIOError:
@@ -253,14 +247,17 @@ class Connection:
         except OSError as error:
             self._lost(f"connection lost: {error}")
             return
+        self._dirty = True  # what this brings about is flushed below, in one write
         try:
             self._take(count)
         except ProtocolError as error:
             self._lost(str(error))
             return
+        self.flush()
         if self._leaving and not self.streams and not self._closed:
             self._owner.drop(self)
-        self._owner.flush()
+        if self._owner.dirty:
+            self._owner.flush()
 
     def _take(self, count: int) -> None:
         """Handle the frames in the buffer, `count` bytes of which are new."""
@@ -273,7 +270,7 @@ class Connection:
             at = self._data_more(0, end, now)
         while end - at >= 9 and not self._closed:
             usual = self._usual
-            if usual is not None and end - at >= usual.size:
+            if usual is not None and end - at >= usual.size and not self._headers_of:
                 after = self._match(usual, at, now)
                 if after:
                     at = after
@@ -309,8 +306,11 @@ class Connection:
 
     def _match(self, usual: Usual, at: int, now: int) -> int:
         """Take one whole answer that looks like the last ones; where it ends, or 0."""
-        stream = usual.match(self._buffer, at)
-        if not stream or stream in self._replies or stream in self._backlog or self._headers_of:
+        start, stream, middle, again, prefix, end, third, trailers = usual.unpack(self._buffer, at)
+        if (
+            not stream == again == third or stream in self._replies or stream in self._backlog
+            or (start, middle, prefix, end, trailers) != usual.fixed
+        ):  # fmt: skip
             return 0
         self._used += usual.data
         if self._used > REFILL:

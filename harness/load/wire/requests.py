@@ -69,3 +69,7 @@ def decode_grpc(raw: bytes) -> dict[str, NDArray[Any]]:
 
 def _arrays(result: Any, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     return {name: np.asarray(result.as_numpy(name)) for name in names}
+
+
+DECODE = {"http": decode_http, "grpc": decode_grpc}
+"""Protocol → how a kept response becomes tensors."""

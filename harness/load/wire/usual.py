@@ -7,8 +7,9 @@ Small answers to equal requests differ in their stream and their tensors only. T
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from harness.load.wire import http2
 
@@ -20,10 +21,11 @@ _PREFIX = 5
 class Usual:
     """The layout of an answer, valid for as long as the peer's header table stays as it is."""
 
-    layout: struct.Struct
+    unpack: Callable[[bytearray, int], tuple[Any, ...]]
+    """First frame's start, stream, headers with the DATA frame's start, stream, the message's
+    prefix, the last frame's start, stream, trailers; of an answer at an offset."""
     fixed: tuple[bytes, bytes, bytes, bytes, bytes]
-    """What is equal in all: first frame's start, headers with the DATA frame's start, the
-    message's prefix, the last frame's start, trailers."""
+    """What is equal in all answers: the parts without the three streams."""
     size: int
     data: int
     """Length of the DATA frame: the message and its prefix of five bytes."""
@@ -54,12 +56,4 @@ class Usual:
         if not decoder.remembers(trailers) or decoder.decode(trailers).get("grpc-status") != "0":
             return None
         fixed = (start, middle, prefix, end, trailers)
-        return cls(layout, fixed, layout.size, data, 2 * _BEGIN + head + _PREFIX)
-
-    def match(self, buffer: bytearray, at: int) -> int:
-        """The stream of such an answer at this place, or 0."""
-        start, stream, middle, second, prefix, end, third, trailers = self.layout.unpack_from(
-            buffer, at
-        )
-        same = stream == second == third
-        return stream if same and (start, middle, prefix, end, trailers) == self.fixed else 0
+        return cls(layout.unpack_from, fixed, layout.size, data, 2 * _BEGIN + head + _PREFIX)

@@ -1,7 +1,11 @@
 "use strict";
 const figures = JSON.parse(document.getElementById("figures").textContent);
 for (const [id, figure] of Object.entries(figures)) {
-  Plotly.newPlot(`chart-${id}`, figure.data, figure.layout, figure.config);
+  const place = document.getElementById(`chart-${id}`);
+  const draw = () => Plotly.newPlot(place, figure.data, figure.layout, figure.config);
+  const fold = place.closest("details");
+  if (fold) fold.addEventListener("toggle", draw, { once: true });
+  else draw();
 }
 
 // The contents follow the reader.

@@ -1,0 +1,207 @@
+"""Each point in detail, for the HTML report: behind a fold, drawn when it is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.analysis.explain import Explanation, RoundDetail, explain
+from harness.analysis.summary import SummaryRow
+from harness.measure.quantiles import QUANTILES
+from harness.report.charts import LOG_FROM
+from harness.report.context import COLORS, Context
+from harness.report.explain_text import conditions, measured, ms, seen
+from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES, significant
+from harness.report.parts import (
+    Bound,
+    Cell,
+    Chart,
+    Series,
+    Table,
+    figure,
+    interval_cell,
+    table,
+    word,
+)
+from harness.report.tables import status_cell
+from harness.report.words import flag_text, place_text, series_name
+
+INK = "#1D2733"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One point's fold."""
+
+    id: str
+    title: str
+    status: Cell
+    charts: tuple[Chart, ...]
+    figures: Table
+    flags: Table | None
+    notes: tuple[str, ...]
+
+
+def explained_points(context: Context) -> tuple[Explained, ...]:
+    """A fold for every point that was measured, in the order of the scenario."""
+    rows = [row for row in context.rows if row.rounds]
+    return tuple(_fold(i, row, context) for i, row in enumerate(rows))
+
+
+def _fold(index: int, row: SummaryRow, context: Context) -> Explained:
+    found = explain(row, context.data.path)
+    charts = [_timeline(f"explain-{index}-time", found), _distribution(f"explain-{index}", found)]
+    files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
+    return Explained(
+        f"explain-{index}", f"{series_name(row)}, {place_text(row)}", status_cell(row),
+        tuple(c for c in charts if c is not None), _figures(found), _flags(found),
+        (f"Raw samples: {files}.",) if files else (),
+    )  # fmt: skip
+
+
+def _name(found: RoundDetail) -> str:
+    return f"round {found.row.round + 1}"
+
+
+def _color(found: RoundDetail) -> str:
+    return COLORS[found.row.round % len(COLORS)]
+
+
+def _wide(values: list[float]) -> bool:
+    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM
+
+
+def _timeline(id_: str, found: Explanation) -> Chart | None:
+    """Median latency of each stretch of time, a line a round, with the window's ends."""
+    series, values, ends = [], [], []
+    for r in found.rounds:
+        if r.timeline is None:
+            continue
+        known = np.isfinite(r.timeline.p50_ms)
+        x, y = r.timeline.seconds[known], r.timeline.p50_ms[known]
+        worst = r.timeline.worst_ms[known]
+        labels = tuple(
+            f"{_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms"
+            for a, m, w in zip(x, y, worst, strict=True)
+        )
+        series.append(Series(_name(r), _color(r), (*x.tolist(),), (*y.tolist(),), "thin",
+                             labels=labels))  # fmt: skip
+        values += y.tolist()
+        ends.append(r.timeline.window_s)
+    if not values:
+        return None
+    kind = "response" if found.open_loop else "latency"
+    bounds = (Bound("x", 0.0, "window begins"), Bound("x", min(ends), "ends"))
+    return Chart(
+        id_, "Latency over time", "Seconds from the begin of the window", f"Median {kind} (ms)",
+        tuple(series), _windows(found), log_y=_wide(values), bounds=bounds, half=True,
+        notes=("Before the window lies the warm-up. MSER-5 says where it would have cut instead.",),
+    )  # fmt: skip
+
+
+def _windows(found: Explanation) -> Table:
+    headers = ["Round", "Warm-up requests", "Window (s)", "MSER-5 cut (s)", "Shift between halves"]
+    body = []
+    for r in found.rounds:
+        shift = r.steady.shift if r.steady is not None else None
+        body.append([
+            word(str(r.row.round + 1)), figure(f"{r.row.warmup_requests:,}"),
+            figure(significant((r.row.window_end_ns - r.row.window_begin_ns) / 1e9)),
+            figure(NOT_AVAILABLE if r.cut_s is None else significant(r.cut_s)),
+            figure(NOT_AVAILABLE if shift is None else f"{100 * shift:+.2g}%"),
+        ])  # fmt: skip
+    return table(headers, body)
+
+
+def _distribution(id_: str, found: Explanation) -> Chart | None:
+    """Empirical distribution of each round, with percentiles' intervals within and over rounds."""
+    series, values = [], []
+    for r in found.rounds:
+        x, share = r.share_below()
+        if x.size:
+            labels = tuple(
+                f"{_name(r)}: {100 * s:.4g}% within {v:.4g} ms"
+                for v, s in zip(x.tolist(), share.tolist(), strict=True)
+            )
+            series.append(Series(_name(r), _color(r), (*x.tolist(),), (*(100 * share).tolist(),),
+                                 "thin", labels=labels))  # fmt: skip
+            series.append(_within(r))
+            values += x.tolist()
+    if not values:
+        return None
+    return Chart(
+        f"{id_}-ecdf", "Distribution", "Latency (ms)", "Requests within it (%)",
+        (*series, _over(found)), _percentiles(found), log_x=_wide(values), half=True,
+        notes=(
+            "Bars are 95% intervals: coloured ones within a round (order statistics, which hold "
+            "for independent requests only), black ones over the rounds.",
+        ),
+    )  # fmt: skip
+
+
+def _within(found: RoundDetail) -> Series:
+    known = [(p, v) for p, v in found.row.latency_ms.items() if v is not None and np.isfinite(v)]
+    limits = [found.row.latency_order_ms.get(p) for p, _ in known]
+    return Series(
+        _name(found), _color(found), tuple(v for _, v in known),
+        tuple(100 * float(QUANTILES[p]) for p, _ in known), "marks",
+        x_range=tuple(pair if pair and np.isfinite(pair[1]) else None for pair in limits),
+        labels=tuple(f"{_name(found)}, {PERCENTILE_NAMES[p]}: {v:.4g} ms" for p, v in known),
+    )  # fmt: skip
+
+
+def _over(found: Explanation) -> Series:
+    found_over = found.summary.latency_ms.items()
+    known = [(p, i) for p, i in found_over if i is not None and np.isfinite(i.value)]
+    return Series(
+        "over rounds", INK, tuple(i.value for _, i in known),
+        tuple(100 * float(QUANTILES[p]) for p, _ in known), "marks",
+        x_range=tuple(
+            (i.low, i.high) if i.low is not None and i.high is not None else None for _, i in known
+        ),
+        labels=tuple(f"over rounds, {PERCENTILE_NAMES[p]}: {i.value:.4g} ms" for p, i in known),
+        marker=1,
+    )  # fmt: skip
+
+
+def _percentiles(found: Explanation) -> Table:
+    headers = ["Percentile", "Over rounds (ms)", *(_name(r).capitalize() for r in found.rounds)]
+    body = []
+    for p, name in PERCENTILE_NAMES.items():
+        cells = [_order_cell(r, p) for r in found.rounds]
+        body.append([word(name), interval_cell(found.summary.latency_ms.get(p)), *cells])
+    return table(headers, body)
+
+
+def _order_cell(found: RoundDetail, percentile: str) -> Cell:
+    limits = found.row.latency_order_ms.get(percentile)
+    text = f"{significant(limits[0])}–{significant(limits[1])}" if limits else ""
+    value = ms(found.row.latency_ms.get(percentile))
+    return Cell(value, text, tone="muted" if value == NOT_AVAILABLE else "", number=True)
+
+
+def _figures(found: Explanation) -> Table:
+    headers = ["", "Over rounds", *(_name(r).capitalize() for r in found.rounds)]
+    body = [
+        [word(name), interval_cell(interval), *(figure(ms(v)) for v in values)]
+        for name, interval, values in measured(found)
+    ]
+    body += [
+        [word(name), word(""), *(figure(ms(v)) for v in values)]
+        for name, values in conditions(found)
+        if any(v is not None for v in values)
+    ]
+    return table(headers, body)
+
+
+def _flags(found: Explanation) -> Table | None:
+    body = [
+        [
+            word(flag.replace("_", " ")), word(flag_text(flag)),
+            word(", ".join(map(str, rounds)) or "—"), word(text or "—"),
+        ]
+        for flag in found.summary.flags
+        for rounds, text in seen(found, flag) or [([], "")]
+    ]  # fmt: skip
+    return table(["Flag", "What it means", "Round", "What was seen"], body) if body else None
