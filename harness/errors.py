@@ -8,7 +8,7 @@
     │   ├── MissingPackageError     3   a Python package; `fix` is the install command
     │   ├── ServerError             3   Triton can't be installed, started, reached or understood
     │   └── DeviceError             3   a GPU or provider that was asked for is not there
-    ├── PointError                  1   one point can't be measured; recorded on it, the sweep goes on
+    ├── PointError                  1   one point can't be measured; the sweep goes on
     │   ├── BackendError            1   `raised`: the runtime raised
     │   ├── OutOfMemoryError        1   `out_of_memory`: host or device
     │   ├── DeadlineError           1   `hung`: no answer before the deadline

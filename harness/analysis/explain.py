@@ -102,7 +102,7 @@ def _round(row: MeasurementRow, directory: Path) -> RoundDetail:
         return RoundDetail(row)
     try:
         samples = read_samples(path)
-    except (OSError, KeyError):  # cut short or damaged: pyarrow's errors are OSErrors
+    except (OSError, ValueError, KeyError):  # cut short or damaged: ArrowInvalid is a ValueError
         return RoundDetail(row)
     return detail(row, samples)
 

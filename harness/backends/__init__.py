@@ -16,6 +16,7 @@ from harness.errors import (
 _MEMORY = (
     "out of memory", "out_of_memory", "can't allocate memory", "failed to allocate memory",
     "bad_alloc", "alloc_failed", "cannot allocate memory",
+    "is smaller than requested bytes",  # of ONNX Runtime's arenas, which have a limit
 )  # fmt: skip
 """What the runtimes' messages say when memory runs out, in lower case."""
 

@@ -146,6 +146,13 @@ class Backend(AbstractContextManager["Backend"], Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Give back what earlier points left in caches, so that the next one's memory is its own.
+
+        Called between points, outside the clock, when no caller is open and no request held.
+        """
+        ...
+
     def memory(self) -> dict[str, int]:
         """Bytes the runtime's own allocators hold, by name (`torch_reserved`, …); may be empty."""
         ...

@@ -1,4 +1,4 @@
-"""Which GPU: `cuda`, `cuda:1`, `GPU-<uuid>` or `MIG-<uuid>`, for every in-process runtime."""
+"""Which GPU (`cuda`, `cuda:1`, `GPU-<uuid>`, `MIG-<uuid>`), and whether it may compute in TF32."""
 
 from __future__ import annotations
 
@@ -16,3 +16,19 @@ def select_gpu(device: str) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
         return 0
     return int(device.partition(":")[2] or 0)
+
+
+TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+"""0: NVIDIA's libraries never use TF32, whatever they were told. No other value means anything."""
+
+
+def set_tf32(precision: str) -> None:
+    """Forbid TF32 to all of NVIDIA's libraries for fp32, allow it for tf32; else change nothing.
+
+    Call it before any of them is loaded: they read the variable once. TensorRT records it in the
+    engine and wants the same when it runs one.
+    """
+    if precision == "fp32":
+        os.environ[TF32_OVERRIDE] = "0"
+    elif precision == "tf32":
+        os.environ.pop(TF32_OVERRIDE, None)

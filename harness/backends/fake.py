@@ -57,6 +57,9 @@ class FakeBackend:
         """None."""
         return {}
 
+    def release(self) -> None:
+        """Nothing is cached."""
+
     def memory(self) -> dict[str, int]:
         """None."""
         return {}

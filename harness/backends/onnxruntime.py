@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +20,8 @@ import numpy as np
 
 from harness.backends import require, translate
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
-from harness.backends.devices import select_gpu
+from harness.backends.devices import select_gpu, set_tf32
+from harness.backends.host_memory import collect
 from harness.errors import BackendError, DeviceError
 from harness.scenario import schema
 
@@ -42,6 +45,7 @@ class OnnxRuntimeBackend:
     def __init__(self, spec: schema.OnnxRuntimeBackend, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._session: Any = None
+        self._open: Callable[[], Any] | None = None
         self._signature = Signature((), ())
         self._device_id = 0
         self._graph_lock = threading.Lock()
@@ -70,6 +74,7 @@ class OnnxRuntimeBackend:
         path = self.context.model.file("onnx_fp16" if fp16 else "onnx")
         if self.spec.provider in ON_GPU:
             self._device_id = select_gpu(self.spec.device or "cuda")
+            set_tf32(self.spec.precision)  # the only way for TensorRT's provider, a second for CUDA's
         providers = _providers(self.spec, self._device_id, self.context.cache)
         _require_provider(self.spec.provider)
         if self.spec.precision == "tf32" and self.spec.provider not in ON_GPU:
@@ -77,16 +82,22 @@ class OnnxRuntimeBackend:
                 "tf32 is a mode of NVIDIA's tensor cores; the CPU has none",
                 fix="use precision: fp32, or provider: CUDAExecutionProvider",
             )
-        try:
-            self._session = ort.InferenceSession(path, self._options(), providers=providers)
-        except Exception as error:
-            raise translate(error, "creating the session") from error
-        assert_provider(self._session, self.spec.provider)
+        self._open = partial(ort.InferenceSession, path, self._options(), providers=providers)
+        self._session = self._create()
         self._signature = Signature(
             _specs(self._session.get_inputs()), _specs(self._session.get_outputs())
         )
         size = sum(f.stat().st_size for f in path.parent.glob("model.onnx*"))
         return LoadCost(time.monotonic() - start, size, self._details())
+
+    def _create(self) -> Any:
+        assert self._open is not None, "load() comes first"
+        try:
+            session = self._open()
+        except Exception as error:
+            raise translate(error, "creating the session") from error
+        assert_provider(session, self.spec.provider)
+        return session
 
     def _options(self) -> Any:
         options = ort.SessionOptions()
@@ -140,6 +151,16 @@ class OnnxRuntimeBackend:
         """None."""
         return {}
 
+    def release(self) -> None:
+        """Make the session anew: what its arenas took, they keep as long as it lives.
+
+        Raises BackendError, OutOfMemoryError, DeviceError as `load`.
+        """
+        if self._open is not None:
+            self._session = None
+            collect()
+            self._session = self._create()
+
     def memory(self) -> dict[str, int]:
         """None: the Python package does not tell what its arenas hold."""
         return {}
@@ -148,7 +169,7 @@ class OnnxRuntimeBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session = None
+        self._session = self._open = None
 
 
 class SessionCaller:
@@ -326,7 +347,7 @@ def _tensorrt_options(
     if spec.cuda_graphs:
         options["trt_cuda_graph_enable"] = "1"
     if cache is not None:
-        folder = cache / "ort-tensorrt"
+        folder = cache / "ort-tensorrt" / spec.precision
         folder.mkdir(parents=True, exist_ok=True)
         options |= {
             "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder),

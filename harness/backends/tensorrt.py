@@ -9,6 +9,7 @@ and the computation, with `io: device` the computation alone.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from typing import Any, Self
 
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
 from harness.backends.cuda_memory import Cuda, open_cuda
-from harness.backends.devices import select_gpu
+from harness.backends.devices import TF32_OVERRIDE, select_gpu, set_tf32
+from harness.backends.host_memory import collect
 from harness.backends.tensorrt_io import Binding, Request, bindings, make_request
 from harness.errors import BackendError
 from harness.models import engine as engines
@@ -81,6 +83,8 @@ class TensorRtBackend:
         TensorRT's reason, OutOfMemoryError.
         """
         start = time.monotonic()
+        if "engine" not in self.context.model.source:  # else it is as whoever built it set it
+            set_tf32(self.spec.precision)
         flavor = trt.find(self.spec.flavor)
         cuda = open_cuda(select_gpu(self.spec.device))
         context_ns = time.monotonic_ns()
@@ -185,6 +189,7 @@ class TensorRtBackend:
             "compute_capability": loaded.cuda.gpu.capability,
             "device_memory_library": loaded.cuda.name, "engine": str(path), **facts,
             "layer_types": types, "precision_share": share,
+            "tf32_override": os.environ.get(TF32_OVERRIDE, ""),
             "cuda_graphs": self.spec.cuda_graphs, "profiles": len(loaded.profiles),
             "context_bytes": context_bytes(loaded.engine),
             "weights_bytes": weights_bytes(loaded.flavor, loaded.engine),
@@ -248,14 +253,22 @@ class TensorRtBackend:
             **({"tensorrt_weights": weights} if weights else {}),
         }  # fmt: skip
 
-    def __enter__(self) -> Self:
-        return self
+    def release(self) -> None:
+        """Nothing of ours is cached: a caller frees its context and buffers when it is closed."""
+        collect()
 
-    def __exit__(self, *_: object) -> None:
+    def keep_kernels(self) -> None:
+        """Save what TensorRT-RTX compiled so far, for the next load; others have nothing."""
         if self._runtime_cache is not None and self._loaded is not None:
             cache, file = self._runtime_cache
             with contextlib.suppress(Exception):  # the cache saves time, it is never needed
                 engine_cache.save_runtime_cache(file, bytes(cache.serialize()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep_kernels()
         self._runtime_cache = self._loaded = None
         self._kept.clear()
 
@@ -286,6 +299,7 @@ def build_options(spec: schema.TensorRtBackend, context: BackendContext) -> engi
         version_compatible=spec.version_compatible,
         hardware_compatible=spec.hardware_compatible,
         compute_capability=spec.compute_capability or "",
+        tf32_override=os.environ.get(TF32_OVERRIDE, ""),
     )
 
 

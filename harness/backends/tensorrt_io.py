@@ -89,6 +89,17 @@ def make_request(
     return request
 
 
+def borrow_request(inputs: Sequence[Binding], tensors: Tensors) -> Request:
+    """The tensors where they lie, in ordinary host memory, for one call while they live.
+
+    Copied once, by the driver: staging them in pinned memory first would copy them twice.
+    Raises as `make_request`.
+    """
+    arrays = [_encode(b, tensors) for b in inputs]
+    buffers = tuple(a.reshape(-1).view(np.uint8) for a in arrays)
+    return Request(tuple(tuple(a.shape) for a in arrays), buffers, ())
+
+
 def _encode(binding: Binding, tensors: Tensors) -> NDArray[Any]:
     if binding.name not in tensors:
         raise BackendError(f"the engine wants an input '{binding.name}', which has no data")

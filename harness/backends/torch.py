@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 from harness.backends import require, translate
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors
-from harness.backends.devices import select_gpu
+from harness.backends.devices import select_gpu, set_tf32
+from harness.backends.host_memory import collect
 from harness.errors import BackendError, DeviceError
 from harness.scenario import schema
 
@@ -69,17 +70,20 @@ class TorchBackend:
             torch.set_num_threads(self.spec.threads)
         self._device = _device(self.spec)
         if self._device.type == "cuda":
+            set_tf32(self.spec.precision)
             torch.zeros(1, device=self._device)  # starts CUDA
             self._synchronise()
         context_ns = time.monotonic_ns()
         _set_tf32(self._device, self.spec.precision == "tf32")
         try:
-            self._model = open_model(self.context.model, str(self._device))
-            self._model.module.to(dtype=DTYPES[self.spec.precision])
+            dtype = DTYPES[self.spec.precision]
+            self._model = open_model(self.context.model, str(self._device), dtype)
             self._forward = (
                 _compiled(self._model.module) if self.spec.compile else self._model.module
             )
             self._synchronise()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()  # what loading needed for a moment is no weight
         except Exception as error:
             raise translate(error, "loading the model") from error
         stages = {"context": context_ns, "weights": time.monotonic_ns()}
@@ -149,11 +153,24 @@ class TorchBackend:
 
     @property
     def _module(self) -> Any:
-        return self._forward or self.model.module
+        return self.model.module if self._forward is None else self._forward
 
     def statistics(self) -> dict[str, float]:
         """None."""
         return {}
+
+    def release(self) -> None:
+        """Empty PyTorch's caches: freed blocks, workspaces of each stream, pinned host memory.
+
+        Its peaks start again from what is left.
+        """
+        collect()
+        if self._device.type == "cuda":
+            self._synchronise()
+            for name in ("_cuda_clearCublasWorkspaces", "_host_emptyCache"):  # not in all versions
+                getattr(torch._C, name, lambda: None)()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self._device)
 
     def memory(self) -> dict[str, int]:
         """What PyTorch's caching allocator holds on the GPU, now and at its peak."""

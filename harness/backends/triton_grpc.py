@@ -78,6 +78,9 @@ class TritonGrpcBackend:
             )
             return counters(found, name)
 
+    def release(self) -> None:
+        """Nothing: what the server keeps is the server's, and reported as such."""
+
     def memory(self) -> dict[str, int]:
         """None: the memory is the server's."""
         return {}

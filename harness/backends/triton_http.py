@@ -67,6 +67,9 @@ class TritonHttpBackend:
             name = self.target.name
             return counters(self._control.get_inference_statistics(name), name)
 
+    def release(self) -> None:
+        """Nothing: what the server keeps is the server's, and reported as such."""
+
     def memory(self) -> dict[str, int]:
         """None: the memory is the server's."""
         return {}

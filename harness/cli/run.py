@@ -15,7 +15,6 @@ import click
 if TYPE_CHECKING:
     from harness.analysis.summary import SummaryRow
     from harness.run.store import RunData
-    from harness.scenario.schema import Scenario
 
 INTERRUPTED = 130
 PIPE_WIDTH = 140

@@ -56,6 +56,8 @@ class BuildOptions:
     hardware_compatible: bool = False
     compute_capability: str = ""
     """TensorRT-RTX: the GPU to build for, e.g. `8.6`, or `current`; empty: its portable default."""
+    tf32_override: str = ""
+    """NVIDIA_TF32_OVERRIDE of the process that builds: TensorRT records it in the engine."""
     build: int = 0
     """Number of the build: the same command gives different engines, so some want several."""
 

@@ -28,8 +28,8 @@ __all__ = ["TOLERANCES", "Comparison", "check", "compare", "write_references"]
 
 TOLERANCES: dict[str, tuple[float, float]] = {
     "fp32": (1e-3, 1e-3),  # u = 2^-24; sums of thousands of products in any order; see below
-    "tf32": (3e-2, 1e-2),  # u = 2^-11: 64 u and 20 u
-    "fp16": (3e-2, 1e-2),  # u = 2^-11
+    "tf32": (3e-2, 1e-2),  # u = 2^-11: 61 u and 20 u; only factors are rounded, sums are fp32
+    "fp16": (5e-2, 1e-2),  # u = 2^-11: 102 u, as activations and sums may be rounded to it too
     "bf16": (2.5e-1, 8e-2),  # u = 2^-8
 }
 """Precision → (atol in units of the output's rms, rtol). fp32 leaves room for other summation

@@ -42,14 +42,21 @@ def formats_for(spec: AnyBackend) -> set[str]:
     """Which of `FORMATS` a backend needs of the prepared model."""
     if spec.kind == "onnxruntime":
         return {"onnx_fp16" if spec.precision == "fp16" else "onnx"}
-    if spec.kind == "tensorrt":  # 10.x needs no converted file, but only the worker knows that
-        return {"onnx"} | ({f"onnx_{spec.precision}"} & {"onnx_fp16", "onnx_bf16"})
+    if spec.kind == "tensorrt":
+        return _for_engine(spec.precision)
     if spec.kind == "torch":
         return {"torch"}
     if spec.kind == "triton":
         onnx = "onnx_fp16" if spec.precision == "fp16" else "onnx"
-        return {"onnxruntime": {onnx}, "torch": {"torch"}}.get(spec.serve or "", set())
+        served = {"onnxruntime": {onnx}, "torch": {"torch"}}
+        served["tensorrt"] = _for_engine(spec.precision)
+        return served.get(spec.serve or "", set())
     return set()
+
+
+def _for_engine(precision: str) -> set[str]:
+    """10.x needs no converted file, but only who builds the engine knows that."""
+    return {"onnx"} | ({f"onnx_{precision}"} & {"onnx_fp16", "onnx_bf16"})
 
 
 def prepare(

@@ -8,22 +8,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from typing import TYPE_CHECKING
+
 from harness.backends.base import PreparedModel
 from harness.models.factory import build
 from harness.models.program import open_program
 from harness.models.torch_model import TorchModel, bind
 from harness.models.weights import load_weights
 
+if TYPE_CHECKING:
+    import torch
 
-def open_model(model: PreparedModel, device: str = "cpu") -> TorchModel:
-    """Rebuild what `prepare` saw, in fp32 and eval mode, on `device`.
 
-    Raises UsageError when the user's code or weights do not fit, BackendError when the source has
+def open_model(
+    model: PreparedModel, device: str = "cpu", dtype: torch.dtype | None = None
+) -> TorchModel:
+    """Rebuild what `prepare` saw, in eval mode on `device`, in fp32 or cast to `dtype`.
+
+    A module is cast before it is moved, so that the device never holds both. Raises UsageError when the user's code or weights do not fit, BackendError when the source has
     nothing that PyTorch can run.
     """
     names = [spec.name for spec in model.inputs]
     if "exported_program" in model.files:
-        return open_program(Path(model.file("exported_program")), names, device)
+        program = open_program(Path(model.file("exported_program")), names, device)
+        program.module.to(dtype=dtype)
+        return program
     module = build(model.source)
     load_weights(module, model.file("state_dict"))
-    return bind(module.to(device), names)
+    return bind(module.to(dtype=dtype).to(device), names)

@@ -187,7 +187,8 @@ class Orchestrator:
             cache=self._paths.cache, telemetry=telemetry,
         ) as session:  # fmt: skip
             try:
-                flags = self._open(session, spec, round_, min(self._scenario.load.batch_sizes), telemetry)
+                smallest = min(self._scenario.load.batch_sizes)
+                flags = self._open(session, spec, round_, smallest, telemetry)
             except HarnessError as error:
                 for point in points:
                     self._fail(point, round_, error, f"logs/{stem}.log")
@@ -209,9 +210,12 @@ class Orchestrator:
         loaded = session.open(batch, self._observer.notify)
         readings = telemetry.read()
         host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
-        ends = [s.t_ns for s in readings.values() if s.t_ns.size]
-        gpu = gpu_readings(readings, int(ends[0][0]), int(ends[0][-1]) + 1) if ends else {}
-        stages = gpu_stages(readings, loaded["details"].get("stages_ns", {}))
+        times = [s.t_ns for s in readings.values() if s.t_ns.size]
+        gpu = gpu_readings(readings, int(times[0][0]), int(times[0][-1]) + 1) if times else {}
+        ends = dict(loaded["details"].get("stages_ns", {}))
+        if session.remote:
+            ends.pop("baseline", None)  # the server has loaded before the client begins
+        stages = gpu_stages(readings, ends)
         details = {
             **loaded["details"], **({"gpu_stages": stages} if stages else {}),
             **({"config": c} if (c := session.server_config) else {}),
@@ -237,8 +241,7 @@ class Orchestrator:
         from harness.errors import ParityError
 
         raise ParityError(
-            f"outputs disagree with the reference ({bad[0].reference}) at batch size "
-            f"{bad[0].batch_size}: {bad[0].message}",
+            f"at batch {listed(row.batch_size for row in bad)}, {bad[0].message}",
             fix="see the parity table; `parity: {on_mismatch: measure}` times it anyway",
         )
 

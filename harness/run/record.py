@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,7 @@ def measurement_row(
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
             "errors": dict(samples.messages), "allocators": dict(window.memory),
+            "memory_since": "session" if conditions.remote else "point",
             **({"joules_per_inference": joules} if joules is not None else {}),
             **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
             **gpu_spreads(telemetry, begin, end),
@@ -173,7 +174,12 @@ def host_readings(
 
 
 def gpu_readings(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[str, Any]:
-    """Memory, utilisation, power and energy over all GPUs that were read."""
+    """Memory, utilisation, power and energy over all GPUs that were read.
+
+    Power is the energy counter's difference over the time: what NVML calls power is the mean over
+    the last second, which reaches into what came before the window. It stands in where a GPU
+    counts no energy.
+    """
 
     def each(suffix: str) -> list[Series]:
         return [
@@ -190,15 +196,21 @@ def gpu_readings(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[
             (s.within(begin, end).peak() or 0.0) - float(s.value[0]) for s in each("_device_bytes")
         )
     means = [s.within(begin, end).mean() for s in each("_utilization_percent")]
-    power = [s.within(begin, end).mean() for s in each("_power_w")]
-    energy = [s.rate(begin, end) for s in each("_energy_j")]
+    polled = [s.within(begin, end).mean() for s in each("_power_w")]
+    counted = [s.rate(begin, end) for s in each("_energy_j")]
+    watts = _total(counted)
     seconds = (end - begin) / 1e9
     return {
         "gpu_memory_mib": used / MIB, "gpu_memory_scope": scope,
         "gpu_utilization_percent": max((m for m in means if m is not None), default=None),
-        "gpu_power_w": sum(p for p in power if p is not None) if power else None,
-        "gpu_energy_j": sum(e * seconds for e in energy if e is not None) if energy else None,
+        "gpu_power_w": watts if watts is not None else _total(polled),
+        "gpu_energy_j": watts * seconds if watts is not None else None,
     }  # fmt: skip
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def gpu_spreads(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[str, Any]:

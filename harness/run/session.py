@@ -47,6 +47,7 @@ class Session:
         self._worker: WorkerProcess | None = None
         self.model = prepared.model
         self.server_config = ""
+        self._served: Mapping[str, Any] = {}
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -59,7 +60,7 @@ class Session:
         self._telemetry.watch([root], gpu_of(self._spec))
         if self._scenario.model.source.kind == "triton":
             self._describe(context)
-        return self._ask(
+        loaded = self._ask(
             "load", self._scenario.measurement.load_timeout, listener,
             backend=self._spec.model_dump(mode="json"), first_batch=first_batch,
             context={
@@ -68,6 +69,10 @@ class Session:
                 "batch_sizes": list(self._scenario.load.batch_sizes),
             },
         )  # fmt: skip
+        if self._served:  # the engine is in the server, so the worker can't know it
+            loaded["details"] = {**self._served, **loaded["details"]}
+            loaded["bytes_on_disk"] = self._served.get("engine_bytes")
+        return loaded
 
     def close(self) -> None:
         """End worker and server; the worker is asked first, so that it can free its backend."""
@@ -139,10 +144,11 @@ class Session:
         served = launch(
             self._spec, self.model, max_batch_size=max(self._scenario.load.batch_sizes),
             base=self._base, log=self._logs / f"{self._stem}-server.log",
-            repository=self._logs.parent / "triton" / self._stem,
+            repository=self._logs.parent / "triton" / self._stem, cache=self._cache,
+            load_timeout=self._scenario.measurement.load_timeout,
         )  # fmt: skip
         self._server = served.server
-        self.server_config = served.config
+        self.server_config, self._served = served.config, served.loaded
         if served.server is not None:
             self._stack.callback(served.server.stop)
         return {

@@ -127,6 +127,7 @@ class Worker:
         backend = self._backend
         assert backend is not None
         settings = WindowSettings(**message["settings"])
+        backend.release()
         batch, seed = message["batch_size"], message["input_seed"]
         requests = [
             backend.prepare(self._inputs(batch, variant, seed))

@@ -29,12 +29,15 @@ _RUNS: dict[str, tuple[str, ...]] = {
     "triton": (*_IN_ONNX, "triton"), "fake": ("fake",),
 }  # fmt: skip
 """Backend kind → the sources it can run, exported if need be."""
-_SERVES = {"torch": _IN_TORCH, "onnxruntime": _IN_ONNX}
+_SERVES = {"torch": _IN_TORCH, "onnxruntime": _IN_ONNX, "tensorrt": _IN_ONNX}
 _OWN_CONFIG = {
     "serve": None, "precision": "fp32", "device": "cpu", "threads": None,
-    "instances": 1, "max_batch_size": None, "dynamic_batching": False,
+    "instances": 1, "max_batch_size": None, "dynamic_batching": False, "flavor": "auto",
+    "workspace": None, "optimization_level": None, "cuda_graphs": False,
 }  # fmt: skip
 """Settings of a model that the harness puts on the server, with their defaults."""
+_ENGINE_ONLY = ("flavor", "workspace", "optimization_level", "cuda_graphs")
+"""Of those, the ones that only `serve: tensorrt` has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,8 @@ def backend(data: Data) -> Iterator[Broken]:
         if data.get("io") == "device":
             message = "requests to a server start in host memory; use `io: host`"
             yield Broken(("io",), message)
+        if data.get("serve") is not None:
+            yield from _engine_on_server(data)
 
 
 def on_cuda(data: Data) -> bool:
@@ -278,6 +283,18 @@ def _tensorrt(data: Data) -> Iterator[Broken]:
             yield Broken(("profile", "dynamic", word), "write [min, opt, max], smallest first")
 
 
+def _engine_on_server(data: Data) -> Iterator[Broken]:
+    if data.get("serve") == "tensorrt":
+        if not on_cuda(data):
+            message = "TensorRT runs on a GPU; write `device: cuda`"
+            yield Broken(("device" if data.get("device") else "serve",), message)
+        return
+    for key in _ENGINE_ONLY:
+        if data.get(key, _OWN_CONFIG[key]) not in (_OWN_CONFIG[key], None):
+            message = f"goes with `serve: tensorrt`, not with {data['serve']}; remove it"
+            yield Broken((key,), message, on_key=True)
+
+
 _PORTS = ("http_port", "grpc_port", "metrics_port")
 
 
@@ -321,7 +338,9 @@ def default_name(data: Data) -> str | None:
         flavor = data.get("flavor") or "auto"
         return f"{'tensorrt' if flavor == 'auto' else flavor}-{mode}"
     if kind == "triton" and data.get("protocol") in ("http", "grpc"):
-        return f"triton-{data['protocol']}" + (f"-{data['serve']}" if data.get("serve") else "")
+        served = [data["serve"]] if data.get("serve") else []
+        words = ["triton", data["protocol"], *served, *([mode] if mode != "fp32" else [])]
+        return "-".join(map(str, words))
     return "fake" if kind == "fake" else None
 
 
@@ -442,7 +461,7 @@ def _served(item: Data, source_kind: str) -> Iterator[Broken]:
     """A model that the harness puts on a server of its own."""
     serve = item.get("serve")
     if serve is None:
-        message = "needs `serve: onnxruntime` or `serve: torch`: what the server runs"
+        message = "needs `serve`, what the server runs: onnxruntime, torch or tensorrt"
         yield Broken((), message, lacks=("serve",))
     elif _word(serve) in _SERVES and source_kind not in _SERVES[serve]:
         wanted = _or(_SERVES[serve])

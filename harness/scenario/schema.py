@@ -382,7 +382,7 @@ class TritonBackend(BackendBase):
 
     kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
     protocol: Literal["http", "grpc"] = Field(description="how requests travel")
-    serve: Literal["onnxruntime", "torch"] | None = Field(
+    serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
         None, description="what the server runs; left out for a model that is already there"
     )
     device: Device = Field("cpu", description="where the server runs it")
@@ -392,6 +392,18 @@ class TritonBackend(BackendBase):
     max_batch_size: PositiveInt | None = Field(None, description="default: the largest batch")
     dynamic_batching: bool = Field(
         False, description="whether the server joins requests that wait into one batch"
+    )
+    flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
+        "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
+    )
+    workspace: Size | None = Field(
+        None, description="`serve: tensorrt`: scratch memory a layer may use; default: all there is"
+    )
+    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = Field(
+        None, description="`serve: tensorrt`: from 0, fastest build, to 5; default: TensorRT's, 3"
+    )
+    cuda_graphs: bool = Field(
+        False, description="`serve: tensorrt`: capture the computation and replay it"
     )
     server: EmbeddedServer = Field(
         default_factory=lambda: EmbeddedServer.model_validate({}),

@@ -12,6 +12,8 @@ import numpy as np
 
 from harness.telemetry.series import Series
 
+LATE_NS = 10_000_000
+"""Memory is polled every 5 ms: so late, a reading still tells what a stage left behind."""
 STAGES = ("baseline", "context", "weights", "warm", "load")
 
 
@@ -29,14 +31,20 @@ class Stage:
 def cut(series: Series, ends: Sequence[tuple[str, int]]) -> list[Stage]:
     """Cut a memory series at the ends of the stages, (name, monotonic ns), in order of time.
 
-    The first stage begins with the series. A stage too short for a reading of its own has the
-    reading in force when it ended, and stages that end before the first reading are left out.
+    The first stage begins with the series. What a stage took last shows in the reading after its
+    end, which counts if it comes soon and before the next stage has ended. A stage too short for
+    a reading of its own has the one in force, and stages that end before the first reading are
+    left out.
     """
     times, values = series.t_ns, series.value
     found = []
     begin = 0
-    for name, end_ns in ends:
+    following = [end_ns for _, end_ns in ends[1:]]
+    for (name, end_ns), next_ns in zip(ends, [*following, None], strict=True):
         end = int(np.searchsorted(times, end_ns, "right"))
+        latest = end_ns + LATE_NS if next_ns is None else min(end_ns + LATE_NS, next_ns)
+        if 0 < end < times.size and times[end] <= latest:
+            end += 1
         if end == 0:
             continue
         part = values[begin:end] if end > begin else values[end - 1 : end]

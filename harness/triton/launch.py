@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.backends.base import PreparedModel
 from harness.errors import ServerError
@@ -21,19 +23,25 @@ class Served:
     server: TritonServer | None
     config: str = ""
     """The config.pbtxt that the harness wrote; empty for models that were already there."""
+    loaded: Mapping[str, Any] = field(default_factory=dict)
+    """What an instance said about the TensorRT engine it loaded."""
 
 
 def launch(
     spec: TritonBackend, model: PreparedModel, *, max_batch_size: int, base: Path, log: Path,
-    repository: Path,
+    repository: Path, cache: Path | None = None, load_timeout: float = 0.0,
 ) -> Served:  # fmt: skip
-    """Start (or find) the server and load the model. Raises ServerError."""
+    """Start (or find) the server and load the model. Raises ServerError.
+
+    TensorRT engines are kept in `cache`; building one may take up to `load_timeout` seconds.
+    """
     name = model.source.get("triton") or model.name
     settings = spec.server
     if settings.url is not None:
         http, grpc = (settings.url, None) if spec.protocol == "http" else (None, settings.url)
         return Served(http, grpc, name, None)
     from harness.run.session import worker_env
+    from harness.triton.engine import check_engine
     from harness.triton.install import find
     from harness.triton.repository import device_env, write_model
 
@@ -44,7 +52,7 @@ def launch(
             raise ServerError(f"{repository} is not a model repository: no such directory")
     else:
         repository.mkdir(parents=True, exist_ok=True)
-        name = write_model(repository, model, spec, spec.max_batch_size or max_batch_size)
+        name = write_model(repository, model, spec, spec.max_batch_size or max_batch_size, cache)
         config = (repository / name / "config.pbtxt").read_text(encoding="utf-8")
     ports = {"http": settings.http_port, "grpc": settings.grpc_port,
              "metrics": settings.metrics_port}  # fmt: skip
@@ -53,9 +61,11 @@ def launch(
         ports={k: v for k, v in ports.items() if v is not None},
         env={**worker_env(base), **device_env(spec.device)}, prepared=settings.repository is None,
     )  # fmt: skip
+    building = load_timeout if spec.serve == "tensorrt" else 0.0
     try:
-        server.load(name, timeout=settings.start_timeout)
+        server.load(name, timeout=max(settings.start_timeout, building))
+        loaded = check_engine(repository / name) if spec.serve == "tensorrt" else {}
     except BaseException:
         server.stop()
         raise
-    return Served(server.http, server.grpc, name, server, config)
+    return Served(server.http, server.grpc, name, server, config, loaded)

@@ -43,10 +43,19 @@ def load_failure(error: str, log: str) -> str:
     return sentence(error)
 
 
+_NO_GPU = re.compile(
+    r"instance group \S+ of model (\S+) specifies invalid or unsupported gpu id (\d+)\..* are:(.*)"
+)
+
+
 def sentence(text: str) -> str:
     """One line of a server message: no quotes, no `load failed …` prefix, no traceback."""
     text = text.strip().strip('"').replace("\\n", "\n")
     text = _STATE.sub("", text)
     text = _STATUS.sub("", text)
     text = text.split("\n\nAt:", 1)[0]
-    return " ".join(text.split()).rstrip(" ;")
+    text = " ".join(text.split()).rstrip(" ;")
+    if found := _NO_GPU.fullmatch(text):
+        seen = found[3].strip() or "none"
+        return f"its instances are for GPU {found[2]}, and the server sees these GPUs: {seen}"
+    return text

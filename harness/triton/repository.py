@@ -2,7 +2,8 @@
 
     REPOSITORY/NAME/config.pbtxt
     REPOSITORY/NAME/1/model.py         a copy of `templates/python_model.py`
-    REPOSITORY/NAME/1/prepared.json    `PreparedModel`, for the torch runner
+    REPOSITORY/NAME/1/prepared.json    `PreparedModel`, for the torch and TensorRT runners
+    REPOSITORY/NAME/1/loaded-*.json    what each instance loaded, written by it (TensorRT)
 
 The Python backend runs the model, so one server binary serves every runtime that this Python has.
 """
@@ -19,25 +20,31 @@ from harness.errors import ServerError
 from harness.run.store import write_text
 from harness.scenario.schema import BATCH, TritonBackend
 from harness.triton.dtypes import to_triton
+from harness.triton.engine import ENGINE_KEYS, LOADED
 from harness.triton.metadata import check_inputs, describe, proto
 
 __all__ = ["check_inputs", "describe", "make_config", "write_model"]
 
 ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "fp16": "onnx_fp16"}
 """Precision → the prepared file that ONNX Runtime is given."""
+TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "tensorrt": "TensorRT"}
 
 
 def write_model(
-    repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int
-) -> str:
+    repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int,
+    cache: Path | None = None,
+) -> str:  # fmt: skip
     """Write (or replace) the model's directory in `repository`; the name it is served under.
 
-    Raises ServerError for what Triton can't serve, BackendError when the prepared file is missing.
+    `cache` is where TensorRT engines are kept. Raises ServerError for what Triton can't serve,
+    BackendError when the prepared file is missing.
     """
-    config = make_config(model, spec, max_batch_size)
+    config = make_config(model, spec, max_batch_size, cache)
     directory = repository / model.name
     version = directory / "1"
     version.mkdir(parents=True, exist_ok=True)
+    for old in version.glob(LOADED.format("*")):
+        old.unlink()
     write_text(version / "prepared.json", json.dumps(model.to_json(), indent=1) + "\n")
     source = files("harness.triton") / "templates" / "python_model.py"
     write_text(version / "model.py", source.read_text(encoding="utf-8"))
@@ -45,7 +52,9 @@ def write_model(
     return model.name
 
 
-def make_config(model: PreparedModel, spec: TritonBackend, max_batch_size: int) -> Any:
+def make_config(
+    model: PreparedModel, spec: TritonBackend, max_batch_size: int, cache: Path | None = None
+) -> Any:
     """The `ModelConfig` message for `model` as `spec` wants it served.
 
     Where a tensor's first dimension is not the batch, Triton can't batch: the configuration has
@@ -70,7 +79,7 @@ def make_config(model: PreparedModel, spec: TritonBackend, max_batch_size: int) 
     _add_instances(config, spec)
     if spec.dynamic_batching:
         config.dynamic_batching.SetInParent()
-    for key, value in _parameters(model, spec).items():
+    for key, value in _parameters(model, spec, cache).items():
         config.parameters[key].string_value = value
     return config
 
@@ -84,9 +93,10 @@ def _check(model: PreparedModel, spec: TritonBackend) -> None:
     if not model.inputs or not model.outputs:
         raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
     half = [s.name for s in (*model.inputs, *model.outputs) if s.dtype == "bfloat16"]
-    if half and spec.serve == "onnxruntime":
+    if half and spec.serve != "torch":
+        title = TITLES[spec.serve]
         raise ServerError(
-            f"'{half[0]}' is bfloat16, which ONNX Runtime in Triton's Python backend can't take",
+            f"'{half[0]}' is bfloat16, which {title} in Triton's Python backend can't take",
             fix="serve: torch",
         )
     if spec.serve == "onnxruntime" and spec.precision not in ONNX_FILE:
@@ -136,11 +146,17 @@ def device_env(device: str) -> dict[str, str]:
     return order if device.startswith("cuda") else {**order, "CUDA_VISIBLE_DEVICES": device}
 
 
-def _parameters(model: PreparedModel, spec: TritonBackend) -> dict[str, str]:
+def _parameters(model: PreparedModel, spec: TritonBackend, cache: Path | None) -> dict[str, str]:
     """What model.py reads; all strings, as Triton has them."""
     found = {"serve": str(spec.serve), "precision": spec.precision}
     if spec.serve == "onnxruntime":
         found["onnx"] = str(model.file(ONNX_FILE[spec.precision]).resolve())
     if spec.threads is not None:
         found["threads"] = str(spec.threads)
+    if spec.serve == "tensorrt":
+        if cache is None:
+            raise ServerError("TensorRT needs a cache folder for its engines")
+        found["cache"] = str(cache.resolve())
+        settings = spec.model_dump(include=set(ENGINE_KEYS))
+        found |= {k: str(v).lower() for k, v in settings.items() if v is not None}
     return found

@@ -91,7 +91,9 @@ def test_a_missing_package_is_named_with_its_fix(tmp_path: Path) -> None:
     result = harness("run", "s.yaml", "--output", "run", cwd=tmp_path, env=env)
     run = read_run(tmp_path / "run")
     assert {f.reason for f in run.failures} == {"missing_package"}
-    assert all(f.backend == "onnxruntime-cpu-fp32" and "pip install" in str(f.fix) for f in run.failures)
+    assert all(
+        f.backend == "onnxruntime-cpu-fp32" and "pip install" in str(f.fix) for f in run.failures
+    )
     assert {m.backend for m in run.measurements} == {"torch-cpu-fp32"}
     assert result.returncode == 1
 

@@ -1,8 +1,9 @@
-"""Runs one model in Triton's Python backend: ONNX Runtime, or eager PyTorch.
+"""Runs one model in Triton's Python backend: ONNX Runtime, TensorRT, or eager PyTorch.
 
 Written into the model repository by `harness.triton.repository`. The parameters in config.pbtxt
-say what to run: `serve` (onnxruntime or torch), `precision`, `threads`, and `onnx` (a path).
-Requests that Triton joined into one batch run as one, and are split again afterwards.
+say what to run: `serve` (onnxruntime, tensorrt or torch), `precision`, `threads`, `onnx` (a path),
+and for TensorRT `cache` and the build options. Requests that Triton joined into one batch run as
+one, and are split again afterwards; a request that came alone is not copied.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ class TritonPythonModel:
             self._run: Runner = torch_runner(folder, parameters, gpu)
         else:
             self._codec = NumpyCodec()
-            self._run = onnx_runner(parameters, gpu, self._outputs)
+            self._run = (
+                onnx_runner(parameters, gpu, self._outputs)
+                if parameters["serve"] == "onnxruntime"
+                else tensorrt_runner(folder, parameters, gpu, config, args["model_instance_name"])
+            )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request; what goes wrong is each request's error, never the process's."""
@@ -117,6 +122,30 @@ def onnx_runner(parameters: Mapping[str, str], gpu: int | None, outputs: Sequenc
         raise RuntimeError(f"ONNX Runtime uses {found}; {wanted} is not available")
     names = list(outputs)
     return lambda arrays: session.run(names, arrays)
+
+
+# ---------------------------------------------------------------------------------- TensorRT
+
+
+def tensorrt_runner(
+    folder: Path, parameters: Mapping[str, str], gpu: int | None, config: Mapping[str, Any],
+    instance: str,
+) -> Runner:  # fmt: skip
+    """The engine from the harness's cache, or built now, with a context of this instance's own."""
+    from harness.errors import HarnessError
+    from harness.triton.engine import open_engine, write_loaded
+
+    if gpu is None:
+        raise RuntimeError("TensorRT runs on a GPU, and this instance is on the CPU")
+    try:
+        runner = open_engine(
+            folder / "prepared.json", parameters, gpu, int(config["max_batch_size"]),
+            [tensor["name"] for tensor in config["output"]],
+        )  # fmt: skip
+    except HarnessError as error:  # its fix would be lost on the way to the user
+        raise RuntimeError("; ".join(filter(None, (error.message, error.fix)))) from None
+    write_loaded(folder, instance, runner.facts)
+    return runner
 
 
 # ---------------------------------------------------------------------------------- PyTorch

@@ -43,7 +43,7 @@ def test_arena_search_and_graphs() -> None:
 def test_tensorrt_keeps_its_engines_and_has_cuda_behind_it(tmp_path: Path) -> None:
     (first, found), (second, cuda) = options(TENSORRT, tmp_path, cuda_graphs=True, io="device")
     assert (first, second) == (TENSORRT, CUDA)
-    assert found["trt_engine_cache_path"] == str(tmp_path / "ort-tensorrt")
+    assert found["trt_engine_cache_path"] == str(tmp_path / "ort-tensorrt" / "fp32")
     assert Path(found["trt_engine_cache_path"]).is_dir()
     assert found["trt_cuda_graph_enable"] == "1"
     assert "enable_cuda_graph" not in cuda  # one of the two captures

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ class Counting:
         self.callers += 1
         return self
 
-    def __enter__(self) -> "Counting":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,7 @@
 """The open loop: absolute schedule, slip, shedding; judged by order and sums, never by speed."""
 
 import threading
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ class Backend:
     def caller(self) -> "Backend":
         return self
 
-    def __enter__(self) -> "Backend":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

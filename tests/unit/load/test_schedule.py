@@ -25,21 +25,23 @@ def test_gaps_have_the_mean_and_variation_asked_for(arrivals: str, cv: float) ->
 
 
 def test_the_same_seed_gives_the_same_schedule_and_another_another() -> None:
-    one, two, three = (
-        make_schedule([Segment(50, 50, 10)], "poisson", seed=s) for s in (7, 7, 8)
-    )
+    one, two, three = (make_schedule([Segment(50, 50, 10)], "poisson", seed=s) for s in (7, 7, 8))
     assert np.array_equal(one, two)
     assert not np.array_equal(one[:10], three[:10])
 
 
 def test_steps_follow_one_another() -> None:
-    schedule = make_schedule([Segment(10, 10, 1), Segment(100, 100, 1), Segment(0, 0, 1), Segment(10, 10, 1)])
+    schedule = make_schedule(
+        [Segment(10, 10, 1), Segment(100, 100, 1), Segment(0, 0, 1), Segment(10, 10, 1)]
+    )
     seconds = schedule / 1e9
     assert [int(((seconds >= a) & (seconds < a + 1)).sum()) for a in range(4)] == [10, 100, 0, 10]
 
 
 @given(
-    begin=st.floats(0, 500), end=st.floats(0.5, 500), seconds=st.floats(0.5, 20),
+    begin=st.floats(0, 500),
+    end=st.floats(0.5, 500),
+    seconds=st.floats(0.5, 20),
 )
 def test_a_ramp_has_its_area_and_stays_in_order_and_in_bounds(
     begin: float, end: float, seconds: float
@@ -75,7 +77,12 @@ def test_a_trace_is_shifted_to_zero(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "where"),
-    [("1\nx\n", ":2: 'x'"), ("2\n1\n", ":2: times"), ("nan\n", ":1: times"), ("#\n", "no arrivals")],
+    [
+        ("1\nx\n", ":2: 'x'"),
+        ("2\n1\n", ":2: times"),
+        ("nan\n", ":1: times"),
+        ("#\n", "no arrivals"),
+    ],
 )
 def test_a_bad_trace_is_named_by_line(tmp_path: Path, text: str, where: str) -> None:
     (tmp_path / "t").write_text(text)

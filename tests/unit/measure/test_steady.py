@@ -8,7 +8,9 @@ from harness.measure.steady import BATCH, mser, steadiness
 
 def brute_force(values: np.ndarray) -> int:
     m = len(values)
-    objective = [((values[d:] - values[d:].mean()) ** 2).sum() / (m - d) ** 2 for d in range(m // 2 + 1)]
+    objective = [
+        ((values[d:] - values[d:].mean()) ** 2).sum() / (m - d) ** 2 for d in range(m // 2 + 1)
+    ]
     return int(np.argmin(objective))
 
 

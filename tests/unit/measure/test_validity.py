@@ -19,7 +19,9 @@ from harness.measure.validity import (
 MS = 1_000_000
 
 
-def make(scheduled: list[int], sent: list[int], done: list[int], status: list[int] | None = None) -> Samples:
+def make(
+    scheduled: list[int], sent: list[int], done: list[int], status: list[int] | None = None
+) -> Samples:
     n = len(sent)
     return Samples(
         np.array(scheduled, np.int64), np.array(sent, np.int64), np.array(done, np.int64),
@@ -97,7 +99,10 @@ def test_shed_requests_were_offered_and_are_no_fault_of_the_client() -> None:
 
 def test_a_busy_client_or_one_near_its_ceiling_is_named() -> None:
     assert list(check_client(79.0, 400.0, 1000.0)) == []
-    assert [f.flag for f in check_client(81.0, 501.0, 1000.0)] == ["client_busy", "client_near_ceiling"]
+    assert [f.flag for f in check_client(81.0, 501.0, 1000.0)] == [
+        "client_busy",
+        "client_near_ceiling",
+    ]
     assert list(check_client(None, 1e9, None)) == []
 
 

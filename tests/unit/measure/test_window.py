@@ -52,7 +52,9 @@ class Counters:
         return {"arena": 7}
 
 
-def run(generator: Any, settings: WindowSettings = SETTINGS, report: Callable[..., None] | None = None) -> Any:
+def run(
+    generator: Any, settings: WindowSettings = SETTINGS, report: Callable[..., None] | None = None
+) -> Any:
     return measure(Counters(), generator, settings, report or (lambda *_: None))  # type: ignore[arg-type]
 
 
@@ -73,7 +75,7 @@ def test_a_window_that_never_gets_its_requests_is_cut() -> None:
 
 
 def test_nothing_finishing_is_a_deadline_error() -> None:
-    with pytest.raises(DeadlineError, match="no request finished within 0.01 s"):
+    with pytest.raises(DeadlineError, match=r"no request finished within 0\.01 s"):
         run(Scripted(step=0), WindowSettings(0.001, 1, 0.001, 1, 0.005, 0.01))
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from harness.run.guard import spawn
 from harness.telemetry.client import Telemetry
 
-HOG = "x = bytearray(200 * 2**20); x[::4096] = b'1' * len(x[::4096]); print('ready', flush=True); input()"
+HOG = (
+    "x = bytearray(200 * 2**20); x[::4096] = b'1' * len(x[::4096]); "
+    "print('ready', flush=True); input()"
+)
 
 
 def test_memory_and_cpu_of_a_tree(tmp_path: Path) -> None:
     with Telemetry(tmp_path / "raw", tmp_path / "log") as telemetry:
-        process = spawn(
-            [sys.executable, "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        process = spawn([sys.executable, "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process._process.stdout is not None
         assert process._process.stdout.readline() == b"ready\n"
         telemetry.watch([process.pid])

@@ -65,3 +65,14 @@ def test_sentence_takes_the_first_words_of_a_logged_traceback():
     assert sentence('"Internal: RuntimeError: no GPU\\n\\nAt:\\n  /x.py(2): f\\n"') == (
         "RuntimeError: no GPU"
     )
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"), [("", "these GPUs: none"), ("\n  0, 1", "these GPUs: 0, 1")]
+)
+def test_a_gpu_that_the_server_does_not_see(seen, words):
+    text = (
+        "instance group net_0 of model net specifies invalid or unsupported gpu id 2. GPUs with at "
+        f"least the minimum required CUDA compute compatibility of 6.000000 are:{seen}"
+    )
+    assert sentence(text) == f"its instances are for GPU 2, and the server sees {words}"

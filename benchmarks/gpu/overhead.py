@@ -1,0 +1,270 @@
+"""The harness's own cost: its latency against a loop written by hand, in the same process.
+
+    PYTHONPATH=. python benchmarks/gpu/overhead.py --output OUT      about 90 s on a GPU
+
+Both sides share the loaded model (module, session or engine), so that what differs is the harness
+alone; each has a stream, buffers and, for TensorRT, an execution context of its own. Blocks of
+calls alternate in shuffled order. A block of the harness is what a measurement is: `measure` with
+the closed loop at concurrency 1, callers opened anew, a warm-up that is left out. The loops by hand
+do the same copies and synchronise the same way, and enter torch's contexts and allocate their
+output buffer once, outside the loop: less than the harness does for each request.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import gpubench
+import numpy as np
+
+from harness.backends.base import PreparedModel, run_once
+from harness.load.generator import Asked, make_generator
+from harness.measure.reduce import in_window
+from harness.measure.window import WindowSettings, measure
+from harness.models.inputs import make_inputs
+
+CASES: dict[str, tuple[dict[str, Any], int]] = {
+    "torch-fp32": ({"kind": "torch", "device": "cuda", "precision": "fp32"}, 100),
+    "onnxruntime-fp32": (
+        {"kind": "onnxruntime", "provider": "CUDAExecutionProvider", "precision": "fp32"}, 150),
+    "tensorrt-fp32": ({"kind": "tensorrt", "precision": "fp32"}, 200),
+    "tensorrt-fp16": ({"kind": "tensorrt", "precision": "fp16"}, 200),
+    "tensorrt-fp16-graphs": ({"kind": "tensorrt", "precision": "fp16", "cuda_graphs": True}, 200),
+}  # fmt: skip
+"""Backend settings, and calls a block."""
+NULL = "null"
+PAIRS, FEWEST_PAIRS, BUDGET_S = 24, 6, 22.0
+WARM = 20
+INPUTS = 8
+
+
+class Block(NamedTuple):
+    """One block: nanoseconds of each call, and of everything divided by the calls."""
+
+    calls: np.ndarray[Any, Any]
+    spacing_ns: float
+
+    def to_json(self) -> dict[str, float]:
+        quantiles = np.quantile(self.calls, (0.5, 0.9, 0.99))
+        return {
+            "calls": len(self.calls), "median_ns": quantiles[0], "p90_ns": quantiles[1],
+            "p99_ns": quantiles[2], "mean_ns": self.calls.mean(), "spacing_ns": self.spacing_ns,
+        }  # fmt: skip
+
+
+Loop = Callable[[int], Block]
+
+
+# -------------------------------------------------------------------------------- the harness
+
+
+def harness_loop(backend: Any, requests: Sequence[Any]) -> Loop:
+    def block(count: int) -> Block:
+        generator = make_generator(backend, requests, Asked(concurrency=1), request_timeout=30.0)
+        settings = WindowSettings(0.0, WARM, 0.0, count, 60.0, 30.0)
+        window, samples = measure(backend, generator, settings, lambda *_: None)
+        inside = in_window(samples, window.begin_ns, window.end_ns)
+        done = samples.done[inside]
+        return Block((samples.done - samples.sent)[inside],
+                     float(done[-1] - done[0]) / (len(done) - 1))  # fmt: skip
+
+    return block
+
+
+# ----------------------------------------------------------------------------------- by hand
+
+
+def torch_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Loop, Callable[[], Any]]:
+    import torch
+
+    module = backend.model.module
+    parameter = next(module.parameters())
+    device, dtype = parameter.device, parameter.dtype
+    clock = time.monotonic_ns
+    if device.type == "cpu":
+        tensors = [torch.from_numpy(a).to(dtype) for a in inputs]
+
+        def on_cpu(count: int) -> Block:
+            times = []
+            with torch.inference_mode():
+                start = clock()
+                for i in range(count):
+                    begin = clock()
+                    last[0] = module(tensors[i % INPUTS])
+                    times.append(clock() - begin)
+                return Block(np.array(times), (clock() - start) / count)
+
+        last: list[Any] = [None]
+        return on_cpu, lambda: last[0].float().numpy()
+    pinned = [torch.from_numpy(a).to(dtype).pin_memory() for a in inputs]
+    stream = torch.cuda.Stream(device)
+    host = torch.empty((1, 1000), dtype=dtype, pin_memory=True)
+
+    def on_gpu(count: int) -> Block:
+        times = []
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            start = clock()
+            for i in range(count):
+                begin = clock()
+                host.copy_(module(pinned[i % INPUTS].to(device, non_blocking=True)), non_blocking=True)
+                stream.synchronize()
+                times.append(clock() - begin)
+            return Block(np.array(times), (clock() - start) / count)
+
+    return on_gpu, lambda: host.float().numpy()
+
+
+def onnxruntime_loop(
+    backend: Any, inputs: Sequence[np.ndarray[Any, Any]]
+) -> tuple[Loop, Callable[[], Any]]:
+    session = backend.session
+    name, half = session.get_inputs()[0].name, "16" in session.get_inputs()[0].type
+    feeds = [{name: a.astype(np.float16 if half else np.float32)} for a in inputs]
+    outputs = [o.name for o in session.get_outputs()]
+    clock, last = time.monotonic_ns, [None]
+
+    def block(count: int) -> Block:
+        times = []
+        start = clock()
+        for i in range(count):
+            begin = clock()
+            last[0] = session.run(outputs, feeds[i % INPUTS])
+            times.append(clock() - begin)
+        return Block(np.array(times), (clock() - start) / count)
+
+    return block, lambda: np.asarray(last[0][0], np.float32)  # type: ignore[index]
+
+
+def tensorrt_loop(
+    backend: Any, inputs: Sequence[np.ndarray[Any, Any]]
+) -> tuple[Loop, Callable[[], Any]]:
+    from pycuda import driver
+
+    engine, config = backend.loaded.engine, backend.loaded.runtime_config
+    context = (
+        engine.create_execution_context() if config is None
+        else engine.create_execution_context(config)
+    )  # fmt: skip
+    types = {"FLOAT": np.float32, "HALF": np.float16}
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    modes = {n: engine.get_tensor_mode(n).name for n in names}
+    source = next(n for n in names if modes[n] == "INPUT")
+    target = next(n for n in names if modes[n] == "OUTPUT")
+    context.set_input_shape(source, inputs[0].shape)
+    pinned = []
+    for array in inputs:
+        pinned.append(driver.pagelocked_empty(array.shape, types[engine.get_tensor_dtype(source).name]))
+        pinned[-1][:] = array
+    host = driver.pagelocked_empty(
+        tuple(context.get_tensor_shape(target)), types[engine.get_tensor_dtype(target).name]
+    )
+    device_in, device_out = driver.mem_alloc(pinned[0].nbytes), driver.mem_alloc(host.nbytes)
+    context.set_tensor_address(source, int(device_in))
+    context.set_tensor_address(target, int(device_out))
+    stream = driver.Stream(1)  # non-blocking
+    handle, clock = int(stream.handle), time.monotonic_ns
+
+    def block(count: int) -> Block:
+        times = []
+        start = clock()
+        for i in range(count):
+            begin = clock()
+            driver.memcpy_htod_async(device_in, pinned[i % INPUTS], stream)
+            context.execute_async_v3(handle)
+            driver.memcpy_dtoh_async(host, device_out, stream)
+            stream.synchronize()
+            times.append(clock() - begin)
+        return Block(np.array(times), (clock() - start) / count)
+
+    return block, lambda: host.astype(np.float32)
+
+
+BY_HAND = {"torch": torch_loop, "onnxruntime": onnxruntime_loop, "tensorrt": tensorrt_loop}
+
+
+# ---------------------------------------------------------------------------------- measuring
+
+
+def measure_case(asked: Any, name: str) -> dict[str, Any]:
+    settings, calls = CASES[name]
+    settings = gpubench.on_device(settings, asked.device)
+    if asked.quick:
+        calls = 5
+    model = gpubench.read_model(asked)
+    backend = gpubench.open_case(model, settings, (1,))
+    backend.__enter__()  # never left: the process ends with the case
+    cost = backend.load()
+    arrays = [make_inputs(model, 1, v) for v in range(INPUTS)]
+    requests = [backend.prepare(a) for a in arrays]
+    by_hand, output = BY_HAND[settings["kind"]](backend, [a["input"] for a in arrays])
+    by_hand(1)  # its last input is the first
+    expected = run_once(backend, arrays[0])
+    difference = float(np.abs(output() - next(iter(expected.values()))).max())
+    sides: dict[str, Loop] = {"harness": harness_loop(backend, requests), "by_hand": by_hand}
+    pairs = interleave(sides, calls, 2 if asked.quick else PAIRS, {"by_hand": WARM})
+    return {
+        "settings": settings, "calls": calls, "pairs": pairs, "max_difference": difference,
+        "details": dict(cost.details),
+    }  # fmt: skip
+
+
+def interleave(
+    sides: dict[str, Loop], calls: int, wanted: int, warm: dict[str, int]
+) -> list[dict[str, Any]]:
+    """Pairs of blocks, the order within a pair shuffled; fewer than wanted when time is over."""
+    rng = random.Random(0)
+    for loop in sides.values():
+        loop(calls)
+    end = time.monotonic() + BUDGET_S
+    pairs: list[dict[str, Any]] = []
+    while len(pairs) < wanted and (len(pairs) < FEWEST_PAIRS or time.monotonic() < end):
+        order = rng.sample(list(sides), len(sides))
+        pair: dict[str, Any] = {"order": order}
+        for side in order:
+            if warm.get(side):
+                sides[side](min(calls, warm[side]))
+            pair[side] = sides[side](calls).to_json()
+        pairs.append(pair)
+    return pairs
+
+
+def measure_null(asked: Any) -> dict[str, Any]:
+    """A backend that answers at once: what remains is the timed loop."""
+    model = PreparedModel("null", {"fake": {}}, "", (), ())
+    backend = gpubench.open_case(model, {"kind": "fake", "service_time_ms": 0.0}, (1,))
+    requests = [backend.prepare({}) for _ in range(INPUTS)]
+    clock = time.monotonic_ns
+
+    def by_hand(count: int) -> Block:
+        times = []
+        with backend.caller() as caller:
+            infer = caller.infer
+            start = clock()
+            for i in range(count):
+                begin = clock()
+                infer(requests[i % INPUTS])
+                times.append(clock() - begin)
+            return Block(np.array(times), (clock() - start) / count)
+
+    sides: dict[str, Loop] = {"harness": harness_loop(backend, requests), "by_hand": by_hand}
+    count = 20_000 if asked.quick else 200_000
+    return {"calls": count, "pairs": interleave(sides, count, 2 if asked.quick else PAIRS, {})}
+
+
+def main() -> None:
+    asked = gpubench.options(__doc__)
+    if asked.case:
+        work = measure_null if asked.case == NULL else lambda a: measure_case(a, a.case)
+        gpubench.serve({"measure": lambda: work(asked)})
+    record = gpubench.Record("overhead", asked)
+    formats = ("torch", "onnx", "onnx_fp16") if asked.device == "cuda" else ("torch", "onnx")
+    gpubench.prepare_model(asked, gpubench.RESNET50, formats, (1,))
+    for case in gpubench.chosen(asked, [NULL, *CASES]):
+        record.attempt(case, gpubench.one_case(__file__, asked, case, timeout=90.0))
+
+
+if __name__ == "__main__":
+    main()

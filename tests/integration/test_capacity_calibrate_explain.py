@@ -1,0 +1,105 @@
+"""The three on the fake backend, through the command line, with short windows.
+
+No figure here depends on how busy the machine is: what is checked is that everything arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.run.store import read_run
+
+SCENARIO = """
+scenario: short
+model: {name: nothing, source: {fake: {}}}
+backends: [{name: fake, kind: fake, service_time_ms: 3.0}]
+load: {LOAD}
+measurement:
+  {profile: quick, rounds: 2, warmup: 50ms, warmup_requests: 2, window: 200ms, window_max: 300ms}
+"""
+
+
+def harness(*args: object, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, args)], text=True, capture_output=True,
+        env={**os.environ, "XDG_DATA_HOME": str(home / "data"), "XDG_CACHE_HOME": str(home / "c"),
+             "COLUMNS": "120"}, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def scenario(home: Path, load: str) -> Path:
+    path = home / "short.yaml"
+    path.write_text(SCENARIO.replace("{LOAD}", load), encoding="utf-8")
+    return path
+
+
+def test_capacity_search_is_journaled_resumed_and_reported(tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path, "{find_capacity: {latency_p90_ms: 100, precision: 0.5, max_rate: 90}}"
+    )
+    done = harness("run", path, "-o", tmp_path / "run", home=tmp_path)
+    assert done.returncode in (0, 1, 4), done.stderr  # a busy machine may well be the limit
+    assert "find_capacity" in done.stderr
+    data = read_run(tmp_path / "run")
+    assert [(c.point, c.round) for c in data.capacities] == [
+        ("fake/b1/find_capacity", 0), ("fake/b1/find_capacity", 1),
+    ]  # fmt: skip
+    measured = [(m.point, m.round) for m in data.measurements]
+    assert len(measured) == len(set(measured))
+    assert measured[0] == ("fake/b1/c1", 0)
+    for found in data.capacities:
+        rates = {t["rate"] for t in found.details["trials"]}
+        assert max(rates) <= 90
+        here = {m.request_rate for m in data.measurements if m.round == found.round}
+        assert here - {None} == rates
+    assert (tmp_path / "run" / "capacity.csv").is_file()
+    assert 'id="capacity"' in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+    # the second round's row is lost; its rates are there, so only they are judged again
+    journal = tmp_path / "run" / "journal.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [x for x in lines if json.loads(x).get("event") != "capacity" or '"round": 0' in x]
+    journal.write_text("".join(kept), encoding="utf-8")
+    harness("run", "--resume", tmp_path / "run", "--no-report", home=tmp_path)
+    again = read_run(tmp_path / "run")
+    assert again.capacities == data.capacities
+    assert [(m.point, m.round) for m in again.measurements] == measured
+
+
+def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> None:
+    path = scenario(tmp_path, "{concurrency: 1}")
+    done = harness("calibrate", path, "--repeats", 5, "-o", tmp_path / "aa", home=tmp_path)
+    assert done.returncode in (0, 4), done.stderr
+    if done.returncode == 4:
+        pytest.skip(f"this machine is too busy to measure anything: {done.stderr}")
+    assert "On this machine an A/A test of short (5 against 5 rounds" in done.stdout
+    (kept,) = (tmp_path / "data" / "inference-harness" / "calibration").glob("*.json")
+    stored = json.loads(kept.read_text(encoding="utf-8"))
+    assert stored["comparisons"] == 500
+    assert {m.round for m in read_run(tmp_path / "aa").measurements} == set(range(10))
+
+    harness("run", path, "-o", tmp_path / "run", home=tmp_path)
+    assert read_run(tmp_path / "run").manifest["calibration"] == stored
+    html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "an A/A test of short (5 against 5 rounds" in html
+
+    said = harness("explain", tmp_path / "run", "fake/b1/c1", home=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "latency over time" in said.stdout
+    assert "samples/fake--b1--c1--r1.parquet" in said.stdout
+    wrong = harness("explain", tmp_path / "run", "fake/b1/c2", home=tmp_path)
+    assert wrong.returncode == 2
+    assert "did you mean 'fake/b1/c1'?" in wrong.stderr
+
+
+def test_a_search_alone_can_not_be_calibrated(tmp_path: Path) -> None:
+    path = scenario(tmp_path, "{find_capacity: {latency_p90_ms: 100}}")
+    done = harness("calibrate", path, home=tmp_path)
+    assert done.returncode == 2
+    assert "a capacity search can't be calibrated" in done.stderr

@@ -1,0 +1,93 @@
+"""`harness explain`: what it prints, from a run with samples and from one without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support import simulated_queue
+
+from harness.cli.explain import command
+from harness.errors import UsageError
+from harness.run.record import write_samples
+from harness.run.rows import CapacityRow, FailureRow
+from harness.run.store import RunStore
+from harness.scenario.expand import Point
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dataclasses import replace
+
+    path = tmp_path_factory.mktemp("explain") / "run"
+    with RunStore.create(path, {"scenario": {"scenario": "x"}}) as store:
+        point = Point("fake", "default", 1, request_rate=150.0)
+        for round_ in range(3):
+            row, samples = simulated_queue.measure(point, round_, 4.0, 8.0, seed=round_)
+            details = {"findings": {"client_late": f"seen {min(round_, 1)}"}, "errors": {"oh": 2}}
+            row = replace(row, samples=f"samples/{round_}.parquet", details=details,
+                          flags=("client_late",), server_us={"queue": 1500.0})  # fmt: skip
+            write_samples(path / row.samples, samples, {})
+            store.append(row)
+        store.append(FailureRow(point.id, 3, "fake", "hung", "no answer", "restart", "logs/x.log"))
+        store.append(CapacityRow(
+            "fake/b1/find_capacity", 0, "fake", "default", 1, "p99", 30.0, 150.0, 149.0, 150.0,
+            158.0, None, 1, "target", "", {"precision": 0.05, "trials": [
+                {"rate": 150.0, "within": 1.0, "goodput": 149.0, "p50_ms": 4.0, "outcome": "holds"},
+            ]},
+        ))  # fmt: skip
+    return path
+
+
+def said(*args: object) -> str:
+    result = CliRunner().invoke(command, [str(a) for a in args], env={"COLUMNS": "120"})
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_everything_about_a_point_is_there(run: Path) -> None:
+    text = said(run, "fake/b1/r150")
+    assert text.startswith("fake/b1/r150  ")
+    assert "open loop, batch 1, 150 requests/s · 3 rounds" in text
+    for title in ("throughput, infer/s", "p99 response, ms", "slip p99, ms", "service p50, ms",
+                  "server queue, ms", "latency over time", "distribution", "flags", "failures",
+                  "samples"):  # fmt: skip
+        assert title in text
+    assert "client late: the load generator sent requests too late" in text
+    assert "round 1: seen 0\n" in text
+    assert "round 2, 3: seen 1\n" in text
+    assert "6 × oh" in text
+    assert "round 4: no answer before the deadline: no answer" in text
+    assert "fix: restart" in text
+    assert "samples/2.parquet" in text
+
+
+def test_timeline_marks_the_window_and_fits(run: Path) -> None:
+    lines = [x for x in said(run, "fake/b1/r150").splitlines() if "│" in x and x[:5] == "round"]
+    assert len(lines) == 3
+    for line in lines:
+        begin, window, *_ = line.split("│")
+        # a second of warm-up before eight of window, in the same scale
+        assert len(begin) - len("round 1   ") == pytest.approx(60 / 9, abs=1.5)
+        assert len(window) == pytest.approx(60 * 8 / 9, abs=1.5)
+
+
+def test_searched_point_lists_the_rates(run: Path) -> None:
+    text = said(run, "fake/b1/find_capacity")
+    assert "p99 ≤ 30 ms: 150 requests/s" in text
+    assert "holds ×1" in text
+
+
+def test_point_that_is_not_there_suggests_the_nearest(run: Path) -> None:
+    with pytest.raises(UsageError, match=r"no point 'fake/b1/150'; did you mean 'fake/b1/r150'\?"):
+        said(run, "fake/b1/150")
+    assert said(run).split() == ["fake/b1/r150", "fake/b1/find_capacity"]
+
+
+def test_run_without_samples_still_answers(cpu_run: Path) -> None:
+    text = said(cpu_run, "torch-cpu-fp32/b1/c1")
+    assert "latency over time" not in text
+    assert "(not there)" in text
+    assert "p50 latency, ms" in text
