@@ -193,9 +193,13 @@ class Meter:
         while self.count() < before + STARTED and process.poll() is None:
             time.sleep(0.02)
         time.sleep(SETTLE_S)
-        begin = self.read(process.pid)
-        time.sleep(seconds)
-        end = self.read(process.pid)
+        try:
+            begin = self.read(process.pid)
+            time.sleep(seconds)
+            end = self.read(process.pid)
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            reader.join()
+            raise FailedError(f"{command[0]} ended early: {out[0]}") from None
         reader.join()
         if process.returncode:
             raise FailedError(f"{command[0]} ended with {process.returncode}: {out[0]}")
@@ -348,13 +352,15 @@ def rows(found: dict[tuple[str, int], list[tuple[Measured, Measured]]]) -> list[
 
 
 def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
+    quiet, again = about.get("quiet"), ""
+    if quiet is not None:
+        again = f" A pair was measured again if others used more than {quiet:g} cores."
     lines = [
         "# The wire client against perf_analyzer", "",
         f"{about['rounds']} interleaved rounds; {about['cpus']} cores ({about['cpu']}) for client "
         f"and server together; other processes used {about['foreign']:.2f} cores in the median. "
         "Values are medians over the rounds, ratios are geometric means of ours / perf_analyzer's "
-        "within a round, with 95 % t-intervals. Pairs measured while others used more than "
-        f"{about['quiet']} cores were measured again.", "",
+        "within a round, with 95 % t-intervals." + again, "",
         "| protocol | concurrency | | ours | perf_analyzer | ratio | 95 % interval | target |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -419,7 +425,8 @@ def main() -> None:
         found = measure_all(Meter(server), options.rounds, options.seconds, options.quiet)
     results = rows(found)
     about: dict[str, object] = {
-        "rounds": options.rounds, "quiet": str(options.quiet), "seconds": options.seconds, "cpus": os.cpu_count(),
+        "rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(),
+        "quiet": options.quiet if math.isfinite(options.quiet) else None,
         "cpu": cpu_name(), "python": platform.python_version(),
         "foreign": float(np.median([m.foreign for ps in found.values() for p in ps for m in p])),
     }  # fmt: skip

@@ -46,12 +46,14 @@ class Block(NamedTuple):
 
     calls: np.ndarray[Any, Any]
     spacing_ns: float
+    median_spacing_ns: float | None = None
 
     def to_json(self) -> dict[str, float]:
         quantiles = np.quantile(self.calls, (0.5, 0.9, 0.99))
         return {
             "calls": len(self.calls), "median_ns": quantiles[0], "p90_ns": quantiles[1],
             "p99_ns": quantiles[2], "mean_ns": self.calls.mean(), "spacing_ns": self.spacing_ns,
+            **({"median_spacing_ns": self.median_spacing_ns} if self.median_spacing_ns else {}),
         }  # fmt: skip
 
 
@@ -69,7 +71,8 @@ def harness_loop(backend: Any, requests: Sequence[Any]) -> Loop:
         inside = in_window(samples, window.begin_ns, window.end_ns)
         done = samples.done[inside]
         return Block((samples.done - samples.sent)[inside],
-                     float(done[-1] - done[0]) / (len(done) - 1))  # fmt: skip
+                     float(done[-1] - done[0]) / (len(done) - 1),
+                     float(np.median(np.diff(done))))  # fmt: skip
 
     return block
 
@@ -77,7 +80,9 @@ def harness_loop(backend: Any, requests: Sequence[Any]) -> Loop:
 # ----------------------------------------------------------------------------------- by hand
 
 
-def torch_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Loop, Callable[[], Any]]:
+def torch_loop(
+    backend: Any, inputs: Sequence[np.ndarray[Any, Any]]
+) -> tuple[Loop, Callable[[], Any]]:
     import torch
 
     module = backend.model.module
@@ -109,7 +114,9 @@ def torch_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Lo
             start = clock()
             for i in range(count):
                 begin = clock()
-                host.copy_(module(pinned[i % INPUTS].to(device, non_blocking=True)), non_blocking=True)
+                host.copy_(
+                    module(pinned[i % INPUTS].to(device, non_blocking=True)), non_blocking=True
+                )
                 stream.synchronize()
                 times.append(clock() - begin)
             return Block(np.array(times), (clock() - start) / count)
@@ -156,7 +163,9 @@ def tensorrt_loop(
     context.set_input_shape(source, inputs[0].shape)
     pinned = []
     for array in inputs:
-        pinned.append(driver.pagelocked_empty(array.shape, types[engine.get_tensor_dtype(source).name]))
+        pinned.append(
+            driver.pagelocked_empty(array.shape, types[engine.get_tensor_dtype(source).name])
+        )
         pinned[-1][:] = array
     host = driver.pagelocked_empty(
         tuple(context.get_tensor_shape(target)), types[engine.get_tensor_dtype(target).name]

@@ -74,7 +74,7 @@ class OnnxRuntimeBackend:
         path = self.context.model.file("onnx_fp16" if fp16 else "onnx")
         if self.spec.provider in ON_GPU:
             self._device_id = select_gpu(self.spec.device or "cuda")
-            set_tf32(self.spec.precision)  # the only way for TensorRT's provider, a second for CUDA's
+            set_tf32(self.spec.precision)  # TensorRT's provider has no option for it
         providers = _providers(self.spec, self._device_id, self.context.cache)
         _require_provider(self.spec.provider)
         if self.spec.precision == "tf32" and self.spec.provider not in ON_GPU:

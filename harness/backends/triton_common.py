@@ -67,7 +67,7 @@ def load_cost(
     details = {
         "server": about.get("name", ""), "server_version": about.get("version", ""),
         "model_version": ", ".join(found.versions), "max_batch_size": found.max_batch_size,
-        "protocol": spec.protocol, "client": "tritonclient", "config": found.config,
+        "protocol": spec.protocol, "client": spec.client, "config": found.config,
     }  # fmt: skip
     return found, LoadCost(time.monotonic() - began, None, details)
 

@@ -115,7 +115,8 @@ class Progress:
 
     def _on_failure(self, event: Mapping[str, Any]) -> str:
         self.failed += 1
-        return f"round {event['round'] + 1} {event['point']}: FAILED: {event['message']}"
+        said = f"FAILED ({event['reason']}): {event['message']}"
+        return f"round {event['round'] + 1} {event['point']}: {said}"
 
     def remaining(self) -> str:
         """Time left, judged by what has been measured."""

@@ -22,13 +22,14 @@ from harness.errors import HarnessError, ScenarioError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),
+    "prepare": ("harness.cli.prepare", "Export a model; fill a Triton model repository."),
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),
     "explain": ("harness.cli.explain", "Say everything about one point of a run."),
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
     "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),
-    "triton": ("harness.cli.triton", "Install and inspect the embedded Triton server."),
+    "triton": ("harness.cli.triton", "Install, inspect and run the embedded Triton server."),
 }
 """Subcommand → (module with a click command named `command`, help in one line)."""
 

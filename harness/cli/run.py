@@ -47,10 +47,15 @@ PIPE_WIDTH = 140
     "--quiet", "-q", is_flag=True, help="Print nothing but errors and the report's paths."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
+@click.option(
+    "--metrics-port",
+    metavar="[ADDRESS:]PORT",
+    help="Serve the live run's metrics to Prometheus; on 127.0.0.1 unless an address is given.",
+)
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(
     scenario: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
-    dry_run: bool, quiet: bool, as_json: bool, report: bool,
+    dry_run: bool, quiet: bool, as_json: bool, report: bool, metrics_port: str | None,
 ) -> None:  # fmt: skip
     """Measure SCENARIO and write its report.
 
@@ -68,7 +73,9 @@ def command(
         if scenario is None:
             raise UsageError("--dry-run needs a scenario file")
         return _dry_run(scenario, overrides, as_json)
-    directory, interrupted = _measure(scenario, overrides, output, resume, quiet, as_json)
+    directory, interrupted = _measure(
+        scenario, overrides, output, resume, quiet, as_json, metrics_port
+    )
     code = _finish(directory, quiet=quiet, as_json=as_json, report=report)
     raise SystemExit(INTERRUPTED if interrupted else code)
 
@@ -96,12 +103,15 @@ def _dry_run(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 def _measure(
     path: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
-    quiet: bool, as_json: bool,
+    quiet: bool, as_json: bool, metrics_port: str | None = None,
 ) -> tuple[Path, bool]:  # fmt: skip
     """Run or resume; the run directory and whether it was interrupted."""
     from harness.cli.live import observer
+    from harness.run.metrics import exposed, parse_address
     from harness.run.orchestrator import Orchestrator, Paths
 
+    if metrics_port is not None:
+        parse_address(metrics_port)  # before a run directory is made
     if resume is not None:
         scenario, base, store, done = _resume(resume, path, overrides)
     else:
@@ -112,7 +122,10 @@ def _measure(
     with store, _sigterm_as_interrupt():
         store.append({"event": "run_resumed" if done else "run_started", **_now()})
         try:
-            with observer(quiet=quiet, as_json=as_json) as watcher:
+            with (
+                observer(quiet=quiet, as_json=as_json) as shown,
+                exposed(shown, metrics_port) as watcher,
+            ):
                 Orchestrator(scenario, store, paths, watcher, done).run()
             store.append({"event": "run_ended", "status": "complete", **_now()})
         except KeyboardInterrupt:

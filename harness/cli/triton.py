@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def command() -> None:
-    """Install and inspect the embedded Triton server."""
+    """Install, inspect and run the embedded Triton server."""
 
 
 @command.command()
@@ -29,3 +29,25 @@ def install(directory: Path | None, check: bool) -> None:
         return
     found = triton.install(directory)
     click.echo(f"Triton (nvidia-pytriton {found.version}) in {found.root}")
+
+
+@command.command()
+@click.option(
+    "--repository", default=Path("model_repository"), show_default=True,
+    type=click.Path(file_okay=False, path_type=Path), help="Model repository to serve.",
+)  # fmt: skip
+@click.option("--http-port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
+@click.option("--metrics-port", type=click.IntRange(1, 65535), default=8002, show_default=True)
+@click.option("--model", "models", multiple=True, help="Load only this model; repeatable.")
+def serve(
+    repository: Path, http_port: int, grpc_port: int, metrics_port: int, models: tuple[str, ...]
+) -> None:
+    """Serve a model repository with the embedded Triton on 127.0.0.1, until Ctrl-C.
+
+    Models that it can't run, such as TensorRT plans, are left out and named.
+    """
+    from harness.triton.serve import serve as run
+
+    ports = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
+    run(repository, ports, models, click.echo)

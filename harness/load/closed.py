@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.base import Backend
+from harness.backends.base import Backend, Caller, Tensors
 from harness.load.samples import OK, TIMEOUT, Int64, Samples
-from harness.load.threads import ERROR_PAUSE_S, FATAL, CallerThreads, Infer, classify
+from harness.load.threads import ERROR_PAUSE_S, FATAL, SAMPLE_AT, CallerThreads, classify
 
 RECENT = 1024
 
@@ -33,6 +33,7 @@ class ClosedLoop:
         self._times = [array("q") for _ in range(concurrency)]  # sent, done, sent, done, ...
         self._failed: list[list[tuple[int, int]]] = [[] for _ in range(concurrency)]
         self._messages: list[Counter[str]] = [Counter() for _ in range(concurrency)]
+        self._kept: list[tuple[int, Tensors]] = []
         self._callers = CallerThreads(backend, concurrency, self._loop)
 
     @property
@@ -44,17 +45,20 @@ class ClosedLoop:
         """Open every caller, then let all of them go at once."""
         self._callers.start()
 
-    def _loop(self, index: int, infer: Infer) -> None:
+    def _loop(self, index: int, caller: Caller) -> None:
+        infer = caller.infer
         clock, stopping = time.monotonic_ns, self._stopping.is_set
         times = self._times[index]
         append = times.append
         first = index % len(self._requests)
         requests = itertools.cycle(self._requests[first:] + self._requests[:first])
+        samples = iter(SAMPLE_AT)
+        keep_at = 2 * next(samples)
         while not stopping():
             request = next(requests)
             sent = clock()
             try:
-                infer(request)
+                reply = infer(request)
             except FATAL:
                 raise
             except Exception as error:
@@ -69,6 +73,14 @@ class ClosedLoop:
                 done = clock()
                 append(sent)
                 append(done)
+                if len(times) == keep_at:
+                    which = (first + keep_at // 2 - 1) % len(self._requests)
+                    self._kept.append((which, caller.outputs(reply)))
+                    keep_at = 2 * next(samples, 0)
+
+    def sampled(self) -> list[tuple[int, Tensors]]:
+        """Outputs kept under load, each with the index of its request; after `stop`."""
+        return self._kept
 
     def completed(self) -> int:
         """Requests that have finished so far."""

@@ -36,6 +36,13 @@ class Generator(Protocol):
         """Latencies of the latest few thousand requests, for the live display."""
         ...
 
+    def sampled(self) -> Sequence[tuple[int, Any]]:
+        """Outputs of some requests, each with the request's index; after `stop`.
+
+        Tensors, or raw response bytes that `harness.load.wire.requests` decodes.
+        """
+        ...
+
     def stop(self, timeout: float) -> Samples:
         """Send nothing more, wait for what is open, return every sample since `start`.
 
@@ -70,12 +77,21 @@ class Asked:
 
 
 def make_generator(
-    backend: Backend, requests: Sequence[Any], asked: Asked, *, request_timeout: float
-) -> Generator:
-    """The generator for one point: threads, or for Triton's wire client an event loop."""
+    backend: Backend, requests: Sequence[Any], asked: Asked, *, request_timeout: float,
+    processes: int = 1, wire: bool = False,
+) -> Generator:  # fmt: skip
+    """The generator for one point: threads, or for Triton's wire client event loops."""
     from harness.load.closed import ClosedLoop
     from harness.load.open import OpenLoop
 
+    if wire:
+        from harness.load.wire.generator import for_backend
+
+        return for_backend(
+            backend, requests, concurrency=asked.concurrency, schedule=asked.schedule,
+            request_timeout=request_timeout, max_outstanding=asked.max_outstanding,
+            shed=asked.shed, processes=processes,
+        )  # fmt: skip
     if asked.schedule is not None:
         return OpenLoop(
             backend, requests, asked.schedule, max_outstanding=asked.max_outstanding,

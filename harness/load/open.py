@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.base import Backend
+from harness.backends.base import Backend, Caller, Tensors
 from harness.load.closed import RECENT
 from harness.load.samples import OK, SHED, TIMEOUT, UNFINISHED, Int64, Samples
-from harness.load.threads import FATAL, CallerThreads, Infer, classify
+from harness.load.threads import FATAL, SAMPLE_AT, CallerThreads, classify
 
 SPIN_NS = 200_000
 """Sleep until this long before an arrival is due, then spin."""
@@ -48,6 +48,7 @@ class OpenLoop:
         self._take = iter(range(len(schedule))).__next__  # atomic under the interpreter lock
         self._records = [array("q") for _ in range(max_outstanding)]
         self._messages: list[Counter[str]] = [Counter() for _ in range(max_outstanding)]
+        self._kept: list[tuple[int, Tensors]] = []
         self._callers = CallerThreads(backend, max_outstanding, self._loop, self._anchor)
 
     @property
@@ -62,7 +63,8 @@ class OpenLoop:
     def _anchor(self) -> None:
         self._due = (self._schedule + (time.monotonic_ns() + LEAD_NS)).tolist()
 
-    def _loop(self, index: int, infer: Infer) -> None:
+    def _loop(self, index: int, caller: Caller) -> None:
+        infer = caller.infer
         clock, take, due = time.monotonic_ns, self._take, self._due
         requests, count = self._requests, len(self._requests)
         extend = self._records[index].extend
@@ -79,7 +81,7 @@ class OpenLoop:
                 extend((arrival, sent, sent, SHED))
                 continue
             try:
-                infer(requests[arrival % count])
+                reply = infer(requests[arrival % count])
             except FATAL:
                 raise
             except Exception as error:
@@ -89,6 +91,8 @@ class OpenLoop:
                 extend((arrival, sent, done, status))
             else:
                 extend((arrival, sent, clock(), OK))
+                if arrival + 1 in SAMPLE_AT:
+                    self._kept.append((arrival % count, caller.outputs(reply)))
 
     def _wait_until(self, due: int) -> bool:
         """Sleep, then spin; False when the load was stopped meanwhile."""
@@ -98,6 +102,10 @@ class OpenLoop:
         while time.monotonic_ns() < due:
             time.sleep(0)  # lets the other callers have the interpreter
         return True
+
+    def sampled(self) -> list[tuple[int, Tensors]]:
+        """Outputs kept under load, each with the index of its request; after `stop`."""
+        return self._kept
 
     def completed(self) -> int:
         """Requests that have finished (or were shed) so far."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-from harness.backends.base import Backend
+from harness.backends.base import Backend, Caller
 from harness.errors import DeadlineError, HarnessError, OutOfMemoryError, ServerDiedError
 from harness.load.samples import ERROR, TIMEOUT
 
@@ -16,12 +15,13 @@ ERROR_PAUSE_S = 0.01
 FATAL = (OutOfMemoryError, ServerDiedError)
 """What ends the point at once: asking again would not help."""
 
-Infer = Callable[[Any], Any]
-Body = Callable[[int, Infer], None]
+Body = Callable[[int, Caller], None]
+SAMPLE_AT = (5, 97, 997)
+"""Which of a caller's requests have their outputs kept, to be compared with the reference."""
 
 
 class CallerThreads:
-    """Runs `body(index, caller.infer)` in `count` threads; keeps the first failure."""
+    """Runs `body(index, caller)` in `count` threads; keeps the first failure."""
 
     def __init__(
         self, backend: Backend, count: int, body: Body, on_release: Callable[[], None] | None = None
@@ -49,7 +49,7 @@ class CallerThreads:
         try:
             with self._backend.caller() as caller:
                 self._ready.wait()
-                self._body(index, caller.infer)
+                self._body(index, caller)
         except threading.BrokenBarrierError:
             pass
         except BaseException as error:

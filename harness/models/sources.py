@@ -7,7 +7,6 @@ the module later loads that file, so every backend has identical weights.
 from __future__ import annotations
 
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from harness.backends.base import PreparedModel
@@ -25,7 +24,8 @@ def open_model(
 ) -> TorchModel:
     """Rebuild what `prepare` saw, in eval mode on `device`, in fp32 or cast to `dtype`.
 
-    A module is cast before it is moved, so that the device never holds both. Raises UsageError when the user's code or weights do not fit, BackendError when the source has
+    A module is cast before it is moved, so that the device never holds both.
+    Raises UsageError when the user's code or weights do not fit, BackendError when the source has
     nothing that PyTorch can run.
     """
     names = [spec.name for spec in model.inputs]

@@ -20,7 +20,7 @@ from harness.report.facts import (
 )
 from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
 from harness.report.parts import Cell, Table, figure, table, word
-from harness.report.words import flag_text, reason
+from harness.report.words import flag_text, listed, reason
 from harness.run.rows import ParityRow
 
 
@@ -158,6 +158,7 @@ def method(context: Context) -> list[str]:
         "bound. MiB are 2^20 bytes, GiB 2^30. In the CSV files with Model Analyzer's columns MB "
         "are 10^6 bytes.",
         *_gpu_scope(context),
+        *_memory_since(context),
         *_self_test(context),
     ]
 
@@ -220,6 +221,23 @@ def _gpu_scope(context: Context) -> list[str]:
     if not scopes:
         return []
     return ["GPU memory is " + " or ".join(words.get(s, s) for s in sorted(scopes)) + "."]
+
+
+def _memory_since(context: Context) -> list[str]:
+    """Which points' memory is their own, and which is a server's over all of its points."""
+    since: dict[str, set[str]] = {}
+    for row in context.rows:
+        for m in row.measurements:
+            since.setdefault(str(m.details.get("memory_since")), set()).add(row.backend)
+    said = []
+    if "point" in since:
+        said.append("Before every point the backend gives back what earlier points left in caches.")
+    if "session" in since:
+        said.append(
+            f"Memory of {listed(sorted(since['session']))} is the server's, which keeps what "
+            "earlier points of the same round left: an upper bound for the point."
+        )
+    return [" ".join(said)] if said else []
 
 
 def _self_test(context: Context) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.report.capacity import capacities, line
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from harness.analysis.summary import SummaryRow
+    from harness.run.rows import FailureRow
     from harness.run.store import RunData
 
 
@@ -80,24 +82,40 @@ def _cells(context: Context, row: SummaryRow, percentiles: list[str]) -> list[Te
 
 
 def _failures(context: Context) -> list[Text]:
-    """A line for every point and reason, with the rounds it failed in."""
+    """A line for every failure with the rounds it came in: of a point, or of a whole backend."""
     from rich.text import Text
 
-    found: dict[tuple[str, str, str, str | None], list[int]] = {}
-    for row in context.rows:
-        for f in row.failures:
-            found.setdefault((f.point, f.reason, f.message, f.fix), []).append(f.round + 1)
     lines = []
-    for (point, code, message, fix), rounds in found.items():
-        where = f"round {', '.join(map(str, rounds))}"
-        first = message.splitlines()[0] if message else ""
-        said = f"failed: {point} ({where}): {reason(code)}" + (f": {first}" if first else "")
+    for where, f, rounds in _where_failed(context):
+        first = f.message.splitlines()[0] if f.message else ""
+        when = f"(round {', '.join(map(str, rounds))})"
+        said = f"failed: {where} {when}: {reason(f.reason)}" + (f": {first}" if first else "")
         lines.append(Text(said, style="red"))
-        if fix:
-            lines.append(Text(f"  fix: {fix}"))
+        if f.fix:
+            lines.append(Text(f"  fix: {f.fix}"))
     if not context.data.complete:
         done = counted(len(context.data.measurements), "measurement")
         lines.append(Text(f"this run did not reach its end: {done} so far", style="yellow"))
+    return lines
+
+
+def _where_failed(context: Context) -> list[tuple[str, FailureRow, list[int]]]:
+    """Each failure once: where, in words, and in which rounds, counted from 1."""
+    found: dict[tuple[str, str, str, str | None], dict[str, list[FailureRow]]] = {}
+    for row in context.rows:
+        for f in row.failures:
+            kind = found.setdefault((f.backend, f.reason, f.message, f.fix), {})
+            kind.setdefault(f.point, []).append(f)
+    everything = Counter(row.backend for row in context.rows)
+    lines = []
+    for (backend, *_), points in found.items():
+        same = {tuple(f.round for f in fails) for fails in points.values()}
+        if len(points) == everything[backend] > 1 and len(same) == 1:
+            first = next(iter(points.values()))
+            groups = {f"{backend}: all {len(points)} points": first}
+        else:
+            groups = points
+        lines += [(w, fails[0], [f.round + 1 for f in fails]) for w, fails in groups.items()]
     return lines
 
 

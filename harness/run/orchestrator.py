@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.summary import summarize
-from harness.errors import HarnessError
+from harness.errors import HarnessError, ParityError
 from harness.load.samples import Samples
 from harness.measure.stopping import Targets, widest_first, width
 from harness.measure.window import Window
@@ -88,7 +88,7 @@ class Orchestrator:
         rounds = self._scenario.measurement.rounds
         self._tell({"event": "plan", "points": [p.id for p in points], "rounds": rounds,
                     "measured": len(self._measured)})  # fmt: skip
-        if not any(self._wanted(r, points) for r in range(rounds + 1)):
+        if not any(self._wanted(r, points) for r in range(self._scenario.measurement.rounds_max)):
             return
         self._tell({"event": "status", "text": "preparing the model"})
         try:
@@ -102,7 +102,7 @@ class Orchestrator:
             for round_ in range(self._scenario.measurement.rounds_max):
                 wanted = self._wanted(round_, points)
                 if not wanted:
-                    break
+                    continue  # a resumed run has finished its first rounds already
                 self._round(round_, wanted, prepared, telemetry)
             self._say_what_was_reached()
             if telemetry.problem:
@@ -238,10 +238,10 @@ class Orchestrator:
             return ()
         if self._scenario.model.parity.on_mismatch == "measure":
             return ("parity",)
-        from harness.errors import ParityError
-
+        others = [str(row.batch_size) for row in bad[1:]]
         raise ParityError(
-            f"at batch {listed(row.batch_size for row in bad)}, {bad[0].message}",
+            f"batch {bad[0].batch_size}: {bad[0].message}"
+            + (f"; also at batch {', '.join(others)}" if others else ""),
             fix="see the parity table; `parity: {on_mismatch: measure}` times it anyway",
         )
 
@@ -283,7 +283,10 @@ class Orchestrator:
             "window_end_ns": str(window.end_ns),
         }
         write_samples(self._store.path / path, samples, metadata)
-        conditions = Conditions(self._cores, session.remote, flags)
+        wrong = answer.get("outputs_wrong") or []
+        conditions = Conditions(
+            self._cores, session.remote, flags, None, answer.get("outputs_checked", 0), wrong
+        )
         row = measurement_row(
             point, round_, started, window, samples, telemetry.read(), path, conditions
         )

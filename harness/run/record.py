@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,10 @@ class Conditions:
     """Flags that hold for every point of the session."""
     ceiling: float | None = None
     """Requests a second that the generator reaches against a null server."""
+    outputs_checked: int = 0
+    """Outputs kept under load that were compared with those of a quiet call."""
+    outputs_wrong: Sequence[str] = ()
+    """What differed."""
 
 
 def measurement_row(
@@ -80,6 +84,7 @@ def measurement_row(
     foreign = host.pop("foreign_share")
     findings = [
         *(Finding(flag, "") for flag in conditions.flags),
+        *(Finding("wrong_outputs", text) for text in conditions.outputs_wrong),
         *_counting(reduced, window, foreign),
         *check_little(samples, begin, end),
         *(() if point.shape else check_steady(window_steadiness(samples, begin, end))),
@@ -108,6 +113,7 @@ def measurement_row(
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
             "errors": dict(samples.messages), "allocators": dict(window.memory),
+            "outputs_checked": conditions.outputs_checked,
             "memory_since": "session" if conditions.remote else "point",
             **({"joules_per_inference": joules} if joules is not None else {}),
             **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),

@@ -19,7 +19,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from harness.backends.base import Backend, BackendContext, PreparedModel, Tensor
 from harness.errors import BackendError, HarnessError, MissingPackageError, OutOfMemoryError
 from harness.load.samples import Int64
 
+OUTPUTS_CHECKED = 2
+"""Distinct requests whose outputs under load are compared, in each measurement."""
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -41,6 +43,7 @@ class Worker:
         self._backend: Backend | None = None
         self._context: BackendContext | None = None
         self._spec: Any = None
+        self._quiet: dict[tuple[int, int], Tensors] = {}
 
     def handle(self, message: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command and return the answer."""
@@ -136,16 +139,62 @@ class Worker:
         generator = make_generator(
             backend, requests, Asked.from_json(message["load"]),
             request_timeout=settings.request_timeout,
+            processes=getattr(self._spec, "client_processes", 1), wire=self._wire,
         )  # fmt: skip
         window, samples = measure(backend, generator, settings, self._progress)
         samples.save(Path(message["samples"]))
-        return {"event": "measured", "window": window.to_json(), "messages": dict(samples.messages)}
+        checked, wrong = self._check_outputs(generator.sampled(), batch, seed)
+        return {
+            "event": "measured", "window": window.to_json(), "messages": dict(samples.messages),
+            "outputs_checked": checked, "outputs_wrong": wrong,
+        }  # fmt: skip
 
     def _close(self, _: dict[str, Any]) -> dict[str, Any]:
         backend, self._backend = self._backend, None
         if backend is not None:
             backend.__exit__(None, None, None)
         return {"event": "closed"}
+
+    @property
+    def _wire(self) -> bool:
+        return getattr(self._spec, "client", "") == "wire"
+
+    def _check_outputs(
+        self, sampled: Sequence[tuple[int, Any]], batch: int, seed: int
+    ) -> tuple[int, list[str]]:
+        """Compare outputs kept under load with those of a quiet call; how many, and what differed.
+
+        The quiet call was compared with the reference by the parity check.
+        """
+        from harness.models.parity import compare
+        from harness.scenario.schema import Parity
+
+        wrong = []
+        chosen = list(dict(sampled).items())[:OUTPUTS_CHECKED]
+        for which, raw in chosen:
+            outputs = self._decode(raw) if isinstance(raw, bytes) else raw
+            expected = self._quiet_outputs(batch, which, seed)
+            shaped = {
+                name: np.reshape(array, expected[name].shape)
+                if name in expected and np.size(array) == expected[name].size else array
+                for name, array in outputs.items()
+            }  # fmt: skip
+            precision = getattr(self._spec, "precision", "fp32")
+            found = compare(shaped, expected, precision, Parity())
+            if found.message:
+                wrong.append(found.message)
+        return len(chosen), wrong
+
+    def _decode(self, raw: bytes) -> Tensors:
+        from harness.load.wire.requests import decode_grpc, decode_http
+
+        return decode_http(raw) if self._spec.protocol == "http" else decode_grpc(raw)
+
+    def _quiet_outputs(self, batch: int, which: int, seed: int) -> Tensors:
+        assert self._backend is not None
+        if (batch, which) not in self._quiet:
+            self._quiet[batch, which] = run_once(self._backend, self._inputs(batch, which, seed))
+        return self._quiet[batch, which]
 
     # -- helpers ------------------------------------------------------------------------------
 

@@ -340,6 +340,7 @@ def default_name(data: Data) -> str | None:
     if kind == "triton" and data.get("protocol") in ("http", "grpc"):
         served = [data["serve"]] if data.get("serve") else []
         words = ["triton", data["protocol"], *served, *([mode] if mode != "fp32" else [])]
+        words += ["tritonclient"] if data.get("client") == "tritonclient" else []
         return "-".join(map(str, words))
     return "fake" if kind == "fake" else None
 

@@ -382,6 +382,14 @@ class TritonBackend(BackendBase):
 
     kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
     protocol: Literal["http", "grpc"] = Field(description="how requests travel")
+    client: Literal["wire", "tritonclient"] = Field(
+        "wire",
+        description="who sends: the harness's own fast client, or the official library, "
+        "to see what an application written on it would see",
+    )
+    client_processes: Annotated[int, Field(gt=0, le=64)] = Field(
+        1, description="wire client: processes to spread the load over when one core is not enough"
+    )
     serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
         None, description="what the server runs; left out for a model that is already there"
     )

@@ -82,10 +82,10 @@ def engine_spec(parameters: Mapping[str, str], gpu: int) -> Any:
     from harness.scenario.schema import TensorRtBackend
 
     found: dict[str, Any] = {"kind": "tensorrt", "name": "engine", "device": f"cuda:{gpu}"}
-    found |= {k: parameters[k] for k in ("precision", "flavor") if k in parameters}
-    numbers = ("workspace", "optimization_level")
-    found |= {k: int(parameters[k]) for k in numbers if k in parameters}
-    found["cuda_graphs"] = parameters.get("cuda_graphs") == "true"
+    words = ("precision", "flavor", "workspace")
+    found |= {k: parameters[k] for k in words if k in parameters}
+    values = ("optimization_level", "cuda_graphs")
+    found |= {k: json.loads(parameters[k]) for k in values if k in parameters}
     return TensorRtBackend.model_validate(found)
 
 

@@ -46,23 +46,44 @@ def write_model(
     for old in version.glob(LOADED.format("*")):
         old.unlink()
     write_text(version / "prepared.json", json.dumps(model.to_json(), indent=1) + "\n")
-    source = files("harness.triton") / "templates" / "python_model.py"
-    write_text(version / "model.py", source.read_text(encoding="utf-8"))
+    write_text(version / "model.py", model_py())
     write_text(directory / "config.pbtxt", proto().text(config))
     return model.name
 
 
+def model_py() -> str:
+    """The text of the model.py that runs a prepared model."""
+    source = files("harness.triton") / "templates" / "python_model.py"
+    return source.read_text(encoding="utf-8")
+
+
 def make_config(
-    model: PreparedModel, spec: TritonBackend, max_batch_size: int, cache: Path | None = None
-) -> Any:
+    model: PreparedModel, spec: TritonBackend, max_batch_size: int, cache: Path | None = None,
+    name: str | None = None,
+) -> Any:  # fmt: skip
     """The `ModelConfig` message for `model` as `spec` wants it served.
 
     Where a tensor's first dimension is not the batch, Triton can't batch: the configuration has
     max_batch_size 0 and full shapes. Raises ServerError, BackendError.
     """
-    config = proto().ModelConfig(name=model.name, backend="python")
-    specs = (*model.inputs, *model.outputs)
+    config = proto().ModelConfig(name=name or model.name, backend="python")
     _check(model, spec)
+    describe_model(config, model, spec, max_batch_size)
+    for key, value in _parameters(model, spec, cache).items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def describe_model(
+    config: Any, model: PreparedModel, spec: TritonBackend, max_batch_size: int
+) -> None:
+    """Fill in what every backend of Triton reads: tensors, batching and instances.
+
+    Raises ServerError.
+    """
+    if not model.inputs or not model.outputs:
+        raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
+    specs = (*model.inputs, *model.outputs)
     batched = all(s.shape[:1] == (BATCH,) and BATCH not in s.shape[1:] for s in specs)
     if batched:
         config.max_batch_size = max_batch_size
@@ -79,9 +100,6 @@ def make_config(
     _add_instances(config, spec)
     if spec.dynamic_batching:
         config.dynamic_batching.SetInParent()
-    for key, value in _parameters(model, spec, cache).items():
-        config.parameters[key].string_value = value
-    return config
 
 
 def _check(model: PreparedModel, spec: TritonBackend) -> None:
@@ -90,8 +108,6 @@ def _check(model: PreparedModel, spec: TritonBackend) -> None:
             f"nothing says what should serve '{model.name}'",
             fix="serve: onnxruntime, or server: {repository: …} for a model that is already there",
         )
-    if not model.inputs or not model.outputs:
-        raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
     half = [s.name for s in (*model.inputs, *model.outputs) if s.dtype == "bfloat16"]
     if half and spec.serve != "torch":
         title = TITLES[spec.serve]
@@ -157,6 +173,6 @@ def _parameters(model: PreparedModel, spec: TritonBackend, cache: Path | None) -
         if cache is None:
             raise ServerError("TensorRT needs a cache folder for its engines")
         found["cache"] = str(cache.resolve())
-        settings = spec.model_dump(include=set(ENGINE_KEYS))
-        found |= {k: str(v).lower() for k, v in settings.items() if v is not None}
+        settings = spec.model_dump(include=set(ENGINE_KEYS), exclude_defaults=True)
+        found |= {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
     return found

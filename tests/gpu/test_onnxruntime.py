@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -66,6 +67,28 @@ def test_an_arena_that_is_too_small_is_out_of_memory(opened, resnet) -> None:
     with pytest.raises(OutOfMemoryError):
         backend, _ = opened(**CUDA, gpu_memory_limit="32MiB")  # the weights alone take 98 MiB
         run_once(backend, make_inputs(resnet[0], 4, 0))
+
+
+def test_what_a_large_point_left_in_the_arena_is_released(opened, resnet) -> None:
+    torch = pytest.importorskip("torch")
+    backend, _ = opened(**CUDA)
+
+    def used() -> int:
+        free, total = torch.cuda.mem_get_info()
+        return (total - free) // 2**20
+
+    run_once(backend, make_inputs(resnet[0], 1, 0))
+    small = used()
+    run_once(backend, make_inputs(resnet[0], 64, 0))
+    run_once(backend, make_inputs(resnet[0], 1, 0))
+    kept = used()
+    began = time.monotonic()
+    backend.release()
+    took = time.monotonic() - began
+    run_once(backend, make_inputs(resnet[0], 1, 0))
+    print(f"small {small}, kept {kept}, after release {used()} MiB; release {took:.2f} s")
+    assert kept > small + 200
+    assert used() < small + 50
 
 
 def test_callers_share_the_session(opened, resnet) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +37,58 @@ def test_every_precision_agrees_and_is_in_the_engine(opened, agrees, precision: 
     assert cost.details["context_bytes"] > 0
     print({k: cost.details[k] for k in sorted(cost.details) if k != "warnings"})
     print("warnings:", cost.details["warnings"])
+
+
+CHECK = """
+import json, sys
+from pathlib import Path
+from harness.backends.base import BackendContext, PreparedModel
+from harness.backends.registry import open_backend, parse_spec
+from harness.models.parity import check
+from harness.scenario.schema import Parity
+model, reference, cache, precision = json.loads(sys.argv[1])
+model = PreparedModel.from_json(model)
+context = BackendContext(model, cache=Path(cache), batch_sizes=(1, 4))
+with open_backend(parse_spec({"kind": "tensorrt", "precision": precision}), context) as backend:
+    cost = backend.load()
+    (row,) = check(backend, model, backend.spec, Parity(), [4], Path(reference))
+print(json.dumps([row.status, row.max_rel_error, cost.details["tf32_override"]]))
+"""
+
+
+def test_fp32_is_fp32_and_tf32_is_tf32(resnet, cache: Path) -> None:
+    """In a process each, as in a run: TensorRT reads NVIDIA_TF32_OVERRIDE once."""
+    model, reference = resnet
+    found = {}
+    for precision in ("fp32", "tf32"):
+        arguments = json.dumps([model.to_json(), str(reference), str(cache), precision])
+        done = subprocess.run(
+            [sys.executable, "-c", CHECK, arguments], capture_output=True, text=True, check=True
+        )
+        found[precision] = json.loads(done.stdout.splitlines()[-1])
+    print(found)
+    assert found["fp32"][0] == found["tf32"][0] == "agrees"
+    assert (found["fp32"][2], found["tf32"][2]) == ("0", "")
+    assert found["fp32"][1] < 1e-3 < found["tf32"][1]
+
+
+def test_a_points_memory_is_given_back(opened, resnet) -> None:
+    backend, _ = opened(kind="tensorrt")
+    cuda = backend.loaded.cuda
+    run_once(backend, make_inputs(resnet[0], 4, 0))  # the kernels themselves stay
+    backend.release()
+    before = cuda.free_bytes()
+    request = backend.prepare(make_inputs(resnet[0], 4, 0))
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(backend.caller()).infer(request)
+        taken = before - cuda.free_bytes()
+    del request
+    backend.release()
+    left = before - cuda.free_bytes()
+    print(f"taken {taken / 2**20:.0f} MiB, left {left / 2**20:.0f} MiB")
+    assert taken > 4 * 10 * 2**20
+    assert left < 0.1 * taken
 
 
 @pytest.mark.parametrize("io", ["host", "device"])

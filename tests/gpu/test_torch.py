@@ -54,6 +54,29 @@ def test_compiled(opened, agrees) -> None:
     agrees(backend)
 
 
+def test_what_a_large_point_left_is_released(opened, resnet) -> None:
+    backend, _ = opened(kind="torch", device="cuda")
+    backend.release()
+    fresh = backend.memory()
+    request = backend.prepare(make_inputs(resnet[0], 64, 0))
+    with backend.caller() as first, backend.caller() as second:
+        first.infer(request)
+        second.infer(request)
+    full = backend.memory()["torch_reserved"]
+    del first, second, request
+    backend.release()
+    after = backend.memory()
+    print(fresh, full, after)
+    assert full > fresh["torch_reserved"] + 200 * 2**20
+    assert after["torch_reserved"] <= fresh["torch_reserved"] + 4 * 2**20
+    assert after["torch_peak_reserved"] == after["torch_reserved"]
+
+
+def test_fp16_weights_are_all_that_loading_leaves(opened) -> None:
+    backend, _ = opened(kind="torch", device="cuda", precision="fp16")
+    assert backend.memory()["torch_allocated"] < 1.1 * 2 * 25_557_032
+
+
 def test_the_allocator_is_read(opened, resnet) -> None:
     backend, _ = opened(kind="torch", device="cuda")
     weights = 25_557_032 * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,33 @@ def test_asking_for_fp16_with_an_fp32_graph_is_noticed(tmp_path: Path) -> None:
     built, _ = _build(tiny_onnx(tmp_path / "tiny.onnx"), precision="fp16")
     with pytest.raises(BackendError, match="made an engine in fp32"):
         check_precision("fp16", built.types, RTX.title)
+
+
+RECORDS = """
+import sys
+from pathlib import Path
+from harness.backends.devices import set_tf32
+set_tf32(sys.argv[1])
+from harness.models import trt
+from harness.models.engine import BuildOptions, build
+options = BuildOptions(precision=sys.argv[1], compute_capability="8.6")
+plan = bytes(build(trt.find("tensorrt-rtx"), Path(sys.argv[2]), options, trt.Messages()).plan)
+for key in (b"tf32=", b"nvidia_tf32_override="):
+    at = plan.index(b"  " + key) + 2 + len(key)
+    print(plan[at : plan.index(b"\\n", at)].decode())
+"""
+
+
+@pytest.mark.parametrize(("precision", "records"), [("fp32", "0 0"), ("tf32", "1 -1")])
+def test_whether_tf32_is_allowed_is_in_the_engine(
+    tmp_path: Path, precision: str, records: str
+) -> None:
+    """In a process each: the library reads the environment once."""
+    onnx = str(tiny_onnx(tmp_path / "tiny.onnx", batch=2))
+    done = subprocess.run(
+        [sys.executable, "-c", RECORDS, precision, onnx], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == records.split()
 
 
 def test_several_profiles_are_built_into_one_engine(tmp_path: Path) -> None:

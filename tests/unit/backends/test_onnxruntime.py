@@ -2,13 +2,14 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 ort = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from harness.backends.base import BackendContext, run_once  # noqa: E402
+from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once  # noqa: E402
 from harness.backends.onnxruntime import OnnxRuntimeBackend, assert_provider  # noqa: E402
 from harness.errors import BackendError, DeviceError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
@@ -127,6 +128,48 @@ def test_floats_are_cast_to_what_the_session_wants(model):
         )
 
 
+def test_the_arena_of_a_large_batch_is_given_back(tmp_path):
+    """64 MiB an activation: three are live at once, and ONNX Runtime's arena keeps them."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Exp", ["x"], ["a"]), helper.make_node("Sin", ["x"], ["b"]),
+         helper.make_node("MatMul", ["a", "w"], ["c"]), helper.make_node("Add", ["b", "c"], ["d"]),
+         helper.make_node("ReduceMean", ["d"], ["y"], axes=[1], keepdims=1)],
+        "g", [info("x", TensorProto.FLOAT, ["n", 1024])], [info("y", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(np.eye(1024, dtype=np.float32), "w")],
+    )  # fmt: skip
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    model = PreparedModel(
+        "m", {"onnx": str(path)}, "k", (TensorSpec("x", "float32", ("batch", 1024)),), (),
+        {"onnx": str(path)},
+    )  # fmt: skip
+    own = psutil.Process()
+
+    def resident(batch):
+        run_once(b, {"x": np.zeros((batch, 1024), np.float32)})
+        return own.memory_info().rss / 2**20
+
+    with backend(model) as b:
+        b.load()
+        small = resident(1)
+        kept = (resident(16384), resident(1))[1]
+        b.release()
+        assert kept > small + 100
+        assert resident(1) < small + 30
+
+
+def test_a_session_that_cannot_be_made_again_is_tried_again_at_the_next_point(model):
+    with backend(model) as b:
+        b.load()
+        create, b._open = b._open, lambda: 1 / 0
+        with pytest.raises(BackendError, match="creating the session"):
+            b.release()
+        b._open = create
+        b.release()
+        assert run_once(b, make_inputs(model, 2, 0))["/out/Mul"].shape == (2, 3)
+
+
 def test_a_session_that_fell_back_is_refused(model):
     session = ort.InferenceSession(model.files["onnx"], providers=["CPUExecutionProvider"])
     assert_provider(session, "CPUExecutionProvider")
@@ -149,8 +192,6 @@ def test_tf32_on_the_cpu_is_refused(model):
 
 
 def test_a_model_that_could_not_be_exported_says_why():
-    from harness.backends.base import PreparedModel
-
     model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), failures={"onnx": "no such operator"})
     with pytest.raises(BackendError, match="m has no onnx file: no such operator"):
         backend(model).load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,6 +73,20 @@ def test_nothing_is_left_on_the_device(settings: dict[str, object]) -> None:
     assert cuda.live == {}
     assert cuda.pins == 0
     assert cuda.captured == 0
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_closed_caller_keeps_no_context(settings: dict[str, object]) -> None:
+    loaded = backend(HostCuda(), **settings)
+    request = loaded.prepare({"x": batch(2)})
+    with loaded.caller() as caller:
+        caller.infer(request)
+        assert loaded.memory()["tensorrt_contexts"] == 1024
+    contexts = loaded.loaded.engine.contexts
+    context = weakref.ref(contexts.pop())
+    loaded.release()
+    assert context() is None
+    assert loaded.memory() == {"tensorrt_contexts": 0, "tensorrt_buffers": 0}
 
 
 def test_io_device_copies_nothing_within_the_request() -> None:
@@ -214,6 +229,20 @@ def test_the_signature_of_a_bare_engine_comes_from_the_engine() -> None:
 
 
 # ---------------------------------------------------------------------------------------- options
+
+
+def test_an_engine_built_with_tf32_forbidden_is_another_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"m")
+    flavor = trt.Flavor("tensorrt", "10.9.0.34", TRT)
+    keys = set()
+    for value in ("", "0"):
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
+        options = build_options(Spec(kind="tensorrt"), BackendContext(MODEL, batch_sizes=(1,)))
+        target = engine_cache.Target("m", tmp_path / "m.onnx", "gpu", options)
+        keys.add(engine_cache.key(flavor, target))
+    assert len(keys) == 2
 
 
 def test_build_options_come_from_scenario_and_batch_sizes() -> None:

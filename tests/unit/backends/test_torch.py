@@ -12,6 +12,7 @@ from harness.errors import BackendError, DeviceError, OutOfMemoryError, UsageErr
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import check, write_references  # noqa: E402
 from harness.models.prepare import prepare  # noqa: E402
+from harness.models.sources import open_model  # noqa: E402
 from harness.scenario import schema  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "data" / "models"
@@ -140,6 +141,40 @@ def test_without_a_gpu_cuda_is_a_device_error_with_a_fix(model, device):
     with pytest.raises(DeviceError, match=f"device {device}: PyTorch sees no GPU") as caught:
         backend(model, device=device).load()
     assert "nvidia-smi" in caught.value.fix
+
+
+def test_a_compiled_module_that_has_no_length_is_called(model):
+    class Compiled:  # as torch.compile's wrapper in some versions
+        def __len__(self):
+            raise TypeError("ResNet does not support len()")
+
+        def __call__(self, x):
+            return x.sum(1)
+
+    with backend(model) as b:
+        b.load()
+        b._forward = Compiled()
+        x = np.ones((2, 8), np.float32)
+        assert run_once(b, {"x": x})["output"].tolist() == [8.0, 8.0]
+
+
+def test_weights_are_cast_before_they_are_moved(model, monkeypatch):
+    moves = []
+    real = torch.nn.Module.to
+    monkeypatch.setattr(
+        torch.nn.Module, "to", lambda self, *a, **k: (moves.append((a, k)), real(self, *a, **k))[1]
+    )
+    found = open_model(model, "cpu", torch.float16)
+    assert moves == [((), {"dtype": torch.float16}), (("cpu",), {})]
+    assert {p.dtype for p in found.module.parameters()} == {torch.float16}
+
+
+def test_after_release_it_answers_as_before(model):
+    with backend(model) as b:
+        b.load()
+        before = run_once(b, make_inputs(model, 4, 0))["output"]
+        b.release()
+        np.testing.assert_array_equal(run_once(b, make_inputs(model, 4, 0))["output"], before)
 
 
 def test_tf32_on_the_cpu_is_refused(model):

@@ -34,6 +34,9 @@ class Counting:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def outputs(self, reply: Any) -> dict[str, Any]:
+        return {"reply": reply}
+
     def infer(self, request: Any) -> Any:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
@@ -62,6 +65,16 @@ def test_every_request_is_recorded_once_in_order_of_completion() -> None:
     assert np.array_equal(samples.scheduled, samples.sent)
     assert set(samples.status) == {OK}
     assert backend.seen[:6] == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_outputs_are_kept_with_the_request_they_answer() -> None:
+    loop = ClosedLoop(Counting(), ["a", "b", "c"], 2, 30.0)
+    loop.start()
+    while loop.completed() < 30:
+        threading.Event().wait(0.002)
+    loop.stop(10)
+    assert len(loop.sampled()) >= 1
+    assert all(kept == {"reply": "abc"[which]} for which, kept in loop.sampled())
 
 
 def test_concurrency_is_the_number_of_callers_and_of_open_requests() -> None:

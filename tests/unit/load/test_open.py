@@ -25,6 +25,9 @@ class Backend:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def outputs(self, reply: Any) -> dict[str, Any]:
+        return {}
+
     def infer(self, request: Any) -> Any:
         self.seen.append(request)
         return self.act(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
 from harness.report.table import summary_table, terminal_summary
+from harness.run.rows import FailureRow
 from harness.run.store import read_run
 
 
@@ -32,6 +34,36 @@ def test_a_line_a_point_best_first_then_failures_and_the_sentence(cpu_run: Path)
     assert "(round 1, 2, 3): the Triton server ended during the measurement" in text
     assert "fix: look into the server's log" in text
     assert "In 68 measurements across 4 configurations, onnxruntime-cpu-fp32 is " in text
+
+
+def test_a_backend_that_failed_at_every_point_is_one_line(tmp_path: Path) -> None:
+    run = write_all_failed(tmp_path / "r")
+    message = "batch 1: output: 1187 of 3000 values break |a−b| ≤ 0.001·rms(b); also at batch 16"
+    journal = run / "journal.jsonl"
+    kept = [line for line in journal.read_text().splitlines() if '"failure"' not in line]
+    failures = [
+        FailureRow(f"fake/b1/{load}", 0, "fake", "parity", message, "see the table")
+        for load in ("c1", "c2")
+    ]
+    lines = [*kept[:-1], *(json.dumps(f.to_event()) for f in failures), kept[-1]]
+    journal.write_text("\n".join(lines) + "\n")
+    failed = [line for line in shown(run).splitlines() if line.startswith("failed:")]
+    whole = " ".join(shown(run).split())
+    assert len(failed) == 1
+    assert (
+        "failed: fake: all 2 points (round 1): outputs disagree with the reference, so it was not "
+        f"timed: {message}" in whole
+    )
+    assert whole.count("disagree") == 1
+    assert whole.count("fix: see the table") == 1
+
+
+def test_points_that_failed_for_different_reasons_keep_their_lines(tmp_path: Path) -> None:
+    lines = shown(write_all_failed(tmp_path / "r")).splitlines()
+    failed = [line for line in lines if line.startswith("failed:")]
+    assert [line.split(":")[1].strip() for line in failed] == [
+        "fake/b1/c1 (round 1, 2)", "fake/b1/c2 (round 1, 2)",
+    ]  # fmt: skip
 
 
 def test_markup_in_names_and_messages_is_text(tmp_path: Path) -> None:

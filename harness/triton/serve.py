@@ -1,0 +1,81 @@
+"""`harness triton serve`: the embedded server over a repository, until somebody stops it."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from harness.errors import ServerError, UsageError
+from harness.run.session import worker_env
+from harness.triton.fill import split_models
+from harness.triton.install import find
+from harness.triton.server import TritonServer
+
+LOAD_S = 600.0
+POLL_S = 0.2
+
+
+def serve(
+    repository: Path, ports: Mapping[str, int], only: Collection[str], say: Callable[[str], None]
+) -> None:
+    """Start, load every model that can be loaded, and wait for Ctrl-C or SIGTERM.
+
+    Raises UsageError when there is nothing to serve, ServerError when the server ends by itself.
+    """
+    models = _choose(repository, only, say)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="harness-triton-") as folder:
+        log = Path(folder) / "server.log"
+        env = worker_env(Path.cwd())
+        with TritonServer.start(find(), repository, log=log, ports=ports, env=env) as server:
+            loaded = _load(server, models, say)
+            say(f"Triton serves {', '.join(loaded)}: http {server.http}, grpc {server.grpc}, "
+                f"metrics http://{server.metrics}/metrics; Ctrl-C stops it")  # fmt: skip
+            _wait(server)
+
+
+def _choose(repository: Path, only: Collection[str], say: Callable[[str], None]) -> list[str]:
+    if not repository.is_dir():
+        raise UsageError(f"{repository} is not a model repository: no such directory")
+    able, unable = split_models(repository)
+    if unknown := set(only) - {*able, *unable}:
+        raise UsageError(f"{repository} has no model {', '.join(sorted(unknown))}")
+    for name, reason in unable.items():
+        if not only or name in only:
+            say(f"left out: {name}: {reason}")
+    models = [name for name in able if not only or name in only]
+    if not models:
+        raise UsageError(
+            f"{repository} holds no model that the embedded server can run",
+            fix=f"harness prepare --repository {repository}",
+        )
+    return models
+
+
+def _load(server: TritonServer, models: list[str], say: Callable[[str], None]) -> list[str]:
+    """The models that could be loaded; raises the last reason when none could."""
+    loaded, reason = [], None
+    for name in models:
+        try:
+            seconds = server.load(name, timeout=LOAD_S)
+        except ServerError as error:
+            say(f"left out: {error.message}")
+            reason = error
+        else:
+            say(f"loaded: {name} in {seconds:.2f} s")
+            loaded.append(name)
+    if not loaded and reason is not None:
+        raise reason
+    return loaded
+
+
+def _wait(server: TritonServer) -> None:
+    try:
+        while server.alive():
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        return
+    raise ServerError(f"the Triton server {server.exit_reason()}")
