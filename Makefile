@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test lint format browser clean
+.PHONY: setup demo test lint format browser prometheus clean
 
 setup: $(STAMP)
 
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/harness run scenarios/quickstart.yaml
 
-test: setup browser
+test: setup browser prometheus
 	$(BIN)/python -m pytest $(ARGS)
 
 # Chromium for the browser tests: from apt where that is allowed, else those tests skip and say so
@@ -43,6 +43,17 @@ browser:
 	  { $(APT) update && $(APT) install -y chromium >/dev/null; } && exit 0; \
 	fi; \
 	echo "no Chromium: the browser tests will be skipped (apt-get install chromium)"
+
+# Prometheus for the test that scrapes a real Triton, in the same way
+prometheus:
+	@command -v prometheus >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  echo "installing Prometheus for the dashboard's tests"; \
+	  $(APT) install -y --no-install-recommends prometheus >/dev/null 2>&1 || \
+	  { $(APT) update && $(APT) install -y --no-install-recommends prometheus >/dev/null; } && exit 0; \
+	fi; \
+	echo "no Prometheus: its test will be skipped (apt-get install prometheus)"
 
 lint: setup
 	$(BIN)/ruff check .

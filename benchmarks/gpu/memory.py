@@ -42,6 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
 CONTEXTS = ("context-1", "context-2", "context-3")
 POINTS = ((1, 1), (1, 4), (16, 1), (16, 4))
 """Batch size and callers, in this order."""
+QUICK_POINTS = ((1, 1), (1, 2))
 LOAD_S = 1.0
 SETTLE_S = 0.15
 QUERY = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
@@ -115,7 +116,7 @@ class Measured:
         )
         self.generator.start()
         begin = time.monotonic()
-        while self.generator.completed() < 10 * callers or time.monotonic() - begin < seconds:
+        while self.generator.completed() < 3 * callers or time.monotonic() - begin < seconds:
             if self.generator.failure is not None:
                 raise self.generator.failure
             time.sleep(0.01)
@@ -187,13 +188,13 @@ def nvidia_smi() -> dict[str, Any]:
     return {"begin_ns": begin, "end_ns": end, "bytes": used}
 
 
-def stages(case: str) -> list[tuple[str, str, dict[str, Any]]]:
+def stages(case: str, quick: bool) -> list[tuple[str, str, dict[str, Any]]]:
     """(name of the stage, command, its arguments)."""
     made: list[tuple[str, str, dict[str, Any]]] = [("baseline", "start", {}), ("context", "context", {})]
     if case in CONTEXTS:
         return made
     made += [("weights", "load", {}), ("warm", "warm", {})]
-    for batch, callers in POINTS:
+    for batch, callers in QUICK_POINTS if quick else POINTS:
         made.append((f"b{batch}/c{callers}", "run", {"batch": batch, "callers": callers}))
     return [*made, ("released", "release", {})]
 
@@ -203,7 +204,7 @@ def measure_case(asked: Any, case: str) -> Callable[[], dict[str, Any]]:
         raw, log = asked.output / ".raw", asked.output / "memory-telemetry.log"
         with Telemetry(raw, log) as telemetry, gpubench.Child(__file__, asked, case) as child:
             telemetry.watch([child.root], "cuda" if asked.device == "cuda" else None)
-            found = [_stage(child, *stage, asked) for stage in stages(case)]
+            found = [_stage(child, *stage, asked) for stage in stages(case, asked.quick)]
             series = telemetry.read()
         for stage in found:
             _add_sampled(stage, series)

@@ -278,4 +278,5 @@ def _measure(
         gpu_power_w=310.0 if gpu else None, gpu_energy_j=310.0 * window_s if gpu else None,
         samples=f"samples/{point.id.replace('/', '_')}-{number}.parquet", warmup_requests=25,
         flags=(*flags, *(["errors", "foreign_load"] if flagged else [])),
+        details={"memory_since": "session" if backend.kind == "triton" else "point"},
     )  # fmt: skip
