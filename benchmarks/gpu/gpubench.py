@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # the harness of this checkout, whatever is installed
@@ -64,7 +64,8 @@ class Record:
         self.path: Path = asked.output / f"{name}.json"
         self._begin = time.monotonic()
         self.data: dict[str, Any] = {
-            "benchmark": name, "schema": 1, "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "benchmark": name, "schema": 1,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": ["python", *sys.argv], "device": asked.device, "quick": asked.quick,
             "machine": describe_machine(), "packages": package_versions(), "git": git_state(ROOT),
             "cases": {}, "failures": {},
@@ -93,7 +94,8 @@ def chosen(asked: argparse.Namespace, cases: Sequence[str]) -> list[str]:
 
 
 def prepare_model(
-    asked: argparse.Namespace, spec: Mapping[str, Any], formats: Sequence[str], batches: Sequence[int]
+    asked: argparse.Namespace, spec: Mapping[str, Any], formats: Sequence[str],
+    batches: Sequence[int],
 ) -> None:  # fmt: skip
     """Export the model, or find it in the cache; children read it with `read_model`."""
     from harness.models.prepare import prepare
@@ -191,7 +193,7 @@ class Child:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return f": {lines[-1][:300]}" if lines else ""
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

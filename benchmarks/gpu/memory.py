@@ -1,6 +1,6 @@
 """GPU memory by stage: our sampler against nvidia-smi, and both explained by what is known.
 
-    PYTHONPATH=. python benchmarks/gpu/memory.py --output OUT      about 90 s on a GPU
+    PYTHONPATH=. python benchmarks/gpu/memory.py --output OUT      about 85 s on a GPU
 
 Each backend runs in a fresh process that stops after each stage: baseline → bare CUDA context →
 weights → warm → under load (batch 1 and 16, 1 and 4 callers) → everything given back. At each stop,
@@ -39,11 +39,11 @@ CASES: dict[str, dict[str, Any]] = {
     "tensorrt-fp32": {"kind": "tensorrt", "precision": "fp32"},
     "tensorrt-fp16": {"kind": "tensorrt", "precision": "fp16"},
 }  # fmt: skip
-CONTEXTS = ("context-1", "context-2", "context-3")
+CONTEXTS = ("context-1", "context-2")
 POINTS = ((1, 1), (1, 4), (16, 1), (16, 4))
 """Batch size and callers, in this order."""
 QUICK_POINTS = ((1, 1), (1, 2))
-LOAD_S = 1.0
+LOAD_S = 0.7
 SETTLE_S = 0.15
 QUERY = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
 
@@ -190,7 +190,10 @@ def nvidia_smi() -> dict[str, Any]:
 
 def stages(case: str, quick: bool) -> list[tuple[str, str, dict[str, Any]]]:
     """(name of the stage, command, its arguments)."""
-    made: list[tuple[str, str, dict[str, Any]]] = [("baseline", "start", {}), ("context", "context", {})]
+    made: list[tuple[str, str, dict[str, Any]]] = [
+        ("baseline", "start", {}),
+        ("context", "context", {}),
+    ]
     if case in CONTEXTS:
         return made
     made += [("weights", "load", {}), ("warm", "warm", {})]
@@ -214,13 +217,17 @@ def measure_case(asked: Any, case: str) -> Callable[[], dict[str, Any]]:
     return work
 
 
-def _stage(child: gpubench.Child, name: str, command: str, more: dict[str, Any], asked: Any) -> dict[str, Any]:
+def _stage(
+    child: gpubench.Child, name: str, command: str, more: dict[str, Any], asked: Any
+) -> dict[str, Any]:
     begin = time.monotonic_ns()
     if command == "run":
         more = {**more, "seconds": 0.1 if asked.quick else LOAD_S}
     try:
         answer = child.ask(command, **more)
-        time.sleep(0.6 if command == "start" else SETTLE_S)  # the sampler looks for pids twice a second
+        time.sleep(
+            0.6 if command == "start" else SETTLE_S
+        )  # the sampler looks for pids twice a second
         smi = nvidia_smi()
         time.sleep(0.05)
         if command == "run":

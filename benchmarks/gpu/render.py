@@ -1,0 +1,397 @@
+"""Turn the JSON of the GPU benchmarks into pages of the documentation.
+
+    PYTHONPATH=. python benchmarks/gpu/render.py OUT/*.json [--output docs/benchmarks]
+
+The JSON is copied beside its page, so that every number can be computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pages import Page, machine_lines, measured, mib, number, percent, table
+
+from harness.analysis.summary import Interval, log_t_interval
+
+Data = Mapping[str, Any]
+POINT = "b"
+"""Names of stages under load begin with it: `b16/c4`."""
+
+
+def head(data: Data, *paragraphs: str) -> list[str]:
+    """Machine, command and method."""
+    versions = dict.fromkeys(
+        f"{'TensorRT-RTX' if d.get('flavor') == 'tensorrt-rtx' else 'TensorRT'} {d['tensorrt']}"
+        for case in data["cases"].values()
+        for d in _details(case)
+        if "tensorrt" in d
+    )
+    script = Path(data["command"][1])
+    shown = f"PYTHONPATH=. python benchmarks/gpu/{script.name} --output OUT"
+    render = f"PYTHONPATH=. python benchmarks/gpu/render.py OUT/{data['benchmark']}.json"
+    lines = [*machine_lines(data, versions), "", "```", shown, render, "```", ""]
+    if data["quick"] or data["device"] != "cuda":
+        lines += ["**A trial of the script, not a measurement.**", ""]
+    for paragraph in paragraphs:
+        lines += [paragraph, ""]
+    return lines
+
+
+def _details(case: Data) -> Iterator[Data]:
+    if isinstance(case.get("details"), dict):
+        yield case["details"]
+    yield from (s["details"] for s in case.get("stages", ()) if "details" in s)
+
+
+def failures(data: Data) -> list[str]:
+    if not data["failures"]:
+        return []
+    lines = [f"- `{name}`: {why.splitlines()[0]}" for name, why in data["failures"].items()]
+    return ["", "Not measured:", "", *lines]
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Mean with the 95 % t-interval, for differences, which may be negative."""
+    from scipy import stats
+
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Interval(mean, None, None, len(values))
+    half = (
+        float(stats.t.ppf(0.975, len(values) - 1))
+        * statistics.stdev(values)
+        / math.sqrt(len(values))
+    )
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+# -------------------------------------------------------------------------------------- overhead
+
+TARGET = 1.02
+
+
+def overhead(data: Data) -> Page:
+    cases = {n: c for n, c in data["cases"].items() if n != "null"}
+    lines = head(
+        data,
+        "ResNet-50, batch 1, one caller, `io: host`. The harness's side is a real measurement "
+        "(closed loop, callers opened anew, warm-up left out); the other is a loop written by hand "
+        "around the same loaded model, with the same copies and the same synchronisation of its "
+        "own stream, its contexts and output buffers made once outside the loop. Blocks of calls "
+        "alternate in shuffled order; a pair gives one ratio, and the interval is the 95 % "
+        "t-interval on the logs of the pairs' ratios. *Call* compares medians of what the clock "
+        "said for one call; *between calls* compares the time from one answer to the next, which "
+        f"includes what either side does outside the clock. Target: a ratio of at most {TARGET}.",
+    )  # fmt: skip
+    columns = ("backend", "pairs × calls", "by hand µs", "harness µs", "ratio of medians",
+               "difference µs", "ratio between calls", "target")  # fmt: skip
+    lines += table(columns, [_overhead_row(name, case) for name, case in cases.items()])
+    if "null" in data["cases"]:
+        lines += ["", "## The timed loop alone", "", *_null(data["cases"]["null"])]
+    return Page("overhead", "The harness's own cost", [*lines, *failures(data)])
+
+
+def _overhead_row(name: str, case: Data) -> tuple[str, ...]:
+    pairs = case["pairs"]
+    side = {s: [p[s]["median_ns"] / 1e3 for p in pairs] for s in ("by_hand", "harness")}
+    ratio = log_t_interval([h / b for h, b in zip(side["harness"], side["by_hand"], strict=True)])
+    spacing = log_t_interval(
+        [p["harness"]["spacing_ns"] / p["by_hand"]["spacing_ns"] for p in pairs]
+    )
+    gap = mean_interval([h - b for h, b in zip(side["harness"], side["by_hand"], strict=True)])
+    return (
+        f"`{name}`", f"{len(pairs)} × {case['calls']}",
+        number(statistics.median(side["by_hand"]), 4),
+        number(statistics.median(side["harness"]), 4), measured(ratio), measured(gap, 3),
+        measured(spacing), _verdict(ratio),
+    )  # fmt: skip
+
+
+def _verdict(ratio: Interval) -> str:
+    if ratio.high is not None and ratio.high <= TARGET:
+        return "met"
+    return "missed" if ratio.low is not None and ratio.low > TARGET else "not decided"
+
+
+def _null(case: Data) -> list[str]:
+    pairs = case["pairs"]
+    inside = [p["harness"]["median_ns"] for p in pairs]
+    whole = [p["harness"]["median_spacing_ns"] for p in pairs]
+    mean = [p["harness"]["spacing_ns"] for p in pairs]
+    hand = [p["by_hand"]["spacing_ns"] for p in pairs]
+    return [
+        f"A backend that answers at once, {len(pairs)} blocks of {case['calls']:,} requests: one "
+        f"request takes {measured(log_t_interval(whole))} ns from answer to answer (median; the "
+        f"mean is {measured(log_t_interval(mean))} ns, with everything that interrupts the "
+        f"thread), of which the clock sees {measured(log_t_interval(inside))} ns. A loop by hand "
+        f"around the same calls: {measured(log_t_interval(hand))} ns (mean). Target: at most 1 µs.",
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------- memory
+
+
+def memory(data: Data) -> Page:
+    lines = head(
+        data,
+        "ResNet-50; MiB is 2^20 bytes. Each backend in a fresh process, stopped after each stage. "
+        "*Sampler* is our NVML reading of the process (peak of the stage, up to 200 readings a "
+        "second), *nvidia-smi* what `nvidia-smi --query-compute-apps` shows at the stop, under "
+        "load while requests flow. The points follow each other in one process, and PyTorch and "
+        "ONNX Runtime keep what they took, so a point includes what the ones before it left.",
+        "*Explained* adds up: the bare CUDA context, measured by processes that make nothing else; "
+        "what the allocators say (PyTorch: reserved; ONNX Runtime: its arena, from its own log; "
+        "TensorRT: `device_memory_size_v2` of every context, weights, input and output buffers); "
+        "and *code and handles*, what the process still holds beyond the bare context after its "
+        "backend has given back everything. The target is to explain the sampler's figure within 2 "
+        "%.",
+    )  # fmt: skip
+    bare = _bare(data)
+    shown = ", ".join(mib(b) for b in bare)
+    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB.", ""]
+    columns = ("backend", "stage", "sampler", "nvidia-smi", "difference", "allocators",
+               "code and handles", "context", "explained", "share")  # fmt: skip
+    context = statistics.median(bare) if bare else None
+    rows = [r for name, case in data["cases"].items() if "context-" not in name
+            for r in _memory_rows(name, case, context)]  # fmt: skip
+    lines += table(columns, rows)
+    details = [r for name, case in data["cases"].items() for r in _allocator_rows(name, case)]
+    lines += ["", "What the allocators say under load, MiB:", ""]
+    lines += table(("backend", "point", "allocator", "MiB"), details)
+    return Page("memory", "GPU memory by stage", [*lines, *failures(data)])
+
+
+def _bare(data: Data) -> list[float]:
+    found = []
+    for name, case in data["cases"].items():
+        if name.startswith("context-"):
+            held = case["stages"][-1].get("process_held")
+            found += [held] if held else []
+    return found
+
+
+def smi_bytes(stage: Data) -> float | None:
+    """nvidia-smi's figure for the process of the stage."""
+    value = stage["smi"].get("bytes", {}).get(str(stage["pid"]))
+    return None if value is None else float(value)
+
+
+def _memory_rows(name: str, case: Data, context: float | None) -> Iterator[tuple[str, ...]]:
+    stages = case["stages"]
+    last = stages[-1]
+    left = None
+    if last["stage"] == "released" and last.get("process_held") and context is not None:
+        left = last["process_held"] - context - allocated(last)
+    for stage in stages:
+        peak, smi = stage.get("process_peak"), smi_bytes(stage)
+        difference = None if not peak or smi is None else stage["process_held"] / smi - 1
+        known, total = None, None
+        if stage["stage"] not in ("baseline", "context", "released") and stage["allocators"]:
+            known = allocated(stage)
+        if known is not None and left is not None and context is not None:
+            total = known + left + context
+        yield (
+            f"`{name}`", stage["stage"], mib(peak), mib(smi), percent(difference),
+            mib(known), mib(left if total is not None else None),
+            mib(context if total is not None else None), mib(total),
+            percent(total / peak) if total and peak else "–",
+        )  # fmt: skip
+
+
+def allocated(stage: Data) -> float:
+    """Bytes that the allocators hold on the device; torch's allocated are among its reserved."""
+    return float(sum(v for k, v in stage["allocators"].items()
+                     if k in ("torch_reserved", "arena") or k.startswith("tensorrt_")))  # fmt: skip
+
+
+def _allocator_rows(name: str, case: Data) -> Iterator[tuple[str, ...]]:
+    for stage in case["stages"]:
+        if stage["stage"].startswith(POINT) and stage["stage"] != "baseline":
+            for key, value in stage["allocators"].items():
+                yield f"`{name}`", stage["stage"], key, mib(value)
+
+
+# -------------------------------------------------------------------------------------- roofline
+
+
+def roofline(data: Data) -> Page:
+    cases = data["cases"]
+    limits, model = cases.get("limits"), cases.get("model")
+    lines = head(
+        data,
+        "The limits are measured on this GPU, not read from a data sheet: products of square "
+        "matrices of random numbers (20 repeats after a warm-up, CUDA events, the median), and "
+        "copies within device memory, counting bytes read and bytes written. Throughput is the "
+        "harness's closed loop with `io: device` and one or two callers, the better of which is "
+        "shown; in brackets the smallest and the largest of five parts of the window.",
+    )  # fmt: skip
+    if limits:
+        lines += ["## The GPU's limits", "", *table(
+            ("kernel", "median", "smallest", "largest", "clock MHz", "power W"), _limit_rows(limits)
+        ), ""]  # fmt: skip
+    if model:
+        lines += ["## What an image costs", "", *_cost(model), ""]
+    lines += ["## Throughput", "", *table(
+        ("backend", "batch", "callers", "images a second", "share of matrix rate",
+         "share of bandwidth"), _throughput_rows(cases),
+    )]  # fmt: skip
+    lines += ["", *_best(cases)]
+    return Page("roofline", "How near the limit", [*lines, *failures(data)])
+
+
+def matrix_rate(limits: Data, precision: str) -> float | None:
+    """FLOP/s in the median repeat."""
+    kernel = limits["matmul"].get(precision)
+    return 2 * limits["size"] ** 3 / statistics.median(kernel["seconds"]) if kernel else None
+
+
+def bandwidth(limits: Data) -> float:
+    """Bytes a second, read and written."""
+    return float(2 * limits["copy_bytes"] / statistics.median(limits["copy"]["seconds"]))
+
+
+def _limit_rows(limits: Data) -> Iterator[tuple[str, ...]]:
+    work = {f"{name} matrix product, TFLOP/s": (k, 2 * limits["size"] ** 3 / 1e12)
+            for name, k in limits["matmul"].items()}  # fmt: skip
+    work["copy, GB/s"] = (limits["copy"], 2 * limits["copy_bytes"] / 1e9)
+    for name, (kernel, amount) in work.items():
+        rates = [amount / s for s in kernel["seconds"]]
+        state = kernel.get("state", {})
+        yield (
+            name, number(statistics.median(rates), 4), number(min(rates), 4), number(max(rates), 4),
+            number(state.get("sm_clock_mhz")), number(state.get("power_w")),
+        )  # fmt: skip
+
+
+def _cost(model: Data) -> list[str]:
+    return [
+        f"{model['flop'] / 1e9:.2f} GFLOP, counted by `torch.utils.flop_counter` (torch "
+        f"{model['torch']}; two operations a multiply-add: {model['flop'] / 2e9:.2f} GMAC), and "
+        f"{model['parameters'] / 1e6:.2f} million parameters, which move once a batch. "
+        f"Activations: at least {model['fused_elements'] / 1e6:.1f} million elements an image "
+        "where batch norm, ReLU and the addition are part of the convolution before them (inputs "
+        "and outputs of every convolution, pooling and linear layer, and the shortcuts), "
+        f"{model['unfused_elements'] / 1e6:.1f} million where every layer reads and writes for "
+        "itself. The share of bandwidth below takes the smaller, so it is a lower bound for a "
+        "runtime that fuses less, and too high for small batches whose tensors stay in the L2 "
+        "cache.",
+    ]  # fmt: skip
+
+
+ITEM = {"fp16": 2, "bf16": 2, "fp32": 4, "tf32": 4}
+
+
+def shares(
+    cases: Data, precision: str, batch: int, images: float
+) -> tuple[float | None, float | None]:
+    """Of the matrix rate and of the bandwidth."""
+    limits, model = cases.get("limits"), cases.get("model")
+    if not limits or not model:
+        return None, None
+    rate = matrix_rate(limits, precision)
+    moved = ITEM[precision] * (model["fused_elements"] + model["parameters"] / batch)
+    return images * model["flop"] / rate if rate else None, images * moved / bandwidth(limits)
+
+
+def best_rows(cases: Data) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(case, precision, row) for each batch, the number of callers that gave more."""
+    for name, case in cases.items():
+        if name in ("limits", "model"):
+            continue
+        good = [r for r in case["rows"] if "error" not in r]
+        for batch in sorted({r["batch"] for r in good}):
+            row = max((r for r in good if r["batch"] == batch), key=lambda r: r["images_s"])
+            yield name, case["settings"].get("precision", "fp32"), row
+
+
+def _throughput_rows(cases: Data) -> Iterator[tuple[str, ...]]:
+    for name, precision, row in best_rows(cases):
+        matrix, memory_share = shares(cases, precision, row["batch"], row["images_s"])
+        parts = row["images_s_parts"]
+        yield (
+            f"`{name}`", str(row["batch"]), str(row["callers"]),
+            f"{number(row['images_s'], 4)} [{number(min(parts), 4)}, {number(max(parts), 4)}]",
+            percent(matrix), percent(memory_share),
+        )  # fmt: skip
+
+
+def _best(cases: Data) -> list[str]:
+    rows = list(best_rows(cases))
+    if not rows:
+        return []
+    name, precision, row = max(rows, key=lambda r: r[2]["images_s"])
+    matrix, memory_share = shares(cases, precision, row["batch"], row["images_s"])
+    return [
+        f"The most: {number(row['images_s'], 4)} images a second, `{name}` at batch {row['batch']} "
+        f"with {row['callers']} caller{'s' if row['callers'] > 1 else ''}: {percent(matrix)} of "
+        f"the measured {precision} matrix rate and {percent(memory_share)} of the measured "
+        f"bandwidth.",
+    ]
+
+
+# ------------------------------------------------------------------------------------- telemetry
+
+
+def telemetry(data: Data) -> Page:
+    lines = head(
+        data,
+        "One caller, batch 1, `io: host`, the model in a process of its own. *On*: the real "
+        "sampler reads that process's tree and the GPU through NVML; *off*: there is no sampler. "
+        "Pairs of measurements in shuffled order; the interval is the 95 % t-interval on the logs "
+        "of the pairs' ratios of throughput, on over off: 1 means that sampling costs nothing.",
+    )  # fmt: skip
+    columns = ("model", "pairs", "off, requests/s", "on, requests/s", "ratio, on / off",
+               "ratio of medians of latency", "sampler: share of a core", "GPU memory readings/s",
+               "power readings/s")  # fmt: skip
+    lines += table(columns, [_telemetry_row(n, c) for n, c in data["cases"].items()])
+    return Page("telemetry", "What telemetry costs", [*lines, *failures(data)])
+
+
+def _telemetry_row(name: str, case: Data) -> tuple[str, ...]:
+    pairs = case["pairs"]
+    ratio = log_t_interval([p["on"]["throughput"] / p["off"]["throughput"] for p in pairs])
+    latency = log_t_interval([p["on"]["median_ns"] / p["off"]["median_ns"] for p in pairs])
+    side = {s: statistics.median(p[s]["throughput"] for p in pairs) for s in ("on", "off")}
+    cpu = [p["on"]["sampler"]["cpu_share"] for p in pairs if p["on"]["sampler"]["cpu_share"]]
+    return (
+        f"`{name}`", str(len(pairs)), number(side["off"], 4), number(side["on"], 4),
+        measured(ratio), measured(latency), percent(statistics.median(cpu) if cpu else None),
+        _rate(pairs, "_device_bytes"), _rate(pairs, "_power_w"),
+    )  # fmt: skip
+
+
+def _rate(pairs: Sequence[Data], suffix: str) -> str:
+    rates = [r for p in pairs for n, r in p["on"]["sampler"]["rates"].items() if n.endswith(suffix)]
+    return number(statistics.median(rates)) if rates else "–"
+
+
+# ------------------------------------------------------------------------------------------ main
+
+PAGES: dict[str, Callable[[Data], Page]] = {
+    "overhead": overhead, "memory": memory, "roofline": roofline, "telemetry": telemetry,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("records", nargs="+", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    asked = parser.parse_args()
+    for path in asked.records:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        page = PAGES[data["benchmark"]](data)
+        print(page.write(asked.output))
+        copy = asked.output / f"gpu-{page.name}.json"
+        if copy.resolve() != path.resolve():
+            shutil.copyfile(path, copy)
+
+
+if __name__ == "__main__":
+    main()

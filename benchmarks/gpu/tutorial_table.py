@@ -1,0 +1,105 @@
+"""The tutorial's table from runs of scenarios/resnet50-tutorial.yaml.
+
+    python benchmarks/gpu/tutorial_table.py RUN_DIRECTORY... [--output docs/benchmarks]
+
+A value is the geometric mean over the rounds, each a fresh process, with its 95 % t-interval on the
+logs, as in the report. The first call is given for the first process, in which nothing is cached,
+and as the median of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pages import Page, machine_lines, measured, mib, number, table
+
+from harness.analysis.summary import Interval, SummaryRow, summarize
+from harness.run.rows import LoadedRow, ParityRow
+from harness.run.store import RunData, read_run
+
+CLAIM = ("The tutorial gives, for ResNet-50 at batch 1 and without intervals, versions or method, "
+         "PyTorch 16 ms and 98 MB against TensorRT 3 ms and 50 MB.")  # fmt: skip
+
+
+def page(runs: Sequence[Path]) -> Page:
+    found = [read_run(path) for path in runs]
+    lines = [*machine_lines(found[0].manifest), "", CLAIM, ""]
+    lines += ["Measured by the harness itself:", "", "```"]
+    lines += [" ".join(map(str, run.manifest["command"])) for run in found]
+    lines += ["python benchmarks/gpu/tutorial_table.py RUN_DIRECTORY...", "```", ""]
+    rounds = sorted({row.rounds for run in found for row in summarize(run.measurements)})
+    lines += [
+        "The clock includes both copies (`io: host`), and the answer is on the host when it stops. "
+        f"{' or '.join(map(str, rounds))} rounds, each in a fresh process, backends in shuffled "
+        "order; in brackets the 95 % interval over the rounds. *First call* is the first request "
+        "after loading: in the first process, where no engine, kernel or compiled graph was "
+        "cached, then the median of the later ones. *Disk* is what is loaded: weights, ONNX file "
+        "or engine. *GPU memory* is the process's peak in the window, with its CUDA context. "
+        "*Against* is the ratio of medians to eager PyTorch fp32.", "",
+    ]  # fmt: skip
+    base = _base([row for run in found for row in summarize(run.measurements)])
+    rows = [cells for run in found for cells in _rows(run, base)]
+    head = ("backend", "p50 ms", "p99 ms", "against", "first call, first process / later ms",
+            "load s", "build s", "disk MiB", "GPU memory MiB", "outputs")  # fmt: skip
+    lines += table(head, rows)
+    lines += _failures(found)
+    return Page("tutorial", "The tutorial's table", lines)
+
+
+def _base(rows: Iterable[SummaryRow]) -> Interval | None:
+    return next((r.latency_ms["p50"] for r in rows if r.backend == "torch-cuda-fp32"), None)
+
+
+def _rows(run: RunData, base: Interval | None) -> Iterable[tuple[str, ...]]:
+    for row in summarize(run.measurements):
+        loads = sorted((x for x in run.loads if x.backend == row.backend), key=lambda x: x.round)
+        p50 = row.latency_ms["p50"]
+        ratio = f"{p50.value / base.value:.2f}" if p50 and base else "–"
+        yield (
+            f"`{row.backend}`{'' if row.valid else ' (invalid)'}", measured(p50),
+            measured(row.latency_ms["p99"]), ratio, _first_calls(loads),
+            number(statistics.median(x.seconds for x in loads)) if loads else "–",
+            number(_build(loads)), mib(loads[0].bytes_on_disk if loads else None),
+            number(row.gpu_memory_mib), _parity(run.parity, row.backend),
+        )  # fmt: skip
+
+
+def _first_calls(loads: Sequence[LoadedRow]) -> str:
+    calls = [x.first_call_ms for x in loads if x.first_call_ms is not None]
+    if not calls:
+        return "–"
+    later = number(statistics.median(calls[1:])) if calls[1:] else "–"
+    return f"{number(calls[0])} / {later}"
+
+
+def _build(loads: Sequence[LoadedRow]) -> float | None:
+    return next((x.details["build_seconds"] for x in loads if "build_seconds" in x.details), None)
+
+
+def _parity(rows: Sequence[ParityRow], backend: str) -> str:
+    mine = [r for r in rows if r.backend == backend]
+    if not mine:
+        return "–"
+    worst = max((r.max_abs_error or 0.0) for r in mine)
+    state = "agree" if all(r.status == "agrees" for r in mine) else mine[-1].status
+    return f"{state} (max {worst:.1e})"
+
+
+def _failures(runs: Sequence[RunData]) -> list[str]:
+    seen = {f"`{f.backend}`: {f.message}" for run in runs for f in run.failures}
+    return ["", "Not measured:", "", *(f"- {text}" for text in sorted(seen))] if seen else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    asked = parser.parse_args()
+    print(page(asked.runs).write(asked.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The arithmetic of benchmarks/gpu: what its pages say follows from what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = str(Path(__file__).parents[2] / "benchmarks" / "gpu")
+MIB = 2**20
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(FOLDER)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if FOLDER in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+LOG = """\
+[I:onnxruntime:Default, bfc_arena.cc:281 Reserve] Reserving memory in BFCArena for Cuda size: 1000
+[I:onnxruntime:Default, bfc_arena.cc:335 AllocateRawInternal] Extending BFCArena for Cuda. \
+bin_num:3 (requested) num_bytes: 2048 (actual) rounded_bytes:2048
+[I:onnxruntime:Default, bfc_arena.cc:205 Extend] Extended allocation by 500 bytes.
+[I:onnxruntime:Default, bfc_arena.cc:208 Extend] Total allocated bytes: 1500
+[I:onnxruntime:Default, bfc_arena.cc:335 AllocateRawInternal] Extending BFCArena for Cpu. \
+bin_num:3 (requested) num_bytes: 2048 (actual) rounded_bytes:2048
+[I:onnxruntime:Default, bfc_arena.cc:205 Extend] Extended allocation by 7 bytes.
+"""
+
+
+def test_the_arena_is_what_the_log_says_of_its_name(load: Any) -> None:
+    arena_bytes = load("memory").arena_bytes
+    assert arena_bytes(LOG, "Cuda") == 1500
+    assert arena_bytes(LOG, "Cpu") == 7
+    assert arena_bytes(LOG, "CudaPinned") == 0
+
+
+def _stage(name: str, held: float, smi: float, **allocators: int) -> dict[str, Any]:
+    return {
+        "stage": name, "pid": 7, "allocators": allocators, "process_peak": held * MIB,
+        "process_held": held * MIB, "smi": {"bytes": {"7": smi * MIB}},
+    }  # fmt: skip
+
+
+def test_explained_is_context_allocators_and_what_remains(load: Any) -> None:
+    stages = [
+        _stage("baseline", 0, 0),
+        _stage("b1/c1", 1000, 800, torch_reserved=400 * MIB, torch_allocated=300 * MIB),
+        _stage("released", 605, 605, torch_reserved=5 * MIB),
+    ]
+    rows = list(load("render")._memory_rows("torch", {"stages": stages}, 500 * MIB))
+    assert rows[1][2:] == (
+        "1,000.0", "800.0", "25.0 %", "400.0", "100.0", "500.0", "1,000.0", "100.0 %",
+    )  # fmt: skip
+    assert rows[0][5:] == ("–",) * 5
+
+
+def test_shares_of_the_limits(load: Any) -> None:
+    limits = {
+        "size": 1000, "matmul": {"fp16": {"seconds": [1.0, 2.0, 9.0]}},
+        "copy_bytes": 100, "copy": {"seconds": [1.0]},
+    }  # fmt: skip
+    model = {"flop": 10**8, "fused_elements": 30, "parameters": 80}
+    cases = {"limits": limits, "model": model}
+    assert load("render").shares(cases, "fp16", 4, 2.0) == (0.2, 2 * 2 * (30 + 20) / 200)
+
+
+@pytest.mark.parametrize(
+    ("harness_ns", "verdict"),
+    [((100, 101), "met"), ((103, 104), "missed"), ((90, 120), "not decided")],
+)
+def test_the_target_is_judged_by_the_interval(
+    load: Any, harness_ns: tuple[int, int], verdict: str
+) -> None:
+    pairs = [
+        {"harness": {"median_ns": ns * 1e4, "spacing_ns": ns * 1e4},
+         "by_hand": {"median_ns": 1e6, "spacing_ns": 1e6}}
+        for ns in (*harness_ns, *harness_ns, *harness_ns)
+    ]  # fmt: skip
+    row = load("render")._overhead_row("torch", {"pairs": pairs, "calls": 50})
+    assert row[1] == "6 × 50"
+    assert row[-1] == verdict
+
+
+def test_resnet50_costs_what_its_layers_cost(load: Any) -> None:
+    pytest.importorskip("torch")
+    cost = load("roofline").model_cost(None)
+    assert cost["flop"] == pytest.approx(2 * 4.09e9, rel=0.01)  # 4.09 GMAC, as torchvision says
+    assert cost["parameters"] == 25_557_032
+    assert 11e6 < cost["fused_elements"] < cost["unfused_elements"]
