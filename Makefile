@@ -29,7 +29,7 @@ demo: setup
 	$(BIN)/harness run scenarios/quickstart.yaml
 
 test: setup browser prometheus
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # Chromium for the browser tests: from apt where that is allowed, else those tests skip and say so
 browser:

@@ -51,6 +51,7 @@ class TensorRtBackend:
         self._loaded: Loaded | None = None
         self._kept: list[Any] = []  # logger, runtime and caches: in use as long as the engine
         self._lock = threading.Lock()
+        self._retired: list[Any] = []
         self._callers: list[Any] = []
         self._totals: dict[str, float] = {}
         self._runtime_cache: tuple[Any, Path] | None = None
@@ -228,6 +229,7 @@ class TensorRtBackend:
     def _closed(self, caller: Any) -> None:
         with self._lock:
             self._callers.remove(caller)
+            self._retired.append(caller.give_up_context())
             for name, value in caller.counters().items():
                 self._totals[name] = self._totals.get(name, 0.0) + value
 
@@ -254,7 +256,13 @@ class TensorRtBackend:
         }  # fmt: skip
 
     def release(self) -> None:
-        """Nothing of ours is cached: a caller frees its context and buffers when it is closed."""
+        """Destroy the contexts of closed callers; a caller frees its buffers when it is closed.
+
+        Contexts are destroyed here, by one thread while no other runs the engine: TensorRT-RTX
+        crashed when callers that ended together destroyed theirs at the same time.
+        """
+        with self._lock:
+            self._retired.clear()
         collect()
 
     def keep_kernels(self) -> None:
@@ -269,6 +277,7 @@ class TensorRtBackend:
 
     def __exit__(self, *_: object) -> None:
         self.keep_kernels()
+        self._retired.clear()
         self._runtime_cache = self._loaded = None
         self._kept.clear()
 

@@ -259,6 +259,11 @@ class TensorRtCaller:
         self._cuda.unpin(pinned)
         return data
 
+    def give_up_context(self) -> Any:
+        """Hand the execution context over, for its owner to destroy when nothing runs."""
+        context, self._context = self._context, None
+        return context
+
     def counters(self) -> dict[str, float]:
         """What the events said so far; only grows."""
         *times, count = self._times
@@ -274,10 +279,10 @@ class TensorRtCaller:
 
     def __exit__(self, *_: object) -> None:
         with self._stack:  # detaches at the very end
-            self._closed(self)
             self._cuda.synchronize(self._stream)
+            self._closed(self)
             for buffer in (*self._inputs, *self._outputs):
                 buffer.free(self._cuda)
             self._drop_graphs()
-            self._context = self._stream = None
+            self._stream = None
             self._events = []

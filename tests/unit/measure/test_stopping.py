@@ -14,8 +14,8 @@ def row(
 ) -> MeasurementRow:
     return MeasurementRow(
         point=point, round=round_, backend=point.partition("/")[0], config="default",
-        batch_size=1, concurrency=1, request_rate=None, started="", window_begin_ns=0, window_end_ns=1,
-        requests=10, errors=0, throughput=throughput, latency_mean_ms=p50,
+        batch_size=1, concurrency=1, request_rate=None, started="", window_begin_ns=0,
+        window_end_ns=1, requests=10, errors=0, throughput=throughput, latency_mean_ms=p50,
         latency_ms={"p50": p50, "p99": p99}, latency_order_ms={},
     )  # fmt: skip
 
