@@ -1,21 +1,23 @@
 """The one exception tree. Each class knows the exit code it ends the program with.
 
-HarnessError                    1   anything below, or something we did not foresee
-├── UsageError                  2   the command line or a file the user wrote is wrong
-│   ├── ScenarioError           2   the scenario: carries every `Problem` found, with positions
-│   └── RunDirectoryError       2   not a run directory, or one that does not fit the scenario
-├── SetupError                  3   this machine lacks something; `fix` says what to do about it
-│   ├── MissingPackageError     3   a Python package; `fix` is the install command
-│   ├── ServerError             3   Triton can't be installed, started, reached or understood
-│   └── DeviceError             3   a GPU or provider that was asked for is not there
-├── PointError                  1   one point can't be measured; the sweep goes on
-│   ├── BackendError            1   `raised`: the runtime raised
-│   ├── OutOfMemoryError        1   `out_of_memory`: host or device
-│   ├── DeadlineError           1   `hung`: no answer before the deadline
-│   ├── WorkerDiedError         1   `died`: the worker process ended by a signal or exit
-│   ├── ServerDiedError         1   `server_died`: Triton ended in the middle of the point
-│   └── ParityError             1   `parity`: outputs disagree with the reference
-└── InconclusiveError           4   measured, but the numbers can't be believed or don't decide
+Foreign exceptions are mapped to these in one place each; the exit codes are the README's.
+
+    HarnessError                    1   anything below, or something we did not foresee
+    ├── UsageError                  2   the command line or a file the user wrote is wrong
+    │   ├── ScenarioError           2   the scenario: carries every `Problem` found, with positions
+    │   └── RunDirectoryError       2   not a run directory, or one that does not fit the scenario
+    ├── SetupError                  3   this machine lacks something; `fix` says what to do about it
+    │   ├── MissingPackageError     3   a Python package; `fix` is the install command
+    │   ├── ServerError             3   Triton can't be installed, started, reached or understood
+    │   └── DeviceError             3   a GPU or provider that was asked for is not there
+    ├── PointError                  1   one point can't be measured; the sweep goes on
+    │   ├── BackendError            1   `raised`: the runtime raised
+    │   ├── OutOfMemoryError        1   `out_of_memory`: host or device
+    │   ├── DeadlineError           1   `hung`: no answer before the deadline
+    │   ├── WorkerDiedError         1   `died`: the worker process ended by a signal or exit
+    │   ├── ServerDiedError         1   `server_died`: Triton ended in the middle of the point
+    │   └── ParityError             1   `parity`: outputs disagree with the reference
+    └── InconclusiveError           4   measured, but the numbers can't be believed or don't decide
 """
 
 from __future__ import annotations
