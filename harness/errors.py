@@ -1,6 +1,6 @@
 """The one exception tree. Each class knows the exit code it ends the program with.
 
-Foreign exceptions are mapped to these in one place each; the exit codes are the README's.
+Each class also has a `reason`: the word under which a journal records it.
 
     HarnessError                    1   anything below, or something we did not foresee
     ├── UsageError                  2   the command line or a file the user wrote is wrong
