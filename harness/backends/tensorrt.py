@@ -258,8 +258,8 @@ class TensorRtBackend:
     def release(self) -> None:
         """Destroy the contexts of closed callers; a caller frees its buffers when it is closed.
 
-        Contexts are destroyed here, by one thread while no other runs the engine: TensorRT-RTX
-        crashed when callers that ended together destroyed theirs at the same time.
+        Contexts are destroyed here, by one thread while no other runs the engine: workers with
+        several callers crashed in TensorRT-RTX 1.6.1, and destroying them at once is suspected.
         """
         with self._lock:
             self._retired.clear()
