@@ -5,10 +5,11 @@
 Each backend runs in a fresh process that stops after each stage: baseline → bare CUDA context →
 weights → warm → under load (batch 1 and 16, 1 and 4 callers) → everything given back. At each stop,
 under load while requests flow, nvidia-smi is asked for the process's memory, and the allocators for
-theirs. Two things no allocator knows are measured apart: the bare context, by a process that makes
-nothing else, and what remains in each process after its backend has given back everything (kernel
-code, handles and workspaces of the libraries). The points of a backend run one after the other in
-one process; PyTorch and ONNX Runtime keep what they took, so each includes what came before it.
+theirs. After each stage the backend gives back what a point took, as the harness has it do before
+every point; what the process then holds beyond the bare context and what the allocators still have
+is kernel code and handles of the libraries, which no allocator knows. The bare context is measured
+by processes that make nothing else, and what ONNX Runtime makes for each calling thread (handles
+of cuBLAS and cuDNN with their workspaces) by a model of two tiny layers, with one and four callers.
 """
 
 from __future__ import annotations
@@ -39,10 +40,19 @@ CASES: dict[str, dict[str, Any]] = {
     "tensorrt-fp32": {"kind": "tensorrt", "precision": "fp32"},
     "tensorrt-fp16": {"kind": "tensorrt", "precision": "fp16"},
 }  # fmt: skip
+HANDLES = "onnxruntime-handles"
+"""A convolution and a linear layer, both tiny: what four callers hold beyond one is handles."""
+TINY = {
+    "name": "tiny-conv",
+    "source": {"torch": "small_model:conv", "seed": 0},
+    "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 3, 16, 16]}],
+}
+CASES[HANDLES] = CASES["onnxruntime-fp32"]
 CONTEXTS = ("context-1", "context-2")
 POINTS = ((1, 1), (1, 4), (16, 1), (16, 4))
 """Batch size and callers, in this order."""
 QUICK_POINTS = ((1, 1), (1, 2))
+HANDLE_POINTS = ((1, 1), (1, 4))
 LOAD_S = 0.7
 SETTLE_S = 0.15
 QUERY = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
@@ -78,11 +88,14 @@ class Measured:
         self.generator: Any = None
         self.kept: list[Any] = []
         self.model: Any = None
+        self.freed = 0
+        """Bytes in the log of ONNX Runtime's arenas that went with their session."""
 
     def start(self) -> dict[str, Any]:
         """Import everything, touch no GPU."""
         if self.settings["kind"]:
-            self.model = gpubench.read_model(self.asked)
+            tiny = self.asked.case == HANDLES
+            self.model = gpubench.read_model(self.asked, TINY["name"] if tiny else "resnet50")
             self.backend = gpubench.open_case(self.model, self.settings, (1, 16))
         return self._answer()
 
@@ -128,6 +141,13 @@ class Measured:
         self.generator = None
         return {**answer, "requests": len(samples), "errors": int((samples.status != 0).sum())}
 
+    def idle(self) -> dict[str, Any]:
+        """Give back what a point took, as before every point of a run."""
+        if self.settings["kind"] == "onnxruntime":
+            self.freed += self._allocators()["arena"]  # it is made anew, with a new arena
+        self.backend.release()
+        return self._answer()
+
     def release(self) -> dict[str, Any]:
         """Give back everything that can be given back."""
         self.backend.__exit__(None, None, None)
@@ -160,7 +180,7 @@ class Measured:
             log = Path(self.asked.output) / f"memory-{self.asked.case}.log"
             text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
             name = "Cuda" if self.asked.device == "cuda" else "Cpu"
-            found = {"arena": arena_bytes(text, name)}
+            found = {"arena": arena_bytes(text, name) - self.freed}
         elif kind == "tensorrt" and self.backend is not None:
             found = self.backend.memory()
         return found
@@ -168,7 +188,7 @@ class Measured:
 
 def child(asked: Any) -> None:
     measured = Measured(asked)
-    names = ("start", "context", "load", "warm", "run", "stop", "release")
+    names = ("start", "context", "load", "warm", "run", "stop", "idle", "release")
     gpubench.serve({name: getattr(measured, name) for name in names})
 
 
@@ -197,7 +217,8 @@ def stages(case: str, quick: bool) -> list[tuple[str, str, dict[str, Any]]]:
     if case in CONTEXTS:
         return made
     made += [("weights", "load", {}), ("warm", "warm", {})]
-    for batch, callers in QUICK_POINTS if quick else POINTS:
+    points = HANDLE_POINTS if case == HANDLES else QUICK_POINTS if quick else POINTS
+    for batch, callers in points:
         made.append((f"b{batch}/c{callers}", "run", {"batch": batch, "callers": callers}))
     return [*made, ("released", "release", {})]
 
@@ -207,10 +228,16 @@ def measure_case(asked: Any, case: str) -> Callable[[], dict[str, Any]]:
         raw, log = asked.output / ".raw", asked.output / "memory-telemetry.log"
         with Telemetry(raw, log) as telemetry, gpubench.Child(__file__, asked, case) as child:
             telemetry.watch([child.root], "cuda" if asked.device == "cuda" else None)
-            found = [_stage(child, *stage, asked) for stage in stages(case, asked.quick)]
+            found = []
+            for stage in stages(case, asked.quick):
+                found.append(_stage(child, *stage, asked))
+                if stage[1] in ("load", "warm", "run"):
+                    found[-1]["after"] = _stage(child, "idle", "idle", {}, asked)
             series = telemetry.read()
         for stage in found:
             _add_sampled(stage, series)
+            if "after" in stage:
+                _add_sampled(stage["after"], series)
         settings = CASES.get(case, {})
         return {"settings": settings, "stages": found, "telemetry_problem": telemetry.problem}
 
@@ -258,6 +285,7 @@ def main() -> None:
     record = gpubench.Record("memory", asked)
     formats = ("torch", "onnx", "onnx_fp16") if asked.device == "cuda" else ("torch", "onnx")
     gpubench.prepare_model(asked, gpubench.RESNET50, formats, (1, 16))
+    gpubench.prepare_model(asked, TINY, ("torch", "onnx"), (1, 16))
     for case in gpubench.chosen(asked, [*CONTEXTS, *CASES]):
         record.attempt(case, measure_case(asked, case))
 

@@ -3,19 +3,24 @@
     PYTHONPATH=. python benchmarks/gpu/overhead.py --output OUT      about 80 s on a GPU
 
 Both sides share the loaded model (module, session or engine), so that what differs is the harness
-alone; each has a stream, buffers and, for TensorRT, an execution context of its own. Blocks of
-calls alternate in shuffled order. A block of the harness is what a measurement is: `measure` with
-the closed loop at concurrency 1, callers opened anew, a warm-up that is left out. The loops by hand
-do the same copies and synchronise the same way, and enter torch's contexts and allocate their
+alone; each has a stream, buffers and, for TensorRT, an execution context of its own. The loops by
+hand do the same copies and synchronise the same way, and enter torch's contexts and allocate their
 output buffer once, outside the loop: less than the harness does for each request.
+
+They are compared in two ways. *Call by call*: one call of each in turn, in random order, in one
+thread, so that whatever disturbs the machine disturbs both alike; the harness's call is what its
+loop times, `caller.infer` between two readings of the clock. *In blocks*, in shuffled order: a
+block of the harness is what a measurement is, `measure` with the closed loop at concurrency 1,
+callers opened anew, a warm-up that is left out; slower changes of the machine are in it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gpubench
@@ -37,7 +42,9 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
 }  # fmt: skip
 """Backend settings, and calls a block."""
 NULL = "null"
-PAIRS, FEWEST_PAIRS, BUDGET_S = 20, 6, 20.0
+PAIRS, FEWEST_PAIRS, BUDGET_S = 20, 6, 8.0
+TURNS, TURNS_A_BLOCK, TURNS_BUDGET_S = 60, 40, 14.0
+"""Blocks of turns, one call of each side a turn; a block gives one ratio of medians."""
 WARM = 20
 INPUTS = 8
 
@@ -61,6 +68,17 @@ class Block(NamedTuple):
 Loop = Callable[[int], Block]
 
 
+class ByHand(NamedTuple):
+    """A loop written by hand, and one call of it."""
+
+    block: Loop
+    output: Callable[[], Any]
+    """What the last call gave."""
+    one: Callable[[int], object]
+    scope: Callable[[], contextlib.AbstractContextManager[object]]
+    """Entered once around calls of `one`."""
+
+
 # -------------------------------------------------------------------------------- the harness
 
 
@@ -81,9 +99,7 @@ def harness_loop(backend: Any, requests: Sequence[Any]) -> Loop:
 # ----------------------------------------------------------------------------------- by hand
 
 
-def torch_loop(
-    backend: Any, inputs: Sequence[np.ndarray[Any, Any]]
-) -> tuple[Loop, Callable[[], Any]]:
+def torch_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHand:
     import torch
 
     module = backend.model.module
@@ -103,8 +119,11 @@ def torch_loop(
                     times.append(clock() - begin)
                 return Block(np.array(times), (clock() - start) / count)
 
+        def one_on_cpu(i: int) -> None:
+            last[0] = module(tensors[i % INPUTS])
+
         last: list[Any] = [None]
-        return on_cpu, lambda: last[0].float().numpy()
+        return ByHand(on_cpu, lambda: last[0].float().numpy(), one_on_cpu, torch.inference_mode)
     pinned = [torch.from_numpy(a).to(dtype).pin_memory() for a in inputs]
     stream = torch.cuda.Stream(device)
     host = torch.empty((1, 1000), dtype=dtype, pin_memory=True)
@@ -122,12 +141,19 @@ def torch_loop(
                 times.append(clock() - begin)
             return Block(np.array(times), (clock() - start) / count)
 
-    return on_gpu, lambda: host.float().numpy()
+    def one(i: int) -> None:
+        host.copy_(module(pinned[i % INPUTS].to(device, non_blocking=True)), non_blocking=True)
+        stream.synchronize()
+
+    @contextlib.contextmanager
+    def scope() -> Iterator[None]:
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            yield
+
+    return ByHand(on_gpu, lambda: host.float().numpy(), one, scope)
 
 
-def onnxruntime_loop(
-    backend: Any, inputs: Sequence[np.ndarray[Any, Any]]
-) -> tuple[Loop, Callable[[], Any]]:
+def onnxruntime_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHand:
     session = backend.session
     name, half = session.get_inputs()[0].name, "16" in session.get_inputs()[0].type
     feeds = [{name: a.astype(np.float16 if half else np.float32)} for a in inputs]
@@ -143,12 +169,16 @@ def onnxruntime_loop(
             times.append(clock() - begin)
         return Block(np.array(times), (clock() - start) / count)
 
-    return block, lambda: np.asarray(last[0][0], np.float32)  # type: ignore[index]
+    def one(i: int) -> None:
+        last[0] = session.run(outputs, feeds[i % INPUTS])
+
+    return ByHand(
+        block, lambda: np.asarray(last[0][0], np.float32), one,  # type: ignore[index]
+        contextlib.nullcontext,
+    )  # fmt: skip
 
 
-def tensorrt_loop(
-    backend: Any, inputs: Sequence[np.ndarray[Any, Any]]
-) -> tuple[Loop, Callable[[], Any]]:
+def tensorrt_loop(backend: Any, inputs: Sequence[np.ndarray[Any, Any]]) -> ByHand:
     from pycuda import driver
 
     engine, config = backend.loaded.engine, backend.loaded.runtime_config
@@ -186,7 +216,15 @@ def tensorrt_loop(
             times.append(clock() - begin)
         return Block(np.array(times), (clock() - start) / count)
 
-    return block, lambda: host.astype(np.float32).reshape(shape)
+    def one(i: int) -> None:
+        driver.memcpy_htod_async(device_in, pinned[i % INPUTS], stream)
+        context.execute_async_v3(handle)
+        driver.memcpy_dtoh_async(host, device_out, stream)
+        stream.synchronize()
+
+    return ByHand(
+        block, lambda: host.astype(np.float32).reshape(shape), one, contextlib.nullcontext
+    )
 
 
 BY_HAND = {"torch": torch_loop, "onnxruntime": onnxruntime_loop, "tensorrt": tensorrt_loop}
@@ -206,16 +244,46 @@ def measure_case(asked: Any, name: str) -> dict[str, Any]:
     cost = backend.load()
     arrays = [make_inputs(model, 1, v) for v in range(INPUTS)]
     requests = [backend.prepare(a) for a in arrays]
-    by_hand, output = BY_HAND[settings["kind"]](backend, [a["input"] for a in arrays])
-    by_hand(1)  # its last input is the first
+    by_hand = BY_HAND[settings["kind"]](backend, [a["input"] for a in arrays])
+    by_hand.block(1)  # its last input is the first
     expected = run_once(backend, arrays[0])
-    difference = float(np.abs(output() - next(iter(expected.values()))).max())
-    sides: dict[str, Loop] = {"harness": harness_loop(backend, requests), "by_hand": by_hand}
+    difference = float(np.abs(by_hand.output() - next(iter(expected.values()))).max())
+    turns = take_turns(backend, requests, by_hand, 2 if asked.quick else TURNS)
+    sides: dict[str, Loop] = {"harness": harness_loop(backend, requests), "by_hand": by_hand.block}
     pairs = interleave(sides, calls, 2 if asked.quick else PAIRS, {"by_hand": WARM})
     return {
         "settings": settings, "calls": calls, "pairs": pairs, "max_difference": difference,
+        "turns_a_block": TURNS_A_BLOCK, "turns": turns,
         "details": dict(cost.details),
     }  # fmt: skip
+
+
+def take_turns(
+    backend: Any, requests: Sequence[Any], by_hand: ByHand, wanted: int
+) -> list[dict[str, float]]:
+    """Medians of blocks in which the sides take turns, call by call, the first drawn each time."""
+    rng, clock, found = random.Random(1), time.monotonic_ns, []
+    with backend.caller() as caller, by_hand.scope():
+        infer, one = caller.infer, by_hand.one
+        for i in range(WARM):
+            infer(requests[i % INPUTS])
+            one(i)
+        end = time.monotonic() + TURNS_BUDGET_S
+        while len(found) < wanted and (len(found) < FEWEST_PAIRS or time.monotonic() < end):
+            times: dict[str, list[int]] = {"harness": [], "by_hand": []}
+            for i in range(TURNS_A_BLOCK):
+                request = requests[i % INPUTS]
+                for side in rng.sample(("harness", "by_hand"), 2):
+                    if side == "harness":
+                        begin = clock()
+                        infer(request)
+                        times[side].append(clock() - begin)
+                    else:
+                        begin = clock()
+                        one(i)
+                        times[side].append(clock() - begin)
+            found.append({f"{s}_median_ns": float(np.median(t)) for s, t in times.items()})
+    return found
 
 
 def interleave(

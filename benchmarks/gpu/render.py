@@ -21,6 +21,7 @@ from pages import Page, machine_lines, measured, mib, number, percent, table
 from harness.analysis.summary import Interval, log_t_interval
 
 Data = Mapping[str, Any]
+HANDLES = "onnxruntime-handles"
 POINT = "b"
 """Names of stages under load begin with it: `b16/c4`."""
 
@@ -81,17 +82,19 @@ def overhead(data: Data) -> Page:
     cases = {n: c for n, c in data["cases"].items() if n != "null"}
     lines = head(
         data,
-        "ResNet-50, batch 1, one caller, `io: host`. The harness's side is a real measurement "
-        "(closed loop, callers opened anew, warm-up left out); the other is a loop written by hand "
-        "around the same loaded model, with the same copies and the same synchronisation of its "
-        "own stream, its contexts and output buffers made once outside the loop. Blocks of calls "
-        "alternate in shuffled order; a pair gives one ratio, and the interval is the 95 % "
-        "t-interval on the logs of the pairs' ratios. *Call* compares medians of what the clock "
-        "said for one call; *between calls* compares the time from one answer to the next, which "
-        f"includes what either side does outside the clock. Target: a ratio of at most {TARGET}.",
+        "ResNet-50, batch 1, one caller, `io: host`. Compared are the harness's median a call and "
+        "that of a loop written by hand around the same loaded model in the same process, with the "
+        "same copies and the same synchronisation of its own stream, its contexts and output "
+        "buffers made once outside the loop. *Call by call*: one call of each in turn, in random "
+        "order, in one thread; a block of turns gives one ratio of medians. *In blocks*: the "
+        "harness's side is a whole measurement (closed loop, callers opened anew, warm-up left "
+        "out), in shuffled order with blocks of the other; *between calls* compares the time from "
+        "one answer to the next, which includes what either side does outside the clock. Intervals "
+        "are 95 % t-intervals on the logs of the blocks' ratios. Target: a ratio of at most "
+        f"{TARGET}, call by call.",
     )  # fmt: skip
-    columns = ("backend", "pairs × calls", "by hand µs", "harness µs", "ratio of medians",
-               "difference µs", "ratio between calls", "target")  # fmt: skip
+    columns = ("backend", "blocks × turns", "by hand µs", "harness µs", "call by call",
+               "difference µs", "in blocks", "between calls", "target")  # fmt: skip
     lines += table(columns, [_overhead_row(name, case) for name, case in cases.items()])
     if "null" in data["cases"]:
         lines += ["", "## The timed loop alone", "", *_null(data["cases"]["null"])]
@@ -99,18 +102,18 @@ def overhead(data: Data) -> Page:
 
 
 def _overhead_row(name: str, case: Data) -> tuple[str, ...]:
-    pairs = case["pairs"]
-    side = {s: [p[s]["median_ns"] / 1e3 for p in pairs] for s in ("by_hand", "harness")}
-    ratio = log_t_interval([h / b for h, b in zip(side["harness"], side["by_hand"], strict=True)])
-    spacing = log_t_interval(
-        [p["harness"]["spacing_ns"] / p["by_hand"]["spacing_ns"] for p in pairs]
+    pairs, turns = case["pairs"], case["turns"]
+    harness, hand = ([t[f"{s}_median_ns"] / 1e3 for t in turns] for s in ("harness", "by_hand"))
+    ratio = log_t_interval([h / b for h, b in zip(harness, hand, strict=True)])
+    gap = mean_interval([h - b for h, b in zip(harness, hand, strict=True)])
+    blocks, spacing = (
+        log_t_interval([p["harness"][key] / p["by_hand"][key] for p in pairs])
+        for key in ("median_ns", "spacing_ns")
     )
-    gap = mean_interval([h - b for h, b in zip(side["harness"], side["by_hand"], strict=True)])
     return (
-        f"`{name}`", f"{len(pairs)} × {case['calls']}",
-        number(statistics.median(side["by_hand"]), 4),
-        number(statistics.median(side["harness"]), 4), measured(ratio), measured(gap, 3),
-        measured(spacing), _verdict(ratio),
+        f"`{name}`", f"{len(turns)} × {case['turns_a_block']}",
+        number(statistics.median(hand), 4), number(statistics.median(harness), 4),
+        measured(ratio), measured(gap, 3), measured(blocks), measured(spacing), _verdict(ratio),
     )  # fmt: skip
 
 
@@ -144,23 +147,26 @@ def memory(data: Data) -> Page:
         "ResNet-50; MiB is 2^20 bytes. Each backend in a fresh process, stopped after each stage. "
         "*Sampler* is our NVML reading of the process (peak of the stage, up to 200 readings a "
         "second), *nvidia-smi* what `nvidia-smi --query-compute-apps` shows at the stop, under "
-        "load while requests flow. The points follow each other in one process, and PyTorch and "
-        "ONNX Runtime keep what they took, so a point includes what the ones before it left.",
+        "load while requests flow. After each stage the backend gives back what a point took, as "
+        "the harness has it do before every point.",
         "*Explained* adds up: the bare CUDA context, measured by processes that make nothing else; "
         "what the allocators say (PyTorch: reserved; ONNX Runtime: its arena, from its own log; "
         "TensorRT: `device_memory_size_v2` of every context, weights, input and output buffers); "
-        "and *code and handles*, what the process still holds beyond the bare context after its "
-        "backend has given back everything. The target is to explain the sampler's figure within 2 "
-        "%.",
+        "*code and handles*, what the process holds beyond context and allocators once the backend "
+        "has given back what the stage took; and *callers*, what ONNX Runtime makes for each "
+        "thread that calls it, measured with a model of two tiny layers. The target is to explain "
+        "the sampler's figure within 2 %.",
     )  # fmt: skip
     bare = _bare(data)
     shown = ", ".join(mib(b) for b in bare)
-    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB.", ""]
+    handles = caller_bytes(data["cases"].get(HANDLES, {}))
+    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB. Each thread that calls "
+              f"ONNX Runtime: {mib(handles)} MiB.", ""]  # fmt: skip
     columns = ("backend", "stage", "sampler", "nvidia-smi", "difference", "allocators",
-               "code and handles", "context", "explained", "share")  # fmt: skip
+               "code and handles", "callers", "context", "explained", "share")  # fmt: skip
     context = statistics.median(bare) if bare else None
     rows = [r for name, case in data["cases"].items() if "context-" not in name
-            for r in _memory_rows(name, case, context)]  # fmt: skip
+            for r in _memory_rows(name, case, context, handles)]  # fmt: skip
     lines += table(columns, rows)
     details = [r for name, case in data["cases"].items() for r in _allocator_rows(name, case)]
     lines += ["", "What the allocators say under load, MiB:", ""]
@@ -183,24 +189,40 @@ def smi_bytes(stage: Data) -> float | None:
     return None if value is None else float(value)
 
 
-def _memory_rows(name: str, case: Data, context: float | None) -> Iterator[tuple[str, ...]]:
-    stages = case["stages"]
-    last = stages[-1]
-    left = None
-    if last["stage"] == "released" and last.get("process_held") and context is not None:
-        left = last["process_held"] - context - allocated(last)
-    for stage in stages:
+def caller_bytes(case: Data) -> float | None:
+    """What each calling thread makes ONNX Runtime hold: the slope from one caller to four."""
+    held = {
+        st["stage"]: st["process_held"] - allocated(st)
+        for st in case.get("stages", ()) if "/" in st["stage"] and st.get("process_held")
+    }  # fmt: skip
+    if len(held) < 2:
+        return None
+    counts = {int(name.partition("/c")[2]): size for name, size in held.items()}
+    few, many = min(counts), max(counts)
+    return (counts[many] - counts[few]) / (many - few)
+
+
+def _memory_rows(
+    name: str, case: Data, context: float | None, handles: float | None = None
+) -> Iterator[tuple[str, ...]]:
+    for stage in case["stages"]:
         peak, smi = stage.get("process_peak"), smi_bytes(stage)
-        difference = None if not peak or smi is None else stage["process_held"] / smi - 1
-        known, total = None, None
-        if stage["stage"] not in ("baseline", "context", "released") and stage["allocators"]:
+        difference = None if not peak or not smi else stage["process_held"] / smi - 1
+        after = stage.get("after", {})
+        known = left = callers = total = None
+        if stage["allocators"] and after.get("process_held") and context is not None:
             known = allocated(stage)
-        if known is not None and left is not None and context is not None:
-            total = known + left + context
+            left = after["process_held"] - context - allocated(after)
+            if (
+                handles is not None
+                and name.startswith("onnxruntime")
+                and stage["stage"] != "weights"
+            ):
+                callers = handles * int(stage["stage"].partition("/c")[2] or 1)
+            total = known + left + context + (callers or 0.0)
         yield (
-            f"`{name}`", stage["stage"], mib(peak), mib(smi), percent(difference),
-            mib(known), mib(left if total is not None else None),
-            mib(context if total is not None else None), mib(total),
+            f"`{name}`", stage["stage"], mib(peak), mib(smi), percent(difference), mib(known),
+            mib(left), mib(callers), mib(context if total is not None else None), mib(total),
             percent(total / peak) if total and peak else "–",
         )  # fmt: skip
 

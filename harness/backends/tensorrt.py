@@ -248,7 +248,8 @@ class TensorRtBackend:
             return {}
         with self._lock:
             buffers = sum(caller.buffer_bytes for caller in self._callers)
-            contexts = len(self._callers) * (context_bytes(self._loaded.engine) or 0)
+            count = len(self._callers) + len(self._retired)
+        contexts = count * (context_bytes(self._loaded.engine) or 0)
         weights = weights_bytes(self._loaded.flavor, self._loaded.engine)
         return {
             "tensorrt_contexts": contexts, "tensorrt_buffers": buffers,

@@ -50,16 +50,25 @@ def _stage(name: str, held: float, smi: float, **allocators: int) -> dict[str, A
 
 
 def test_explained_is_context_allocators_and_what_remains(load: Any) -> None:
-    stages = [
-        _stage("baseline", 0, 0),
-        _stage("b1/c1", 1000, 800, torch_reserved=400 * MIB, torch_allocated=300 * MIB),
-        _stage("released", 605, 605, torch_reserved=5 * MIB),
-    ]
+    loaded = _stage("b1/c1", 1000, 800, torch_reserved=400 * MIB, torch_allocated=300 * MIB)
+    idle = _stage("idle", 605, 605, torch_reserved=5 * MIB)
+    stages = [_stage("baseline", 0, 0), {**loaded, "after": idle}]
     rows = list(load("render")._memory_rows("torch", {"stages": stages}, 500 * MIB))
     assert rows[1][2:] == (
-        "1,000.0", "800.0", "25.0 %", "400.0", "100.0", "500.0", "1,000.0", "100.0 %",
+        "1,000.0", "800.0", "25.0 %", "400.0", "100.0", "–", "500.0", "1,000.0", "100.0 %",
     )  # fmt: skip
-    assert rows[0][5:] == ("–",) * 5
+    assert rows[0][5:] == ("–",) * 6
+
+
+def test_threads_that_call_onnxruntime_are_counted(load: Any) -> None:
+    render = load("render")
+    tiny = {"stages": [_stage("b1/c1", 700, 0, arena=2 * MIB),
+                       _stage("b1/c4", 1006, 0, arena=8 * MIB)]}  # fmt: skip
+    handles = render.caller_bytes(tiny)
+    assert handles == 100 * MIB
+    stage = {**_stage("b1/c4", 1000, 0, arena=60 * MIB), "after": _stage("idle", 540, 0)}
+    (row,) = render._memory_rows("onnxruntime-fp32", {"stages": [stage]}, 500 * MIB, handles)
+    assert row[5:] == ("60.0", "40.0", "400.0", "500.0", "1,000.0", "100.0 %")
 
 
 def test_shares_of_the_limits(load: Any) -> None:
@@ -79,13 +88,14 @@ def test_shares_of_the_limits(load: Any) -> None:
 def test_the_target_is_judged_by_the_interval(
     load: Any, harness_ns: tuple[int, int], verdict: str
 ) -> None:
-    pairs = [
-        {"harness": {"median_ns": ns * 1e4, "spacing_ns": ns * 1e4},
-         "by_hand": {"median_ns": 1e6, "spacing_ns": 1e6}}
+    side = {"median_ns": 1e6, "spacing_ns": 1e6}
+    turns = [
+        {"harness_median_ns": ns * 1e4, "by_hand_median_ns": 1e6}
         for ns in (*harness_ns, *harness_ns, *harness_ns)
-    ]  # fmt: skip
-    row = load("render")._overhead_row("torch", {"pairs": pairs, "calls": 50})
-    assert row[1] == "6 × 50"
+    ]
+    case = {"pairs": [{"harness": side, "by_hand": side}] * 2, "turns": turns, "turns_a_block": 40}
+    row = load("render")._overhead_row("torch", case)
+    assert row[1] == "6 × 40"
     assert row[-1] == verdict
 
 
