@@ -153,15 +153,17 @@ def memory(data: Data) -> Page:
         "what the allocators say (PyTorch: reserved; ONNX Runtime: its arena, from its own log; "
         "TensorRT: `device_memory_size_v2` of every context, weights, input and output buffers); "
         "*code and handles*, what the process holds beyond context and allocators once the backend "
-        "has given back what the stage took; and *callers*, what ONNX Runtime makes for each "
-        "thread that calls it, measured with a model of two tiny layers. The target is to explain "
-        "the sampler's figure within 2 %.",
+        "has given back what the stage took (ONNX Runtime: once the session was loaded); and "
+        "*callers*, what ONNX Runtime makes for each thread that calls it, measured with a model "
+        "of two tiny layers. The target is to explain the sampler's figure within 2 %.",
     )  # fmt: skip
     bare = _bare(data)
     shown = ", ".join(mib(b) for b in bare)
     handles = caller_bytes(data["cases"].get(HANDLES, {}))
-    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB. Each thread that calls "
-              f"ONNX Runtime: {mib(handles)} MiB.", ""]  # fmt: skip
+    first, each = handles or (None, None)
+    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB. ONNX Runtime: "
+              f"{mib(first)} MiB at a thread's first call, {mib(each)} MiB for each thread under "
+              "load.", ""]  # fmt: skip
     columns = ("backend", "stage", "sampler", "nvidia-smi", "difference", "allocators",
                "code and handles", "callers", "context", "explained", "share")  # fmt: skip
     context = statistics.median(bare) if bare else None
@@ -189,22 +191,26 @@ def smi_bytes(stage: Data) -> float | None:
     return None if value is None else float(value)
 
 
-def caller_bytes(case: Data) -> float | None:
-    """What each calling thread makes ONNX Runtime hold: the slope from one caller to four."""
+def caller_bytes(case: Data) -> tuple[float, float] | None:
+    """What a calling thread makes ONNX Runtime hold: at its first call, and each under load.
+
+    The second is the slope from one caller to four.
+    """
     held = {
         st["stage"]: st["process_held"] - allocated(st)
-        for st in case.get("stages", ()) if "/" in st["stage"] and st.get("process_held")
+        for st in case.get("stages", ()) if st.get("process_held")
     }  # fmt: skip
-    if len(held) < 2:
+    counts = {int(n.partition("/c")[2]): size for n, size in held.items() if "/c" in n}
+    if len(counts) < 2 or not {"weights", "warm"} <= held.keys():
         return None
-    counts = {int(name.partition("/c")[2]): size for name, size in held.items()}
     few, many = min(counts), max(counts)
-    return (counts[many] - counts[few]) / (many - few)
+    return held["warm"] - held["weights"], (counts[many] - counts[few]) / (many - few)
 
 
 def _memory_rows(
-    name: str, case: Data, context: float | None, handles: float | None = None
+    name: str, case: Data, context: float | None, handles: tuple[float, float] | None = None
 ) -> Iterator[tuple[str, ...]]:
+    own: float | None = None
     for stage in case["stages"]:
         peak, smi = stage.get("process_peak"), smi_bytes(stage)
         difference = None if not peak or not smi else stage["process_held"] / smi - 1
@@ -213,18 +219,20 @@ def _memory_rows(
         if stage["allocators"] and after.get("process_held") and context is not None:
             known = allocated(stage)
             left = after["process_held"] - context - allocated(after)
-            if (
-                handles is not None
-                and name.startswith("onnxruntime")
-                and stage["stage"] != "weights"
-            ):
-                callers = handles * int(stage["stage"].partition("/c")[2] or 1)
+            if name.startswith("onnxruntime") and handles is not None:
+                left = own = left if own is None else own
+                callers = _callers(stage["stage"], *handles)
             total = known + left + context + (callers or 0.0)
         yield (
             f"`{name}`", stage["stage"], mib(peak), mib(smi), percent(difference), mib(known),
             mib(left), mib(callers), mib(context if total is not None else None), mib(total),
             percent(total / peak) if total and peak else "–",
         )  # fmt: skip
+
+
+def _callers(stage: str, first: float, each: float) -> float | None:
+    count = stage.partition("/c")[2]
+    return each * int(count) if count else first if stage == "warm" else None
 
 
 def allocated(stage: Data) -> float:

@@ -62,13 +62,18 @@ def test_explained_is_context_allocators_and_what_remains(load: Any) -> None:
 
 def test_threads_that_call_onnxruntime_are_counted(load: Any) -> None:
     render = load("render")
-    tiny = {"stages": [_stage("b1/c1", 700, 0, arena=2 * MIB),
+    tiny = {"stages": [_stage("weights", 580, 0), _stage("warm", 652, 0, arena=2 * MIB),
+                       _stage("b1/c1", 700, 0, arena=2 * MIB),
                        _stage("b1/c4", 1006, 0, arena=8 * MIB)]}  # fmt: skip
     handles = render.caller_bytes(tiny)
-    assert handles == 100 * MIB
-    stage = {**_stage("b1/c4", 1000, 0, arena=60 * MIB), "after": _stage("idle", 540, 0)}
-    (row,) = render._memory_rows("onnxruntime-fp32", {"stages": [stage]}, 500 * MIB, handles)
-    assert row[5:] == ("60.0", "40.0", "400.0", "500.0", "1,000.0", "100.0 %")
+    assert handles == (70 * MIB, 100 * MIB)
+    stages = [
+        {**_stage("weights", 550, 0, arena=9 * MIB),
+         "after": _stage("idle", 540, 0, arena=10 * MIB)},
+        {**_stage("b1/c4", 990, 0, arena=60 * MIB), "after": _stage("idle", 580, 0)},
+    ]  # fmt: skip
+    rows = list(render._memory_rows("onnxruntime-fp32", {"stages": stages}, 500 * MIB, handles))
+    assert rows[1][5:] == ("60.0", "30.0", "400.0", "500.0", "990.0", "100.0 %")
 
 
 def test_shares_of_the_limits(load: Any) -> None:
