@@ -9,34 +9,42 @@ than the 5 % it has between two.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from harness.analysis.constraints import Bounds, metric, satisfies
+from harness.analysis.constraints import Bounds, holds, metric, satisfies
+from harness.analysis.objective import Aim, parse_objective, smaller
+from harness.analysis.pareto import front
 from harness.analysis.summary import Interval, SummaryRow, ratio_interval
 
 
-def smaller_is_better(objective: str) -> bool:
-    """True for latencies, False for throughput."""
-    return objective != "throughput"
+def smaller_is_better(objective: Aim) -> bool:
+    """True for latencies and memory, False for throughput and for weighted scores."""
+    single = parse_objective(objective).single
+    return single is not None and smaller(single)
 
 
 def usable(row: SummaryRow) -> bool:
-    """Whether a point may be ranked and compared: valid, and no round of it failed."""
-    return row.valid and not row.failures
+    """Whether a point may be ranked and compared: valid, no round of it failed, and its load was
+    asked for, not tried by a search.
+    """
+    return row.valid and not row.failures and not row.searched
 
 
-def per_round(row: SummaryRow, objective: str) -> list[float]:
+def per_round(row: SummaryRow, objective: Aim) -> list[float]:
     """The objective's value in each round; empty where a round lacks it."""
-    if objective == "throughput":
-        return [m.throughput for m in row.measurements]
-    percentile = objective.removeprefix("latency_").removesuffix("_ms")
-    values = [m.latency_ms.get(percentile) for m in row.measurements]
-    known = [v for v in values if v is not None]
-    return known if len(known) == len(values) else []
+    return parse_objective(objective).per_round(row)
 
 
-def advantage(row: SummaryRow, other: SummaryRow, objective: str) -> Interval | None:
+def value_of(row: SummaryRow, objective: Aim) -> Interval | None:
+    """The objective's value with its interval: the metric's own, or the weighted score."""
+    return parse_objective(objective).value(row)
+
+
+def advantage(
+    row: SummaryRow, other: SummaryRow, objective: Aim, level: float = 0.95
+) -> Interval | None:
     """How many times better `row` is than `other`; above 1 is better, whatever the objective.
 
     None where one of them has no positive, finite value of the objective in each round.
@@ -45,7 +53,7 @@ def advantage(row: SummaryRow, other: SummaryRow, objective: str) -> Interval | 
     if smaller_is_better(objective):
         mine, theirs = theirs, mine
     try:
-        return ratio_interval(mine, theirs)
+        return ratio_interval(mine, theirs, level)
     except ValueError:
         return None
 
@@ -69,6 +77,9 @@ class Choice:
     """The cheapest in memory of `tied`; None where there are no intervals to choose by."""
     decidable: bool
     """Whether the first candidate has an interval, so that differences can be shown at all."""
+    is_front: bool = False
+    """The objective is a list: `tied` is the Pareto front, whose points differ but none of which
+    is clearly beaten. Then none is recommended."""
 
     @property
     def best(self) -> SummaryRow | None:
@@ -81,28 +92,40 @@ class Choice:
         return self.tied[0] if self.decidable and len(self.tied) == 1 else None
 
 
-def order(rows: Sequence[SummaryRow], objective: str) -> list[SummaryRow]:
-    """The usable points that have a finite value of the objective, best first (a stable sort)."""
-    valued = [(metric(r, objective), r) for r in rows if usable(r)]
+def order(rows: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
+    """The usable points that have a finite value of the objective, best first (a stable sort).
+
+    For a Pareto objective, by the geometric mean of its metrics.
+    """
+    objective = parse_objective(objective)
+    valued = [(value_of(r, objective), r) for r in rows if usable(r)]
     known = [(v.value, r) for v, r in valued if v is not None and 0 < v.value < math.inf]
     sign = 1 if smaller_is_better(objective) else -1
     return [r for _, r in sorted(known, key=lambda pair: sign * pair[0])]
 
 
-def choose(rows: Sequence[SummaryRow], objective: str, bounds: Bounds) -> Choice:
+def choose(rows: Sequence[SummaryRow], objective: Aim, bounds: Bounds) -> Choice:
     """The best of the points that are shown to hold every bound, with those tied with it."""
+    objective = parse_objective(objective)
     candidates = [r for r in order(rows, objective) if satisfies(r, bounds) == "yes"]
     if not candidates:
-        return Choice((), (), None, False)
+        return Choice((), (), None, False, objective.pareto)
+    if objective.pareto:
+        found = front(candidates, objective.metrics)
+        first = [*found.rows, *(r for r in candidates if r not in found.rows)]
+        return Choice(tuple(first), found.rows, None, found.decidable, is_front=True)
     tied = _group(candidates, objective)
-    value = metric(candidates[0], objective)
+    value = value_of(candidates[0], objective)
     decidable = value is not None and value.low is not None
     recommended = cheapest(tied) if decidable else None
     return Choice(tuple(candidates), tuple(tied), recommended, decidable)
 
 
-def _group(ordered: Sequence[SummaryRow], objective: str) -> list[SummaryRow]:
-    """The first row and those whose ratio to it includes 1."""
+def _group(ordered: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
+    """The first row and those whose ratio to it includes 1; for a Pareto objective, the front."""
+    objective = parse_objective(objective)
+    if objective.pareto:
+        return list(front(ordered, objective.metrics).rows)
     first = ordered[0]
     rest = [r for r in ordered[1:] if not differs(advantage(first, r, objective))]
     return [first, *rest]
@@ -120,7 +143,7 @@ def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
     return rows[0]
 
 
-def ranks(rows: Sequence[SummaryRow], objective: str) -> dict[str, str]:
+def ranks(rows: Sequence[SummaryRow], objective: Aim) -> dict[str, str]:
     """Point → rank: `1` alone, or `1=` for every row not told apart from the best of its group.
 
     A row joins the group of the best row that is left, so ranks run down in groups: 1=, 1=, 3.
@@ -133,3 +156,62 @@ def ranks(rows: Sequence[SummaryRow], objective: str) -> dict[str, str]:
         place += len(group)
         left = [r for r in left if r.point not in found]
     return found
+
+
+# ----------------------------------------------------------------- when no point holds every bound
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A bound that a point does not hold, or is not shown to hold."""
+
+    metric: str
+    bound: float
+    found: Interval | None
+    """None where the metric is not known."""
+    by: float | None
+    """By how much the value misses the bound, as a share of it: 0.25 is 25 % too much, or too
+    little. 0 where the value holds it and only its interval does not; None where it is not known.
+    """
+
+    @property
+    def severity(self) -> float:
+        """For comparing: the shared measure of all metrics; what is not known is worst."""
+        return math.inf if self.by is None else self.by
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The point that comes nearest to holding every bound."""
+
+    row: SummaryRow
+    misses: tuple[Miss, ...]
+    """The worst first."""
+
+
+def misses(row: SummaryRow, bounds: Bounds) -> tuple[Miss, ...]:
+    """The bounds that a point is not shown to hold, the worst first."""
+    found = [
+        _miss(row, name, bound)
+        for name, bound in bounds.items()
+        if holds(row, name, bound) != "yes"
+    ]
+    return tuple(sorted(found, key=lambda m: -m.severity))
+
+
+def _miss(row: SummaryRow, name: str, bound: Mapping[str, Any]) -> Miss:
+    found = metric(row, name)
+    least, most = bound.get("min"), bound.get("max")
+    limit = float(most if most is not None else least or 0.0)
+    if found is None:
+        return Miss(name, limit, None, None)
+    excess = found.value - limit if most is not None else limit - found.value
+    if excess <= 0:
+        return Miss(name, limit, found, 0.0)
+    return Miss(name, limit, found, excess / limit if limit else math.inf)
+
+
+def nearest(rows: Sequence[SummaryRow], bounds: Bounds) -> Nearest | None:
+    """The usable point whose worst miss is smallest; None without usable points."""
+    known = [Nearest(row, misses(row, bounds)) for row in rows if usable(row)]
+    return min(known, key=lambda n: [m.severity for m in n.misses], default=None)

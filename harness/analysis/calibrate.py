@@ -61,7 +61,7 @@ def calibrate(rows: Sequence[SummaryRow], *, seed: int = 0) -> Calibration:
     tests: list[SelfTest] = []
     left_out: list[str] = []
     for row in rows:
-        if any("search" in m.details for m in row.measurements):
+        if row.searched:
             continue
         values = primary_values(row.measurements)
         if not row.valid or row.rounds < FEWEST_ROUNDS or not values:

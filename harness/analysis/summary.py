@@ -124,6 +124,11 @@ class SummaryRow:
     measurements: tuple[MeasurementRow, ...] = ()
 
     @property
+    def searched(self) -> bool:
+        """Whether a search for a capacity chose the load: shown there, ranked nowhere."""
+        return bool(self.measurements) and all("search" in m.details for m in self.measurements)
+
+    @property
     def load_value(self) -> float:
         """The concurrency or the request rate, for sorting and axes."""
         return self.concurrency if self.concurrency is not None else self.request_rate or 0.0

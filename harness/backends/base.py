@@ -168,6 +168,8 @@ class BackendContext:
     server_grpc: str | None = None
     served_name: str | None = None
     """Triton only: `host:port` of both protocols, and the model's name on the server."""
+    server_metrics: str | None = None
+    """Triton only: its metrics, `host:port` or a URL; None where they can't be read."""
     cache: Path | None = None
     batch_sizes: tuple[int, ...] = ()
     """What will be asked for: an engine is built for these."""

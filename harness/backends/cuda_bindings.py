@@ -22,6 +22,8 @@ _MODE = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
 _ATTRIBUTE = runtime.cudaDeviceAttr
 _NON_BLOCKING = 1
 """cudaStreamNonBlocking."""
+_HANDLE_BYTES = 64
+"""CUDA_IPC_HANDLE_SIZE."""
 
 
 def check(answer: tuple[Any, ...], doing: str) -> Any:
@@ -68,6 +70,11 @@ class CudaBindings:
     def free(self, address: int) -> None:
         """Give an allocation back."""
         check(runtime.cudaFree(address), "freeing device memory")
+
+    def share(self, address: int) -> bytes:
+        """The CUDA inter-process handle of an allocation."""
+        handle = check(runtime.cudaIpcGetMemHandle(address), "sharing device memory")
+        return ctypes.string_at(handle.getPtr(), _HANDLE_BYTES)
 
     def pinned(self, size: int) -> Bytes:
         """Page-locked host memory, uint8 [size]. Raises OutOfMemoryError."""

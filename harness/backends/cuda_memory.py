@@ -62,6 +62,10 @@ class Cuda(Protocol):
         """Give an allocation back."""
         ...
 
+    def share(self, address: int) -> bytes:
+        """The handle under which another process can open an allocation."""
+        ...
+
     def pinned(self, size: int) -> Bytes:
         """Page-locked host memory, uint8 [size]; copies from it run at full speed."""
         ...

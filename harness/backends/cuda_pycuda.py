@@ -56,6 +56,13 @@ class PyCuda:
         """Give an allocation back."""
         self._allocations.pop(address).free()
 
+    def share(self, address: int) -> bytes:
+        """The CUDA inter-process handle of an allocation."""
+        try:
+            return bytes(driver.mem_get_ipc_handle(self._allocations[address]))
+        except driver.Error as error:
+            raise translate(error, "sharing device memory") from error
+
     def pinned(self, size: int) -> Bytes:
         """Page-locked host memory, uint8 [size]. Raises OutOfMemoryError."""
         try:

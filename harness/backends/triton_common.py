@@ -16,12 +16,16 @@ from harness.backends import translate
 from harness.backends.base import BackendContext, LoadCost, Tensors
 from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError
 from harness.scenario import schema
+from harness.secrets import redact
+from harness.triton.access import PLAIN, Access, access_of
 from harness.triton.api import split_address
 from harness.triton.dtypes import to_triton
 from harness.triton.metadata import Description, check_inputs, is_flat
 
 CONNECT_S = 2.0
 """How long the probe of a broken connection waits to be refused."""
+LONGEST = 400
+"""Characters of a server's answer that are passed on: a proxy may send a whole page."""
 DYING_S = 0.2
 """A killed server's port may outlive its connections by the moment the kernel needs."""
 
@@ -38,17 +42,21 @@ class Target:
     """Seconds that a request may take."""
     flat: frozenset[str] = frozenset()
     """Outputs of the shape (batch,), which Triton can only send as (batch, 1)."""
+    access: Access = PLAIN
 
 
 def target(spec: schema.TritonBackend, context: BackendContext) -> Target:
-    """The server and model of this backend. Raises ServerError when there is no address."""
+    """The server and model of this backend.
+
+    Raises ServerError when there is no address, SetupError for a variable that is not set.
+    """
     address = context.server_http if spec.protocol == "http" else context.server_grpc
     if address is None:
         raise ServerError(f"no address of a Triton server for {spec.protocol}")
     split_address(address)
     name = context.served_name or context.model.name
     flat = frozenset(o.name for o in context.model.outputs if len(o.shape) == 1)
-    return Target(address, name, context.request_timeout, flat)
+    return Target(address, name, context.request_timeout, flat, access_of(spec.server))
 
 
 def load_cost(
@@ -78,11 +86,24 @@ def request_inputs(found: Description, inputs: Tensors, make: Callable[..., Any]
     Raises ServerError when the batch is larger than the server takes, or not the one it is made
     for.
     """
+    filled = []
+    for name, (array, datatype) in encoded(found, inputs).items():
+        tensor = make(name, list(array.shape), datatype)
+        tensor.set_data_from_numpy(array)
+        filled.append(tensor)
+    return filled
+
+
+def encoded(found: Description, inputs: Tensors) -> dict[str, tuple[NDArray[Any], str]]:
+    """The inputs as they travel, each with what Triton calls its type.
+
+    Raises ServerError as `request_inputs` does.
+    """
     from tritonclient.utils import triton_to_np_dtype
 
     check_batch(found, inputs)
     specs = {spec.name: spec for spec in found.signature.inputs}
-    filled = []
+    ready = {}
     for name, array in inputs.items():
         spec = specs[name]
         datatype = to_triton(spec.dtype, name)
@@ -91,10 +112,8 @@ def request_inputs(found: Description, inputs: Tensors, make: Callable[..., Any]
             exact = exact.reshape(-1, 1)
         if datatype == "BF16":  # float32 that holds bfloat16 exactly, as `models.inputs` makes it
             exact = exact.astype(triton_to_np_dtype("BF16"))
-        tensor = make(name, list(exact.shape), datatype)
-        tensor.set_data_from_numpy(exact)
-        filled.append(tensor)
-    return filled
+        ready[name] = exact, datatype
+    return ready
 
 
 def check_batch(found: Description, inputs: Tensors) -> None:
@@ -119,6 +138,11 @@ def check_batch(found: Description, inputs: Tensors) -> None:
 def outputs(target: Target, names: Iterable[str], reply: Any) -> Tensors:
     """A reply's arrays, as `to_host` makes them."""
     return {name: to_host(reply.as_numpy(name), name in target.flat) for name in names}
+
+
+def all_to_host(target: Target, arrays: Tensors) -> Tensors:
+    """Outputs as the server wrote them, each as `to_host` makes it."""
+    return {name: to_host(array, name in target.flat) for name, array in arrays.items()}
 
 
 def to_host(array: NDArray[Any], flat: bool = False) -> NDArray[Any]:
@@ -164,6 +188,12 @@ def unreachable(target: Target, error: Exception) -> ServerError:
         f"Triton at {target.address} can't be reached: {_words(error)}",
         fix="check that it runs and that url is host:port of this protocol",
     )
+
+
+def said(error: Any) -> str:
+    """What the server, or a proxy before it, answered: one line, of a length that can be read."""
+    text = " ".join(redact(str(error.message())).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _words(error: Exception) -> str:

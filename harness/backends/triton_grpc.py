@@ -13,9 +13,11 @@ from typing import Any, Self
 from harness.backends import require
 from harness.backends import triton_common as common
 from harness.backends.base import BackendContext, LoadCost, Signature, Tensors
+from harness.backends.triton_shm import Regions, SharedCaller
 from harness.errors import HarnessError, ServerError
 from harness.scenario import schema
-from harness.triton.metadata import Description, read
+from harness.triton.access import PLAIN, Access, grpc_credentials
+from harness.triton.metadata import Description, composing, read, steps
 from harness.triton.statistics import counters
 
 CHANNEL = (
@@ -35,6 +37,9 @@ class TritonGrpcBackend:
         self.target = common.target(spec, context)
         self._found: Description | None = None
         self._control: Any = None
+        self.regions: Regions | None = None
+        """Shared memory, when the scenario asks for it and the model is loaded."""
+        self._composing: tuple[str, ...] = ()
 
     @property
     def signature(self) -> Signature:
@@ -49,7 +54,7 @@ class TritonGrpcBackend:
 
     def load(self) -> LoadCost:
         """Connect; check that the model is ready and takes our inputs. Raises ServerError."""
-        self._control = _client(self.target)
+        self._control = connect(self.target)
         with _setting_up(self.target):
             self._found, cost = common.load_cost(
                 self.spec, self.context, lambda: _fetch(self._control, self.target),
@@ -57,29 +62,58 @@ class TritonGrpcBackend:
                     as_json=True, client_timeout=self.target.timeout
                 ),
             )  # fmt: skip
+            self._composing = composing(self._found.steps, self.spec.composing, self._steps)
+        if self.spec.io != "host":
+            self.regions = Regions(self.spec, self.target.address, self._plain)
         return cost
 
-    def prepare(self, inputs: Tensors) -> list[Any]:
+    @property
+    def control(self) -> Any:
+        """The client for everything but requests; of the thread that called `load`."""
+        return self._control
+
+    def _steps(self, name: str) -> tuple[str, ...]:
+        answer = self._control.get_model_config(name, client_timeout=self.target.timeout)
+        return steps(answer.config)
+
+    def prepare(self, inputs: Tensors) -> Any:
         """Input objects that hold the tensors' bytes. Raises ServerError for a batch too large."""
         from tritonclient.grpc import InferInput
 
+        if self.regions is not None:
+            with _setting_up(self.target):
+                ready = common.encoded(self.found, inputs)
+                return self.regions.prepare(self._control, {n: a for n, (a, _) in ready.items()})
         return common.request_inputs(self.found, inputs, InferInput)
 
-    def caller(self) -> GrpcCaller:
+    def _plain(self, inputs: Tensors) -> Tensors:
+        """One call without shared memory; outputs as the client gives them."""
+        from tritonclient.grpc import InferInput
+
+        with GrpcCaller(self.target) as caller:
+            return caller.raw(caller.infer(common.request_inputs(self.found, inputs, InferInput)))
+
+    def caller(self) -> GrpcCaller | SharedCaller:
         """A caller with its own channel and connection."""
-        return GrpcCaller(self.target)
+        caller = GrpcCaller(self.target)
+        if self.regions is None:
+            return caller
+        return SharedCaller(caller, self.regions, self.target)
 
     def statistics(self) -> dict[str, float]:
         """Triton's counters."""
         with _setting_up(self.target):
             name = self.target.name
+            wanted = "" if self._composing else name  # one answer for all models of the server
             found = self._control.get_inference_statistics(
-                name, as_json=True, client_timeout=self.target.timeout
+                wanted, as_json=True, client_timeout=self.target.timeout
             )
-            return counters(found, name)
+            return counters(found, name, self._composing)
 
     def release(self) -> None:
-        """Nothing: what the server keeps is the server's, and reported as such."""
+        """Give back shared memory; what the server keeps is its own, and reported as such."""
+        if self.regions is not None:
+            self.regions.release(self._control)
 
     def memory(self) -> dict[str, int]:
         """None: the memory is the server's."""
@@ -90,6 +124,7 @@ class TritonGrpcBackend:
 
     def __exit__(self, *_: object) -> None:
         if self._control is not None:
+            self.release()
             self._control.close()
 
 
@@ -100,8 +135,13 @@ class GrpcCaller:
         self._target = target
         self._client: Any = None
 
-    def infer(self, request: Any) -> Any:
-        """Send the request and parse the answer.
+    @property
+    def client(self) -> Any:
+        """The official client, while the caller is open."""
+        return self._client
+
+    def infer(self, request: Any, outputs: Any = None) -> Any:
+        """Send the request and parse the answer; `outputs` say where shared memory takes them.
 
         Raises BackendError, OutOfMemoryError, DeadlineError, ServerDiedError.
         """
@@ -109,10 +149,14 @@ class GrpcCaller:
 
         try:
             return self._client.infer(
-                self._target.name, request, client_timeout=self._target.timeout
+                self._target.name, request, outputs=outputs, client_timeout=self._target.timeout
             )
         except InferenceServerException as error:
             raise _translate(self._target, error) from None
+
+    def raw(self, reply: Any) -> Tensors:
+        """All outputs as the client gives them."""
+        return {o.name: reply.as_numpy(o.name) for o in reply.get_response().outputs}
 
     def outputs(self, reply: Any) -> Tensors:
         """All outputs as arrays."""
@@ -120,7 +164,7 @@ class GrpcCaller:
         return common.outputs(self._target, (o.name for o in found), reply)
 
     def __enter__(self) -> Self:
-        self._client = _client(self._target)
+        self._client = connect(self._target)
         with _setting_up(self._target):
             self._client.is_server_live(client_timeout=self._target.timeout)  # connects
         return self
@@ -131,18 +175,27 @@ class GrpcCaller:
             self._client = None
 
 
-def fetch(url: str, name: str) -> Description:
+def fetch(url: str, name: str, access: Access = PLAIN) -> Description:
     """What the server at `url` says about a model. Raises ServerError."""
     require("tritonclient.grpc", "triton")
-    target = common.Target(url, name, common.CONNECT_S * 5)
-    with _client(target) as client, _setting_up(target):
+    target = common.Target(url, name, common.CONNECT_S * 5, access=access)
+    with connect(target) as client, _setting_up(target):
         return _fetch(client, target)
 
 
-def _client(target: common.Target) -> Any:
+def connect(target: common.Target) -> Any:
+    """The official client for a server, with its TLS and its headers."""
     from tritonclient.grpc import InferenceServerClient
 
-    return InferenceServerClient(target.address, channel_args=list(CHANNEL))
+    credentials, options = None, list(CHANNEL)
+    if (tls := target.access.tls) is not None:
+        credentials, more = grpc_credentials(target.address, tls)
+        options += more
+    client = InferenceServerClient(target.address, creds=credentials, channel_args=options)
+    if target.access.headers:
+        metadata = target.access.metadata
+        client.register_plugin(lambda request: request.headers.update(metadata))
+    return client
 
 
 def _fetch(client: Any, target: common.Target) -> Description:
@@ -174,4 +227,4 @@ def _setting_up(target: common.Target) -> Iterator[None]:
     except InferenceServerException as error:
         if str(error.status()).endswith(("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED")):
             raise common.unreachable(target, error) from None
-        raise ServerError(f"Triton at {target.address}: {error.message()}") from None
+        raise ServerError(f"Triton at {target.address}: {common.said(error)}") from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +19,7 @@ REPEATS, FEWEST = 10, 5
 
 
 @click.command()
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--repeats", "-n", type=click.IntRange(FEWEST, 500), default=REPEATS, show_default=True,
     help="Rounds a side: twice as many are measured.",
@@ -27,10 +29,18 @@ REPEATS, FEWEST = 10, 5
     "--output", "-o", type=click.Path(path_type=Path),
     help="Run directory. Default: reports/SCENARIO-calibrate-TIME",
 )  # fmt: skip
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Finish the calibration in DIR; measures only what is missing.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the result.")
+@click.pass_context
 def command(
-    scenario: Path, repeats: int, overrides: tuple[str, ...], output: Path | None, quiet: bool
-) -> int:
+    context: click.Context, scenario: Path | None, repeats: int, overrides: tuple[str, ...],
+    output: Path | None, resume: Path | None, quiet: bool,
+) -> int:  # fmt: skip
     """Run SCENARIO against itself and say what a comparison on this machine is worth.
 
     Every point is measured in 2 × REPEATS rounds, each in fresh processes. Neighbouring rounds are
@@ -39,12 +49,21 @@ def command(
     in five? The result is kept for this machine and stands in the reports of its later runs.
     """
     from harness.cli.run import INTERRUPTED, _measure
-    from harness.errors import InconclusiveError
+    from harness.errors import InconclusiveError, UsageError
 
-    rounds = (f"measurement.rounds={2 * repeats}", f"measurement.rounds_max={2 * repeats}")
-    overrides = (*overrides, *rounds)
-    output = output or _directory(scenario, overrides)
-    directory, interrupted = _measure(scenario, overrides, output, None, quiet, False)
+    if resume is not None:
+        written = context.get_parameter_source("repeats") != ParameterSource.DEFAULT
+        _check_resume(resume, {"--repeats": written, "--set": overrides, "--output": output})
+        overrides = ()
+    elif scenario is None:
+        raise UsageError("give a scenario file, or --resume DIR")
+    else:
+        rounds = (f"measurement.rounds={2 * repeats}", f"measurement.rounds_max={2 * repeats}")
+        overrides = (*overrides, *rounds)
+        output = output or _directory(scenario, overrides)
+    directory, interrupted = _measure(
+        scenario, overrides, output, resume, quiet, False, name="calibrate"
+    )
     if interrupted:
         return INTERRUPTED
     found = _calibrate(directory)
@@ -55,6 +74,22 @@ def command(
         )
     _show(found, directory)
     return 0
+
+
+def _check_resume(directory: Path, options: Mapping[str, object]) -> None:
+    """Raise UsageError for options that were settled when the calibration began, or no such run."""
+    from harness.errors import UsageError
+    from harness.run.store import read_run
+
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"{name} does not go with --resume: it is as it was begun")
+    measurement = read_run(directory).manifest["scenario"]["measurement"]
+    rounds = int(measurement["rounds"])
+    if rounds != measurement["rounds_max"] or rounds % 2 or rounds < 2 * FEWEST:
+        raise UsageError(
+            f"{directory} is no calibration", fix=f"harness run --resume {directory} finishes a run"
+        )
 
 
 def _directory(path: Path, overrides: tuple[str, ...]) -> Path:

@@ -53,6 +53,7 @@ class Progress:
         self.current = "starting"
         self.running = ""
         self._before = 0
+        self._at_most = False
         self._started = time.monotonic()
 
     @property
@@ -68,16 +69,20 @@ class Progress:
 
     def _on_plan(self, event: Mapping[str, Any]) -> str:
         self.points, self.rounds = event["points"], event["rounds"]
+        self._at_most = bool(event.get("at_most"))
         self.done = self._before = event["measured"]
         already = f", {self.done} already measured" if self.done else ""
-        return f"{len(self.points)} points × {self.rounds} rounds{already}"
+        most = "at most " if self._at_most else ""
+        return f"{most}{len(self.points)} points × {self.rounds} rounds{already}"
 
     def _on_status(self, event: Mapping[str, Any]) -> str:
         self.current, self.running = event["text"], ""
         return str(event["text"])
 
     def _on_session(self, event: Mapping[str, Any]) -> None:
-        self.current, self.running = f"round {event['round'] + 1}: loading {event['backend']}", ""
+        config = event.get("config", "default")
+        name = event["backend"] if config == "default" else f"{event['backend']}/{config}"
+        self.current, self.running = f"round {event['round'] + 1}: loading {name}", ""
 
     def _on_point(self, event: Mapping[str, Any]) -> None:
         self.current, self.running = f"round {event['round'] + 1}: {event['point']}", ""
@@ -118,10 +123,22 @@ class Progress:
         said = f"FAILED ({event['reason']}): {event['message']}"
         return f"round {event['round'] + 1} {event['point']}: {said}"
 
+    def _on_note(self, event: Mapping[str, Any]) -> str:
+        return f"note: {event['text']}"
+
+    def _on_search_ended(self, event: Mapping[str, Any]) -> str:
+        left = event["not_measured"]
+        return f"the {event['why']} ended the search; not measured: {', '.join(left) or 'nothing'}"
+
+    def _on_best(self, event: Mapping[str, Any]) -> str:
+        if event["config"] is None:
+            return f"no best config was written: {event['why']}"
+        return f"best config: {event['backend']}/{event['config']}, {event['why']}"
+
     def remaining(self) -> str:
-        """Time left, judged by what has been measured."""
+        """Time left, judged by what has been measured; nothing where a search may end any time."""
         fresh = self.done - self._before
-        if not fresh or self.done >= self.total:
+        if not fresh or self.done >= self.total or self._at_most:
             return ""
         seconds = (time.monotonic() - self._started) / fresh * (self.total - self.done)
         return f" (about {int(seconds // 60)}:{int(seconds % 60):02d} left)"

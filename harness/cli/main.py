@@ -19,6 +19,7 @@ import click
 
 from harness import __version__
 from harness.errors import HarnessError, ScenarioError
+from harness.secrets import redact
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
     "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),
     "triton": ("harness.cli.triton", "Install, inspect and run the embedded Triton server."),
+    "telemetry": ("harness.cli.telemetry", "Sample beside a server on another host."),
 }
 """Subcommand → (module with a click command named `command`, help in one line)."""
 
@@ -153,7 +155,7 @@ def _run(args: list[str]) -> int:
 
 def _say(*lines: str) -> None:
     with contextlib.suppress(BrokenPipeError):
-        click.echo("\n".join(lines), err=True)
+        click.echo(redact("\n".join(lines)), err=True)
 
 
 def _traceback() -> None:

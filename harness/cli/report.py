@@ -45,5 +45,25 @@ def command(run_dir: Path, output: Path | None, formats: tuple[str, ...], show: 
     paths = build_report(run_dir, output=output, formats=formats)
     for path in paths.all():
         click.echo(path)
+    _write_best(run_dir, output)
     if show and paths.html is not None:
         click.launch(paths.html.resolve().as_uri())
+
+
+def _write_best(run_dir: Path, output: Path | None) -> None:
+    """Of a search: the best config as a model directory, again; a note where files are gone."""
+    from harness.errors import HarnessError
+    from harness.run.store import read_run
+
+    data = read_run(run_dir)
+    if not any("settings" in row.details for row in data.loads):
+        return
+    from harness.triton.best import write_best
+
+    try:
+        found = write_best(data, output)
+    except HarnessError as error:
+        click.echo(f"the best config was not written again: {error.message}", err=True)
+    else:
+        where = (output or run_dir) / found["directory"] if found["config"] else None
+        click.echo(where or f"no best config: {found['why']}", err=where is None)

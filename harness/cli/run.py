@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from harness.analysis.summary import SummaryRow
     from harness.run.store import RunData
 
 INTERRUPTED = 130
@@ -83,18 +82,23 @@ def command(
 def _dry_run(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     import json
 
-    from harness.scenario.expand import estimate, expand
+    from harness.scenario.expand import estimate, expand, left_out
     from harness.scenario.loader import load
 
     scenario = load(path, overrides).scenario
     points, seconds = expand(scenario), estimate(scenario)
     rounds = scenario.measurement.rounds
     if as_json:
-        data = {"points": [p.id for p in points], "rounds": rounds, "estimate_s": seconds}
+        data = {"points": [p.id for p in points], "rounds": rounds, "estimate_s": seconds,
+                "left_out": left_out(scenario), "search": scenario.search.method}  # fmt: skip
         click.echo(json.dumps(data, indent=2))
         return
     for point in points:
         click.echo(point.id)
+    for text in left_out(scenario):
+        click.echo(f"note: {text}")
+    if scenario.search.method in ("quick", "bayesian"):
+        click.echo(f"search: {scenario.search.method} measures only some of these configs")
     click.echo(
         f"{len(points)} points × {rounds} rounds, at least {int(seconds // 60)}:"
         f"{int(seconds % 60):02d} (slow points extend their window, at most to window_max)"
@@ -103,9 +107,9 @@ def _dry_run(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 def _measure(
     path: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
-    quiet: bool, as_json: bool, metrics_port: str | None = None,
+    quiet: bool, as_json: bool, metrics_port: str | None = None, name: str = "run",
 ) -> tuple[Path, bool]:  # fmt: skip
-    """Run or resume; the run directory and whether it was interrupted."""
+    """Run or resume; the run directory and whether it was interrupted. `name` is the subcommand."""
     from harness.cli.live import observer
     from harness.run.metrics import exposed, parse_address
     from harness.run.orchestrator import Orchestrator, Paths
@@ -132,7 +136,7 @@ def _measure(
             interrupted = True
             store.append({"event": "run_ended", "status": "interrupted", **_now()})
     if interrupted:
-        click.echo(f"interrupted; finish it with: harness run --resume {store.path}", err=True)
+        click.echo(f"interrupted; finish it with: harness {name} --resume {store.path}", err=True)
     return store.path, interrupted
 
 
@@ -233,6 +237,8 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
             console.width = PIPE_WIDTH
         console.print(terminal_summary(data))
     click.echo(f"run directory: {directory}")
+    for best in [e for e in data.events if e["event"] == "best" and e["config"]][-1:]:
+        click.echo(f"best config as a model directory: {directory / best['directory']}")
     for name in ("html", "pdf"):
         if name in paths:
             click.echo(f"{name.upper()} report: {paths[name]}")
@@ -249,14 +255,10 @@ def outcome(data: RunData) -> int:
     if any(row.failures for row in rows) or any(c.limit == "target" and c.rate is None
                                                 for c in capacities):  # fmt: skip
         return 1
-    planned = [row for row in rows if not _searched(row)]  # a search tries what can't hold
+    planned = [row for row in rows if not row.searched]  # a search tries what can't hold
     if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
         return 4
-    return 0 if _constraints_hold(data, rows) else 1
-
-
-def _searched(row: SummaryRow) -> bool:
-    return bool(row.measurements) and all("search" in m.details for m in row.measurements)
+    return 0 if not planned or _constraints_hold(data, planned) else 1
 
 
 def _constraints_hold(data: RunData, rows: list[Any]) -> bool:

@@ -21,9 +21,11 @@ FLAGS: dict[str, str] = {
     "errors": "some requests failed; percentiles count them as slower than everything else",
     "all_failed": "no request succeeded within its time-out",
     "count_mismatch": "client and server disagree on the number of requests in the window",
+    "metrics_disagree": "the server's /metrics and its statistics differ about the window",
     "foreign_load": "other processes used more than a tenth of the machine's CPU in the window",
     "parity": "outputs disagree with the reference; measured because the scenario says so",
     "wrong_outputs": "outputs sampled under load disagree with the reference",
+    "beside_invalid": "a model beside can't be believed in this point: see the models beside",
     "client_not_sending": "the load generator sent less than 99 % of what the schedule asked for",
     "client_late": "the load generator sent requests too late: its own delay is in the numbers",
     "client_busy": "the load generator used more than 80 % of a core: it may be the bottleneck",
@@ -40,6 +42,7 @@ FLAGS: dict[str, str] = {
 INVALIDATES = frozenset({
     "all_failed", "parity", "wrong_outputs", "client_not_sending", "client_late", "client_busy",
     "client_near_ceiling", "littles_law", "no_steady_state", "foreign_gpu_process", "throttled",
+    "beside_invalid",
 })  # fmt: skip
 """Flags that make a point INVALID where most of its rounds carry them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,6 +44,8 @@ class Window:
     cpu_seconds: float = 0.0
     """CPU time of this process within the window."""
     memory: Mapping[str, int] = field(default_factory=dict)
+    reads_ns: Sequence[tuple[int, int]] = ()
+    """When each of the two reads of the counters began and ended, monotonic ns."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict; `Window(**d)` reads it back."""
@@ -51,27 +53,32 @@ class Window:
 
 
 def measure(
-    backend: Backend, generator: Generator, settings: WindowSettings, report: Report
-) -> tuple[Window, Samples]:
+    backend: Backend, generator: Generator, settings: WindowSettings, report: Report,
+    mark: Callable[[], None] = lambda: None,
+) -> tuple[Window, Samples]:  # fmt: skip
     """Run one measurement. The load never pauses between warm-up and window.
 
     Server counters are read while requests flow, and the window's ends are the middles of those
-    reads, so client and server look at the same stretch of time.
+    reads, so client and server look at the same stretch of time. `mark` is called when each of
+    these reads begins, for others who read something then; it must return at once.
     """
     generator.start()
     warm = settings.warmup, settings.warmup_requests, max(settings.window_max, settings.warmup)
     _wait(generator, "warm-up", 0, *warm, settings.request_timeout, report)
     already = generator.completed()
-    before, begin_ns, cpu_before = _read(backend)
+    before, begin, cpu_before = _read(backend, mark)
     lengths = settings.window, settings.window_requests, settings.window_max
     cut = _wait(generator, "window", already, *lengths, settings.request_timeout, report)
-    after, end_ns, cpu_after = _read(backend)
+    after, end, cpu_after = _read(backend, mark)
     memory = backend.memory()
     samples = generator.stop(settings.request_timeout + 1.0)
     if not (samples.status == OK).any() and not (samples.status == TIMEOUT).any():
         worst = max(samples.messages, key=lambda m: samples.messages[m], default="no reason given")
         raise BackendError(f"not one of {len(samples)} requests succeeded: {worst}")
-    window = Window(begin_ns, end_ns, cut, before, after, cpu_after - cpu_before, memory)
+    window = Window(
+        sum(begin) // 2, sum(end) // 2, cut, before, after, cpu_after - cpu_before, memory,
+        (begin, end),
+    )  # fmt: skip
     return window, samples
 
 
@@ -104,10 +111,13 @@ def _wait(
         time.sleep(min(POLL_S, max(0.0005, seconds - elapsed if elapsed < seconds else POLL_S)))
 
 
-def _read(backend: Backend) -> tuple[dict[str, float], int, float]:
-    """The backend's counters, the middle of the read in ns, and this process's CPU seconds."""
+def _read(
+    backend: Backend, mark: Callable[[], None]
+) -> tuple[dict[str, float], tuple[int, int], float]:
+    """The backend's counters, when the read began and ended, and this process's CPU seconds."""
+    mark()
     first = time.monotonic_ns()
     counters = backend.statistics()
     last = time.monotonic_ns()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return counters, (first + last) // 2, usage.ru_utime + usage.ru_stime
+    return counters, (first, last), usage.ru_utime + usage.ru_stime

@@ -41,7 +41,7 @@ def capacity_view(context: Context) -> CapacityView | None:
     if not found:
         return None
     return CapacityView(
-        _intro(found), _table(context, found), (_chart(context, found),), _rates(found)
+        _intro(found), _table(context, found), (_chart(context, found),), _rates(context, found)
     )
 
 
@@ -50,9 +50,9 @@ def target_text(found: CapacitySummary) -> str:
     return f"{found.percentile} ≤ {found.target_ms:g} ms"
 
 
-def name(found: CapacitySummary) -> str:
+def name(context: Context, found: CapacitySummary) -> str:
     """Backend, and config where it has several."""
-    return found.backend if found.config == "default" else f"{found.backend}/{found.config}"
+    return context.series_of(found.backend, found.config)
 
 
 def limit_text(found: CapacitySummary) -> str:
@@ -67,9 +67,9 @@ def limit_text(found: CapacitySummary) -> str:
     return words.get(found.limit, found.limit)
 
 
-def line(found: CapacitySummary) -> str:
-    """The result in one line, for the terminal."""
-    where = f"capacity of {name(found)}, batch {found.batch_size}, {target_text(found)}"
+def line(label: str, found: CapacitySummary) -> str:
+    """The result in one line, for the terminal; `label` names the configuration."""
+    where = f"capacity of {label}, batch {found.batch_size}, {target_text(found)}"
     if found.rate is None:
         return f"{where}: none; {limit_text(found)}"
     said = (
@@ -88,7 +88,7 @@ def _intro(found: Sequence[CapacitySummary]) -> str:
         f"answered in time. Rates are tried in steps of {steps}, so a figure is that sharp at "
         "best. Goodput counts what was answered within the target. The knee is the lowest tried "
         f"rate at which the median response is {KNEE:g} times that of the lowest rate: beyond it "
-        "requests mostly wait. Rates above the capacity are expected to be flagged invalid below."
+        "requests mostly wait. The rates take no part in the ranking; each has its fold below."
     )
 
 
@@ -99,9 +99,10 @@ def _table(context: Context, found: Sequence[CapacitySummary]) -> Table:
     ]  # fmt: skip
     body = [
         [
-            word(name(c), swatch=context.colors.get(name(c), "")), figure(str(c.batch_size)),
-            word(target_text(c)), interval_cell(c.rate), interval_cell(c.goodput),
-            interval_cell(c.knee), figure(NOT_AVAILABLE if c.high is None else f"{c.high:g}"),
+            word(name(context, c), swatch=context.colors.get(name(context, c), "")),
+            figure(str(c.batch_size)), word(target_text(c)), interval_cell(c.rate),
+            interval_cell(c.goodput), interval_cell(c.knee),
+            figure(NOT_AVAILABLE if c.high is None else f"{c.high:g}"),
             figure(str(c.rounds)),
             word(limit_text(c), tone="" if c.server_limited and c.rate else "bad"),
         ]
@@ -115,10 +116,11 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
     sizes = sorted({c.batch_size for c in found})
     series = tuple(
         Series(
-            name(c), context.colors.get(name(c), COLORS[0]), tuple(r.rate for r in c.rates),
+            name(context, c), context.colors.get(name(context, c), COLORS[0]),
+            tuple(r.rate for r in c.rates),
             tuple(100 * r.within for r in c.rates),
             labels=tuple(
-                f"{name(c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
+                f"{name(context, c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
                 f"{100 * r.within:.4g}% within {c.target_ms:g} ms"
                 for r in c.rates
             ),
@@ -130,20 +132,20 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
     rates = [r.rate for c in found for r in c.rates]
     return Chart(
         "capacity", "Requests answered within the target", "Requests a second that were due",
-        "Answered within the target (%)", series, _rates(found),
+        "Answered within the target (%)", series, _rates(context, found),
         log_x=bool(rates) and max(rates) / min(rates) >= 25,
         bounds=tuple(Bound("y", share, f"{share:g}%") for share in shares),
         markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
 
 
-def _rates(found: Sequence[CapacitySummary]) -> Table:
+def _rates(context: Context, found: Sequence[CapacitySummary]) -> Table:
     headers = ["Configuration", "Batch", "Requests/s", "Rounds", "Within the target (%)",
                "Median response (ms)", "Outcome"]  # fmt: skip
     body = [
         [
-            word(name(c)), figure(str(c.batch_size)), figure(f"{r.rate:g}"), figure(str(r.rounds)),
-            figure(f"{100 * r.within:.4g}"),
+            word(name(context, c)), figure(str(c.batch_size)), figure(f"{r.rate:g}"),
+            figure(str(r.rounds)), figure(f"{100 * r.within:.4g}"),
             figure(NOT_AVAILABLE if r.p50_ms is None else significant(r.p50_ms)),
             word(", ".join(
                 OUTCOMES.get(o, o) + (f" ({n} of {r.rounds})" if n < r.rounds else "")

@@ -11,7 +11,7 @@ from harness.analysis.constraints import metric as value_of
 from harness.analysis.summary import Interval, SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.context import Context, best_first
-from harness.report.numbers import both_text, mib_text, significant
+from harness.report.numbers import both_text, mib_text
 from harness.report.parts import (
     Bound,
     Chart,
@@ -23,28 +23,25 @@ from harness.report.parts import (
     table,
     word,
 )
-from harness.report.words import bound_text, counted, load_label, load_text, series_name
+from harness.report.words import bound_text, counted, load_label, load_text
 from harness.run.rows import PERCENTILES
 
+Line = tuple[str, int, list[SummaryRow]]
+"""Series, batch size, and its points by load."""
 MOST_LINES = 12
 """More lines than this in one chart can't be told apart: the best are shown."""
 LOG_FROM = 25.0
 """An axis on which the largest value is so many times the smallest is logarithmic."""
-STACK = (
-    ("queue", "Server Queue", "#E69F00"),
-    ("compute_input", "Compute Input", "#56B4E9"),
-    ("compute_infer", "Compute Infer", "#0072B2"),
-    ("compute_output", "Compute Output", "#009E73"),
-)
-"""Triton's parts of a request in Model Analyzer's order: key, name, colour."""
-REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
 
-def _finite(interval: Interval | None) -> bool:
+
+def finite(interval: Interval | None) -> bool:
+    """Whether there is a finite value."""
     return interval is not None and math.isfinite(interval.value)
 
 
-def _limits(interval: Interval | None) -> tuple[float, float] | None:
+def limits(interval: Interval | None) -> tuple[float, float] | None:
+    """The interval's ends, where it has any."""
     if interval is None or interval.low is None or interval.high is None:
         return None
     return interval.low, interval.high
@@ -63,7 +60,8 @@ def latency(row: SummaryRow, percentile: str) -> Interval | None:
     return row.latency_mean_ms if percentile == "mean" else row.latency_ms.get(percentile)
 
 
-def _percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
+def percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
+    """Why the axis is not p99; empty where it is."""
     if percentile == "p99" or not rows:
         return ""
     lacking = sum(r.latency_ms.get("p99") is None for r in rows)
@@ -78,30 +76,43 @@ def _percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
 # ------------------------------------------------------------------------ the summary's two plots
 
 
-def _lines(context: Context) -> tuple[list[tuple[str, int, list[SummaryRow]]], int]:
-    """(series, batch size, points by load) of the lines to show, and how many there are in all.
+def _lines(context: Context) -> tuple[list[Line], int]:
+    """The lines to show, and how many the shown series have; a line's points are ordered by load.
 
+    Of many variants the best and the default are shown. Where that still makes more lines than can
+    be told apart, each series has the batch size of its best point, and at last the best are kept.
     Points of a closed and of an open loop are never on one line.
     """
     groups: dict[tuple[str, int, bool], list[SummaryRow]] = {}
     for row in best_first(context):
         if row.valid and row.throughput is not None:
-            key = (series_name(row), row.batch_size, row.concurrency is None)
+            key = (context.name(row), row.batch_size, row.concurrency is None)
             groups.setdefault(key, []).append(row)
-    kept = list(groups)[:MOST_LINES]
-    kept += [k for k in groups if k[0] == context.reference and k not in kept][:1]
+    shown = context.shown
+    kept = [key for key in groups if key[0] in shown]
+    total = len(kept)
+    if len(kept) > MOST_LINES:
+        firsts = {(name, loop): (name, size, loop) for name, size, loop in reversed(kept)}
+        kept = [key for key in kept if key in firsts.values()]
+    known = [k for k in kept if k[0] == context.reference_series][:1]
+    kept = kept[:MOST_LINES] + [k for k in known if k not in kept[:MOST_LINES]]
     places = {name: i for i, name in enumerate(context.series)}
     kept.sort(key=lambda key: (places[key[0]], *key[1:]))
-    lines = [(key[0], key[1], sorted(groups[key], key=cell)) for key in kept]
-    return lines, len(groups)
+    return [(key[0], key[1], sorted(groups[key], key=cell)) for key in kept], total
 
 
 def summary_charts(context: Context) -> list[Chart]:
-    """Throughput and memory against latency; empty when nothing valid was measured."""
+    """Throughput and memory against latency, offline against batch size; empty when nothing valid
+    was measured.
+    """
+    return _offline(context) if context.offline else _online(context)
+
+
+def _online(context: Context) -> list[Chart]:
     lines, total = _lines(context)
     rows = [r for _, _, group in lines for r in group]
     percentile = shared_percentile(rows)
-    if not any(_finite(latency(r, percentile)) for r in rows):
+    if not any(finite(latency(r, percentile)) for r in rows):
         return []
     notes = _summary_notes(context, lines, rows, percentile, total)
     gpu = any(r.gpu_memory_mib is not None for r in rows)
@@ -121,23 +132,113 @@ def summary_charts(context: Context) -> list[Chart]:
 
 
 def _summary_notes(
-    context: Context, lines: list[Any], rows: list[SummaryRow], percentile: str, total: int
+    context: Context, lines: list[Line], rows: list[SummaryRow], percentile: str, total: int
 ) -> list[str]:
-    best = "" if total == len(lines) else " best"
     hidden = sum(not r.valid for r in context.rows)
-    beyond = sum(not _finite(latency(r, percentile)) for r in rows)
+    beyond = sum(not finite(latency(r, percentile)) for r in rows)
     notes = [
-        f"Curves of the {len(lines)}{best} out of {counted(total, 'combination')} of configuration "
-        "and batch size; each dot is one load, each bar a 95% interval.",
-        _percentile_note(rows, percentile),
+        _curves(context, lines, total),
+        "Each dot is one load, each bar a 95% interval.",
+        percentile_note(rows, percentile),
         f"{counted(hidden, 'point')} failed or invalid: not drawn." if hidden else "",
         f"{counted(beyond, 'point')} beyond the timeout: not drawn." if beyond else "",
     ]
     return [n for n in notes if n]
 
 
+def _curves(context: Context, lines: list[Line], total: int) -> str:
+    """Which of all lines are shown, in Model Analyzer's words where it has some."""
+    names = {name for name, _, _ in lines}
+    said = f"Curves of {counted(len(lines), 'combination')} of configuration and batch size"
+    if len(names) < len(context.series):
+        best = len(names - set(context.defaults))
+        said = (
+            f"Curves corresponding to the {best} best model configuration(s) out of a total of "
+            f"{len(context.series)}{' and to the default' if len(names) > best else ''} are shown "
+            "in the plots"
+        )
+    of_each = len(lines) == len(names) and len(lines) < total
+    return f"{said}, each at the batch size of its best point." if of_each else f"{said}."
+
+
+def _offline(context: Context) -> list[Chart]:
+    """Against batch size, a line a configuration."""
+    lines, _ = _batch_lines(context, context.shown)
+    rows = [r for _, group in lines for r in group]
+    gpu = any(r.gpu_memory_mib is not None for r in rows)
+    percentile = shared_percentile(rows)
+    if not any(finite(latency(r, percentile)) for r in rows):
+        return []
+    charts_ = [*batch_charts(context, lines, "batch", percentile)[:2]]
+    kind = "GPU" if gpu else "Host"
+    memory = against_batch(
+        context, lines, "memory-batch", f"{kind} Memory vs. Batch Size",
+        f"Peak {kind if gpu else 'host'} memory (MiB)",
+        lambda r: value_of(r, "gpu_memory_mib" if gpu else "host_memory_mib"),
+    )  # fmt: skip
+    return [*charts_, memory]
+
+
+def _batch_lines(
+    context: Context, names: Sequence[str]
+) -> tuple[list[tuple[str, list[SummaryRow]]], int]:
+    groups = {n: [r for r in context.of(n) if r.valid and r.throughput] for n in names}
+    kept = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
+    shown = set(kept[:MOST_LINES])
+    return [(n, group) for n, group in groups.items() if n in shown], len(kept)
+
+
+def batch_charts(
+    context: Context, lines: list[tuple[str, list[SummaryRow]]], id_: str, percentile: str
+) -> list[Chart]:
+    """Model Analyzer's two plots of its offline mode."""
+    name = percentile_name(percentile)
+    return [
+        against_batch(
+            context, lines, f"throughput-{id_}", "Throughput vs. Batch Size",
+            "Throughput (infer/sec)", lambda r: r.throughput, ("throughput",),
+        ),
+        against_batch(
+            context, lines, f"latency-{id_}", f"{name} Latency vs. Batch Size",
+            f"{name} latency (ms)", lambda r: latency(r, percentile),
+            (f"latency_{percentile}_ms",),
+            [percentile_note([r for _, group in lines for r in group], percentile)],
+        ),
+    ]  # fmt: skip
+
+
+def against_batch(
+    context: Context, lines: list[tuple[str, list[SummaryRow]]], id_: str, title: str,
+    y_title: str, value: Callable[[SummaryRow], Interval | None], bounded: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
+) -> Chart:  # fmt: skip
+    """A metric against the batch size: equal steps, since batch sizes usually double."""
+    sizes = sorted({r.batch_size for _, group in lines for r in group})
+    series, body = [], []
+    for name, group in lines:
+        found = [(r, v) for r in group if (v := value(r)) is not None]
+        drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
+        series.append(Series(
+            name, context.colors[name], tuple(float(sizes.index(r.batch_size)) for r, _ in drawn),
+            tuple(v.value for _, v in drawn), y_range=tuple(limits(v) for _, v in drawn),
+            labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn),
+            marker=context.series.index(name),
+        ))  # fmt: skip
+        body += [[word(name), figure(str(r.batch_size)), interval_cell(value(r))] for r in group]
+    bounds = [
+        Bound("y", float(limit), bound_text(metric, bound))
+        for metric, bound in context.bounds.items()
+        if metric in bounded and (limit := bound.get("max", bound.get("min"))) is not None
+    ]
+    return Chart(
+        id_, title, "Batch size", y_title, tuple(s for s in series if s.x),
+        table(["Configuration", "Batch", y_title], body), ticks=tuple(map(str, sizes)),
+        bounds=tuple(bounds), notes=tuple(n for n in notes if n), size="third",
+    )  # fmt: skip
+
+
 def _against_latency(
-    context: Context, lines: list[tuple[str, int, list[SummaryRow]]], percentile: str, metric: str,
+    context: Context, lines: list[Line], percentile: str, metric: str,
     id_: str, title: str, x_title: str, y_title: str, notes: list[str],
 ) -> Chart:  # fmt: skip
     sizes = sorted({size for _, size, _ in lines})
@@ -148,13 +249,14 @@ def _against_latency(
     return Chart(
         id_, title, x_title, y_title, tuple(s for s in series if s.x),
         _line_table(lines, percentile, metric, [context.load_title, x_title, y_title]),
-        log_x=_wide(values), bounds=tuple(_bounds(context, percentile, metric)),
-        notes=tuple(notes), half=True,
+        log_x=wide(values), bounds=tuple(_bounds(context, percentile, metric)),
+        notes=tuple(notes),
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
 
 
-def _wide(values: Sequence[float]) -> bool:
+def wide(values: Sequence[float]) -> bool:
+    """Whether values span so much that their axis is logarithmic."""
     return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM
 
 
@@ -163,20 +265,20 @@ def _line(
     sizes: list[int],
 ) -> Series:  # fmt: skip
     found = [(r, latency(r, percentile), value_of(r, metric)) for r in rows]
-    drawn = [(r, x, y) for r, x, y in found if x is not None and _finite(x) and y is not None]
+    drawn = [(r, x, y) for r, x, y in found if x is not None and finite(x) and y is not None]
     return Series(
         name,
         context.colors[name],
         tuple(x.value for _, x, _ in drawn),
         tuple(y.value for _, _, y in drawn),
-        x_range=tuple(_limits(x) for _, x, _ in drawn),
-        y_range=tuple(_limits(y) for _, _, y in drawn),
+        x_range=tuple(limits(x) for _, x, _ in drawn),
+        y_range=tuple(limits(y) for _, _, y in drawn),
         labels=tuple(
             f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
             f"{both_text(x)} ms, {mib_text(r.gpu_memory_mib or r.host_memory_mib)} MiB"
             for r, x, _ in drawn
         ),
-        marker=sizes.index(size),
+        marker=sizes.index(size) if len(sizes) > 1 else 0,
     )
 
 
@@ -192,7 +294,7 @@ def _bounds(context: Context, percentile: str, metric: str) -> list[Bound]:
 
 
 def _line_table(
-    lines: list[tuple[str, int, list[SummaryRow]]], percentile: str, metric: str, titles: list[str]
+    lines: list[Line], percentile: str, metric: str, titles: list[str]
 ) -> Table:  # fmt: skip
     rows = [
         [
@@ -234,14 +336,14 @@ def speedup_chart(context: Context) -> Chart | None:
     if context.reference is None:
         return None
     ratios = speedups(context.rows, context.reference)
-    rows = [r for r in context.rows if _finite(ratios.get(r.point))]
+    rows = [r for r in context.rows if finite(ratios.get(r.point))]
     if not rows:
         return None
     places, labels = cells(rows), {cell(r): _label(r) for r in rows}
     return _grouped(
-        context, "speed-up", f"Speed-up over {context.reference}", rows,
+        context, "speed-up", f"Speed-up over {context.reference_series}", rows,
         [labels[c] for c in places], lambda r: places.index(cell(r)),
-        lambda r: ratios[r.point], f"Throughput relative to {context.reference}",
+        lambda r: ratios[r.point], "Ratio of throughputs",
         "Batch size (b) and load (c: concurrency)", mode="marks",
         bounds=(Bound("y", 1.0, "no difference"),),
     )  # fmt: skip
@@ -253,93 +355,25 @@ def _grouped(
     y_title: str, x_title: str, *, mode: Any, bounds: tuple[Bound, ...] = (),
 ) -> Chart:  # fmt: skip
     """Categories on x, one trace a configuration, side by side within a category."""
-    names = [n for n in context.series if any(series_name(r) == n for r in rows)]
+    rows = [r for r in rows if context.name(r) in context.shown]
+    names = [n for n in context.shown if any(context.name(r) == n for r in rows)]
     step = 0.8 / max(len(names), 1)
     series = []
     for index, name in enumerate(names):
         offset = (index - (len(names) - 1) / 2) * step
-        found = [(r, v) for r in rows if series_name(r) == name and (v := value(r)) is not None]
+        found = [(r, v) for r in rows if context.name(r) == name and (v := value(r)) is not None]
         drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
         series.append(Series(
             name, context.colors[name],
             tuple(place(r) + offset for r, _ in drawn), tuple(v.value for _, v in drawn), mode,
-            y_range=tuple(_limits(v) for _, v in drawn),
+            y_range=tuple(limits(v) for _, v in drawn),
             labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn), marker=index,
             width=0.9 * step,
         ))  # fmt: skip
-    body = [[word(ticks[place(r)]), word(series_name(r)), interval_cell(value(r))] for r in rows]
+    body = [[word(ticks[place(r)]), word(context.name(r)), interval_cell(value(r))] for r in rows]
     values = [v for s in series for v in s.y]
     return Chart(
         id_, title, x_title, y_title, tuple(series),
         table([x_title, "Configuration", y_title], body), ticks=tuple(ticks),
-        log_y=mode == "marks" and _wide(values), bounds=bounds, half=True,
+        log_y=mode == "marks" and wide(values), bounds=bounds, zero=mode == "bar",
     )  # fmt: skip
-
-
-# ------------------------------------------------------------------------------- one configuration
-
-
-def performance_charts(context: Context, name: str) -> list[Chart]:
-    """ "Online Performance", one chart a batch size: where the time goes, and the throughput."""
-    rows = [r for r in context.of(name) if r.valid and _finite(r.latency_mean_ms)]
-    return [
-        _performance(context, name, size, [r for r in rows if r.batch_size == size])
-        for size in sorted({r.batch_size for r in rows})
-    ]
-
-
-def rest_ms(row: SummaryRow) -> float | None:
-    """Mean latency that the server's parts don't explain: client, network, serialising."""
-    if row.latency_mean_ms is None or not row.server_us:
-        return None
-    return max(
-        0.0, row.latency_mean_ms.value - sum(row.server_us.get(k, 0) for k, _, _ in STACK) / 1e3
-    )
-
-
-def _performance(context: Context, name: str, size: int, rows: list[SummaryRow]) -> Chart:
-    split = any(r.server_us for r in rows)
-    x = tuple(float(i) for i in range(len(rows)))
-    parts = _parts(rows) if split else [("Client latency", TOTAL_COLOR, [_mean(r) for r in rows])]
-    bars = [
-        Series(title, color, x, tuple(values), "bar", labels=tuple(
-            f"{title}: {significant(v)} ms" for v in values
-        ))
-        for title, color, values in parts
-    ]  # fmt: skip
-    intervals = [r.throughput or Interval(0.0) for r in rows]
-    line = Series(
-        "Throughput", LINE_COLOR, x, tuple(i.value for i in intervals),
-        y_range=tuple(_limits(i) for i in intervals),
-        labels=tuple(f"{both_text(i)} infer/sec" for i in intervals), right=True,
-    )  # fmt: skip
-    ticks = tuple(load_label(r) for r in rows)
-    load = "Load" if context.open_loop else "Request Concurrency"
-    headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/sec)"]
-    body = [
-        [
-            figure(tick),
-            *(figure(significant(v[i])) for _, _, v in parts),
-            interval_cell(intervals[i]),
-        ]
-        for i, tick in enumerate(ticks)
-    ]
-    axis = "Load" if context.open_loop else "Concurrent client requests"
-    return Chart(
-        f"performance-{context.series.index(name)}-{size}",
-        f"Online Performance, batch {size}", axis, "Average latency (ms)",
-        (*bars, line), table(headers, body), right_title="Throughput (infer/sec)",
-        ticks=ticks, stacked=True, half=True,
-    )  # fmt: skip
-
-
-def _mean(row: SummaryRow) -> float:
-    return row.latency_mean_ms.value if row.latency_mean_ms is not None else 0.0
-
-
-def _parts(rows: list[SummaryRow]) -> list[tuple[str, str, list[float]]]:
-    parts = [
-        (title, color, [r.server_us.get(key, 0.0) / 1e3 for r in rows])
-        for key, title, color in STACK
-    ]
-    return [*parts, ("Client and network", REST_COLOR, [rest_ms(r) or 0.0 for r in rows])]

@@ -20,8 +20,8 @@ from harness.report.numbers import (
 )
 from harness.report.parts import Cell, Table, figure, interval_cell, percentile_cell, table, word
 from harness.report.tables import INTERVAL_NOTE
-from harness.report.words import load_label, series_name
-from harness.run.rows import LoadedRow
+from harness.report.words import load_label
+from harness.run.rows import ArtifactRow, LoadedRow
 
 
 def speedup_cell(ratio: Interval | None, unknown: str) -> Cell:
@@ -30,10 +30,7 @@ def speedup_cell(ratio: Interval | None, unknown: str) -> Cell:
         return Cell(unknown, tone="muted", number=True)
     value = f"{value_text(ratio)}×"
     if not differs(ratio):
-        shown = range_text(ratio)
-        return Cell(
-            value, f"no difference shown{f', {shown}' if shown else ''}", "", "muted", number=True
-        )
+        return Cell(value, range_text(ratio), "no difference shown", "muted", number=True)
     return Cell(value, range_text(ratio), "", "good" if ratio.value > 1 else "bad", number=True)
 
 
@@ -42,8 +39,8 @@ def speedup_table(context: Context) -> Table | None:
     if context.reference is None:
         return None
     ratios = speedups(context.rows, context.reference)
-    names = [n for n in context.series if n != context.reference]
-    by_place = {(series_name(r), cell(r)): r for r in context.rows}
+    names = [n for n in context.shown if n != context.reference_series]
+    by_place = {(context.name(r), cell(r)): r for r in context.rows}
     body = []
     for place in cells(context.rows):
         found = [by_place.get((n, place)) for n in names]
@@ -53,7 +50,7 @@ def speedup_table(context: Context) -> Table | None:
         ])  # fmt: skip
     notes = [
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (Welch, "
-        "on the logs of the rounds). Where the interval includes 1, no difference is shown.",
+        "on the logs of the rounds). Grey: no difference shown, the interval includes 1.",
     ]
     return table(["Batch", context.load_title, *names], body, notes) if names and body else None
 
@@ -68,21 +65,24 @@ def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> C
 
 def latency_table(context: Context) -> Table | None:
     """Median latency: a row a cell of the sweep, a column a configuration."""
-    by_place = {(series_name(r), cell(r)): r for r in context.rows}
+    by_place = {(context.name(r), cell(r)): r for r in context.rows}
     body = []
     for place in cells(context.rows):
-        found = [by_place.get((n, place)) for n in context.series]
+        found = [by_place.get((n, place)) for n in context.shown]
         body.append([
             *_place_cells(context, place), *(_median_cell(r) for r in found),
         ])  # fmt: skip
-    headers = ["Batch", context.load_title, *context.series]
+    headers = ["Batch", context.load_title, *context.shown]
     return table(headers, body, [INTERVAL_NOTE]) if context.reference else None
 
 
 def size_table(context: Context) -> Table | None:
     """Files that were made: format, size on disk, seconds, exporter."""
     body = []
-    for row in context.data.artifacts:
+    firsts: dict[tuple[str, str], ArtifactRow] = {}
+    for row in context.data.artifacts:  # a resumed run finds them again, in the cache
+        firsts.setdefault((row.format, row.path), row)
+    for row in firsts.values():
         details = mapping(row.details)
         exporter = text(details, "exporter", default="—")
         fallback = text(details, "fallback_reason", default="")
@@ -100,7 +100,7 @@ def load_table(context: Context) -> Table | None:
     """What each backend costs before it answers: size, loading, first call, memory."""
     groups: dict[str, list[LoadedRow]] = {}
     for row in context.data.loads:
-        groups.setdefault(row.backend, []).append(row)
+        groups.setdefault(context.series_of(row.backend, row.config), []).append(row)
     if not groups:
         return None
     gpu = ["GPU memory, loaded (MiB)", "GPU memory, peak (MiB)"] if context.has_gpu else []
@@ -108,7 +108,9 @@ def load_table(context: Context) -> Table | None:
         "Backend", "Size on disk (MiB)", "Load time (s)", "First call (ms)",
         "Host memory, loaded (MiB)", "Host memory, peak (MiB)", *gpu,
     ]  # fmt: skip
-    body = [_load_cells(context, name, rows, bool(gpu)) for name, rows in groups.items()]
+    places = {name: i for i, name in enumerate(context.series)}
+    ordered = sorted(groups.items(), key=lambda item: places.get(item[0], len(places)))
+    body = [_load_cells(context, name, rows, bool(gpu)) for name, rows in ordered]
     notes = [
         "Load time and first call over the rounds, each in a fresh process; memory is the largest "
         "seen, of the backend's process tree, sampled, so a lower bound.",
@@ -117,11 +119,11 @@ def load_table(context: Context) -> Table | None:
 
 
 def _load_cells(context: Context, name: str, rows: list[LoadedRow], gpu: bool) -> list[Cell]:
-    points = [r for r in context.rows if r.backend == name]
-    color = next((context.colors[s] for s in map(series_name, points)), "")
+    points = context.of(name)
     sizes = [r.bytes_on_disk for r in rows if r.bytes_on_disk is not None]
     found = [
-        word(name, swatch=color), figure(bytes_text(max(sizes, default=None))),
+        word(name, swatch=context.colors.get(name, "")),
+        figure(bytes_text(max(sizes, default=None))),
         interval_cell(log_t_interval([r.seconds for r in rows])),
         interval_cell(_over([r.first_call_ms for r in rows])),
         figure(mib_text(_most([r.host_memory_mib for r in rows]))),

@@ -17,9 +17,9 @@ from harness.report.capacity import capacities
 from harness.report.context import Context, best_first
 from harness.report.facts import device_gpu, text
 from harness.report.numbers import MB_PER_MIB
-from harness.report.tables import server_settings
-from harness.report.words import series_name
-from harness.run.rows import PERCENTILES, MeasurementRow
+from harness.report.served import NONE
+from harness.report.server_tables import server_only_rows
+from harness.run.rows import PERCENTILES, MeasurementRow, ServerOnlyRow
 from harness.run.store import write_text
 
 Record = Mapping[str, Any]
@@ -34,6 +34,10 @@ GPU_COLUMNS = (
 )  # fmt: skip
 SERVER_COLUMNS = (
     "Model", "GPU UUID", "GPU Memory Usage (MB)", "GPU Utilization (%)", "GPU Power Usage (W)",
+)  # fmt: skip
+EMPTY_COLUMNS = (
+    "backend", "round", "seconds", "host_memory_mib", "cpu_percent", "gpu_memory_mib",
+    "gpu_memory_scope", "gpu_utilization_percent", "gpu_power_w",
 )  # fmt: skip
 _POINT = ("point", "backend", "config", "batch_size", "concurrency", "request_rate")
 SUMMARY_COLUMNS = (
@@ -64,19 +68,22 @@ CAPACITY_COLUMNS = (
 def write_csvs(context: Context, directory: Path) -> list[Path]:
     """Write the files into `directory` and return their paths.
 
-    There are five, and `capacity.csv` when a capacity was searched for.
+    There are five, `server-only.csv` when servers were watched before they loaded a model, and
+    `capacity.csv` when a capacity was searched for.
     """
-    rows = best_first(context)
+    rows, servers = best_first(context), server_only_rows(context)
     files: dict[str, tuple[tuple[str, ...], list[Record]]] = {
         "metrics-model-inference.csv": (INFERENCE_COLUMNS, _all(_inference, context, rows)),
         "metrics-model-gpu.csv": (GPU_COLUMNS, _all(_gpu, context, rows)),
-        # the server before it loads a model is not measured yet: the header alone
-        "metrics-server-only.csv": (SERVER_COLUMNS, []),
+        "metrics-server-only.csv": (SERVER_COLUMNS, [_server(context, r) for r in servers]),
         "summary.csv": (SUMMARY_COLUMNS, [_summary(r) for r in context.rows]),
         "measurements.csv": (
-            MEASUREMENT_COLUMNS, [_measurement(m) for r in context.rows for m in r.measurements],
+            MEASUREMENT_COLUMNS,
+            [_measurement(m) for r in (*context.rows, *context.searched) for m in r.measurements],
         ),
     }  # fmt: skip
+    if servers:
+        files["server-only.csv"] = (EMPTY_COLUMNS, [_row(r, EMPTY_COLUMNS) for r in servers])
     if searched := [_capacity(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY_COLUMNS, searched)
     return [_write(directory / name, *content) for name, content in files.items()]
@@ -110,26 +117,23 @@ def _common(context: Context, row: SummaryRow) -> dict[str, Any]:
     answer = {"yes": "Yes", "no": "No", "unknown": "Unknown"}[satisfies(row, context.bounds)]
     return {
         "Model": context.model, "Batch": row.batch_size, "Concurrency": row.concurrency,
-        "Model Config Path": series_name(row), "Instance Group": _instances(context, row),
+        "Model Config Path": context.name(row), "Instance Group": _instances(context, row),
         "Satisfies Constraints": answer,
     }  # fmt: skip
 
 
 def _instances(context: Context, row: SummaryRow) -> str | None:
     """`2:GPU` or `1:CPU`, as Model Analyzer writes it; None without a server."""
-    _, _, count = server_settings(context, row.backend)
-    if count == "—":
-        return None
-    device = str(context.spec(row.backend).get("device") or "cpu")
-    return f"{count}:{'CPU' if device == 'cpu' else 'GPU'}"
+    found = context.served(row)
+    return None if found.instances == NONE else f"{found.instances}:{found.kind}"
 
 
 def _inference(context: Context, row: SummaryRow) -> Record | None:
     if not row.rounds:
         return None
-    most, _, _ = server_settings(context, row.backend)
+    most = context.served(row).max_batch_size
     return _common(context, row) | {
-        "Max Batch Size": None if most == "—" else most,
+        "Max Batch Size": None if most == NONE else most,
         "Throughput (infer/sec)": _value(row.throughput),
         "p99 Latency (ms)": _value(row.latency_ms.get("p99")),
     }
@@ -146,6 +150,21 @@ def _gpu(context: Context, row: SummaryRow) -> Record | None:
         "GPU Utilization (%)": row.gpu_utilization_percent,
         "GPU Power Usage (W)": row.gpu_power_w,
     }
+
+
+def _server(context: Context, row: ServerOnlyRow) -> Record:
+    """Model Analyzer's name for a server without a model; without a GPU its columns are empty."""
+    gpu = device_gpu(context.manifest, context.spec(row.backend))
+    memory = row.gpu_memory_mib
+    return {
+        "Model": "triton-server", "GPU UUID": text(gpu, "uuid", default=""),
+        "GPU Memory Usage (MB)": None if memory is None else memory * MB_PER_MIB,
+        "GPU Utilization (%)": row.gpu_utilization_percent, "GPU Power Usage (W)": row.gpu_power_w,
+    }  # fmt: skip
+
+
+def _row(row: ServerOnlyRow, columns: tuple[str, ...]) -> Record:
+    return {name: getattr(row, name) for name in columns}
 
 
 def _capacity(found: CapacitySummary) -> Record:

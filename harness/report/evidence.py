@@ -21,7 +21,7 @@ from harness.report.facts import (
 from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
 from harness.report.parts import Cell, Table, figure, table, word
 from harness.report.words import flag_text, listed, reason
-from harness.run.rows import ParityRow
+from harness.run.rows import CeilingRow, MeasurementRow, ParityRow
 
 
 def parity_table(context: Context) -> Table | None:
@@ -159,6 +159,7 @@ def method(context: Context) -> list[str]:
         "are 10^6 bytes.",
         *_gpu_scope(context),
         *_memory_since(context),
+        *_ceilings(context),
         *_self_test(context),
     ]
 
@@ -185,7 +186,7 @@ def _load(context: Context, say: Mapping[str, str]) -> list[str]:
             "when it has the answer to its last. Latency is the time from sending to having the "
             "complete answer."
         )
-    if context.open_loop:
+    if context.open_loop or context.searched:
         loops.append(
             "Open loop. Requests are due on a schedule made beforehand, whatever the server does. "
             "Latency is the time from when a request was due to having the complete answer, so "
@@ -204,6 +205,10 @@ def _clock(context: Context) -> str:
         "host": "inputs start and outputs end in host memory, so copies to and from a device, and "
         "for Triton the network, are included",
         "device": "inputs and outputs stay on the device, so no copy is included",
+        "shared_memory": "with shared memory the tensors lie where the server reads and writes "
+        "them, and only their names travel",
+        "cuda_shared_memory": "with CUDA shared memory the tensors lie on the GPU, where the "
+        "server reads and writes them, and only their names travel",
     }
     return "Clock. It includes the same for every backend: " + "; ".join(
         words.get(p, p) for p in sorted(places, reverse=True)
@@ -238,6 +243,37 @@ def _memory_since(context: Context) -> list[str]:
             "earlier points of the same round left: an upper bound for the point."
         )
     return [" ".join(said)] if said else []
+
+
+def ceiling_share(row: MeasurementRow) -> float | None:
+    """Percent of the generator's ceiling that a measurement's rate reached; None without one."""
+    ceiling = row.details.get("ceiling")
+    seconds = (row.window_end_ns - row.window_begin_ns) / 1e9
+    return 100 * row.requests / seconds / ceiling if ceiling and seconds > 0 else None
+
+
+def _ceilings(context: Context) -> list[str]:
+    """How far the load generator was from its own limit."""
+    found = [r for r in context.data.rows(CeilingRow) if r.requests_per_s]
+    if not found:
+        return []
+    limits: dict[str, list[float]] = {}
+    for r in found:
+        limits.setdefault(f"{r.client} over {r.protocol}", []).append(float(r.requests_per_s or 0))
+    reached = listed(
+        f"{min(v):,.0f}" + (f"–{max(v):,.0f}" if len(v) > 1 else "") + f" ({name})"
+        for name, v in limits.items()
+    )
+    known = ((share, m.point) for m in context.data.measurements
+             if (share := ceiling_share(m)) is not None)  # fmt: skip
+    most, point = max(known, default=(0.0, ""))
+    nearest = f" The nearest that a point came to it is {most:.2g}% ({point})." if point else ""
+    return [
+        "Load generator. Against a built-in server that only sends a prepared answer, with the "
+        f"same requests and answers, it reaches {reached} requests a second on this machine, "
+        "depending on batch and concurrency. A point whose rate is above half of that is invalid: "
+        f"the generator may have been the limit.{nearest}"
+    ]
 
 
 def _self_test(context: Context) -> list[str]:

@@ -13,6 +13,7 @@ from harness.analysis.explain import Explanation, RoundDetail, Timeline, histogr
 from harness.analysis.summary import Interval
 from harness.measure.validity import INVALIDATES
 from harness.report.capacity import OUTCOMES, line
+from harness.report.evidence import ceiling_share
 from harness.report.numbers import (
     BEYOND_TIMEOUT,
     NOT_AVAILABLE,
@@ -64,7 +65,8 @@ def render_capacity(found: CapacitySummary) -> Group:
         table.add_row(f"{r.rate:g}", str(r.rounds), f"{100 * r.within:.4g}%", ms(r.p50_ms),
                       Text(said, style=style))  # fmt: skip
     reasons = [Text(text, style="dim") for text in found.reasons]
-    return Group(Text(line(found), style="bold"), *reasons, "", table)
+    name = "/".join(found.point.split("/")[:-2])
+    return Group(Text(line(name, found), style="bold"), *reasons, "", table)
 
 
 def _title(found: Explanation) -> Text:
@@ -150,6 +152,8 @@ def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
     yield "host memory, MiB", of(lambda r: r.row.host_memory_mib)
     yield "CPU, %", of(lambda r: r.row.cpu_percent)
     yield "client CPU, %", of(lambda r: r.row.client_cpu_percent)
+    yield "generator's ceiling, requests/s", of(lambda r: r.row.details.get("ceiling"))
+    yield "share of its ceiling, %", of(lambda r: ceiling_share(r.row))
     yield "GPU memory, MiB", of(lambda r: r.row.gpu_memory_mib)
     yield "GPU utilisation, %", of(lambda r: r.row.gpu_utilization_percent)
     yield "GPU power, W", of(lambda r: r.row.gpu_power_w)

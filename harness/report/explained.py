@@ -25,7 +25,7 @@ from harness.report.parts import (
     word,
 )
 from harness.report.tables import status_cell
-from harness.report.words import flag_text, place_text, series_name
+from harness.report.words import flag_text, place_text
 
 INK = "#1D2733"
 
@@ -45,7 +45,7 @@ class Explained:
 
 def explained_points(context: Context) -> tuple[Explained, ...]:
     """A fold for every point that was measured, in the order of the scenario."""
-    rows = [row for row in context.rows if row.rounds]
+    rows = [row for row in (*context.rows, *context.searched) if row.rounds]
     return tuple(_fold(i, row, context) for i, row in enumerate(rows))
 
 
@@ -54,7 +54,7 @@ def _fold(index: int, row: SummaryRow, context: Context) -> Explained:
     charts = [_timeline(f"explain-{index}-time", found), _distribution(f"explain-{index}", found)]
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
     return Explained(
-        f"explain-{index}", f"{series_name(row)}, {place_text(row)}", status_cell(row),
+        f"explain-{index}", f"{context.name(row)}, {place_text(row)}", status_cell(row),
         tuple(c for c in charts if c is not None), _figures(found), _flags(found),
         (f"Raw samples: {files}.",) if files else (),
     )  # fmt: skip
@@ -95,7 +95,7 @@ def _timeline(id_: str, found: Explanation) -> Chart | None:
     bounds = (Bound("x", 0.0, "window begins"), Bound("x", min(ends), "ends"))
     return Chart(
         id_, "Latency over time", "Seconds from the begin of the window", f"Median {kind} (ms)",
-        tuple(series), _windows(found), log_y=_wide(values), bounds=bounds, half=True,
+        tuple(series), _windows(found), log_y=_wide(values), bounds=bounds,
         notes=("Before the window lies the warm-up. MSER-5 says where it would have cut instead.",),
     )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
         return None
     return Chart(
         f"{id_}-ecdf", "Distribution", "Latency (ms)", "Requests within it (%)",
-        (*series, _over(found)), _percentiles(found), log_x=_wide(values), half=True,
+        (*series, _over(found)), _percentiles(found), log_x=_wide(values),
         notes=(
             "Bars are 95% intervals: coloured ones within a round (order statistics, which hold "
             "for independent requests only), black ones over the rounds.",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.report import interactive
+from harness.report.legend import entries
 from harness.report.view import View
 
 
@@ -24,6 +29,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.filters["css_string"] = css_string
+    found.filters["series"] = escape  # a name as Plotly has it: see interactive.py
+    found.globals["legend"] = entries
     found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     return found
 
@@ -36,13 +43,15 @@ def css_string(text: str) -> Markup:
 
 def sections(view: View, *, screen: bool = True) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Id, title and sub-entries of each section, in order: the contents."""
-    details = [(d.id, d.name) for d in view.details]
+    details = [(d.id, d.name) for d in view.details if screen or d.shown]
     return [
         ("summary", "Summary", []),
+        *([("pareto", "Pareto front", [])] if view.pareto is not None else []),
         ("points", "Every point", []),
         *([("capacity", "Capacity", [])] if view.capacity is not None else []),
-        ("comparison", "Backend comparison", []),
+        ("comparison", view.comparison.title, []),
         *([("details", "Each configuration", details)] if details else []),
+        *([("memory", "Memory over time", [])] if view.memory else []),
         *([("explained", "Each point in detail", [])] if screen and view.explained else []),
         ("parity", "Parity", []),
         ("environment", "Environment", []),
@@ -52,13 +61,23 @@ def sections(view: View, *, screen: bool = True) -> list[tuple[str, str, list[tu
 
 
 def render_html(view: View) -> str:
-    """The self-contained page: Plotly inlined once, no other request."""
+    """The self-contained page: Plotly inlined once, no other request.
+
+    Plotly and the folds' many values are packed, which takes two thirds off the file.
+    """
     from plotly.offline import get_plotlyjs
 
-    figures = {chart.id: interactive.figure(chart) for chart in view.screen_charts()}
-    # Plotly's own script, not text from a scenario; it holds no end tag that could cut it short
-    script = Markup(get_plotlyjs())
-    return _render("report.html.j2", view, figures=figures, plotly=script)
+    figures = {chart.id: interactive.figure(chart) for chart in view.all_charts()}
+    folded = {chart.id: interactive.figure(chart) for chart in view.folded_charts()}
+    return _render(
+        "report.html.j2", view, figures=figures, folded=packed(json.dumps(folded, allow_nan=False)),
+        plotly=packed(get_plotlyjs()),
+    )  # fmt: skip
+
+
+def packed(text: str) -> str:
+    """Text for the page's `unpack`: gzip in base64, the same for the same text."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
 
 
 def render_print(view: View, drawings: dict[str, str], pages: dict[str, int]) -> str:

@@ -5,20 +5,22 @@ Names come from scenarios, and Plotly reads a little HTML in texts, so every tex
 
 from __future__ import annotations
 
+import math
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
-from harness.report.parts import Bound, Chart, Series
+from harness.report.parts import Band, Bound, Chart, Series
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
+BANDS = ("#EEF3F7", "#F8FAFB")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _STEPS = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
 LOG_TICKS = {"tickmode": "array", "tickvals": _STEPS, "ticktext": [f"{v:,g}" for v in _STEPS]}
-LEGEND: dict[str, Any] = {
-    "orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "font": {"size": 11},
-}  # fmt: skip
+HEIGHTS = {"half": 340, "third": 270, "full": 380}
+DIGITS = 6
+"""Significant digits of the values: more than a plot can show, and less to send."""
 CONFIG = {
     "displaylogo": False, "displayModeBar": "hover", "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
@@ -28,12 +30,15 @@ CONFIG = {
 def figure(chart: Chart) -> dict[str, Any]:
     """`{data, layout, config}` of a chart, all plain JSON."""
     data = [_trace(s) for s in chart.series]
-    named: set[str] = set()
-    for trace in data:  # one entry a name, which shows and hides all of its lines
-        trace |= {"legendgroup": trace["name"], "showlegend": trace["name"] not in named}
-        named.add(trace["name"])
-    data += [_key(i, label) for i, label in enumerate(chart.markers)]
-    return {"data": data, "layout": _layout(chart), "config": CONFIG}
+    return {"data": _rounded(data), "layout": _layout(chart), "config": CONFIG}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def _trace(series: Series) -> dict[str, Any]:
@@ -54,13 +59,6 @@ def _trace(series: Series) -> dict[str, Any]:
     if series.mode == "bar":
         return trace | {"type": "bar", "width": series.width, "marker": {"color": series.color}}
     return trace | _scatter(series)
-
-
-def _key(marker: int, label: str) -> dict[str, Any]:
-    """An entry of the second legend, which says what a marker stands for."""
-    series = Series(label, MUTED, (), (), marker=marker)
-    empty = {"x": [None], "y": [None], "hoverinfo": "skip"}
-    return {"name": escape(label), "legend": "legend2", **_scatter(series), **empty}
 
 
 def _scatter(series: Series) -> dict[str, Any]:
@@ -95,19 +93,27 @@ def _layout(chart: Chart) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": "#FFFFFF", "plot_bgcolor": "#FFFFFF",
-        "margin": {"l": 64, "r": 64 if chart.right_title else 18, "t": 32, "b": 52},
-        "height": 400 if not chart.stacked else 360,
-        "legend": LEGEND,
-        "legend2": LEGEND | {"y": -0.42, "itemclick": False, "itemdoubleclick": False},
+        "margin": {
+            "l": 58, "r": 58 if chart.right_title else 16, "t": 24 if chart.bands else 14, "b": 48,
+        },
+        "height": HEIGHTS[chart.size],
+        "showlegend": False,  # the page has its own, see legend.py
         "hovermode": "closest",
         "barmode": "stack" if chart.stacked else "overlay",
-        "xaxis": _x_axis(chart),
+        "xaxis": _x_axis(chart) | _range(chart, "x"),
         "yaxis": _axis(chart.y_title, chart.log_y),
-        "shapes": [_shape(b) for b in chart.bounds],
-        "annotations": [_annotation(b, chart) for b in chart.bounds],
+        "shapes": [
+            *(_band(b, i) for i, b in enumerate(chart.bands)), *(_shape(b) for b in chart.bounds),
+        ],
+        "annotations": [
+            *(_band_label(b) for b in wide_bands(chart)),
+            *(_annotation(b, chart) for b in chart.bounds),
+        ],
     }  # fmt: skip
-    if not chart.log_y and chart.id != "speed-up":
+    layout["yaxis"]["automargin"] = True
+    if not chart.log_y and chart.zero:
         layout["yaxis"]["rangemode"] = "tozero"
+    layout["yaxis"] |= _range(chart, "y")
     if chart.right_title:
         layout["yaxis2"] = _axis(chart.right_title, False) | {
             "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False,
@@ -121,14 +127,14 @@ def _axis(title: str, log: bool) -> dict[str, Any]:
         "title": {"text": escape(title), "standoff": 8, "font": {"size": 12, "color": MUTED}},
         "type": "log" if log else "linear", **(LOG_TICKS if log else {}),
         "gridcolor": GRID, "zerolinecolor": GRID,
-        "linecolor": "#B8C0CA", "ticks": "outside", "tickcolor": "#B8C0CA", "automargin": True,
+        "linecolor": "#B8C0CA", "ticks": "outside", "tickcolor": "#B8C0CA",
     }  # fmt: skip
 
 
 def _x_axis(chart: Chart) -> dict[str, Any]:
     axis = _axis(chart.x_title, chart.log_x)
     if not chart.ticks:
-        return axis if chart.log_x else axis | {"rangemode": "tozero"}
+        return axis if chart.log_x or not chart.zero else axis | {"rangemode": "tozero"}
     count = len(chart.ticks)
     return axis | {
         "tickmode": "array", "tickvals": list(range(count)),
@@ -146,13 +152,81 @@ def _shape(bound: Bound) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _annotation(bound: Bound, chart: Chart) -> dict[str, Any]:
-    import math
+def wide_bands(chart: Chart) -> list[Band]:
+    """The bands that have room for their label."""
+    if not chart.bands:
+        return []
+    whole = max(b.end for b in chart.bands) - min(b.begin for b in chart.bands)
+    columns = {"half": 70, "third": 45, "full": 150}[chart.size]
+    return [b for b in chart.bands if (b.end - b.begin) * columns >= whole * (len(b.label) + 1)]
 
+
+def _band(band: Band, index: int) -> dict[str, Any]:
+    return {
+        "type": "rect", "layer": "below", "yref": "paper", "y0": 0, "y1": 1, "x0": band.begin,
+        "x1": band.end, "line": {"width": 0}, "fillcolor": BANDS[index % len(BANDS)],
+    }  # fmt: skip
+
+
+def _band_label(band: Band) -> dict[str, Any]:
+    return {
+        "text": escape(band.label), "x": (band.begin + band.end) / 2, "yref": "paper", "y": 1,
+        "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": MUTED},
+    }  # fmt: skip
+
+
+def extent(chart: Chart, axis: Literal["x", "y"]) -> tuple[float, float] | None:
+    """Ends of an axis of numbers; None where the drawing library finds them.
+
+    The values have room, and so have their intervals up to half as much again: a wide interval is
+    cut rather than squeezing the values together. A bound is shown unless it lies far away.
+    """
+    log, free = (chart.log_x, not chart.ticks) if axis == "x" else (chart.log_y, True)
+    series = [s for s in chart.series if not s.right]
+    if not free or any(s.mode in ("bar", "thin") for s in series):
+        return None
+    values = [v for s in series for v in getattr(s, axis)]
+    if not values or (log and min(values) <= 0):
+        return None
+    least, most = min(values), max(values)
+    ends = [r for s in series for r in getattr(s, f"{axis}_range") if r]
+    limits = [b.value for b in chart.bounds if b.axis == axis]
+    high = max([most, *(min(r[1], 1.5 * most) for r in ends),
+                *(b for b in limits if b <= 3 * most)])  # fmt: skip
+    low = min([least, *(max(r[0], least / 1.5) for r in ends),
+               *(b for b in limits if b >= least / 3)])  # fmt: skip
+    if log:
+        return low / 1.12, high * 1.12
+    if chart.zero:
+        return (0.0, 1.06 * high) if high > 0 else None
+    room = 0.06 * (high - low) or 0.1 * abs(high)
+    return low - room, high + room
+
+
+def _range(chart: Chart, axis: Literal["x", "y"]) -> dict[str, Any]:
+    found = extent(chart, axis)
+    if found is None:
+        return {}
+    log = chart.log_x if axis == "x" else chart.log_y
+    return {"range": [math.log10(v) for v in found] if log else list(found)}
+
+
+def near_right(chart: Chart, bound: Bound) -> bool:
+    """Whether the text of a bound on x has more room on its left."""
+    values = [v for s in chart.series for v in s.x]
+    if not values or (min(values) <= 0 and chart.log_x):
+        return False
+    scale = math.log10 if chart.log_x else float
+    low, high = (scale(min(values)) if chart.log_x else 0.0), scale(max(values))
+    return scale(bound.value) > low + 0.6 * (high - low)
+
+
+def _annotation(bound: Bound, chart: Chart) -> dict[str, Any]:
     log = chart.log_x if bound.axis == "x" else chart.log_y
     at = math.log10(bound.value) if log else bound.value
+    side = "right" if near_right(chart, bound) else "left"
     place: dict[str, Any] = (
-        {"x": at, "yref": "paper", "y": 1, "yanchor": "top", "xanchor": "left"}
+        {"x": at, "yref": "paper", "y": 1, "yanchor": "top", "xanchor": side}
         if bound.axis == "x"
         else {"y": at, "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom"}
     )

@@ -28,7 +28,10 @@ def exponent(value: float) -> int:
 
 
 def decimals(interval: Interval) -> int:
-    """Decimal places that the interval supports; negative ones round to tens, hundreds, …"""
+    """Decimal places that the interval supports; negative ones round to tens, hundreds, …
+
+    One digit of the value is kept even where the interval is wider than the value.
+    """
     value, low, high = interval.value, interval.low, interval.high
     if not math.isfinite(value) or value == 0:
         return 0
@@ -40,7 +43,7 @@ def decimals(interval: Interval) -> int:
         return min(most, _PLAIN_DIGITS - exponent(value))
     first = exponent(half)
     leading = half / 10.0**first
-    return min(most, -first + (1 if leading < 3.55 else 0))
+    return max(-exponent(value), min(most, -first + (1 if leading < 3.55 else 0)))
 
 
 def fixed(value: float, places: int) -> str:
@@ -73,6 +76,8 @@ def range_text(interval: Interval | None) -> str:
     """The interval alone, `104.7–105.9`; empty where there is none."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
+    if interval.high - interval.low > 2 * abs(interval.value):  # wider than the value itself
+        return f"{significant(interval.low, 2)}–{significant(interval.high, 2)}"
     places = decimals(interval)
     return f"{fixed(interval.low, places)}–{fixed(interval.high, places)}"
 

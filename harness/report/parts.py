@@ -22,6 +22,8 @@ class Cell:
     number: bool = False
     swatch: str = ""
     """A colour to show before the text: the series' colour in the charts."""
+    status: bool = False
+    """Whether it says how a point went, which may take several words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ def table(
 def word(text: str, *, tone: Tone = "", note: str = "", swatch: str = "") -> Cell:
     """A cell of text."""
     return Cell(text, tone=tone, note=note, swatch=swatch)
+
+
+def status(text: str, *, tone: Tone = "", note: str = "") -> Cell:
+    """A cell that says how a point went."""
+    return Cell(text, tone=tone, note=note, status=True)
 
 
 def figure(text: str, *, note: str = "") -> Cell:
@@ -110,6 +117,15 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of the x axis with a name, shaded behind the data."""
+
+    begin: float
+    end: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart as data: drawn by Plotly in HTML and by matplotlib in PDF."""
 
@@ -130,8 +146,11 @@ class Chart:
     notes: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
     """What each marker stands for, in order, where the legend must say it."""
-    half: bool = False
-    """Whether two of these stand side by side."""
+    bands: tuple[Band, ...] = ()
+    zero: bool = True
+    """Whether linear axes of values begin at 0."""
+    size: Literal["half", "third", "full"] = "half"
+    """How much of the page's width it takes."""
 
 
 def percentile_name(percentile: str) -> str:

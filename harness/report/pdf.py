@@ -39,12 +39,17 @@ def section_pages(html: str) -> dict[str, int]:
     page, found = 1, {}
     for mark, following in pairwise(marks):
         found[mark.group(1)] = page
-        page += int(_book(head + html[mark.start() : following.start()] + tail).get_page_count())
+        alone = html[mark.end() : following.start()]
+        if alone.strip():  # a section may have no page of its own before its first part
+            page += int(_book(head + alone + tail).get_page_count())
     return found
 
 
 def _book(html: str) -> Any:
-    book = plutoprint.Book(plutoprint.PAGE_SIZE_A4, media=plutoprint.MEDIA_TYPE_PRINT)
+    # as `@page` in print.css: PlutoPrint shrinks all pages by what the widest is wider than this
+    margins = plutoprint.PageMargins(*(mm * plutoprint.UNITS_MM for mm in (15, 14, 14, 14)))
+    size = plutoprint.PAGE_SIZE_A4.landscape()
+    book = plutoprint.Book(size, margins, plutoprint.MEDIA_TYPE_PRINT)
     book.load_html(html, base_url=BASE)
     return book
 

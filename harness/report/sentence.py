@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.best import advantage, differs, order, smaller_is_better, usable
+from harness.analysis.best import (
+    advantage,
+    differs,
+    nearest,
+    order,
+    smaller_is_better,
+    usable,
+    value_of,
+)
 from harness.analysis.constraints import holds, metric
 from harness.analysis.summary import Interval, SummaryRow
 from harness.report.context import Context
@@ -19,8 +27,8 @@ from harness.report.words import (
     listed,
     objective_text,
     place_text,
-    series_name,
 )
+from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
 
@@ -54,7 +62,7 @@ def _bold(value: str) -> Span:
 def answer(context: Context) -> list[Sentence]:
     """What was found, in one to a few sentences; the first is Model Analyzer's."""
     if context.choice.best is None:
-        return [_nothing(context)]
+        return [_nothing(context), *_nearest(context)]
     found = [_headline(context), *_details(context)]
     left_out = _left_out(context)
     return [*found, left_out] if left_out else found
@@ -75,6 +83,11 @@ def _aim(context: Context) -> str:
 
 def _nothing(context: Context) -> Sentence:
     valid = order(context.rows, context.objective)
+    if context.searched and not context.rows:
+        return _sentence(
+            "Only capacities were searched for, no fixed loads: how many requests a second each "
+            "configuration holds stands under ", _bold("Capacity"), ".",
+        )  # fmt: skip
     if not context.rows:
         return _sentence("Nothing was measured: the run ended before its first measurement.")
     if not valid:
@@ -91,6 +104,27 @@ def _nothing(context: Context) -> Sentence:
     )
 
 
+def _nearest(context: Context) -> list[Sentence]:
+    """Where no point holds every constraint: the one that comes nearest, and what it misses."""
+    found = nearest(context.rows, context.bounds)
+    if found is None or not found.misses:
+        return []
+    parts = []
+    for miss in found.misses:
+        limit = bound_text(miss.metric, context.bounds[miss.metric])
+        if miss.found is None:
+            parts.append(f"{limit} can't be judged there")
+        elif miss.by:
+            parts.append(f"{limit} is missed by {100 * miss.by:.3g}% ({both_text(miss.found)})")
+        else:
+            parts.append(f"{limit} is held by the value, not by its interval "
+                         f"({both_text(miss.found)})")  # fmt: skip
+    return [_sentence(
+        "Nearest to the constraints is ", _bold(f"{context.name(found.row)}"),
+        f" ({place_text(found.row)}): {listed(parts)}.",
+    )]  # fmt: skip
+
+
 def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, Any]) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
@@ -98,18 +132,20 @@ def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, Any]) -> str
     if all(metric(r, name) is None for r in rows):
         return f"{bound_text(name, limits)} can't be judged, it is n/a at every point"
     pick = min if limits.get("max") is not None else max
-    nearest = pick((v for r in rows if (v := metric(r, name))), key=lambda v: v.value)
-    return f"{bound_text(name, limits)}: the nearest point has {both_text(nearest)}"
+    closest = pick((v for r in rows if (v := metric(r, name))), key=lambda v: v.value)
+    return f"{bound_text(name, limits)}: the nearest point has {both_text(closest)}"
 
 
 def _headline(context: Context) -> Sentence:
-    names = list(dict.fromkeys(series_name(r) for r in context.choice.tied))
+    names = list(dict.fromkeys(context.name(r) for r in context.choice.tied))
     best = context.choice.tied[0]
     if not context.choice.decidable:
         return _undecided(context, best)
+    if context.choice.is_front:
+        return _front(context, names)
     if len(names) > 1:
         return _tie(context, names)
-    other = _opponent(context, names[0])
+    other = _opponent(context, best)
     if other is None:
         return _sentence(
             _scope(context), _bold(names[0]), " is the only configuration that can be ranked",
@@ -120,17 +156,32 @@ def _headline(context: Context) -> Sentence:
     )  # fmt: skip
 
 
+def _front(context: Context, names: list[str]) -> Sentence:
+    """For an objective that is a list: there is no single best, the front is named."""
+    points = counted(len(context.choice.tied), "point")
+    return _sentence(
+        _scope(context), f"{points} of ", *_strong_list(names),
+        " on the Pareto front: no other point is shown to beat" if len(context.choice.tied) > 1
+        else " is alone on the Pareto front: no other point is shown to match",
+        " them" if len(context.choice.tied) > 1 else " it", _aim(context),
+    )  # fmt: skip
+
+
 def _undecided(context: Context, best: SummaryRow) -> Sentence:
     return _sentence(
         _scope(context), _bold("no best can be named"),
         f": a difference needs at least two rounds at every point. The highest-ranking value is "
-        f"{_value(context, best)} by {series_name(best)} ({place_text(best)}).",
+        f"{_value(context, best)} by {context.name(best)} ({place_text(best)}).",
     )  # fmt: skip
 
 
 def _value(context: Context, row: SummaryRow) -> str:
-    name, unit = METRICS.get(context.objective, (context.objective, ""))
-    return f"a {name} of {both_text(metric(row, context.objective))}{unit}"
+    value = both_text(value_of(row, context.objective))
+    single = context.objective.single
+    if single is None:
+        return f"a score of {value}"
+    name, unit = METRICS.get(single, (single, ""))
+    return f"a {name} of {value}{unit}"
 
 
 def _tie(context: Context, names: list[str]) -> Sentence:
@@ -150,12 +201,19 @@ def _strong_list(names: list[str]) -> list[Span]:
     return spans
 
 
-def _opponent(context: Context, winner: str) -> SummaryRow | None:
-    """The best point of the reference backend, or, if that won, of the next configuration."""
+def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
+    """The best point of the default configuration of the same backend, or of the reference
+    backend; if that won, of the next configuration.
+    """
     ordered = order(context.rows, context.objective)
-    others = [r for r in context.choice.candidates if series_name(r) != winner]
-    if winner != context.reference:
-        others = [r for r in ordered if series_name(r) == context.reference] or others
+    name = context.name(winner)
+    varied = winner.backend in context.varied
+    known = (
+        context.series_of(winner.backend, DEFAULT_CONFIG) if varied else context.reference_series
+    )
+    others = [r for r in context.choice.candidates if context.name(r) != name]
+    if name != known:
+        others = [r for r in ordered if context.name(r) == known] or others
     return others[0] if others else None
 
 
@@ -164,12 +222,14 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     ratio = advantage(best, other, context.objective)
     eager = context.reference_is_eager and other.backend == context.reference
     kind = "eager PyTorch, " if eager else ""
-    target = f"{series_name(other)} ({kind}{place_text(other)})"
-    if not eager and series_name(other) != context.reference:
+    target = f"{context.name(other)} ({kind}{place_text(other)})"
+    if best.backend == other.backend and context.name(other) in context.defaults:
+        target = f"the default configuration ({place_text(other)})"
+    elif not eager and context.name(other) != context.reference_series:
         target = f"the next best configuration, {target}"
     if ratio is None or not differs(ratio) or ratio.value <= 1:
         return ["can't be told apart from ", target]
-    if not smaller_is_better(context.objective) and ratio.value > 3:
+    if context.objective.single == "throughput" and ratio.value > 3:
         return ["has ", _bold(f"{both_text(ratio)} times the throughput"), " of ", target]
     return ["is ", _bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
 
@@ -190,6 +250,7 @@ def _details(context: Context) -> list[Sentence]:
         return [_sentence(
             "Its best point is ", _bold(place_text(choice.winner)),
             f", with {_value(context, choice.winner)}.",
+            *_settings(context, choice.winner),
         )]  # fmt: skip
     pick = choice.recommended
     size, kind = (
@@ -198,24 +259,34 @@ def _details(context: Context) -> list[Sentence]:
         else (pick.host_memory_mib, "host memory")
     )
     why = f", the cheapest of them in {kind} ({mib_text(size)} MiB)" if size is not None else ""
-    where = f"{series_name(pick)}, {place_text(pick)}"
+    where = f"{context.name(pick)}, {place_text(pick)}"
     return [
-        _sentence("No difference is shown between ", listed(_points(choice.tied)), "."),
-        _sentence("Recommended: ", _bold(where), why, ".", *_over_reference(context, pick)),
-    ]
+        _sentence("No difference is shown between ", listed(_points(context, choice.tied)), "."),
+        _sentence(
+            "Recommended: ", _bold(where), why, ".", *_over_reference(context, pick),
+            *_settings(context, pick),
+        ),
+    ]  # fmt: skip
+
+
+def _settings(context: Context, row: SummaryRow) -> list[str | Span]:
+    """Of a variant: what Model Analyzer says of its best configuration."""
+    if row.backend not in context.varied:
+        return []
+    return [" ", _bold(context.name(row)), f": {context.served(row).sentence()}."]
 
 
 def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
     """In a tie over configurations: how much better than the reference the recommended one is."""
-    names = {series_name(r) for r in context.choice.tied}
-    other = _opponent(context, series_name(pick))
-    if len(names) == 1 or other is None or series_name(other) in names:
+    names = {context.name(r) for r in context.choice.tied}
+    other = _opponent(context, pick)
+    if len(names) == 1 or other is None or context.name(other) in names:
         return []
     return [" It ", *_better(context, pick, other), "."]
 
 
-def _points(rows: Iterable[SummaryRow]) -> list[str]:
-    names = [f"{series_name(r)} ({place_text(r)})" for r in rows]
+def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
+    names = [f"{context.name(r)} ({place_text(r)})" for r in rows]
     more = len(names) - 2 * _SHOWN
     return [*names[: 2 * _SHOWN], f"{more} more"] if more > 0 else names
 

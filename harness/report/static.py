@@ -9,11 +9,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from harness.report.interactive import BANDS, extent, near_right, wide_bands
 from harness.report.parts import Bound, Chart, Series
 
 SYMBOLS = ("o", "s", "D", "^", "P", "*", "h", "p")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
 INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
+SIZES = {"half": (5.1, 2.0), "third": (3.45, 1.75), "full": (10.4, 2.3)}
+"""Inches; what `print.css` gives each, so that texts keep their size."""
 FONTS = "'Liberation Sans', Arial, Report"
 """As in print.css, where `Report` is matplotlib's DejaVu Sans."""
 STYLE: dict[Any, Any] = {
@@ -32,7 +35,7 @@ def svg(chart: Chart) -> str:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({**STYLE, "svg.hashsalt": chart.id}):
-        drawing = Figure(figsize=(5.1, 2.25 if chart.stacked else 2.65), layout="constrained")
+        drawing = Figure(figsize=SIZES[chart.size], layout="constrained")
         FigureCanvasSVG(drawing)
         _draw(drawing, chart)
         buffer = io.StringIO()
@@ -51,6 +54,7 @@ def _draw(drawing: Any, chart: Chart) -> None:
             heights = _bars(target, series, chart, heights)
         else:
             _points(target, series)
+    axes.margins(y=0.09)
     _axes(axes, chart)
     if right is not None:
         right.set_ylabel(chart.right_title)
@@ -59,8 +63,13 @@ def _draw(drawing: Any, chart: Chart) -> None:
     else:
         axes.spines["right"].set_visible(False)
     for bound in chart.bounds:
-        _bound(axes, bound)
-    _legend(drawing, chart, [axes, *([right] if right is not None else [])])
+        _bound(axes, bound, leftwards=near_right(chart, bound))
+    for index, band in enumerate(chart.bands):
+        axes.axvspan(band.begin, band.end, color=BANDS[index % len(BANDS)], linewidth=0, zorder=0)
+    for band in wide_bands(chart):
+        axes.annotate(band.label, ((band.begin + band.end) / 2, 1), (0, 2), fontsize=6,
+                      xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                      ha="center", va="bottom", color=MUTED)  # fmt: skip
 
 
 def _error(values: tuple[float, ...], ranges: tuple[tuple[float, float] | None, ...]) -> Any:
@@ -71,7 +80,7 @@ def _error(values: tuple[float, ...], ranges: tuple[tuple[float, float] | None, 
 
 
 def _points(axes: Any, series: Series) -> None:
-    axes.errorbar(
+    _, caps, bars = axes.errorbar(
         series.x, series.y, xerr=_error(series.x, series.x_range),
         yerr=_error(series.y, series.y_range), color=series.color, linewidth=1.4,
         linestyle="none" if series.mode == "marks" else DASHES[series.marker % len(DASHES)],
@@ -80,6 +89,8 @@ def _points(axes: Any, series: Series) -> None:
         markeredgewidth=0.5, elinewidth=0.9, capsize=1.8, label=series.name, clip_on=False,
         zorder=3,
     )  # fmt: skip
+    for part in (*caps, *bars):  # a marker at the edge is whole, a bar beyond it is cut
+        part.set_clip_on(True)
 
 
 def _bars(axes: Any, series: Series, chart: Chart, heights: list[float]) -> list[float]:
@@ -98,18 +109,22 @@ def _axes(axes: Any, chart: Chart) -> None:
     axes.grid(visible=True, axis="y" if chart.ticks else "both", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     if chart.ticks:
-        dense = len(chart.ticks) > 9
+        dense = sum(map(len, chart.ticks)) > {"half": 60, "third": 34, "full": 150}[chart.size]
         axes.set_xticks(range(len(chart.ticks)), chart.ticks,
                         rotation=45 if dense else 0, ha="right" if dense else "center")  # fmt: skip
         axes.set_xlim(-0.6, len(chart.ticks) - 0.4)
     elif chart.log_x:
         axes.set_xscale("log")
-    else:
+    elif chart.zero:
         axes.set_xlim(left=0)
     if chart.log_y:
         axes.set_yscale("log")
-    elif chart.id != "speed-up":
+    elif chart.zero:
         axes.set_ylim(bottom=0)
+    if (found := extent(chart, "x")) is not None:
+        axes.set_xlim(*found)
+    if (found := extent(chart, "y")) is not None:
+        axes.set_ylim(*found)
     for axis, log in ((axes.xaxis, chart.log_x), (axes.yaxis, chart.log_y)):
         if log:
             _plain_log(axis)
@@ -123,36 +138,17 @@ def _plain_log(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _bound(axes: Any, bound: Bound) -> None:
+def _bound(axes: Any, bound: Bound, *, leftwards: bool) -> None:
     draw = axes.axvline if bound.axis == "x" else axes.axhline
     draw(bound.value, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
     common = {"color": MUTED, "textcoords": "offset points", "fontsize": 7}
     if bound.axis == "x":
-        axes.annotate(bound.label, (bound.value, 1), xycoords=axes.get_xaxis_transform(),
-                      xytext=(3, -2), ha="left", va="top", **common)  # fmt: skip
-    else:
-        axes.annotate(bound.label, (1, bound.value), xycoords=axes.get_yaxis_transform(),
-                      xytext=(-2, 2), ha="right", va="bottom", **common)  # fmt: skip
-
-
-def _legend(drawing: Any, chart: Chart, axes: list[Any]) -> None:
-    """One entry a name, then what the markers stand for."""
-    from matplotlib.lines import Line2D
-
-    entries: dict[str, Any] = {}
-    for each in axes:
-        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    if chart.markers:
-        colors = {s.name: s.color for s in chart.series}
-        entries = {name: Line2D([], [], color=color) for name, color in colors.items()}
-        entries |= {
-            label: Line2D([], [], color=MUTED, linestyle=DASHES[i % len(DASHES)],
-                          marker=SYMBOLS[i % len(SYMBOLS)], markersize=4, linewidth=1.2)
-            for i, label in enumerate(chart.markers)
-        }  # fmt: skip
-    if entries:
-        drawing.legend(
-            list(entries.values()), list(entries), loc="outside lower center", fontsize=7,
-            ncols=2 if max(map(len, entries)) > 26 else 3, handlelength=2.4, columnspacing=1.2,
+        label = axes.annotate(
+            bound.label, (bound.value, 1), xycoords=axes.get_xaxis_transform(),
+            xytext=(-3 if leftwards else 3, -2), ha="right" if leftwards else "left", va="top",
+            **common,
         )  # fmt: skip
+    else:
+        label = axes.annotate(bound.label, (1, bound.value), xycoords=axes.get_yaxis_transform(),
+                      xytext=(-2, 2), ha="right", va="bottom", **common)  # fmt: skip
+    label.set_in_layout(False)  # else the plot shrinks to make room

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from harness.report.capacity import capacities, line
+from harness.report.capacity import capacities, line, name
 from harness.report.context import Context, best_first, build_context
 from harness.report.numbers import (
     NOT_AVAILABLE,
@@ -16,7 +16,7 @@ from harness.report.numbers import (
 )
 from harness.report.sentence import Sentence, answer
 from harness.report.tables import status_cell
-from harness.report.words import counted, load_label, reason, series_name
+from harness.report.words import counted, load_label, reason
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -39,7 +39,10 @@ def terminal_summary(data: RunData) -> Group:
     from rich.text import Text
 
     context = build_context(data)
-    found = [Text(line(c), style="" if c.rate else "yellow") for c in capacities(context)]
+    found = [
+        Text(line(name(context, c), c), style="" if c.rate else "yellow")
+        for c in capacities(context)
+    ]
     return Group(_table(context), *_failures(context), *found, *map(_rich, answer(context)))
 
 
@@ -72,7 +75,7 @@ def _cells(context: Context, row: SummaryRow, percentiles: list[str]) -> list[Te
     status = status_cell(row)
     style = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
     texts = [
-        series_name(row), str(row.batch_size), load, value_text(row.throughput),
+        context.name(row), str(row.batch_size), load, value_text(row.throughput),
         spread_text(row.throughput) or NOT_AVAILABLE,
         *(value_text(row.latency_ms.get(p)) for p in percentiles), mib_text(row.host_memory_mib),
         *([mib_text(row.gpu_memory_mib)] if context.has_gpu else []), str(row.errors),

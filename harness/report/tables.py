@@ -5,38 +5,42 @@ from __future__ import annotations
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
-from harness.report.charts import STACK, rest_ms
 from harness.report.context import Context, best_first
-from harness.report.facts import sequence
+from harness.report.detail_charts import STACK, rest_ms
 from harness.report.numbers import (
     NOT_AVAILABLE,
     PERCENTILE_NAMES,
     mib_text,
     significant,
 )
-from harness.report.parts import Cell, Table, figure, interval_cell, percentile_cell, table, word
-from harness.report.words import flag_text, load_label, series_name
+from harness.report.parts import (
+    Cell,
+    Table,
+    figure,
+    interval_cell,
+    percentile_cell,
+    status,
+    table,
+    word,
+)
+from harness.report.words import flag_text, load_label
 
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
     "intervals of their ratios."
 )
+BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
 
-def server_settings(context: Context, backend: str) -> tuple[str, str, str]:
+def server_settings(context: Context, row: SummaryRow) -> tuple[str, str, str]:
     """Max batch size, dynamic batching and total instance count; `—` where there is no server."""
-    spec = context.spec(backend)
-    if spec.get("kind") != "triton":
-        return "—", "—", "—"
-    largest = max((int(b) for b in sequence(context.scenario, "load", "batch_sizes")), default=None)
-    most = spec.get("max_batch_size") or largest
-    batching = "Enabled" if spec.get("dynamic_batching") else "Disabled"
-    return str(most or NOT_AVAILABLE), batching, str(spec.get("instances", 1))
+    found = context.served(row)
+    return found.max_batch_size, found.dynamic_batching, found.instances
 
 
 def _name(context: Context, row: SummaryRow) -> Cell:
-    name = series_name(row)
+    name = context.name(row)
     return word(name, swatch=context.colors[name])
 
 
@@ -66,34 +70,34 @@ def status_cell(row: SummaryRow) -> Cell:
     """`ok`, or in short what is wrong; hovering says it in words."""
     note = "; ".join(flag_text(f) for f in row.flags)
     if not row.rounds:
-        return word("failed", tone="bad", note=note)
+        return status("failed", tone="bad", note=note)
     if not row.valid:
-        return word("invalid", tone="bad", note=note)
+        return status("invalid", tone="bad", note=note)
     if row.failures:
-        return word("a round failed", tone="bad", note=note)
+        return status("a round failed", tone="bad", note=note)
     shown = [f for f in row.flags if f != "few_requests"]
     if shown:
-        return word(", ".join(f.replace("_", " ") for f in shown), note=note)
-    return word("ok", tone="good", note=note)
+        return status(", ".join(f.replace("_", " ") for f in shown), note=note)
+    return status("ok", tone="good", note=note)
 
 
 def best_table(context: Context) -> Table:
     """The best point of each configuration, best first: Model Analyzer's columns."""
     firsts: dict[str, SummaryRow] = {}
     for row in best_first(context):
-        firsts.setdefault(series_name(row), row)
+        firsts.setdefault(context.name(row), row)
     headers = [
         "Rank", "Model Config Name", "Batch", context.load_title, "Max Batch Size",
-        "Dynamic Batching", "Total Instance Count", "p50 Latency (ms)", "p99 Latency (ms)",
-        "Throughput (infer/sec)", *_memory_headers(context),
+        "Dynamic Batching", "Total Instance Count",
+        *(f"{p} Latency (ms)" for p in BEST_PERCENTILES), "Throughput (infer/sec)",
+        *_memory_headers(context), "Errors",
     ]  # fmt: skip
     body = [
         [
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(load_label(r)), *(word(s) for s in server_settings(context, r.backend)),
-            percentile_cell("p50", r.latency_ms.get("p50")),
-            percentile_cell("p99", r.latency_ms.get("p99")),
-            interval_cell(r.throughput), *_memory(context, r),
+            figure(load_label(r)), *(word(s) for s in server_settings(context, r)),
+            *(percentile_cell(p, r.latency_ms.get(p)) for p in BEST_PERCENTILES),
+            interval_cell(r.throughput), *_memory(context, r), _errors(r),
         ]
         for r in firsts.values()
     ]  # fmt: skip
@@ -126,12 +130,16 @@ def points_table(context: Context) -> Table:
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
             figure(load_label(r)), figure(str(r.rounds)), interval_cell(r.throughput),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
-            *_memory(context, r), figure(f"{r.errors:,} of {r.requests:,}" if r.errors else "0"),
+            *_memory(context, r), _errors(r),
             *([_constraint_cell(context, r)] if bounded else []), status_cell(r),
         ]
         for r in best_first(context)
     ]  # fmt: skip
     return table(headers, body, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
+
+
+def _errors(row: SummaryRow) -> Cell:
+    return figure(f"{row.errors:,} of {row.requests:,}" if row.errors else "0")
 
 
 def _constraint_cell(context: Context, row: SummaryRow) -> Cell:
@@ -146,18 +154,18 @@ def detail_table(context: Context, name: str) -> Table:
     rows = context.of(name)
     split = any(r.server_us for r in rows)
     percentiles = context.shown_percentiles()
-    parts = (
-        [f"{title} (ms)" for _, title, _ in STACK] + ["Client and network (ms)"] if split else []
-    )
+    titles = [t if t.startswith("Server") else f"Server {t}" for _, t, _ in STACK]
+    parts = [f"{title} (ms)" for title in (*titles, "Client and network")] if split else []
+    load = "Load" if context.open_loop else "Request Concurrency"
     headers = [
-        "Batch", "Load" if context.open_loop else "Request Concurrency",
+        *(["Client Batch Size"] if context.offline else ["Batch", load]),
         *(f"{PERCENTILE_NAMES[p]} Latency (ms)" for p in percentiles),
         "Client Response Wait (ms)", *parts, "Throughput (infer/sec)", *_memory_headers(context),
         "Status",
     ]  # fmt: skip
     body = [
         [
-            figure(str(r.batch_size)), figure(load_label(r)),
+            figure(str(r.batch_size)), *([] if context.offline else [figure(load_label(r))]),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
             interval_cell(r.latency_mean_ms), *(_split(r) if split else []),
             interval_cell(r.throughput), *_memory(context, r), status_cell(r),

@@ -9,8 +9,10 @@ from harness.analysis.summary import SummaryRow
 from harness.report import charts, comparison, evidence, tables
 from harness.report.capacity import CapacityView, capacity_view
 from harness.report.context import Context
+from harness.report.detail_charts import detail_charts
 from harness.report.explained import Explained, explained_points
 from harness.report.facts import (
+    Json,
     cpu_line,
     date_text,
     gib_text,
@@ -21,9 +23,17 @@ from harness.report.facts import (
     number,
     text,
 )
+from harness.report.memory import memory_charts
+from harness.report.pareto import ParetoView, pareto_view
 from harness.report.parts import Chart, Table
 from harness.report.sentence import Sentence, answer
+from harness.report.served import DiffLine, difference
+from harness.report.server_tables import composing_table, metrics_table, server_only_table
 from harness.report.words import bounds_text, counted, load_label, objective_text
+from harness.scenario.variants import DEFAULT_CONFIG
+
+RUNTIMES = ("torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13")
+"""Packages whose version the summary names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +48,31 @@ class BackendDetail:
     table: Table
     failures: Table | None
     flags: Table | None
+    config: str
+    """Its config.pbtxt as the server had it; empty without a server."""
+    difference: tuple[DiffLine, ...] | None
+    """From the default's; None where there is no other default."""
+    shown: bool
+    """Whether it is among those of the summary: the others are folded, and not in the PDF."""
+    composing: Table | None = None
+    """What the models that it is made of did."""
+    metrics: Table | None = None
+    """What the server's /metrics say beyond the split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Configurations against each other."""
 
+    title: str
     intro: str
     charts: tuple[Chart, ...]
     speedup: Table | None
     latency: Table | None
     sizes: Table | None
     loading: Table | None
+    servers: Table | None = None
+    """What the servers cost before they loaded a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,10 @@ class View:
     points: Table
     comparison: Comparison
     details: tuple[BackendDetail, ...]
+    details_note: str
+    pareto: ParetoView | None
+    memory: tuple[Chart, ...]
+    """Memory over time."""
     capacity: CapacityView | None
     explained: tuple[Explained, ...]
     """On the screen only."""
@@ -83,14 +110,18 @@ class View:
     footer: str
 
     def all_charts(self) -> list[Chart]:
-        """Every chart, in order."""
-        details = [c for d in self.details for c in d.charts]
+        """Every chart of the PDF, in order."""
+        details = [c for d in self.details if d.shown for c in d.charts]
         capacity = self.capacity.charts if self.capacity is not None else ()
-        return [*self.charts, *self.comparison.charts, *capacity, *details]
+        pareto = self.pareto.charts if self.pareto is not None else ()
+        return [
+            *self.charts, *pareto, *self.comparison.charts, *capacity, *details, *self.memory,
+        ]  # fmt: skip
 
-    def screen_charts(self) -> list[Chart]:
-        """Those of the HTML: also the folds' charts."""
-        return [*self.all_charts(), *(c for e in self.explained for c in e.charts)]
+    def folded_charts(self) -> list[Chart]:
+        """Those that only the HTML has, behind folds."""
+        details = [c for d in self.details if not d.shown for c in d.charts]
+        return [*details, *(c for e in self.explained for c in e.charts)]
 
 
 def build_view(context: Context) -> View:
@@ -98,7 +129,7 @@ def build_view(context: Context) -> View:
     manifest = context.manifest
     path = text(manifest, "scenario_path", default="")
     return View(
-        title="Online Result Summary",
+        title=f"{context.mode} Result Summary",
         name=text(context.scenario, "scenario", default="unnamed run"),
         description=text(context.scenario, "description", default=""),
         facts=tuple(_facts(context)),
@@ -109,6 +140,9 @@ def build_view(context: Context) -> View:
         points=tables.points_table(context),
         comparison=_comparison(context),
         details=tuple(_detail(context, i, name) for i, name in enumerate(context.series)),
+        details_note=_details_note(context),
+        pareto=pareto_view(context),
+        memory=memory_charts(context),
         capacity=capacity_view(context),
         explained=explained_points(context),
         parity=evidence.parity_table(context),
@@ -135,7 +169,12 @@ def _footer(context: Context) -> str:
 
 def _facts(context: Context) -> list[tuple[str, str]]:
     manifest, load = context.manifest, mapping(context.scenario, "load")
-    facts = [("Model", context.model), ("GPU(s)", gpu_line(manifest)), ("CPU", cpu_line(manifest))]
+    backends = {r.backend for r in context.rows}
+    alone = backends if context.varied and len(backends) == 1 else ()
+    facts = [
+        ("Model", context.model), *(("Backend", name) for name in alone),
+        ("GPU(s)", gpu_line(manifest)), ("CPU", cpu_line(manifest)),
+    ]  # fmt: skip
     if gpus(manifest):
         facts.append(("Total Available GPU Memory", gib_text(gpu_memory(manifest))))
     else:
@@ -146,8 +185,22 @@ def _facts(context: Context) -> list[tuple[str, str]]:
         ("Constraint targets", bounds_text(context.bounds)),
         ("Objective", objective_text(context.objective)),
         ("Sweep", _sweep(context, list(load.get("batch_sizes") or []))),
+        ("Versions", _versions(manifest)),
         ("Date", date_text(manifest)),
     ]
+
+
+def _versions(manifest: Json) -> str:
+    """What the numbers depend on most; all of them are under Environment."""
+    packages = mapping(manifest, "packages")
+    known = [f"{name} {packages[name]}" for name in RUNTIMES if packages.get(name)]
+    triton = text(manifest, "triton", "version", default="")
+    drivers = dict.fromkeys(text(g, "driver", default="") for g in gpus(manifest))
+    found = [
+        *known, *([f"Triton {triton}"] if triton else []),
+        *(f"driver {d}" for d in drivers if d),
+    ]  # fmt: skip
+    return ", ".join(found) or "see Environment"
 
 
 def _sweep(context: Context, batches: list[object]) -> str:
@@ -201,13 +254,16 @@ def _parity_note(context: Context) -> str:
 
 def _comparison(context: Context) -> Comparison:
     found = [charts.latency_by_batch(context), charts.speedup_chart(context)]
+    backends = {r.backend for r in context.rows}
     return Comparison(
+        "Configuration comparison" if len(backends) == 1 else "Backend comparison",
         _comparison_intro(context),
         tuple(c for c in found if c is not None),
         comparison.speedup_table(context),
         comparison.latency_table(context),
         comparison.size_table(context),
         comparison.load_table(context),
+        server_only_table(context),
     )
 
 
@@ -216,9 +272,11 @@ def _comparison_intro(context: Context) -> str:
         return "Nothing was measured, so there is nothing to compare."
     if context.reference_is_eager:
         return f"The reference is {context.reference}: eager PyTorch in fp32."
+    if len({r.backend for r in context.rows}) == 1:
+        return f"The reference is the default configuration, {context.reference_series}."
     return (
         f"No eager PyTorch fp32 was measured, so the reference is the first backend, "
-        f"{context.reference}."
+        f"{context.reference_series}."
     )
 
 
@@ -229,22 +287,48 @@ def _detail(context: Context, index: int, name: str) -> BackendDetail:
         name,
         context.colors[name],
         _about(context, rows),
-        tuple(charts.performance_charts(context, name)),
+        tuple(detail_charts(context, name)),
         tables.detail_table(context, name),
         evidence.failures_table(rows),
         evidence.flags_table(rows),
+        context.configs.get(name, ""),
+        _difference(context, rows[0].backend, name),
+        name in context.shown,
+        composing_table(rows),
+        metrics_table(rows),
+    )
+
+
+def _difference(context: Context, backend: str, name: str) -> tuple[DiffLine, ...] | None:
+    default = context.series_of(backend, DEFAULT_CONFIG)
+    if name == default or not (context.configs.get(name) and context.configs.get(default)):
+        return None
+    return difference(context.configs[default], context.configs[name])
+
+
+def _details_note(context: Context) -> str:
+    folded = len(context.series) - len(context.shown)
+    if not folded:
+        return ""
+    return (
+        f"The best configurations and the default are shown; the other {folded} are in the HTML "
+        "report behind their names, and all points are in the table of every point."
     )
 
 
 def _about(context: Context, rows: list[SummaryRow]) -> str:
-    spec = context.spec(rows[0].backend)
-    keys = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "instances",
-            "max_batch_size", "dynamic_batching", "io")  # fmt: skip
+    """Settings, in Model Analyzer's words where Triton served, and how much was measured."""
+    row = rows[0]
+    spec = context.spec(row.backend)
+    keys = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "io")
     said = [f"{k.replace('_', ' ')} {_value(spec[k])}" for k in keys if spec.get(k) is not None]
+    settings = ", ".join(said) or "settings unknown"
+    if spec.get("kind") == "triton":
+        settings += f"; {context.served(row).sentence()}"
     measured = sum(r.rounds for r in rows)
     requests, errors = sum(r.requests for r in rows), sum(r.errors for r in rows)
     return (
-        f"{', '.join(said) or 'settings unknown'}. {counted(measured, 'measurement')} with "
+        f"{settings}. {counted(measured, 'measurement')} with "
         f"{counted(requests, 'request')}, of which {errors:,} failed."
     )
 

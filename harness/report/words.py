@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.analysis.constraints import Bounds
+from harness.analysis.objective import Aim, parse_objective, smaller
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import explain
 from harness.report.numbers import PERCENTILE_NAMES
@@ -28,11 +29,6 @@ REASONS: dict[str, str] = {
 def reason(code: str) -> str:
     """A failure's reason in words."""
     return REASONS.get(code, code.replace("_", " ") or "failed")
-
-
-def series_name(row: SummaryRow) -> str:
-    """Backend and, where it has several, config: the unit that gets a colour and a line."""
-    return row.backend if row.config == "default" else f"{row.backend}/{row.config}"
 
 
 def load_text(row: SummaryRow) -> str:
@@ -66,11 +62,17 @@ METRICS: dict[str, tuple[str, str]] = {
 """Metric of a constraint or objective → its name and unit."""
 
 
-def objective_text(objective: str) -> str:
-    """`maximizing throughput`, `minimizing p99 latency`."""
-    if objective == "throughput":
-        return "maximizing throughput"
-    return f"minimizing {METRICS.get(objective, (objective, ''))[0]}"
+def objective_text(objective: Aim) -> str:
+    """`maximizing throughput`, `minimizing p99 latency`; several metrics with their weights."""
+    wanted = parse_objective(objective)
+    names = [METRICS.get(name, (name, ""))[0] for name in wanted.metrics]
+    if wanted.single is not None:
+        return f"{'minimizing' if smaller(wanted.single) else 'maximizing'} {names[0]}"
+    if wanted.pareto:
+        return f"trading {listed(names)} against each other"
+    weights = [weight for _, weight in wanted.weights]
+    parts = [f"{name} (weight {w:g})" for name, w in zip(names, weights, strict=True)]
+    return f"balancing {listed(parts)}"
 
 
 def bound_text(name: str, bound: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import IO, Self
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+AFTERWARDS, AFTERWARDS_S = "--afterwards", 20.0
+"""The guard's option for a last command, and how long that may take."""
 GRACE_S = 3.0
 """How long a child may take to end after SIGTERM before its tree is killed."""
 
@@ -81,11 +83,18 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    afterwards: Sequence[str] = (),
 ) -> GuardedProcess:
-    """Start `argv` under a guard. Raises FileNotFoundError or PermissionError if it can't run."""
+    """Start `argv` under a guard. Raises FileNotFoundError or PermissionError if it can't run.
+
+    `afterwards` is a command that the guard runs when everything has ended, for what is not in
+    the process tree (a container); it must be harmless when there is nothing to do.
+    """
     control_read, control_write = os.pipe()
     status_read, status_write = os.pipe()
     guard = [sys.executable, "-S", "-E", str(Path(__file__)), str(control_read), str(status_write)]
+    if afterwards:
+        guard += [AFTERWARDS, str(len(afterwards)), *afterwards]
     try:
         process = subprocess.Popen(
             [*guard, *argv], stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd,
@@ -178,7 +187,17 @@ def _start(argv: list[str], status: int, keep: list[int]) -> int:
     return pid
 
 
-def _main(control: int, status: int, argv: list[str]) -> None:
+def _run_afterwards(command: list[str]) -> None:
+    """Run the last command; its output is of no interest, and it may not take for ever."""
+    if command:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, timeout=AFTERWARDS_S, check=False,
+            )  # fmt: skip
+
+
+def _main(control: int, status: int, afterwards: list[str], argv: list[str]) -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the harness ends us, through the pipe
@@ -211,6 +230,7 @@ def _main(control: int, status: int, argv: list[str]) -> None:
             kill_at = time.monotonic() + 60
         code = _reap(child)
     _kill_tree()
+    _run_afterwards(afterwards)
     if code < 0:  # end as the child did
         import resource
 
@@ -238,4 +258,7 @@ def _reap(child: int) -> int | None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    _begin = _end = 3
+    if sys.argv[3] == AFTERWARDS:
+        _begin, _end = 5, 5 + int(sys.argv[4])
+    _main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[_begin:_end], sys.argv[_end:])

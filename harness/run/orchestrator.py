@@ -10,7 +10,8 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,9 @@ from harness.errors import HarnessError, ParityError
 from harness.load.samples import Samples
 from harness.measure.stopping import Targets, widest_first, width
 from harness.measure.window import Window
+from harness.run import ceiling
+from harness.run.bench import Bench
+from harness.run.beside_rows import with_beside
 from harness.run.capacity import Measured, find_capacity
 from harness.run.manifest import utc_now
 from harness.run.record import (
@@ -32,11 +36,22 @@ from harness.run.record import (
     read_samples,
     write_samples,
 )
-from harness.run.rows import FailureRow, LoadedRow, MeasurementRow, ParityRow, Row
-from harness.run.session import Prepared, Session, prepare
-from harness.run.store import RunData, RunStore
-from harness.scenario.expand import Point, expand
-from harness.scenario.schema import AnyBackend, Scenario
+from harness.run.rows import (
+    CeilingRow,
+    FailureRow,
+    LoadedRow,
+    MeasurementRow,
+    ParityRow,
+    Row,
+    ServerOnlyRow,
+)
+from harness.run.selection import Selection
+from harness.run.server_only import EMPTY_S, server_only_row
+from harness.run.session import Prepared, Session, beside_samples, prepare
+from harness.run.store import RunData, RunStore, read_run
+from harness.scenario.expand import Point, expand, left_out, takes
+from harness.scenario.schema import AnyBackend, Parity, Scenario
+from harness.scenario.variants import DEFAULT_CONFIG, configs, settings
 from harness.telemetry.client import Telemetry
 
 NOT_RETRIED = frozenset({
@@ -75,19 +90,33 @@ class Orchestrator:
         self._measured = {(m.point, m.round) for m in self._rows}
         self._measured |= {(c.point, c.round) for c in self._capacities}
         self._planned = {p.id for p in expand(scenario)}
-        self._began = time.monotonic()
+        self._points = expand(scenario)
+        self._specs = configs(scenario)
+        ended = any(e["event"] == "search_ended" for e in done.events) if done else False
+        self._selection = Selection(scenario, ended=ended)
+        self._failures: list[FailureRow] = []
+        """Of this process: what failed in an interrupted run is tried again."""
+        self._fresh = done is None
+        self._cut_rounds: set[int] = set()
         self._parity: dict[str, list[ParityRow]] = defaultdict(list)
         for row in done.parity if done else []:
             self._parity[row.backend].append(row)
+        self._ceilings = ceiling.Ceilings(done.rows(CeilingRow) if done else ())
+        self._empty = {row.backend for row in done.rows(ServerOnlyRow)} if done else set()
+        """Backends whose server has been watched without a model."""
         self._given_up: set[str] = set()
         self._cores = len(os.sched_getaffinity(0))
 
     def run(self) -> None:
         """Measure everything that is missing."""
-        points = expand(self._scenario)
+        points = self._points
         rounds = self._scenario.measurement.rounds
         self._tell({"event": "plan", "points": [p.id for p in points], "rounds": rounds,
-                    "measured": len(self._measured)})  # fmt: skip
+                    "measured": len(self._measured),
+                    "at_most": self._selection.open_ended})  # fmt: skip
+        self._selection.check()
+        for text in left_out(self._scenario) if self._fresh else ():
+            self._add({"event": "note", "text": text})
         if not any(self._wanted(r, points) for r in range(self._scenario.measurement.rounds_max)):
             return
         self._tell({"event": "status", "text": "preparing the model"})
@@ -104,6 +133,7 @@ class Orchestrator:
                 if not wanted:
                     continue  # a resumed run has finished its first rounds already
                 self._round(round_, wanted, prepared, telemetry)
+            self._write_best()
             self._say_what_was_reached()
             if telemetry.problem:
                 self._add({"event": "note", "text": telemetry.problem})
@@ -120,8 +150,16 @@ class Orchestrator:
     # -- how many rounds ------------------------------------------------------------------------
 
     def _wanted(self, round_: int, points: list[Point]) -> list[Point]:
-        """The points this round measures: all at first, then those whose intervals are too wide."""
+        """The points this round measures: all at first, then those whose intervals are too wide.
+
+        Of several configs, those that the search asks for.
+        """
         settings = self._scenario.measurement
+        if round_ == 0:
+            asked = {(b, c) for b in self._specs for c in self._next(b)}
+        else:
+            asked = self._selection.kept(self._rows, self._failures, round_)
+        points = [p for p in points if (p.backend, p.config) in asked]
         if round_ < settings.rounds:
             return [p for p in points if self._missing(p, round_)]
         if round_ >= settings.rounds_max or self._budget_spent():
@@ -130,9 +168,17 @@ class Orchestrator:
         wide |= {c.point for c in summarize_capacity(self._capacities) if not c.narrow}
         return [p for p in points if p.id in wide and self._missing(p, round_)]
 
+    def _next(self, backend: str) -> list[str]:
+        """The configs that the search asks for in the first round."""
+        tried = {(f.point, f.round) for f in self._failures} | self._measured
+        points = [p for p in self._points if p.backend == backend]
+        begun = [p.config for p in points if (p.id, 0) in tried]
+        left = {p.config for p in points if (p.id, 0) not in tried and p.id not in self._given_up}
+        done = [c for c in dict.fromkeys(p.config for p in points) if c not in left]
+        return self._selection.next(backend, self._rows, done, begun)
+
     def _budget_spent(self) -> bool:
-        budget = self._scenario.measurement.budget
-        return budget is not None and time.monotonic() - self._began > budget
+        return self._selection.spent()
 
     @property
     def _targets(self) -> Targets:
@@ -164,83 +210,206 @@ class Orchestrator:
         backends = list(self._scenario.backends)
         shuffle(backends)
         for spec in backends:
-            mine = [p for p in points if p.backend == spec.name and self._missing(p, round_)]
-            shuffle(mine)
-            attempt = 0
-            while mine:
-                mine = self._session(spec, round_, attempt, mine, prepared, telemetry)
-                attempt += 1
+            stem = f"r{round_}-{spec.name}"
+            with Bench(stem) if self._selection.varied(spec.name) else nullcontext() as bench:
+                for config, mine in self._in_order(spec.name, round_, points, shuffle):
+                    if self._too_late(spec.name, config, round_, points):
+                        break
+                    self._config(spec.name, config, round_, mine, prepared, telemetry, bench)
+
+    def _in_order(
+        self, backend: str, round_: int, points: list[Point], shuffle: Callable[[list[Any]], None]
+    ) -> Iterator[tuple[str, list[Point]]]:
+        """A backend's configs, each with its points, in the order of measuring.
+
+        Shuffled, but those that one server can serve come together, and where a budget may end
+        the search early the default comes first.
+        """
+        early = round_ == 0 and self._scenario.budget is not None
+
+        def place(item: tuple[str, list[Point]]) -> tuple[bool, Any]:
+            return early and item[0] != DEFAULT_CONFIG, self._environment(backend, item[0])
+
+        for wave in self._waves(backend, round_, points):
+            by_config = list(_by_config(wave).items())
+            shuffle(by_config)
+            for config, mine in sorted(by_config, key=place):
+                shuffle(mine)
+                yield config, mine
+
+    def _waves(self, backend: str, round_: int, points: list[Point]) -> Iterator[list[Point]]:
+        """A backend's points of one round; in the first, in portions that the search asks for."""
+        if round_ > 0:
+            yield [p for p in points if p.backend == backend]
+            return
+        while asked := self._next(backend):
+            mine = [p for p in self._points if p.backend == backend and p.config in asked]
+            mine = [p for p in mine if self._missing(p, 0)]
+            if not mine:
+                return
+            yield mine
+
+    def _environment(self, backend: str, config: str) -> tuple[tuple[str, str], ...]:
+        """The server's environment, for grouping."""
+        spec = self._specs[backend][config]
+        return tuple(sorted(spec.environment.items())) if spec.kind == "triton" else ()
+
+    def _too_late(self, backend: str, config: str, round_: int, points: list[Point]) -> bool:
+        """Whether the budget ends the search here; says once what is then not measured."""
+        if not self._selection.too_late(round_, config):
+            return False
+        if round_ == 0 and not self._selection.ended:
+            self._selection.ended = True
+            seen = {(r.backend, r.config) for r in self._rows}
+            planned = dict.fromkeys((p.backend, p.config) for p in self._points)
+            self._add({
+                "event": "search_ended", "why": "budget",
+                "not_measured": [f"{b}/{c}" for b, c in planned if (b, c) not in seen],
+            })  # fmt: skip
+        elif round_ > 0 and round_ not in self._cut_rounds:
+            self._cut_rounds.add(round_)
+            left = dict.fromkeys(f"{p.backend}/{p.config}" for p in points
+                                 if self._missing(p, round_))  # fmt: skip
+            text = f"the budget was spent in round {round_ + 1}; not measured again in it: "
+            self._add({"event": "note", "text": text + ", ".join(left)})
+        return True
+
+    def _config(
+        self, backend: str, config: str, round_: int, points: list[Point], prepared: Prepared,
+        telemetry: Telemetry, bench: Bench | None,
+    ) -> None:  # fmt: skip
+        """Measure points of one config, in as many sessions as it takes."""
+        attempt, began = 0, time.monotonic()
+        while points:
+            points = self._session(
+                self._specs[backend][config], config, round_, attempt, points, prepared, telemetry,
+                bench,
+            )  # fmt: skip
+            attempt += 1
+        self._selection.took(time.monotonic() - began)
 
     def _missing(self, point: Point, round_: int) -> bool:
         return (point.id, round_) not in self._measured and point.id not in self._given_up
 
     def _session(
-        self, spec: AnyBackend, round_: int, attempt: int, points: list[Point], prepared: Prepared,
-        telemetry: Telemetry,
+        self, spec: AnyBackend, config: str, round_: int, attempt: int, points: list[Point],
+        prepared: Prepared, telemetry: Telemetry, bench: Bench | None,
     ) -> list[Point]:  # fmt: skip
         """Measure `points` until they are done or the session breaks; what is left to do."""
-        stem = f"r{round_}-{spec.name}" + (f"-{attempt}" if attempt else "")
+        stem = f"r{round_}-{spec.name}" + (f"-{config}" if bench is not None else "")
+        stem += f"-{attempt}" if attempt else ""
         logs = self._store.path / "logs"
-        self._tell({"event": "session", "backend": spec.name, "round": round_})
+        self._tell({"event": "session", "backend": spec.name, "config": config, "round": round_})
         with Session(
             self._scenario, spec, prepared, base=self._paths.base, logs=logs, stem=stem,
-            cache=self._paths.cache, telemetry=telemetry,
+            cache=self._paths.cache, telemetry=telemetry, config=config, bench=bench,
         ) as session:  # fmt: skip
+            log = f"logs/{session.log.name}"
+            session.empty_for = 0.0 if spec.name in self._empty else EMPTY_S
+            session.telemetry_file = f"telemetry/{stem}.parquet"
             try:
-                smallest = min(self._scenario.load.batch_sizes)
-                flags = self._open(session, spec, round_, smallest, telemetry)
+                flags = self._open(session, spec, config, round_, telemetry)
             except HarnessError as error:
                 for point in points:
-                    self._fail(point, round_, error, f"logs/{stem}.log")
+                    self._fail(point, round_, error, log)
                 return []
             left = list(points)
             while left and session.alive:
-                point, log = left.pop(0), f"logs/{stem}.log"
+                point = left.pop(0)
                 if point.shape == "find_capacity":
                     self._capacity(session, point, round_, telemetry, flags, log)
                 elif self._missing(point, round_):  # else a search came by it
                     self._point(session, point, round_, telemetry, flags, log)
-            telemetry.save(self._store.path / "telemetry" / f"{stem}.parquet")
+            telemetry.save(self._store.path / session.telemetry_file)
         return left
 
     def _open(
-        self, session: Session, spec: AnyBackend, round_: int, batch: int, telemetry: Telemetry
+        self, session: Session, spec: AnyBackend, config: str, round_: int, telemetry: Telemetry
     ) -> tuple[str, ...]:
         """Load, note what it cost, and check parity once; flags that every point then carries."""
-        loaded = session.open(batch, self._observer.notify)
+        batches = [b for b in self._scenario.load.batch_sizes if takes(spec, b)]
+        loaded = session.open(min(batches), self._observer.notify)
+        for text in session.notes if round_ == 0 else ():
+            self._add({"event": "note", "text": f"{spec.name}/{config}: {text}"})
         readings = telemetry.read()
         host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
         times = [s.t_ns for s in readings.values() if s.t_ns.size]
         gpu = gpu_readings(readings, int(times[0][0]), int(times[0][-1]) + 1) if times else {}
         ends = dict(loaded["details"].get("stages_ns", {}))
-        if session.remote:
-            ends.pop("baseline", None)  # the server has loaded before the client begins
+        if session.remote:  # the server has loaded before the client begins
+            ends = {**session.stages_ns, "warm": ends["warm"]}
         stages = gpu_stages(readings, ends)
+        if session.empty_ns is not None:
+            self._empty.add(spec.name)
+            self._add(server_only_row(spec.name, round_, readings, session.empty_ns))
         details = {
-            **loaded["details"], **({"gpu_stages": stages} if stages else {}),
+            **loaded["details"], "stages_ns": ends,
+            "telemetry": session.telemetry_file, **({"gpu_stages": stages} if stages else {}),
             **({"config": c} if (c := session.server_config) else {}),
+            **self._about(spec, session),
         }  # fmt: skip
         self._add(LoadedRow(
             spec.name, round_, loaded["seconds"], loaded["first_call_ms"], loaded["bytes_on_disk"],
-            host, gpu.get("gpu_memory_mib"), details,
+            host, gpu.get("gpu_memory_mib"), details, config,
         ))  # fmt: skip
-        if spec.name not in self._parity:
-            rows = session.parity(self._scenario.load.batch_sizes, self._observer.notify)
-            self._parity[spec.name] = rows
+        checked = {row.batch_size for row in self._parity[spec.name]}
+        if unchecked := [b for b in batches if b not in checked]:
+            rows = session.parity(unchecked, self._observer.notify)
+            self._parity[spec.name] += rows
             for row in rows:
                 self._add(row)
-        return self._judge(self._parity[spec.name])
+        beside = self._check_beside(session)
+        rows = [r for r in self._parity[spec.name] if r.batch_size in batches]
+        return self._judge(rows) or beside
 
-    def _judge(self, rows: Iterable[ParityRow]) -> tuple[str, ...]:
+    def _check_beside(self, session: Session) -> tuple[str, ...]:
+        """Parity of the models beside, each once; flags as `_judge` gives them."""
+        flags: tuple[str, ...] = ()
+        for other in session.beside:
+            name = f"{session.spec.name}+{other.name}"
+            if not self._parity[name]:
+                self._parity[name] = session.beside_parity(other, self._observer.notify)
+                for row in self._parity[name]:
+                    self._add(row)
+            flags = self._judge(self._parity[name], other.other.spec.parity, other.name) or flags
+        return flags
+
+    def _about(self, spec: AnyBackend, session: Session) -> dict[str, Any]:
+        """What tells this config from others, and where its model directory is."""
+        if spec.kind != "triton" or not self._selection.varied(spec.name):
+            return {}
+        found: dict[str, Any] = {"settings": settings(spec, max(self._scenario.load.batch_sizes))}
+        directory = session.model_directory
+        if directory is not None and directory.is_relative_to(self._store.path):
+            found["model_directory"] = str(directory.relative_to(self._store.path))
+        return found
+
+    def _write_best(self) -> None:
+        """The best config of a search as a model directory, and a journal line on it."""
+        if not self._selection.searching:
+            return
+        from harness.triton.best import write_best
+
+        try:
+            found = write_best(read_run(self._store.path))
+        except (HarnessError, OSError) as error:
+            self._add({"event": "note", "text": f"the best config was not written: {error}"})
+            return
+        self._add({"event": "best", **found})
+
+    def _judge(
+        self, rows: Iterable[ParityRow], parity: Parity | None = None, beside: str = ""
+    ) -> tuple[str, ...]:
         """Raise ParityError if outputs disagree, unless the scenario says to measure anyway."""
         bad = [row for row in rows if row.status == "disagrees"]
         if not bad:
             return ()
-        if self._scenario.model.parity.on_mismatch == "measure":
+        if (parity or self._scenario.model.parity).on_mismatch == "measure":
             return ("parity",)
         others = [str(row.batch_size) for row in bad[1:]]
         raise ParityError(
-            f"batch {bad[0].batch_size}: {bad[0].message}"
+            (f"{beside}, " if beside else "")
+            + f"batch {bad[0].batch_size}: {bad[0].message}"
             + (f"; also at batch {', '.join(others)}" if others else ""),
             fix="see the parity table; `parity: {on_mismatch: measure}` times it anyway",
         )
@@ -266,6 +435,7 @@ class Orchestrator:
         self._tell({"event": "point", "point": point.id, "round": round_})
         name = f"{point.id.replace('/', '--')}--r{round_}"
         raw = self._store.path / "samples" / f".{name}.npz"
+        others = {o.name: beside_samples(raw, o.name) for o in session.beside}
         started = utc_now()
         try:
             answer = session.measure(point, round_, raw, self._observer.notify)
@@ -284,13 +454,37 @@ class Orchestrator:
         }
         write_samples(self._store.path / path, samples, metadata)
         wrong = answer.get("outputs_wrong") or []
+        limit = self._ceiling(session, point, answer, samples, window)
         conditions = Conditions(
-            self._cores, session.remote, flags, None, answer.get("outputs_checked", 0), wrong
-        )
+            self._cores, session.remote, flags, limit, answer.get("outputs_checked", 0), wrong,
+            answer.get("metrics"),
+        )  # fmt: skip
         row = measurement_row(
             point, round_, started, window, samples, telemetry.read(), path, conditions
         )
+        if (clock := telemetry.clock) is not None:
+            row = replace(row, details={**row.details, "telemetry_clock": clock})
+        if others:
+            models = [o.other for o in session.beside]
+            row = with_beside(row, models, answer["beside"], others, self._store.path)
         return row, samples
+
+    def _ceiling(
+        self, session: Session, point: Point, answer: Mapping[str, Any], samples: Samples,
+        window: Window,
+    ) -> float | None:  # fmt: skip
+        """What the generator reaches with such requests; measured here where it is not known."""
+        size = int(answer.get("input_bytes", 0))
+        asked = ceiling.wanted(session.spec, point, size)
+        if asked is None:
+            return None
+        finished = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
+        rate = float(finished.sum()) / (window.end_ns - window.begin_ns) * 1e9
+        while (found := self._ceilings.known(*asked, rate)) is None:
+            row = ceiling.measure(session, *asked, size, self._ceilings.tries(*asked) + 1)
+            self._ceilings.add(row)
+            self._add(row)
+        return found or None
 
     def _keep(self, row: MeasurementRow) -> None:
         self._add(row)
@@ -335,9 +529,11 @@ class Orchestrator:
     def _fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:
         if error.reason in NOT_RETRIED:
             self._given_up.add(point.id)
-        self._add(FailureRow(
+        row = FailureRow(
             point.id, round_, point.backend, error.reason, error.message, error.fix, log
-        ))  # fmt: skip
+        )
+        self._failures.append(row)
+        self._add(row)
 
     # -- telling --------------------------------------------------------------------------------
 
@@ -348,3 +544,11 @@ class Orchestrator:
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         self._observer.notify(event)
+
+
+def _by_config(points: Iterable[Point]) -> dict[str, list[Point]]:
+    """Points of one backend by config."""
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.config, []).append(point)
+    return found

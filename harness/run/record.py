@@ -22,6 +22,7 @@ from harness.measure.validity import (
 )
 from harness.measure.window import Window
 from harness.run.rows import MeasurementRow
+from harness.run.server_view import server_view
 from harness.run.store import atomic_write
 from harness.scenario.expand import Point
 from harness.telemetry.series import Series
@@ -67,6 +68,8 @@ class Conditions:
     """Outputs kept under load that were compared with those of a quiet call."""
     outputs_wrong: Sequence[str] = ()
     """What differed."""
+    metrics: Mapping[str, Any] | None = None
+    """The readings of the server's /metrics: `Scraper.finish`, and the `model`."""
 
 
 def measurement_row(
@@ -92,6 +95,8 @@ def measurement_row(
         *check_gpu(telemetry, begin, end),
         *check_host(gpu_time := gpu_split(window.after, window.before)),
     ]
+    server, disagreements = server_view(window, samples, conditions.metrics, point.batch_size)
+    findings += disagreements
     gpu = gpu_readings(telemetry, begin, end)
     joules = joules_per_inference(gpu.get("gpu_energy_j"), reduced.throughput, seconds)
     if open_loop:
@@ -116,10 +121,11 @@ def measurement_row(
             "findings": {f.flag: f.seen for f in findings if f.seen},
             "errors": dict(samples.messages), "allocators": dict(window.memory),
             "outputs_checked": conditions.outputs_checked,
+            **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
             "memory_since": "session" if conditions.remote else "point",
             **({"joules_per_inference": joules} if joules is not None else {}),
             **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
-            **gpu_spreads(telemetry, begin, end),
+            **gpu_spreads(telemetry, begin, end), **server,
         },
         **gpu,
     )  # fmt: skip
@@ -174,6 +180,9 @@ def host_readings(
     )
     tree, run, machine = rate("tree_cpu_s"), rate("run_cpu_s"), rate("machine_cpu_s")
     foreign = None if run is None or machine is None else max(0.0, machine - run) / cores
+    there = rate("server_foreign_s")  # on the server's own host, where that is another one
+    if there is not None:
+        foreign = max(there, foreign or 0.0)
     return {
         "host_memory_mib": memory / MIB if memory is not None else None,
         "cpu_percent": 100 * tree if tree is not None else None,

@@ -99,6 +99,28 @@ class LoadedRow(Row):
     """Of the backend's process tree, after loading."""
     gpu_memory_mib: float | None
     details: Mapping[str, Any] = field(default_factory=dict)
+    config: str = "default"
+    """Which of the backend's configs; its text is `details["config"]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOnlyRow(Row):
+    """A server that the harness started, before it loaded a model."""
+
+    EVENT = "server_only"
+    backend: str
+    round: int
+    seconds: float
+    """How long it was watched."""
+    host_memory_mib: float | None
+    """Peak RSS of its process tree."""
+    cpu_percent: float | None
+    """Of that tree; 100 is one core."""
+    gpu_memory_mib: float | None = None
+    gpu_memory_scope: str = ""
+    """As in `MeasurementRow`."""
+    gpu_utilization_percent: float | None = None
+    gpu_power_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,34 @@ class MeasurementRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class CeilingRow(Row):
+    """What the load generator reaches against a server that does nothing (`harness.run.ceiling`).
+
+    Measured once a run for each kind of load that comes near what is known; with the same
+    generator, requests and answers as the points, after a window and never in one.
+    """
+
+    EVENT = "ceiling"
+    protocol: str
+    client: str
+    """`wire` or `tritonclient`."""
+    processes: int
+    io: str
+    batch_size: int
+    concurrency: int
+    """Requests open at once; an open loop is stood for by a fixed number."""
+    input_bytes: int
+    """Of one request's tensors."""
+    requests_per_s: float | None
+    """None when it could not be measured."""
+    response_bytes: int = 0
+    problem: str = ""
+    """Why it could not."""
+    tries: int = 1
+    """The how-manieth measurement of this ceiling it is: the highest counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class FailureRow(Row):
     """A point that could not be measured in one round, and why."""
 
@@ -227,5 +277,14 @@ class CapacityRow(Row):
 
 ROWS: dict[str, type[Row]] = {
     cls.EVENT: cls
-    for cls in (ArtifactRow, LoadedRow, ParityRow, MeasurementRow, FailureRow, CapacityRow)
+    for cls in (
+        ArtifactRow,
+        LoadedRow,
+        ServerOnlyRow,
+        ParityRow,
+        MeasurementRow,
+        CeilingRow,
+        FailureRow,
+        CapacityRow,
+    )
 }

@@ -36,6 +36,7 @@ from harness.run.rows import (
     Row,
     jsonable,
 )
+from harness.secrets import redact_all
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
@@ -229,7 +230,7 @@ class RunStore:
 
         Raises SetupError when it can't be written (a full disk); the journal stays as it was.
         """
-        line = event.to_event() if isinstance(event, Row) else jsonable(event)
+        line = redact_all(event.to_event() if isinstance(event, Row) else jsonable(event))
         data = json.dumps(line, allow_nan=False).encode() + b"\n"
         with self._mutex:
             size = os.fstat(self._journal).st_size

@@ -9,6 +9,10 @@ runtime it measures. Commands (`do`) and answers (`event`):
     load     → loaded      import and load the backend, make the first call
     parity   → parity      outputs against the reference
     measure  → progress…, measured
+    start    → started     begin a load that goes on while another worker measures
+    stop     → stopped     end that load; its samples
+    ceiling  → ceiling     what the generator reaches with the latest requests, by a null server
+    unload   → unloaded    free the backend; another can be loaded
     close    → closed
 """
 
@@ -20,19 +24,40 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.backends.base import Backend, BackendContext, PreparedModel, Tensors, run_once
 from harness.errors import BackendError, HarnessError, MissingPackageError, OutOfMemoryError
 from harness.load.samples import Int64
+from harness.secrets import redact, redact_all
 
+if TYPE_CHECKING:
+    from harness.load.generator import Generator
+    from harness.load.samples import Samples
+    from harness.measure.window import Window, WindowSettings
+
+COMMANDS = (
+    "prepare", "describe", "load", "parity", "measure", "start", "stop", "ceiling", "unload",
+    "close",
+)  # fmt: skip
 OUTPUTS_CHECKED = 1
 """Distinct requests whose outputs under load are compared, in each measurement."""
 Send = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A load that was started and goes on."""
+
+    generator: Generator
+    message: dict[str, Any]
+    """The command that started it."""
+    since: tuple[float, float]
+    """Monotonic and this process's CPU seconds at its start."""
 
 
 class Worker:
@@ -44,11 +69,14 @@ class Worker:
         self._context: BackendContext | None = None
         self._spec: Any = None
         self._quiet: dict[tuple[int, int], Tensors] = {}
+        self._requests: list[Any] = []
+        """Those of the latest measurement."""
+        self._running: Running | None = None
 
     def handle(self, message: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command and return the answer."""
         command = message["do"]
-        if command not in ("prepare", "describe", "load", "parity", "measure", "close"):
+        if command not in COMMANDS:
             raise BackendError(f"unknown command {command!r}")
         answer: dict[str, Any] = getattr(self, f"_{command}")(message)
         return answer
@@ -72,10 +100,14 @@ class Worker:
         }  # fmt: skip
 
     def _describe(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.backends.registry import parse_spec
+        from harness.triton.access import access_of
         from harness.triton.repository import describe
 
+        spec = parse_spec(json.dumps(message["backend"]))
+        assert spec.kind == "triton"
         inputs, outputs, max_batch_size, config = describe(
-            message["url"], message["protocol"], message["name"]
+            message["url"], message["protocol"], message["name"], access_of(spec.server)
         )
         return {
             "event": "described", "inputs": [asdict(i) for i in inputs],
@@ -124,35 +156,102 @@ class Worker:
         return {"event": "parity", "rows": [row.to_event() for row in rows]}
 
     def _measure(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.load.generator import Asked, make_generator
-        from harness.measure.window import WindowSettings, measure
+        from harness.measure.window import WindowSettings
 
         backend = self._backend
         assert backend is not None
         settings = WindowSettings(**message["settings"])
-        backend.release()
         batch, seed = message["batch_size"], message["input_seed"]
-        requests = [
-            backend.prepare(self._inputs(batch, variant, seed))
-            for variant in range(message["distinct_inputs"])
-        ]
-        generator = make_generator(
-            backend, requests, Asked.from_json(message["load"]),
-            request_timeout=settings.request_timeout,
-            processes=getattr(self._spec, "client_processes", 1), wire=self._wire,
-        )  # fmt: skip
-        window, samples = measure(backend, generator, settings, self._progress)
+        generator, size = self._generator(message, settings.request_timeout)
+        window, samples, metrics = self._watched(backend, generator, settings)
         samples.save(Path(message["samples"]))
         checked, wrong = self._check_outputs(generator.sampled(), batch, seed)
         return {
             "event": "measured", "window": window.to_json(), "messages": dict(samples.messages),
-            "outputs_checked": checked, "outputs_wrong": wrong,
+            "outputs_checked": checked, "outputs_wrong": wrong, "metrics": metrics,
+            "input_bytes": size,
         }  # fmt: skip
 
-    def _close(self, _: dict[str, Any]) -> dict[str, Any]:
+    def _generator(self, message: dict[str, Any], timeout: float) -> tuple[Generator, int]:
+        """The load of a command, ready to start, and the bytes of one request's tensors."""
+        from harness.load.generator import Asked, make_generator
+
+        backend = self._backend
+        assert backend is not None
+        self._requests = []
+        backend.release()
+        batch, seed = message["batch_size"], message["input_seed"]
+        inputs = [self._inputs(batch, v, seed) for v in range(message["distinct_inputs"])]
+        size = sum(np.asarray(array).nbytes for array in inputs[0].values())
+        self._requests = [backend.prepare(tensors) for tensors in inputs]
+        generator = make_generator(
+            backend, self._requests, Asked.from_json(message["load"]), request_timeout=timeout,
+            processes=getattr(self._spec, "client_processes", 1), wire=self._wire,
+        )  # fmt: skip
+        return generator, size
+
+    def _start(self, message: dict[str, Any]) -> dict[str, Any]:
+        generator, _ = self._generator(message, message["request_timeout"])
+        generator.start()
+        self._running = Running(generator, message, (time.monotonic(), time.process_time()))
+        return {"event": "started"}
+
+    def _stop(self, message: dict[str, Any]) -> dict[str, Any]:
+        running, self._running = self._running, None
+        if running is None:
+            raise BackendError("no load is running")
+        started = running.message
+        seconds, cpu = time.monotonic() - running.since[0], time.process_time() - running.since[1]
+        samples = running.generator.stop(started["request_timeout"] + 1.0)
+        if running.generator.failure is not None:
+            raise running.generator.failure
+        samples.save(Path(message["samples"]))
+        checked, wrong = self._check_outputs(
+            running.generator.sampled(), started["batch_size"], started["input_seed"]
+        )
+        return {
+            "event": "stopped", "messages": dict(samples.messages), "outputs_checked": checked,
+            "outputs_wrong": wrong, "cpu_percent": 100 * cpu / max(seconds, 1e-9),
+        }  # fmt: skip
+
+    def _watched(
+        self, backend: Backend, generator: Generator, settings: WindowSettings
+    ) -> tuple[Window, Samples, dict[str, Any] | None]:
+        """Measure, and read the server's metrics beside it; None where there are none."""
+        from harness.measure.window import measure
+
+        assert self._context is not None
+        url = self._context.server_metrics
+        if url is None:
+            return *measure(backend, generator, settings, self._progress), None
+        from harness.triton.access import access_of
+        from harness.triton.scrape import Scraper, same_host
+
+        server = self._spec.server  # its headers and certificates are for its own host only
+        access = access_of(server) if same_host(url, server.url) else None
+        with Scraper(url, access) as scraper:
+            window, samples = measure(backend, generator, settings, self._progress, scraper.mark)
+            model = self._context.served_name or self._context.model.name
+            return window, samples, {**scraper.finish(), "model": model}
+
+    def _ceiling(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.load.wire.ceiling import backend_ceiling
+
+        found = backend_ceiling(
+            self._backend, self._requests, message["slots"], wire=self._wire,
+            processes=getattr(self._spec, "client_processes", 1),
+        )  # fmt: skip
+        return {"event": "ceiling", **asdict(found)}
+
+    def _unload(self, _: dict[str, Any]) -> dict[str, Any]:
         backend, self._backend = self._backend, None
+        self._quiet.clear()
         if backend is not None:
             backend.__exit__(None, None, None)
+        return {"event": "unloaded"}
+
+    def _close(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._unload(message)
         return {"event": "closed"}
 
     @property
@@ -239,7 +338,7 @@ def serve(incoming: int, outgoing: int) -> None:
     with os.fdopen(incoming, encoding="utf-8") as lines, os.fdopen(outgoing, "w") as answers:
 
         def send(message: dict[str, Any]) -> None:
-            answers.write(json.dumps(message, default=str) + "\n")
+            answers.write(json.dumps(redact_all(message), default=str) + "\n")
             answers.flush()
 
         worker = Worker(send)
@@ -248,7 +347,7 @@ def serve(incoming: int, outgoing: int) -> None:
             try:
                 answer = worker.handle(message)
             except BaseException as error:
-                traceback.print_exc()
+                sys.stderr.write(redact(traceback.format_exc()))
                 answer = error_event(error)
             send(answer)
             if message["do"] == "close":

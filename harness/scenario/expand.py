@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.scenario.schema import Load, Scenario
+from harness.scenario.schema import AnyBackend, Load, Scenario
+from harness.scenario.variants import DEFAULT_CONFIG, configs
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,41 @@ class Point:
 
 
 SHAPES = ("steps", "ramp", "trace", "find_capacity")
-DEFAULT_CONFIG = "default"
-"""The name of a backend's only config."""
 
 
 def expand(scenario: Scenario) -> list[Point]:
-    """Every point of the sweep, in the order they are written."""
+    """Every point of the sweep, in the order they are written.
+
+    A batch that is larger than a config takes makes no point: see `left_out`.
+    """
     return [
-        replace(load, backend=backend.name, batch_size=batch)
-        for backend in scenario.backends
+        replace(load, backend=backend, config=config, batch_size=batch)
+        for backend, found in configs(scenario).items()
+        for config, spec in found.items()
         for batch in scenario.load.batch_sizes
+        if takes(spec, batch)
         for load in _loads(scenario.load)
     ]
+
+
+def takes(spec: AnyBackend, batch: int) -> bool:
+    """Whether a backend (with single values) takes requests of this batch size."""
+    limit = spec.max_batch if spec.kind == "triton" else None
+    return limit is None or batch <= limit
+
+
+def left_out(scenario: Scenario) -> list[str]:
+    """A sentence for each config that does not take every batch size of the scenario."""
+    notes = []
+    for backend, found in configs(scenario).items():
+        for config, spec in found.items():
+            large = [str(b) for b in scenario.load.batch_sizes if not takes(spec, b)]
+            if large:
+                notes.append(
+                    f"{backend}/{config} takes batches up to {getattr(spec, 'max_batch', None)}, "
+                    f"so it is not measured at batch {', '.join(large)}"
+                )
+    return notes
 
 
 def _loads(load: Load) -> list[Point]:
@@ -77,7 +101,8 @@ def _loads(load: Load) -> list[Point]:
 
 START_SECONDS = {"torch": 4.0, "onnxruntime": 3.0, "tensorrt": 10.0, "triton": 8.0, "fake": 1.0}
 """Allowance for one start of a backend: process, imports, loading, and the server if it has one."""
-
+RELOAD_SECONDS = 1.0
+"""Allowance for one more config on a server that runs already."""
 
 CAPACITY_RATES = 7
 """Rates that a search for the capacity tries in one round, about."""
@@ -96,4 +121,11 @@ def estimate(scenario: Scenario) -> float:
     count = len(points) + searches * (CAPACITY_RATES - 1)
     measuring = count * (spec.warmup + spec.window)
     starting = sum(START_SECONDS.get(backend.kind, 5.0) for backend in scenario.backends)
+    starting += RELOAD_SECONDS * sum(len(found) - 1 for found in configs(scenario).values())
     return spec.rounds * (measuring + starting)
+
+
+__all__ = [
+    "CAPACITY_RATES", "DEFAULT_CONFIG", "RELOAD_SECONDS", "SHAPES", "START_SECONDS", "Point",
+    "estimate", "expand", "left_out", "takes",
+]  # fmt: skip

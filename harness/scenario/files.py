@@ -22,26 +22,39 @@ class Reference:
 
 def references(data: Any) -> Iterator[Reference]:
     """Every path in the plain data of a scenario, whatever else is wrong with it."""
-    model = _dict(_dict(data).get("model"))
-    source = _dict(model.get("source"))
-    for key in ("weights", "onnx", "exported_program", "engine"):
-        if isinstance(source.get(key), str):
-            yield Reference(("model", "source", key), source, key)
-    for index, item in enumerate(_items(model, "inputs")):
-        spec = _dict(_dict(item).get("data"))
-        for number, name in enumerate(_items(spec, "files")):
-            if isinstance(name, str):
-                yield Reference(
-                    ("model", "inputs", index, "data", "files", number), spec["files"], number
-                )
+    yield from _of_model(_dict(_dict(data).get("model")), ("model",))
     load = _dict(_dict(data).get("load"))
     if isinstance(load.get("trace"), str):
         yield Reference(("load", "trace"), load, "trace")
     for index, item in enumerate(_items(_dict(data), "backends")):
-        server = _dict(_dict(item).get("server"))
-        if isinstance(server.get("repository"), str):
-            loc = ("backends", index, "server", "repository")
-            yield Reference(loc, server, "repository", is_directory=True)
+        yield from _of_server(_dict(_dict(item).get("server")), ("backends", index, "server"))
+        for number, other in enumerate(_items(_dict(item), "beside")):
+            loc = ("backends", index, "beside", number, "model")
+            yield from _of_model(_dict(_dict(other).get("model")), loc)
+
+
+def _of_model(model: dict[str, Any], loc: Loc) -> Iterator[Reference]:
+    source = _dict(model.get("source"))
+    for key in ("weights", "onnx", "exported_program", "engine"):
+        if isinstance(source.get(key), str):
+            yield Reference((*loc, "source", key), source, key)
+    for index, item in enumerate(_items(model, "inputs")):
+        spec = _dict(_dict(item).get("data"))
+        for number, name in enumerate(_items(spec, "files")):
+            if isinstance(name, str):
+                where = (*loc, "inputs", index, "data", "files", number)
+                yield Reference(where, spec["files"], number)
+
+
+def _of_server(server: dict[str, Any], loc: Loc) -> Iterator[Reference]:
+    for key in ("repository", "backend_directory", "binary"):
+        if isinstance(server.get(key), str):
+            yield Reference((*loc, key), server, key, is_directory=key != "binary")
+    for holder, where in ((server, loc), (_dict(server.get("telemetry")), (*loc, "telemetry"))):
+        tls = _dict(holder.get("tls"))
+        for key in ("ca", "cert", "key"):
+            if isinstance(tls.get(key), str):
+                yield Reference((*where, "tls", key), tls, key)
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ _PATTERNS = {
     r"[\w.]*:": "must look like package.module:callable",
     "cuda(": "must be cpu, cuda, cuda:N, or the UUID of a GPU or MIG device",
     "current|": "must be current, or like 9.0",
+    "https?": "must look like host:port or http://host:port/metrics",
     "{1,5}": "must look like host:port, without http://",
 }
 """Part of a field's pattern → what the pattern means."""

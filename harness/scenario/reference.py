@@ -48,7 +48,14 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.parity", schema.Parity),
     *((f"backends: kind: {kind}", cls) for kind, cls in walk.KINDS.items()),
     ("backends: profile (tensorrt)", schema.TensorRtProfile),
-    ("backends: server (triton)", schema.EmbeddedServer),
+    ("backends: dynamic_batching: {…} (triton)", schema.Batching),
+    ("backends: beside[] (triton)", schema.BesideModel),
+    ("backends: beside[].model", schema.OtherModel),
+    ("backends: beside[].load", schema.BesideLoad),
+    ("backends: server (triton)", schema.Server),
+    ("backends: server.docker", schema.DockerSettings),
+    ("backends: server.tls", schema.TlsSettings),
+    ("backends: server.telemetry", schema.TelemetrySource),
     ("load", schema.Load),
     ("load.steps[]", schema.Step),
     ("load.ramp", schema.Ramp),
@@ -57,6 +64,8 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("measurement.targets", schema.Targets),
     ("constraints", schema.Constraints),
     ("one constraint", schema.Bound),
+    ("objective: {metric: weight}", schema.Weights),
+    ("search", schema.Search),
 )
 
 

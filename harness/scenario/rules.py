@@ -14,6 +14,8 @@ from itertools import chain
 from typing import Any
 
 from harness.scenario import profiles, units
+from harness.scenario.suggest import nearest
+from harness.secrets import is_sensitive
 
 Data = Mapping[str, Any]
 Loc = tuple[str | int, ...]
@@ -31,11 +33,23 @@ _RUNS: dict[str, tuple[str, ...]] = {
 """Backend kind → the sources it can run, exported if need be."""
 _SERVES = {"torch": _IN_TORCH, "onnxruntime": _IN_ONNX, "tensorrt": _IN_ONNX}
 _OWN_CONFIG = {
-    "serve": None, "precision": "fp32", "device": "cpu", "threads": None,
-    "instances": 1, "max_batch_size": None, "dynamic_batching": False, "flavor": "auto",
+    "serve": None, "precision": "fp32", "device": "cpu", "threads": None, "flavor": "auto",
     "workspace": None, "optimization_level": None, "cuda_graphs": False,
 }  # fmt: skip
 """Settings of a model that the harness puts on the server, with their defaults."""
+_VARIED = ("instances", "max_batch_size", "dynamic_batching", "config", "env")
+"""Settings of a model on a server that the harness starts, which may hold lists."""
+MODEL_CONFIG_FIELDS = (
+    "platform", "backend", "runtime", "version_policy", "max_batch_size", "input", "output",
+    "batch_input", "batch_output", "optimization", "dynamic_batching", "sequence_batching",
+    "ensemble_scheduling", "instance_group", "default_model_filename", "cc_model_filenames",
+    "metric_tags", "parameters", "model_warmup", "model_operations", "model_transaction_policy",
+    "model_repository_agents", "response_cache", "model_metrics",
+)  # fmt: skip
+"""Fields of Triton's ModelConfig message, but for the name, which the harness gives."""
+_OWN_KEYS = {"instance_group": "instances", "max_batch_size": "max_batch_size",
+             "dynamic_batching": "dynamic_batching"}  # fmt: skip
+"""Fields of ModelConfig that have a key of the backend's own."""
 _ENGINE_ONLY = ("flavor", "workspace", "optimization_level", "cuda_graphs")
 """Of those, the ones that only `serve: tensorrt` has."""
 
@@ -70,6 +84,8 @@ def check(data: Data) -> Iterator[Broken]:
         under(("load",), load_(load)),
         under(("load", "find_capacity"), _capacity(load)),
         under(("measurement",), measurement(_map(data.get("measurement")))),
+        under(("objective",), weights(data["objective"])) if _is_map(data.get("objective")) else (),
+        under(("search",), search(_map(data.get("search")))),
         chain.from_iterable(under(("constraints", k), bound(k, v)) for k, v in limits.items()),
         scenario(data),
     )
@@ -228,11 +244,11 @@ def backend(data: Data) -> Iterator[Broken]:
         yield from _tensorrt(data)
     if kind == "triton":
         yield from under(("server",), server(_map(data.get("server"))))
-        if data.get("io") == "device":
-            message = "requests to a server start in host memory; use `io: host`"
-            yield Broken(("io",), message)
         if data.get("serve") is not None:
             yield from _engine_on_server(data)
+        yield from _varied(data)
+        yield from _each(data.get("beside"), "beside", beside)
+        yield from _beside_it(data)
 
 
 def on_cuda(data: Data) -> bool:
@@ -295,7 +311,160 @@ def _engine_on_server(data: Data) -> Iterator[Broken]:
             yield Broken((key,), message, on_key=True)
 
 
+def _varied(data: Data) -> Iterator[Broken]:
+    """Rules of what makes the configs of a Triton backend."""
+    for key in ("instances", "max_batch_size", "dynamic_batching", "config"):
+        if isinstance(data.get(key), list | tuple):
+            for index, value in _twice(data[key]):
+                shown = value if isinstance(value, int) else "the same"
+                shown = str(shown).lower() if isinstance(shown, bool) else shown
+                yield Broken((key, index), f"{shown} is there twice")
+    for name, value in _map(data.get("env")).items():
+        if not WORD.fullmatch(str(name)):
+            message = "an environment variable's name is made of letters, digits and _"
+            yield Broken(("env", name), message, on_key=True)
+        if isinstance(value, list | tuple):
+            for index, item in _twice(value):
+                yield Broken(("env", name, index), f"{item} is there twice")
+    written = data.get("config")
+    many = isinstance(written, list | tuple)
+    for index, fields in enumerate(_list(written)):
+        yield from under(("config", index) if many else ("config",), _fields(_map(fields), data))
+
+
+def _fields(fields: Data, item: Data) -> Iterator[Broken]:
+    """Rules of `config`: fields that Triton has, each said in one place only."""
+    for key in fields:
+        if key == "name":
+            yield Broken((key,), "the harness names the model; remove it", on_key=True)
+        elif key not in MODEL_CONFIG_FIELDS:
+            near = nearest(str(key), MODEL_CONFIG_FIELDS)
+            hint = f"; did you mean '{near}'?" if near else ""
+            yield Broken((key,), f"config.pbtxt has no such field{hint}", on_key=True)
+        elif (own := _OWN_KEYS.get(key)) and item.get(own) is not None:
+            yield Broken((key,), f"is set by `{own}` already; keep one of the two", on_key=True)
+
+
+# ------------------------------------------------------------------------------- models beside
+
+
+def beside(data: Data) -> Iterator[Broken]:
+    """Rules of one entry of `beside` by itself."""
+    model = _map(data.get("model"))
+    if _is_map(model.get("source")):
+        yield from under(("model", "source"), source(model["source"]))
+    yield from under(("model",), _each(model.get("inputs"), "inputs", input_))
+    yield from under(("model",), model_(model))
+    yield from _varied(data)
+    load = _map(data.get("load"))
+    if load:
+        yield from under(("load",), beside_load(load))
+    size = max(_numbers(load.get("batch_size")), default=1)
+    for limit in _numbers(data.get("max_batch_size")):
+        if limit < size:
+            yield Broken(("max_batch_size",), f"{limit} is less than the batch of its load, {size}")
+    for metric, written in _map(data.get("constraints")).items():
+        if str(metric).endswith("memory_mib") and written is not None:
+            message = "memory is the whole server's; write it in the scenario's `constraints`"
+            yield Broken(("constraints", metric), message, on_key=True)
+        yield from under(("constraints", metric), bound(metric, written))
+
+
+def beside_load(data: Data) -> Iterator[Broken]:
+    """Rules of the load of a model beside."""
+    given = [key for key in ("concurrency", "request_rate") if data.get(key) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        yield Broken((), f"needs exactly one of concurrency and request_rate; found {found}",
+                     lacks=() if given else ("concurrency", "request_rate"))  # fmt: skip
+
+
+def _beside_it(data: Data) -> Iterator[Broken]:
+    """Rules between a backend and the models beside its own."""
+    others = [_map(other) for other in _list(data.get("beside"))]
+    for index, name in _twice(other.get("name") for other in others):
+        yield Broken(("beside", index, "name"), f"two models have the name '{name}'")
+    for index, other in enumerate(others):
+        device = _word(other.get("device"))
+        if device[:4] in ("GPU-", "MIG-") and device != data.get("device"):
+            message = "the server sees the backend's device only; write it there, or `cuda:N`"
+            yield Broken(("beside", index, "device"), message)
+        merged = _as_backend(other, data)
+        if merged.get("serve") is not None:
+            yield from under(("beside", index), _of_its_own(_engine_on_server(merged), other))
+
+
+def _as_backend(other: Data, item: Data) -> dict[str, Any]:
+    """A model beside as the backend that it would be alone."""
+    own = {key: value for key, value in other.items() if value is not None}
+    return {**{key: item.get(key) for key in ("kind", "serve", "device", "server")}, **own}
+
+
+def _of_its_own(broken: Iterable[Broken], other: Data) -> Iterator[Broken]:
+    """What the backend does not break itself; a key that it gave is marked on the whole model."""
+    for found in broken:
+        if found.loc[:1] == ("server",) or found.lacks:
+            continue
+        key = str(found.loc[0]) if found.loc else ""
+        if not key or other.get(key) is not None:
+            yield found
+        else:
+            yield Broken((), f"{key}: {found.message}")
+
+
+def _beside_fits(item: Data, model: Data, source_kind: str) -> Iterator[Broken]:
+    """Rules between the models beside, the measured model and the server."""
+    main = {model.get("name"), _map(model.get("source")).get("triton")} - {None}
+    for index, other in enumerate(map(_map, _list(item.get("beside")))):
+        if other.get("name") in main:
+            message = f"'{other['name']}' is the measured model's name; give it another"
+            yield Broken(("beside", index, "name"), message)
+        theirs = _map(other.get("model"))
+        kinds = given_sources(_map(theirs.get("source"))) if theirs else ["triton"]
+        if len(kinds) == 1:
+            found = _beside_source(other, item, kinds[0], source_kind == "triton")
+            yield from under(("beside", index), found)
+
+
+def _beside_source(other: Data, item: Data, kind: str, there: bool) -> Iterator[Broken]:
+    """Whether the server can have that model: it holds either its own models, or the harness's."""
+    merged = _as_backend(other, item)
+    if there and kind != "triton":
+        message = "the server has models of its own; leave `model` out, or give `{triton: NAME}`"
+        yield Broken(("model", "source"), message)
+    elif not there and kind == "triton":
+        if other.get("model") is None:
+            message = "needs `model`: the harness makes the server's repository"
+            yield Broken((), message, lacks=("model",))
+        else:
+            message = "the harness makes the server's repository; give torch, onnx or another"
+            yield Broken(("model", "source"), message)
+    elif there:
+        yield from _of_its_own(_there(merged), other)
+    else:
+        yield from _of_its_own(_served(merged, kind), other)
+
+
+def _beside_alike(backends: list[Any], objective: Any) -> Iterator[Broken]:
+    """Points are compared by what the models beside do: those of a name must want the same."""
+    first: dict[Any, Data] = {}
+    for index, item in enumerate(map(_map, backends)):
+        for number, other in enumerate(map(_map, _list(item.get("beside")))):
+            loc = ("backends", index, "beside", number)
+            known = first.setdefault(other.get("name"), other)
+            for key in ("constraints", "weight"):
+                if (known.get(key) or None) != (other.get(key) or None):
+                    message = f"of '{other.get('name')}' is not what another backend says; "
+                    yield Broken((*loc, key), message + "points are compared by it")
+            if _numbers(other.get("weight")) not in ([], [0]) and len(_list(objective)) > 1:
+                message = "goes with an objective of one value, not with a list; remove it"
+                yield Broken((*loc, "weight"), message, on_key=True)
+
+
 _PORTS = ("http_port", "grpc_port", "metrics_port")
+_OURS_ONLY = ("args", *_PORTS, "backend_directory", "native")
+_THEIRS_ONLY = ("tls", "headers", "load", "metrics_url", "telemetry")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 def server(data: Data) -> Iterator[Broken]:
@@ -303,14 +472,87 @@ def server(data: Data) -> Iterator[Broken]:
     ports = [key for key in _PORTS if data.get(key) is not None]
     for index, port in _twice(data[key] for key in ports):
         yield Broken((ports[index],), f"port {port} is there twice")
-    if data.get("url") is None:
-        return
-    if data.get("repository") is not None:
+    kinds = [key for key in ("binary", "docker", "url") if data.get(key) is not None]
+    if len(kinds) > 1:
+        yield Broken((), f"give one of binary, docker and url; found {' and '.join(kinds)}")
+    yield from _of_the_other_kind(data)
+    if data.get("url") is not None and data.get("repository") is not None:
         yield Broken((), "give repository or url, not both")
-    for key in ("args", *_PORTS):
-        if data.get(key):
-            message = "goes with a server that the harness starts, not with a url; remove it"
+    yield from _headers(_map(data.get("headers")))
+    if _is_map(data.get("docker")):
+        yield from under(("docker",), docker(data["docker"]))
+    yield from under(("tls",), tls(_map(data.get("tls"))))
+    if _is_map(data.get("telemetry")):
+        yield from under(("telemetry",), telemetry_source(data["telemetry"]))
+
+
+def _of_the_other_kind(data: Data) -> Iterator[Broken]:
+    """Keys of a server that the harness starts beside a url, and the other way round."""
+    theirs = data.get("url") is not None
+    for key in _OURS_ONLY if theirs else _THEIRS_ONLY:
+        if data.get(key) or (key == "tls" and _is_map(data.get(key))):
+            message = (
+                "goes with a server that the harness starts, not with a url; remove it"
+                if theirs else "goes with the `url` of a server that already runs; remove it"
+            )  # fmt: skip
             yield Broken((key,), message, on_key=True)
+    if data.get("backend_directory") and data.get("binary") is None and not theirs:
+        yield Broken(("backend_directory",), "goes with `binary`; remove it", on_key=True)
+
+
+def _headers(headers: Data) -> Iterator[Broken]:
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(str(name)):
+            yield Broken(("headers", name), "no header has such a name", on_key=True)
+        if isinstance(value, str) and not value.isprintable():
+            yield Broken(("headers", name), "must be one line of printable characters")
+        if is_sensitive(str(name)) and not _VARIABLE.search(_word(value)):
+            message = (
+                "would be written into the run directory; put the secret into an environment "
+                "variable and write ${NAME} in its place"
+            )
+            yield Broken(("headers", name), message, on_key=True)
+        if str(name).lower() in _HTTP_OWN:
+            yield Broken(("headers", name), "is set by the client itself; remove it", on_key=True)
+
+
+_HEADER = re.compile(r"[A-Za-z0-9_-]+")
+_HTTP_OWN = ("host", "content-length", "inference-header-content-length", "transfer-encoding",
+             "connection", "te", "content-type", "user-agent")  # fmt: skip
+
+
+def tls(data: Data) -> Iterator[Broken]:
+    """Rules of `tls`."""
+    for key, other in (("cert", "key"), ("key", "cert")):
+        if data.get(key) is not None and data.get(other) is None:
+            yield Broken((key,), f"needs `{other}` beside it", on_key=True)
+    if data.get("verify") is False and data.get("ca") is not None:
+        yield Broken(("ca",), "is not used with `verify: false`; remove one of them", on_key=True)
+
+
+_RUN_OWN = ("--name", "--rm", "--detach", "-d", "--gpus", "--network", "--net", "--shm-size",
+            "--publish", "-p", "--cidfile")  # fmt: skip
+
+
+def docker(data: Data) -> Iterator[Broken]:
+    """Rules of `server.docker`."""
+    for index, mount in enumerate(_list(data.get("mounts"))):
+        parts = _word(mount).split(":")
+        if isinstance(mount, str) and (len(parts) not in (2, 3) or not all(parts)):
+            yield Broken(("mounts", index), f"must look like HOST:CONTAINER[:ro], found '{mount}'")
+    for index, argument in enumerate(_list(data.get("args"))):
+        name = _word(argument).partition("=")[0]
+        if name in _RUN_OWN:
+            yield Broken(("args", index), f"{name} is set by the harness; remove it")
+
+
+def telemetry_source(data: Data) -> Iterator[Broken]:
+    """Rules of `server.telemetry`."""
+    token = data.get("token")
+    if isinstance(token, str) and not _VARIABLE.fullmatch(token):
+        message = "must be ${NAME}, an environment variable; the token itself would be written "
+        yield Broken(("token",), message + "into the run directory")
+    yield from under(("tls",), tls(_map(data.get("tls"))))
 
 
 def _names(backends: list[Any]) -> Iterator[Broken]:
@@ -341,6 +583,11 @@ def default_name(data: Data) -> str | None:
         served = [data["serve"]] if data.get("serve") else []
         words = ["triton", data["protocol"], *served, *([mode] if mode != "fp32" else [])]
         words += ["tritonclient"] if data.get("client") == "tritonclient" else []
+        words += {"shared_memory": ["shm"], "cuda_shared_memory": ["cudashm"]}.get(
+            str(data.get("io")), []
+        )
+        others = [_map(other).get("name") for other in _list(data.get("beside"))]
+        words += ["with", *filter(None, others)] if others else []
         return "-".join(map(str, words))
     return "fake" if kind == "fake" else None
 
@@ -401,12 +648,35 @@ def bound(metric: str, data: Any) -> Iterator[Broken]:
         yield Broken((), f"write the bound, like {{{useful}: 100}}", lacks=(useful,))
 
 
+def weights(data: Data) -> Iterator[Broken]:
+    """Rules of a weighted objective."""
+    if not any(value is not None for value in data.values()):
+        yield Broken((), "write the weights, like {throughput: 2, latency_p99_ms: 1}")
+
+
+def search(data: Data) -> Iterator[Broken]:
+    """Rules of `search`."""
+    method = data.get("method") or "grid"
+    if data.get("trials") is not None and method != "bayesian":
+        yield Broken(("trials",), f"goes with `method: bayesian`, not {method}; remove it",
+                     on_key=True)  # fmt: skip
+    if data.get("top") is not None and method not in ("quick", "bayesian"):
+        message = f"goes with `method: quick` or `bayesian`, not {method}; remove it"
+        yield Broken(("top",), message, on_key=True)
+
+
 # ------------------------------------------------------------------------------- between the parts
 
 
 def scenario(data: Data) -> Iterator[Broken]:
-    """Rules between model, backends and load."""
+    """Rules between the parts."""
     backends = _list(data.get("backends"))
+    for index, name in _twice(_list(data.get("objective"))):
+        yield Broken(("objective", index), f"{name} is there twice")
+    limits = (_map(data.get("search")).get("budget"), _map(data.get("measurement")).get("budget"))
+    if all(limit is not None for limit in limits):
+        message = "measurement.budget is there already; keep one of the two"
+        yield Broken(("search", "budget"), message, on_key=True)
     yield from _names(backends)
     kinds = given_sources(_map(_map(data.get("model")).get("source")))
     batches = _numbers(_map(data.get("load")).get("batch_sizes")) or [1]
@@ -415,11 +685,18 @@ def scenario(data: Data) -> Iterator[Broken]:
             yield from under(("backends", index), _largest_batch(item, max(batches)))
             if len(kinds) == 1:
                 yield from under(("backends", index), _fits(item, kinds[0]))
+                found = _beside_fits(item, _map(data.get("model")), kinds[0])
+                yield from under(("backends", index), found)
+    yield from _beside_alike(backends, data.get("objective"))
 
 
 def _largest_batch(item: Data, largest: float) -> Iterator[Broken]:
     limit = item.get("max_batch_size")
-    if item.get("kind") == "triton" and any(n < largest for n in _numbers(limit)):
+    if (
+        item.get("kind") == "triton"
+        and len(_list(limit)) == 1
+        and any(n < largest for n in _numbers(limit))
+    ):  # where a list stands, each config is measured at the batches that it takes
         message = f"is {limit}, but load.batch_sizes goes up to {largest}"
         yield Broken(("max_batch_size",), message)
 
@@ -456,6 +733,11 @@ def _there(item: Data) -> Iterator[Broken]:
         if item.get(key, default) not in (default, None):
             message = "goes with a model that the harness serves, not with one from `triton`"
             yield Broken((key,), f"{message}; remove it", on_key=True)
+    if _map(server_).get("url") is not None:
+        for key in _VARIED:
+            if item.get(key) not in (None, {}):
+                message = "goes with a model that the harness serves, not with one behind a url"
+                yield Broken((key,), f"{message}; remove it", on_key=True)
 
 
 def _served(item: Data, source_kind: str) -> Iterator[Broken]:
@@ -468,11 +750,27 @@ def _served(item: Data, source_kind: str) -> Iterator[Broken]:
         wanted = _or(_SERVES[serve])
         message = f"a server can't run a model from `{source_kind}` with {serve}; it needs {wanted}"
         yield Broken(("serve",), message)
-    for key in _own_server(_map(item.get("server"))):
+    server_ = _map(item.get("server"))
+    if _native(server_) and serve not in (None, "onnxruntime"):
+        message = (
+            f"Triton's own backends serve onnxruntime here, not {serve}; for others fill a model "
+            "repository (`harness prepare --repository`) and give `server.repository`"
+        )
+        yield Broken(("serve",), message)
+    if item.get("composing"):
+        message = "goes with a model that is on the server already; remove it"
+        yield Broken(("composing",), message, on_key=True)
+    for key in _own_server(server_):
         message = (
             "goes with `source: {triton: NAME}` only: the harness makes the model's repository"
         )
         yield Broken(("server", key), message, on_key=True)
+
+
+def _native(server_: Data) -> bool:
+    """Whether the server runs the model by a backend of its own, as containers do by default."""
+    native = server_.get("native")
+    return native is True or (native is None and server_.get("docker") is not None)
 
 
 def _own_server(server_: Data) -> list[str]:

@@ -19,6 +19,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -66,6 +67,10 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][
 ModuleCallable = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 File = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
+MetricsUrl = Annotated[
+    str,
+    Field(pattern=r"^(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}(/[^\s?#@]*)?$"),
+]
 DEVICE = re.compile(r"^(cpu|cuda(:[0-9]+)?|GPU-[0-9a-fA-F-]+|MIG-[0-9a-zA-Z/-]+)$")
 Device = Annotated[str, Field(pattern=DEVICE.pattern)]
 DType = Literal[
@@ -112,6 +117,51 @@ Callers = Annotated[
     ),
 ]
 
+
+def _only(value: Any) -> Any:
+    """A list of one stands for its value: it varies nothing."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
+def _shape_of(value: Any) -> str:
+    """The tag of a value that may be one, a mapping of settings, or several of them."""
+    if isinstance(value, list | tuple):
+        return "several"
+    return "settings" if isinstance(value, dict | BaseModel) else "one"
+
+
+def _environment_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("put it in quotes: an environment variable is text")  # noqa: TRY004
+    return str(value) if isinstance(value, int | float) else value
+
+
+OneOrMore = Annotated[
+    Annotated[PositiveInt, Tag("one")]
+    | Annotated[
+        tuple[PositiveInt, ...],
+        Field(min_length=1),
+        BeforeValidator(_sequence, json_schema_input_type=list[PositiveInt]),
+        Tag("several"),
+    ],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+    BeforeValidator(_only),
+]
+"""A number, or a list of numbers that are tried one after another."""
+EnvironmentText = Annotated[
+    str, BeforeValidator(_environment_value, json_schema_input_type=str | float)
+]
+EnvironmentValue = Annotated[
+    Annotated[EnvironmentText, Tag("one")]
+    | Annotated[
+        tuple[EnvironmentText, ...],
+        Field(min_length=1),
+        BeforeValidator(_sequence, json_schema_input_type=list[EnvironmentText]),
+        Tag("several"),
+    ],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+    BeforeValidator(_only),
+]
 
 PositiveFloat = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000)]
@@ -248,6 +298,37 @@ class ModelSpec(Model):
         return rules.model_(self.model_dump())
 
 
+# ---------------------------------------------------------------------------------- constraints
+
+
+class Bound(Model):
+    """A constraint on one metric: `min` for throughput, `max` for everything else."""
+
+    max: float | None = Field(None, ge=0, description="at most this")
+    min: float | None = Field(None, ge=0, description="at least this")
+
+
+class Constraints(Model):
+    """What a point must hold to count as a candidate."""
+
+    latency_p50_ms: Bound | None = Field(None, description="median latency")
+    latency_p90_ms: Bound | None = Field(None, description="90th percentile of latency")
+    latency_p95_ms: Bound | None = Field(None, description="95th percentile of latency")
+    latency_p99_ms: Bound | None = Field(None, description="99th percentile of latency")
+    latency_p999_ms: Bound | None = Field(None, description="99.9th percentile of latency")
+    throughput: Bound | None = Field(None, description="inferences a second")
+    host_memory_mib: Bound | None = Field(None, description="peak of the process tree, 2^20 bytes")
+    gpu_memory_mib: Bound | None = Field(None, description="peak of the process tree, 2^20 bytes")
+    errors: Bound | None = Field(None, description="failed requests, over all rounds")
+
+    def items(self) -> list[tuple[str, Bound]]:
+        """(metric, bound) of the constraints that were written."""
+        return [(k, v) for k, v in ((k, getattr(self, k)) for k in type(self).model_fields) if v]
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return [b for metric, v in self.items() for b in rules.bound(metric, v.model_dump())]
+
+
 # ------------------------------------------------------------------------------------- backends
 
 
@@ -358,13 +439,91 @@ class TensorRtBackend(BackendBase):
 Port = Annotated[int, Field(gt=0, lt=65536)]
 
 
-class EmbeddedServer(Model):
-    """A Triton started by the harness, or one that already runs (`url`)."""
+class TlsSettings(Model):
+    """Encrypted connections. `tls: {}` trusts the system's certificate authorities."""
+
+    ca: File | None = Field(None, description="certificates to trust (PEM); default: the system's")
+    cert: File | None = Field(None, description="the client's certificate (PEM)")
+    key: File | None = Field(None, description="the client's key (PEM, without a passphrase)")
+    verify: bool = Field(True, description="whether the server's certificate is checked")
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.tls(self.model_dump())
+
+
+class DockerSettings(Model):
+    """A container that the harness runs for each server and removes afterwards."""
+
+    image: Annotated[str, Field(min_length=1)] = Field(
+        description="with tritonserver in it, like nvcr.io/nvidia/tritonserver:24.10-py3"
+    )
+    gpus: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="as `docker run --gpus`; default: all with `device: cuda`, else none"
+    )
+    mounts: Words = Field((), description="more volumes, each HOST:CONTAINER or HOST:CONTAINER:ro")
+    network: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="`host`, or a network's name; default: Docker's, ports on 127.0.0.1"
+    )
+    shm_size: Size | None = Field(
+        1 << 30, description="of /dev/shm, which Triton's Python backend uses; default: 1GiB"
+    )
+    args: Words = Field((), description="more `docker run` options")
+    command: Annotated[str, Field(min_length=1)] = Field(
+        "docker", description="the program: docker, podman, or a path"
+    )
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.docker(self.model_dump())
+
+
+class TelemetrySource(Model):
+    """A `harness telemetry serve` that runs beside the server, on its host."""
+
+    url: Address = Field(description="host:port")
+    token: Annotated[str, Field(min_length=1)] = Field(
+        description="`${NAME}`: the environment variable that holds the token"
+    )
+    tls: TlsSettings | None = Field(None, description="when it was given a certificate")
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.telemetry_source(self.model_dump())
+
+
+class Server(Model):
+    """A Triton that the harness starts (embedded, `binary` or `docker`), or one that already runs
+    (`url`).
+    """
 
     repository: File | None = Field(
         None, description="model repository that you already have, relative to the scenario file"
     )
+    binary: File | None = Field(None, description="path of a tritonserver to run; default: ours")
+    backend_directory: File | None = Field(
+        None, description="of that tritonserver; default: `backends` beside its `bin`"
+    )
+    docker: DockerSettings | None = Field(None, description="run tritonserver in a container")
+    native: bool | None = Field(
+        None,
+        description="serve with Triton's own ONNX Runtime backend instead of the Python backend; "
+        "default: only with `docker`",
+    )
     url: Address | None = Field(None, description="host:port of a server that already runs")
+    tls: TlsSettings | None = Field(None, description="url: connect by HTTPS or gRPC over TLS")
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="url: sent with each request; `${NAME}` stands for an environment variable",
+    )
+    load: bool = Field(
+        False, description="url: ask the server to load the model, and to unload it afterwards"
+    )
+    metrics_url: MetricsUrl | None = Field(
+        None,
+        description="url: where the server's Prometheus metrics are, like host:8002; left out, "
+        "they are not read",
+    )
+    telemetry: TelemetrySource | None = Field(
+        None, description="url: where memory and GPU readings of the server's host come from"
+    )
     args: Words = Field((), description="more tritonserver arguments")
     http_port: Port | None = Field(None, description="default: a free one")
     grpc_port: Port | None = Field(None, description="default: a free one")
@@ -373,8 +532,134 @@ class EmbeddedServer(Model):
         "60s", validate_default=True, description="how long the server may take to be ready"
     )
 
+    @property
+    def uses_native(self) -> bool:
+        """Whether a model that the harness writes is for Triton's own ONNX Runtime backend."""
+        return self.docker is not None if self.native is None else self.native
+
     def _broken(self) -> Iterable[rules.Broken]:
         return rules.server(self.model_dump())
+
+
+class Batching(Model):
+    """Settings of Triton's dynamic batcher, which joins requests that wait into one batch."""
+
+    preferred: BatchSizes | None = Field(
+        None, description="batch sizes that it sends on at once; default: any, up to the largest"
+    )
+    queue_delay: Duration | None = Field(
+        None, description="how long a request may wait for others to join it; default: not at all"
+    )
+
+
+BatchingChoice = Annotated[
+    Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")], Discriminator(_shape_of)
+]
+BatchingChoices = Annotated[
+    Annotated[bool, Tag("one")]
+    | Annotated[Batching, Tag("settings")]
+    | Annotated[
+        tuple[BatchingChoice, ...],
+        Field(min_length=1),
+        BeforeValidator(_sequence, json_schema_input_type=list[BatchingChoice]),
+        Tag("several"),
+    ],
+    Discriminator(_shape_of),
+    BeforeValidator(_only),
+]
+ModelConfigFields = dict[str, Any]
+ModelConfigChoices = Annotated[
+    Annotated[ModelConfigFields, Tag("settings")]
+    | Annotated[
+        tuple[ModelConfigFields, ...],
+        Field(min_length=1),
+        BeforeValidator(_sequence, json_schema_input_type=list[ModelConfigFields]),
+        Tag("several"),
+    ],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "settings"),
+    BeforeValidator(_only),
+]
+
+
+class OtherModel(ModelSpec):
+    """A model that is served beside the one that the scenario measures."""
+
+    name: Name = Field("", validate_default=False, description="default: the name beside it")
+
+
+class BesideLoad(Model):
+    """What is asked of a model beside, from before the warm-up until after the window."""
+
+    batch_size: PositiveInt = Field(1, description="items in one request")
+    concurrency: Caller | None = Field(
+        None, description="closed loop: callers that each wait for their answer"
+    )
+    request_rate: Rate | None = Field(None, description="open loop: requests a second")
+    arrivals: Literal["constant", "poisson", "gamma"] = Field(
+        "poisson", description="open loop: how arrivals are spaced"
+    )
+    cv: PositiveFloat = Field(1.0, description="gamma arrivals: coefficient of variation")
+    max_outstanding: Caller = Field(256, description="open loop: requests that may be open at once")
+    overload: Literal["wait", "shed"] = Field(
+        "wait", description="open loop: what is due while all are open waits, or is shed"
+    )
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.beside_load(self.model_dump())
+
+
+class BesideModel(Model):
+    """Another model on the same server. What it is measured by is its part of each point."""
+
+    name: Name = Field(description="its name in tables and on the server")
+    model: OtherModel | None = Field(
+        None,
+        description="what it is; left out for a model of that name in your `repository`, or on a "
+        "server that already runs",
+    )
+    serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
+        None, description="default: as the backend's"
+    )
+    device: Device | None = Field(None, description="default: the backend's")
+    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
+    threads: PositiveInt | None = Field(None, description="intra-op threads of an instance")
+    instances: OneOrMore | None = Field(None, description="as the backend's; a list is searched")
+    max_batch_size: OneOrMore | None = Field(
+        None, description="a list is searched; default: the batch size of its load"
+    )
+    dynamic_batching: BatchingChoices | None = Field(
+        None, description="as the backend's; a list is searched"
+    )
+    config: ModelConfigChoices = Field(
+        default_factory=dict, description="as the backend's; a list is searched"
+    )
+    load: BesideLoad = Field(description="what is asked of it meanwhile")
+    constraints: Constraints = Field(
+        default_factory=lambda: Constraints.model_validate({}),
+        description="what it must hold in a point, for the point to be a candidate",
+    )
+    weight: float = Field(
+        0.0, ge=0,
+        description="of its throughput in the objective, beside 1 for the measured model's; at 0 "
+        "its constraints alone count",
+    )  # fmt: skip
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model; one that is on the server already is known by its name alone."""
+        return self.model or OtherModel.model_validate(
+            {"name": self.name, "source": {"triton": self.name}}
+        )
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: OtherModel | None, info: ValidationInfo) -> OtherModel | None:
+        if model is None or model.name or "name" not in info.data:
+            return model
+        return model.model_copy(update={"name": info.data["name"]})
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.beside(self.model_dump())
 
 
 class TritonBackend(BackendBase):
@@ -382,6 +667,11 @@ class TritonBackend(BackendBase):
 
     kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
     protocol: Literal["http", "grpc"] = Field(description="how requests travel")
+    io: Literal["host", "shared_memory", "cuda_shared_memory"] = Field(  # type: ignore[assignment]
+        "host",
+        description="how tensors travel: in the messages, or in memory that a server on this "
+        "machine shares with the client (the host's or the GPU's)",
+    )
     client: Literal["wire", "tritonclient"] = Field(
         "wire",
         description="who sends: the harness's own fast client, or the official library, "
@@ -396,10 +686,41 @@ class TritonBackend(BackendBase):
     device: Device = Field("cpu", description="where the server runs it")
     precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
     threads: PositiveInt | None = Field(None, description="intra-op threads of an instance")
-    instances: PositiveInt = Field(1, description="copies of the model that run side by side")
-    max_batch_size: PositiveInt | None = Field(None, description="default: the largest batch")
-    dynamic_batching: bool = Field(
-        False, description="whether the server joins requests that wait into one batch"
+    instances: OneOrMore | None = Field(
+        None,
+        description="copies of the model that run side by side; a list is searched. Default: 1, "
+        "or what the config.pbtxt of a model in your `repository` says",
+    )
+    max_batch_size: OneOrMore | None = Field(
+        None,
+        description="a list is searched. Default: the largest batch, or what the config.pbtxt of "
+        "a model in your `repository` says",
+    )
+    dynamic_batching: BatchingChoices | None = Field(
+        None,
+        description="whether the server joins requests that wait into one batch; a list is "
+        "searched. Default: false, or what the config.pbtxt of a model in your `repository` says",
+    )
+    config: ModelConfigChoices = Field(
+        default_factory=dict,
+        description="any field of config.pbtxt, as protobuf writes it in JSON; a list is searched",
+    )
+    env: dict[str, EnvironmentValue] = Field(
+        default_factory=dict,
+        description="environment variables of the server; a list of values is searched",
+    )
+    beside: Annotated[
+        tuple[BesideModel, ...],
+        BeforeValidator(_sequence, json_schema_input_type=list[BesideModel] | BesideModel),
+    ] = Field(
+        (),
+        description="other models that the same server runs at the same time, each under a load "
+        "of its own; their lists are searched jointly",
+    )
+    composing: Words = Field(
+        (),
+        description="models that the model calls itself (BLS), whose statistics are read too; "
+        "those of an ensemble are found without being named",
     )
     flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
         "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
@@ -413,10 +734,60 @@ class TritonBackend(BackendBase):
     cuda_graphs: bool = Field(
         False, description="`serve: tensorrt`: capture the computation and replay it"
     )
-    server: EmbeddedServer = Field(
-        default_factory=lambda: EmbeddedServer.model_validate({}),
+    server: Server = Field(
+        default_factory=lambda: Server.model_validate({}),
         description="default: a server that the harness starts",
     )
+
+    @property
+    def instance_count(self) -> int:
+        """Copies of a model that the harness serves. Raises ValueError where a list stands."""
+        return _single(self.instances) or 1
+
+    @property
+    def max_batch(self) -> int | None:
+        """The largest batch the server takes, where it is written. Raises ValueError for a list."""
+        return _single(self.max_batch_size)
+
+    @property
+    def batching(self) -> Batching | None:
+        """The dynamic batcher's settings; None where it is off or not mentioned.
+
+        Raises ValueError where a list stands.
+        """
+        found = self.dynamic_batching
+        if isinstance(found, tuple):
+            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
+        return (Batching() if found else None) if isinstance(found, bool) else found
+
+    @property
+    def config_fields(self) -> dict[str, Any]:
+        """Fields of config.pbtxt that are set by hand. Raises ValueError where a list stands."""
+        if isinstance(self.config, tuple):
+            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
+        return self.config
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The server's additional environment. Raises ValueError where a list stands."""
+        if any(isinstance(v, tuple) for v in self.env.values()):
+            raise ValueError(_LISTS)
+        return {k: str(v) for k, v in self.env.items()}
+
+    @property
+    def changes_model(self) -> bool:
+        """Whether a model that is in a repository already is to be served differently."""
+        written = (self.instances, self.max_batch_size, self.dynamic_batching)
+        return bool(self.config) or any(v is not None for v in written)
+
+
+_LISTS = "this backend stands for several configs; see harness.scenario.variants"
+
+
+def _single(value: int | tuple[int, ...] | None) -> int | None:
+    if isinstance(value, tuple):
+        raise ValueError(_LISTS)  # noqa: TRY004 - the type is right, the moment is wrong
+    return value
 
 
 class FakeBackend(BackendBase):
@@ -590,35 +961,69 @@ class Measurement(Model):
         return rules.measurement(self.model_dump())
 
 
-class Bound(Model):
-    """A constraint on one metric: `min` for throughput, `max` for everything else."""
+ObjectiveMetric = Literal[
+    "throughput", "latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms",
+    "host_memory_mib", "gpu_memory_mib",
+]  # fmt: skip
 
-    max: float | None = Field(None, ge=0, description="at most this")
-    min: float | None = Field(None, ge=0, description="at least this")
 
+class Weights(Model):
+    """Several metrics in one: their weighted geometric mean. A weight of 2 beside one of 1 says
+    that 1 % of the first is worth 2 % of the second.
+    """
 
-class Constraints(Model):
-    """What a point must hold to count as a candidate."""
-
-    latency_p50_ms: Bound | None = Field(None, description="median latency")
-    latency_p90_ms: Bound | None = Field(None, description="90th percentile of latency")
-    latency_p95_ms: Bound | None = Field(None, description="95th percentile of latency")
-    latency_p99_ms: Bound | None = Field(None, description="99th percentile of latency")
-    latency_p999_ms: Bound | None = Field(None, description="99.9th percentile of latency")
-    throughput: Bound | None = Field(None, description="inferences a second")
-    host_memory_mib: Bound | None = Field(None, description="peak of the process tree, 2^20 bytes")
-    gpu_memory_mib: Bound | None = Field(None, description="peak of the process tree, 2^20 bytes")
-    errors: Bound | None = Field(None, description="failed requests, over all rounds")
-
-    def items(self) -> list[tuple[str, Bound]]:
-        """(metric, bound) of the constraints that were written."""
-        return [(k, v) for k, v in ((k, getattr(self, k)) for k in type(self).model_fields) if v]
+    throughput: PositiveFloat | None = Field(None, description="weight; more is better")
+    latency_p50_ms: PositiveFloat | None = Field(None, description="weight; less is better")
+    latency_p90_ms: PositiveFloat | None = Field(None, description="weight; less is better")
+    latency_p95_ms: PositiveFloat | None = Field(None, description="weight; less is better")
+    latency_p99_ms: PositiveFloat | None = Field(None, description="weight; less is better")
+    host_memory_mib: PositiveFloat | None = Field(None, description="weight; less is better")
+    gpu_memory_mib: PositiveFloat | None = Field(None, description="weight; less is better")
 
     def _broken(self) -> Iterable[rules.Broken]:
-        return [b for metric, v in self.items() for b in rules.bound(metric, v.model_dump())]
+        return rules.weights(self.model_dump())
 
 
-Objective = Literal["throughput", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms"]
+Objective = Annotated[
+    Annotated[ObjectiveMetric, Tag("one")]
+    | Annotated[Weights, Tag("settings")]
+    | Annotated[
+        tuple[ObjectiveMetric, ...],
+        Field(min_length=1),
+        BeforeValidator(_sequence, json_schema_input_type=list[ObjectiveMetric]),
+        Tag("several"),
+    ],
+    Discriminator(_shape_of),
+    BeforeValidator(_only),
+]
+
+
+class Search(Model):
+    """How the configs of a Triton backend that holds lists are chosen. See docs/search.md."""
+
+    method: Literal["grid", "halving", "quick", "bayesian"] = Field(
+        "grid",
+        description="grid measures all; halving drops what is clearly worse; quick climbs from "
+        "neighbour to neighbour; bayesian lets Optuna propose",
+    )
+    budget: PositiveDuration | None = Field(
+        None, description="the whole run ends after about this long; as measurement.budget"
+    )
+    trials: PositiveInt | None = Field(
+        None, description="bayesian: configs of a backend that are tried; default 20"
+    )
+    top: PositiveInt | None = Field(
+        None,
+        description="quick and bayesian: best configs that are measured in further rounds, "
+        "beside the default one; default 3",
+    )
+
+    def _broken(self) -> Iterable[rules.Broken]:
+        return rules.search(self.model_dump())
+
+
+def _search(value: Any) -> Any:
+    return {"method": value} if isinstance(value, str) else value
 
 
 def _allow_x_keys(schema: dict[str, Any]) -> None:
@@ -650,8 +1055,26 @@ class Scenario(Model):
         default_factory=Constraints, description="what a point must hold to be a candidate"
     )
     objective: Objective = Field(
-        "throughput", description="what the best point is best at, under the constraints"
+        "throughput",
+        description="what the best point is best at, under the constraints: one metric, "
+        "`{metric: weight, …}`, or a list of metrics for their Pareto front",
     )
+    search: Annotated[
+        Search,
+        BeforeValidator(
+            _search,
+            json_schema_input_type=Search | Literal["grid", "halving", "quick", "bayesian"],
+        ),
+    ] = Field(
+        default_factory=lambda: Search.model_validate({}),
+        description="how the configs of Triton backends that hold lists are chosen: a method, or "
+        "a mapping",
+    )
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds after which nothing more is begun; None without a limit."""
+        return self.search.budget or self.measurement.budget
 
     @model_validator(mode="before")
     @classmethod

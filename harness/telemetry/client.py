@@ -8,11 +8,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 from harness.run.guard import spawn
-from harness.telemetry.series import Series, read, write_parquet
+from harness.telemetry.series import RECORD, Series, read, write_parquet
+
+if TYPE_CHECKING:
+    from harness.telemetry.remote import RemoteTelemetry
 
 
 class Telemetry:
@@ -24,6 +30,7 @@ class Telemetry:
     def __init__(self, raw: Path, log: Path) -> None:
         self._raw = raw
         self.problem = ""
+        self._remote: RemoteTelemetry | None = None
         ours, theirs = os.pipe()
         self._answers, answers = os.pipe()
         argv = [sys.executable, "-m", "harness.telemetry.sampler", str(raw), str(os.getpid())]
@@ -35,17 +42,44 @@ class Telemetry:
         self._reader = os.fdopen(self._answers, encoding="utf-8")
         self._offset = 0
 
-    def watch(self, pids: Sequence[int], gpu: str | None = None) -> None:
+    def watch(
+        self, pids: Sequence[int], gpu: str | None = None, *, itself: bool = False,
+        keep: bool = False, remote: RemoteTelemetry | None = None,
+    ) -> None:  # fmt: skip
         """Sum over the process trees below `pids` from now on, and forget earlier readings.
 
         `gpu` is the device whose readings are wanted, as scenarios spell it; None for none.
+        `itself` counts the `pids` too: without it they are taken for guards, which are ours.
+        `keep` keeps the earlier readings: other processes, the same story. `remote` is where the
+        server's readings come from when it is on another host; it is the caller's to close.
         """
-        self._ask({"watch": list(pids), "gpu": gpu})
-        self._raw.write_bytes(b"")  # the sampler appends, so it goes on from the start
+        self._remote = remote
+        if not keep:
+            self._raw.write_bytes(b"")  # the sampler appends, so it goes on from the start
+        self._ask({"watch": list(pids), "gpu": gpu, "itself": itself, "keep": keep})
 
     def read(self) -> dict[str, Series]:
         """All readings since `watch`, by series name."""
-        return read(self._raw, self._ask({"flush": True}))
+        here = read(self._raw, self._ask({"flush": True}))
+        if self._remote is None:
+            return here
+        from harness.telemetry.remote import beside
+
+        there = self._remote.read()
+        self.problem = self.problem or self._remote.problem
+        return beside(here, there, int(self._remote.about.get("cores") or 1))
+
+    @property
+    def clock(self) -> dict[str, int] | None:
+        """How the clock of the server's host was aligned (ns); None for readings of this one."""
+        return None if self._remote is None else self._remote.clock
+
+    def drain(self) -> tuple[list[str], NDArray[Any]]:
+        """The series' names, and the records (`series.RECORD`) since the last call, taken out."""
+        names = self._ask({"flush": True})
+        raw = self._raw.read_bytes() if self._raw.exists() else b""
+        self._raw.write_bytes(b"")
+        return names, np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], RECORD)
 
     def save(self, path: Path) -> None:
         """Write the readings since `watch` as Parquet."""

@@ -1,7 +1,8 @@
 """The sampler: a process of its own, so that reading never disturbs what is read.
 
 `python -m harness.telemetry.sampler FILE OWNER_PID` takes one JSON command a line on stdin:
-`{"watch": [pid, …], "gpu": "cuda:0"}` sets the process trees to sum over and the GPU to read;
+`{"watch": [pid, …], "gpu": "cuda:0", "itself": false, "keep": false}` sets the process trees to sum
+over (with or without their roots) and the GPU to read, and drops what is not written yet;
 `{"flush": true}` writes what was read and answers with the series' names; end of file ends it.
 Readings go to FILE as `series.RECORD`.
 """
@@ -41,12 +42,19 @@ class Sampler:
         self._records: list[tuple[int, int, float]] = []
         self._next = {"host": 0.0, "gpu_memory": 0.0, "slow": 0.0, "refresh": 0.0}
 
-    def watch(self, pids: Iterable[int], gpu: str | None = None) -> None:
-        """From now on, sum over the descendants of `pids`, and read the GPU `gpu`."""
+    def watch(self, pids: Iterable[int], gpu: str | None = None, *, itself: bool = False) -> None:
+        """From now on, sum over the descendants of `pids`, and read the GPU `gpu`.
+
+        With `itself`, the processes `pids` count too.
+        """
         if gpu != self._device:
             self._device, self._gpu = gpu, open_gpu(gpu)
-        self._trees = [Tree(pid) for pid in pids]
+        self._trees = [Tree(pid, include_root=itself) for pid in pids]
         self._next["host"] = self._next["gpu_memory"] = 0.0
+
+    def forget(self) -> None:
+        """Drop what was read and not written yet."""
+        self._records.clear()
 
     def tick(self) -> float:
         """Take the readings that are due; seconds until the next."""
@@ -72,8 +80,9 @@ class Sampler:
 
     def _host(self) -> Iterator[tuple[str, float]]:
         both = [tree.read() for tree in self._trees]
-        yield "host_bytes", sum(resident for resident, _ in both)
-        yield "tree_cpu_s", sum(cpu for _, cpu in both)
+        if both:
+            yield "host_bytes", sum(resident for resident, _ in both)
+            yield "tree_cpu_s", sum(cpu for _, cpu in both)
         yield "run_cpu_s", self._owner.read()[1]
         yield "machine_cpu_s", busy_seconds()
         yield "sampler_cpu_s", time.process_time()
@@ -117,7 +126,10 @@ def main(path: str, owner: int) -> None:
 
 def _answer(sampler: Sampler, command: dict[str, Any]) -> None:
     if "watch" in command:
-        sampler.watch(command["watch"], command.get("gpu"))
+        itself = command.get("itself", False)
+        if not command.get("keep", False):
+            sampler.forget()
+        sampler.watch(command["watch"], command.get("gpu"), itself=itself)
     sampler.tick()
     print(json.dumps({"series": sampler.flush()}), flush=True)
 

@@ -70,3 +70,20 @@ def write_parquet(path: Path, series: Mapping[str, Series]) -> None:
     })  # fmt: skip
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: Path) -> dict[str, Series]:
+    """Read what `write_parquet` wrote: every series that has a reading, by name."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    times, values = table["t_ns"].to_numpy(), table["value"].to_numpy()
+    column = table["series"].combine_chunks()
+    if not len(column):
+        return {}
+    index = column.indices.to_numpy()
+    return {
+        name: Series(times[mask], values[mask])
+        for number, name in enumerate(column.dictionary.to_pylist())
+        if (mask := index == number).any()
+    }

@@ -43,12 +43,13 @@ class TritonInstall:
     backends: Path
     """For `--backend-directory`: the Python backend with the stub for this Python."""
     version: str
-    """Of the package nvidia-pytriton."""
+    """Of the package nvidia-pytriton; empty for another installation."""
 
     @property
     def libraries(self) -> Path:
         """The shared libraries that came with the binary."""
-        return self.root / "nvidia_pytriton.libs"
+        ours = self.root / "nvidia_pytriton.libs"
+        return ours if ours.is_dir() else self.root / "lib"
 
     @property
     def stub(self) -> Path:
@@ -79,6 +80,23 @@ def find(directory: Path | None = None) -> TritonInstall:
             version = importlib.metadata.version("nvidia-pytriton")
             return _open(root, default_directory().parent / f"backends-{version}", version)
     raise ServerError(f"the embedded Triton is not installed in {directory}", fix=FIX)
+
+
+def local(binary: Path, backends: Path | None = None) -> TritonInstall:
+    """A tritonserver that was installed otherwise, like /opt/tritonserver/bin/tritonserver.
+
+    Its backends are in `backends`, by default in the folder of that name beside `bin`.
+    Raises ServerError when its libraries or its backends are missing.
+    """
+    root = binary.resolve().parents[1]
+    found = TritonInstall(root, binary.resolve(), (backends or root / "backends").resolve(), "")
+    if not found.backends.is_dir():
+        raise ServerError(
+            f"{found.backends} is no directory of Triton's backends",
+            fix="server: {backend_directory: DIR}",
+        )
+    check_libraries(found, "tritonserver")
+    return found
 
 
 def install(directory: Path | None = None) -> TritonInstall:
@@ -238,34 +256,42 @@ def library_path(install: TritonInstall) -> str:
     """What the server's LD_LIBRARY_PATH starts with: its own libraries, and libpython's folder
     where the loader would not find it (a Python that is not the system's)."""
     own = str(install.libraries)
-    if any(name.startswith("libpython") for name in missing(install.stub, own)):
+    if any(name.startswith("libpython") for name in _stub_lacks(install, own)):
         return f"{own}:{sysconfig.get_config_var('LIBDIR') or ''}"
     return own
 
 
-def check_libraries(install: TritonInstall) -> None:
+def _stub_lacks(install: TritonInstall, path: str) -> tuple[str, ...]:
+    """What the stub is missing; nothing where there is no Python backend."""
+    return missing(install.stub, path) if install.stub.is_file() else ()
+
+
+def check_libraries(install: TritonInstall, title: str = "the embedded Triton") -> None:
     """Raise ServerError when the loader can't find what the server or the stub is linked with."""
     path = library_path(install)
-    lacking = sorted({*missing(install.binary, path), *missing(install.stub, path)})
+    lacking = sorted({*missing(install.binary, path), *_stub_lacks(install, path)})
     if not lacking:
         return
     python = [name for name in lacking if name.startswith("libpython")]
     raise ServerError(
-        f"the embedded Triton can't run: {', '.join(lacking)} not found",
+        f"{title} can't run: {', '.join(lacking)} not found",
         fix=f"apt-get install libpython{_python()}, or use a Python built with --enable-shared"
         if python
         else "install the packages that have these libraries",
     )
 
 
-@cache
 def missing(binary: Path, path: str) -> tuple[str, ...]:
     """Names of libraries (or library versions) that `binary` needs and the loader can't find."""
+    inherited = os.environ.get("LD_LIBRARY_PATH")
+    return _missing(binary, f"{path}:{inherited}" if inherited else path)
+
+
+@cache
+def _missing(binary: Path, search: str) -> tuple[str, ...]:
     tool = shutil.which("ldd")
     if tool is None:
         return ()
-    inherited = os.environ.get("LD_LIBRARY_PATH")
-    search = f"{path}:{inherited}" if inherited else path
     done = subprocess.run(
         [tool, str(binary)], env={**os.environ, "LD_LIBRARY_PATH": search, "LC_ALL": "C"},
         capture_output=True, text=True, check=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,14 @@ from typing import Any
 from harness.backends.base import PreparedModel
 from harness.errors import ServerError
 from harness.scenario.schema import TritonBackend
+from harness.scenario.variants import DEFAULT_CONFIG
+from harness.triton.changes import CONFIG, is_plain, link_models, served_name, write_variant
+from harness.triton.ports import switched_off
 from harness.triton.server import TritonServer
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +32,129 @@ class Served:
     """The config.pbtxt that the harness wrote; empty for models that were already there."""
     loaded: Mapping[str, Any] = field(default_factory=dict)
     """What an instance said about the TensorRT engine it loaded."""
+    directory: Path | None = None
+    """The model's directory; for a model in the user's repository, theirs where it is not changed.
+    """
+    notes: tuple[str, ...] = ()
+    """What was served differently than it was asked for."""
+    metrics: str | None = None
+    """Where its /metrics are; None where that is not known, or they are switched off."""
+    release: Callable[[], None] = nothing
+    """What is to be done at the end with a server that is not ours: unload the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """One of several configs of a backend that are served one after another by one server."""
+
+    config: str
+    server: TritonServer | None
+    """The server that runs already; None for the first."""
 
 
 def launch(
     spec: TritonBackend, model: PreparedModel, *, max_batch_size: int, base: Path, log: Path,
     repository: Path, cache: Path | None = None, load_timeout: float = 0.0,
+    sharing: Sharing | None = None, before_load: Callable[[TritonServer], None] = lambda _: None,
 ) -> Served:  # fmt: skip
-    """Start (or find) the server and load the model. Raises ServerError.
+    """Start (or find) the server and load the model; `spec` holds no lists. Raises ServerError.
 
-    TensorRT engines are kept in `cache`; building one may take up to `load_timeout` seconds.
+    TensorRT engines are kept in `cache`; building one may take up to `load_timeout` seconds. A
+    server that was given in `sharing` goes on running when the model can't be loaded. `before_load`
+    is told of the harness's own server while it has not loaded the model yet.
     """
-    name = model.source.get("triton") or model.name
+    name = model_name = model.source.get("triton") or model.name
     settings = spec.server
     if settings.url is not None:
-        http, grpc = (settings.url, None) if spec.protocol == "http" else (None, settings.url)
-        return Served(http, grpc, name, None)
-    from harness.run.session import worker_env
+        return _elsewhere(spec, settings.url, name)
     from harness.triton.engine import check_engine
-    from harness.triton.install import find
-    from harness.triton.repository import device_env, write_model
+    from harness.triton.start import start_server
 
-    config = ""
-    if settings.repository is not None:
-        repository = base / settings.repository
-        if not repository.is_dir():
-            raise ServerError(f"{repository} is not a model repository: no such directory")
+    running = sharing.server if sharing is not None else None
+    if settings.repository is None:
+        name = served_name(name, sharing.config if sharing else DEFAULT_CONFIG)
+        _write(repository, model, spec, spec.max_batch or max_batch_size, cache, name)
+        written: Path | None = repository / name
+        notes: list[str] = []
     else:
-        repository.mkdir(parents=True, exist_ok=True)
-        name = write_model(repository, model, spec, spec.max_batch_size or max_batch_size, cache)
-        config = (repository / name / "config.pbtxt").read_text(encoding="utf-8")
-    ports = {"http": settings.http_port, "grpc": settings.grpc_port,
-             "metrics": settings.metrics_port}  # fmt: skip
-    server = TritonServer.start(
-        find(), repository, log=log, args=settings.args, timeout=settings.start_timeout,
-        ports={k: v for k, v in ports.items() if v is not None},
-        env={**worker_env(base), **device_env(spec.device)}, prepared=settings.repository is None,
+        repository, written, notes = _varied(repository, name, spec, base, sharing)
+        name = written.name if written is not None else name
+    ours = settings.repository is None
+    server = running or start_server(
+        spec, repository, base=base, log=log, env=spec.environment,
+        prepared=ours or (sharing is not None and _plain(spec, base, model_name)),
     )  # fmt: skip
     building = load_timeout if spec.serve == "tensorrt" else 0.0
     try:
+        before_load(server)
+        for other in spec.composing if running is None else ():
+            server.load(other, timeout=settings.start_timeout)
         server.load(name, timeout=max(settings.start_timeout, building))
         loaded = check_engine(repository / name) if spec.serve == "tensorrt" else {}
     except BaseException:
-        server.stop()
+        if running is None:
+            server.stop()
         raise
-    return Served(server.http, server.grpc, name, server, config, loaded)
+    config = "" if written is None else (written / CONFIG).read_text(encoding="utf-8")
+    return Served(
+        server.http, server.grpc, name, server, config, loaded, repository / name, tuple(notes),
+        None if "metrics" in switched_off(settings.args) else server.metrics,
+    )  # fmt: skip
+
+
+def _elsewhere(spec: TritonBackend, url: str, name: str) -> Served:
+    """A server that is not ours: what it needs is there, and the model is loaded if asked for."""
+    from harness.triton.access import access_of
+
+    access_of(spec.server)  # a variable that is not set is said now
+    release = nothing
+    if spec.server.load:
+        from harness.triton.control import load_remote
+
+        release = load_remote(spec, name)
+    http, grpc = (url, None) if spec.protocol == "http" else (None, url)
+    return Served(http, grpc, name, None, metrics=spec.server.metrics_url, release=release)
+
+
+def _write(
+    repository: Path, model: PreparedModel, spec: TritonBackend, largest: int, cache: Path | None,
+    name: str,
+) -> None:  # fmt: skip
+    """Put the prepared model into the harness's repository, as `spec` wants it served."""
+    from harness.triton.native import write_native
+    from harness.triton.repository import ONNX_FILE, write_model
+
+    repository.mkdir(parents=True, exist_ok=True)
+    if spec.server.uses_native:
+        file = model.file(ONNX_FILE[spec.precision])
+        write_native(repository, model, spec, largest, name=name, file=file)
+    else:
+        write_model(repository, model, spec, largest, cache, name)
+
+
+def _plain(spec: TritonBackend, base: Path, model: str) -> bool:
+    """Whether a search over a user's model may do without what only some models need: Triton's
+    completing of the configuration, which takes a second a load, and its waiting at the end.
+    """
+    return not spec.composing and is_plain(base / str(spec.server.repository) / model)
+
+
+def _varied(
+    output: Path, name: str, spec: TritonBackend, base: Path, sharing: Sharing | None
+) -> tuple[Path, Path | None, list[str]]:
+    """For a model in the user's repository: the repository to serve, the directory written, notes.
+
+    Where nothing is to be changed, that is the user's own repository; else `output`, which holds
+    the changed model beside links to all the others.
+    """
+    users = base / str(spec.server.repository)
+    if not users.is_dir():
+        raise ServerError(f"{users} is not a model repository: no such directory")
+    if sharing is None and not spec.changes_model:
+        return users, None, []
+    link_models(output, users)
+    config = sharing.config if sharing is not None else DEFAULT_CONFIG
+    if not spec.changes_model and config == DEFAULT_CONFIG:
+        return output, None, []
+    written = output / served_name(name, config)
+    return output, written, write_variant(output, users / name, written.name, spec)

@@ -7,6 +7,10 @@ import re
 _LINE = re.compile(r"^(?P<level>[IWEF])\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] (?P<text>.*)$")
 _ISO = re.compile(r"^\S+Z (?P<level>[IWEF]) +\d+ [\w.]+:\d+\] (?P<text>.*)$")
 _IN_USE = re.compile(r"failed to start (\w+) service: .*Socket '[^']*:(\d+)' already in use")
+_ALLOCATED = re.compile(
+    r"(?:Bind for|bind host port for|listen tcp4?) \S*?:(\d+)\b.*already (?:allocated|in use)"
+)
+"""Said by container engines."""
 _STATE = re.compile(r"^load failed for model '[^']*': version \S+ is at UNAVAILABLE state: ")
 _STATUS = re.compile(r"^(Internal|Invalid argument|Not found|Unavailable|Unsupported): ")
 _HARMLESS = ("CudaDriverHelper has not been initialized",)
@@ -17,7 +21,10 @@ _POLL = "failed to poll from model repository"
 def port_in_use(log: str) -> int | None:
     """The port that the server could not listen on, because somebody else does."""
     found = _IN_USE.search(log)
-    return int(found[2]) if found else None
+    if found:
+        return int(found[2])
+    taken = _ALLOCATED.search(log)
+    return int(taken[1]) if taken else None
 
 
 def last_error(log: str) -> str:
@@ -28,6 +35,8 @@ def last_error(log: str) -> str:
         if found and found["level"] in "EF" and not any(h in line for h in _HARMLESS):
             return sentence(found["text"])
         if "error while loading shared libraries" in line or "unrecognized option" in line:
+            return line
+        if line.startswith("docker: ") or line.startswith("Error response from daemon"):
             return line
     return lines[-1] if lines else ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ from harness.backends import require
 from harness.backends.base import PreparedModel, Signature, TensorSpec
 from harness.errors import ServerError
 from harness.scenario.schema import BATCH
+from harness.triton.access import PLAIN, Access
 from harness.triton.dtypes import TRITON, to_numpy
 
 
@@ -30,6 +31,7 @@ def proto() -> Any:
         from_dict=lambda data, message: json_format.ParseDict(
             data, message, ignore_unknown_fields=True
         ),
+        strict_from_dict=json_format.ParseDict,
         to_dict=lambda message: json_format.MessageToDict(
             message, preserving_proto_field_name=True
         ),
@@ -50,10 +52,12 @@ class Description:
     """Inputs that may be left out."""
     config: str
     """The configuration as text, with what Triton filled in."""
+    steps: tuple[str, ...] = ()
+    """The models that an ensemble runs, in order; empty for a model that is none."""
 
 
 def describe(
-    url: str, protocol: str, name: str
+    url: str, protocol: str, name: str, access: Access = PLAIN
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], int, str]:
     """Inputs, outputs, max_batch_size and configuration text of a model on a server.
 
@@ -64,7 +68,7 @@ def describe(
     else:
         from harness.backends.triton_grpc import fetch
 
-    found = fetch(url, name)
+    found = fetch(url, name, access)
     return (
         found.signature.inputs, found.signature.outputs, found.max_batch_size, found.config,
     )  # fmt: skip
@@ -86,7 +90,31 @@ def read(metadata: Any, config: Any) -> Description:
         max_batch_size=config.max_batch_size,
         optional=frozenset(t.name for t in config.input if t.optional),
         config=proto().text(config),
+        steps=steps(config),
     )
+
+
+def steps(config: Any) -> tuple[str, ...]:
+    """Names of the models that an ensemble's `ModelConfig` runs, each once, in order."""
+    return tuple(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
+
+
+def composing(
+    first: Sequence[str], listed: Sequence[str], steps_of: Callable[[str], Sequence[str]]
+) -> tuple[str, ...]:
+    """Every model that a model is made of, each once.
+
+    `first` are an ensemble's own steps, followed by those of the ensembles among them; `listed`
+    are models that a scenario names, which a server can't know (those that a model.py calls).
+    """
+    found: list[str] = []
+    waiting = [*first, *listed]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found.append(name)
+            waiting += steps_of(name)
+    return tuple(found)
 
 
 def _check_kind(config: Any) -> None:

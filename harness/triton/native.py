@@ -17,6 +17,7 @@ from harness.backends.base import PreparedModel
 from harness.errors import ServerError
 from harness.run.store import write_text
 from harness.scenario.schema import TritonBackend
+from harness.triton.changes import merged
 from harness.triton.metadata import proto
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
@@ -46,7 +47,7 @@ def make_native_config(
         config.parameters["intra_op_thread_count"].string_value = str(spec.threads)
     if spec.cuda_graphs:
         config.optimization.cuda.graphs = True
-    return config
+    return merged(config, spec.config_fields)
 
 
 def write_native(

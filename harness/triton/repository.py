@@ -19,6 +19,7 @@ from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
 from harness.run.store import write_text
 from harness.scenario.schema import BATCH, TritonBackend
+from harness.triton.changes import merged, set_batching
 from harness.triton.dtypes import to_triton
 from harness.triton.engine import ENGINE_KEYS, LOADED
 from harness.triton.metadata import check_inputs, describe, proto
@@ -32,15 +33,17 @@ TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "tensorrt": "Tensor
 
 def write_model(
     repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int,
-    cache: Path | None = None,
+    cache: Path | None = None, name: str | None = None,
 ) -> str:  # fmt: skip
     """Write (or replace) the model's directory in `repository`; the name it is served under.
 
-    `cache` is where TensorRT engines are kept. Raises ServerError for what Triton can't serve,
-    BackendError when the prepared file is missing.
+    `spec` holds single values, no lists. `cache` is where TensorRT engines are kept; `name` is the
+    model's own unless given. Raises ServerError for what Triton can't serve, BackendError when the
+    prepared file is missing.
     """
-    config = make_config(model, spec, max_batch_size, cache)
-    directory = repository / model.name
+    name = name or model.name
+    config = make_config(model, spec, max_batch_size, cache, name)
+    directory = repository / name
     version = directory / "1"
     version.mkdir(parents=True, exist_ok=True)
     for old in version.glob(LOADED.format("*")):
@@ -48,7 +51,7 @@ def write_model(
     write_text(version / "prepared.json", json.dumps(model.to_json(), indent=1) + "\n")
     write_text(version / "model.py", model_py())
     write_text(directory / "config.pbtxt", proto().text(config))
-    return model.name
+    return name
 
 
 def model_py() -> str:
@@ -71,7 +74,7 @@ def make_config(
     describe_model(config, model, spec, max_batch_size)
     for key, value in _parameters(model, spec, cache).items():
         config.parameters[key].string_value = value
-    return config
+    return merged(config, spec.config_fields)
 
 
 def describe_model(
@@ -87,7 +90,7 @@ def describe_model(
     batched = all(s.shape[:1] == (BATCH,) and BATCH not in s.shape[1:] for s in specs)
     if batched:
         config.max_batch_size = max_batch_size
-    elif spec.dynamic_batching:
+    elif spec.batching is not None:
         odd = next(s for s in specs if s.shape[:1] != (BATCH,) or BATCH in s.shape[1:])
         raise ServerError(
             f"dynamic_batching needs the batch as the first dimension of every input and output; "
@@ -98,8 +101,8 @@ def describe_model(
     for tensor in model.outputs:
         config.output.add(**_tensor(tensor, batched))
     _add_instances(config, spec)
-    if spec.dynamic_batching:
-        config.dynamic_batching.SetInParent()
+    if spec.batching is not None:
+        set_batching(config, spec.batching)
 
 
 def _check(model: PreparedModel, spec: TritonBackend) -> None:
@@ -138,7 +141,7 @@ def _add_instances(config: Any, spec: TritonBackend) -> None:
     group = proto().ModelInstanceGroup
     gpu = gpu_index(spec.device)
     config.instance_group.add(
-        count=spec.instances,
+        count=spec.instance_count,
         kind=group.KIND_CPU if gpu is None else group.KIND_GPU,
         gpus=[] if gpu is None else [gpu],
     )

@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 from urllib.parse import quote
 
 import psutil
@@ -21,6 +22,7 @@ import harness
 from harness.errors import ServerError
 from harness.run import guard
 from harness.triton import api, shm
+from harness.triton.docker import Container
 from harness.triton.install import TritonInstall, library_path
 from harness.triton.log import last_error, load_failure, port_in_use
 from harness.triton.ports import (
@@ -41,6 +43,8 @@ STUB_GRACE_S = 1.0
 """A stub that ended is waited for this long: Triton collects one that was meant to end."""
 FINALIZE_S = 10.0
 """What models of the user get to finalize in, before the server is killed."""
+METRICS_MS = 250
+"""How often the server reads its GPUs for /metrics; its own default, 2 s, is long for a window."""
 DYING_S = 0.5
 """How long after its first signs the end of a server may come."""
 _ADDRESS = ("--http-address", "--grpc-address", "--metrics-address")
@@ -52,12 +56,19 @@ class TritonServer:
     def __init__(
         self, process: guard.GuardedProcess, chosen: Mapping[str, int], log: Path, offset: int,
         prefix: str, grace: float, off: Collection[str] = (),
+        find_pid: Callable[[], int | None] | None = None,
     ) -> None:  # fmt: skip
         self._process, self._log, self._offset = process, log, offset
+        self._find_pid, self._pid = find_pid, process.child_pid
+        self.visible = True
+        """Whether its processes can be seen here: not those of a container on another machine."""
         self._prefix, self._grace, self._stopped = prefix, grace, False
         self._wanted = {port for service, port in chosen.items() if service not in off}
         self.http, self.grpc, self.metrics = (f"{HOST}:{chosen[s]}" for s in SERVICES)
         self._stubs: set[int] = set()
+        self._stubs_of: dict[str, set[int]] = {}
+        self._leaving: set[int] = set()
+        """Python processes of models that were unloaded: their end is no loss."""
         self.start_seconds = 0.0
         """From the first start to ready, set by `start`."""
 
@@ -65,12 +76,13 @@ class TritonServer:
 
     @classmethod
     def start(
-        cls, install: TritonInstall, repository: Path, *, log: Path, args: Sequence[str] = (),
-        env: Mapping[str, str] | None = None, timeout: float = 60.0,
+        cls, install: TritonInstall | Container, repository: Path, *, log: Path,
+        args: Sequence[str] = (), env: Mapping[str, str] | None = None, timeout: float = 60.0,
         ports: Mapping[str, int] | None = None, prepared: bool = False,
     ) -> Self:  # fmt: skip
         """Start a server over `repository` and wait until it is ready; it has no model loaded.
 
+        `install` is the installation that runs, or the container.
         `args` come after the harness's own; `env` is added to the environment; `ports` maps
         `http`, `grpc` and `metrics` to ports that are wanted. `prepared` says that the repository
         was written by `harness.triton.repository`: its configurations are complete, and its
@@ -100,19 +112,27 @@ class TritonServer:
 
     @classmethod
     def _spawn(
-        cls, install: TritonInstall, repository: Path, chosen: Mapping[str, int], log: Path,
-        args: Sequence[str], env: Mapping[str, str], prepared: bool,
+        cls, install: TritonInstall | Container, repository: Path, chosen: Mapping[str, int],
+        log: Path, args: Sequence[str], env: Mapping[str, str], prepared: bool,
     ) -> Self:  # fmt: skip
         prefix = shm.new_prefix()
-        command = [*_command(install, repository, chosen, prefix, prepared), *args]
+        own = [*_options(prefix, prepared), *args]
+        afterwards: Sequence[str] = ()
+        find_pid = None
+        if isinstance(install, Container):
+            name = install.new_name()
+            command = install.run(name, repository, chosen, list(env), own)
+            variables = {**os.environ, **env}
+            afterwards, find_pid = install.removal(name), partial(install.pid, name)
+        else:
+            command = [*_command(install, repository, chosen), *own]
+            variables = environment(install, env)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             offset = output.tell()
-            process = guard.spawn(
-                command, stdout=output, stderr=output, env=environment(install, env)
-            )
+            process = _spawn(command, output, variables, afterwards)
         grace = 0.0 if prepared else FINALIZE_S
-        return cls(process, chosen, log, offset, prefix, grace, switched_off(args))
+        return cls(process, chosen, log, offset, prefix, grace, switched_off(args), find_pid)
 
     def _wait_ready(self, deadline: float) -> int | None:
         """Wait; the port that was taken when the server gave up for that, None when it is ready."""
@@ -131,8 +151,17 @@ class TritonServer:
         return None
 
     def _ready(self) -> bool:
-        """Whether every service listens, and is this server's: another may have our port."""
-        return self._wanted <= listening(self.pid) and api.is_ready(self.http)
+        """Whether every service listens, and is this server's: another may have our port.
+
+        The engine keeps a container's ports for it, and refuses to start one whose port is taken.
+        """
+        if self._find_pid is None:
+            return self._wanted <= listening(self.pid) and api.is_ready(self.http)
+        if not api.is_ready(self.http) or not self.alive():
+            return False
+        found = self._find_pid()
+        self._pid, self.visible = found or self._pid, found is not None
+        return True
 
     def version(self) -> str:
         """Of tritonserver, as it says itself, e.g. `2.51.0`."""
@@ -146,7 +175,8 @@ class TritonServer:
         Raises ServerError with the server's own reason when it can't be loaded.
         """
         began, offset = time.monotonic(), len(self._text())
-        stubs = _DeadStubs(self.pid)
+        self._leaving &= set(children(self.pid))  # others are gone, and their numbers free
+        stubs, before = _DeadStubs(self.pid, self._leaving), self._running_stubs()
         try:
             status, body = api.call(
                 self.http, "POST", f"/v2/repository/models/{quote(name)}/load", {},
@@ -169,11 +199,17 @@ class TritonServer:
             raise self._not_loaded(name, text)
         if not api.is_ready(self.http, name):
             raise self._not_loaded(name, f"it is not ready after loading; {self._last(offset)}")
-        self._stubs = set(children(self.pid))
+        running = self._running_stubs()
+        self._stubs_of[name] = running - before
+        self._stubs = running - self._leaving
         return time.monotonic() - began
 
-    def unload(self, name: str, *, timeout: float = 60.0) -> None:
-        """Unload a model. Raises ServerError."""
+    def unload(self, name: str, *, timeout: float = 60.0, at_once: bool = False) -> None:
+        """Unload a model and wait until its memory is free. Raises ServerError.
+
+        `at_once` kills its Python processes, which Triton would take a second each to end: right
+        for models that have nothing to finalize.
+        """
         try:
             status, body = api.call(
                 self.http, "POST", f"/v2/repository/models/{quote(name)}/unload", {},
@@ -183,7 +219,33 @@ class TritonServer:
             raise ServerError(f"Triton could not unload '{name}': {self._gone(error)}") from None
         if status != 200:
             raise ServerError(f"Triton could not unload '{name}': {api.error_text(body)}")
-        self._stubs = set(children(self.pid))
+        stubs = self._stubs_of.pop(name, set())
+        self._stubs -= stubs  # they are meant to end
+        self._leaving |= stubs
+        if at_once:
+            for pid in stubs:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self._await_unloaded(name, stubs, time.monotonic() + timeout)
+
+    def _await_unloaded(self, name: str, stubs: set[int], deadline: float) -> None:
+        """Triton answers before the model is gone: wait until it says so, or its processes are.
+
+        Triton's own clearing up after a Python process sleeps for a second; it needs no waiting.
+        """
+        path = "/v2/repository/index"
+        while time.monotonic() < deadline:
+            if stubs and all(map(has_ended, stubs)):
+                return
+            status, body = api.call(self.http, "POST", path, {})
+            states = [m.get("state") for m in json.loads(body) if m.get("name") == name]
+            if status != 200 or not {"READY", "UNLOADING"} & set(states):
+                return
+            time.sleep(POLL_S)
+        raise ServerError(f"Triton did not unload '{name}' in time; {self._last()}")
+
+    def _running_stubs(self) -> set[int]:
+        return {pid for pid in children(self.pid) if not has_ended(pid)}
 
     def _check_loading(self, stubs: _DeadStubs) -> None:
         if stubs.found():
@@ -203,8 +265,11 @@ class TritonServer:
 
     @property
     def pid(self) -> int:
-        """Of tritonserver itself; the processes below it are the Python backend's stubs."""
-        return self._process.child_pid
+        """Of tritonserver itself; the processes below it are the Python backend's stubs.
+
+        For a container: of its first process, or of the client where that can't be seen.
+        """
+        return self._pid
 
     def alive(self) -> bool:
         """Whether the server and the Python processes of its loaded models run.
@@ -264,13 +329,14 @@ class _StubEndedError(Exception):
 class _DeadStubs:
     """Watches for children that ended and that Triton does not collect."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, pid: int, leaving: Collection[int]) -> None:
+        self._pid, self._leaving = pid, leaving
         self._since: dict[int, float] = {}
 
     def found(self) -> bool:
         """Whether a child has been a zombie for longer than `STUB_GRACE_S`."""
-        now, ended = time.monotonic(), filter(has_ended, children(self._pid))
+        now = time.monotonic()
+        ended = {pid for pid in children(self._pid) if has_ended(pid)} - set(self._leaving)
         self._since = {pid: self._since.get(pid, now) for pid in ended}
         return any(now - since > STUB_GRACE_S for since in self._since.values())
 
@@ -308,19 +374,38 @@ def _check_args(args: Sequence[str]) -> None:
             )
 
 
-def _command(
-    install: TritonInstall, repository: Path, chosen: Mapping[str, int], prefix: str, prepared: bool
-) -> list[str]:
+def _spawn(
+    command: Sequence[str], output: IO[bytes], env: Mapping[str, str], afterwards: Sequence[str]
+) -> guard.GuardedProcess:
+    try:
+        return guard.spawn(command, stdout=output, stderr=output, env=env, afterwards=afterwards)
+    except OSError as error:
+        raise ServerError(
+            f"{command[0]} can't be run: {error.strerror}",
+            fix="install Docker, or give the program in server.docker.command"
+            if afterwards else "check server.binary",
+        ) from None  # fmt: skip
+
+
+def _command(install: TritonInstall, repository: Path, chosen: Mapping[str, int]) -> list[str]:
     command = [
         str(install.binary),
         f"--model-repository={repository.resolve()}",
-        "--model-control-mode=explicit",
         f"--backend-directory={install.backends}",
-        f"--backend-config=python,shm-region-prefix-name={prefix}",
     ]
     for service in SERVICES:
         command += [f"--{service}-address={HOST}", f"--{service}-port={chosen[service]}"]
-    return [*command, "--disable-auto-complete-config"] if prepared else command
+    return command
+
+
+def _options(prefix: str, prepared: bool) -> list[str]:
+    """What every server is told, wherever it runs."""
+    options = [
+        "--model-control-mode=explicit",
+        f"--metrics-interval-ms={METRICS_MS}",
+        f"--backend-config=python,shm-region-prefix-name={prefix}",
+    ]
+    return [*options, "--disable-auto-complete-config"] if prepared else options
 
 
 def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, str]:

@@ -7,16 +7,20 @@ statistics extension define the fields; both protocols carry the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 """Where a request's time goes inside the server, in order."""
+COMPOSING = "composing/"
+"""Begins the keys of models that the measured one is made of: `composing/NAME/KEY`."""
 _DURATIONS = ("success", "fail", *PHASES, "cache_hit", "cache_miss")
 
 
-def counters(statistics: Mapping[str, Any], name: str) -> dict[str, float]:
+def counters(
+    statistics: Mapping[str, Any], name: str, composing: Sequence[str] = ()
+) -> dict[str, float]:
     """Counters of model `name`, summed over its versions, from a `ModelStatistics` answer as JSON.
 
     `count` (requests that succeeded; to Triton that includes those which a Python model answered
@@ -24,8 +28,16 @@ def counters(statistics: Mapping[str, Any], name: str) -> dict[str, float]:
     sizes counted), `executions`, `queue_ns`, `compute_input_ns`, `compute_infer_ns`,
     `compute_output_ns`, `cache_hits`, `cache_hit_ns`, `cache_misses`, `cache_miss_ns`. Durations
     are sums over requests, in nanoseconds. 64-bit integers may be strings, as protobuf's JSON
-    mapping writes them.
+    mapping writes them. Those of the models in `composing` follow, as `composing/NAME/KEY`.
     """
+    found = _counters(statistics, name)
+    for other in composing:
+        parts = _counters(statistics, other)
+        found |= {f"{COMPOSING}{other}/{key}": value for key, value in parts.items()}
+    return found
+
+
+def _counters(statistics: Mapping[str, Any], name: str) -> dict[str, float]:
     models = [m for m in statistics.get("model_stats", ()) if m.get("name") == name]
     sums = {key: _sum(models, key) for key in _DURATIONS}
     return {
@@ -66,13 +78,45 @@ class Split:
 def difference(after: Mapping[str, float], before: Mapping[str, float]) -> Split | None:
     """The window between two readings of `counters`, per request.
 
-    None when a counter went backwards: the model or the server was restarted in between.
+    None when a counter went backwards: the model or the server was restarted in between. The queue
+    that an ensemble reports is its own; requests also wait for its parts. With composing models,
+    `queue` is therefore all the time in the server that was not computing.
     """
     delta = {key: after[key] - before.get(key, 0.0) for key in after}
     if any(value < 0 for value in delta.values()):
         return None
     count = int(delta["count"])
     means = {phase: delta[f"{phase}_ns"] / count / 1e3 for phase in PHASES} if count else {}
+    if means and any(key.startswith(COMPOSING) for key in delta):
+        computing = sum(means[phase] for phase in PHASES if phase != "queue")
+        means["queue"] = max(means["queue"], delta["success_ns"] / count / 1e3 - computing)
     return Split(
         count, means, int(delta["failures"]), int(delta["executions"]), int(delta["inferences"])
     )  # fmt: skip
+
+
+def composing(
+    after: Mapping[str, float], before: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """By composing model, what it did between two readings; empty where there is none.
+
+    `count`, `failures`, `inferences`, `executions`, `cache_hits` and `cache_misses`, and mean
+    microseconds a request of its own: `queue`, `compute_input`, `compute_infer`, `compute_output`
+    (left out without requests). A model that was loaded again in between is left out.
+    """
+    found: dict[str, dict[str, float]] = {}
+    keys = [key.removeprefix(COMPOSING) for key in after if key.startswith(COMPOSING)]
+    for name in dict.fromkeys(key.rpartition("/")[0] for key in keys):
+        prefix = f"{COMPOSING}{name}/"
+        first, last = (
+            {k.removeprefix(prefix): v for k, v in reading.items() if k.startswith(prefix)}
+            for reading in (before, after)
+        )
+        split = difference(last, first)
+        if split is not None:
+            hits = {k: last[k] - first.get(k, 0.0) for k in ("cache_hits", "cache_misses")}
+            found[name] = {
+                "count": split.count, "failures": split.failures, "inferences": split.inferences,
+                "executions": split.executions, **hits, **split.server_us,
+            }  # fmt: skip
+    return found

@@ -84,8 +84,26 @@ def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> No
     assert stored["comparisons"] == 500
     assert {m.round for m in read_run(tmp_path / "aa").measurements} == set(range(10))
 
+    # killed in the ninth round: what is there is kept, the rest measured
+    journal = tmp_path / "aa" / "journal.jsonl"
+    before = read_run(tmp_path / "aa").measurements
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    cut = [i for i, x in enumerate(lines) if json.loads(x)["event"] == "measurement"][8]
+    journal.write_text("".join(lines[:cut]), encoding="utf-8")
+    kept.unlink()
+    again = harness("calibrate", "--resume", tmp_path / "aa", home=tmp_path)
+    assert again.returncode == 0, again.stderr
+    stored = json.loads(kept.read_text(encoding="utf-8"))
+    assert "(5 against 5 rounds" in again.stdout
+    rows = read_run(tmp_path / "aa").measurements
+    assert rows[:8] == before[:8] and [m.round for m in rows] == list(range(10))
+    other = harness("calibrate", "--resume", tmp_path / "aa", "-n", 6, home=tmp_path)
+    assert other.returncode == 2 and "does not go with --resume" in other.stderr
+
     harness("run", path, "-o", tmp_path / "run", home=tmp_path)
     assert read_run(tmp_path / "run").manifest["calibration"] == stored
+    wrong = harness("calibrate", "--resume", tmp_path / "run", home=tmp_path)
+    assert wrong.returncode == 2 and "is no calibration" in wrong.stderr
     html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "an A/A test of short (5 against 5 rounds" in html
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.synthetic_run import EVIL, write_all_failed, write_run
+from support.synthetic_variants import write_variants
 
 from harness.report.build import build_report
 
@@ -48,7 +49,7 @@ def open_report(browser: Any, run: Path) -> Opened:
     page.on("pageerror", lambda error: opened.errors.append(str(error)))
     page.on("request", lambda request: opened.requests.append(request.url))
     page.goto(html.as_uri())
-    page.wait_for_load_state("load")
+    page.wait_for_selector("html[data-drawn]", state="attached")
     return opened
 
 
@@ -76,11 +77,12 @@ def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
             wide: plot.querySelector("svg.main-svg")?.clientWidth ?? 0,
         }))"""
     )
-    assert len(plots) == 2 + 2 + 8  # summary, comparison, four configurations at two batch sizes
+    # summary, Pareto front, comparison, four configurations at two batch sizes with their memory
+    assert len(plots) == 2 + 2 + 2 + 4 * 3
     for plot in plots:
         assert plot["marks"] > 0, plot
         assert plot["bars"] > 0, plot
-        assert plot["wide"] > 300, plot
+        assert plot["wide"] > 200, plot
 
 
 def test_plots_hold_the_points_of_the_table_under_them(evil: Opened) -> None:
@@ -88,7 +90,7 @@ def test_plots_hold_the_points_of_the_table_under_them(evil: Opened) -> None:
         """() => {
             const plot = document.getElementById("chart-throughput-latency");
             const rows = plot.parentElement.querySelectorAll("details tbody tr").length;
-            const data = plot.data.filter((t) => t.x[0] !== null);
+            const data = plot.data;
             return [data.reduce((n, t) => n + t.x.length, 0), rows];
         }"""
     )
@@ -99,8 +101,64 @@ def test_texts_do_not_run_and_show_as_written(evil: Opened) -> None:
     assert evil.page.evaluate("window.pwned") is None
     assert evil.page.evaluate("document.querySelectorAll('main img, main b').length") == 0
     assert EVIL in evil.page.inner_text(".lead")
-    legend = evil.page.inner_html("#chart-throughput-latency .legend")
+    legend = evil.page.inner_html("#chart-throughput-latency + .legend")
     assert "&lt;b&gt;$x_1$&amp;amp;evil" in legend
+
+
+def opacities(page: Any, chart: str) -> dict[str, str]:
+    """Series → opacity of its trace, as drawn."""
+    found: dict[str, str] = page.evaluate(
+        """(id) => Object.fromEntries(
+            [...document.querySelectorAll(`#chart-${id} g.trace`)].map((trace) => [
+                trace.__data__[0].trace.name, getComputedStyle(trace).opacity]))""",
+        chart,
+    )
+    return found
+
+
+def test_one_series_is_emphasised_in_every_chart(evil: Opened) -> None:
+    page, name = evil.page, "torch-cpu-fp32"
+    entry = page.locator(f"#chart-throughput-latency + .legend [data-series='{name}']")
+    for act, shown in ((entry.hover, "0.12"), (lambda: page.mouse.move(2, 2), "1")):
+        act()
+        for chart in ("throughput-latency", "memory-latency", "latency-by-batch"):
+            found = opacities(page, chart)
+            assert len(found) > 2
+            assert found.pop(name) == "1"
+            assert set(found.values()) == {shown}
+    entry.click()  # stays when the pointer leaves
+    page.mouse.move(2, 2)
+    assert opacities(page, "memory-latency")["triton-grpc-onnxruntime"] == "0.12"
+    entry.click()
+    page.mouse.move(2, 2)
+    assert set(opacities(page, "memory-latency").values()) == {"1"}
+
+
+def test_evil_names_link_like_others(evil: Opened) -> None:
+    """A name is escaped in the trace and in the page alike, else nothing would be found."""
+    entry = evil.page.locator("#chart-throughput-latency + .legend button", has_text="evil")
+    entry.hover()
+    values = list(opacities(evil.page, "throughput-latency").values())
+    assert values.count("0.12") == len(values) - 1
+    evil.page.mouse.move(2, 2)
+
+
+def test_charts_with_the_same_axis_zoom_together(evil: Opened) -> None:
+    def ranges() -> list[list[float]]:
+        found: list[list[float]] = evil.page.evaluate(
+            """() => ["throughput-latency", "memory-latency", "latency-by-batch"].map(
+                (id) => document.getElementById(`chart-${id}`).layout.xaxis.range)"""
+        )
+        return found
+
+    before = ranges()
+    evil.page.evaluate(
+        """() => Plotly.relayout("chart-throughput-latency", {"xaxis.range": [1.7, 2.1]})"""
+    )
+    evil.page.wait_for_function(
+        """() => document.getElementById("chart-memory-latency").layout.xaxis.range[0] === 1.7"""
+    )
+    assert ranges() == [[1.7, 2.1], [1.7, 2.1], before[2]]
 
 
 def test_folds_open_and_contents_lead_to_their_sections(evil: Opened) -> None:
@@ -124,3 +182,18 @@ def test_run_without_a_number_opens_without_error(browser: Any, tmp_path: Path) 
     assert opened.errors == []
     assert "no point can be ranked" in opened.page.inner_text(".answer")
     assert opened.page.locator(".plot").count() == 0
+
+
+def test_folded_configurations_are_drawn_when_opened(browser: Any, tmp_path: Path) -> None:
+    opened = open_report(browser, write_variants(tmp_path / "variants"))
+    page = opened.page
+    fold = page.locator("details.detail").first
+    assert fold.locator("svg.main-svg").count() == 0
+    name = fold.locator("> summary").inner_text().removeprefix("Model Config: ")
+    page.click(f"nav a:text-is('{name}')")  # the contents lead into the fold
+    fold.locator(".plot").last.locator("svg.main-svg").first.wait_for()
+    drawn = fold.locator(".plot:has(svg.main-svg)").count()
+    assert drawn == fold.locator(".plot").count() == 5
+    config = page.locator(".detail", has_text="Difference from the default").first
+    assert "+ dynamic_batching {" in config.locator(".diff").inner_text()
+    assert opened.errors == []

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from harness.errors import ServerDiedError
 from harness.load.samples import ERROR, OK
 from harness.load.wire.generator import Plan, for_backend, make, run
 from harness.load.wire.requests import DECODE, grpc_request, http_request
-from harness.load.wire.shm import SharedRegions
 from harness.measure.window import WindowSettings, measure
 from harness.scenario.schema import TritonBackend
 from harness.triton.install import find
@@ -181,38 +179,6 @@ def test_a_whole_window_over_a_backend(server, protocol, open_loop):
     assert generator.sampled()
     for index, raw in generator.sampled():
         np.testing.assert_array_equal(DECODE[protocol](raw)["y"], inputs[index] * 2)
-
-
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_system_shared_memory(server, protocol):
-    inputs, slots = arrays(6, (4, 1000)), 3
-    with SharedRegions(protocol, address(protocol, server)) as regions:
-        requests = []
-        for array in inputs:
-            pair = regions.add({"x": array}, {"y": np.empty_like(array)})
-            requests.append(request_of(protocol, server, *pair))
-        assert all(len(request) < 1000 for request in requests)
-        plan = Plan(protocol, address(protocol, server), tuple(requests), slots, 10.0, pinned=True)
-        samples, _ = load(plan, 100)
-        assert (samples.status == OK).all(), samples.messages
-        for index, array in enumerate(inputs):
-            np.testing.assert_array_equal(regions.outputs(index)["y"], array * 2)
-        names = [region.name for region in regions._regions]
-    assert not any(Path("/dev/shm", name).exists() for name in names)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_cuda_shared_memory(server, protocol):
-    (array,) = arrays(1, (4, 1000))
-    with SharedRegions(protocol, address(protocol, server), kind="cuda") as regions:
-        pair = regions.add({"x": array}, {"y": np.empty_like(array)})
-        plan = Plan(
-            protocol, address(protocol, server), (request_of(protocol, server, *pair),), 1, 10.0
-        )
-        samples, _ = load(plan, 20)
-        assert (samples.status == OK).all(), samples.messages
-        np.testing.assert_array_equal(regions.outputs(0)["y"], array * 2)
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -65,6 +65,15 @@ class HostCuda:
         self._check()
         del self.live[address]
 
+    def share(self, address: int) -> bytes:
+        self._check()
+        return address.to_bytes(64, "little")
+
+    def _from(self, address: int) -> Bytes:
+        """What lies at an address, which may be inside an allocation."""
+        base = max(a for a in self.live if a <= address)
+        return self.live[base][address - base :]
+
     def pinned(self, size: int) -> Bytes:
         self.pins += 1
         return np.zeros(size, np.uint8)
@@ -82,11 +91,11 @@ class HostCuda:
         return id(stream)
 
     def to_device(self, address: int, array: Bytes, stream: Stream) -> None:
-        stream.queue.append(lambda: self.live[address].__setitem__(slice(array.size), array))
+        stream.queue.append(lambda: self._from(address).__setitem__(slice(array.size), array))
 
     def to_host(self, array: Bytes, address: int, stream: Stream) -> None:
         stream.queue.append(
-            lambda: array.__setitem__(slice(None), self.live[address][: array.size])
+            lambda: array.__setitem__(slice(None), self._from(address)[: array.size])
         )
 
     def event(self) -> SimpleNamespace:

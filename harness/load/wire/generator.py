@@ -12,6 +12,7 @@ from harness.load.samples import Int64
 from harness.load.wire.grpc import WireGrpc
 from harness.load.wire.http import WireHttp
 from harness.load.wire.loop import Transport, WireGenerator
+from harness.triton.access import PLAIN, Access
 
 SAMPLE_EVERY = 97
 """Keep every so many responses; a prime, so that the samples walk through all requests."""
@@ -39,20 +40,30 @@ class Plan:
     """Each slot has requests of its own, shared with no other (for shared memory)."""
     connections: int = 1
     """gRPC: HTTP/2 connections that the streams are spread over."""
+    access: Access = PLAIN
+    """TLS, and the headers of gRPC requests; those of HTTP are in `requests` already."""
 
 
 def make(plan: Plan) -> WireGenerator:
-    """The plan's generator in this process. Raises SetupError for an address with TLS."""
+    """The plan's generator in this process. Raises SetupError for an address with a scheme."""
     if "://" in plan.address:
         raise SetupError(
-            f"the wire client takes host:port and no TLS, not {plan.address}",
-            fix="use `client: tritonclient` for this server",
+            f"the wire client takes host:port, not {plan.address}", fix="for TLS: server: {tls: {}}"
         )
     transport: Transport
     if plan.protocol == "http":
-        transport = WireHttp(plan.address, plan.requests, plan.slots)
+        transport = WireHttp(plan.address, plan.requests, plan.slots, plan.access.tls)
+    elif plan.access.tls is None:
+        transport = WireGrpc(
+            plan.address, plan.requests, plan.slots, plan.connections, plan.access.metadata
+        )
     else:
-        transport = WireGrpc(plan.address, plan.requests, plan.slots, plan.connections)
+        from harness.load.wire.grpcio import GrpcioTransport
+
+        transport = GrpcioTransport(
+            plan.address, plan.requests, plan.slots, plan.request_timeout,
+            connections=plan.connections, access=plan.access,
+        )  # fmt: skip
     return WireGenerator(
         transport, plan.slots, plan.request_timeout, schedule=plan.schedule, shed=plan.shed,
         sample_every=plan.sample_every, pinned=plan.pinned,
@@ -60,15 +71,24 @@ def make(plan: Plan) -> WireGenerator:
 
 
 def split(plan: Plan, processes: int) -> list[Plan]:
-    """The plan dealt out: slots in near-equal parts, every so-manieth arrival of the schedule."""
+    """The plan dealt out: slots in near-equal parts, every so-manieth arrival of the schedule.
+
+    With `pinned` a part gets the requests of its own slots.
+    """
     processes = min(processes, plan.slots)
-    parts = []
+    parts, first = [], 0
     for i in range(processes):
         slots = plan.slots // processes + (i < plan.slots % processes)
         schedule = None if plan.schedule is None else plan.schedule[i::processes].copy()
-        shift = first_request(i, len(plan.requests), processes)
-        requests = plan.requests[shift:] + plan.requests[:shift]
+        if plan.pinned:
+            mine = (plan.requests[at + first : at + first + slots]
+                    for at in range(0, len(plan.requests), plan.slots))  # fmt: skip
+            requests = tuple(request for some in mine for request in some)
+        else:
+            shift = first_request(i, len(plan.requests), processes)
+            requests = plan.requests[shift:] + plan.requests[:shift]
         parts.append(replace(plan, slots=slots, schedule=schedule, requests=requests))
+        first += slots
     return parts
 
 
@@ -91,19 +111,44 @@ def for_backend(
     schedule: Int64 | None = None, max_outstanding: int = 256, shed: bool = False,
     processes: int = 1,
 ) -> Generator:  # fmt: skip
-    """A generator for what a Triton backend's `prepare` made.
+    """A generator for what a Triton backend's `prepare` made: see `plan_for`."""
+    if (concurrency is None) == (schedule is None):
+        raise ValueError("needs either a concurrency or a schedule")
+    slots = max_outstanding if concurrency is None else concurrency
+    plan = plan_for(backend, requests, slots, request_timeout)
+    generator = run(replace(plan, schedule=schedule, shed=shed), processes)
+    if plan.pinned:
+        from harness.load.wire.shm import SharedLoad
 
-    Needs its `spec.protocol`, and `target` with `address` and `name`.
+        return SharedLoad(generator, backend, len(requests))
+    return generator
+
+
+def plan_for(
+    backend: Any, requests: Sequence[Any], slots: int, request_timeout: float
+) -> Plan:  # fmt: skip
+    """The closed loop of `slots` callers over what a Triton backend's `prepare` made.
+
+    Needs the backend's `spec.protocol`, `target` with `address` and `name`, and for shared memory
+    its `regions` and `control`; then each slot gets an output region and requests of its own.
     """
     from harness.load.wire.requests import grpc_request, http_request
 
     protocol, target = backend.spec.protocol, backend.target
+    messages = [(r, None) for r in requests]
+    if backend.regions is not None:
+        from harness.load.wire.shm import messages_for
+
+        messages = messages_for(backend, requests, slots)
     if protocol == "http":
-        made = tuple(http_request(target.address, target.name, r) for r in requests)
+        headers = target.access.headers
+        made = tuple(
+            http_request(target.address, target.name, *m, headers=headers) for m in messages
+        )
     else:
-        made = tuple(grpc_request(target.name, r) for r in requests)
-    if (concurrency is None) == (schedule is None):
-        raise ValueError("needs either a concurrency or a schedule")
-    slots = max_outstanding if concurrency is None else concurrency
-    plan = Plan(protocol, target.address, made, slots, request_timeout, schedule, shed)
-    return run(plan, processes)
+        made = tuple(grpc_request(target.name, *m) for m in messages)
+    pinned = backend.regions is not None
+    return Plan(
+        protocol, target.address, made, slots, request_timeout, pinned=pinned,
+        access=target.access,
+    )  # fmt: skip

@@ -14,12 +14,16 @@ RETRIES = 100
 USER_AGENT = b"harness-wire"
 
 
-def request_headers(address: str) -> http2.RequestHeaders:
-    """What the gRPC protocol asks for; no grpc-accept-encoding, so answers are not compressed."""
+def request_headers(address: str, metadata: Sequence[tuple[str, str]] = ()) -> http2.RequestHeaders:
+    """What the gRPC protocol asks for, and `metadata`, whose names are in small letters.
+
+    No grpc-accept-encoding, so answers are not compressed.
+    """
     return http2.RequestHeaders([
         (b":method", b"POST"), (b":scheme", b"http"), (b":path", METHOD),
         (b":authority", address.encode()), (b"content-type", b"application/grpc"),
         (b"te", b"trailers"), (b"user-agent", USER_AGENT),
+        *((name.encode(), value.encode()) for name, value in metadata),
     ])  # fmt: skip
 
 
@@ -30,8 +34,9 @@ class WireGrpc:
     """
 
     def __init__(
-        self, address: str, requests: Sequence[bytes], slots: int, connections: int = 1
-    ) -> None:
+        self, address: str, requests: Sequence[bytes], slots: int, connections: int = 1,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:  # fmt: skip
         if not requests:
             raise ValueError("needs at least one request")
         self.count = len(requests)
@@ -41,7 +46,7 @@ class WireGrpc:
         self.failed: Callable[[int, int, int, str], None]
         self.keep: Callable[[int, bytes], None]
         self.address = address
-        self.headers = request_headers(address)
+        self.headers = request_headers(address, metadata)
         self.payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
         self.middles = [
             self.headers.again + http2.FRAME.pack(len(p) << 8, http2.END_STREAM, 0)[:5]

@@ -84,7 +84,7 @@ def main() -> None:
         _publish_until_told(generator, live)
         samples = generator.stop(receive(pipe))
         samples.save(base / f"{index}.npz")
-        rest = dict(samples.messages), generator.sampled()
+        rest = dict(samples.messages), generator.sampled(), generator.last() if plan.pinned else []
         (base / f"{index}.rest").write_bytes(pickle.dumps(rest))
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 from harness.load.samples import ERROR
 from harness.load.wire.http1 import ProtocolError, Response
-from harness.load.wire.poller import BUFFER, DONTWAIT, TICK_S, WRITE, Poller, connect
+from harness.load.wire.poller import BUFFER, DONTWAIT, TICK_S, WRITE, Poller
+from harness.load.wire.tls import open_stream
+from harness.triton.access import Tls
 
 _clock = time.monotonic_ns
 
@@ -15,7 +17,9 @@ _clock = time.monotonic_ns
 class WireHttp:
     """A `Transport` of `slots` connections; `requests` are whole requests, headers and body."""
 
-    def __init__(self, address: str, requests: Sequence[bytes], slots: int) -> None:
+    def __init__(
+        self, address: str, requests: Sequence[bytes], slots: int, tls: Tls | None = None
+    ) -> None:
         if not requests:
             raise ValueError("needs at least one request")
         self.count = len(requests)
@@ -34,6 +38,8 @@ class WireHttp:
         self.poller = Poller()
         self._connections: list[_Connection] = []
         self._slots = slots
+        self.tls = tls
+        self._waits_in_read = slots == 1 and tls is None
 
     def open(self) -> None:
         """Connect every slot. Raises ServerDiedError."""
@@ -49,7 +55,7 @@ class WireHttp:
 
     def poll(self, seconds: float) -> None:
         """Wait for responses; with a single connection, in the read itself."""
-        if self._slots == 1 and seconds >= TICK_S and self._connections[0].unsent is None:
+        if self._waits_in_read and seconds >= TICK_S and self._connections[0].unsent is None:
             self._connections[0].ready(0)
         else:
             self.poller.wait(seconds)
@@ -77,7 +83,7 @@ class _Connection:
         self._busy = False
         self.unsent: memoryview | None = None
         self._response: Response | None = None
-        self._socket = connect(self._owner.address)
+        self._socket = open_stream(self._owner.address, self._owner.tls)
         self._receive = self._socket.recv_into
         self._write = self._socket.send
         self._owner.poller.add(self._socket.fileno(), self.ready)

@@ -145,6 +145,14 @@ class WireGenerator:
         """The kept responses with the index of the request that each answers."""
         return [(request, response) for _, request, response in self._record.kept]
 
+    def last(self) -> list[int]:
+        """For each slot the index of its last request, or -1 where that was not answered."""
+        latest = self._record.latest()
+        return [
+            self._request[slot] if latest.get(slot) and not self._transport.sent[slot] else -1
+            for slot in range(self._slots)
+        ]
+
     def stop(self, timeout: float) -> Samples:
         """Send nothing more, wait for open requests, close. Raises DeadlineError, or `failure`."""
         self._stopped_ns = _clock()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, Self
 
 from harness.load.wire import http2
 from harness.load.wire.http1 import ProtocolError
@@ -11,6 +14,33 @@ from harness.load.wire.http1 import ProtocolError
 Put = Callable[[Callable[[], None]], None]
 _ANSWER_FRAME = http2.DEFAULT_FRAME
 _TAKEN = 1 << 20
+_UNIMPLEMENTED = b"12"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What is answered: an HTTP body or a gRPC message."""
+
+    usual: bytes
+    """To an inference request; without `routes`, to every request."""
+    json_bytes: int | None = None
+    """HTTP: how many of the usual answer's bytes are JSON, with tensors in binary behind them."""
+    routes: Mapping[str, bytes] = field(default_factory=dict)
+    """Path → answer to the other requests that a client asks before its load. They are answered at
+    once, whatever the service time; a path that is not there is an error."""
+
+    def to_json(self) -> str:
+        """Text that `from_json` reads back."""
+        routes = {path: base64.b64encode(body).decode() for path, body in self.routes.items()}
+        usual = base64.b64encode(self.usual).decode()
+        return json.dumps({"usual": usual, "json_bytes": self.json_bytes, "routes": routes})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` wrote."""
+        data = json.loads(text)
+        routes = {path: base64.b64decode(body) for path, body in data["routes"].items()}
+        return cls(base64.b64decode(data["usual"]), data["json_bytes"], routes)
 
 
 class Peer(Protocol):
@@ -24,26 +54,26 @@ class Peer(Protocol):
 
 
 class HttpPeer:
-    """HTTP/1.1 requests with a Content-Length."""
+    """HTTP/1.1 requests, with a Content-Length or without a body."""
 
-    def __init__(self, put: Put, response_bytes: int) -> None:
+    def __init__(self, put: Put, answers: Answers) -> None:
         self.out: list[bytes] = []
         self._put = put
         self._data = bytearray()
         self._skip = 0
-        head = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
-        self._response = f"{head}Content-Length: {response_bytes}\r\n\r\n".encode()
-        self._response += bytes(response_bytes)
+        self._then: Callable[[], None] = self._usual
+        self._routes = {path: _http(body) for path, body in answers.routes.items()}
+        self._response = _http(answers.usual, answers.json_bytes)
 
     def feed(self, data: memoryview) -> None:
-        """Bytes from the client. Raises ProtocolError for a request without a length."""
+        """Bytes from the client. Raises ProtocolError for a body without a length."""
         if self._skip > len(data):
             self._skip -= len(data)
             return
         if self._skip:
             data = data[self._skip :]
             self._skip = 0
-            self._put(self._answer)
+            self._then()
         self._data += data
         while self._data and not self._skip:
             if not self._request():
@@ -53,33 +83,74 @@ class HttpPeer:
         end = self._data.find(b"\r\n\r\n")
         if end < 0:
             return False
-        head = bytes(self._data[:end]).lower()
-        at = head.find(b"\r\ncontent-length:")
-        if at < 0:
-            raise ProtocolError("a request without Content-Length")
-        length = int(head[at + 17 :].split(b"\r\n", 1)[0])
-        whole = end + 4 + length
+        head = bytes(self._data[:end])
+        whole = end + 4 + _length(head)
+        self._then = self._chosen(head) if self._routes else self._usual
         if len(self._data) >= whole:
             del self._data[:whole]
-            self._put(self._answer)
+            self._then()
         else:
             self._skip = whole - len(self._data)
             self._data.clear()
         return True
 
+    def _chosen(self, head: bytes) -> Callable[[], None]:
+        path = head.split(b" ", 2)[1].decode("latin-1")
+        if path.endswith("/infer"):
+            return self._usual
+        answer = self._routes.get(path, _NOT_FOUND)
+        return lambda: self.out.append(answer)
+
+    def _usual(self) -> None:
+        self._put(self._answer)
+
     def _answer(self) -> None:
         self.out.append(self._response)
 
 
-class GrpcPeer:
-    """HTTP/2 streams, each with one message. The client's windows are taken to be large enough."""
+def _length(head: bytes) -> int:
+    """Bytes of the body. Raises ProtocolError where only its end would tell."""
+    lower = head.lower()
+    at = lower.find(b"\r\ncontent-length:")
+    if at >= 0:
+        return int(lower[at + 17 :].split(b"\r\n", 1)[0])
+    if not lower.startswith((b"get ", b"head ")):
+        raise ProtocolError("a request without Content-Length")
+    return 0
 
-    def __init__(self, put: Put, response_bytes: int) -> None:
+
+def _http(body: bytes, json_bytes: int | None = None) -> bytes:
+    kind = "application/json" if body.startswith(b"{") and json_bytes is None else (
+        "application/octet-stream"
+    )  # fmt: skip
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    if json_bytes is not None:
+        head += f"Inference-Header-Content-Length: {json_bytes}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+class GrpcPeer:
+    """HTTP/2 streams, each with one message; answers wait for room in the client's windows."""
+
+    def __init__(self, put: Put, answers: Answers) -> None:
         self._put = put
         self._data = bytearray()
         self._greeted = False
         self._used = 0
-        self._payload = b"\0" + response_bytes.to_bytes(4, "big") + bytes(response_bytes)
+        self._skip = 0
+        self._whole = (0, 0, 0)
+        """The DATA frame whose bytes are skipped: flags, stream, size."""
+        self._payload = _message(answers.usual)
+        self._routes = {path: _message(body) for path, body in answers.routes.items()}
+        self._decoder = http2.HeaderDecoder() if answers.routes else None
+        self._paths: dict[int, str] = {}
+        self._room = self._initial = http2.DEFAULT_WINDOW
+        self._streams: dict[int, int] = {}
+        """Stream → what the client added to its window."""
+        self._waiting: list[tuple[int, bytes]] = []
         ours = {http2.INITIAL_WINDOW: http2.LARGEST_WINDOW, http2.MAX_FRAME: _TAKEN}
         more = http2.LARGEST_WINDOW - http2.DEFAULT_WINDOW
         self.out = [http2.settings(ours), http2.window_update(0, more)]
@@ -89,6 +160,13 @@ class GrpcPeer:
 
     def feed(self, data: memoryview) -> None:
         """Bytes from the client. Raises ProtocolError for anything but HTTP/2."""
+        if self._skip > len(data):
+            self._skip -= len(data)
+            return
+        if self._skip:
+            data = data[self._skip :]
+            self._skip = 0
+            self._received(*self._whole)
         self._data += data
         at = 0
         if not self._greeted:
@@ -100,29 +178,92 @@ class GrpcPeer:
         while len(self._data) - at >= 9:
             word, flags, stream = http2.FRAME.unpack_from(self._data, at)
             size = word >> 8
-            if len(self._data) - at - 9 < size:
+            missing = size - (len(self._data) - at - 9)
+            if word & 0xFF == http2.DATA:  # its bytes are not looked at, so they are not kept
+                if missing > 0:
+                    self._skip, self._whole = missing, (flags, stream, size)
+                    self._data.clear()
+                    return
+                self._received(flags, stream, size)
+            elif missing > 0:
                 break
-            self._frame(word & 0xFF, flags, stream, self._data[at + 9 : at + 9 + size])
+            else:
+                self._frame(word & 0xFF, flags, stream, self._data[at + 9 : at + 9 + size])
             at += 9 + size
         del self._data[:at]
 
+    def _received(self, flags: int, stream: int, size: int) -> None:
+        """A whole DATA frame has come."""
+        self._used += size
+        if self._used > http2.LARGEST_WINDOW // 4:
+            self.out.append(http2.window_update(0, self._used))
+            self._used = 0
+        if flags & http2.END_STREAM:
+            self._request(stream)
+
     def _frame(self, kind: int, flags: int, stream: int, payload: bytearray) -> None:
-        if kind == http2.DATA:
-            self._used += len(payload)
-            if self._used > http2.LARGEST_WINDOW // 4:
-                self.out.append(http2.window_update(0, self._used))
-                self._used = 0
-            if flags & http2.END_STREAM:
-                self._put(lambda: self._answer(stream))
+        if kind == http2.HEADERS and self._decoder is not None:
+            block = http2.strip(flags, kind, bytes(payload))
+            self._paths[stream] = self._decoder.decode(block).get(":path", "")
+        elif kind == http2.WINDOW_UPDATE:
+            self._widen(stream, int.from_bytes(payload[:4], "big"))
         elif kind == http2.SETTINGS and not flags & http2.ACK:
-            self.out.append(http2.frame(http2.SETTINGS, http2.ACK, 0))
+            self._settings(bytes(payload))
         elif kind == http2.PING and not flags & http2.ACK:
             self.out.append(http2.frame(http2.PING, http2.ACK, 0, bytes(payload)))
 
-    def _answer(self, stream: int) -> None:
-        out, payload = self.out, self._payload
-        out.append(http2.frame(http2.HEADERS, http2.END_HEADERS, stream, self._head))
-        for at in range(0, len(payload), _ANSWER_FRAME):
-            out.append(http2.frame(http2.DATA, 0, stream, payload[at : at + _ANSWER_FRAME]))
+    def _request(self, stream: int) -> None:
+        path = self._paths.pop(stream, "")
+        if not self._routes or path.endswith("/ModelInfer"):
+            self._put(lambda: self._answer(stream, self._payload))
+        elif path in self._routes:
+            self._answer(stream, self._routes[path])
+        else:
+            block = self._head + http2.literal(b"grpc-status", _UNIMPLEMENTED)
+            end = http2.END_HEADERS | http2.END_STREAM
+            self.out.append(http2.frame(http2.HEADERS, end, stream, block))
+
+    def _settings(self, payload: bytes) -> None:
+        for at in range(0, len(payload), 6):
+            if int.from_bytes(payload[at : at + 2], "big") == http2.INITIAL_WINDOW:
+                self._initial = int.from_bytes(payload[at + 2 : at + 6], "big")
+        self.out.append(http2.frame(http2.SETTINGS, http2.ACK, 0))
+        self._go_on()
+
+    def _widen(self, stream: int, more: int) -> None:
+        if stream:
+            self._streams[stream] = self._streams.get(stream, 0) + more
+        else:
+            self._room += more
+        self._go_on()
+
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for stream, payload in waiting:
+            self._send(stream, payload)
+
+    def _answer(self, stream: int, payload: bytes) -> None:
+        self.out.append(http2.frame(http2.HEADERS, http2.END_HEADERS, stream, self._head))
+        self._send(stream, payload)
+
+    def _send(self, stream: int, payload: bytes) -> None:
+        """As much as the windows take; the rest waits for the client to widen them."""
+        own = self._initial + self._streams.get(stream, 0)
+        size = min(len(payload), max(0, self._room), max(0, own))
+        out = self.out
+        for at in range(0, size, _ANSWER_FRAME):
+            part = payload[at : min(at + _ANSWER_FRAME, size)]
+            out.append(http2.frame(http2.DATA, 0, stream, part))
+        self._room -= size
+        if size < len(payload):
+            self._streams[stream] = self._streams.get(stream, 0) - size
+            self._waiting.append((stream, payload[size:]))
+            return
+        self._streams.pop(stream, None)
         end = http2.END_HEADERS | http2.END_STREAM
         out.append(http2.frame(http2.HEADERS, end, stream, self._trailers))
+
+
+def _message(body: bytes) -> bytes:
+    """A gRPC message: uncompressed, its length, its bytes."""
+    return b"\0" + len(body).to_bytes(4, "big") + body

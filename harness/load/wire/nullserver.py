@@ -15,13 +15,15 @@ import heapq
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import WorkerDiedError
 from harness.load.wire.http1 import ProtocolError
-from harness.load.wire.nullpeers import GrpcPeer, HttpPeer, Peer
+from harness.load.wire.nullpeers import Answers, GrpcPeer, HttpPeer, Peer
 from harness.load.wire.poller import BUFFER, Poller
 
 SPIN_NS = 200_000
@@ -90,9 +92,9 @@ class Queue:
 class NullServer:
     """Accepts connections and answers what comes."""
 
-    def __init__(self, protocol: str, response_bytes: int, behaviour: Behaviour, port: int) -> None:
+    def __init__(self, protocol: str, answers: Answers, behaviour: Behaviour, port: int) -> None:
         self._make = HttpPeer if protocol == "http" else GrpcPeer
-        self._size = response_bytes
+        self._answers = answers
         self._queue = Queue(behaviour)
         self._poller = Poller()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
@@ -104,7 +106,7 @@ class NullServer:
     def _accept(self, _: int) -> None:
         sock, _address = self._listener.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer: Peer = self._make(self._queue.put, self._size)
+        peer: Peer = self._make(self._queue.put, self._answers)
         self._poller.add(sock.fileno(), lambda _: self._ready(sock, peer))
         self._peers.append((sock, peer))
 
@@ -139,26 +141,33 @@ class NullServer:
 
 @contextlib.contextmanager
 def running(
-    protocol: str, response_bytes: int, behaviour: Behaviour | None = None
+    protocol: str, response: int | Answers, behaviour: Behaviour | None = None
 ) -> Iterator[str]:
-    """A null server in a process of its own; yields its `host:port`."""
+    """A null server in a process of its own; yields its `host:port`.
+
+    `response` is the size of every answer's body in bytes, or what is to be answered.
+    """
+    answers = Answers(bytes(response)) if isinstance(response, int) else response
     behaviour = behaviour or Behaviour()
-    command = [
-        sys.executable, "-m", "harness.load.wire.nullserver", protocol,
-        "--response-bytes", str(response_bytes), "--service", f"{behaviour.service}ns",
-        "--stall-at", f"{behaviour.stall_at}ns", "--stall", f"{behaviour.stall}ns",
-        *(["--serial"] if behaviour.serial else []),
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        if not port:
-            raise WorkerDiedError(f"the null server ended with code {process.wait()}")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.communicate()
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        file.write(answers.to_json())
+        file.flush()
+        command = [
+            sys.executable, "-m", "harness.load.wire.nullserver", protocol,
+            "--answers", file.name, "--service", f"{behaviour.service}ns",
+            "--stall-at", f"{behaviour.stall_at}ns", "--stall", f"{behaviour.stall}ns",
+            *(["--serial"] if behaviour.serial else []),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port:
+                raise WorkerDiedError(f"the null server ended with code {process.wait()}")
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def main() -> None:
@@ -167,12 +176,16 @@ def main() -> None:
     parser.add_argument("protocol", choices=["http", "grpc"])
     parser.add_argument("--port", type=int, default=0, help="default: a free one, printed")
     parser.add_argument("--response-bytes", type=int, default=64, help="size of an answer's body")
+    parser.add_argument("--answers", type=Path, help="file of prepared answers, see `Answers`")
     parser.add_argument("--serial", action="store_true", help="one request at a time")
     for name in ("service", "stall-at", "stall"):
         parser.add_argument(f"--{name}", type=_duration, default=0, help="such as 10ms or 2s")
     options = parser.parse_args()
     behaviour = Behaviour(options.service, options.serial, options.stall_at, options.stall)
-    server = NullServer(options.protocol, options.response_bytes, behaviour, options.port)
+    answers = Answers(bytes(options.response_bytes))
+    if options.answers is not None:
+        answers = Answers.from_json(options.answers.read_text(encoding="utf-8"))
+    server = NullServer(options.protocol, answers, behaviour, options.port)
     print(server.port, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve()

@@ -45,6 +45,8 @@ class WireProcesses:
         shape = len(self._parts), ROW
         self._live = np.memmap(self._base / "live", np.int64, "w+", shape=shape)
         self._count = len(plan.requests)
+        self._slots = plan.slots
+        self._last: list[int] = []
 
     @property
     def failure(self) -> BaseException | None:
@@ -106,6 +108,20 @@ class WireProcesses:
         """The kept responses with the index of the request that each answers; after `stop`."""
         return self._sampled
 
+    def last(self) -> list[int]:
+        """For each slot the index of its last request, or -1 where that was not answered.
+
+        Of a plan whose requests are `pinned`; after `stop`.
+        """
+        return self._last
+
+    def _whole(self, part: int, request: int) -> int:
+        """A pinned request's index in the whole plan, from its index in a part's."""
+        if request < 0:
+            return -1
+        slots = [p.slots for p in self._parts]
+        return request // slots[part] * self._slots + sum(slots[:part]) + request % slots[part]
+
     def stop(self, timeout: float) -> Samples:
         """Stop all, and merge what they saw. Raises what a helper raised, or WorkerDiedError."""
         for helper in self._helpers:
@@ -126,9 +142,10 @@ class WireProcesses:
     def _collect(self) -> Samples:
         parts, messages = [], Counter[str]()
         for index, part in enumerate(self._parts):
-            told, kept = pickle.loads((self._base / f"{index}.rest").read_bytes())
+            told, kept, last = pickle.loads((self._base / f"{index}.rest").read_bytes())
             shift = first_request(index, self._count, len(self._parts))
             self._sampled += [((request + shift) % self._count, raw) for request, raw in kept]
+            self._last += [self._whole(index, request) for request in last]
             messages.update(told)
             parts.append((Samples.load(self._base / f"{index}.npz"), part.slots))
         return merge(parts, messages)

@@ -53,6 +53,11 @@ class Recorder:
         starts = self.sent[begin:end]
         return np.array(self.done[begin:end], np.int64) - np.array(starts, np.int64)
 
+    def latest(self) -> dict[int, bool]:
+        """For each caller with rows: whether its latest request was answered well."""
+        bad = {row for row, _ in self._bad}
+        return {caller: row not in bad for row, caller in enumerate(self.callers)}
+
     def samples(self, timeout_ns: int, unfinished: list[tuple[int, int]]) -> Samples:
         """All rows in order of completion.
 

@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 Outputs = Sequence[Any] | None
 
 
-def http_request(address: str, model: str, inputs: Sequence[Any], outputs: Outputs = None) -> bytes:
-    """A whole HTTP/1.1 request; `inputs` are filled `tritonclient.http.InferInput` objects."""
+def http_request(
+    address: str, model: str, inputs: Sequence[Any], outputs: Outputs = None,
+    headers: Sequence[tuple[str, str]] = (),
+) -> bytes:  # fmt: skip
+    """A whole HTTP/1.1 request; `inputs` are filled `tritonclient.http.InferInput` objects.
+
+    `headers` are the scenario's own, beside those that the protocol needs.
+    """
     from tritonclient.http import InferenceServerClient
 
     body, header_length = InferenceServerClient.generate_request_body(
@@ -28,6 +34,7 @@ def http_request(address: str, model: str, inputs: Sequence[Any], outputs: Outpu
         f"Host: {address}",
         "User-Agent: harness-wire",
         f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in headers),
     ]
     if header_length is not None:
         lines.append(f"Inference-Header-Content-Length: {header_length}")

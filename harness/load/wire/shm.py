@@ -1,134 +1,82 @@
-"""Requests whose tensors lie in shared memory: the message carries names of regions only.
+"""The wire client with tensors in shared memory: its messages carry names of regions only.
 
-Each request gets input and output regions of its own, registered with the server through
-tritonclient. Two requests in flight must not write the same outputs, so make at least as many
-requests as there are slots and set `pinned` in the plan::
-
-    with SharedRegions("http", address) as regions:
-        for tensors in inputs:
-            pairs = regions.add(tensors, {"y": np.empty((1, 16), np.float32)})
-            requests.append(http_request(address, model, *pairs))
-        ...                              # the load
-        regions.outputs(0)               # what the server wrote last for request 0
+Each slot has an output region of its own, so that no two requests in flight write to the same
+place, and with several generator processes no region is shared by two of them. There is a message
+for every pair of input and slot; the plan is `pinned`, so a slot sends its own.
 """
 
 from __future__ import annotations
 
-import importlib
-import secrets
-from dataclasses import dataclass
-from typing import Any, Literal, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from harness.backends.base import Tensors
-from harness.errors import ServerError
+from harness.backends.triton_common import all_to_host
+from harness.backends.triton_shm import Region, SharedRequest
+from harness.load.generator import Generator
+from harness.load.samples import Int64, Samples
 
-Kind = Literal["system", "cuda"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    name: str
-    handle: Any
-    size: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
+READ = 8
+"""Output regions that are read after the load, at most."""
 
 
-class SharedRegions:
-    """Regions in host memory (`system`) or on a GPU (`cuda`); freed and unregistered on exit."""
+class Slotted(Generator, Protocol):
+    """A generator that knows what each of its slots sent last."""
 
-    def __init__(
-        self, protocol: str, address: str, *, kind: Kind = "system", device: int = 0
-    ) -> None:
-        library = "shared_memory" if kind == "system" else "cuda_shared_memory"
-        self._library = importlib.import_module(f"tritonclient.utils.{library}")
-        self._client_module = importlib.import_module(f"tritonclient.{protocol}")
-        self._client = self._client_module.InferenceServerClient(address)
-        self._kind, self._device = kind, device
-        self._prefix = f"wire-{secrets.token_hex(4)}"
-        self._regions: list[_Region] = []
-        self._outputs: list[dict[str, _Region]] = []
+    def last(self) -> list[int]:
+        """For each slot the index of its last request, or -1 where that was not answered."""
+        ...
 
-    def add(self, inputs: Tensors, outputs: Tensors) -> tuple[list[Any], list[Any]]:
-        """tritonclient's input and output objects of one more request.
 
-        `outputs` holds an array of the right dtype and shape for each output (batch included);
-        its values are not used. Raises ServerError when the server refuses a region.
-        """
-        ins = [self._input(name, array) for name, array in inputs.items()]
-        mine = {name: self._register(array) for name, array in outputs.items()}
-        self._outputs.append(mine)
-        return ins, [self._output(name, region) for name, region in mine.items()]
+def messages_for(
+    backend: Any, requests: Sequence[SharedRequest], slots: int
+) -> list[tuple[Any, Any]]:
+    """Inputs and outputs of each message: all slots of the first input, then of the second.
 
-    def outputs(self, request: int) -> dict[str, NDArray[Any]]:
-        """Copies of what the server wrote last for the request that was added as this one."""
-        return {
-            name: np.array(
-                self._library.get_contents_as_numpy(r.handle, r.dtype.type, list(r.shape))
-            )
-            for name, r in self._outputs[request].items()
-        }
+    The output regions live until the backend's `release`, as those of the inputs do.
+    """
+    layout = requests[0].outputs
+    regions = backend.regions.slots(backend.control, layout, slots)
+    outputs = [backend.regions.wanted(region) for region in regions]
+    return [(request.inputs, output) for request in requests for output in outputs]
 
-    def _input(self, name: str, array: NDArray[Any]) -> Any:
-        from tritonclient.utils import np_to_triton_dtype
 
-        exact = np.ascontiguousarray(array)
-        region = self._register(exact)
-        self._library.set_shared_memory_region(region.handle, [exact])
-        datatype = np_to_triton_dtype(exact.dtype)
-        tensor = self._client_module.InferInput(name, list(exact.shape), datatype)
-        tensor.set_shared_memory(region.name, region.size)
-        return tensor
+class SharedLoad:
+    """A Generator around another; after the load it reads what the server wrote last."""
 
-    def _output(self, name: str, region: _Region) -> Any:
-        output = self._client_module.InferRequestedOutput(name)
-        output.set_shared_memory(region.name, region.size)
-        return output
+    def __init__(self, inner: Any, backend: Any, inputs: int) -> None:
+        self._inner: Slotted = inner
+        self._target = backend.target
+        self._regions: Sequence[Region] = backend.regions.current
+        self._inputs = inputs
 
-    def _register(self, like: NDArray[Any]) -> _Region:
-        from tritonclient.utils import InferenceServerException
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the load early."""
+        return self._inner.failure
 
-        name = f"{self._prefix}-{len(self._regions)}"
-        size = like.nbytes
-        if self._kind == "system":
-            handle = self._library.create_shared_memory_region(name, name, size, create_only=True)
-        else:
-            handle = self._library.create_shared_memory_region(name, size, self._device)
-        region = _Region(name, handle, size, like.dtype, like.shape)
-        self._regions.append(region)
-        try:
-            if self._kind == "system":
-                self._client.register_system_shared_memory(name, name, size)
-            else:
-                raw = self._library.get_raw_handle(handle)
-                self._client.register_cuda_shared_memory(name, raw, self._device, size)
-        except InferenceServerException as error:
-            raise ServerError(
-                f"Triton refuses {self._kind} shared memory: {error.message()}",
-                fix="`io: shared_memory` needs a server on this machine (same IPC namespace)",
-            ) from None
-        return region
+    def start(self) -> None:
+        """Begin."""
+        self._inner.start()
 
-    def __enter__(self) -> Self:
-        return self
+    def completed(self) -> int:
+        """Requests that have finished so far."""
+        return self._inner.completed()
 
-    def __exit__(self, *_: object) -> None:
-        for region in self._regions:
-            self._unregister(region.name)
-            self._library.destroy_shared_memory_region(region.handle)
-        self._client.close()
+    def recent_ns(self) -> Int64:
+        """Latencies of the latest requests."""
+        return self._inner.recent_ns()
 
-    def _unregister(self, name: str) -> None:
-        """A server that is gone, or never knew the region, is no reason to keep the memory."""
-        from tritonclient.utils import InferenceServerException
+    def stop(self, timeout: float) -> Samples:
+        """Send nothing more, wait for what is open, return every sample."""
+        return self._inner.stop(timeout)
 
-        try:
-            if self._kind == "system":
-                self._client.unregister_system_shared_memory(name)
-            else:
-                self._client.unregister_cuda_shared_memory(name)
-        except (InferenceServerException, OSError):
-            return
+    def sampled(self) -> list[tuple[int, Tensors]]:
+        """What the last request of some slots left in their regions, with the input's index."""
+        slots = len(self._regions)
+        answered = [
+            (index // slots, region)
+            for index, region in zip(self._inner.last(), self._regions, strict=True)
+            if index >= 0
+        ]
+        return [(which, all_to_host(self._target, r.tensors())) for which, r in answered[:READ]]

@@ -148,6 +148,9 @@ def test_memory_names_contexts_and_buffers() -> None:
     with loaded.caller() as one, loaded.caller():
         one.infer(request)
         assert loaded.memory() == {"tensorrt_contexts": 2048, "tensorrt_buffers": 2 * 16 + 2 * 4}
+    # the contexts are kept, and so counted, until `release`
+    assert loaded.memory() == {"tensorrt_contexts": 2048, "tensorrt_buffers": 0}
+    loaded.release()
     assert loaded.memory() == {"tensorrt_contexts": 0, "tensorrt_buffers": 0}
 
 

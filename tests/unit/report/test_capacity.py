@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support import simulated_queue
+from support.packed import unpacked
 
 from harness.analysis.capacity import summarize_capacity
 from harness.cli.run import outcome
@@ -109,13 +109,26 @@ def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: 
 
 def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:
     points = {m.point for m in read_run(run).measurements}
-    figures = json.loads(re.search(r'id="figures">(.*?)</script>', html).group(1))  # type: ignore[union-attr]
+    figures = unpacked(html, "folded")
     for index in range(len(points)):
-        assert f'<details class="block" id="explain-{index}">' in html
+        assert re.search(f'<details class="[^"]*" id="explain-{index}">', html)
         assert figures[f"explain-{index}-time"]["layout"]["shapes"]
         assert figures[f"explain-{index}-ecdf"]["data"][0]["mode"] == "lines"
     assert f"explain-{len(points)}-time" not in figures
     assert "Raw samples: samples/fake--b1--c1--r0.parquet" in html
+
+
+def test_rates_that_were_tried_are_in_the_capacity_section_only(run: Path, tmp_path: Path) -> None:
+    context = build_context(read_run(run))
+    assert {r.point for r in context.searched} == {m.point for m in read_run(run).measurements}
+    assert not context.rows and not context.ranks and context.choice.best is None
+    build_report(run, output=tmp_path, formats=("csv",))
+    assert len(pd.read_csv(tmp_path / "summary.csv")) == 0
+    assert len(pd.read_csv(tmp_path / "metrics-model-inference.csv")) == 0
+    assert len(pd.read_csv(tmp_path / "measurements.csv")) == len(read_run(run).measurements)
+    (sentence,) = build_view(context).answer
+    assert str(sentence).startswith("Only capacities were searched for")
+    assert len(build_view(context).capacity.rates.rows) == len(context.searched) - 1  # not c1
 
 
 def test_calibration_stands_in_the_method(html: str) -> None:

@@ -14,20 +14,22 @@ from support.synthetic_run import CPU_BACKENDS, EVIL, write_run
 
 from harness.report import interactive, static
 from harness.report.charts import (
+    MOST_LINES,
     latency_by_batch,
-    performance_charts,
     shared_percentile,
     speedup_chart,
     summary_charts,
 )
 from harness.report.context import COLORS, REFERENCE_COLOR, Context, build_context
+from harness.report.detail_charts import detail_charts, performance_charts
+from harness.report.legend import entries
 from harness.report.parts import Chart, Series
 from harness.run.store import read_run
 
 
 def every(context: Context) -> list[Chart]:
     more = [latency_by_batch(context), speedup_chart(context)]
-    details = [c for name in context.series for c in performance_charts(context, name)]
+    details = [c for name in context.series for c in detail_charts(context, name)]
     return [*summary_charts(context), *(c for c in more if c is not None), *details]
 
 
@@ -81,12 +83,31 @@ def test_a_backend_has_one_colour_everywhere(cpu: Context) -> None:
         assert {s.name: s.color for s in chart.series}.items() <= cpu.colors.items()
 
 
-def test_many_lines_are_cut_to_the_best_and_the_reference(tmp_path: Path) -> None:
+def test_many_lines_are_cut_to_the_best_batch_size_of_each(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", batch_sizes=(1, 2, 3, 4), failures=False)
-    chart = summary_charts(build_context(read_run(run)))[0]
-    assert len(chart.series) in (12, 13)
-    assert any(s.name == "torch-cpu-fp32" for s in chart.series)
-    assert f"Curves of the {len(chart.series)} best out of 16" in chart.notes[0]
+    context = build_context(read_run(run))
+    chart = summary_charts(context)[0]
+    assert [s.name for s in chart.series] == context.series
+    for series in chart.series:
+        rows = context.of(series.name)
+        best = max(rows, key=lambda r: r.throughput.value if r.throughput else 0.0)
+        shown = [r for r in rows if r.batch_size == best.batch_size]
+        assert series.y == tuple(r.throughput.value for r in shown if r.throughput)
+    assert chart.notes[0] == (
+        "Curves of 4 combinations of configuration and batch size, each at the batch size of its "
+        "best point."
+    )
+
+
+def test_more_backends_than_lines_keep_the_best_and_the_reference(tmp_path: Path) -> None:
+    many = [replace(CPU_BACKENDS[1], name=f"b{i:02}", item_ms=20 + i) for i in range(20)]
+    slow = replace(CPU_BACKENDS[0], item_ms=90)
+    run = write_run(tmp_path / "r", backends=[slow, *many], batch_sizes=(1,), failures=False)
+    context = build_context(read_run(run))
+    names = [s.name for s in summary_charts(context)[0].series]
+    assert names == ["torch-cpu-fp32", *(f"b{i:02}" for i in range(MOST_LINES))]
+    colors = [context.colors[n] for n in names]
+    assert len(set(colors)) == len(colors)  # told apart by colour alone
 
 
 def test_latency_parts_add_up_to_the_client_latency(cpu: Context) -> None:
@@ -114,14 +135,22 @@ def test_plotly_takes_every_figure(cpu: Context, gpu: Context) -> None:
         figure = interactive.figure(chart)
         json.dumps(figure, allow_nan=False)
         go.Figure({"data": figure["data"], "layout": figure["layout"]})  # raises on a wrong key
-        drawn = [t for t in figure["data"] if t["x"] != [None]]
-        assert len(drawn) == len(chart.series)
+        assert len(figure["data"]) == len(chart.series)
 
 
 def test_a_name_in_the_legend_stands_once(cpu: Context) -> None:
-    figure = interactive.figure(summary_charts(cpu)[0])
-    shown = [t["name"] for t in figure["data"] if t.get("showlegend")]
-    assert shown == cpu.series
+    chart = summary_charts(cpu)[0]
+    assert [e.name for e in entries(chart)] == [*cpu.series, "batch 1", "batch 4"]
+    assert not interactive.figure(chart)["layout"]["showlegend"]  # the page has that one
+    for entry in entries(chart):
+        assert ElementTree.fromstring(entry.key).tag == "svg"
+
+
+def test_one_name_alone_needs_no_legend(cpu: Context) -> None:
+    memory = detail_charts(cpu, "torch-cpu-fp32")[-1]
+    assert memory.title == "RAM Usage vs. Latency"
+    assert [e.name for e in entries(memory)] == ["batch 1", "batch 4"]
+    assert entries(replace(memory, markers=())) == []
 
 
 def test_svg_is_well_formed_deterministic_and_holds_its_texts(cpu: Context) -> None:
@@ -130,7 +159,7 @@ def test_svg_is_well_formed_deterministic_and_holds_its_texts(cpu: Context) -> N
     assert drawn == static.svg(chart)
     text = "".join(ElementTree.fromstring(drawn).itertext())
     assert "p95 latency (ms)" in text
-    assert "triton-grpc-onnxruntime" in text
+    assert "Throughput (infer/sec)" in text
 
 
 def test_names_are_text_in_both_formats() -> None:

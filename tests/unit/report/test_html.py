@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.packed import unpacked_text
 from support.synthetic_run import EVIL, write_all_failed, write_bare, write_run
 
 from harness.report.build import build_report
@@ -64,10 +65,11 @@ def html(cpu: Context) -> str:
 def test_sections_stand_in_model_analyzers_order(html: str) -> None:
     titles = [
         "Online Result Summary", "Throughput vs. Latency", "Host Memory vs. Latency",
-        "Best point of each configuration", "Every point", "Backend comparison", "Speed-up",
+        "Best point of each configuration", "Pareto front", "Points on the front", "Every point",
+        "Backend comparison", "Speed-up",
         "Size on disk", "Loading and memory", "Model Config: torch-cpu-fp32",
-        "Online Performance, batch 1", "Parity", "Environment", "How it was measured",
-        "What failed and what was flagged",
+        "Online Performance, batch 1", "RAM Usage vs. Latency", "Parity", "Environment",
+        "How it was measured", "What failed and what was flagged",
     ]  # fmt: skip
     body = html[html.index("<main>") :]
     places = [re.search(rf">{re.escape(t)}<", body) for t in titles]
@@ -78,7 +80,9 @@ def test_sections_stand_in_model_analyzers_order(html: str) -> None:
 
 def test_everything_is_in_the_file(html: str) -> None:
     page = Page(html)
-    assert html.count("plotly.js v") == 1
+    assert "plotly.js v" not in html  # as text it would be three times as long
+    assert unpacked_text(html, "plotly").count("plotly.js v") == 1
+    assert len(html) < 3_000_000
     assert not [t for t, a in page.tags if t in ("script", "img", "iframe") and a.get("src")]
     links = [a.get("href") or "" for t, a in page.tags if t in ("a", "link")]
     assert all(link.startswith(("#", "data:")) for link in links)
@@ -126,8 +130,9 @@ def test_failures_flags_and_method_are_in_words(html: str) -> None:
 
 def test_difference_that_is_not_shown_is_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", noise=0.2, failures=False)
-    text = Page(render_html(build_view(build_context(read_run(run))))).text
-    assert "no difference shown" in text
+    page = Page(render_html(build_view(build_context(read_run(run)))))
+    assert "no difference shown" in {a.get("title") for t, a in page.tags if t == "td"}
+    assert "Grey: no difference shown, the interval includes 1." in page.text
 
 
 def test_texts_from_scenarios_stay_texts(evil_run: Path) -> None:
@@ -136,12 +141,13 @@ def test_texts_from_scenarios_stay_texts(evil_run: Path) -> None:
     assert "<script>window.pwned" not in html
     assert "<img" not in html
     assert EVIL in page.text  # shown as it was written
-    assert [t for t, _ in page.tags].count("script") == 3
+    assert [t for t, _ in page.tags].count("script") == 4
     assert not [t for t, _ in page.tags if t == "b"]
     figures = re.search(r'id="figures">(.*?)</script>', html)
     assert figures is not None
     assert "<" not in figures.group(1)
     json.loads(figures.group(1))
+    assert EVIL not in unpacked_text(html, "folded")  # Plotly reads a little HTML
 
 
 def test_css_string_can_not_be_left() -> None:

@@ -12,8 +12,14 @@ import pytest
 from pypdf import PdfReader
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
 
+from harness.report import static
 from harness.report.build import build_report
+from harness.report.context import build_context
+from harness.report.html import render_print
 from harness.report.numbers import fixed
+from harness.report.pdf import _book
+from harness.report.view import build_view
+from harness.run.store import read_run
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +52,24 @@ def test_every_page_has_its_number(pages: list[str]) -> None:
 
 def test_contents_name_the_page_of_each_heading(pages: list[str]) -> None:
     contents = next(p for p in pages if "Contents" in p)
-    entries = re.findall(r"^([^\d\n]+?)[ .]*\.[ .]*(\d+)$", contents, re.M)
-    assert [title.strip() for title, _ in entries] == [
-        "Every point", "Backend comparison", "Each configuration", "Parity", "Environment",
-        "How it was measured", "What failed and what was flagged",
+    entries = re.findall(r"^(.+?) ?\.[ .]{3,}(\d+)$", contents, re.M)
+    entries = [(title.strip().replace("⁄", "∕"), page) for title, page in entries]
+    assert [title for title, _ in entries] == [
+        "Summary", "Pareto front", "Every point", "Backend comparison", "Each configuration",
+        "torch-cpu-fp32", "<b>$x_1$&amp;evil<∕b>", "Parity", "Environment", "How it was measured",
+        "What failed and what was flagged",
     ]  # fmt: skip
     for title, page in entries:
-        assert title.strip() in pages[int(page) - 1]
+        shown = pages[int(page) - 1].replace("⁄", "∕")
+        assert title.replace("Summary", "Result Summary") in shown
+
+
+def test_nothing_is_wider_than_the_page(built: Path) -> None:
+    """PlutoPrint would shrink all pages, and each section counted alone by another measure."""
+    view = build_view(build_context(read_run(built)))
+    drawings = {chart.id: static.svg(chart) for chart in view.all_charts()}
+    book = _book(render_print(view, drawings, {}))
+    assert book.get_document_width() <= book.get_viewport_width() + 1
 
 
 def test_numbers_are_those_of_the_csv(built: Path, pages: list[str]) -> None:

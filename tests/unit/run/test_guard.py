@@ -89,3 +89,36 @@ def test_sigkill_of_owner_or_guard_leaves_nothing(tmp_path: Path, victim: str) -
     finally:
         owner.kill()
         owner.wait()
+
+
+@pytest.mark.parametrize("end", ["by itself", "terminate", "kill"])
+def test_the_last_command_runs_whatever_ends_the_child(tmp_path: Path, end: str) -> None:
+    note = tmp_path / "done"
+    child = ["true"] if end == "by itself" else ["sleep", "60"]
+    process = spawn(child, afterwards=["sh", "-c", f"echo $$ > {note}"])
+    if end == "by itself":
+        assert process.wait(10) == 0
+    else:
+        assert getattr(process, end)() < 0
+    assert note.exists()
+
+
+def test_the_last_command_runs_when_the_owner_is_killed(tmp_path: Path) -> None:
+    note, done = tmp_path / "pids", tmp_path / "done"
+    program = (
+        "import time\n"
+        "from harness.run.guard import spawn\n"
+        f"p = spawn(['sleep', '60'], afterwards=['sh', '-c', 'echo $$ > {done}'])\n"
+        f"open({str(note)!r}, 'w').write(f'{{p.pid}} ')\n"
+        "time.sleep(60)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program])
+    (guard,) = pids_in(note, 1)
+    owner.kill()
+    owner.wait()
+    assert gone(guard)
+    assert done.exists()
+
+
+def test_a_last_command_that_is_not_there_changes_nothing() -> None:
+    assert spawn(["sh", "-c", "exit 3"], afterwards=["/no/such/program"]).wait(10) == 3

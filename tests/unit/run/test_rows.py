@@ -104,5 +104,6 @@ def test_jsonable_takes_whatever_the_manifest_holds():
 
 def test_every_row_has_an_event_of_its_own():
     assert set(ROWS) == {
-        "artifact", "loaded", "parity", "measurement", "failure", "capacity",
+        "artifact", "loaded", "server_only", "parity", "measurement", "ceiling", "failure",
+        "capacity",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness.scenario.profiles import PROFILES
 from harness.scenario.schema import (
     Bound,
-    EmbeddedServer,
+    Server,
     Files,
     Input,
     Load,
@@ -81,7 +81,7 @@ def test_given_constraints() -> None:
         (Input, {"name": "x", "shape": ["batch"], "range": [1, 1]}),
         (Files, {"files": "a", "std": 1}),
         (ModelSpec, {"name": "n", "source": {"torch": "a:b"}}),
-        (EmbeddedServer, {"url": "h:1", "repository": "r"}),
+        (Server, {"url": "h:1", "repository": "r"}),
         (Load, {"batch_sizes": [1, 1]}),
         (Measurement, {"window": "10s", "window_max": "1s"}),
     ],

@@ -4,7 +4,7 @@ from tritonclient.grpc.service_pb2 import ModelMetadataResponse
 
 from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
-from harness.triton.metadata import check_inputs, read
+from harness.triton.metadata import check_inputs, composing, read
 
 
 def metadata(**tensors):
@@ -109,3 +109,22 @@ def test_all_problems_at_once():
     with pytest.raises(ServerError) as caught:
         check_inputs(read(metadata(**X), BATCHED), wrong)
     assert caught.value.message.count(";") == 2
+
+
+def test_the_models_of_an_ensemble():
+    config = ModelConfig(name="m", max_batch_size=8)
+    for name in ("pre", "main", "pre"):
+        config.ensemble_scheduling.step.add(model_name=name)
+    assert read(metadata(**X), config).steps == ("pre", "main")
+    assert read(metadata(**X), BATCHED).steps == ()
+
+
+def test_ensembles_within_ensembles_and_models_that_are_only_listed():
+    inner = {"main": ("a", "b"), "b": ("a",), "called": ("main",)}
+
+    def steps_of(name):
+        return inner.get(name, ())
+
+    assert composing(("pre", "main"), (), steps_of) == ("pre", "main", "a", "b")
+    assert composing((), ("called",), steps_of) == ("called", "main", "a", "b")
+    assert composing((), (), steps_of) == ()

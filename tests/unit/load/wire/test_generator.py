@@ -3,6 +3,7 @@ import pytest
 
 from harness.errors import SetupError
 from harness.load.wire.generator import Plan, make, split
+from harness.load.wire.processes import WireProcesses
 
 
 def plan(**changes):
@@ -35,10 +36,26 @@ def test_processes_start_at_different_requests():
     assert all(sorted(part.requests) == sorted(plan().requests) for part in parts)
 
 
+def test_pinned_requests_stay_with_their_slots():
+    """A request a pair of input and slot: two inputs, five slots."""
+    requests = tuple(f"{i}{slot}".encode() for i in "ab" for slot in range(5))
+    parts = split(plan(requests=requests, pinned=True), 2)
+    assert [part.slots for part in parts] == [3, 2]
+    assert parts[0].requests == (b"a0", b"a1", b"a2", b"b0", b"b1", b"b2")
+    assert parts[1].requests == (b"a3", b"a4", b"b3", b"b4")
+    whole = WireProcesses(plan(requests=requests, pinned=True), 2)
+    for part, found in enumerate(parts):
+        for index, request in enumerate(found.requests):
+            assert requests[whole._whole(part, index)] == request
+    assert whole._whole(1, -1) == -1
+    whole._end()
+
+
 @pytest.mark.parametrize("address", ["https://host:8000", "grpcs://host:8001"])
-def test_tls_is_refused_with_the_way_out(address):
-    with pytest.raises(SetupError, match="client: tritonclient"):
+def test_an_address_with_a_scheme_is_refused_with_the_way_out(address):
+    with pytest.raises(SetupError) as caught:
         make(plan(address=address))
+    assert "server: {tls: {}}" in str(caught.value.fix)
 
 
 def test_a_generator_needs_requests_and_slots():

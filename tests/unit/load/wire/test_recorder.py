@@ -68,3 +68,14 @@ def test_recent_latencies_are_the_last_ones():
     for i in range(3000):
         add(record, 0, i)
     assert record.recent().tolist() == list(range(3000 - 1024, 3000))
+
+
+def test_the_latest_request_of_each_caller_is_known_to_be_good_or_bad():
+    record = Recorder(0)
+    add(record, 0, 1, 1)
+    record.bad(ERROR, "broken")
+    add(record, 0, 2, 1)
+    record.bad(ERROR, "broken")
+    add(record, 0, 3, 4)
+    add(record, 0, 4, 4)
+    assert record.latest() == {1: False, 4: True}

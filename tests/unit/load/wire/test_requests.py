@@ -137,6 +137,18 @@ def test_grpc_message_and_headers_are_the_official_ones():
     assert {k: our_fields[k] for k in same} == {k: fields[k] for k in same}
 
 
+def test_own_headers_travel_with_each_request():
+    from hpack import Decoder
+
+    from harness.load.wire.grpc import request_headers
+
+    own = (("Authorization", "Bearer 1"), ("X-Tenant", "a b"))
+    _, headers, _ = http_parts(http_request("h:1", "m", inputs_of(triton_http), headers=own))
+    fields = Decoder().decode(request_headers("h:1", [(k.lower(), v) for k, v in own]).plain)
+    assert (headers["authorization"], headers["x-tenant"]) == ("Bearer 1", "a b")
+    assert fields[-2:] == [("authorization", "Bearer 1"), ("x-tenant", "a b")]
+
+
 def test_outputs_can_be_asked_for():
     outputs = [triton_http.InferRequestedOutput("y", binary_data=True)]
     _, _, body = http_parts(http_request("h:1", "m", inputs_of(triton_http)[:1], outputs))

@@ -1,0 +1,129 @@
+"""The Pareto front: the points that no other point beats, judged by intervals, never by noise.
+
+A point is *clearly dominated* by another when that one is shown better in at least one metric (the
+95 % interval of their ratio excludes 1) and not worse in any: the interval lies above 1 − margin,
+a test of non-inferiority, and shows no smaller loss either. All other points are on the front:
+those that nobody beats, and those of which it can't be told. Source of non-inferiority by
+intervals: P. Walker and W. Nowacki, Journal of General Internal Medicine 26 (2011).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.summary import Interval, SummaryRow, ratio_interval
+
+MARGIN = 0.02
+"""What may be lost in throughput, memory and p50 without being worse: MEASUREMENT 10."""
+TAIL_MARGIN = 0.05
+"""The same for higher percentiles, which are noisier."""
+
+
+def margin(metric: str) -> float:
+    """The difference that does not count, as a share: 0.02 or 0.05."""
+    tail = metric.startswith("latency_") and metric != "latency_p50_ms"
+    return TAIL_MARGIN if tail else MARGIN
+
+
+def round_values(row: SummaryRow, metric: str) -> list[float]:
+    """The metric in each round: `throughput`, `latency_<percentile>_ms`, `latency_mean_ms`,
+    `host_memory_mib` or `gpu_memory_mib`; empty where a round lacks it or it is not positive and
+    finite. Raises AttributeError on another name.
+    """
+    values: list[float | None]
+    if metric.startswith("latency_p"):
+        percentile = metric.removeprefix("latency_").removesuffix("_ms")
+        values = [m.latency_ms.get(percentile) for m in row.measurements]
+    else:
+        values = [getattr(m, metric) for m in row.measurements]
+    known = [v for v in values if v is not None and 0 < v < math.inf]
+    return known if len(known) == len(values) else []
+
+
+def gain(row: SummaryRow, other: SummaryRow, metric: str) -> Interval | None:
+    """How many times better `row` is than `other` in a metric, above 1 is better; None where one
+    of them lacks it. Everything but throughput is better when smaller.
+    """
+    mine, theirs = round_values(row, metric), round_values(other, metric)
+    if not mine or not theirs:
+        return None
+    if metric != "throughput":
+        mine, theirs = theirs, mine
+    return ratio_interval(mine, theirs)
+
+
+def dominates(row: SummaryRow, other: SummaryRow, metrics: Sequence[str]) -> bool:
+    """Whether `row` clearly dominates `other`: false wherever an interval is missing."""
+    better = False
+    for metric in metrics:
+        found = gain(row, other, metric)
+        if found is None or found.low is None or found.high is None:
+            return False
+        if found.low < 1 - margin(metric) or found.high < 1:
+            return False  # may be worse; or is shown to be, if only by less than the margin
+        better = better or found.low > 1
+    return better
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Which points nobody clearly beats."""
+
+    metrics: tuple[str, ...]
+    rows: tuple[SummaryRow, ...]
+    """The front, in the order given."""
+    dominated: Mapping[str, str]
+    """Point → the point that clearly dominates it; on the front itself where there is one."""
+    decidable: bool
+    """Whether there are intervals at all: with one round nothing can be shown to be dominated."""
+
+    @property
+    def judged(self) -> int:
+        """Points that have all metrics."""
+        return len(self.rows) + len(self.dominated)
+
+
+def front(rows: Sequence[SummaryRow], metrics: Sequence[str]) -> Front:
+    """The front of the points that have every metric in every round; others are left out."""
+    known = [r for r in rows if all(round_values(r, m) for m in metrics)]
+    centres = {r.point: [_centre(r, m) for m in metrics] for r in known}
+    least = [math.log(1 - margin(m)) for m in metrics]
+
+    def beats(row: SummaryRow, other: SummaryRow) -> bool:
+        # intervals are costly, and the lower end lies below the centre
+        pairs = zip(centres[row.point], centres[other.point], least, strict=True)
+        hopeful = row is not other and all(a - b >= limit for a, b, limit in pairs)
+        return hopeful and dominates(row, other, metrics)
+
+    kept = list(known)
+    for row in known:  # against those that are left, so that not all can go in a circle
+        if any(beats(other, row) for other in kept):
+            kept.remove(row)
+    dominated = {
+        row.point: next(o.point for o in (*kept, *known) if beats(o, row))
+        for row in known
+        if row not in kept
+    }
+    return Front(tuple(metrics), tuple(kept), dominated, any(r.rounds > 1 for r in known))
+
+
+def _centre(row: SummaryRow, metric: str) -> float:
+    """Mean of the logs over the rounds; larger is better."""
+    logs = [math.log(v) for v in round_values(row, metric)]
+    return math.fsum(logs) / len(logs) * (1 if metric == "throughput" else -1)
+
+
+def trade_off_metrics(rows: Sequence[SummaryRow], percentile: str) -> tuple[str, ...]:
+    """Throughput, latency at the percentile (`mean` for the mean), and the memory that is scarce:
+    the GPU's where any was measured, else the host's where it was.
+    """
+    latency = "latency_mean_ms" if percentile == "mean" else f"latency_{percentile}_ms"
+    for memory in ("gpu_memory_mib", "host_memory_mib"):
+        if any(getattr(r, memory) is not None for r in rows):
+            return "throughput", latency, memory
+    return "throughput", latency
+
+
+__all__ = ["Front", "dominates", "front", "gain", "margin", "round_values", "trade_off_metrics"]

@@ -1,0 +1,90 @@
+"""HTTPS for the loop: a TLS connection with the few methods of a socket that it uses."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import ssl
+from typing import Protocol
+
+from harness.errors import ServerDiedError
+from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
+from harness.triton.access import Tls, ssl_context
+from harness.triton.api import split_address
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Stream(Protocol):
+    """What the loop needs of a connection; a plain socket has it."""
+
+    def recv_into(self, buffer: bytearray | memoryview, /) -> int:
+        """Read what is there; 0 at the end. Raises BlockingIOError when there is nothing."""
+        ...
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Write what can be written; how many bytes. Raises BlockingIOError for none."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor, to wait on."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class TlsStream:
+    """Never blocks once it is made. A read gives at most one TLS record (16 KiB); OpenSSL takes
+    no more than that from the kernel, so a descriptor that is not ready has nothing to read.
+    """
+
+    def __init__(self, secure: ssl.SSLSocket) -> None:
+        secure.setblocking(False)
+        self._socket = secure
+
+    def recv_into(self, buffer: bytearray | memoryview, /) -> int:
+        """As a socket's; the end without TLS's goodbye is an end too."""
+        try:
+            return self._socket.recv_into(buffer)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+        except ssl.SSLEOFError:
+            return 0
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """As a socket's. After BlockingIOError the same data must come again."""
+        try:
+            return self._socket.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def fileno(self) -> int:
+        """The descriptor, to wait on."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close it, without waiting for the other side."""
+        self._socket.close()
+
+
+_context = functools.cache(ssl_context)  # reading the system's authorities takes milliseconds
+
+
+def open_stream(address: str, tls: Tls | None) -> Stream:
+    """A connection to `host:port`. Raises ServerDiedError, ServerError for bad certificates."""
+    plain = connect(address)
+    if tls is None:
+        return plain
+    try:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))
+        plain.settimeout(CONNECT_TIMEOUT_S)
+        host = split_address(address)[0]
+        return TlsStream(_context(tls).wrap_socket(plain, server_hostname=host))
+    except OSError as error:
+        plain.close()
+        raise ServerDiedError(f"no TLS connection to the server at {address}: {error}") from error
+    except BaseException:
+        plain.close()
+        raise

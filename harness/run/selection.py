@@ -1,0 +1,108 @@
+"""Which configs a run measures, round by round: what `harness.search` says, within the budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+
+from harness.run.rows import FailureRow, MeasurementRow
+from harness.scenario.schema import Scenario
+from harness.scenario.variants import DEFAULT_CONFIG
+from harness.search import bayesian
+from harness.search.choose import kept_configs, next_configs
+from harness.search.space import goal, spaces
+
+Name = tuple[str, str]
+"""Backend and config."""
+
+
+class Selection:
+    """The search of one run. `ended` says that an interrupted run had ended it already."""
+
+    def __init__(self, scenario: Scenario, *, ended: bool = False) -> None:
+        self.goal, self.spaces = goal(scenario), spaces(scenario)
+        self.ended = ended
+        self._rounds = scenario.measurement.rounds
+        self._budget = scenario.budget
+        self._began = time.monotonic()
+        self._seconds: list[float] = []
+
+    @property
+    def searching(self) -> bool:
+        """Whether some backend has several configs."""
+        return any(map(self.varied, self.spaces))
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the configs to measure are found on the way, so that their number is unknown."""
+        return self.searching and self.goal.method in ("quick", "bayesian")
+
+    def varied(self, backend: str) -> bool:
+        """Whether this backend has several configs."""
+        return len(self.spaces[backend].configs) > 1
+
+    def check(self) -> None:
+        """Raise MissingPackageError where a package that the search needs is not there."""
+        if self.searching and self.goal.method == "bayesian":
+            bayesian.check()
+
+    def next(
+        self, backend: str, rows: Iterable[MeasurementRow], done: Collection[str],
+        begun: Collection[str],
+    ) -> list[str]:  # fmt: skip
+        """Configs of the first round to measure now; empty when the search is over.
+
+        `done` configs have been measured at every point, or failed; `begun` ones at some.
+        """
+        unfinished = [c for c in self.spaces[backend].configs if c in begun and c not in done]
+        if unfinished or self.ended:
+            return unfinished
+        first = [r for r in rows if r.round == 0 and r.backend == backend]
+        return next_configs(self.spaces[backend], self.goal, first, done)
+
+    def kept(
+        self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int
+    ) -> set[Name]:
+        """The configs that a round measures again."""
+        return {
+            (backend, config)
+            for backend, space in self.spaces.items()
+            for config in (
+                kept_configs(space, self.goal, rows, failures, round_)
+                if self.varied(backend)
+                else [DEFAULT_CONFIG]
+            )
+        }
+
+    # -- the budget -----------------------------------------------------------------------------
+
+    def spent(self) -> bool:
+        """Whether the budget, if there is one, is spent."""
+        return self._budget is not None and time.monotonic() - self._began > self._budget
+
+    def took(self, seconds: float) -> None:
+        """Note what measuring one config took."""
+        self._seconds.append(seconds)
+
+    def too_late(self, round_: int, config: str) -> bool:
+        """Whether another config no longer fits into the budget of a search.
+
+        In the first round time is kept back to repeat what the later rounds will want; `default`
+        is always measured there.
+        """
+        if not self.searching or self._budget is None:
+            return False
+        if round_ == 0 and config == DEFAULT_CONFIG:
+            return False
+        if round_ > 0 or not self._seconds:
+            return self.spent()
+        each = sum(self._seconds) / len(self._seconds)
+        again = (self._rounds - 1) * self._repeated(len(self._seconds) + 1)
+        return time.monotonic() - self._began + each * (1 + again) > self._budget
+
+    def _repeated(self, configs: int) -> int:
+        """How many of so many configs a later round measures, at most."""
+        if self.goal.method in ("quick", "bayesian"):
+            varied = sum(map(self.varied, self.spaces))
+            return min(configs, varied * (self.goal.top + 1) + len(self.spaces) - varied)
+        return configs

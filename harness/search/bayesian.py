@@ -1,0 +1,107 @@
+"""Bayesian search by Optuna: its TPE sampler proposes the next config from all that are measured.
+
+A new study is made each time and told of every config so far, so the proposal is a function of the
+rows alone; its seed is the scenario's, moved by their number.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.best import value_of
+from harness.analysis.summary import SummaryRow
+from harness.backends import require
+from harness.scenario.variants import DEFAULT_CONFIG
+from harness.search.score import Score, best_score, countable, score
+from harness.search.space import Goal, Place, Space
+
+ASKS = 30
+"""Proposals that are asked for before one is drawn by chance: on a small grid, the sampler comes
+back to what it knows."""
+STARTUP = 5
+"""Configs drawn by chance before the sampler starts to model."""
+MISSED = -1e6
+"""Value of a config that misses a constraint, less by how much; below any logarithm."""
+
+
+def check() -> None:
+    """Raise MissingPackageError where Optuna is not installed."""
+    require("optuna", "search")
+
+
+def next_configs(space: Space, goal: Goal, rows: Mapping[str, Sequence[SummaryRow]]) -> list[str]:
+    """The config to measure next; empty after `goal.trials`, or when all are measured."""
+    if DEFAULT_CONFIG not in rows:
+        return [DEFAULT_CONFIG]
+    left = [name for name in space.configs if name not in rows]
+    if not left or len(rows) >= goal.trials:
+        return []
+    return [_propose(space, goal, rows, left)]
+
+
+def _propose(
+    space: Space, goal: Goal, rows: Mapping[str, Sequence[SummaryRow]], left: Sequence[str]
+) -> str:
+    check()
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = goal.seed * 100_003 + len(rows)
+    metrics = len(goal.objective.metrics) if goal.objective.pareto else 1
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+    study = optuna.create_study(sampler=sampler, directions=["maximize"] * metrics)
+    distributions = _distributions(space)
+    places = dict(space.places)
+    for name, found in rows.items():
+        if (place := places.get(name)) is not None:
+            study.add_trial(optuna.trial.create_trial(
+                params=_params(space, place), distributions=distributions,
+                values=_values(found, goal),
+            ))  # fmt: skip
+    for _ in range(ASKS):
+        trial = study.ask(distributions)
+        proposed = space.by_place[tuple(trial.params[axis.key] for axis in space.axes)]
+        if proposed in left:
+            return proposed
+        study.tell(trial, _values(rows[proposed], goal))
+    return random.Random(seed).choice(list(left))
+
+
+def _distributions(space: Space) -> dict[str, Any]:
+    """Numbers are indices of a sorted list, so that the sampler knows what lies near; the rest are
+    choices."""
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    return {
+        axis.key: IntDistribution(0, len(axis.values) - 1)
+        if axis.ordered
+        else CategoricalDistribution(list(range(len(axis.values))))
+        for axis in space.axes
+    }
+
+
+def _params(space: Space, place: Place) -> dict[str, int]:
+    return {axis.key: index for axis, index in zip(space.axes, place, strict=True)}
+
+
+def _values(rows: Sequence[SummaryRow], goal: Goal) -> list[float]:
+    """What the study is told of a config: larger is better. The sampler looks at ranks only."""
+    best = best_score(rows, goal)
+    if best.held < 0 or not goal.objective.pareto:
+        return [_scalar(best)] * (len(goal.objective.metrics) if goal.objective.pareto else 1)
+    held = [r for r in rows if countable(r) and score(r, goal).held == 0]
+    return [_best(held, name) for name in goal.objective.metrics]
+
+
+def _scalar(found: Score) -> float:
+    return found.value if found.held == 0 else MISSED * (1 + min(-found.held, 1e6))
+
+
+def _best(rows: Sequence[SummaryRow], name: str) -> float:
+    """The best value of one metric that a config reaches at any of its points, as a logarithm."""
+    sign = 1 if name == "throughput" else -1
+    found = [v.value for r in rows if (v := value_of(r, name)) is not None]
+    return max((sign * math.log(v) for v in found if 0 < v < math.inf), default=MISSED)

@@ -1,0 +1,63 @@
+"""How good a config is, by the values of its points: for steering a search, never for a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.analysis.best import misses, smaller_is_better, value_of
+from harness.analysis.summary import SummaryRow
+from harness.search.space import Goal
+
+UNUSABLE = frozenset({"parity", "wrong_outputs", "all_failed"})
+"""Flags that make a point's speed meaningless. Others, such as a drift, may be a false alarm in a
+single round, and the final choice looks at all of them."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Score:
+    """Compares as tuples do: first by the constraints, then by the objective; larger is better."""
+
+    held: float
+    """0 where every bound is held, else minus the worst miss, as a share of its bound."""
+    value: float
+    """Logarithm of the objective, turned so that more is better."""
+
+
+WORST = Score(-math.inf, -math.inf)
+"""Of a config that failed."""
+
+
+def countable(row: SummaryRow) -> bool:
+    """Whether a point says something about its config's speed."""
+    return bool(row.rounds) and not row.failures and not UNUSABLE.intersection(row.flags)
+
+
+def score(row: SummaryRow, goal: Goal) -> Score:
+    """Of one point."""
+    found = value_of(row, goal.objective)
+    if not countable(row) or found is None or not 0 < found.value < math.inf:
+        return WORST
+    worst = max((m.severity for m in misses(row, goal.bounds)), default=0.0)
+    sign = -1 if smaller_is_better(goal.objective) else 1
+    return Score(-worst, sign * math.log(found.value))
+
+
+def best_score(rows: Iterable[SummaryRow], goal: Goal) -> Score:
+    """Of a config: its best point's."""
+    return max((score(row, goal) for row in rows), default=WORST)
+
+
+def by_config(rows: Iterable[SummaryRow], backend: str) -> dict[str, list[SummaryRow]]:
+    """A backend's points by config, in order of first appearance."""
+    found: dict[str, list[SummaryRow]] = {}
+    for row in rows:
+        if row.backend == backend:
+            found.setdefault(row.config, []).append(row)
+    return found
+
+
+def scores(rows: Mapping[str, Iterable[SummaryRow]], goal: Goal) -> dict[str, Score]:
+    """Of every config, in the same order."""
+    return {config: best_score(found, goal) for config, found in rows.items()}

@@ -1,0 +1,78 @@
+"""What is searched, and what for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.constraints import Bounds
+from harness.analysis.objective import Objective, parse_objective
+from harness.scenario.schema import Scenario
+from harness.scenario.variants import DEFAULT_CONFIG, Axis, Config, axes, grid
+
+TRIALS, TOP = 20, 3
+"""Defaults of `search.trials` and `search.top`."""
+Place = tuple[int, ...]
+"""An index into the values of each axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The configs of one backend."""
+
+    backend: str
+    axes: tuple[Axis, ...]
+    places: tuple[tuple[str, Place | None], ...]
+    """Config name and its place, in the order written, `default` first; its place is None where it
+    is none of the combinations."""
+
+    @property
+    def configs(self) -> list[str]:
+        """The names."""
+        return [name for name, _ in self.places]
+
+    @property
+    def by_place(self) -> dict[Place, str]:
+        """The name at each place."""
+        return {place: name for name, place in self.places if place is not None}
+
+    @property
+    def start(self) -> Place:
+        """Where a climb begins: at `default`, or where all values are the first."""
+        place = dict(self.places)[DEFAULT_CONFIG]
+        return place if place is not None else (0,) * len(self.axes)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a config must hold, what it is to be good at, and the search's settings."""
+
+    objective: Objective
+    bounds: Bounds
+    method: str = "grid"
+    trials: int = TRIALS
+    top: int = TOP
+    seed: int = 0
+
+
+def spaces(scenario: Scenario) -> dict[str, Space]:
+    """By backend name, the space of each; backends without lists have one of a single config."""
+    largest = max(scenario.load.batch_sizes)
+    found = {}
+    for backend in scenario.backends:
+        varied: list[Config] = grid(backend, largest) if backend.kind == "triton" else []
+        places = tuple((c.name, c.place) for c in varied) or ((DEFAULT_CONFIG, ()),)
+        found[backend.name] = Space(
+            backend.name, axes(backend) if backend.kind == "triton" else (), places
+        )
+    return found
+
+
+def goal(scenario: Scenario) -> Goal:
+    """The scenario's goal."""
+    search = scenario.search
+    bounds = {name: bound.model_dump(exclude_none=True) for name, bound in
+              scenario.constraints.items()}  # fmt: skip
+    return Goal(
+        parse_objective(scenario.model_dump(mode="json")["objective"]), bounds, search.method,
+        search.trials or TRIALS, search.top or TOP, scenario.measurement.seed,
+    )  # fmt: skip

@@ -1,0 +1,204 @@
+"""The readings of a server's host, fetched from the `harness telemetry serve` that runs there.
+
+Two hosts' monotonic clocks have nothing in common. Each fetch asks for the other clock a few
+times; the answer that came back fastest bounds the offset to half its round trip (Cristian, 1989).
+Readings are put on this host's clock with the offset interpolated between fetches, so that clocks
+which run at different speeds stay aligned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import secrets
+from harness.errors import HarnessError, ServerError
+from harness.scenario.schema import TelemetrySource
+from harness.telemetry.series import RECORD, Series
+from harness.triton.access import ssl_context, tls_of
+from harness.triton.api import split_address
+
+EXCHANGES = 16
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What one look at the other clock told, in nanoseconds."""
+
+    remote_ns: int
+    offset_ns: int
+    """The other clock less this one."""
+    error_ns: int
+    """The offset is wrong by this at most."""
+
+
+def exchange(sent: int, received: int, answered: int, back: int) -> Exchange:
+    """From the four times of a round trip: here, there, there, here."""
+    offset = ((received - sent) + (answered - back)) // 2
+    return Exchange(received, offset, ((back - sent) - (answered - received)) // 2)
+
+
+class RemoteTelemetry:
+    """One source. Raises ServerError when it can't be used at all; later it only says `problem`."""
+
+    def __init__(self, source: TelemetrySource) -> None:
+        self._address, self._tls = source.url, tls_of(source.tls)
+        self._headers = {"Authorization": f"Bearer {secrets.expand(source.token)}"}
+        self._connection: http.client.HTTPConnection | None = None
+        self.problem = ""
+        try:
+            self.about: dict[str, Any] = json.loads(self._get("/v1/about"))
+            self._begin()
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+            self.close()
+            raise ServerError(
+                f"the telemetry at {self._address} can't be read: {error or type(error).__name__}",
+                fix="run `harness telemetry serve` beside the server, and check url and tls",
+            ) from None
+        except HarnessError:
+            self.close()
+            raise
+        if not self.about.get("pids"):
+            self.close()
+            raise ServerError(
+                f"the telemetry at {self._address} runs, but finds no process to watch",
+                fix="start the server, or give `harness telemetry serve` its --pid or --name",
+            )
+
+    def _begin(self) -> None:
+        self._exchanges = [self._ask_clock()]
+        self._since = self._exchanges[0].remote_ns
+        self._parts: list[tuple[list[str], NDArray[Any]]] = []
+
+    @property
+    def clock(self) -> dict[str, int]:
+        """The latest offset and the worst error so far, in nanoseconds; for the record."""
+        worst = max(e.error_ns for e in self._exchanges)
+        return {"offset_ns": self._exchanges[-1].offset_ns, "error_ns": worst}
+
+    def read(self) -> dict[str, Series]:
+        """All readings since this was made, by series name, on this host's clock."""
+        try:
+            self._fetch()
+        except (OSError, http.client.HTTPException, ValueError, KeyError, HarnessError) as error:
+            self.problem = f"no telemetry from {self._address}: {error or type(error).__name__}"
+        return self._series()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # -- asking -------------------------------------------------------------------------------
+
+    def _fetch(self) -> None:
+        head, _, records = self._get(f"/v1/series?since={self._since}").partition(b"\n")
+        told = json.loads(head)
+        new = np.frombuffer(records, RECORD)
+        if not told["complete"]:
+            self.problem = f"the telemetry at {self._address} no longer had the oldest readings"
+        elif told["problem"]:
+            self.problem = f"{self._address}: {told['problem']}"
+        self._exchanges.append(self._ask_clock())
+        if new.size:
+            self._parts.append((list(told["series"]), new))
+            self._since = int(new["t_ns"].max())
+
+    def _ask_clock(self) -> Exchange:
+        """The best of several exchanges, on one connection."""
+        found = []
+        for _ in range(EXCHANGES):
+            sent = time.monotonic_ns()
+            answer = self._get("/v1/clock")
+            back = time.monotonic_ns()
+            told = json.loads(answer)
+            found.append(exchange(sent, told["received_ns"], told["sent_ns"], back))
+        return min(found, key=lambda e: e.error_ns)
+
+    def _get(self, path: str) -> bytes:
+        """One answer; once more on a new connection where an idle one was closed."""
+        for last in (False, True):
+            fresh = self._connection is None
+            connection = self._connection = self._connection or self._connect()
+            try:
+                connection.request("GET", path, headers=self._headers)
+                response = connection.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException):
+                self.close()
+                if fresh or last:
+                    raise
+                continue
+            return self._checked(response.status, body)
+        raise AssertionError("unreachable")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = split_address(self._address)
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        context = ssl_context(self._tls)
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+
+    def _checked(self, status: int, body: bytes) -> bytes:
+        if status == 200:
+            return body
+        said = body[:200].decode("utf-8", "replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(body)["error"]
+        raise ServerError(
+            f"the telemetry at {self._address} answers {status}: {secrets.redact(said)}",
+            fix="the token here and the one of `harness telemetry serve` must be the same"
+            if status == 401 else None,
+        )  # fmt: skip
+
+    # -- on our clock ---------------------------------------------------------------------------
+
+    def _series(self) -> dict[str, Series]:
+        at = np.array([e.remote_ns for e in self._exchanges], np.float64)
+        offsets = np.array([e.offset_ns for e in self._exchanges], np.int64)
+        found: dict[str, list[Series]] = {}
+        for names, records in self._parts:
+            shift = np.interp(records["t_ns"].astype(np.float64), at, offsets - offsets[0])
+            times = records["t_ns"].astype(np.int64) - offsets[0] - shift.astype(np.int64)
+            for index, name in enumerate(names):
+                mask = records["series"] == index
+                if mask.any():
+                    part = Series(times[mask], records["value"][mask].astype(float))
+                    found.setdefault(name, []).append(part)
+        return {name: _joined(parts) for name, parts in found.items()}
+
+
+def _joined(parts: list[Series]) -> Series:
+    return Series(np.concatenate([p.t_ns for p in parts]), np.concatenate([p.value for p in parts]))
+
+
+def beside(
+    here: Mapping[str, Series], there: Mapping[str, Series], cores: int
+) -> dict[str, Series]:
+    """The series of a run whose server is on another host.
+
+    Memory, processor time and GPUs are the server's; what disturbs the load generator is read
+    here. `server_foreign_s` is what others used of the `cores` there: its rate is a share of all.
+    """
+    theirs = ("run_cpu_s", "machine_cpu_s", "sampler_cpu_s")
+    own = {"host_bytes", "tree_cpu_s"}
+    merged = {k: v for k, v in here.items() if k not in own and not k.startswith("gpu")}
+    merged |= {k: v for k, v in there.items() if k not in theirs}
+    if {"machine_cpu_s", "run_cpu_s", "tree_cpu_s"} <= there.keys():
+        machine = there["machine_cpu_s"]
+        known = sum(
+            np.interp(machine.t_ns, there[k].t_ns, there[k].value)
+            for k in ("run_cpu_s", "tree_cpu_s")
+        )
+        merged["server_foreign_s"] = Series(machine.t_ns, (machine.value - known) / max(1, cores))
+    return merged

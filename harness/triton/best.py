@@ -1,0 +1,197 @@
+"""The best config of a search as a model directory that is ready to serve.
+
+    RUN/best/resnet50/config.pbtxt     the config, under the model's own name
+    RUN/best/resnet50/1/…              its files; nothing links to the run or the cache
+    RUN/best/difference.diff           against the default config
+    RUN/best/README.md                 which it is, why, and how to serve it
+
+Made from the run directory and the files that it names; `harness report` makes it again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.best import Choice, choose, nearest
+from harness.analysis.objective import parse_objective
+from harness.analysis.summary import SummaryRow, summarize
+from harness.errors import ServerError
+from harness.run.store import RunData, write_text
+from harness.scenario.variants import DEFAULT_CONFIG
+from harness.triton.changes import CONFIG, read_config
+from harness.triton.metadata import proto
+
+BEST, DIFFERENCE, README = "best", "difference.diff", "README.md"
+_INSTANCE_FILES = "loaded-*.json"
+"""What an instance wrote about itself in the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The config that is written, and in words why."""
+
+    row: SummaryRow
+    why: str
+    tied: tuple[str, ...] = ()
+    """Other configs that can't be told apart from it, or that are on the front beside it."""
+
+
+def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
+    """Write `best/` below `target` (the run directory); what was written, as a journal line has it.
+
+    Only backends that were measured in several configs take part. Where no point holds the
+    constraints, nothing is written and `why` says what is nearest. Raises ServerError when the
+    files of the model are gone.
+    """
+    rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
+    scenario = data.manifest["scenario"]
+    bounds = {k: v for k, v in (scenario.get("constraints") or {}).items() if v}
+    objective = parse_objective(scenario.get("objective") or "throughput")
+    picked = pick(choose(rows, objective, bounds))
+    if picked is None:
+        return {"config": None, "why": _none(rows, bounds)}
+    folder = (target or data.path) / BEST
+    source = _directory(data, picked.row.backend, picked.row.config)
+    model = str(scenario["model"]["source"].get("triton") or scenario["model"]["name"])
+    fresh = folder.with_name(f".{BEST}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        text = _copy(source, fresh / model)
+        default = _text(read_config(_directory(data, picked.row.backend, DEFAULT_CONFIG)), model)
+        difference = _difference(default, text, picked.row.config)
+        write_text(fresh / DIFFERENCE, difference)
+        env = _environment(data, picked.row)
+        write_text(fresh / README, _readme(picked, model, difference, env))
+    except OSError as error:
+        raise ServerError(f"{error.filename or source} can't be copied: {error.strerror}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return {
+        "backend": picked.row.backend, "config": picked.row.config, "point": picked.row.point,
+        "directory": f"{BEST}/{model}", "difference": f"{BEST}/{DIFFERENCE}",
+        "tied": list(picked.tied), "why": picked.why, "env": env,
+    }  # fmt: skip
+
+
+def pick(choice: Choice) -> Picked | None:
+    """The point whose config is written; None without candidates."""
+    row = choice.recommended or choice.best
+    if row is None:
+        return None
+    others = tuple(dict.fromkeys(
+        _name(r) for r in choice.tied if (r.backend, r.config) != (row.backend, row.config)
+    ))  # fmt: skip
+    if choice.is_front:
+        why = "on the Pareto front; of its points the best by the geometric mean of the objectives"
+    elif not choice.decidable:
+        why = "the best value; with one round no difference can be shown"
+        others = ()
+    elif others:
+        why = "the cheapest in memory of those that can't be told apart"
+    else:
+        why = "better than every other config"
+    return Picked(row, why, others)
+
+
+def _name(row: SummaryRow) -> str:
+    return f"{row.backend}/{row.config}"
+
+
+def _none(rows: list[SummaryRow], bounds: Mapping[str, Any]) -> str:
+    found = nearest(rows, bounds)
+    if found is None:
+        return "no point of a searched backend can be ranked"
+    parts = []
+    for miss in found.misses:
+        value = "n/a" if miss.found is None else f"{miss.found.value:.4g}"
+        by = "" if miss.by is None else f" ({100 * miss.by:.3g} % off)"
+        parts.append(f"{miss.metric} {value} against {miss.bound:g}{by}")
+    return f"no point is shown to hold every constraint; the nearest, {found.row.point}, " \
+           f"misses {', '.join(parts)}"  # fmt: skip
+
+
+def _varied(data: RunData) -> set[str]:
+    return {row.backend for row in data.loads if "settings" in row.details}
+
+
+def _directory(data: RunData, backend: str, config: str) -> Path:
+    """The directory that served a config, of the latest round. Raises ServerError."""
+    for row in reversed(data.loads):
+        if (row.backend, row.config) == (backend, config) and "model_directory" in row.details:
+            found = data.path / str(row.details["model_directory"])
+            if found.is_dir():
+                return found
+    raise ServerError(f"the model directory of {backend}/{config} is not in {data.path}")
+
+
+def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
+    loads = [x for x in data.loads if (x.backend, x.config) == (row.backend, row.config)]
+    return dict(loads[-1].details.get("settings", {}).get("env", {})) if loads else {}
+
+
+def _copy(source: Path, directory: Path) -> str:
+    """Copy a model directory with what its links lead to; the config.pbtxt that was written."""
+    ignore = shutil.ignore_patterns(_INSTANCE_FILES, CONFIG, "__pycache__")
+    try:
+        shutil.copytree(source, directory, ignore=ignore)
+    except shutil.Error as error:
+        gone = error.args[0][0][0] if error.args and error.args[0] else source
+        raise ServerError(f"{gone} can't be copied: {error}") from None
+    config = read_config(source)
+    _localise(config, directory)
+    text = _text(config, directory.name)
+    write_text(directory / CONFIG, text)
+    return text
+
+
+def _localise(config: Any, directory: Path) -> None:
+    """Put the ONNX file that the harness's model.py runs beside it, out of the cache."""
+    from harness.triton.native import place
+
+    if "onnx" not in config.parameters or not (directory / "1" / "model.py").exists():
+        return
+    file = Path(config.parameters["onnx"].string_value)
+    if file.is_absolute():
+        place(file, directory / "1" / "model.onnx")
+        config.parameters["onnx"].string_value = "model.onnx"
+
+
+def _text(config: Any, name: str) -> str:
+    config.name = name
+    return str(proto().text(config))
+
+
+def _difference(default: str, best: str, config: str) -> str:
+    """A unified diff; the file that a model runs may lie elsewhere without being another."""
+    lines = difflib.unified_diff(
+        _settings(default), _settings(best), DEFAULT_CONFIG, config, lineterm=""
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _settings(text: str) -> list[str]:
+    """Lines of a configuration with the path of the ONNX file cut to what every copy has."""
+    config = proto().from_text(text, proto().ModelConfig())
+    if "onnx" in config.parameters:
+        config.parameters["onnx"].string_value = "model.onnx"
+    return str(proto().text(config)).splitlines()
+
+
+def _readme(picked: Picked, model: str, difference: str, env: Mapping[str, str]) -> str:
+    variables = "".join(f"{k}={v} " for k, v in env.items())
+    tied = f" Can't be told apart from it: {', '.join(picked.tied)}.\n" if picked.tied else ""
+    shown = f"```diff\n{difference}```" if difference else "It is the default configuration."
+    return (
+        f"# {model}: {_name(picked.row)}\n\n"
+        f"Its best point is {picked.row.point}: {picked.why}.\n{tied}\n"
+        f"Serve it from this folder's parent:\n\n"
+        f"    {variables}harness triton serve --repository {BEST}\n\n"
+        f"or with any Triton of the same version: `tritonserver --model-repository=$PWD/{BEST}`.\n"
+        f"A `model.py` of the harness needs Python with `inference-harness` and the runtime.\n\n"
+        f"Against the default configuration:\n\n{shown}\n"
+    )

@@ -1,0 +1,63 @@
+"""Loading a model on a server that somebody else runs, where it allows that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from harness.backends import triton_common as common
+from harness.errors import ServerError
+from harness.scenario.schema import TritonBackend
+from harness.triton.access import access_of
+
+LOAD_S = 300.0
+
+
+def load_remote(spec: TritonBackend, name: str) -> Callable[[], None]:
+    """Load a model that is not ready on `server.url`; what unloads it again, and closes.
+
+    A model that is ready stays as it is, and is not unloaded: others may use it.
+    Raises ServerError with the server's own reason, SetupError for a variable that is not set.
+    """
+    assert spec.server.url is not None
+    target = common.Target(spec.server.url, name, LOAD_S, access=access_of(spec.server))
+    client = _connect(spec.protocol, target)
+    try:
+        if client.is_model_ready(name):
+            client.close()
+            return lambda: None
+        client.load_model(name)
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            client.close()
+        raise _refused(target, name, error) from None
+    return lambda: _unload(client, name)
+
+
+def _connect(protocol: str, target: common.Target) -> Any:
+    if protocol == "http":
+        from harness.backends.triton_http import connect
+    else:
+        from harness.backends.triton_grpc import connect
+    return connect(target)
+
+
+def _unload(client: Any, name: str) -> None:
+    """Failing here changes no number: the measurements are done."""
+    with contextlib.suppress(Exception):
+        client.unload_model(name)
+    with contextlib.suppress(Exception):
+        client.close()
+
+
+def _refused(target: common.Target, name: str, error: Exception) -> ServerError:
+    from tritonclient.utils import InferenceServerException
+
+    if not isinstance(error, InferenceServerException):
+        return common.unreachable(target, error)
+    return ServerError(
+        f"Triton at {target.address} did not load '{name}': {common.said(error)}",
+        fix="the server must run with --model-control-mode=explicit and have the model in its "
+        "repository; without `load: true` the model must be loaded already",
+    )

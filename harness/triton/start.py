@@ -1,0 +1,52 @@
+"""Start the server that a scenario describes: embedded, a local binary, or a container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import ServerError
+from harness.scenario.schema import Server, TritonBackend
+from harness.triton.docker import Container
+from harness.triton.install import TritonInstall, find, local
+from harness.triton.server import TritonServer
+
+
+def start_server(
+    spec: TritonBackend, repository: Path, *, base: Path, log: Path, env: Mapping[str, str],
+    prepared: bool,
+) -> TritonServer:  # fmt: skip
+    """Start a server over `repository`, with no model loaded; it is the caller's to stop.
+
+    `base` is the scenario's folder, `env` what the server's environment has besides the usual;
+    `prepared` says that the harness wrote every configuration. Raises ServerError.
+    """
+    from harness.run.session import worker_env
+    from harness.triton.repository import device_env
+
+    settings = spec.server
+    ports = {"http": settings.http_port, "grpc": settings.grpc_port,
+             "metrics": settings.metrics_port}  # fmt: skip
+    variables = {**device_env(spec.device), **env}
+    if settings.docker is None:
+        variables = {**worker_env(base), **variables}  # Python models import from there
+    return TritonServer.start(
+        what_runs(spec, base), repository, log=log, args=settings.args,
+        timeout=settings.start_timeout, env=variables, prepared=prepared,
+        ports={k: v for k, v in ports.items() if v is not None},
+    )  # fmt: skip
+
+
+def what_runs(spec: TritonBackend, base: Path) -> TritonInstall | Container:
+    """The installation or the container. Raises ServerError where there is none."""
+    settings: Server = spec.server
+    if settings.docker is not None:
+        folders = () if settings.repository is None else (base / settings.repository,)
+        return Container(settings.docker, base, None if spec.device == "cpu" else "all", folders)
+    if settings.binary is None:
+        return find()
+    binary = base / settings.binary
+    backends = base / settings.backend_directory if settings.backend_directory else None
+    if not binary.is_file():
+        raise ServerError(f"there is no tritonserver at {binary}")
+    return local(binary, backends)

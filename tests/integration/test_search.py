@@ -1,0 +1,186 @@
+"""A search over configs of a real Triton: variants, halving, resuming, and the best one served."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.run.store import read_run
+from harness.triton.install import find
+from harness.triton.server import TritonServer
+
+pytestmark = pytest.mark.triton
+MODEL = """
+import json, os, time
+import numpy as np
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def initialize(self, args):
+        found = json.loads(args["model_config"]).get("parameters", {})
+        written = found.get("sleep_ms", {}).get("string_value", os.environ.get("SLEEP_MS", "3"))
+        self.sleep = float(written) / 1e3
+
+    def execute(self, requests):
+        time.sleep(self.sleep)
+        xs = [pb.get_input_tensor_by_name(r, "x").as_numpy() for r in requests]
+        return [pb.InferenceResponse([pb.Tensor("y", np.float32(x * 2))]) for x in xs]
+"""
+CONFIG = """
+backend: "python"
+max_batch_size: 8
+input { name: "x" data_type: TYPE_FP32 dims: [ 4 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 4 ] }
+instance_group { count: 1 kind: KIND_CPU }
+"""
+SCENARIO = """
+scenario: search
+model: {name: double, source: {triton: double}}
+backends:
+  - {kind: triton, protocol: grpc, name: t, server: {repository: models}, VARIED}
+load: {concurrency: LOADS}
+measurement:
+  {rounds: ROUNDS, warmup: 30ms, warmup_requests: 2, window: 200ms, window_requests: 11,
+   window_max: 2s}
+search: halving
+"""
+SLEEP = "{{parameters: {{sleep_ms: {{string_value: '{}'}}}}}}"
+SLEEPS = f"instances: [1, 2], config: [{SLEEP.format(1)}, {SLEEP.format(40)}]"
+
+
+def write(folder: Path, varied: str, rounds: int, loads: list[int]) -> Path:
+    version = folder / "models" / "double" / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(MODEL)
+    (version.parent / "config.pbtxt").write_text(CONFIG)
+    path = folder / "search.yaml"
+    text = SCENARIO.replace("VARIED", varied).replace("ROUNDS", str(rounds))
+    path.write_text(text.replace("LOADS", str(loads)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A run over two sleeps and two numbers of instances, halving, four rounds."""
+    folder = tmp_path_factory.mktemp("search")
+    run = folder / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", write(folder, SLEEPS, 4, [1, 2]), "-o", run, "-q",
+         "--no-report"],
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert (run / "journal.jsonl").exists(), done.stderr
+    return read_run(run)
+
+
+def test_every_variant_is_served_as_it_is_written(searched):
+    names = {"default", "i1-cfg1", "i1-cfg2", "i2-cfg1", "i2-cfg2"}
+    first = [row for row in searched.loads if row.round == 0]
+    assert {row.config for row in first} == names
+    assert not searched.failures
+    for row in first:
+        count = 2 if row.config.startswith("i2") else 1
+        assert f"count: {count}" in row.details["config"]
+        sleep = {"cfg1": '"1"', "cfg2": '"40"'}.get(row.config[3:])
+        assert sleep is None or f"string_value: {sleep}" in row.details["config"]
+    medians = {row.config: row.latency_ms["p50"] for row in searched.measurements
+               if row.round == 0 and row.concurrency == 1}  # fmt: skip
+    assert medians["i1-cfg2"] >= 40 > 20 > medians["i1-cfg1"] >= 1
+
+
+def test_one_server_serves_all_configs_of_a_round(searched):
+    logs = sorted(p.name for p in (searched.path / "logs").glob("*-server.log"))
+    assert logs == [f"r{n}-t-server.log" for n in range(4)]
+    for log in (searched.path / "logs").glob("*-server.log"):
+        assert log.read_text().count("Started GRPCInferenceService") == 1
+
+
+def test_a_config_costs_little_more_than_its_windows(searched):
+    """Unload, load and bind: in the median well below what a new server and worker take."""
+    rows = searched.measurements
+    between = [
+        (b.window_begin_ns - a.window_end_ns) / 1e9
+        for a, b in pairwise(rows)
+        if a.round == b.round and a.config != b.config
+    ]
+    assert sorted(between)[len(between) // 2] < 2.5, between
+
+
+def test_halving_drops_the_clearly_worse_and_keeps_the_rest(searched):
+    rounds = Counter(row.config for row in searched.measurements if row.concurrency == 1)
+    assert rounds["default"] == 4
+    assert rounds["i2-cfg1"] == 4
+    assert 2 <= rounds["i1-cfg2"] < 4
+    assert 2 <= rounds["i2-cfg2"] < 4
+
+
+def test_the_best_is_a_directory_that_triton_serves(searched, tmp_path):
+    import tritonclient.grpc as client
+
+    (best,) = [e for e in searched.events if e["event"] == "best"]
+    assert best["config"] in ("i1-cfg1", "i2-cfg1")
+    folder = searched.path / "best"
+    assert not any(p.is_symlink() for p in folder.rglob("*"))
+    difference = (folder / "difference.diff").read_text()
+    assert "sleep_ms" in difference
+    assert "name:" not in difference.replace('name: "x"', "").replace('name: "y"', "")
+    assert "harness triton serve" in (folder / "README.md").read_text()
+    array = np.arange(4, dtype=np.float32).reshape(1, 4)
+    with TritonServer.start(find(), folder, log=tmp_path / "log") as server:
+        server.load("double")
+        tensor = client.InferInput("x", [1, 4], "FP32")
+        tensor.set_data_from_numpy(array)
+        with client.InferenceServerClient(server.grpc) as connection:
+            reply = connection.infer("double", [tensor])
+        np.testing.assert_array_equal(reply.as_numpy("y"), array * 2)
+
+
+def test_the_report_makes_the_best_again(searched, run_cli, tmp_path):
+    done = run_cli("report", searched.path, "--format", "csv", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "best" / "double" / "config.pbtxt").read_text()
+    assert text == (searched.path / "best" / "double" / "config.pbtxt").read_text()
+
+
+def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
+    """With environment variables, each of which needs a server of its own."""
+    path = write(tmp_path, "env: {SLEEP_MS: [1, 20]}", 2, [1])
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "harness", "run", str(path), "-o", str(run), "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 90
+        while len(measured(run)) < 2:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    before = measured(run)
+    assert len(before) < 6
+    done = run_cli("run", "--resume", run, "-q", "--no-report")
+    assert done.returncode in (0, 4), done.stderr
+    found = Counter(measured(run))
+    configs = ("", "/SLEEP_MS-1", "/SLEEP_MS-20")
+    assert found == {(f"t{c}/b1/c1", r): 1 for c in configs for r in (0, 1)}
+    assert measured(run)[: len(before)] == before
+    rows = read_run(run).measurements
+    for config, least, most in (("default", 3, 15), ("SLEEP_MS-1", 1, 10), ("SLEEP_MS-20", 20, 60)):
+        assert all(least <= r.latency_ms["p50"] < most for r in rows if r.config == config)
+
+
+def measured(run: Path) -> list[tuple[str, int]]:
+    if not (run / "journal.jsonl").exists():
+        return []
+    *lines, _ = (run / "journal.jsonl").read_text().split("\n")
+    events = [json.loads(line) for line in lines]
+    return [(e["point"], e["round"]) for e in events if e["event"] == "measurement"]

@@ -1,0 +1,184 @@
+"""`io: shared_memory` against a real Triton: both clients, both protocols, what is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
+from harness.backends.registry import open_backend, parse_spec
+from harness.backends.triton_shm import UNWRITTEN
+from harness.errors import BackendError, ServerError
+from harness.load.generator import Asked, make_generator
+from harness.load.samples import OK
+from harness.triton.install import find
+from harness.triton.server import TritonServer
+
+pytestmark = pytest.mark.triton
+
+CONFIG = """
+backend: "python"
+max_batch_size: 64
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1 ] },
+        { name: "n" data_type: TYPE_INT64 dims: [ 1 ] } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ -1 ] },
+         { name: "m" data_type: TYPE_INT64 dims: [ 1 ] } ]
+instance_group { count: 2 kind: KIND_CPU }
+"""
+MODEL = """
+import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def execute(self, requests):
+        found = []
+        for r in requests:
+            x, n = (pb.get_input_tensor_by_name(r, k).as_numpy() for k in "xn")
+            if x[0, 0] < 0:
+                error = pb.TritonError("negative")
+                found.append(pb.InferenceResponse([], error))
+                continue
+            found.append(pb.InferenceResponse([pb.Tensor("y", x * 2), pb.Tensor("m", n + 1)]))
+        return found
+"""
+SPECS = (TensorSpec("x", "float32", ("batch", 100)), TensorSpec("n", "int64", ("batch",)))
+CASES = [(p, c) for p in ("http", "grpc") for c in ("wire", "tritonclient")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    path = tmp_path_factory.mktemp("triton")
+    version = path / "repository" / "double" / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(MODEL)
+    (version.parent / "config.pbtxt").write_text(CONFIG)
+    with TritonServer.start(find(), path / "repository", log=path / "log", timeout=60) as server:
+        server.load("double")
+        yield server
+
+
+def backend_on(server: TritonServer, protocol: str, client: str = "wire", **more: Any) -> Any:
+    spec: Any = parse_spec({
+        "kind": "triton", "protocol": protocol, "client": client, "name": "t",
+        "io": "shared_memory", **more,
+    })  # fmt: skip
+    outputs = (TensorSpec("y", "float32", ("batch", 100)), TensorSpec("m", "int64", ("batch",)))
+    context = BackendContext(
+        PreparedModel("double", {}, "key", SPECS, outputs), request_timeout=10.0,
+        server_http=server.http, server_grpc=server.grpc, served_name="double",
+    )  # fmt: skip
+    return open_backend(spec, context)
+
+
+def inputs(seed: int, batch: int = 4) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    return {"x": random.random((batch, 100), np.float32), "n": random.integers(0, 99, batch)}
+
+
+def registered(server: TritonServer) -> list[str]:
+    import tritonclient.http
+
+    with tritonclient.http.InferenceServerClient(server.http) as client:
+        return [r["name"] for r in client.get_system_shared_memory_status()]
+
+
+def left_in_shm() -> set[str]:
+    return {p.name for p in Path("/dev/shm").glob("psm_*")}
+
+
+def run(generator: Any, count: int) -> Any:
+    generator.start()
+    end = time.monotonic() + 60
+    while generator.completed() < count and generator.failure is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return generator.stop(10.0)
+
+
+@pytest.mark.parametrize(("protocol", "client"), CASES)
+def test_a_call_goes_through_regions_and_leaves_nothing(server, protocol, client) -> None:
+    before = left_in_shm()
+    with backend_on(server, protocol, client) as backend:
+        backend.load()
+        for batch in (1, 4):
+            given = inputs(batch, batch)
+            found = run_once(backend, given)
+            np.testing.assert_array_equal(found["y"], given["x"] * 2)
+            np.testing.assert_array_equal(found["m"], given["n"] + 1)
+        assert registered(server), "the call did not use shared memory"
+        assert left_in_shm() == before, "names stay only until the server has mapped them"
+    assert registered(server) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "client", "processes"),
+    [(p, c, n) for p, c in CASES for n in (1, 2) if (c, n) != ("tritonclient", 2)],
+)
+@pytest.mark.parametrize("open_loop", [False, True])
+def test_outputs_under_load_are_right(server, protocol, client, processes, open_loop) -> None:
+    asked = Asked(concurrency=5)
+    if open_loop:
+        asked = Asked(schedule=np.arange(300) * 3_000_000, max_outstanding=5)
+    given = [inputs(seed) for seed in range(3)]
+    with backend_on(server, protocol, client) as backend:
+        backend.load()
+        requests = [backend.prepare(one) for one in given]
+        generator = make_generator(
+            backend, requests, asked, request_timeout=10.0, processes=processes,
+            wire=client == "wire",
+        )  # fmt: skip
+        samples = run(generator, 100)
+        assert (samples.status == OK).all(), samples.messages
+        sampled = generator.sampled()
+        assert len(sampled) == (5 if client == "wire" else len(sampled)) and sampled
+        for which, outputs in sampled:
+            np.testing.assert_array_equal(outputs["y"], given[which]["x"] * 2)
+            np.testing.assert_array_equal(outputs["m"], given[which]["n"] + 1)
+        backend.release()
+        assert registered(server) == []
+
+
+def test_nothing_stays_registered_after_a_failure(server) -> None:
+    bad = inputs(1)
+    bad["x"][0, 0] = -1
+    with pytest.raises(BackendError, match="negative"), backend_on(server, "http") as backend:
+        backend.load()
+        run_once(backend, bad)
+    assert registered(server) == []
+
+
+def test_what_was_not_answered_is_not_taken_for_an_output(server) -> None:
+    good, bad = inputs(1), inputs(2)
+    with backend_on(server, "grpc") as backend:
+        backend.load()
+        request = backend.prepare(good)
+        bad["x"][0, 0] = -1
+        region = backend.regions._prepared[-1]
+        region.memory.write(0, np.ascontiguousarray(bad["x"]).reshape(-1).view(np.uint8))
+        generator = make_generator(
+            backend, [request], Asked(concurrency=2), request_timeout=10.0, wire=True
+        )
+        samples = run(generator, 10)
+        assert not (samples.status == OK).any()
+        assert generator.sampled() == []
+        (output, *_) = backend.regions.current
+        assert (output.tensors()["y"].view(np.uint8) == UNWRITTEN).all()
+
+
+def test_a_server_that_can_not_see_the_memory_says_what_to_do(server, monkeypatch) -> None:
+    from harness.backends.triton_shm import SystemMemory
+
+    def elsewhere(self: Any, client: Any, name: str) -> None:
+        client.register_system_shared_memory(name, "/on-another-machine", self._size)
+
+    monkeypatch.setattr(SystemMemory, "register", elsewhere)
+    before = left_in_shm()
+    with backend_on(server, "http") as backend:
+        backend.load()
+        with pytest.raises(ServerError, match="refuses system shared memory") as caught:
+            backend.prepare(inputs(1))
+    assert "on this machine" in str(caught.value.fix)
+    assert left_in_shm() == before

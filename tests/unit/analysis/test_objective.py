@@ -1,0 +1,142 @@
+"""What "best" means where several metrics count, and what is missed where none is good enough."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from harness.analysis.best import advantage, choose, nearest, order, ranks, value_of
+from harness.analysis.objective import Objective, parse_objective
+from harness.analysis.summary import SummaryRow, summarize
+from harness.run.rows import MeasurementRow
+from harness.scenario.expand import Point
+
+BOTH = {"throughput": 2.0, "latency_p99_ms": 1.0}
+
+
+def row(
+    name: str, throughput: float, p99: float | None, rounds: int = 3, **more: Any
+) -> SummaryRow:
+    point = Point(name, "default", 1, concurrency=1)
+    wobble = (1.0, 1.01, 0.99)
+    (found,) = summarize(
+        MeasurementRow(**{
+            "point": point.id, "round": n, "backend": name, "config": "default", "batch_size": 1,
+            "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
+            "window_end_ns": 10**9, "requests": 1000, "errors": 0,
+            "throughput": throughput * wobble[n], "latency_mean_ms": 1.0, "latency_order_ms": {},
+            "latency_ms": {"p50": 1.0, "p99": p99 and p99 / wobble[n]}, **more,
+        })
+        for n in range(rounds)
+    )  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(
+    ("written", "metrics", "pareto"),
+    [
+        ("throughput", ("throughput",), False),
+        (["throughput"], ("throughput",), False),
+        ({"throughput": 1, "latency_p99_ms": None}, ("throughput",), False),
+        (BOTH, ("throughput", "latency_p99_ms"), False),
+        (["throughput", "gpu_memory_mib"], ("throughput", "gpu_memory_mib"), True),
+    ],
+)
+def test_every_way_to_write_it(written: Any, metrics: tuple[str, ...], pareto: bool) -> None:
+    found = parse_objective(written)
+    assert (found.metrics, found.pareto) == (metrics, pareto)
+    assert found.single == (metrics[0] if len(metrics) == 1 else None)
+    assert parse_objective(found) is found
+
+
+@pytest.mark.parametrize("written", [None, 3, [], {}, {"throughput": None}])
+def test_what_is_none(written: Any) -> None:
+    with pytest.raises(ValueError, match="no objective"):
+        parse_objective(written)
+
+
+def test_a_single_metric_is_itself() -> None:
+    found = row("a", 100.0, 5.0)
+    assert value_of(found, "throughput") == found.throughput
+    assert value_of(found, "latency_p99_ms") == found.latency_ms["p99"]
+    assert value_of(row("a", 1.0, None), "latency_p99_ms") is None
+
+
+def test_the_score_is_the_weighted_geometric_mean() -> None:
+    value = value_of(row("a", 100.0, 8.0), parse_objective(BOTH))
+    assert value is not None
+    assert value.value == pytest.approx((100.0**2 / 8.0) ** (1 / 3), rel=1e-3)
+    assert value.low is not None
+    assert value.low < value.value
+
+
+def test_the_advantage_does_not_depend_on_units() -> None:
+    aim = parse_objective(BOTH)
+    seconds = advantage(row("a", 200.0, 0.004), row("b", 100.0, 0.002), aim)
+    millis = advantage(row("a", 200.0, 4.0), row("b", 100.0, 2.0), aim)
+    assert seconds is not None
+    assert millis is not None
+    assert seconds.value == pytest.approx(millis.value) == pytest.approx((2**2 / 2) ** (1 / 3))
+
+
+def test_weights_decide() -> None:
+    rows = [row("fast", 200.0, 10.0), row("quick", 100.0, 2.0)]
+    assert order(rows, parse_objective({"throughput": 5, "latency_p99_ms": 1}))[0].backend == "fast"
+    assert (
+        order(rows, parse_objective({"throughput": 1, "latency_p99_ms": 1}))[0].backend == "quick"
+    )
+    chosen = choose(rows, parse_objective({"throughput": 1, "latency_p99_ms": 1}), {})
+    assert chosen.winner is not None
+    assert chosen.winner.backend == "quick"
+
+
+def test_a_round_without_the_metric_is_not_ranked() -> None:
+    rows = [row("a", 100.0, None), row("b", 50.0, 1.0)]
+    assert [r.backend for r in order(rows, parse_objective(BOTH))] == ["b"]
+    assert order([row("c", 1.0, math.inf)], parse_objective(BOTH)) == []
+
+
+def test_memory_is_a_metric() -> None:
+    rows = [row("a", 1.0, 1.0, gpu_memory_mib=500.0), row("b", 1.0, 1.0, gpu_memory_mib=200.0)]
+    assert order(rows, "gpu_memory_mib")[0].backend == "b"
+
+
+def test_a_list_gives_the_front_and_no_single_best() -> None:
+    rows = [row("fast", 200.0, 10.0), row("quick", 100.0, 2.0), row("bad", 90.0, 11.0)]
+    aim = parse_objective(["throughput", "latency_p99_ms"])
+    chosen = choose(rows, aim, {})
+    assert chosen.is_front
+    assert {r.backend for r in chosen.tied} == {"fast", "quick"}
+    assert (chosen.winner, chosen.recommended) == (None, None)
+    assert ranks(rows, aim) == {"fast/b1/c1": "1=", "quick/b1/c1": "1=", "bad/b1/c1": "3"}
+    held = choose(rows, aim, {"latency_p99_ms": {"max": 5.0}})
+    assert [r.backend for r in held.tied] == ["quick"]
+    assert choose(rows, aim, {"latency_p99_ms": {"max": 1.0}}).tied == ()
+
+
+def test_the_nearest_point_and_what_it_misses() -> None:
+    rows = [row("a", 100.0, 30.0), row("b", 45.0, 11.0), row("c", 200.0, 200.0)]
+    found = nearest(rows, {"latency_p99_ms": {"max": 10.0}, "throughput": {"min": 50.0}})
+    assert found is not None
+    assert found.row.backend == "b"
+    assert [(m.metric, m.bound) for m in found.misses] == [
+        ("latency_p99_ms", 10.0), ("throughput", 50.0),
+    ]  # fmt: skip
+    assert [m.by for m in found.misses] == [pytest.approx(0.1, abs=0.01)] * 2
+
+
+def test_a_bound_that_only_the_interval_misses_is_missed_by_nothing() -> None:
+    found = nearest([row("a", 100.0, 9.99)], {"latency_p99_ms": {"max": 10.0}})
+    assert found is not None
+    assert [m.by for m in found.misses] == [0.0]
+
+
+def test_what_is_not_known_is_farthest() -> None:
+    rows = [row("a", 1.0, None), row("b", 1.0, 99.0)]
+    found = nearest(rows, {"latency_p99_ms": {"max": 10.0}})
+    assert found is not None
+    assert found.row.backend == "b"
+    assert nearest([], {"errors": {"max": 0}}) is None
+    assert isinstance(parse_objective("throughput"), Objective)

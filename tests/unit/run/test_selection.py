@@ -1,0 +1,104 @@
+"""Which configs a round measures, and where the budget ends a search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.run.selection import Selection
+from harness.scenario.schema import Scenario
+
+
+def scenario(varied: bool = True, **more: Any) -> Scenario:
+    return Scenario.model_validate({
+        "scenario": "s",
+        "model": {"name": "m", "source": {"onnx": "m.onnx"}},
+        "backends": [
+            {"kind": "triton", "protocol": "grpc", "name": "t", "serve": "onnxruntime",
+             "instances": [1, 2, 3] if varied else 1},
+            {"kind": "onnxruntime", "name": "ort"},
+        ],
+        "load": {"concurrency": [1]},
+        "measurement": {"rounds": 3},
+        **more,
+    })  # fmt: skip
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("harness.run.selection.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_only_lists_make_a_search() -> None:
+    plain = Selection(scenario(varied=False))
+    assert (plain.searching, plain.open_ended) == (False, False)
+    assert Selection(scenario()).searching
+    assert not Selection(scenario()).open_ended
+    assert Selection(scenario(search="quick")).open_ended
+
+
+def test_what_was_begun_is_finished_before_anything_else() -> None:
+    found = Selection(scenario(search="quick"))
+    assert found.next("t", [], done=[], begun=["i2"]) == ["i2"]
+    assert found.next("t", [], done=["i2"], begun=["i2"]) == ["default"]
+    assert found.next("ort", [], done=[], begun=[]) == ["default"]
+
+
+def test_a_search_that_was_ended_stays_ended() -> None:
+    found = Selection(scenario(), ended=True)
+    assert found.next("t", [], done=["default"], begun=["default", "i2"]) == ["i2"]
+    assert found.next("t", [], done=["default", "i2"], begun=["default", "i2"]) == []
+
+
+def test_backends_without_lists_are_measured_in_every_round() -> None:
+    assert ("ort", "default") in Selection(scenario(search="quick")).kept([], [], 2)
+
+
+def test_without_a_budget_it_is_never_too_late(clock: list[float]) -> None:
+    found = Selection(scenario())
+    clock[0] += 1e6
+    assert not found.spent()
+    assert not found.too_late(0, "i2")
+
+
+def test_time_for_the_further_rounds_is_kept_back(clock: list[float]) -> None:
+    """Three rounds of 100 s: after one config of 20 s, a second one would make 3 × 40 s."""
+    found = Selection(scenario(search={"method": "grid", "budget": "100s"}))
+    assert not found.too_late(0, "i2")
+    found.took(20.0)
+    clock[0] += 20
+    assert found.too_late(0, "i2")
+    longer = Selection(scenario(search={"method": "grid", "budget": "130s"}))
+    longer.took(20.0)
+    clock[0] += 20
+    assert not longer.too_late(0, "i2")
+
+
+def test_quick_keeps_back_less_because_it_repeats_less(clock: list[float]) -> None:
+    found = Selection(scenario(search={"method": "quick", "top": 1, "budget": "200s"}))
+    grid = Selection(scenario(search={"method": "grid", "budget": "200s"}))
+    for selection in (found, grid):
+        for _ in range(5):
+            selection.took(10.0)
+    clock[0] += 50
+    assert not found.too_late(0, "i3")  # 50 + 10 + 2 × 3 × 10
+    clock[0] += 40
+    assert not found.too_late(0, "i3")
+    assert grid.too_late(0, "i3")
+
+
+def test_the_default_is_always_measured_and_later_rounds_use_all_the_time(
+    clock: list[float],
+) -> None:
+    found = Selection(scenario(search={"budget": "100s"}))
+    found.took(60.0)
+    clock[0] += 99
+    assert not found.too_late(0, "default")
+    assert not found.too_late(1, "i2")
+    clock[0] += 2
+    assert found.spent()
+    assert not found.too_late(0, "default")
+    assert found.too_late(1, "default")

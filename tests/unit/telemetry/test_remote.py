@@ -1,0 +1,216 @@
+"""The service and its client, for real, on loopback; and the alignment of clocks."""
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.certificates import make
+
+from harness.errors import ServerError, SetupError
+from harness.run.guard import spawn
+from harness.scenario.schema import TelemetrySource
+from harness.telemetry.client import Telemetry
+from harness.telemetry.remote import RemoteTelemetry, beside, exchange
+from harness.telemetry.series import RECORD, Series
+from harness.telemetry.serve import TelemetryServer
+
+TOKEN = "a token of some length"
+HOG = "x = bytearray(120 * 2**20); print('ready', flush=True); input()"
+
+
+@pytest.fixture
+def hog():
+    process = spawn([sys.executable, "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process._process.stdout.readline() == b"ready\n"
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def server(hog):
+    pid = hog.child_pid
+    with TelemetryServer("127.0.0.1", 0, TOKEN, lambda: [pid], gpu=None) as server:
+        yield server
+
+
+@pytest.fixture
+def source(server, monkeypatch):
+    monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
+    return TelemetrySource(url=server.address, token="${TEST_TELEMETRY}")
+
+
+def get(address, path, token):
+    connection = http.client.HTTPConnection(address, timeout=5)
+    connection.request("GET", path, headers={"Authorization": token} if token else {})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, body
+
+
+def test_readings_of_the_tree_on_our_clock(source, tmp_path: Path) -> None:
+    with Telemetry(tmp_path / "raw", tmp_path / "log") as telemetry:
+        remote = RemoteTelemetry(source)
+        telemetry.watch([], remote=remote)
+        begin = time.monotonic_ns()
+        while time.monotonic_ns() - begin < 300_000_000:
+            time.sleep(0.01)
+        end = time.monotonic_ns()
+        series = telemetry.read()
+        again = telemetry.read()
+        remote.close()
+    host = series["host_bytes"]
+    assert 120 * 2**20 < host.within(begin, end).peak() < 180 * 2**20
+    assert host.within(begin, end).t_ns.size >= 5  # 20 a second
+    assert host.t_ns[0] <= end
+    assert (np.diff(host.t_ns) > 0).all()
+    assert again["host_bytes"].t_ns[: host.t_ns.size] == pytest.approx(host.t_ns, abs=1e6)
+    assert telemetry.problem == ""
+    assert {"run_cpu_s", "machine_cpu_s", "server_foreign_s"} <= series.keys()
+    clock = remote.clock  # the same host: no offset, but for the error that is stated
+    assert abs(clock["offset_ns"]) <= clock["error_ns"] < 5_000_000
+
+
+def test_the_clock_bound() -> None:
+    """The other clock is 1000 ahead; 30 there, then 10 back, with 5 of work: the middle is off
+    by 10, half of what the ways differ."""
+    found = exchange(sent=0, received=1030, answered=1035, back=45)
+    assert found.offset_ns == 1010
+    assert found.error_ns == 20
+    assert abs(found.offset_ns - 1000) <= found.error_ns
+
+
+def test_clocks_that_run_at_different_speeds(source, monkeypatch) -> None:
+    """100 ppm over 100 s are 10 ms; with the offset read at both ends nothing is left."""
+    remote = RemoteTelemetry(source)
+    remote.close()
+    rate, ahead = 1.0001, 5_000_000_000_000
+
+    def theirs(ours_ns):
+        return ahead + int(ours_ns * rate)
+
+    remote._exchanges = [
+        exchange(t, theirs(t), theirs(t), t) for t in (0, 50_000_000_000, 100_000_000_000)
+    ]
+    ours = np.arange(0, 100_000_000_001, 10_000_000_000)
+    records = np.zeros(ours.size, RECORD)
+    records["t_ns"] = [theirs(int(t)) for t in ours]
+    remote._parts = [(["a"], records)]
+    assert np.abs(remote._series()["a"].t_ns - ours).max() < 1000
+
+
+@pytest.mark.parametrize("token", [None, "Bearer wrong", TOKEN, f"Bearer {TOKEN} ", "Bearer é"])
+def test_the_token_is_needed(server, token) -> None:
+    for path in ("/v1/about", "/v1/clock", "/v1/series?since=0", "/"):
+        status, body = get(server.address, path, token and token.encode())
+        assert status == 401
+        assert TOKEN.encode() not in body
+
+
+def test_questions_that_make_no_sense(server) -> None:
+    right = f"Bearer {TOKEN}"
+    assert get(server.address, "/v1/series", right)[0] == 400
+    assert get(server.address, "/v1/series?since=now", right)[0] == 400
+    assert get(server.address, "/etc/passwd", right)[0] == 404
+    about = json.loads(get(server.address, "/v1/about", right)[1])
+    assert about["cores"] >= 1
+    assert about["machine"]["cpu"]["threads"] == about["cores"]
+
+
+def test_a_wrong_token_is_said_without_being_shown(source, monkeypatch) -> None:
+    monkeypatch.setenv("TEST_TELEMETRY", "another token of some length")
+    with pytest.raises(ServerError, match="answers 401") as caught:
+        RemoteTelemetry(source)
+    assert "another token" not in str(caught.value)
+
+
+def test_nobody_there(source, server) -> None:
+    server.close()
+    server.close = lambda: None  # the fixture's, once more
+    with pytest.raises(ServerError, match="can't be read"):
+        RemoteTelemetry(source)
+
+
+def test_a_service_that_ends_is_a_problem_not_a_failure(source, server, tmp_path: Path) -> None:
+    with Telemetry(tmp_path / "raw", tmp_path / "log") as telemetry:
+        remote = RemoteTelemetry(source)
+        telemetry.watch([], remote=remote)
+        remote.read()
+        server.close()
+        server.close = lambda: None
+        remote.close()
+        assert "host_bytes" in telemetry.read()  # what was fetched before
+        assert "no telemetry from" in telemetry.problem
+
+
+def test_nothing_to_watch(source, server, hog) -> None:
+    server.ring.pids = []
+    with pytest.raises(ServerError, match="no process to watch"):
+        RemoteTelemetry(source)
+
+
+def test_readings_that_are_too_old_are_dropped_and_that_is_said(hog, monkeypatch) -> None:
+    monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
+    pid = hog.child_pid
+    with TelemetryServer("127.0.0.1", 0, TOKEN, lambda: [pid], gpu=None, keep=0.1) as server:
+        remote = RemoteTelemetry(TelemetrySource(url=server.address, token="${TEST_TELEMETRY}"))
+        for _ in range(6):
+            time.sleep(0.06)
+            server.ring.drain()
+        remote.read()
+        assert "no longer had the oldest" in remote.problem
+        assert sum(c.size for c in server.ring._chunks) < 60
+        remote.close()
+
+
+def test_a_server_that_is_started_again_is_followed(hog) -> None:
+    found = [hog.child_pid]
+    with TelemetryServer("127.0.0.1", 0, TOKEN, lambda: found, gpu=None) as server:
+        hog.kill()
+        other = spawn([sys.executable, "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        found = [other.child_pid]
+        server.ring.follow()
+        assert server.ring.pids == found
+        other.kill()
+
+
+def test_https(hog, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
+    files, pid = make(tmp_path), hog.child_pid
+    with TelemetryServer(
+        "127.0.0.1", 0, TOKEN, lambda: [pid], gpu=None, certificate=(files.cert, files.key)
+    ) as server:
+        wanted = {"url": server.address, "token": "${TEST_TELEMETRY}"}
+        trusting = TelemetrySource.model_validate({**wanted, "tls": {"ca": str(files.ca)}})
+        remote = RemoteTelemetry(trusting)
+        time.sleep(0.1)  # two readings
+        assert "host_bytes" in remote.read()
+        remote.close()
+        for tls in ({}, None):
+            with pytest.raises(ServerError):
+                RemoteTelemetry(TelemetrySource.model_validate({**wanted, "tls": tls}))
+
+
+def test_a_port_in_use(server) -> None:
+    port = int(server.address.rpartition(":")[2])
+    with pytest.raises(SetupError, match=r"can't listen on 127\.0\.0\.1"):
+        TelemetryServer("127.0.0.1", port, TOKEN, list, gpu=None)
+
+
+def test_what_comes_from_where() -> None:
+    def counter(*values):
+        return Series(np.array([0, 10**9]), np.array(values, float))
+
+    here = {k: counter(0, 1) for k in ("host_bytes", "gpu0_power_w", "run_cpu_s", "machine_cpu_s")}
+    there = {"host_bytes": counter(5, 6), "gpu0_power_w": counter(7, 8), "run_cpu_s": counter(0, 1),
+             "tree_cpu_s": counter(0, 2), "machine_cpu_s": counter(0, 7)}  # fmt: skip
+    found = beside(here, there, cores=4)
+    assert found["host_bytes"] is there["host_bytes"]
+    assert found["gpu0_power_w"] is there["gpu0_power_w"]
+    assert found["run_cpu_s"] is here["run_cpu_s"]
+    assert found["server_foreign_s"].rate(0, 10**9) == pytest.approx((7 - 1 - 2) / 4)
