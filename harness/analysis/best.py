@@ -114,6 +114,7 @@ def choose(rows: Sequence[SummaryRow], objective: Aim, bounds: Bounds) -> Choice
         found = front(candidates, objective.metrics)
         first = [*found.rows, *(r for r in candidates if r not in found.rows)]
         return Choice(tuple(first), found.rows, None, found.decidable, is_front=True)
+    candidates = _repeated_first(candidates)
     tied = _group(candidates, objective)
     value = value_of(candidates[0], objective)
     decidable = value is not None and value.low is not None
@@ -128,7 +129,14 @@ def _group(ordered: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
         return list(front(ordered, objective.metrics).rows)
     first = ordered[0]
     rest = [r for r in ordered[1:] if not differs(advantage(first, r, objective))]
-    return [first, *rest]
+    return [first, *(r for r in rest if r.rounds > 1 or first.rounds < 2)]
+
+
+def _repeated_first(ordered: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Points of several rounds before those of one, which a search gave up and which have no
+    interval: they can be neither the best nor tied with it.
+    """
+    return sorted(ordered, key=lambda r: r.rounds < 2)
 
 
 def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
@@ -148,7 +156,7 @@ def ranks(rows: Sequence[SummaryRow], objective: Aim) -> dict[str, str]:
 
     A row joins the group of the best row that is left, so ranks run down in groups: 1=, 1=, 3.
     """
-    left, found, place = order(rows, objective), {}, 1
+    left, found, place = _repeated_first(order(rows, objective)), {}, 1
     while left:
         group = _group(left, objective)
         for row in group:

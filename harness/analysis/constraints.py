@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from harness.analysis import beside
 from harness.analysis.summary import Interval, SummaryRow
 from harness.run.rows import PERCENTILES
 
@@ -15,11 +16,32 @@ Bounds = Mapping[str, Mapping[str, Any]]
 """Metric → `{max: number}` or `{min: number}`, as in the resolved scenario."""
 
 
+def bounds_of(scenario: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a point of a resolved scenario must hold: its constraints, and those of models beside.
+
+    Where models are measured together, a point without them is no candidate.
+    """
+    found = dict(_written(scenario))
+    for name, other in beside.models_beside(scenario).items():
+        found[beside.metric_name(name, beside.PRESENT)] = {"min": 1}
+        for key, bound in _written(other).items():
+            found[beside.metric_name(name, key)] = bound
+    return found
+
+
+def _written(holder: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    constraints = holder.get("constraints") or {}
+    return {name: bound for name, bound in constraints.items() if isinstance(bound, Mapping)}
+
+
 def metric(row: SummaryRow, name: str) -> Interval | None:
     """The point's value of `throughput`, `latency_<percentile>_ms`, a memory or `errors`.
 
-    None where it is not known. Raises KeyError on another name.
+    Of a model beside: `beside/NAME/METRIC`. None where it is not known. Raises KeyError on another
+    name.
     """
+    if (found := beside.split_name(name)) is not None:
+        return beside.value(row, *found)
     if name == "throughput":
         return row.throughput
     if name == "errors":

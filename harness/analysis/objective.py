@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.analysis import beside
 from harness.analysis.constraints import metric
 from harness.analysis.summary import Interval, SummaryRow, log_t_interval
 
@@ -82,13 +83,29 @@ def parse_objective(written: Any) -> Objective:
     raise ValueError(f"{written!r} is no objective")
 
 
+def objective_of(scenario: Mapping[str, Any]) -> Objective:
+    """The objective of a resolved scenario, with the throughputs of models beside by their weights.
+
+    Raises ValueError for what is no objective.
+    """
+    found = parse_objective(scenario.get("objective") or "throughput")
+    others = tuple(
+        (beside.metric_name(name, "throughput"), float(other["weight"]))
+        for name, other in beside.models_beside(scenario).items()
+        if other.get("weight")
+    )
+    return found if found.pareto or not others else Objective((*found.weights, *others))
+
+
 def smaller(name: str) -> bool:
     """Whether less of a metric is better: of everything but throughput."""
-    return name != "throughput"
+    return name.rpartition("/")[2] != "throughput"
 
 
 def round_values(row: SummaryRow, name: str) -> list[float]:
     """A metric's value in each round; empty where a round lacks it."""
+    if (found := beside.split_name(name)) is not None:
+        return beside.round_values(row, *found)
     if name.startswith("latency_"):
         percentile = name.removeprefix("latency_").removesuffix("_ms")
         values = [m.latency_ms.get(percentile) for m in row.measurements]

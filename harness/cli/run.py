@@ -262,8 +262,7 @@ def outcome(data: RunData) -> int:
 
 
 def _constraints_hold(data: RunData, rows: list[Any]) -> bool:
-    from harness.analysis.constraints import satisfies
+    from harness.analysis.constraints import bounds_of, satisfies
 
-    written = data.manifest["scenario"].get("constraints") or {}
-    bounds = {metric: bound for metric, bound in written.items() if bound}
+    bounds = bounds_of(data.manifest["scenario"])
     return not bounds or any(satisfies(row, bounds) == "yes" for row in rows if row.valid)

@@ -34,7 +34,6 @@ LOG_FROM = 25.0
 """An axis on which the largest value is so many times the smallest is logarithmic."""
 
 
-
 def finite(interval: Interval | None) -> bool:
     """Whether there is a finite value."""
     return interval is not None and math.isfinite(interval.value)

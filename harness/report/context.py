@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.best import Choice, choose, order, ranks
 from harness.analysis.compare_backends import cell, reference_backend
-from harness.analysis.constraints import Bounds
-from harness.analysis.objective import Objective, parse_objective
+from harness.analysis.constraints import Bounds, bounds_of
+from harness.analysis.objective import Objective, objective_of, parse_objective
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.served import Served, served
@@ -173,7 +172,13 @@ class Context:
         return any(r.concurrency is None for r in self.rows)
 
     def expected_measurements(self) -> int | None:
-        """Points × rounds; None where the scenario does not say, or adds rounds as it goes."""
+        """Points × rounds; None where the scenario does not say, or adds rounds as it goes, or
+        holds several configs, of which a search may drop some.
+        """
+        keys = ("instances", "max_batch_size", "dynamic_batching", "config")
+        specs = [s for b in backend_specs(self.manifest) for s in (b, *(b.get("beside") or ()))]
+        if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.varied:
+            return None
         load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))
         rounds, most = (number(measurement, key) for key in ("rounds", "rounds_max"))
         shapes = sum(bool(load.get(key)) for key in SHAPES)
@@ -203,7 +208,7 @@ def build_context(data: RunData) -> Context:
         names.index(r.backend) if r.backend in names else len(names), r.config != DEFAULT_CONFIG,
     ))  # fmt: skip
     names_ = _names(rows)
-    objective, bounds = _objective(scenario), _bounds(scenario)
+    objective, bounds = _objective(scenario), bounds_of(scenario)
     measured = list(dict.fromkeys(r.backend for r in rows if r.rounds))
     reference, eager = reference_backend(backend_specs(data.manifest), measured)
     choice = choose(rows, objective, bounds)
@@ -215,14 +220,9 @@ def build_context(data: RunData) -> Context:
 
 def _objective(scenario: Json) -> Objective:
     try:
-        return parse_objective(scenario.get("objective") or "throughput")
+        return objective_of(scenario)
     except (TypeError, ValueError):
         return parse_objective("throughput")
-
-
-def _bounds(scenario: Json) -> dict[str, dict[str, Any]]:
-    written = mapping(scenario, "constraints")
-    return {k: dict(v) for k, v in written.items() if isinstance(v, Mapping)}
 
 
 def _names(rows: list[SummaryRow]) -> Names:
@@ -242,9 +242,7 @@ def _configs(data: RunData, names: Names) -> dict[str, str]:
     return found
 
 
-def _colors(
-    rows: list[SummaryRow], reference: str | None, names: Names
-) -> dict[str, str]:
+def _colors(rows: list[SummaryRow], reference: str | None, names: Names) -> dict[str, str]:
     """A colour a series; the reference's default config is grey."""
     found: dict[str, str] = {}
     for row in rows:

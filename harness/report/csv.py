@@ -13,6 +13,7 @@ from typing import Any
 from harness.analysis.capacity import CapacitySummary
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import Interval, SummaryRow
+from harness.report import beside
 from harness.report.capacity import capacities
 from harness.report.context import Context, best_first
 from harness.report.facts import device_gpu, text
@@ -68,8 +69,9 @@ CAPACITY_COLUMNS = (
 def write_csvs(context: Context, directory: Path) -> list[Path]:
     """Write the files into `directory` and return their paths.
 
-    There are five, `server-only.csv` when servers were watched before they loaded a model, and
-    `capacity.csv` when a capacity was searched for.
+    There are five, `server-only.csv` when servers were watched before they loaded a model,
+    `beside.csv` when models were measured together, and `capacity.csv` when a capacity was
+    searched for.
     """
     rows, servers = best_first(context), server_only_rows(context)
     files: dict[str, tuple[tuple[str, ...], list[Record]]] = {
@@ -84,6 +86,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     }  # fmt: skip
     if servers:
         files["server-only.csv"] = (EMPTY_COLUMNS, [_row(r, EMPTY_COLUMNS) for r in servers])
+    if others := beside.records(context):
+        files["beside.csv"] = (beside.COLUMNS, others)
     if searched := [_capacity(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY_COLUMNS, searched)
     return [_write(directory / name, *content) for name, content in files.items()]

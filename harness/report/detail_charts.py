@@ -120,9 +120,7 @@ def rest_ms(row: SummaryRow) -> float | None:
     )
 
 
-def _performance(
-    context: Context, name: str, size: int | None, rows: list[SummaryRow]
-) -> Chart:
+def _performance(context: Context, name: str, size: int | None, rows: list[SummaryRow]) -> Chart:
     """One chart; without `size` the batch size is what varies."""
     split = any(r.server_us for r in rows)
     x = tuple(float(i) for i in range(len(rows)))

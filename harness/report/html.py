@@ -65,14 +65,19 @@ def render_html(view: View) -> str:
 
     Plotly and the folds' many values are packed, which takes two thirds off the file.
     """
-    from plotly.offline import get_plotlyjs
-
     figures = {chart.id: interactive.figure(chart) for chart in view.all_charts()}
     folded = {chart.id: interactive.figure(chart) for chart in view.folded_charts()}
     return _render(
         "report.html.j2", view, figures=figures, folded=packed(json.dumps(folded, allow_nan=False)),
-        plotly=packed(get_plotlyjs()),
+        plotly=_plotly(),
     )  # fmt: skip
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return packed(get_plotlyjs())
 
 
 def packed(text: str) -> str:

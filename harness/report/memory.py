@@ -43,9 +43,7 @@ def chart(id_: str, name: str, found: Timeline) -> Chart:
     )  # fmt: skip
 
 
-def _line(
-    name: str, color: str, times: Sequence[float], values: Sequence[float | None]
-) -> Series:
+def _line(name: str, color: str, times: Sequence[float], values: Sequence[float | None]) -> Series:
     known = [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
     return Series(
         name, color, tuple(t for t, _ in known), tuple(v for _, v in known), "thin",
@@ -72,9 +70,7 @@ def _stages(found: Timeline) -> Table:
     return table(["Stage", "From (s)", "To (s)", *(f"{n}, largest (MiB)" for n in names)], body)
 
 
-def _peak(
-    times: Sequence[float], values: Sequence[float | None], begin: float, end: float
-) -> str:
+def _peak(times: Sequence[float], values: Sequence[float | None], begin: float, end: float) -> str:
     """The largest value in force in a stage, as far as the steps of the series tell."""
     ends = [*times[1:], max(times[-1], end)]
     steps = zip(times, ends, values, strict=True)

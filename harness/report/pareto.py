@@ -132,9 +132,7 @@ def _label(row: SummaryRow, found: Front) -> str:
     return f"{row.point}: {values}" + (f"; dominated by {by}" if by else "")
 
 
-def _chart_table(
-    context: Context, found: Front, rows: Sequence[SummaryRow], metric: str
-) -> Table:
+def _chart_table(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Table:
     headers = ["Configuration", "Batch", context.load_title, title(metric, unit=True),
                title(found.metrics[0], unit=True), "Clearly dominated by"]  # fmt: skip
     body = [

@@ -17,6 +17,7 @@ from harness.analysis.best import (
 )
 from harness.analysis.constraints import holds, metric
 from harness.analysis.summary import Interval, SummaryRow
+from harness.report.beside import served_beside
 from harness.report.context import Context
 from harness.report.facts import hardware_line
 from harness.report.numbers import both_text, mib_text, percent_text
@@ -273,7 +274,8 @@ def _settings(context: Context, row: SummaryRow) -> list[str | Span]:
     """Of a variant: what Model Analyzer says of its best configuration."""
     if row.backend not in context.varied:
         return []
-    return [" ", _bold(context.name(row)), f": {context.served(row).sentence()}."]
+    others = [f" {said}" for said in served_beside(context, row)]
+    return [" ", _bold(context.name(row)), f": {context.served(row).sentence()}.", *others]
 
 
 def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:

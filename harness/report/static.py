@@ -7,6 +7,7 @@ matplotlib brings with it and which is wider than the fonts that the print style
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 from harness.report.interactive import BANDS, extent, near_right, wide_bands
@@ -39,7 +40,9 @@ def svg(chart: Chart) -> str:
         FigureCanvasSVG(drawing)
         _draw(drawing, chart)
         buffer = io.StringIO()
-        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        with warnings.catch_warnings():  # texts that are longer than the chart are drawn anyhow
+            warnings.filterwarnings("ignore", "constrained_layout not applied")
+            drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace("'DejaVu Sans'", FONTS)
 

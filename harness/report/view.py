@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from harness.analysis.compare_backends import cell
 from harness.analysis.summary import SummaryRow
-from harness.report import charts, comparison, evidence, tables
+from harness.report import charts, comparison, evidence, run_notes, tables
+from harness.report.beside import beside_table, configs_beside, models_line, together_table
 from harness.report.capacity import CapacityView, capacity_view
 from harness.report.context import Context
 from harness.report.detail_charts import detail_charts
@@ -58,6 +59,10 @@ class BackendDetail:
     """What the models that it is made of did."""
     metrics: Table | None = None
     """What the server's /metrics say beyond the split."""
+    beside: Table | None = None
+    """What the models beside did at the same points."""
+    beside_configs: tuple[tuple[str, str], ...] = ()
+    """Their names and config.pbtxt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class Comparison:
     loading: Table | None
     servers: Table | None = None
     """What the servers cost before they loaded a model."""
+    together: Table | None = None
+    """Several models on a server against the measured one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,8 @@ class View:
     """Paragraphs: (lead word, text)."""
     flags: Table | None
     failures: Table | None
+    notes: tuple[str, ...]
+    """What the run wrote down as it went."""
     footer: str
 
     def all_charts(self) -> list[Chart]:
@@ -134,7 +143,7 @@ def build_view(context: Context) -> View:
         description=text(context.scenario, "description", default=""),
         facts=tuple(_facts(context)),
         banners=tuple(_banners(context)),
-        answer=tuple(answer(context)),
+        answer=(*answer(context), *run_notes.best_directory(context)),
         charts=tuple(charts.summary_charts(context)),
         best=tables.best_table(context),
         points=tables.points_table(context),
@@ -153,6 +162,7 @@ def build_view(context: Context) -> View:
         method=tuple(_lead(p) for p in evidence.method(context)),
         flags=evidence.flags_table(context.rows),
         failures=evidence.failures_table(context.rows),
+        notes=run_notes.notes(context),
         footer=_footer(context),
     )
 
@@ -172,7 +182,9 @@ def _facts(context: Context) -> list[tuple[str, str]]:
     backends = {r.backend for r in context.rows}
     alone = backends if context.varied and len(backends) == 1 else ()
     facts = [
-        ("Model", context.model), *(("Backend", name) for name in alone),
+        ("Model", context.model),
+        *([("Models beside it", others)] if (others := models_line(context)) else []),
+        *(("Backend", name) for name in alone),
         ("GPU(s)", gpu_line(manifest)), ("CPU", cpu_line(manifest)),
     ]  # fmt: skip
     if gpus(manifest):
@@ -222,6 +234,7 @@ def _banners(context: Context) -> list[str]:
             f"This run did not reach its end: {done:,}{of} measurements are in it. Finish it with "
             f"harness run --resume {context.data.path.name}; what is here is complete in itself."
         )
+    banners += run_notes.unmeasured(context)
     failed = [r for r in context.rows if r.failures]
     if failed:
         banners.append(
@@ -264,6 +277,7 @@ def _comparison(context: Context) -> Comparison:
         comparison.size_table(context),
         comparison.load_table(context),
         server_only_table(context),
+        together_table(context),
     )
 
 
@@ -296,6 +310,8 @@ def _detail(context: Context, index: int, name: str) -> BackendDetail:
         name in context.shown,
         composing_table(rows),
         metrics_table(rows),
+        beside_table(context, rows),
+        configs_beside(context, rows[0]),
     )
 
 

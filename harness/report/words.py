@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.analysis import beside
 from harness.analysis.constraints import Bounds
 from harness.analysis.objective import Aim, parse_objective, smaller
 from harness.analysis.summary import SummaryRow
@@ -62,10 +63,22 @@ METRICS: dict[str, tuple[str, str]] = {
 """Metric of a constraint or objective → its name and unit."""
 
 
+def metric_words(name: str) -> tuple[str, str]:
+    """A metric's name and unit; of a model beside, `detector's p99 latency`."""
+    found = beside.split_name(name)
+    if found is None:
+        return METRICS.get(name, (name, ""))
+    model, metric = found
+    if metric == beside.PRESENT:
+        return f"{model} beside it", ""
+    title, unit = METRICS.get(metric, (metric, ""))
+    return f"{model}'s {title}", unit
+
+
 def objective_text(objective: Aim) -> str:
     """`maximizing throughput`, `minimizing p99 latency`; several metrics with their weights."""
     wanted = parse_objective(objective)
-    names = [METRICS.get(name, (name, ""))[0] for name in wanted.metrics]
+    names = [metric_words(name)[0] for name in wanted.metrics]
     if wanted.single is not None:
         return f"{'minimizing' if smaller(wanted.single) else 'maximizing'} {names[0]}"
     if wanted.pareto:
@@ -77,7 +90,9 @@ def objective_text(objective: Aim) -> str:
 
 def bound_text(name: str, bound: Mapping[str, Any]) -> str:
     """`p99 latency ≤ 20 ms`."""
-    title, unit = METRICS.get(name, (name, ""))
+    title, unit = metric_words(name)
+    if name.endswith(f"/{beside.PRESENT}"):
+        return title
     sign, limit = ("≤", bound["max"]) if bound.get("max") is not None else ("≥", bound.get("min"))
     return f"{title} {sign} {float(limit or 0):g}{unit}"
 

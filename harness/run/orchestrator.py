@@ -49,7 +49,7 @@ from harness.run.selection import Selection
 from harness.run.server_only import EMPTY_S, server_only_row
 from harness.run.session import Prepared, Session, beside_samples, prepare
 from harness.run.store import RunData, RunStore, read_run
-from harness.scenario.expand import Point, expand, left_out, takes
+from harness.scenario.expand import RELOAD_SECONDS, Point, expand, left_out, takes
 from harness.scenario.schema import AnyBackend, Parity, Scenario
 from harness.scenario.variants import DEFAULT_CONFIG, configs, settings
 from harness.telemetry.client import Telemetry
@@ -98,6 +98,8 @@ class Orchestrator:
         """Of this process: what failed in an interrupted run is tried again."""
         self._fresh = done is None
         self._cut_rounds: set[int] = set()
+        self._opening = 0.0
+        """Seconds that opening the sessions of the current config took."""
         self._parity: dict[str, list[ParityRow]] = defaultdict(list)
         for row in done.parity if done else []:
             self._parity[row.backend].append(row)
@@ -279,14 +281,15 @@ class Orchestrator:
         telemetry: Telemetry, bench: Bench | None,
     ) -> None:  # fmt: skip
         """Measure points of one config, in as many sessions as it takes."""
-        attempt, began = 0, time.monotonic()
+        attempt, began, self._opening = 0, time.monotonic(), 0.0
         while points:
             points = self._session(
                 self._specs[backend][config], config, round_, attempt, points, prepared, telemetry,
                 bench,
             )  # fmt: skip
             attempt += 1
-        self._selection.took(time.monotonic() - began)
+        starts_anew = max(0.0, self._opening - RELOAD_SECONDS)  # a server that the next one has
+        self._selection.took(time.monotonic() - began - starts_anew)
 
     def _missing(self, point: Point, round_: int) -> bool:
         return (point.id, round_) not in self._measured and point.id not in self._given_up
@@ -328,7 +331,9 @@ class Orchestrator:
     ) -> tuple[str, ...]:
         """Load, note what it cost, and check parity once; flags that every point then carries."""
         batches = [b for b in self._scenario.load.batch_sizes if takes(spec, b)]
+        began = time.monotonic()
         loaded = session.open(min(batches), self._observer.notify)
+        self._opening += time.monotonic() - began
         for text in session.notes if round_ == 0 else ():
             self._add({"event": "note", "text": f"{spec.name}/{config}: {text}"})
         readings = telemetry.read()

@@ -414,9 +414,9 @@ def _of_its_own(broken: Iterable[Broken], other: Data) -> Iterator[Broken]:
 
 def _beside_fits(item: Data, model: Data, source_kind: str) -> Iterator[Broken]:
     """Rules between the models beside, the measured model and the server."""
-    main = {model.get("name"), _map(model.get("source")).get("triton")} - {None}
+    main = [model.get("name"), _map(model.get("source")).get("triton")]
     for index, other in enumerate(map(_map, _list(item.get("beside")))):
-        if other.get("name") in main:
+        if other.get("name") is not None and other["name"] in main:
             message = f"'{other['name']}' is the measured model's name; give it another"
             yield Broken(("beside", index, "name"), message)
         theirs = _map(other.get("model"))
@@ -447,11 +447,11 @@ def _beside_source(other: Data, item: Data, kind: str, there: bool) -> Iterator[
 
 def _beside_alike(backends: list[Any], objective: Any) -> Iterator[Broken]:
     """Points are compared by what the models beside do: those of a name must want the same."""
-    first: dict[Any, Data] = {}
+    first: dict[str, Data] = {}
     for index, item in enumerate(map(_map, backends)):
         for number, other in enumerate(map(_map, _list(item.get("beside")))):
             loc = ("backends", index, "beside", number)
-            known = first.setdefault(other.get("name"), other)
+            known = first.setdefault(str(other.get("name")), other)
             for key in ("constraints", "weight"):
                 if (known.get(key) or None) != (other.get(key) or None):
                     message = f"of '{other.get('name')}' is not what another backend says; "

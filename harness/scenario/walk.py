@@ -113,7 +113,9 @@ KINDS: dict[str, type[BackendBase]] = {
 
 
 def homes(key: str, root: Any = Scenario, path: str = "") -> list[str]:
-    """Where in the scenario a key of that name belongs, e.g. `measurement` or `load`."""
+    """Where in the scenario a key of that name belongs, e.g. `measurement` or `load`; the outermost
+    place first.
+    """
     root = unwrap(root)
     if get_origin(root) in (tuple, list):
         return homes(key, get_args(root)[0], path)
@@ -125,4 +127,5 @@ def homes(key: str, root: Any = Scenario, path: str = "") -> list[str]:
     fields = root.model_fields
     here = [path] if key in fields and path else []
     below = [homes(key, annotation(f), f"{path}.{n}".lstrip(".")) for n, f in fields.items()]
-    return list(dict.fromkeys([*here, *(h for hs in below for h in hs)]))
+    every = dict.fromkeys([*here, *(h for hs in below for h in hs)])
+    return sorted(every, key=lambda home: home.count("."))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis.constraints import Bounds
-from harness.analysis.objective import Objective, parse_objective
+from harness.analysis.constraints import Bounds, bounds_of
+from harness.analysis.objective import Objective, objective_of
 from harness.scenario.schema import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG, Axis, Config, axes, grid
 
@@ -70,9 +70,8 @@ def spaces(scenario: Scenario) -> dict[str, Space]:
 def goal(scenario: Scenario) -> Goal:
     """The scenario's goal."""
     search = scenario.search
-    bounds = {name: bound.model_dump(exclude_none=True) for name, bound in
-              scenario.constraints.items()}  # fmt: skip
+    resolved = scenario.model_dump(mode="json")
     return Goal(
-        parse_objective(scenario.model_dump(mode="json")["objective"]), bounds, search.method,
+        objective_of(resolved), bounds_of(resolved), search.method,
         search.trials or TRIALS, search.top or TOP, scenario.measurement.seed,
     )  # fmt: skip

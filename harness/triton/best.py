@@ -2,6 +2,7 @@
 
     RUN/best/resnet50/config.pbtxt     the config, under the model's own name
     RUN/best/resnet50/1/…              its files; nothing links to the run or the cache
+    RUN/best/detector/…                the models beside it, if the scenario has any
     RUN/best/difference.diff           against the default config
     RUN/best/README.md                 which it is, why, and how to serve it
 
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.best import Choice, choose, nearest
-from harness.analysis.objective import parse_objective
+from harness.analysis.constraints import bounds_of
+from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
 from harness.run.store import RunData, write_text
@@ -50,25 +52,25 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
     """
     rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
     scenario = data.manifest["scenario"]
-    bounds = {k: v for k, v in (scenario.get("constraints") or {}).items() if v}
-    objective = parse_objective(scenario.get("objective") or "throughput")
+    bounds, objective = bounds_of(scenario), objective_of(scenario)
     picked = pick(choose(rows, objective, bounds))
     if picked is None:
         return {"config": None, "why": _none(rows, bounds)}
     folder = (target or data.path) / BEST
-    source = _directory(data, picked.row.backend, picked.row.config)
-    model = str(scenario["model"]["source"].get("triton") or scenario["model"]["name"])
+    model = _name_of(scenario["model"])
     fresh = folder.with_name(f".{BEST}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        text = _copy(source, fresh / model)
-        default = _text(read_config(_directory(data, picked.row.backend, DEFAULT_CONFIG)), model)
-        difference = _difference(default, text, picked.row.config)
+        difference = ""
+        for name, source, default in _models(data, picked.row, model):
+            text = _copy(source, fresh / name)
+            before = _text(read_config(default), name)
+            difference += _difference(before, text, picked.row.config, name)
         write_text(fresh / DIFFERENCE, difference)
         env = _environment(data, picked.row)
         write_text(fresh / README, _readme(picked, model, difference, env))
     except OSError as error:
-        raise ServerError(f"{error.filename or source} can't be copied: {error.strerror}") from None
+        raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return {
@@ -86,7 +88,9 @@ def pick(choice: Choice) -> Picked | None:
     others = tuple(dict.fromkeys(
         _name(r) for r in choice.tied if (r.backend, r.config) != (row.backend, row.config)
     ))  # fmt: skip
-    if choice.is_front:
+    if len({(r.backend, r.config) for r in choice.candidates}) == 1:
+        why = "the only config that can be ranked"
+    elif choice.is_front:
         why = "on the Pareto front; of its points the best by the geometric mean of the objectives"
     elif not choice.decidable:
         why = "the best value; with one round no difference can be shown"
@@ -119,14 +123,39 @@ def _varied(data: RunData) -> set[str]:
     return {row.backend for row in data.loads if "settings" in row.details}
 
 
-def _directory(data: RunData, backend: str, config: str) -> Path:
-    """The directory that served a config, of the latest round. Raises ServerError."""
+def _name_of(model: Mapping[str, Any]) -> str:
+    """What a model is called on the server."""
+    return str(model["source"].get("triton") or model["name"])
+
+
+def _models(data: RunData, row: SummaryRow, model: str) -> list[tuple[str, Path, Path]]:
+    """The measured model and those beside it: name, directory of the config, of the default."""
+    spec = next(b for b in data.manifest["scenario"]["backends"] if b["name"] == row.backend)
+    found = {model: ""}
+    for other in spec.get("beside") or ():
+        found[_name_of(other["model"]) if other.get("model") else other["name"]] = other["name"]
+    return [
+        (
+            name, _directory(data, row.backend, row.config, beside),
+            _directory(data, row.backend, DEFAULT_CONFIG, beside),
+        )
+        for name, beside in found.items()
+    ]  # fmt: skip
+
+
+def _directory(data: RunData, backend: str, config: str, beside: str = "") -> Path:
+    """The directory that served a config, or then the model `beside`, in the latest round.
+
+    Raises ServerError.
+    """
     for row in reversed(data.loads):
-        if (row.backend, row.config) == (backend, config) and "model_directory" in row.details:
-            found = data.path / str(row.details["model_directory"])
-            if found.is_dir():
-                return found
-    raise ServerError(f"the model directory of {backend}/{config} is not in {data.path}")
+        if (row.backend, row.config) != (backend, config):
+            continue
+        facts = row.details.get("beside", {}).get(beside, {}) if beside else row.details
+        if "model_directory" in facts and (data.path / str(facts["model_directory"])).is_dir():
+            return data.path / str(facts["model_directory"])
+    what = f"{beside} beside {backend}/{config}" if beside else f"{backend}/{config}"
+    raise ServerError(f"the model directory of {what} is not in {data.path}")
 
 
 def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
@@ -166,11 +195,12 @@ def _text(config: Any, name: str) -> str:
     return str(proto().text(config))
 
 
-def _difference(default: str, best: str, config: str) -> str:
+def _difference(default: str, best: str, config: str, model: str) -> str:
     """A unified diff; the file that a model runs may lie elsewhere without being another."""
     lines = difflib.unified_diff(
-        _settings(default), _settings(best), DEFAULT_CONFIG, config, lineterm=""
-    )
+        _settings(default), _settings(best), f"{DEFAULT_CONFIG}/{model}", f"{config}/{model}",
+        lineterm="",
+    )  # fmt: skip
     return "".join(f"{line}\n" for line in lines)
 
 

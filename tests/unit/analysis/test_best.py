@@ -137,3 +137,15 @@ def test_equal_points_seldom_have_a_winner(count: int) -> None:
         ]
         false += choose(rows_of(*groups), "throughput", {}).winner is not None
     assert false / 400 <= 0.075  # 5 % and three standard errors, less for more than two
+
+
+def test_what_was_measured_once_is_neither_best_nor_tied_where_others_were_repeated() -> None:
+    """A search gives up most configs after one round; its highest value is a lucky one."""
+    rows = rows_of(
+        measured("lucky", [40]), measured("a", [20, 21, 19]), measured("b", [20, 19, 21])
+    )
+    found = choose(rows, "throughput", {})
+    assert {r.backend for r in found.tied} == {"a", "b"}
+    assert found.decidable
+    assert [r.backend for r in found.candidates][-1] == "lucky"
+    assert ranks(rows, "throughput") == {"a/b1/c1": "1=", "b/b1/c1": "1=", "lucky/b1/c1": "3"}

@@ -23,7 +23,7 @@ from harness.report.charts import (
 from harness.report.context import COLORS, REFERENCE_COLOR, Context, build_context
 from harness.report.detail_charts import detail_charts, performance_charts
 from harness.report.legend import entries
-from harness.report.parts import Chart, Series
+from harness.report.parts import Bound, Chart, Series
 from harness.run.store import read_run
 
 
@@ -201,3 +201,29 @@ def test_closed_and_open_loops_are_kept_apart(tmp_path: Path) -> None:
     drawn = dict(zip((label.partition(":")[0] for label in onnx.labels), onnx.y, strict=True))
     assert drawn["onnxruntime-cpu-fp32/b4/ramp"] == pytest.approx(ratio)
     assert performance_charts(context, "torch-cpu-fp32")[0].ticks == ("1", "ramp", "150/s")
+
+
+def test_a_wide_interval_does_not_squeeze_the_values_together() -> None:
+    wide = Series("a", "#000000", (1.0, 2.0), (10.0, 20.0), y_range=((9.0, 11.0), (0.1, 4e6)))
+    chart = Chart("c", "t", "x", "y", (wide,), table=None)  # type: ignore[arg-type]
+    assert interactive.extent(chart, "y") == pytest.approx((0.0, 1.06 * 30.0))
+    assert interactive.extent(replace(chart, log_y=True), "y") == pytest.approx(
+        (10 / 1.5 / 1.12, 30 * 1.12)
+    )
+    assert interactive.figure(chart)["layout"]["yaxis"]["range"] == pytest.approx([0.0, 31.8])
+
+
+def test_a_constraint_is_in_the_picture_unless_it_lies_far_away() -> None:
+    series = Series("a", "#000000", (1.0, 2.0), (10.0, 20.0))
+    chart = Chart("c", "t", "x", "y", (series,), table=None)  # type: ignore[arg-type]
+    near, far = Bound("x", 5.0, "near"), Bound("x", 500.0, "far")
+    assert interactive.extent(replace(chart, bounds=(near,)), "x") == pytest.approx((0, 5.3))
+    assert interactive.extent(replace(chart, bounds=(far,)), "x") == pytest.approx((0, 2.12))
+    assert interactive.near_right(chart, near)
+    assert not interactive.near_right(chart, Bound("x", 0.5, "left"))
+
+
+def test_an_axis_of_zeros_is_left_to_the_library() -> None:
+    chart = Chart("c", "t", "x", "y", (Series("a", "#000000", (1.0,), (0.0,)),), table=None)  # type: ignore[arg-type]
+    assert interactive.extent(chart, "y") is None
+    assert static.svg(chart)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
+from support.synthetic_variants import write_variants
 
 from harness.report import static
 from harness.report.build import build_report
@@ -107,3 +108,18 @@ def test_the_process_ends_well_after_several_pdfs(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *map(str, runs)], check=False)
     assert done.returncode == 0
+
+
+def test_variants_beyond_the_best_are_in_the_html_only(tmp_path: Path) -> None:
+    run = write_variants(tmp_path / "r", gpu=False, concurrency=(1, 4))
+    paths = build_report(run, formats=("pdf",))
+    assert paths.pdf is not None
+    pages = [page.extract_text() for page in PdfReader(paths.pdf).pages]
+    text = "\n".join(pages)
+    assert set(re.findall(r"^Model Config: (.*)$", text, re.M)) == {
+        "default", "i2-dyn", "i2-mb8-dyn", "i4-mb8-dyn",
+    }  # fmt: skip
+    assert "the other 2 are in the HTML report" in text
+    assert "Difference from the default" in text
+    assert "+ dynamic_batching {" in text
+    assert paths.pdf.stat().st_size < 1_000_000

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.synthetic_variants import VARIANTS, Variant, write_variants
+from support.synthetic_variants import NAME, VARIANTS, Variant, write_variants
 
 from harness.report.charts import summary_charts
 from harness.report.context import Context, build_context
@@ -129,3 +129,28 @@ def test_charts_of_folded_configurations_are_not_in_the_pdf(context: Context) ->
     folded = {c.id for d in view.details if not d.shown for c in d.charts}
     assert folded and not folded & ids
     assert folded <= {c.id for c in view.folded_charts()}
+
+
+def test_what_the_run_wrote_down_is_in_the_report(run: Path) -> None:
+    data = read_run(run)
+    left = [f"{NAME}/i{n}" for n in range(5, 13)]
+    events = [
+        {"event": "note", "text": "i4 was clipped"}, {"event": "note", "text": "i4 was clipped"},
+        {"event": "search_ended", "why": "budget", "not_measured": left},
+        {
+            "event": "best", "backend": NAME, "config": "i2-dyn", "directory": "best/resnet50",
+            "difference": "best/difference.diff",
+        },
+    ]  # fmt: skip
+    view = build_view(build_context(replace(data, events=(*data.events, *events))))
+    assert view.notes == ("i4 was clipped",)
+    assert (
+        "The budget was spent before 8 configurations could be measured: i5, i6, i7, i8, i9, i10 "
+        "and 2 more."
+    ) in view.banners
+    assert str(view.answer[-1]) == (
+        "i2-dyn lies ready to serve in best/resnet50; best/difference.diff is what differs from "
+        "the default."
+    )
+    plain = build_view(build_context(data))
+    assert plain.notes == () and len(plain.answer) == len(view.answer) - 1

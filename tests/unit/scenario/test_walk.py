@@ -36,5 +36,6 @@ def test_the_type_and_the_model_at_a_place() -> None:
 def test_kinds_and_homes() -> None:
     assert list(KINDS) == ["torch", "onnxruntime", "tensorrt", "triton", "fake"]
     assert homes("rounds") == ["measurement"]
-    assert homes("files") == ["model.inputs.data"]
+    assert homes("files") == ["model.inputs.data", "backends.beside.model.inputs.data"]
+    assert homes("concurrency") == ["load", "backends.beside.load"]
     assert homes("nowhere") == []

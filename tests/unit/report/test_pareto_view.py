@@ -1,0 +1,75 @@
+"""The front in the report: what is drawn, what the table says, and when there is no section."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.synthetic_run import write_all_failed, write_run
+from support.synthetic_variants import write_variants
+
+from harness.analysis.objective import parse_objective
+from harness.report.context import Context, build_context
+from harness.report.pareto import FAINT, ParetoView, pareto_view
+from harness.run.store import read_run
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    return build_context(read_run(write_variants(tmp_path_factory.mktemp("pareto") / "r")))
+
+
+@pytest.fixture(scope="module")
+def view(context: Context) -> ParetoView:
+    found = pareto_view(context)
+    assert found is not None
+    return found
+
+
+def test_both_charts_hold_every_point_once(context: Context, view: ParetoView) -> None:
+    latency, memory = view.charts
+    assert latency.title == "Pareto front: throughput and p99 latency"
+    assert memory.title == "Pareto front: throughput and GPU memory"
+    for chart in view.charts:
+        shown = [label.partition(":")[0] for s in chart.series for label in s.labels]
+        assert sorted(shown) == sorted(r.point for r in context.rows)
+        assert len(chart.table.rows) == len(context.rows)
+        colors = {s.name: s.color for s in chart.series}
+        assert colors.pop("clearly dominated") == FAINT
+        assert colors.items() <= context.colors.items()
+
+
+def test_table_holds_the_front_with_what_each_dominates(view: ParetoView) -> None:
+    grey = next(s for s in view.charts[0].series if s.name == "clearly dominated")
+    on_front = sum(len(s.x) for s in view.charts[0].series) - len(grey.x)
+    assert len(view.table.rows) == on_front
+    assert sum(int(row[-1].text) for row in view.table.rows) == len(grey.x)
+    throughput = [float(row[3].text.replace(",", "")) for row in view.table.rows]
+    assert throughput == sorted(throughput, reverse=True)
+    assert f"{on_front} of 18 points are on the front of" in view.intro
+    # one instance without batching is as small as with it, and slower
+    assert not any(row[0].text == "default" for row in view.table.rows)
+
+
+def test_points_that_miss_a_constraint_are_left_out(context: Context) -> None:
+    held = replace(context, bounds={"throughput": {"min": 600}})
+    found = pareto_view(held)
+    assert found is not None
+    assert "Points that are shown to miss a constraint are left out." in found.intro
+    assert all(v >= 600 for s in found.charts[0].series for v in s.y)
+    assert [(b.axis, b.value) for b in found.charts[1].bounds] == [("y", 600.0)]
+
+
+def test_objectives_of_the_scenario_are_the_axes(context: Context) -> None:
+    wanted = parse_objective(["throughput", "gpu_memory_mib"])
+    found = pareto_view(replace(context, objective=wanted))
+    assert found is not None
+    assert [c.title for c in found.charts] == ["Pareto front: throughput and GPU memory"]
+
+
+def test_without_intervals_nothing_is_claimed(tmp_path: Path) -> None:
+    found = pareto_view(build_context(read_run(write_run(tmp_path / "r", rounds=1))))
+    assert found is not None
+    assert found.intro.startswith("With one round there are no intervals")
+    assert pareto_view(build_context(read_run(write_all_failed(tmp_path / "failed")))) is None

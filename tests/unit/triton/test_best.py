@@ -1,0 +1,59 @@
+"""Which config becomes the directory, and in which words."""
+
+from __future__ import annotations
+
+from harness.analysis.best import Choice
+from harness.analysis.summary import SummaryRow, summarize
+from harness.run.rows import MeasurementRow
+from harness.scenario.expand import Point
+from harness.triton.best import pick
+
+
+def row(config: str) -> SummaryRow:
+    point = Point("t", config, 1, concurrency=1)
+    (found,) = summarize([
+        MeasurementRow(
+            point.id, 0, "t", config, 1, 1, None, "", 0, 1, 10, 0, 1.0, None, {}, {}
+        )
+    ])  # fmt: skip
+    return found
+
+
+A, B = row("default"), row("i2")
+
+
+def test_no_candidates_no_directory() -> None:
+    assert pick(Choice((), (), None, False)) is None
+
+
+def test_a_winner() -> None:
+    found = pick(Choice((B, A), (B,), B, True))
+    assert found is not None
+    assert (found.row, found.tied, found.why) == (B, (), "better than every other config")
+
+
+def test_of_a_tie_the_recommended_one_and_the_others_named() -> None:
+    found = pick(Choice((B, A), (B, A), A, True))
+    assert found is not None
+    assert (found.row, found.tied) == (A, ("t/i2",))
+    assert "cheapest in memory" in found.why
+
+
+def test_points_of_one_config_are_no_tie() -> None:
+    found = pick(Choice((B, B), (B, B), B, True))
+    assert found is not None
+    assert (found.tied, found.why) == ((), "the only config that can be ranked")
+
+
+def test_one_round_decides_nothing_but_the_best_value_is_written() -> None:
+    found = pick(Choice((B, A), (B, A), None, False))
+    assert found is not None
+    assert (found.row, found.tied) == (B, ())
+    assert "no difference can be shown" in found.why
+
+
+def test_of_a_front_the_first_and_the_others_named() -> None:
+    found = pick(Choice((B, A), (B, A), None, True, is_front=True))
+    assert found is not None
+    assert (found.row, found.tied) == (B, ("t/default",))
+    assert "Pareto front" in found.why
