@@ -119,6 +119,8 @@ def _layout(chart: Chart) -> dict[str, Any]:
             "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False,
             "tickmode": "auto",
         }  # fmt: skip
+        if (found := extent(chart, "y", right=True)) is not None:
+            layout["yaxis2"]["range"] = list(found)
     return layout
 
 
@@ -175,14 +177,16 @@ def _band_label(band: Band) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def extent(chart: Chart, axis: Literal["x", "y"]) -> tuple[float, float] | None:
-    """Ends of an axis of numbers; None where the drawing library finds them.
+def extent(
+    chart: Chart, axis: Literal["x", "y"], *, right: bool = False
+) -> tuple[float, float] | None:
+    """Ends of an axis of numbers (of the right y axis too); None where the library finds them.
 
     The values have room, and so have their intervals up to half as much again: a wide interval is
     cut rather than squeezing the values together. A bound is shown unless it lies far away.
     """
     log, free = (chart.log_x, not chart.ticks) if axis == "x" else (chart.log_y, True)
-    series = [s for s in chart.series if not s.right]
+    series = [s for s in chart.series if s.right == right]
     if not free or any(s.mode in ("bar", "thin") for s in series):
         return None
     values = [v for s in series for v in getattr(s, axis)]
@@ -190,7 +194,7 @@ def extent(chart: Chart, axis: Literal["x", "y"]) -> tuple[float, float] | None:
         return None
     least, most = min(values), max(values)
     ends = [r for s in series for r in getattr(s, f"{axis}_range") if r]
-    limits = [b.value for b in chart.bounds if b.axis == axis]
+    limits = [b.value for b in chart.bounds if b.axis == axis and not right]
     high = max([most, *(min(r[1], 1.5 * most) for r in ends),
                 *(b for b in limits if b <= 3 * most)])  # fmt: skip
     low = min([least, *(max(r[0], least / 1.5) for r in ends),

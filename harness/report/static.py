@@ -61,7 +61,7 @@ def _draw(drawing: Any, chart: Chart) -> None:
     _axes(axes, chart)
     if right is not None:
         right.set_ylabel(chart.right_title)
-        right.set_ylim(bottom=0, top=right.get_ylim()[1] * 1.08)
+        right.set_ylim(extent(chart, "y", right=True) or (0, right.get_ylim()[1] * 1.08))
         right.spines["right"].set_visible(True)
     else:
         axes.spines["right"].set_visible(False)

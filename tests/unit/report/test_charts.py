@@ -227,3 +227,12 @@ def test_an_axis_of_zeros_is_left_to_the_library() -> None:
     chart = Chart("c", "t", "x", "y", (Series("a", "#000000", (1.0,), (0.0,)),), table=None)  # type: ignore[arg-type]
     assert interactive.extent(chart, "y") is None
     assert static.svg(chart)
+
+
+def test_the_right_axis_follows_the_same_rule(cpu: Context) -> None:
+    chart = performance_charts(cpu, "torch-cpu-fp32")[0]
+    line = chart.series[-1]
+    wide = replace(line, y_range=((1.0, 1e9),) * len(line.y))
+    found = interactive.extent(replace(chart, series=(*chart.series[:-1], wide)), "y", right=True)
+    assert found == pytest.approx((0.0, 1.06 * 1.5 * max(line.y)))
+    assert interactive.extent(chart, "y") is None  # bars, whose heights add up
