@@ -5,7 +5,8 @@
 Poisson arrivals, FP32[16] requests, against the null server (a process of its own, on the same
 cores), over HTTP and gRPC, from one and from two generator processes. Slip is the time from when a
 request was due to when its first byte was handed to the kernel. Cases are interleaved: each round
-visits all of them, in alternating order.
+visits all of them, in alternating order. Each round also times a thread that does nothing but wait
+for the moments of such a schedule, reading the clock all the time: what the machine itself takes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from harness.load.wire.generator import Plan, run
 from harness.load.wire.nullserver import running
 
 RATES = (1000, 5000, 10_000)
-CASES = [(p, r, n) for p in ("http", "grpc") for r in RATES for n in (1, 2)]
+FLOOR = ("clock", 1000, 0)
+CASES = [FLOOR, *((p, r, n) for p in ("http", "grpc") for r in RATES for n in (1, 2))]
 WARM_S = 0.5
 OUTSTANDING = 256
 LIMIT_MS = 1.0
@@ -72,6 +74,23 @@ def measure(protocol: str, rate: float, processes: int, seconds: float, seed: in
     )  # fmt: skip
 
 
+def floor(rate: float, seconds: float, seed: int) -> Slip:
+    """The slip of a loop that sends nothing and does nothing but read the clock."""
+    schedule = make_schedule([Segment(rate, rate, seconds)], "poisson", seed=seed)
+    clock = time.monotonic_ns
+    begin = clock()
+    late = []
+    for due in (schedule + begin).tolist():
+        while (now := clock()) < due:
+            pass
+        late.append(now - due)
+    slip = np.array(late) / 1e3
+    return Slip(
+        *(percentile(slip, q) for q in (0.5, 0.99, 0.999, 1.0)),
+        len(late) / seconds, float((slip > 1e3 * LIMIT_MS).mean()),
+    )  # fmt: skip
+
+
 def page(found: dict[tuple[str, int, int], list[Slip]], about: dict[str, object]) -> str:
     lines = [
         "# Slip of the open loop", "",
@@ -86,8 +105,9 @@ def page(found: dict[tuple[str, int, int], list[Slip]], about: dict[str, object]
         cells = [_cell([getattr(r, k) for r in rounds]) for k in ("p50", "p99", "p999")]
         sent = float(np.median([r.sent for r in rounds]))
         late = float(np.median([r.late for r in rounds]))
+        shown = "clock alone" if protocol == FLOOR[0] else protocol
         lines.append(
-            f"| {protocol} | {rate:,}/s | {processes} | {sent:,.0f}/s | "
+            f"| {shown} | {rate:,}/s | {processes or '–'} | {sent:,.0f}/s | "
             f"{' | '.join(cells)} | {100 * late:.2g} % |"
         )
     command = f".venv/bin/python benchmarks/slip.py --rounds {about['rounds']}"
@@ -109,7 +129,10 @@ def main() -> None:
     found: dict[tuple[str, int, int], list[Slip]] = {case: [] for case in CASES}
     for number in range(options.rounds):
         for case in CASES if number % 2 == 0 else CASES[::-1]:
-            slip = measure(*case, options.seconds, seed=number)
+            slip = (
+                floor(case[1], options.seconds, number) if case == FLOOR
+                else measure(*case, options.seconds, seed=number)
+            )  # fmt: skip
             found[case].append(slip)
             print(f"round {number + 1}/{options.rounds} {case}: p50 {slip.p50:.0f} µs, p99 "
                   f"{slip.p99:.0f} µs, sent {slip.sent:.0f}/s", flush=True)  # fmt: skip

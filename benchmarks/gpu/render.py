@@ -404,8 +404,31 @@ def _rate(pairs: Sequence[Data], suffix: str) -> str:
 
 # ------------------------------------------------------------------------------------------ main
 
+def repeatability(data: Data) -> Page:
+    lines = head(
+        data,
+        "ResNet-50 at batch 1, an engine for this batch alone from an fp32 ONNX file, run without "
+        "the harness: `execute_async_v3` on PyTorch's stream with PyTorch's buffers, and a "
+        "synchronisation after every call. Eight inputs take turns; a call is compared with one "
+        "that was made 0.3 s after the call before it, and is wrong when a value is further off "
+        "than 3 % of the outputs' root mean square.",
+    )  # fmt: skip
+    rows = [
+        (name, f"TensorRT-RTX {c['tensorrt']}", f"{c['wrong']} of {c['calls']}",
+         percent(c["worst"]))
+        for name, c in data["cases"].items()
+    ]  # fmt: skip
+    lines += table(("case", "version", "wrong calls", "worst error, share of rms"), rows)
+    lines += [
+        "", "What it means is in [tensorrt.md](../tensorrt.md#known-limits). The harness flags such "
+        "points `parity` or `wrong_outputs`, and ranks none of them.",
+    ]  # fmt: skip
+    return Page("repeatability", "The same answer twice", [*lines, *failures(data)])
+
+
 PAGES: dict[str, Callable[[Data], Page]] = {
     "overhead": overhead, "memory": memory, "roofline": roofline, "telemetry": telemetry,
+    "repeatability": repeatability,
 }  # fmt: skip
 
 

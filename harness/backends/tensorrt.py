@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +41,8 @@ class Loaded:
     profiles: tuple[engines.Profile, ...]
     runtime_config: Any = None
     """TensorRT-RTX: kernel cache, specialisation and CUDA graphs."""
+    first_use: threading.Lock = field(default_factory=threading.Lock)
+    """Held by a caller for its first request of a shape; see `TensorRtCaller._first`."""
 
 
 class TensorRtBackend:
@@ -260,7 +262,7 @@ class TensorRtBackend:
         """Destroy the contexts of closed callers; a caller frees its buffers when it is closed.
 
         Contexts are destroyed here, by one thread while no other runs the engine: workers with
-        several callers crashed in TensorRT-RTX 1.6.1, and destroying them at once is suspected.
+        several callers crashed in TensorRT-RTX 1.6.1 on an H200, less often since.
         """
         with self._lock:
             self._retired.clear()

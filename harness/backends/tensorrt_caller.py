@@ -105,7 +105,7 @@ class TensorRtCaller:
         """Copy in, compute, copy out, wait; with `io: device` compute and wait."""
         try:
             if request.shapes != self._shapes:
-                self._reshape(request.shapes)
+                return self._first(request)
             timed = self._requests % TIMED_EVERY == 0
             self._requests += 1
             if timed:
@@ -119,6 +119,17 @@ class TensorRtCaller:
             raise
         except Exception as error:
             raise translate(error, "running the engine") from error
+        return self._reply
+
+    def _first(self, request: Request) -> Reply:
+        """The first request of a shape, one caller at a time: once a shape, in the warm-up.
+
+        TensorRT-RTX compiles kernels in it, or takes them from a cache that all contexts share.
+        """
+        with self._loaded.first_use:
+            self._reshape(request.shapes)
+            self._requests += 1
+            self._run_timed(request)
         return self._reply
 
     def _run_timed(self, request: Request) -> None:

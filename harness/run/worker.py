@@ -18,6 +18,7 @@ runtime it measures. Commands (`do`) and answers (`event`):
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
@@ -358,4 +359,5 @@ def serve(incoming: int, outgoing: int) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a runtime that crashes leaves the stacks of all threads in the log
     serve(int(sys.argv[1]), int(sys.argv[2]))
