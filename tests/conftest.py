@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,10 @@ ROOT = Path(__file__).parents[1]
 CI = os.environ.get("CI", "").lower() in ("true", "1")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+# a shell ignores Ctrl-C for what it starts in the background, and what tests start would inherit it
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with contextlib.suppress(ImportError):  # it must come before anything imports distutils: torch's
+    import setuptools  # noqa: F401       compiler imports it, and it then insists on its own
 with contextlib.suppress(ImportError):  # tests/gpu runs without it, in images that lack it
     from hypothesis import settings
 

@@ -404,6 +404,7 @@ def _rate(pairs: Sequence[Data], suffix: str) -> str:
 
 # ------------------------------------------------------------------------------------------ main
 
+
 def repeatability(data: Data) -> Page:
     lines = head(
         data,
@@ -420,8 +421,8 @@ def repeatability(data: Data) -> Page:
     ]  # fmt: skip
     lines += table(("case", "version", "wrong calls", "worst error, share of rms"), rows)
     lines += [
-        "", "What it means is in [tensorrt.md](../tensorrt.md#known-limits). The harness flags such "
-        "points `parity` or `wrong_outputs`, and ranks none of them.",
+        "", "What it means is in [tensorrt.md](../tensorrt.md#known-limits). The harness flags "
+        "such points `parity` or `wrong_outputs`, and ranks none of them.",
     ]  # fmt: skip
     return Page("repeatability", "The same answer twice", [*lines, *failures(data)])
 

@@ -15,7 +15,7 @@ from harness.backends.registry import open_backend, parse_spec
 from harness.backends.triton_shm import UNWRITTEN
 from harness.errors import BackendError, ServerError
 from harness.load.generator import Asked, make_generator
-from harness.load.samples import OK
+from harness.load.samples import OK, UNFINISHED
 from harness.triton.install import find
 from harness.triton.server import TritonServer
 
@@ -131,7 +131,8 @@ def test_outputs_under_load_are_right(server, protocol, client, processes, open_
             wire=client == "wire",
         )  # fmt: skip
         samples = run(generator, 100)
-        assert (samples.status == OK).all(), samples.messages
+        assert np.isin(samples.status, (OK, UNFINISHED)).all(), samples.messages
+        assert (samples.status == OK).sum() >= 100
         sampled = generator.sampled()
         assert len(sampled) == (5 if client == "wire" else len(sampled)) and sampled
         for which, outputs in sampled:

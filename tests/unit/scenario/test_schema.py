@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from harness.scenario.profiles import PROFILES
 from harness.scenario.schema import (
     Bound,
-    Server,
     Files,
     Input,
     Load,
     Measurement,
     ModelSpec,
     Scenario,
+    Server,
     Source,
 )
 
