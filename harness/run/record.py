@@ -152,7 +152,8 @@ def server_split(window: Window) -> Split | None:
 
 def _server_count(window: Window, split: Split | None, samples: Samples) -> Iterator[Finding]:
     """The server counts a request when it answers, we when the answer is here: those may differ
-    by the requests that were open at the window's ends.
+    by the requests that were open at the window's ends, and by what was answered while the
+    server's counts were read.
     """
     if split is None:
         if "count" in window.before:
@@ -160,10 +161,14 @@ def _server_count(window: Window, split: Split | None, samples: Samples) -> Iter
         return
     good = samples.status == OK
     sent, done = samples.sent[good], samples.done[good]
-    here = int(((done > window.begin_ns) & (done <= window.end_ns)).sum())
     ends = (window.begin_ns, window.end_ns)
-    straddling = max(int(((sent <= end) & (done > end)).sum()) for end in ends)
-    if abs(split.count - here) > max(1, straddling):
+    (first, began), (ended, last) = window.reads_ns or tuple((end, end) for end in ends)
+    here, least, most = (
+        int(((done > low) & (done <= high)).sum())
+        for low, high in (ends, (began, ended), (first, last))
+    )
+    straddling = max(1, *(int(((sent <= end) & (done > end)).sum()) for end in ends))
+    if not least - straddling <= split.count <= most + straddling:
         yield Finding("count_mismatch", f"{here} answers here, {split.count} on the server")
 
 

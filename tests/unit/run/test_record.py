@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.run.record import gpu_readings, gpu_stages
+from harness.load.samples import Samples
+from harness.measure.window import Window
+from harness.run.record import _server_count, gpu_readings, gpu_stages
 from harness.telemetry.series import Series
+from harness.triton.statistics import Split
 
 MIB = 2**20
 S = 1_000_000_000
@@ -52,3 +55,23 @@ def test_without_process_memory_the_device_less_its_baseline_stands_in() -> None
     assert gpu_stages(only, {"baseline": S // 2, "warm": 2 * S}) == {
         "baseline": {"peak_mib": 0, "held_mib": 0}, "warm": {"peak_mib": 800, "held_mib": 800},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("counted", "agrees"),
+    [(100, True), (112, True), (113, True), (114, False), (87, True), (86, False)],
+)
+def test_counts_may_differ_by_what_was_answered_while_they_were_read(
+    counted: int, agrees: bool
+) -> None:
+    """An answer a millisecond; the window's ends are in the middle of reads of 24 ms and 0."""
+    done = np.arange(1, 200, dtype=np.int64) * 1_000_000
+    zeros = np.zeros(len(done))
+    samples = Samples(
+        done, done - 500_000, done, zeros.astype(np.uint8), zeros.astype(np.uint16)
+    )  # fmt: skip
+    begin, end = 20_250_000, 120_250_000
+    window = Window(begin, end, False, {"count": 0.0}, {}, reads_ns=(
+        (begin - 12_000_000, begin + 12_000_000), (end, end),
+    ))  # fmt: skip
+    assert (not list(_server_count(window, Split(counted), samples))) is agrees
