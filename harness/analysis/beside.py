@@ -7,7 +7,7 @@ where the model was there. Values, intervals and bounds are those of every other
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,8 +164,3 @@ def _place(row: SummaryRow, served: Mapping[tuple[str, str], tuple[str, bool]]) 
     """What two points must share to be compared; a point of another backend is like none."""
     what = served.get((row.backend, row.config), (row.point, False))[0]
     return what, row.batch_size, row.concurrency, row.request_rate, row.point.rpartition("/")[2]
-
-
-def any_beside(rows: Iterable[SummaryRow]) -> bool:
-    """Whether some point has a model beside."""
-    return any(names(row) for row in rows)

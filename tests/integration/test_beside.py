@@ -1,15 +1,12 @@
 """Two models on one real Triton at the same time: both measured, searched jointly, resumed."""
 
-import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.killed import measured, run_and_kill
 
 from harness.analysis import beside
 from harness.analysis.best import choose
@@ -155,18 +152,7 @@ def test_a_killed_run_is_resumed_and_a_rate_is_kept_beside(tmp_path, run_cli):
     load = "load: {request_rate: 25, arrivals: constant}"
     path = write(tmp_path, load, "instances: 2", 3)
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "harness", "run", str(path), "-o", str(run), "-q"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 90
-        while len(measured(run)) < 1:
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    before = measured(run)
+    before = run_and_kill(path, run, 1)
     assert len(before) < 3
     done = run_cli("run", "--resume", run, "-q", "--no-report")
     assert done.returncode in (0, 1, 4), done.stderr
@@ -178,11 +164,3 @@ def test_a_killed_run_is_resumed_and_a_rate_is_kept_beside(tmp_path, run_cli):
     assert found.throughput is not None
     assert found.throughput.value == pytest.approx(25, rel=0.2)
     assert found.errors == 0
-
-
-def measured(run: Path) -> list[tuple[str, int]]:
-    if not (run / "journal.jsonl").exists():
-        return []
-    *lines, _ = (run / "journal.jsonl").read_text().split("\n")
-    events = [json.loads(line) for line in lines]
-    return [(e["point"], e["round"]) for e in events if e["event"] == "measurement"]

@@ -1,17 +1,14 @@
 """A search over configs of a real Triton: variants, halving, resuming, and the best one served."""
 
-import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.killed import measured, run_and_kill
 
 from harness.run.store import read_run
 from harness.triton.install import find
@@ -154,18 +151,7 @@ def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
     """With environment variables, each of which needs a server of its own."""
     path = write(tmp_path, "env: {SLEEP_MS: [1, 20]}", 2, [1])
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "harness", "run", str(path), "-o", str(run), "-q"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 90
-        while len(measured(run)) < 2:
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    before = measured(run)
+    before = run_and_kill(path, run, 2)
     assert len(before) < 6
     done = run_cli("run", "--resume", run, "-q", "--no-report")
     assert done.returncode in (0, 4), done.stderr
@@ -176,11 +162,3 @@ def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
     rows = read_run(run).measurements
     for config, least, most in (("default", 3, 15), ("SLEEP_MS-1", 1, 10), ("SLEEP_MS-20", 20, 60)):
         assert all(least <= r.latency_ms["p50"] < most for r in rows if r.config == config)
-
-
-def measured(run: Path) -> list[tuple[str, int]]:
-    if not (run / "journal.jsonl").exists():
-        return []
-    *lines, _ = (run / "journal.jsonl").read_text().split("\n")
-    events = [json.loads(line) for line in lines]
-    return [(e["point"], e["round"]) for e in events if e["event"] == "measurement"]
