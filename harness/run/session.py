@@ -19,7 +19,6 @@ from harness.run.beside import SLACK_S, Companion, all_alive, described
 from harness.run.process import Listener, WorkerProcess
 from harness.run.rows import ParityRow
 from harness.scenario.expand import Point
-from harness.scenario.rules import on_cuda
 from harness.scenario.schema import (
     AnyBackend,
     BesideModel,
@@ -29,6 +28,7 @@ from harness.scenario.schema import (
     Server,
     TritonBackend,
 )
+from harness.scenario.triton_rules import on_cuda
 from harness.scenario.variants import DEFAULT_CONFIG, beside_backend
 from harness.telemetry.client import Telemetry
 

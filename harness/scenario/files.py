@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.scenario.rules import Broken, Loc
+from harness.scenario.rule_base import Broken, Loc
 
 
 @dataclass(frozen=True, slots=True)

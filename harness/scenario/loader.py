@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Problem, ScenarioError, UsageError
-from harness.scenario import files, messages, overrides, rules, tree, walk
+from harness.scenario import files, messages, overrides, rule_base, rules, tree, walk
 from harness.scenario.messages import Words
 from harness.scenario.schema import Scenario
 from harness.scenario.suggest import nearest
@@ -137,7 +137,7 @@ def _assume_kinds(data: dict[str, Any]) -> Iterator[Words]:
                 yield words
 
 
-def _resolve_files(root: Node, data: Any, directory: Path) -> Iterator[rules.Broken]:
+def _resolve_files(root: Node, data: Any, directory: Path) -> Iterator[rule_base.Broken]:
     for reference in files.references(data):
         mark = _find(root, reference.loc, on_key=False)[0]
         base = Path() if mark.file == overrides.FILE else directory
@@ -145,7 +145,7 @@ def _resolve_files(root: Node, data: Any, directory: Path) -> Iterator[rules.Bro
             yield broken
 
 
-def _from_rule(broken: rules.Broken) -> Words:
+def _from_rule(broken: rule_base.Broken) -> Words:
     words = Words(broken.loc, broken.message, on_key=broken.on_key)
     return replace(words, holder=broken.loc, lacks=broken.lacks)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.scenario import rules, tree
+from harness.scenario import backend_rules, tree
 from harness.scenario.suggest import nearest
 from harness.scenario.tree import Entry, Fault, Mark, Node, shorten
 
@@ -123,7 +123,7 @@ def _index(items: list[Node], step: Step, done: tuple[str | int, ...]) -> int:
             return int(step.text)
         message = f"there is no item {step.text}: the list has {len(items)}, counted from 0"
         raise _WrongError(Fault(step.mark, message, done))
-    names = [rules.default_name(n.data()) if n.is_mapping else None for n in items]
+    names = [backend_rules.default_name(n.data()) if n.is_mapping else None for n in items]
     if done == ("backends",) and step.text in names:
         return names.index(step.text)
     known = [name for name in names if name]

@@ -9,8 +9,8 @@ import pytest
 
 from harness.scenario.expand import expand, left_out
 from harness.scenario.loader import load_text
-from harness.scenario.rules import MODEL_CONFIG_FIELDS
 from harness.scenario.schema import Scenario, TritonBackend
+from harness.scenario.triton_rules import MODEL_CONFIG_FIELDS
 from harness.scenario.variants import axes, configs, grid, settings, variants
 
 OWN = {"server": {"repository": "models"}}
