@@ -4,9 +4,10 @@
 
 Two models: a Python-backend identity, FP32[16], in 6 configurations and its default at 4
 concurrencies; and ResNet-50 through ONNX Runtime on the CPU, in 4 configurations and its default
-at 3. Each repeat runs Model Analyzer (brute search, local mode) and the harness twice, once with
-one round and once with as many as give intervals; the order alternates. Then a long run of the
-harness, the judge, measures what either tool put among its first three.
+at 3. Each repeat runs Model Analyzer (brute search, local mode) and the harness three times: with
+one round, with as many as give intervals, and as it searches by itself, until the best is told
+apart; the order alternates. Then a long run of the harness, the judge, measures what either tool
+put among its first three.
 
 Everything is kept in a work folder. A step that is finished there is not done again, so a run that
 was stopped goes on where it was; `--work` names the folder, and a new measurement needs a new one.
@@ -35,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model_analyzer_page import ONE, THEIRS, TOOLS, Run, page
+from model_analyzer_page import DECIDED, ONE, THEIRS, TOOLS, Run, page
 from perf_analyzer import CACHE, CODE, CONFIG, busy_ns, cpu_name, perf_analyzer
 
 from harness.analysis.best import choose, order
@@ -295,6 +296,7 @@ def ours(
     """The harness over the space, grid search."""
     counts = {"rounds": rounds, "rounds_max": rounds}
     spec = scenario(model, [searched(model, repository)], model.concurrency, counts)
+    spec["search"] = {"method": "grid", **({} if tool == DECIDED else {"rounds_max": 1})}
     done = run_harness(spec, folder)
     names, data = our_names(model, repository), read_run(folder / "run")
     rows = summarize(data.measurements, data.failures)

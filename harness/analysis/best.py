@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.constraints import Bounds, holds, metric, satisfies
-from harness.analysis.objective import Aim, parse_objective, smaller
+from harness.analysis.objective import Aim, Objective, parse_objective, smaller
 from harness.analysis.pareto import front
 from harness.analysis.summary import Interval, SummaryRow, ratio_interval
+
+INDIFFERENCE = 0.05
+"""Share of the objective that is worth giving up for less memory."""
+SAME_MEMORY = 0.02
+"""Share by which sizes may differ and still count as the same."""
 
 
 def smaller_is_better(objective: Aim) -> bool:
@@ -74,9 +79,11 @@ class Choice:
     tied: tuple[SummaryRow, ...]
     """The first candidate and those that can't be told apart from it; empty without candidates."""
     recommended: SummaryRow | None
-    """The cheapest in memory of `tied`; None where there are no intervals to choose by."""
+    """The cheapest in memory of `close`; None where there are no intervals to choose by."""
     decidable: bool
     """Whether the first candidate has an interval, so that differences can be shown at all."""
+    close: tuple[SummaryRow, ...] = ()
+    """Those of `tied` whose value is worse than the first one's by the indifference or less."""
     is_front: bool = False
     """The objective is a list: `tied` is the Pareto front, whose points differ but none of which
     is clearly beaten. Then none is recommended."""
@@ -104,12 +111,19 @@ def order(rows: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
     return [r for _, r in sorted(known, key=lambda pair: sign * pair[0])]
 
 
-def choose(rows: Sequence[SummaryRow], objective: Aim, bounds: Bounds) -> Choice:
-    """The best of the points that are shown to hold every bound, with those tied with it."""
+def choose(
+    rows: Sequence[SummaryRow], objective: Aim, bounds: Bounds, indifference: float = INDIFFERENCE
+) -> Choice:
+    """The best of the points that are shown to hold every bound, with those tied with it.
+
+    Of the tied points the cheapest in memory is recommended, if its value is worse than the best
+    one's by no more than `indifference` (a share). Where intervals are wide, a tie also holds
+    points that look much worse, and that nothing shows to be as good.
+    """
     objective = parse_objective(objective)
     candidates = [r for r in order(rows, objective) if satisfies(r, bounds) == "yes"]
     if not candidates:
-        return Choice((), (), None, False, objective.pareto)
+        return Choice((), (), None, False, is_front=objective.pareto)
     if objective.pareto:
         found = front(candidates, objective.metrics)
         first = [*found.rows, *(r for r in candidates if r not in found.rows)]
@@ -118,8 +132,9 @@ def choose(rows: Sequence[SummaryRow], objective: Aim, bounds: Bounds) -> Choice
     tied = _group(candidates, objective)
     value = value_of(candidates[0], objective)
     decidable = value is not None and value.low is not None
-    recommended = cheapest(tied) if decidable else None
-    return Choice(tuple(candidates), tuple(tied), recommended, decidable)
+    close = [r for r in tied if _within(candidates[0], r, objective, indifference)]
+    recommended = cheapest(close) if decidable else None
+    return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(close))
 
 
 def _group(ordered: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
@@ -139,15 +154,27 @@ def _repeated_first(ordered: Sequence[SummaryRow]) -> list[SummaryRow]:
     return sorted(ordered, key=lambda r: r.rounds < 2)
 
 
+def indifference_of(scenario: Mapping[str, Any]) -> float:
+    """The indifference zone of a resolved scenario, as a share."""
+    return float((scenario.get("search") or {}).get("indifference", INDIFFERENCE))
+
+
+def _within(best: SummaryRow, row: SummaryRow, objective: Objective, share: float) -> bool:
+    ratio = advantage(best, row, objective)
+    return row is best or (ratio is not None and ratio.value <= 1 + share)
+
+
 def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
     """The row that needs least memory: the GPU's where all have it, else the host's.
 
-    Where memory is not known, the first row.
+    Of rows that need the same to within `SAME_MEMORY`, the first; also where memory is not known.
     """
     for name in ("gpu_memory_mib", "host_memory_mib"):
         sizes: list[float | None] = [getattr(r, name) for r in rows]
-        if all(s is not None for s in sizes):
-            return min(zip(sizes, rows, strict=True), key=lambda pair: pair[0] or 0.0)[1]
+        known = [s for s in sizes if s is not None]
+        if len(known) == len(rows):
+            most = min(known) * (1 + SAME_MEMORY)
+            return next(r for r, s in zip(rows, known, strict=True) if s <= most)
     return rows[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.analysis.best import Choice, choose, order, ranks
+from harness.analysis.best import Choice, choose, indifference_of, order, ranks
 from harness.analysis.compare_backends import cell, reference_backend
 from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import Objective, objective_of, parse_objective
@@ -211,7 +211,7 @@ def build_context(data: RunData) -> Context:
     objective, bounds = _objective(scenario), bounds_of(scenario)
     measured = list(dict.fromkeys(r.backend for r in rows if r.rounds))
     reference, eager = reference_backend(backend_specs(data.manifest), measured)
-    choice = choose(rows, objective, bounds)
+    choice = choose(rows, objective, bounds, indifference_of(scenario))
     return Context(
         data, tuple(rows), searched, objective, bounds, choice, ranks(choice.candidates, objective),
         reference, eager, _colors(rows, reference, names_), names_, _configs(data, names_),

@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.best import (
     advantage,
     differs,
+    indifference_of,
     nearest,
     order,
     smaller_is_better,
@@ -254,20 +255,31 @@ def _details(context: Context) -> list[Sentence]:
             *_settings(context, choice.winner),
         )]  # fmt: skip
     pick = choice.recommended
-    size, kind = (
-        (pick.gpu_memory_mib, "GPU memory")
-        if all(r.gpu_memory_mib is not None for r in choice.tied)
-        else (pick.host_memory_mib, "host memory")
-    )
-    why = f", the cheapest of them in {kind} ({mib_text(size)} MiB)" if size is not None else ""
     where = f"{context.name(pick)}, {place_text(pick)}"
     return [
         _sentence("No difference is shown between ", listed(_points(context, choice.tied)), "."),
         _sentence(
-            "Recommended: ", _bold(where), why, ".", *_over_reference(context, pick),
-            *_settings(context, pick),
+            "Recommended: ", _bold(where), _why(context, pick), ".",
+            *_over_reference(context, pick), *_settings(context, pick),
         ),
     ]  # fmt: skip
+
+
+def _why(context: Context, pick: SummaryRow) -> str:
+    """Why this one of the tied points: its memory, or that the others look worse."""
+    close, zone = context.choice.close, 100 * indifference_of(context.scenario)
+    if len(close) == 1:
+        return f": the others measured more than {zone:g}% worse"
+    size, kind = (
+        (pick.gpu_memory_mib, "GPU memory")
+        if all(r.gpu_memory_mib is not None for r in close)
+        else (pick.host_memory_mib, "host memory")
+    )
+    if size is None:
+        return ""
+    every = len(close) == len(context.choice.tied)
+    those = "them" if every else f"those within {zone:g}% of the best"
+    return f", the cheapest of {those} in {kind} ({mib_text(size)} MiB)"
 
 
 def _settings(context: Context, row: SummaryRow) -> list[str | Span]:

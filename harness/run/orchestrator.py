@@ -119,7 +119,7 @@ class Orchestrator:
         self._selection.check()
         for text in left_out(self._scenario) if self._fresh else ():
             self._add({"event": "note", "text": text})
-        if not any(self._wanted(r, points) for r in range(self._scenario.measurement.rounds_max)):
+        if not any(self._wanted(r, points) for r in range(self._rounds_max)):
             return
         self._tell({"event": "status", "text": "preparing the model"})
         try:
@@ -130,7 +130,7 @@ class Orchestrator:
             return
         raw = self._store.path / "telemetry" / ".raw"
         with Telemetry(raw, self._store.path / "logs" / "telemetry.log") as telemetry:
-            for round_ in range(self._scenario.measurement.rounds_max):
+            for round_ in range(self._rounds_max):
                 wanted = self._wanted(round_, points)
                 if not wanted:
                     continue  # a resumed run has finished its first rounds already
@@ -164,11 +164,17 @@ class Orchestrator:
         points = [p for p in points if (p.backend, p.config) in asked]
         if round_ < settings.rounds:
             return [p for p in points if self._missing(p, round_)]
-        if round_ >= settings.rounds_max or self._budget_spent():
+        if self._budget_spent():
             return []
-        wide = {w.point for w in widest_first(summarize(self._rows), self._targets)}
-        wide |= {c.point for c in summarize_capacity(self._capacities) if not c.narrow}
-        return [p for p in points if p.id in wide and self._missing(p, round_)]
+        again = set(self._selection.undecided(self._rows, self._failures, round_))
+        if round_ < settings.rounds_max:
+            again |= {w.point for w in widest_first(summarize(self._rows), self._targets)}
+            again |= {c.point for c in summarize_capacity(self._capacities) if not c.narrow}
+        return [p for p in points if p.id in again and self._missing(p, round_)]
+
+    @property
+    def _rounds_max(self) -> int:
+        return max(self._scenario.measurement.rounds_max, self._selection.rounds_max)
 
     def _next(self, backend: str) -> list[str]:
         """The configs that the search asks for in the first round."""
@@ -196,12 +202,15 @@ class Orchestrator:
             why = (
                 "narrow enough" if narrow
                 else "budget spent" if self._budget_spent()
+                else "for the choice" if found.rounds > settings.rounds_max
                 else f"rounds_max ({settings.rounds_max}) reached"
             )  # fmt: skip
             self._add({
                 "event": "reached", "point": found.point, "rounds": found.rounds, "why": why,
                 "half_widths": dict(found.half_widths),
             })  # fmt: skip
+        if text := self._selection.not_told_apart(self._rows, self._failures):
+            self._add({"event": "note", "text": text})
 
     # -- rounds and sessions --------------------------------------------------------------------
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 
+from harness.analysis.summary import SummaryRow, summarize
 from harness.run.rows import FailureRow, MeasurementRow
 from harness.scenario.schema import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search import bayesian
 from harness.search.choose import kept_configs, next_configs
+from harness.search.contenders import contenders
 from harness.search.space import goal, spaces
 
 Name = tuple[str, str]
@@ -23,6 +25,9 @@ class Selection:
         self.goal, self.spaces = goal(scenario), spaces(scenario)
         self.ended = ended
         self._rounds = scenario.measurement.rounds
+        self._decides = self.searching and self._rounds > 1
+        self.rounds_max = scenario.search.rounds_max if self._decides else 0
+        """Up to this many rounds are added for what `undecided` names; 0: none."""
         self._budget = scenario.budget
         self._began = time.monotonic()
         self._seconds: list[float] = []
@@ -73,6 +78,36 @@ class Selection:
                 else [DEFAULT_CONFIG]
             )
         }
+
+    def undecided(
+        self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int
+    ) -> list[str]:
+        """The points that may be the best, which round `round_` measures again to tell them apart.
+
+        Only the rounds before it count. Empty when the choice is made, or is not to be made.
+        """
+        if round_ >= self.rounds_max:
+            return []
+        return [row.point for row in self._open(rows, failures, round_)]
+
+    def not_told_apart(self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow]) -> str:
+        """One sentence on what is undecided at the end; empty where nothing is."""
+        found = self._open(rows, failures, self.rounds_max) if self._decides else []
+        if not found:
+            return ""
+        when = "when the budget was spent" if self.spent() else f"after {self.rounds_max} rounds"
+        return (
+            f"not told apart {when}, although they may differ by more than "
+            f"{100 * self.goal.indifference:g} %: {', '.join(row.point for row in found)}"
+        )
+
+    def _open(
+        self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int
+    ) -> list[SummaryRow]:
+        earlier = summarize(
+            (r for r in rows if r.round < round_), (f for f in failures if f.round < round_)
+        )
+        return contenders((row for row in earlier if not row.searched), self.goal)
 
     # -- the budget -----------------------------------------------------------------------------
 

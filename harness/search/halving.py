@@ -25,7 +25,7 @@ def not_clearly_worse(rows: Mapping[str, Sequence[SummaryRow]], goal: Goal) -> l
     """The configs that stay, in the order given; `default` always does."""
     every = [row for found in rows.values() for row in found if countable(row)]
     holding = [row for row in every if satisfies(row, goal.bounds) == "yes"]
-    if not any(not _breaks(row, goal) for row in every):
+    if not any(not breaks(row, goal) for row in every):
         return list(rows)  # all break a constraint: those that do so least must not be lost
     return [
         config
@@ -36,7 +36,7 @@ def not_clearly_worse(rows: Mapping[str, Sequence[SummaryRow]], goal: Goal) -> l
 
 def _hopeful(row: SummaryRow, holding: Sequence[SummaryRow], goal: Goal) -> bool:
     """Whether a point may still turn out to be the best, or on the front."""
-    if not countable(row) or _breaks(row, goal):
+    if not countable(row) or breaks(row, goal):
         return False
     if goal.objective.pareto:
         return not any(dominates(other, row, goal.objective.metrics) for other in holding)
@@ -47,6 +47,6 @@ def _hopeful(row: SummaryRow, holding: Sequence[SummaryRow], goal: Goal) -> bool
     return row is best or ratio is None or ratio.low is None or ratio.low <= 1
 
 
-def _breaks(row: SummaryRow, goal: Goal) -> bool:
+def breaks(row: SummaryRow, goal: Goal) -> bool:
     """Whether a constraint is clearly broken: one round alone shows nothing clearly."""
     return row.rounds > 1 and satisfies(row, goal.bounds) == "no"

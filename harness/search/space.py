@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.analysis.best import INDIFFERENCE
 from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import Objective, objective_of
 from harness.scenario.schema import Scenario
@@ -52,6 +53,8 @@ class Goal:
     trials: int = TRIALS
     top: int = TOP
     seed: int = 0
+    indifference: float = INDIFFERENCE
+    """Share of the objective by which points may differ before it matters which is taken."""
 
 
 def spaces(scenario: Scenario) -> dict[str, Space]:
@@ -73,5 +76,5 @@ def goal(scenario: Scenario) -> Goal:
     resolved = scenario.model_dump(mode="json")
     return Goal(
         objective_of(resolved), bounds_of(resolved), search.method,
-        search.trials or TRIALS, search.top or TOP, scenario.measurement.seed,
+        search.trials or TRIALS, search.top or TOP, scenario.measurement.seed, search.indifference,
     )  # fmt: skip

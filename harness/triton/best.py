@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.best import Choice, choose, nearest
+from harness.analysis.best import Choice, choose, indifference_of, nearest
 from harness.analysis.constraints import bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
@@ -53,7 +53,7 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
     rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
     scenario = data.manifest["scenario"]
     bounds, objective = bounds_of(scenario), objective_of(scenario)
-    picked = pick(choose(rows, objective, bounds))
+    picked = pick(choose(rows, objective, bounds, indifference_of(scenario)))
     if picked is None:
         return {"config": None, "why": _none(rows, bounds)}
     folder = (target or data.path) / BEST
@@ -96,7 +96,10 @@ def pick(choice: Choice) -> Picked | None:
         why = "the best value; with one round no difference can be shown"
         others = ()
     elif others:
-        why = "the cheapest in memory of those that can't be told apart"
+        why = (
+            "of those that can't be told apart, the cheapest in memory" if len(choice.close) > 1
+            else "of those that can't be told apart, the one that measured best"
+        )  # fmt: skip
     else:
         why = "better than every other config"
     return Picked(row, why, others)

@@ -57,6 +57,7 @@ load: {concurrency: 2}
 measurement:
   {rounds: ROUNDS, rounds_max: ROUNDS, warmup: 60ms, warmup_requests: 2, window: 400ms,
    window_requests: 5, window_max: 2s}
+search: {method: grid, rounds_max: 1}
 """
 
 

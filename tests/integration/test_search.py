@@ -47,20 +47,26 @@ load: {concurrency: LOADS}
 measurement:
   {rounds: ROUNDS, warmup: 30ms, warmup_requests: 2, window: 200ms, window_requests: 11,
    window_max: 2s}
-search: halving
+search: {SEARCH}
 """
 SLEEP = "{{parameters: {{sleep_ms: {{string_value: '{}'}}}}}}"
 SLEEPS = f"instances: [1, 2], config: [{SLEEP.format(1)}, {SLEEP.format(40)}]"
 
 
-def write(folder: Path, varied: str, rounds: int, loads: list[int]) -> Path:
+def write(
+    folder: Path,
+    varied: str,
+    rounds: int,
+    loads: list[int],
+    search: str = "method: halving, rounds_max: 1",
+) -> Path:
     version = folder / "models" / "double" / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(MODEL)
     (version.parent / "config.pbtxt").write_text(CONFIG)
     path = folder / "search.yaml"
     text = SCENARIO.replace("VARIED", varied).replace("ROUNDS", str(rounds))
-    path.write_text(text.replace("LOADS", str(loads)))
+    path.write_text(text.replace("LOADS", str(loads)).replace("SEARCH", search))
     return path
 
 
@@ -162,3 +168,22 @@ def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
     rows = read_run(run).measurements
     for config, least, most in (("default", 3, 15), ("SLEEP_MS-1", 1, 10), ("SLEEP_MS-20", 20, 60)):
         assert all(least <= r.latency_ms["p50"] < most for r in rows if r.config == config)
+
+
+def test_rounds_are_added_for_what_may_be_the_best_and_for_nothing_else(tmp_path, run_cli):
+    """Two configs that are the same but for a second instance that one caller never uses."""
+    closer = "method: grid, rounds_max: 5, indifference: 0.0001"
+    path = write(tmp_path, SLEEPS, 3, [1], closer)
+    run = tmp_path / "run"
+    done = run_cli("run", path, "-o", run, "-q", "--no-report")
+    assert done.returncode in (0, 4), done.stderr
+    data = read_run(run)
+    rounds = Counter(row.config for row in data.measurements)
+    assert rounds["i1-cfg2"] == rounds["i2-cfg2"] == 3  # forty times slower
+    assert max(rounds.values()) in (4, 5)
+    why = {e["point"]: e["why"] for e in data.events if e["event"] == "reached"}
+    assert "for the choice" in why.values()
+    before = measured(run)
+    again = run_cli("run", "--resume", run, "-q", "--no-report")
+    assert again.returncode in (0, 4), again.stderr
+    assert measured(run) == before

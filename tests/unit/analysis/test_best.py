@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.best import cheapest, choose, ranks
+from harness.analysis.best import INDIFFERENCE, cheapest, choose, indifference_of, ranks
 from harness.analysis.summary import SummaryRow, summarize
 from harness.run.rows import FailureRow, MeasurementRow
 from harness.scenario.expand import Point
+from harness.scenario.schema import Search
 
 
 def measured(
@@ -149,3 +150,36 @@ def test_what_was_measured_once_is_neither_best_nor_tied_where_others_were_repea
     assert found.decidable
     assert [r.backend for r in found.candidates][-1] == "lucky"
     assert ranks(rows, "throughput") == {"a/b1/c1": "1=", "b/b1/c1": "1=", "lucky/b1/c1": "3"}
+
+
+def test_what_looks_much_worse_is_tied_but_not_recommended() -> None:
+    """Wide intervals hold b in the tie; that it needs less memory is no reason to take it."""
+    rows = rows_of(
+        measured("a", [100, 140, 75], host_memory_mib=900.0),
+        measured("b", [70, 100, 50], host_memory_mib=100.0),
+        measured("c", [98, 135, 76], host_memory_mib=500.0),
+    )
+    found = choose(rows, "throughput", {})
+    assert {r.backend for r in found.tied} == {"a", "b", "c"}
+    assert found.recommended is not None
+    assert found.recommended.backend == "c"
+    wide = choose(rows, "throughput", {}, indifference=0.5).recommended
+    assert wide is not None
+    assert wide.backend == "b"
+    lone = choose(rows, "throughput", {}, indifference=0.001)
+    assert [r.backend for r in lone.close] == ["a"]
+    assert lone.recommended is lone.best
+
+
+def test_sizes_that_are_about_the_same_leave_it_to_the_value() -> None:
+    better, worse = rows_of(
+        measured("better", [20, 21, 19], host_memory_mib=505.0),
+        measured("worse", [19.9, 20.9, 18.9], host_memory_mib=500.0),
+    )
+    assert cheapest([better, worse]) is better
+    assert cheapest([replace(better, host_memory_mib=520.0), worse]) is worse
+
+
+def test_the_zone_is_the_scenarios() -> None:
+    assert indifference_of({"search": {"indifference": 0.2}}) == 0.2
+    assert indifference_of({}) == INDIFFERENCE == Search.model_validate({}).indifference

@@ -48,7 +48,7 @@ def test_tie_is_named_and_the_cheapest_recommended(tmp_path: Path) -> None:
     assert context.choice.winner is None
     assert "no single best can be named: " in text
     assert "can't be told apart by their 95% intervals" in text
-    least = min(r.host_memory_mib or 0 for r in context.choice.tied)
+    least = min(r.host_memory_mib or 0 for r in context.choice.close)
     assert context.choice.recommended is not None
     assert context.choice.recommended.host_memory_mib == least
     assert f"Recommended: {context.choice.recommended.backend}, " in text

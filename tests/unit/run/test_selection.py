@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.run.rows import MeasurementRow
 from harness.run.selection import Selection
+from harness.scenario.expand import Point
 from harness.scenario.schema import Scenario
 
 
@@ -102,3 +104,44 @@ def test_the_default_is_always_measured_and_later_rounds_use_all_the_time(
     assert found.spent()
     assert not found.too_late(0, "default")
     assert found.too_late(1, "default")
+
+
+def rows(**values: list[float]) -> list[MeasurementRow]:
+    return [
+        MeasurementRow(**{
+            "point": Point("t", config, 1, concurrency=1).id, "round": n, "backend": "t",
+            "config": config, "batch_size": 1, "concurrency": 1, "request_rate": None,
+            "started": "", "window_begin_ns": 0, "window_end_ns": 10**9, "requests": 1000,
+            "errors": 0, "throughput": value, "latency_mean_ms": 1.0, "latency_order_ms": {},
+            "latency_ms": dict.fromkeys(("p50", "p90", "p95", "p99", "p999")),
+        })
+        for config, found in values.items()
+        for n, value in enumerate(found)
+    ]  # fmt: skip
+
+
+def test_what_may_be_the_best_gets_further_rounds_up_to_the_most() -> None:
+    found = Selection(scenario(search={"method": "grid", "rounds_max": 5}))
+    close = rows(default=[100, 103, 98], i2=[95, 104, 99], i3=[50, 51, 49])
+    assert found.rounds_max == 5
+    assert found.undecided(close, [], 3) == ["t/b1/c1", "t/i2/b1/c1"]
+    assert found.undecided(close, [], 1) == []  # the rounds from 1 on do not count
+    assert found.undecided(close, [], 5) == []
+    said = found.not_told_apart(close, [])
+    assert "after 5 rounds" in said
+    assert "5 %: t/b1/c1, t/i2/b1/c1" in said
+    assert found.not_told_apart(rows(default=[100, 101, 99], i2=[50, 51, 49]), []) == ""
+
+
+@pytest.mark.parametrize(
+    "more", [{"measurement": {"rounds": 1}}, {"search": {"method": "grid", "rounds_max": 1}}]
+)
+def test_the_choice_can_be_left_open(more: dict[str, Any]) -> None:
+    found = Selection(scenario(**more))
+    assert found.undecided(rows(default=[100, 103, 98], i2=[95, 104, 99]), [], 3) == []
+
+
+def test_without_lists_nothing_is_added() -> None:
+    found = Selection(scenario(varied=False))
+    assert found.rounds_max == 0
+    assert found.not_told_apart(rows(default=[100, 103, 98]), []) == ""

@@ -33,7 +33,7 @@ def test_a_winner() -> None:
 
 
 def test_of_a_tie_the_recommended_one_and_the_others_named() -> None:
-    found = pick(Choice((B, A), (B, A), A, True))
+    found = pick(Choice((B, A), (B, A), A, True, close=(B, A)))
     assert found is not None
     assert (found.row, found.tied) == (A, ("t/i2",))
     assert "cheapest in memory" in found.why

@@ -1,0 +1,53 @@
+"""Which points are worth another round, so that the best can be told from the others.
+
+After the rounds that every point gets, the choice is between the points whose intervals do not
+show that they are worse than the best one. They are measured again until each of them is shown to
+be worse, or to differ from the best by no more than `indifference`, below which it does not matter
+which is taken: the indifference zone of R. E. Bechhofer, Annals of Mathematical Statistics 25
+(1954). Because that is asked after every round, the intervals are 99 % ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.analysis.best import advantage
+from harness.analysis.constraints import holds, metric, satisfies
+from harness.analysis.summary import SummaryRow
+from harness.search.halving import LEVEL, breaks
+from harness.search.score import countable, score
+from harness.search.space import Goal
+
+
+def contenders(rows: Iterable[SummaryRow], goal: Goal) -> list[SummaryRow]:
+    """The points to measure again, the best one first; empty when the choice is made.
+
+    Points of a single round, which a search gave up, are none. Where no point is shown to hold the
+    constraints, it is those that may hold them. A Pareto front has no best point, so nothing is
+    to be told apart.
+    """
+    if goal.objective.pareto:
+        return []
+    rows = [row for row in rows if row.rounds > 1 and countable(row) and _may_hold(row, goal)]
+    held = [row for row in rows if satisfies(row, goal.bounds) == "yes"]
+    if not rows:
+        return []
+    best = max(held or rows, key=lambda row: score(row, goal))
+    open_ = [row for row in rows if row is not best and _is_open(best, row, goal)]
+    return [best, *open_] if open_ or not held else []
+
+
+def _may_hold(row: SummaryRow, goal: Goal) -> bool:
+    """Whether every bound holds, or may be shown to hold by more rounds."""
+    if breaks(row, goal):
+        return False
+    found = (metric(row, n) for n, b in goal.bounds.items() if holds(row, n, b) == "unknown")
+    return all(value is not None and value.low is not None for value in found)
+
+
+def _is_open(best: SummaryRow, row: SummaryRow, goal: Goal) -> bool:
+    """Whether the row may be better than the best, or worse by more than what matters."""
+    ratio = advantage(best, row, goal.objective, LEVEL)
+    if ratio is None or ratio.low is None or ratio.high is None or ratio.low > 1:
+        return False
+    return ratio.high > 1 + goal.indifference or satisfies(row, goal.bounds) == "unknown"
