@@ -32,12 +32,6 @@ class Interval:
             return None
         return math.log(self.high / self.low) / 2
 
-    def overlaps(self, other: Interval) -> bool:
-        """Whether the intervals overlap, or one is missing: then no difference may be claimed."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return True
-        return self.low <= other.high and other.low <= self.high
-
 
 def log_t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """Geometric mean of positive `values` with the t-interval of their logs.

@@ -8,7 +8,7 @@ Y. S. Chow & H. Robbins, Annals of Mathematical Statistics 36, 1965).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.analysis.summary import Interval, SummaryRow
@@ -65,22 +65,3 @@ def widest_first(rows: Iterable[SummaryRow], targets: Targets) -> list[Width]:
     """The points that are not narrow enough yet, widest first."""
     widths = [width(row, targets) for row in rows]
     return sorted((w for w in widths if w.worst > 1), key=lambda w: -w.worst)
-
-
-def rounds_needed(values: Sequence[float], target: float) -> int | None:
-    """Rounds at which the half-width would reach `target`, if the spread stays what it is.
-
-    Solves t(n−1)·s/√n ≤ target for n, with s the standard deviation of the logs; None for fewer
-    than two values.
-    """
-    from scipy import stats
-
-    if len(values) < 2:
-        return None
-    logs = [math.log(v) for v in values]
-    mean = math.fsum(logs) / len(logs)
-    s = math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (len(logs) - 1))
-    n = len(values)
-    while n < 100_000 and float(stats.t.ppf(0.975, n - 1)) * s / math.sqrt(n) > target:
-        n = n + 1 if n < 100 else int(n * 1.1)
-    return n

@@ -22,6 +22,7 @@ from harness.report.served import NONE
 from harness.report.server_tables import server_only_rows
 from harness.run.rows import PERCENTILES, MeasurementRow, ServerOnlyRow
 from harness.run.store import write_text
+from harness.triton.statistics import PHASES
 
 Record = Mapping[str, Any]
 
@@ -47,7 +48,6 @@ SUMMARY_COLUMNS = (
     *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_low", "_high")),
     "host_memory_mib", "gpu_memory_mib", "errors", "valid", "flags",
 )  # fmt: skip
-_SERVER_PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 _PLAIN = (
     "server_count", "host_memory_mib", "cpu_percent", "client_cpu_percent", "gpu_memory_mib",
     "gpu_memory_scope", "gpu_utilization_percent", "gpu_power_w", "gpu_energy_j", "samples",
@@ -57,7 +57,7 @@ MEASUREMENT_COLUMNS = (
     "point", "round", *_POINT[1:], "started", "window_s", "requests", "errors", "throughput",
     "latency_mean_ms",
     *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_order_low", "_order_high")),
-    *(f"server_{part}_us" for part in _SERVER_PARTS), *_PLAIN, "flags",
+    *(f"server_{part}_us" for part in PHASES), *_PLAIN, "flags",
 )  # fmt: skip
 CAPACITY_COLUMNS = (
     "point", "backend", "config", "batch_size", "percentile", "target_ms", "precision", "rounds",
@@ -194,5 +194,5 @@ def _measurement(row: MeasurementRow) -> Record:
         record |= {
             key: row.latency_ms.get(percentile), f"{key}_order_low": low, f"{key}_order_high": high,
         }  # fmt: skip
-    record |= {f"server_{part}_us": row.server_us.get(part) for part in _SERVER_PARTS}
+    record |= {f"server_{part}_us": row.server_us.get(part) for part in PHASES}
     return record | {"flags": ";".join(row.flags)}

@@ -22,9 +22,11 @@ from harness.report.numbers import (
     significant,
     spread_text,
 )
+from harness.report.server_tables import composing_of, metrics_of
 from harness.report.tables import status_cell
 from harness.report.words import counted, flag_text, place_text, reason
 from harness.run.rows import PERCENTILES
+from harness.triton.statistics import PHASES
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -35,7 +37,6 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 COLUMNS = 60
 ROWS = 12
-SERVER_PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
 def render(found: Explanation) -> Group:
@@ -143,8 +144,10 @@ def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
     yield "slip p99, ms", of(lambda r: r.slip.p99_ms if r.slip else None)
     yield "service p50, ms", of(lambda r: r.slip.service_p50_ms if r.slip else None)
     yield "service p99, ms", of(lambda r: r.slip.service_p99_ms if r.slip else None)
-    for part in SERVER_PARTS:
+    for part in PHASES:
         yield f"server {part.replace('_', ' ')}, ms", server(part)
+    yield from _composing(found)
+    yield from _by_metrics(found)
     yield "requests", of(lambda r: r.row.requests)
     yield "failed", of(lambda r: r.row.errors or None)
     yield "warm-up requests", of(lambda r: r.row.warmup_requests)
@@ -157,6 +160,20 @@ def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
     yield "GPU memory, MiB", of(lambda r: r.row.gpu_memory_mib)
     yield "GPU utilisation, %", of(lambda r: r.row.gpu_utilization_percent)
     yield "GPU power, W", of(lambda r: r.row.gpu_power_w)
+
+
+def _composing(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
+    rounds = [composing_of(r.row) for r in found.rounds]
+    keys = ((name, part) for r in rounds for name, times in r.items() for part in times)
+    for name, part in dict.fromkeys(keys):
+        values = [r.get(name, {}).get(part) for r in rounds]
+        yield f"{name} {part.replace('_', ' ')}, ms", values
+
+
+def _by_metrics(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
+    rounds = [metrics_of(r.row) for r in found.rounds]
+    for title in dict.fromkeys(title for r in rounds for title in r):
+        yield f"/metrics: {title}", [r.get(title) for r in rounds]
 
 
 # -------------------------------------------------------------------------- timeline, distribution

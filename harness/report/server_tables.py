@@ -12,7 +12,8 @@ from harness.report.detail_charts import STACK
 from harness.report.numbers import NOT_AVAILABLE, mib_text, significant
 from harness.report.parts import Cell, Table, figure, table, word
 from harness.report.words import load_label
-from harness.run.rows import ServerOnlyRow
+from harness.run.rows import MeasurementRow, ServerOnlyRow
+from harness.triton.statistics import PHASES
 
 Details = Mapping[str, Any]
 
@@ -172,6 +173,23 @@ _COLUMNS: dict[str, Callable[[Sequence[Details]], float | None]] = {
 }  # fmt: skip
 """Title → its value over a point's rounds; None where nothing is known."""
 _COUNTS = ("Failed requests", "Pending, most")
+
+
+def metrics_of(row: MeasurementRow) -> dict[str, float]:
+    """What /metrics say of one round, by the titles of `metrics_table`; empty where not read."""
+    metrics = row.details.get("metrics") or {}
+    if "requests" not in metrics:
+        return {}
+    found = {title: make([metrics]) for title, make in _COLUMNS.items()}
+    return {title: value for title, value in found.items() if value is not None}
+
+
+def composing_of(row: MeasurementRow) -> dict[str, dict[str, float]]:
+    """By composing model, mean milliseconds a request of its own in one round, by phase."""
+    return {
+        name: {phase: part[phase] / 1e3 for phase in PHASES if phase in part}
+        for name, part in (row.details.get("composing") or {}).items()
+    }
 
 
 def _mean(values: Iterator[float]) -> float | None:

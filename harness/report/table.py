@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from harness.run.store import RunData
 
 
-def summary_table(data: RunData) -> Table:
-    """One line a point, best first: throughput ±, percentiles, memory, errors, status."""
-    return _table(build_context(data))
-
-
 def terminal_summary(data: RunData) -> Group:
     """The table, under it every failure with its reason, and the sentence on which is best."""
     from rich.console import Group

@@ -245,12 +245,6 @@ class RunStore:
                     fix=f"make room, then: harness run --resume {self.path}",
                 ) from error
 
-    def update_manifest(self, **values: Any) -> None:
-        """Replace top-level keys of the manifest, atomically."""
-        manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-        manifest.update(values)
-        _write_manifest(self.path, manifest)
-
     def close(self) -> None:
         """Close the journal and release the lock; closing twice is no error."""
         journal, self._journal = self._journal, -1

@@ -94,19 +94,6 @@ def test_ratio_refuses_what_has_no_ratio(numerator: list[float], denominator: li
         ratio_interval(numerator, denominator)
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        (Interval(2, 1, 3), Interval(4, 3, 5), True),
-        (Interval(2, 1, 3), Interval(4, 3.1, 5), False),
-        (Interval(2), Interval(400, 390, 410), True),
-    ],
-)
-def test_overlap(a: Interval, b: Interval, expected: bool) -> None:
-    assert a.overlaps(b) is expected
-    assert b.overlaps(a) is expected
-
-
 def test_summary_of_two_rounds() -> None:
     second = replace(
         ROW, round=1, throughput=800.0, errors=4, host_memory_mib=50.0, flags=("errors",),

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from harness.analysis.summary import SummaryRow, log_t_interval, summarize
-from harness.measure.stopping import Targets, rounds_needed, widest_first, width
+from harness.analysis.summary import SummaryRow, summarize
+from harness.measure.stopping import Targets, widest_first, width
 from harness.run.rows import MeasurementRow
 
 
@@ -45,13 +45,3 @@ def test_one_round_has_no_width_yet_and_wants_more() -> None:
 def test_what_cannot_narrow_asks_for_nothing() -> None:
     rows = [row("a/b1/c1", i, 100.0, math.inf, None) for i in range(3)]
     assert width(summarize(rows)[0], Targets()).worst == 0.0
-
-
-def test_rounds_needed_reach_the_target_and_one_fewer_would_not() -> None:
-    values = [100, 103, 98, 101]
-    n = rounds_needed(values, 0.01)
-    assert n is not None
-    again = [values[i % 4] for i in range(n)]
-    assert log_t_interval(again).half_width == pytest.approx(0.01, rel=0.15)
-    assert rounds_needed([1.0], 0.01) is None
-    assert rounds_needed([5.0, 5.0], 0.01) == 2

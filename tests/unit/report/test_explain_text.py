@@ -25,7 +25,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         point = Point("fake", "default", 1, request_rate=150.0)
         for round_ in range(3):
             row, samples = simulated_queue.measure(point, round_, 4.0, 8.0, seed=round_)
-            details = {"findings": {"client_late": f"seen {min(round_, 1)}"}, "errors": {"oh": 2}}
+            details = {"findings": {"client_late": f"seen {min(round_, 1)}"}, "errors": {"oh": 2},
+                       "composing": {"part": {"count": 9, "compute_infer": 2500.0 + round_}}}
+            if round_:
+                details["metrics"] = {
+                    "requests": 9.0, "failures": {"BACKEND": 7.0}, "inferences": 9.0,
+                    "executions": 9.0, "pending": {"fake": [0.0, 5.0]}, "cache": {}, "gpus": {},
+                    "pinned_mib": {}, "joules_per_inference": None,
+                }  # fmt: skip
             row = replace(row, samples=f"samples/{round_}.parquet", details=details,
                           flags=("client_late",), server_us={"queue": 1500.0})  # fmt: skip
             write_samples(path / row.samples, samples, {})
@@ -55,6 +62,11 @@ def test_everything_about_a_point_is_there(run: Path) -> None:
                   "server queue, ms", "latency over time", "distribution", "flags", "failures",
                   "samples"):  # fmt: skip
         assert title in text
+    lines = {line.partition("  ")[0]: line.split()[-3:] for line in text.splitlines()}
+    assert lines["part compute infer, ms"] == ["2.50", "2.50", "2.50"]
+    assert lines["/metrics: Pending, most"] == ["n/a", "5.00", "5.00"]
+    assert lines["/metrics: Failed requests"] == ["n/a", "7.00", "7.00"]
+    assert "/metrics: Cache hits (%)" not in text
     assert "client late: the load generator sent requests too late" in text
     assert "round 1: seen 0\n" in text
     assert "round 2, 3: seen 1\n" in text

@@ -323,16 +323,7 @@ def test_newlines_and_odd_characters_stay_in_one_line(run):
     assert read_run(run).events[-1]["message"] == message
 
 
-# ------------------------------------------------------------------------ manifest, atomic writes
-
-
-def test_update_manifest_replaces_top_level_keys(run):
-    store, _ = RunStore.resume(run)
-    with store:
-        store.update_manifest(seeds={"order": 1}, odd=float("nan"))
-    assert read_run(run).manifest == {
-        "scenario": {"scenario": "x"}, "seeds": {"order": 1}, "odd": "nan",
-    }  # fmt: skip
+# ------------------------------------------------------------------------ atomic writes
 
 
 def test_atomic_write_leaves_the_old_file_when_the_block_raises(tmp_path):
