@@ -34,7 +34,7 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
 
     from harness.cli.run import cache_directory
     from harness.models.prepare import prepare
-    from harness.run.session import formats
+    from harness.run.preparing import formats
     from harness.scenario.loader import load
 
     found = load(scenario, overrides).scenario

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.backends.base import PreparedModel
-from harness.errors import HarnessError, PointError, ServerDiedError
-from harness.load.schedule import read_trace
+from harness.errors import HarnessError, ServerDiedError
+from harness.run.asked import settings_and_load
 from harness.run.bench import Bench
 from harness.run.beside import SLACK_S, Companion, all_alive, described
+from harness.run.preparing import Prepared, worker_env
 from harness.run.process import Listener, WorkerProcess
 from harness.run.rows import ParityRow
 from harness.scenario.expand import Point
 from harness.scenario.schema import (
     AnyBackend,
     BesideModel,
-    Load,
-    ModelSpec,
     Scenario,
     Server,
     TritonBackend,
@@ -40,16 +36,6 @@ BASELINE_S = 0.02
 """How long the device is read before a server starts: a few readings of its memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What the prepare step left: the model, and the references for parity."""
-
-    model: PreparedModel
-    reference: str
-    beside: Mapping[str, Prepared] = field(default_factory=dict)
-    """The models beside, by `BACKEND/NAME`."""
-
-
 class Session:
     """A context manager; `open` does the work, so that its failure is a failure of the points."""
 
@@ -61,7 +47,7 @@ class Session:
         self._scenario, self._spec, self._prepared = scenario, spec, prepared
         self._base, self._logs, self._cache = base, logs, cache
         self._stem = stem if bench is None else bench.stem
-        self._telemetry, self._config, self._bench = telemetry, config, bench
+        self._telemetry, self.config, self._bench = telemetry, config, bench
         self._opened = False
         self._stack = contextlib.ExitStack()
         self._server: Any = None
@@ -318,7 +304,7 @@ class Session:
             log=self._logs / f"{self._stem}-server.log",
             repository=self._logs.parent / "triton" / self._stem, cache=self._cache,
             load_timeout=self._scenario.measurement.load_timeout,
-            sharing=Sharing(self._config, self._server),
+            sharing=Sharing(self.config, self._server),
         )  # fmt: skip
         self._stack.callback(served.release)
         self.notes += tuple(f"{other.name}: {note}" for note in served.notes)
@@ -346,11 +332,11 @@ class Session:
         from harness.triton.launch import Sharing
 
         if self._bench is None:
-            return Sharing(self._config, None)
+            return Sharing(self.config, None)
         running = self._bench.fitting(self._spec.environment)
         if running is not None:
             self._watch(running)
-        return Sharing(self._config, running)
+        return Sharing(self.config, running)
 
     def _watch_empty(self, server: TritonServer) -> None:
         """Watch a server that has no model yet; for a while, where that is asked for."""
@@ -426,113 +412,3 @@ def gpu_of(spec: AnyBackend) -> str | None:
         devices = (o.device for o in others if o.device not in (None, "cpu"))
         return next(devices, None)
     return getattr(spec, "device", None) or "cuda"
-
-
-def settings_and_load(
-    scenario: Scenario, point: Point, round_: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """What a worker is told of a point: lengths of warm-up and window, and the load.
-
-    A constant rate is warmed up and measured as a closed loop is. A shape is measured from its
-    begin to its end, after a warm-up at the rate it begins with.
-    """
-    m, load = scenario.measurement, scenario.load
-    settings = {
-        "warmup": m.warmup, "warmup_requests": m.warmup_requests, "window": m.window,
-        "window_requests": m.window_requests, "window_max": m.window_max,
-        "request_timeout": m.request_timeout,
-    }  # fmt: skip
-    if point.concurrency is not None:
-        return settings, {"concurrency": point.concurrency}
-    asked: dict[str, Any] = {
-        "arrivals": load.arrivals, "cv": load.cv, "seed": m.seed * 1000 + round_,
-        "max_outstanding": load.max_outstanding, "shed": load.overload == "shed",
-    }  # fmt: skip
-    if point.request_rate is not None:
-        longest = 2 * max(m.warmup, m.window_max) + m.window_max
-        asked["segments"] = [(point.request_rate, point.request_rate, longest)]
-        return settings, asked
-    segments = shape_segments(load)
-    if segments is None:
-        asked["trace"] = load.trace
-        times = read_trace(Path(str(load.trace)))
-        length, warmup = float(times[-1]) / 1e9 + 0.1, 0.0
-    else:
-        length, warmup = sum(s[2] for s in segments), m.warmup
-        first = segments[0][0]
-        asked["segments"] = ([(first, first, warmup)] if warmup and first else []) + segments
-        warmup = warmup if first else 0.0
-    settings |= {
-        "warmup": warmup, "warmup_requests": 0, "window": length, "window_requests": 0,
-        "window_max": length,
-    }  # fmt: skip
-    return settings, asked
-
-
-def shape_segments(load: Load) -> list[tuple[float, float, float]] | None:
-    """(begin rate, end rate, seconds) of steps or a ramp; None for a trace."""
-    if load.steps is not None:
-        return [(s.rate, s.rate, s.duration) for s in load.steps]
-    if load.ramp is not None:
-        return [(load.ramp.begin, load.ramp.end, load.ramp.duration)]
-    return None
-
-
-def worker_env(base: Path) -> dict[str, str]:
-    """Environment of a worker: the scenario's folder and the current one can be imported from."""
-    paths = [str(base), str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(p for p in paths if p))}
-
-
-def prepare(
-    scenario: Scenario, *, base: Path, logs: Path, cache: Path
-) -> tuple[Prepared, list[dict[str, Any]]]:
-    """Export the model once, in a worker of its own; the prepared model and its artifact events."""
-    worker = WorkerProcess.start(logs / "prepare.log", python=sys.executable, env=worker_env(base))
-
-    def one(model: ModelSpec, wanted: list[str], batch_sizes: Sequence[int]) -> dict[str, Any]:
-        return worker.ask(
-            "prepare", deadline=max(600.0, scenario.measurement.load_timeout),
-            model=model.model_dump(mode="json"), formats=wanted, batch_sizes=list(batch_sizes),
-            cache=str(cache), base=str(base),
-        )  # fmt: skip
-
-    try:
-        answer = one(scenario.model, formats(scenario), scenario.load.batch_sizes)
-        artifacts, beside = list(answer["artifacts"]), {}
-        for key, (spec, wanted, size) in _models_beside(scenario).items():
-            found = one(spec, wanted, [size])
-            beside[key] = Prepared(PreparedModel.from_json(found["model"]), found["reference"])
-            known = {artifact["path"] for artifact in artifacts}
-            artifacts += [a for a in found["artifacts"] if a["path"] not in known]
-    finally:
-        worker.close()
-    model = PreparedModel.from_json(answer["model"])
-    return Prepared(model, answer["reference"], beside), artifacts
-
-
-def _models_beside(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], int]]:
-    """`BACKEND/NAME` → a model beside, the formats that it needs, and the batch of its load."""
-    from harness.models.prepare import formats_for
-
-    found = {}
-    for spec in scenario.backends:
-        if spec.kind != "triton":
-            continue
-        for other in spec.beside:
-            there = other.spec.source.kind == "triton"
-            wanted = [] if there else sorted(formats_for(beside_backend(spec, other)))
-            found[f"{spec.name}/{other.name}"] = other.spec, wanted, other.load.batch_size
-    return found
-
-
-def formats(scenario: Scenario) -> list[str]:
-    """The formats that the scenario's backends need: see `harness.models.prepare.FORMATS`."""
-    from harness.models.prepare import formats_for
-
-    if scenario.model.source.kind in ("engine", "triton", "fake"):
-        return []
-    return sorted(set[str]().union(*map(formats_for, scenario.backends)))
-
-
-__all__ = ["PointError", "Prepared", "Session", "formats", "prepare"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from harness.errors import ServerError, UsageError
-from harness.run.session import worker_env
+from harness.run.preparing import worker_env
 from harness.triton.fill import split_models
 from harness.triton.install import find
 from harness.triton.server import TritonServer

@@ -21,7 +21,7 @@ def start_server(
     `base` is the scenario's folder, `env` what the server's environment has besides the usual;
     `prepared` says that the harness wrote every configuration. Raises ServerError.
     """
-    from harness.run.session import worker_env
+    from harness.run.preparing import worker_env
     from harness.triton.repository import device_env
 
     settings = spec.server

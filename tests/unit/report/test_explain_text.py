@@ -25,8 +25,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         point = Point("fake", "default", 1, request_rate=150.0)
         for round_ in range(3):
             row, samples = simulated_queue.measure(point, round_, 4.0, 8.0, seed=round_)
-            details = {"findings": {"client_late": f"seen {min(round_, 1)}"}, "errors": {"oh": 2},
-                       "composing": {"part": {"count": 9, "compute_infer": 2500.0 + round_}}}
+            details = {
+                "findings": {"client_late": f"seen {min(round_, 1)}"},
+                "errors": {"oh": 2},
+                "composing": {"part": {"count": 9, "compute_infer": 2500.0 + round_}},
+            }
             if round_:
                 details["metrics"] = {
                     "requests": 9.0, "failures": {"BACKEND": 7.0}, "inferences": 9.0,

@@ -1,0 +1,159 @@
+"""Which points a round measures, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from harness.analysis.capacity import summarize_capacity
+from harness.analysis.summary import summarize
+from harness.measure.stopping import Targets, widest_first, width
+from harness.run.ledger import Ledger
+from harness.run.selection import Selection
+from harness.scenario.expand import Point
+from harness.scenario.schema import AnyBackend, Scenario
+from harness.scenario.variants import DEFAULT_CONFIG
+
+Specs = Mapping[str, Mapping[str, AnyBackend]]
+"""By backend and config."""
+
+
+class Rounds:
+    """The rounds of one run, decided from what its ledger holds."""
+
+    def __init__(
+        self, scenario: Scenario, points: list[Point], specs: Specs, selection: Selection,
+        ledger: Ledger,
+    ) -> None:  # fmt: skip
+        self._scenario, self._points, self._specs = scenario, points, specs
+        self._selection, self._ledger = selection, ledger
+        self._cut: set[int] = set()
+
+    @property
+    def most(self) -> int:
+        """Rounds there can be."""
+        return max(self._scenario.measurement.rounds_max, self._selection.rounds_max)
+
+    def wanted(self, round_: int) -> list[Point]:
+        """The points this round measures: all at first, then those whose intervals are too wide,
+        and those that may be the best of a search.
+
+        Of several configs, those that the search asks for.
+        """
+        settings, ledger = self._scenario.measurement, self._ledger
+        if round_ == 0:
+            asked = {(b, c) for b in self._specs for c in self._next(b)}
+        else:
+            asked = self._selection.kept(ledger.rows, ledger.failures, round_)
+        points = [p for p in self._points if (p.backend, p.config) in asked]
+        if round_ < settings.rounds:
+            return [p for p in points if ledger.missing(p, round_)]
+        if self._selection.spent():
+            return []
+        again = set(self._selection.undecided(ledger.rows, ledger.failures, round_))
+        if round_ < settings.rounds_max:
+            again |= {w.point for w in widest_first(summarize(ledger.rows), self._targets)}
+            again |= {c.point for c in summarize_capacity(ledger.capacities) if not c.narrow}
+        return [p for p in points if p.id in again and ledger.missing(p, round_)]
+
+    def in_order(
+        self, backend: str, round_: int, points: list[Point], shuffle: Callable[[list[Any]], None]
+    ) -> Iterator[tuple[str, list[Point]]]:
+        """A backend's configs, each with its points, in the order of measuring.
+
+        Shuffled, but those that one server can serve come together, and where a budget may end
+        the search early the default comes first. Ends where the budget does.
+        """
+        early = round_ == 0 and self._scenario.budget is not None
+
+        def place(item: tuple[str, list[Point]]) -> tuple[bool, Any]:
+            return early and item[0] != DEFAULT_CONFIG, self._environment(backend, item[0])
+
+        for wave in self._waves(backend, round_, points):
+            by_config = list(_by_config(wave).items())
+            shuffle(by_config)
+            for config, mine in sorted(by_config, key=place):
+                if self._too_late(config, round_, points):
+                    return
+                shuffle(mine)
+                yield config, mine
+
+    def say_what_was_reached(self) -> None:
+        """Journal lines: the half-widths of every point, why no round was added, and what the
+        search left open.
+        """
+        settings, planned = self._scenario.measurement, {p.id for p in self._points}
+        rows = summarize(r for r in self._ledger.rows if r.point in planned)
+        for found in (width(row, self._targets) for row in rows):
+            why = (
+                "narrow enough" if found.worst <= 1
+                else "budget spent" if self._selection.spent()
+                else "for the choice" if found.rounds > settings.rounds_max
+                else f"rounds_max ({settings.rounds_max}) reached"
+            )  # fmt: skip
+            self._ledger.add({
+                "event": "reached", "point": found.point, "rounds": found.rounds, "why": why,
+                "half_widths": dict(found.half_widths),
+            })  # fmt: skip
+        if text := self._selection.not_told_apart(self._ledger.rows, self._ledger.failures):
+            self._ledger.note(text)
+
+    @property
+    def _targets(self) -> Targets:
+        wanted = self._scenario.measurement.targets
+        return Targets(wanted.throughput, wanted.latency_p50, wanted.latency_p99)
+
+    def _next(self, backend: str) -> list[str]:
+        """The configs that the search asks for in the first round."""
+        ledger = self._ledger
+        tried = {(f.point, f.round) for f in ledger.failures} | ledger.measured
+        points = [p for p in self._points if p.backend == backend]
+        begun = [p.config for p in points if (p.id, 0) in tried]
+        left = {p.config for p in points if (p.id, 0) not in tried and p.id not in ledger.given_up}
+        done = [c for c in dict.fromkeys(p.config for p in points) if c not in left]
+        return self._selection.next(backend, ledger.rows, done, begun)
+
+    def _waves(self, backend: str, round_: int, points: list[Point]) -> Iterator[list[Point]]:
+        """A backend's points of one round; in the first, in portions that the search asks for."""
+        if round_ > 0:
+            yield [p for p in points if p.backend == backend]
+            return
+        while asked := self._next(backend):
+            mine = [p for p in self._points if p.backend == backend and p.config in asked]
+            mine = [p for p in mine if self._ledger.missing(p, 0)]
+            if not mine:
+                return
+            yield mine
+
+    def _environment(self, backend: str, config: str) -> tuple[tuple[str, str], ...]:
+        """The server's environment, for grouping."""
+        spec = self._specs[backend][config]
+        return tuple(sorted(spec.environment.items())) if spec.kind == "triton" else ()
+
+    def _too_late(self, config: str, round_: int, points: list[Point]) -> bool:
+        """Whether the budget ends the search here; says once what is then not measured."""
+        if not self._selection.too_late(round_, config):
+            return False
+        if round_ == 0 and not self._selection.ended:
+            self._selection.ended = True
+            seen = {(r.backend, r.config) for r in self._ledger.rows}
+            planned = dict.fromkeys((p.backend, p.config) for p in self._points)
+            self._ledger.add({
+                "event": "search_ended", "why": "budget",
+                "not_measured": [f"{b}/{c}" for b, c in planned if (b, c) not in seen],
+            })  # fmt: skip
+        elif round_ > 0 and round_ not in self._cut:
+            self._cut.add(round_)
+            left = dict.fromkeys(f"{p.backend}/{p.config}" for p in points
+                                 if self._ledger.missing(p, round_))  # fmt: skip
+            text = f"the budget was spent in round {round_ + 1}; not measured again in it: "
+            self._ledger.note(text + ", ".join(left))
+        return True
+
+
+def _by_config(points: Iterable[Point]) -> dict[str, list[Point]]:
+    """Points of one backend by config."""
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.config, []).append(point)
+    return found
