@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.analysis.best import indifference_of
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.measure.validity import INVALIDATES
@@ -134,7 +135,8 @@ def method(context: Context) -> list[str]:
     say = {k: text(measurement, k) for k in _METHOD_KEYS}
     floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
     return [
-        f"Rounds. Every point was measured in {say['rounds']} rounds{_more_rounds(say)}. Each "
+        f"Rounds. Every point was measured in {say['rounds']} rounds{_more_rounds(say)}"
+        f"{_search_rounds(context)}. Each "
         "round starts every backend in a fresh process and visits the points in a newly shuffled "
         f"order (seed {say['seed']}), so drift of the machine does not favour one backend.",
         f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
@@ -153,7 +155,9 @@ def method(context: Context) -> list[str]:
         "times, 95 of 100 such ranges would hold the true value. With one round there is none.",
         "Differences. Two points differ when the 95% interval of their ratio (Welch) excludes 1. A "
         "point is named best only if it differs so from every other; else the tie is named, and "
-        "the one that needs least memory is recommended. Failed and invalid points are not ranked.",
+        "of those measured within "
+        f"{100 * indifference_of(context.scenario):g}% of the best the one that needs least memory "
+        "is recommended. Failed and invalid points are not ranked.",
         "Memory. The largest sum over the backend's process tree in the window, sampled: a lower "
         "bound. MiB are 2^20 bytes, GiB 2^30. In the CSV files with Model Analyzer's columns MB "
         "are 10^6 bytes.",
@@ -175,6 +179,14 @@ def _more_rounds(say: Mapping[str, str]) -> str:
     if most in (UNKNOWN, say["rounds"]):
         return ""
     return f", and in up to {most} where its intervals were too wide"
+
+
+def _search_rounds(context: Context) -> str:
+    most = number(mapping(context.scenario, "search"), "rounds_max")
+    rounds = number(mapping(context.scenario, "measurement"), "rounds")
+    if not context.varied or most is None or rounds is None or not 1 < rounds < most:
+        return ""
+    return f", and in up to {most:g} where it might be the best config"
 
 
 def _load(context: Context, say: Mapping[str, str]) -> list[str]:

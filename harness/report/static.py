@@ -16,7 +16,7 @@ from harness.report.parts import Bound, Chart, Series
 SYMBOLS = ("o", "s", "D", "^", "P", "*", "h", "p")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
 INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
-SIZES = {"half": (5.1, 2.0), "third": (3.45, 1.75), "full": (10.4, 2.3)}
+SIZES = {"half": (5.1, 1.8), "third": (3.45, 1.75), "full": (10.4, 2.3)}
 """Inches; what `print.css` gives each, so that texts keep their size."""
 FONTS = "'Liberation Sans', Arial, Report"
 """As in print.css, where `Report` is matplotlib's DejaVu Sans."""

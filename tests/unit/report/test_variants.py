@@ -11,6 +11,7 @@ from support.synthetic_variants import NAME, VARIANTS, Variant, write_variants
 from harness.report.charts import summary_charts
 from harness.report.context import Context, build_context
 from harness.report.csv import write_csvs
+from harness.report.evidence import method
 from harness.report.sentence import answer
 from harness.report.tables import best_table
 from harness.report.view import build_view
@@ -154,3 +155,16 @@ def test_what_the_run_wrote_down_is_in_the_report(run: Path) -> None:
     )
     plain = build_view(build_context(data))
     assert plain.notes == () and len(plain.answer) == len(view.answer) - 1
+
+
+def test_the_method_says_that_a_search_adds_rounds(context: Context) -> None:
+    said = method(context)[0]
+    assert "in up to" not in said
+
+    def with_search(rounds_max: int) -> str:
+        scenario = {**context.scenario, "search": {"rounds_max": rounds_max}}
+        manifest = {**context.data.manifest, "scenario": scenario}
+        return method(build_context(replace(context.data, manifest=manifest)))[0]
+
+    assert ", and in up to 10 where it might be the best config. Each round" in with_search(10)
+    assert "might be the best" not in with_search(1)
