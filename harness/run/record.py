@@ -13,6 +13,7 @@ from harness.measure.gpu_time import split as gpu_split
 from harness.measure.quantiles import FLOORS
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
+from harness.measure.tail import check_tail
 from harness.measure.validity import (
     Finding,
     check_client,
@@ -89,6 +90,7 @@ def measurement_row(
         *(Finding(flag, "") for flag in conditions.flags),
         *(Finding("wrong_outputs", text) for text in conditions.outputs_wrong),
         *_counting(reduced, window, foreign),
+        *check_tail(samples, begin, end, open_loop, reduced.latency_ms["p99"]),
         *check_little(samples, begin, end),
         *(() if point.shape else check_steady(window_steadiness(samples, begin, end))),
         *_server_count(window, split, samples),
