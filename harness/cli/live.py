@@ -54,12 +54,13 @@ class Progress:
         self.running = ""
         self._before = 0
         self._at_most = False
+        self._added = 0
         self._started = time.monotonic()
 
     @property
     def total(self) -> int:
-        """Measurements of the whole run."""
-        return len(self.points) * self.rounds
+        """Measurements of the whole run, as far as rounds have been added."""
+        return max(len(self.points) * self.rounds + self._added, self.done)
 
     def take(self, event: Mapping[str, Any]) -> str | None:
         """Update; a line worth printing, or None."""
@@ -74,6 +75,11 @@ class Progress:
         already = f", {self.done} already measured" if self.done else ""
         most = "at most " if self._at_most else ""
         return f"{most}{len(self.points)} points × {self.rounds} rounds{already}"
+
+    def _on_more(self, event: Mapping[str, Any]) -> str:
+        self._added += event["points"]
+        again = f"{event['points']} point" + ("s" if event["points"] != 1 else "")
+        return f"round {event['round'] + 1} is added: {again} again, {event['why']}"
 
     def _on_status(self, event: Mapping[str, Any]) -> str:
         self.current, self.running = event["text"], ""
@@ -207,7 +213,8 @@ class LiveTable:
 
     def _cells(self, point: str) -> list[str]:
         event = self._latest.get(point)
-        rounds = f"{self._count.get(point, 0)}/{self._progress.rounds}"
+        count = self._count.get(point, 0)
+        rounds = f"{count}/{max(self._progress.rounds, count)}"
         if event is None:
             return [rounds, "", "", ""]
         if event["event"] == "failure":

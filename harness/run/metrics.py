@@ -27,7 +27,7 @@ class RunMetrics:
         def gauge(name: str, text: str, *labels: str) -> Any:
             return Gauge(f"harness_{name}", text, labels, registry=self.registry)
 
-        self._planned = gauge("measurements_planned", "Points times rounds")
+        self._planned = gauge("measurements_planned", "Points times rounds; and what was added")
         self._done = gauge("measurements_done", "Measured so far, earlier parts of the run too")
         self._failed = Counter(
             "harness_failures", "Points that could not be measured in a round",
@@ -52,6 +52,9 @@ class RunMetrics:
         self._points = frozenset(event["points"])
         self._planned.set(len(self._points) * event["rounds"])
         self._done.set(event["measured"])
+
+    def _on_more(self, event: Mapping[str, Any]) -> None:
+        self._planned.inc(event["points"])
 
     def _on_session(self, event: Mapping[str, Any]) -> None:
         self._go_on(event["backend"], "loading")

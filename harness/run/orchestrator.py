@@ -78,6 +78,9 @@ class Orchestrator:
             for round_ in range(rounds.most):
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
+                    if why := rounds.why_added(round_):
+                        ledger.tell({"event": "more", "round": round_, "points": len(wanted),
+                                     "why": why})  # fmt: skip
                     self._round(round_, wanted, prepared, telemetry)
             self._write_best()
             rounds.say_what_was_reached()

@@ -56,6 +56,17 @@ class Rounds:
             again |= {c.point for c in summarize_capacity(ledger.capacities) if not c.narrow}
         return [p for p in points if p.id in again and ledger.missing(p, round_)]
 
+    def why_added(self, round_: int) -> str:
+        """Why a round was added to those that every point gets; empty for these."""
+        settings, ledger = self._scenario.measurement, self._ledger
+        if round_ < settings.rounds:
+            return ""
+        undecided = self._selection.undecided(ledger.rows, ledger.failures, round_)
+        reasons = ["to tell the best apart"] if undecided else []
+        if round_ < settings.rounds_max:
+            reasons.append("where intervals are too wide")
+        return " and ".join(reasons)
+
     def in_order(
         self, backend: str, round_: int, points: list[Point], shuffle: Callable[[list[Any]], None]
     ) -> Iterator[tuple[str, list[Point]]]:
