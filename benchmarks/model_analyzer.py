@@ -11,6 +11,7 @@ put among its first three.
 
 Everything is kept in a work folder. A step that is finished there is not done again, so a run that
 was stopped goes on where it was; `--work` names the folder, and a new measurement needs a new one.
+What the harness chose is worked out from its runs each time.
 
 Model Analyzer goes into a virtual environment of its own, in the harness's cache. Its
 perf_analyzer is the one of benchmarks/perf_analyzer.py; its server is the embedded tritonserver.
@@ -298,19 +299,26 @@ def ours(
     spec = scenario(model, [searched(model, repository)], model.concurrency, counts)
     spec["search"] = {"method": "grid", **({} if tool == DECIDED else {"rounds_max": 1})}
     done = run_harness(spec, folder)
+    return chosen(
+        model, repository, folder, Run(tool, repeat, done.seconds, 0, 0, [], foreign=done.foreign)
+    )
+
+
+def chosen(model: Model, repository: Path, folder: Path, run: Run) -> Run:
+    """What the harness chooses from the run in `folder`: a function of its journal alone."""
     names, data = our_names(model, repository), read_run(folder / "run")
     rows = summarize(data.measurements, data.failures)
     choice = choose(rows, "throughput", {})
-    chosen = choice.recommended or choice.best
-    if chosen is None:
+    point = choice.recommended or choice.best
+    if point is None:
         raise SystemExit(f"nothing valid was measured; see {folder / 'run'}")
     ranked = dict.fromkeys(names[row.config] for row in order(rows, "throughput"))
-    mine = names[chosen.config]
+    mine = names[point.config]
     tied = dict.fromkeys(names[row.config] for row in choice.tied) if choice.decidable else {}
-    return Run(
-        tool, repeat, done.seconds, len({row.config for row in rows}), len(rows),
-        [mine, *(name for name in ranked if name != mine)][:TOP], list(tied),
-        chosen.concurrency or 0, foreign=done.foreign, failures=len(data.failures),
+    return replace(
+        run, configs=len({row.config for row in rows}), points=len(rows),
+        best=[mine, *(name for name in ranked if name != mine)][:TOP], tied=list(tied),
+        concurrency=point.concurrency or 0, failures=len(data.failures),
     )  # fmt: skip
 
 
@@ -336,10 +344,12 @@ def judged(
     }  # fmt: skip
     run_harness(scenario(model, backends, concurrency, counts), folder)
     data = read_run(folder / "run")
-    return [point(row) for row in summarize(data.measurements, data.failures) if row.measurements]
+    return [
+        judged_point(row) for row in summarize(data.measurements, data.failures) if row.measurements
+    ]
 
 
-def point(row: SummaryRow) -> dict[str, Any]:
+def judged_point(row: SummaryRow) -> dict[str, Any]:
     return {
         "config": row.backend, "concurrency": row.concurrency, "valid": row.valid,
         "throughput": [m.throughput for m in row.measurements], "flags": list(row.flags),
@@ -381,8 +391,9 @@ def measure(model: Model, work: Path, options: argparse.Namespace) -> dict[str, 
     runs: list[Run] = []
     for repeat in range(options.repeats):
         for tool in TOOLS if repeat % 2 == 0 else reversed(TOOLS):
-            found = kept(work / f"{tool}-{repeat}", partial(step, tool, repeat))
-            runs.append(Run(**found))
+            folder = work / f"{tool}-{repeat}"
+            run = Run(**kept(folder, partial(step, tool, repeat)))
+            runs.append(run if tool == THEIRS else chosen(model, repository, folder, run))
     judge = partial(
         judged, model, repository, runs=runs, rounds=options.judge_rounds,
         window=options.judge_window,
