@@ -322,12 +322,18 @@ def chosen(model: Model, repository: Path, folder: Path, run: Run) -> Run:
     )  # fmt: skip
 
 
+def to_judge(runs: Sequence[Run]) -> tuple[list[str], list[int]]:
+    """The configurations that some run put among its first, and the concurrencies chosen."""
+    return sorted({name for run in runs for name in run.best}), sorted(
+        {run.concurrency for run in runs}
+    )
+
+
 def judged(
     model: Model, repository: Path, folder: Path, *, runs: Sequence[Run], rounds: int, window: str
 ) -> list[dict[str, Any]]:
     """The long run: each candidate served from a repository of its own, as several backends."""
-    candidates = sorted({name for run in runs for name in run.best})
-    concurrency = sorted({run.concurrency for run in runs})
+    candidates, concurrency = to_judge(runs)
     backends = [
         {
             "kind": "triton", "name": name, "protocol": "grpc",
@@ -398,7 +404,9 @@ def measure(model: Model, work: Path, options: argparse.Namespace) -> dict[str, 
         judged, model, repository, runs=runs, rounds=options.judge_rounds,
         window=options.judge_window,
     )  # fmt: skip
-    points = kept(work / "judge", judge)
+    candidates, concurrency = to_judge(runs)
+    asked = [*candidates, *map(str, concurrency), str(options.judge_rounds), options.judge_window]
+    points = kept(work / f"judge-{'-'.join(asked)}", judge)
     return {
         "title": model.title, "space": model.space,
         "runs": [asdict(run) for run in runs], "judge": points,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 
+from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow, summarize
 from harness.run.rows import FailureRow, MeasurementRow
 from harness.scenario.schema import Scenario
@@ -25,7 +26,7 @@ class Selection:
         self.goal, self.spaces = goal(scenario), spaces(scenario)
         self.ended = ended
         self._rounds = scenario.measurement.rounds
-        self._decides = self.searching and self._rounds > 1
+        self._decides = self.searching and self._rounds > 1 < scenario.search.rounds_max
         self.rounds_max = scenario.search.rounds_max if self._decides else 0
         """Up to this many rounds are added for what `undecided` names; 0: none."""
         self._budget = scenario.budget
@@ -92,22 +93,27 @@ class Selection:
 
     def not_told_apart(self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow]) -> str:
         """One sentence on what is undecided at the end; empty where nothing is."""
-        found = self._open(rows, failures, self.rounds_max) if self._decides else []
+        measured = max((r.round for r in rows), default=-1) + 1
+        found = self._open(rows, failures, measured) if self._decides else []
         if not found:
             return ""
-        when = "when the budget was spent" if self.spent() else f"after {self.rounds_max} rounds"
+        when = "when the budget was spent" if self.spent() else f"after {measured} rounds"
+        names = ", ".join(row.point for row in found)
+        if any(satisfies(row, self.goal.bounds) == "unknown" for row in found):
+            return f"not decided {when}, which hold every constraint and which is best: {names}"
         return (
             f"not told apart {when}, although they may differ by more than "
-            f"{100 * self.goal.indifference:g} %: {', '.join(row.point for row in found)}"
+            f"{100 * self.goal.indifference:g} %: {names}"
         )
 
     def _open(
         self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int
     ) -> list[SummaryRow]:
+        kept = self.kept(rows, failures, round_)
         earlier = summarize(
             (r for r in rows if r.round < round_), (f for f in failures if f.round < round_)
         )
-        return contenders((row for row in earlier if not row.searched), self.goal)
+        return contenders((r for r in earlier if (r.backend, r.config) in kept), self.goal)
 
     # -- the budget -----------------------------------------------------------------------------
 

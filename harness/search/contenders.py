@@ -5,36 +5,42 @@ show that they are worse than the best one. They are measured again until each o
 be worse, or to differ from the best by no more than `indifference`, below which it does not matter
 which is taken: the indifference zone of R. E. Bechhofer, Annals of Mathematical Statistics 25
 (1954). Because that is asked after every round, the intervals are 99 % ones.
+
+What is to be told apart are configs, so each one is measured again at its best point alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.analysis.best import advantage
+from harness.analysis.best import advantage, usable
 from harness.analysis.constraints import holds, metric, satisfies
 from harness.analysis.summary import SummaryRow
 from harness.search.halving import LEVEL, breaks
-from harness.search.score import countable, score
+from harness.search.score import score
 from harness.search.space import Goal
 
 
 def contenders(rows: Iterable[SummaryRow], goal: Goal) -> list[SummaryRow]:
     """The points to measure again, the best one first; empty when the choice is made.
 
-    Points of a single round, which a search gave up, are none. Where no point is shown to hold the
-    constraints, it is those that may hold them. A Pareto front has no best point, so nothing is
-    to be told apart.
+    Points of a single round, which a search gave up, and INVALID ones are none. Where no point is
+    shown to hold the constraints, it is those that may hold them. A Pareto front has no best
+    point, so nothing is to be told apart.
     """
     if goal.objective.pareto:
         return []
-    rows = [row for row in rows if row.rounds > 1 and countable(row) and _may_hold(row, goal)]
+    rows = [row for row in rows if row.rounds > 1 and usable(row) and _may_hold(row, goal)]
     held = [row for row in rows if satisfies(row, goal.bounds) == "yes"]
     if not rows:
         return []
     best = max(held or rows, key=lambda row: score(row, goal))
-    open_ = [row for row in rows if row is not best and _is_open(best, row, goal)]
-    return [best, *open_] if open_ or not held else []
+    others: dict[tuple[str, str], SummaryRow] = {}
+    for row in rows:
+        name = row.backend, row.config
+        if name != (best.backend, best.config) and _is_open(best, row, goal):
+            others[name] = max(others.get(name, row), row, key=lambda r: score(r, goal))
+    return [best, *others.values()] if others or not held else []
 
 
 def _may_hold(row: SummaryRow, goal: Goal) -> bool:

@@ -136,3 +136,20 @@ def test_of_equal_points_none_wins(count: int) -> None:
     truth = {f"m{i}": 100.0 for i in range(count)}
     wins = [_search(truth, 0.05, seed)[0] is not None for seed in range(100)]
     assert sum(wins) / 100 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_each_config_contends_with_its_best_point_alone() -> None:
+    """More callers bring the best config hardly more; that need not be told apart."""
+    rows = rows_of(a=[100, 103, 98], b=[97, 104, 95])
+    for name, values in (("a", [99, 102, 99]), ("b", [98, 101, 99]), ("c", [50, 51, 49])):
+        point = Point("t", name, 1, concurrency=2).id
+        rows += [measured(name, v, r, point=point, concurrency=2) for r, v in enumerate(values)]
+    found = contenders(summarize(rows), aim())
+    assert [row.point for row in found] == ["t/a/b1/c1", "t/b/b1/c2"]
+
+
+def test_an_invalid_point_is_no_best_to_compare_with() -> None:
+    """The generator's limit is met by the fastest config: the choice is between the others."""
+    rows = rows_of(b=[100, 103, 98], c=[95, 104, 99])
+    rows += [measured("a", 300 + r, r, flags=("client_near_ceiling",)) for r in range(3)]
+    assert asked(rows, aim()) == ["b", "c"]
