@@ -132,6 +132,9 @@ class Progress:
     def _on_note(self, event: Mapping[str, Any]) -> str:
         return f"note: {event['text']}"
 
+    def _on_undecided(self, event: Mapping[str, Any]) -> str | None:
+        return f"note: {event['text']}" if event["text"] else None
+
     def _on_search_ended(self, event: Mapping[str, Any]) -> str:
         left = event["not_measured"]
         return f"the {event['why']} ended the search; not measured: {', '.join(left) or 'nothing'}"

@@ -159,6 +159,8 @@ def _resume(directory: Path, path: Path | None, overrides: tuple[str, ...]) -> t
 
     manifest = read_run(directory).manifest
     written = Path(manifest["scenario_path"])
+    if "scenario_folder" in manifest:  # so that it is found from any folder
+        written = Path(manifest["scenario_folder"], written.name)
     then = tuple(manifest.get("overrides", ()))
     if path is not None or written.exists():
         scenario = load(path or written, overrides or then).scenario

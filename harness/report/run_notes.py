@@ -40,9 +40,12 @@ def unmeasured(context: Context) -> list[str]:
 
 
 def notes(context: Context) -> tuple[str, ...]:
-    """The journal's notes, each once: what was clipped, left out or could not be done."""
-    found = (mapping(e).get("text") for e in context.data.events if e.get("event") == "note")
-    return tuple(dict.fromkeys(str(t) for t in found if t))
+    """The journal's notes, each once: what was clipped, left out or could not be done; and what a
+    search left open at its end.
+    """
+    found = [mapping(e).get("text") for e in context.data.events if e.get("event") == "note"]
+    left = [mapping(e).get("text") for e in context.data.events if e.get("event") == "undecided"]
+    return tuple(dict.fromkeys(str(t) for t in [*found, *left[-1:]] if t))
 
 
 def _split(name: str) -> tuple[str, str]:

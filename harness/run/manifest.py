@@ -33,6 +33,7 @@ def make_manifest(
         "created": utc_now(),
         "command": ["harness", *sys.argv[1:]],
         "scenario_path": str(path),
+        "scenario_folder": str(path.resolve().parent),
         "overrides": overrides,
         "scenario_text": text,
         "scenario": scenario.model_dump(mode="json"),

@@ -86,11 +86,13 @@ class Measuring:
         started = utc_now()
         try:
             answer = session.measure(point, self.round_, raw, self.ledger.tell)
+            samples = Samples.load(raw, answer["messages"])
+        except BaseException:
+            for left in others.values():
+                left.unlink(missing_ok=True)
+            raise
         finally:
-            samples = Samples.load(raw) if raw.exists() else None
             raw.unlink(missing_ok=True)
-        assert samples is not None
-        samples = replace(samples, messages=answer["messages"])
         window = Window(**answer["window"])
         path = f"samples/{name}.parquet"
         metadata = {

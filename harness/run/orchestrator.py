@@ -51,20 +51,24 @@ class Orchestrator:
         ended = any(e["event"] == "search_ended" for e in done.events) if done else False
         self._selection = Selection(scenario, ended=ended)
         self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._ledger)
+        self._concluded = any(e["event"] == "reached" for e in done.events) if done else False
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
 
     def run(self) -> None:
         """Measure everything that is missing."""
         ledger, rounds = self._ledger, self._rounds
+        planned = {p.id for p in self._points}
         ledger.tell({"event": "plan", "points": [p.id for p in self._points],
                      "rounds": self._scenario.measurement.rounds,
-                     "measured": len(ledger.measured),
+                     "measured": sum(point in planned for point, _ in ledger.measured),
                      "at_most": self._selection.open_ended})  # fmt: skip
         self._selection.check()
         for text in left_out(self._scenario) if ledger.fresh else ():
             ledger.note(text)
         if not any(rounds.wanted(round_) for round_ in range(rounds.most)):
+            if not self._concluded:
+                self._conclude()
             return
         ledger.tell({"event": "status", "text": "preparing the model"})
         try:
@@ -78,12 +82,11 @@ class Orchestrator:
             for round_ in range(rounds.most):
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
-                    if why := rounds.why_added(round_):
+                    if why := rounds.why_added(round_, wanted):
                         ledger.tell({"event": "more", "round": round_, "points": len(wanted),
                                      "why": why})  # fmt: skip
                     self._round(round_, wanted, prepared, telemetry)
-            self._write_best()
-            rounds.say_what_was_reached()
+            self._conclude()
             if telemetry.problem:
                 ledger.note(telemetry.problem)
 
@@ -148,19 +151,22 @@ class Orchestrator:
                 for point in points:
                     ledger.fail(point, round_, error, log)
                 return []
-            finally:
-                self._opening += time.monotonic() - began
+            self._opening += time.monotonic() - began
             measuring = Measuring(session, ledger, telemetry, round_, flags, log)
             left = list(points)
             while left and session.alive:
                 point = left.pop(0)
                 if point.shape == "find_capacity":
-                    planned = {p.id for p in self._points}
-                    measuring.capacity(point, self._scenario.load, planned)
+                    measuring.capacity(point, self._scenario.load, {p.id for p in self._points})
                 elif ledger.missing(point, round_):  # else a search came by it
                     measuring.point(point)
             telemetry.save(self._store.path / session.telemetry_file)
         return left
+
+    def _conclude(self) -> None:
+        """What was reached, and what the search found."""
+        self._write_best()
+        self._rounds.say_what_was_reached()
 
     def _write_best(self) -> None:
         """The best config of a search as a model directory, and a journal line on it."""

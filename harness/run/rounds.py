@@ -56,14 +56,14 @@ class Rounds:
             again |= {c.point for c in summarize_capacity(ledger.capacities) if not c.narrow}
         return [p for p in points if p.id in again and ledger.missing(p, round_)]
 
-    def why_added(self, round_: int) -> str:
-        """Why a round was added to those that every point gets; empty for these."""
-        settings, ledger = self._scenario.measurement, self._ledger
-        if round_ < settings.rounds:
+    def why_added(self, round_: int, points: Iterable[Point]) -> str:
+        """Why `points` are measured in a round that not every point gets; empty where all do."""
+        if round_ < self._scenario.measurement.rounds:
             return ""
-        undecided = self._selection.undecided(ledger.rows, ledger.failures, round_)
+        ledger, ids = self._ledger, {p.id for p in points}
+        undecided = ids & set(self._selection.undecided(ledger.rows, ledger.failures, round_))
         reasons = ["to tell the best apart"] if undecided else []
-        if round_ < settings.rounds_max:
+        if ids - undecided:
             reasons.append("where intervals are too wide")
         return " and ".join(reasons)
 
@@ -91,7 +91,7 @@ class Rounds:
 
     def say_what_was_reached(self) -> None:
         """Journal lines: the half-widths of every point, why no round was added, and what the
-        search left open.
+        search left open (empty: nothing; the last such line counts).
         """
         settings, planned = self._scenario.measurement, {p.id for p in self._points}
         rows = summarize(r for r in self._ledger.rows if r.point in planned)
@@ -101,13 +101,15 @@ class Rounds:
                 else "budget spent" if self._selection.spent()
                 else "for the choice" if found.rounds > settings.rounds_max
                 else f"rounds_max ({settings.rounds_max}) reached"
+                if found.rounds == settings.rounds_max
+                else "dropped by the search, or a round failed"
             )  # fmt: skip
             self._ledger.add({
                 "event": "reached", "point": found.point, "rounds": found.rounds, "why": why,
                 "half_widths": dict(found.half_widths),
             })  # fmt: skip
-        if text := self._selection.not_told_apart(self._ledger.rows, self._ledger.failures):
-            self._ledger.note(text)
+        text = self._selection.not_told_apart(self._ledger.rows, self._ledger.failures)
+        self._ledger.add({"event": "undecided", "text": text})
 
     @property
     def _targets(self) -> Targets:
@@ -121,8 +123,13 @@ class Rounds:
         points = [p for p in self._points if p.backend == backend]
         begun = [p.config for p in points if (p.id, 0) in tried]
         left = {p.config for p in points if (p.id, 0) not in tried and p.id not in ledger.given_up}
-        done = [c for c in dict.fromkeys(p.config for p in points) if c not in left]
-        return self._selection.next(backend, ledger.rows, done, begun)
+        planned = list(dict.fromkeys(p.config for p in points))
+        done = [c for c in planned if c not in left]
+        while asked := self._selection.next(backend, ledger.rows, done, begun):
+            if not set(asked).isdisjoint(planned):
+                break
+            done += asked  # they take no batch size of the load, so there is nothing to measure
+        return asked
 
     def _waves(self, backend: str, round_: int, points: list[Point]) -> Iterator[list[Point]]:
         """A backend's points of one round; in the first, in portions that the search asks for."""

@@ -223,12 +223,18 @@ class Session:
                 other.start(m, round_, longest, check)
             yield found
         except BaseException:
-            with contextlib.suppress(HarnessError):
-                for other in running:
+            for other in running:
+                with contextlib.suppress(HarnessError):
                     other.stop(m, beside_samples(samples, other.name), check)
             raise
-        for other in self._others:
-            found[other.name] = other.stop(m, beside_samples(samples, other.name), check)
+        failed: list[HarnessError] = []
+        for other in self._others:  # each load ends, whatever becomes of the others
+            try:
+                found[other.name] = other.stop(m, beside_samples(samples, other.name), check)
+            except HarnessError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     @property
     def beside(self) -> list[Companion]:

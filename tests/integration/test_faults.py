@@ -250,9 +250,10 @@ def test_resume_refuses_a_changed_scenario_and_says_what_changed(tmp_path: Path)
     process.kill()
     process.wait()
     (tmp_path / "s.yaml").write_text(FAKE.replace("service_time_ms: 5.0", "service_time_ms: 6.0"))
-    result = harness("run", "--resume", "run", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "service_time_ms was 5.0, is 6.0" in result.stderr
+    for folder, run in ((tmp_path, "run"), (tmp_path.parent, str(tmp_path / "run"))):
+        result = harness("run", "--resume", run, cwd=folder)
+        assert result.returncode == 2
+        assert "service_time_ms was 5.0, is 6.0" in result.stderr
 
 
 def test_two_harnesses_cannot_write_one_run(tmp_path: Path) -> None:

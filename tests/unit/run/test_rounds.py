@@ -1,0 +1,107 @@
+"""Which points a round measures, and what is said of rounds that are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.run.ledger import Ledger
+from harness.run.rounds import Rounds
+from harness.run.rows import MeasurementRow
+from harness.run.selection import Selection
+from harness.run.store import RunStore
+from harness.scenario.expand import expand
+from harness.scenario.schema import Scenario
+from harness.scenario.variants import configs
+
+
+class Silent:
+    """An observer that is not interested."""
+
+    def notify(self, event: object) -> None:
+        """Take one event."""
+
+
+def scenario(**more: Any) -> Scenario:
+    return Scenario.model_validate({
+        "scenario": "s",
+        "model": {"name": "m", "source": {"onnx": "m.onnx"}},
+        "backends": [
+            {"kind": "triton", "protocol": "grpc", "name": "t", "serve": "onnxruntime",
+             "max_batch_size": [4, 8, 16], "instances": [1, 2]},
+        ],
+        "load": {"batch_sizes": 8, "concurrency": [1]},
+        "measurement": {"rounds": 2, "rounds_max": 2},
+        **more,
+    })  # fmt: skip
+
+
+def measured(point: str, config: str, throughput: float, round_: int) -> MeasurementRow:
+    return MeasurementRow(**{
+        "point": point, "round": round_, "backend": "t", "config": config, "batch_size": 8,
+        "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
+        "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": throughput,
+        "latency_mean_ms": 1.0, "latency_order_ms": {},
+        "latency_ms": dict.fromkeys(("p50", "p90", "p95", "p99", "p999"), 1.0),
+    })  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    with RunStore.create(tmp_path / "run", {"scenario": {}}) as made:
+        yield made
+
+
+def made(store: RunStore, written: Scenario) -> tuple[Rounds, Ledger]:
+    ledger = Ledger(store, Silent())
+    points = expand(written)
+    return Rounds(written, points, configs(written), Selection(written), ledger), ledger
+
+
+def test_a_config_that_takes_no_batch_does_not_end_a_climb(store: RunStore) -> None:
+    """From the default (8) the climb looks at 16, then at 4, which has no point, then at two
+    instances.
+    """
+    rounds, ledger = made(store, scenario(search="quick"))
+    asked = []
+    while wanted := rounds.wanted(0):
+        for point in wanted:
+            asked.append(point.config)
+            ledger.keep(measured(point.id, point.config, 100.0 - len(asked), 0))
+    assert not any("mb4" in config for config in asked)
+    assert any(config.startswith("i2") for config in asked)
+
+
+def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> None:
+    wide = {"rounds": 2, "rounds_max": 6}
+    rounds, ledger = made(store, scenario(measurement=wide))
+    points = rounds.wanted(0)
+    values = {"default": 100.0, "i1-mb16": 99.0, "i2-mb16": 10.0}
+    for round_ in range(2):
+        for p in points:
+            noise = 1 + 0.02 * round_
+            ledger.keep(measured(p.id, p.config, values.get(p.config, 20.0) * noise, round_))
+    near = [p for p in points if values.get(p.config, 20.0) > 90]
+    assert rounds.why_added(1, points) == ""
+    assert rounds.why_added(2, near) == "to tell the best apart"
+    far = [p for p in points if p.config == "i2-mb16"]
+    assert rounds.why_added(2, far) == "where intervals are too wide"
+    both = rounds.why_added(2, [*near, *far])
+    assert both == "to tell the best apart and where intervals are too wide"
+
+
+def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None:
+    rounds, ledger = made(store, scenario(search={"method": "grid", "rounds_max": 3}))
+    points = rounds.wanted(0)
+    for index, p in enumerate(points):
+        for round_ in range((1, 2, 3)[min(index, 2)]):
+            ledger.keep(measured(p.id, p.config, 100.0 + 9 * round_, round_))
+    rounds.say_what_was_reached()
+    events = (tmp_path / "run" / "journal.jsonl").read_text()
+    assert '"why": "dropped by the search, or a round failed"' in events
+    assert '"why": "rounds_max (2) reached"' in events
+    assert '"why": "for the choice"' in events
+    assert '"event": "undecided"' in events
