@@ -17,6 +17,7 @@ from harness.load.samples import OK, TIMEOUT, Int64, Samples
 from harness.load.threads import ERROR_PAUSE_S, FATAL, SAMPLE_AT, CallerThreads, classify
 
 RECENT = 1024
+NEVER = 1 << 60
 
 
 class ClosedLoop:
@@ -73,10 +74,10 @@ class ClosedLoop:
                 done = clock()
                 append(sent)
                 append(done)
-                if len(times) == keep_at:
-                    which = (first + keep_at // 2 - 1) % len(self._requests)
+                if len(times) >= keep_at:  # above it where that request failed
+                    which = (first + len(times) // 2 - 1) % len(self._requests)
                     self._kept.append((which, caller.outputs(reply)))
-                    keep_at = 2 * next(samples, 0)
+                    keep_at = 2 * next(samples, NEVER)
 
     def sampled(self) -> list[tuple[int, Tensors]]:
         """Outputs kept under load, each with the index of its request; after `stop`."""

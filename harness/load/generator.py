@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from harness.backends.base import Backend
 from harness.load.samples import Int64, Samples
 from harness.load.schedule import Segment, make_schedule, read_trace
@@ -60,6 +62,13 @@ class Asked:
     """ns after the start, shape (requests,); see `harness.load.schedule`."""
     max_outstanding: int = 256
     shed: bool = False
+
+    @property
+    def pause(self) -> float:
+        """Seconds of the longest stretch in which nothing is due."""
+        if self.schedule is None:
+            return 0.0
+        return float(np.diff(self.schedule, prepend=0).max()) / 1e9
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Asked:

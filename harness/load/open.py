@@ -73,13 +73,13 @@ class OpenLoop:
                 arrival = take()
             except StopIteration:
                 return
-            scheduled = due[arrival]
+            scheduled, taken = due[arrival], clock()
+            if self._shed and taken - scheduled > SHED_NS:
+                extend((arrival, taken, taken, SHED))
+                continue
             if not self._wait_until(scheduled):
                 return
             sent = clock()
-            if self._shed and sent - scheduled > SHED_NS:
-                extend((arrival, sent, sent, SHED))
-                continue
             try:
                 reply = infer(requests[arrival % count])
             except FATAL:

@@ -23,14 +23,16 @@ CLUSTERED = 0.5
 _FEWEST = 3
 
 
-def extremal_index(positions: NDArray[np.int64]) -> float:
+def extremal_index(positions: NDArray[np.int64], size: int) -> float:
     """θ of the exceedances of a threshold: 1 where they come one by one, 1/k where k at a time.
 
-    `positions`, shape (exceedances,), ascending, are their numbers in the whole series; at least
-    two. The intervals estimator, which has no parameter: C. A. T. Ferro and J. Segers, Inference
-    for clusters of extreme values, Journal of the Royal Statistical Society B 65 (2003).
+    `positions`, shape (exceedances,), ascending, are their numbers in the whole series of `size`.
+    The gap from the last, over the end, to the first counts too: without it a single stretch would
+    look like requests that come one by one. The intervals estimator, which has no parameter:
+    C. A. T. Ferro and J. Segers, Inference for clusters of extreme values, Journal of the Royal
+    Statistical Society B 65 (2003).
     """
-    gaps = np.diff(positions).astype(np.float64)
+    gaps = np.diff(positions, append=positions[0] + size).astype(np.float64)
     if gaps.max() <= 2:
         found = 2 * gaps.sum() ** 2 / (len(gaps) * (gaps**2).sum())
     else:
@@ -52,7 +54,7 @@ def check_tail(
     slow = np.flatnonzero((latency > round(p99_ms * 1e6)) | failed)
     if len(slow) < _FEWEST:
         return
-    index = extremal_index(slow)
+    index = extremal_index(slow, len(latency))
     if index <= CLUSTERED and index * len(slow) < FEW_EPISODES:
         yield Finding(
             "few_tail_episodes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ class WindowSettings:
     window_requests: int
     window_max: float
     request_timeout: float
+    pause: float = 0.0
+    """The longest time in which the load sends nothing, on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Window:
     before: Mapping[str, float] = field(default_factory=dict)
     after: Mapping[str, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
-    """CPU time of this process within the window."""
+    """CPU time of the load generator's process within the window."""
     memory: Mapping[str, int] = field(default_factory=dict)
     reads_ns: Sequence[tuple[int, int]] = ()
     """When each of the two reads of the counters began and ended, monotonic ns."""
@@ -63,14 +66,22 @@ def measure(
     these reads begins, for others who read something then; it must return at once.
     """
     generator.start()
-    warm = settings.warmup, settings.warmup_requests, max(settings.window_max, settings.warmup)
-    _wait(generator, "warm-up", 0, *warm, settings.request_timeout, report)
-    already = generator.completed()
-    before, begin, cpu_before = _read(backend, mark)
-    lengths = settings.window, settings.window_requests, settings.window_max
-    cut = _wait(generator, "window", already, *lengths, settings.request_timeout, report)
-    after, end, cpu_after = _read(backend, mark)
-    memory = backend.memory()
+    try:
+        warm = settings.warmup, settings.warmup_requests, max(settings.window_max, settings.warmup)
+        quiet = settings.request_timeout + settings.pause
+        _wait(generator, "warm-up", 0, *warm, quiet, report)
+        already = generator.completed()
+        before, begin, cpu_before = _read(backend, generator, mark)
+        lengths = settings.window, settings.window_requests, settings.window_max
+        cut = _wait(generator, "window", already, *lengths, quiet, report)
+        after, end, cpu_after = _read(backend, generator, mark)
+        memory = backend.memory()
+    except DeadlineError:  # whoever asked for this ends the process
+        raise
+    except BaseException:  # else the load would go on under the next point
+        with contextlib.suppress(Exception):
+            generator.stop(settings.request_timeout + 1.0)
+        raise
     samples = generator.stop(settings.request_timeout + 1.0)
     if not (samples.status == OK).any() and not (samples.status == TIMEOUT).any():
         worst = max(samples.messages, key=lambda m: samples.messages[m], default="no reason given")
@@ -84,11 +95,11 @@ def measure(
 
 def _wait(
     generator: Generator, phase: str, already: int, seconds: float, requests: int, longest: float,
-    request_timeout: float, report: Report,
+    quiet: float, report: Report,
 ) -> bool:  # fmt: skip
     """Wait for both the time and the count; True if `longest` came first.
 
-    Raises DeadlineError when not one request finishes within `request_timeout`.
+    Raises DeadlineError when not one request finishes within `quiet` seconds.
     """
     start = told = moved = time.monotonic()
     last = -1
@@ -103,8 +114,8 @@ def _wait(
             return True
         if count != last:
             last, moved = count, now
-        elif now - moved > request_timeout:
-            raise DeadlineError(f"no request finished within {request_timeout:g} s")
+        elif now - moved > quiet:
+            raise DeadlineError(f"no request finished within {quiet:g} s")
         if now - told >= PROGRESS_S:
             told = now
             report(phase, count, elapsed, generator.recent_ns())
@@ -112,12 +123,22 @@ def _wait(
 
 
 def _read(
-    backend: Backend, mark: Callable[[], None]
+    backend: Backend, generator: Generator, mark: Callable[[], None]
 ) -> tuple[dict[str, float], tuple[int, int], float]:
-    """The backend's counters, when the read began and ended, and this process's CPU seconds."""
+    """The backend's counters, when the read began and ended, and the CPU seconds so far: this
+    process's or, of a load that is spread over helpers, the busiest helper's.
+    """
     mark()
     first = time.monotonic_ns()
     counters = backend.statistics()
     last = time.monotonic_ns()
+    return counters, (first, last), cpu_seconds(generator)
+
+
+def cpu_seconds(generator: Generator) -> float:
+    """CPU time of who sends: of this process, or of the busiest helper process."""
+    helpers = getattr(generator, "cpu_seconds", None)
+    if helpers is not None:
+        return float(helpers())
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return counters, (first, last), usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime

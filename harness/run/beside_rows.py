@@ -72,7 +72,7 @@ def entry(
     findings = [
         *(Finding("wrong_outputs", text) for text in answer["outputs_wrong"]),
         *_counting(reduced),
-        *check_little(samples, begin, end),
+        *check_little(samples, begin, end, load.concurrency),
         *(() if shaped else check_steady(window_steadiness(samples, begin, end))),
         *(check_schedule(samples, begin, end) if open_loop else ()),
         *check_client(busy, rate, None),

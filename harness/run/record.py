@@ -90,9 +90,8 @@ def measurement_row(
         *(Finding(flag, "") for flag in conditions.flags),
         *(Finding("wrong_outputs", text) for text in conditions.outputs_wrong),
         *_counting(reduced, window, foreign),
-        *check_tail(samples, begin, end, open_loop, reduced.latency_ms["p99"]),
-        *check_little(samples, begin, end),
-        *(() if point.shape else check_steady(window_steadiness(samples, begin, end))),
+        *check_little(samples, begin, end, point.concurrency),
+        *_levels(point, samples, begin, end, reduced),
         *_server_count(window, split, samples),
         *check_gpu(telemetry, begin, end),
         *check_host(gpu_time := gpu_split(window.after, window.before)),
@@ -131,6 +130,16 @@ def measurement_row(
         },
         **gpu,
     )  # fmt: skip
+
+
+def _levels(
+    point: Point, samples: Samples, begin: int, end: int, reduced: Reduced
+) -> Iterator[Finding]:
+    """Whether the window is one steady stretch, long enough; a shape's load moves on purpose."""
+    if not point.shape:
+        p99 = reduced.latency_ms["p99"]
+        yield from check_steady(window_steadiness(samples, begin, end))
+        yield from check_tail(samples, begin, end, point.concurrency is None, p99)
 
 
 def _counting(reduced: Reduced, window: Window, foreign: float | None) -> Iterator[Finding]:

@@ -163,7 +163,8 @@ class Worker:
         assert backend is not None
         settings = WindowSettings(**message["settings"])
         batch, seed = message["batch_size"], message["input_seed"]
-        generator, size = self._generator(message, settings.request_timeout)
+        generator, size, pause = self._generator(message, settings.request_timeout)
+        settings = replace(settings, pause=pause)
         window, samples, metrics = self._watched(backend, generator, settings)
         samples.save(Path(message["samples"]))
         checked, wrong = self._check_outputs(generator.sampled(), batch, seed)
@@ -173,8 +174,10 @@ class Worker:
             "input_bytes": size,
         }  # fmt: skip
 
-    def _generator(self, message: dict[str, Any], timeout: float) -> tuple[Generator, int]:
-        """The load of a command, ready to start, and the bytes of one request's tensors."""
+    def _generator(self, message: dict[str, Any], timeout: float) -> tuple[Generator, int, float]:
+        """The load of a command, ready to start, the bytes of one request's tensors, and the
+        seconds of its longest pause.
+        """
         from harness.load.generator import Asked, make_generator
 
         backend = self._backend
@@ -185,24 +188,30 @@ class Worker:
         inputs = [self._inputs(batch, v, seed) for v in range(message["distinct_inputs"])]
         size = sum(np.asarray(array).nbytes for array in inputs[0].values())
         self._requests = [backend.prepare(tensors) for tensors in inputs]
+        asked = Asked.from_json(message["load"])
         generator = make_generator(
-            backend, self._requests, Asked.from_json(message["load"]), request_timeout=timeout,
+            backend, self._requests, asked, request_timeout=timeout,
             processes=getattr(self._spec, "client_processes", 1), wire=self._wire,
         )  # fmt: skip
-        return generator, size
+        return generator, size, asked.pause
 
     def _start(self, message: dict[str, Any]) -> dict[str, Any]:
-        generator, _ = self._generator(message, message["request_timeout"])
+        from harness.measure.window import cpu_seconds
+
+        generator, _, _ = self._generator(message, message["request_timeout"])
         generator.start()
-        self._running = Running(generator, message, (time.monotonic(), time.process_time()))
+        self._running = Running(generator, message, (time.monotonic(), cpu_seconds(generator)))
         return {"event": "started"}
 
     def _stop(self, message: dict[str, Any]) -> dict[str, Any]:
+        from harness.measure.window import cpu_seconds
+
         running, self._running = self._running, None
         if running is None:
             raise BackendError("no load is running")
         started = running.message
-        seconds, cpu = time.monotonic() - running.since[0], time.process_time() - running.since[1]
+        seconds = time.monotonic() - running.since[0]
+        cpu = cpu_seconds(running.generator) - running.since[1]
         samples = running.generator.stop(started["request_timeout"] + 1.0)
         if running.generator.failure is not None:
             raise running.generator.failure

@@ -8,6 +8,7 @@ import pickle
 import select
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -19,8 +20,10 @@ from harness.load.wire.generator import make
 from harness.load.wire.loop import WireGenerator
 from harness.load.wire.recorder import RECENT
 
-ROW = 2 + RECENT
-"""The live row of a helper, int64: requests completed, how many latencies follow, these in ns."""
+ROW = 3 + RECENT
+"""The live row of a helper, int64: requests completed, CPU time in ns, how many latencies follow,
+these in ns.
+"""
 PUBLISH_S = 0.01
 READY = b"ready\n"
 
@@ -62,8 +65,9 @@ def _errors_to(path: Path) -> Iterator[None]:
 def _publish_until_told(generator: WireGenerator, live: np.ndarray[Any, Any]) -> None:
     while not select.select([sys.stdin], [], [], PUBLISH_S)[0]:
         recent = generator.recent_ns()
-        live[2 : 2 + len(recent)] = recent
-        live[1] = len(recent)
+        live[3 : 3 + len(recent)] = recent
+        live[2] = len(recent)
+        live[1] = time.process_time_ns()
         live[0] = generator.completed()
         if generator.failure is not None:
             raise generator.failure

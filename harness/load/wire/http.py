@@ -128,7 +128,7 @@ class _Connection:
         """Something can be read (or, in a blocking read, may come within the tick)."""
         if mask & WRITE:
             self._send_rest()
-            if mask == WRITE:
+            if mask == WRITE or not self._busy:  # not busy: the connection is a new one
                 return
         owner = self._owner
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import heapq
+import math
 import threading
 import time
 from collections import deque
@@ -24,7 +25,11 @@ ERROR_PAUSE_NS = 10_000_000
 """Wait of a caller after a failed request, so that a broken server is not asked in a hot loop."""
 SPIN_NS = 200_000
 """An open loop sleeps until this long before a request is due, and polls without sleeping then."""
+LONGEST_S = 0.9 * TICK_S
+"""Its longest wait for a request that is due soon."""
 CHECK_NS = 1_000_000_000
+LEAD_NS = 50_000_000
+"""From `start` to a schedule's zero: the window of a trace begins in between."""
 _clock = time.monotonic_ns
 
 
@@ -130,7 +135,8 @@ class WireGenerator:
     def start(self, at_ns: int = 0) -> None:
         """Let requests flow, from `at_ns` of the monotonic clock (0: now)."""
         self.open()
-        self._begin_at = at_ns
+        lead = 0 if self._due is None else _clock() + LEAD_NS
+        self._begin_at = at_ns or lead
         self._thread.start()
 
     def completed(self) -> int:
@@ -225,8 +231,9 @@ class WireGenerator:
                 flush()
                 now = _clock()
             blocked = not self._free and not self._shed
-            ahead = TICK_S if blocked else (due[self._next_due] - now - SPIN_NS) / 1e9
-            poll(min(ahead, TICK_S))
+            ahead = math.inf if blocked else (due[self._next_due] - now - SPIN_NS) / 1e9
+            # a wait of a whole tick may be a blocking read, which ends some milliseconds late
+            poll(TICK_S if ahead > 2 * TICK_S else min(ahead, LONGEST_S))
             if now > self._next_check:
                 self._check()
         self._finish(due)

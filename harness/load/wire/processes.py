@@ -102,7 +102,11 @@ class WireProcesses:
 
     def recent_ns(self) -> Int64:
         """Latencies of the latest requests of every helper."""
-        return np.concatenate([row[2 : 2 + row[1]] for row in np.array(self._live)])
+        return np.concatenate([row[3 : 3 + row[2]] for row in np.array(self._live)])
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the busiest helper has used so far."""
+        return float(self._live[:, 1].max()) / 1e9
 
     def sampled(self) -> list[tuple[int, bytes]]:
         """The kept responses with the index of the request that each answers; after `stop`."""

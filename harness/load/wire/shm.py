@@ -49,6 +49,8 @@ class SharedLoad:
         self._target = backend.target
         self._regions: Sequence[Region] = backend.regions.current
         self._inputs = inputs
+        if hasattr(inner, "cpu_seconds"):
+            self.cpu_seconds = inner.cpu_seconds
 
     @property
     def failure(self) -> BaseException | None:

@@ -10,6 +10,7 @@ import pytest
 from harness.errors import BackendError, DeadlineError
 from harness.load.closed import ClosedLoop
 from harness.load.samples import ERROR, OK, TIMEOUT, Samples
+from harness.load.threads import SAMPLE_AT
 
 
 class Counting:
@@ -158,3 +159,22 @@ def test_samples_survive_a_file(tmp_path: Any) -> None:
     for name in ("scheduled", "sent", "done", "status", "caller"):
         assert np.array_equal(getattr(samples, name), getattr(again, name))
     assert time.monotonic_ns() > again.done[-1]
+
+
+def test_outputs_are_kept_although_the_request_to_keep_failed() -> None:
+    """Each early request is one that would be kept, and fails; a later one stands in."""
+    last = max(number for number in SAMPLE_AT if number < 20)
+    seen = iter(range(10**9))
+
+    def act(request: str) -> str:
+        if next(seen) < last:
+            raise ValueError("not yet")
+        return request
+
+    loop = ClosedLoop(Counting(act), ["a", "b", "c"], 1, 30.0)
+    loop.start()
+    while loop.completed() < last + 3:
+        threading.Event().wait(0.002)
+    loop.stop(10)
+    assert loop.sampled()
+    assert all(kept == {"reply": "abc"[which]} for which, kept in loop.sampled())

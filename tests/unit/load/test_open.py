@@ -115,3 +115,17 @@ def test_stop_cuts_a_long_schedule_short() -> None:
 def test_nothing_to_do_is_refused(callers: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         OpenLoop(Backend(), ["a"], np.array([0]), max_outstanding=callers, request_timeout=1)  # type: ignore[arg-type]
+
+
+def test_a_caller_that_wakes_late_sheds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own lateness is slip, not a sign that every caller was busy."""
+
+    def overslept(loop: OpenLoop, due: int) -> bool:
+        time.sleep(max(0, due + 4_000_000 - time.monotonic_ns()) / 1e9)
+        return True
+
+    monkeypatch.setattr(OpenLoop, "_wait_until", overslept)
+    schedule = make_schedule([Segment(20, 20, 0.5)])
+    samples = run(Backend(), schedule, callers=4, shed=True)
+    assert set(samples.status) == {OK}
+    assert (samples.sent - samples.scheduled).min() > 3_000_000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.load.samples import OK, SHED, Samples
+from harness.load.samples import ERROR, OK, SHED, Samples
 from harness.measure.steady import Steadiness
 from harness.measure.validity import (
     FLAGS,
@@ -13,7 +13,7 @@ from harness.measure.validity import (
     check_schedule,
     check_steady,
     explain,
-    littles_law,
+    open_requests,
 )
 
 MS = 1_000_000
@@ -37,29 +37,30 @@ def back_to_back(callers: int, count: int, service: int) -> Samples:
 @pytest.mark.parametrize("callers", [1, 3])
 def test_littles_law_holds_for_a_closed_loop(callers: int) -> None:
     samples = back_to_back(callers, 1000, MS)
-    law = littles_law(samples, 100 * MS, 900 * MS)
-    assert law.integrated == pytest.approx(callers, rel=0.01)
-    assert law.product == pytest.approx(callers, rel=0.01)
-    assert list(check_little(samples, 100 * MS, 900 * MS)) == []
+    ends = 100 * MS, 900 * MS
+    inside = (samples.done > ends[0]) & (samples.done <= ends[1])
+    rate = inside.sum() / (ends[1] - ends[0])
+    assert open_requests(samples, *ends) == pytest.approx(callers)
+    assert rate * (samples.done - samples.sent)[inside].mean() == pytest.approx(callers)
+    assert list(check_little(samples, *ends, callers)) == []
 
 
-def test_littles_law_holds_for_any_events_within_the_edges() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        sent = np.sort(rng.integers(0, 1000 * MS, 200))
-        done = sent + rng.integers(1, 300 * MS, 200)
-        samples = make(list(sent), list(sent), list(done))
-        assert list(check_little(samples, 300 * MS, 800 * MS)) == []
+@pytest.mark.parametrize(("pause", "flagged"), [(0.05, False), (0.2, True)])
+def test_a_generator_that_takes_its_time_breaks_littles_law(pause: float, flagged: bool) -> None:
+    sent = [round(i * MS * (1 + pause)) for i in range(1000)]
+    samples = make(sent, sent, [s + MS for s in sent])
+    found = list(check_little(samples, 100 * MS, 900 * MS, 1))
+    assert [f.flag for f in found] == ["littles_law"] * flagged
+    if flagged:
+        assert "0.833 requests open on average" in found[0].seen
+        assert "17 % of the time" in found[0].seen
+    assert list(check_little(samples, 100 * MS, 900 * MS, None)) == []  # an open loop
 
 
-def test_lost_events_break_littles_law() -> None:
-    whole = back_to_back(4, 1000, MS)
-    # the clock of half of the completions is wrong: they appear after the window
-    done = whole.done.copy()
-    done[::2] += 5000 * MS
-    broken = make(list(whole.sent), list(whole.sent), list(done))
-    law = littles_law(broken, 100 * MS, 900 * MS)
-    assert abs(law.integrated - law.product) / law.integrated > 0.5
+def test_where_callers_pause_after_failures_nothing_is_said() -> None:
+    sent = [i * 2 * MS for i in range(500)]
+    samples = make(sent, sent, [s + MS for s in sent], [ERROR, *[OK] * 499])
+    assert list(check_little(samples, 100 * MS, 900 * MS, 1)) == []
 
 
 def test_a_schedule_kept_raises_nothing() -> None:

@@ -1,12 +1,14 @@
 """One measurement: warm-up, then a window cut out of a load that never pauses."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.errors import BackendError, DeadlineError, OutOfMemoryError
+from harness.errors import BackendError, DeadlineError, OutOfMemoryError, ServerError
 from harness.load.samples import ERROR, OK, Int64, Samples
 from harness.measure.window import WindowSettings, measure
 
@@ -89,3 +91,53 @@ def test_a_fatal_failure_ends_the_point() -> None:
 def test_when_no_request_succeeds_the_reason_is_the_commonest_message() -> None:
     with pytest.raises(BackendError, match=r"not one of \d+ requests succeeded: boom"):
         run(Scripted(status=ERROR))
+
+
+@pytest.mark.parametrize("status", [OK, ERROR])
+def test_a_load_whose_point_failed_is_stopped(status: int) -> None:
+    """Else it would go on under the next point; that it can't be stopped hides no reason."""
+
+    class Failing(Counters):
+        def statistics(self) -> dict[str, float]:
+            raise ServerError("gone")
+
+    class Stubborn(Scripted):
+        def stop(self, timeout: float) -> Samples:
+            super().stop(timeout)
+            if status == ERROR:
+                raise DeadlineError("still open")
+            return super().stop(timeout)
+
+    generator = Stubborn(status=status)
+    with pytest.raises(ServerError, match="gone"):
+        measure(Failing(), generator, SETTINGS, lambda *_: None)  # type: ignore[arg-type]
+    assert "stop" in generator.log
+
+
+def test_a_pause_of_the_load_is_no_hang() -> None:
+    class Pausing(Scripted):
+        def completed(self) -> int:
+            return 0 if time.monotonic() < self.until else super().completed()
+
+    generator = Pausing()
+    generator.until = time.monotonic() + 0.2  # type: ignore[attr-defined]
+    short = replace(SETTINGS, request_timeout=0.05, window_max=0.01)
+    with pytest.raises(DeadlineError):
+        run(generator, short)
+    generator.until = time.monotonic() + 0.2  # type: ignore[attr-defined]
+    window, _ = run(generator, replace(short, pause=5.0))
+    assert window.end_ns > window.begin_ns
+
+
+def test_helpers_cpu_time_is_the_generators() -> None:
+    class Spread(Scripted):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = 0.0
+
+        def cpu_seconds(self) -> float:
+            self.used += 1.5
+            return self.used
+
+    assert run(Spread())[0].cpu_seconds == 1.5
+    assert 0 <= run(Scripted())[0].cpu_seconds < 1.5

@@ -8,6 +8,7 @@ import pytest
 from harness.errors import DeadlineError
 from harness.load.samples import ERROR, OK, SHED, TIMEOUT
 from harness.load.wire.loop import WireGenerator
+from harness.load.wire.poller import TICK_S
 
 
 class Instant:
@@ -148,3 +149,29 @@ def test_an_error_in_an_open_loop_frees_its_slot():
     schedule = np.arange(20, dtype=np.int64) * 100_000
     samples, _ = run(Instant(1, lambda s: "error" if s % 2 else "ok"), 1, 20, schedule=schedule)
     assert (samples.status == ERROR).sum() == 10 and len(samples) == 20
+
+
+def test_a_schedule_begins_after_the_start_so_that_a_window_holds_its_first_request():
+    began = time.monotonic_ns()
+    samples, _ = run(Instant(1), 1, 1, schedule=np.zeros(1, np.int64))
+    assert samples.scheduled[0] - began > 20_000_000
+
+
+def test_what_is_due_soon_is_not_awaited_in_a_whole_tick():
+    """A wait of a tick may be a blocking read, which the kernel ends some milliseconds late."""
+
+    class Noting(Instant):
+        def poll(self, seconds):
+            self.waits.append((time.monotonic_ns(), seconds))
+            super().poll(seconds)
+
+    transport = Noting(1)
+    transport.waits = []
+    schedule = np.array([0, int(2.5 * TICK_S * 1e9)], np.int64)
+    samples, _ = run(transport, 1, 2, schedule=schedule)
+    due = samples.scheduled[1]
+    far = [s for at, s in transport.waits if due - at > 2.1 * TICK_S * 1e9]
+    near = [s for at, s in transport.waits if 0 < due - at < 2 * TICK_S * 1e9]
+    assert TICK_S in far
+    assert near
+    assert max(near) < TICK_S
