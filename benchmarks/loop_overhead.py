@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from perf_analyzer import cpu_name
+from perf_analyzer import command_line, cpu_name
 from scipy import stats
 
 from harness.backends.base import BackendContext, PreparedModel, TensorSpec
@@ -128,8 +128,7 @@ def page(rounds: list[Cost], about: dict[str, object]) -> str:
         )
         lines.append(f"| {name} | {mean:.0f} ns | {low:.0f}–{high:.0f} ns | "
                      f"{min(values):.0f}–{max(values):.0f} ns | {met} |")  # fmt: skip
-    command = f".venv/bin/python benchmarks/loop_overhead.py --rounds {about['rounds']}"
-    return "\n".join([*lines, "", f"Reproduce: `{command} --output docs/benchmarks`", ""])
+    return "\n".join([*lines, "", f"Reproduce: `{about['command']}`", ""])
 
 
 def main() -> None:
@@ -142,6 +141,7 @@ def main() -> None:
         parser.error("an interval needs at least two rounds")
     rounds = [measure(options.seconds) for _ in range(options.rounds)]
     about: dict[str, object] = {
+        "command": command_line(),
         "rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(),
         "cpu": cpu_name(), "python": platform.python_version(),
     }  # fmt: skip

@@ -454,7 +454,10 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
     freeze = subprocess.run(
         [str(model_analyzer()), "-m", "pip", "freeze"], check=True, capture_output=True, text=True
     )
-    command = ".venv/bin/python benchmarks/model_analyzer.py --output docs/benchmarks"
+    command = (
+        f".venv/bin/python benchmarks/model_analyzer.py --judge-rounds {options.judge_rounds} "
+        f"--judge-window {options.judge_window} --output docs/benchmarks"
+    )
     return {
         "model_analyzer": VERSION, "repeats": options.repeats, "rounds": options.rounds,
         "judge_rounds": options.judge_rounds, "judge_window": options.judge_window,

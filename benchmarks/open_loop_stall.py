@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from null_triton import MODEL, answers
 from numpy.typing import NDArray
-from perf_analyzer import cpu_name, interval, perf_analyzer
+from perf_analyzer import command_line, cpu_name, interval, perf_analyzer
 
 from harness.load.samples import OK
 from harness.load.schedule import Segment, make_schedule
@@ -187,8 +187,7 @@ def page(results: list[dict[str, object]], about: dict[str, object]) -> str:
         "perf_analyzer sends from a fixed number of threads and starts the clock when it sends: "
         "while they all wait, nothing more is asked, and what was due meanwhile is sent late and "
         "looks fast. The closed loop does the same with four callers.", "",
-        "Reproduce: `.venv/bin/python benchmarks/open_loop_stall.py "
-        f"--rounds {about['rounds']} --output docs/benchmarks`", "",
+        f"Reproduce: `{about['command']}`", "",
     ]  # fmt: skip
     return "\n".join(lines)
 
@@ -221,6 +220,7 @@ def main() -> None:
                 said += f"{p99['reported']:.1f} ms, true {p99['true']:.1f} ms"
                 print(said, flush=True)
     about: dict[str, object] = {
+        "command": command_line(),
         "rounds": options.rounds, "rate": options.rate, "seconds": options.seconds,
         "stall": options.stall, "cpus": os.cpu_count(), "cpu": cpu_name(),
         "python": platform.python_version(),

@@ -24,6 +24,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,8 @@ SETTLE_S = 0.5
 STARTED = 200
 WINDOWS = 3
 ATTEMPTS = 20
+FULL = 0.9
+"""Share of the cores in use from which they are what bounds a case."""
 
 
 @dataclass(frozen=True)
@@ -308,16 +311,19 @@ def quiet_pair(
 
     What is selected on is the other processes' CPU time, never a result.
     """
+    why = ""
     for _ in range(ATTEMPTS):
         try:
             pair = {f.__name__: f(meter, *case, seconds) for f in order}
         except FailedError as error:  # perf_analyzer gives up where its windows differ too much
             print(error, file=sys.stderr)
+            why = str(error)
             continue
         if max(m.foreign for m in pair.values()) <= quiet:
             break
+        why = f"others used more than {quiet:g} cores"
     else:
-        raise SystemExit(f"others used more than {quiet:g} cores {ATTEMPTS} times in a row")
+        raise SystemExit(f"no good pair in {ATTEMPTS} attempts; of the last one: {why}")
     return pair["ours"], pair["theirs"]
 
 
@@ -372,8 +378,7 @@ def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
             f"| {r['low']:.2f}–{r['high']:.2f} | {r['target']} |"
         )
     lines += ["", *bounds(results, int(str(about["cpus"])))]
-    command = f".venv/bin/python benchmarks/perf_analyzer.py --rounds {about['rounds']}"
-    return "\n".join([*lines, "", f"Reproduce: `{command} --output docs/benchmarks`", ""])
+    return "\n".join([*lines, "", f"Reproduce: `{about['command']}`", ""])
 
 
 def bounds(results: list[dict[str, object]], cpus: int) -> list[str]:
@@ -395,10 +400,18 @@ def bounds(results: list[dict[str, object]], cpus: int) -> list[str]:
                 f"{name} and the server use {rate * (mine + server) / 1e6:.1f} of {cpus} cores, "
                 f"the client {mine / (mine + server):.0%} of that"
             )
+        used = max(
+            values[protocol, concurrency, "throughput", who]
+            * sum(values[protocol, concurrency, m, who] for m in ("cpu", "server_cpu"))
+            for who in ("ours", "theirs")
+        )
         why = (
             "one request after the other, so the time is the sum of its hops, mostly in the server"
             if concurrency == 1
             else "the cores: what the client doesn't use, the server has"
+            if used > FULL * cpus * 1e6
+            else "the way from thread to thread in the server, whose one instance takes one "
+            "request at a time: cores are left idle"
         )
         lines.append(f"* {protocol}, concurrency {concurrency}: {why}. {'; '.join(parts)}.")
     return lines
@@ -425,6 +438,7 @@ def main() -> None:
         found = measure_all(Meter(server), options.rounds, options.seconds, options.quiet)
     results = rows(found)
     about: dict[str, object] = {
+        "command": command_line(),
         "rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(),
         "quiet": options.quiet if math.isfinite(options.quiet) else None,
         "cpu": cpu_name(), "python": platform.python_version(),
@@ -440,6 +454,12 @@ def main() -> None:
         data = {"about": about, "results": results, "rounds": raw}
         (options.output / "perf_analyzer.json").write_text(json.dumps(data, indent=1) + "\n")
         (options.output / "perf_analyzer.md").write_text(text)
+
+
+def command_line() -> str:
+    """How this was called, for the page."""
+    name = f"benchmarks/{Path(sys.argv[0]).name}"
+    return shlex.join([".venv/bin/python", name, *sys.argv[1:]])
 
 
 def cpu_name() -> str:
