@@ -23,6 +23,7 @@ from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, 
 from harness.backends.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
 from harness.errors import BackendError, DeviceError
+from harness.models.cache import parts
 from harness.scenario import schema
 
 require("onnxruntime", "onnxruntime")
@@ -75,7 +76,7 @@ class OnnxRuntimeBackend:
         if self.spec.provider in ON_GPU:
             self._device_id = select_gpu(self.spec.device or "cuda")
             set_tf32(self.spec.precision)  # TensorRT's provider has no option for it
-        providers = _providers(self.spec, self._device_id, self.context.cache)
+        providers = _providers(self.spec, self._device_id, _engines(self.context))
         _require_provider(self.spec.provider)
         if self.spec.precision == "tf32" and self.spec.provider not in ON_GPU:
             raise DeviceError(
@@ -87,7 +88,7 @@ class OnnxRuntimeBackend:
         self._signature = Signature(
             _specs(self._session.get_inputs()), _specs(self._session.get_outputs())
         )
-        size = sum(f.stat().st_size for f in path.parent.glob("model.onnx*"))
+        size = sum(file.stat().st_size for file in parts(path))
         return LoadCost(time.monotonic() - start, size, self._details())
 
     def _create(self) -> Any:
@@ -313,8 +314,18 @@ def _array(spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
 Provider = tuple[str, dict[str, str]]
 
 
+def _engines(context: BackendContext) -> Path | None:
+    """Where the TensorRT provider keeps its engines: a folder a model, by its key.
+
+    ONNX Runtime's own name for an engine does not cover the weights.
+    """
+    if context.cache is None:
+        return None
+    return context.cache / "ort-tensorrt" / f"{context.model.name}-{context.model.key[:16]}"
+
+
 def _providers(
-    spec: schema.OnnxRuntimeBackend, device_id: int, cache: Path | None
+    spec: schema.OnnxRuntimeBackend, device_id: int, engines: Path | None
 ) -> list[Provider]:
     """The provider asked for; CUDA behind TensorRT, for what TensorRT does not take."""
     if spec.provider not in ON_GPU:
@@ -322,7 +333,7 @@ def _providers(
     cuda = (CUDA, _cuda_options(spec, device_id))
     if spec.provider == CUDA:
         return [cuda]
-    return [(TENSORRT, _tensorrt_options(spec, device_id, cache)), cuda]
+    return [(TENSORRT, _tensorrt_options(spec, device_id, engines)), cuda]
 
 
 def _cuda_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, str]:
@@ -340,14 +351,14 @@ def _cuda_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, 
 
 
 def _tensorrt_options(
-    spec: schema.OnnxRuntimeBackend, device_id: int, cache: Path | None
+    spec: schema.OnnxRuntimeBackend, device_id: int, engines: Path | None
 ) -> dict[str, str]:
     """fp16 is in the graph; engines are kept, or every round would build them again."""
     options = {"device_id": str(device_id)}
     if spec.cuda_graphs:
         options["trt_cuda_graph_enable"] = "1"
-    if cache is not None:
-        folder = cache / "ort-tensorrt" / spec.precision
+    if engines is not None:
+        folder = engines / spec.precision
         folder.mkdir(parents=True, exist_ok=True)
         options |= {
             "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder),

@@ -141,9 +141,10 @@ class TensorRtBackend:
     def _build(self, flavor: trt.Flavor, cuda: Cuda, messages: trt.Messages) -> engine_cache.Engine:
         if self.context.cache is None:
             raise BackendError("the tensorrt backend needs a cache folder")
-        onnx = self.context.model.file(onnx_format(flavor, self.spec.precision))
+        model = self.context.model
+        onnx = model.file(onnx_format(flavor, self.spec.precision))
         target = engine_cache.Target(
-            self.context.model.name, onnx, cuda.gpu.key, build_options(self.spec, self.context)
+            model.name, model.key, onnx, cuda.gpu.key, build_options(self.spec, self.context)
         )
         return engine_cache.get(flavor, target, self.context.cache, messages)
 

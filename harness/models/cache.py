@@ -98,6 +98,19 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     ]
 
 
+def parts(onnx: Path) -> list[Path]:
+    """An ONNX file and its external data: in the cache, all files of its entry.
+
+    Elsewhere the data is looked for under its usual name only: what else is there may be anything.
+    """
+    try:
+        names = json.loads((onnx.parent / RECORD).read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        names = [f"{onnx.name}.data"]
+    beside = [onnx.parent / name for name in names if name != onnx.name]
+    return [onnx, *(path for path in beside if path.is_file())]
+
+
 def _sync(folder: Path) -> None:
     for _, path in _files(folder):
         with path.open("rb+") as file:

@@ -58,8 +58,6 @@ class BuildOptions:
     """TensorRT-RTX: the GPU to build for, e.g. `8.6`, or `current`; empty: its portable default."""
     tf32_override: str = ""
     """NVIDIA_TF32_OVERRIDE of the process that builds: TensorRT records it in the engine."""
-    build: int = 0
-    """Number of the build: the same command gives different engines, so some want several."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able, for the cache key and the record beside the engine."""

@@ -28,6 +28,8 @@ class Target:
 
     model: str
     """The model's name, for the folder's."""
+    model_key: str
+    """The prepared model's: it covers the weights, which may lie in files beside the ONNX file."""
     onnx: Path
     gpu: str
     """Name and capability of the GPU, empty without one."""
@@ -53,8 +55,9 @@ class Engine:
 def key(flavor: Flavor, target: Target) -> str:
     """SHA-256 over everything that the engine depends on."""
     return text_hash(
-        file_hash(target.onnx), flavor.name, flavor.version, target.gpu, target.options.to_json()
-    )
+        target.model_key, file_hash(target.onnx), flavor.name, flavor.version, target.gpu,
+        target.options.to_json(),
+    )  # fmt: skip
 
 
 def folder_of(flavor: Flavor, target: Target, cache: Path) -> Path:

@@ -33,9 +33,32 @@ def make_inputs(
 ) -> dict[str, Array]:
     """Input name → array for one request; `variant` numbers the distinct requests from 0.
 
-    Raises UsageError when a file does not fit or a dynamic dimension has no size.
+    Raises UsageError when a file does not fit, a dynamic dimension has no size, or every input has
+    a fixed shape of another batch size.
     """
+    _check_batch(model, batch_size)
     return {spec.name: _make(spec, model, batch_size, variant, seed) for spec in model.inputs}
+
+
+def _check_batch(model: PreparedModel, batch: int) -> None:
+    """Refuse a batch size that no input's shape follows: throughput would be counted with it.
+
+    Inputs without a batch dimension are those an engine or a server tells. One request of such a
+    server model may count as one inference, whatever its first dimension means; an engine's first
+    dimension is its batch.
+    """
+    if not model.inputs or any(BATCH in spec.shape for spec in model.inputs):
+        return
+    fixed = {spec.name: spec.shape[0] if spec.shape else 1 for spec in model.inputs}
+    sizes = {name: size for name, size in fixed.items() if size != 1} or fixed
+    if batch in sizes.values() or (batch == 1 and "engine" not in model.source):
+        return
+    spec = next(spec for spec in model.inputs if spec.name in sizes)
+    raise UsageError(
+        f"input {spec.name} has the fixed shape {_words(list(spec.shape))}, "
+        f"load.batch_sizes asks for {batch}",
+        fix=f"use batch_sizes: [{sizes[spec.name]}]",
+    )
 
 
 def shape_of(spec: TensorSpec, batch_size: int, dynamic: Mapping[str, int]) -> Shape:

@@ -123,12 +123,22 @@ def _complete(path: Path, spec: TensorSpec, dynamic: Mapping[str, int]) -> Tenso
     return replace(spec, shape=(BATCH, *spec.shape[1:]))
 
 
+def batch_axes(specs: Specs) -> dict[str, int]:
+    """Input → where its batch is, as the scenario or the file says."""
+    return {s.name: s.shape.index(BATCH) for s in specs if BATCH in s.shape}
+
+
 def check_batches(
-    where: str, specs: Mapping[str, Sequence[int | str]], batches: Sequence[int]
-) -> None:
-    """Refuse batch sizes that a file with a fixed batch can't take. `specs`: input → shape."""
+    where: str, specs: Mapping[str, Sequence[int | str]], batches: Sequence[int],
+    axes: Mapping[str, int] | None = None,
+) -> None:  # fmt: skip
+    """Refuse batch sizes that a file with a fixed batch can't take.
+
+    `specs`: input → shape; `axes`: input → its batch dimension, 0 unless given.
+    """
     for name, shape in specs.items():
-        fixed = shape[0] if shape else None
+        axis = (axes or {}).get(name, 0)
+        fixed = shape[axis] if axis < len(shape) else None
         wrong = [b for b in batches if isinstance(fixed, int) and b != fixed]
         if wrong:
             raise UsageError(

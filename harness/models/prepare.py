@@ -197,12 +197,14 @@ def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, Any]]:
 def _open_program(
     model: PreparedModel, batches: Sequence[int]
 ) -> tuple[TorchModel, dict[str, Any]]:
-    from harness.models.program import open_program, program_inputs, read_program
+    from harness.models.program import open_program, program_inputs, read_program, scenario_names
 
     path = Path(model.source["exported_program"])
-    onnx_file.check_batches(str(path), program_inputs(read_program(path)), batches)
-    content = {"exported_program": file_hash(path)}
-    return open_program(path, [i.name for i in model.inputs]), content
+    shapes, names = program_inputs(read_program(path)), [i.name for i in model.inputs]
+    axes = onnx_file.batch_axes(model.inputs)
+    ours = scenario_names(path, shapes, names)
+    onnx_file.check_batches(str(path), shapes, batches, {w: axes[ours[w]] for w in shapes})
+    return open_program(path, names), {"exported_program": file_hash(path)}
 
 
 def _write_weights(
@@ -261,8 +263,9 @@ def _from_onnx(
     path = Path(model.source["onnx"])
     onnx_file.check_file(path)
     inputs, outputs, facts = onnx_file.read_graph(path)
-    onnx_file.check_batches(str(path), {i.name: i.shape for i in inputs}, batches)
     wanted = onnx_file.match_inputs(path, inputs, model.inputs, model.dynamic)
+    axes = onnx_file.batch_axes(wanted)
+    onnx_file.check_batches(str(path), {i.name: i.shape for i in inputs}, batches, axes)
     model = replace(model, inputs=wanted, outputs=outputs)
     model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
 

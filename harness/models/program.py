@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -20,13 +20,7 @@ def open_program(path: Path, names: Sequence[str], device: str = "cpu") -> Torch
 
         program = move_to_device_pass(program, device)
     inputs = program_inputs(program)
-    if len(inputs) != len(names):
-        raise UsageError(
-            f"{path} takes {len(inputs)} inputs ({', '.join(inputs)}), "
-            f"model.inputs has {len(names)} ({', '.join(names)})"
-        )
-    same = set(inputs) == set(names)
-    ours = {word: word if same else name for word, name in zip(inputs, names, strict=True)}
+    ours = scenario_names(path, inputs, names)
     words, count = list(inputs), _positional(program)
     keywords = {ours[word]: word for word in words[count:]}
     return TorchModel(in_fp32(program.module()), tuple(ours[w] for w in words[:count]), keywords)
@@ -53,6 +47,21 @@ def program_inputs(program: torch.export.ExportedProgram) -> dict[str, tuple[int
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in wanted
     }
+
+
+def scenario_names(path: Path, inputs: Iterable[str], names: Sequence[str]) -> dict[str, str]:
+    """The program's input → the scenario's: of the same name, or else in the order written.
+
+    Raises UsageError when there are more of one than of the other.
+    """
+    words = list(inputs)
+    if len(words) != len(names):
+        raise UsageError(
+            f"{path} takes {len(words)} inputs ({', '.join(words)}), "
+            f"model.inputs has {len(names)} ({', '.join(names)})"
+        )
+    same = set(words) == set(names)
+    return {word: word if same else name for word, name in zip(words, names, strict=True)}
 
 
 def _positional(program: torch.export.ExportedProgram) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.backends import triton_common as common
@@ -12,6 +12,7 @@ from harness.scenario.schema import TritonBackend
 from harness.triton.access import access_of
 
 LOAD_S = 300.0
+"""How long loading, or asking about it, may take."""
 
 
 def load_remote(spec: TritonBackend, name: str) -> Callable[[], None]:
@@ -24,15 +25,15 @@ def load_remote(spec: TritonBackend, name: str) -> Callable[[], None]:
     target = common.Target(spec.server.url, name, LOAD_S, access=access_of(spec.server))
     client = _connect(spec.protocol, target)
     try:
-        if client.is_model_ready(name):
+        if client.is_model_ready(name, **_limit(spec.protocol)):
             client.close()
             return lambda: None
-        client.load_model(name)
+        client.load_model(name, **_limit(spec.protocol))
     except Exception as error:
         with contextlib.suppress(Exception):
             client.close()
         raise _refused(target, name, error) from None
-    return lambda: _unload(client, name)
+    return lambda: _unload(client, name, _limit(spec.protocol))
 
 
 def _connect(protocol: str, target: common.Target) -> Any:
@@ -43,10 +44,15 @@ def _connect(protocol: str, target: common.Target) -> Any:
     return connect(target)
 
 
-def _unload(client: Any, name: str) -> None:
+def _limit(protocol: str) -> dict[str, float]:
+    """The HTTP client was given its time limit when it was made."""
+    return {"client_timeout": LOAD_S} if protocol == "grpc" else {}
+
+
+def _unload(client: Any, name: str, limit: Mapping[str, float]) -> None:
     """Failing here changes no number: the measurements are done."""
     with contextlib.suppress(Exception):
-        client.unload_model(name)
+        client.unload_model(name, **limit)
     with contextlib.suppress(Exception):
         client.close()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.backends.base import PreparedModel
 from harness.errors import ServerError
+from harness.models.cache import parts
 from harness.run.store import write_text
 from harness.scenario.schema import TritonBackend
 from harness.triton.changes import merged
@@ -69,11 +70,11 @@ def write_native(
 
 def place(source: Path, target: Path) -> int:
     """Copy a model file and the weights that lie beside it; the bytes that were copied."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = source.with_name(f"{source.name}.data")
-    shutil.copyfile(source, target)
-    size = target.stat().st_size
-    if beside.exists():  # the ONNX file refers to it by this name
-        shutil.copyfile(beside, target.with_name(beside.name))
-        size += beside.stat().st_size
+    size = 0
+    for part in parts(source) if source.suffix == ".onnx" else [source]:
+        # the ONNX file refers to its weights by their names
+        copy = target if part == source else target.parent / part.relative_to(source.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(part, copy)
+        size += copy.stat().st_size
     return size

@@ -216,15 +216,16 @@ class TritonServer:
                 timeout=timeout,
             )  # fmt: skip
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError(f"Triton could not unload '{name}': {self._gone(error)}") from None
+            raise self._not_unloaded(name, self._gone(error)) from None
         if status != 200:
-            raise ServerError(f"Triton could not unload '{name}': {api.error_text(body)}")
+            raise self._not_unloaded(name, api.error_text(body))
         stubs = self._stubs_of.pop(name, set())
         self._stubs -= stubs  # they are meant to end
         self._leaving |= stubs
         if at_once:
             for pid in stubs:
-                with contextlib.suppress(ProcessLookupError):
+                # it may be gone, and in a container it is another user's
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
         self._await_unloaded(name, stubs, time.monotonic() + timeout)
 
@@ -237,9 +238,14 @@ class TritonServer:
         while time.monotonic() < deadline:
             if stubs and all(map(has_ended, stubs)):
                 return
-            status, body = api.call(self.http, "POST", path, {})
+            try:
+                status, body = api.call(self.http, "POST", path, {})
+            except (OSError, http.client.HTTPException) as error:
+                raise self._not_unloaded(name, self._gone(error)) from None
+            if status != 200:
+                raise self._not_unloaded(name, api.error_text(body))
             states = [m.get("state") for m in json.loads(body) if m.get("name") == name]
-            if status != 200 or not {"READY", "UNLOADING"} & set(states):
+            if not {"READY", "UNLOADING"} & set(states):
                 return
             time.sleep(POLL_S)
         raise ServerError(f"Triton did not unload '{name}' in time; {self._last()}")
@@ -255,6 +261,9 @@ class TritonServer:
         return ServerError(
             f"Triton could not load '{name}': {why.rstrip('. ;')}; log: {self._log}", fix=fix
         )
+
+    def _not_unloaded(self, name: str, why: str) -> ServerError:
+        return ServerError(f"Triton could not unload '{name}': {why}")
 
     def _gone(self, error: Exception) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):  # the connection breaks first
@@ -412,8 +421,8 @@ def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, s
     """The server's environment: this one, with what makes a stub run in this Python.
 
     The stub takes its packages from the first `python3` on PATH, so this interpreter's folder
-    comes first; PYTHONPATH lets models import the harness. `extra` wins, but for PYTHONPATH,
-    which is joined.
+    comes first; PYTHONPATH lets models import the harness. `extra` wins, but for PATH,
+    LD_LIBRARY_PATH and PYTHONPATH: there it comes behind what is set here.
     """
     inherited = {**os.environ, **extra}
     own = {

@@ -117,7 +117,7 @@ def test_options_that_rtx_lacks(tmp_path: Path) -> None:
 
 
 def _target(tmp_path: Path) -> engine_cache.Target:
-    return engine_cache.Target("tiny", tiny_onnx(tmp_path / "tiny.onnx"), "", OPTIONS)
+    return engine_cache.Target("tiny", "key", tiny_onnx(tmp_path / "tiny.onnx"), "", OPTIONS)
 
 
 def _get(tmp_path: Path) -> engine_cache.Engine:

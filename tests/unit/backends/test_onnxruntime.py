@@ -79,6 +79,24 @@ def test_inputs_come_from_the_file_and_outputs_agree_with_the_unoptimised_graph(
     assert cost.details["providers"] == ["CPUExecutionProvider"]
 
 
+def test_the_size_is_that_of_the_weights_too_whatever_their_file_is_called(tmp_path):
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g",
+        [info("x", TensorProto.FLOAT, ["n", 3])], [info("y", TensorProto.FLOAT, ["n", 200])],
+        [numpy_helper.from_array(np.ones((3, 200), np.float32), "w")],
+    )  # fmt: skip
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "a.onnx",
+        save_as_external_data=True, location="w.bin", size_threshold=0,
+    )  # fmt: skip
+    source = {"name": "m", "source": {"onnx": str(tmp_path / "a.onnx")}}
+    spec = schema.ModelSpec.model_validate(source)
+    found, rows = prepare(spec, ["onnx"], [1], tmp_path / "cache", base=tmp_path)
+    with backend(found) as b:
+        assert b.load().bytes_on_disk == rows[0].bytes > 3 * 200 * 4
+
+
 def test_threads_are_set_and_device_io_is_host_io_on_the_cpu(model):
     with backend(model, threads=1, io="device") as b:
         details = b.load().details

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from harness.backends.onnxruntime import _providers
+from harness.backends.base import BackendContext, PreparedModel
+from harness.backends.onnxruntime import _engines, _providers
 from harness.scenario.schema import OnnxRuntimeBackend as Spec
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -43,7 +44,15 @@ def test_arena_search_and_graphs() -> None:
 def test_tensorrt_keeps_its_engines_and_has_cuda_behind_it(tmp_path: Path) -> None:
     (first, found), (second, cuda) = options(TENSORRT, tmp_path, cuda_graphs=True, io="device")
     assert (first, second) == (TENSORRT, CUDA)
-    assert found["trt_engine_cache_path"] == str(tmp_path / "ort-tensorrt" / "fp32")
+    assert found["trt_engine_cache_path"] == str(tmp_path / "fp32")
     assert Path(found["trt_engine_cache_path"]).is_dir()
     assert found["trt_cuda_graph_enable"] == "1"
     assert "enable_cuda_graph" not in cuda  # one of the two captures
+
+
+def test_models_with_other_weights_do_not_share_engines(tmp_path: Path) -> None:
+    models = [PreparedModel(name, {}, key, (), ()) for name in "ab" for key in "kl"]
+    folders = {_engines(BackendContext(model, cache=tmp_path)) for model in models}
+    assert len(folders) == 4
+    assert {folder.parent for folder in folders if folder} == {tmp_path / "ort-tensorrt"}
+    assert _engines(BackendContext(models[0])) is None

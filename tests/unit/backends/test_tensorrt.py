@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -243,8 +244,24 @@ def test_an_engine_built_with_tf32_forbidden_is_another_one(
     for value in ("", "0"):
         monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
         options = build_options(Spec(kind="tensorrt"), BackendContext(MODEL, batch_sizes=(1,)))
-        target = engine_cache.Target("m", tmp_path / "m.onnx", "gpu", options)
+        target = engine_cache.Target("m", "k", tmp_path / "m.onnx", "gpu", options)
         keys.add(engine_cache.key(flavor, target))
+    assert len(keys) == 2
+
+
+def test_an_engine_is_that_of_the_weights_beside_the_graph(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"the graph alone")
+    flavor = trt.Flavor("tensorrt", "10.9.0.34", TRT)
+    keys: set[str] = set()
+    monkeypatch.setattr(
+        engine_cache, "get", lambda _, target, *rest: keys.add(engine_cache.key(flavor, target))
+    )
+    for key in ("weights", "other weights"):
+        model = replace(MODEL, key=key, files={"onnx": str(tmp_path / "m.onnx")})
+        made = TensorRtBackend(Spec(kind="tensorrt"), BackendContext(model, cache=tmp_path))
+        made._build(flavor, HostCuda(), trt.Messages())
     assert len(keys) == 2
 
 

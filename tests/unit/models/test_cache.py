@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.models.cache import RECORD, fetch, file_hash, text_hash
+from harness.models.cache import RECORD, fetch, file_hash, parts, text_hash
 
 
 def write(text="content", **details):
@@ -92,3 +92,20 @@ def test_hashes_depend_on_content_only(tmp_path):
     assert file_hash(tmp_path / "a") == file_hash(tmp_path / "b")
     assert text_hash({"a": 1, "b": 2}) == text_hash({"b": 2, "a": 1})
     assert text_hash("a", "b") != text_hash("ab")
+
+
+def test_the_parts_of_a_model_are_all_files_of_its_entry(tmp_path):
+    def build(folder):
+        for name in ("model.onnx", "any-name.bin"):
+            (folder / name).write_text(name)
+        return {}
+
+    folder = fetch(tmp_path / "e", build).path
+    assert set(parts(folder / "model.onnx")) == {folder / "model.onnx", folder / "any-name.bin"}
+
+
+def test_beside_a_file_that_is_not_in_the_cache_only_its_data_belongs_to_it(tmp_path):
+    for name in ("a.onnx", "b.onnx", "b.onnx.data"):
+        (tmp_path / name).write_text(name)
+    assert parts(tmp_path / "a.onnx") == [tmp_path / "a.onnx"]
+    assert parts(tmp_path / "b.onnx") == [tmp_path / "b.onnx", tmp_path / "b.onnx.data"]

@@ -160,15 +160,15 @@ def test_the_key_depends_on_everything_that_the_engine_depends_on(tmp_path: Path
     one.write_bytes(b"1")
     two.write_bytes(b"2")
     flavor = trt.Flavor("tensorrt", "10.9.0.34", None)
-    base = engine_cache.Target("m", one, "NVIDIA H200 9.0", BuildOptions())
+    base = engine_cache.Target("m", "k", one, "NVIDIA H200 9.0", BuildOptions())
     profiles = make_profiles([IMAGE], batch_ranges([1, 4]), {})
     others = [
-        (flavor, engine_cache.Target("m", two, base.gpu, base.options)),
-        (flavor, engine_cache.Target("m", one, "NVIDIA A10 8.6", base.options)),
-        (flavor, engine_cache.Target("m", one, base.gpu, BuildOptions(precision="fp16"))),
-        (flavor, engine_cache.Target("m", one, base.gpu, BuildOptions(workspace=1))),
-        (flavor, engine_cache.Target("m", one, base.gpu, BuildOptions(profiles=profiles))),
-        (flavor, engine_cache.Target("m", one, base.gpu, BuildOptions(build=1))),
+        (flavor, engine_cache.Target("m", "k", two, base.gpu, base.options)),
+        (flavor, engine_cache.Target("m", "k", one, "NVIDIA A10 8.6", base.options)),
+        (flavor, engine_cache.Target("m", "k", one, base.gpu, BuildOptions(precision="fp16"))),
+        (flavor, engine_cache.Target("m", "k", one, base.gpu, BuildOptions(workspace=1))),
+        (flavor, engine_cache.Target("m", "k", one, base.gpu, BuildOptions(profiles=profiles))),
+        (flavor, engine_cache.Target("m", "other weights", one, base.gpu, base.options)),
         (trt.Flavor("tensorrt", "10.9.1.0", None), base),
         (trt.Flavor("tensorrt-rtx", "10.9.0.34", None), base),
     ]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,6 +89,38 @@ def test_dynamic_dimensions_need_a_size():
 
 def test_batch_axis_may_be_anywhere():
     assert make_inputs(model(shape=(5, "batch", 2)), 3, 0)["x"].shape == (5, 3, 2)
+
+
+@pytest.mark.parametrize(("source", "shape", "right", "wrong"), [
+    ({"triton": "m"}, (1, 3), (1,), (8,)),
+    ({"triton": "m"}, (8, 3), (1, 8), (4,)),  # a request of it may be one inference
+    ({"triton": "m"}, (), (1,), (2,)),
+    ({"engine": "e"}, (8, 3), (8,), (1, 4)),
+])  # fmt: skip
+def test_a_batch_size_that_a_fixed_shape_can_not_follow_is_refused(source, shape, right, wrong):
+    m = replace(model(shape=shape), source=source)
+    for batch in right:
+        assert make_inputs(m, batch, 0)["x"].shape == shape
+    for batch in wrong:
+        with pytest.raises(UsageError, match=f"asks for {batch}") as caught:
+            make_inputs(m, batch, 0)
+        assert "input x has the fixed shape" in caught.value.message
+        assert caught.value.fix == f"use batch_sizes: [{shape[0] if shape else 1}]"
+
+
+def test_inputs_without_a_batch_beside_one_that_has_it_take_any():
+    m = replace(model(), source={"engine": "e"})
+    both = replace(m, inputs=(*m.inputs, TensorSpec("table", "float32", (5, 2))))
+    made = make_inputs(both, 4, 0)
+    assert {k: v.shape for k, v in made.items()} == {"x": (4, 3), "table": (5, 2)}
+
+
+def test_the_batch_of_an_engine_is_not_that_of_its_input_of_one_row():
+    m = replace(model(shape=(8, 3)), source={"engine": "e"})
+    both = replace(m, inputs=(TensorSpec("scale", "float32", (1, 2)), *m.inputs))
+    assert make_inputs(both, 8, 0)["x"].shape == (8, 3)
+    with pytest.raises(UsageError, match=r"input x has the fixed shape \[8, 3\]"):
+        make_inputs(both, 1, 0)
 
 
 # ---------------------------------------------------------------------------------------- files

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from harness.backends.base import TensorSpec  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.models.onnx_file import (  # noqa: E402
+    batch_axes,
     check_batches,
     check_file,
     copy_model,
@@ -68,6 +69,16 @@ def test_a_fixed_batch_fits_that_batch_size_only(linear):
     with pytest.raises(UsageError, match=r"batch fixed at 4, load\.batch_sizes asks for 1"):
         check_batches("f", shapes, [4, 1])
     assert match_inputs(path, inputs, (), {})[0].shape == ("batch", 3)
+
+
+def test_the_batch_is_where_the_scenario_has_it(linear):
+    path, wanted = linear((16, "N", 3)), TensorSpec("x", "float32", (16, "batch", 3))
+    matched = match_inputs(path, read_graph(path)[0], (wanted,), {})
+    shapes, axes = {i.name: i.shape for i in read_graph(path)[0]}, batch_axes(matched)
+    assert axes == {"x": 1}
+    check_batches("f", shapes, [1, 4], axes)
+    with pytest.raises(UsageError, match=r"batch fixed at 5, load\.batch_sizes asks for 4"):
+        check_batches("f", {"x": (16, 5, 3)}, [4], axes)
 
 
 @pytest.mark.parametrize(("wanted", "message"), [

@@ -190,6 +190,33 @@ def test_a_program_with_a_fixed_batch_takes_that_batch_only(tmp_path, program):
     assert model.outputs[0].shape == ("batch", 5)
 
 
+def test_a_program_may_have_its_batch_elsewhere_than_first(tmp_path):
+    path = tmp_path / "p.pt2"
+    shapes = ({1: torch.export.Dim("batch")},)
+    torch.export.save(
+        torch.export.export(torch.nn.Linear(8, 5), (torch.zeros(3, 2, 8),), dynamic_shapes=shapes),
+        path,
+    )
+    inputs = [{"name": "x", "shape": [3, "batch", 8]}]
+    model, _ = ready(spec(inputs=inputs, exported_program=str(path)), tmp_path)
+    assert model.outputs[0].shape == (3, "batch", 5)
+
+
+def test_an_onnx_file_may_have_its_batch_elsewhere_than_first(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    tensors = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [16, "N", 8])
+        for name in ("x", "y")
+    ]
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", tensors[:1], tensors[1:])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset), tmp_path / "m.onnx")
+    inputs = [{"name": "x", "shape": [16, "batch", 8]}]
+    model, _ = ready(spec(inputs=inputs, onnx=str(tmp_path / "m.onnx")), tmp_path, ("onnx",))
+    assert make_inputs(model, 4, 0)["x"].shape == (16, 4, 8)
+
+
 def test_a_wrong_number_of_inputs_or_no_program_is_refused(tmp_path, program):
     path, _ = program("mlp", (torch.zeros(3, 8),))
     two = [VECTOR, {"name": "y", "shape": ["batch", 8]}]

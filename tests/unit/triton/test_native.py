@@ -11,6 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
+from harness.models.cache import fetch
 from harness.scenario.schema import TritonBackend
 from harness.triton.native import make_native_config, place, write_native
 from harness.triton.repository import make_config
@@ -82,3 +83,29 @@ def test_weights_beside_the_file_come_along_under_the_name_that_it_knows(tmp_pat
     (tmp_path / "model.onnx.data").write_bytes(b"weights")
     assert place(tmp_path / "model.onnx", tmp_path / "1" / "model.onnx") == 12
     assert (tmp_path / "1" / "model.onnx.data").read_bytes() == b"weights"
+
+
+def test_weights_of_any_name_come_along_from_the_cache_and_nothing_else(tmp_path: Path) -> None:
+    def build(folder: Path) -> dict[str, Any]:
+        (folder / "weights").mkdir()
+        for name in ("model.onnx", "big.bin", "weights/more.bin"):
+            (folder / name).write_bytes(name.encode())
+        return {}
+
+    entry = fetch(tmp_path / "entry", build)
+    target = tmp_path / "1" / "model.onnx"
+    assert place(entry.path / "model.onnx", target) == entry.bytes
+    copied = {str(f.relative_to(target.parent)) for f in target.parent.rglob("*") if f.is_file()}
+    assert copied == set(entry.files)
+    assert (target.parent / "weights" / "more.bin").read_bytes() == b"weights/more.bin"
+
+
+def test_what_lies_beside_an_engine_stays_there(tmp_path: Path) -> None:
+    def build(folder: Path) -> dict[str, Any]:
+        (folder / "model.engine").write_bytes(b"engine")
+        (folder / "build.log").write_text("log")
+        return {}
+
+    entry = fetch(tmp_path / "entry", build)
+    assert place(entry.path / "model.engine", tmp_path / "1" / "model.plan") == len(b"engine")
+    assert [f.name for f in (tmp_path / "1").iterdir()] == ["model.plan"]
