@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from harness.scenario.beside_rules import beside, beside_it
 from harness.scenario.rule_base import Broken, Data, as_list, as_map, as_numbers, each, under
 from harness.scenario.server_rules import server
-from harness.scenario.triton_rules import GPU_PROVIDERS, engine_on_server, on_cuda, varied
+from harness.scenario.triton_rules import GPU_PROVIDERS, engine_on_server, tf32_on_cuda, varied
 
 
 def backend(data: Data) -> Iterator[Broken]:
     """Rules of one backend by itself."""
     kind = data.get("kind")
-    if data.get("precision") == "tf32" and not on_cuda(data):
-        where = "provider: CUDAExecutionProvider" if kind == "onnxruntime" else "device: cuda"
-        yield Broken(("precision",), f"tf32 exists on a GPU only; use fp32, or `{where}`")
+    yield from tf32_on_cuda(data)
     if kind == "onnxruntime":
         yield from _provider(data)
     if kind == "tensorrt":

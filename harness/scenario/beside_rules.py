@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from harness.scenario.load_rules import bound
@@ -19,7 +20,7 @@ from harness.scenario.rule_base import (
     twice,
     under,
 )
-from harness.scenario.triton_rules import engine_on_server, varied
+from harness.scenario.triton_rules import engine_on_server, tf32_on_cuda, varied
 
 
 def beside(data: Data) -> Iterator[Broken]:
@@ -65,7 +66,8 @@ def beside_it(data: Data) -> Iterator[Broken]:
             yield Broken(("beside", index, "device"), message)
         merged = as_backend(other, data)
         if merged.get("serve") is not None:
-            yield from under(("beside", index), of_its_own(engine_on_server(merged), other))
+            found = chain(tf32_on_cuda(merged), engine_on_server(merged))
+            yield from under(("beside", index), of_its_own(found, other))
 
 
 def as_backend(other: Data, item: Data) -> dict[str, Any]:

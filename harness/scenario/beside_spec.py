@@ -96,7 +96,7 @@ class BesideLoad(Model):
 
 
 class BesideModel(Model):
-    """Another model on the same server. What it is measured by is its part of each point."""
+    """Another model on the same server; its own throughput and latency are in every point."""
 
     name: Name = Field(description="its name in tables and on the server")
     model: OtherModel | None = Field(

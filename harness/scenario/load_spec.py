@@ -141,10 +141,14 @@ class Measurement(Model):
         description="passes over all points, in fresh processes"
     )
     rounds_max: Annotated[int, Field(gt=0, le=1000)] = Field(
-        description="rounds are added up to this many where intervals are too wide"
+        description="rounds are added up to this many where intervals are too wide; where only "
+        "`rounds` is written, the same as it"
     )
     budget: PositiveDuration | None = Field(
-        None, description="no round is added after this long; default: no limit"
+        None,
+        description="nothing more is begun after this long: no config of a search, no added "
+        "round; the planned rounds of a scenario without lists are always measured; default: no "
+        "limit",
     )
     targets: Targets = Field(
         default_factory=Targets,

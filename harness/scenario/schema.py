@@ -136,7 +136,7 @@ class Search(Model):
         "neighbour to neighbour; bayesian lets Optuna propose",
     )
     budget: PositiveDuration | None = Field(
-        None, description="the whole run ends after about this long; as measurement.budget"
+        None, description="the same as measurement.budget; write one of the two"
     )
     trials: PositiveInt | None = Field(
         None, description="bayesian: configs of a backend that are tried; default 20"
@@ -148,8 +148,8 @@ class Search(Model):
     )
     rounds_max: Annotated[int, Field(gt=0, le=1000)] = Field(
         10,
-        description="points that may be the best are measured again until they are told apart, "
-        "up to this many rounds",
+        description="rounds are added, up to this many in all, for points that may still be the "
+        "best",
     )
     indifference: float = Field(
         0.05,

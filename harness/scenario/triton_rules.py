@@ -39,13 +39,24 @@ def on_cuda(data: Data) -> bool:
 GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
+def tf32_on_cuda(data: Data) -> Iterator[Broken]:
+    """TF32 is a mode of a GPU's arithmetic."""
+    if data.get("precision") == "tf32" and not on_cuda(data):
+        onnxruntime = data.get("kind") == "onnxruntime"
+        where = "provider: CUDAExecutionProvider" if onnxruntime else "device: cuda"
+        yield Broken(("precision",), f"tf32 exists on a GPU only; use fp32, or `{where}`")
+
+
 def engine_on_server(data: Data) -> Iterator[Broken]:
-    """Rules of `serve: tensorrt`, and of the settings that only it has."""
+    """Rules of what each `serve` can do, and of the settings that only `serve: tensorrt` has."""
     if data.get("serve") == "tensorrt":
         if not on_cuda(data):
             message = "TensorRT runs on a GPU; write `device: cuda`"
             yield Broken(("device" if data.get("device") else "serve",), message)
         return
+    if data.get("serve") == "onnxruntime" and data.get("precision") == "bf16":
+        message = "ONNX Runtime has no bf16 here; use fp32 or fp16, or `serve: torch`"
+        yield Broken(("precision",), message)
     for key in _ENGINE_ONLY:
         if data.get(key, OWN_CONFIG[key]) not in (OWN_CONFIG[key], None):
             message = f"goes with `serve: tensorrt`, not with {data['serve']}; remove it"

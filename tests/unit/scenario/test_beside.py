@@ -134,6 +134,29 @@ def test_mistakes_are_said(old: str, new: str, said: str) -> None:
     assert said in broken(TEXT.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("device", "serve", "keys", "said"),
+    [
+        ("cuda", "torch", "precision: tf32", None),
+        ("cpu", "torch", "precision: tf32, device: cuda", None),
+        ("cuda", "torch", "precision: tf32, device: cpu", "beside[0].precision: tf32 exists on"),
+        ("cpu", "onnxruntime", "precision: bf16, serve: torch", None),
+        ("cpu", "torch", "precision: bf16, serve: onnxruntime", "ONNX Runtime has no bf16 here"),
+        ("cpu", "onnxruntime", "precision: fp16", None),
+    ],
+)
+def test_its_precision_must_be_one_that_it_can_run_in(
+    device: str, serve: str, keys: str, said: str | None
+) -> None:
+    first, _, rest = TEXT.partition("    serve: torch\n")
+    text = f"{first}    serve: {serve}\n    device: {device}\n{rest}"
+    text = text.replace("weight: 0.5", keys.replace(", ", "\n        "))
+    if said is None:
+        assert backend(text).beside[0].precision in keys
+    else:
+        assert said in broken(text)
+
+
 def test_a_model_that_is_not_there_and_not_given_is_a_mistake() -> None:
     text = TEXT.replace(next(li for li in TEXT.splitlines() if "module:other" in li) + "\n", "")
     assert "needs `model`: the harness makes the server's repository" in broken(text)
