@@ -21,7 +21,7 @@ from harness.report.facts import (
 )
 from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
 from harness.report.parts import Cell, Table, figure, table, word
-from harness.report.words import flag_text, listed, reason
+from harness.report.words import counted, flag_text, listed, reason
 from harness.run.rows import CeilingRow, MeasurementRow, ParityRow
 
 
@@ -85,7 +85,10 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
 
 def _effect(flag: str) -> Cell:
     if flag in INVALIDATES:
-        return word("invalid where most rounds carry it: not ranked, not drawn", tone="bad")
+        return word(
+            "invalid where half of the rounds or more carry such a flag: not ranked, not drawn",
+            tone="bad",
+        )
     if flag.startswith("failed_"):
         return word("not ranked", tone="bad")
     return word("none on validity", tone="muted")
@@ -135,10 +138,9 @@ def method(context: Context) -> list[str]:
     say = {k: text(measurement, k) for k in _METHOD_KEYS}
     floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
     return [
-        f"Rounds. Every point was measured in {say['rounds']} rounds{_more_rounds(say)}"
-        f"{_search_rounds(context)}. Each "
-        "round starts every backend in a fresh process and visits the points in a newly shuffled "
-        f"order (seed {say['seed']}), so drift of the machine does not favour one backend.",
+        f"Rounds. {_rounds(context, say)}. Each round starts every backend in a fresh process and "
+        f"visits the points in a newly shuffled order (seed {say['seed']}), so drift of the "
+        "machine does not favour one backend.",
         f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
         f"requests before the window opened. The window lasted at least {say['window']}, went on "
         f"until {say['window_requests']} requests had finished, and ended after "
@@ -172,6 +174,19 @@ _METHOD_KEYS = (
     "rounds", "rounds_max", "seed", "warmup", "warmup_requests", "window", "window_requests",
     "window_max", "request_timeout", "distinct_inputs",
 )  # fmt: skip
+
+
+def _rounds(context: Context, say: Mapping[str, str]) -> str:
+    """In how many rounds points were measured, and how many were asked for where that differs."""
+    noun = "round" if say["rounds"] == "1" else "rounds"
+    asked = f"{say['rounds']} {noun}{_more_rounds(say)}{_search_rounds(context)}"
+    done = sorted({r.rounds for r in context.rows if r.rounds})
+    if not done:
+        return f"Asked for were {asked}"
+    if [say["rounds"]] == [str(number) for number in done]:
+        return f"Points were measured in {asked}"
+    measured = f"{done[0]} to {done[-1]} rounds" if len(done) > 1 else counted(done[0], "round")
+    return f"Points were measured in {measured}; asked for were {asked}"
 
 
 def _more_rounds(say: Mapping[str, str]) -> str:
@@ -222,9 +237,8 @@ def _clock(context: Context) -> str:
         "cuda_shared_memory": "with CUDA shared memory the tensors lie on the GPU, where the "
         "server reads and writes them, and only their names travel",
     }
-    return "Clock. It includes the same for every backend: " + "; ".join(
-        words.get(p, p) for p in sorted(places, reverse=True)
-    ) + "."  # fmt: skip
+    said = "; ".join(words.get(p, p) for p in sorted(places, reverse=True))
+    return f"Clock. {said[:1].upper()}{said[1:]}."
 
 
 def _gpu_scope(context: Context) -> list[str]:
@@ -232,12 +246,12 @@ def _gpu_scope(context: Context) -> list[str]:
         m.gpu_memory_scope for r in context.rows for m in r.measurements if m.gpu_memory_scope
     }
     words = {
-        "process": "of the backend's own processes",
+        "process": "that of the backend's own processes",
         "device": "the whole device's, less what it held before the backend was loaded",
     }
     if not scopes:
         return []
-    return ["GPU memory is " + " or ".join(words.get(s, s) for s in sorted(scopes)) + "."]
+    return ["GPU memory. It is " + " or ".join(words.get(s, s) for s in sorted(scopes)) + "."]
 
 
 def _memory_since(context: Context) -> list[str]:
@@ -254,7 +268,7 @@ def _memory_since(context: Context) -> list[str]:
             f"Memory of {listed(sorted(since['session']))} is the server's, which keeps what "
             "earlier points of the same round left: an upper bound for the point."
         )
-    return [" ".join(said)] if said else []
+    return [" ".join(["Memory between points.", *said])] if said else []
 
 
 def ceiling_share(row: MeasurementRow) -> float | None:

@@ -232,7 +232,7 @@ def _banners(context: Context) -> list[str]:
         of = f" of {expected:,}" if expected else ""
         banners.append(
             f"This run did not reach its end: {done:,}{of} measurements are in it. Finish it with "
-            f"harness run --resume {context.data.path.name}; what is here is complete in itself."
+            f"harness run --resume {context.data.path}; what is here is complete in itself."
         )
     banners += run_notes.unmeasured(context)
     failed = [r for r in context.rows if r.failures]

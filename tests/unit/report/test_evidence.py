@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
-from harness.report.context import Context
-from harness.report.evidence import method
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.synthetic_run import CPU_BACKENDS, write_run
+
+from harness.measure.validity import INVALIDATES
+from harness.report.context import Context, build_context
+from harness.report.evidence import flags_table, method
+from harness.report.view import build_view
+from harness.run.store import RunData, read_run
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    """Three rounds asked for and measured, nothing failed."""
+    path = tmp_path_factory.mktemp("evidence") / "r"
+    return read_run(write_run(path, backends=CPU_BACKENDS[:1], failures=False))
+
+
+def _up_to(data: RunData, rounds: int) -> RunData:
+    """The run as it stands after so many rounds."""
+    return replace(data, events=tuple(e for e in data.events if e.get("round", 0) < rounds))
+
+
+def test_the_method_says_how_many_rounds_were_measured(plain: RunData) -> None:
+    said = [method(build_context(_up_to(plain, rounds)))[0] for rounds in (3, 2, 1, 0)]
+    assert "Rounds. Points were measured in 3 rounds. Each round starts" in said[0]
+    assert "Points were measured in 2 rounds; asked for were 3 rounds. Each" in said[1]
+    assert "Points were measured in 1 round; asked for were 3 rounds. Each" in said[2]
+    assert "Rounds. Asked for were 3 rounds. Each round starts" in said[3]
+
+
+def test_the_method_names_the_fewest_and_the_most_rounds(cpu: Context) -> None:
+    rounds = {r.rounds for r in cpu.rows if r.rounds}
+    assert (
+        f"in {min(rounds)} to {max(rounds)} rounds; asked for were 3 rounds. Each"
+        in (method(cpu)[0])
+    )
 
 
 def test_the_method_says_whose_memory_is_a_points_own(gpu: Context) -> None:
@@ -11,3 +48,36 @@ def test_the_method_says_whose_memory_is_a_points_own(gpu: Context) -> None:
     assert "gives back what earlier points left in caches" in said
     assert "Memory of triton-grpc-onnxruntime is the server's" in said
     assert "an upper bound" in said
+
+
+def test_each_paragraph_of_the_method_has_a_lead_word(gpu: Context) -> None:
+    leads = [lead for lead, rest in build_view(gpu).method if rest]
+    assert len(leads) == len(method(gpu))
+    assert max(len(lead.split()) for lead in leads) <= 4
+    assert {"Clock", "GPU memory", "Memory between points"} <= set(leads)
+
+
+def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> None:
+    """What the table says of such a flag is what happens to a point."""
+    flag = min(INVALIDATES - {"all_failed"})
+    point = plain.measurements[0].point
+
+    def valid(flagged: int, rounds: int) -> bool:
+        events = [
+            {**e, "flags": [flag]} if e.get("point") == point and e["round"] < flagged else e
+            for e in _up_to(plain, rounds).events
+        ]
+        context = build_context(replace(plain, events=tuple(events)))
+        table = flags_table(context.rows)
+        assert table is not None
+        effects = {row[0].text: row[2].text for row in table.rows}
+        assert "half of the rounds or more" in effects[flag.replace("_", " ")]
+        return next(r.valid for r in context.rows if r.point == point)
+
+    assert [valid(1, 3), valid(2, 3), valid(1, 2), valid(1, 1)] == [True, False, False, False]
+
+
+def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], complete=False)
+    banner = build_view(build_context(read_run(run))).banners[0]
+    assert f"harness run --resume {run}; " in banner
