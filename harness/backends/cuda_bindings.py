@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,12 @@ class CudaBindings:
     def drop(self, graph: Any) -> None:
         """Free a captured graph."""
         drop(graph)
+
+    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+        """Destroy a stream and events."""
+        for event in events:
+            check(runtime.cudaEventDestroy(event), "destroying an event")
+        check(runtime.cudaStreamDestroy(stream), "destroying a stream")
 
     def free_bytes(self) -> int:
         """Free memory of the whole device."""

@@ -8,7 +8,7 @@ The unit of time is nanoseconds, of size bytes; addresses are plain integers.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -116,6 +116,10 @@ class Cuda(Protocol):
 
     def drop(self, graph: Any) -> None:
         """Free a captured graph."""
+        ...
+
+    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+        """Destroy a stream on which nothing runs, and events."""
         ...
 
     def free_bytes(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,9 @@ class PyCuda:
     def drop(self, graph: Any) -> None:
         """Free a captured graph."""
         _graphs().drop(graph)
+
+    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+        """Nothing to do: pycuda's objects destroy themselves with their last reference."""
 
     def free_bytes(self) -> int:
         """Free memory of the whole device."""

@@ -186,6 +186,7 @@ class TensorRtCaller:
     def _reshape(self, shapes: tuple[Shape, ...]) -> None:
         """Set profile and shapes and make the buffers fit: once a shape, in the warm-up."""
         loaded, context = self._loaded, self._context
+        self._shapes = ()  # until all is set: after a failure no shape is
         self._choose_profile(shapes)
         for binding, shape in zip(loaded.inputs, shapes, strict=True):
             if not context.set_input_shape(binding.name, shape):
@@ -295,5 +296,6 @@ class TensorRtCaller:
             for buffer in (*self._inputs, *self._outputs):
                 buffer.free(self._cuda)
             self._drop_graphs()
-            self._stream = None
-            self._events = []
+            stream, self._stream = self._stream, None
+            events, self._events = self._events, []
+            self._cuda.give_back(stream, events)

@@ -146,6 +146,7 @@ def _upload(cuda: Cuda, buffer: Bytes) -> int:
     address = cuda.allocate(buffer.nbytes)
     cuda.to_device(address, buffer, stream)
     cuda.synchronize(stream)
+    cuda.give_back(stream, ())
     return address
 
 

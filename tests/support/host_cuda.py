@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,8 @@ class HostCuda:
     def __init__(self) -> None:
         self.live: dict[int, Bytes] = {}
         self.pins = 0
+        self.made = 0
+        """Streams and events that were not given back."""
         self.attached: set[int] = {threading.get_ident()}
         self.launched = 0
         self.captured = 0
@@ -85,6 +87,7 @@ class HostCuda:
         self._check()
         stream = Stream()
         self.streams[id(stream)] = stream
+        self.made += 1
         return stream
 
     def handle(self, stream: Stream) -> int:
@@ -99,6 +102,7 @@ class HostCuda:
         )
 
     def event(self) -> SimpleNamespace:
+        self.made += 1
         return SimpleNamespace(time=None)
 
     def record(self, event: SimpleNamespace, stream: Stream) -> None:
@@ -130,6 +134,11 @@ class HostCuda:
 
     def drop(self, graph: Any) -> None:
         self.captured -= 1
+
+    def give_back(self, stream: Stream, events: Sequence[SimpleNamespace]) -> None:
+        self._check()
+        assert not stream.queue, "work is pending"
+        self.made -= 1 + len(events)
 
     def free_bytes(self) -> int:
         return self.gpu.total_bytes - sum(a.size for a in self.live.values())

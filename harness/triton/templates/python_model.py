@@ -210,10 +210,10 @@ def torch_runner(folder: Path, parameters: Mapping[str, str], gpu: int | None) -
     precision = parameters["precision"]
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     prepared = PreparedModel.from_json(json.loads((folder / "prepared.json").read_text()))
-    model = open_model(prepared, device)
     half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
-    if half is not None:
-        model.module.to(half)
+    model = open_model(prepared, device, half)
+    if gpu is not None:
+        torch.cuda.empty_cache()  # what loading needed for a moment is no weight
 
     def place(tensor: torch.Tensor) -> torch.Tensor:
         dtype = half if half is not None and tensor.is_floating_point() else None

@@ -19,7 +19,7 @@ from support.host_cuda import HostCuda, HostEngine, Mode
 from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
 from harness.backends.tensorrt import Loaded, TensorRtBackend, _profiles, build_options, onnx_format
 from harness.backends.tensorrt_io import Binding, bindings, decode, from_bfloat16, to_bfloat16
-from harness.errors import BackendError
+from harness.errors import BackendError, OutOfMemoryError
 from harness.measure.gpu_time import GpuTime, split
 from harness.models import engine_cache, trt
 from harness.models.engine import Shapes
@@ -74,6 +74,24 @@ def test_nothing_is_left_on_the_device(settings: dict[str, object]) -> None:
     assert cuda.live == {}
     assert cuda.pins == 0
     assert cuda.captured == 0
+    assert cuda.made == 0
+
+
+def test_after_a_shape_that_found_no_memory_the_one_before_it_is_set_up_again() -> None:
+    cuda = HostCuda()
+    loaded = backend(cuda)
+    small, large = loaded.prepare({"x": batch(2)}), loaded.prepare({"x": batch(8)})
+    with loaded.caller() as caller:
+        caller.infer(small)
+        allocate, cuda.allocate = cuda.allocate, _no_memory  # type: ignore[method-assign]
+        with pytest.raises(OutOfMemoryError):
+            caller.infer(large)
+        cuda.allocate = allocate  # type: ignore[method-assign]
+        assert np.array_equal(caller.outputs(caller.infer(small))["sum"], batch(2).sum(1))
+
+
+def _no_memory(size: int) -> int:
+    raise OutOfMemoryError(f"allocating {size} bytes on the GPU")
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

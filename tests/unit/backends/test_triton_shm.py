@@ -65,4 +65,4 @@ def test_device_memory_is_written_shared_read_and_freed() -> None:
         assert array.dtype == arrays[name].dtype
     memory.unregister(client, "name")
     memory.free()
-    assert not client.known and not cuda.live
+    assert not client.known and not cuda.live and cuda.made == 0
