@@ -13,6 +13,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,35 +142,49 @@ def _null(case: Data) -> list[str]:
 # ---------------------------------------------------------------------------------------- memory
 
 
+EXPLAINED = 0.02
+"""How far the sum of what is known may be off the sampler's peak."""
+MEMORY_COLUMNS = (
+    "*Sampler's peak*: the largest of our NVML readings of the process in the stage, up to 200 a "
+    "second. *nvidia-smi*: what `nvidia-smi --query-compute-apps` shows for the process at the "
+    "stop, under load while requests flow. *Sampler against nvidia-smi*: the sampler's last "
+    "reading of the stage against it; the peak may be from before, and under load the last reading "
+    "is from when the load has just ended.",
+    "What the memory is. *Allocators*: what they say they hold (PyTorch: reserved; ONNX Runtime: "
+    "its arena, from its own log; TensorRT: `device_memory_size_v2` of every context, weights, "
+    "input and output buffers). *Left after giving back*: what the process holds beyond the bare "
+    "context and its allocators once the backend has given back what the stage took: code of "
+    "kernels and handles of the libraries, which no allocator knows. *Calling threads*: what ONNX "
+    "Runtime makes for the threads that call it and frees when they end (handles of cuBLAS and "
+    "cuDNN with their workspaces), measured with a model of two tiny layers, "
+    f"`{HANDLES}`, whose own sums are therefore no test. *Bare context*: the CUDA context, "
+    "measured by processes that make nothing else. *Sum* adds these four up.",
+)
+
+
 def memory(data: Data) -> Page:
     lines = head(
         data,
-        "ResNet-50; MiB is 2^20 bytes. Each backend in a fresh process, stopped after each stage. "
-        "*Sampler* is our NVML reading of the process (peak of the stage, up to 200 readings a "
-        "second), *nvidia-smi* what `nvidia-smi --query-compute-apps` shows at the stop, under "
-        "load while requests flow. After each stage the backend gives back what a point took, as "
-        "the harness has it do before every point.",
-        "*Explained* adds up: the bare CUDA context, measured by processes that make nothing else; "
-        "what the allocators say (PyTorch: reserved; ONNX Runtime: its arena, from its own log; "
-        "TensorRT: `device_memory_size_v2` of every context, weights, input and output buffers); "
-        "*code and handles*, what the process holds beyond context and allocators once the backend "
-        "has given back what the stage took (ONNX Runtime: once the session was loaded); and "
-        "*callers*, what ONNX Runtime makes for each thread that calls it, measured with a model "
-        "of two tiny layers. The target is to explain the sampler's figure within 2 %.",
+        "ResNet-50; all sizes in MiB of 2^20 bytes. Each backend in a fresh process, stopped after "
+        "each stage. After each stage the backend gives back what a point took, as the harness has "
+        "it do before every point; in the last, *released*, it gives back everything.",
+        *MEMORY_COLUMNS,
+        f"The target is a sum within {100 * EXPLAINED:.0f} % of the sampler's peak.",
     )  # fmt: skip
     bare = _bare(data)
     shown = ", ".join(mib(b) for b in bare)
     handles = caller_bytes(data["cases"].get(HANDLES, {}))
     first, each = handles or (None, None)
-    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB. ONNX Runtime: "
-              f"{mib(first)} MiB at a thread's first call, {mib(each)} MiB for each thread under "
-              "load.", ""]  # fmt: skip
-    columns = ("backend", "stage", "sampler", "nvidia-smi", "difference", "allocators",
-               "code and handles", "callers", "context", "explained", "share")  # fmt: skip
+    lines += [f"Bare context, {len(bare)} processes: {shown or '–'} MiB. ONNX Runtime's calling "
+              f"threads: {mib(first)} MiB after the first call of one (stage *warm*), {mib(each)} "
+              "MiB each under load.", ""]  # fmt: skip
+    columns = ("backend", "stage", "sampler's peak", "nvidia-smi", "sampler against nvidia-smi",
+               "allocators", "left after giving back", "calling threads", "bare context", "sum",
+               "sum / peak")  # fmt: skip
     context = statistics.median(bare) if bare else None
-    rows = [r for name, case in data["cases"].items() if "context-" not in name
-            for r in _memory_rows(name, case, context, handles)]  # fmt: skip
-    lines += table(columns, rows)
+    parts = [p for name, case in data["cases"].items() if "context-" not in name
+             for p in _memory_parts(name, case, context, handles)]  # fmt: skip
+    lines += [*table(columns, [p.cells() for p in parts]), "", _missed(parts)]
     details = [r for name, case in data["cases"].items() for r in _allocator_rows(name, case)]
     lines += ["", "What the allocators say under load, MiB:", ""]
     lines += table(("backend", "point", "allocator", "MiB"), details)
@@ -192,42 +207,86 @@ def smi_bytes(stage: Data) -> float | None:
 
 
 def caller_bytes(case: Data) -> tuple[float, float] | None:
-    """What a calling thread makes ONNX Runtime hold: at its first call, and each under load.
-
-    The second is the slope from one caller to four.
+    """What a calling thread makes ONNX Runtime hold while it lives: after its first call, and
+    under load, where it is a share of what the most callers hold together.
     """
     held = {
         st["stage"]: st["process_held"] - allocated(st)
-        for st in case.get("stages", ()) if st.get("process_held")
+        - (st["after"]["process_held"] - allocated(st["after"]))
+        for st in case.get("stages", ())
+        if st.get("process_held") and st.get("after", {}).get("process_held")
     }  # fmt: skip
     counts = {int(n.partition("/c")[2]): size for n, size in held.items() if "/c" in n}
-    if len(counts) < 2 or not {"weights", "warm"} <= held.keys():
+    if not counts or "warm" not in held:
         return None
-    few, many = min(counts), max(counts)
-    return held["warm"] - held["weights"], (counts[many] - counts[few]) / (many - few)
+    many = max(counts)
+    return held["warm"], counts[many] / many
 
 
-def _memory_rows(
+@dataclass(frozen=True, slots=True)
+class MemoryParts:
+    """One line of the table, in bytes; None where there is no such thing."""
+
+    backend: str
+    stage: str
+    peak: float | None
+    smi: float | None
+    difference: float | None
+    known: float | None = None
+    left: float | None = None
+    callers: float | None = None
+    context: float | None = None
+
+    @property
+    def total(self) -> float | None:
+        if self.known is None or self.left is None or self.context is None:
+            return None
+        return self.known + self.left + self.context + (self.callers or 0.0)
+
+    @property
+    def share(self) -> float | None:
+        """Of the sampler's peak."""
+        return self.total / self.peak if self.total and self.peak else None
+
+    def cells(self) -> tuple[str, ...]:
+        parts = (self.known, self.left, self.callers, self.context, self.total)
+        return (
+            f"`{self.backend}`", self.stage, mib(self.peak), mib(self.smi),
+            percent(self.difference), *map(mib, parts), percent(self.share),
+        )  # fmt: skip
+
+
+def _memory_parts(
     name: str, case: Data, context: float | None, handles: tuple[float, float] | None = None
-) -> Iterator[tuple[str, ...]]:
-    own: float | None = None
+) -> Iterator[MemoryParts]:
     for stage in case["stages"]:
         peak, smi = stage.get("process_peak"), smi_bytes(stage)
         difference = None if not peak or not smi else stage["process_held"] / smi - 1
         after = stage.get("after", {})
-        known = left = callers = total = None
+        row = MemoryParts(name, stage["stage"], peak, smi, difference)
         if stage["allocators"] and after.get("process_held") and context is not None:
-            known = allocated(stage)
+            callers = None
             left = after["process_held"] - context - allocated(after)
             if name.startswith("onnxruntime") and handles is not None:
-                left = own = left if own is None else own
                 callers = _callers(stage["stage"], *handles)
-            total = known + left + context + (callers or 0.0)
-        yield (
-            f"`{name}`", stage["stage"], mib(peak), mib(smi), percent(difference), mib(known),
-            mib(left), mib(callers), mib(context if total is not None else None), mib(total),
-            percent(total / peak) if total and peak else "–",
-        )  # fmt: skip
+            row = replace(row, known=allocated(stage), left=left, callers=callers, context=context)
+        yield row
+
+
+def _missed(rows: Sequence[MemoryParts]) -> str:
+    """Which stages are off by more than the target, and by how much."""
+    judged = [r for r in rows if r.share is not None and r.backend != HANDLES]
+    missed = [
+        f"`{r.backend}` at {r.stage} ({percent(r.share)}: {mib(abs(r.peak - r.total))} MiB "
+        f"{'unexplained' if r.total < r.peak else 'too much'})"
+        for r in judged
+        if r.share is not None and r.peak and r.total and abs(r.share - 1) > EXPLAINED
+    ]
+    count = f"{len(missed) or 'None'} of the {len(judged)} sums"
+    if not missed:
+        return f"{count} is off by more than the target."
+    verb = "is" if len(missed) == 1 else "are"
+    return f"{count} {verb} off by more than the target: {', '.join(missed)}."
 
 
 def _callers(stage: str, first: float, each: float) -> float | None:

@@ -3,8 +3,8 @@
     python benchmarks/gpu/tutorial_table.py RUN_DIRECTORY... [--output docs/benchmarks]
 
 A value is the geometric mean over the rounds, each a fresh process, with its 95 % t-interval on the
-logs, as in the report. The first call is given for the first process, in which nothing is cached,
-and as the median of the others.
+logs, as in the report. The first call is given for the first round's process, which builds engines
+and compiles kernels unless they are cached, and as the median of the others.
 """
 
 from __future__ import annotations
@@ -34,15 +34,20 @@ def page(runs: Sequence[Path]) -> Page:
     lines += [
         "The clock includes both copies (`io: host`), and the answer is on the host when it stops. "
         f"{' or '.join(map(str, rounds))} rounds, each in a fresh process, backends in shuffled "
-        "order; in brackets the 95 % interval over the rounds. *First call* is the first request "
-        "after loading: in the first process, where no engine, kernel or compiled graph was "
-        "cached, then the median of the later ones. *Disk* is what is loaded: weights, ONNX file "
+        "order, which in the first round was that of the table; in brackets the 95 % interval over "
+        "the rounds. *First call* is the first request after loading: in the first round's "
+        "process, then the median of the later rounds'. In it TensorRT-RTX compiles its kernels, "
+        "unless it finds them in a cache that the harness keeps beside the engine; backends with "
+        "the same engine (with and without CUDA graphs) share that cache, so the one that came "
+        "first in the first round compiled for both. For the other runtimes the harness keeps "
+        "nothing compiled from one process to the next. *Load* is the median over the rounds, "
+        "*build* what building the engine took, once. *Disk* is what is loaded: weights, ONNX file "
         "or engine. *GPU memory* is the process's peak in the window, with its CUDA context. "
         "*Against* is the ratio of medians to eager PyTorch fp32.", "",
     ]  # fmt: skip
     base = _base([row for run in found for row in summarize(run.measurements)])
     rows = [cells for run in found for cells in _rows(run, base)]
-    head = ("backend", "p50 ms", "p99 ms", "against", "first call, first process / later ms",
+    head = ("backend", "p50 ms", "p99 ms", "against", "first call, first round / later ms",
             "load s", "build s", "disk MiB", "GPU memory MiB", "outputs")  # fmt: skip
     lines += table(head, rows)
     lines += _failures(found)

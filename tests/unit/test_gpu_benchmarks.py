@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,51 @@ def test_explained_is_context_allocators_and_what_remains(load: Any) -> None:
     loaded = _stage("b1/c1", 1000, 800, torch_reserved=400 * MIB, torch_allocated=300 * MIB)
     idle = _stage("idle", 605, 605, torch_reserved=5 * MIB)
     stages = [_stage("baseline", 0, 0), {**loaded, "after": idle}]
-    rows = list(load("render")._memory_rows("torch", {"stages": stages}, 500 * MIB))
+    parts = load("render")._memory_parts("torch", {"stages": stages}, 500 * MIB)
+    rows = [p.cells() for p in parts]
     assert rows[1][2:] == (
         "1,000.0", "800.0", "25.0 %", "400.0", "100.0", "–", "500.0", "1,000.0", "100.0 %",
     )  # fmt: skip
     assert rows[0][5:] == ("–",) * 6
 
 
+@pytest.mark.parametrize(
+    ("peaks", "said"),
+    [
+        ((1000, 1000), "None of the 2 sums is off by more than the target."),
+        ((1019, 981), "None of the 2 sums is off by more than the target."),
+        ((1000, 1050), "1 of the 2 sums is off by more than the target: `torch` at b1/c2 (95.2 %: "
+         "50.0 MiB unexplained)."),
+        ((900, 1050), "2 of the 2 sums are off by more than the target: `torch` at b1/c1 (111.1 %: "
+         "100.0 MiB too much), `torch` at b1/c2 (95.2 %: 50.0 MiB unexplained)."),
+    ],
+)  # fmt: skip
+def test_stages_that_miss_the_target_are_named(
+    load: Any, peaks: tuple[int, int], said: str
+) -> None:
+    render = load("render")
+    after = _stage("idle", 600, 0)
+    stages = [_stage("baseline", 0, 0)]
+    for number, peak in enumerate(peaks, 1):
+        stage = _stage(f"b1/c{number}", peak, 0, torch_reserved=400 * MIB)
+        stages.append({**stage, "after": after})
+    parts = list(render._memory_parts("torch", {"stages": stages}, 5e8))
+    # what the threads' share is computed from would always agree, so it isn't counted
+    same = [replace(p, backend=render.HANDLES) for p in parts]
+    assert render._missed([*parts, *same]) == said
+
+
 def test_threads_that_call_onnxruntime_are_counted(load: Any) -> None:
     render = load("render")
-    tiny = {"stages": [_stage("weights", 580, 0), _stage("warm", 652, 0, arena=2 * MIB),
-                       _stage("b1/c1", 700, 0, arena=2 * MIB),
-                       _stage("b1/c4", 1006, 0, arena=8 * MIB)]}  # fmt: skip
+
+    def tiny_stage(name: str, peak: int, arena: int, left: int) -> dict[str, Any]:
+        stage = _stage(name, peak, 0, arena=arena * MIB)
+        return {**stage, "after": _stage("idle", left, 0, arena=MIB)}
+
+    tiny = {"stages": [
+        tiny_stage("weights", 580, 0, 580), tiny_stage("warm", 652, 2, 581),
+        tiny_stage("b1/c1", 700, 2, 590), tiny_stage("b1/c4", 1008, 8, 601),
+    ]}  # fmt: skip
     handles = render.caller_bytes(tiny)
     assert handles == (70 * MIB, 100 * MIB)
     stages = [
@@ -72,8 +106,10 @@ def test_threads_that_call_onnxruntime_are_counted(load: Any) -> None:
          "after": _stage("idle", 540, 0, arena=10 * MIB)},
         {**_stage("b1/c4", 990, 0, arena=60 * MIB), "after": _stage("idle", 580, 0)},
     ]  # fmt: skip
-    rows = list(render._memory_rows("onnxruntime-fp32", {"stages": stages}, 500 * MIB, handles))
-    assert rows[1][5:] == ("60.0", "30.0", "400.0", "500.0", "990.0", "100.0 %")
+    parts = render._memory_parts("onnxruntime-fp32", {"stages": stages}, 500 * MIB, handles)
+    rows = [p.cells() for p in parts]
+    assert rows[0][5:] == ("9.0", "30.0", "–", "500.0", "539.0", "98.0 %")
+    assert rows[1][5:] == ("60.0", "80.0", "400.0", "500.0", "1,040.0", "105.1 %")
 
 
 def test_shares_of_the_limits(load: Any) -> None:
