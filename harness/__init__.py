@@ -1,7 +1,7 @@
 """Benchmark and stress-test harness for model inference on GPUs.
 
 One declarative scenario compares eager PyTorch, ONNX Runtime, TensorRT and Triton over batch
-and concurrency sweeps; every number carries its interval, its conditions and its flags.
+and concurrency sweeps: with intervals over rounds, conditions, and flags on what can't be believed.
 
 Importing this package imports nothing heavy: neither torch nor pandas nor plotly.
 """

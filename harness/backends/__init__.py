@@ -24,7 +24,8 @@ _MEMORY = (
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, which the extra `extra` installs.
 
-    Raises MissingPackageError when it is not there, SetupError when it is but can't be imported.
+    Raises MissingPackageError when it is not there, or without packages that are an extra of its
+    own; SetupError when it is there but can't be imported.
     """
     try:
         return importlib.import_module(module)
@@ -33,6 +34,13 @@ def require(module: str, extra: str) -> ModuleType:
             raise SetupError(f"{module} can't be imported: {error}") from error
         raise MissingPackageError(
             f"{module} is not installed", fix=f"pip install 'inference-harness[{extra}]'"
+        ) from None
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError):
+            raise SetupError(f"{module} can't be imported: {error}") from error
+        raise MissingPackageError(  # tritonclient, of which a protocol's packages are left out
+            f"{module} can't be imported: {error.__cause__}",
+            fix=f"pip install 'inference-harness[{extra}]'",
         ) from None
     except (ImportError, OSError) as error:  # a shared library that it needs is missing
         raise SetupError(f"{module} can't be imported: {error}") from error

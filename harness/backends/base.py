@@ -141,8 +141,7 @@ class Backend(AbstractContextManager["Backend"], Protocol):
     def statistics(self) -> dict[str, float]:
         """Counters that only grow, read at both ends of a window; differences are reported.
 
-        Triton: `count`, `success_ns`, `queue_ns`, `compute_input_ns`, `compute_infer_ns`,
-        `compute_output_ns`, `executions`, `failures`. Other backends: empty.
+        Triton: those of `harness.triton.statistics.counters`. Other backends: empty.
         """
         ...
 

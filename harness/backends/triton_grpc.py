@@ -17,6 +17,7 @@ from harness.backends.triton_shm import Regions, SharedCaller
 from harness.errors import HarnessError, ServerError
 from harness.scenario import schema
 from harness.triton.access import PLAIN, Access, grpc_credentials
+from harness.triton.grpc_errors import of_transport
 from harness.triton.metadata import Description, composing, read, steps
 from harness.triton.statistics import counters
 
@@ -208,11 +209,11 @@ def _fetch(client: Any, target: common.Target) -> Description:
 
 
 def _translate(target: common.Target, error: Any) -> HarnessError:
-    """The harness's error for a failed call; UNAVAILABLE may also be Triton's own answer."""
+    """The harness's error for a failed call."""
     status = str(error.status())
     if status.endswith("DEADLINE_EXCEEDED"):
         return common.late(target)
-    if status.endswith(("UNAVAILABLE", "CANCELLED", "UNKNOWN")):
+    if status.endswith(("UNAVAILABLE", "CANCELLED", "UNKNOWN")) and of_transport(error.message()):
         return common.broken(target, error)
     return common.answered(error.message())
 
@@ -225,6 +226,8 @@ def _setting_up(target: common.Target) -> Iterator[None]:
     try:
         yield
     except InferenceServerException as error:
-        if str(error.status()).endswith(("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED")):
+        status = str(error.status())
+        nobody = status.endswith("UNAVAILABLE") and of_transport(error.message())
+        if nobody or status.endswith(("DEADLINE_EXCEEDED", "UNIMPLEMENTED")):
             raise common.unreachable(target, error) from None
         raise ServerError(f"Triton at {target.address}: {common.said(error)}") from None

@@ -36,12 +36,21 @@ import json, importlib.metadata, tritonclient.http, tritonclient.grpc
 print(json.dumps({"version": importlib.metadata.version("tritonclient")}))
 """
 TENSORRT = """
-import json
+import importlib, json
 try:
     import tensorrt as trt
 except ModuleNotFoundError:
     import tensorrt_rtx as trt
-print(json.dumps({"version": trt.__version__, "name": trt.__name__}))
+memory, why_not = None, []
+for library, module in (("pycuda", "pycuda.driver"), ("cuda-python", "cuda.bindings.runtime")):
+    try:
+        importlib.import_module(module)
+        memory = library
+        break
+    except ImportError as error:
+        why_not.append(f"{library}: {error}")
+print(json.dumps({"version": trt.__version__, "name": trt.__name__, "memory": memory,
+                  "why_not": "; ".join(why_not)}))
 """
 Answer = dict[str, Any] | str
 
@@ -139,6 +148,9 @@ def tensorrt_check(answer: Answer, gpu: bool) -> Check:
     if isinstance(answer, str):
         return _broken("tensorrt", "tensorrt_rtx", answer)
     detail = f"{answer['name']} {answer['version']}"
+    if gpu and answer["memory"] is None:
+        missing = f"{detail} needs pycuda or cuda-python, one of both ({answer['why_not']})"
+        return Check(GROUP, "tensorrt", MISSING, missing, install_command("cuda"))
     if not gpu:
         return Check(GROUP, "tensorrt", NOTE, f"no GPU here; {detail} builds engines only")
-    return Check(GROUP, "tensorrt", OK, detail, runs=True)
+    return Check(GROUP, "tensorrt", OK, f"{detail}, {answer['memory']}", runs=True)

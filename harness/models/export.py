@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from harness.backends import require
 from harness.backends.base import Tensors, TensorSpec
 from harness.errors import BackendError, MissingPackageError
-from harness.models.onnx_file import check_file
+from harness.models.onnx_file import OPSET, check_file
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
 
-OPSET = 18
-"""The lowest opset of torch.export's exporter, so that older runtimes read the file too."""
 EXAMPLE_BATCH = 2
 """A batch of 1 is special to torch.export (it broadcasts) and would be built into the graph."""
 EXTERNAL_BYTES = 1_800_000_000

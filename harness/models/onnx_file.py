@@ -14,6 +14,9 @@ from harness.errors import UsageError
 from harness.models.cache import file_hash, text_hash
 
 BATCH = "batch"
+OPSET = 18
+"""What models are exported to: the lowest of torch.export's exporter, so that older runtimes read
+the file too. Here and not beside the exporter, because the cache's keys hold it without torch."""
 Specs = tuple[TensorSpec, ...]
 
 

@@ -2,9 +2,10 @@
 
 Runs in a worker process of the harness's own environment; torch is imported only when the source
 needs it. Everything made is kept in a cache, in a folder named by the model's key: SHA-256 over
-the source, the factory's code, the weights' bytes, the inputs, the opset and the torch and onnx
-versions. PyTorch sources give `state_dict` (or `exported_program`) and, when a backend needs it,
-`onnx` and `onnx_fp16`; ONNX sources give `onnx`; all others have nothing to prepare.
+the source, the factory's code, the weights' bytes, the inputs, the opset that is exported to, and
+the versions of torch, onnx and onnxconverter-common. PyTorch sources give `state_dict` (or
+`exported_program`) and, when a backend needs it, `onnx` and `onnx_fp16`; ONNX sources give `onnx`;
+all others have nothing to prepare.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def _input_file(path: str, base: Path, name: str) -> str:
 def _key(model: PreparedModel, content: Mapping[str, Any]) -> str:
     return text_hash(
         LAYOUT, content, [(i.name, i.dtype, i.shape) for i in model.inputs], dict(model.dynamic),
-        onnx_version(), _version("torch"), _version("onnxconverter-common"),
+        onnx_file.OPSET, onnx_version(), _version("torch"), _version("onnxconverter-common"),
     )  # fmt: skip
 
 

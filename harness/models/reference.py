@@ -61,9 +61,12 @@ def write_references(
 ) -> Path:
     """Compute what is missing for these batch sizes and return the folder.
 
-    Its name holds the model's key and the data of the inputs, so other data means other outputs.
+    Its name holds the model's key, the data of the inputs, and the reference in words, which say
+    the version of what computes it: with other data or another ONNX Runtime it is computed anew.
     """
-    folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{_data_hash(model)[:16]}"
+    words, unavailable, open_run = _source(model)
+    kept = text_hash(_data_hash(model), words)[:16]
+    folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{kept}"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [
         (batch, variant)
@@ -71,7 +74,6 @@ def write_references(
         for variant in range(parity.inputs)
         if _read(_path(folder, batch, variant)) is None
     ]
-    words, unavailable, open_run = _source(model)
     if open_run is not None and missing:
         try:
             _compute(model, open_run(), missing, folder)

@@ -1,10 +1,14 @@
 """The best config of a search as a model directory that is ready to serve.
 
     RUN/best/resnet50/config.pbtxt     the config, under the model's own name
-    RUN/best/resnet50/1/…              its files; nothing links to the run or the cache
+    RUN/best/resnet50/1/…              its files, copied; nothing links to the run
     RUN/best/detector/…                the models beside it, if the scenario has any
     RUN/best/difference.diff           against the default config
     RUN/best/README.md                 which it is, why, and how to serve it
+
+An ONNX file is copied out of the cache. What `serve: torch` and `serve: tensorrt` run stays there
+(weights, the ONNX file that an engine is built from, the engine), and README.md says so. Models
+that an ensemble or a `model.py` calls are not copied: they are in the user's repository.
 
 Made from the run directory and the files that it names; `harness report` makes it again.
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from harness.run.store import RunData, write_text
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.triton.changes import CONFIG, read_config
 from harness.triton.metadata import proto
+from harness.triton.repository import TITLES
 
 BEST, DIFFERENCE, README = "best", "difference.diff", "README.md"
 _INSTANCE_FILES = "loaded-*.json"
@@ -62,13 +67,15 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         difference = ""
+        texts = []
         for name, source, default in _models(data, picked.row, model):
             text = _copy(source, fresh / name)
+            texts.append(text)
             before = _text(read_config(default), name)
             difference += _difference(before, text, picked.row.config, name)
         write_text(fresh / DIFFERENCE, difference)
         env = _environment(data, picked.row)
-        write_text(fresh / README, _readme(picked, model, difference, env))
+        write_text(fresh / README, _readme(picked, model, difference, env, texts))
     except OSError as error:
         raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
     shutil.rmtree(folder, ignore_errors=True)
@@ -215,16 +222,41 @@ def _settings(text: str) -> list[str]:
     return str(proto().text(config)).splitlines()
 
 
-def _readme(picked: Picked, model: str, difference: str, env: Mapping[str, str]) -> str:
+def _readme(
+    picked: Picked, model: str, difference: str, env: Mapping[str, str], configs: Sequence[str]
+) -> str:
     variables = "".join(f"{k}={v} " for k, v in env.items())
     tied = f" Can't be told apart from it: {', '.join(picked.tied)}.\n" if picked.tied else ""
     shown = f"```diff\n{difference}```" if difference else "It is the default configuration."
     return (
         f"# {model}: {_name(picked.row)}\n\n"
         f"Its best point is {picked.row.point}: {picked.why}.\n{tied}\n"
-        f"Serve it from this folder's parent:\n\n"
-        f"    {variables}harness triton serve --repository {BEST}\n\n"
-        f"or with any Triton of the same version: `tritonserver --model-repository=$PWD/{BEST}`.\n"
-        f"A `model.py` of the harness needs Python with `inference-harness` and the runtime.\n\n"
+        f"{_serving(variables, configs)}\n\n"
         f"Against the default configuration:\n\n{shown}\n"
     )
+
+
+def _serving(variables: str, configs: Sequence[str]) -> str:
+    """How the directory is served, and what it needs besides itself."""
+    message = proto()
+    found = [message.from_text(text, message.ModelConfig()) for text in configs]
+    serves = {c.parameters["serve"].string_value for c in found if "serve" in c.parameters}
+    server = f"`{variables}tritonserver --model-repository=$PWD/{BEST}`"
+    lines = [f"Serve it from this folder's parent with a Triton of the same version: {server}."]
+    if all((c.backend or c.platform) in ("python", "ensemble") for c in found):
+        lines = [
+            "Serve it from this folder's parent:\n",
+            f"    {variables}harness triton serve --repository {BEST}\n",
+            f"or with any Triton of the same version: {server}.",
+        ]
+    if "onnxruntime" in serves:
+        lines.append("The `model.py` that runs ONNX Runtime needs Python with `onnxruntime`.")
+    if away := sorted(serves & {"torch", "tensorrt"}):
+        lines.append(
+            f"The `model.py` that runs {' or '.join(TITLES[a] for a in away)} needs Python with "
+            "`inference-harness`, and files of the harness's cache: `1/prepared.json` and\n"
+            "`config.pbtxt` say where they lie. So it serves on this machine only."
+        )
+    if any(c.HasField("ensemble_scheduling") for c in found):
+        lines.append("The ensemble's steps are not here: copy them from your repository.")
+    return "\n".join(lines)

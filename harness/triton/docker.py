@@ -32,7 +32,9 @@ class Container:
     gpus: str | None = None
     """For `--gpus`, unless the settings say it."""
     folders: tuple[Path, ...] = ()
-    """Mounted besides the repository, at the same path: what its links lead to."""
+    """Mounted besides the repository, at the same path: what its links and models refer to."""
+    written: bool = False
+    """Whether the models write to these folders, as TensorRT's do that build their engines."""
 
     def new_name(self) -> str:
         """A name that no other container has."""
@@ -63,7 +65,7 @@ class Container:
             for port in ports.values():
                 command += ["--publish", f"{HOST}:{port}:{port}"]
         for folder in dict.fromkeys((repository.resolve(), *(f.resolve() for f in self.folders))):
-            command += ["--mount", _bind(folder)]
+            command += ["--mount", _bind(folder, read_only=not self.written)]
         for mount in settings.mounts:
             command += ["--volume", _volume(mount, self.base)]
         for variable in env:
@@ -107,11 +109,11 @@ def _shares_ipc(args: Sequence[str]) -> bool:
     return any(a.startswith("--ipc=") for a in args) or "--ipc" in args
 
 
-def _bind(folder: Path) -> str:
-    """A read-only mount at the same path; the option is a line of CSV."""
+def _bind(folder: Path, *, read_only: bool) -> str:
+    """A mount at the same path; the option is a line of CSV."""
     line = io.StringIO()
-    fields = ["type=bind", f"source={folder}", f"target={folder}", "readonly"]
-    csv.writer(line, lineterminator="").writerow(fields)
+    fields = ["type=bind", f"source={folder}", f"target={folder}"]
+    csv.writer(line, lineterminator="").writerow([*fields, *(["readonly"] if read_only else [])])
     return line.getvalue()
 
 

@@ -117,7 +117,7 @@ def install(directory: Path | None = None) -> TritonInstall:
 
 
 def check_platform() -> None:
-    """Raise ServerError where the package can't run: not Linux, an old glibc, a Python too new."""
+    """Raise ServerError where the package can't run: not Linux, or an old glibc."""
     system, machine = platform.system(), platform.machine()
     if system != "Linux" or machine not in ("x86_64", "aarch64"):
         raise ServerError(

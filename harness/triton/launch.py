@@ -82,7 +82,7 @@ def launch(
     ours = settings.repository is None
     server = running or start_server(
         spec, repository, base=base, log=log, env=spec.environment,
-        prepared=ours or (sharing is not None and _plain(spec, base, model_name)),
+        prepared=ours or (sharing is not None and _plain(spec, base, model_name)), cache=cache,
     )  # fmt: skip
     building = load_timeout if spec.serve == "tensorrt" else 0.0
     try:
@@ -133,10 +133,13 @@ def _write(
 
 
 def _plain(spec: TritonBackend, base: Path, model: str) -> bool:
-    """Whether a search over a user's model may do without what only some models need: Triton's
+    """Whether a server over a user's models may do without what only some models need: Triton's
     completing of the configuration, which takes a second a load, and its waiting at the end.
     """
-    return not spec.composing and is_plain(base / str(spec.server.repository) / model)
+    beside = (other.spec for other in spec.beside)
+    names = (model, *(getattr(other.source, "triton", None) or other.name for other in beside))
+    repository = base / str(spec.server.repository)
+    return not spec.composing and all(is_plain(repository / name) for name in names)
 
 
 def _varied(

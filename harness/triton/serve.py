@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import tempfile
 import time
@@ -24,17 +25,26 @@ def serve(
     """Start, load every model that can be loaded, and wait for Ctrl-C or SIGTERM.
 
     Raises UsageError when there is nothing to serve, ServerError when the server ends by itself.
+    The server's log is kept when something failed: the messages name it.
     """
     models = _choose(repository, only, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="harness-triton-") as folder:
-        log = Path(folder) / "server.log"
+    folder = Path(tempfile.mkdtemp(prefix="harness-triton-"))
+    log, kept = folder / "server.log", False
+    try:
         env = worker_env(Path.cwd())
         with TritonServer.start(find(), repository, log=log, ports=ports, env=env) as server:
             loaded = _load(server, models, say)
+            kept = len(loaded) < len(models)
             say(f"Triton serves {', '.join(loaded)}: http {server.http}, grpc {server.grpc}, "
                 f"metrics http://{server.metrics}/metrics; Ctrl-C stops it")  # fmt: skip
-            _wait(server)
+            _wait(server, log)
+    except ServerError:
+        kept = log.exists()
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _choose(repository: Path, only: Collection[str], say: Callable[[str], None]) -> list[str]:
@@ -72,10 +82,10 @@ def _load(server: TritonServer, models: list[str], say: Callable[[str], None]) -
     return loaded
 
 
-def _wait(server: TritonServer) -> None:
+def _wait(server: TritonServer, log: Path) -> None:
     try:
         while server.alive():
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         return
-    raise ServerError(f"the Triton server {server.exit_reason()}")
+    raise ServerError(f"the Triton server {server.exit_reason()}; log: {log}")

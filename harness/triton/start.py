@@ -14,12 +14,13 @@ from harness.triton.server import TritonServer
 
 def start_server(
     spec: TritonBackend, repository: Path, *, base: Path, log: Path, env: Mapping[str, str],
-    prepared: bool,
+    prepared: bool, cache: Path | None = None,
 ) -> TritonServer:  # fmt: skip
     """Start a server over `repository`, with no model loaded; it is the caller's to stop.
 
     `base` is the scenario's folder, `env` what the server's environment has besides the usual;
-    `prepared` says that the harness wrote every configuration. Raises ServerError.
+    `prepared` says that the harness wrote every configuration, `cache` is the folder that models
+    which it wrote refer to. Raises ServerError.
     """
     from harness.run.preparing import worker_env
     from harness.triton.repository import device_env
@@ -31,18 +32,25 @@ def start_server(
     if settings.docker is None:
         variables = {**worker_env(base), **variables}  # Python models import from there
     return TritonServer.start(
-        what_runs(spec, base), repository, log=log, args=settings.args,
+        what_runs(spec, base, cache), repository, log=log, args=settings.args,
         timeout=settings.start_timeout, env=variables, prepared=prepared,
         ports={k: v for k, v in ports.items() if v is not None},
     )  # fmt: skip
 
 
-def what_runs(spec: TritonBackend, base: Path) -> TritonInstall | Container:
+def what_runs(
+    spec: TritonBackend, base: Path, cache: Path | None = None
+) -> TritonInstall | Container:
     """The installation or the container. Raises ServerError where there is none."""
     settings: Server = spec.server
     if settings.docker is not None:
-        folders = () if settings.repository is None else (base / settings.repository,)
-        return Container(settings.docker, base, None if spec.device == "cpu" else "all", folders)
+        gpus = None if spec.device == "cpu" else "all"
+        if settings.repository is not None:
+            return Container(settings.docker, base, gpus, (base / settings.repository,))
+        # native models have their files beside them, the harness's model.py reads them in the cache
+        folders = () if cache is None or settings.uses_native else (cache,)
+        serves = {spec.serve, *(other.serve for other in spec.beside)}
+        return Container(settings.docker, base, gpus, folders, written="tensorrt" in serves)
     if settings.binary is None:
         return find()
     binary = base / settings.binary

@@ -69,11 +69,6 @@ class Split:
     executions: int = 0
     inferences: int = 0
 
-    @property
-    def mean_batch(self) -> float | None:
-        """Inferences an execution: above the request's batch size when requests were joined."""
-        return self.inferences / self.executions if self.executions else None
-
 
 def difference(after: Mapping[str, float], before: Mapping[str, float]) -> Split | None:
     """The window between two readings of `counters`, per request.

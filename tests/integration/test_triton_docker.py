@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.docker_engine import Engine
+from support.docker_engine import Engine, parse_mount
+from support.tiny_onnx import tiny_onnx
 
+from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
 from harness.scenario.schema import TritonBackend
 from harness.triton import api
 from harness.triton.install import find
+from harness.triton.launch import launch
 from harness.triton.server import environment
 from harness.triton.start import start_server
 
@@ -146,6 +150,29 @@ def test_sigkill_of_the_harness_removes_the_container(engine, repository, tmp_pa
         owner.kill()
     assert wait_until(lambda: engine.alive == {})
     assert container.wait(5) == -signal.SIGKILL
+
+
+def test_a_model_of_the_harness_finds_its_file(engine, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    model = PreparedModel(
+        name="tiny", source={}, key="k",
+        inputs=(TensorSpec("input", "float32", ("batch", 3, 16, 16)),),
+        outputs=(TensorSpec("output", "float32", ("batch", 10)),),
+        files={"onnx": str(tiny_onnx(cache / "model.onnx"))},
+    )  # fmt: skip
+    wanted = TritonBackend.model_validate({
+        "kind": "triton", "protocol": "http", "name": "t", "serve": "onnxruntime", "device": "cpu",
+        "server": {"docker": {"image": "triton:1"}, "native": False},
+    })  # fmt: skip
+    served = launch(
+        wanted, model, max_batch_size=1, base=tmp_path, log=tmp_path / "log",
+        repository=tmp_path / "models", cache=cache,
+    )  # fmt: skip
+    with served.server:
+        mounted = [target for _, target, _ in map(parse_mount, engine.runs[0].mount)]
+    (file,) = re.findall(r'string_value: "(/.*onnx)"', served.config)
+    assert any(Path(file).is_relative_to(folder) for folder in mounted)
 
 
 def test_a_run(engine, repository, tmp_path, run_cli):

@@ -17,6 +17,7 @@ from harness.load.samples import ERROR, TIMEOUT
 from harness.load.wire.grpc import METHOD
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
 from harness.triton.access import PLAIN, Access, grpc_credentials
+from harness.triton.grpc_errors import of_transport
 
 OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -118,7 +119,7 @@ class GrpcioTransport:
         code = answer.code()
         status = TIMEOUT if code is grpc.StatusCode.DEADLINE_EXCEEDED else ERROR
         self.failed(slot.number, now, status, f"gRPC status {code.value[0]}: {answer.details()}")
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code is grpc.StatusCode.UNAVAILABLE and of_transport(answer.details()):
             connect(self._address).close()  # raises when the server has gone
 
     def abandon(self, slot: int) -> None:

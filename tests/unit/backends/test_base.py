@@ -4,7 +4,13 @@ import sys
 import pytest
 
 from harness.backends import require, translate
-from harness.errors import BackendError, DeviceError, MissingPackageError, OutOfMemoryError
+from harness.errors import (
+    BackendError,
+    DeviceError,
+    MissingPackageError,
+    OutOfMemoryError,
+    SetupError,
+)
 
 
 def test_a_missing_package_comes_with_the_command_that_installs_it():
@@ -22,6 +28,21 @@ def test_a_package_whose_own_import_fails_is_told_apart(tmp_path, monkeypatch):
         with pytest.raises(Exception, match=f"{name} can't be imported: .*{reason}") as caught:
             require(name, "x")
         assert not isinstance(caught.value, MissingPackageError)
+
+
+def test_a_package_that_lacks_its_own_extra_comes_with_the_command_too(tmp_path, monkeypatch):
+    (tmp_path / "like_tritonclient.py").write_text(
+        "try:\n    import a_protocol_of_it\n"
+        "except ModuleNotFoundError as error:\n    raise RuntimeError('not included') from error\n"
+    )
+    (tmp_path / "confused.py").write_text("raise RuntimeError('no such platform')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingPackageError, match="a_protocol_of_it") as caught:
+        require("like_tritonclient", "triton")
+    assert caught.value.fix == "pip install 'inference-harness[triton]'"
+    with pytest.raises(SetupError, match="confused can't be imported: no such platform") as other:
+        require("confused", "triton")
+    assert not isinstance(other.value, MissingPackageError)
 
 
 @pytest.mark.parametrize("module", ["torch", "onnxruntime"])

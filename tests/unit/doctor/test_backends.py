@@ -3,6 +3,7 @@ import sys
 import pytest
 
 from harness.doctor import backends
+from harness.doctor.probe import probe
 
 TORCH_CUDA = {"version": "2.9.0", "cuda": "13.0", "why_not": None}
 TORCH_CPU = {"version": "2.9.0+cpu", "cuda": None, "why_not": "not compiled with CUDA enabled"}
@@ -53,6 +54,25 @@ def test_triton_needs_client_and_server():
 
 
 def test_tensorrt_without_a_gpu_builds_only():
-    answer = {"name": "tensorrt_rtx", "version": "1.7"}
+    answer = {"name": "tensorrt_rtx", "version": "1.7", "memory": "pycuda", "why_not": ""}
     assert not backends.tensorrt_check(answer, False).runs
     assert backends.tensorrt_check(answer, True).runs
+
+
+@pytest.mark.parametrize("library", ["pycuda/driver", "cuda/bindings/runtime"])
+def test_tensorrt_needs_one_library_for_device_memory(tmp_path, monkeypatch, library):
+    (tmp_path / "tensorrt.py").write_text("__version__ = '10.9'\n")
+    for name in ("pycuda/driver", "cuda/bindings/runtime"):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True)
+        path.write_text("raise ImportError('built for another CUDA')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for package in ("pycuda", "cuda", "cuda/bindings"):
+        (tmp_path / package / "__init__.py").touch()
+    without = backends.tensorrt_check(probe(backends.TENSORRT), True)
+    assert (without.status, without.runs) == ("missing", False)
+    assert "needs pycuda or cuda-python, one of both" in without.detail
+    assert "built for another CUDA" in without.detail
+    assert without.fix == f"{sys.executable} -m pip install cuda-python"
+    (tmp_path / f"{library}.py").write_text("")
+    assert backends.tensorrt_check(probe(backends.TENSORRT), True).runs

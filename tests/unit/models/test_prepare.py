@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.tiny_onnx import tiny_onnx
 
 torch = pytest.importorskip("torch")
 
@@ -72,6 +73,12 @@ def test_what_changes_the_model_changes_the_key(tmp_path):
         spec(inputs=[{"name": "z", "shape": ["batch", 8]}]),
     ]  # fmt: skip
     assert len({ready(s, tmp_path)[0].key for s in specs}) == len(specs)
+
+
+def test_another_opset_is_another_key(tmp_path, monkeypatch):
+    first, _ = ready(spec(), tmp_path)
+    monkeypatch.setattr("harness.models.onnx_file.OPSET", 17)
+    assert ready(spec(), tmp_path)[0].key != first.key
 
 
 def test_weights_that_no_seed_reaches_are_still_the_same_for_every_backend(tmp_path):
@@ -296,6 +303,21 @@ def test_references_are_kept_made_again_when_damaged_and_follow_the_data(tmp_pat
     zeros, _ = ready(spec(inputs=[{**VECTOR, "data": "zeros"}]), tmp_path)
     assert zeros.key == model.key
     assert write_references(zeros, parity, [1], tmp_path) != folder
+
+
+def test_another_onnxruntime_computes_the_reference_of_an_onnx_file_anew(tmp_path, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = {
+        "source": {"onnx": str(tiny_onnx(tmp_path / "m.onnx"))},
+        "inputs": [{"name": "input", "shape": ["batch", 3, 16, 16]}],
+    }
+    model, _ = ready(schema.ModelSpec.model_validate({"name": "m", **model}), tmp_path, ("onnx",))
+    folder = write_references(model, schema.Parity(), [1], tmp_path)
+    assert write_references(model, schema.Parity(), [1], tmp_path) == folder
+    monkeypatch.setattr(onnxruntime, "__version__", "1.0")
+    other = write_references(model, schema.Parity(), [1], tmp_path)
+    assert other != folder
+    assert "ONNX Runtime 1.0 " in Reference.open(other).words
 
 
 def test_a_reference_that_was_not_computed_is_an_error(tmp_path):

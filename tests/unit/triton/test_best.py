@@ -6,7 +6,7 @@ from harness.analysis.best import Choice
 from harness.analysis.summary import SummaryRow, summarize
 from harness.run.rows import MeasurementRow
 from harness.scenario.expand import Point
-from harness.triton.best import pick
+from harness.triton.best import _serving, pick
 
 
 def row(config: str) -> SummaryRow:
@@ -57,3 +57,24 @@ def test_of_a_front_the_first_and_the_others_named() -> None:
     assert found is not None
     assert (found.row, found.tied) == (B, ("t/default",))
     assert "Pareto front" in found.why
+
+
+def config(backend: str, serve: str = "") -> str:
+    parameter = f'parameters {{ key: "serve" value {{ string_value: "{serve}" }} }}'
+    return f'backend: "{backend}"\n{parameter if serve else ""}'
+
+
+def test_what_the_directory_needs_is_said() -> None:
+    embedded = "harness triton serve --repository best"
+    onnx = _serving("A=1 ", [config("python", "onnxruntime")])
+    assert f"    A=1 {embedded}" in onnx
+    assert "Python with `onnxruntime`" in onnx
+    assert "cache" not in onnx
+    away = _serving("", [config("python", "onnxruntime"), config("python", "tensorrt")])
+    assert "runs TensorRT needs" in away
+    assert "files of the harness's cache" in away
+    native = _serving("", [config("onnxruntime")])
+    assert embedded not in native
+    assert "tritonserver --model-repository=$PWD/best" in native
+    steps = 'platform: "ensemble" ensemble_scheduling { step { model_name: "a" } }'
+    assert "The ensemble's steps are not here" in _serving("", [steps])

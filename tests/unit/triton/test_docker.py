@@ -98,6 +98,36 @@ def test_gpus_follow_the_device(tmp_path, device, gpus):
     assert spec.server.uses_native
 
 
+def serving(serve, native, beside=()):
+    return TritonBackend.model_validate({
+        "kind": "triton", "protocol": "http", "serve": serve, "device": "cuda",
+        "server": {"docker": {"image": IMAGE}, "native": native},
+        "beside": [
+            {"name": f"other{i}", "model": {"source": {"onnx": "o.onnx"}}, "serve": s,
+             "load": {"concurrency": 1}}
+            for i, s in enumerate(beside)
+        ],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "mounted", "read_only"),
+    [
+        (serving("onnxruntime", native=None), ["models"], True),
+        (serving("onnxruntime", native=False), ["models", "cache"], True),
+        (serving("torch", native=False), ["models", "cache"], True),
+        (serving("tensorrt", native=False), ["models", "cache"], False),
+        (serving("onnxruntime", native=False, beside=["tensorrt"]), ["models", "cache"], False),
+    ],
+)
+def test_what_the_harness_models_read_in_the_cache_is_mounted(tmp_path, spec, mounted, read_only):
+    for name in ("models", "cache"):
+        (tmp_path / name).mkdir()
+    found = parsed(what_runs(spec, tmp_path, tmp_path / "cache"), tmp_path / "models")
+    expected = [(tmp_path / name, tmp_path / name, read_only) for name in mounted]
+    assert [parse_mount(m) for m in found.mount] == expected
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,1 +1,0 @@
-"""What a plan becomes: manifests for schedulers that share GPUs."""

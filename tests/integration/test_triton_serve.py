@@ -1,0 +1,62 @@
+"""`harness triton serve`: what becomes of the server's log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.triton
+CONFIG = """
+backend: "python"
+input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
+"""
+BROKEN = "class TritonPythonModel:\n    def initialize(self, args): raise ValueError('not today')\n"
+GOOD = "class TritonPythonModel:\n    def execute(self, requests): return []\n"
+
+
+def serve(tmp_path: Path, code: str) -> subprocess.Popen[str]:
+    version = tmp_path / "models" / "m" / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(code)
+    (version.parent / "config.pbtxt").write_text(CONFIG)
+    (tmp_path / "temporary").mkdir()
+    command = [sys.executable, "-m", "harness", "triton", "serve", "--repository",
+               str(tmp_path / "models")]  # fmt: skip
+    with socket.socket() as a, socket.socket() as b, socket.socket() as c:
+        for name, found in (("http", a), ("grpc", b), ("metrics", c)):
+            found.bind(("127.0.0.1", 0))
+            command += [f"--{name}-port", str(found.getsockname()[1])]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary"), "COLUMNS": "1000"},
+    )  # fmt: skip
+
+
+def test_the_log_that_an_error_names_is_there(tmp_path: Path) -> None:
+    with serve(tmp_path, BROKEN) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    named = set(re.findall(r"log: (\S+server\.log)", said))
+    assert len(named) == 1, said
+    assert "not today" in Path(named.pop()).read_text()
+
+
+def test_nothing_is_left_when_all_went_well(tmp_path: Path) -> None:
+    with serve(tmp_path, GOOD) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Ctrl-C" in line:
+                break
+        assert len(list((tmp_path / "temporary").iterdir())) == 1
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert list((tmp_path / "temporary").iterdir()) == []

@@ -1,0 +1,55 @@
+"""Which servers over a user's models may leave out what only some models need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.scenario.schema import TritonBackend
+from harness.triton.launch import _plain
+
+CONFIG = """
+backend: "python"
+input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
+"""
+MODELS = {
+    "front": "class TritonPythonModel: ...",
+    "plain": "class TritonPythonModel: ...",
+    "finalizing": "class TritonPythonModel:\n    def finalize(self): ...",
+    "completing": "class TritonPythonModel:\n    def auto_complete_config(config): ...",
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name, code in MODELS.items():
+        version = tmp_path / "models" / name / "1"
+        version.mkdir(parents=True)
+        (version / "model.py").write_text(code)
+        (version.parent / "config.pbtxt").write_text(CONFIG)
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize(
+    ("beside", "plain"),
+    [
+        ([], True),
+        ([{"name": "plain"}], True),
+        ([{"name": "finalizing"}], False),
+        ([{"name": "plain"}, {"name": "completing"}], False),
+        ([{"name": "b", "model": {"source": {"triton": "finalizing"}}}], False),
+        ([{"name": "finalizing", "model": {"source": {"triton": "plain"}}}], True),
+    ],
+)
+def test_the_models_beside_are_asked_too(
+    repository: Path, beside: list[dict[str, Any]], plain: bool
+) -> None:
+    spec = TritonBackend.model_validate({
+        "kind": "triton", "protocol": "http", "name": "t",
+        "server": {"repository": str(repository)},
+        "beside": [{**other, "load": {"concurrency": 1}} for other in beside],
+    })  # fmt: skip
+    assert _plain(spec, repository.parent, "front") is plain
