@@ -296,6 +296,5 @@ class TensorRtCaller:
             for buffer in (*self._inputs, *self._outputs):
                 buffer.free(self._cuda)
             self._drop_graphs()
-            stream, self._stream = self._stream, None
-            events, self._events = self._events, []
-            self._cuda.give_back(stream, events)
+            self._cuda.give_back(self._stream, self._events)
+            self._stream, self._events = None, []  # here: pycuda ends them in the thread that drops

@@ -181,9 +181,8 @@ class CudaMemory:
         """Give it back."""
         with self._cuda.attach():
             self._cuda.free(self._address)
-            stream, self._stream = self._stream, None
-            self._cuda.give_back(stream, ())
-            del stream  # here, since pycuda ends a stream in the thread that drops it
+            self._cuda.give_back(self._stream, ())
+            self._stream = None  # here, since pycuda ends a stream in the thread that drops it
 
 
 @dataclass(frozen=True, slots=True)

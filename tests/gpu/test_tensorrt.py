@@ -150,6 +150,7 @@ def test_several_callers_at_once_give_the_same_answers(opened, resnet, io: str) 
     backend, cost = opened(kind="tensorrt", io=io)
     requests = [backend.prepare(make_inputs(resnet[0], 4, v)) for v in range(3)]
     expected = [run_once(backend, make_inputs(resnet[0], 4, v))["output"] for v in range(3)]
+    backend.release()  # closed callers' contexts are destroyed here
     wrong: list[float] = []
     open_now = threading.Barrier(5)
 
