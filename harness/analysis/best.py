@@ -25,7 +25,7 @@ SAME_MEMORY = 0.02
 
 
 def smaller_is_better(objective: Aim) -> bool:
-    """True for latencies and memory, False for throughput and for weighted scores."""
+    """True for latencies, memory and energy, False for throughput and for weighted scores."""
     single = parse_objective(objective).single
     return single is not None and smaller(single)
 

@@ -35,7 +35,8 @@ def _written(holder: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def metric(row: SummaryRow, name: str) -> Interval | None:
-    """The point's value of `throughput`, `latency_<percentile>_ms`, a memory or `errors`.
+    """The point's value of `throughput`, `latency_<percentile>_ms`, `joules_per_inference`, a
+    memory or `errors`.
 
     Of a model beside: `beside/NAME/METRIC`. None where it is not known. Raises KeyError on another
     name.
@@ -44,6 +45,8 @@ def metric(row: SummaryRow, name: str) -> Interval | None:
         return beside.value(row, *found)
     if name == "throughput":
         return row.throughput
+    if name == "joules_per_inference":
+        return row.joules_per_inference
     if name == "errors":
         return Interval(float(row.errors)) if row.rounds else None
     if name in ("host_memory_mib", "gpu_memory_mib"):

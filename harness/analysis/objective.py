@@ -103,10 +103,15 @@ def smaller(name: str) -> bool:
 
 
 def round_values(row: SummaryRow, name: str) -> list[float]:
-    """A metric's value in each round; empty where a round lacks it."""
+    """A metric's value in each round; empty where a round lacks it.
+
+    Of `latency_<percentile>_ms`, a model beside, or an attribute of `MeasurementRow`; raises
+    AttributeError on another name.
+    """
     if (found := beside.split_name(name)) is not None:
         return beside.round_values(row, *found)
-    if name.startswith("latency_"):
+    values: list[float | None]
+    if name.startswith("latency_p"):
         percentile = name.removeprefix("latency_").removesuffix("_ms")
         values = [m.latency_ms.get(percentile) for m in row.measurements]
     else:

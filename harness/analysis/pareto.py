@@ -13,10 +13,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.analysis import objective
 from harness.analysis.summary import Interval, SummaryRow, ratio_interval
 
 MARGIN = 0.02
-"""What may be lost in throughput, memory and p50 without being worse: MEASUREMENT 10."""
+"""What may be lost in throughput, memory, energy and p50 without being worse: MEASUREMENT 10."""
 TAIL_MARGIN = 0.05
 """The same for higher percentiles, which are noisier."""
 
@@ -28,18 +29,11 @@ def margin(metric: str) -> float:
 
 
 def round_values(row: SummaryRow, metric: str) -> list[float]:
-    """The metric in each round: `throughput`, `latency_<percentile>_ms`, `latency_mean_ms`,
-    `host_memory_mib` or `gpu_memory_mib`; empty where a round lacks it or it is not positive and
-    finite. Raises AttributeError on another name.
+    """The metric in each round as `objective.round_values`; empty also where a round's is not
+    positive and finite.
     """
-    values: list[float | None]
-    if metric.startswith("latency_p"):
-        percentile = metric.removeprefix("latency_").removesuffix("_ms")
-        values = [m.latency_ms.get(percentile) for m in row.measurements]
-    else:
-        values = [getattr(m, metric) for m in row.measurements]
-    known = [v for v in values if v is not None and 0 < v < math.inf]
-    return known if len(known) == len(values) else []
+    values = objective.round_values(row, metric)
+    return values if all(0 < v < math.inf for v in values) else []
 
 
 def gain(row: SummaryRow, other: SummaryRow, metric: str) -> Interval | None:

@@ -26,6 +26,15 @@ class Interval:
     rounds: int = 1
 
     @property
+    def reciprocal(self) -> Interval | None:
+        """1 over it, the ends swapped; None where the value or an end is not positive."""
+        ends = (self.value, self.low, self.high)
+        if not all(v is None or v > 0 for v in ends):
+            return None
+        value, low, high = (None if v is None else 1 / v for v in ends)
+        return None if value is None else Interval(value, high, low, self.rounds)
+
+    @property
     def half_width(self) -> float | None:
         """Half the width of the interval of the log: 0.01 means about ±1 %."""
         if self.low is None or self.high is None or self.low <= 0:
@@ -112,10 +121,12 @@ class SummaryRow:
     server_us: Mapping[str, float]
     """Mean over rounds of the server-side parts, per request."""
     host_memory_mib: float | None
-    """The largest over the rounds."""
+    """The largest of the rounds' peaks, as the GPU's."""
     gpu_memory_mib: float | None
     gpu_utilization_percent: float | None
-    gpu_power_w: float | None
+    gpu_power_w: Interval | None
+    joules_per_inference: Interval | None
+    """The GPU's energy by the inferences; None unless every round has it."""
     cpu_percent: float | None
     requests: int
     errors: int
@@ -128,6 +139,22 @@ class SummaryRow:
     def searched(self) -> bool:
         """Whether a search for a capacity chose the load: shown there, ranked nowhere."""
         return bool(self.measurements) and all("search" in m.details for m in self.measurements)
+
+    @property
+    def inferences_per_joule(self) -> Interval | None:
+        """The reciprocal of `joules_per_inference`."""
+        joules = self.joules_per_inference
+        return None if joules is None else joules.reciprocal
+
+    @property
+    def host_memory_mib_least(self) -> float | None:
+        """The smallest of the rounds' peaks: with the largest a range, not an interval."""
+        return _smallest([m.host_memory_mib for m in self.measurements])
+
+    @property
+    def gpu_memory_mib_least(self) -> float | None:
+        """As `host_memory_mib_least`."""
+        return _smallest([m.gpu_memory_mib for m in self.measurements])
 
     @property
     def load_value(self) -> float:
@@ -183,7 +210,8 @@ def _summary(
         host_memory_mib=_largest([r.host_memory_mib for r in rows]),
         gpu_memory_mib=_largest([r.gpu_memory_mib for r in rows]),
         gpu_utilization_percent=_mean([r.gpu_utilization_percent for r in rows]),
-        gpu_power_w=_mean([r.gpu_power_w for r in rows]),
+        gpu_power_w=_over_rounds([r.gpu_power_w for r in rows]),
+        joules_per_inference=_over_rounds([r.joules_per_inference for r in rows]),
         cpu_percent=_mean([r.cpu_percent for r in rows]),
         requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
         flags=tuple(flags), valid=_believable(rows, invalidates),
@@ -212,7 +240,7 @@ def _identity(failure: FailureRow) -> tuple[str, str, int, int | None, float | N
 
 
 def _over_rounds(values: Sequence[float | None]) -> Interval | None:
-    """None unless every round has the value: a percentile is reported for all rounds or not."""
+    """None unless every round has the value: it is reported for all rounds or not."""
     known = [v for v in values if v is not None]
     return log_t_interval(known) if known and len(known) == len(values) else None
 
@@ -220,6 +248,10 @@ def _over_rounds(values: Sequence[float | None]) -> Interval | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return math.fsum(known) / len(known) if known else None
+
+
+def _smallest(values: Sequence[float | None]) -> float | None:
+    return min((v for v in values if v is not None), default=None)
 
 
 def _largest(values: Sequence[float | None]) -> float | None:

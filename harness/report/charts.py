@@ -75,7 +75,7 @@ def percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
 # ------------------------------------------------------------------------ the summary's two plots
 
 
-def _lines(context: Context) -> tuple[list[Line], int]:
+def shown_lines(context: Context) -> tuple[list[Line], int]:
     """The lines to show, and how many the shown series have; a line's points are ordered by load.
 
     Of many variants the best and the default are shown. Where that still makes more lines than can
@@ -108,7 +108,7 @@ def summary_charts(context: Context) -> list[Chart]:
 
 
 def _online(context: Context) -> list[Chart]:
-    lines, total = _lines(context)
+    lines, total = shown_lines(context)
     rows = [r for _, _, group in lines for r in group]
     percentile = shared_percentile(rows)
     if not any(finite(latency(r, percentile)) for r in rows):
@@ -136,7 +136,7 @@ def _summary_notes(
     hidden = sum(not r.valid for r in context.rows)
     beyond = sum(not finite(latency(r, percentile)) for r in rows)
     notes = [
-        _curves(context, lines, total),
+        curves(context, lines, total),
         "Each dot is one load, each bar a 95% interval.",
         percentile_note(rows, percentile),
         f"{counted(hidden, 'point')} failed or invalid: not drawn." if hidden else "",
@@ -145,7 +145,7 @@ def _summary_notes(
     return [n for n in notes if n]
 
 
-def _curves(context: Context, lines: list[Line], total: int) -> str:
+def curves(context: Context, lines: Sequence[Line], total: int) -> str:
     """Which of all lines are shown, in Model Analyzer's words where it has some."""
     names = {name for name, _, _ in lines}
     said = f"Curves of {counted(len(lines), 'combination')} of configuration and batch size"

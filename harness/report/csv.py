@@ -46,12 +46,17 @@ SUMMARY_COLUMNS = (
     *_POINT, "rounds",
     *(f"throughput{end}" for end in ("", "_low", "_high")),
     *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_low", "_high")),
-    "host_memory_mib", "gpu_memory_mib", "errors", "valid", "flags",
+    "host_memory_mib", "host_memory_mib_least", "gpu_memory_mib", "gpu_memory_mib_least",
+    "gpu_utilization_percent",
+    *(f"{name}{end}" for name in ("gpu_power_w", "joules_per_inference")
+      for end in ("", "_low", "_high")),
+    "errors", "valid", "flags",
 )  # fmt: skip
 _PLAIN = (
     "server_count", "host_memory_mib", "cpu_percent", "client_cpu_percent", "gpu_memory_mib",
-    "gpu_memory_scope", "gpu_utilization_percent", "gpu_power_w", "gpu_energy_j", "samples",
-    "warmup_requests",
+    "gpu_memory_scope", "gpu_utilization_percent", "gpu_power_w", "gpu_energy_j",
+    "joules_per_inference", "gpu_sm_clock_mhz_least", "gpu_sm_clock_mhz_most", "gpu_temperature_c",
+    "samples", "warmup_requests",
 )  # fmt: skip
 MEASUREMENT_COLUMNS = (
     "point", "round", *_POINT[1:], "started", "window_s", "requests", "errors", "throughput",
@@ -152,7 +157,7 @@ def _gpu(context: Context, row: SummaryRow) -> Record | None:
         "GPU UUID": text(gpu, "uuid", default=""),
         "GPU Memory Usage (MB)": None if memory is None else memory * MB_PER_MIB,
         "GPU Utilization (%)": row.gpu_utilization_percent,
-        "GPU Power Usage (W)": row.gpu_power_w,
+        "GPU Power Usage (W)": _value(row.gpu_power_w),
     }
 
 
@@ -182,7 +187,9 @@ def _summary(row: SummaryRow) -> Record:
     record = {name: getattr(row, name) for name in SUMMARY_COLUMNS if hasattr(row, name)}
     for percentile in PERCENTILES:
         record |= _ends(f"latency_{percentile}_ms", row.latency_ms.get(percentile))
-    return record | _ends("throughput", row.throughput) | {"flags": ";".join(row.flags)}
+    for name in ("throughput", "gpu_power_w", "joules_per_inference"):
+        record |= _ends(name, getattr(row, name))
+    return record | {"flags": ";".join(row.flags)}
 
 
 def _measurement(row: MeasurementRow) -> Record:
@@ -195,4 +202,9 @@ def _measurement(row: MeasurementRow) -> Record:
             key: row.latency_ms.get(percentile), f"{key}_order_low": low, f"{key}_order_high": high,
         }  # fmt: skip
     record |= {f"server_{part}_us": row.server_us.get(part) for part in PHASES}
+    clock, temperature = row.gpu_sm_clock_mhz or (None, None), row.gpu_temperature_c or (None, None)
+    record |= {
+        "gpu_sm_clock_mhz_least": clock[0], "gpu_sm_clock_mhz_most": clock[1],
+        "gpu_temperature_c": temperature[1],
+    }  # fmt: skip
     return record | {"flags": ";".join(row.flags)}

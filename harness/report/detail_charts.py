@@ -53,7 +53,7 @@ def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
     sizes = sorted({r.batch_size for r in drawn})
     charts = []
     for attribute, title, y_title in GRID:
-        known = [r for r in drawn if getattr(r, attribute) is not None]
+        known = [r for r in drawn if _of(r, attribute) is not None]
         if not known:
             continue
         x_title = f"{percentile_name(percentile)} latency (ms)"
@@ -66,7 +66,7 @@ def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
             [
                 figure(str(r.batch_size)), figure(load_label(r)),
                 interval_cell(latency(r, percentile)),
-                figure(significant(getattr(r, attribute))),
+                interval_cell(_of(r, attribute)),
             ]
             for r in known
         ]  # fmt: skip
@@ -79,19 +79,29 @@ def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
     return charts
 
 
+def _of(row: SummaryRow, attribute: str) -> Interval | None:
+    found = getattr(row, attribute)
+    return found if found is None or isinstance(found, Interval) else Interval(float(found))
+
+
 def _small(
     context: Context, name: str, rows: list[SummaryRow], attribute: str, percentile: str,
     marker: int, y_title: str,
 ) -> Series:  # fmt: skip
-    found = [(r, v) for r in rows if (v := latency(r, percentile)) is not None]
+    found = [
+        (r, x, y)
+        for r in rows
+        if (x := latency(r, percentile)) is not None and (y := _of(r, attribute)) is not None
+    ]
     return Series(
-        name, context.colors[name], tuple(v.value for _, v in found),
-        tuple(float(getattr(r, attribute)) for r, _ in found),
-        x_range=tuple(limits(v) for _, v in found),
+        name, context.colors[name], tuple(x.value for _, x, _ in found),
+        tuple(y.value for _, _, y in found),
+        x_range=tuple(limits(x) for _, x, _ in found),
+        y_range=tuple(limits(y) for _, _, y in found),
         labels=tuple(
-            f"{r.point}: {y_title} {significant(getattr(r, attribute))}, "
-            f"{percentile_name(percentile)} {both_text(v)} ms"
-            for r, v in found
+            f"{r.point}: {y_title} {both_text(y)}, "
+            f"{percentile_name(percentile)} {both_text(x)} ms"
+            for r, x, y in found
         ),
         marker=marker,
     )  # fmt: skip

@@ -128,6 +128,14 @@ def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[fl
     for p in PERCENTILES:
         values = [r.latency_ms.get(p) for r in rounds]
         yield f"{PERCENTILE_NAMES[p]} {latency}, ms", row.latency_ms.get(p), values
+    energy = [r.joules_per_inference for r in rounds]
+    power = [r.gpu_power_w for r in rounds]
+    for name, interval, of_rounds in (
+        ("GPU energy, J/inference", row.joules_per_inference, energy),
+        ("GPU power, W", row.gpu_power_w, power),
+    ):
+        if any(v is not None for v in of_rounds):
+            yield name, interval, of_rounds
 
 
 def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
@@ -159,7 +167,13 @@ def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
     yield "share of its ceiling, %", of(lambda r: ceiling_share(r.row))
     yield "GPU memory, MiB", of(lambda r: r.row.gpu_memory_mib)
     yield "GPU utilisation, %", of(lambda r: r.row.gpu_utilization_percent)
-    yield "GPU power, W", of(lambda r: r.row.gpu_power_w)
+    yield "GPU clock, lowest, MHz", of(lambda r: _end(r.row.gpu_sm_clock_mhz, 0))
+    yield "GPU clock, highest, MHz", of(lambda r: _end(r.row.gpu_sm_clock_mhz, 1))
+    yield "GPU temperature, highest, °C", of(lambda r: _end(r.row.gpu_temperature_c, 1))
+
+
+def _end(spread: tuple[float, float] | None, index: int) -> float | None:
+    return None if spread is None else spread[index]
 
 
 def _composing(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:

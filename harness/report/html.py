@@ -50,6 +50,7 @@ def sections(view: View, *, screen: bool = True) -> list[tuple[str, str, list[tu
         ("points", "Every point", []),
         *([("capacity", "Capacity", [])] if view.capacity is not None else []),
         ("comparison", view.comparison.title, []),
+        *([("energy", "Power and energy", [])] if view.energy is not None else []),
         *([("details", "Each configuration", details)] if details else []),
         *([("memory", "Memory over time", [])] if view.memory else []),
         *([("explained", "Each point in detail", [])] if screen and view.explained else []),

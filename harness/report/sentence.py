@@ -27,12 +27,15 @@ from harness.report.words import (
     bound_text,
     counted,
     listed,
+    metric_words,
     objective_text,
     place_text,
 )
 from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
+GPU_METRICS = ("gpu_memory_mib", "joules_per_inference")
+"""What only a GPU has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,13 @@ class Sentence:
         return "".join(span.text for span in self.spans)
 
 
-def _sentence(*parts: str | Span) -> Sentence:
+def compose(*parts: str | Span) -> Sentence:
+    """A sentence of plain and bold stretches."""
     return Sentence(tuple(p if isinstance(p, Span) else Span(p) for p in parts))
 
 
-def _bold(value: str) -> Span:
+def bold(value: str) -> Span:
+    """A bold stretch."""
     return Span(value, strong=True)
 
 
@@ -86,24 +91,43 @@ def _aim(context: Context) -> str:
 def _nothing(context: Context) -> Sentence:
     valid = order(context.rows, context.objective)
     if context.searched and not context.rows:
-        return _sentence(
+        return compose(
             "Only capacities were searched for, no fixed loads: how many requests a second each "
-            "configuration holds stands under ", _bold("Capacity"), ".",
+            "configuration holds stands under ", bold("Capacity"), ".",
         )  # fmt: skip
     if not context.rows:
-        return _sentence("Nothing was measured: the run ended before its first measurement.")
+        return compose("Nothing was measured: the run ended before its first measurement.")
+    if not valid and (lacking := _lacking(context)):
+        return compose(_scope(context), bold("no point can be ranked"), f": {lacking}.")
     if not valid:
-        return _sentence(
+        return compose(
             _scope(context),
-            _bold("no point can be ranked"),
+            bold("no point can be ranked"),
             ": each of them failed or is invalid. The reasons are listed below.",
         )
     reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
-    return _sentence(
+    return compose(
         _scope(context),
-        _bold("no point is shown to hold every constraint"),
+        bold("no point is shown to hold every constraint"),
         f": {'; '.join(r for r in reasons if r)}.",
     )
+
+
+def _lacking(context: Context) -> str:
+    """Which metric of the objective no point has, and why; empty where points failed instead."""
+    rows = [r for r in context.rows if usable(r)]
+    metrics = context.objective.metrics
+    lacking = [m for m in metrics if rows and all(metric(r, m) is None for r in rows)]
+    if not lacking:
+        return ""
+    names = listed([metric_words(m)[0] for m in lacking])
+    verb = "is" if len(lacking) == 1 else "are"
+    aim = objective_text(context.objective)
+    said = f"the objective is {aim}, and {names} {verb} n/a at every point"
+    if not any(m in GPU_METRICS for m in lacking):
+        return said
+    seen = "the GPU did not tell it" if context.has_gpu else "no GPU was measured"
+    return f"{said}, since {seen}"
 
 
 def _nearest(context: Context) -> list[Sentence]:
@@ -121,8 +145,8 @@ def _nearest(context: Context) -> list[Sentence]:
         else:
             parts.append(f"{limit} is held by the value, not by its interval "
                          f"({both_text(miss.found)})")  # fmt: skip
-    return [_sentence(
-        "Nearest to the constraints is ", _bold(f"{context.name(found.row)}"),
+    return [compose(
+        "Nearest to the constraints is ", bold(f"{context.name(found.row)}"),
         f" ({place_text(found.row)}): {listed(parts)}.",
     )]  # fmt: skip
 
@@ -149,19 +173,19 @@ def _headline(context: Context) -> Sentence:
         return _tie(context, names)
     other = _opponent(context, best)
     if other is None:
-        return _sentence(
-            _scope(context), _bold(names[0]), " is the only configuration that can be ranked",
+        return compose(
+            _scope(context), bold(names[0]), " is the only configuration that can be ranked",
             _aim(context),
         )  # fmt: skip
-    return _sentence(
-        _scope(context), _bold(names[0]), " ", *_better(context, best, other), _aim(context),
+    return compose(
+        _scope(context), bold(names[0]), " ", *_better(context, best, other), _aim(context),
     )  # fmt: skip
 
 
 def _front(context: Context, names: list[str]) -> Sentence:
     """For an objective that is a list: there is no single best, the front is named."""
     points = counted(len(context.choice.tied), "point")
-    return _sentence(
+    return compose(
         _scope(context), f"{points} of ", *_strong_list(names),
         " on the Pareto front: no other point is shown to beat" if len(context.choice.tied) > 1
         else " is alone on the Pareto front: no other point is shown to match",
@@ -170,8 +194,8 @@ def _front(context: Context, names: list[str]) -> Sentence:
 
 
 def _undecided(context: Context, best: SummaryRow) -> Sentence:
-    return _sentence(
-        _scope(context), _bold("no best can be named"),
+    return compose(
+        _scope(context), bold("no best can be named"),
         f": a difference needs at least two rounds at every point. The highest-ranking value is "
         f"{_value(context, best)} by {context.name(best)} ({place_text(best)}).",
     )  # fmt: skip
@@ -183,11 +207,12 @@ def _value(context: Context, row: SummaryRow) -> str:
     if single is None:
         return f"a score of {value}"
     name, unit = METRICS.get(single, (single, ""))
-    return f"a {name} of {value}{unit}"
+    article = "an" if name[0] in "aeiou" else "a"
+    return f"{article} {name} of {value}{unit}"
 
 
 def _tie(context: Context, names: list[str]) -> Sentence:
-    return _sentence(
+    return compose(
         _scope(context), "no single best can be named: ", *_strong_list(names),
         " can't be told apart by their 95% intervals", _aim(context),
     )  # fmt: skip
@@ -232,8 +257,8 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     if ratio is None or not differs(ratio) or ratio.value <= 1:
         return ["can't be told apart from ", target]
     if context.objective.single == "throughput" and ratio.value > 3:
-        return ["has ", _bold(f"{both_text(ratio)} times the throughput"), " of ", target]
-    return ["is ", _bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
+        return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
+    return ["is ", bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
 
 
 def _gain(context: Context, ratio: Interval) -> Interval:
@@ -249,17 +274,17 @@ def _details(context: Context) -> list[Sentence]:
     if not choice.decidable or choice.recommended is None:
         return []
     if choice.winner is not None:
-        return [_sentence(
-            "Its best point is ", _bold(place_text(choice.winner)),
+        return [compose(
+            "Its best point is ", bold(place_text(choice.winner)),
             f", with {_value(context, choice.winner)}.",
             *_settings(context, choice.winner),
         )]  # fmt: skip
     pick = choice.recommended
     where = f"{context.name(pick)}, {place_text(pick)}"
     return [
-        _sentence("No difference is shown between ", listed(_points(context, choice.tied)), "."),
-        _sentence(
-            "Recommended: ", _bold(where), _why(context, pick), ".",
+        compose("No difference is shown between ", listed(_points(context, choice.tied)), "."),
+        compose(
+            "Recommended: ", bold(where), _why(context, pick), ".",
             *_over_reference(context, pick), *_settings(context, pick),
         ),
     ]  # fmt: skip
@@ -287,7 +312,7 @@ def _settings(context: Context, row: SummaryRow) -> list[str | Span]:
     if row.backend not in context.varied:
         return []
     others = [f" {said}" for said in served_beside(context, row)]
-    return [" ", _bold(context.name(row)), f": {context.served(row).sentence()}.", *others]
+    return [" ", bold(context.name(row)), f": {context.served(row).sentence()}.", *others]
 
 
 def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
@@ -316,4 +341,4 @@ def _left_out(context: Context) -> Sentence | None:
         parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
     elif missed:
         parts.append(f"{counted(missed, 'point')} without a value to rank by")
-    return _sentence(f"Left out of the ranking: {listed(parts)}.") if parts else None
+    return compose(f"Left out of the ranking: {listed(parts)}.") if parts else None

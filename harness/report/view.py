@@ -11,6 +11,7 @@ from harness.report.beside import beside_table, configs_beside, models_line, tog
 from harness.report.capacity import CapacityView, capacity_view
 from harness.report.context import Context
 from harness.report.detail_charts import detail_charts
+from harness.report.energy import EnergyView, energy_view
 from harness.report.explained import Explained, explained_points
 from harness.report.facts import (
     Json,
@@ -97,6 +98,7 @@ class View:
     best: Table
     points: Table
     comparison: Comparison
+    energy: EnergyView | None
     details: tuple[BackendDetail, ...]
     details_note: str
     pareto: ParetoView | None
@@ -123,8 +125,10 @@ class View:
         details = [c for d in self.details if d.shown for c in d.charts]
         capacity = self.capacity.charts if self.capacity is not None else ()
         pareto = self.pareto.charts if self.pareto is not None else ()
+        energy = self.energy.charts if self.energy is not None else ()
         return [
-            *self.charts, *pareto, *self.comparison.charts, *capacity, *details, *self.memory,
+            *self.charts, *pareto, *self.comparison.charts, *capacity, *energy, *details,
+            *self.memory,
         ]  # fmt: skip
 
     def folded_charts(self) -> list[Chart]:
@@ -148,6 +152,7 @@ def build_view(context: Context) -> View:
         best=tables.best_table(context),
         points=tables.points_table(context),
         comparison=_comparison(context),
+        energy=energy_view(context),
         details=tuple(_detail(context, i, name) for i, name in enumerate(context.series)),
         details_note=_details_note(context),
         pareto=pareto_view(context),

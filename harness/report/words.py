@@ -57,6 +57,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "throughput": ("throughput", " infer/sec"),
     "host_memory_mib": ("host memory", " MiB"),
     "gpu_memory_mib": ("GPU memory", " MiB"),
+    "joules_per_inference": ("energy per inference", " J"),
     "errors": ("errors", ""),
     **{f"latency_{p}_ms": (f"{name} latency", " ms") for p, name in PERCENTILE_NAMES.items()},
 }

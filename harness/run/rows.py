@@ -197,6 +197,26 @@ class MeasurementRow(Row):
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def joules_per_inference(self) -> float | None:
+        """The GPU's energy over the window by the inferences; None without an energy counter."""
+        found = self.details.get("joules_per_inference")
+        return None if found is None else float(found)
+
+    @property
+    def gpu_sm_clock_mhz(self) -> tuple[float, float] | None:
+        """The lowest and the highest reading of the window."""
+        return self._spread("gpu_sm_clock_mhz")
+
+    @property
+    def gpu_temperature_c(self) -> tuple[float, float] | None:
+        """The lowest and the highest reading of the window."""
+        return self._spread("gpu_temperature_c")
+
+    def _spread(self, key: str) -> tuple[float, float] | None:
+        found = self.details.get(key)
+        return (float(found[0]), float(found[1])) if found else None
+
 
 @dataclass(frozen=True, slots=True)
 class CeilingRow(Row):

@@ -126,13 +126,15 @@ class Selection:
         self._seconds.append(seconds)
 
     def too_late(self, round_: int, config: str) -> bool:
-        """Whether another config no longer fits into the budget of a search.
+        """Whether another config no longer fits into the budget.
 
-        In the first round time is kept back to repeat what the later rounds will want; `default`
-        is always measured there.
+        In the first round of a search time is kept back to repeat what the later rounds will want;
+        `default` is always measured there. Without a search the planned rounds always are.
         """
-        if not self.searching or self._budget is None:
+        if self._budget is None:
             return False
+        if not self.searching:
+            return round_ >= self._rounds and self.spent()
         if round_ == 0 and config == DEFAULT_CONFIG:
             return False
         if round_ > 0 or not self._seconds:

@@ -22,6 +22,13 @@ from harness.scenario.rule_base import (
 )
 from harness.scenario.triton_rules import engine_on_server, tf32_on_cuda, varied
 
+SHARED = {
+    "host_memory_mib": "memory is the whole server's",
+    "gpu_memory_mib": "memory is the whole server's",
+    "joules_per_inference": "energy is the whole GPU's",
+}
+"""Metrics of all models together, not of one beside: metric → why."""
+
 
 def beside(data: Data) -> Iterator[Broken]:
     """Rules of one entry of `beside` by itself."""
@@ -39,8 +46,8 @@ def beside(data: Data) -> Iterator[Broken]:
         if limit < size:
             yield Broken(("max_batch_size",), f"{limit} is less than the batch of its load, {size}")
     for metric, written in as_map(data.get("constraints")).items():
-        if str(metric).endswith("memory_mib") and written is not None:
-            message = "memory is the whole server's; write it in the scenario's `constraints`"
+        if metric in SHARED and written is not None:
+            message = f"{SHARED[metric]}; write it in the scenario's `constraints`"
             yield Broken(("constraints", metric), message, on_key=True)
         yield from under(("constraints", metric), bound(metric, written))
 

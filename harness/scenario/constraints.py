@@ -28,6 +28,9 @@ class Constraints(Model):
     throughput: Bound | None = Field(None, description="inferences a second")
     host_memory_mib: Bound | None = Field(None, description="peak of the process tree, 2^20 bytes")
     gpu_memory_mib: Bound | None = Field(None, description="peak of the process tree, 2^20 bytes")
+    joules_per_inference: Bound | None = Field(
+        None, description="energy of the whole GPU by the inferences, in joules"
+    )
     errors: Bound | None = Field(None, description="failed requests, over all rounds")
 
     def items(self) -> list[tuple[str, Bound]]:

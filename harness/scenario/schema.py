@@ -92,7 +92,7 @@ __all__ = [
 
 ObjectiveMetric = Literal[
     "throughput", "latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms",
-    "host_memory_mib", "gpu_memory_mib",
+    "host_memory_mib", "gpu_memory_mib", "joules_per_inference",
 ]  # fmt: skip
 
 
@@ -108,6 +108,7 @@ class Weights(Model):
     latency_p99_ms: PositiveFloat | None = Field(None, description="weight; less is better")
     host_memory_mib: PositiveFloat | None = Field(None, description="weight; less is better")
     gpu_memory_mib: PositiveFloat | None = Field(None, description="weight; less is better")
+    joules_per_inference: PositiveFloat | None = Field(None, description="weight; less is better")
 
     def _broken(self) -> Iterable[rule_base.Broken]:
         return load_rules.weights(self.model_dump())

@@ -258,6 +258,7 @@ def _measure(
         "queue": queue, "compute_input": 0.02 * service, "compute_infer": 0.9 * service,
         "compute_output": 0.004 * service,
     }  # fmt: skip
+    watts = (240 + 25 * callers + 4 * point.batch_size) * (1 + 0.01 * number)
     flags = ["few_requests"] if latency["p99"] is None else []
     flagged = failures and backend.protocol == "grpc" and callers == 1 and number == 0
     return MeasurementRow(
@@ -275,8 +276,15 @@ def _measure(
         gpu_memory_mib=backend.memory_mib + 11.0 * point.batch_size if gpu else None,
         gpu_memory_scope="process" if gpu else "",
         gpu_utilization_percent=min(99.0, 40.0 + 12 * callers) if gpu else None,
-        gpu_power_w=310.0 if gpu else None, gpu_energy_j=310.0 * window_s if gpu else None,
+        gpu_power_w=watts if gpu else None, gpu_energy_j=watts * window_s if gpu else None,
         samples=f"samples/{point.id.replace('/', '_')}-{number}.parquet", warmup_requests=25,
         flags=(*flags, *(["errors", "foreign_load"] if flagged else [])),
-        details={"memory_since": "session" if backend.kind == "triton" else "point"},
+        details={
+            "memory_since": "session" if backend.kind == "triton" else "point",
+            **({
+                "joules_per_inference": watts * window_s / (requests * point.batch_size),
+                "gpu_sm_clock_mhz": [1980.0 - 15 * (callers > 2), 1980.0],
+                "gpu_temperature_c": [40.0, 44.0 + 2 * callers + number],
+            } if gpu else {}),
+        },
     )  # fmt: skip

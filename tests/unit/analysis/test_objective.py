@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from harness.analysis.best import advantage, choose, nearest, order, ranks, value_of
+from harness.analysis.constraints import satisfies
 from harness.analysis.objective import Objective, parse_objective
 from harness.analysis.summary import SummaryRow, summarize
+from harness.report.words import objective_text
 from harness.run.rows import MeasurementRow
 from harness.scenario.expand import Point
 
@@ -101,6 +103,32 @@ def test_a_round_without_the_metric_is_not_ranked() -> None:
 def test_memory_is_a_metric() -> None:
     rows = [row("a", 1.0, 1.0, gpu_memory_mib=500.0), row("b", 1.0, 1.0, gpu_memory_mib=200.0)]
     assert order(rows, "gpu_memory_mib")[0].backend == "b"
+
+
+def test_energy_is_a_metric_of_which_less_is_better() -> None:
+    rows = [
+        row(name, speed, 1.0, details={"joules_per_inference": joules})
+        for name, speed, joules in (("a", 100.0, 0.5), ("b", 90.0, 0.2), ("c", 200.0, 0.6))
+    ]
+    assert [r.backend for r in order(rows, "joules_per_inference")] == ["b", "a", "c"]
+    assert objective_text("joules_per_inference") == "minimizing energy per inference"
+    ratio = advantage(rows[1], rows[0], "joules_per_inference")
+    assert ratio is not None
+    assert ratio.value == pytest.approx(2.5)
+    weighted = parse_objective({"throughput": 1, "joules_per_inference": 1})
+    assert [r.backend for r in order(rows, weighted)] == ["b", "c", "a"]
+    found = choose(rows, parse_objective(["throughput", "joules_per_inference"]), {})
+    assert {r.backend for r in found.tied} == {"b", "c", "a"}
+    assert order([row("cpu", 1.0, 1.0)], "joules_per_inference") == []
+
+
+def test_energy_may_be_bounded() -> None:
+    bound = {"joules_per_inference": {"max": 0.3}}
+    answers = [
+        satisfies(row("a", 1.0, 1.0, details=details), bound)
+        for details in ({"joules_per_inference": 0.2}, {"joules_per_inference": 0.4}, {})
+    ]
+    assert answers == ["yes", "no", "unknown"]
 
 
 def test_a_list_gives_the_front_and_no_single_best() -> None:

@@ -120,6 +120,20 @@ def test_metrics_follow_what_was_measured() -> None:
     assert trade_off_metrics([with_host], "p50")[1:] == ("latency_p50_ms", "host_memory_mib")
 
 
+def test_energy_is_a_metric_with_the_margin_of_memory() -> None:
+    def with_energy(found: SummaryRow, joules: float) -> SummaryRow:
+        return replace(found, measurements=tuple(
+            replace(m, details={"joules_per_inference": joules * (1 + 1e-4 * m.round)})
+            for m in found.measurements
+        ))  # fmt: skip
+
+    metrics = ("throughput", "joules_per_inference")
+    assert margin("joules_per_inference") == margin("gpu_memory_mib")
+    frugal, wasteful = with_energy(row("a", 100, 1, 1), 0.1), with_energy(row("b", 90, 1, 1), 0.2)
+    assert front([frugal, wasteful], metrics).dominated == {"b/b1/c1": "a/b1/c1"}
+    assert front([row("a", 100, 1, 1)], metrics).judged == 0
+
+
 def test_unknown_metric_is_an_error() -> None:
     with pytest.raises(AttributeError):
         front([row("a", 1, 1, 1)], ("speed",))

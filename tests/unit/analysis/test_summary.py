@@ -144,3 +144,38 @@ def test_invalidating_flags(flag: str) -> None:
 def test_failure_with_an_unreadable_point_is_kept() -> None:
     (row,) = summarize([], [FailureRow("what?", 0, "fake", "died", "signal 9")])
     assert (row.point, row.backend, row.valid) == ("what?", "fake", False)
+
+
+def energy(*joules: float | None) -> list[MeasurementRow]:
+    return [
+        replace(ROW, round=n, gpu_power_w=300.0 + n, gpu_memory_mib=500.0 - n, host_memory_mib=9.0,
+                details={} if j is None else {"joules_per_inference": j})
+        for n, j in enumerate(joules)
+    ]  # fmt: skip
+
+
+def test_energy_over_rounds_and_its_reciprocal() -> None:
+    (row,) = summarize(energy(0.1, 0.2, 0.15))
+    assert row.joules_per_inference == log_t_interval([0.1, 0.2, 0.15])
+    assert row.gpu_power_w == log_t_interval([300.0, 301.0, 302.0])
+    rate = log_t_interval([10.0, 5.0, 1 / 0.15])
+    found = row.inferences_per_joule
+    assert found is not None
+    assert (found.value, found.low, found.high) == pytest.approx((rate.value, rate.low, rate.high))
+    assert found.rounds == 3
+
+
+def test_a_round_without_energy_leaves_the_point_without() -> None:
+    (row,) = summarize(energy(0.1, None))
+    assert (row.joules_per_inference, row.inferences_per_joule) == (None, None)
+    (idle,) = summarize(energy(0.0, 0.1))
+    assert idle.joules_per_inference == Interval(0.05, None, None, 2)
+    assert log_t_interval([0.0, 0.0]).reciprocal is None
+
+
+def test_memory_over_rounds_is_a_range() -> None:
+    (row,) = summarize(energy(0.1, 0.1, 0.1))
+    assert (row.gpu_memory_mib_least, row.gpu_memory_mib) == (498.0, 500.0)
+    assert (row.host_memory_mib_least, row.host_memory_mib) == (9.0, 9.0)
+    (bare,) = summarize([ROW])
+    assert (bare.gpu_memory_mib_least, bare.gpu_memory_mib) == (None, None)

@@ -55,7 +55,10 @@ def header(context: Context, directory: Path, name: str) -> str:
             "latency_p95_ms,latency_p95_ms_low,latency_p95_ms_high,"
             "latency_p99_ms,latency_p99_ms_low,latency_p99_ms_high,"
             "latency_p999_ms,latency_p999_ms_low,latency_p999_ms_high,"
-            "host_memory_mib,gpu_memory_mib,errors,valid,flags",
+            "host_memory_mib,host_memory_mib_least,gpu_memory_mib,gpu_memory_mib_least,"
+            "gpu_utilization_percent,gpu_power_w,gpu_power_w_low,gpu_power_w_high,"
+            "joules_per_inference,joules_per_inference_low,joules_per_inference_high,"
+            "errors,valid,flags",
         ),
     ],
 )
@@ -98,6 +101,31 @@ def test_measurements_has_a_row_a_point_and_round(cpu: Context, tmp_path: Path) 
     assert found[found.backend.str.startswith("torch")]["server_queue_us"].isna().all()
 
 
+def test_energy_power_and_the_range_of_memory(gpu: Context, tmp_path: Path) -> None:
+    found = frames(gpu, tmp_path)
+    summary = found["summary.csv"].set_index("point")
+    row = next(r for r in gpu.rows if r.point == "torch-cuda-fp32/b1/c4")
+    line = summary.loc[row.point]
+    for name, interval in (
+        ("gpu_power_w", row.gpu_power_w), ("joules_per_inference", row.joules_per_inference),
+    ):  # fmt: skip
+        assert interval is not None
+        ends = [line[name], line[f"{name}_low"], line[f"{name}_high"]]
+        assert ends == pytest.approx([interval.value, interval.low, interval.high], rel=1e-12)
+    assert line["gpu_utilization_percent"] == row.gpu_utilization_percent
+    rounds = found["measurements.csv"]
+    rounds = rounds[rounds.point == row.point]
+    for name in ("host_memory_mib", "gpu_memory_mib"):
+        assert line[name] == rounds[name].max()
+        assert line[f"{name}_least"] == rounds[name].min()
+    done = rounds["throughput"] * rounds["window_s"]
+    energy = rounds["gpu_energy_j"] / done
+    assert rounds["joules_per_inference"].to_list() == pytest.approx(energy.to_list())
+    assert set(rounds["gpu_sm_clock_mhz_least"]) == {1965.0}
+    assert set(rounds["gpu_sm_clock_mhz_most"]) == {1980.0}
+    assert rounds["gpu_temperature_c"].to_list() == [52.0, 53.0, 54.0]
+
+
 def test_model_analyzer_files_without_a_gpu(cpu: Context, tmp_path: Path) -> None:
     found = frames(cpu, tmp_path)
     inference = found["metrics-model-inference.csv"]
@@ -121,6 +149,8 @@ def test_model_analyzer_memory_is_in_megabytes(gpu: Context, tmp_path: Path) -> 
     ].iloc[0]
     assert row.gpu_memory_mib is not None
     assert line["GPU Memory Usage (MB)"] == pytest.approx(row.gpu_memory_mib * 1.048576)
+    assert row.gpu_power_w is not None
+    assert line["GPU Power Usage (W)"] == pytest.approx(row.gpu_power_w.value)
     assert {"Yes", "No"} <= set(found["Satisfies Constraints"])
 
 

@@ -10,6 +10,8 @@ from support import simulated_queue
 
 from harness.cli.explain import command
 from harness.errors import UsageError
+from harness.report.context import Context
+from harness.report.numbers import both_text, significant
 from harness.run.record import write_samples
 from harness.run.rows import CapacityRow, FailureRow
 from harness.run.store import RunStore
@@ -99,6 +101,22 @@ def test_point_that_is_not_there_suggests_the_nearest(run: Path) -> None:
     with pytest.raises(UsageError, match=r"no point 'fake/b1/150'; did you mean 'fake/b1/r150'\?"):
         said(run, "fake/b1/150")
     assert said(run).split() == ["fake/b1/r150", "fake/b1/find_capacity"]
+
+
+def test_energy_and_power_of_each_round_and_over_them(gpu: Context, cpu_run: Path) -> None:
+    text = said(gpu.data.path, "torch-cuda-fp32/b1/c4")
+    row = next(r for r in gpu.rows if r.point == "torch-cuda-fp32/b1/c4")
+    lines = {line.partition("  ")[0]: line for line in text.splitlines()}
+    for name, interval, values in (
+        ("GPU energy, J/inference", row.joules_per_inference,
+         [m.joules_per_inference for m in row.measurements]),
+        ("GPU power, W", row.gpu_power_w, [m.gpu_power_w for m in row.measurements]),
+    ):  # fmt: skip
+        assert lines[name].split()[-3:] == [significant(v) for v in values if v is not None]
+        assert both_text(interval) in lines[name]
+    assert lines["GPU clock, lowest, MHz"].split()[-3:] == ["1,965"] * 3
+    assert lines["GPU temperature, highest, °C"].split()[-3:] == ["52.0", "53.0", "54.0"]
+    assert "GPU" not in said(cpu_run, "torch-cpu-fp32/b1/c1")
 
 
 def test_run_without_samples_still_answers(cpu_run: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
 
+from harness.analysis.best import choose
+from harness.analysis.objective import Objective, parse_objective
 from harness.report.context import Context, build_context
 from harness.report.sentence import answer
+from harness.report.words import objective_text
 from harness.run.store import read_run
 
 
@@ -84,3 +88,26 @@ def test_only_one_configuration(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], failures=False)
     text = said(build_context(read_run(run)))
     assert "torch-cpu-fp32 is the only configuration that can be ranked" in text
+
+
+@pytest.mark.parametrize("objective", ["joules_per_inference", "gpu_memory_mib"])
+def test_an_objective_that_only_a_gpu_has_is_said_without_one(
+    cpu: Context, gpu: Context, objective: str
+) -> None:
+    wanted = parse_objective(objective)
+    (text, *_) = map(str, answer(aimed(cpu, wanted)))
+    name = objective_text(wanted).removeprefix("minimizing ")
+    assert "no point can be ranked: the objective is minimizing" in text
+    assert f"and {name} is n/a at every point, since no GPU was measured." in text
+    assert "no point can be ranked" not in said(aimed(gpu, wanted))
+
+
+def test_the_value_of_the_energy_has_its_unit(gpu: Context) -> None:
+    text = said(aimed(gpu, parse_objective("joules_per_inference")))
+    assert "with an energy per inference of 0." in text
+    assert " J." in text
+
+
+def aimed(context: Context, objective: Objective) -> Context:
+    chosen = choose(context.rows, objective, context.bounds)
+    return replace(context, objective=objective, choice=chosen)

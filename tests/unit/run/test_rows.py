@@ -107,3 +107,16 @@ def test_every_row_has_an_event_of_its_own():
         "artifact", "loaded", "server_only", "parity", "measurement", "ceiling", "failure",
         "capacity",
     }  # fmt: skip
+
+
+def test_readings_of_the_gpu_come_from_the_details():
+    details = {"joules_per_inference": 0.25, "gpu_sm_clock_mhz": [1965.0, 1980.0],
+               "gpu_temperature_c": [41.0, 46.0]}  # fmt: skip
+    found = through_json(dataclasses.replace(MEASUREMENT, details=details))
+    assert found.joules_per_inference == 0.25
+    assert found.gpu_sm_clock_mhz == (1965.0, 1980.0)
+    assert found.gpu_temperature_c == (41.0, 46.0)
+    bare = through_json(MEASUREMENT)
+    assert (bare.joules_per_inference, bare.gpu_sm_clock_mhz, bare.gpu_temperature_c) == (
+        None, None, None,
+    )  # fmt: skip

@@ -106,6 +106,16 @@ def test_the_default_is_always_measured_and_later_rounds_use_all_the_time(
     assert found.too_late(1, "default")
 
 
+def test_without_a_search_an_added_round_ends_with_the_budget_and_a_planned_one_does_not(
+    clock: list[float],
+) -> None:
+    found = Selection(scenario(varied=False, measurement={"rounds": 3, "budget": "100s"}))
+    clock[0] += 99
+    assert not found.too_late(3, "default")
+    clock[0] += 2
+    assert [found.too_late(round_, "default") for round_ in (0, 2, 3)] == [False, False, True]
+
+
 def rows(**values: list[float]) -> list[MeasurementRow]:
     return [
         MeasurementRow(**{

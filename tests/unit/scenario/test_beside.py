@@ -119,6 +119,7 @@ def broken(text: str) -> str:
         ("name: det.v2", "name: net", "'net' is the measured model's name"),
         ("weight: 0.5", "weight: -1", "must be at least 0"),
         ("latency_p99_ms", "gpu_memory_mib", "memory is the whole server's"),
+        ("latency_p99_ms", "joules_per_inference", "energy is the whole GPU's"),
         ("{max: 50}", "{min: 50}", "less is better of latency_p99_ms"),
         ("max_batch_size: 8", "max_batch_size: [1, 8]", "1 is less than the batch of its load, 2"),
         ("{torch: package.module:other}", "{triton: x}", "the harness makes the server's reposi"),
