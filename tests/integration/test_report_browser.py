@@ -21,6 +21,16 @@ pytestmark = [
 ]
 
 
+WATCH = """
+    window.order = [];
+    new MutationObserver(() => {
+        for (const plot of document.querySelectorAll(".plot:has(svg.main-svg)"))
+            if (!window.order.includes(plot.id)) window.order.push(plot.id);
+    }).observe(document, {childList: true, subtree: true});
+"""
+"""Notes in which order charts appear."""
+
+
 @dataclass
 class Opened:
     """A page with everything it said and asked for while it was open."""
@@ -48,6 +58,7 @@ def open_report(browser: Any, run: Path) -> Opened:
     page.on("console", lambda m: opened.errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: opened.errors.append(str(error)))
     page.on("request", lambda request: opened.requests.append(request.url))
+    page.add_init_script(WATCH)
     page.goto(html.as_uri())
     page.wait_for_selector("html[data-drawn]", state="attached")
     return opened
@@ -83,6 +94,11 @@ def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
         assert plot["marks"] > 0, plot
         assert plot["bars"] > 0, plot
         assert plot["wide"] > 200, plot
+
+
+def test_charts_appear_from_the_top(evil: Opened) -> None:
+    ids = evil.page.evaluate("[...document.querySelectorAll('.plot')].map((plot) => plot.id)")
+    assert evil.page.evaluate("window.order") == ids
 
 
 def test_plots_hold_the_points_of_the_table_under_them(evil: Opened) -> None:

@@ -61,6 +61,10 @@ const draw = async (place, figure) => {
   place.on("plotly_relayout", (change) => zoomAlong(place, change));
   place.on("plotly_afterplot", () => pinned && emphasise(pinned));
 };
+const seen = (place) => {
+  const { top, bottom } = place.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+};
 const drawFold = async (fold, figures) => {
   for (const place of fold.querySelectorAll(".plot"))
     if (!drawn.has(place)) await draw(place, figures[place.id.slice(6)]);
@@ -69,8 +73,12 @@ const drawAll = async () => {
   const script = document.createElement("script");
   script.textContent = await unpack("plotly");
   document.head.append(script);
-  for (const [id, figure] of Object.entries(JSON.parse(text("figures")))) {
-    await draw(document.getElementById(`chart-${id}`), figure);
+  const figures = JSON.parse(text("figures"));
+  const waiting = [...document.querySelectorAll(".plot")].filter((p) => p.id.slice(6) in figures);
+  while (waiting.length) {
+    // what the reader sees comes first, then the rest from the top
+    const place = waiting.splice(Math.max(waiting.findIndex(seen), 0), 1)[0];
+    await draw(place, figures[place.id.slice(6)]);
     await new Promise((next) => setTimeout(next)); // the page stays usable meanwhile
   }
   const folded = JSON.parse(await unpack("folded"));
