@@ -331,7 +331,7 @@ def roofline(data: Data) -> Page:
         ("backend", "batch", "callers", "images a second", "share of matrix rate",
          "share of bandwidth"), _throughput_rows(cases),
     )]  # fmt: skip
-    lines += ["", *_best(cases)]
+    lines += ["", *unmeasured(cases), *_best(cases)]
     return Page("roofline", "How near the limit", [*lines, *failures(data)])
 
 
@@ -398,6 +398,20 @@ def best_rows(cases: Data) -> Iterator[tuple[str, str, dict[str, Any]]]:
         for batch in sorted({r["batch"] for r in good}):
             row = max((r for r in good if r["batch"] == batch), key=lambda r: r["images_s"])
             yield name, case["settings"].get("precision", "fp32"), row
+
+
+def unmeasured(cases: Data) -> list[str]:
+    """A line for each batch size at which a backend failed or its time had run out."""
+    found = []
+    for name, case in cases.items():
+        for row in case.get("rows", ()):
+            if "error" in row:
+                said = " ".join(str(row["error"]).split())
+                found.append(f"* `{name}` at batch {row['batch']}: {said}")
+        if skipped := case.get("skipped"):
+            sizes = ", ".join(map(str, skipped))
+            found.append(f"* `{name}` at batch {sizes}: its time had run out")
+    return ["Not measured:", "", *found, ""] if found else []
 
 
 def _throughput_rows(cases: Data) -> Iterator[tuple[str, ...]]:

@@ -47,7 +47,10 @@ class EnergyView:
     notes: tuple[str, ...]
     """What the energy is of."""
     charts: tuple[Chart, ...]
+    best: Table
+    """The point of each configuration that needs the least."""
     table: Table
+    """Every point, on the screen only: summary.csv has them all."""
 
 
 def energy_view(context: Context) -> EnergyView | None:
@@ -56,9 +59,13 @@ def energy_view(context: Context) -> EnergyView | None:
     if not rows:
         return None
     found = chart(context)
+    firsts: dict[str, SummaryRow] = {}
+    for row in sorted(rows, key=_per_joule, reverse=True):
+        firsts.setdefault(context.name(row), row)
     return EnergyView(
         tuple(answer(context)), (COUNTER_NOTE, *_beside(context), *_lacking(context)),
-        () if found is None else (found,), points_table(context, rows),
+        () if found is None else (found,), points_table(context, list(firsts.values())),
+        points_table(context, rows),
     )  # fmt: skip
 
 

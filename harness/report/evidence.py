@@ -21,6 +21,7 @@ from harness.report.facts import (
 )
 from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
 from harness.report.parts import Cell, Table, figure, table, word
+from harness.report.runtimes import runtimes
 from harness.report.words import counted, flag_text, listed, reason
 from harness.run.rows import CeilingRow, MeasurementRow, ParityRow
 
@@ -97,7 +98,7 @@ def _effect(flag: str) -> Cell:
 def machine_table(context: Context) -> Table:
     """Machine, software and versions, a row a fact."""
     manifest = context.manifest
-    git = mapping(manifest, "git")
+    git, packages = mapping(manifest, "git"), mapping(manifest, "packages")
     commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
     facts = [
         ("Harness", text(manifest, "harness_version")),
@@ -111,8 +112,8 @@ def machine_table(context: Context) -> Table:
         ("Memory", gib_text(number(mapping(manifest, "machine"), "memory_mib"))),
         *_gpu_facts(context),
         ("Python", text(manifest, "machine", "python")),
-        ("Triton", text(manifest, "triton", "version", default="not used")),
-        *((f"Package {name}", str(v)) for name, v in sorted(mapping(manifest, "packages").items())),
+        *((name, version) for name, version in runtimes(context) if name not in packages),
+        *((f"Package {name}", str(v)) for name, v in sorted(packages.items())),
         *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
     ]
     return table(["What", "Value"], [[word(name), word(value)] for name, value in facts])

@@ -14,7 +14,6 @@ from harness.report.detail_charts import detail_charts
 from harness.report.energy import EnergyView, energy_view
 from harness.report.explained import Explained, explained_points
 from harness.report.facts import (
-    Json,
     cpu_line,
     date_text,
     gib_text,
@@ -28,14 +27,12 @@ from harness.report.facts import (
 from harness.report.memory import memory_charts
 from harness.report.pareto import ParetoView, pareto_view
 from harness.report.parts import Chart, Table
+from harness.report.runtimes import driver, runtimes
 from harness.report.sentence import Sentence, answer
 from harness.report.served import DiffLine, difference
 from harness.report.server_tables import composing_table, metrics_table, server_only_table
 from harness.report.words import bounds_text, counted, load_label, objective_text
 from harness.scenario.variants import DEFAULT_CONFIG
-
-RUNTIMES = ("torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13")
-"""Packages whose version the summary names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,22 +199,15 @@ def _facts(context: Context) -> list[tuple[str, str]]:
         ("Constraint targets", bounds_text(context.bounds)),
         ("Objective", objective_text(context.objective)),
         ("Sweep", _sweep(context, list(load.get("batch_sizes") or []))),
-        ("Versions", _versions(manifest)),
+        ("Versions", _versions(context)),
         ("Date", date_text(manifest)),
     ]
 
 
-def _versions(manifest: Json) -> str:
+def _versions(context: Context) -> str:
     """What the numbers depend on most; all of them are under Environment."""
-    packages = mapping(manifest, "packages")
-    known = [f"{name} {packages[name]}" for name in RUNTIMES if packages.get(name)]
-    triton = text(manifest, "triton", "version", default="")
-    drivers = dict.fromkeys(text(g, "driver", default="") for g in gpus(manifest))
-    found = [
-        *known, *([f"Triton {triton}"] if triton else []),
-        *(f"driver {d}" for d in drivers if d),
-    ]  # fmt: skip
-    return ", ".join(found) or "see Environment"
+    found = [*runtimes(context), ("driver", driver(context))]
+    return ", ".join(f"{name} {version}" for name, version in found if version) or "see Environment"
 
 
 def _sweep(context: Context, batches: list[object]) -> str:

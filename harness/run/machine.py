@@ -26,6 +26,7 @@ PACKAGES = (
     "torch", "torchvision", "onnx", "onnxscript", "onnxconverter-common",
     "onnxruntime", "onnxruntime-gpu",
     "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
+    "tensorrt-rtx-cu12-libs", "tensorrt-rtx-cu13-libs",
     "tritonclient", "nvidia-pytriton", "grpcio", "geventhttpclient", "protobuf",
     "cuda-python", "cuda-bindings", "pycuda", "nvidia-ml-py",
     "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cublas-cu12",

@@ -36,6 +36,12 @@ class Synthetic:
     """Factor on the time that rounds and noise are added to."""
 
 
+VERSIONS: dict[str, dict[str, str]] = {
+    "onnxruntime": {"onnxruntime": "1.24.1"},
+    "triton": {"server": "triton", "server_version": "2.51.0"},
+    "tensorrt": {"flavor": "tensorrt-rtx", "tensorrt": "1.6.1.120"},
+}
+"""What a backend says when it has loaded, by kind."""
 CPU_BACKENDS = (
     Synthetic("torch-cpu-fp32", "torch", 8, 34, memory_mib=690),
     Synthetic("onnxruntime-cpu-fp32", "onnxruntime", 3, 21, memory_mib=415),
@@ -169,7 +175,6 @@ def _manifest(scenario: dict[str, Any], *, gpu: bool, evil: bool) -> dict[str, A
             "gpus": gpus if gpu else [],
         },
         "packages": {"torch": "2.13.0", "onnxruntime": "1.24.1", "numpy": "2.4.0"},
-        "triton": {"version": "2.51.0"},
     }  # fmt: skip
 
 
@@ -206,6 +211,7 @@ def _round(
     store.append(LoadedRow(
         backend.name, number, 1.2 * rng.uniform(0.9, 1.1), 61.0 * rng.uniform(0.9, 1.1),
         102_174_310, 0.8 * backend.memory_mib, 0.7 * backend.memory_mib if gpu else None,
+        VERSIONS.get(backend.kind, {}),
     ))  # fmt: skip
     drift = rng.gauss(0, noise)
     for batch in batches:

@@ -122,6 +122,19 @@ def test_shares_of_the_limits(load: Any) -> None:
     assert load("render").shares(cases, "fp16", 4, 2.0) == (0.2, 2 * 2 * (30 + 20) / 200)
 
 
+def test_what_could_not_be_measured_is_listed(load: Any) -> None:
+    row = {"batch": 8, "images_s": 1.0}
+    cases = {
+        "limits": {}, "ort": {"rows": [row, {"batch": 128, "error": "no\nmemory "}], "skipped": []},
+        "torch": {"rows": [row], "skipped": [8, 1]},
+    }  # fmt: skip
+    assert load("render").unmeasured(cases) == [
+        "Not measured:", "", "* `ort` at batch 128: no memory",
+        "* `torch` at batch 8, 1: its time had run out", "",
+    ]  # fmt: skip
+    assert load("render").unmeasured({"ort": {"rows": [row], "skipped": []}}) == []
+
+
 @pytest.mark.parametrize(
     ("harness_ns", "verdict"),
     [((100, 101), "met"), ((103, 104), "missed"), ((90, 120), "not decided")],

@@ -60,9 +60,21 @@ def test_there_is_a_section_only_where_energy_was_measured(cpu: Context, gpu: Co
     assert "Power and energy" not in render_html(build_view(cpu))
     html = render_html(build_view(gpu))
     body = html[html.index("<main>") :]
-    titles = ("Backend comparison", "Power and energy", "Energy of every point", "Parity")
+    titles = (
+        "Backend comparison", "Power and energy", "The most frugal point of each configuration",
+        "Energy of every point", "Parity",
+    )  # fmt: skip
     places = [body.index(f">{title}<") for title in titles]
     assert places == sorted(places)
+
+
+def test_each_configuration_has_its_most_frugal_point(gpu: Context) -> None:
+    found = viewed(gpu)
+    firsts: dict[str, str] = {}
+    for row in found.table.rows:  # the most inferences per joule first
+        firsts.setdefault(row[0].text, row[4].text)
+    assert {row[0].text: row[4].text for row in found.best.rows} == firsts
+    assert len(found.best.rows) == len(firsts) == len(gpu.series) < len(found.table.rows)
 
 
 def test_table_has_every_valid_point_the_most_inferences_per_joule_first(gpu: Context) -> None:
