@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -36,9 +37,10 @@ def serve(
         with TritonServer.start(find(), repository, log=log, ports=ports, env=env) as server:
             loaded = _load(server, models, say)
             kept = len(loaded) < len(models)
-            say(f"Triton serves {', '.join(loaded)}: http {server.http}, grpc {server.grpc}, "
-                f"metrics http://{server.metrics}/metrics; Ctrl-C stops it")  # fmt: skip
-            _wait(server, log)
+            with contextlib.suppress(KeyboardInterrupt):
+                say(f"Triton serves {', '.join(loaded)}: http {server.http}, grpc {server.grpc}, "
+                    f"metrics http://{server.metrics}/metrics; Ctrl-C stops it")  # fmt: skip
+                _wait(server, log)
     except ServerError:
         kept = log.exists()
         raise
@@ -83,9 +85,6 @@ def _load(server: TritonServer, models: list[str], say: Callable[[str], None]) -
 
 
 def _wait(server: TritonServer, log: Path) -> None:
-    try:
-        while server.alive():
-            time.sleep(POLL_S)
-    except KeyboardInterrupt:
-        return
+    while server.alive():
+        time.sleep(POLL_S)
     raise ServerError(f"the Triton server {server.exit_reason()}; log: {log}")
