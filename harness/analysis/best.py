@@ -9,7 +9,7 @@ than the 5 % it has between two.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ class Choice:
     recommended: SummaryRow | None
     """The cheapest in memory of `close`; None where there are no intervals to choose by."""
     decidable: bool
-    """Whether the first candidate has an interval, so that differences can be shown at all."""
+    """Whether all tied points have intervals, so that differences can be shown at all."""
     close: tuple[SummaryRow, ...] = ()
     """Those of `tied` whose value is worse than the first one's by the indifference or less."""
     is_front: bool = False
@@ -128,30 +128,61 @@ def choose(
         found = front(candidates, objective.metrics)
         first = [*found.rows, *(r for r in candidates if r not in found.rows)]
         return Choice(tuple(first), found.rows, None, found.decidable, is_front=True)
-    candidates = _repeated_first(candidates)
-    tied = _group(candidates, objective)
-    value = value_of(candidates[0], objective)
-    decidable = value is not None and value.low is not None
+    dropped = _dropped(candidates, objective)
+    candidates = _dropped_last(candidates, dropped)
+    tied = _group(candidates, objective, dropped)
+    values = [value_of(r, objective) for r in tied]
+    decidable = all(v is not None and v.low is not None for v in values)
     close = [r for r in tied if _within(candidates[0], r, objective, indifference)]
     recommended = cheapest(close) if decidable else None
     return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(close))
 
 
-def _group(ordered: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
+def _group(
+    ordered: Sequence[SummaryRow], objective: Aim, dropped: Collection[str]
+) -> list[SummaryRow]:
     """The first row and those whose ratio to it includes 1; for a Pareto objective, the front."""
     objective = parse_objective(objective)
     if objective.pareto:
         return list(front(ordered, objective.metrics).rows)
     first = ordered[0]
     rest = [r for r in ordered[1:] if not differs(advantage(first, r, objective))]
-    return [first, *(r for r in rest if r.rounds > 1 or first.rounds < 2)]
+    return [first, *(r for r in rest if r.point not in dropped or first.point in dropped)]
 
 
-def _repeated_first(ordered: Sequence[SummaryRow]) -> list[SummaryRow]:
-    """Points of several rounds before those of one, which a search gave up and which have no
-    interval: they can be neither the best nor tied with it.
+def _dropped(rows: Sequence[SummaryRow], objective: Aim) -> set[str]:
+    """The points that a search gave up after one round: another point, which was repeated, beat
+    them there.
+
+    They have no interval and can be neither the best nor tied with it. In a run that ended early
+    others have one round too: of them it is not known.
     """
-    return sorted(ordered, key=lambda r: r.rounds < 2)
+    configs: dict[str, set[str]] = {}
+    for row in rows:
+        configs.setdefault(row.backend, set()).add(row.config)
+    repeated = [r for r in rows if r.rounds > 1]
+    sign = 1 if smaller_is_better(objective) else -1
+
+    def beaten(row: SummaryRow) -> bool:
+        number = row.measurements[0].round
+        mine = _in_round(row, objective, number)
+        others = (_in_round(r, objective, number) for r in repeated)
+        return any(v is not None and mine is not None and sign * v < sign * mine for v in others)
+
+    return {
+        r.point
+        for r in rows
+        if r.rounds < 2 and len(configs[r.backend]) > 1 and r.measurements and beaten(r)
+    }
+
+
+def _in_round(row: SummaryRow, objective: Aim, number: int) -> float | None:
+    values = zip(row.measurements, per_round(row, objective), strict=False)  # none: no values
+    return next((value for m, value in values if m.round == number), None)
+
+
+def _dropped_last(ordered: Sequence[SummaryRow], dropped: Collection[str]) -> list[SummaryRow]:
+    return sorted(ordered, key=lambda r: r.point in dropped)
 
 
 def indifference_of(scenario: Mapping[str, Any]) -> float:
@@ -183,9 +214,11 @@ def ranks(rows: Sequence[SummaryRow], objective: Aim) -> dict[str, str]:
 
     A row joins the group of the best row that is left, so ranks run down in groups: 1=, 1=, 3.
     """
-    left, found, place = _repeated_first(order(rows, objective)), {}, 1
+    ordered = order(rows, objective)
+    dropped = _dropped(ordered, objective)
+    left, found, place = _dropped_last(ordered, dropped), {}, 1
     while left:
-        group = _group(left, objective)
+        group = _group(left, objective, dropped)
         for row in group:
             found[row.point] = f"{place}=" if len(group) > 1 else str(place)
         place += len(group)

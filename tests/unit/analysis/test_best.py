@@ -17,12 +17,13 @@ from harness.scenario.schema import Search
 
 
 def measured(
-    name: str, throughputs: list[float], *, concurrency: int = 1, **more: Any
-) -> list[MeasurementRow]:
-    point = Point(name, "default", 1, concurrency=concurrency)
+    name: str, throughputs: list[float], *, concurrency: int = 1, config: str = "default",
+    **more: Any,
+) -> list[MeasurementRow]:  # fmt: skip
+    point = Point(name, config, 1, concurrency=concurrency)
     return [
         MeasurementRow(**{
-            "point": point.id, "round": n, "backend": name, "config": "default", "batch_size": 1,
+            "point": point.id, "round": n, "backend": name, "config": config, "batch_size": 1,
             "concurrency": concurrency, "request_rate": None, "started": "", "window_begin_ns": 0,
             "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": value,
             "latency_mean_ms": 1e3 / value, "latency_order_ms": {},
@@ -140,16 +141,38 @@ def test_equal_points_seldom_have_a_winner(count: int) -> None:
     assert false / 400 <= 0.075  # 5 % and three standard errors, less for more than two
 
 
-def test_what_was_measured_once_is_neither_best_nor_tied_where_others_were_repeated() -> None:
-    """A search gives up most configs after one round; its highest value is a lucky one."""
+def test_what_a_search_gave_up_is_neither_best_nor_tied() -> None:
+    """It was beaten in its only round, by one whose later rounds were slower than that."""
     rows = rows_of(
-        measured("lucky", [40]), measured("a", [20, 21, 19]), measured("b", [20, 19, 21])
-    )
+        measured("t", [25], config="lucky"), measured("t", [26, 16, 18], config="a"),
+        measured("t", [20, 19, 21], config="b"),
+    )  # fmt: skip
     found = choose(rows, "throughput", {})
-    assert {r.backend for r in found.tied} == {"a", "b"}
+    assert {r.config for r in found.tied} == {"a", "b"}
     assert found.decidable
-    assert [r.backend for r in found.candidates][-1] == "lucky"
-    assert ranks(rows, "throughput") == {"a/b1/c1": "1=", "b/b1/c1": "1=", "lucky/b1/c1": "3"}
+    assert [r.config for r in found.candidates][-1] == "lucky"
+    assert ranks(rows, "throughput") == {
+        "t/a/b1/c1": "1=", "t/b/b1/c1": "1=", "t/lucky/b1/c1": "3",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("config", ["default", "i2"])
+def test_a_run_that_ended_before_the_best_was_repeated_names_no_best(config: str) -> None:
+    """Without a search, or in one before it could give anything up."""
+    rows = rows_of(
+        measured("t", [20, 20.1]), measured("t" if config == "i2" else "u", [40], config=config),
+        measured("v", [5]),
+    )  # fmt: skip
+    found = choose(rows, "throughput", {})
+    assert found.best is not None
+    assert (found.best.throughput.value, found.decidable) == (40, False)  # type: ignore[union-attr]
+    assert found.winner is None and found.recommended is None
+
+
+def test_a_repeated_point_is_no_winner_over_other_backends_that_were_not() -> None:
+    found = choose(rows_of(measured("a", [20, 20.1]), measured("b", [19.9])), "throughput", {})
+    assert found.winner is None
+    assert not found.decidable
 
 
 def test_what_looks_much_worse_is_tied_but_not_recommended() -> None:
