@@ -79,12 +79,15 @@ def answer(context: Context) -> list[Sentence]:
     best = found.best
     if best is None:
         return []
-    of = ""
+    which = []
+    if any(usable(r) and r.joules_per_inference is None for r in context.rows):
+        which.append("have energy")
     if context.bounds and found is held:
-        of = "Of the points that hold every constraint, "
+        which.append("hold every constraint")
     elif any(r.valid and r.joules_per_inference and not usable(r) for r in context.rows):
-        of = "Of the points that can be ranked, "
-    return [_least(context, found, best, of), *_fastest(context, found, best)]
+        which.append("can be ranked")
+    of = f"Of the points that {' and '.join(which)}, " if which else ""
+    return [_least(context, found, best, of), *_fastest(context, found, best, some=bool(of))]
 
 
 def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> Sentence:
@@ -116,16 +119,20 @@ def _more_than(names: Sequence[str], shown: int) -> list[str]:
     return [f"{len(names) - shown} more"] if len(names) > shown else []
 
 
-def _fastest(context: Context, found: Choice, best: SummaryRow) -> list[Sentence]:
-    """How the point of highest throughput compares with the one of least energy."""
+def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -> list[Sentence]:
+    """How the point of highest throughput compares with the one of least energy; `some`: others,
+    which are not compared, may be faster.
+    """
     top = choose(found.candidates, "throughput", {}).best
     if top is None:
         return []
     if top is best:
         value = both_text(top.throughput)
-        return [compose(f"It also has the highest throughput, {value} infer/sec.")]
+        of = " of these" if some else ""
+        return [compose(f"It also has the highest throughput{of}, {value} infer/sec.")]
     where: list[str | Span] = [
-        "The point of highest throughput, ", bold(context.name(top)), f" ({place_text(top)}), ",
+        "Of these, the" if some else "The", " point of highest throughput, ",
+        bold(context.name(top)), f" ({place_text(top)}), ",
     ]  # fmt: skip
     if not found.decidable:
         return [compose(*where, f"had {value_text(top.joules_per_inference)} J per inference.")]
@@ -165,16 +172,16 @@ def _more(ratio: Interval, of: str) -> str:
 
 
 def chart(context: Context) -> Chart | None:
-    """Inferences per joule against throughput, the lines of the summary's charts."""
-    lines, total = shown_lines(context)
+    """Inferences per joule against throughput, the lines of the summary's charts that have it."""
+    shown, total = shown_lines(context)
+    lines = [line for line in shown if any(r.inferences_per_joule is not None for r in line[2])]
     sizes = sorted({size for _, size, _ in lines})
-    series = [_line(context, line, sizes) for line in lines]
-    drawn = tuple(s for s in series if s.x)
+    drawn = tuple(_line(context, line, sizes) for line in lines)
     if not drawn:
         return None
     hidden = sum(not r.valid for r in context.rows)
     notes = (
-        curves(context, lines, total),
+        curves(context, shown, total) if lines == shown else _some_of(shown, lines),
         "Each dot is one load, each bar a 95% interval; up and to the right is better.",
         *([f"{counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
     )
@@ -184,6 +191,14 @@ def chart(context: Context) -> Chart | None:
         log_y=wide([v for s in drawn for v in s.y]), bounds=tuple(_bounds(context)), notes=notes,
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (), size="full",
     )  # fmt: skip
+
+
+def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
+    combinations = counted(len(shown), "combination")
+    return (
+        f"Curves of {len(lines)} of the {combinations} of configuration and batch size in the "
+        "summary's charts: the others have no energy."
+    )
 
 
 def _line(context: Context, line: Line, sizes: Sequence[int]) -> Series:

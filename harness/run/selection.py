@@ -129,12 +129,14 @@ class Selection:
         """Whether another config no longer fits into the budget.
 
         In the first round of a search time is kept back to repeat what the later rounds will want;
-        `default` is always measured there. Without a search the planned rounds always are.
+        `default` is always measured there. Without a search the planned rounds always are,
+        and a second round that was begun: a point of one round has no interval, so it could not be
+        ranked beside those of two.
         """
         if self._budget is None:
             return False
         if not self.searching:
-            return round_ >= self._rounds and self.spent()
+            return round_ >= max(self._rounds, 2) and self.spent()
         if round_ == 0 and config == DEFAULT_CONFIG:
             return False
         if round_ > 0 or not self._seconds:

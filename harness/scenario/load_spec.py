@@ -147,8 +147,8 @@ class Measurement(Model):
     budget: PositiveDuration | None = Field(
         None,
         description="nothing more is begun after this long: no config of a search, nothing of an "
-        "added round; the planned rounds of a scenario without lists are always measured; default: "
-        "no limit",
+        "added round; a scenario without lists always has its planned rounds, and a second one "
+        "that was begun; default: no limit",
     )
     targets: Targets = Field(
         default_factory=Targets,

@@ -32,7 +32,9 @@ class Container:
     gpus: str | None = None
     """For `--gpus`, unless the settings say it."""
     folders: tuple[Path, ...] = ()
-    """Mounted besides the repository, at the same path: what its links and models refer to."""
+    """Mounted besides the repository, at the same path, and at the one that it is a link to: what
+    the repository's links and models refer to.
+    """
     written: bool = False
     """Whether the models write to these folders, as TensorRT's do that build their engines."""
 
@@ -64,8 +66,11 @@ class Container:
         if settings.network != "host":
             for port in ports.values():
                 command += ["--publish", f"{HOST}:{port}:{port}"]
-        for folder in dict.fromkeys((repository.resolve(), *(f.resolve() for f in self.folders))):
-            command += ["--mount", _bind(folder, read_only=not self.written)]
+        targets = [repository.resolve()]
+        for folder in self.folders:
+            targets += [folder.resolve(), Path(os.path.abspath(folder))]  # noqa: PTH100 - links stay
+        for target in dict.fromkeys(targets):
+            command += ["--mount", _bind(target, read_only=not self.written)]
         for mount in settings.mounts:
             command += ["--volume", _volume(mount, self.base)]
         for variable in env:
@@ -109,10 +114,10 @@ def _shares_ipc(args: Sequence[str]) -> bool:
     return any(a.startswith("--ipc=") for a in args) or "--ipc" in args
 
 
-def _bind(folder: Path, *, read_only: bool) -> str:
+def _bind(target: Path, *, read_only: bool) -> str:
     """A mount at the same path; the option is a line of CSV."""
     line = io.StringIO()
-    fields = ["type=bind", f"source={folder}", f"target={folder}"]
+    fields = ["type=bind", f"source={target.resolve()}", f"target={target}"]
     csv.writer(line, lineterminator="").writerow([*fields, *(["readonly"] if read_only else [])])
     return line.getvalue()
 

@@ -12,7 +12,7 @@ _TRITON = re.compile(r"^(in ensemble '.*', )?\[request id: |^Request for unknown
 _TRANSPORT = re.compile(
     r"connect|socket|stream removed|stream_error|transport|endpoint|channel|goaway|rst_stream"
     r"|keepalive|too_many_pings|recvmsg|sendmsg|broken pipe|end of tcp|handshak|ssl_|resolution"
-    r"|resolve|unreachable|no route to host",
+    r"|resolve|unreachable|no route to host|address list|(ping|settings) timeout",
     re.IGNORECASE,
 )
 """Words of which every message of gRPC's core about a connection has one."""

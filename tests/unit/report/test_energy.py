@@ -197,6 +197,29 @@ def test_points_without_energy_are_named(data: RunData) -> None:
     assert len(viewed(measured(data, lambda m: 0.1)).notes) == 1
 
 
+def test_only_what_has_energy_is_drawn_and_called_fastest(data: RunData) -> None:
+    whole = build_context(data)
+    top = whole.name(fastest(whole))
+
+    def joules(m: MeasurementRow) -> float | None:
+        return None if m.backend == top else (0.1 if m.point == FRUGAL else 0.5) * WOBBLE[m.round]
+
+    context = measured(data, joules)
+    text = said(context)
+    assert text.startswith("Of the points that have energy, torch-cuda-fp16 (batch 4, ")
+    assert ". Of these, the point of highest throughput, " in text
+    assert ". The point of highest throughput" not in text
+    first = next(r for r in order(context.rows, "throughput") if context.name(r) != top).point
+    context = measured(data, lambda m: None if m.backend == top else 1 + (m.point != first))
+    assert "It also has the highest throughput of these, " in said(context)
+    (chart,) = viewed(context).charts
+    assert {s.name for s in chart.series} == set(context.series) - {top}
+    assert {row[0].text for row in chart.table.rows} == set(context.series) - {top}
+    sizes = len({(r.backend, r.batch_size) for r in context.rows})
+    assert chart.notes[0].startswith(f"Curves of {len(chart.series)} of the {sizes} combinations ")
+    assert viewed(whole).charts[0].notes[0].startswith(f"Curves of {sizes} combinations ")
+
+
 def test_models_beside_share_the_energy(data: RunData) -> None:
     scenario = dict(data.manifest["scenario"])
     first, *others = scenario["backends"]

@@ -114,6 +114,10 @@ def test_without_a_search_an_added_round_ends_with_the_budget_and_a_planned_one_
     assert not found.too_late(3, "default")
     clock[0] += 2
     assert [found.too_late(round_, "default") for round_ in (0, 2, 3)] == [False, False, True]
+    measurement = {"rounds": 1, "rounds_max": 4, "budget": "100s"}
+    once = Selection(scenario(varied=False, measurement=measurement))
+    clock[0] += 101  # a second round that was begun gives every point its interval
+    assert [once.too_late(round_, "default") for round_ in (0, 1, 2)] == [False, False, True]
 
 
 def rows(**values: list[float]) -> list[MeasurementRow]:

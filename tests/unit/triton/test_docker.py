@@ -128,6 +128,20 @@ def test_what_the_harness_models_read_in_the_cache_is_mounted(tmp_path, spec, mo
     assert [parse_mount(m) for m in found.mount] == expected
 
 
+def test_a_cache_that_is_a_link_has_both_paths_inside(tmp_path):
+    """`prepared.json` has the path as it was written, the configuration has what it leads to."""
+    for name in ("models", "real"):
+        (tmp_path / name).mkdir()
+    cache = tmp_path / "cache"
+    cache.symlink_to(tmp_path / "real", target_is_directory=True)
+    spec = serving("torch", native=False)
+    found = parsed(what_runs(spec, tmp_path, cache), tmp_path / "models")
+    mounts = [parse_mount(m)[:2] for m in found.mount]
+    assert mounts[1:] == [(tmp_path / "real", tmp_path / "real"), (tmp_path / "real", cache)]
+    found = parsed(what_runs(spec, tmp_path, tmp_path / "models" / ".." / "real"), tmp_path)
+    assert [parse_mount(m)[1] for m in found.mount] == [tmp_path, tmp_path / "real"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
