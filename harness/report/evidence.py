@@ -72,7 +72,8 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     found: dict[str, list[str]] = {}
     for row in rows:
         for flag in row.flags:
-            found.setdefault(flag, []).append(row.point)
+            broken = flag in INVALIDATES and row.rounds and not row.valid
+            found.setdefault(flag, []).append(f"{row.point} (invalid)" if broken else row.point)
     body = [
         [
             word(flag.replace("_", " ")), word(flag_text(flag)),

@@ -24,7 +24,7 @@ from harness.report.numbers import (
 )
 from harness.report.server_tables import composing_of, metrics_of
 from harness.report.tables import status_cell
-from harness.report.words import counted, flag_text, place_text, reason
+from harness.report.words import counted, flag_text, place_text, reason, why_invalid
 from harness.run.rows import PERCENTILES
 from harness.triton.statistics import PHASES
 
@@ -276,6 +276,10 @@ def _flags(found: Explanation) -> Iterator[RenderableType]:
 
     flags = found.summary.flags
     yield heading("flags", "" if flags else "none")
+    if found.rounds and not found.summary.valid:
+        broken = sum(bool(INVALIDATES.intersection(r.row.flags)) for r in found.rounds)
+        said = f"{broken} of {counted(len(found.rounds), 'round')}, {why_invalid(found.summary)}"
+        yield Text(f"invalid in {said}: from half of the rounds on, a point is not ranked")
     for flag in flags:
         bad = flag in INVALIDATES or flag.startswith("failed_")
         style = "bold red" if bad else "bold yellow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from harness.report.words import (
     metric_words,
     objective_text,
     place_text,
+    why_invalid,
 )
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -233,15 +235,42 @@ def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
     backend; if that won, of the next configuration.
     """
     ordered = order(context.rows, context.objective)
-    name = context.name(winner)
-    varied = winner.backend in context.varied
-    known = (
-        context.series_of(winner.backend, DEFAULT_CONFIG) if varied else context.reference_series
-    )
+    name, known = context.name(winner), _known(context, winner)
     others = [r for r in context.choice.candidates if context.name(r) != name]
-    if name != known:
+    if name != known and _lost(context, known, winner):
+        others = [r for r in others if context.name(r) != known] or others
+    elif name != known:
         others = [r for r in ordered if context.name(r) == known] or others
     return others[0] if others else None
+
+
+def _known(context: Context, row: SummaryRow) -> str | None:
+    """What `row` is compared with: its backend's default configuration, or the reference."""
+    varied = row.backend in context.varied
+    return context.series_of(row.backend, DEFAULT_CONFIG) if varied else context.reference_series
+
+
+def _uncompared(context: Context) -> str:
+    """That the comparison a reader expects is not made, and why; empty where it is."""
+    pick = context.choice.recommended
+    known = _known(context, pick) if pick else None
+    if pick is None or known == context.name(pick) or not _lost(context, known, pick):
+        return ""
+    other = _opponent(context, pick)
+    if other is not None and context.name(other) == known:
+        return ""
+    name = "the default configuration" if known in context.defaults else known
+    return f" No comparison with {name}: at {place_text(pick)} it failed or is invalid."
+
+
+def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
+    """Whether `series` failed or is invalid at the batch and load of `row`: what is left of it
+    would be compared at another load.
+    """
+    return any(
+        context.name(r) == series and place_text(r) == place_text(row) and not usable(r)
+        for r in context.rows
+    )
 
 
 def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str | Span]:
@@ -330,15 +359,28 @@ def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
     return [*names[: 2 * _SHOWN], f"{more} more"] if more > 0 else names
 
 
+def _reasons(context: Context) -> str:
+    """Why points are not ranked: each of a few with its name, of many how often each reason."""
+    rows = [r for r in context.rows if not usable(r)]
+    said = [(why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
+    if len(rows) > _SHOWN:  # a point may have several
+        found = Counter(why for every in said for why in every.split(", "))
+        return ", ".join(f"{why} at {count}" for why, count in found.most_common())
+    names = (f"{context.name(r)}, {place_text(r)}" for r in rows)
+    return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
+
+
 def _left_out(context: Context) -> Sentence | None:
     valid = [r for r in context.rows if usable(r)]
     unranked = len(context.rows) - len(valid)
     missed = len(valid) - len(context.choice.candidates)
     parts = []
     if unranked:
-        parts.append(f"{counted(unranked, 'point')} failed or invalid")
+        parts.append(f"{counted(unranked, 'point')} failed or invalid ({_reasons(context)})")
     if missed and context.bounds:
         parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
     elif missed:
         parts.append(f"{counted(missed, 'point')} without a value to rank by")
-    return compose(f"Left out of the ranking: {listed(parts)}.") if parts else None
+    if not parts:
+        return None
+    return compose(f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}")

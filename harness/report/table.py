@@ -38,7 +38,17 @@ def terminal_summary(data: RunData) -> Group:
         Text(line(name(context, c), c), style="" if c.rate else "yellow")
         for c in capacities(context)
     ]
-    return Group(_table(context), *_failures(context), *found, *map(_rich, answer(context)))
+    said = map(_rich, answer(context))
+    return Group(_table(context), *_failures(context), *found, *said, *_more(context))
+
+
+def _more(context: Context) -> list[Text]:
+    """How to see why a point is invalid, with the first one."""
+    from rich.text import Text
+
+    points = [r.point for r in context.rows if r.rounds and not r.valid]
+    command = f"harness explain {context.data.path}"
+    return [Text(f"more about an invalid point: {command} {p}", style="dim") for p in points[:1]]
 
 
 def _table(context: Context) -> Table:

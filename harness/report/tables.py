@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from harness.analysis.best import usable
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
@@ -23,7 +26,7 @@ from harness.report.parts import (
     table,
     word,
 )
-from harness.report.words import flag_text, load_label
+from harness.report.words import flag_text, load_label, why_invalid
 
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
@@ -72,7 +75,7 @@ def status_cell(row: SummaryRow) -> Cell:
     if not row.rounds:
         return status("failed", tone="bad", note=note)
     if not row.valid:
-        return status("invalid", tone="bad", note=note)
+        return status(f"invalid ({why_invalid(row)})", tone="bad", note=note)
     if row.failures:
         return status("a round failed", tone="bad", note=note)
     shown = [f for f in row.flags if f != "few_requests"]
@@ -102,7 +105,17 @@ def best_table(context: Context) -> Table:
         for r in firsts.values()
     ]  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
-    return table(headers, body, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *gpu])
+    notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
+    return table(headers, body, notes)
+
+
+def _unranked_note(context: Context) -> list[str]:
+    """Whose best point may be another: a configuration's points that were left out."""
+    lost = Counter(context.name(r) for r in context.rows if not usable(r))
+    if not lost:
+        return []
+    found = ", ".join(f"{count} of {name}" for name, count in lost.items())
+    return [f"Points that failed or are invalid are not looked at here: {found}."]
 
 
 def _floor_note(context: Context) -> list[str]:
@@ -117,21 +130,24 @@ def _floor_note(context: Context) -> list[str]:
 
 
 def points_table(context: Context) -> Table:
-    """Every point, best first, with what holds it back."""
+    """Every point, best first; what holds it back stands before the figures, where a narrow
+    window shows it.
+    """
     percentiles = context.shown_percentiles()
     bounded = ["Constraints"] if context.bounds else []
     headers = [
-        "Rank", "Configuration", "Batch", context.load_title, "Rounds", "Throughput (infer/sec)",
-        *(f"{PERCENTILE_NAMES[p]} (ms)" for p in percentiles), *_short_memory_headers(context),
-        "Errors", *bounded, "Status",
+        "Rank", "Configuration", "Batch", context.load_title, "Rounds", *bounded, "Status",
+        "Throughput (infer/sec)", *(f"{PERCENTILE_NAMES[p]} (ms)" for p in percentiles),
+        *_short_memory_headers(context), "Errors",
     ]  # fmt: skip
     body = [
         [
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(load_label(r)), figure(str(r.rounds)), interval_cell(r.throughput),
+            figure(load_label(r)), figure(str(r.rounds)),
+            *([_constraint_cell(context, r)] if bounded else []), status_cell(r),
+            interval_cell(r.throughput),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
             *_memory(context, r), _errors(r),
-            *([_constraint_cell(context, r)] if bounded else []), status_cell(r),
         ]
         for r in best_first(context)
     ]  # fmt: skip

@@ -213,11 +213,18 @@ def _versions(context: Context) -> str:
 def _sweep(context: Context, batches: list[object]) -> str:
     loads = [load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:])]
     sizes = batches or sorted({r.batch_size for r in context.rows})
-    rounds = max((r.rounds for r in context.rows), default=0)
+    rounds = _rounds(context)
     batch, load = ", ".join(map(str, sizes)) or "—", ", ".join(dict.fromkeys(loads)) or "—"
     configurations = counted(len(context.series), "configuration")
     title = context.load_title.lower()
-    return f"{configurations}, batch {batch}, {title} {load}, {counted(rounds, 'round')}"
+    return f"{configurations}, batch {batch}, {title} {load}, {rounds}"
+
+
+def _rounds(context: Context) -> str:
+    """`3 rounds`, or `3 to 10 rounds` where some points have more than others."""
+    found = [r.rounds for r in context.rows if r.rounds]
+    least, most = min(found, default=0), max(found, default=0)
+    return counted(most, "round") if least == most else f"{least} to {most} rounds"
 
 
 def _banners(context: Context) -> list[str]:
@@ -226,8 +233,9 @@ def _banners(context: Context) -> list[str]:
     if not context.data.complete:
         of = f" of {expected:,}" if expected else ""
         banners.append(
-            f"This run did not reach its end: {done:,}{of} measurements are in it. Finish it with "
-            f"harness run --resume {context.data.path}; what is here is complete in itself."
+            f"This run did not reach its end: {done:,}{of} measurements are in it, "
+            f"{_rounds(context)} a point. Finish it with harness run --resume {context.data.path}; "
+            "intervals are over the rounds that are there."
         )
     banners += run_notes.unmeasured(context)
     failed = [r for r in context.rows if r.failures]

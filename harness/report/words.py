@@ -9,7 +9,7 @@ from harness.analysis import beside
 from harness.analysis.constraints import Bounds
 from harness.analysis.objective import Aim, parse_objective, smaller
 from harness.analysis.summary import SummaryRow
-from harness.measure.validity import explain
+from harness.measure.validity import INVALIDATES, explain
 from harness.report.numbers import PERCENTILE_NAMES
 
 REASONS: dict[str, str] = {
@@ -46,6 +46,11 @@ def load_label(row: SummaryRow) -> str:
     if row.concurrency is not None:
         return str(row.concurrency)
     return load_text(row).replace(" requests/s", "/s")
+
+
+def why_invalid(row: SummaryRow) -> str:
+    """`no steady state`: the flags for which an invalid point is so, in short."""
+    return ", ".join(f.replace("_", " ") for f in row.flags if f in INVALIDATES)
 
 
 def place_text(row: SummaryRow) -> str:

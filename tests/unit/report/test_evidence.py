@@ -72,7 +72,10 @@ def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> N
         assert table is not None
         effects = {row[0].text: row[2].text for row in table.rows}
         assert "half of the rounds or more" in effects[flag.replace("_", " ")]
-        return next(r.valid for r in context.rows if r.point == point)
+        (points,) = (row[3].text for row in table.rows if row[0].text == flag.replace("_", " "))
+        (row,) = (r for r in context.rows if r.point == point)
+        assert (f"{point} (invalid)" in points) != row.valid
+        return row.valid
 
     assert [valid(1, 3), valid(2, 3), valid(1, 2), valid(1, 1)] == [True, False, False, False]
 

@@ -101,7 +101,7 @@ def test_numbers_are_those_of_the_csv(html: str, cpu_run: Path, tmp_path: Path) 
         (shown,) = [
             r for r in rows if len(r) > 10 and r[1:4] == key and r[4] == str(line["rounds"])
         ]
-        value, low, high = re.findall(r"[\d,.]+", shown[5])
+        value, low, high = re.findall(r"[\d,.]+", shown[6])
         places = len(value.partition(".")[2])
         assert [value, low, high] == [
             fixed(line[c], places) for c in ("throughput", "throughput_low", "throughput_high")
@@ -164,8 +164,15 @@ def test_runs_without_a_number_have_a_report(tmp_path: Path, write: object) -> N
 
 def test_interrupted_run_says_so(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", complete=False)
-    text = Page(render_html(build_view(build_context(read_run(run))))).text
-    assert "This run did not reach its end: 45 of 72 measurements are in it." in text
+    context = build_context(read_run(run))
+    text = Page(render_html(build_view(context))).text
+    found = {r.rounds for r in context.rows if r.rounds}
+    assert len(found) > 1
+    rounds = f"{min(found)} to {max(found)} rounds"
+    assert (
+        f"This run did not reach its end: 45 of 72 measurements are in it, {rounds} a poi" in text
+    )
+    assert f", concurrency 1, 2, 4, {rounds}" in text
 
 
 def test_every_manifest_key_may_be_missing(cpu_run: Path, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
+from support.synthetic_variants import write_variants
 
 from harness.analysis.best import choose
 from harness.analysis.objective import Objective, parse_objective
 from harness.report.context import Context, build_context
 from harness.report.sentence import answer
-from harness.report.words import objective_text
+from harness.report.words import objective_text, place_text
 from harness.run.store import read_run
 
 
@@ -27,6 +28,52 @@ def test_winner_over_eager_with_interval(cpu: Context) -> None:
     assert "at maximizing throughput, on CPU AMD EPYC 9B14" in text
     assert "given constraints" not in text
     assert "2 points failed or invalid" in text
+
+
+def flagged(run: Path, points: dict[str, str]) -> Context:
+    """The run with a flag in every round of some points."""
+    data = read_run(run)
+    events = [
+        {**e, "flags": [points[e["point"]]]}
+        if e["event"] == "measurement" and e["point"] in points
+        else e
+        for e in data.events
+    ]
+    return build_context(replace(data, events=tuple(events)))
+
+
+def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", failures=False)
+    b1, b4 = "torch-cpu-fp32/b1/c4", "torch-cpu-fp32/b4/c4"
+    context = flagged(run, {b1: "no_steady_state", b4: "wrong_outputs"})
+    assert str(answer(context)[-1]) == (
+        "Left out of the ranking: 2 points failed or invalid (torch-cpu-fp32, batch 1, concurrency "
+        "4: no steady state; torch-cpu-fp32, batch 4, concurrency 4: wrong outputs)."
+    )
+    points = [r.point for r in context.rows if r.backend == "torch-cpu-fp32"]
+    many = flagged(run, dict.fromkeys(points, "no_steady_state") | {b1: "wrong_outputs"})
+    count = len(points) - 1
+    assert f"(no steady state at {count}, wrong outputs at 1)" in said(many)
+
+
+def test_the_default_is_not_compared_at_another_load_because_its_point_is_invalid(
+    tmp_path: Path,
+) -> None:
+    run = write_variants(tmp_path / "r")
+    whole = build_context(read_run(run))
+    assert whole.choice.winner is not None
+    place = place_text(whole.choice.winner)
+    assert f"the default configuration ({place})" in said(whole)
+    (point,) = (
+        r.point for r in whole.rows if whole.name(r) == "default" and place_text(r) == place
+    )
+    text = said(flagged(run, {point: "no_steady_state"}))
+    assert "than the default configuration" not in text
+    assert "of the default configuration" not in text
+    assert "the next best configuration" in text
+    assert (
+        f"No comparison with the default configuration: at {place} it failed or is invalid." in text
+    )
 
 
 def test_gain_in_the_sentence_is_the_ratio_of_the_points(cpu: Context) -> None:

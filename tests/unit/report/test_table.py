@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
+from harness.report.context import Context, build_context
 from harness.report.table import terminal_summary
+from harness.report.tables import best_table, points_table
 from harness.run.rows import FailureRow
 from harness.run.store import read_run
 
@@ -82,3 +84,30 @@ def test_markup_in_names_and_messages_is_text(tmp_path: Path) -> None:
 def test_runs_without_a_number(tmp_path: Path, write: object, expected: str) -> None:
     assert callable(write)
     assert expected in shown(write(tmp_path / "r"))
+
+
+def test_an_invalid_point_says_which_rule_it_broke(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", failures=False)
+    journal = run / "journal.jsonl"
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    for event in events:
+        if event.get("point") == "torch-cpu-fp32/b1/c1":
+            event["flags"] = ["no_steady_state", "few_requests"]
+    journal.write_text("".join(f"{json.dumps(e)}\n" for e in events))
+    (line,) = (x for x in shown(run).splitlines() if "invalid (" in x and "Left" not in x)
+    assert line.startswith("torch-cpu-fp32 ")
+    assert line.rstrip().endswith("invalid (no steady state)")
+    assert shown(run).replace("\n", "").endswith(f"harness explain {run} torch-cpu-fp32/b1/c1")
+    (left,) = (
+        note for note in best_table(build_context(read_run(run))).notes if "not looked at" in note
+    )
+    assert left == "Points that failed or are invalid are not looked at here: 1 of torch-cpu-fp32."
+
+
+def test_what_holds_a_point_back_stands_before_its_figures(gpu: Context) -> None:
+    headers = [h.text for h in points_table(gpu).headers]
+    at = headers.index("Throughput (infer/sec)")
+    assert headers[at - 2 : at] == ["Constraints", "Status"]
+    row = points_table(gpu).rows[0]
+    assert row[at - 1].status
+    assert row[at].number
