@@ -67,22 +67,36 @@ def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
     return table(["Point", "Round", "Why", "Message", "Log"], body) if body else None
 
 
+MOST_NAMED = 12
+"""More points than this are counted, not named."""
+INVALID = " (invalid)"
+
+
 def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     """Every flag that was raised, what it means and where."""
     found: dict[str, list[str]] = {}
     for row in rows:
         for flag in row.flags:
             broken = flag in INVALIDATES and row.rounds and not row.valid
-            found.setdefault(flag, []).append(f"{row.point} (invalid)" if broken else row.point)
+            found.setdefault(flag, []).append(f"{row.point}{INVALID}" if broken else row.point)
     body = [
         [
             word(flag.replace("_", " ")), word(flag_text(flag)),
             _effect(flag),
-            word(", ".join(points)),
+            word(_named(points, len(rows))),
         ]
         for flag, points in found.items()
     ]  # fmt: skip
     return table(["Flag", "What it means", "Effect", "Points"], body) if body else None
+
+
+def _named(points: Sequence[str], of: int) -> str:
+    """The points, or their number where no one reads so many; the CSV files have them all."""
+    if len(points) <= MOST_NAMED:
+        return ", ".join(points)
+    invalid = [p for p in points if p.endswith(INVALID)]
+    named = f", of them {', '.join(invalid)}" if 0 < len(invalid) <= MOST_NAMED else ""
+    return f"{len(points)} of {counted(of, 'point')}{named}; all in summary.csv"
 
 
 def _effect(flag: str) -> Cell:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.best import Choice, choose, indifference_of, nearest
+from harness.analysis.best import INDIFFERENCE, Choice, choose, indifference_of, nearest
 from harness.analysis.constraints import bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
@@ -58,7 +58,8 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
     rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
     scenario = data.manifest["scenario"]
     bounds, objective = bounds_of(scenario), objective_of(scenario)
-    picked = pick(choose(rows, objective, bounds, indifference_of(scenario)))
+    zone = indifference_of(scenario)
+    picked = pick(choose(rows, objective, bounds, zone), zone)
     if picked is None:
         return {"config": None, "why": _none(rows, bounds)}
     folder = (target or data.path) / BEST
@@ -87,7 +88,7 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def pick(choice: Choice) -> Picked | None:
+def pick(choice: Choice, zone: float = INDIFFERENCE) -> Picked | None:
     """The point whose config is written; None without candidates."""
     row = choice.recommended or choice.best
     if row is None:
@@ -103,8 +104,10 @@ def pick(choice: Choice) -> Picked | None:
         why = "the best value; with one round no difference can be shown"
         others = ()
     elif others:
+        near = f" and measured within {100 * zone:g} % of the best"
+        those = f"can't be told apart{'' if len(choice.close) == len(choice.tied) else near}"
         why = (
-            "of those that can't be told apart, the cheapest in memory" if len(choice.close) > 1
+            f"of those that {those}, the cheapest in memory" if len(choice.close) > 1
             else "of those that can't be told apart, the one that measured best"
         )  # fmt: skip
     else:
@@ -226,7 +229,7 @@ def _readme(
     picked: Picked, model: str, difference: str, env: Mapping[str, str], configs: Sequence[str]
 ) -> str:
     variables = "".join(f"{k}={v} " for k, v in env.items())
-    tied = f" Can't be told apart from it: {', '.join(picked.tied)}.\n" if picked.tied else ""
+    tied = f"Can't be told apart from it: {', '.join(picked.tied)}.\n" if picked.tied else ""
     shown = f"```diff\n{difference}```" if difference else "It is the default configuration."
     return (
         f"# {model}: {_name(picked.row)}\n\n"

@@ -84,3 +84,17 @@ def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], complete=False)
     banner = build_view(build_context(read_run(run))).banners[0]
     assert f"harness run --resume {run}; " in banner
+
+
+def test_many_points_are_counted_and_the_invalid_ones_named(plain: RunData) -> None:
+    (row, *_) = build_context(plain).rows
+    flag = min(INVALIDATES - {"all_failed"})
+    rows = [replace(row, point=f"p{i}", flags=(flag,), valid=i != 3) for i in range(20)]
+
+    def points(of: int) -> str:
+        table = flags_table(rows[:of])
+        assert table is not None
+        return table.rows[0][3].text
+
+    assert points(4) == "p0, p1, p2, p3 (invalid)"
+    assert points(20) == "20 of 20 points, of them p3 (invalid); all in summary.csv"

@@ -36,7 +36,17 @@ def test_of_a_tie_the_recommended_one_and_the_others_named() -> None:
     found = pick(Choice((B, A), (B, A), A, True, close=(B, A)))
     assert found is not None
     assert (found.row, found.tied) == (A, ("t/i2",))
-    assert "cheapest in memory" in found.why
+    assert found.why == "of those that can't be told apart, the cheapest in memory"
+
+
+def test_of_a_wide_tie_only_those_near_the_best_are_compared_by_memory() -> None:
+    far = row("i4")
+    found = pick(Choice((B, A, far), (B, A, far), A, True, close=(B, A)), 0.1)
+    assert found is not None
+    assert found.why == (
+        "of those that can't be told apart and measured within 10 % of the best, the cheapest in "
+        "memory"
+    )
 
 
 def test_points_of_one_config_are_no_tie() -> None:
