@@ -160,25 +160,23 @@ def _dropped(rows: Sequence[SummaryRow], objective: Aim) -> set[str]:
     configs: dict[str, set[str]] = {}
     for row in rows:
         configs.setdefault(row.backend, set()).add(row.config)
-    repeated = [r for r in rows if r.rounds > 1]
     sign = 1 if smaller_is_better(objective) else -1
-
-    def beaten(row: SummaryRow) -> bool:
-        number = row.measurements[0].round
-        mine = _in_round(row, objective, number)
-        others = (_in_round(r, objective, number) for r in repeated)
-        return any(v is not None and mine is not None and sign * v < sign * mine for v in others)
-
+    best: dict[int, float] = {}
+    """By round, of the points that were repeated; the smallest is best."""
+    for row in rows:
+        for number, value in _by_round(row, objective) if row.rounds > 1 else ():
+            best[number] = min(best.get(number, math.inf), sign * value)
     return {
-        r.point
-        for r in rows
-        if r.rounds < 2 and len(configs[r.backend]) > 1 and r.measurements and beaten(r)
-    }
+        row.point
+        for row in rows
+        if row.rounds < 2 and len(configs[row.backend]) > 1
+        and any(best.get(n, math.inf) < sign * value for n, value in _by_round(row, objective))
+    }  # fmt: skip
 
 
-def _in_round(row: SummaryRow, objective: Aim, number: int) -> float | None:
-    values = zip(row.measurements, per_round(row, objective), strict=False)  # none: no values
-    return next((value for m, value in values if m.round == number), None)
+def _by_round(row: SummaryRow, objective: Aim) -> list[tuple[int, float]]:
+    values = per_round(row, objective)  # none where a round lacks the metric
+    return [(m.round, v) for m, v in zip(row.measurements, values, strict=False)]
 
 
 def _dropped_last(ordered: Sequence[SummaryRow], dropped: Collection[str]) -> list[SummaryRow]:

@@ -28,11 +28,10 @@ class Interval:
     @property
     def reciprocal(self) -> Interval | None:
         """1 over it, the ends swapped; None where the value or an end is not positive."""
-        ends = (self.value, self.low, self.high)
-        if not all(v is None or v > 0 for v in ends):
+        if self.value <= 0 or (self.low is not None and self.low <= 0):
             return None
-        value, low, high = (None if v is None else 1 / v for v in ends)
-        return None if value is None else Interval(value, high, low, self.rounds)
+        low, high = (None if end is None else 1 / end for end in (self.high, self.low))
+        return Interval(1 / self.value, low, high, self.rounds)
 
     @property
     def half_width(self) -> float | None:

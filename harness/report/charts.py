@@ -28,6 +28,8 @@ from harness.run.rows import PERCENTILES
 
 Line = tuple[str, int, list[SummaryRow]]
 """Series, batch size, and its points by load."""
+Dot = tuple[Interval, Interval, str]
+"""Where it lies on x and on y, and what hovering over it says."""
 MOST_LINES = 12
 """More lines than this in one chart can't be told apart: the best are shown."""
 LOG_FROM = 25.0
@@ -264,21 +266,28 @@ def _line(
     sizes: list[int],
 ) -> Series:  # fmt: skip
     found = [(r, latency(r, percentile), value_of(r, metric)) for r in rows]
-    drawn = [(r, x, y) for r, x, y in found if x is not None and finite(x) and y is not None]
+    drawn = [
+        (x, y, f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
+               f"{both_text(x)} ms, {mib_text(r.gpu_memory_mib or r.host_memory_mib)} MiB")
+        for r, x, y in found
+        if x is not None and finite(x) and y is not None
+    ]  # fmt: skip
+    return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
+
+
+def marker_of(size: int, sizes: Sequence[int]) -> int:
+    """A batch size's marker: none of its own where there is only one."""
+    return sizes.index(size) if len(sizes) > 1 else 0
+
+
+def dots(name: str, color: str, drawn: Sequence[Dot], **more: Any) -> Series:
+    """Points with a bar on each axis where there is an interval."""
     return Series(
-        name,
-        context.colors[name],
-        tuple(x.value for _, x, _ in drawn),
-        tuple(y.value for _, _, y in drawn),
-        x_range=tuple(limits(x) for _, x, _ in drawn),
-        y_range=tuple(limits(y) for _, _, y in drawn),
-        labels=tuple(
-            f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
-            f"{both_text(x)} ms, {mib_text(r.gpu_memory_mib or r.host_memory_mib)} MiB"
-            for r, x, _ in drawn
-        ),
-        marker=sizes.index(size) if len(sizes) > 1 else 0,
-    )
+        name, color, tuple(x.value for x, _, _ in drawn), tuple(y.value for _, y, _ in drawn),
+        x_range=tuple(limits(x) for x, _, _ in drawn),
+        y_range=tuple(limits(y) for _, y, _ in drawn),
+        labels=tuple(label for _, _, label in drawn), **more,
+    )  # fmt: skip
 
 
 def _bounds(context: Context, percentile: str, metric: str) -> list[Bound]:

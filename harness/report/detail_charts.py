@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.analysis.summary import Interval, SummaryRow
 from harness.report.charts import (
     batch_charts,
+    dots,
     finite,
     latency,
     limits,
@@ -88,23 +89,13 @@ def _small(
     context: Context, name: str, rows: list[SummaryRow], attribute: str, percentile: str,
     marker: int, y_title: str,
 ) -> Series:  # fmt: skip
-    found = [
-        (r, x, y)
+    drawn = [
+        (x, y, f"{r.point}: {y_title} {both_text(y)}, {percentile_name(percentile)} "
+               f"{both_text(x)} ms")
         for r in rows
         if (x := latency(r, percentile)) is not None and (y := _of(r, attribute)) is not None
-    ]
-    return Series(
-        name, context.colors[name], tuple(x.value for _, x, _ in found),
-        tuple(y.value for _, _, y in found),
-        x_range=tuple(limits(x) for _, x, _ in found),
-        y_range=tuple(limits(y) for _, _, y in found),
-        labels=tuple(
-            f"{r.point}: {y_title} {both_text(y)}, "
-            f"{percentile_name(percentile)} {both_text(x)} ms"
-            for r, x, y in found
-        ),
-        marker=marker,
-    )  # fmt: skip
+    ]  # fmt: skip
+    return dots(name, context.colors[name], drawn, marker=marker)
 
 
 def performance_charts(context: Context, name: str) -> list[Chart]:

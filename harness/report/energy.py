@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.analysis.beside import models_beside
 from harness.analysis.best import Choice, advantage, choose, differs, usable
 from harness.analysis.summary import Interval, SummaryRow
-from harness.report.charts import Line, curves, limits, shown_lines, wide
+from harness.report.charts import Line, curves, dots, marker_of, shown_lines, wide
 from harness.report.context import Context
 from harness.report.numbers import (
     NOT_AVAILABLE,
@@ -21,7 +21,7 @@ from harness.report.numbers import (
 from harness.report.parts import Bound, Chart, Series, Table, figure, interval_cell, table, word
 from harness.report.sentence import Sentence, Span, bold, compose
 from harness.report.tables import INTERVAL_NOTE
-from harness.report.words import bound_text, counted, listed, load_label, place_text
+from harness.report.words import bound_text, counted, listed, load_label, place_text, some
 
 METRIC = "joules_per_inference"
 PER_JOULE, THROUGHPUT = "Inferences per joule", "Throughput (infer/sec)"
@@ -108,15 +108,11 @@ def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> Senten
             f"every other point{repeated}, by the 95% intervals of their ratios.",
         )  # fmt: skip
     others = [f"{context.name(r)} ({place_text(r)})" for r in found.tied[1:]]
-    named = listed([*others[:_NAMED], *_more_than(others, _NAMED)])
+    named = listed(some(others, _NAMED))
     return compose(
         *where, " has the ", bold("lowest energy per inference"), f", {value}, and can't be told "
         f"apart from {named} by the 95% intervals of their ratios.",
     )  # fmt: skip
-
-
-def _more_than(names: Sequence[str], shown: int) -> list[str]:
-    return [f"{len(names) - shown} more"] if len(names) > shown else []
 
 
 def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -> list[Sentence]:
@@ -203,23 +199,13 @@ def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
 
 def _line(context: Context, line: Line, sizes: Sequence[int]) -> Series:
     name, size, rows = line
-    found = [
-        (r, x, y)
+    drawn = [
+        (x, y, f"{r.point}: {both_text(y)} inferences per joule, "
+               f"{both_text(r.joules_per_inference)} J/inference, {both_text(x)} infer/sec")
         for r in rows
         if (x := r.throughput) is not None and (y := r.inferences_per_joule) is not None
-    ]
-    return Series(
-        name, context.colors[name], tuple(x.value for _, x, _ in found),
-        tuple(y.value for _, _, y in found),
-        x_range=tuple(limits(x) for _, x, _ in found),
-        y_range=tuple(limits(y) for _, _, y in found),
-        labels=tuple(
-            f"{r.point}: {both_text(y)} inferences per joule, {both_text(r.joules_per_inference)} "
-            f"J/inference, {both_text(x)} infer/sec"
-            for r, x, y in found
-        ),
-        marker=sizes.index(size) if len(sizes) > 1 else 0,
-    )  # fmt: skip
+    ]  # fmt: skip
+    return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
 
 
 def _bounds(context: Context) -> list[Bound]:
@@ -303,6 +289,6 @@ def _lacking(context: Context) -> list[str]:
     if not lacking:
         return []
     names = list(dict.fromkeys(context.name(r) for r in lacking))
-    named = listed([*names[:_NAMED], *_more_than(names, _NAMED)])
+    named = listed(some(names, _NAMED))
     points = counted(len(lacking), "valid point")
     return [f"Not every round of {points} has energy, so left out here: of {named}."]

@@ -22,7 +22,7 @@ from harness.report.facts import (
 from harness.report.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
 from harness.report.parts import Cell, Table, figure, table, word
 from harness.report.runtimes import runtimes
-from harness.report.words import counted, flag_text, listed, reason
+from harness.report.words import counted, flag_text, listed, reason, rounds_text
 from harness.run.rows import CeilingRow, MeasurementRow, ParityRow
 
 
@@ -69,34 +69,34 @@ def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
 
 MOST_NAMED = 12
 """More points than this are counted, not named."""
-INVALID = " (invalid)"
 
 
 def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     """Every flag that was raised, what it means and where."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[SummaryRow]] = {}
     for row in rows:
         for flag in row.flags:
-            broken = flag in INVALIDATES and row.rounds and not row.valid
-            found.setdefault(flag, []).append(f"{row.point}{INVALID}" if broken else row.point)
+            found.setdefault(flag, []).append(row)
     body = [
         [
             word(flag.replace("_", " ")), word(flag_text(flag)),
             _effect(flag),
-            word(_named(points, len(rows))),
+            word(_named(flag, flagged, len(rows))),
         ]
-        for flag, points in found.items()
+        for flag, flagged in found.items()
     ]  # fmt: skip
     return table(["Flag", "What it means", "Effect", "Points"], body) if body else None
 
 
-def _named(points: Sequence[str], of: int) -> str:
+def _named(flag: str, flagged: Sequence[SummaryRow], of: int) -> str:
     """The points, or their number where no one reads so many; the CSV files have them all."""
-    if len(points) <= MOST_NAMED:
-        return ", ".join(points)
-    invalid = [p for p in points if p.endswith(INVALID)]
-    named = f", of them {', '.join(invalid)}" if 0 < len(invalid) <= MOST_NAMED else ""
-    return f"{len(points)} of {counted(of, 'point')}{named}; all in summary.csv"
+    broken = {r.point for r in flagged if flag in INVALIDATES and r.rounds and not r.valid}
+    names = [f"{r.point} (invalid)" if r.point in broken else r.point for r in flagged]
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    invalid = ", ".join(n for n, r in zip(names, flagged, strict=True) if r.point in broken)
+    named = f", of them {invalid}" if 0 < len(broken) <= MOST_NAMED else ""
+    return f"{len(names)} of {counted(of, 'point')}{named}; all in summary.csv"
 
 
 def _effect(flag: str) -> Cell:
@@ -196,13 +196,12 @@ def _rounds(context: Context, say: Mapping[str, str]) -> str:
     """In how many rounds points were measured, and how many were asked for where that differs."""
     noun = "round" if say["rounds"] == "1" else "rounds"
     asked = f"{say['rounds']} {noun}{_more_rounds(say)}{_search_rounds(context)}"
-    done = sorted({r.rounds for r in context.rows if r.rounds})
+    done = {r.rounds for r in context.rows if r.rounds}
     if not done:
         return f"Asked for were {asked}"
-    if [say["rounds"]] == [str(number) for number in done]:
+    if {say["rounds"]} == {str(number) for number in done}:
         return f"Points were measured in {asked}"
-    measured = f"{done[0]} to {done[-1]} rounds" if len(done) > 1 else counted(done[0], "round")
-    return f"Points were measured in {measured}; asked for were {asked}"
+    return f"Points were measured in {rounds_text(context.rows)}; asked for were {asked}"
 
 
 def _more_rounds(say: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from harness.analysis.best import usable
 from harness.analysis.constraints import satisfies
 from harness.analysis.pareto import Front, front, margin, round_values, trade_off_metrics
 from harness.analysis.summary import Interval, SummaryRow, log_t_interval
-from harness.report.charts import limits, shared_percentile, wide
+from harness.report.charts import dots, shared_percentile, wide
 from harness.report.context import Context
 from harness.report.numbers import both_text
 from harness.report.parts import Bound, Chart, Series, Table, figure, interval_cell, table, word
@@ -116,14 +116,10 @@ def _marks(
     name: str, color: str, rows: Sequence[SummaryRow], found: Front, metric: str, *,
     bars: bool = True,
 ) -> Series:  # fmt: skip
-    pairs = [(r, _value(r, metric), _value(r, found.metrics[0])) for r in rows]
-    return Series(
-        name, color, tuple(x.value for _, x, _ in pairs), tuple(y.value for _, _, y in pairs),
-        "marks",
-        x_range=tuple(limits(x) if bars else None for _, x, _ in pairs),
-        y_range=tuple(limits(y) if bars else None for _, _, y in pairs),
-        labels=tuple(_label(r, found) for r, _, _ in pairs),
-    )  # fmt: skip
+    drawn = [(_value(r, metric), _value(r, found.metrics[0]), _label(r, found)) for r in rows]
+    if not bars:
+        drawn = [(Interval(x.value), Interval(y.value), label) for x, y, label in drawn]
+    return dots(name, color, drawn, mode="marks")
 
 
 def _label(row: SummaryRow, found: Front) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.context import Context
 from harness.report.facts import mapping, sequence, text
 from harness.report.sentence import Sentence, Span
-from harness.report.words import counted, listed
+from harness.report.words import counted, listed, some
 
 _SHOWN = 6
 
@@ -29,12 +29,11 @@ def unmeasured(context: Context) -> list[str]:
     for event in context.data.events:
         names = [str(n) for n in sequence(event, "not_measured")]
         if event.get("event") == "search_ended" and names:
-            shown = [context.series_of(*_split(n)) for n in names[:_SHOWN]]
-            more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+            shown = some([context.series_of(*_split(n)) for n in names], _SHOWN)
             return [
                 f"The {text(event, 'why', default='search')} was spent before "
                 f"{counted(len(names), 'configuration')} could be measured: "
-                f"{listed([*shown, *more])}."
+                f"{listed(shown)}."
             ]
     return []
 

@@ -31,6 +31,7 @@ from harness.report.words import (
     metric_words,
     objective_text,
     place_text,
+    some,
     why_invalid,
 )
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -221,7 +222,7 @@ def _tie(context: Context, names: list[str]) -> Sentence:
 
 
 def _strong_list(names: list[str]) -> list[Span]:
-    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+    shown = some(names, _SHOWN)
     spans: list[Span] = []
     for index, name in enumerate(shown):
         if index:
@@ -354,9 +355,7 @@ def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
 
 
 def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
-    names = [f"{context.name(r)} ({place_text(r)})" for r in rows]
-    more = len(names) - 2 * _SHOWN
-    return [*names[: 2 * _SHOWN], f"{more} more"] if more > 0 else names
+    return some([f"{context.name(r)} ({place_text(r)})" for r in rows], 2 * _SHOWN)
 
 
 def _reasons(context: Context) -> str:

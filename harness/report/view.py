@@ -31,7 +31,7 @@ from harness.report.runtimes import driver, runtimes
 from harness.report.sentence import Sentence, answer
 from harness.report.served import DiffLine, difference
 from harness.report.server_tables import composing_table, metrics_table, server_only_table
-from harness.report.words import bounds_text, counted, load_label, objective_text
+from harness.report.words import bounds_text, counted, load_label, objective_text, rounds_text
 from harness.scenario.variants import DEFAULT_CONFIG
 
 
@@ -213,18 +213,11 @@ def _versions(context: Context) -> str:
 def _sweep(context: Context, batches: list[object]) -> str:
     loads = [load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:])]
     sizes = batches or sorted({r.batch_size for r in context.rows})
-    rounds = _rounds(context)
+    rounds = rounds_text(context.rows)
     batch, load = ", ".join(map(str, sizes)) or "—", ", ".join(dict.fromkeys(loads)) or "—"
     configurations = counted(len(context.series), "configuration")
     title = context.load_title.lower()
     return f"{configurations}, batch {batch}, {title} {load}, {rounds}"
-
-
-def _rounds(context: Context) -> str:
-    """`3 rounds`, or `3 to 10 rounds` where some points have more than others."""
-    found = [r.rounds for r in context.rows if r.rounds]
-    least, most = min(found, default=0), max(found, default=0)
-    return counted(most, "round") if least == most else f"{least} to {most} rounds"
 
 
 def _banners(context: Context) -> list[str]:
@@ -234,8 +227,9 @@ def _banners(context: Context) -> list[str]:
         of = f" of {expected:,}" if expected else ""
         banners.append(
             f"This run did not reach its end: {done:,}{of} measurements are in it, "
-            f"{_rounds(context)} a point. Finish it with harness run --resume {context.data.path}; "
-            "intervals are over the rounds that are there."
+            f"{rounds_text(context.rows)} a point. Finish it with "
+            f"harness run --resume {context.data.path}; intervals are over the rounds that are "
+            "there."
         )
     banners += run_notes.unmeasured(context)
     failed = [r for r in context.rows if r.failures]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis import beside
@@ -46,6 +46,13 @@ def load_label(row: SummaryRow) -> str:
     if row.concurrency is not None:
         return str(row.concurrency)
     return load_text(row).replace(" requests/s", "/s")
+
+
+def rounds_text(rows: Iterable[SummaryRow]) -> str:
+    """`3 rounds`, or `3 to 10 rounds` where some points have more than others."""
+    found = [r.rounds for r in rows if r.rounds]
+    least, most = min(found, default=0), max(found, default=0)
+    return counted(most, "round") if least == most else f"{least} to {most} rounds"
 
 
 def why_invalid(row: SummaryRow) -> str:
@@ -112,6 +119,12 @@ def listed(names: Iterable[str], last: str = "and") -> str:
     """`a, b and c`."""
     *head, tail = list(names) or [""]
     return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def some(names: Sequence[str], most: int) -> list[str]:
+    """The first names, and how many more there are: `a`, `b`, `5 more`."""
+    more = len(names) - most
+    return [*names[:most], f"{more} more"] if more > 0 else list(names)
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
