@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.summary import log_t_interval
-from harness.load.samples import OK, Samples
+from harness.analysis.intervals import log_t_interval
 from harness.measure.quantiles import order_statistic_interval, percentiles
 from harness.measure.reduce import in_window, throughput
 from harness.measure.tail import check_tail
+from harness.results.samples import OK, Samples
 
 SERVICE_NS = 4_000_000
 WARMUP_S = 2.0

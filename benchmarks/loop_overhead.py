@@ -29,11 +29,12 @@ import numpy as np
 from perf_analyzer import command_line, cpu_name
 from scipy import stats
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec
+from harness.backends.base import BackendContext
 from harness.backends.fake import FakeBackend
 from harness.load.closed import ClosedLoop
-from harness.load.samples import OK
-from harness.scenario.schema import FakeBackend as FakeSpec
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.samples import OK
+from harness.scenario.spec.scenario import FakeBackend as FakeSpec
 
 TARGET_NS = 1000.0
 BARE = 200_000

@@ -42,15 +42,15 @@ from perf_analyzer import CACHE, CODE, CONFIG, busy_ns, cpu_name, perf_analyzer
 
 from harness.analysis.best import choose, order
 from harness.analysis.summary import SummaryRow, summarize
-from harness.run import guard
-from harness.run.store import read_run
-from harness.scenario.schema import TritonBackend
+from harness.results.store import read_run
+from harness.scenario.spec.scenario import TritonBackend
 from harness.scenario.variants import variants
-from harness.triton import shm
-from harness.triton.install import find
+from harness.system import guard
 from harness.triton.metadata import proto
-from harness.triton.ports import choose as choose_ports
-from harness.triton.server import environment
+from harness.triton.server import stub_memory as shm
+from harness.triton.server.install import find
+from harness.triton.server.ports import choose as choose_ports
+from harness.triton.server.process import environment
 
 VERSION = "1.58.0"
 ROOT = Path(__file__).resolve().parents[1]

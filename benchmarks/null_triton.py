@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from harness.load.wire.nullpeers import Answers
+from harness.load.null.peers import Answers
 
 MODEL = "identity"
 SIZE = 16

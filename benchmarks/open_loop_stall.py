@@ -31,12 +31,12 @@ from null_triton import MODEL, answers
 from numpy.typing import NDArray
 from perf_analyzer import command_line, cpu_name, interval, perf_analyzer
 
-from harness.load.samples import OK
+from harness.load.null.server import Behaviour, running
 from harness.load.schedule import Segment, make_schedule
-from harness.load.wire.generator import Plan, make
-from harness.load.wire.nullserver import Behaviour, running
+from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import grpc_request, http_request
-from harness.triton.install import find
+from harness.results.samples import OK
+from harness.triton.server.install import find
 
 Float64 = NDArray[np.float64]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}

@@ -39,8 +39,8 @@ import numpy as np
 import psutil
 from scipy import stats
 
-from harness.triton.install import TritonInstall, find
-from harness.triton.server import TritonServer
+from harness.triton.server.install import TritonInstall, find
+from harness.triton.server.process import TritonServer
 
 MODEL = "identity"
 CONFIG = """backend: "python"
@@ -245,9 +245,9 @@ def ours(meter: Meter, protocol: str, concurrency: int, seconds: float) -> Measu
 
 def client(protocol: str, where: str, concurrency: int, seconds: float) -> None:
     """What `ours` runs."""
-    from harness.load.samples import OK
-    from harness.load.wire.generator import Plan, make
+    from harness.load.wire.plan import Plan, make
     from harness.load.wire.requests import decode_grpc, decode_http, grpc_request, http_request
+    from harness.results.samples import OK
 
     random, made, arrays = np.random.default_rng(0), [], []
     for _ in range(16):

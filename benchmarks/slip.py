@@ -24,10 +24,11 @@ from null_triton import answers
 from open_loop_stall import percentile, request
 from perf_analyzer import command_line, cpu_name
 
-from harness.load.samples import OK, UNFINISHED
+from harness.load.null.server import running
 from harness.load.schedule import Segment, make_schedule
-from harness.load.wire.generator import Plan, run
-from harness.load.wire.nullserver import running
+from harness.load.wire.generator import run
+from harness.load.wire.plan import Plan
+from harness.results.samples import OK, UNFINISHED
 
 RATES = (1000, 5000, 10_000)
 FLOOR = ("clock", 1000, 0)

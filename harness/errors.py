@@ -167,3 +167,22 @@ def from_reason(reason: str, message: str, fix: str | None = None) -> HarnessErr
         if cls.reason == reason and cls is not ScenarioError:
             return cls(message, fix=fix)
     return BackendError(f"{reason}: {message}", fix=fix)
+
+
+_MEMORY = (
+    "out of memory", "out_of_memory", "can't allocate memory", "failed to allocate memory",
+    "bad_alloc", "alloc_failed", "cannot allocate memory",
+    "is smaller than requested bytes",  # of ONNX Runtime's arenas, which have a limit
+)  # fmt: skip
+"""What the runtimes' messages say when memory runs out, in lower case."""
+
+
+def translate(error: Exception, doing: str = "") -> HarnessError:
+    """The harness's exception for one that a runtime raised, with its type and message kept."""
+    if isinstance(error, HarnessError):
+        return error
+    text = f"{doing + ': ' if doing else ''}{type(error).__name__}: {error}".rstrip(": ")
+    full = f"{type(error).__name__} {error}".lower()
+    if isinstance(error, MemoryError) or any(words in full for words in _MEMORY):
+        return OutOfMemoryError(text)
+    return BackendError(text)

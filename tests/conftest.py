@@ -31,7 +31,7 @@ with contextlib.suppress(ImportError):  # tests/gpu runs without it, in images t
 
 @functools.cache
 def no_gpu() -> str | None:
-    from harness.run.machine import probe_gpus
+    from harness.system.machine import probe_gpus
 
     return probe_gpus()[1]
 
@@ -46,7 +46,7 @@ def no_browser() -> str | None:
 @functools.cache
 def no_triton() -> str | None:
     from harness.errors import HarnessError
-    from harness.triton.install import find
+    from harness.triton.server.install import find
 
     try:
         find()

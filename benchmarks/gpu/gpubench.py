@@ -23,11 +23,12 @@ from typing import Any, Self
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # the harness of this checkout, whatever is installed
 
-from harness.backends.base import BackendContext, PreparedModel  # noqa: E402
-from harness.cli.run import cache_directory  # noqa: E402
-from harness.run.guard import spawn  # noqa: E402
-from harness.run.machine import describe_machine, git_state, package_versions  # noqa: E402
-from harness.run.rows import jsonable  # noqa: E402
+from harness.backends.base import BackendContext  # noqa: E402
+from harness.models.tensors import PreparedModel  # noqa: E402
+from harness.system.files import jsonable  # noqa: E402
+from harness.system.guard import spawn  # noqa: E402
+from harness.system.machine import describe_machine, git_state, package_versions  # noqa: E402
+from harness.system.paths import cache_directory  # noqa: E402
 
 MIB = 2**20
 RESNET50 = {
@@ -99,7 +100,7 @@ def prepare_model(
 ) -> None:  # fmt: skip
     """Export the model, or find it in the cache; children read it with `read_model`."""
     from harness.models.prepare import prepare
-    from harness.scenario.schema import ModelSpec
+    from harness.scenario.spec.scenario import ModelSpec
 
     parsed = ModelSpec.model_validate_json(json.dumps(spec))
     model, _ = prepare(parsed, formats, batches, cache_directory(), base=Path(__file__).parent)

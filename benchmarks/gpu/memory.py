@@ -27,10 +27,11 @@ from typing import Any
 import gpubench
 
 from harness.backends.base import run_once
-from harness.load.generator import Asked, make_generator
+from harness.load.choose import make_generator
+from harness.load.plan import Asked
 from harness.models.inputs import make_inputs
+from harness.results.series import Series
 from harness.telemetry.client import Telemetry
-from harness.telemetry.series import Series
 
 CASES: dict[str, dict[str, Any]] = {
     "torch-fp32": {"kind": "torch", "device": "cuda", "precision": "fp32"},
@@ -101,7 +102,7 @@ class Measured:
 
     def context(self) -> dict[str, Any]:
         """The primary context, which every runtime in the process shares."""
-        from harness.backends.cuda_memory import open_cuda
+        from harness.backends.cuda.memory import open_cuda
 
         if self.asked.device == "cuda":
             self.kept.append(open_cuda(0))

@@ -26,11 +26,13 @@ from typing import Any, NamedTuple
 import gpubench
 import numpy as np
 
-from harness.backends.base import PreparedModel, run_once
-from harness.load.generator import Asked, make_generator
+from harness.backends.base import run_once
+from harness.load.choose import make_generator
+from harness.load.plan import Asked
 from harness.measure.reduce import in_window
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs
+from harness.models.tensors import PreparedModel
 
 CASES: dict[str, tuple[dict[str, Any], int]] = {
     "torch-fp32": ({"kind": "torch", "device": "cuda", "precision": "fp32"}, 50),

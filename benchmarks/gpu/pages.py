@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.summary import Interval
+from harness.analysis.intervals import Interval
 
 MIB = 2**20
 SHOWN = (

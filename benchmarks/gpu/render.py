@@ -19,7 +19,7 @@ from typing import Any
 
 from pages import Page, machine_lines, measured, mib, number, percent, table
 
-from harness.analysis.summary import Interval, log_t_interval
+from harness.analysis.intervals import Interval, log_t_interval
 
 Data = Mapping[str, Any]
 HANDLES = "onnxruntime-handles"

@@ -20,7 +20,8 @@ from typing import Any
 
 import gpubench
 
-from harness.load.generator import Asked, make_generator
+from harness.load.choose import make_generator
+from harness.load.plan import Asked
 from harness.measure.reduce import in_window, throughput
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs

@@ -19,12 +19,13 @@ from typing import Any
 import gpubench
 import numpy as np
 
-from harness.load.generator import Asked, make_generator
+from harness.load.choose import make_generator
+from harness.load.plan import Asked
 from harness.measure.reduce import in_window, throughput
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs
+from harness.results.series import Series
 from harness.telemetry.client import Telemetry
-from harness.telemetry.series import Series
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet50-torch-fp16": (

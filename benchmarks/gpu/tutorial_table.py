@@ -16,9 +16,10 @@ from pathlib import Path
 
 from pages import Page, machine_lines, measured, mib, number, table
 
-from harness.analysis.summary import Interval, SummaryRow, summarize
-from harness.run.rows import LoadedRow, ParityRow
-from harness.run.store import RunData, read_run
+from harness.analysis.intervals import Interval
+from harness.analysis.summary import SummaryRow, summarize
+from harness.results.rows import LoadedRow, ParityRow
+from harness.results.store import RunData, read_run
 
 CLAIM = ("The tutorial gives, for ResNet-50 at batch 1 and without intervals, versions or method, "
          "PyTorch 16 ms and 98 MB against TensorRT 3 ms and 50 MB.")  # fmt: skip

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.constraints import Bounds, holds, metric, satisfies
+from harness.analysis.intervals import Interval, ratio_interval
 from harness.analysis.objective import Aim, Objective, parse_objective, smaller
 from harness.analysis.pareto import front
-from harness.analysis.summary import Interval, SummaryRow, ratio_interval
+from harness.analysis.summary import SummaryRow
 
 INDIFFERENCE = 0.05
 """Share of the objective that is worth giving up for less memory."""

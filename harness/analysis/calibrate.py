@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.analysis.aa import MARGINS, SelfTest, primary_values, self_test
+from harness.analysis.comparison import MARGINS, SelfTest, primary_values, self_test
 from harness.analysis.summary import SummaryRow
 
 COMPARISONS = 500

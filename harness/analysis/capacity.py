@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.summary import Interval, log_t_interval
-from harness.run.rows import CapacityRow
+from harness.analysis.intervals import Interval, log_t_interval
+from harness.results.rows import CapacityRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +125,7 @@ def _rate(rate: float, trials: Sequence[Mapping[str, Any]]) -> RateSummary:
         log_t_interval(finite).value if finite and len(finite) == len(medians) else None,
         {o: outcomes.count(o) for o in dict.fromkeys(outcomes)},
     )  # fmt: skip
+
+
+KNEE = 1.5
+"""The knee: the lowest rate whose median response is this many times that of the lowest rate."""

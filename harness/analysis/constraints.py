@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from harness.analysis import beside
-from harness.analysis.summary import Interval, SummaryRow
-from harness.run.rows import PERCENTILES
+from harness.analysis import colocated as beside
+from harness.analysis.intervals import Interval
+from harness.analysis.summary import SummaryRow
+from harness.results.rows import PERCENTILES
 
 Holds = Literal["yes", "no", "unknown"]
 """`unknown`: the metric is n/a, or its interval lies on both sides of the bound."""

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import beside
+from harness.analysis import colocated as beside
 from harness.analysis.constraints import metric
-from harness.analysis.summary import Interval, SummaryRow, log_t_interval
+from harness.analysis.intervals import Interval, log_t_interval
+from harness.analysis.summary import SummaryRow
 
 
 @dataclass(frozen=True, slots=True)

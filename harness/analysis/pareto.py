@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis import objective
-from harness.analysis.summary import Interval, SummaryRow, ratio_interval
+from harness.analysis.intervals import Interval, ratio_interval
+from harness.analysis.summary import SummaryRow
 
 MARGIN = 0.02
 """What may be lost in throughput, memory, energy and p50 without being worse: MEASUREMENT 10."""

@@ -9,9 +9,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
+from harness.backends.base import BackendContext, LoadCost
 from harness.errors import BackendError
-from harness.scenario import schema
+from harness.models.tensors import Signature, Tensors, TensorSpec
+from harness.scenario.spec import scenario as schema
 
 SPIN_NS = 200_000
 """Sleep up to this long before the deadline, then spin: a sleep may end that much late."""

@@ -18,13 +18,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from harness.backends import require, translate
-from harness.backends.base import BackendContext, LoadCost, Signature, Tensors, TensorSpec
-from harness.backends.devices import select_gpu, set_tf32
+from harness.backends.base import BackendContext, LoadCost
+from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
-from harness.errors import BackendError, DeviceError
+from harness.errors import BackendError, DeviceError, translate
 from harness.models.cache import parts
-from harness.scenario import schema
+from harness.models.tensors import Signature, Tensors, TensorSpec
+from harness.scenario.spec import scenario as schema
+from harness.system.packages import require
 
 require("onnxruntime", "onnxruntime")
 import onnxruntime as ort  # noqa: E402

@@ -7,14 +7,14 @@ import importlib
 from pydantic import TypeAdapter
 
 from harness.backends.base import Backend, BackendContext
-from harness.scenario.schema import AnyBackend
+from harness.scenario.spec.scenario import AnyBackend
 
 BACKENDS: dict[str, str] = {
     "torch": "harness.backends.torch:TorchBackend",
     "onnxruntime": "harness.backends.onnxruntime:OnnxRuntimeBackend",
-    "tensorrt": "harness.backends.tensorrt:TensorRtBackend",
-    "triton/http": "harness.backends.triton_http:TritonHttpBackend",
-    "triton/grpc": "harness.backends.triton_grpc:TritonGrpcBackend",
+    "tensorrt": "harness.backends.tensorrt.backend:TensorRtBackend",
+    "triton/http": "harness.triton.client.http:TritonHttpBackend",
+    "triton/grpc": "harness.triton.client.grpc:TritonGrpcBackend",
     "fake": "harness.backends.fake:FakeBackend",
 }
 """Each class is called as `Class(spec, context)` with its own spec from `scenario.schema`."""

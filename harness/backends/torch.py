@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple, Self
 
-from harness.backends import require, translate
-from harness.backends.base import BackendContext, LoadCost, Signature, Tensors
-from harness.backends.devices import select_gpu, set_tf32
+from harness.backends.base import BackendContext, LoadCost
+from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
-from harness.errors import BackendError, DeviceError
-from harness.scenario import schema
+from harness.errors import BackendError, DeviceError, translate
+from harness.models.tensors import Signature, Tensors
+from harness.scenario.spec import scenario as schema
+from harness.system.packages import require
 
 require("torch", "torch")
 import torch  # noqa: E402

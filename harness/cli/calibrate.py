@@ -48,8 +48,9 @@ def command(
     how often does it raise a false alarm, and how large must a slowdown be to be found four times
     in five? The result is kept for this machine and stands in the reports of its later runs.
     """
-    from harness.cli.run import INTERRUPTED, _measure
+    from harness.cli.run import INTERRUPTED
     from harness.errors import InconclusiveError, UsageError
+    from harness.run.execute import _measure
 
     if resume is not None:
         written = context.get_parameter_source("repeats") != ParameterSource.DEFAULT
@@ -79,7 +80,7 @@ def command(
 def _check_resume(directory: Path, options: Mapping[str, object]) -> None:
     """Raise UsageError for options that were settled when the calibration began, or no such run."""
     from harness.errors import UsageError
-    from harness.run.store import read_run
+    from harness.results.store import read_run
 
     for name, value in options.items():
         if value:
@@ -94,10 +95,10 @@ def _check_resume(directory: Path, options: Mapping[str, object]) -> None:
 
 def _directory(path: Path, overrides: tuple[str, ...]) -> Path:
     """The default run directory. Raises UsageError when there is nothing to repeat."""
-    from harness.cli.run import _default_directory
     from harness.errors import UsageError
-    from harness.scenario.expand import expand
-    from harness.scenario.loader import load
+    from harness.run.execute import _default_directory
+    from harness.scenario.points import expand
+    from harness.scenario.reading.loader import load
 
     scenario = load(path, overrides).scenario
     if all(point.shape == "find_capacity" for point in expand(scenario)):
@@ -111,7 +112,7 @@ def _directory(path: Path, overrides: tuple[str, ...]) -> Path:
 def _calibrate(directory: Path) -> Calibration:
     from harness.analysis.calibrate import calibrate
     from harness.analysis.summary import summarize
-    from harness.run.store import read_run
+    from harness.results.store import read_run
 
     data = read_run(directory)
     return calibrate(summarize(data.measurements, data.failures))
@@ -123,8 +124,8 @@ def _show(found: Calibration, directory: Path) -> None:
 
     from harness import __version__
     from harness.analysis.calibrate import false_alarm_text
-    from harness.run.calibration import write_calibration
-    from harness.run.store import read_run
+    from harness.results.calibration import write_calibration
+    from harness.results.store import read_run
 
     manifest = read_run(directory).manifest
     result = {
@@ -144,8 +145,8 @@ def _show(found: Calibration, directory: Path) -> None:
 def _table(found: Calibration) -> Table:
     from rich.table import Table
 
-    from harness.analysis.aa import MARGINS
     from harness.analysis.calibrate import detectable_text
+    from harness.analysis.comparison import MARGINS
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("point", overflow="fold")

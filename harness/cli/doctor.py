@@ -42,10 +42,10 @@ def command(as_json: bool) -> int:
 def _examine() -> tuple[list[Check], dict[str, object]]:
     import os
 
-    from harness.cli.run import cache_directory
     from harness.doctor.backends import backend_checks
     from harness.doctor.machine import machine_checks
-    from harness.run.machine import describe_machine, package_versions, probe_gpus
+    from harness.system.machine import describe_machine, package_versions, probe_gpus
+    from harness.system.paths import cache_directory
 
     load = os.getloadavg()[0]  # before the probes add to it
     machine, (gpus, no_gpu) = describe_machine(), probe_gpus()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from harness.analysis.summary import SummaryRow
-    from harness.run.store import RunData
+    from harness.results.store import RunData
 
 
 @click.command()
@@ -26,9 +26,9 @@ def command(run_dir: Path, point: str | None) -> None:
     """
     from rich.console import Console
 
-    from harness.analysis.explain import explain
-    from harness.report.explain_text import render
-    from harness.run.store import read_run
+    from harness.analysis.point_detail import explain
+    from harness.report.outputs.terminal_point import render
+    from harness.results.store import read_run
 
     data = read_run(run_dir)
     rows = _rows(data)
@@ -45,7 +45,7 @@ def command(run_dir: Path, point: str | None) -> None:
 def _capacity(data: RunData, point: str) -> RenderableType | None:
     """The rates that a search tried; None when `point` was not searched."""
     from harness.analysis.capacity import summarize_capacity
-    from harness.report.explain_text import render_capacity
+    from harness.report.outputs.terminal_point import render_capacity
 
     found = {c.point: c for c in summarize_capacity(data.capacities)}
     return render_capacity(found[point]) if point in found else None

@@ -19,7 +19,7 @@ import click
 
 from harness import __version__
 from harness.errors import HarnessError, ScenarioError
-from harness.secrets import redact
+from harness.system.credentials import redact
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),
@@ -186,7 +186,7 @@ def _usage(error: click.ClickException) -> int:
 
 
 def _module_not_found(error: ModuleNotFoundError) -> int:
-    from harness.packages import missing_package
+    from harness.system.packages import missing_package
 
     if (error.name or "harness").partition(".")[0] == "harness":
         return _internal(error)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.run.rows import ArtifactRow
-    from harness.triton.fill import Filled
+    from harness.results.rows import ArtifactRow
+    from harness.triton.repository.fill import Filled
 
 DEFAULT = Path("scenarios/resnet50-gpu.yaml")
 
@@ -32,10 +32,10 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
     """
     import sys
 
-    from harness.cli.run import cache_directory
     from harness.models.prepare import prepare
-    from harness.run.preparing import formats
-    from harness.scenario.loader import load
+    from harness.run.session.preparing import formats
+    from harness.scenario.reading.loader import load
+    from harness.system.paths import cache_directory
 
     found = load(scenario, overrides).scenario
     base = scenario.resolve().parent
@@ -50,7 +50,7 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
     for format, reason in model.failures.items():
         click.echo(f"{format} could not be made: {reason}", err=True)
     if repository is not None:
-        from harness.triton.fill import fill
+        from harness.triton.repository.fill import fill
 
         _print_filled(repository, fill(repository, model, cache_directory()))
 

@@ -53,12 +53,12 @@ def command(run_dir: Path, output: Path | None, formats: tuple[str, ...], show: 
 def _write_best(run_dir: Path, output: Path | None) -> None:
     """Of a search: the best config as a model directory, again; a note where files are gone."""
     from harness.errors import HarnessError
-    from harness.run.store import read_run
+    from harness.results.store import read_run
 
     data = read_run(run_dir)
     if not any("settings" in row.details for row in data.loads):
         return
-    from harness.triton.best import write_best
+    from harness.search.best_config import write_best
 
     try:
         found = write_best(data, output)

@@ -20,11 +20,12 @@ def command() -> None:
 @click.option("--check", is_flag=True, help="Install nothing; start the server once and stop it.")
 def install(directory: Path | None, check: bool) -> None:
     """Install the embedded Triton: a real tritonserver from PyPI, in a folder of its own."""
-    from harness.triton import install as triton
+    from harness.triton.server import install as triton
+    from harness.triton.server.start import try_out
 
     if check:
         found = triton.find(directory)
-        version, seconds = triton.try_out(found)
+        version, seconds = try_out(found)
         click.echo(f"Triton {version} in {found.root}: ready after {seconds:.2f} s")
         return
     found = triton.install(directory)

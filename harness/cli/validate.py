@@ -12,7 +12,7 @@ import click
 from harness.errors import ScenarioError, UsageError
 
 if TYPE_CHECKING:
-    from harness.scenario.schema import Scenario
+    from harness.scenario.spec.scenario import Scenario
 
 
 @click.command("validate")
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, mistakes too.")
 def command(file: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check a scenario file and show every mistake in it. Exit 2 when there are any."""
-    from harness.scenario.loader import load
+    from harness.scenario.reading.loader import load
 
     try:
         scenario = load(file, overrides).scenario
@@ -39,7 +39,7 @@ def command(file: Path, overrides: tuple[str, ...], as_json: bool) -> int:
 
 
 def _facts(file: Path, scenario: Scenario) -> dict[str, Any]:
-    from harness.scenario.expand import estimate, expand
+    from harness.scenario.points import estimate, expand
 
     return {
         "file": str(file),

@@ -12,7 +12,7 @@ from typing import Any
 from harness.doctor.check import MISSING, NOTE, OK, Check
 from harness.doctor.probe import TIMEOUT_S, probe
 from harness.errors import HarnessError
-from harness.packages import install_command
+from harness.system.packages import install_command
 
 GROUP = "Backends"
 PYPI = "--force-reinstall --index-url https://pypi.org/simple"
@@ -126,7 +126,7 @@ def triton_server(*, runs: bool) -> Check:
     """Whether the embedded server is installed and its binary starts."""
     fix = "harness triton install"
     try:
-        from harness.triton.install import find, library_path
+        from harness.triton.server.install import find, library_path
 
         install = find()
         done = subprocess.run(

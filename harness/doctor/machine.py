@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.doctor.check import MISSING, NOTE, OK, Check
 from harness.doctor.probe import probe
-from harness.packages import install_command
+from harness.system.packages import install_command
 
 PYTHON = (3, 11)
 SHM_MIB, OPEN_FILES, CACHE_GIB = 256, 4096, 5

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.base import Backend, Caller, Tensors
-from harness.load.samples import OK, TIMEOUT, Int64, Samples
+from harness.backends.base import Backend, Caller
 from harness.load.threads import ERROR_PAUSE_S, FATAL, SAMPLE_AT, CallerThreads, classify
+from harness.models.tensors import Tensors
+from harness.results.samples import OK, TIMEOUT, Int64, Samples
 
 RECENT = 1024
 NEVER = 1 << 60

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.base import Backend, Caller, Tensors
+from harness.backends.base import Backend, Caller
 from harness.load.closed import RECENT
-from harness.load.samples import OK, SHED, TIMEOUT, UNFINISHED, Int64, Samples
 from harness.load.threads import FATAL, SAMPLE_AT, CallerThreads, classify
+from harness.models.tensors import Tensors
+from harness.results.samples import OK, SHED, TIMEOUT, UNFINISHED, Int64, Samples
 
 SPIN_NS = 200_000
 """Sleep until this long before an arrival is due, then spin."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.load.samples import Int64
+from harness.results.samples import Int64
 
 Float64 = NDArray[np.float64]
 

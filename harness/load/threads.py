@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from harness.backends.base import Backend, Caller
 from harness.errors import DeadlineError, HarnessError, OutOfMemoryError, ServerDiedError
-from harness.load.samples import ERROR, TIMEOUT
+from harness.results.samples import ERROR, TIMEOUT
 
 ERROR_PAUSE_S = 0.01
 """Wait after a failed request, so that a dead server is not asked a million times a second."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime
 from harness.measure.validity import Finding
-from harness.telemetry.series import Series
+from harness.results.series import Series
 
 EVENTS = {
     0x1: "idle", 0x2: "clocks set by an application", 0x4: "power cap", 0x8: "hardware slowdown",

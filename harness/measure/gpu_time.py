@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-COUNTERS = ("h2d_ns", "compute_ns", "d2h_ns", "enqueue_ns")
-COUNT = "gpu_timed"
+from harness.backends.base import COUNT, COUNTERS
+
 HOST_BOUND_SHARE = 0.8
 """Enqueueing never takes much longer than the GPU's own time, because gaps between kernels, in
 which the GPU waits for the host, lie inside the events. trtexec warns from the same share on."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.load.samples import OK, Samples
 from harness.measure.quantiles import order_statistic_intervals, percentiles
+from harness.results.samples import OK, Samples
 
 
 @dataclass(frozen=True, slots=True)

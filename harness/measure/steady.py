@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.load.samples import OK, Samples
+from harness.results.samples import OK, Samples
 
 BATCH = 5
 SHIFT = 0.02

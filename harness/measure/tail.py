@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.load.samples import OK, Samples
 from harness.measure.reduce import in_window
 from harness.measure.validity import Finding
+from harness.results.samples import OK, Samples
 
 FEW_EPISODES = 8.0
 CLUSTERED = 0.5

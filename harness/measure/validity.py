@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.load.samples import OK, SHED, Samples
 from harness.measure.steady import Steadiness
+from harness.results.samples import OK, SHED, Samples
 
 FLAGS: dict[str, str] = {
     "few_requests": "fewer requests finished than the percentiles need: some are n/a",

@@ -12,7 +12,7 @@ from typing import Any
 from harness.backends.base import Backend
 from harness.errors import BackendError, DeadlineError
 from harness.load.generator import Generator
-from harness.load.samples import OK, TIMEOUT, Int64, Samples
+from harness.results.samples import OK, TIMEOUT, Int64, Samples
 
 POLL_S = 0.02
 PROGRESS_S = 0.5

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.run.store import write_text
+from harness.system.files import write_text
 
 RECORD = "entry.json"
 

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness.backends import require
-from harness.backends.base import Tensors, TensorSpec
 from harness.errors import BackendError, MissingPackageError
 from harness.models.onnx_file import OPSET, check_file
+from harness.models.tensors import Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
+from harness.system.packages import require
 
 EXAMPLE_BATCH = 2
 """A batch of 1 is special to torch.export (it broadcasts) and would be built into the graph."""

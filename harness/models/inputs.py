@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backends import require
-from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import UsageError
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.system.packages import require
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]

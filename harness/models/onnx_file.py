@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.backends import require
-from harness.backends.base import TensorSpec
 from harness.errors import UsageError
 from harness.models.cache import file_hash, text_hash
+from harness.models.tensors import TensorSpec
+from harness.system.packages import require
 
 BATCH = "batch"
 OPSET = 18

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.backends import require
 from harness.errors import BackendError
+from harness.system.packages import require
 
 Precision = Literal["fp16", "bf16"]
 FP16_MAX = 65504.0

@@ -18,15 +18,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.backends import require, translate
-from harness.backends.base import PreparedModel, TensorSpec
-from harness.errors import HarnessError, PointError, UsageError
+from harness.errors import HarnessError, PointError, UsageError, translate
 from harness.models import onnx_file
 from harness.models.cache import Entry, fetch, file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert
-from harness.run.rows import ArtifactRow
-from harness.scenario.schema import AnyBackend, ModelSpec
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.rows import ArtifactRow
+from harness.scenario.spec.scenario import AnyBackend, ModelSpec
+from harness.system.packages import require
 
 if TYPE_CHECKING:
     from harness.models.torch_model import TorchModel

@@ -17,13 +17,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backends import require, translate
-from harness.backends.base import PreparedModel, Tensors
-from harness.errors import MissingPackageError, PointError, UsageError
+from harness.errors import MissingPackageError, PointError, UsageError, translate
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
-from harness.run.store import atomic_write, write_text
-from harness.scenario.schema import Parity
+from harness.models.tensors import PreparedModel, Tensors
+from harness.scenario.spec.scenario import Parity
+from harness.system.files import atomic_write, write_text
+from harness.system.packages import require
 
 ABOUT = "about.json"
 SEED = 0

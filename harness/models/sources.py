@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.backends.base import PreparedModel
 from harness.models.factory import build
 from harness.models.program import open_program
+from harness.models.tensors import PreparedModel
 from harness.models.torch_model import TorchModel, bind
 from harness.models.weights import load_weights
 

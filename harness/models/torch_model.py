@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backends import require
-from harness.backends.base import Tensors
+from harness.models.tensors import Tensors
+from harness.system.packages import require
 
 require("torch", "torch")
 import torch  # noqa: E402

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.report.context import Context, build_context
-from harness.run.store import atomic_write, read_run, write_text
+from harness.report.model.context import Context, build_context
+from harness.results.store import read_run
+from harness.system.files import atomic_write, write_text
 
 FORMATS = ("html", "pdf", "csv")
 
@@ -47,7 +48,7 @@ def build_report(
 def _documents(
     context: Context, target: Path, formats: Collection[str]
 ) -> tuple[Path | None, Path | None]:
-    from harness.report.html import render_html
+    from harness.report.outputs.html import render_html
     from harness.report.view import build_view
 
     view, html, pdf = build_view(context), None, None
@@ -55,7 +56,7 @@ def _documents(
         html = target / "report.html"
         write_text(html, render_html(view))
     if "pdf" in formats:
-        from harness.report.pdf import write_pdf
+        from harness.report.outputs.pdf import write_pdf
 
         pdf = target / "report.pdf"
         with atomic_write(pdf) as temporary:
@@ -64,6 +65,6 @@ def _documents(
 
 
 def _csvs(context: Context, target: Path) -> tuple[Path, ...]:
-    from harness.report.csv import write_csvs
+    from harness.report.outputs.csv import write_csvs
 
     return tuple(write_csvs(context, target))

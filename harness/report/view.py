@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis.compare_backends import cell
+from harness.analysis.speedup import cell
 from harness.analysis.summary import SummaryRow
-from harness.report import charts, comparison, evidence, run_notes, tables
-from harness.report.beside import beside_table, configs_beside, models_line, together_table
-from harness.report.capacity import CapacityView, capacity_view
-from harness.report.context import Context
-from harness.report.detail_charts import detail_charts
-from harness.report.energy import EnergyView, energy_view
-from harness.report.explained import Explained, explained_points
-from harness.report.facts import (
+from harness.report.charts import lines as charts
+from harness.report.model.blocks import Chart, Table
+from harness.report.model.context import Context
+from harness.report.model.labels import (
+    bounds_text,
+    counted,
+    load_label,
+    objective_text,
+    rounds_text,
+)
+from harness.report.model.manifest_facts import (
     cpu_line,
     date_text,
     gib_text,
@@ -24,14 +27,25 @@ from harness.report.facts import (
     number,
     text,
 )
-from harness.report.memory import memory_charts
-from harness.report.pareto import ParetoView, pareto_view
-from harness.report.parts import Chart, Table
-from harness.report.runtimes import driver, runtimes
-from harness.report.sentence import Sentence, answer
-from harness.report.served import DiffLine, difference
-from harness.report.server_tables import composing_table, metrics_table, server_only_table
-from harness.report.words import bounds_text, counted, load_label, objective_text, rounds_text
+from harness.report.model.runtimes import driver, runtimes
+from harness.report.model.served import DiffLine, difference
+from harness.report.sections import comparison, evidence
+from harness.report.sections import notes as run_notes
+from harness.report.sections import points as tables
+from harness.report.sections.answer import Sentence, answer
+from harness.report.sections.capacity import CapacityView, capacity_view
+from harness.report.sections.colocated import (
+    beside_table,
+    configs_beside,
+    models_line,
+    together_table,
+)
+from harness.report.sections.configurations import detail_charts
+from harness.report.sections.energy import EnergyView, energy_view
+from harness.report.sections.memory import memory_charts
+from harness.report.sections.pareto import ParetoView, pareto_view
+from harness.report.sections.point_detail import Explained, explained_points
+from harness.report.sections.servers import composing_table, metrics_table, server_only_table
 from harness.scenario.variants import DEFAULT_CONFIG
 
 

@@ -15,19 +15,18 @@ from fractions import Fraction
 
 import numpy as np
 
+from harness.analysis.capacity import KNEE
 from harness.errors import BackendError
-from harness.load.samples import OK, SHED, UNFINISHED, Samples
 from harness.measure.quantiles import QUANTILES
 from harness.measure.reduce import in_window
 from harness.measure.validity import SLIP_FLOOR_NS, SLIP_SHARE
-from harness.run.rows import CapacityRow, MeasurementRow
-from harness.scenario.expand import Point
-from harness.scenario.schema import FindCapacity
+from harness.results.rows import CapacityRow, MeasurementRow
+from harness.results.samples import OK, SHED, UNFINISHED, Samples
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import FindCapacity
 
 HOLDS, FAILS, CLIENT, GROWING = "holds", "fails", "client", "growing"
 """Outcomes of a rate; only the first counts as held, the last two are measured once more."""
-KNEE = 1.5
-"""The knee: the lowest rate whose median response is this many times that of the lowest rate."""
 START_LOAD = 0.25
 """The first rate, as a share of what one caller in a closed loop reaches."""
 HALVINGS = 6

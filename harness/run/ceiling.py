@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 from harness.errors import HarnessError
 from harness.measure.validity import CEILING_SHARE
-from harness.run.rows import CeilingRow
-from harness.scenario.expand import Point
-from harness.scenario.schema import AnyBackend
+from harness.results.rows import CeilingRow
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import AnyBackend
 
 FAR_BELOW = CEILING_SHARE / 2
 """Below this share of a ceiling with fewer requests open, the own one need not be measured."""

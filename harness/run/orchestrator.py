@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.run.bench import Bench
-from harness.run.ledger import Ledger, Observer
-from harness.run.measuring import Measuring
-from harness.run.opening import open_session
-from harness.run.preparing import Prepared, prepare
+from harness.results.store import RunData, RunStore, read_run
+from harness.run.point import Measuring
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
-from harness.run.server_only import EMPTY_S
-from harness.run.session import Session
-from harness.run.store import RunData, RunStore, read_run
-from harness.scenario.expand import RELOAD_SECONDS, Point, expand, left_out
-from harness.scenario.schema import Scenario
+from harness.run.session.loading import EMPTY_S, open_session
+from harness.run.session.preparing import Prepared, prepare
+from harness.run.session.session import Session
+from harness.run.session.shared import Bench
+from harness.run.state import Ledger, Observer
+from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
 from harness.telemetry.client import Telemetry
 
@@ -172,7 +171,7 @@ class Orchestrator:
         """The best config of a search as a model directory, and a journal line on it."""
         if not self._selection.searching:
             return
-        from harness.triton.best import write_best
+        from harness.search.best_config import write_best
 
         try:
             found = write_best(read_run(self._store.path))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.analysis.capacity import summarize_capacity
+from harness.analysis.stopping import Targets, widest_first, width
 from harness.analysis.summary import summarize
-from harness.measure.stopping import Targets, widest_first, width
-from harness.run.ledger import Ledger
 from harness.run.selection import Selection
-from harness.scenario.expand import Point
-from harness.scenario.schema import AnyBackend, Scenario
+from harness.run.state import Ledger
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import AnyBackend, Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
 
 Specs = Mapping[str, Mapping[str, AnyBackend]]

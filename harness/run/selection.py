@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow, summarize
-from harness.run.rows import FailureRow, MeasurementRow
-from harness.scenario.schema import Scenario
+from harness.results.rows import FailureRow, MeasurementRow
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search import bayesian
 from harness.search.choose import kept_configs, next_configs

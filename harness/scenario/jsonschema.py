@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.scenario.schema import SOURCE_KINDS, Scenario
+from harness.scenario.spec.scenario import SOURCE_KINDS, Scenario
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

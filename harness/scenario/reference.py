@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harness.scenario import schema, walk
 from harness.scenario.profiles import PROFILES
+from harness.scenario.reading import walk
+from harness.scenario.spec import scenario as schema
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 _INTRO = """\

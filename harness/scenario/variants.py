@@ -21,7 +21,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.scenario.schema import AnyBackend, Batching, BesideModel, Scenario, TritonBackend
+from harness.scenario.spec.scenario import (
+    AnyBackend,
+    Batching,
+    BesideModel,
+    Scenario,
+    TritonBackend,
+)
 from harness.scenario.units import format_duration
 
 DEFAULT_CONFIG = "default"

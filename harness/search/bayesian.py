@@ -13,10 +13,10 @@ from typing import Any
 
 from harness.analysis.best import value_of
 from harness.analysis.summary import SummaryRow
-from harness.backends import require
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search.score import Score, best_score, countable, score
 from harness.search.space import Goal, Place, Space
+from harness.system.packages import require
 
 ASKS = 30
 """Proposals that are asked for before one is drawn by chance: on a small grid, the sampler comes

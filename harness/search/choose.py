@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from harness.analysis.summary import summarize
-from harness.run.rows import FailureRow, MeasurementRow
+from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search import bayesian, quick
 from harness.search.halving import not_clearly_worse

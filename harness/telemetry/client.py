@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError
-from harness.run.guard import spawn
-from harness.telemetry.series import RECORD, Series, read, write_parquet
+from harness.results.series import RECORD, Series, read, write_parquet
+from harness.system.guard import spawn
 
 if TYPE_CHECKING:
     from harness.telemetry.remote import RemoteTelemetry

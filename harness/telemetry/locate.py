@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from harness.triton.api import split_address
+from harness.system.network import split_address
 
 TRITON = "tritonserver"
 

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import secrets
 from harness.errors import HarnessError, ServerError
-from harness.scenario.schema import TelemetrySource
-from harness.telemetry.series import RECORD, Series
-from harness.triton.access import ssl_context, tls_of
-from harness.triton.api import split_address
+from harness.results.series import RECORD, Series
+from harness.scenario.spec.scenario import TelemetrySource
+from harness.scenario.spec.server import tls_of
+from harness.system import credentials as secrets
+from harness.system.network import split_address, ssl_context
 
 EXCHANGES = 16
 TIMEOUT_S = 10.0

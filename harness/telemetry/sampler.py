@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from harness.results.series import RECORD
 from harness.telemetry.host import REFRESH_S, Tree, busy_seconds
 from harness.telemetry.nvml import Gpu, open_gpu
-from harness.telemetry.series import RECORD
 
 HOST_HZ = 20.0
 GPU_MEMORY_HZ = 200.0

@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
 def about(ring: Ring) -> dict[str, Any]:
     """What a run notes about the server's host."""
     import harness
-    from harness.run.machine import describe_machine
+    from harness.system.machine import describe_machine
 
     return {
         "harness": harness.__version__, "pids": ring.pids, "cores": os.cpu_count(),

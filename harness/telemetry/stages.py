@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.telemetry.series import Series
+from harness.results.series import Series
 
 LATE_NS = 10_000_000
 """Memory is polled every 5 ms: so late, a reading still tells what a stage left behind."""

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.backends.base import PreparedModel
 from harness.errors import ServerError
-from harness.scenario.schema import TritonBackend
+from harness.models.tensors import PreparedModel
+from harness.scenario.spec.scenario import TritonBackend
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.triton.changes import CONFIG, is_plain, link_models, served_name, write_variant
-from harness.triton.ports import switched_off
-from harness.triton.server import TritonServer
+from harness.triton.repository.change import (
+    CONFIG,
+    is_plain,
+    link_models,
+    served_name,
+    write_variant,
+)
+from harness.triton.server.ports import switched_off
+from harness.triton.server.process import TritonServer
 
 
 def nothing() -> None:
@@ -67,8 +73,8 @@ def launch(
     settings = spec.server
     if settings.url is not None:
         return _elsewhere(spec, settings.url, name)
-    from harness.triton.engine import check_engine
-    from harness.triton.start import start_server
+    from harness.triton.repository.engine import check_engine
+    from harness.triton.server.start import start_server
 
     running = sharing.server if sharing is not None else None
     if settings.repository is None:
@@ -104,12 +110,12 @@ def launch(
 
 def _elsewhere(spec: TritonBackend, url: str, name: str) -> Served:
     """A server that is not ours: what it needs is there, and the model is loaded if asked for."""
-    from harness.triton.access import access_of
+    from harness.scenario.spec.server import access_of
 
     access_of(spec.server)  # a variable that is not set is said now
     release = nothing
     if spec.server.load:
-        from harness.triton.control import load_remote
+        from harness.triton.client.control import load_remote
 
         release = load_remote(spec, name)
     http, grpc = (url, None) if spec.protocol == "http" else (None, url)
@@ -121,8 +127,8 @@ def _write(
     name: str,
 ) -> None:  # fmt: skip
     """Put the prepared model into the harness's repository, as `spec` wants it served."""
-    from harness.triton.native import write_native
-    from harness.triton.repository import ONNX_FILE, write_model
+    from harness.triton.repository.native import write_native
+    from harness.triton.repository.write import ONNX_FILE, write_model
 
     repository.mkdir(parents=True, exist_ok=True)
     if spec.server.uses_native:

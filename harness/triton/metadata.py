@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from harness.backends import require
-from harness.backends.base import PreparedModel, Signature, TensorSpec
 from harness.errors import ServerError
-from harness.scenario.schema import BATCH
-from harness.triton.access import PLAIN, Access
+from harness.models.tensors import PreparedModel, Signature, TensorSpec
+from harness.scenario.spec.scenario import BATCH
+from harness.system.packages import require
 from harness.triton.dtypes import TRITON, to_numpy
 
 
@@ -54,24 +53,6 @@ class Description:
     """The configuration as text, with what Triton filled in."""
     steps: tuple[str, ...] = ()
     """The models that an ensemble runs, in order; empty for a model that is none."""
-
-
-def describe(
-    url: str, protocol: str, name: str, access: Access = PLAIN
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], int, str]:
-    """Inputs, outputs, max_batch_size and configuration text of a model on a server.
-
-    Raises ServerError when the server or the model is not there or can't be measured.
-    """
-    if protocol == "http":
-        from harness.backends.triton_http import fetch
-    else:
-        from harness.backends.triton_grpc import fetch
-
-    found = fetch(url, name, access)
-    return (
-        found.signature.inputs, found.signature.outputs, found.max_batch_size, found.config,
-    )  # fmt: skip
 
 
 def read(metadata: Any, config: Any) -> Description:

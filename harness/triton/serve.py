@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from harness.errors import ServerError, UsageError
-from harness.run.preparing import worker_env
-from harness.triton.fill import split_models
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.system.paths import worker_env
+from harness.triton.repository.fill import split_models
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 LOAD_S = 600.0
 POLL_S = 0.2

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from harness.backends.cuda_memory import LIBRARIES, open_cuda
+from harness.backends.cuda.memory import LIBRARIES, open_cuda
 from harness.errors import DeviceError, MissingPackageError, OutOfMemoryError
 
 pytestmark = pytest.mark.gpu

@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from harness.run.machine import describe_gpus
+from harness.system.machine import describe_gpus
 
 pytestmark = pytest.mark.gpu
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from harness.measure.gpu_gates import check_gpu
-from harness.run.guard import spawn
+from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 
 pytestmark = pytest.mark.gpu
 MIB = 2**20
 
 HOLDS = """
-from harness.backends.cuda_memory import open_cuda
+from harness.backends.cuda.memory import open_cuda
 cuda = open_cuda(0)
 print("context", flush=True); input()
 kept = cuda.allocate(1024 * 2**20)

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.backends.base import PreparedModel, run_once
+from harness.backends.base import run_once
+from harness.backends.tensorrt import library as trt
 from harness.errors import BackendError, MissingPackageError
 from harness.measure.gpu_time import split
-from harness.models import trt
 from harness.models.inputs import make_inputs
+from harness.models.tensors import PreparedModel
 
 pytestmark = pytest.mark.gpu
 
@@ -45,7 +46,7 @@ from pathlib import Path
 from harness.backends.base import BackendContext, PreparedModel
 from harness.backends.registry import open_backend, parse_spec
 from harness.models.parity import check
-from harness.scenario.schema import Parity
+from harness.scenario.spec.scenario import Parity
 model, reference, cache, precision = json.loads(sys.argv[1])
 model = PreparedModel.from_json(model)
 context = BackendContext(model, cache=Path(cache), batch_sizes=(1, 4))

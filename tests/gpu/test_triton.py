@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend, parse_spec
+from harness.backends.tensorrt import library as trt
 from harness.errors import MissingPackageError, ServerError
-from harness.models import trt
 from harness.models.inputs import make_inputs
-from harness.triton.install import find
+from harness.models.tensors import PreparedModel
 from harness.triton.launch import Served, launch
+from harness.triton.server.install import find
 
 pytestmark = [pytest.mark.gpu, pytest.mark.triton]
 

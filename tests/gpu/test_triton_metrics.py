@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from harness.errors import ServerError
-from harness.run.rows import ServerOnlyRow
-from harness.run.store import RunData, read_run
-from harness.triton.install import find
+from harness.results.rows import ServerOnlyRow
+from harness.results.store import RunData, read_run
+from harness.triton.server.install import find
 
 pytestmark = [pytest.mark.gpu, pytest.mark.triton]
 

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
-from harness.backends.cuda_memory import open_cuda
+from harness.backends.base import BackendContext, run_once
+from harness.backends.cuda.memory import open_cuda
 from harness.backends.registry import open_backend, parse_spec
 from harness.errors import ServerError
-from harness.load.generator import Asked, make_generator
-from harness.load.samples import OK
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.load.choose import make_generator
+from harness.load.plan import Asked
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.samples import OK
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.triton]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from support.killed import measured, run_and_kill
 
-from harness.analysis import beside
+from harness.analysis import colocated as beside
 from harness.analysis.best import choose
 from harness.analysis.constraints import bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import summarize
 from harness.measure.reduce import reduce
-from harness.run.record import read_samples
-from harness.run.store import read_run
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.results.samples import read_samples
+from harness.results.store import read_run
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 MODEL = """

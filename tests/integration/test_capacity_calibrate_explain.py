@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.store import read_run
+from harness.results.store import read_run
 
 SCENARIO = """
 scenario: short

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.paths import ROOT
 
-from harness.run.rows import CeilingRow
-from harness.run.store import RunData, read_run
+from harness.results.rows import CeilingRow
+from harness.results.store import RunData, read_run
 
 pytestmark = pytest.mark.triton
 
-REPOSITORY = Path(__file__).parents[2] / "scenarios" / "models" / "repository"
+REPOSITORY = ROOT / "scenarios" / "models" / "repository"
 SCENARIO = f"""
 scenario: capacity
 model: {{name: identity, source: {{triton: identity}}}}

@@ -23,14 +23,14 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 from ruamel.yaml import YAML
+from support.paths import ROOT
 from support.tiny_onnx import tiny_onnx
 
-from harness.backends.base import PreparedModel, TensorSpec
-from harness.run.metrics import RunMetrics
-from harness.triton.fill import fill
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.run.prometheus import RunMetrics
+from harness.triton.repository.fill import fill
 
 pytestmark = pytest.mark.triton
-ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "docker/grafana/dashboards/triton.json"
 ON_A_GPU = {
     "nv_gpu_utilization", "nv_gpu_memory_total_bytes", "nv_gpu_memory_used_bytes",

@@ -13,10 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
+from support.paths import DATA
 
-from harness.run.store import RunData, read_run
+from harness.results.store import RunData, read_run
 
-MODELS = Path(__file__).parent.parent / "data" / "models"
+MODELS = DATA / "models"
 
 MEASUREMENT = """
 measurement: {profile: quick, rounds: 2, warmup: 20ms, warmup_requests: 2, window: 100ms,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from support.paths import DATA
 
 from harness.backends.base import BackendContext, run_once
 from harness.backends.onnxruntime import OnnxRuntimeBackend
@@ -12,11 +13,12 @@ from harness.backends.torch import TorchBackend
 from harness.errors import BackendError
 from harness.models import export
 from harness.models.inputs import make_inputs
-from harness.models.parity import check, write_references
+from harness.models.parity import write_references
 from harness.models.prepare import prepare
-from harness.scenario import schema
+from harness.run.worker.parity import check
+from harness.scenario.spec import scenario as schema
 
-DATA = Path(__file__).parents[1] / "data" / "models"
+MODELS = DATA / "models"
 VECTOR = {"name": "x", "shape": ["batch", 8]}
 IDS = {"name": "ids", "dtype": "int64", "shape": ["batch", "seq"], "range": [0, 11]}
 MASK = {"name": "mask", "shape": ["batch", "seq"]}
@@ -36,7 +38,7 @@ def ready(
         "name": factory.replace("_", "-"), "source": {"torch": f"sample_models:{factory}"},
         "inputs": list(inputs), "dynamic": dynamic or {},
     })  # fmt: skip
-    model, rows = prepare(spec, formats, batches, cache, base=DATA)
+    model, rows = prepare(spec, formats, batches, cache, base=MODELS)
     return model, {row.format: row for row in rows}
 
 
@@ -138,7 +140,7 @@ def test_an_exported_file_serves_as_an_onnx_source(cache, tmp_path):
     spec = schema.ModelSpec.model_validate({
         "name": "again", "source": {"onnx": exported.files["onnx"]}, "dynamic": {"seq": 6},
     })  # fmt: skip
-    model, _ = prepare(spec, ["onnx"], [1, 4], tmp_path, base=DATA)
+    model, _ = prepare(spec, ["onnx"], [1, 4], tmp_path, base=MODELS)
     assert {(i.name, i.dtype, i.shape) for i in model.inputs} == {
         ("ids", "int64", ("batch", "seq")), ("mask", "float32", ("batch", "seq")),
     }  # fmt: skip

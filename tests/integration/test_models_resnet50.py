@@ -8,9 +8,10 @@ import torch
 from harness.backends.base import BackendContext
 from harness.backends.onnxruntime import OnnxRuntimeBackend
 from harness.backends.torch import TorchBackend
-from harness.models.parity import check, write_references
+from harness.models.parity import write_references
 from harness.models.prepare import prepare
-from harness.scenario import schema
+from harness.run.worker.parity import check
+from harness.scenario.spec import scenario as schema
 
 PARITY = schema.Parity(inputs=2)
 BATCHES = (1, 4)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 TOKEN = "0123456789abcdef-telemetry"

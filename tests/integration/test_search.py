@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from support.killed import measured, run_and_kill
 
-from harness.run.store import read_run
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.results.store import read_run
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 MODEL = """

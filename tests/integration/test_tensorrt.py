@@ -10,14 +10,20 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("tensorrt_rtx")
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.tiny_onnx import tiny_onnx
 
-from harness.backends.base import TensorSpec
+from harness.backends.tensorrt import cache as engine_cache
+from harness.backends.tensorrt import library as trt
+from harness.backends.tensorrt.build import (
+    BuildOptions,
+    batch_ranges,
+    build,
+    check_precision,
+    make_profiles,
+)
 from harness.errors import BackendError, UsageError
-from harness.models import engine_cache, trt
-from harness.models.engine import BuildOptions, batch_ranges, build, check_precision, make_profiles
 from harness.models.precision import convert
+from harness.models.tensors import TensorSpec
 
 RTX = trt.find("tensorrt-rtx")
 IMAGE = TensorSpec("input", "float32", ("batch", 3, 16, 16))
@@ -50,10 +56,10 @@ def test_asking_for_fp16_with_an_fp32_graph_is_noticed(tmp_path: Path) -> None:
 RECORDS = """
 import sys
 from pathlib import Path
-from harness.backends.devices import set_tf32
+from harness.backends.cuda.devices import set_tf32
 set_tf32(sys.argv[1])
 from harness.models import trt
-from harness.models.engine import BuildOptions, build
+from harness.backends.tensorrt.build import BuildOptions, build
 options = BuildOptions(precision=sys.argv[1], compute_capability="8.6")
 plan = bytes(build(trt.find("tensorrt-rtx"), Path(sys.argv[2]), options, trt.Messages()).plan)
 for key in (b"tf32=", b"nvidia_tf32_override="):

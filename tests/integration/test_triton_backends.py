@@ -14,14 +14,15 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import BackendError, DeadlineError, ServerDiedError, ServerError
-from harness.scenario.schema import ModelSpec, TritonBackend
-from harness.triton.install import find
-from harness.triton.repository import describe, write_model
-from harness.triton.server import TritonServer
-from harness.triton.statistics import difference
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.scenario.spec.scenario import ModelSpec, TritonBackend
+from harness.triton.counters.statistics import difference
+from harness.triton.repository.write import describe, write_model
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 PROTOCOLS = pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -14,14 +14,14 @@ import pytest
 from support.docker_engine import Engine, parse_mount
 from support.tiny_onnx import tiny_onnx
 
-from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
-from harness.scenario.schema import TritonBackend
-from harness.triton import api
-from harness.triton.install import find
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.scenario.spec.scenario import TritonBackend
 from harness.triton.launch import launch
-from harness.triton.server import environment
-from harness.triton.start import start_server
+from harness.triton.server import api
+from harness.triton.server.install import find
+from harness.triton.server.process import environment
+from harness.triton.server.start import start_server
 
 pytestmark = pytest.mark.triton
 CONFIG = """
@@ -131,8 +131,8 @@ def test_no_docker(repository, tmp_path):
 def test_sigkill_of_the_harness_removes_the_container(engine, repository, tmp_path):
     program = (
         "import sys, time, pathlib\n"
-        "from harness.scenario.schema import TritonBackend\n"
-        "from harness.triton.start import start_server\n"
+        "from harness.scenario.spec.scenario import TritonBackend\n"
+        "from harness.triton.server.start import start_server\n"
         "spec = TritonBackend.model_validate_json(sys.argv[1])\n"
         "at = pathlib.Path(sys.argv[2])\n"
         "server = start_server(spec, pathlib.Path(spec.server.repository), base=at,"

@@ -14,16 +14,17 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend, parse_spec
-from harness.report.timeline import HOST, timelines
-from harness.run.rows import MeasurementRow, ServerOnlyRow
-from harness.run.store import RunData, read_run
-from harness.triton.install import find
-from harness.triton.metrics import over_window
-from harness.triton.scrape import Reading, Scraper
-from harness.triton.server import TritonServer
-from harness.triton.statistics import composing
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.report.sections.memory import HOST, timelines
+from harness.results.rows import MeasurementRow, ServerOnlyRow
+from harness.results.store import RunData, read_run
+from harness.triton.counters.metrics import over_window
+from harness.triton.counters.scrape import Reading, Scraper
+from harness.triton.counters.statistics import composing
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 TENSORS = """

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from harness.errors import ServerError
-from harness.triton import api, ports
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.triton.server import api, ports
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 CONFIG = """
@@ -199,7 +199,7 @@ def test_metrics_may_be_turned_off(repository, tmp_path):
 
 
 def test_a_free_port_that_is_taken_meanwhile_is_replaced(repository, tmp_path, monkeypatch):
-    from harness.triton import server as module
+    from harness.triton.server import process as module
 
     taken = []
     with socket.socket() as thief:
@@ -235,8 +235,8 @@ def test_nothing_outlives_a_harness_that_is_killed(repository, tmp_path):
     script = f"""
 import time
 from pathlib import Path
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 server = TritonServer.start(
     find(), Path({str(repository)!r}), log=Path({str(tmp_path / "log")!r}), prepared=True)
 server.load("identity")

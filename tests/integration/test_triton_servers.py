@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import ServerError
-from harness.scenario.schema import TritonBackend
-from harness.triton import api
-from harness.triton.install import find
+from harness.models.tensors import PreparedModel
+from harness.scenario.spec.scenario import TritonBackend
 from harness.triton.launch import launch
-from harness.triton.server import TritonServer
+from harness.triton.server import api
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 CONFIG = """

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend, parse_spec
-from harness.backends.triton_shm import UNWRITTEN
 from harness.errors import BackendError, ServerError
-from harness.load.generator import Asked, make_generator
-from harness.load.samples import OK, UNFINISHED
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.load.choose import make_generator
+from harness.load.plan import Asked
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.samples import OK, UNFINISHED
+from harness.triton.client.shared_memory import UNWRITTEN
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 
@@ -170,7 +172,7 @@ def test_what_was_not_answered_is_not_taken_for_an_output(server) -> None:
 
 
 def test_a_server_that_can_not_see_the_memory_says_what_to_do(server, monkeypatch) -> None:
-    from harness.backends.triton_shm import SystemMemory
+    from harness.triton.client.shared_memory import SystemMemory
 
     def elsewhere(self: Any, client: Any, name: str) -> None:
         client.register_system_shared_memory(name, "/on-another-machine", self._size)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from support.tiny_onnx import tiny_onnx
 
-from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
-from harness.scenario.schema import TritonBackend
-from harness.triton.install import find
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.scenario.spec.scenario import TritonBackend
 from harness.triton.launch import launch
-from harness.triton.repository import write_model
-from harness.triton.server import TritonServer
+from harness.triton.repository.write import write_model
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = [
     pytest.mark.triton,

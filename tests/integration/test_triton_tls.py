@@ -9,18 +9,19 @@ import pytest
 from support.certificates import make
 from support.tls_relay import TlsRelay
 
-from harness.backends.base import BackendContext, PreparedModel, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import ServerError, SetupError
-from harness.load.samples import OK
 from harness.load.wire.generator import for_backend
 from harness.load.wire.grpcio import GrpcioTransport
 from harness.load.wire.requests import DECODE
-from harness.scenario.schema import TritonBackend
-from harness.triton.access import access_of
-from harness.triton.install import find
-from harness.triton.repository import describe
-from harness.triton.server import TritonServer
+from harness.models.tensors import PreparedModel
+from harness.results.samples import OK
+from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.server import access_of
+from harness.triton.repository.write import describe
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 PROTOCOLS = pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -13,10 +13,10 @@ import pytest
 from hpack import Decoder
 
 from harness.errors import ServerDiedError
-from harness.load.samples import ERROR, OK, TIMEOUT
 from harness.load.wire import http2
-from harness.load.wire.generator import Plan, make
 from harness.load.wire.grpc import METHOD
+from harness.load.wire.plan import Plan, make
+from harness.results.samples import ERROR, OK, TIMEOUT
 
 grpc = pytest.importorskip("grpc")
 

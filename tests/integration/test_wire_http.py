@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from harness.errors import DeadlineError, ServerDiedError
-from harness.load.samples import ERROR, OK, SHED, TIMEOUT, UNFINISHED
+from harness.load.null.ceiling import ceiling, http_post
+from harness.load.null.server import Behaviour, running
 from harness.load.schedule import Segment, make_schedule
-from harness.load.wire.ceiling import ceiling, http_post
-from harness.load.wire.generator import Plan, make, run
-from harness.load.wire.nullserver import Behaviour, running
+from harness.load.wire.generator import run
+from harness.load.wire.plan import Plan, make
+from harness.results.samples import ERROR, OK, SHED, TIMEOUT, UNFINISHED
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 

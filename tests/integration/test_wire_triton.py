@@ -7,16 +7,18 @@ import time
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec
+from harness.backends.base import BackendContext
 from harness.backends.registry import open_backend
 from harness.errors import ServerDiedError
-from harness.load.samples import ERROR, OK
-from harness.load.wire.generator import Plan, for_backend, make, run
+from harness.load.wire.generator import for_backend, run
+from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import DECODE, grpc_request, http_request
 from harness.measure.window import WindowSettings, measure
-from harness.scenario.schema import TritonBackend
-from harness.triton.install import find
-from harness.triton.server import TritonServer
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.samples import ERROR, OK
+from harness.scenario.spec.scenario import TritonBackend
+from harness.triton.server.install import find
+from harness.triton.server.process import TritonServer
 
 pytestmark = pytest.mark.triton
 CONFIG = """

@@ -1,4 +1,4 @@
-"""`harness.backends.cuda_memory.Cuda` in host memory, and an engine that runs on it.
+"""`harness.backends.cuda.memory.Cuda` in host memory, and an engine that runs on it.
 
 For the logic around TensorRT on machines without a GPU. Work is queued on a stream and done when
 the stream is synchronised, so that code that reads results too early is found out.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.cuda_memory import Bytes, Gpu
+from harness.backends.cuda.memory import Bytes, Gpu
 
 
 class Stream:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.load.samples import OK, UNFINISHED, Samples
 from harness.load.schedule import Segment, make_schedule
 from harness.measure.window import Window
-from harness.run.record import Conditions, measurement_row
-from harness.scenario.expand import Point
+from harness.results.samples import OK, UNFINISHED, Samples
+from harness.run.point_row import Conditions, measurement_row
+from harness.scenario.points import Point
 
 WARMUP_NS = 1_000_000_000
 

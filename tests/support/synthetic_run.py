@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.quantiles import FLOORS
-from harness.run.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
-from harness.run.store import RunStore
-from harness.scenario.expand import Point
+from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
+from harness.results.store import RunStore
+from harness.scenario.points import Point
 
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>$\\frac{&"
 """Breaks out of a script element, an attribute and mathtext wherever it is not escaped."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from support.synthetic_run import _manifest
 
 from harness.measure.quantiles import FLOORS
-from harness.run.rows import PERCENTILES, LoadedRow, MeasurementRow
-from harness.run.store import RunStore
-from harness.scenario.expand import Point
+from harness.results.rows import PERCENTILES, LoadedRow, MeasurementRow
+from harness.results.store import RunStore
+from harness.scenario.points import Point
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from compose_spec import PyCompose
 from ruamel.yaml import YAML
+from support.paths import ROOT
 
 from harness.cli.main import COMMANDS
-from harness.scenario.loader import load
-
-ROOT = Path(__file__).parents[2]
+from harness.scenario.reading.loader import load
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import Any, get_args
 
 import click
 import pytest
+from support.paths import ROOT
 
 from harness.cli.main import main
-from harness.scenario import walk
-from harness.scenario.loader import load
-from harness.scenario.schema import Scenario, TritonBackend
+from harness.scenario.reading import walk
+from harness.scenario.reading.loader import load
+from harness.scenario.spec.scenario import Scenario, TritonBackend
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "model-analyzer.md").read_text()
 OPTIONS = (ROOT / "tests" / "data" / "model_analyzer_options.txt").read_text()
 STATUSES = {"yes", "better", "not needed", "no"}

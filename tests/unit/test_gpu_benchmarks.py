@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks" / "gpu")
+FOLDER = str(ROOT / "benchmarks" / "gpu")
 MIB = 2**20
 
 

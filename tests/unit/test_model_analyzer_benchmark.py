@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
-from harness.analysis.summary import ratio_interval
+from harness.analysis.intervals import ratio_interval
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks")
+FOLDER = str(ROOT / "benchmarks")
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from harness.errors import ServerDiedError
-from harness.load.samples import ERROR, TIMEOUT
 from harness.load.wire import http2
+from harness.load.wire.answer_layout import Usual
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.poller import BUFFER, CONNECT_TIMEOUT_S, DONTWAIT, WRITE, connect
-from harness.load.wire.usual import Usual
+from harness.results.samples import ERROR, TIMEOUT
 
 if TYPE_CHECKING:
     from harness.load.wire.grpc import WireGrpc

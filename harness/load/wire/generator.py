@@ -3,98 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from harness.errors import SetupError
 from harness.load.generator import Generator
-from harness.load.samples import Int64
-from harness.load.wire.grpc import WireGrpc
-from harness.load.wire.http import WireHttp
-from harness.load.wire.loop import Transport, WireGenerator
-from harness.triton.access import PLAIN, Access
-
-SAMPLE_EVERY = 97
-"""Keep every so many responses; a prime, so that the samples walk through all requests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One generator's work, as plain data: it can be sent to another process.
-
-    `slots` is the concurrency of a closed loop, or the most requests outstanding of an open loop
-    over `schedule` (ns from the start, ascending). `requests` are whole HTTP requests or
-    serialised ModelInferRequest messages.
-    """
-
-    protocol: str
-    address: str
-    requests: tuple[bytes, ...]
-    slots: int
-    request_timeout: float
-    schedule: Int64 | None = None
-    shed: bool = False
-    """With no slot free, drop a request that is due; otherwise it waits."""
-    sample_every: int = SAMPLE_EVERY
-    pinned: bool = False
-    """Each slot has requests of its own, shared with no other (for shared memory)."""
-    connections: int = 1
-    """gRPC: HTTP/2 connections that the streams are spread over."""
-    access: Access = PLAIN
-    """TLS, and the headers of gRPC requests; those of HTTP are in `requests` already."""
-
-
-def make(plan: Plan) -> WireGenerator:
-    """The plan's generator in this process. Raises SetupError for an address with a scheme."""
-    if "://" in plan.address:
-        raise SetupError(
-            f"the wire client takes host:port, not {plan.address}", fix="for TLS: server: {tls: {}}"
-        )
-    transport: Transport
-    if plan.protocol == "http":
-        transport = WireHttp(plan.address, plan.requests, plan.slots, plan.access.tls)
-    elif plan.access.tls is None:
-        transport = WireGrpc(
-            plan.address, plan.requests, plan.slots, plan.connections, plan.access.metadata
-        )
-    else:
-        from harness.load.wire.grpcio import GrpcioTransport
-
-        transport = GrpcioTransport(
-            plan.address, plan.requests, plan.slots, plan.request_timeout,
-            connections=plan.connections, access=plan.access,
-        )  # fmt: skip
-    return WireGenerator(
-        transport, plan.slots, plan.request_timeout, schedule=plan.schedule, shed=plan.shed,
-        sample_every=plan.sample_every, pinned=plan.pinned,
-    )  # fmt: skip
-
-
-def split(plan: Plan, processes: int) -> list[Plan]:
-    """The plan dealt out: slots in near-equal parts, every so-manieth arrival of the schedule.
-
-    With `pinned` a part gets the requests of its own slots.
-    """
-    processes = min(processes, plan.slots)
-    parts, first = [], 0
-    for i in range(processes):
-        slots = plan.slots // processes + (i < plan.slots % processes)
-        schedule = None if plan.schedule is None else plan.schedule[i::processes].copy()
-        if plan.pinned:
-            mine = (plan.requests[at + first : at + first + slots]
-                    for at in range(0, len(plan.requests), plan.slots))  # fmt: skip
-            requests = tuple(request for some in mine for request in some)
-        else:
-            shift = first_request(i, len(plan.requests), processes)
-            requests = plan.requests[shift:] + plan.requests[:shift]
-        parts.append(replace(plan, slots=slots, schedule=schedule, requests=requests))
-        first += slots
-    return parts
-
-
-def first_request(part: int, requests: int, processes: int) -> int:
-    """Where a part starts in the list of requests: as far from the others as it can be."""
-    return part * requests // processes
+from harness.load.wire.plan import Plan, make
+from harness.results.samples import Int64
 
 
 def run(plan: Plan, processes: int = 1) -> Generator:
@@ -118,7 +32,7 @@ def for_backend(
     plan = plan_for(backend, requests, slots, request_timeout)
     generator = run(replace(plan, schedule=schedule, shed=shed), processes)
     if plan.pinned:
-        from harness.load.wire.shm import SharedLoad
+        from harness.load.wire.shared_memory import SharedLoad
 
         return SharedLoad(generator, backend, len(requests))
     return generator
@@ -137,7 +51,7 @@ def plan_for(
     protocol, target = backend.spec.protocol, backend.target
     messages = [(r, None) for r in requests]
     if backend.regions is not None:
-        from harness.load.wire.shm import messages_for
+        from harness.load.wire.shared_memory import messages_for
 
         messages = messages_for(backend, requests, slots)
     if protocol == "http":

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.errors import ServerDiedError
-from harness.load.samples import ERROR, TIMEOUT
 from harness.load.wire.grpc import METHOD
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
-from harness.triton.access import PLAIN, Access, grpc_credentials
-from harness.triton.grpc_errors import of_transport
+from harness.results.samples import ERROR, TIMEOUT
+from harness.system.network import PLAIN, Access, grpc_credentials
+from harness.triton.client.grpc_errors import of_transport
 
 OPTIONS = (
     ("grpc.max_send_message_length", -1),

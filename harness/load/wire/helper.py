@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from harness.errors import BackendError, HarnessError
-from harness.load.wire.generator import make
 from harness.load.wire.loop import WireGenerator
+from harness.load.wire.plan import make
 from harness.load.wire.recorder import RECENT
 
 ROW = 3 + RECENT

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from harness.load.samples import ERROR
 from harness.load.wire.http1 import ProtocolError, Response
 from harness.load.wire.poller import BUFFER, DONTWAIT, TICK_S, WRITE, Poller
 from harness.load.wire.tls import open_stream
-from harness.triton.access import Tls
+from harness.results.samples import ERROR
+from harness.system.network import Tls
 
 _clock = time.monotonic_ns
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.errors import DeadlineError
-from harness.load.samples import SHED, TIMEOUT, Int64, Samples
 from harness.load.wire.poller import TICK_S
 from harness.load.wire.recorder import Recorder
+from harness.results.samples import SHED, TIMEOUT, Int64, Samples
 
 ERROR_PAUSE_NS = 10_000_000
 """Wait of a caller after a failed request, so that a broken server is not asked in a hot loop."""

@@ -22,9 +22,9 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from harness.errors import WorkerDiedError, from_reason
-from harness.load.samples import Int64, Samples
-from harness.load.wire.generator import Plan, first_request, split
 from harness.load.wire.helper import READY, ROW, send
+from harness.load.wire.plan import Plan, first_request, split
+from harness.results.samples import Int64, Samples
 
 LEAD_NS = 50_000_000
 """From the last "ready" to the common start."""

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from harness.load.samples import OK, TIMEOUT, UNFINISHED, Int64, Samples
+from harness.results.samples import OK, TIMEOUT, UNFINISHED, Int64, Samples
 
 RECENT = 1024
 KEPT = 64

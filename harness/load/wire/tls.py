@@ -9,8 +9,7 @@ from typing import Protocol
 
 from harness.errors import ServerDiedError
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
-from harness.triton.access import Tls, ssl_context
-from harness.triton.api import split_address
+from harness.system.network import Tls, split_address, ssl_context
 
 Buffer = bytes | bytearray | memoryview
 

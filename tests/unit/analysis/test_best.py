@@ -11,9 +11,9 @@ import pytest
 
 from harness.analysis.best import INDIFFERENCE, cheapest, choose, indifference_of, ranks
 from harness.analysis.summary import SummaryRow, summarize
-from harness.run.rows import FailureRow, MeasurementRow
-from harness.scenario.expand import Point
-from harness.scenario.schema import Search
+from harness.results.rows import FailureRow, MeasurementRow
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import Search
 
 
 def measured(

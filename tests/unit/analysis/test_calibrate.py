@@ -8,8 +8,8 @@ from support import simulated_queue
 
 from harness.analysis.calibrate import calibrate, false_alarm_text
 from harness.analysis.summary import summarize
-from harness.run.rows import jsonable
-from harness.scenario.expand import Point
+from harness.scenario.points import Point
+from harness.system.files import jsonable
 
 
 def rows(backend, rounds, spread=0.01, **changes):

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from harness.analysis.capacity import summarize_capacity
-from harness.run.rows import CapacityRow
+from harness.results.rows import CapacityRow
 
 
 def row(round_, rate, *, limit="target", knee=None, trials=(), point="fake/b1/find_capacity"):

@@ -11,9 +11,9 @@ from harness.analysis.best import advantage, choose, nearest, order, ranks, valu
 from harness.analysis.constraints import satisfies
 from harness.analysis.objective import Objective, parse_objective
 from harness.analysis.summary import SummaryRow, summarize
-from harness.report.words import objective_text
-from harness.run.rows import MeasurementRow
-from harness.scenario.expand import Point
+from harness.report.model.labels import objective_text
+from harness.results.rows import MeasurementRow
+from harness.scenario.points import Point
 
 BOTH = {"throughput": 2.0, "latency_p99_ms": 1.0}
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis.pareto import dominates, front, gain, margin, trade_off_metrics
 from harness.analysis.summary import SummaryRow, summarize
-from harness.run.rows import PERCENTILES, MeasurementRow
+from harness.results.rows import PERCENTILES, MeasurementRow
 
 METRICS = ("throughput", "latency_p99_ms", "gpu_memory_mib")
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.summary import Interval, log_t_interval, ratio_interval, summarize
-from harness.run.rows import FailureRow, MeasurementRow
+from harness.analysis.intervals import Interval, log_t_interval, ratio_interval
+from harness.analysis.summary import summarize
+from harness.results.rows import FailureRow, MeasurementRow
 
 ROW = MeasurementRow(
     point="fake/b2/c1", round=0, backend="fake", config="default", batch_size=2, concurrency=1,

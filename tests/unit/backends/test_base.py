@@ -3,14 +3,15 @@ import sys
 
 import pytest
 
-from harness.backends import require, translate
 from harness.errors import (
     BackendError,
     DeviceError,
     MissingPackageError,
     OutOfMemoryError,
     SetupError,
+    translate,
 )
+from harness.system.packages import require
 
 
 def test_a_missing_package_comes_with_the_command_that_installs_it():

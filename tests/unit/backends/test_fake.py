@@ -4,10 +4,11 @@ import time
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once
+from harness.backends.base import BackendContext, run_once
 from harness.backends.fake import FakeBackend
 from harness.errors import BackendError
-from harness.scenario import schema
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.scenario.spec import scenario as schema
 
 
 def fake(cancelled=None, **settings):

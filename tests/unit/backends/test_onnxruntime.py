@@ -9,14 +9,16 @@ ort = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec, run_once  # noqa: E402
+from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.onnxruntime import OnnxRuntimeBackend, assert_provider  # noqa: E402
 from harness.errors import BackendError, DeviceError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.parity import check, write_references  # noqa: E402
+from harness.models.parity import write_references  # noqa: E402
 from harness.models.prepare import prepare  # noqa: E402
 from harness.models.reference import Reference  # noqa: E402
-from harness.scenario import schema  # noqa: E402
+from harness.models.tensors import PreparedModel, TensorSpec  # noqa: E402
+from harness.run.worker.parity import check  # noqa: E402
+from harness.scenario.spec import scenario as schema  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from harness.backends.base import BackendContext, PreparedModel
+from harness.backends.base import BackendContext
 from harness.backends.onnxruntime import _engines, _providers
-from harness.scenario.schema import OnnxRuntimeBackend as Spec
+from harness.models.tensors import PreparedModel
+from harness.scenario.spec.scenario import OnnxRuntimeBackend as Spec
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.paths import DATA
 
 torch = pytest.importorskip("torch")
 
@@ -10,12 +11,13 @@ from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.torch import TorchBackend  # noqa: E402
 from harness.errors import BackendError, DeviceError, OutOfMemoryError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.parity import check, write_references  # noqa: E402
+from harness.models.parity import write_references  # noqa: E402
 from harness.models.prepare import prepare  # noqa: E402
 from harness.models.sources import open_model  # noqa: E402
-from harness.scenario import schema  # noqa: E402
+from harness.run.worker.parity import check  # noqa: E402
+from harness.scenario.spec import scenario as schema  # noqa: E402
 
-DATA = Path(__file__).parents[2] / "data" / "models"
+MODELS = DATA / "models"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def model(cache):
         "name": "m", "source": {"torch": "sample_models:mlp"},
         "inputs": [{"name": "x", "shape": ["batch", 8]}],
     })  # fmt: skip
-    return prepare(spec, ["torch"], [1, 4], cache, base=DATA)[0]
+    return prepare(spec, ["torch"], [1, 4], cache, base=MODELS)[0]
 
 
 def backend(model, **settings):

@@ -12,10 +12,10 @@ ABSENT = (
     "pyarrow", "scipy", "plotly", "matplotlib", "ruamel", "jinja2", "rich", "click", "psutil",
 )  # fmt: skip
 MODULES = (
-    "harness.run.worker", "harness.backends.registry", "harness.load.generator",
+    "harness.run.worker.worker", "harness.backends.registry", "harness.load.generator",
     "harness.load.closed", "harness.measure.window", "harness.models.inputs",
-    "harness.models.parity", "harness.backends.tensorrt", "harness.backends.tensorrt_caller",
-    "harness.models.engine_cache",
+    "harness.models.parity", "harness.backends.tensorrt.backend",
+    "harness.backends.tensorrt.caller",    "harness.backends.tensorrt.cache",
 )  # fmt: skip
 
 

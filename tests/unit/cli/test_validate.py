@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from click.testing import CliRunner
+from support.paths import ROOT
 
 from harness.cli.validate import command
 
-ROOT = Path(__file__).parents[3]
 QUICKSTART = str(ROOT / "scenarios" / "quickstart.yaml")
 
 

@@ -4,7 +4,7 @@ import resource
 import pytest
 
 from harness.doctor import machine
-from harness.run.machine import describe_machine
+from harness.system.machine import describe_machine
 
 CPU = {"model": "X", "cores": 8, "threads": 16, "usable": 16, "governor": None, "turbo": None}
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import BackendError, DeadlineError
 from harness.load.closed import ClosedLoop
-from harness.load.samples import ERROR, OK, TIMEOUT, Samples
 from harness.load.threads import SAMPLE_AT
+from harness.results.samples import ERROR, OK, TIMEOUT, Samples
 
 
 class Counting:

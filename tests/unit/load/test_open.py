@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from harness.load.open import OpenLoop
-from harness.load.samples import ERROR, OK, SHED, Samples
 from harness.load.schedule import Segment, make_schedule
+from harness.results.samples import ERROR, OK, SHED, Samples
 
 
 class Backend:

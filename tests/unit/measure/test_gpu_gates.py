@@ -11,7 +11,7 @@ from harness.measure.gpu_gates import (
 )
 from harness.measure.gpu_time import GpuTime
 from harness.measure.validity import FLAGS
-from harness.telemetry.series import Series
+from harness.results.series import Series
 
 
 def readings(values: list[float]) -> Series:

@@ -15,7 +15,7 @@ from harness.measure.quantiles import (
     percentile,
     percentiles,
 )
-from harness.run.rows import PERCENTILES
+from harness.results.rows import PERCENTILES
 
 latencies = st.lists(st.integers(0, 10**12), max_size=60)
 quantiles = st.fractions(Fraction(1, 10_000), 1, max_denominator=10_000)

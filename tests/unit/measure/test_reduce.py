@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.samples import ERROR, OK, Samples
 from harness.measure.reduce import in_window, reduce, throughput
+from harness.results.samples import ERROR, OK, Samples
 
 MS = 1_000_000
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support import simulated_queue
 
-from harness.load.samples import OK, Samples
 from harness.measure.quantiles import percentiles
 from harness.measure.reduce import in_window
 from harness.measure.tail import check_tail, extremal_index
+from harness.results.samples import OK, Samples
 
 S = 1_000_000_000
 

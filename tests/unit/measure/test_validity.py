@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from harness.load.samples import ERROR, OK, SHED, Samples
 from harness.measure.steady import Steadiness
 from harness.measure.validity import (
     FLAGS,
@@ -15,6 +14,7 @@ from harness.measure.validity import (
     explain,
     open_requests,
 )
+from harness.results.samples import ERROR, OK, SHED, Samples
 
 MS = 1_000_000
 

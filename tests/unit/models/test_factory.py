@@ -1,7 +1,7 @@
 import sys
-from pathlib import Path
 
 import pytest
+from support.paths import DATA
 
 torch = pytest.importorskip("torch")
 
@@ -9,10 +9,10 @@ from harness.errors import UsageError  # noqa: E402
 from harness.models.factory import build, code_hash, factory_of  # noqa: E402
 from harness.models.weights import weights_hash  # noqa: E402
 
-DATA = str(Path(__file__).parents[2] / "data" / "models")
+MODELS = str(DATA / "models")
 
 
-def source(name, base=DATA, **more):
+def source(name, base=MODELS, **more):
     return {"torch": name, "kwargs": {}, "seed": 0, "weights": None, "base": base, **more}
 
 

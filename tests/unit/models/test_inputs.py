@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import UsageError
 from harness.models.inputs import make_inputs, shape_of
+from harness.models.tensors import PreparedModel, TensorSpec
 
 
 def model(dtype="float32", shape=("batch", 3), dynamic=None, name="x", **data):

@@ -4,7 +4,6 @@ import pytest
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from harness.backends.base import TensorSpec  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.models.onnx_file import (  # noqa: E402
     batch_axes,
@@ -15,6 +14,7 @@ from harness.models.onnx_file import (  # noqa: E402
     model_hash,
     read_graph,
 )
+from harness.models.tensors import TensorSpec  # noqa: E402
 
 
 @pytest.fixture

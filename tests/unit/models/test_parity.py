@@ -4,11 +4,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, PreparedModel, TensorSpec
+from harness.backends.base import BackendContext
 from harness.backends.fake import FakeBackend
-from harness.models.parity import TOLERANCES, _hint, check, compare, write_references
-from harness.scenario import schema
-from harness.scenario.schema import Parity
+from harness.models.parity import TOLERANCES, compare, write_references
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.run.worker.parity import _hint, check
+from harness.scenario.spec import scenario as schema
+from harness.scenario.spec.scenario import Parity
 
 RNG = np.random.default_rng(0)
 B = {"y": RNG.standard_normal((6, 10)).astype(np.float32)}

@@ -3,20 +3,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.paths import DATA
 from support.tiny_onnx import tiny_onnx
 
 torch = pytest.importorskip("torch")
 
-from harness.backends.base import BackendContext, PreparedModel, run_once  # noqa: E402
+from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.torch import TorchBackend  # noqa: E402
 from harness.errors import BackendError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.parity import check, write_references  # noqa: E402
+from harness.models.parity import write_references  # noqa: E402
 from harness.models.prepare import formats_for, prepare  # noqa: E402
 from harness.models.reference import Reference  # noqa: E402
-from harness.scenario import schema  # noqa: E402
+from harness.models.tensors import PreparedModel  # noqa: E402
+from harness.run.worker.parity import check  # noqa: E402
+from harness.scenario.spec import scenario as schema  # noqa: E402
 
-DATA = Path(__file__).parents[2] / "data" / "models"
+MODELS = DATA / "models"
 VECTOR = {"name": "x", "shape": ["batch", 8]}
 
 
@@ -27,7 +30,7 @@ def spec(factory="mlp", inputs=(VECTOR,), dynamic=None, **source):
     )
 
 
-def ready(model_spec, cache, formats=("torch",), batches=(1, 4), base=DATA):
+def ready(model_spec, cache, formats=("torch",), batches=(1, 4), base=MODELS):
     return prepare(model_spec, formats, batches, cache, base=base)
 
 
@@ -96,7 +99,7 @@ def test_weights_that_no_seed_reaches_are_still_the_same_for_every_backend(tmp_p
 def test_a_weights_file_is_loaded_and_part_of_the_key(tmp_path):
     from harness.models.factory import build
 
-    module = build({"torch": "sample_models:mlp", "base": str(DATA), "seed": 3})
+    module = build({"torch": "sample_models:mlp", "base": str(MODELS), "seed": 3})
     torch.save(module.state_dict(), tmp_path / "w.pt")
     found, _ = ready(spec(torch="sample_models:mlp", weights=str(tmp_path / "w.pt")), tmp_path)
     plain, _ = ready(spec(), tmp_path)
@@ -155,7 +158,7 @@ def program(tmp_path):
     from harness.models.factory import build
 
     def write(factory, args, kwargs=None, dynamic=True):
-        module = build({"torch": f"sample_models:{factory}", "base": str(DATA), "seed": 0})
+        module = build({"torch": f"sample_models:{factory}", "base": str(MODELS), "seed": 0})
         tensors = (*args, *(kwargs or {}).values())
         shapes = [{0: torch.export.Dim("batch")} for _ in tensors] if dynamic else None
         names = list(kwargs or {})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import write_run
 
-from harness.report.context import Context, build_context
-from harness.run.store import read_run
+from harness.report.model.context import Context, build_context
+from harness.results.store import read_run
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_run
 
-from harness.report.charts import summary_charts
-from harness.report.context import Context, build_context
-from harness.report.detail_charts import detail_charts
-from harness.report.tables import detail_table
+from harness.report.charts.lines import summary_charts
+from harness.report.model.context import Context, build_context
+from harness.report.sections.configurations import detail_charts
+from harness.report.sections.points import detail_table
 from harness.report.view import build_view
-from harness.run.store import read_run
+from harness.results.store import read_run
 
 SIZES = (1, 2, 4, 8)
 

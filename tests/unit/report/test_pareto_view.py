@@ -10,9 +10,9 @@ from support.synthetic_run import write_all_failed, write_run
 from support.synthetic_variants import write_variants
 
 from harness.analysis.objective import parse_objective
-from harness.report.context import Context, build_context
-from harness.report.pareto import FAINT, ParetoView, pareto_view
-from harness.run.store import read_run
+from harness.report.model.context import Context, build_context
+from harness.report.sections.pareto import FAINT, ParetoView, pareto_view
+from harness.results.store import read_run
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.report.timeline import GPU, HOST, Timeline, downsample, timelines
-from harness.run.rows import LoadedRow, MeasurementRow
-from harness.run.store import RunData
-from harness.telemetry.series import Series, read_parquet, write_parquet
+from harness.report.sections.memory import GPU, HOST, Timeline, downsample, timelines
+from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results.series import Series, read_parquet, write_parquet
+from harness.results.store import RunData
 
 MIB = 2**20
 S = 1_000_000_000

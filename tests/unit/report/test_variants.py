@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from support.synthetic_variants import NAME, VARIANTS, Variant, write_variants
 
-from harness.report.charts import summary_charts
-from harness.report.context import Context, build_context
-from harness.report.csv import write_csvs
-from harness.report.evidence import method
-from harness.report.sentence import answer
-from harness.report.tables import best_table
+from harness.report.charts.lines import summary_charts
+from harness.report.model.context import Context, build_context
+from harness.report.outputs.csv import write_csvs
+from harness.report.sections.answer import answer
+from harness.report.sections.evidence import method
+from harness.report.sections.points import best_table
 from harness.report.view import build_view
-from harness.run.store import read_run
+from harness.results.store import read_run
 
 
 @pytest.fixture(scope="module")

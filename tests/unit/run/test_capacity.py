@@ -8,7 +8,8 @@ from support import simulated_queue
 from support.simulated_queue import samples_of
 
 from harness.errors import BackendError, ServerDiedError
-from harness.load.samples import ERROR, OK, SHED, UNFINISHED
+from harness.results.rows import CapacityRow
+from harness.results.samples import ERROR, OK, SHED, UNFINISHED
 from harness.run.capacity import (
     Grid,
     Target,
@@ -20,9 +21,8 @@ from harness.run.capacity import (
     late_by_itself,
     search,
 )
-from harness.run.rows import CapacityRow
-from harness.scenario.expand import Point
-from harness.scenario.schema import FindCapacity
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import FindCapacity
 
 MS = 1_000_000
 POINT = Point("fake", "default", 2, shape="find_capacity")

@@ -9,9 +9,9 @@ import pytest
 
 from harness.backends.registry import parse_spec
 from harness.errors import WorkerDiedError
+from harness.results.rows import CeilingRow
 from harness.run.ceiling import OPEN_LOOP_SLOTS, TRIES, Ceilings, Kind, measure, wanted
-from harness.run.rows import CeilingRow
-from harness.scenario.expand import Point
+from harness.scenario.points import Point
 
 TRITON: Any = parse_spec({"kind": "triton", "protocol": "http", "name": "t"})
 POINT = Point("t", "default", 2, concurrency=4)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness.run.ledger import Ledger
+from harness.results.rows import MeasurementRow
+from harness.results.store import RunStore
 from harness.run.rounds import Rounds
-from harness.run.rows import MeasurementRow
 from harness.run.selection import Selection
-from harness.run.store import RunStore
-from harness.scenario.expand import expand
-from harness.scenario.schema import Scenario
+from harness.run.state import Ledger
+from harness.scenario.points import expand
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.run.rows import MeasurementRow
+from harness.results.rows import MeasurementRow
 from harness.run.selection import Selection
-from harness.scenario.expand import Point
-from harness.scenario.schema import Scenario
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import Scenario
 
 
 def scenario(varied: bool = True, **more: Any) -> Scenario:

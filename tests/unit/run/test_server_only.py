@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.run.rows import ServerOnlyRow
-from harness.run.server_only import server_only_row
-from harness.telemetry.series import Series
+from harness.results.rows import ServerOnlyRow
+from harness.results.series import Series
+from harness.run.session.loading import server_only_row
 
 MIB = 2**20
 S = 1_000_000_000

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.paths import DATA
 
-from harness.load.samples import OK, Samples
+from harness.measure.agreement import server_view
 from harness.measure.window import Window
-from harness.run.server_view import server_view
-from harness.triton.scrape import Reading
-from harness.triton.statistics import counters
+from harness.results.samples import OK, Samples
+from harness.triton.counters.scrape import Reading
+from harness.triton.counters.statistics import counters
 
-PAGES = json.loads((Path(__file__).parents[2] / "data/triton/metrics.json").read_text())
+PAGES = json.loads((DATA / "triton/metrics.json").read_text())
 STATS = [counters(PAGES["statistics"][end], "ident") for end in ("before", "after")]
 MS = 1_000_000
 READS = ((0, MS), (1000 * MS, 1001 * MS))

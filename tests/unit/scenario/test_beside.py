@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.errors import ScenarioError
-from harness.scenario.expand import expand
-from harness.scenario.loader import load_text
-from harness.scenario.schema import Scenario, TritonBackend
+from harness.scenario.points import expand
+from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.scenario import Scenario, TritonBackend
 from harness.scenario.variants import axes, beside_backend, configs, grid, settings, variants
 from harness.search.space import spaces
 

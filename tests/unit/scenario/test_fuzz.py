@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.paths import ROOT
 
 from harness.errors import ScenarioError, UsageError
-from harness.scenario import messages
-from harness.scenario.loader import load, load_text
-from harness.scenario.schema import Scenario
+from harness.scenario.reading import messages
+from harness.scenario.reading.loader import load, load_text
+from harness.scenario.spec.scenario import Scenario
 
-SCENARIOS = Path(__file__).parents[3] / "scenarios"
+SCENARIOS = ROOT / "scenarios"
 GOOD = (SCENARIOS / "quickstart.yaml").read_text("utf-8") + "constraints: {errors: {max: 0}}\n"
 LINES = GOOD.splitlines(keepends=True)
 NASTY = st.sampled_from(

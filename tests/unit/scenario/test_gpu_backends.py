@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness.run.session import gpu_of
-from harness.scenario.schema import AnyBackend
+from harness.run.session.session import gpu_of
+from harness.scenario.spec.scenario import AnyBackend
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyBackend)
 CUDA = {"kind": "onnxruntime", "provider": "CUDAExecutionProvider"}

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from support.paths import ROOT
 
 from harness.scenario.jsonschema import DIALECT, scenario_schema
-from harness.scenario.tree import parse
+from harness.scenario.reading.tree import parse
 
-SCENARIOS = sorted((Path(__file__).parents[3] / "scenarios").glob("*.yaml"))
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 SCHEMA = scenario_schema()
 CHECK = Draft202012Validator(SCHEMA)
 

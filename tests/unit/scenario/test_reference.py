@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+from support.paths import ROOT
 
 from harness.scenario.reference import documented, reference
-from harness.scenario.schema import Scenario
+from harness.scenario.spec.scenario import Scenario
 
-PAGE = Path(__file__).parents[3] / "docs" / "scenario.md"
+PAGE = ROOT / "docs" / "scenario.md"
 
 
 def test_the_page_is_current() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.scenario.expand import expand, left_out
-from harness.scenario.loader import load_text
-from harness.scenario.schema import Scenario, TritonBackend
-from harness.scenario.triton_rules import MODEL_CONFIG_FIELDS
+from harness.scenario.points import expand, left_out
+from harness.scenario.reading.loader import load_text
+from harness.scenario.rules.triton import MODEL_CONFIG_FIELDS
+from harness.scenario.spec.scenario import Scenario, TritonBackend
 from harness.scenario.variants import axes, configs, grid, settings, variants
 
 OWN = {"server": {"repository": "models"}}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.run.rows import FailureRow, MeasurementRow
-from harness.scenario.expand import Point
-from harness.scenario.schema import Scenario
+from harness.results.rows import FailureRow, MeasurementRow
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import grid
 from harness.search.choose import kept_configs, next_configs
 from harness.search.space import Goal, Space, goal, spaces

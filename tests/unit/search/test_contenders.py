@@ -12,8 +12,8 @@ import pytest
 from harness.analysis.best import choose
 from harness.analysis.objective import parse_objective
 from harness.analysis.summary import summarize
-from harness.run.rows import FailureRow, MeasurementRow
-from harness.scenario.expand import Point
+from harness.results.rows import FailureRow, MeasurementRow
+from harness.scenario.points import Point
 from harness.search.contenders import contenders
 from harness.search.space import Goal
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.run.guard import spawn
+from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 
 HOG = (

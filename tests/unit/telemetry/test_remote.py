@@ -12,11 +12,11 @@ import pytest
 from support.certificates import make
 
 from harness.errors import ServerError, SetupError
-from harness.run.guard import spawn
-from harness.scenario.schema import TelemetrySource
+from harness.results.series import RECORD, Series
+from harness.scenario.spec.scenario import TelemetrySource
+from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 from harness.telemetry.remote import RemoteTelemetry, beside, exchange
-from harness.telemetry.series import RECORD, Series
 from harness.telemetry.serve import TelemetryServer
 
 TOKEN = "a token of some length"

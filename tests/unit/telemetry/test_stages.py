@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.telemetry.series import Series
+from harness.results.series import Series
 from harness.telemetry.stages import LATE_NS, Stage, cut
 
 

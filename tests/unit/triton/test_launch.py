@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.scenario.schema import TritonBackend
+from harness.scenario.spec.scenario import TritonBackend
 from harness.triton.launch import _plain
 
 CONFIG = """

@@ -2,8 +2,8 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.grpc.service_pb2 import ModelMetadataResponse
 
-from harness.backends.base import PreparedModel, TensorSpec
 from harness.errors import ServerError
+from harness.models.tensors import PreparedModel, TensorSpec
 from harness.triton.metadata import check_inputs, composing, read
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from harness.errors import SetupError
-from harness.load.wire.generator import Plan, make, split
+from harness.load.wire.plan import Plan, make, split
 from harness.load.wire.processes import WireProcesses
 
 

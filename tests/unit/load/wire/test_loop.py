@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from harness.errors import DeadlineError
-from harness.load.samples import ERROR, OK, SHED, TIMEOUT
 from harness.load.wire.loop import WireGenerator
 from harness.load.wire.poller import TICK_S
+from harness.results.samples import ERROR, OK, SHED, TIMEOUT
 
 
 class Instant:

@@ -2,8 +2,8 @@ from collections import Counter
 
 import numpy as np
 
-from harness.load.samples import OK, SHED, Samples
 from harness.load.wire.processes import merge
+from harness.results.samples import OK, SHED, Samples
 
 
 def part(done, caller, status=OK):

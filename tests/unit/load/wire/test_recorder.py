@@ -1,7 +1,7 @@
 import numpy as np
 
-from harness.load.samples import ERROR, OK, TIMEOUT, UNFINISHED
 from harness.load.wire.recorder import KEPT, KEPT_BYTES, Recorder
+from harness.results.samples import ERROR, OK, TIMEOUT, UNFINISHED
 
 BIG = bytes(20 << 20)
 

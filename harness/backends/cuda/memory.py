@@ -1,0 +1,186 @@
+"""Device memory, streams and events in a few functions, through pycuda or else cuda-python.
+
+Both work in the device's primary context, the one that TensorRT, torch and ONNX Runtime use, so
+nothing here makes a context of its own. `open_cuda` picks the library; `name` says which it was.
+The unit of time is nanoseconds, of size bytes; addresses are plain integers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import (
+    BackendError,
+    DeviceError,
+    HarnessError,
+    MissingPackageError,
+    OutOfMemoryError,
+)
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The device that is used."""
+
+    ordinal: int
+    name: str
+    capability: str
+    """Compute capability, e.g. `9.0`."""
+    total_bytes: int
+    uuid: str = ""
+
+    @property
+    def key(self) -> str:
+        """What an engine depends on: two GPUs with the same key run the same engine."""
+        return f"{self.name} {self.capability}"
+
+
+class Cuda(Protocol):
+    """One device. Every method but `attach` needs the calling thread to be attached."""
+
+    name: str
+    gpu: Gpu
+
+    def attach(self) -> AbstractContextManager[None]:
+        """Make the device current in this thread, until the `with` block ends in this thread."""
+        ...
+
+    def allocate(self, size: int) -> int:
+        """The address of `size` new bytes on the device."""
+        ...
+
+    def free(self, address: int) -> None:
+        """Give an allocation back."""
+        ...
+
+    def share(self, address: int) -> bytes:
+        """The handle under which another process can open an allocation."""
+        ...
+
+    def pinned(self, size: int) -> Bytes:
+        """Page-locked host memory, uint8 [size]; copies from it run at full speed."""
+        ...
+
+    def unpin(self, array: Bytes) -> None:
+        """Give page-locked memory back; no view of it may be used again."""
+        ...
+
+    def stream(self) -> Any:
+        """A new stream that does not wait for the default stream."""
+        ...
+
+    def handle(self, stream: Any) -> int:
+        """The stream's `cudaStream_t` as an integer."""
+        ...
+
+    def to_device(self, address: int, array: Bytes, stream: Any) -> None:
+        """Enqueue a copy of the whole array to `address`."""
+        ...
+
+    def to_host(self, array: Bytes, address: int, stream: Any) -> None:
+        """Enqueue a copy from `address` that fills the array."""
+        ...
+
+    def event(self) -> Any:
+        """A new event that can be timed."""
+        ...
+
+    def record(self, event: Any, stream: Any) -> None:
+        """Enqueue the event."""
+        ...
+
+    def elapsed_ns(self, start: Any, end: Any) -> float:
+        """Time between two events that have both happened."""
+        ...
+
+    def synchronize(self, stream: Any) -> None:
+        """Wait until the stream is empty; other threads run meanwhile."""
+        ...
+
+    def capture(self, stream: Any, enqueue: Callable[[], None]) -> Any:
+        """Record what `enqueue` puts on the stream, instead of running it, as a CUDA graph."""
+        ...
+
+    def launch(self, graph: Any, stream: Any) -> None:
+        """Enqueue a captured graph."""
+        ...
+
+    def drop(self, graph: Any) -> None:
+        """Free a captured graph."""
+        ...
+
+    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+        """Destroy a stream on which nothing runs, and events."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Free memory of the whole device."""
+        ...
+
+
+# ------------------------------------------------------------------------------------ selection
+
+LIBRARIES = {
+    "pycuda": "harness.backends.cuda.pycuda:PyCuda",
+    "cuda-python": "harness.backends.cuda.cuda_python:CudaBindings",
+}
+"""In the order in which they are tried."""
+
+
+def open_cuda(ordinal: int = 0, library: str | None = None) -> Cuda:
+    """The device `ordinal` (as CUDA counts), through the first library that can be imported.
+
+    Raises MissingPackageError when there is none, DeviceError when there is no such GPU.
+    """
+    reasons = []
+    for name, path in LIBRARIES.items():
+        if library not in (None, name):
+            continue
+        module, _, attribute = path.partition(":")
+        try:
+            opened: Cuda = getattr(importlib.import_module(module), attribute)(ordinal)
+            return opened
+        except ImportError as error:  # not installed, or built for another CUDA or Python
+            reasons.append(f"{name}: {error}")
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise translate(error, f"opening GPU {ordinal}") from error
+    raise MissingPackageError(
+        f"no library for device memory can be imported ({'; '.join(reasons)})",
+        fix="pip install pycuda (needs a CUDA toolkit), or pip install cuda-python",
+    )
+
+
+# --------------------------------------------------------------------------------------- errors
+
+_MEMORY = ("out of memory", "memoryallocation", "out_of_memory", "outofmemory")
+_DEVICE = (
+    "no cuda-capable device", "insufficientdriver", "driver version is insufficient",
+    "nodevice", "no_device", "invaliddevice", "invalid device ordinal", "invalid_device",
+    "libcuda", "nvidia driver", "stub library", "initializationerror", "system has unsupported",
+)  # fmt: skip
+
+
+def translate(error: BaseException | str, doing: str) -> HarnessError:
+    """The harness's exception for a CUDA error, by the words of its name and message."""
+    if isinstance(error, HarnessError):
+        return error
+    text = str(error) if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    words = text.lower()
+    if isinstance(error, MemoryError) or any(w in words for w in _MEMORY):
+        return OutOfMemoryError(f"{doing}: {text}")
+    if any(w in words for w in _DEVICE):
+        return DeviceError(
+            f"{doing}: {text}", fix="check `nvidia-smi`; choose another `device` in the scenario"
+        )
+    return BackendError(f"{doing}: {text}")

@@ -1,0 +1,1 @@
+"""TensorRT: build, cache, load and call engines."""

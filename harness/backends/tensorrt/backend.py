@@ -1,0 +1,337 @@
+"""TensorRT 10.x, 11.x and TensorRT-RTX 1.x in this process, by one path.
+
+The engine is built here, in the worker, and cached, so that several TensorRT versions can live in
+different environments; neither torch nor onnx is needed. Each caller has an execution context, a
+stream, device buffers and pinned host buffers of its own. With `io: host` a request is both copies
+and the computation, with `io: device` the computation alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from harness.backends.base import BackendContext, LoadCost
+from harness.backends.cuda.devices import TF32_OVERRIDE, select_gpu, set_tf32
+from harness.backends.cuda.memory import Cuda, open_cuda
+from harness.backends.host_memory import collect
+from harness.backends.tensorrt import build as engines
+from harness.backends.tensorrt import cache as engine_cache
+from harness.backends.tensorrt import library as trt
+from harness.backends.tensorrt.bindings import Binding, Loaded, Request, bindings, make_request
+from harness.errors import BackendError
+from harness.models.tensors import Signature, Tensors, TensorSpec
+from harness.scenario.spec import scenario as schema
+
+
+class TensorRtBackend:
+    """One engine, loaded once; a context for every caller."""
+
+    def __init__(self, spec: schema.TensorRtBackend, context: BackendContext) -> None:
+        self.spec, self.context = spec, context
+        self._loaded: Loaded | None = None
+        self._kept: list[Any] = []  # logger, runtime and caches: in use as long as the engine
+        self._lock = threading.Lock()
+        self._retired: list[Any] = []
+        self._callers: list[Any] = []
+        self._totals: dict[str, float] = {}
+        self._runtime_cache: tuple[Any, Path] | None = None
+        self._engine: engine_cache.Engine | None = None
+
+    @property
+    def loaded(self) -> Loaded:
+        """The engine and what belongs to it. Raises BackendError before `load`."""
+        if self._loaded is None:
+            raise BackendError("the tensorrt backend is not loaded")
+        return self._loaded
+
+    @property
+    def signature(self) -> Signature:
+        """As the engine tells it; dynamic dimensions other than the batch have the best size."""
+        loaded = self.loaded
+        known = {t.name: t for t in (*self.context.model.inputs, *self.context.model.outputs)}
+        specs = (
+            tuple(known.get(b.name) or _spec(b, loaded.profiles) for b in group)
+            for group in (loaded.inputs, loaded.outputs)
+        )
+        return Signature(*specs)
+
+    # -- loading ------------------------------------------------------------------------------
+
+    def load(self) -> LoadCost:
+        """Build the engine or take it from the cache, load it, and check its precision.
+
+        Raises DeviceError, UsageError for an option the flavour lacks, BackendError with
+        TensorRT's reason, OutOfMemoryError.
+        """
+        start = time.monotonic()
+        if "engine" not in self.context.model.source:  # else it is as whoever built it set it
+            set_tf32(self.spec.precision)
+        flavor = trt.find(self.spec.flavor)
+        cuda = open_cuda(select_gpu(self.spec.device))
+        context_ns = time.monotonic_ns()
+        messages = trt.Messages()
+        log = trt.logger(flavor, messages)
+        runtime = flavor.trt.Runtime(log)
+        self._kept = [log, runtime]
+        engine, path, facts = self._open(flavor, cuda, runtime, messages)
+        inputs, outputs = bindings(flavor.trt, engine)
+        self._loaded = Loaded(
+            flavor, messages, cuda, engine, inputs, outputs, _profiles(engine, inputs)
+        )
+        if flavor.rtx and hasattr(engine, "create_runtime_config"):
+            self._configure_runtime(path)
+        facts["stages_ns"] = {"context": context_ns, "weights": time.monotonic_ns()}
+        return LoadCost(time.monotonic() - start, path.stat().st_size, self._details(path, facts))
+
+    def _open(
+        self, flavor: trt.Flavor, cuda: Cuda, runtime: Any, messages: trt.Messages
+    ) -> tuple[Any, Path, dict[str, Any]]:
+        """The engine, its file, and facts about both."""
+        if path := self.context.model.source.get("engine"):
+            reason = trt.misfit(trt.engine_header(Path(path)), flavor)
+            if reason and not self.spec.version_compatible:
+                raise BackendError(
+                    f"{path} can't be loaded: {reason}",
+                    fix="use the TensorRT that built it, or give the ONNX file instead",
+                )
+            if self.spec.version_compatible:
+                runtime.engine_host_code_allowed = True
+            return self._deserialize(flavor, cuda, runtime, messages, Path(path)), Path(path), {}
+        built = self._build(flavor, cuda, messages)
+        try:
+            engine = self._deserialize(flavor, cuda, runtime, messages, built.path)
+        except BackendError as error:
+            if not built.cached:
+                raise
+            engine_cache.forget(built)  # the driver, say, has changed since it was built
+            note = f"the engine in the cache was refused ({error.message}): built again"
+            built = self._build(flavor, cuda, messages)
+            engine = self._deserialize(flavor, cuda, runtime, messages, built.path)
+        else:
+            note = built.note
+        self._engine = built
+        facts = {
+            "built": not built.cached, "build_seconds": built.seconds, "sha256": built.sha256,
+            "build_log": str(built.log), "types": built.types, **({"note": note} if note else {}),
+        }  # fmt: skip
+        return engine, built.path, facts
+
+    def _build(self, flavor: trt.Flavor, cuda: Cuda, messages: trt.Messages) -> engine_cache.Engine:
+        if self.context.cache is None:
+            raise BackendError("the tensorrt backend needs a cache folder")
+        model = self.context.model
+        onnx = model.file(onnx_format(flavor, self.spec.precision))
+        target = engine_cache.Target(
+            model.name, model.key, onnx, cuda.gpu.key, build_options(self.spec, self.context)
+        )
+        return engine_cache.get(flavor, target, self.context.cache, messages)
+
+    def _deserialize(
+        self, flavor: trt.Flavor, cuda: Cuda, runtime: Any, messages: trt.Messages, path: Path
+    ) -> Any:
+        messages.errors.clear()
+        data = path.read_bytes()
+        engine = runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            gpu = f"{cuda.gpu.name} (compute capability {cuda.gpu.capability})"
+            error = messages.error(f"{flavor.title} refuses the engine on {gpu}")
+            if why := trt.diagnose(flavor, runtime, data):
+                error.message += f" [{why}]"
+            raise error
+        return engine
+
+    def _configure_runtime(self, path: Path) -> None:
+        """TensorRT-RTX compiles kernels when it runs: eagerly, so that no request waits later."""
+        loaded, module = self.loaded, self.loaded.flavor.trt
+        config = loaded.engine.create_runtime_config()
+        if hasattr(module, "DynamicShapesKernelSpecializationStrategy"):
+            config.dynamic_shapes_kernel_specialization_strategy = (
+                module.DynamicShapesKernelSpecializationStrategy.EAGER
+            )
+        if self.spec.cuda_graphs and not self._capture_graphs():
+            config.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if self.context.cache is not None and hasattr(config, "create_runtime_cache"):
+            cache = config.create_runtime_cache()
+            file = engine_cache.runtime_cache(
+                loaded.flavor, self._engine or path, loaded.cuda.gpu.key, self.context.cache
+            )
+            if file.exists():
+                cache.deserialize(file.read_bytes())  # False when it does not fit: starts empty
+            config.set_runtime_cache(cache)
+            self._runtime_cache = (cache, file)
+        loaded.runtime_config = config
+
+    def _details(self, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+        loaded = self.loaded
+        types = engines.inspect(loaded.flavor, loaded.engine) or dict(facts.get("types", {}))
+        share = engines.check_precision(self.spec.precision, types, loaded.flavor.title)
+        return {
+            "tensorrt": loaded.flavor.version, "flavor": loaded.flavor.name,
+            "gpu": loaded.cuda.gpu.name, "gpu_uuid": loaded.cuda.gpu.uuid,
+            "compute_capability": loaded.cuda.gpu.capability,
+            "device_memory_library": loaded.cuda.name, "engine": str(path), **facts,
+            "layer_types": types, "precision_share": share,
+            "tf32_override": os.environ.get(TF32_OVERRIDE, ""),
+            "cuda_graphs": self.spec.cuda_graphs, "profiles": len(loaded.profiles),
+            "context_bytes": context_bytes(loaded.engine),
+            "weights_bytes": weights_bytes(loaded.flavor, loaded.engine),
+            "warnings": loaded.messages.warnings[:10],
+        }  # fmt: skip
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def prepare(self, inputs: Tensors) -> Request:
+        """The inputs in pinned host memory (`io: host`) or on the device (`io: device`)."""
+        loaded = self.loaded
+        return make_request(loaded.cuda, loaded.inputs, inputs, on_device=self.spec.io == "device")
+
+    def caller(self) -> Any:
+        """A caller with its own context, stream and buffers, for the thread that asks."""
+        from harness.backends.tensorrt.caller import TensorRtCaller
+
+        with self._lock:  # contexts are made one at a time
+            made = TensorRtCaller(
+                self.loaded, copy=self.spec.io == "host", graphs=self._capture_graphs(),
+                closed=self._closed,
+            )  # fmt: skip
+            self._callers.append(made)
+        return made
+
+    def _capture_graphs(self) -> bool:
+        """Whether callers capture graphs themselves.
+
+        RTX can do it, but captures again whenever an address changes, as with `io: device` each
+        request's does; a caller keeps a graph for every request.
+        """
+        flavor = self.loaded.flavor
+        by_itself = flavor.rtx and hasattr(flavor.trt, "CudaGraphStrategy")
+        return self.spec.cuda_graphs and not (by_itself and self.spec.io == "host")
+
+    def _closed(self, caller: Any) -> None:
+        with self._lock:
+            self._callers.remove(caller)
+            self._retired.append(caller.give_up_context())
+            for name, value in caller.counters().items():
+                self._totals[name] = self._totals.get(name, 0.0) + value
+
+    def statistics(self) -> dict[str, float]:
+        """`h2d_ns`, `compute_ns`, `d2h_ns`, `enqueue_ns` and `gpu_timed`, over all callers."""
+        with self._lock:
+            totals = dict(self._totals)
+            for caller in self._callers:
+                for name, value in caller.counters().items():
+                    totals[name] = totals.get(name, 0.0) + value
+        return totals
+
+    def memory(self) -> dict[str, int]:
+        """Bytes on the device that TensorRT and the callers' buffers are known to take."""
+        if self._loaded is None:
+            return {}
+        with self._lock:
+            buffers = sum(caller.buffer_bytes for caller in self._callers)
+            count = len(self._callers) + len(self._retired)
+        contexts = count * (context_bytes(self._loaded.engine) or 0)
+        weights = weights_bytes(self._loaded.flavor, self._loaded.engine)
+        return {
+            "tensorrt_contexts": contexts, "tensorrt_buffers": buffers,
+            **({"tensorrt_weights": weights} if weights else {}),
+        }  # fmt: skip
+
+    def release(self) -> None:
+        """Destroy the contexts of closed callers; a caller frees its buffers when it is closed.
+
+        Contexts are destroyed here, by one thread while no other runs the engine: workers with
+        several callers crashed in TensorRT-RTX 1.6.1 on an H200, less often since.
+        """
+        with self._lock:
+            self._retired.clear()
+        collect()
+
+    def keep_kernels(self) -> None:
+        """Save what TensorRT-RTX compiled so far, for the next load; others have nothing."""
+        if self._runtime_cache is not None and self._loaded is not None:
+            cache, file = self._runtime_cache
+            with contextlib.suppress(Exception):  # the cache saves time, it is never needed
+                engine_cache.save_runtime_cache(file, bytes(cache.serialize()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep_kernels()
+        self._retired.clear()
+        self._runtime_cache = self._loaded = None
+        self._kept.clear()
+
+
+# ------------------------------------------------------------------------------------------ facts
+
+
+def onnx_format(flavor: trt.Flavor, precision: str) -> str:
+    """Which file of the prepared model an engine of this precision is built from."""
+    in_graph = precision in ("fp16", "bf16") and not flavor.weakly_typed
+    return f"onnx_{precision}" if in_graph else "onnx"
+
+
+def build_options(spec: schema.TensorRtBackend, context: BackendContext) -> engines.BuildOptions:
+    """The scenario's settings as build options. Raises UsageError when they contradict."""
+    model, profile = context.model, spec.profile
+    sizes = context.batch_sizes or (1, model.max_batch_size)
+    batches = engines.batch_ranges(
+        sizes, each=profile.each, low=profile.min, opt=profile.opt, high=profile.max
+    )
+    dynamic = {name: engines.Range(n, n, n) for name, n in model.dynamic.items()}
+    dynamic |= {name: engines.Range(*sizes) for name, sizes in profile.dynamic.items()}
+    return engines.BuildOptions(
+        precision=spec.precision,
+        profiles=engines.make_profiles(model.inputs, batches, dynamic),
+        workspace=spec.workspace,
+        optimization_level=spec.optimization_level,
+        version_compatible=spec.version_compatible,
+        hardware_compatible=spec.hardware_compatible,
+        compute_capability=spec.compute_capability or "",
+        tf32_override=os.environ.get(TF32_OVERRIDE, ""),
+    )
+
+
+def _profiles(engine: Any, inputs: tuple[Binding, ...]) -> tuple[engines.Profile, ...]:
+    return tuple(
+        {
+            b.name: engines.Shapes(*(tuple(s) for s in engine.get_tensor_profile_shape(b.name, i)))
+            for b in inputs
+        }
+        for i in range(engine.num_optimization_profiles)
+    )
+
+
+def _spec(binding: Binding, profiles: tuple[engines.Profile, ...]) -> TensorSpec:
+    """A tensor of an engine nothing else is known about."""
+    best = profiles[0][binding.name].opt if profiles and binding.name in profiles[0] else None
+    shape = tuple(
+        n if n >= 0 else engines.BATCH if axis == 0 else best[axis] if best else f"dim{axis}"
+        for axis, n in enumerate(binding.shape)
+    )
+    return TensorSpec(binding.name, binding.dtype, shape)
+
+
+def context_bytes(engine: Any) -> int | None:
+    """Device memory that each execution context takes."""
+    for name in ("device_memory_size_v2", "device_memory_size"):
+        if hasattr(engine, name):
+            return int(getattr(engine, name))
+    return None
+
+
+def weights_bytes(flavor: trt.Flavor, engine: Any) -> int | None:
+    """Size of the engine's weights, where this version tells."""
+    kinds = getattr(flavor.trt, "EngineStat", None)
+    if kinds is None or not hasattr(engine, "get_engine_stat"):
+        return None
+    size = int(engine.get_engine_stat(kinds.TOTAL_WEIGHTS_SIZE))
+    return size if size >= 0 else None

@@ -1,0 +1,180 @@
+"""Tensors of an engine, and requests: inputs encoded and placed before the clock starts."""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends.cuda.memory import Bytes, Cuda
+from harness.backends.tensorrt import build as engines
+from harness.backends.tensorrt import library as trt
+from harness.errors import BackendError
+from harness.models.tensors import Tensors
+
+Shape = tuple[int, ...]
+DTYPES = {
+    "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT32": "int32", "INT64": "int64",
+    "INT8": "int8", "UINT8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+"""TensorRT's names of types and the harness's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One input or output of an engine; −1 in the shape is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: Shape
+
+    @property
+    def storage(self) -> np.dtype[Any]:
+        """The numpy type whose bytes lie in the buffer; uint16 for bfloat16."""
+        return np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype)
+
+    def nbytes(self, shape: Shape) -> int:
+        """Size of the tensor with this shape."""
+        return math.prod(shape) * self.storage.itemsize
+
+
+def bindings(trt: Any, engine: Any) -> tuple[tuple[Binding, ...], tuple[Binding, ...]]:
+    """Inputs and outputs of a loaded engine. Raises BackendError for a type we can't feed."""
+    found: dict[Any, list[Binding]] = {trt.TensorIOMode.INPUT: [], trt.TensorIOMode.OUTPUT: []}
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        kind = engine.get_tensor_dtype(name).name
+        if kind not in DTYPES:
+            raise BackendError(f"tensor {name} of the engine is {kind}, which can't be fed")
+        binding = Binding(name, DTYPES[kind], tuple(engine.get_tensor_shape(name)))
+        found[engine.get_tensor_mode(name)].append(binding)
+    return tuple(found[trt.TensorIOMode.INPUT]), tuple(found[trt.TensorIOMode.OUTPUT])
+
+
+# ------------------------------------------------------------------------------------- requests
+
+
+class Request:
+    """Input shapes, and where the inputs lie; gives its memory back when nothing holds it."""
+
+    __slots__ = ("__weakref__", "addresses", "buffers", "shapes")
+
+    def __init__(
+        self, shapes: tuple[Shape, ...], buffers: tuple[Bytes, ...], addresses: tuple[int, ...]
+    ) -> None:
+        self.shapes, self.buffers, self.addresses = shapes, buffers, addresses
+
+
+def make_request(
+    cuda: Cuda, inputs: Sequence[Binding], tensors: Tensors, *, on_device: bool
+) -> Request:
+    """Encode the tensors and put them into pinned host memory or onto the device.
+
+    Raises BackendError when an input is missing or has the wrong number of dimensions.
+    """
+    arrays = [_encode(b, tensors) for b in inputs]
+    shapes = tuple(tuple(a.shape) for a in arrays)
+    buffers = tuple(_pin(cuda, array) for array in arrays)
+    if not on_device:
+        request = Request(shapes, buffers, ())
+        weakref.finalize(request, _unpin, cuda, buffers).atexit = False
+        return request
+    addresses = tuple(_upload(cuda, buffer) for buffer in buffers)
+    _unpin(cuda, buffers)
+    request = Request(shapes, (), addresses)
+    weakref.finalize(request, _release, cuda, addresses).atexit = False
+    return request
+
+
+def borrow_request(inputs: Sequence[Binding], tensors: Tensors) -> Request:
+    """The tensors where they lie, in ordinary host memory, for one call while they live.
+
+    Copied once, by the driver: staging them in pinned memory first would copy them twice.
+    Raises as `make_request`.
+    """
+    arrays = [_encode(b, tensors) for b in inputs]
+    buffers = tuple(a.reshape(-1).view(np.uint8) for a in arrays)
+    return Request(tuple(tuple(a.shape) for a in arrays), buffers, ())
+
+
+def _encode(binding: Binding, tensors: Tensors) -> NDArray[Any]:
+    if binding.name not in tensors:
+        raise BackendError(f"the engine wants an input '{binding.name}', which has no data")
+    array = np.asarray(tensors[binding.name])
+    fits = len(array.shape) == len(binding.shape) and all(
+        want in (-1, have) for want, have in zip(binding.shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise BackendError(
+            f"input {binding.name} has the shape {list(array.shape)}, "
+            f"the engine takes {list(binding.shape)}"
+        )
+    if binding.dtype == "bfloat16":
+        return to_bfloat16(array.astype(np.float32))
+    return np.ascontiguousarray(array, binding.storage)
+
+
+def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The bits of the nearest bfloat16 (ties to even); NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
+
+
+def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The float32 values of bfloat16 bits."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def decode(binding: Binding, data: Bytes, shape: Shape) -> NDArray[Any]:
+    """A copy of a buffer's beginning as an array; bfloat16 as float32."""
+    array = data[: binding.nbytes(shape)].view(binding.storage).reshape(shape).copy()
+    return from_bfloat16(array) if binding.dtype == "bfloat16" else array
+
+
+def _pin(cuda: Cuda, array: NDArray[Any]) -> Bytes:
+    buffer = cuda.pinned(array.nbytes)
+    buffer[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return buffer
+
+
+def _upload(cuda: Cuda, buffer: Bytes) -> int:
+    stream = cuda.stream()
+    address = cuda.allocate(buffer.nbytes)
+    cuda.to_device(address, buffer, stream)
+    cuda.synchronize(stream)
+    cuda.give_back(stream, ())
+    return address
+
+
+def _unpin(cuda: Cuda, buffers: Sequence[Bytes]) -> None:
+    for buffer in buffers:
+        cuda.unpin(buffer)
+
+
+def _release(cuda: Cuda, addresses: Sequence[int]) -> None:
+    for address in addresses:
+        cuda.free(address)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What all callers share."""
+
+    flavor: trt.Flavor
+    messages: trt.Messages
+    cuda: Cuda
+    engine: Any
+    inputs: tuple[Binding, ...]
+    outputs: tuple[Binding, ...]
+    profiles: tuple[engines.Profile, ...]
+    runtime_config: Any = None
+    """TensorRT-RTX: kernel cache, specialisation and CUDA graphs."""
+    first_use: threading.Lock = field(default_factory=threading.Lock)
+    """Held by a caller for its first request of a shape; see `TensorRtCaller._first`."""

@@ -1,0 +1,151 @@
+"""Built engines, kept: by model, TensorRT, GPU and options, with a record beside each.
+
+An entry that is damaged, was built by another TensorRT or is refused when it is loaded is thrown
+away and built again; `note` says so. The engine, its build log and its record share a folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.backends.tensorrt.build import BuildOptions, build
+from harness.backends.tensorrt.library import Flavor, Messages, engine_header, misfit
+from harness.errors import BackendError
+from harness.models.cache import fetch, file_hash, text_hash
+from harness.system.files import write_text
+
+ENGINE = "model.engine"
+LOG = "build.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an engine is for; two targets never share an engine."""
+
+    model: str
+    """The model's name, for the folder's."""
+    model_key: str
+    """The prepared model's: it covers the weights, which may lie in files beside the ONNX file."""
+    onnx: Path
+    gpu: str
+    """Name and capability of the GPU, empty without one."""
+    options: BuildOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine file and where it comes from."""
+
+    path: Path
+    bytes: int
+    seconds: float
+    """What building it took, then or now."""
+    cached: bool
+    sha256: str
+    types: dict[str, int]
+    log: Path
+    note: str = ""
+    """Why an older entry was thrown away."""
+
+
+def key(flavor: Flavor, target: Target) -> str:
+    """SHA-256 over everything that the engine depends on."""
+    return text_hash(
+        target.model_key, file_hash(target.onnx), flavor.name, flavor.version, target.gpu,
+        target.options.to_json(),
+    )  # fmt: skip
+
+
+def folder_of(flavor: Flavor, target: Target, cache: Path) -> Path:
+    """Where the engine for `target` is kept."""
+    name = f"{target.model}-{flavor.name}-{target.options.precision}-{key(flavor, target)[:16]}"
+    return cache / "engines" / name
+
+
+def get(flavor: Flavor, target: Target, cache: Path, messages: Messages) -> Engine:
+    """The engine for `target`, from the cache or built now.
+
+    Raises what `harness.backends.tensorrt.build.build` raises.
+    """
+    folder = folder_of(flavor, target, cache)
+    note = _stale(folder / ENGINE, flavor)
+    there = folder.exists()
+    if note:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def make(temporary: Path) -> dict[str, Any]:
+        return _build(flavor, target, cache, messages, temporary)
+
+    entry = fetch(folder, make)
+    if there and not note and not entry.cached:
+        note = "the engine in the cache was damaged: built again"
+    return Engine(
+        entry.path / ENGINE, entry.files[ENGINE], float(entry.details["build_seconds"]),
+        entry.cached, entry.details["sha256"], dict(entry.details["types"]), entry.path / LOG, note,
+    )  # fmt: skip
+
+
+def forget(engine: Engine) -> None:
+    """Throw an entry away, so that `get` builds again."""
+    shutil.rmtree(engine.path.parent, ignore_errors=True)
+
+
+def _stale(path: Path, flavor: Flavor) -> str:
+    """Why this TensorRT can't use the engine in the cache; empty when it can or is absent."""
+    if not path.exists():
+        return ""
+    try:
+        reason = misfit(engine_header(path), flavor)
+    except (BackendError, OSError) as error:
+        return f"the engine in the cache was thrown away ({error}): built again"
+    return f"the engine in the cache was thrown away ({reason}): built again" if reason else ""
+
+
+def _build(
+    flavor: Flavor, target: Target, cache: Path, messages: Messages, folder: Path
+) -> dict[str, Any]:
+    timing = _timing_cache(flavor, target, cache)
+    known = timing.read_bytes() if timing.exists() else None
+    try:
+        built = build(flavor, target.onnx, target.options, messages, known)
+    except Exception:  # the folder goes, the worker's log stays
+        print("\n".join(messages.lines[-100:]), file=sys.stderr)
+        raise
+    write_text(folder / LOG, "\n".join([*messages.lines, messages.layers, ""]))
+    (folder / ENGINE).write_bytes(built.plan)
+    if built.timing_cache:
+        _replace(timing, built.timing_cache)
+    return {
+        "flavor": flavor.name, "version": flavor.version, "gpu": target.gpu,
+        "options": target.options.to_json(), "build_seconds": built.seconds,
+        "types": dict(built.types), "sha256": file_hash(folder / ENGINE),
+        "warnings": messages.warnings[:20],
+    }  # fmt: skip
+
+
+def _timing_cache(flavor: Flavor, target: Target, cache: Path) -> Path:
+    """Shared by all models on one GPU: what is timed are kernels, not models."""
+    return cache / "engines" / f"timing-{text_hash(flavor.name, flavor.version, target.gpu)[:16]}"
+
+
+def runtime_cache(flavor: Flavor, engine: Engine | Path, gpu: str, cache: Path) -> Path:
+    """Where TensorRT-RTX keeps the kernels it compiled for an engine on a GPU."""
+    digest = engine.sha256 if isinstance(engine, Engine) else file_hash(engine)
+    return cache / "engines" / f"runtime-{text_hash(digest, flavor.version, gpu)[:16]}"
+
+
+def save_runtime_cache(path: Path, blob: bytes) -> None:
+    """Keep the compiled kernels, whole or not at all."""
+    _replace(path, blob)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    from harness.system.files import atomic_write
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)

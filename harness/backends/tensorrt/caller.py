@@ -1,0 +1,300 @@
+"""One concurrent caller of an engine: context, stream, buffers and, on demand, CUDA graphs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from harness.backends.base import COUNT, COUNTERS
+from harness.backends.cuda.memory import Bytes, Cuda, translate
+from harness.backends.tensorrt.bindings import Binding, Request, Shape, decode
+from harness.backends.tensorrt.build import profile_for
+from harness.errors import BackendError, HarnessError
+from harness.models.tensors import Tensors
+
+if TYPE_CHECKING:
+    from harness.backends.tensorrt.bindings import Loaded
+
+TIMED_EVERY = 4
+"""Every how many requests CUDA events are recorded; reading them costs a few microseconds."""
+
+
+class Reply(NamedTuple):
+    """The outputs' shapes; their bytes stay in the caller's buffers until its next request."""
+
+    shapes: tuple[Shape, ...]
+
+
+class _Buffer:
+    """Device memory with pinned host memory beside it, for one tensor; grows when it must."""
+
+    __slots__ = ("address", "host", "size", "view")
+
+    def __init__(self) -> None:
+        self.address, self.size = 0, 0
+        self.host: Bytes | None = None
+        self.view: Bytes | None = None
+        """The part of `host` that the tensor takes now."""
+
+    def fit(self, cuda: Cuda, size: int, *, host: bool) -> bool:
+        """Make room for `size` bytes; True when the address has changed."""
+        grown = size > self.size or not self.address
+        if grown:
+            self.free(cuda)
+            self.address = cuda.allocate(size)
+            self.host = cuda.pinned(size) if host else None
+            self.size = size
+        self.view = self.host[:size] if self.host is not None else None
+        return grown
+
+    def free(self, cuda: Cuda) -> None:
+        """Give both back."""
+        if self.address:
+            cuda.free(self.address)
+        host, self.host, self.view = self.host, None, None
+        if host is not None:
+            cuda.unpin(host)
+        self.address, self.size = 0, 0
+
+
+class TensorRtCaller:
+    """Runs requests one after the other, on its own stream; belongs to the thread that made it."""
+
+    def __init__(
+        self, loaded: Loaded, *, copy: bool, graphs: bool,
+        closed: Callable[[TensorRtCaller], None],
+    ) -> None:  # fmt: skip
+        self._loaded, self._copy, self._closed = loaded, copy, closed
+        self._cuda = loaded.cuda
+        self._graphs: dict[tuple[Any, ...], Any] | None = {} if graphs else None
+        self._shapes: tuple[Shape, ...] = ()
+        self._reply = Reply(())
+        self._bound: tuple[int, ...] = ()
+        self._profile = 0
+        self._requests = 0
+        self._times = (0.0, 0.0, 0.0, 0.0, 0)
+        self._inputs = [_Buffer() for _ in loaded.inputs]
+        self._outputs = [_Buffer() for _ in loaded.outputs]
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(self._cuda.attach())
+        try:
+            self._stream = self._cuda.stream()
+            self._handle = self._cuda.handle(self._stream)
+            self._events = [self._cuda.event() for _ in range(4)]
+            self._context = self._new_context()
+        except BaseException:
+            self._stack.close()  # a thread must not end while it is attached
+            raise
+
+    def _new_context(self) -> Any:
+        loaded = self._loaded
+        loaded.messages.errors.clear()
+        if loaded.runtime_config is not None:
+            context = loaded.engine.create_execution_context(loaded.runtime_config)
+        else:
+            context = loaded.engine.create_execution_context()
+        if context is None:
+            raise loaded.messages.error("creating an execution context")
+        return context
+
+    # -- the timed part -----------------------------------------------------------------------
+
+    def infer(self, request: Request) -> Reply:
+        """Copy in, compute, copy out, wait; with `io: device` compute and wait."""
+        try:
+            if request.shapes != self._shapes:
+                return self._first(request)
+            timed = self._requests % TIMED_EVERY == 0
+            self._requests += 1
+            if timed:
+                self._run_timed(request)
+            else:
+                self._copy_in(request)
+                self._compute(request)
+                self._copy_out()
+                self._cuda.synchronize(self._stream)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise translate(error, "running the engine") from error
+        return self._reply
+
+    def _first(self, request: Request) -> Reply:
+        """The first request of a shape, one caller at a time: once a shape, in the warm-up.
+
+        TensorRT-RTX compiles kernels in it, or takes them from a cache that all contexts share.
+        """
+        with self._loaded.first_use:
+            self._reshape(request.shapes)
+            self._requests += 1
+            self._run_timed(request)
+        return self._reply
+
+    def _run_timed(self, request: Request) -> None:
+        cuda, stream = self._cuda, self._stream
+        begin, started, computed, end = self._events
+        cuda.record(begin, stream)
+        self._copy_in(request)
+        cuda.record(started, stream)
+        before = time.monotonic_ns()
+        self._compute(request)
+        enqueue = time.monotonic_ns() - before
+        cuda.record(computed, stream)
+        self._copy_out()
+        cuda.record(end, stream)
+        cuda.synchronize(stream)
+        h2d, compute, d2h, total, count = self._times
+        self._times = (  # replaced whole: another thread reads it at any time
+            h2d + cuda.elapsed_ns(begin, started), compute + cuda.elapsed_ns(started, computed),
+            d2h + cuda.elapsed_ns(computed, end), total + enqueue, count + 1,
+        )  # fmt: skip
+
+    def _copy_in(self, request: Request) -> None:
+        if not self._copy:
+            if request.addresses != self._bound:
+                self._bind(request.addresses)
+            return
+        for buffer, data in zip(self._inputs, request.buffers, strict=True):
+            self._cuda.to_device(buffer.address, data, self._stream)
+
+    def _copy_out(self) -> None:
+        if self._copy:
+            for buffer in self._outputs:
+                assert buffer.view is not None
+                self._cuda.to_host(buffer.view, buffer.address, self._stream)
+
+    def _compute(self, request: Request) -> None:
+        if self._graphs is None:
+            self._enqueue()
+            return
+        key = (request.shapes, self._bound)
+        graph = self._graphs.get(key)
+        if graph is None:
+            self._enqueue()  # once without: this is where TensorRT still changes its own state
+            self._cuda.synchronize(self._stream)
+            graph = self._graphs[key] = self._cuda.capture(self._stream, self._enqueue)
+        self._cuda.launch(graph, self._stream)
+
+    def _enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._handle):
+            raise self._loaded.messages.error("running the engine")
+
+    # -- a new shape --------------------------------------------------------------------------
+
+    def _reshape(self, shapes: tuple[Shape, ...]) -> None:
+        """Set profile and shapes and make the buffers fit: once a shape, in the warm-up."""
+        loaded, context = self._loaded, self._context
+        self._shapes = ()  # until all is set: after a failure no shape is
+        self._choose_profile(shapes)
+        for binding, shape in zip(loaded.inputs, shapes, strict=True):
+            if not context.set_input_shape(binding.name, shape):
+                raise loaded.messages.error(f"setting {binding.name} to {list(shape)}")
+        outputs = tuple(self._output_shape(b) for b in loaded.outputs)
+        moved = False
+        if self._copy:
+            moved |= self._fit(self._inputs, loaded.inputs, shapes, host=False)
+        moved |= self._fit(self._outputs, loaded.outputs, outputs, host=self._copy)
+        if moved:
+            self._drop_graphs()  # they hold the old addresses
+        for binding, buffer in zip(loaded.outputs, self._outputs, strict=True):
+            context.set_tensor_address(binding.name, buffer.address)
+        if self._copy:
+            self._bind(tuple(buffer.address for buffer in self._inputs))
+        self._shapes, self._reply = shapes, Reply(outputs)
+
+    def _drop_graphs(self) -> None:
+        graphs = list((self._graphs or {}).values())
+        if self._graphs is not None:
+            self._graphs.clear()
+        for graph in graphs:
+            self._cuda.drop(graph)
+
+    def _choose_profile(self, shapes: tuple[Shape, ...]) -> None:
+        loaded = self._loaded
+        if not loaded.profiles:
+            return
+        names = {b.name: s for b, s in zip(loaded.inputs, shapes, strict=True)}
+        index = profile_for(loaded.profiles, names)
+        if index is None:
+            ranges = {n: (p.min, p.max) for n, p in loaded.profiles[0].items()}
+            raise BackendError(
+                f"the engine's profiles do not cover the input shapes {names}: {ranges}",
+                fix="set backends[].profile, or give the ONNX file instead of the engine",
+            )
+        if index != self._profile:
+            self._context.set_optimization_profile_async(index, self._handle)
+            self._cuda.synchronize(self._stream)
+            self._profile = index
+
+    def _output_shape(self, binding: Binding) -> Shape:
+        shape = tuple(self._context.get_tensor_shape(binding.name))
+        if any(n < 0 for n in shape):
+            raise BackendError(
+                f"the shape of output {binding.name} depends on the data, which is not supported"
+            )
+        return shape
+
+    def _fit(
+        self, buffers: list[_Buffer], tensors: tuple[Binding, ...], shapes: tuple[Shape, ...], *,
+        host: bool,
+    ) -> bool:  # fmt: skip
+        moved = [
+            buffer.fit(self._cuda, binding.nbytes(shape), host=host)
+            for buffer, binding, shape in zip(buffers, tensors, shapes, strict=True)
+        ]
+        return any(moved)
+
+    def _bind(self, addresses: tuple[int, ...]) -> None:
+        for binding, address in zip(self._loaded.inputs, addresses, strict=True):
+            self._context.set_tensor_address(binding.name, address)
+        self._bound = addresses
+
+    # -- outside the clock ----------------------------------------------------------------------
+
+    def outputs(self, reply: Reply) -> Tensors:
+        """Output name → array, copied out of the caller's buffers."""
+        found = {}
+        tensors = zip(self._loaded.outputs, self._outputs, reply.shapes, strict=True)
+        for binding, buffer, shape in tensors:
+            data = buffer.view if self._copy else self._fetch(buffer, binding.nbytes(shape))
+            assert data is not None
+            found[binding.name] = decode(binding, data, shape)
+        return found
+
+    def _fetch(self, buffer: _Buffer, size: int) -> Bytes:
+        pinned = self._cuda.pinned(size)
+        self._cuda.to_host(pinned, buffer.address, self._stream)
+        self._cuda.synchronize(self._stream)
+        data = pinned.copy()
+        self._cuda.unpin(pinned)
+        return data
+
+    def give_up_context(self) -> Any:
+        """Hand the execution context over, for its owner to destroy when nothing runs."""
+        context, self._context = self._context, None
+        return context
+
+    def counters(self) -> dict[str, float]:
+        """What the events said so far; only grows."""
+        *times, count = self._times
+        return {**dict(zip(COUNTERS, times, strict=True)), COUNT: float(count)}
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Device memory in this caller's buffers."""
+        return sum(b.size for b in (*self._inputs, *self._outputs))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:  # detaches at the very end
+            self._cuda.synchronize(self._stream)
+            self._closed(self)
+            for buffer in (*self._inputs, *self._outputs):
+                buffer.free(self._cuda)
+            self._drop_graphs()
+            self._cuda.give_back(self._stream, self._events)
+            self._stream, self._events = None, []  # here: pycuda ends them in the thread that drops

@@ -1,0 +1,1 @@
+"""Servers that do nothing, for what a load generator alone can reach."""

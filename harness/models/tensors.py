@@ -1,0 +1,74 @@
+"""The seam between the harness and a runtime: a backend, small enough to read in a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from harness.errors import BackendError
+
+Tensors = Mapping[str, NDArray[Any]]
+"""Name to array; the first axis of every array is the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, numpy-style dtype and shape; a string in the shape is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What goes in and what comes out."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """The model as `harness.models.prepare` left it for the backends: paths, never objects.
+
+    `files` maps a format (`onnx`, `state_dict`, `exported_program`, `engine`) to a path;
+    `inputs` is complete, read from the model where the scenario left it out.
+    """
+
+    name: str
+    source: Mapping[str, Any]
+    key: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    dynamic: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Input name to how its data is made (`schema.Input` dumped: data, range)."""
+    max_batch_size: int = 1
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Format to why it could not be made; backends that need it fail with that, others run."""
+
+    def file(self, format: str) -> Path:
+        """The path of the model in `format`. Raises BackendError saying why there is none."""
+        if format in self.files:
+            return Path(self.files[format])
+        why = self.failures.get(format, f"a {next(iter(self.source), 'model')} source has none")
+        raise BackendError(f"{self.name} has no {format} file: {why}")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict that `from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PreparedModel:
+        """Read what `to_json` wrote."""
+        specs = {
+            key: tuple(TensorSpec(t["name"], t["dtype"], tuple(t["shape"])) for t in data[key])
+            for key in ("inputs", "outputs")
+        }
+        return cls(**{**data, **specs})

@@ -1,0 +1,1 @@
+"""Charts as data, drawn by Plotly and by matplotlib."""

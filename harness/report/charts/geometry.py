@@ -1,0 +1,59 @@
+"""Charts for HTML: chart data → what Plotly.newPlot takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from harness.report.model.blocks import Band, Bound, Chart
+
+BANDS = ("#EEF3F7", "#F8FAFB")
+
+
+def wide_bands(chart: Chart) -> list[Band]:
+    """The bands that have room for their label."""
+    if not chart.bands:
+        return []
+    whole = max(b.end for b in chart.bands) - min(b.begin for b in chart.bands)
+    columns = {"half": 70, "third": 45, "full": 150}[chart.size]
+    return [b for b in chart.bands if (b.end - b.begin) * columns >= whole * (len(b.label) + 1)]
+
+
+def extent(
+    chart: Chart, axis: Literal["x", "y"], *, right: bool = False
+) -> tuple[float, float] | None:
+    """Ends of an axis of numbers (of the right y axis too); None where the library finds them.
+
+    The values have room, and so have their intervals up to half as much again: a wide interval is
+    cut rather than squeezing the values together. A bound is shown unless it lies far away.
+    """
+    log, free = (chart.log_x, not chart.ticks) if axis == "x" else (chart.log_y, True)
+    series = [s for s in chart.series if s.right == right]
+    if not free or any(s.mode in ("bar", "thin") for s in series):
+        return None
+    values = [v for s in series for v in getattr(s, axis)]
+    if not values or (log and min(values) <= 0):
+        return None
+    least, most = min(values), max(values)
+    ends = [r for s in series for r in getattr(s, f"{axis}_range") if r]
+    limits = [b.value for b in chart.bounds if b.axis == axis and not right]
+    high = max([most, *(min(r[1], 1.5 * most) for r in ends),
+                *(b for b in limits if b <= 3 * most)])  # fmt: skip
+    low = min([least, *(max(r[0], least / 1.5) for r in ends),
+               *(b for b in limits if b >= least / 3)])  # fmt: skip
+    if log:
+        return low / 1.12, high * 1.12
+    if chart.zero:
+        return (0.0, 1.06 * high) if high > 0 else None
+    room = 0.06 * (high - low) or 0.1 * abs(high)
+    return low - room, high + room
+
+
+def near_right(chart: Chart, bound: Bound) -> bool:
+    """Whether the text of a bound on x has more room on its left."""
+    values = [v for s in chart.series for v in s.x]
+    if not values or (min(values) <= 0 and chart.log_x):
+        return False
+    scale = math.log10 if chart.log_x else float
+    low, high = (scale(min(values)) if chart.log_x else 0.0), scale(max(values))
+    return scale(bound.value) > low + 0.6 * (high - low)

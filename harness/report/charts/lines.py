@@ -1,0 +1,388 @@
+"""The charts' data: which points are shown, on which axis, in which colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.analysis.constraints import metric as value_of
+from harness.analysis.intervals import Interval
+from harness.analysis.speedup import cell, cells, speedups
+from harness.analysis.summary import SummaryRow
+from harness.measure.quantiles import FLOORS
+from harness.report.model.blocks import (
+    Bound,
+    Chart,
+    Series,
+    Table,
+    figure,
+    interval_cell,
+    percentile_name,
+    table,
+    word,
+)
+from harness.report.model.context import Context, best_first
+from harness.report.model.labels import bound_text, counted, load_label, load_text
+from harness.report.model.numbers import both_text, mib_text
+from harness.results.rows import PERCENTILES
+
+Line = tuple[str, int, list[SummaryRow]]
+"""Series, batch size, and its points by load."""
+Dot = tuple[Interval, Interval, str]
+"""Where it lies on x and on y, and what hovering over it says."""
+MOST_LINES = 12
+"""More lines than this in one chart can't be told apart: the best are shown."""
+LOG_FROM = 25.0
+"""An axis on which the largest value is so many times the smallest is logarithmic."""
+
+
+def finite(interval: Interval | None) -> bool:
+    """Whether there is a finite value."""
+    return interval is not None and math.isfinite(interval.value)
+
+
+def limits(interval: Interval | None) -> tuple[float, float] | None:
+    """The interval's ends, where it has any."""
+    if interval is None or interval.low is None or interval.high is None:
+        return None
+    return interval.low, interval.high
+
+
+def shared_percentile(rows: Sequence[SummaryRow]) -> str:
+    """`p99` where every row has it, else the highest below that all have, else `mean`."""
+    for percentile in reversed(PERCENTILES[: PERCENTILES.index("p99") + 1]):
+        if all(r.latency_ms.get(percentile) is not None for r in rows):
+            return percentile
+    return "mean"
+
+
+def latency(row: SummaryRow, percentile: str) -> Interval | None:
+    """A percentile of the row's latency, or with `mean` its mean."""
+    return row.latency_mean_ms if percentile == "mean" else row.latency_ms.get(percentile)
+
+
+def percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
+    """Why the axis is not p99; empty where it is."""
+    if percentile == "p99" or not rows:
+        return ""
+    lacking = sum(r.latency_ms.get("p99") is None for r in rows)
+    fewest = min(m.requests for r in rows for m in r.measurements)
+    return (
+        f"The axis shows {percentile_name(percentile)}, the highest percentile that all shown "
+        f"points have: p99 needs {FLOORS['p99']:,} requests a round, and {lacking} of {len(rows)} "
+        f"points had fewer (as few as {fewest:,})."
+    )
+
+
+# ------------------------------------------------------------------------ the summary's two plots
+
+
+def shown_lines(context: Context) -> tuple[list[Line], int]:
+    """The lines to show, and how many the shown series have; a line's points are ordered by load.
+
+    Of many variants the best and the default are shown. Where that still makes more lines than can
+    be told apart, each series has the batch size of its best point, and at last the best are kept.
+    Points of a closed and of an open loop are never on one line.
+    """
+    groups: dict[tuple[str, int, bool], list[SummaryRow]] = {}
+    for row in best_first(context):
+        if row.valid and row.throughput is not None:
+            key = (context.name(row), row.batch_size, row.concurrency is None)
+            groups.setdefault(key, []).append(row)
+    shown = context.shown
+    kept = [key for key in groups if key[0] in shown]
+    total = len(kept)
+    if len(kept) > MOST_LINES:
+        firsts = {(name, loop): (name, size, loop) for name, size, loop in reversed(kept)}
+        kept = [key for key in kept if key in firsts.values()]
+    known = [k for k in kept if k[0] == context.reference_series][:1]
+    kept = kept[:MOST_LINES] + [k for k in known if k not in kept[:MOST_LINES]]
+    places = {name: i for i, name in enumerate(context.series)}
+    kept.sort(key=lambda key: (places[key[0]], *key[1:]))
+    return [(key[0], key[1], sorted(groups[key], key=cell)) for key in kept], total
+
+
+def summary_charts(context: Context) -> list[Chart]:
+    """Throughput and memory against latency, offline against batch size; empty when nothing valid
+    was measured.
+    """
+    return _offline(context) if context.offline else _online(context)
+
+
+def _online(context: Context) -> list[Chart]:
+    lines, total = shown_lines(context)
+    rows = [r for _, _, group in lines for r in group]
+    percentile = shared_percentile(rows)
+    if not any(finite(latency(r, percentile)) for r in rows):
+        return []
+    notes = _summary_notes(context, lines, rows, percentile, total)
+    gpu = any(r.gpu_memory_mib is not None for r in rows)
+    key = "gpu_memory_mib" if gpu else "host_memory_mib"
+    x_title = f"{percentile_name(percentile)} latency (ms)"
+    plots = [
+        ("throughput-latency", "Throughput vs. Latency", "throughput", "Throughput (infer/sec)"),
+        (
+            "memory-latency", f"{'GPU' if gpu else 'Host'} Memory vs. Latency", key,
+            f"Peak {'GPU' if gpu else 'host'} memory (MiB)",
+        ),
+    ]  # fmt: skip
+    return [
+        _against_latency(context, lines, percentile, metric, id_, title, x_title, y_title, notes)
+        for id_, title, metric, y_title in plots
+    ]
+
+
+def _summary_notes(
+    context: Context, lines: list[Line], rows: list[SummaryRow], percentile: str, total: int
+) -> list[str]:
+    hidden = sum(not r.valid for r in context.rows)
+    beyond = sum(not finite(latency(r, percentile)) for r in rows)
+    notes = [
+        curves(context, lines, total),
+        "Each dot is one load, each bar a 95% interval.",
+        percentile_note(rows, percentile),
+        f"{counted(hidden, 'point')} failed or invalid: not drawn." if hidden else "",
+        f"{counted(beyond, 'point')} beyond the timeout: not drawn." if beyond else "",
+    ]
+    return [n for n in notes if n]
+
+
+def curves(context: Context, lines: Sequence[Line], total: int) -> str:
+    """Which of all lines are shown, in Model Analyzer's words where it has some."""
+    names = {name for name, _, _ in lines}
+    said = f"Curves of {counted(len(lines), 'combination')} of configuration and batch size"
+    if len(names) < len(context.series):
+        best = len(names - set(context.defaults))
+        said = (
+            f"Curves corresponding to the {best} best model configuration(s) out of a total of "
+            f"{len(context.series)}{' and to the default' if len(names) > best else ''} are shown "
+            "in the plots"
+        )
+    of_each = len(lines) == len(names) and len(lines) < total
+    return f"{said}, each at the batch size of its best point." if of_each else f"{said}."
+
+
+def _offline(context: Context) -> list[Chart]:
+    """Against batch size, a line a configuration."""
+    lines, _ = _batch_lines(context, context.shown)
+    rows = [r for _, group in lines for r in group]
+    gpu = any(r.gpu_memory_mib is not None for r in rows)
+    percentile = shared_percentile(rows)
+    if not any(finite(latency(r, percentile)) for r in rows):
+        return []
+    charts_ = [*batch_charts(context, lines, "batch", percentile)[:2]]
+    kind = "GPU" if gpu else "Host"
+    memory = against_batch(
+        context, lines, "memory-batch", f"{kind} Memory vs. Batch Size",
+        f"Peak {kind if gpu else 'host'} memory (MiB)",
+        lambda r: value_of(r, "gpu_memory_mib" if gpu else "host_memory_mib"),
+    )  # fmt: skip
+    return [*charts_, memory]
+
+
+def _batch_lines(
+    context: Context, names: Sequence[str]
+) -> tuple[list[tuple[str, list[SummaryRow]]], int]:
+    groups = {n: [r for r in context.of(n) if r.valid and r.throughput] for n in names}
+    kept = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
+    shown = set(kept[:MOST_LINES])
+    return [(n, group) for n, group in groups.items() if n in shown], len(kept)
+
+
+def batch_charts(
+    context: Context, lines: list[tuple[str, list[SummaryRow]]], id_: str, percentile: str
+) -> list[Chart]:
+    """Model Analyzer's two plots of its offline mode."""
+    name = percentile_name(percentile)
+    return [
+        against_batch(
+            context, lines, f"throughput-{id_}", "Throughput vs. Batch Size",
+            "Throughput (infer/sec)", lambda r: r.throughput, ("throughput",),
+        ),
+        against_batch(
+            context, lines, f"latency-{id_}", f"{name} Latency vs. Batch Size",
+            f"{name} latency (ms)", lambda r: latency(r, percentile),
+            (f"latency_{percentile}_ms",),
+            [percentile_note([r for _, group in lines for r in group], percentile)],
+        ),
+    ]  # fmt: skip
+
+
+def against_batch(
+    context: Context, lines: list[tuple[str, list[SummaryRow]]], id_: str, title: str,
+    y_title: str, value: Callable[[SummaryRow], Interval | None], bounded: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
+) -> Chart:  # fmt: skip
+    """A metric against the batch size: equal steps, since batch sizes usually double."""
+    sizes = sorted({r.batch_size for _, group in lines for r in group})
+    series, body = [], []
+    for name, group in lines:
+        found = [(r, v) for r in group if (v := value(r)) is not None]
+        drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
+        series.append(Series(
+            name, context.colors[name], tuple(float(sizes.index(r.batch_size)) for r, _ in drawn),
+            tuple(v.value for _, v in drawn), y_range=tuple(limits(v) for _, v in drawn),
+            labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn),
+            marker=context.series.index(name),
+        ))  # fmt: skip
+        body += [[word(name), figure(str(r.batch_size)), interval_cell(value(r))] for r in group]
+    bounds = [
+        Bound("y", float(limit), bound_text(metric, bound))
+        for metric, bound in context.bounds.items()
+        if metric in bounded and (limit := bound.get("max", bound.get("min"))) is not None
+    ]
+    return Chart(
+        id_, title, "Batch size", y_title, tuple(s for s in series if s.x),
+        table(["Configuration", "Batch", y_title], body), ticks=tuple(map(str, sizes)),
+        bounds=tuple(bounds), notes=tuple(n for n in notes if n), size="third",
+    )  # fmt: skip
+
+
+def _against_latency(
+    context: Context, lines: list[Line], percentile: str, metric: str,
+    id_: str, title: str, x_title: str, y_title: str, notes: list[str],
+) -> Chart:  # fmt: skip
+    sizes = sorted({size for _, size, _ in lines})
+    series = [
+        _line(context, name, size, rows, percentile, metric, sizes) for name, size, rows in lines
+    ]
+    values = [v for s in series for v in s.x]
+    return Chart(
+        id_, title, x_title, y_title, tuple(s for s in series if s.x),
+        _line_table(lines, percentile, metric, [context.load_title, x_title, y_title]),
+        log_x=wide(values), bounds=tuple(_bounds(context, percentile, metric)),
+        notes=tuple(notes),
+        markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (),
+    )  # fmt: skip
+
+
+def wide(values: Sequence[float]) -> bool:
+    """Whether values span so much that their axis is logarithmic."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM
+
+
+def _line(
+    context: Context, name: str, size: int, rows: list[SummaryRow], percentile: str, metric: str,
+    sizes: list[int],
+) -> Series:  # fmt: skip
+    found = [(r, latency(r, percentile), value_of(r, metric)) for r in rows]
+    drawn = [
+        (x, y, f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
+               f"{both_text(x)} ms, {mib_text(r.gpu_memory_mib or r.host_memory_mib)} MiB")
+        for r, x, y in found
+        if x is not None and finite(x) and y is not None
+    ]  # fmt: skip
+    return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
+
+
+def marker_of(size: int, sizes: Sequence[int]) -> int:
+    """A batch size's marker: none of its own where there is only one."""
+    return sizes.index(size) if len(sizes) > 1 else 0
+
+
+def dots(name: str, color: str, drawn: Sequence[Dot], **more: Any) -> Series:
+    """Points with a bar on each axis where there is an interval."""
+    return Series(
+        name, color, tuple(x.value for x, _, _ in drawn), tuple(y.value for _, y, _ in drawn),
+        x_range=tuple(limits(x) for x, _, _ in drawn),
+        y_range=tuple(limits(y) for _, y, _ in drawn),
+        labels=tuple(label for _, _, label in drawn), **more,
+    )  # fmt: skip
+
+
+def _bounds(context: Context, percentile: str, metric: str) -> list[Bound]:
+    axes: dict[str, Any] = {f"latency_{percentile}_ms": "x", metric: "y"}
+    return [
+        Bound(axes[name], float(limit), bound_text(name, bound))
+        for name, bound in context.bounds.items()
+        if name in axes
+        for limit in (bound.get("max"), bound.get("min"))
+        if limit is not None
+    ]
+
+
+def _line_table(
+    lines: list[Line], percentile: str, metric: str, titles: list[str]
+) -> Table:  # fmt: skip
+    rows = [
+        [
+            word(name), figure(str(size)), figure(load_label(r)),
+            interval_cell(latency(r, percentile)), interval_cell(value_of(r, metric)),
+        ]
+        for name, size, group in lines
+        for r in group
+    ]  # fmt: skip
+    return table(["Configuration", "Batch", *titles], rows)
+
+
+# --------------------------------------------------------------------------------- the comparison
+
+
+def _label(row: SummaryRow) -> str:
+    kind = "c" if row.concurrency is not None else ""
+    return f"b{row.batch_size} · {kind}{load_label(row)}"
+
+
+def latency_by_batch(context: Context) -> Chart | None:
+    """Median latency by batch size, a bar a configuration, at the smallest load."""
+    valid = [r for r in context.rows if r.valid]
+    if not valid:
+        return None
+    lightest = min(cell(r)[1:] for r in valid)
+    rows = [r for r in valid if cell(r)[1:] == lightest]
+    load = load_text(rows[0])
+    sizes = sorted({r.batch_size for r in rows})
+    return _grouped(
+        context, "latency-by-batch", f"Latency by batch size, {load}", rows,
+        [f"batch {s}" for s in sizes], lambda r: sizes.index(r.batch_size),
+        lambda r: r.latency_ms.get("p50"), "p50 latency (ms)", "Batch size", mode="bar",
+    )  # fmt: skip
+
+
+def speedup_chart(context: Context) -> Chart | None:
+    """Throughput over the reference's in each cell, with its interval and a line at 1."""
+    if context.reference is None:
+        return None
+    ratios = speedups(context.rows, context.reference)
+    rows = [r for r in context.rows if finite(ratios.get(r.point))]
+    if not rows:
+        return None
+    places, labels = cells(rows), {cell(r): _label(r) for r in rows}
+    return _grouped(
+        context, "speed-up", f"Speed-up over {context.reference_series}", rows,
+        [labels[c] for c in places], lambda r: places.index(cell(r)),
+        lambda r: ratios[r.point], "Ratio of throughputs",
+        "Batch size (b) and load (c: concurrency)", mode="marks",
+        bounds=(Bound("y", 1.0, "no difference"),),
+    )  # fmt: skip
+
+
+def _grouped(
+    context: Context, id_: str, title: str, rows: list[SummaryRow], ticks: list[str],
+    place: Callable[[SummaryRow], int], value: Callable[[SummaryRow], Interval | None],
+    y_title: str, x_title: str, *, mode: Any, bounds: tuple[Bound, ...] = (),
+) -> Chart:  # fmt: skip
+    """Categories on x, one trace a configuration, side by side within a category."""
+    rows = [r for r in rows if context.name(r) in context.shown]
+    names = [n for n in context.shown if any(context.name(r) == n for r in rows)]
+    step = 0.8 / max(len(names), 1)
+    series = []
+    for index, name in enumerate(names):
+        offset = (index - (len(names) - 1) / 2) * step
+        found = [(r, v) for r in rows if context.name(r) == name and (v := value(r)) is not None]
+        drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
+        series.append(Series(
+            name, context.colors[name],
+            tuple(place(r) + offset for r, _ in drawn), tuple(v.value for _, v in drawn), mode,
+            y_range=tuple(limits(v) for _, v in drawn),
+            labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn), marker=index,
+            width=0.9 * step,
+        ))  # fmt: skip
+    body = [[word(ticks[place(r)]), word(context.name(r)), interval_cell(value(r))] for r in rows]
+    values = [v for s in series for v in s.y]
+    return Chart(
+        id_, title, x_title, y_title, tuple(series),
+        table([x_title, "Configuration", y_title], body), ticks=tuple(ticks),
+        log_y=mode == "marks" and wide(values), bounds=bounds, zero=mode == "bar",
+    )  # fmt: skip

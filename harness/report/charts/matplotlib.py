@@ -1,0 +1,157 @@
+"""Charts for PDF: the same chart data → SVG by matplotlib.
+
+Texts are set as text, and `$` in a name is no mathematics. Space is measured in DejaVu Sans, which
+matplotlib brings with it and which is wider than the fonts that the print style sheet asks for.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+from harness.report.charts.geometry import BANDS, extent, near_right, wide_bands
+from harness.report.model.blocks import Bound, Chart, Series
+
+SYMBOLS = ("o", "s", "D", "^", "P", "*", "h", "p")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
+INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
+SIZES = {"half": (5.1, 1.8), "third": (3.45, 1.75), "full": (10.4, 2.3)}
+"""Inches; what `print.css` gives each, so that texts keep their size."""
+FONTS = "'Liberation Sans', Arial, Report"
+"""As in print.css, where `Report` is matplotlib's DejaVu Sans."""
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0, "axes.edgecolor": "#B8C0CA", "axes.labelcolor": MUTED, "text.color": INK,
+    "xtick.color": MUTED, "ytick.color": MUTED, "axes.linewidth": 0.6, "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6, "axes.spines.top": False, "legend.frameon": False,
+}  # fmt: skip
+
+
+def svg(chart: Chart) -> str:
+    """The chart as an `<svg>` element; the same chart always gives the same text."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**STYLE, "svg.hashsalt": chart.id}):
+        drawing = Figure(figsize=SIZES[chart.size], layout="constrained")
+        FigureCanvasSVG(drawing)
+        _draw(drawing, chart)
+        buffer = io.StringIO()
+        with warnings.catch_warnings():  # texts that are longer than the chart are drawn anyhow
+            warnings.filterwarnings("ignore", "constrained_layout not applied")
+            drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace("'DejaVu Sans'", FONTS)
+
+
+def _draw(drawing: Any, chart: Chart) -> None:
+    axes = drawing.add_subplot()
+    right = axes.twinx() if chart.right_title else None
+    heights = [0.0] * len(chart.ticks)
+    for series in chart.series:
+        target = right if series.right and right is not None else axes
+        if series.mode == "bar":
+            heights = _bars(target, series, chart, heights)
+        else:
+            _points(target, series)
+    axes.margins(y=0.09)
+    _axes(axes, chart)
+    if right is not None:
+        right.set_ylabel(chart.right_title)
+        right.set_ylim(extent(chart, "y", right=True) or (0, right.get_ylim()[1] * 1.08))
+        right.spines["right"].set_visible(True)
+    else:
+        axes.spines["right"].set_visible(False)
+    for bound in chart.bounds:
+        _bound(axes, bound, leftwards=near_right(chart, bound))
+    for index, band in enumerate(chart.bands):
+        axes.axvspan(band.begin, band.end, color=BANDS[index % len(BANDS)], linewidth=0, zorder=0)
+    for band in wide_bands(chart):
+        axes.annotate(band.label, ((band.begin + band.end) / 2, 1), (0, 2), fontsize=6,
+                      xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                      ha="center", va="bottom", color=MUTED)  # fmt: skip
+
+
+def _error(values: tuple[float, ...], ranges: tuple[tuple[float, float] | None, ...]) -> Any:
+    if not any(ranges):
+        return None
+    pairs = list(zip(values, ranges, strict=True))
+    return [[v - r[0] if r else 0 for v, r in pairs], [r[1] - v if r else 0 for v, r in pairs]]
+
+
+def _points(axes: Any, series: Series) -> None:
+    _, caps, bars = axes.errorbar(
+        series.x, series.y, xerr=_error(series.x, series.x_range),
+        yerr=_error(series.y, series.y_range), color=series.color, linewidth=1.4,
+        linestyle="none" if series.mode == "marks" else DASHES[series.marker % len(DASHES)],
+        marker="" if series.mode == "thin" else SYMBOLS[series.marker % len(SYMBOLS)],
+        markersize=4.6, markeredgecolor="white",
+        markeredgewidth=0.5, elinewidth=0.9, capsize=1.8, label=series.name, clip_on=False,
+        zorder=3,
+    )  # fmt: skip
+    for part in (*caps, *bars):  # a marker at the edge is whole, a bar beyond it is cut
+        part.set_clip_on(True)
+
+
+def _bars(axes: Any, series: Series, chart: Chart, heights: list[float]) -> list[float]:
+    bottom = heights if chart.stacked else None
+    axes.bar(
+        series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
+        yerr=_error(series.y, series.y_range), zorder=2,
+        error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": INK},
+    )  # fmt: skip
+    return [h + v for h, v in zip(heights, series.y, strict=True)] if chart.stacked else heights
+
+
+def _axes(axes: Any, chart: Chart) -> None:
+    axes.set_xlabel(chart.x_title)
+    axes.set_ylabel(chart.y_title)
+    axes.grid(visible=True, axis="y" if chart.ticks else "both", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if chart.ticks:
+        dense = sum(map(len, chart.ticks)) > {"half": 60, "third": 34, "full": 150}[chart.size]
+        axes.set_xticks(range(len(chart.ticks)), chart.ticks,
+                        rotation=45 if dense else 0, ha="right" if dense else "center")  # fmt: skip
+        axes.set_xlim(-0.6, len(chart.ticks) - 0.4)
+    elif chart.log_x:
+        axes.set_xscale("log")
+    elif chart.zero:
+        axes.set_xlim(left=0)
+    if chart.log_y:
+        axes.set_yscale("log")
+    elif chart.zero:
+        axes.set_ylim(bottom=0)
+    if (found := extent(chart, "x")) is not None:
+        axes.set_xlim(*found)
+    if (found := extent(chart, "y")) is not None:
+        axes.set_ylim(*found)
+    for axis, log in ((axes.xaxis, chart.log_x), (axes.yaxis, chart.log_y)):
+        if log:
+            _plain_log(axis)
+
+
+def _plain_log(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _bound(axes: Any, bound: Bound, *, leftwards: bool) -> None:
+    draw = axes.axvline if bound.axis == "x" else axes.axhline
+    draw(bound.value, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
+    common = {"color": MUTED, "textcoords": "offset points", "fontsize": 7}
+    if bound.axis == "x":
+        label = axes.annotate(
+            bound.label, (bound.value, 1), xycoords=axes.get_xaxis_transform(),
+            xytext=(-3 if leftwards else 3, -2), ha="right" if leftwards else "left", va="top",
+            **common,
+        )  # fmt: skip
+    else:
+        label = axes.annotate(bound.label, (1, bound.value), xycoords=axes.get_yaxis_transform(),
+                      xytext=(-2, 2), ha="right", va="bottom", **common)  # fmt: skip
+    label.set_in_layout(False)  # else the plot shrinks to make room

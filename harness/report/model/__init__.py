@@ -1,0 +1,1 @@
+"""The view model that every output of a report is rendered from."""

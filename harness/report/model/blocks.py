@@ -1,0 +1,158 @@
+"""What a report is made of: cells, tables and charts, as data without any format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.analysis.intervals import Interval
+from harness.report.model.numbers import PERCENTILE_NAMES, floor_text, range_text, value_text
+
+Tone = Literal["", "good", "bad", "muted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One table cell; `range` is the interval under the value, `note` shows on hovering."""
+
+    text: str
+    range: str = ""
+    note: str = ""
+    tone: Tone = ""
+    number: bool = False
+    swatch: str = ""
+    """A colour to show before the text: the series' colour in the charts."""
+    status: bool = False
+    """Whether it says how a point went, which may take several words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A column's title."""
+
+    text: str
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells, each row as long as the headers."""
+
+    headers: tuple[Header, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    caption: str = ""
+
+
+def table(
+    headers: list[str], rows: list[list[Cell]], notes: list[str] | None = None, caption: str = ""
+) -> Table:
+    """A table; a column of which every cell is a number (or n/a) is set flush right."""
+    numeric = [bool(rows) and all(row[i].number for row in rows) for i in range(len(headers))]
+    return Table(
+        tuple(Header(h, n) for h, n in zip(headers, numeric, strict=True)),
+        tuple(tuple(row) for row in rows),
+        tuple(notes or ()),
+        caption,
+    )
+
+
+def word(text: str, *, tone: Tone = "", note: str = "", swatch: str = "") -> Cell:
+    """A cell of text."""
+    return Cell(text, tone=tone, note=note, swatch=swatch)
+
+
+def status(text: str, *, tone: Tone = "", note: str = "") -> Cell:
+    """A cell that says how a point went."""
+    return Cell(text, tone=tone, note=note, status=True)
+
+
+def figure(text: str, *, note: str = "") -> Cell:
+    """A cell of a number that is already text; `n/a` is greyed."""
+    return Cell(text, note=note, tone="muted" if text == "n/a" else "", number=True)
+
+
+def interval_cell(interval: Interval | None, *, note: str = "") -> Cell:
+    """A value over its interval."""
+    tone: Tone = "muted" if interval is None else ""
+    return Cell(value_text(interval), range_text(interval), note, tone, number=True)
+
+
+def percentile_cell(percentile: str, interval: Interval | None) -> Cell:
+    """A percentile; where it is n/a, hovering says which floor was missed."""
+    return interval_cell(interval, note="" if interval else floor_text(percentile))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One trace of a chart; lists are as long as `x`."""
+
+    name: str
+    """What the legend calls it; traces of the same name share one entry."""
+    color: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    mode: Literal["line", "thin", "marks", "bar"] = "line"
+    """`thin` is a line without markers, for many values."""
+    x_range: tuple[tuple[float, float] | None, ...] = ()
+    y_range: tuple[tuple[float, float] | None, ...] = ()
+    """Interval of each value, or None."""
+    labels: tuple[str, ...] = ()
+    """What hovering over a value says."""
+    marker: int = 0
+    """Which marker and dash: one a batch size."""
+    right: bool = False
+    """Whether the right axis applies."""
+    width: float = 0.5
+    """Of a bar, in units of x."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A constraint, drawn as a dashed line across the chart."""
+
+    axis: Literal["x", "y"]
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of the x axis with a name, shaded behind the data."""
+
+    begin: float
+    end: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as data: drawn by Plotly in HTML and by matplotlib in PDF."""
+
+    id: str
+    title: str
+    x_title: str
+    y_title: str
+    series: tuple[Series, ...]
+    table: Table
+    """The same data, for the fold under the chart."""
+    right_title: str = ""
+    ticks: tuple[str, ...] = ()
+    """Labels of x = 0, 1, 2, …; empty for a numeric axis."""
+    stacked: bool = False
+    log_x: bool = False
+    log_y: bool = False
+    bounds: tuple[Bound, ...] = ()
+    notes: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
+    """What each marker stands for, in order, where the legend must say it."""
+    bands: tuple[Band, ...] = ()
+    zero: bool = True
+    """Whether linear axes of values begin at 0."""
+    size: Literal["half", "third", "full"] = "half"
+    """How much of the page's width it takes."""
+
+
+def percentile_name(percentile: str) -> str:
+    """`p99.9` for `p999`; `mean` as it is."""
+    return PERCENTILE_NAMES.get(percentile, percentile)

@@ -1,0 +1,266 @@
+"""What every part of a report starts from: the run's rows, the choice, the colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.analysis.best import Choice, choose, indifference_of, order, ranks
+from harness.analysis.constraints import Bounds, bounds_of
+from harness.analysis.objective import Objective, objective_of, parse_objective
+from harness.analysis.speedup import cell, reference_backend
+from harness.analysis.summary import SummaryRow, summarize
+from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
+from harness.report.model.served import Served, served
+from harness.results.rows import PERCENTILES
+from harness.results.store import RunData
+from harness.scenario.points import SHAPES
+from harness.scenario.variants import DEFAULT_CONFIG
+
+REFERENCE_COLOR = "#5C6470"
+COLORS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B58900", "#56B4E9", "#7B3294",
+    "#8C564B", "#44AA99", "#882255", "#6A8E00", "#332288", "#E7298A", "#222222",
+)  # fmt: skip
+"""The first seven are Okabe and Ito's, told apart by colour-blind readers, without the pale yellow
+(unreadable on white) and with its orange darkened (jfly.uni-koeln.de/color, 2008); the others, for
+runs with many configurations, are after Paul Tol's "muted" scheme (personal.sron.nl/~pault)."""
+TOP_CONFIGS = 3
+"""How many variants of a model configuration the summary shows beside the default, as Model
+Analyzer does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How series are called: after the backend, its config, or both, whatever tells them apart."""
+
+    varied: frozenset[str]
+    """Backends that were measured in several configs."""
+    alone: bool
+    """Whether there is one backend only."""
+
+    def of(self, backend: str, config: str) -> str:
+        """The series of a backend's config: `torch`, `triton/i2-dyn`, or alone `i2-dyn`."""
+        if backend in self.varied and self.alone:
+            return config
+        plain = config == DEFAULT_CONFIG and backend not in self.varied
+        return backend if plain else f"{backend}/{config}"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A run, summarised once."""
+
+    data: RunData
+    rows: tuple[SummaryRow, ...]
+    """One a point, in the order of the scenario's backends; without `searched`."""
+    searched: tuple[SummaryRow, ...]
+    """Rates that a search for a capacity tried: they belong to its section."""
+    objective: Objective
+    bounds: Bounds
+    choice: Choice
+    ranks: Mapping[str, str]
+    reference: str | None
+    """The backend that others are compared with."""
+    reference_is_eager: bool
+    colors: Mapping[str, str]
+    """Series name → colour."""
+    names: Names
+    configs: Mapping[str, str]
+    """Series → its config.pbtxt as the server had it; only those of Triton."""
+
+    @property
+    def manifest(self) -> Json:
+        """The manifest."""
+        return self.data.manifest
+
+    @property
+    def scenario(self) -> Json:
+        """The scenario as resolved."""
+        return mapping(self.data.manifest, "scenario")
+
+    @property
+    def series(self) -> list[str]:
+        """Names of the series, each backend × config once."""
+        return list(self.colors)
+
+    def name(self, row: SummaryRow) -> str:
+        """The series a point belongs to: its backend, and its config where there are several."""
+        return self.series_of(row.backend, row.config)
+
+    def series_of(self, backend: str, config: str) -> str:
+        """The series of a backend's config."""
+        return self.names.of(backend, config)
+
+    @property
+    def varied(self) -> frozenset[str]:
+        """Backends that were measured in several configs."""
+        return self.names.varied
+
+    @property
+    def reference_series(self) -> str | None:
+        """The reference backend's default config."""
+        if self.reference is None:
+            return None
+        return self.names.of(self.reference, DEFAULT_CONFIG)
+
+    @property
+    def defaults(self) -> list[str]:
+        """The default config of each backend that has several."""
+        found = [self.names.of(backend, DEFAULT_CONFIG) for backend in sorted(self.varied)]
+        return [series for series in found if series in self.colors]
+
+    @property
+    def shown(self) -> list[str]:
+        """The series of the summary: all, but of many variants the best few and the defaults."""
+        variants = {self.name(r) for r in self.rows if r.backend in self.varied}
+        best = [n for n in dict.fromkeys(map(self.name, best_first(self))) if n in variants]
+        kept = {*best[:TOP_CONFIGS], *self.defaults}
+        return [s for s in self.series if s not in variants or s in kept]
+
+    @property
+    def offline(self) -> bool:
+        """Whether this is Model Analyzer's offline mode: batch sizes swept at concurrency 1."""
+        return (
+            bool(self.rows)
+            and all(r.concurrency == 1 for r in self.rows)
+            and len({r.batch_size for r in self.rows}) > 1
+        )
+
+    @property
+    def mode(self) -> str:
+        """`Online` or `Offline`, as in Model Analyzer's titles."""
+        return "Offline" if self.offline else "Online"
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether any GPU figure was measured."""
+        return any(
+            v is not None
+            for r in self.rows
+            for v in (r.gpu_memory_mib, r.gpu_utilization_percent, r.gpu_power_w)
+        )
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return text(self.scenario, "model", "name")
+
+    def spec(self, backend: str) -> Json:
+        """A backend's settings in the scenario; empty when it is not there."""
+        return next((b for b in backend_specs(self.manifest) if b.get("name") == backend), {})
+
+    def served(self, row: SummaryRow) -> Served:
+        """What Triton served at a point; `—` for other backends."""
+        sizes = [int(b) for b in sequence(self.scenario, "load", "batch_sizes")]
+        text = self.configs.get(self.name(row), "")
+        return served(self.spec(row.backend), text, max(sizes, default=None))
+
+    def of(self, series: str) -> list[SummaryRow]:
+        """A series' points by batch size, then load."""
+        found = [r for r in self.rows if self.name(r) == series]
+        return sorted(found, key=cell)
+
+    @property
+    def load_title(self) -> str:
+        """Title of the load's column."""
+        return "Load" if self.open_loop else "Concurrency"
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether some point has an open loop."""
+        return any(r.concurrency is None for r in self.rows)
+
+    def expected_measurements(self) -> int | None:
+        """Points × rounds; None where the scenario does not say, or adds rounds as it goes, or
+        holds several configs, of which a search may drop some.
+        """
+        keys = ("instances", "max_batch_size", "dynamic_batching", "config")
+        specs = [s for b in backend_specs(self.manifest) for s in (b, *(b.get("beside") or ()))]
+        if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.varied:
+            return None
+        load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))
+        rounds, most = (number(measurement, key) for key in ("rounds", "rounds_max"))
+        shapes = sum(bool(load.get(key)) for key in SHAPES)
+        loads = shapes + sum(len(sequence(load, key)) for key in ("concurrency", "request_rate"))
+        points = len(backend_specs(self.manifest)) * len(sequence(load, "batch_sizes")) * loads
+        fixed = rounds is not None and most in (None, rounds)
+        return int(points * rounds) if fixed and rounds and points else None
+
+    def shown_percentiles(self) -> list[str]:
+        """Percentiles that some point has, and always p50 and p99."""
+        return [
+            p
+            for p in PERCENTILES
+            if p in ("p50", "p99") or any(r.latency_ms.get(p) is not None for r in self.rows)
+        ]
+
+
+def build_context(data: RunData) -> Context:
+    """Summarise a run; works on an interrupted, empty or all-failed one."""
+    scenario = mapping(data.manifest, "scenario")
+    names = [str(b.get("name")) for b in backend_specs(data.manifest)]
+    found = summarize(data.measurements, data.failures)
+    searched = tuple(row for row in found if row.searched)
+    rows = [row for row in found if not row.searched]
+    # the default first, since others are compared with it; then in the order they were measured in
+    rows.sort(key=lambda r: (
+        names.index(r.backend) if r.backend in names else len(names), r.config != DEFAULT_CONFIG,
+    ))  # fmt: skip
+    names_ = _names(rows)
+    objective, bounds = _objective(scenario), bounds_of(scenario)
+    measured = list(dict.fromkeys(r.backend for r in rows if r.rounds))
+    reference, eager = reference_backend(backend_specs(data.manifest), measured)
+    choice = choose(rows, objective, bounds, indifference_of(scenario))
+    return Context(
+        data, tuple(rows), searched, objective, bounds, choice, ranks(choice.candidates, objective),
+        reference, eager, _colors(rows, reference, names_), names_, _configs(data, names_),
+    )  # fmt: skip
+
+
+def _objective(scenario: Json) -> Objective:
+    try:
+        return objective_of(scenario)
+    except (TypeError, ValueError):
+        return parse_objective("throughput")
+
+
+def _names(rows: list[SummaryRow]) -> Names:
+    configs: dict[str, set[str]] = {}
+    for row in rows:
+        configs.setdefault(row.backend, set()).add(row.config)
+    varied = frozenset(backend for backend, found in configs.items() if len(found) > 1)
+    return Names(varied, alone=len(configs) == 1)
+
+
+def _configs(data: RunData, names: Names) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for row in data.loads:
+        written = row.details.get("config")
+        if isinstance(written, str) and written:
+            found[names.of(row.backend, row.config)] = written
+    return found
+
+
+def _colors(rows: list[SummaryRow], reference: str | None, names: Names) -> dict[str, str]:
+    """A colour a series; the reference's default config is grey."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if (name := names.of(row.backend, row.config)) not in found:
+            taken = sum(color != REFERENCE_COLOR for color in found.values())
+            grey = row.backend == reference and row.config == DEFAULT_CONFIG
+            found[name] = REFERENCE_COLOR if grey else COLORS[taken % len(COLORS)]
+    return found
+
+
+def best_first(context: Context) -> list[SummaryRow]:
+    """Every point: candidates best first, then valid points that miss a constraint or can't be
+    shown to hold it, then those that may not be ranked.
+    """
+    place = {point: int(rank.rstrip("=")) for point, rank in context.ranks.items()}
+    candidates = sorted(context.choice.candidates, key=lambda r: place[r.point])
+    valid = [r for r in order(context.rows, context.objective) if r not in candidates]
+    return [*candidates, *valid, *(r for r in context.rows if r not in candidates + valid)]
+
+
+__all__ = ["COLORS", "REFERENCE_COLOR", "Context", "best_first", "build_context"]

@@ -1,0 +1,118 @@
+"""Numbers as text, with no more digits than their interval supports.
+
+Digits follow the Particle Data Group's rule, applied to the half-width of the interval: it gets two
+significant digits when they lie between 10 and 35, else one, and the value as many decimals as it.
+Source: Review of Particle Physics, Introduction, section 5.3. Without an interval three significant
+digits are shown.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.analysis.intervals import Interval
+from harness.measure.quantiles import FLOORS
+
+PERCENTILE_NAMES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
+"""Key of a percentile → how it is written."""
+
+NOT_AVAILABLE = "n/a"
+BEYOND_TIMEOUT = "> timeout"
+MB_PER_MIB = 2**20 / 1e6
+_PLAIN_DIGITS, _MOST_DIGITS = 3, 6
+
+
+def exponent(value: float) -> int:
+    """Power of ten of the first significant digit: 2 for 512, −1 for 0.2. `value` is not 0."""
+    return math.floor(math.log10(abs(value)))
+
+
+def decimals(interval: Interval) -> int:
+    """Decimal places that the interval supports; negative ones round to tens, hundreds, …
+
+    One digit of the value is kept even where the interval is wider than the value.
+    """
+    value, low, high = interval.value, interval.low, interval.high
+    if not math.isfinite(value) or value == 0:
+        return 0
+    most = _MOST_DIGITS - 1 - exponent(value)
+    if low is None or high is None:
+        return _PLAIN_DIGITS - 1 - exponent(value)
+    half = (high - low) / 2
+    if half <= 0:
+        return min(most, _PLAIN_DIGITS - exponent(value))
+    first = exponent(half)
+    leading = half / 10.0**first
+    return max(-exponent(value), min(most, -first + (1 if leading < 3.55 else 0)))
+
+
+def fixed(value: float, places: int) -> str:
+    """`value` rounded to `places` decimals (negative: tens …), with thousands separators."""
+    if math.isinf(value):
+        return "∞"
+    text = f"{round(value, places):,.{max(places, 0)}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def significant(value: float, digits: int = _PLAIN_DIGITS) -> str:
+    """`value` with so many significant digits, never rounding an integer part away."""
+    if value == 0 or not math.isfinite(value):
+        return fixed(value, 0)
+    return fixed(value, max(0, digits - 1 - exponent(value)))
+
+
+def value_text(interval: Interval | None) -> str:
+    """The value alone: `105.3`, `n/a`, `> timeout`."""
+    if interval is None:
+        return NOT_AVAILABLE
+    if math.isinf(interval.value):
+        return BEYOND_TIMEOUT
+    if interval.low is None:
+        return significant(interval.value)
+    return fixed(interval.value, decimals(interval))
+
+
+def range_text(interval: Interval | None) -> str:
+    """The interval alone, `104.7–105.9`; empty where there is none."""
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    if interval.high - interval.low > 2 * abs(interval.value):  # wider than the value itself
+        return f"{significant(interval.low, 2)}–{significant(interval.high, 2)}"
+    places = decimals(interval)
+    return f"{fixed(interval.low, places)}–{fixed(interval.high, places)}"
+
+
+def both_text(interval: Interval | None) -> str:
+    """`105.3 (104.7–105.9)`, or the value alone."""
+    limits = range_text(interval)
+    return f"{value_text(interval)} ({limits})" if limits else value_text(interval)
+
+
+def spread_text(interval: Interval | None) -> str:
+    """Half-width of the interval in percent, `±0.6%`; empty where there is none."""
+    half = interval.half_width if interval is not None else None
+    return "" if half is None else f"±{significant(100 * math.expm1(half), 2)}%"
+
+
+def percent_text(interval: Interval) -> str:
+    """Like `both_text` for an interval in percent: `38% (35–41)`."""
+    limits = range_text(interval)
+    return f"{value_text(interval)}%" + (f" ({limits})" if limits else "")
+
+
+def mib_text(mib: float | None) -> str:
+    """Memory in MiB without the unit, or `n/a`."""
+    return NOT_AVAILABLE if mib is None else significant(mib)
+
+
+def bytes_text(size: int | None) -> str:
+    """Bytes as MiB (2^20), with one decimal; small files get three significant digits."""
+    if size is None:
+        return NOT_AVAILABLE
+    mib = size / 2**20
+    return fixed(mib, 1) if mib >= 10 else significant(mib)
+
+
+def floor_text(percentile: str) -> str:
+    """Why a percentile is n/a: `p99 needs 662 requests a round`."""
+    return f"{PERCENTILE_NAMES[percentile]} needs {FLOORS[percentile]:,} requests a round"

@@ -1,0 +1,1 @@
+"""A report as HTML, PDF, CSV and text in the terminal."""

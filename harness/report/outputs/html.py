@@ -1,0 +1,104 @@
+"""The view as HTML: one file with everything in it, and the print version that becomes the PDF."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.report.charts import plotly as interactive
+from harness.report.charts.legend import entries
+from harness.report.view import View
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Templates with every text escaped; a name that is missing is an error."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["css_string"] = css_string
+    found.filters["series"] = escape  # a name as Plotly has it: see interactive.py
+    found.globals["legend"] = entries
+    found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
+    return found
+
+
+def css_string(text: str) -> Markup:
+    """Text for between the quotes of a CSS string: all but letters, digits and spaces escaped."""
+    plain = (c if c.isalnum() or c == " " else f"\\{ord(c):06x} " for c in text)
+    return Markup("".join(plain))
+
+
+def sections(view: View, *, screen: bool = True) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Id, title and sub-entries of each section, in order: the contents."""
+    details = [(d.id, d.name) for d in view.details if screen or d.shown]
+    return [
+        ("summary", "Summary", []),
+        *([("pareto", "Pareto front", [])] if view.pareto is not None else []),
+        ("points", "Every point", []),
+        *([("capacity", "Capacity", [])] if view.capacity is not None else []),
+        ("comparison", view.comparison.title, []),
+        *([("energy", "Power and energy", [])] if view.energy is not None else []),
+        *([("details", "Each configuration", details)] if details else []),
+        *([("memory", "Memory over time", [])] if view.memory else []),
+        *([("explained", "Each point in detail", [])] if screen and view.explained else []),
+        ("parity", "Parity", []),
+        ("environment", "Environment", []),
+        ("method", "How it was measured", []),
+        ("flagged", "What failed and what was flagged", []),
+    ]
+
+
+def render_html(view: View) -> str:
+    """The self-contained page: Plotly inlined once, no other request.
+
+    Plotly and the folds' many values are packed, which takes two thirds off the file.
+    """
+    figures = {chart.id: interactive.figure(chart) for chart in view.all_charts()}
+    folded = {chart.id: interactive.figure(chart) for chart in view.folded_charts()}
+    return _render(
+        "report.html.j2", view, figures=figures, folded=packed(json.dumps(folded, allow_nan=False)),
+        plotly=_plotly(),
+    )  # fmt: skip
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return packed(get_plotlyjs())
+
+
+def packed(text: str) -> str:
+    """Text for the page's `unpack`: gzip in base64, the same for the same text."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
+
+
+def render_print(view: View, drawings: dict[str, str], pages: dict[str, int]) -> str:
+    """The print version; `drawings` are SVG elements by chart id, `pages` page numbers by section.
+
+    The drawings come from matplotlib, which escapes the texts in them; its DejaVu fonts stand in on
+    a machine that has no others.
+    """
+    import matplotlib as mpl
+
+    safe = {key: Markup(svg) for key, svg in drawings.items()}
+    fonts = Path(mpl.get_data_path(), "fonts", "ttf").as_uri()
+    return _render("print.html.j2", view, drawings=safe, pages=pages, fonts=fonts)
+
+
+def _render(template: str, view: View, **more: Any) -> str:
+    contents = sections(view, screen=template == "report.html.j2")
+    return environment().get_template(template).render(view=view, contents=contents, **more)

@@ -1,0 +1,133 @@
+"""The summary in the terminal: a line a point, what failed and why, and what is best."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from harness.report.model.context import Context, best_first, build_context
+from harness.report.model.labels import counted, load_label, reason
+from harness.report.model.numbers import (
+    NOT_AVAILABLE,
+    PERCENTILE_NAMES,
+    mib_text,
+    spread_text,
+    value_text,
+)
+from harness.report.sections.answer import Sentence, answer
+from harness.report.sections.capacity import capacities, line, name
+from harness.report.sections.points import status_cell
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.analysis.summary import SummaryRow
+    from harness.results.rows import FailureRow
+    from harness.results.store import RunData
+
+
+def terminal_summary(data: RunData) -> Group:
+    """The table, under it every failure with its reason, and the sentence on which is best."""
+    from rich.console import Group
+    from rich.text import Text
+
+    context = build_context(data)
+    found = [
+        Text(line(name(context, c), c), style="" if c.rate else "yellow")
+        for c in capacities(context)
+    ]
+    said = map(_rich, answer(context))
+    return Group(_table(context), *_failures(context), *found, *said, *_more(context))
+
+
+def _more(context: Context) -> list[Text]:
+    """How to see why a point is invalid, with the first one."""
+    from rich.text import Text
+
+    points = [r.point for r in context.rows if r.rounds and not r.valid]
+    command = f"harness explain {context.data.path}"
+    return [Text(f"more about an invalid point: {command} {p}", style="dim") for p in points[:1]]
+
+
+def _table(context: Context) -> Table:
+    from rich.table import Table
+
+    percentiles = [
+        p for p in ("p50", "p90", "p99") if p in context.shown_percentiles() or _known(context, p)
+    ]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("backend", no_wrap=True)
+    latency = [f"{PERCENTILE_NAMES[p]} ms" for p in percentiles]
+    memory = ["GPU MiB"] if context.has_gpu else []
+    for title in ("batch", "load", "infer/s", "±", *latency, "host MiB", *memory, "errors"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold")
+    for row in best_first(context):
+        table.add_row(*_cells(context, row, percentiles))
+    return table
+
+
+def _known(context: Context, percentile: str) -> bool:
+    return any(r.latency_ms.get(percentile) is not None for r in context.rows)
+
+
+def _cells(context: Context, row: SummaryRow, percentiles: list[str]) -> list[Text]:
+    from rich.text import Text
+
+    load = f"c{row.concurrency}" if row.concurrency is not None else load_label(row)
+    status = status_cell(row)
+    style = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
+    texts = [
+        context.name(row), str(row.batch_size), load, value_text(row.throughput),
+        spread_text(row.throughput) or NOT_AVAILABLE,
+        *(value_text(row.latency_ms.get(p)) for p in percentiles), mib_text(row.host_memory_mib),
+        *([mib_text(row.gpu_memory_mib)] if context.has_gpu else []), str(row.errors),
+    ]  # fmt: skip
+    return [*(Text(t, style="dim" if t == NOT_AVAILABLE else "") for t in texts),
+            Text(status.text, style=style)]  # fmt: skip
+
+
+def _failures(context: Context) -> list[Text]:
+    """A line for every failure with the rounds it came in: of a point, or of a whole backend."""
+    from rich.text import Text
+
+    lines = []
+    for where, f, rounds in _where_failed(context):
+        first = f.message.splitlines()[0] if f.message else ""
+        when = f"(round {', '.join(map(str, rounds))})"
+        said = f"failed: {where} {when}: {reason(f.reason)}" + (f": {first}" if first else "")
+        lines.append(Text(said, style="red"))
+        if f.fix:
+            lines.append(Text(f"  fix: {f.fix}"))
+    if not context.data.complete:
+        done = counted(len(context.data.measurements), "measurement")
+        lines.append(Text(f"this run did not reach its end: {done} so far", style="yellow"))
+    return lines
+
+
+def _where_failed(context: Context) -> list[tuple[str, FailureRow, list[int]]]:
+    """Each failure once: where, in words, and in which rounds, counted from 1."""
+    found: dict[tuple[str, str, str, str | None], dict[str, list[FailureRow]]] = {}
+    for row in context.rows:
+        for f in row.failures:
+            kind = found.setdefault((f.backend, f.reason, f.message, f.fix), {})
+            kind.setdefault(f.point, []).append(f)
+    everything = Counter(row.backend for row in context.rows)
+    lines = []
+    for (backend, *_), points in found.items():
+        same = {tuple(f.round for f in fails) for fails in points.values()}
+        if len(points) == everything[backend] > 1 and len(same) == 1:
+            first = next(iter(points.values()))
+            groups = {f"{backend}: all {len(points)} points": first}
+        else:
+            groups = points
+        lines += [(w, fails[0], [f.round + 1 for f in fails]) for w, fails in groups.items()]
+    return lines
+
+
+def _rich(sentence: Sentence) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(*((s.text, "bold" if s.strong else "") for s in sentence.spans))

@@ -1,0 +1,220 @@
+"""One point in the terminal: figures by round, timelines, the distribution, flags in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.capacity import CapacitySummary
+from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, histogram
+from harness.measure.validity import INVALIDATES
+from harness.report.model.labels import counted, flag_text, place_text, reason, why_invalid
+from harness.report.model.numbers import (
+    both_text,
+    significant,
+    spread_text,
+)
+from harness.report.sections.capacity import OUTCOMES, line
+from harness.report.sections.point_detail import conditions, measured, ms, seen
+from harness.report.sections.points import status_cell
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+COLUMNS = 60
+ROWS = 12
+
+
+def render(found: Explanation) -> Group:
+    """Everything about a point, for a terminal of 80 columns or more."""
+    from rich.console import Group
+
+    parts: list[RenderableType] = [_title(found)]
+    if found.rounds:
+        parts += ["", _figures(found)]
+    parts += [*_timelines(found.rounds), *_distribution(found.rounds), *_flags(found)]
+    return Group(*parts, *_failures(found), *_files(found))
+
+
+def render_capacity(found: CapacitySummary) -> Group:
+    """A searched point: the result, and every rate that was tried."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("requests/s", "rounds", "in time", "p50 ms"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("outcome")
+    for r in found.rates:
+        said = ", ".join(f"{OUTCOMES.get(o, o)} ×{n}" for o, n in r.outcomes.items())
+        style = "green" if set(r.outcomes) == {"holds"} else ""
+        table.add_row(f"{r.rate:g}", str(r.rounds), f"{100 * r.within:.4g}%", ms(r.p50_ms),
+                      Text(said, style=style))  # fmt: skip
+    reasons = [Text(text, style="dim") for text in found.reasons]
+    name = "/".join(found.point.split("/")[:-2])
+    return Group(Text(line(name, found), style="bold"), *reasons, "", table)
+
+
+def _title(found: Explanation) -> Text:
+    from rich.text import Text
+
+    row = found.summary
+    status = status_cell(row)
+    style = {"bad": "bold red", "good": "bold green"}.get(status.tone, "bold yellow")
+    kind = "open loop" if found.open_loop else "closed loop"
+    about = (
+        f"\n{kind}, {place_text(row)} · {counted(row.rounds, 'round')} · "
+        f"{counted(row.requests, 'request')}, {row.errors:,} failed"
+    )
+    return Text.assemble((row.point, "bold"), "  ", (status.text, style), (about, "dim"))
+
+
+def heading(text: str, note: str = "") -> Text:
+    """A section's title with what it shows."""
+    from rich.text import Text
+
+    return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))
+
+
+# ---------------------------------------------------------------------------------------- figures
+
+
+def _figures(found: Explanation) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for title in ("over rounds", "±", *(f"round {r.row.round + 1}" for r in found.rounds)):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, interval, values in measured(found):
+        cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
+        table.add_row(name, *cells, style="" if interval else "dim")
+    for name, values in conditions(found):
+        if any(v is not None for v in values):
+            table.add_row(name, "", "", *(ms(v) for v in values))
+    return table
+
+
+# -------------------------------------------------------------------------- timeline, distribution
+
+
+def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
+    lines = [(r, r.timeline) for r in rounds if r.timeline is not None]
+    values = np.concatenate([t.p50_ms for _, t in lines]) if lines else np.empty(0)
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return []
+    low, high = float(known.min()), float(known.max())
+    note = f"medians from {significant(low)} to {significant(high)} ms; │ window of about " + (
+        f"{significant(lines[0][1].window_s, 2)} s │"
+    )
+    return [heading("latency over time", note), *(_timeline(r, t, low, high) for r, t in lines)]
+
+
+def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Text:
+    from rich.text import Text
+
+    step = len(line.seconds) // COLUMNS
+    text = Text(f"round {found.row.round + 1:<3} ")
+    inside = False
+    for i in range(0, len(line.seconds), step):
+        at = float(line.seconds[i : i + step].mean())
+        if inside != (0 <= at <= line.window_s):
+            inside = not inside
+            text.append("│", "bold cyan")
+        part = line.p50_ms[i : i + step]
+        failed = line.failed[i : i + step].any()
+        text.append(_spark(part, low, high), "red" if failed else "" if inside else "dim")
+    text.append("│" if inside else "", "bold cyan")
+    return text.append(f" MSER-5 +{significant(found.cut_s, 2)} s" if found.cut_s else "", "dim")
+
+
+def _spark(values: Any, low: float, high: float) -> str:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return " "
+    share = (float(known.max()) - low) / (high - low) if high > low else 0.0
+    return BLOCKS[min(len(BLOCKS) - 1, int(share * len(BLOCKS)))]
+
+
+def _distribution(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
+    """A histogram of all rounds in bins of equal ratio; each line ends with the share up to it."""
+    from rich.text import Text
+
+    edges, counts = histogram(rounds, ROWS)
+    if not counts.size:
+        return []
+    total, most, below = int(counts.sum()), int(counts.max()), 0
+    lines: list[RenderableType] = [
+        heading("distribution", f"{counted(total, 'request')} that succeeded, all rounds")
+    ]
+    for i, count in enumerate(counts.tolist()):
+        below += count
+        label = f"{significant(edges[i]):>8} – {significant(edges[i + 1]):<8} ms "
+        share = f"{count:>9,}  ≤ {100 * below / total:.4g}%"
+        lines.append(Text.assemble(label, (f"{_bar(count / most, 36):<36}", "cyan"), share))
+    return lines
+
+
+def _bar(share: float, width: int) -> str:
+    eighths = round(share * width * 8)
+    if share > 0:
+        eighths = max(1, eighths)
+    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+
+
+# -------------------------------------------------------------------------------- flags, failures
+
+
+def _flags(found: Explanation) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    flags = found.summary.flags
+    yield heading("flags", "" if flags else "none")
+    if found.rounds and not found.summary.valid:
+        broken = sum(bool(INVALIDATES.intersection(r.row.flags)) for r in found.rounds)
+        said = f"{broken} of {counted(len(found.rounds), 'round')}, {why_invalid(found.summary)}"
+        yield Text(f"invalid in {said}: from half of the rounds on, a point is not ranked")
+    for flag in flags:
+        bad = flag in INVALIDATES or flag.startswith("failed_")
+        style = "bold red" if bad else "bold yellow"
+        yield Text.assemble((flag.replace("_", " "), style), f": {flag_text(flag)}")
+        for rounds, text in seen(found, flag):
+            where = f"  round {', '.join(map(str, rounds))}"
+            yield Text(f"{where}: {text}" if text else where, style="dim")
+
+
+def _failures(found: Explanation) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    messages: dict[str, int] = {}
+    for r in found.rounds:
+        for message, count in (r.row.details.get("errors") or {}).items():
+            messages[message] = messages.get(message, 0) + int(count)
+    if messages or found.summary.failures:
+        yield heading("failures")
+    for message, count in messages.items():
+        yield Text(f"{count:,} × {message.splitlines()[0]}", style="red")
+    for f in found.summary.failures:
+        first = f.message.splitlines()[0] if f.message else ""
+        yield Text(f"round {f.round + 1}: {reason(f.reason)}: {first}", style="red")
+        for note in (f.fix and f"fix: {f.fix}", f.log and f"log: {f.log}"):
+            if note:
+                yield Text(f"  {note}", style="dim")
+
+
+def _files(found: Explanation) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    if found.rounds:
+        yield heading("samples", "scheduled, sent, done in ns; status; caller")
+    for r in found.rounds:
+        missing = "" if r.timeline is not None else "  (not there)"
+        yield Text(f"{r.row.samples}{missing}", no_wrap=True, overflow="fold")

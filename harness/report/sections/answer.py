@@ -1,0 +1,386 @@
+"""The sentence that answers the question, in Model Analyzer's form, and honest about noise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis.best import (
+    advantage,
+    differs,
+    indifference_of,
+    nearest,
+    order,
+    smaller_is_better,
+    usable,
+    value_of,
+)
+from harness.analysis.constraints import holds, metric
+from harness.analysis.intervals import Interval
+from harness.analysis.summary import SummaryRow
+from harness.report.model.context import Context
+from harness.report.model.labels import (
+    METRICS,
+    bound_text,
+    counted,
+    listed,
+    metric_words,
+    objective_text,
+    place_text,
+    some,
+    why_invalid,
+)
+from harness.report.model.manifest_facts import hardware_line
+from harness.report.model.numbers import both_text, mib_text, percent_text
+from harness.report.sections.colocated import served_beside
+from harness.scenario.variants import DEFAULT_CONFIG
+
+_SHOWN = 4
+GPU_METRICS = ("gpu_memory_mib", "joules_per_inference")
+"""What only a GPU has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of text, bold or not."""
+
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Text in spans, so that each format makes its own bold."""
+
+    spans: tuple[Span, ...]
+
+    def __str__(self) -> str:
+        return "".join(span.text for span in self.spans)
+
+
+def compose(*parts: str | Span) -> Sentence:
+    """A sentence of plain and bold stretches."""
+    return Sentence(tuple(p if isinstance(p, Span) else Span(p) for p in parts))
+
+
+def bold(value: str) -> Span:
+    """A bold stretch."""
+    return Span(value, strong=True)
+
+
+def answer(context: Context) -> list[Sentence]:
+    """What was found, in one to a few sentences; the first is Model Analyzer's."""
+    if context.choice.best is None:
+        return [_nothing(context), *_nearest(context)]
+    found = [_headline(context), *_details(context)]
+    left_out = _left_out(context)
+    return [*found, left_out] if left_out else found
+
+
+def _scope(context: Context) -> str:
+    measurements = sum(r.rounds for r in context.rows)
+    return (
+        f"In {counted(measurements, 'measurement')} across "
+        f"{counted(len(context.series), 'configuration')}, "
+    )
+
+
+def _aim(context: Context) -> str:
+    given = ", under the given constraints" if context.bounds else ""
+    return f" at {objective_text(context.objective)}{given}, on {hardware_line(context.manifest)}."
+
+
+def _nothing(context: Context) -> Sentence:
+    valid = order(context.rows, context.objective)
+    if context.searched and not context.rows:
+        return compose(
+            "Only capacities were searched for, no fixed loads: how many requests a second each "
+            "configuration holds stands under ", bold("Capacity"), ".",
+        )  # fmt: skip
+    if not context.rows:
+        return compose("Nothing was measured: the run ended before its first measurement.")
+    if not valid and (lacking := _lacking(context)):
+        return compose(_scope(context), bold("no point can be ranked"), f": {lacking}.")
+    if not valid:
+        return compose(
+            _scope(context),
+            bold("no point can be ranked"),
+            ": each of them failed or is invalid. The reasons are listed below.",
+        )
+    reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
+    return compose(
+        _scope(context),
+        bold("no point is shown to hold every constraint"),
+        f": {'; '.join(r for r in reasons if r)}.",
+    )
+
+
+def _lacking(context: Context) -> str:
+    """Which metric of the objective no point has, and why; empty where points failed instead."""
+    rows = [r for r in context.rows if usable(r)]
+    metrics = context.objective.metrics
+    lacking = [m for m in metrics if rows and all(metric(r, m) is None for r in rows)]
+    if not lacking:
+        return ""
+    names = listed([metric_words(m)[0] for m in lacking])
+    verb = "is" if len(lacking) == 1 else "are"
+    aim = objective_text(context.objective)
+    said = f"the objective is {aim}, and {names} {verb} n/a at every point"
+    if not any(m in GPU_METRICS for m in lacking):
+        return said
+    seen = "the GPU did not tell it" if context.has_gpu else "no GPU was measured"
+    return f"{said}, since {seen}"
+
+
+def _nearest(context: Context) -> list[Sentence]:
+    """Where no point holds every constraint: the one that comes nearest, and what it misses."""
+    found = nearest(context.rows, context.bounds)
+    if found is None or not found.misses:
+        return []
+    parts = []
+    for miss in found.misses:
+        limit = bound_text(miss.metric, context.bounds[miss.metric])
+        if miss.found is None:
+            parts.append(f"{limit} can't be judged there")
+        elif miss.by:
+            parts.append(f"{limit} is missed by {100 * miss.by:.3g}% ({both_text(miss.found)})")
+        else:
+            parts.append(f"{limit} is held by the value, not by its interval "
+                         f"({both_text(miss.found)})")  # fmt: skip
+    return [compose(
+        "Nearest to the constraints is ", bold(f"{context.name(found.row)}"),
+        f" ({place_text(found.row)}): {listed(parts)}.",
+    )]  # fmt: skip
+
+
+def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, Any]) -> str:
+    answers = [holds(r, name, limits) for r in rows]
+    if "yes" in answers:
+        return f"{bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
+    if all(metric(r, name) is None for r in rows):
+        return f"{bound_text(name, limits)} can't be judged, it is n/a at every point"
+    pick = min if limits.get("max") is not None else max
+    closest = pick((v for r in rows if (v := metric(r, name))), key=lambda v: v.value)
+    return f"{bound_text(name, limits)}: the nearest point has {both_text(closest)}"
+
+
+def _headline(context: Context) -> Sentence:
+    names = list(dict.fromkeys(context.name(r) for r in context.choice.tied))
+    best = context.choice.tied[0]
+    if not context.choice.decidable:
+        return _undecided(context, best)
+    if context.choice.is_front:
+        return _front(context, names)
+    if len(names) > 1:
+        return _tie(context, names)
+    other = _opponent(context, best)
+    if other is None:
+        return compose(
+            _scope(context), bold(names[0]), " is the only configuration that can be ranked",
+            _aim(context),
+        )  # fmt: skip
+    return compose(
+        _scope(context), bold(names[0]), " ", *_better(context, best, other), _aim(context),
+    )  # fmt: skip
+
+
+def _front(context: Context, names: list[str]) -> Sentence:
+    """For an objective that is a list: there is no single best, the front is named."""
+    points = counted(len(context.choice.tied), "point")
+    return compose(
+        _scope(context), f"{points} of ", *_strong_list(names),
+        " on the Pareto front: no other point is shown to beat" if len(context.choice.tied) > 1
+        else " is alone on the Pareto front: no other point is shown to match",
+        " them" if len(context.choice.tied) > 1 else " it", _aim(context),
+    )  # fmt: skip
+
+
+def _undecided(context: Context, best: SummaryRow) -> Sentence:
+    return compose(
+        _scope(context), bold("no best can be named"),
+        f": a difference needs at least two rounds at every point. The highest-ranking value is "
+        f"{_value(context, best)} by {context.name(best)} ({place_text(best)}).",
+    )  # fmt: skip
+
+
+def _value(context: Context, row: SummaryRow) -> str:
+    value = both_text(value_of(row, context.objective))
+    single = context.objective.single
+    if single is None:
+        return f"a score of {value}"
+    name, unit = METRICS.get(single, (single, ""))
+    article = "an" if name[0] in "aeiou" else "a"
+    return f"{article} {name} of {value}{unit}"
+
+
+def _tie(context: Context, names: list[str]) -> Sentence:
+    return compose(
+        _scope(context), "no single best can be named: ", *_strong_list(names),
+        " can't be told apart by their 95% intervals", _aim(context),
+    )  # fmt: skip
+
+
+def _strong_list(names: list[str]) -> list[Span]:
+    shown = some(names, _SHOWN)
+    spans: list[Span] = []
+    for index, name in enumerate(shown):
+        if index:
+            spans.append(Span(" and " if index == len(shown) - 1 else ", "))
+        spans.append(Span(name, strong=True))
+    return spans
+
+
+def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
+    """The best point of the default configuration of the same backend, or of the reference
+    backend; if that won, of the next configuration.
+    """
+    ordered = order(context.rows, context.objective)
+    name, known = context.name(winner), _known(context, winner)
+    others = [r for r in context.choice.candidates if context.name(r) != name]
+    if name != known and _lost(context, known, winner):
+        others = [r for r in others if context.name(r) != known] or others
+    elif name != known:
+        others = [r for r in ordered if context.name(r) == known] or others
+    return others[0] if others else None
+
+
+def _known(context: Context, row: SummaryRow) -> str | None:
+    """What `row` is compared with: its backend's default configuration, or the reference."""
+    varied = row.backend in context.varied
+    return context.series_of(row.backend, DEFAULT_CONFIG) if varied else context.reference_series
+
+
+def _uncompared(context: Context) -> str:
+    """That the comparison a reader expects is not made, and why; empty where it is."""
+    pick = context.choice.recommended
+    known = _known(context, pick) if pick else None
+    if pick is None or known == context.name(pick) or not _lost(context, known, pick):
+        return ""
+    other = _opponent(context, pick)
+    if other is not None and context.name(other) == known:
+        return ""
+    name = "the default configuration" if known in context.defaults else known
+    return f" No comparison with {name}: at {place_text(pick)} it failed or is invalid."
+
+
+def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
+    """Whether `series` failed or is invalid at the batch and load of `row`: what is left of it
+    would be compared at another load.
+    """
+    return any(
+        context.name(r) == series and place_text(r) == place_text(row) and not usable(r)
+        for r in context.rows
+    )
+
+
+def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str | Span]:
+    """`is 62% (57–68) better than torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 4)`."""
+    ratio = advantage(best, other, context.objective)
+    eager = context.reference_is_eager and other.backend == context.reference
+    kind = "eager PyTorch, " if eager else ""
+    target = f"{context.name(other)} ({kind}{place_text(other)})"
+    if best.backend == other.backend and context.name(other) in context.defaults:
+        target = f"the default configuration ({place_text(other)})"
+    elif not eager and context.name(other) != context.reference_series:
+        target = f"the next best configuration, {target}"
+    if ratio is None or not differs(ratio) or ratio.value <= 1:
+        return ["can't be told apart from ", target]
+    if context.objective.single == "throughput" and ratio.value > 3:
+        return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
+    return ["is ", bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
+
+
+def _gain(context: Context, ratio: Interval) -> Interval:
+    """Percent more throughput, or percent less latency."""
+    sign = -1 if smaller_is_better(context.objective) else 1
+    low, high = (None if v is None else sign * 100 * (v**sign - 1) for v in (ratio.low, ratio.high))
+    return Interval(sign * 100 * (ratio.value**sign - 1), low, high, ratio.rounds)
+
+
+def _details(context: Context) -> list[Sentence]:
+    """Where the best lies, and which of the tied points to take."""
+    choice = context.choice
+    if not choice.decidable or choice.recommended is None:
+        return []
+    if choice.winner is not None:
+        return [compose(
+            "Its best point is ", bold(place_text(choice.winner)),
+            f", with {_value(context, choice.winner)}.",
+            *_settings(context, choice.winner),
+        )]  # fmt: skip
+    pick = choice.recommended
+    where = f"{context.name(pick)}, {place_text(pick)}"
+    return [
+        compose("No difference is shown between ", listed(_points(context, choice.tied)), "."),
+        compose(
+            "Recommended: ", bold(where), _why(context, pick), ".",
+            *_over_reference(context, pick), *_settings(context, pick),
+        ),
+    ]  # fmt: skip
+
+
+def _why(context: Context, pick: SummaryRow) -> str:
+    """Why this one of the tied points: its memory, or that the others look worse."""
+    close, zone = context.choice.close, 100 * indifference_of(context.scenario)
+    if len(close) == 1:
+        return f": the others measured more than {zone:g}% worse"
+    size, kind = (
+        (pick.gpu_memory_mib, "GPU memory")
+        if all(r.gpu_memory_mib is not None for r in close)
+        else (pick.host_memory_mib, "host memory")
+    )
+    if size is None:
+        return ""
+    every = len(close) == len(context.choice.tied)
+    those = "them" if every else f"those within {zone:g}% of the best"
+    return f", the cheapest of {those} in {kind} ({mib_text(size)} MiB)"
+
+
+def _settings(context: Context, row: SummaryRow) -> list[str | Span]:
+    """Of a variant: what Model Analyzer says of its best configuration."""
+    if row.backend not in context.varied:
+        return []
+    others = [f" {said}" for said in served_beside(context, row)]
+    return [" ", bold(context.name(row)), f": {context.served(row).sentence()}.", *others]
+
+
+def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
+    """In a tie over configurations: how much better than the reference the recommended one is."""
+    names = {context.name(r) for r in context.choice.tied}
+    other = _opponent(context, pick)
+    if len(names) == 1 or other is None or context.name(other) in names:
+        return []
+    return [" It ", *_better(context, pick, other), "."]
+
+
+def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
+    return some([f"{context.name(r)} ({place_text(r)})" for r in rows], 2 * _SHOWN)
+
+
+def _reasons(context: Context) -> str:
+    """Why points are not ranked: each of a few with its name, of many how often each reason."""
+    rows = [r for r in context.rows if not usable(r)]
+    said = [(why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
+    if len(rows) > _SHOWN:  # a point may have several
+        found = Counter(why for every in said for why in every.split(", "))
+        return ", ".join(f"{why} at {count}" for why, count in found.most_common())
+    names = (f"{context.name(r)}, {place_text(r)}" for r in rows)
+    return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
+
+
+def _left_out(context: Context) -> Sentence | None:
+    valid = [r for r in context.rows if usable(r)]
+    unranked = len(context.rows) - len(valid)
+    missed = len(valid) - len(context.choice.candidates)
+    parts = []
+    if unranked:
+        parts.append(f"{counted(unranked, 'point')} failed or invalid ({_reasons(context)})")
+    if missed and context.bounds:
+        parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
+    elif missed:
+        parts.append(f"{counted(missed, 'point')} without a value to rank by")
+    if not parts:
+        return None
+    return compose(f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}")

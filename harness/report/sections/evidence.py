@@ -1,0 +1,332 @@
+"""What the numbers rest on: parity, failures and flags, the environment, the method in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.analysis.best import indifference_of
+from harness.analysis.summary import SummaryRow
+from harness.measure.quantiles import FLOORS
+from harness.measure.validity import INVALIDATES
+from harness.report.model.blocks import Cell, Table, figure, table, word
+from harness.report.model.context import Context
+from harness.report.model.labels import counted, flag_text, listed, reason, rounds_text
+from harness.report.model.manifest_facts import (
+    UNKNOWN,
+    backend_specs,
+    cpu_line,
+    gib_text,
+    gpus,
+    mapping,
+    number,
+    text,
+)
+from harness.report.model.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
+from harness.report.model.runtimes import runtimes
+from harness.results.rows import CeilingRow, MeasurementRow, ParityRow
+
+
+def parity_table(context: Context) -> Table | None:
+    """Each backend's outputs against the reference, a row a batch size."""
+    headers = [
+        "Backend", "Batch", "Outputs", "Compared with", "Inputs", "Max abs. error",
+        "Mean abs. error", "Max rel. error", "Tolerance", "Top-1 agreement",
+    ]  # fmt: skip
+    body = [_parity_cells(row) for row in context.data.parity]
+    return table(headers, body) if body else None
+
+
+def _parity_cells(row: ParityRow) -> list[Cell]:
+    status = {"agrees": word("agrees", tone="good"), "disagrees": word("disagrees", tone="bad")}
+    errors = (row.max_abs_error, row.mean_abs_error, row.max_rel_error)
+    top1 = NOT_AVAILABLE if row.top1_agreement is None else f"{100 * row.top1_agreement:.4g}%"
+    outputs = status.get(row.status, word(row.status, tone="muted"))
+    return [
+        word(row.backend), figure(str(row.batch_size)),
+        Cell(outputs.text, row.message, tone=outputs.tone), word(row.reference),
+        figure(str(row.inputs)),
+        *(figure(NOT_AVAILABLE if e is None else f"{e:.2g}") for e in errors),
+        word(row.tolerance or "—"), figure(top1),
+    ]  # fmt: skip
+
+
+def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
+    """What could not be measured and why, in words; equal failures of several rounds in one row."""
+    found: dict[tuple[str, str, str, str, str], list[str]] = {}
+    for row in rows:
+        for f in row.failures:
+            key = (f.point, f.reason, f.message, f.fix or "", f.log)
+            found.setdefault(key, []).append(str(f.round + 1))
+    body = [
+        [
+            word(point), word(", ".join(rounds)), word(reason(code), tone="bad"),
+            Cell(message, f"fix: {fix}" if fix else ""), word(log or "—"),
+        ]
+        for (point, code, message, fix, log), rounds in found.items()
+    ]  # fmt: skip
+    return table(["Point", "Round", "Why", "Message", "Log"], body) if body else None
+
+
+MOST_NAMED = 12
+"""More points than this are counted, not named."""
+
+
+def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
+    """Every flag that was raised, what it means and where."""
+    found: dict[str, list[SummaryRow]] = {}
+    for row in rows:
+        for flag in row.flags:
+            found.setdefault(flag, []).append(row)
+    body = [
+        [
+            word(flag.replace("_", " ")), word(flag_text(flag)),
+            _effect(flag),
+            word(_named(flag, flagged, len(rows))),
+        ]
+        for flag, flagged in found.items()
+    ]  # fmt: skip
+    return table(["Flag", "What it means", "Effect", "Points"], body) if body else None
+
+
+def _named(flag: str, flagged: Sequence[SummaryRow], of: int) -> str:
+    """The points, or their number where no one reads so many; the CSV files have them all."""
+    broken = {r.point for r in flagged if flag in INVALIDATES and r.rounds and not r.valid}
+    names = [f"{r.point} (invalid)" if r.point in broken else r.point for r in flagged]
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    invalid = ", ".join(n for n, r in zip(names, flagged, strict=True) if r.point in broken)
+    named = f", of them {invalid}" if 0 < len(broken) <= MOST_NAMED else ""
+    return f"{len(names)} of {counted(of, 'point')}{named}; all in summary.csv"
+
+
+def _effect(flag: str) -> Cell:
+    if flag in INVALIDATES:
+        return word(
+            "invalid where half of the rounds or more carry such a flag: not ranked, not drawn",
+            tone="bad",
+        )
+    if flag.startswith("failed_"):
+        return word("not ranked", tone="bad")
+    return word("none on validity", tone="muted")
+
+
+def machine_table(context: Context) -> Table:
+    """Machine, software and versions, a row a fact."""
+    manifest = context.manifest
+    git, packages = mapping(manifest, "git"), mapping(manifest, "packages")
+    commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
+    facts = [
+        ("Harness", text(manifest, "harness_version")),
+        ("Git commit", commit),
+        ("Command", text(manifest, "command")),
+        ("Run started", text(manifest, "created")),
+        ("Host", text(manifest, "machine", "hostname")),
+        ("Operating system", text(manifest, "machine", "os")),
+        ("Kernel", text(manifest, "machine", "kernel")),
+        ("CPU", cpu_line(manifest)),
+        ("Memory", gib_text(number(mapping(manifest, "machine"), "memory_mib"))),
+        *_gpu_facts(context),
+        ("Python", text(manifest, "machine", "python")),
+        *((name, version) for name, version in runtimes(context) if name not in packages),
+        *((f"Package {name}", str(v)) for name, v in sorted(packages.items())),
+        *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
+    ]
+    return table(["What", "Value"], [[word(name), word(value)] for name, value in facts])
+
+
+def _gpu_facts(context: Context) -> list[tuple[str, str]]:
+    found = gpus(context.manifest)
+    if not found:
+        return [("GPU", "none")]
+    return [
+        (
+            f"GPU {gpu.get('index', i)}",
+            f"{text(gpu, 'name')}, {gib_text(number(gpu, 'memory_mib'))}, driver "
+            f"{text(gpu, 'driver')}, CUDA {text(gpu, 'cuda')}, {text(gpu, 'uuid')}",
+        )
+        for i, gpu in enumerate(found)
+    ]
+
+
+def method(context: Context) -> list[str]:
+    """How the numbers came about, in plain words with the resolved scenario's numbers."""
+    measurement = mapping(context.scenario, "measurement")
+    say = {k: text(measurement, k) for k in _METHOD_KEYS}
+    floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
+    return [
+        f"Rounds. {_rounds(context, say)}. Each round starts every backend in a fresh process and "
+        f"visits the points in a newly shuffled order (seed {say['seed']}), so drift of the "
+        "machine does not favour one backend.",
+        f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
+        f"requests before the window opened. The window lasted at least {say['window']}, went on "
+        f"until {say['window_requests']} requests had finished, and ended after "
+        f"{say['window_max']} at the latest. The load did not pause in between.",
+        *_load(context, say),
+        _clock(context),
+        "Throughput. Successful inferences a second: requests a second × batch size.",
+        "Percentiles. Exact, from the nanosecond time of every request, never from buckets. "
+        "Failed requests count as slower than everything else, so a percentile among them reads "
+        f"> timeout. A percentile is given only from so many requests a round: {floors}; below "
+        "that it is n/a.",
+        "Intervals. The round is the unit. A value is the geometric mean over the rounds, and its "
+        "range is the 95% t-interval on their logarithms: if the whole run were repeated many "
+        "times, 95 of 100 such ranges would hold the true value. With one round there is none.",
+        "Differences. Two points differ when the 95% interval of their ratio (Welch) excludes 1. A "
+        "point is named best only if it differs so from every other; else the tie is named, and "
+        "of those measured within "
+        f"{100 * indifference_of(context.scenario):g}% of the best the one that needs least memory "
+        "is recommended. Failed and invalid points are not ranked.",
+        "Memory. The largest sum over the backend's process tree in the window, sampled: a lower "
+        "bound. MiB are 2^20 bytes, GiB 2^30. In the CSV files with Model Analyzer's columns MB "
+        "are 10^6 bytes.",
+        *_gpu_scope(context),
+        *_memory_since(context),
+        *_ceilings(context),
+        *_self_test(context),
+    ]
+
+
+_METHOD_KEYS = (
+    "rounds", "rounds_max", "seed", "warmup", "warmup_requests", "window", "window_requests",
+    "window_max", "request_timeout", "distinct_inputs",
+)  # fmt: skip
+
+
+def _rounds(context: Context, say: Mapping[str, str]) -> str:
+    """In how many rounds points were measured, and how many were asked for where that differs."""
+    noun = "round" if say["rounds"] == "1" else "rounds"
+    asked = f"{say['rounds']} {noun}{_more_rounds(say)}{_search_rounds(context)}"
+    done = {r.rounds for r in context.rows if r.rounds}
+    if not done:
+        return f"Asked for were {asked}"
+    if {say["rounds"]} == {str(number) for number in done}:
+        return f"Points were measured in {asked}"
+    return f"Points were measured in {rounds_text(context.rows)}; asked for were {asked}"
+
+
+def _more_rounds(say: Mapping[str, str]) -> str:
+    most = say["rounds_max"]
+    if most in (UNKNOWN, say["rounds"]):
+        return ""
+    return f", and in up to {most} where its intervals were too wide"
+
+
+def _search_rounds(context: Context) -> str:
+    most = number(mapping(context.scenario, "search"), "rounds_max")
+    rounds = number(mapping(context.scenario, "measurement"), "rounds")
+    if not context.varied or most is None or rounds is None or not 1 < rounds < most:
+        return ""
+    return f", and in up to {most:g} where it might be the best config"
+
+
+def _load(context: Context, say: Mapping[str, str]) -> list[str]:
+    """The loops that were used, and what latency means in each."""
+    loops = []
+    if any(r.concurrency is not None for r in context.rows) or not context.rows:
+        loops.append(
+            "Closed loop. At concurrency N there are N callers, and each sends its next request "
+            "when it has the answer to its last. Latency is the time from sending to having the "
+            "complete answer."
+        )
+    if context.open_loop or context.searched:
+        loops.append(
+            "Open loop. Requests are due on a schedule made beforehand, whatever the server does. "
+            "Latency is the time from when a request was due to having the complete answer, so "
+            "waiting counts."
+        )
+    return [
+        *loops,
+        f"Requests. They cycle through {say['distinct_inputs']} distinct inputs; one without an "
+        f"answer after {say['request_timeout']} counts as failed.",
+    ]
+
+
+def _clock(context: Context) -> str:
+    places = {str(b.get("io", "host")) for b in backend_specs(context.manifest)} or {"host"}
+    words = {
+        "host": "inputs start and outputs end in host memory, so copies to and from a device, and "
+        "for Triton the network, are included",
+        "device": "inputs and outputs stay on the device, so no copy is included",
+        "shared_memory": "with shared memory the tensors lie where the server reads and writes "
+        "them, and only their names travel",
+        "cuda_shared_memory": "with CUDA shared memory the tensors lie on the GPU, where the "
+        "server reads and writes them, and only their names travel",
+    }
+    said = "; ".join(words.get(p, p) for p in sorted(places, reverse=True))
+    return f"Clock. {said[:1].upper()}{said[1:]}."
+
+
+def _gpu_scope(context: Context) -> list[str]:
+    scopes = {
+        m.gpu_memory_scope for r in context.rows for m in r.measurements if m.gpu_memory_scope
+    }
+    words = {
+        "process": "that of the backend's own processes",
+        "device": "the whole device's, less what it held before the backend was loaded",
+    }
+    if not scopes:
+        return []
+    return ["GPU memory. It is " + " or ".join(words.get(s, s) for s in sorted(scopes)) + "."]
+
+
+def _memory_since(context: Context) -> list[str]:
+    """Which points' memory is their own, and which is a server's over all of its points."""
+    since: dict[str, set[str]] = {}
+    for row in context.rows:
+        for m in row.measurements:
+            since.setdefault(str(m.details.get("memory_since")), set()).add(row.backend)
+    said = []
+    if "point" in since:
+        said.append("Before every point the backend gives back what earlier points left in caches.")
+    if "session" in since:
+        said.append(
+            f"Memory of {listed(sorted(since['session']))} is the server's, which keeps what "
+            "earlier points of the same round left: an upper bound for the point."
+        )
+    return [" ".join(["Memory between points.", *said])] if said else []
+
+
+def ceiling_share(row: MeasurementRow) -> float | None:
+    """Percent of the generator's ceiling that a measurement's rate reached; None without one."""
+    ceiling = row.details.get("ceiling")
+    seconds = (row.window_end_ns - row.window_begin_ns) / 1e9
+    return 100 * row.requests / seconds / ceiling if ceiling and seconds > 0 else None
+
+
+def _ceilings(context: Context) -> list[str]:
+    """How far the load generator was from its own limit."""
+    found = [r for r in context.data.rows(CeilingRow) if r.requests_per_s]
+    if not found:
+        return []
+    limits: dict[str, list[float]] = {}
+    for r in found:
+        limits.setdefault(f"{r.client} over {r.protocol}", []).append(float(r.requests_per_s or 0))
+    reached = listed(
+        f"{min(v):,.0f}" + (f"–{max(v):,.0f}" if len(v) > 1 else "") + f" ({name})"
+        for name, v in limits.items()
+    )
+    known = ((share, m.point) for m in context.data.measurements
+             if (share := ceiling_share(m)) is not None)  # fmt: skip
+    most, point = max(known, default=(0.0, ""))
+    nearest = f" The nearest that a point came to it is {most:.2g}% ({point})." if point else ""
+    return [
+        "Load generator. Against a built-in server that only sends a prepared answer, with the "
+        f"same requests and answers, it reaches {reached} requests a second on this machine, "
+        "depending on batch and concurrency. A point whose rate is above half of that is invalid: "
+        f"the generator may have been the limit.{nearest}"
+    ]
+
+
+def _self_test(context: Context) -> list[str]:
+    """What `harness calibrate` had found on this machine when the run began."""
+    from harness.analysis.calibrate import false_alarm_text
+
+    found = mapping(context.manifest, "calibration")
+    try:
+        said = false_alarm_text(found)
+    except (KeyError, TypeError, ValueError, AttributeError):  # none, or one by another version
+        return []
+    return [
+        f"Self-test. {said} A false alarm is a verdict of regression or improvement where the same "
+        "thing was compared with itself; an effect is detectable if it is found four times in five."
+    ]

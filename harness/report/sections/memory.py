@@ -1,0 +1,199 @@
+"""Memory over time: a chart a configuration, with the stages and the points' windows behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.model.blocks import Band, Chart, Series, Table, figure, table, word
+from harness.report.model.context import Context
+from harness.report.model.numbers import NOT_AVAILABLE, mib_text, significant
+from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results.series import Series as Readings
+from harness.results.series import read_parquet
+from harness.results.store import RunData
+from harness.scenario.variants import DEFAULT_CONFIG
+
+HOST, GPU, DEVICE = "host memory", "GPU memory", "GPU memory, whole device"
+HOST_COLOR = "#0072B2"
+GPU_COLORS = ("#D55E00", "#8DA0B6", "#009E73", "#CC79A7", "#B58900", "#7B3294")
+
+
+def memory_charts(context: Context) -> tuple[Chart, ...]:
+    """The first round of each configuration of the summary; empty without telemetry."""
+    firsts: dict[str, Timeline] = {}
+    for found in timelines(context.data):
+        firsts.setdefault(found.name, found)
+    named = {_series(context, name): found for name, found in firsts.items()}
+    shown = [n for n in context.shown if n in named]
+    return tuple(chart(f"memory-{context.series.index(n)}", n, named[n]) for n in shown)
+
+
+def _series(context: Context, name: str) -> str:
+    """The series of a timeline, which is named `backend`, or `backend/config`."""
+    backend, _, config = name.partition("/")
+    return context.series_of(backend, config or DEFAULT_CONFIG)
+
+
+def chart(id_: str, name: str, found: Timeline) -> Chart:
+    """A round of one configuration."""
+    series = tuple(
+        _line(kind, _color(kind, i), found.t_s, values)
+        for i, (kind, values) in enumerate(found.series.items())
+    )
+    return Chart(
+        id_, f"{name}, round {found.round + 1}", "Seconds",
+        f"{series[0].name.capitalize()} (MiB)" if len(series) == 1 else "MiB", series,
+        _stages(found), bands=tuple(Band(*mark) for mark in found.marks),
+    )  # fmt: skip
+
+
+def _line(name: str, color: str, times: Sequence[float], values: Sequence[float | None]) -> Series:
+    known = [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
+    return Series(
+        name, color, tuple(t for t, _ in known), tuple(v for _, v in known), "thin",
+        labels=tuple(f"{name} at {t:.4g} s: {significant(v)} MiB" for t, v in known),
+    )  # fmt: skip
+
+
+def _color(name: str, index: int) -> str:
+    if name.startswith("host"):
+        return HOST_COLOR
+    return GPU_COLORS[(index - 1) % len(GPU_COLORS)]
+
+
+def _stages(found: Timeline) -> Table:
+    """The stages: from, to, and the largest value of each series in it."""
+    names = list(found.series)
+    body = [
+        [
+            word(label), figure(significant(begin)), figure(significant(end)),
+            *(figure(_peak(found.t_s, found.series[n], begin, end)) for n in names),
+        ]
+        for begin, end, label in found.marks
+    ]  # fmt: skip
+    return table(["Stage", "From (s)", "To (s)", *(f"{n}, largest (MiB)" for n in names)], body)
+
+
+def _peak(times: Sequence[float], values: Sequence[float | None], begin: float, end: float) -> str:
+    """The largest value in force in a stage, as far as the steps of the series tell."""
+    ends = [*times[1:], max(times[-1], end)]
+    steps = zip(times, ends, values, strict=True)
+    inside = [v for t, until, v in steps if v is not None and t < end and until > begin]
+    return mib_text(max(inside)) if inside else NOT_AVAILABLE
+
+
+MIB = 2**20
+
+
+STEPS = 400
+"""Values of a downsampled series: more than a chart has pixels to tell them apart."""
+
+
+STAGE_LABELS = {
+    "baseline": "start", "context": "server", "weights": "load", "warm": "first call",
+}  # fmt: skip
+"""Stage (`telemetry.stages`) → what its mark says; without a server, `context` is the CUDA one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One session; every series is as long as `t_s`."""
+
+    name: str
+    """The backend, or `backend/config` where there are several configs."""
+    round: int
+    t_s: tuple[float, ...]
+    """Seconds since the first reading; each value stands for the time up to the next."""
+    series: Mapping[str, tuple[float | None, ...]]
+    """MiB: the largest reading of each step; None before the first."""
+    marks: tuple[tuple[float, float, str], ...]
+    """(begin, end, label) in seconds: the stages, then each point's window."""
+
+
+def timelines(data: RunData, steps: int = STEPS) -> list[Timeline]:
+    """Every session of a run that has readings, in the order of the journal."""
+    found = (_timeline(data, row, steps) for row in data.loads)
+    return [timeline for timeline in found if timeline is not None]
+
+
+def _timeline(data: RunData, row: LoadedRow, steps: int) -> Timeline | None:
+    file = row.details.get("telemetry")
+    path = data.path / str(file)
+    if not file or not path.is_file():
+        return None
+    series = read_parquet(path)
+    memory = dict(_memory(series))
+    if not memory:
+        return None
+    begin = min(int(s.t_ns[0]) for s in series.values())  # before there is a process, too
+    end = max(int(s.t_ns[-1]) for s in series.values())
+    edges = np.linspace(begin, end + 1, steps + 1)
+    marks = [*_stage_times(row, begin), *_windows(data.measurements, row, begin, end)]
+    config = getattr(row, "config", "default")
+    return Timeline(
+        row.backend if config == "default" else f"{row.backend}/{config}",
+        row.round,
+        tuple(((edges[:-1] - begin) / 1e9).round(4).tolist()),
+        {name: downsample(s, edges) for name, s in memory.items()},
+        tuple(((a - begin) / 1e9, (b - begin) / 1e9, label) for a, b, label in marks),
+    )
+
+
+def _memory(series: Mapping[str, Readings]) -> Iterator[tuple[str, Readings]]:
+    """The memory series by the names that a chart gives them; several GPUs keep their numbers."""
+    devices = [n for n in series if n.startswith("gpu") and n.endswith("_device_bytes")]
+    if "host_bytes" in series:
+        yield HOST, series["host_bytes"]
+    for device in devices:
+        gpu = device.partition("_")[0]
+        suffix = f" ({gpu})" if len(devices) > 1 else ""
+        process = series.get(f"{gpu}_process_bytes")
+        if process is not None and process.value.any():
+            yield GPU + suffix, process
+        yield DEVICE + suffix, series[device]
+
+
+def downsample(series: Readings, edges: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """The largest value in force in each step, in MiB; `edges` (ns) are one more than the steps.
+
+    A peak that lasts for a single reading stays visible, whatever the number of steps.
+    """
+    first = np.searchsorted(series.t_ns, edges, "left")
+    values: list[float | None] = []
+    for begin, end in pairwise(first):
+        part = series.value[max(0, begin - 1) : max(end, begin)]  # with what was in force before
+        values.append(round(float(part.max()) / MIB, 3) if part.size else None)
+    return tuple(values)
+
+
+def _stage_times(row: LoadedRow, begin: int) -> Iterator[tuple[int, int, str]]:
+    """The stages' times; each begins where the one before it ends."""
+    ends = row.details.get("stages_ns") or {}
+    served = "server" in row.details
+    for stage, end in sorted(ends.items(), key=lambda item: int(item[1])):
+        if int(end) <= begin:
+            continue
+        label = "CUDA context" if stage == "context" and not served else STAGE_LABELS.get(stage)
+        yield begin, int(end), label or stage
+        begin = int(end)
+
+
+def _windows(
+    rows: Sequence[MeasurementRow], loaded: LoadedRow, begin: int, end: int
+) -> Iterator[tuple[int, int, str]]:
+    """The windows that this session measured: a broken session's points are measured by another."""
+    config = getattr(loaded, "config", "default")
+    for row in rows:
+        mine = (row.backend, row.config, row.round) == (loaded.backend, config, loaded.round)
+        if mine and begin <= row.window_begin_ns and row.window_end_ns <= end + 1_000_000_000:
+            yield row.window_begin_ns, row.window_end_ns, _place(row)
+
+
+def _place(row: MeasurementRow) -> str:
+    """`b4/c2`: the point's id without its backend and config."""
+    return "/".join(row.point.split("/")[-2:])

@@ -1,0 +1,173 @@
+"""The Pareto front in the report: charts and the table of points that nobody clearly beats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.best import usable
+from harness.analysis.constraints import satisfies
+from harness.analysis.intervals import Interval, log_t_interval
+from harness.analysis.pareto import Front, front, margin, round_values, trade_off_metrics
+from harness.analysis.summary import SummaryRow
+from harness.report.charts.lines import dots, shared_percentile, wide
+from harness.report.model.blocks import (
+    Bound,
+    Chart,
+    Series,
+    Table,
+    figure,
+    interval_cell,
+    table,
+    word,
+)
+from harness.report.model.context import Context
+from harness.report.model.labels import METRICS, bound_text, counted, listed, load_label
+from harness.report.model.numbers import both_text
+
+FAINT = "#CDD3DA"
+LEAST = 3
+"""Fewer points than this make no front worth a section."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParetoView:
+    """The section's parts."""
+
+    intro: str
+    charts: tuple[Chart, ...]
+    table: Table
+
+
+def pareto_view(context: Context) -> ParetoView | None:
+    """The section; None with fewer than three points that may be ranked."""
+    rows = [r for r in context.rows if usable(r) and satisfies(r, context.bounds) != "no"]
+    found = front(rows, front_metrics(context, rows))
+    if found.judged < LEAST:
+        return None
+    judged = [r for r in rows if all(round_values(r, m) for m in found.metrics)]
+    x_metrics = [m for m in found.metrics if m != found.metrics[0]]
+    charts = tuple(_chart(context, found, judged, metric) for metric in x_metrics)
+    return ParetoView(_intro(context, found), charts, _table(context, found, judged))
+
+
+def front_metrics(context: Context, rows: Sequence[SummaryRow]) -> tuple[str, ...]:
+    """The objectives, where the scenario names several; else throughput, latency and memory."""
+    if context.objective.pareto:
+        return context.objective.metrics
+    return trade_off_metrics(rows, shared_percentile(rows))
+
+
+def title(metric: str, *, unit: bool = False) -> str:
+    """`p99 latency`, with its unit `p99 latency (ms)`."""
+    name, of = METRICS.get(metric, ("mean latency", " ms"))
+    return f"{name} ({of.strip()})" if unit and of.strip() else name
+
+
+def _capital(text: str) -> str:
+    return text if text[1:2].isdigit() else text[0].upper() + text[1:]
+
+
+def _intro(context: Context, found: Front) -> str:
+    names = listed([title(m) for m in found.metrics])
+    said = (
+        f"{len(found.rows)} of {counted(found.judged, 'point')} are on the front of {names}: of "
+        "none of them is it shown that another point is better in one of these and not worse in "
+        "the others."
+    )
+    if not found.decidable:
+        return (
+            "With one round there are no intervals, so no point can be shown to be beaten: all "
+            f"{found.judged} are on the front of {names}."
+        )
+    margins = " and ".join(f"{100 * margin(m):g}% in {title(m)}" for m in found.metrics)
+    held = " Points that are shown to miss a constraint are left out." if context.bounds else ""
+    return (
+        f"{said} Better means that the 95% interval of the ratio excludes 1; not worse, that it "
+        f"excludes a loss of {margins} and shows no smaller one.{held}"
+    )
+
+
+def _value(row: SummaryRow, metric: str) -> Interval:
+    return log_t_interval(round_values(row, metric))
+
+
+def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Chart:
+    """The first metric against another: the front in colours over the rest in grey."""
+    first = found.metrics[0]
+    beaten = [r for r in rows if r.point in found.dominated]
+    groups: dict[str, list[SummaryRow]] = {}
+    for row in found.rows:
+        groups.setdefault(context.name(row), []).append(row)
+    series = [_marks("clearly dominated", FAINT, beaten, found, metric, bars=False)]
+    series += [
+        _marks(name, context.colors[name], groups[name], found, metric)
+        for name in context.series
+        if name in groups
+    ]
+    values = [v for s in series for v in s.x]
+    x_title, y_title = (_capital(title(m, unit=True)) for m in (metric, first))
+    axes = {metric: "x", first: "y"}
+    bounds = [
+        Bound("x" if axes[name] == "x" else "y", float(limit), bound_text(name, bound))
+        for name, bound in context.bounds.items()
+        if name in axes and (limit := bound.get("max", bound.get("min"))) is not None
+    ]
+    return Chart(
+        f"pareto-{metric.replace('_', '-')}",
+        f"Pareto front: {title(first)} and {title(metric)}", x_title, y_title,
+        tuple(s for s in series if s.x), _chart_table(context, found, rows, metric),
+        log_x=wide(values), bounds=tuple(bounds),
+    )  # fmt: skip
+
+
+def _marks(
+    name: str, color: str, rows: Sequence[SummaryRow], found: Front, metric: str, *,
+    bars: bool = True,
+) -> Series:  # fmt: skip
+    drawn = [(_value(r, metric), _value(r, found.metrics[0]), _label(r, found)) for r in rows]
+    if not bars:
+        drawn = [(Interval(x.value), Interval(y.value), label) for x, y, label in drawn]
+    return dots(name, color, drawn, mode="marks")
+
+
+def _label(row: SummaryRow, found: Front) -> str:
+    values = ", ".join(f"{title(m)} {both_text(_value(row, m))}" for m in found.metrics)
+    by = found.dominated.get(row.point)
+    return f"{row.point}: {values}" + (f"; dominated by {by}" if by else "")
+
+
+def _chart_table(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Table:
+    headers = ["Configuration", "Batch", context.load_title, title(metric, unit=True),
+               title(found.metrics[0], unit=True), "Clearly dominated by"]  # fmt: skip
+    body = [
+        [
+            word(context.name(r)), figure(str(r.batch_size)), figure(load_label(r)),
+            interval_cell(_value(r, metric)), interval_cell(_value(r, found.metrics[0])),
+            word(found.dominated.get(r.point, "on the front")),
+        ]
+        for r in rows
+    ]  # fmt: skip
+    return table(headers, body)
+
+
+def _table(context: Context, found: Front, rows: Sequence[SummaryRow]) -> Table:
+    """The front, the most throughput first."""
+    beats = Counter(found.dominated.values())
+    first = found.metrics[0]
+    sign = -1 if first == "throughput" else 1
+    ordered = sorted(found.rows, key=lambda r: sign * _value(r, first).value)
+    headers = ["Configuration", "Batch", context.load_title,
+               *(_capital(title(m, unit=True)) for m in found.metrics),
+               "Points it clearly dominates"]  # fmt: skip
+    body = [
+        [
+            word(context.name(r), swatch=context.colors[context.name(r)]),
+            figure(str(r.batch_size)), figure(load_label(r)),
+            *(interval_cell(_value(r, m)) for m in found.metrics),
+            figure(str(beats[r.point])),
+        ]
+        for r in ordered
+    ]  # fmt: skip
+    return table(headers, body, ["Each dominated point is counted once."])

@@ -1,0 +1,71 @@
+"""What an A/A test found on this machine, kept for the reports of later runs.
+
+One JSON file a machine, in `$XDG_DATA_HOME/inference-harness/calibration` (by default under
+~/.local/share). The file's name is made from what the result depends on: CPU model, number of
+cores, and GPUs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import SetupError
+from harness.system.files import jsonable, write_text
+
+SCHEMA_VERSION = 1
+
+
+def hardware(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of `describe_machine()` that a calibration depends on."""
+    cpu = machine.get("cpu") or {}
+    return {
+        "cpu": cpu.get("model"),
+        "cores": cpu.get("usable") or cpu.get("threads"),
+        "gpus": sorted(str(gpu.get("name")) for gpu in machine.get("gpus") or []),
+    }
+
+
+def machine_key(machine: Mapping[str, Any]) -> str:
+    """A name for machines that are alike, e.g. `amd-epyc-9b14-2-5f0c41d2`."""
+    facts = hardware(machine)
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    words = " ".join([str(facts["cpu"] or "cpu"), str(facts["cores"] or "")])
+    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    return f"{slug[:60]}-{digest}"
+
+
+def calibration_path(machine: Mapping[str, Any]) -> Path:
+    """Where the machine's calibration is kept, whether there is one or not."""
+    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(root) / "inference-harness" / "calibration" / f"{machine_key(machine)}.json"
+
+
+def read_calibration(machine: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The machine's calibration; None when there is none that can be read."""
+    try:
+        found = json.loads(calibration_path(machine).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory
+        return None
+    if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
+        return None
+    return found
+
+
+def write_calibration(machine: Mapping[str, Any], result: Mapping[str, Any]) -> Path:
+    """Keep `result` as the machine's calibration; the path. Raises SetupError when it can't."""
+    path = calibration_path(machine)
+    data = {"schema_version": SCHEMA_VERSION, "machine": hardware(machine), **result}
+    try:
+        write_text(path, json.dumps(jsonable(data), indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise SetupError(
+            f"{path} can't be written: {error.strerror}",
+            fix="set XDG_DATA_HOME to a folder that can be written",
+        ) from error
+    return path

@@ -1,0 +1,294 @@
+"""The rows of a run: what the journal holds and every analysis starts from.
+
+Each row class is one kind of line in `journal.jsonl`; its `EVENT` is the line's `event`. Units are
+in the names: `_ns`, `_ms`, `_s`, `_mib` (2^20 bytes); throughput is inferences a second (requests
+a second × batch size). JSON has no infinities and no NaN: a line spells them `inf`, `-inf` and
+`nan`, and reading a float field turns them back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from harness.system.files import jsonable
+
+PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
+"""The percentiles that are reported; `p999` is p99.9."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Base: to and from a journal line."""
+
+    EVENT: ClassVar[str] = ""
+
+    def to_event(self) -> dict[str, Any]:
+        """The journal line as a dict that is valid JSON."""
+        event: dict[str, Any] = jsonable({"event": self.EVENT, **dataclasses.asdict(self)})
+        return event
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """Read a journal line; keys this version does not know are left out.
+
+        Raises TypeError when a field without a default is missing.
+        """
+        fields = [f for f in dataclasses.fields(cls) if f.name in event]
+        return cls(**{f.name: _read(str(f.type), event[f.name]) for f in fields})
+
+
+def _read(annotation: str, value: Any) -> Any:
+    if "float" in annotation:
+        value = _unspell(value)
+    return tuple(value) if annotation.startswith("tuple") else value
+
+
+def _unspell(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _unspell(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_unspell(v) for v in value)
+    return float(value) if value in ("inf", "-inf", "nan") else value
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow(Row):
+    """A file that was made or found: an ONNX export, weights, an engine. Feeds the size table."""
+
+    EVENT = "artifact"
+    format: str
+    """`onnx`, `state_dict`, `exported_program`, `engine`, …"""
+    path: str
+    bytes: int
+    seconds: float
+    cached: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """e.g. `exporter` (`torch.export` or `legacy`), `fallback_reason`, `opset`, `parameters`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRow(Row):
+    """A backend was loaded in a fresh process."""
+
+    EVENT = "loaded"
+    backend: str
+    round: int
+    seconds: float
+    first_call_ms: float | None
+    bytes_on_disk: int | None
+    host_memory_mib: float | None
+    """Of the backend's process tree, after loading."""
+    gpu_memory_mib: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    config: str = "default"
+    """Which of the backend's configs; its text is `details["config"]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOnlyRow(Row):
+    """A server that the harness started, before it loaded a model."""
+
+    EVENT = "server_only"
+    backend: str
+    round: int
+    seconds: float
+    """How long it was watched."""
+    host_memory_mib: float | None
+    """Peak RSS of its process tree."""
+    cpu_percent: float | None
+    """Of that tree; 100 is one core."""
+    gpu_memory_mib: float | None = None
+    gpu_memory_scope: str = ""
+    """As in `MeasurementRow`."""
+    gpu_utilization_percent: float | None = None
+    gpu_power_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParityRow(Row):
+    """A backend's outputs against the reference, over all distinct inputs of one batch size."""
+
+    EVENT = "parity"
+    backend: str
+    batch_size: int
+    status: str
+    """`agrees`, `disagrees` or `unavailable`."""
+    reference: str
+    """What it was compared with, in words."""
+    inputs: int = 0
+    max_abs_error: float | None = None
+    mean_abs_error: float | None = None
+    max_rel_error: float | None = None
+    tolerance: str = ""
+    """The rule that was applied, in words, e.g. `|a−b| ≤ 1e-3 + 1e-3·|b|`."""
+    top1_agreement: float | None = None
+    """Share of rows whose arg-max agrees; None where outputs have no class axis."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow(Row):
+    """One point in one round."""
+
+    EVENT = "measurement"
+    point: str
+    round: int
+    backend: str
+    config: str
+    batch_size: int
+    concurrency: int | None
+    request_rate: float | None
+    started: str
+    """UTC, ISO 8601."""
+    window_begin_ns: int
+    window_end_ns: int
+    requests: int
+    """Requests that finished in the window, whatever their status."""
+    errors: int
+    """Of those, the ones that failed, timed out or were shed."""
+    throughput: float
+    """Inferences a second."""
+    latency_mean_ms: float | None
+    latency_ms: Mapping[str, float | None]
+    """By percentile (`PERCENTILES`); None below the floor; infinite where the percentile falls
+    among the failures."""
+    latency_order_ms: Mapping[str, tuple[float, float] | None]
+    """Within-round 95 % order-statistic intervals: diagnostics, never the headline."""
+    server_us: Mapping[str, float] = field(default_factory=dict)
+    """Triton, mean microseconds a request in the window: `queue`, `compute_input`,
+    `compute_infer`, `compute_output`; empty for other backends."""
+    server_count: int | None = None
+    """Requests that the server counted in the window."""
+    host_memory_mib: float | None = None
+    """Peak RSS of the backend's process tree in the window."""
+    cpu_percent: float | None = None
+    """Of that tree, mean over the window; 100 is one core."""
+    client_cpu_percent: float | None = None
+    """Of the load generator's process (the same process for in-process backends)."""
+    gpu_memory_mib: float | None = None
+    gpu_memory_scope: str = ""
+    """`process` (tree) or `device` (difference from the baseline); empty without a GPU."""
+    gpu_utilization_percent: float | None = None
+    gpu_power_w: float | None = None
+    gpu_energy_j: float | None = None
+    samples: str = ""
+    """Path of the Parquet file, relative to the run directory."""
+    warmup_requests: int = 0
+    flags: tuple[str, ...] = ()
+    """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def joules_per_inference(self) -> float | None:
+        """The GPU's energy over the window by the inferences; None without an energy counter."""
+        found = self.details.get("joules_per_inference")
+        return None if found is None else float(found)
+
+    @property
+    def gpu_sm_clock_mhz(self) -> tuple[float, float] | None:
+        """The lowest and the highest reading of the window."""
+        return self._spread("gpu_sm_clock_mhz")
+
+    @property
+    def gpu_temperature_c(self) -> tuple[float, float] | None:
+        """The lowest and the highest reading of the window."""
+        return self._spread("gpu_temperature_c")
+
+    def _spread(self, key: str) -> tuple[float, float] | None:
+        found = self.details.get(key)
+        return (float(found[0]), float(found[1])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class CeilingRow(Row):
+    """What the load generator reaches against a server that does nothing (`harness.run.ceiling`).
+
+    Measured once a run for each kind of load that comes near what is known; with the same
+    generator, requests and answers as the points, after a window and never in one.
+    """
+
+    EVENT = "ceiling"
+    protocol: str
+    client: str
+    """`wire` or `tritonclient`."""
+    processes: int
+    io: str
+    batch_size: int
+    concurrency: int
+    """Requests open at once; an open loop is stood for by a fixed number."""
+    input_bytes: int
+    """Of one request's tensors."""
+    requests_per_s: float | None
+    """None when it could not be measured."""
+    response_bytes: int = 0
+    problem: str = ""
+    """Why it could not."""
+    tries: int = 1
+    """The how-manieth measurement of this ceiling it is: the highest counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow(Row):
+    """A point that could not be measured in one round, and why."""
+
+    EVENT = "failure"
+    point: str
+    round: int
+    backend: str
+    reason: str
+    """`reason` of the exception: see `harness.errors`."""
+    message: str
+    fix: str | None = None
+    log: str = ""
+    """Path of the worker's or server's log, relative to the run directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityRow(Row):
+    """What a search for the capacity found in one round (`harness.run.capacity`)."""
+
+    EVENT = "capacity"
+    point: str
+    """The searched point, e.g. `fake/b1/find_capacity`; the rates tried are points of their own."""
+    round: int
+    backend: str
+    config: str
+    batch_size: int
+    percentile: str
+    target_ms: float
+    rate: float | None
+    """Requests a second: the highest that held the target; None when none did."""
+    goodput: float | None
+    """Inferences a second answered within the target, at that rate."""
+    low: float | None
+    high: float | None
+    """The bracket: the highest rate that held and the lowest that did not, requests a second."""
+    knee_rate: float | None
+    """The lowest tried rate whose median response is 1.5 times that at the lowest tried."""
+    steps: int
+    """Rates that were tried."""
+    limit: str
+    """What ended it: `target`, `client`, `growing` or `max_rate`."""
+    reason: str = ""
+    """In words, where it was not simply the target that failed at `high`."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """`precision`, and `trials`: each rate with its share within the target, goodput, p50 and
+    outcome."""
+
+
+ROWS: dict[str, type[Row]] = {
+    cls.EVENT: cls
+    for cls in (
+        ArtifactRow,
+        LoadedRow,
+        ServerOnlyRow,
+        ParityRow,
+        MeasurementRow,
+        CeilingRow,
+        FailureRow,
+        CapacityRow,
+    )
+}

@@ -1,0 +1,75 @@
+"""Raw samples: what every generator produces and every percentile is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.system.files import atomic_write
+
+OK, ERROR, TIMEOUT, SHED, UNFINISHED = range(5)
+"""Request statuses. UNFINISHED was still open when the generator stopped."""
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One row a request, in order of completion; all arrays have the shape (requests,).
+
+    Times are int64 nanoseconds of `time.monotonic_ns`, the same clock in every process of the
+    machine. In a closed loop `scheduled` equals `sent`.
+    """
+
+    scheduled: Int64
+    sent: Int64
+    done: Int64
+    status: NDArray[np.uint8]
+    caller: NDArray[np.uint16]
+    messages: Mapping[str, int] = field(default_factory=dict)
+    """Error messages and how often each came."""
+
+    def __len__(self) -> int:
+        return len(self.sent)
+
+    def save(self, path: Path) -> None:
+        """Write the arrays to an uncompressed .npz file (the parent turns it into Parquet)."""
+        with path.open("wb") as file:
+            np.savez(
+                file, scheduled=self.scheduled, sent=self.sent, done=self.done,
+                status=self.status, caller=self.caller,
+            )  # fmt: skip
+
+    @classmethod
+    def load(cls, path: Path, messages: Mapping[str, int] | None = None) -> Samples:
+        """Read what `save` wrote."""
+        with np.load(path) as data:
+            return cls(
+                data["scheduled"], data["sent"], data["done"], data["status"], data["caller"],
+                messages or {},
+            )  # fmt: skip
+
+
+_STATUS_COLUMNS = ("scheduled", "sent", "done", "status", "caller")
+
+
+def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> None:
+    """Raw samples as Parquet: int64 ns `scheduled`, `sent`, `done`; `status`; `caller`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: getattr(samples, name) for name in _STATUS_COLUMNS})
+    with atomic_write(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(dict(metadata)), temporary, compression="zstd")
+
+
+def read_samples(path: Path) -> Samples:
+    """Read what `write_samples` wrote."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    return Samples(*(table[name].to_numpy() for name in _STATUS_COLUMNS))

@@ -1,0 +1,143 @@
+"""The live run for Prometheus: `harness run --metrics-port`, an observer that can be scraped.
+
+Served by the orchestrator's process, which never measures, from a registry of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.errors import UsageError
+from harness.system.packages import missing_package
+
+LOOPBACK = "127.0.0.1"
+
+
+class RunMetrics:
+    """Takes the run's events; every metric is in base units (seconds, inferences a second)."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge
+
+        self.registry = CollectorRegistry()
+        self._points: frozenset[str] = frozenset()
+
+        def gauge(name: str, text: str, *labels: str) -> Any:
+            return Gauge(f"harness_{name}", text, labels, registry=self.registry)
+
+        self._planned = gauge("measurements_planned", "Points times rounds; and what was added")
+        self._done = gauge("measurements_done", "Measured so far, earlier parts of the run too")
+        self._failed = Counter(
+            "harness_failures", "Points that could not be measured in a round",
+            ("backend", "reason"), registry=self.registry,
+        )  # fmt: skip
+        self._running = gauge("point_running", "1 for what goes on now", "point", "phase")
+        self._rate = gauge("requests_per_second", "Of the point that is running, so far")
+        self._p99 = gauge("running_latency_p99_seconds", "Of the point that is running, so far")
+        self._throughput = gauge("inferences_per_second", "Of a point, in its last round", "point")
+        self._latency = gauge(
+            "latency_seconds", "Of a point, in its last round", "point", "percentile"
+        )
+        self._point = ""
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event; those that say nothing for a dashboard are passed over."""
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_plan(self, event: Mapping[str, Any]) -> None:
+        self._points = frozenset(event["points"])
+        self._planned.set(len(self._points) * event["rounds"])
+        self._done.set(event["measured"])
+
+    def _on_more(self, event: Mapping[str, Any]) -> None:
+        self._planned.inc(event["points"])
+
+    def _on_session(self, event: Mapping[str, Any]) -> None:
+        self._go_on(event["backend"], "loading")
+
+    def _on_point(self, event: Mapping[str, Any]) -> None:
+        self._point = event["point"]
+        self._go_on(self._point, "starting")
+
+    def _on_progress(self, event: Mapping[str, Any]) -> None:
+        self._go_on(self._point, event["phase"])
+        seconds = event["seconds"]
+        self._rate.set(event["requests"] / seconds if seconds else 0.0)
+        if event.get("p99_ms") is not None:
+            self._p99.set(event["p99_ms"] / 1e3)
+
+    def _go_on(self, point: str, phase: str) -> None:
+        self._running.clear()
+        self._running.labels(point, phase).set(1)
+
+    def _on_measurement(self, event: Mapping[str, Any]) -> None:
+        if event["point"] in self._points:  # a search's rates are not counted
+            self._done.inc()
+        self._throughput.labels(event["point"]).set(event["throughput"])
+        for percentile, value in event["latency_ms"].items():
+            if value is not None:
+                seconds = float(value) / 1e3  # `inf` where the percentile is among the failures
+                self._latency.labels(event["point"], percentile).set(seconds)
+
+    def _on_capacity(self, event: Mapping[str, Any]) -> None:
+        self._done.inc()
+        if event["goodput"] is not None:
+            self._throughput.labels(event["point"]).set(event["goodput"])
+
+    def _on_failure(self, event: Mapping[str, Any]) -> None:
+        self._failed.labels(event["backend"], event["reason"]).inc()
+
+
+class Both:
+    """An observer that tells two others."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self._observers = (first, second)
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        for observer in self._observers:
+            observer.notify(event)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`PORT`, on loopback, or `ADDRESS:PORT`. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or not 0 <= int(port) < 65536:
+        raise UsageError(f"--metrics-port: '{text}' is no port, and no ADDRESS:PORT")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+@contextlib.contextmanager
+def exposed(observer: Any, where: str | None) -> Iterator[Any]:
+    """`observer`, and beside it the metrics at `where` (see `parse_address`) until the end.
+
+    Raises UsageError when the port can't be had, MissingPackageError without prometheus_client.
+    """
+    if where is None:
+        yield observer
+        return
+    host, port = parse_address(where)
+    try:
+        from prometheus_client import start_http_server
+
+        metrics = RunMetrics()
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from None
+    try:
+        server, thread = start_http_server(port, addr=host, registry=metrics.registry)
+    except OSError as error:
+        raise UsageError(
+            f"--metrics-port: can't listen on {host}:{port}: {error.strerror or error}",
+            fix="choose another port",
+        ) from None
+    try:
+        yield Both(observer, metrics)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,1 @@
+"""One backend in one round: its server, its workers, from start to end."""

@@ -1,0 +1,54 @@
+"""What the configs of one backend share in one round: a server, and the worker that calls it.
+
+Starting both takes longer than measuring a config may. So the server goes on, loads one model,
+is measured, unloads it and loads the next; the worker is bound to each in turn. Rounds share
+nothing: each has a new bench.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from harness.run.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from harness.triton.server.process import TritonServer
+
+
+class Bench:
+    """A context manager that ends both. Sessions borrow them and give them back."""
+
+    def __init__(self, stem: str) -> None:
+        self.stem = stem
+        """What logs and the model repository are named after."""
+        self.server: TritonServer | None = None
+        self.worker: WorkerProcess | None = None
+        self.others: dict[str, WorkerProcess] = {}
+        """The workers that call the models beside, by name."""
+        self._environment: dict[str, str] = {}
+
+    def fitting(self, environment: dict[str, str]) -> TritonServer | None:
+        """The server, if one runs that has this environment; another one is ended."""
+        fits = self._environment == environment
+        if self.server is not None and not (fits and self.server.alive()):
+            self.close()
+        self._environment = environment
+        return self.server
+
+    def close(self) -> None:
+        """End worker and server; the next session starts new ones."""
+        workers = [*self.others.values(), *([self.worker] if self.worker is not None else [])]
+        self.others, self.worker = {}, None
+        server, self.server = self.server, None
+        try:
+            for worker in workers:
+                worker.kill()
+        finally:
+            if server is not None:
+                server.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

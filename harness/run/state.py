@@ -1,0 +1,87 @@
+"""What a run has so far: each line goes to the journal, and what later steps ask for stays here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from harness.errors import HarnessError
+from harness.results.rows import (
+    CapacityRow,
+    CeilingRow,
+    FailureRow,
+    MeasurementRow,
+    ParityRow,
+    Row,
+    ServerOnlyRow,
+)
+from harness.results.store import RunData, RunStore
+from harness.run.ceiling import Ceilings
+from harness.scenario.points import Point
+
+NOT_RETRIED = frozenset({
+    "missing_package", "device", "usage", "setup", "parity", "out_of_memory", "hung",
+})  # fmt: skip
+"""Reasons that would come again: the point is not tried in later rounds."""
+
+
+class Observer(Protocol):
+    """Told of every journal line and of what is going on; must be quick and must not raise."""
+
+    def notify(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        ...
+
+
+class Ledger:
+    """Rows of this process and of the interrupted run that it goes on with (`done`)."""
+
+    def __init__(self, store: RunStore, observer: Observer, done: RunData | None = None) -> None:
+        self.store, self.tell = store, observer.notify
+        self.fresh = done is None
+        self.rows = list(done.measurements) if done else []
+        self.capacities = list(done.capacities) if done else []
+        self.measured = {(m.point, m.round) for m in self.rows}
+        self.measured |= {(c.point, c.round) for c in self.capacities}
+        self.failures: list[FailureRow] = []
+        """Of this process: what failed in an interrupted run is tried again."""
+        self.given_up: set[str] = set()
+        self.parity: dict[str, list[ParityRow]] = defaultdict(list)
+        for row in done.parity if done else []:
+            self.parity[row.backend].append(row)
+        self.ceilings = Ceilings(done.rows(CeilingRow) if done else ())
+        self.empty = {row.backend for row in done.rows(ServerOnlyRow)} if done else set()
+        """Backends whose server has been watched without a model."""
+
+    def add(self, event: Row | Mapping[str, Any]) -> None:
+        """Write a journal line and tell the observer."""
+        self.store.append(event)
+        self.tell(event.to_event() if isinstance(event, Row) else event)
+
+    def note(self, text: str) -> None:
+        """A line that the report shows among its notes."""
+        self.add({"event": "note", "text": text})
+
+    def keep(self, row: MeasurementRow | CapacityRow) -> None:
+        """A point is measured in a round."""
+        self.add(row)
+        if isinstance(row, MeasurementRow):
+            self.rows.append(row)
+        else:
+            self.capacities.append(row)
+        self.measured.add((row.point, row.round))
+
+    def fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:
+        """A point could not be measured in a round."""
+        if error.reason in NOT_RETRIED:
+            self.given_up.add(point.id)
+        row = FailureRow(
+            point.id, round_, point.backend, error.reason, error.message, error.fix, log
+        )
+        self.failures.append(row)
+        self.add(row)
+
+    def missing(self, point: Point, round_: int) -> bool:
+        """Whether a point is still to be measured in a round."""
+        return (point.id, round_) not in self.measured and point.id not in self.given_up

@@ -1,0 +1,59 @@
+"""Correctness before speed: a backend's outputs against the eager fp32 reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.backends.base import Backend, run_once
+from harness.models.inputs import make_inputs
+from harness.models.parity import TOLERANCES, Comparison, Rule, compare
+from harness.models.reference import Reference
+from harness.models.tensors import PreparedModel
+from harness.results.rows import ParityRow
+from harness.scenario.spec.scenario import Parity
+
+
+def check(
+    backend: Backend, model: PreparedModel, spec: Any, parity: Parity,
+    batch_sizes: Sequence[int], reference_dir: Path,
+) -> list[ParityRow]:  # fmt: skip
+    """One row a batch size: the loaded backend on `parity.inputs` distinct inputs.
+
+    `spec` is the backend's settings, of which name and precision are used. Outputs that disagree
+    are a row, not an exception; what the backend raises goes through.
+    """
+    reference = Reference.open(reference_dir)
+    return [_check_batch(backend, model, spec, parity, batch, reference) for batch in batch_sizes]
+
+
+def _check_batch(
+    backend: Backend, model: PreparedModel, spec: Any, parity: Parity, batch: int,
+    reference: Reference,
+) -> ParityRow:  # fmt: skip
+    if reference.unavailable:
+        return ParityRow(spec.name, batch, "unavailable", "", message=reference.unavailable)
+    precision = getattr(spec, "precision", "fp32")
+    total = Comparison()
+    for variant in range(parity.inputs):
+        outputs = run_once(backend, make_inputs(model, batch, variant))
+        total += compare(outputs, reference.outputs(batch, variant), precision, parity)
+    return ParityRow(
+        backend=spec.name, batch_size=batch, status="agrees" if total.agrees else "disagrees",
+        reference=reference.words, inputs=parity.inputs,
+        max_abs_error=total.max_abs if total.values else None, mean_abs_error=total.mean_abs,
+        max_rel_error=total.max_rel if total.values else None,
+        tolerance=str(Rule.of(precision, parity)), top1_agreement=total.top1,
+        message=total.message + _hint(spec, precision, total),
+    )  # fmt: skip
+
+
+def _hint(spec: Any, precision: str, total: Comparison) -> str:
+    """Where TensorRT ran fp32 and the errors are of TF32's size: that it may have used TF32."""
+    runs = (spec.kind, getattr(spec, "serve", ""), getattr(spec, "provider", ""))
+    tensorrt = any("tensorrt" in (name or "").lower() for name in runs)
+    sized = total.values > 0 and total.max_rel <= TOLERANCES["tf32"][0]
+    if total.agrees or not tensorrt or precision != "fp32" or not sized:
+        return ""
+    return "; TensorRT may have used TF32: ask for precision: tf32"

@@ -1,0 +1,183 @@
+"""Types of single values in a scenario, and the base of its parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from harness.scenario.rules import base as rule_base
+
+BATCH = rule_base.BATCH
+"""The name of the batch dimension in an input's shape."""
+SOURCE_KINDS = rule_base.SOURCE_KINDS
+
+
+def as_tuple(value: Any) -> Any:
+    """Let one value stand for a list of one, and a YAML list for a tuple."""
+    if isinstance(value, list):
+        return tuple(value)
+    return value if isinstance(value, tuple) or value is None else (value,)
+
+
+def _pair(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError("expected two numbers, [low, high]")
+    return tuple(value)
+
+
+def _dimension(value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        from harness.scenario.wording import describe as words
+
+        raise ValueError(  # noqa: TRY004 - pydantic collects ValueErrors only
+            f"expected a size, or a word like {BATCH}, found {words(value)}"
+        )
+    if isinstance(value, int) and not 0 < value < 2**31:
+        raise ValueError(f"a size must be from 1 to 2147483647; for the batch write `{BATCH}`")
+    if isinstance(value, str) and not rule_base.WORD.fullmatch(value):
+        raise ValueError(f"'{value}' is no size, and no word made of letters, digits and _")
+    return value
+
+
+PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+ModuleCallable = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+File = Annotated[str, Field(min_length=1)]
+Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
+MetricsUrl = Annotated[
+    str,
+    Field(pattern=r"^(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}(/[^\s?#@]*)?$"),
+]
+DEVICE = re.compile(r"^(cpu|cuda(:[0-9]+)?|GPU-[0-9a-fA-F-]+|MIG-[0-9a-zA-Z/-]+)$")
+Device = Annotated[str, Field(pattern=DEVICE.pattern)]
+DType = Literal[
+    "float32", "float16", "float64", "bfloat16", "int64", "int32", "int16", "int8",
+    "uint64", "uint32", "uint16", "uint8", "bool",
+]  # fmt: skip
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+Caller = Annotated[int, Field(gt=0, le=65_535)]  # samples keep the caller's number in 16 bits
+
+Dimension = Annotated[
+    int | str, BeforeValidator(_dimension, json_schema_input_type=PositiveInt | str)
+]
+Shape = Annotated[
+    tuple[Dimension, ...],
+    BeforeValidator(as_tuple, json_schema_input_type=list[Dimension] | Dimension),
+]
+Pair = Annotated[tuple[float, float], BeforeValidator(_pair)]
+Numbers = Annotated[
+    tuple[float, ...], BeforeValidator(as_tuple, json_schema_input_type=list[float] | float)
+]
+Paths = Annotated[
+    tuple[File, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        as_tuple, json_schema_input_type=Annotated[list[File], Field(min_length=1)] | File
+    ),
+]
+Words = Annotated[
+    tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=list[str] | str)
+]
+BatchSizes = Annotated[
+    tuple[PositiveInt, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        as_tuple,
+        json_schema_input_type=Annotated[list[PositiveInt], Field(min_length=1)] | PositiveInt,
+    ),
+]
+Callers = Annotated[
+    tuple[Caller, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        as_tuple, json_schema_input_type=Annotated[list[Caller], Field(min_length=1)] | Caller
+    ),
+]
+
+
+def only(value: Any) -> Any:
+    """A list of one stands for its value: it varies nothing."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
+def shape_of(value: Any) -> str:
+    """The tag of a value that may be one, a mapping of settings, or several of them."""
+    if isinstance(value, list | tuple):
+        return "several"
+    return "settings" if isinstance(value, dict | BaseModel) else "one"
+
+
+def _environment_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("put it in quotes: an environment variable is text")  # noqa: TRY004
+    return str(value) if isinstance(value, int | float) else value
+
+
+OneOrMore = Annotated[
+    Annotated[PositiveInt, Tag("one")]
+    | Annotated[
+        tuple[PositiveInt, ...],
+        Field(min_length=1),
+        BeforeValidator(as_tuple, json_schema_input_type=list[PositiveInt]),
+        Tag("several"),
+    ],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+    BeforeValidator(only),
+]
+"""A number, or a list of numbers that are tried one after another."""
+EnvironmentText = Annotated[
+    str, BeforeValidator(_environment_value, json_schema_input_type=str | float)
+]
+EnvironmentValue = Annotated[
+    Annotated[EnvironmentText, Tag("one")]
+    | Annotated[
+        tuple[EnvironmentText, ...],
+        Field(min_length=1),
+        BeforeValidator(as_tuple, json_schema_input_type=list[EnvironmentText]),
+        Tag("several"),
+    ],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+    BeforeValidator(only),
+]
+
+PositiveFloat = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000)]
+Rates = Annotated[
+    tuple[Rate, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        as_tuple, json_schema_input_type=Annotated[list[Rate], Field(min_length=1)] | Rate
+    ),
+]
+
+
+class Model(BaseModel):
+    """Base of every part of the scenario: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    def _broken(self) -> Iterable[rule_base.Broken]:
+        return ()
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        for broken in self._broken():
+            where = ".".join(map(str, broken.loc))
+            text = f"{where}: {broken.message}" if where else broken.message
+            raise PydanticCustomError("rule", "{text}", {"text": text})
+        return self

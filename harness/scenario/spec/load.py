@@ -1,0 +1,181 @@
+"""What is asked of each backend, and how it is measured: `load` and `measurement`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from harness.scenario import profiles
+from harness.scenario.rules import base as rule_base
+from harness.scenario.rules import load as load_rules
+from harness.scenario.spec.fields import (
+    BatchSizes,
+    Caller,
+    Callers,
+    File,
+    Model,
+    PositiveFloat,
+    PositiveInt,
+    Rate,
+    Rates,
+    Seed,
+    as_tuple,
+)
+from harness.scenario.units import Duration, PositiveDuration
+
+
+class Step(Model):
+    """A stretch of constant rate."""
+
+    rate: Rate = Field(description="requests a second")
+    duration: PositiveDuration = Field(description="for how long")
+
+
+Steps = Annotated[
+    tuple[Step, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        as_tuple, json_schema_input_type=Annotated[list[Step], Field(min_length=1)] | Step
+    ),
+]
+
+
+class Ramp(Model):
+    """A rate that changes evenly."""
+
+    begin: Annotated[float, Field(ge=0)] = Field(description="requests a second at the start")
+    end: Rate = Field(description="requests a second at the end")
+    duration: PositiveDuration = Field(description="from one to the other")
+
+
+class FindCapacity(Model):
+    """Search for the highest rate at which the share of requests within the target holds."""
+
+    latency_p50_ms: PositiveFloat | None = Field(None, description="half within this")
+    latency_p90_ms: PositiveFloat | None = Field(None, description="90 % within this")
+    latency_p95_ms: PositiveFloat | None = Field(None, description="95 % within this")
+    latency_p99_ms: PositiveFloat | None = Field(None, description="99 % within this")
+    precision: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="relative step of the rates that are tried"
+    )
+    max_rate: Rate | None = Field(None, description="never ask for more than this")
+
+    @property
+    def target(self) -> tuple[str, float]:
+        """Percentile and milliseconds."""
+        return next((p, v) for p in ("p50", "p90", "p95", "p99")
+                    if (v := getattr(self, f"latency_{p}_ms")) is not None)  # fmt: skip
+
+    def _broken(self) -> Iterable[rule_base.Broken]:
+        return load_rules.find_capacity(self.model_dump())
+
+
+OPEN_LOOP = ("request_rate", "steps", "ramp", "trace", "find_capacity")
+
+
+class Load(Model):
+    """What is asked of each backend: closed loop (concurrency), open loop (rates), or both."""
+
+    batch_sizes: BatchSizes = Field((1,), description="items in one request")
+    concurrency: Callers | None = Field(
+        None, description="closed loop: callers that each wait for their answer; default [1]"
+    )
+    request_rate: Rates | None = Field(
+        None, description="open loop: requests a second, sent on schedule whatever comes back"
+    )
+    steps: Steps | None = Field(None, description="open loop: constant rates, one after another")
+    ramp: Ramp | None = Field(None, description="open loop: a rate that changes evenly")
+    trace: File | None = Field(
+        None, description="open loop: a file of arrival times, one a line, in seconds"
+    )
+    find_capacity: FindCapacity | None = Field(
+        None, description="open loop: search for the highest rate that holds a latency target"
+    )
+    arrivals: Literal["constant", "poisson", "gamma"] = Field(
+        "poisson", description="how arrivals are spaced at a given rate"
+    )
+    cv: PositiveFloat = Field(
+        1.0, description="gamma arrivals: coefficient of variation of the gaps; above 1 is bursty"
+    )
+    max_outstanding: Caller = Field(256, description="open loop: requests that may be open at once")
+    overload: Literal["wait", "shed"] = Field(
+        "wait",
+        description="open loop: what is due while all are open waits, or is shed and counted",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _closed_by_default(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not any(
+            data.get(key) is not None for key in ("concurrency", *OPEN_LOOP)
+        ):
+            return {**data, "concurrency": [1]}
+        return data
+
+    def _broken(self) -> Iterable[rule_base.Broken]:
+        return load_rules.load_(self.model_dump())
+
+
+def _profile_fills(schema: dict[str, Any]) -> None:
+    """For editors nothing is required: the profile sets what is not written."""
+    schema.pop("required", None)
+
+
+class Targets(Model):
+    """Half-widths of the 95 % intervals that are narrow enough; 0.01 is ±1 %."""
+
+    throughput: PositiveFloat = Field(0.01, description="of throughput")
+    latency_p50: PositiveFloat = Field(0.01, description="of the median")
+    latency_p99: PositiveFloat = Field(0.05, description="of p99, where there is one")
+
+
+class Measurement(Model):
+    """How each point is measured; the profile sets what is not written."""
+
+    model_config = ConfigDict(json_schema_extra=_profile_fills)
+
+    profile: Literal["quick", "standard", "publish"] = Field(
+        "standard", description="a set of the numbers below"
+    )
+    rounds: Annotated[int, Field(gt=0, le=1000)] = Field(
+        description="passes over all points, in fresh processes"
+    )
+    rounds_max: Annotated[int, Field(gt=0, le=1000)] = Field(
+        description="rounds are added up to this many where intervals are too wide; where only "
+        "`rounds` is written, the same as it"
+    )
+    budget: PositiveDuration | None = Field(
+        None,
+        description="nothing more is begun after this long: no config of a search, nothing of an "
+        "added round; a scenario without lists always has its planned rounds, and a second one "
+        "that was begun; default: no limit",
+    )
+    targets: Targets = Field(
+        default_factory=Targets,
+        description="half-widths of the intervals that are narrow enough",
+    )
+    warmup: Duration = Field(description="at least this long before the window, at every point")
+    warmup_requests: PositiveInt = Field(description="and at least this many requests")
+    window: PositiveDuration = Field(description="measured at least this long")
+    window_requests: PositiveInt = Field(description="and until this many requests have finished")
+    window_max: PositiveDuration = Field(description="but no longer than this")
+    request_timeout: PositiveDuration = Field(
+        "30s", validate_default=True, description="a request that takes longer has failed"
+    )
+    load_timeout: PositiveDuration = Field(
+        "180s", validate_default=True, description="how long a backend may take to load"
+    )
+    distinct_inputs: Annotated[int, Field(gt=0, le=10_000)] = Field(
+        8, description="inputs that the requests cycle through"
+    )
+    seed: Seed = Field(0, description="for order of points and arrivals; inputs have their own")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profile(cls, data: Any) -> Any:
+        return profiles.fill(data) if isinstance(data, dict) else data
+
+    def _broken(self) -> Iterable[rule_base.Broken]:
+        return load_rules.measurement(self.model_dump())

@@ -1,0 +1,266 @@
+"""The best config of a search as a model directory that is ready to serve.
+
+    RUN/best/resnet50/config.pbtxt     the config, under the model's own name
+    RUN/best/resnet50/1/…              its files, copied; nothing links to the run
+    RUN/best/detector/…                the models beside it, if the scenario has any
+    RUN/best/difference.diff           against the default config
+    RUN/best/README.md                 which it is, why, and how to serve it
+
+An ONNX file is copied out of the cache. What `serve: torch` and `serve: tensorrt` run stays there
+(weights, the ONNX file that an engine is built from, the engine), and README.md says so. Models
+that an ensemble or a `model.py` calls are not copied: they are in the user's repository.
+
+Made from the run directory and the files that it names; `harness report` makes it again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.best import INDIFFERENCE, Choice, choose, indifference_of, nearest
+from harness.analysis.constraints import bounds_of
+from harness.analysis.objective import objective_of
+from harness.analysis.summary import SummaryRow, summarize
+from harness.errors import ServerError
+from harness.results.store import RunData
+from harness.scenario.variants import DEFAULT_CONFIG
+from harness.system.files import write_text
+from harness.triton.metadata import proto
+from harness.triton.repository.change import CONFIG, read_config
+from harness.triton.repository.write import TITLES
+
+BEST, DIFFERENCE, README = "best", "difference.diff", "README.md"
+_INSTANCE_FILES = "loaded-*.json"
+"""What an instance wrote about itself in the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The config that is written, and in words why."""
+
+    row: SummaryRow
+    why: str
+    tied: tuple[str, ...] = ()
+    """Other configs that can't be told apart from it, or that are on the front beside it."""
+
+
+def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
+    """Write `best/` below `target` (the run directory); what was written, as a journal line has it.
+
+    Only backends that were measured in several configs take part. Where no point holds the
+    constraints, nothing is written and `why` says what is nearest. Raises ServerError when the
+    files of the model are gone.
+    """
+    rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
+    scenario = data.manifest["scenario"]
+    bounds, objective = bounds_of(scenario), objective_of(scenario)
+    zone = indifference_of(scenario)
+    picked = pick(choose(rows, objective, bounds, zone), zone)
+    if picked is None:
+        return {"config": None, "why": _none(rows, bounds)}
+    folder = (target or data.path) / BEST
+    model = _name_of(scenario["model"])
+    fresh = folder.with_name(f".{BEST}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        difference = ""
+        texts = []
+        for name, source, default in _models(data, picked.row, model):
+            text = _copy(source, fresh / name)
+            texts.append(text)
+            before = _text(read_config(default), name)
+            difference += _difference(before, text, picked.row.config, name)
+        write_text(fresh / DIFFERENCE, difference)
+        env = _environment(data, picked.row)
+        write_text(fresh / README, _readme(picked, model, difference, env, texts))
+    except OSError as error:
+        raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return {
+        "backend": picked.row.backend, "config": picked.row.config, "point": picked.row.point,
+        "directory": f"{BEST}/{model}", "difference": f"{BEST}/{DIFFERENCE}",
+        "tied": list(picked.tied), "why": picked.why, "env": env,
+    }  # fmt: skip
+
+
+def pick(choice: Choice, zone: float = INDIFFERENCE) -> Picked | None:
+    """The point whose config is written; None without candidates."""
+    row = choice.recommended or choice.best
+    if row is None:
+        return None
+    others = tuple(dict.fromkeys(
+        _name(r) for r in choice.tied if (r.backend, r.config) != (row.backend, row.config)
+    ))  # fmt: skip
+    if len({(r.backend, r.config) for r in choice.candidates}) == 1:
+        why = "the only config that can be ranked"
+    elif choice.is_front:
+        why = "on the Pareto front; of its points the best by the geometric mean of the objectives"
+    elif not choice.decidable:
+        why = "the best value; with one round no difference can be shown"
+        others = ()
+    elif others:
+        near = f" and measured within {100 * zone:g} % of the best"
+        those = f"can't be told apart{'' if len(choice.close) == len(choice.tied) else near}"
+        why = (
+            f"of those that {those}, the cheapest in memory" if len(choice.close) > 1
+            else "of those that can't be told apart, the one that measured best"
+        )  # fmt: skip
+    else:
+        why = "better than every other config"
+    return Picked(row, why, others)
+
+
+def _name(row: SummaryRow) -> str:
+    return f"{row.backend}/{row.config}"
+
+
+def _none(rows: list[SummaryRow], bounds: Mapping[str, Any]) -> str:
+    found = nearest(rows, bounds)
+    if found is None:
+        return "no point of a searched backend can be ranked"
+    parts = []
+    for miss in found.misses:
+        value = "n/a" if miss.found is None else f"{miss.found.value:.4g}"
+        by = "" if miss.by is None else f" ({100 * miss.by:.3g} % off)"
+        parts.append(f"{miss.metric} {value} against {miss.bound:g}{by}")
+    return f"no point is shown to hold every constraint; the nearest, {found.row.point}, " \
+           f"misses {', '.join(parts)}"  # fmt: skip
+
+
+def _varied(data: RunData) -> set[str]:
+    return {row.backend for row in data.loads if "settings" in row.details}
+
+
+def _name_of(model: Mapping[str, Any]) -> str:
+    """What a model is called on the server."""
+    return str(model["source"].get("triton") or model["name"])
+
+
+def _models(data: RunData, row: SummaryRow, model: str) -> list[tuple[str, Path, Path]]:
+    """The measured model and those beside it: name, directory of the config, of the default."""
+    spec = next(b for b in data.manifest["scenario"]["backends"] if b["name"] == row.backend)
+    found = {model: ""}
+    for other in spec.get("beside") or ():
+        found[_name_of(other["model"]) if other.get("model") else other["name"]] = other["name"]
+    return [
+        (
+            name, _directory(data, row.backend, row.config, beside),
+            _directory(data, row.backend, DEFAULT_CONFIG, beside),
+        )
+        for name, beside in found.items()
+    ]  # fmt: skip
+
+
+def _directory(data: RunData, backend: str, config: str, beside: str = "") -> Path:
+    """The directory that served a config, or then the model `beside`, in the latest round.
+
+    Raises ServerError.
+    """
+    for row in reversed(data.loads):
+        if (row.backend, row.config) != (backend, config):
+            continue
+        facts = row.details.get("beside", {}).get(beside, {}) if beside else row.details
+        if "model_directory" in facts and (data.path / str(facts["model_directory"])).is_dir():
+            return data.path / str(facts["model_directory"])
+    what = f"{beside} beside {backend}/{config}" if beside else f"{backend}/{config}"
+    raise ServerError(f"the model directory of {what} is not in {data.path}")
+
+
+def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
+    loads = [x for x in data.loads if (x.backend, x.config) == (row.backend, row.config)]
+    return dict(loads[-1].details.get("settings", {}).get("env", {})) if loads else {}
+
+
+def _copy(source: Path, directory: Path) -> str:
+    """Copy a model directory with what its links lead to; the config.pbtxt that was written."""
+    ignore = shutil.ignore_patterns(_INSTANCE_FILES, CONFIG, "__pycache__")
+    try:
+        shutil.copytree(source, directory, ignore=ignore)
+    except shutil.Error as error:
+        gone = error.args[0][0][0] if error.args and error.args[0] else source
+        raise ServerError(f"{gone} can't be copied: {error}") from None
+    config = read_config(source)
+    _localise(config, directory)
+    text = _text(config, directory.name)
+    write_text(directory / CONFIG, text)
+    return text
+
+
+def _localise(config: Any, directory: Path) -> None:
+    """Put the ONNX file that the harness's model.py runs beside it, out of the cache."""
+    from harness.triton.repository.native import place
+
+    if "onnx" not in config.parameters or not (directory / "1" / "model.py").exists():
+        return
+    file = Path(config.parameters["onnx"].string_value)
+    if file.is_absolute():
+        place(file, directory / "1" / "model.onnx")
+        config.parameters["onnx"].string_value = "model.onnx"
+
+
+def _text(config: Any, name: str) -> str:
+    config.name = name
+    return str(proto().text(config))
+
+
+def _difference(default: str, best: str, config: str, model: str) -> str:
+    """A unified diff; the file that a model runs may lie elsewhere without being another."""
+    lines = difflib.unified_diff(
+        _settings(default), _settings(best), f"{DEFAULT_CONFIG}/{model}", f"{config}/{model}",
+        lineterm="",
+    )  # fmt: skip
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _settings(text: str) -> list[str]:
+    """Lines of a configuration with the path of the ONNX file cut to what every copy has."""
+    config = proto().from_text(text, proto().ModelConfig())
+    if "onnx" in config.parameters:
+        config.parameters["onnx"].string_value = "model.onnx"
+    return str(proto().text(config)).splitlines()
+
+
+def _readme(
+    picked: Picked, model: str, difference: str, env: Mapping[str, str], configs: Sequence[str]
+) -> str:
+    variables = "".join(f"{k}={v} " for k, v in env.items())
+    tied = f"Can't be told apart from it: {', '.join(picked.tied)}.\n" if picked.tied else ""
+    shown = f"```diff\n{difference}```" if difference else "It is the default configuration."
+    return (
+        f"# {model}: {_name(picked.row)}\n\n"
+        f"Its best point is {picked.row.point}: {picked.why}.\n{tied}\n"
+        f"{_serving(variables, configs)}\n\n"
+        f"Against the default configuration:\n\n{shown}\n"
+    )
+
+
+def _serving(variables: str, configs: Sequence[str]) -> str:
+    """How the directory is served, and what it needs besides itself."""
+    message = proto()
+    found = [message.from_text(text, message.ModelConfig()) for text in configs]
+    serves = {c.parameters["serve"].string_value for c in found if "serve" in c.parameters}
+    server = f"`{variables}tritonserver --model-repository=$PWD/{BEST}`"
+    lines = [f"Serve it from this folder's parent with a Triton of the same version: {server}."]
+    if all((c.backend or c.platform) in ("python", "ensemble") for c in found):
+        lines = [
+            "Serve it from this folder's parent:\n",
+            f"    {variables}harness triton serve --repository {BEST}\n",
+            f"or with any Triton of the same version: {server}.",
+        ]
+    if "onnxruntime" in serves:
+        lines.append("The `model.py` that runs ONNX Runtime needs Python with `onnxruntime`.")
+    if away := sorted(serves & {"torch", "tensorrt"}):
+        lines.append(
+            f"The `model.py` that runs {' or '.join(TITLES[a] for a in away)} needs Python with "
+            "`inference-harness`, and files of the harness's cache: `1/prepared.json` and\n"
+            "`config.pbtxt` say where they lie. So it serves on this machine only."
+        )
+    if any(c.HasField("ensemble_scheduling") for c in found):
+        lines.append("The ensemble's steps are not here: copy them from your repository.")
+    return "\n".join(lines)

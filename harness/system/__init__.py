@@ -1,0 +1,1 @@
+"""The machine below the harness: files, processes, network, packages, credentials."""

@@ -1,0 +1,1 @@
+"""Talking to a Triton server: the backend over HTTP and gRPC, and control."""

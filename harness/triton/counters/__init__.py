@@ -1,0 +1,1 @@
+"""What a Triton server counts: its statistics and its metrics."""

@@ -1,0 +1,1 @@
+"""Model repositories: written, changed, filled."""

@@ -1,0 +1,141 @@
+"""A model repository with three ways to serve one model, and the files that they need.
+
+`NAME_python` runs ONNX Runtime in Triton's Python backend, and so on the embedded server;
+`NAME_onnxruntime` and `NAME_tensorrt` are for full server images. Their config.pbtxt are kept in
+version control, so one that is there is left as it is; the version directories are made here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.models.tensors import PreparedModel
+from harness.scenario.spec.scenario import TritonBackend
+from harness.system.files import write_text
+from harness.triton.metadata import proto
+from harness.triton.repository.native import FILES, PLATFORMS, make_native_config, place
+from harness.triton.repository.write import make_config, model_py
+
+PRECISION = {"python": "fp32", "onnxruntime": "fp32", "tensorrt": "fp16"}
+"""Variant → precision; what comes after the model's name in the directory's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One directory of the repository."""
+
+    name: str
+    bytes: int
+    seconds: float
+    """What making its model file took, now or earlier."""
+    missing: str = ""
+    """Why it has no model file; empty when it has."""
+
+
+def variant_spec(variant: str) -> TritonBackend:
+    """How a variant is served: the Python one on the CPU, so that it runs anywhere."""
+    serve = "onnxruntime" if variant == "python" else variant
+    return TritonBackend.model_validate({
+        "kind": "triton", "protocol": "grpc", "name": variant, "serve": serve,
+        "precision": PRECISION[variant], "device": "cpu" if variant == "python" else "cuda",
+        "dynamic_batching": True,
+    })  # fmt: skip
+
+
+def variant_config(model: PreparedModel, variant: str, max_batch_size: int) -> Any:
+    """The `ModelConfig` message of `NAME_VARIANT`."""
+    spec, name = variant_spec(variant), f"{model.name}_{variant}"
+    if variant != "python":
+        return make_native_config(model, spec, max_batch_size, name)
+    config = make_config(model, spec, max_batch_size, name=name)
+    config.parameters["onnx"].string_value = "model.onnx"  # beside its model.py
+    return config
+
+
+def fill(repository: Path, model: PreparedModel, cache: Path) -> list[Filled]:
+    """Write what is missing of each variant: its config.pbtxt, and the files of version 1.
+
+    A TensorRT engine can be built only where TensorRT and a GPU are; elsewhere the directory stays
+    without, and the reason is in `missing`.
+    """
+    return [_fill(repository, model, cache, variant) for variant in PRECISION]
+
+
+def _fill(repository: Path, model: PreparedModel, cache: Path, variant: str) -> Filled:
+    name = f"{model.name}_{variant}"
+    version = repository / name / "1"
+    config = repository / name / "config.pbtxt"
+    if not config.exists():
+        config.parent.mkdir(parents=True, exist_ok=True)
+        message = variant_config(model, variant, model.max_batch_size)
+        write_text(config, proto().text(message))
+    try:
+        source, seconds = _model_file(model, cache, variant, version.parent)
+    except HarnessError as error:
+        return Filled(name, 0, 0.0, error.message)
+    target = version / FILES[PLATFORMS[variant_spec(variant).serve or ""]]
+    size = place(source, target)
+    if variant == "python":
+        write_text(version / "model.py", model_py())
+        write_text(version / "prepared.json", json.dumps(model.to_json(), indent=1) + "\n")
+    return Filled(name, size, seconds)
+
+
+def _model_file(
+    model: PreparedModel, cache: Path, variant: str, directory: Path
+) -> tuple[Path, float]:
+    if variant != "tensorrt":
+        return model.file("onnx"), 0.0
+    from dataclasses import replace
+
+    from harness.backends.base import BackendContext
+    from harness.backends.tensorrt.backend import TensorRtBackend
+    from harness.triton.repository.engine import engine_spec
+
+    found = proto().from_text((directory / "config.pbtxt").read_text(), proto().ModelConfig())
+    largest = found.max_batch_size or model.max_batch_size
+    spec = engine_spec({"precision": PRECISION[variant], "flavor": "tensorrt"}, 0)
+    context = BackendContext(
+        replace(model, max_batch_size=largest), cache=cache, batch_sizes=(1, largest)
+    )
+    with TensorRtBackend(spec, context) as backend:
+        details = backend.load().details
+    return Path(details["engine"]), float(details["build_seconds"])
+
+
+# ----------------------------------------------------------------------------------------- serving
+
+
+def split_models(repository: Path) -> tuple[list[str], dict[str, str]]:
+    """Models that the embedded server can run, and the others with the reason."""
+    able, unable = [], {}
+    for config in sorted(repository.glob("*/config.pbtxt")):
+        name = config.parent.name
+        if reason := _why_not(config):
+            unable[name] = reason
+        else:
+            able.append(name)
+    return able, unable
+
+
+def _why_not(path: Path) -> str:
+    message = proto()
+    try:
+        config = message.from_text(path.read_text(encoding="utf-8"), message.ModelConfig())
+    except Exception as error:
+        return f"its config.pbtxt can't be read: {' '.join(str(error).split())}"
+    runs = config.backend or config.platform
+    if runs not in ("python", "ensemble"):
+        return f"the embedded server has no backend for {runs or 'it'}; use a full server image"
+    if runs == "python" and not any(_versions(path.parent)):
+        return "it has no version with a model.py yet: run `harness prepare --repository`"
+    return ""
+
+
+def _versions(directory: Path) -> Iterable[Path]:
+    return (path for path in directory.glob("*/model.py") if path.parent.name.isdigit())

@@ -1,0 +1,80 @@
+"""Native configurations, for servers that carry Triton's own ONNX Runtime and TensorRT backends.
+
+The full server images have them, the embedded server does not. Made from the same description as
+the Python backend's: names, types, batching and instances are those of `repository.make_config`.
+
+    REPOSITORY/NAME/config.pbtxt      platform: onnxruntime_onnx or tensorrt_plan
+    REPOSITORY/NAME/1/model.onnx      or model.plan, with the weights beside it if they are apart
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ServerError
+from harness.models.cache import parts
+from harness.models.tensors import PreparedModel
+from harness.scenario.spec.scenario import TritonBackend
+from harness.system.files import write_text
+from harness.triton.metadata import proto
+from harness.triton.repository.change import merged
+
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
+"""What serves it → Triton's name for the platform."""
+FILES = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
+
+
+def make_native_config(
+    model: PreparedModel, spec: TritonBackend, max_batch_size: int, name: str | None = None
+) -> Any:
+    """The `ModelConfig` message for a server that has the backend itself.
+
+    Raises ServerError for PyTorch, which has no such platform without TorchScript, and for what
+    Triton can't serve.
+    """
+    from harness.triton.repository.write import describe_model
+
+    platform = PLATFORMS.get(str(spec.serve))
+    if platform is None:
+        raise ServerError(
+            f"Triton has no native backend for `serve: {spec.serve}`",
+            fix=f"serve: {' or '.join(PLATFORMS)}",
+        )
+    config = proto().ModelConfig(name=name or model.name, platform=platform)
+    describe_model(config, model, spec, max_batch_size)
+    if platform == "onnxruntime_onnx" and spec.threads is not None:
+        config.parameters["intra_op_thread_count"].string_value = str(spec.threads)
+    if spec.cuda_graphs:
+        config.optimization.cuda.graphs = True
+    return merged(config, spec.config_fields)
+
+
+def write_native(
+    repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int, *,
+    name: str | None = None, file: Path | None = None,
+) -> str:  # fmt: skip
+    """Write the model's directory, with `file` as its first version; the name it is served under.
+
+    Raises ServerError.
+    """
+    config = make_native_config(model, spec, max_batch_size, name)
+    directory = repository / config.name
+    (directory / "1").mkdir(parents=True, exist_ok=True)
+    if file is not None:
+        place(file, directory / "1" / FILES[config.platform])
+    write_text(directory / "config.pbtxt", proto().text(config))
+    return str(config.name)
+
+
+def place(source: Path, target: Path) -> int:
+    """Copy a model file and the weights that lie beside it; the bytes that were copied."""
+    size = 0
+    for part in parts(source) if source.suffix == ".onnx" else [source]:
+        # the ONNX file refers to its weights by their names
+        copy = target if part == source else target.parent / part.relative_to(source.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(part, copy)
+        size += copy.stat().st_size
+    return size

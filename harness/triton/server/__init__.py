@@ -1,0 +1,1 @@
+"""Triton servers: installed, started, watched, stopped."""

@@ -1,0 +1,77 @@
+"""Start the server that a scenario describes: embedded, a local binary, or a container."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import ServerError
+from harness.scenario.spec.scenario import Server, TritonBackend
+from harness.triton.server.docker import Container
+from harness.triton.server.install import TritonInstall, find, local
+from harness.triton.server.process import TritonServer
+
+
+def start_server(
+    spec: TritonBackend, repository: Path, *, base: Path, log: Path, env: Mapping[str, str],
+    prepared: bool, cache: Path | None = None,
+) -> TritonServer:  # fmt: skip
+    """Start a server over `repository`, with no model loaded; it is the caller's to stop.
+
+    `base` is the scenario's folder, `env` what the server's environment has besides the usual;
+    `prepared` says that the harness wrote every configuration, `cache` is the folder that models
+    which it wrote refer to. Raises ServerError.
+    """
+    from harness.system.paths import worker_env
+    from harness.triton.repository.write import device_env
+
+    settings = spec.server
+    ports = {"http": settings.http_port, "grpc": settings.grpc_port,
+             "metrics": settings.metrics_port}  # fmt: skip
+    variables = {**device_env(spec.device), **env}
+    if settings.docker is None:
+        variables = {**worker_env(base), **variables}  # Python models import from there
+    return TritonServer.start(
+        what_runs(spec, base, cache), repository, log=log, args=settings.args,
+        timeout=settings.start_timeout, env=variables, prepared=prepared,
+        ports={k: v for k, v in ports.items() if v is not None},
+    )  # fmt: skip
+
+
+def what_runs(
+    spec: TritonBackend, base: Path, cache: Path | None = None
+) -> TritonInstall | Container:
+    """The installation or the container. Raises ServerError where there is none."""
+    settings: Server = spec.server
+    if settings.docker is not None:
+        gpus = None if spec.device == "cpu" else "all"
+        if settings.repository is not None:
+            return Container(settings.docker, base, gpus, (base / settings.repository,))
+        # native models have their files beside them, the harness's model.py reads them in the cache
+        folders = () if cache is None or settings.uses_native else (cache,)
+        serves = {spec.serve, *(other.serve for other in spec.beside)}
+        return Container(settings.docker, base, gpus, folders, written="tensorrt" in serves)
+    if settings.binary is None:
+        return find()
+    binary = base / settings.binary
+    backends = base / settings.backend_directory if settings.backend_directory else None
+    if not binary.is_file():
+        raise ServerError(f"there is no tritonserver at {binary}")
+    return local(binary, backends)
+
+
+def try_out(install: TritonInstall) -> tuple[str, float]:
+    """Start the server once over an empty repository: its version, and the seconds to ready.
+
+    Raises ServerError when it does not start.
+    """
+    from harness.triton.server.process import TritonServer
+
+    with tempfile.TemporaryDirectory(prefix="harness-triton-") as folder:
+        repository = Path(folder) / "repository"
+        repository.mkdir()
+        with TritonServer.start(
+            install, repository, log=Path(folder) / "triton.log", timeout=30, prepared=True
+        ) as server:
+            return server.version(), server.start_seconds

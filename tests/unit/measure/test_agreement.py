@@ -1,0 +1,107 @@
+"""What two readings of a server may differ by, and what not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.measure.agreement import LATE_NS, check_agreement, open_between
+from harness.results.samples import OK, Samples
+from harness.triton.counters.metrics import WindowMetrics
+
+MS = 1_000_000
+SPANS = ((100 * MS, 101 * MS), (1100 * MS, 1101 * MS))
+READS = [(100 * MS, 102 * MS), (1100 * MS, 1102 * MS)]
+
+
+def steady(callers: int, took_ms: int = 10, length_ms: int = 1300) -> Samples:
+    """Callers that each send the next request when they have their answer, from 0 on."""
+    sent = np.repeat(np.arange(0, length_ms, took_ms), callers).astype(np.int64) * MS
+    n = sent.size
+    return Samples(
+        sent, sent, sent + took_ms * MS, np.full(n, OK, np.uint8), np.zeros(n, np.uint16)
+    )
+
+
+def counted(requests: float, phase_us: float = 1000.0) -> dict[str, float]:
+    """The statistics' difference: each phase took `phase_us` a request."""
+    phases = ("queue", "compute_input", "compute_infer", "compute_output")
+    return {
+        "count": requests, "failures": 0, "inferences": 2 * requests, "executions": requests,
+        **{f"{p}_ns": requests * phase_us * 1e3 for p in phases},
+    }  # fmt: skip
+
+
+def metrics(requests: float, phase_us: float = 1000.0) -> WindowMetrics:
+    stats = counted(requests, phase_us)
+    phases = ("queue", "compute_input", "compute_infer", "compute_output")
+    return WindowMetrics(
+        model="m", requests=requests, failures={}, inferences=2 * requests, executions=requests,
+        duration_us={p: stats[f"{p}_ns"] / 1e3 for p in phases}, cache={}, pending={},
+        pinned_mib={}, gpus={}, spans_ns=SPANS,
+    )  # fmt: skip
+
+
+def seen(found: WindowMetrics, stats: dict[str, float], samples: Samples) -> str:
+    return "; ".join(f.seen for f in check_agreement(found, stats, samples, READS, 2))
+
+
+def test_the_same_numbers_agree() -> None:
+    assert seen(metrics(400), counted(400), steady(4)) == ""
+
+
+def test_requests_that_were_open_at_an_end_may_be_in_one_reading_only() -> None:
+    samples = steady(4)
+    open_, _ = open_between(samples, SPANS)
+    assert open_ == 4 * 2 * 2  # at each end those that end in the reading, and those after them
+    assert seen(metrics(400 + open_), counted(400), samples) == ""
+    assert "requests: 418 in the metrics, 400" in seen(metrics(418), counted(400), samples)
+
+
+def test_a_request_counts_as_open_for_a_moment_after_its_answer() -> None:
+    sent = np.array([0, 0], np.int64)
+    done = np.array([100 * MS - LATE_NS, 100 * MS - LATE_NS - 1], np.int64)
+    samples = Samples(sent, sent, done, np.zeros(2, np.uint8), np.zeros(2, np.uint16))
+    assert open_between(samples, SPANS)[0] == 1
+
+
+def test_each_number_is_compared() -> None:
+    samples, stats = steady(4), counted(400)
+    same = metrics(400)
+    wrong = {
+        "failed requests": replace(same, failures={"BACKEND": 30.0}),
+        "inferences": replace(same, inferences=900.0),
+        "executions": replace(same, executions=100.0),
+        "queue µs": replace(same, duration_us={**same.duration_us, "queue": 1e6}),
+    }
+    for name, found in wrong.items():
+        assert seen(found, stats, samples).startswith(f"{name}: ")
+
+
+def test_whole_microseconds_that_were_cut_off_are_no_contradiction() -> None:
+    samples = steady(1, took_ms=1)
+    stats, found = counted(1000, 100.9), metrics(1000, 100.0)
+    assert seen(found, stats, samples) == ""
+    assert "queue µs" in seen(metrics(1000, 80.0), stats, samples)
+
+
+def test_what_is_not_known_is_not_compared() -> None:
+    found = replace(metrics(400), requests=None, executions=None, duration_us={})
+    assert seen(found, counted(400), steady(4)) == ""
+
+
+def test_a_reset_is_said_and_nothing_else() -> None:
+    found = replace(metrics(5), reset=("nv_inference_count",))
+    assert seen(found, counted(400), steady(4)) == (
+        "went backwards in the window: nv_inference_count"
+    )
+
+
+@pytest.mark.parametrize("others", [1, 9])
+def test_on_a_shared_server_others_may_have_requests_open_too(others: int) -> None:
+    samples = steady(4)
+    total = 400.0 * (1 + others)
+    edge = open_between(samples, SPANS)[0]
+    assert seen(metrics(total + edge * others), counted(total), samples) == ""

@@ -1,0 +1,74 @@
+"""No more digits than the interval supports."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.analysis.intervals import Interval
+from harness.report.model.numbers import (
+    both_text,
+    bytes_text,
+    fixed,
+    floor_text,
+    percent_text,
+    range_text,
+    significant,
+    spread_text,
+    value_text,
+)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        (Interval(105.3421, 104.7111, 105.9777), "105.3 (104.7–106.0)"),
+        (Interval(387.25, 363.4, 412.6), "387 (363–413)"),
+        (Interval(12345.0, 11667.0, 13060.0), "12,300 (11,700–13,100)"),
+        (Interval(0.012345, 0.0121, 0.0126), "0.01235 (0.01210–0.01260)"),
+        (Interval(42.0, 42.0, 42.0), "42.00 (42.00–42.00)"),
+        (Interval(0.61, 0.002, 190.0), "0.6 (0.0020–190)"),  # says nothing, but not "0 (0–200)"
+        (Interval(42.0), "42.0"),
+        (Interval(math.inf), "> timeout"),
+        (None, "n/a"),
+    ],
+)  # fmt: skip
+def test_value_with_interval(interval: Interval | None, expected: str) -> None:
+    assert both_text(interval) == expected
+
+
+@given(
+    st.floats(1e-3, 1e6), st.floats(1.0001, 3.0)
+)  # fmt: skip
+def test_shown_value_is_within_the_half_width(value: float, factor: float) -> None:
+    interval = Interval(value, value / factor, value * factor, 3)
+    shown = float(value_text(interval).replace(",", ""))
+    half = (value * factor - value / factor) / 2
+    assert abs(shown - value) <= half
+    low, _, high = range_text(interval).partition("–")
+    assert float(low.replace(",", "")) <= shown <= float(high.replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0"), (1234.5, "1,234"), (0.012345, "0.0123"), (99.96, "100.0"), (-0.0001, "−0.000100")],
+)
+def test_significant(value: float, expected: str) -> None:
+    assert significant(value) == expected
+
+
+def test_fixed_rounds_to_tens_and_has_no_negative_zero() -> None:
+    assert fixed(12345.0, -2) == "12,300"
+    assert fixed(-0.001, 1) == "0.0"
+
+
+def test_other_forms() -> None:
+    assert percent_text(Interval(38.2, 35.1, 41.4)) == "38.2% (35.1–41.4)"
+    assert spread_text(Interval(100.0, 99.0, 101.01)) == "±1.0%"
+    assert spread_text(Interval(100.0)) == ""
+    assert bytes_text(102_546_000) == "97.8"  # 2^20, not 10^6
+    assert bytes_text(1536) == "0.00146"
+    assert floor_text("p999") == "p99.9 needs 6,636 requests a round"

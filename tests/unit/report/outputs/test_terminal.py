@@ -1,0 +1,113 @@
+"""The terminal's summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from support.synthetic_run import write_all_failed, write_bare, write_run
+
+from harness.report.model.context import Context, build_context
+from harness.report.outputs.terminal import terminal_summary
+from harness.report.sections.points import best_table, points_table
+from harness.results.rows import FailureRow
+from harness.results.store import read_run
+
+
+def shown(run: Path) -> str:
+    console = Console(width=160, record=True, force_terminal=False, file=None, quiet=False)
+    with console.capture() as capture:
+        console.print(terminal_summary(read_run(run)))
+    return capture.get()
+
+
+def test_a_line_a_point_best_first_then_failures_and_the_sentence(cpu_run: Path) -> None:
+    lines = shown(cpu_run).splitlines()
+    assert next(i for i, line in enumerate(lines) if line.startswith("failed:")) == 1 + 24
+    assert lines[1].startswith("onnxruntime-cpu-fp32 ")
+    assert "66.2" in lines[1]
+    assert "±3.0%" in lines[1]
+    assert "n/a" in lines[1]
+    text = "\n".join(lines)
+    assert "failed: onnxruntime-cpu-fp32/b4/c4 (round 3): no answer before the deadline" in text
+    assert "(round 1, 2, 3): the Triton server ended during the measurement" in text
+    assert "fix: look into the server's log" in text
+    assert "In 68 measurements across 4 configurations, onnxruntime-cpu-fp32 is " in text
+
+
+def test_a_backend_that_failed_at_every_point_is_one_line(tmp_path: Path) -> None:
+    run = write_all_failed(tmp_path / "r")
+    message = "batch 1: output: 1187 of 3000 values break |a−b| ≤ 0.001·rms(b); also at batch 16"
+    journal = run / "journal.jsonl"
+    kept = [line for line in journal.read_text().splitlines() if '"failure"' not in line]
+    failures = [
+        FailureRow(f"fake/b1/{load}", 0, "fake", "parity", message, "see the table")
+        for load in ("c1", "c2")
+    ]
+    lines = [*kept[:-1], *(json.dumps(f.to_event()) for f in failures), kept[-1]]
+    journal.write_text("\n".join(lines) + "\n")
+    failed = [line for line in shown(run).splitlines() if line.startswith("failed:")]
+    whole = " ".join(shown(run).split())
+    assert len(failed) == 1
+    assert (
+        "failed: fake: all 2 points (round 1): outputs disagree with the reference, so it was not "
+        f"timed: {message}" in whole
+    )
+    assert whole.count("disagree") == 1
+    assert whole.count("fix: see the table") == 1
+
+
+def test_points_that_failed_for_different_reasons_keep_their_lines(tmp_path: Path) -> None:
+    lines = shown(write_all_failed(tmp_path / "r")).splitlines()
+    failed = [line for line in lines if line.startswith("failed:")]
+    assert [line.split(":")[1].strip() for line in failed] == [
+        "fake/b1/c1 (round 1, 2)", "fake/b1/c2 (round 1, 2)",
+    ]  # fmt: skip
+
+
+def test_markup_in_names_and_messages_is_text(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", evil=True)
+    text = (run / "journal.jsonl").read_text(encoding="utf-8")
+    (run / "journal.jsonl").write_text(text.replace("no answer for 30 s", "[bold]x[/nope]"))
+    assert "[bold]x[/nope]" in shown(run)
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (write_all_failed, "memory ran out"),
+        (write_bare, "this run did not reach its end: 0 measurements so far"),
+    ],
+)
+def test_runs_without_a_number(tmp_path: Path, write: object, expected: str) -> None:
+    assert callable(write)
+    assert expected in shown(write(tmp_path / "r"))
+
+
+def test_an_invalid_point_says_which_rule_it_broke(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", failures=False)
+    journal = run / "journal.jsonl"
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    for event in events:
+        if event.get("point") == "torch-cpu-fp32/b1/c1":
+            event["flags"] = ["no_steady_state", "few_requests"]
+    journal.write_text("".join(f"{json.dumps(e)}\n" for e in events))
+    (line,) = (x for x in shown(run).splitlines() if "invalid (" in x and "Left" not in x)
+    assert line.startswith("torch-cpu-fp32 ")
+    assert line.rstrip().endswith("invalid (no steady state)")
+    assert shown(run).replace("\n", "").endswith(f"harness explain {run} torch-cpu-fp32/b1/c1")
+    (left,) = (
+        note for note in best_table(build_context(read_run(run))).notes if "not looked at" in note
+    )
+    assert left == "Points that failed or are invalid are not looked at here: 1 of torch-cpu-fp32."
+
+
+def test_what_holds_a_point_back_stands_before_its_figures(gpu: Context) -> None:
+    headers = [h.text for h in points_table(gpu).headers]
+    at = headers.index("Throughput (infer/sec)")
+    assert headers[at - 2 : at] == ["Constraints", "Status"]
+    row = points_table(gpu).rows[0]
+    assert row[at - 1].status
+    assert row[at].number

@@ -1,0 +1,160 @@
+"""The sentence: names a winner only where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
+from support.synthetic_variants import write_variants
+
+from harness.analysis.best import choose
+from harness.analysis.objective import Objective, parse_objective
+from harness.report.model.context import Context, build_context
+from harness.report.model.labels import objective_text, place_text
+from harness.report.sections.answer import answer
+from harness.results.store import read_run
+
+
+def said(context: Context) -> str:
+    return " ".join(map(str, answer(context)))
+
+
+def test_winner_over_eager_with_interval(cpu: Context) -> None:
+    text = said(cpu)
+    assert text.startswith("In 68 measurements across 4 configurations, onnxruntime-cpu-fp32 is ")
+    assert "better than torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 4)" in text
+    assert "at maximizing throughput, on CPU AMD EPYC 9B14" in text
+    assert "given constraints" not in text
+    assert "2 points failed or invalid" in text
+
+
+def flagged(run: Path, points: dict[str, str]) -> Context:
+    """The run with a flag in every round of some points."""
+    data = read_run(run)
+    events = [
+        {**e, "flags": [points[e["point"]]]}
+        if e["event"] == "measurement" and e["point"] in points
+        else e
+        for e in data.events
+    ]
+    return build_context(replace(data, events=tuple(events)))
+
+
+def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", failures=False)
+    b1, b4 = "torch-cpu-fp32/b1/c4", "torch-cpu-fp32/b4/c4"
+    context = flagged(run, {b1: "no_steady_state", b4: "wrong_outputs"})
+    assert str(answer(context)[-1]) == (
+        "Left out of the ranking: 2 points failed or invalid (torch-cpu-fp32, batch 1, concurrency "
+        "4: no steady state; torch-cpu-fp32, batch 4, concurrency 4: wrong outputs)."
+    )
+    points = [r.point for r in context.rows if r.backend == "torch-cpu-fp32"]
+    many = flagged(run, dict.fromkeys(points, "no_steady_state") | {b1: "wrong_outputs"})
+    count = len(points) - 1
+    assert f"(no steady state at {count}, wrong outputs at 1)" in said(many)
+
+
+def test_the_default_is_not_compared_at_another_load_because_its_point_is_invalid(
+    tmp_path: Path,
+) -> None:
+    run = write_variants(tmp_path / "r")
+    whole = build_context(read_run(run))
+    assert whole.choice.winner is not None
+    place = place_text(whole.choice.winner)
+    assert f"the default configuration ({place})" in said(whole)
+    (point,) = (
+        r.point for r in whole.rows if whole.name(r) == "default" and place_text(r) == place
+    )
+    text = said(flagged(run, {point: "no_steady_state"}))
+    assert "than the default configuration" not in text
+    assert "of the default configuration" not in text
+    assert "the next best configuration" in text
+    assert (
+        f"No comparison with the default configuration: at {place} it failed or is invalid." in text
+    )
+
+
+def test_gain_in_the_sentence_is_the_ratio_of_the_points(cpu: Context) -> None:
+    values = {r.point: r.throughput.value for r in cpu.rows if r.throughput}
+    assert cpu.choice.winner is not None
+    ratio = values[cpu.choice.winner.point] / values["torch-cpu-fp32/b4/c4"]
+    strong = [s.text for s in answer(cpu)[0].spans if s.strong]
+    assert strong[0] == "onnxruntime-cpu-fp32"
+    assert float(strong[1].partition("%")[0]) == pytest.approx(100 * (ratio - 1), abs=1)
+
+
+def test_constraints_and_gpu_are_named(gpu: Context) -> None:
+    text = said(gpu)
+    assert "under the given constraints, on GPU(s) 1 × NVIDIA H100 80GB HBM3." in text
+    assert "not shown to hold every constraint" in text
+
+
+def test_tie_is_named_and_the_cheapest_recommended(tmp_path: Path) -> None:
+    triton = CPU_BACKENDS[2:]  # HTTP and gRPC: as good as equal
+    run = write_run(tmp_path / "r", backends=[CPU_BACKENDS[0], *triton], failures=False, noise=0.05)
+    context = build_context(read_run(run))
+    text = said(context)
+    assert context.choice.winner is None
+    assert "no single best can be named: " in text
+    assert "can't be told apart by their 95% intervals" in text
+    least = min(r.host_memory_mib or 0 for r in context.choice.close)
+    assert context.choice.recommended is not None
+    assert context.choice.recommended.host_memory_mib == least
+    assert f"Recommended: {context.choice.recommended.backend}, " in text
+    assert " is " not in answer(context)[0].spans[0].text
+
+
+def test_one_round_names_no_best(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rounds=1, failures=False)
+    text = said(build_context(read_run(run)))
+    assert "no best can be named: a difference needs at least two rounds" in text
+    assert "better" not in text
+
+
+def test_all_failed_and_empty_runs(tmp_path: Path) -> None:
+    failed = build_context(read_run(write_all_failed(tmp_path / "failed")))
+    assert "no point can be ranked: each of them failed or is invalid" in said(failed)
+    bare = build_context(read_run(write_bare(tmp_path / "bare")))
+    assert said(bare) == "Nothing was measured: the run ended before its first measurement."
+
+
+def test_missed_constraint_is_named_with_the_nearest_point(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "r", failures=False,
+        constraints={"throughput": {"min": 1e6}, "latency_p999_ms": {"max": 20.0}},
+    )  # fmt: skip
+    text = said(build_context(read_run(run)))
+    assert "no point is shown to hold every constraint" in text
+    assert "throughput ≥ 1e+06 infer/sec: the nearest point has " in text
+    assert "p99.9 latency ≤ 20 ms can't be judged, it is n/a at every point" in text
+
+
+def test_only_one_configuration(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], failures=False)
+    text = said(build_context(read_run(run)))
+    assert "torch-cpu-fp32 is the only configuration that can be ranked" in text
+
+
+@pytest.mark.parametrize("objective", ["joules_per_inference", "gpu_memory_mib"])
+def test_an_objective_that_only_a_gpu_has_is_said_without_one(
+    cpu: Context, gpu: Context, objective: str
+) -> None:
+    wanted = parse_objective(objective)
+    (text, *_) = map(str, answer(aimed(cpu, wanted)))
+    name = objective_text(wanted).removeprefix("minimizing ")
+    assert "no point can be ranked: the objective is minimizing" in text
+    assert f"and {name} is n/a at every point, since no GPU was measured." in text
+    assert "no point can be ranked" not in said(aimed(gpu, wanted))
+
+
+def test_the_value_of_the_energy_has_its_unit(gpu: Context) -> None:
+    text = said(aimed(gpu, parse_objective("joules_per_inference")))
+    assert "with an energy per inference of 0." in text
+    assert " J." in text
+
+
+def aimed(context: Context, objective: Objective) -> Context:
+    chosen = choose(context.rows, objective, context.bounds)
+    return replace(context, objective=objective, choice=chosen)

@@ -1,0 +1,153 @@
+"""A run with a capacity search against a simulated queue, in every format."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support import simulated_queue
+from support.packed import unpacked
+
+from harness.analysis.capacity import summarize_capacity
+from harness.report.build import build_report
+from harness.report.model.context import build_context
+from harness.report.model.numbers import both_text, value_text
+from harness.report.outputs.html import render_html
+from harness.report.outputs.terminal import terminal_summary
+from harness.report.view import build_view
+from harness.results.rows import CapacityRow
+from harness.results.samples import write_samples
+from harness.results.store import RunStore, read_run
+from harness.run.capacity import Target, find_capacity
+from harness.run.execute import outcome
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import FindCapacity
+from harness.system.files import jsonable
+
+CALIBRATION = {
+    "schema_version": 1, "scenario": "aa", "created": "2026-03-04T10:11:12+00:00", "rounds": 10,
+    "false_alarms": 3, "comparisons": 1000, "detectable": {"throughput": 0.03, "p99": "inf"},
+}  # fmt: skip
+
+
+def search(store: RunStore, point: Point, round_: int, previous: CapacityRow | None) -> CapacityRow:
+    settings = FindCapacity.model_validate({"latency_p99_ms": 30.0})
+
+    def measure(sub: Point, _: object):
+        row, samples = simulated_queue.measure(sub, round_, 4.0, 6.0, seed=round_)
+        name = f"samples/{sub.id.replace('/', '--')}--r{round_}.parquet"
+        row = replace(row, samples=name, details={**row.details, "search": point.id})
+        write_samples(store.path / name, samples, {})
+        store.append(row)
+        return row, samples
+
+    found = find_capacity(point, settings, round_, previous, measure, 256)
+    store.append(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("capacity") / "run"
+    scenario = {
+        "scenario": "queue", "backends": [{"kind": "fake", "name": "fake"}],
+        "load": {"batch_sizes": [1]}, "measurement": {"rounds": 2},
+    }  # fmt: skip
+    with RunStore.create(path, {"scenario": scenario, "calibration": CALIBRATION}) as store:
+        point, found = Point("fake", "default", 1, shape="find_capacity"), None
+        for round_ in range(2):
+            found = search(store, point, round_, found)
+        store.append({"event": "run_ended", "status": "complete"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    return render_html(build_view(build_context(read_run(run))))
+
+
+def test_capacity_is_the_same_in_every_format(run: Path, html: str, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    build_report(run, output=tmp_path, formats=("csv",))
+    (line,) = pd.read_csv(tmp_path / "capacity.csv").to_dict("records")
+    assert line["rate_low"] <= line["rate"] <= line["rate_high"]
+    assert line["limit"] == "target"
+    console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
+    console.print(terminal_summary(read_run(run)))
+    said = console.export_text()
+    (found,) = summarize_capacity(read_run(run).capacities)
+    assert line["rate"] == pytest.approx(found.rate.value)
+    assert f"capacity of fake, batch 1, p99 ≤ 30 ms: {both_text(found.rate)} requests/s" in said
+    section = html[html.index('id="capacity"') : html.index('id="comparison"')]
+    assert f">{value_text(found.rate)}<" in section
+    assert "Limited by" in section
+    assert "the latency target" in section
+
+
+@pytest.mark.parametrize(("searched", "code"), [(True, 0), (False, 4)])
+def test_invalid_rates_of_a_search_do_not_make_the_run_invalid(
+    run: Path, searched: bool, code: int
+) -> None:
+    data = read_run(run)
+    events = [dict(e) for e in data.events]
+    for event in events:
+        if event["event"] == "measurement":
+            event["flags"] = ["client_late"]
+            event["details"] = {"search": "fake/b1/find_capacity"} if searched else {}
+    assert outcome(replace(data, events=tuple(events))) == code
+
+
+@pytest.mark.parametrize(("change", "code"), [({"rate": None}, 1), ({"limit": "client"}, 4)])
+def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: int) -> None:
+    data = read_run(run)
+    events = [{**e, **change} if e["event"] == "capacity" else e for e in data.events]
+    assert outcome(replace(data, events=tuple(jsonable(events)))) == code
+
+
+def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:
+    points = {m.point for m in read_run(run).measurements}
+    figures = unpacked(html, "folded")
+    for index in range(len(points)):
+        assert re.search(f'<details class="[^"]*" id="explain-{index}">', html)
+        assert figures[f"explain-{index}-time"]["layout"]["shapes"]
+        assert figures[f"explain-{index}-ecdf"]["data"][0]["mode"] == "lines"
+    assert f"explain-{len(points)}-time" not in figures
+    assert "Raw samples: samples/fake--b1--c1--r0.parquet" in html
+
+
+def test_rates_that_were_tried_are_in_the_capacity_section_only(run: Path, tmp_path: Path) -> None:
+    context = build_context(read_run(run))
+    assert {r.point for r in context.searched} == {m.point for m in read_run(run).measurements}
+    assert not context.rows and not context.ranks and context.choice.best is None
+    build_report(run, output=tmp_path, formats=("csv",))
+    assert len(pd.read_csv(tmp_path / "summary.csv")) == 0
+    assert len(pd.read_csv(tmp_path / "metrics-model-inference.csv")) == 0
+    assert len(pd.read_csv(tmp_path / "measurements.csv")) == len(read_run(run).measurements)
+    (sentence,) = build_view(context).answer
+    assert str(sentence).startswith("Only capacities were searched for")
+    assert len(build_view(context).capacity.rates.rows) == len(context.searched) - 1  # not c1
+
+
+def test_calibration_stands_in_the_method(html: str) -> None:
+    assert (
+        "an A/A test of aa (10 against 10 rounds, 2026-03-04) raised a false alarm in 3 of" in html
+    )
+    assert "throughput 3 %, p99 none" in html
+
+
+def test_search_is_judged_as_in_the_run(run: Path) -> None:
+    """The trials that the row keeps are those that the samples on disk give again."""
+    from harness.results.samples import read_samples
+
+    data = read_run(run)
+    rows = {(m.request_rate, m.round): m for m in data.measurements}
+    for found in data.capacities:
+        for trial in found.details["trials"]:
+            row = rows[trial["rate"], found.round]
+            again = Target("p99", 30.0, 0.05, 256).judge(row, read_samples(run / row.samples))
+            assert again.within == trial["within"]
+            assert again.outcome == trial["outcome"]

@@ -1,0 +1,390 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import RunDirectoryError
+from harness.results.rows import FailureRow, ParityRow
+from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
+from harness.system.files import atomic_write, write_text
+
+FAILURE = FailureRow("a/b1/c1", 0, "a", "raised", "it broke\nbadly")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A closed run directory with three events."""
+    path = tmp_path / "run"
+    with RunStore.create(path, {"scenario": {"scenario": "x"}}) as store:
+        store.append({"event": "run_started"})
+        store.append(FAILURE)
+        store.append({"event": "run_ended", "status": "complete"})
+    return path
+
+
+def events(path):
+    return [e["event"] for e in read_run(path).events]
+
+
+def in_child(code, *args, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, args)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs,
+    )  # fmt: skip
+
+
+def test_what_was_written_is_read(run):
+    data = read_run(run)
+    assert data.manifest == {"scenario": {"scenario": "x"}}
+    assert events(run) == ["run_started", "failure", "run_ended"]
+    assert data.failures == [FAILURE]
+    assert data.measurements == data.parity == data.artifacts == data.loads == []
+    assert data.complete
+    assert {p.name for p in run.iterdir() if p.is_dir()} == {"samples", "telemetry", "logs"}
+
+
+def test_an_interrupted_run_is_not_complete(tmp_path):
+    with RunStore.create(tmp_path / "run", {}) as store:
+        store.append({"event": "run_ended", "status": "interrupted"})
+    assert not read_run(tmp_path / "run").complete
+
+
+# ------------------------------------------------------------------------------ broken journals
+
+
+def test_every_truncation_of_the_journal_reads_as_its_whole_lines(run):
+    journal = run / JOURNAL
+    raw = journal.read_bytes()
+    for size in range(len(raw) + 1):
+        journal.write_bytes(raw[:size])
+        assert len(read_run(run).events) == raw[:size].count(b"\n"), f"cut at byte {size}"
+
+
+def test_resume_drops_the_line_that_a_kill_cut_short(run):
+    journal = run / JOURNAL
+    raw = journal.read_bytes()
+    for size in range(len(raw)):
+        journal.write_bytes(raw[:size])
+        store, before = RunStore.resume(run)
+        with store:
+            store.append({"event": "run_resumed"})
+        assert events(run) == [*(e["event"] for e in before.events), "run_resumed"], size
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.binary(min_size=1, max_size=40).filter(lambda b: b"\n" not in b))
+def test_garbage_after_the_last_newline_is_dropped(run, garbage):
+    journal = run / JOURNAL
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + garbage)
+    assert len(read_run(run).events) == 3
+    RunStore.resume(run)[0].close()
+    assert journal.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"{", b"\x00\x00\x00", b"\xff\xfe", b"[1]", b'"event"', b"{}", b'{"event": 3}', b""]
+)
+def test_garbage_in_the_middle_is_an_error_with_its_line(run, garbage):
+    lines = (run / JOURNAL).read_bytes().split(b"\n")
+    (run / JOURNAL).write_bytes(b"\n".join([lines[0], garbage, *lines[1:]]))
+    with pytest.raises(RunDirectoryError, match=r"journal\.jsonl:2: not a journal line"):
+        read_run(run)
+    with pytest.raises(RunDirectoryError):
+        RunStore.resume(run)
+
+
+def test_an_incomplete_row_is_an_error_that_names_what_is_missing(run):
+    with (run / JOURNAL).open("a") as file:
+        file.write('{"event": "measurement", "point": "a/b1/c1"}\n')
+    with pytest.raises(RunDirectoryError, match=r"'measurement' line is incomplete.*throughput"):
+        _ = read_run(run).measurements
+
+
+def test_a_run_without_a_journal_has_no_events(run):
+    (run / JOURNAL).unlink()
+    assert read_run(run).events == ()
+    store, data = RunStore.resume(run)
+    with store:
+        store.append({"event": "x"})
+    assert data.events == ()
+    assert events(run) == ["x"]
+
+
+# --------------------------------------------------------------------------- not a run directory
+
+
+def test_a_directory_without_manifest_is_no_run_and_stays_as_it_is(tmp_path):
+    for call in (read_run, RunStore.resume):
+        with pytest.raises(RunDirectoryError, match="is not a run directory") as caught:
+            call(tmp_path)
+        assert caught.value.fix
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_or_nothing_is_no_run(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for name in ("file", "missing"):
+        with pytest.raises(RunDirectoryError, match="is not a run directory"):
+            read_run(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00"])
+def test_a_broken_manifest_is_an_error(run, text):
+    (run / MANIFEST).write_text(text)
+    with pytest.raises(RunDirectoryError, match=r"manifest\.json"):
+        read_run(run)
+
+
+def test_create_refuses_a_run_and_says_how_to_resume(run):
+    before = (run / MANIFEST).read_bytes(), (run / JOURNAL).read_bytes()
+    with pytest.raises(RunDirectoryError, match="already holds a run") as caught:
+        RunStore.create(run, {"new": True})
+    assert f"--resume {run}" in caught.value.fix
+    assert before == ((run / MANIFEST).read_bytes(), (run / JOURNAL).read_bytes())
+
+
+def test_create_refuses_other_people_s_files(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunDirectoryError, match="is not empty"):
+        RunStore.create(tmp_path, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_create_takes_what_a_run_killed_before_its_manifest_left(tmp_path):
+    RunStore.create(tmp_path, {}).close()
+    (tmp_path / MANIFEST).unlink()
+    RunStore.create(tmp_path, {"second": True}).close()
+    assert read_run(tmp_path).manifest == {"second": True}
+
+
+def test_create_below_a_file_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunDirectoryError, match="can't be made a run directory"):
+            RunStore.create(path, {})
+
+
+# ------------------------------------------------------------------------------------- the lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from harness.results.store import RunStore
+path = Path(sys.argv[1])
+store = RunStore.resume(path)[0] if path.exists() else RunStore.create(path, {})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_another_process_can_t_write_but_can_read(tmp_path):
+    with in_child(HOLD, tmp_path / "run") as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunDirectoryError, match="another harness is writing"):
+            RunStore.resume(tmp_path / "run")
+        assert read_run(tmp_path / "run").events == ()
+        holder.kill()
+    store, _ = RunStore.resume(tmp_path / "run")  # the lock died with its holder
+    store.close()
+
+
+def test_the_same_process_can_t_open_it_twice(run):
+    store, _ = RunStore.resume(run)
+    with store, pytest.raises(RunDirectoryError, match="another harness"):
+        RunStore.resume(run)
+    RunStore.resume(run)[0].close()
+
+
+def test_a_failed_resume_lets_the_lock_go(run):
+    raw = (run / JOURNAL).read_bytes()
+    (run / JOURNAL).write_bytes(b"garbage\n" + raw)
+    with pytest.raises(RunDirectoryError):
+        RunStore.resume(run)
+    (run / JOURNAL).write_bytes(raw)
+    RunStore.resume(run)[0].close()
+
+
+def test_a_child_that_outlives_the_harness_does_not_keep_the_lock(run):
+    store, _ = RunStore.resume(run)
+    child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    try:
+        store.close()
+        RunStore.resume(run)[0].close()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_closing_twice_is_no_error_and_closes_nothing_else(run):
+    store, _ = RunStore.resume(run)
+    store.close()
+    with (run / "other").open("w") as other:  # takes a descriptor that the store had
+        store.close()
+        other.write("x")
+
+
+# ------------------------------------------------------------------------------- append, for real
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from harness.results.store import RunStore
+with RunStore.create(Path(sys.argv[1]), {}) as store:
+    for number in range(10**9):
+        store.append({"event": "tick", "number": number, "padding": "x" * 5000})
+        print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_no_line_whose_append_returned(tmp_path):
+    with in_child(ENDLESS, tmp_path / "run") as writer:
+        for _ in range(20):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        reported = 20 + len(writer.stdout.readlines())
+    numbers = [e["number"] for e in read_run(tmp_path / "run").events]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= reported - 1  # the last printed line may itself be cut
+
+
+def test_threads_share_a_store(tmp_path):
+    with RunStore.create(tmp_path / "run", {}) as store:
+
+        def write(who):
+            for number in range(20):
+                store.append({"event": "tick", "who": who, "number": number, "x": "y" * 3000})
+
+        threads = [threading.Thread(target=write, args=(who,)) for who in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    found = read_run(tmp_path / "run").events
+    for who in range(4):
+        assert [e["number"] for e in found if e["who"] == who] == list(range(20))
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from harness.errors import SetupError
+from harness.results.store import RunStore
+store = RunStore.create(Path(sys.argv[1]), {})
+store.append({"event": "before"})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    store.append({"event": "too long", "x": "y" * 5000})
+except SetupError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.append({"event": "after"})
+"""
+
+
+def test_a_line_that_does_not_fit_leaves_the_journal_whole(tmp_path):
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    with in_child(FULL_DISK, tmp_path / "run") as writer:
+        out, err = writer.communicate()
+    assert writer.returncode == 0, err
+    assert "can't be written" in out
+    assert "--resume" in out
+    assert events(tmp_path / "run") == ["before", "after"]
+
+
+def test_nan_and_infinity_make_valid_json(run):
+    row = ParityRow("a", 1, "disagrees", "eager", max_abs_error=float("nan"))
+    store, _ = RunStore.resume(run)
+    with store:
+        store.append(row)
+        store.append({"event": "note", "value": float("inf")})
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    for line in (run / JOURNAL).read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+    (read,) = read_run(run).parity
+    assert read.max_abs_error != read.max_abs_error
+
+
+def test_newlines_and_odd_characters_stay_in_one_line(run):
+    message = 'a\nb\r\u2028\x00 "quoted" ☃ \udc80'
+    store, _ = RunStore.resume(run)
+    with store:
+        store.append({"event": "note", "message": message})
+    assert read_run(run).events[-1]["message"] == message
+
+
+# ------------------------------------------------------------------------ atomic writes
+
+
+def test_atomic_write_leaves_the_old_file_when_the_block_raises(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text("half of the ne")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+HALF = """
+import sys, time
+from pathlib import Path
+from harness.system.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half of the ne")
+    print("half", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_atomic_write_leaves_the_old_file_when_killed(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with in_child(HALF, path) as writer:
+        assert writer.stdout.readline() == "half\n"
+        assert path.read_text() == "old"
+        writer.kill()
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_atomic_write_makes_the_folder_and_follows_the_umask(tmp_path):
+    path = tmp_path / "deep" / "er" / "file"
+    write_text(path, "text ☃")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.read_text(encoding="utf-8") == "text ☃"
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_readers_never_see_half_a_file(tmp_path):
+    path = tmp_path / "file"
+    texts = {"a" * 100_000, "b" * 100_000}
+    write_text(path, "a" * 100_000)
+    stop = threading.Event()
+
+    def rewrite(text):
+        while not stop.is_set():
+            write_text(path, text)
+
+    writers = [threading.Thread(target=rewrite, args=(text,)) for text in texts]
+    for writer in writers:
+        writer.start()
+    seen = {path.read_text() for _ in range(200)}
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert seen <= texts
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

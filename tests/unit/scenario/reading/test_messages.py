@@ -1,0 +1,63 @@
+"""Every error that the models can give has words of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from harness.scenario.reading import messages
+from harness.scenario.reading.loader import load_text
+from harness.scenario.reading.messages import UNKNOWN, describe, explain
+from harness.scenario.spec.scenario import Scenario
+
+
+def patterns() -> set[str]:
+    text = json.dumps(Scenario.model_json_schema())
+    return {json.loads(p) for p in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', text)}
+
+
+def test_every_pattern_has_words() -> None:
+    checked = [p for p in patterns() if "MiB" not in p and "ms" not in p]  # units speak themselves
+    assert len(checked) >= 5
+    without = [p for p in checked if not any(part in p for part in messages._PATTERNS)]
+    assert without == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "nothing"), (True, "true"), (3, "3"), (1.5, "1.5"), ("a b", "the text 'a b'"),
+     ([], "a list"), ({}, "a mapping"), ("x" * 99, "the text '" + "x" * 39 + "…'")],
+)  # fmt: skip
+def test_what_was_found(value: object, words: str) -> None:
+    assert describe(value) == words
+
+
+def test_an_error_without_words_is_still_said_at_its_place() -> None:
+    error = {"type": "new_in_pydantic", "loc": ("load", "batch_sizes"), "input": 1, "ctx": {}}
+    words = explain(error)
+    assert (words.path, words.message) == (("load", "batch_sizes"), UNKNOWN)
+
+
+def test_all_errors_of_one_validation_are_explained() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Scenario.model_validate(
+            {"scenario": 1, "model": [], "backends": [{"kind": "x"}, 2, {"kind": "fake"}], "y": 0}
+        )
+    paths = [explain(e).path for e in caught.value.errors()]
+    assert paths == [("scenario",), ("model",), ("backends", 0, "kind"), ("backends", 1), ("y",)]
+
+
+def test_a_scenario_of_every_kind_of_backend_is_fine() -> None:
+    text = """\
+scenario: s
+model: {name: n, source: {torch: package.module:make}, inputs: {name: x, shape: [batch, 4]}}
+backends:
+  - {kind: torch}
+  - {kind: onnxruntime, provider: CUDAExecutionProvider, device: 'cuda:1', precision: tf32}
+  - {kind: tensorrt, precision: fp16, workspace: 4GiB}
+  - {kind: triton, protocol: grpc, serve: torch, instances: 2, dynamic_batching: true}
+"""
+    assert len(load_text(text).backends) == 4

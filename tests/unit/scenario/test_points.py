@@ -1,0 +1,56 @@
+"""Points and the estimate."""
+
+from __future__ import annotations
+
+import pytest
+from support.paths import ROOT
+
+from harness.scenario.points import START_SECONDS, Point, estimate, expand
+from harness.scenario.reading.loader import load
+from harness.scenario.reading.walk import KINDS
+from harness.scenario.spec.scenario import Scenario
+
+QUICKSTART = load(ROOT / "scenarios" / "quickstart.yaml").scenario
+
+
+def scenario(rounds: int = 1, **load_: list[int]) -> Scenario:
+    return Scenario.model_validate(
+        {
+            "scenario": "s",
+            "model": {"name": "n", "source": {"fake": {}}},
+            "backends": [{"kind": "fake", "name": "a"}, {"kind": "fake", "name": "b"}],
+            "load": load_,
+            "measurement": {"rounds": rounds, "warmup": "1s", "window": "3s"},
+        }
+    )
+
+
+def test_points_are_the_product_in_the_order_written() -> None:
+    points = expand(scenario(batch_sizes=[4, 1], concurrency=[2]))
+    assert [p.id for p in points] == ["a/b4/c2", "a/b1/c2", "b/b4/c2", "b/b1/c2"]
+
+
+def test_a_point_reads_back_from_its_id() -> None:
+    points = [*expand(QUICKSTART), Point("a", "two", 1, request_rate=12.5)]
+    assert [Point.parse(p.id) for p in points] == points
+    assert len({p.id for p in points}) == 25
+
+
+@pytest.mark.parametrize("text", ["", "a", "a/b1", "a/b/c/b1/c1", "a/1/c1", "a/b1/x1", "a/bx/c1"])
+def test_what_is_no_point(text: str) -> None:
+    with pytest.raises(ValueError):
+        Point.parse(text)
+
+
+def test_the_estimate_counts_windows_warm_ups_and_starts() -> None:
+    two_starts = 2 * START_SECONDS["fake"]
+    assert estimate(scenario(batch_sizes=[1, 2], concurrency=[1, 2])) == 8 * 4.0 + two_starts
+    assert estimate(scenario(rounds=3)) == 3 * (2 * 4.0 + two_starts)
+
+
+def test_every_kind_of_backend_has_an_allowance() -> None:
+    assert set(START_SECONDS) >= set(KINDS)
+
+
+def test_the_quickstart_is_estimated_well_below_its_six_minutes() -> None:
+    assert 60 < estimate(QUICKSTART) < 300

@@ -1,0 +1,124 @@
+"""The guard: ends with its child, and takes the whole tree with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.system.guard import spawn
+
+
+def gone(pid: int, within: float = 5.0) -> bool:
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def pids_in(path: Path, count: int) -> list[int]:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        words = path.read_text().split() if path.exists() else []
+        if len(words) >= count:
+            return [int(w) for w in words]
+        time.sleep(0.01)
+    raise AssertionError(f"{path}: fewer than {count} pids")
+
+
+@pytest.mark.parametrize("code", [0, 1, 7])
+def test_exit_code_is_the_childs(code: int) -> None:
+    assert spawn(["sh", "-c", f"exit {code}"]).wait(10) == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_signal_is_the_childs(number: signal.Signals) -> None:
+    assert spawn(["sh", "-c", f"kill -{number.value} $$"]).wait(10) == -number
+
+
+def test_missing_program_is_said_at_once() -> None:
+    with pytest.raises(FileNotFoundError):
+        spawn(["/no/such/program"])
+
+
+def test_terminate_ends_a_willing_child_and_kill_an_unwilling_one() -> None:
+    assert spawn(["sleep", "60"]).terminate() == -signal.SIGTERM
+    process = spawn(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+    assert process.poll() is None
+    assert process.kill() == -signal.SIGKILL
+
+
+def test_grandchildren_in_their_own_session_go_too(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    process = spawn(["sh", "-c", f"setsid sh -c 'echo $$ >> {note}; exec sleep 60' & wait"])
+    (grandchild,) = pids_in(note, 1)
+    process.kill()
+    assert gone(grandchild)
+
+
+def test_orphans_go_when_the_child_ends_by_itself(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    script = f"setsid sh -c 'echo $$ >> {note}; exec sleep 60' & until [ -s {note} ]; do :; done"
+    process = spawn(["sh", "-c", script])
+    assert process.wait(10) == 0
+    assert gone(pids_in(note, 1)[0])
+
+
+@pytest.mark.parametrize("victim", ["owner", "guard"])
+def test_sigkill_of_owner_or_guard_leaves_nothing(tmp_path: Path, victim: str) -> None:
+    note = tmp_path / "pids"
+    program = (
+        "import os, time\n"
+        "from harness.system.guard import spawn\n"
+        "p = spawn(['sleep', '60'])\n"
+        f"open({str(note)!r}, 'w').write(f'{{p.pid}} {{p.child_pid}} ')\n"
+        "time.sleep(60)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        guard, child = pids_in(note, 2)
+        os.kill(owner.pid if victim == "owner" else guard, signal.SIGKILL)
+        assert gone(child)
+        assert gone(guard)
+    finally:
+        owner.kill()
+        owner.wait()
+
+
+@pytest.mark.parametrize("end", ["by itself", "terminate", "kill"])
+def test_the_last_command_runs_whatever_ends_the_child(tmp_path: Path, end: str) -> None:
+    note = tmp_path / "done"
+    child = ["true"] if end == "by itself" else ["sleep", "60"]
+    process = spawn(child, afterwards=["sh", "-c", f"echo $$ > {note}"])
+    if end == "by itself":
+        assert process.wait(10) == 0
+    else:
+        assert getattr(process, end)() < 0
+    assert note.exists()
+
+
+def test_the_last_command_runs_when_the_owner_is_killed(tmp_path: Path) -> None:
+    note, done = tmp_path / "pids", tmp_path / "done"
+    program = (
+        "import time\n"
+        "from harness.system.guard import spawn\n"
+        f"p = spawn(['sleep', '60'], afterwards=['sh', '-c', 'echo $$ > {done}'])\n"
+        f"open({str(note)!r}, 'w').write(f'{{p.pid}} ')\n"
+        "time.sleep(60)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program])
+    (guard,) = pids_in(note, 1)
+    owner.kill()
+    owner.wait()
+    assert gone(guard)
+    assert done.exists()
+
+
+def test_a_last_command_that_is_not_there_changes_nothing() -> None:
+    assert spawn(["sh", "-c", "exit 3"], afterwards=["/no/such/program"]).wait(10) == 3

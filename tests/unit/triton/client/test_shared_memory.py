@@ -1,0 +1,68 @@
+"""Layouts and device memory of regions; system memory is tested with a real server."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+from support.host_cuda import HostCuda
+
+from harness.errors import BackendError
+from harness.triton.client.shared_memory import ALIGN, CudaMemory, Layout, Region
+
+
+class Client:
+    """Takes registrations; `memory` is what it would map."""
+
+    def __init__(self, cuda: HostCuda) -> None:
+        self.cuda, self.known = cuda, {}  # type: ignore[var-annotated]
+
+    def register_cuda_shared_memory(self, name: str, handle: Any, device: int, size: int) -> None:
+        address = int.from_bytes(base64.b64decode(handle), "little")
+        self.known[name] = (address, device, size)
+
+    def unregister_cuda_shared_memory(self, name: str) -> None:
+        del self.known[name]
+
+
+def test_tensors_lie_behind_one_another() -> None:
+    arrays = {"x": np.zeros((3, 5), np.float32), "n": np.zeros(3, np.int64), "b": np.zeros(1, bool)}
+    layout = Layout.of(arrays)
+    assert [(t.name, t.datatype, t.offset, t.size) for t in layout.tensors] == [
+        ("x", "FP32", 0, 60), ("n", "INT64", ALIGN, 24), ("b", "BOOL", 2 * ALIGN, 1),
+    ]  # fmt: skip
+    assert layout.size == 3 * ALIGN
+
+
+def test_bfloat16_has_a_name() -> None:
+    import ml_dtypes
+
+    (tensor,) = Layout.of({"x": np.zeros((2, 2), ml_dtypes.bfloat16)}).tensors
+    assert (tensor.datatype, tensor.size) == ("BF16", 8)
+
+
+def test_strings_are_refused() -> None:
+    with pytest.raises(BackendError, match="'s' holds strings"):
+        Layout.of({"s": np.array(["a"], object)})
+
+
+def test_device_memory_is_written_shared_read_and_freed() -> None:
+    cuda = HostCuda()
+    client = Client(cuda)
+    arrays = {"x": np.arange(70, dtype=np.float32).reshape(7, 10), "n": np.arange(3)}
+    layout = Layout.of(arrays)
+    memory = CudaMemory(cuda, layout.size, 2)
+    region = Region("name", layout, memory)
+    memory.register(client, "name")
+    ((address, device, size),) = client.known.values()
+    assert (device, size) == (2, layout.size) and address in cuda.live
+    for t in layout.tensors:
+        memory.write(t.offset, np.ascontiguousarray(arrays[t.name]).reshape(-1).view(np.uint8))
+    for name, array in region.tensors().items():
+        np.testing.assert_array_equal(array, arrays[name])
+        assert array.dtype == arrays[name].dtype
+    memory.unregister(client, "name")
+    memory.free()
+    assert not client.known and not cuda.live and cuda.made == 0
