@@ -43,7 +43,7 @@ from perf_analyzer import CACHE, CODE, CONFIG, busy_ns, cpu_name, perf_analyzer
 from harness.analysis.best import choose, order
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.store import read_run
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.variants import variants
 from harness.system import guard
 from harness.triton.metadata import proto
@@ -276,7 +276,7 @@ def searched(model: Model, repository: Path) -> dict[str, Any]:
 
 def our_names(model: Model, repository: Path) -> dict[str, str]:
     """Our config → its name here, which says both settings."""
-    found = variants(TritonBackend.model_validate(searched(model, repository)))
+    found = variants(TritonSettings.model_validate(searched(model, repository)))
     return {
         name: DEFAULT if name == DEFAULT else f"i{spec.instances}-mb{spec.max_batch_size}"
         for name, spec in found.items()

@@ -28,7 +28,7 @@ import gpubench
 
 from harness.backends.base import run_once
 from harness.load.choose import make_generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 from harness.models.inputs import make_inputs
 from harness.results.series import Series
 from harness.telemetry.client import Telemetry
@@ -126,7 +126,7 @@ class Measured:
         """Begin the load and let it run; it goes on until `stop`."""
         requests = [self.backend.prepare(make_inputs(self.model, batch, v)) for v in range(2)]
         self.generator = make_generator(
-            self.backend, requests, Asked(concurrency=callers), request_timeout=60.0
+            self.backend, requests, LoadPlan(concurrency=callers), request_timeout=60.0
         )
         self.generator.start()
         begin = time.monotonic()
@@ -275,8 +275,8 @@ def _add_sampled(stage: dict[str, Any], series: dict[str, Series]) -> None:
         stage[f"{kind}_peak"] = within.peak()
         stage[f"{kind}_held"] = float(within.value[-1]) if within.value.size else None
         if "begin_ns" in stage["smi"]:
-            beside = found.within(stage["smi"]["begin_ns"], stage["smi"]["end_ns"])
-            stage[f"{kind}_beside_smi"] = beside.value.tolist()[-200:]
+            colocated = found.within(stage["smi"]["begin_ns"], stage["smi"]["end_ns"])
+            stage[f"{kind}_colocated_smi"] = colocated.value.tolist()[-200:]
 
 
 def main() -> None:

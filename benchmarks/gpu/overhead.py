@@ -28,7 +28,7 @@ import numpy as np
 
 from harness.backends.base import run_once
 from harness.load.choose import make_generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 from harness.measure.reduce import in_window
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs
@@ -86,7 +86,7 @@ class ByHand(NamedTuple):
 
 def harness_loop(backend: Any, requests: Sequence[Any]) -> Loop:
     def block(count: int) -> Block:
-        generator = make_generator(backend, requests, Asked(concurrency=1), request_timeout=30.0)
+        generator = make_generator(backend, requests, LoadPlan(concurrency=1), request_timeout=30.0)
         settings = WindowSettings(0.0, WARM, 0.0, count, 60.0, 30.0)
         window, samples = measure(backend, generator, settings, lambda *_: None)
         inside = in_window(samples, window.begin_ns, window.end_ns)

@@ -21,7 +21,7 @@ from typing import Any
 import gpubench
 
 from harness.load.choose import make_generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 from harness.measure.reduce import in_window, throughput
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs
@@ -198,7 +198,7 @@ def _batch(backend: Any, model: Any, batch: int, name: str, asked: Any) -> Itera
             0.2, 2, *((0.1, 2, 0.5) if asked.quick else (0.5, 10, 2.5)), request_timeout=60.0
         )
         generator = make_generator(
-            backend, requests, Asked(concurrency=callers), request_timeout=60.0
+            backend, requests, LoadPlan(concurrency=callers), request_timeout=60.0
         )
         seen, samples = measure(backend, generator, window, lambda *_: None)
         step = (seen.end_ns - seen.begin_ns) // PARTS

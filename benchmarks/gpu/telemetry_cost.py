@@ -20,7 +20,7 @@ import gpubench
 import numpy as np
 
 from harness.load.choose import make_generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 from harness.measure.reduce import in_window, throughput
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs
@@ -53,7 +53,7 @@ def child(asked: Any) -> None:
 
     def block(seconds: float) -> dict[str, Any]:
         backend, requests = loaded
-        generator = make_generator(backend, requests, Asked(concurrency=1), request_timeout=30.0)
+        generator = make_generator(backend, requests, LoadPlan(concurrency=1), request_timeout=30.0)
         wanted = WindowSettings(WARM_S, 3, seconds, 3, 10.0, 30.0)
         window, samples = measure(backend, generator, wanted, lambda *_: None)
         inside = in_window(samples, window.begin_ns, window.end_ns)

@@ -1,7 +1,8 @@
-"""The models beside the measured one, over the rounds of a point; and the same point without them.
+"""The co-located models, over the rounds of a point; and the same point without them.
 
-Their metrics are named `beside/NAME/METRIC`, like `beside/detector/latency_p99_ms`; `present` is 1
-where the model was there. Values, intervals and bounds are those of every other metric.
+Their metrics are named `colocated/NAME/METRIC`, like `colocated/detector/latency_p99_ms`;
+`present` is 1 where the model was there. Values, intervals and bounds are those of every other
+metric.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.summary import SummaryRow
 from harness.results.rows import PERCENTILES, MeasurementRow
 
-PREFIX, PRESENT = "beside/", "present"
+PREFIX, PRESENT = "colocated/", "present"
 
 
 @dataclass(frozen=True, slots=True)
-class BesideSummary:
-    """What a model beside did at one point, over its rounds."""
+class ColocatedSummary:
+    """What a co-located model did at one point, over its rounds."""
 
     name: str
     load: Mapping[str, Any]
@@ -46,22 +47,22 @@ def split_name(name: str) -> tuple[str, str] | None:
     return model, metric
 
 
-def models_beside(scenario: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name → settings of every model beside in a resolved scenario; those of a name are alike."""
+def models_colocated(scenario: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Name → settings of each co-located model of a scenario; those of a name are alike."""
     return {
         other["name"]: other
         for backend in scenario.get("backends") or ()
-        for other in backend.get("beside") or ()
+        for other in backend.get("colocated") or ()
     }
 
 
 def names(row: SummaryRow) -> list[str]:
-    """The models beside at a point."""
+    """The co-located models at a point."""
     return list(dict.fromkeys(name for m in row.measurements for name in _facts(m)))
 
 
 def _facts(row: MeasurementRow) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = row.details.get("beside") or {}
+    found: Mapping[str, Mapping[str, Any]] = row.details.get("colocated") or {}
     return found
 
 
@@ -93,15 +94,15 @@ def value(row: SummaryRow, model: str, metric: str) -> Interval | None:
     return Interval(min(values)) if metric == PRESENT else log_t_interval(values)
 
 
-def summarize_beside(row: SummaryRow) -> list[BesideSummary]:
-    """One entry a model beside, in the order of the scenario."""
+def summarize_colocated(row: SummaryRow) -> list[ColocatedSummary]:
+    """One entry a co-located model, in the order of the scenario."""
     return [_summary(row, name) for name in names(row)]
 
 
-def _summary(row: SummaryRow, name: str) -> BesideSummary:
+def _summary(row: SummaryRow, name: str) -> ColocatedSummary:
     facts = [f for m in row.measurements if (f := _facts(m).get(name)) is not None]
     latency = {p: value(row, name, f"latency_{p}_ms") for p in PERCENTILES}
-    return BesideSummary(
+    return ColocatedSummary(
         name, facts[0]["load"], value(row, name, "throughput"), latency,
         sum(f["requests"] for f in facts), sum(f["errors"] for f in facts),
         tuple(dict.fromkeys(flag for f in facts for flag in f["flags"])),
@@ -113,20 +114,20 @@ def _summary(row: SummaryRow, name: str) -> BesideSummary:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same config under the same load, with other models beside it and without."""
+    """The same config under the same load, with other co-located models and without."""
 
     together: SummaryRow
     alone: SummaryRow
 
 
 def pairs(rows: Sequence[SummaryRow], scenario: Mapping[str, Any]) -> list[Pair]:
-    """Points with models beside that another backend of the scenario has without them.
+    """Points with co-located models that another backend of the scenario has without them.
 
     That backend has the same settings but for its name; configs are matched by what they serve.
     """
     from harness.scenario.spec.scenario import Scenario
 
-    if not models_beside(scenario):
+    if not models_colocated(scenario):
         return []
     try:
         served = _served(Scenario.model_validate(scenario))
@@ -141,7 +142,7 @@ def pairs(rows: Sequence[SummaryRow], scenario: Mapping[str, Any]) -> list[Pair]
 
 
 def _served(scenario: Any) -> dict[tuple[str, str], tuple[str, bool]]:
-    """(backend, config) → what is served without the models beside, and whether there are any."""
+    """(backend, config) → what is served without co-located models, and whether there are any."""
     from harness.scenario.variants import configs, settings
 
     largest = max(scenario.load.batch_sizes)
@@ -150,10 +151,10 @@ def _served(scenario: Any) -> dict[tuple[str, str], tuple[str, bool]]:
         for config, spec in specs.items():
             if spec.kind != "triton":
                 continue
-            own = settings(spec.model_copy(update={"beside": ()}), largest)
-            varied = {"name", "beside", *own}
+            own = settings(spec.model_copy(update={"colocated": ()}), largest)
+            varied = {"name", "colocated", *own}
             rest = spec.model_dump_json(exclude=varied)
-            found[backend, config] = f"{sorted(own.items())} {rest}", bool(spec.beside)
+            found[backend, config] = f"{sorted(own.items())} {rest}", bool(spec.colocated)
     return found
 
 

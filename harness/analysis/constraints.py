@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from harness.analysis import colocated as beside
+from harness.analysis import colocated
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.results.rows import PERCENTILES
@@ -18,15 +18,15 @@ Bounds = Mapping[str, Mapping[str, Any]]
 
 
 def bounds_of(scenario: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What a point of a resolved scenario must hold: its constraints, and those of models beside.
+    """What a point of a resolved scenario must hold: its constraints, its co-located models'.
 
     Where models are measured together, a point without them is no candidate.
     """
     found = dict(_written(scenario))
-    for name, other in beside.models_beside(scenario).items():
-        found[beside.metric_name(name, beside.PRESENT)] = {"min": 1}
+    for name, other in colocated.models_colocated(scenario).items():
+        found[colocated.metric_name(name, colocated.PRESENT)] = {"min": 1}
         for key, bound in _written(other).items():
-            found[beside.metric_name(name, key)] = bound
+            found[colocated.metric_name(name, key)] = bound
     return found
 
 
@@ -39,11 +39,11 @@ def metric(row: SummaryRow, name: str) -> Interval | None:
     """The point's value of `throughput`, `latency_<percentile>_ms`, `joules_per_inference`, a
     memory or `errors`.
 
-    Of a model beside: `beside/NAME/METRIC`. None where it is not known. Raises KeyError on another
-    name.
+    Of a co-located model: `colocated/NAME/METRIC`. None where it is not known. Raises KeyError on
+    another name.
     """
-    if (found := beside.split_name(name)) is not None:
-        return beside.value(row, *found)
+    if (found := colocated.split_name(name)) is not None:
+        return colocated.value(row, *found)
     if name == "throughput":
         return row.throughput
     if name == "joules_per_inference":

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import colocated as beside
+from harness.analysis import colocated
 from harness.analysis.constraints import metric
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.summary import SummaryRow
@@ -85,14 +85,14 @@ def parse_objective(written: Any) -> Objective:
 
 
 def objective_of(scenario: Mapping[str, Any]) -> Objective:
-    """The objective of a resolved scenario, with the throughputs of models beside by their weights.
+    """The objective of a resolved scenario, with co-located models' throughputs by their weights.
 
     Raises ValueError for what is no objective.
     """
     found = parse_objective(scenario.get("objective") or "throughput")
     others = tuple(
-        (beside.metric_name(name, "throughput"), float(other["weight"]))
-        for name, other in beside.models_beside(scenario).items()
+        (colocated.metric_name(name, "throughput"), float(other["weight"]))
+        for name, other in colocated.models_colocated(scenario).items()
         if other.get("weight")
     )
     return found if found.pareto or not others else Objective((*found.weights, *others))
@@ -106,11 +106,11 @@ def smaller(name: str) -> bool:
 def round_values(row: SummaryRow, name: str) -> list[float]:
     """A metric's value in each round; empty where a round lacks it.
 
-    Of `latency_<percentile>_ms`, a model beside, or an attribute of `MeasurementRow`; raises
+    Of `latency_<percentile>_ms`, a co-located model, or an attribute of `MeasurementRow`; raises
     AttributeError on another name.
     """
-    if (found := beside.split_name(name)) is not None:
-        return beside.round_values(row, *found)
+    if (found := colocated.split_name(name)) is not None:
+        return colocated.round_values(row, *found)
     values: list[float | None]
     if name.startswith("latency_p"):
         percentile = name.removeprefix("latency_").removesuffix("_ms")

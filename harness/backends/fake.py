@@ -28,7 +28,7 @@ class Request(NamedTuple):
 class FakeBackend:
     """Waits `service_time_ms + per_item_ms · batch`, ± jitter; answers with sums of the input."""
 
-    def __init__(self, spec: schema.FakeBackend, context: BackendContext) -> None:
+    def __init__(self, spec: schema.FakeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._callers = itertools.count()
 

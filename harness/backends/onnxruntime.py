@@ -44,7 +44,7 @@ DTYPES = {
 class OnnxRuntimeBackend:
     """One session, whose first provider is the one that was asked for."""
 
-    def __init__(self, spec: schema.OnnxRuntimeBackend, context: BackendContext) -> None:
+    def __init__(self, spec: schema.OnnxRuntimeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._session: Any = None
         self._open: Callable[[], Any] | None = None
@@ -326,7 +326,7 @@ def _engines(context: BackendContext) -> Path | None:
 
 
 def _providers(
-    spec: schema.OnnxRuntimeBackend, device_id: int, engines: Path | None
+    spec: schema.OnnxRuntimeSettings, device_id: int, engines: Path | None
 ) -> list[Provider]:
     """The provider asked for; CUDA behind TensorRT, for what TensorRT does not take."""
     if spec.provider not in ON_GPU:
@@ -337,7 +337,7 @@ def _providers(
     return [(TENSORRT, _tensorrt_options(spec, device_id, engines)), cuda]
 
 
-def _cuda_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, str]:
+def _cuda_options(spec: schema.OnnxRuntimeSettings, device_id: int) -> dict[str, str]:
     options = {
         "gpu_mem_limit": spec.gpu_memory_limit,
         "arena_extend_strategy": spec.arena_extend_strategy,
@@ -352,7 +352,7 @@ def _cuda_options(spec: schema.OnnxRuntimeBackend, device_id: int) -> dict[str, 
 
 
 def _tensorrt_options(
-    spec: schema.OnnxRuntimeBackend, device_id: int, engines: Path | None
+    spec: schema.OnnxRuntimeSettings, device_id: int, engines: Path | None
 ) -> dict[str, str]:
     """fp16 is in the graph; engines are kept, or every round would build them again."""
     options = {"device_id": str(device_id)}

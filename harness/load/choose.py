@@ -7,11 +7,11 @@ from typing import Any
 
 from harness.backends.base import Backend
 from harness.load.generator import Generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 
 
 def make_generator(
-    backend: Backend, requests: Sequence[Any], asked: Asked, *, request_timeout: float,
+    backend: Backend, requests: Sequence[Any], asked: LoadPlan, *, request_timeout: float,
     processes: int = 1, wire: bool = False,
 ) -> Generator:  # fmt: skip
     """The generator for one point: threads, or for Triton's wire client event loops."""

@@ -13,14 +13,14 @@ from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import (
-    BesideLoad,
+    ColocatedLoad,
     Load,
     Scenario,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LoadPlan:
     """The load of one point: a closed loop, or an open loop with its schedule."""
 
     concurrency: int | None = None
@@ -37,7 +37,7 @@ class Asked:
         return float(np.diff(self.schedule, prepend=0).max()) / 1e9
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Asked:
+    def from_json(cls, data: Mapping[str, Any]) -> LoadPlan:
         """Make the schedule that the orchestrator describes: segments or a trace."""
         if data.get("concurrency") is not None:
             return cls(concurrency=data["concurrency"])
@@ -51,10 +51,12 @@ class Asked:
         return cls(None, times, data["max_outstanding"], data["shed"])
 
 
-def asked(load: BesideLoad, seed: int, round_: int, index: int, longest: float) -> dict[str, Any]:
+def asked(
+    load: ColocatedLoad, seed: int, round_: int, index: int, longest: float
+) -> dict[str, Any]:
     """The load as a worker is told of it; `longest` is in seconds.
 
-    Arrivals are drawn apart from those of the measured model and of the other models beside.
+    Arrivals are drawn apart from those of the measured model and of the other co-located models.
     """
     if load.concurrency is not None:
         return {"concurrency": load.concurrency}

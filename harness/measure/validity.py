@@ -27,7 +27,7 @@ FLAGS: dict[str, str] = {
     "foreign_load": "other processes used more than a tenth of the machine's CPU in the window",
     "parity": "outputs disagree with the reference; measured because the scenario says so",
     "wrong_outputs": "outputs sampled under load disagree with the reference",
-    "beside_invalid": "a model beside can't be believed in this point: see the models beside",
+    "colocated_invalid": "a co-located model can't be believed in this point: see there",
     "client_not_sending": "the load generator sent less than 99 % of what the schedule asked for",
     "client_late": "the load generator sent requests too late: its own delay is in the numbers",
     "client_busy": "the load generator used more than 80 % of a core: it may be the bottleneck",
@@ -44,7 +44,7 @@ FLAGS: dict[str, str] = {
 INVALIDATES = frozenset({
     "all_failed", "parity", "wrong_outputs", "client_not_sending", "client_late", "client_busy",
     "client_near_ceiling", "littles_law", "no_steady_state", "foreign_gpu_process", "throttled",
-    "beside_invalid",
+    "colocated_invalid",
 })  # fmt: skip
 """Flags that make a point INVALID where half of its rounds or more carry one of them."""
 

@@ -107,8 +107,8 @@ def parts(onnx: Path) -> list[Path]:
         names = json.loads((onnx.parent / RECORD).read_text(encoding="utf-8"))["files"]
     except FileNotFoundError:
         names = [f"{onnx.name}.data"]
-    beside = [onnx.parent / name for name in names if name != onnx.name]
-    return [onnx, *(path for path in beside if path.is_file())]
+    colocated = [onnx.parent / name for name in names if name != onnx.name]
+    return [onnx, *(path for path in colocated if path.is_file())]
 
 
 def _sync(folder: Path) -> None:

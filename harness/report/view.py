@@ -35,8 +35,8 @@ from harness.report.sections import points as tables
 from harness.report.sections.answer import Sentence, answer
 from harness.report.sections.capacity import CapacityView, capacity_view
 from harness.report.sections.colocated import (
-    beside_table,
-    configs_beside,
+    colocated_table,
+    configs_colocated,
     models_line,
     together_table,
 )
@@ -71,9 +71,9 @@ class BackendDetail:
     """What the models that it is made of did."""
     metrics: Table | None = None
     """What the server's /metrics say beyond the split."""
-    beside: Table | None = None
-    """What the models beside did at the same points."""
-    beside_configs: tuple[tuple[str, str], ...] = ()
+    colocated: Table | None = None
+    """What the co-located models did at the same points."""
+    colocated_configs: tuple[tuple[str, str], ...] = ()
     """Their names and config.pbtxt."""
 
 
@@ -199,7 +199,7 @@ def _facts(context: Context) -> list[tuple[str, str]]:
     alone = backends if context.varied and len(backends) == 1 else ()
     facts = [
         ("Model", context.model),
-        *([("Models beside it", others)] if (others := models_line(context)) else []),
+        *([("Co-located models", others)] if (others := models_line(context)) else []),
         *(("Backend", name) for name in alone),
         ("GPU(s)", gpu_line(manifest)), ("CPU", cpu_line(manifest)),
     ]  # fmt: skip
@@ -321,8 +321,8 @@ def _detail(context: Context, index: int, name: str) -> BackendDetail:
         name in context.shown,
         composing_table(rows),
         metrics_table(rows),
-        beside_table(context, rows),
-        configs_beside(context, rows[0]),
+        colocated_table(context, rows),
+        configs_colocated(context, rows[0]),
     )
 
 

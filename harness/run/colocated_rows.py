@@ -1,4 +1,4 @@
-"""What the models beside did in a point's window: cut out of their samples, judged, and kept.
+"""What the co-located models did in a point's window: cut out of their samples, judged, and kept.
 
 Their numbers are made as the measured model's are (`measure/reduce.py`), over the same window: all
 processes of a machine share the monotonic clock.
@@ -23,14 +23,14 @@ from harness.measure.validity import (
 )
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, write_samples
-from harness.scenario.spec.scenario import BesideModel
+from harness.scenario.spec.scenario import ColocatedModel
 
 
-def with_beside(
-    row: MeasurementRow, others: Sequence[BesideModel], answers: Mapping[str, Mapping[str, Any]],
+def with_colocated(
+    row: MeasurementRow, others: Sequence[ColocatedModel], answers: Mapping[str, Mapping[str, Any]],
     raw: Mapping[str, Path], run: Path,
 ) -> MeasurementRow:  # fmt: skip
-    """The row with `details["beside"]`: what each model beside did in its window.
+    """The row with `details["colocated"]`: what each co-located model did in its window.
 
     `answers` are the workers' by name, `raw` the .npz files of their samples, which are replaced by
     Parquet files beside the row's own in the run directory `run`. A model that is not believable
@@ -40,11 +40,11 @@ def with_beside(
     for other in others:
         samples = Samples.load(raw[other.name])
         raw[other.name].unlink()
-        path = row.samples.removesuffix(".parquet") + f"--beside-{other.name}.parquet"
-        metadata = {"point": row.point, "round": str(row.round), "beside": other.name}
+        path = row.samples.removesuffix(".parquet") + f"--colocated-{other.name}.parquet"
+        metadata = {"point": row.point, "round": str(row.round), "colocated": other.name}
         write_samples(run / path, samples, metadata)
         found[other.name] = {**entry(row, other, samples, answers[other.name]), "samples": path}
-    details = {**row.details, "beside": found}
+    details = {**row.details, "colocated": found}
     seen = [
         f"{name}: {flag}" + (f" ({what})" if (what := facts["findings"].get(flag)) else "")
         for name, facts in found.items()
@@ -53,13 +53,13 @@ def with_beside(
     ]
     if not seen:
         return replace(row, details=details)
-    findings = {**row.details.get("findings", {}), "beside_invalid": "; ".join(seen)}
-    flags = (*row.flags, "beside_invalid")
+    findings = {**row.details.get("findings", {}), "colocated_invalid": "; ".join(seen)}
+    flags = (*row.flags, "colocated_invalid")
     return replace(row, flags=flags, details={**details, "findings": findings})
 
 
 def entry(
-    row: MeasurementRow, other: BesideModel, samples: Samples, answer: Mapping[str, Any]
+    row: MeasurementRow, other: ColocatedModel, samples: Samples, answer: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What one model did in the row's window, with the flags that its rules raise."""
     begin, end, load = row.window_begin_ns, row.window_end_ns, other.load

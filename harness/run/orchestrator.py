@@ -20,8 +20,8 @@ from harness.run.selection import Selection
 from harness.run.session.loading import EMPTY_S, open_session
 from harness.run.session.preparing import Prepared, prepare
 from harness.run.session.session import Session
-from harness.run.session.shared import Bench
-from harness.run.state import Ledger, Observer
+from harness.run.session.shared import Shared
+from harness.run.state import Observer, RunState
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
@@ -45,36 +45,36 @@ class Orchestrator:
         done: RunData | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self._store, self._paths = scenario, store, paths
-        self._ledger = Ledger(store, observer, done)
+        self._state = RunState(store, observer, done)
         self._points, self._specs = expand(scenario), configs(scenario)
         ended = any(e["event"] == "search_ended" for e in done.events) if done else False
         self._selection = Selection(scenario, ended=ended)
-        self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._ledger)
+        self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
         self._concluded = any(e["event"] == "reached" for e in done.events) if done else False
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
 
     def run(self) -> None:
         """Measure everything that is missing."""
-        ledger, rounds = self._ledger, self._rounds
+        state, rounds = self._state, self._rounds
         planned = {p.id for p in self._points}
-        ledger.tell({"event": "plan", "points": [p.id for p in self._points],
+        state.tell({"event": "plan", "points": [p.id for p in self._points],
                      "rounds": self._scenario.measurement.rounds,
-                     "measured": sum(point in planned for point, _ in ledger.measured),
+                     "measured": sum(point in planned for point, _ in state.measured),
                      "at_most": self._selection.open_ended})  # fmt: skip
         self._selection.check()
-        for text in left_out(self._scenario) if ledger.fresh else ():
-            ledger.note(text)
+        for text in left_out(self._scenario) if state.fresh else ():
+            state.note(text)
         if not any(rounds.wanted(round_) for round_ in range(rounds.most)):
             if not self._concluded:
                 self._conclude()
             return
-        ledger.tell({"event": "status", "text": "preparing the model"})
+        state.tell({"event": "status", "text": "preparing the model"})
         try:
             prepared = self._prepare()
         except HarnessError as error:
             for point in self._points:
-                ledger.fail(point, 0, error, "logs/prepare.log")
+                state.fail(point, 0, error, "logs/prepare.log")
             return
         raw = self._store.path / "telemetry" / ".raw"
         with Telemetry(raw, self._store.path / "logs" / "telemetry.log") as telemetry:
@@ -82,12 +82,12 @@ class Orchestrator:
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
                     if why := rounds.why_added(round_, wanted):
-                        ledger.tell({"event": "more", "round": round_, "points": len(wanted),
+                        state.tell({"event": "more", "round": round_, "points": len(wanted),
                                      "why": why})  # fmt: skip
                     self._round(round_, wanted, prepared, telemetry)
             self._conclude()
             if telemetry.problem:
-                ledger.note(telemetry.problem)
+                state.note(telemetry.problem)
 
     def _prepare(self) -> Prepared:
         prepared, artifacts = prepare(
@@ -95,7 +95,7 @@ class Orchestrator:
             cache=self._paths.cache,
         )  # fmt: skip
         for artifact in artifacts:
-            self._ledger.add(artifact)
+            self._state.add(artifact)
         return prepared
 
     def _round(
@@ -106,19 +106,19 @@ class Orchestrator:
         shuffle(backends)
         for spec in backends:
             stem = f"r{round_}-{spec.name}"
-            with Bench(stem) if self._selection.varied(spec.name) else nullcontext() as bench:
+            with Shared(stem) if self._selection.varied(spec.name) else nullcontext() as shared:
                 for config, mine in self._rounds.in_order(spec.name, round_, points, shuffle):
-                    self._config(spec.name, config, round_, mine, prepared, telemetry, bench)
+                    self._config(spec.name, config, round_, mine, prepared, telemetry, shared)
 
     def _config(
         self, backend: str, config: str, round_: int, points: list[Point], prepared: Prepared,
-        telemetry: Telemetry, bench: Bench | None,
+        telemetry: Telemetry, shared: Shared | None,
     ) -> None:  # fmt: skip
         """Measure points of one config, in as many sessions as it takes."""
         attempt, began, self._opening = 0, time.monotonic(), 0.0
         while points:
             points = self._session(
-                backend, config, round_, attempt, points, prepared, telemetry, bench
+                backend, config, round_, attempt, points, prepared, telemetry, shared
             )
             attempt += 1
         starts_anew = max(0.0, self._opening - RELOAD_SECONDS)  # a server that the next one has
@@ -126,38 +126,38 @@ class Orchestrator:
 
     def _session(
         self, backend: str, config: str, round_: int, attempt: int, points: list[Point],
-        prepared: Prepared, telemetry: Telemetry, bench: Bench | None,
+        prepared: Prepared, telemetry: Telemetry, shared: Shared | None,
     ) -> list[Point]:  # fmt: skip
         """Measure `points` until they are done or the session breaks; what is left to do."""
-        ledger, stem = self._ledger, f"r{round_}-{backend}"
-        stem += (f"-{config}" if bench is not None else "") + (f"-{attempt}" if attempt else "")
-        ledger.tell({"event": "session", "backend": backend, "config": config, "round": round_})
+        state, stem = self._state, f"r{round_}-{backend}"
+        stem += (f"-{config}" if shared is not None else "") + (f"-{attempt}" if attempt else "")
+        state.tell({"event": "session", "backend": backend, "config": config, "round": round_})
         with Session(
             self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
             logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
-            telemetry=telemetry, config=config, bench=bench,
+            telemetry=telemetry, config=config, shared=shared,
         ) as session:  # fmt: skip
             log = f"logs/{session.log.name}"
-            session.empty_for = 0.0 if backend in ledger.empty else EMPTY_S
+            session.empty_for = 0.0 if backend in state.empty else EMPTY_S
             session.telemetry_file = f"telemetry/{stem}.parquet"
             began = time.monotonic()
             try:
                 flags = open_session(
-                    session, self._scenario, ledger, telemetry, round_,
+                    session, self._scenario, state, telemetry, round_,
                     varied=self._selection.varied(backend),
                 )  # fmt: skip
             except HarnessError as error:
                 for point in points:
-                    ledger.fail(point, round_, error, log)
+                    state.fail(point, round_, error, log)
                 return []
             self._opening += time.monotonic() - began
-            measuring = Measuring(session, ledger, telemetry, round_, flags, log)
+            measuring = Measuring(session, state, telemetry, round_, flags, log)
             left = list(points)
             while left and session.alive:
                 point = left.pop(0)
                 if point.shape == "find_capacity":
                     measuring.capacity(point, self._scenario.load, {p.id for p in self._points})
-                elif ledger.missing(point, round_):  # else a search came by it
+                elif state.missing(point, round_):  # else a search came by it
                     measuring.point(point)
             telemetry.save(self._store.path / session.telemetry_file)
         return left
@@ -176,6 +176,6 @@ class Orchestrator:
         try:
             found = write_best(read_run(self._store.path))
         except (HarnessError, OSError) as error:
-            self._ledger.note(f"the best config was not written: {error}")
+            self._state.note(f"the best config was not written: {error}")
             return
-        self._ledger.add({"event": "best", **found})
+        self._state.add({"event": "best", **found})

@@ -14,10 +14,10 @@ from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, read_samples, write_samples
 from harness.run import ceiling
 from harness.run.capacity import Measured, find_capacity
-from harness.run.colocated_rows import with_beside
+from harness.run.colocated_rows import with_colocated
 from harness.run.point_row import Conditions, measurement_row
-from harness.run.session.session import Session, beside_samples
-from harness.run.state import Ledger
+from harness.run.session.session import Session, colocated_samples
+from harness.run.state import RunState
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import Load
 from harness.telemetry.client import Telemetry
@@ -28,7 +28,7 @@ class Measuring:
     """Measures points of one session in one round."""
 
     session: Session
-    ledger: Ledger
+    state: RunState
     telemetry: Telemetry
     round_: int
     flags: tuple[str, ...]
@@ -41,9 +41,9 @@ class Measuring:
         try:
             row, _ = self._measure(point)
         except HarnessError as error:
-            self.ledger.fail(point, self.round_, error, self.log)
+            self.state.fail(point, self.round_, error, self.log)
         else:
-            self.ledger.keep(row)
+            self.state.keep(row)
 
     def capacity(self, point: Point, load: Load, planned: Collection[str]) -> None:
         """Search for a capacity; each rate that is tried becomes a measurement of its own, and
@@ -51,41 +51,41 @@ class Measuring:
         """
 
         def measure(sub: Point, doubtful: Callable[[MeasurementRow, Samples], bool]) -> Measured:
-            for done in self.ledger.rows:
+            for done in self.state.rows:
                 if (done.point, done.round) == (sub.id, self.round_):
-                    return done, read_samples(self.ledger.store.path / done.samples)
+                    return done, read_samples(self.state.store.path / done.samples)
             row, samples = self._measure(sub)
             if doubtful(row, samples):
-                self.ledger.add({"event": "measured_again", "point": sub.id, "round": self.round_,
+                self.state.add({"event": "measured_again", "point": sub.id, "round": self.round_,
                                  "flags": list(row.flags)})  # fmt: skip
                 row, samples = self._measure(sub)
             if sub.id not in planned:
                 row = replace(row, details={**row.details, "search": point.id})
-            self.ledger.keep(row)
+            self.state.keep(row)
             return row, samples
 
         assert load.find_capacity is not None
-        before = [c for c in self.ledger.capacities if c.point == point.id]
+        before = [c for c in self.state.capacities if c.point == point.id]
         try:
             found = find_capacity(
                 point, load.find_capacity, self.round_, before[-1] if before else None, measure,
                 load.max_outstanding,
             )  # fmt: skip
         except HarnessError as error:
-            self.ledger.fail(point, self.round_, error, self.log)
+            self.state.fail(point, self.round_, error, self.log)
             return
-        self.ledger.keep(found)
+        self.state.keep(found)
 
     def _measure(self, point: Point) -> tuple[MeasurementRow, Samples]:
         """Measure, and write the samples; the row is not in the journal yet."""
-        self.ledger.tell({"event": "point", "point": point.id, "round": self.round_})
-        folder, session = self.ledger.store.path, self.session
+        self.state.tell({"event": "point", "point": point.id, "round": self.round_})
+        folder, session = self.state.store.path, self.session
         name = f"{point.id.replace('/', '--')}--r{self.round_}"
         raw = folder / "samples" / f".{name}.npz"
-        others = {o.name: beside_samples(raw, o.name) for o in session.beside}
+        others = {o.name: colocated_samples(raw, o.name) for o in session.colocated}
         started = utc_now()
         try:
-            answer = session.measure(point, self.round_, raw, self.ledger.tell)
+            answer = session.measure(point, self.round_, raw, self.state.tell)
             samples = Samples.load(raw, answer["messages"])
         except BaseException:
             for left in others.values():
@@ -111,8 +111,8 @@ class Measuring:
         if (clock := self.telemetry.clock) is not None:
             row = replace(row, details={**row.details, "telemetry_clock": clock})
         if others:
-            models = [o.other for o in session.beside]
-            row = with_beside(row, models, answer["beside"], others, folder)
+            models = [o.other for o in session.colocated]
+            row = with_colocated(row, models, answer["colocated"], others, folder)
         return row, samples
 
     def _ceiling(
@@ -123,11 +123,11 @@ class Measuring:
         asked = ceiling.wanted(self.session.spec, point, size)
         if asked is None:
             return None
-        known = self.ledger.ceilings
+        known = self.state.ceilings
         finished = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
         rate = float(finished.sum()) / (window.end_ns - window.begin_ns) * 1e9
         while (found := known.known(*asked, rate)) is None:
             row = ceiling.measure(self.session, *asked, size, known.tries(*asked) + 1)
             known.add(row)
-            self.ledger.add(row)
+            self.state.add(row)
         return found or None

@@ -9,7 +9,7 @@ from harness.analysis.capacity import summarize_capacity
 from harness.analysis.stopping import Targets, widest_first, width
 from harness.analysis.summary import summarize
 from harness.run.selection import Selection
-from harness.run.state import Ledger
+from harness.run.state import RunState
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import AnyBackend, Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -23,10 +23,10 @@ class Rounds:
 
     def __init__(
         self, scenario: Scenario, points: list[Point], specs: Specs, selection: Selection,
-        ledger: Ledger,
+        state: RunState,
     ) -> None:  # fmt: skip
         self._scenario, self._points, self._specs = scenario, points, specs
-        self._selection, self._ledger = selection, ledger
+        self._selection, self._state = selection, state
         self._cut: set[int] = set()
 
     @property
@@ -40,28 +40,28 @@ class Rounds:
 
         Of several configs, those that the search asks for.
         """
-        settings, ledger = self._scenario.measurement, self._ledger
+        settings, state = self._scenario.measurement, self._state
         if round_ == 0:
             asked = {(b, c) for b in self._specs for c in self._next(b)}
         else:
-            asked = self._selection.kept(ledger.rows, ledger.failures, round_)
+            asked = self._selection.kept(state.rows, state.failures, round_)
         points = [p for p in self._points if (p.backend, p.config) in asked]
         if round_ < settings.rounds:
-            return [p for p in points if ledger.missing(p, round_)]
+            return [p for p in points if state.missing(p, round_)]
         if self._selection.spent():
             return []
-        again = set(self._selection.undecided(ledger.rows, ledger.failures, round_))
+        again = set(self._selection.undecided(state.rows, state.failures, round_))
         if round_ < settings.rounds_max:
-            again |= {w.point for w in widest_first(summarize(ledger.rows), self._targets)}
-            again |= {c.point for c in summarize_capacity(ledger.capacities) if not c.narrow}
-        return [p for p in points if p.id in again and ledger.missing(p, round_)]
+            again |= {w.point for w in widest_first(summarize(state.rows), self._targets)}
+            again |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
+        return [p for p in points if p.id in again and state.missing(p, round_)]
 
     def why_added(self, round_: int, points: Iterable[Point]) -> str:
         """Why `points` are measured in a round that not every point gets; empty where all do."""
         if round_ < self._scenario.measurement.rounds:
             return ""
-        ledger, ids = self._ledger, {p.id for p in points}
-        undecided = ids & set(self._selection.undecided(ledger.rows, ledger.failures, round_))
+        state, ids = self._state, {p.id for p in points}
+        undecided = ids & set(self._selection.undecided(state.rows, state.failures, round_))
         reasons = ["to tell the best apart"] if undecided else []
         if ids - undecided:
             reasons.append("where intervals are too wide")
@@ -94,7 +94,7 @@ class Rounds:
         search left open (empty: nothing; the last such line counts).
         """
         settings, planned = self._scenario.measurement, {p.id for p in self._points}
-        rows = summarize(r for r in self._ledger.rows if r.point in planned)
+        rows = summarize(r for r in self._state.rows if r.point in planned)
         for found in (width(row, self._targets) for row in rows):
             why = (
                 "narrow enough" if found.worst <= 1
@@ -104,12 +104,12 @@ class Rounds:
                 if found.rounds == settings.rounds_max
                 else "dropped by the search, or a round failed"
             )  # fmt: skip
-            self._ledger.add({
+            self._state.add({
                 "event": "reached", "point": found.point, "rounds": found.rounds, "why": why,
                 "half_widths": dict(found.half_widths),
             })  # fmt: skip
-        text = self._selection.not_told_apart(self._ledger.rows, self._ledger.failures)
-        self._ledger.add({"event": "undecided", "text": text})
+        text = self._selection.not_told_apart(self._state.rows, self._state.failures)
+        self._state.add({"event": "undecided", "text": text})
 
     @property
     def _targets(self) -> Targets:
@@ -118,14 +118,14 @@ class Rounds:
 
     def _next(self, backend: str) -> list[str]:
         """The configs that the search asks for in the first round."""
-        ledger = self._ledger
-        tried = {(f.point, f.round) for f in ledger.failures} | ledger.measured
+        state = self._state
+        tried = {(f.point, f.round) for f in state.failures} | state.measured
         points = [p for p in self._points if p.backend == backend]
         begun = [p.config for p in points if (p.id, 0) in tried]
-        left = {p.config for p in points if (p.id, 0) not in tried and p.id not in ledger.given_up}
+        left = {p.config for p in points if (p.id, 0) not in tried and p.id not in state.given_up}
         planned = list(dict.fromkeys(p.config for p in points))
         done = [c for c in planned if c not in left]
-        while asked := self._selection.next(backend, ledger.rows, done, begun):
+        while asked := self._selection.next(backend, state.rows, done, begun):
             if not set(asked).isdisjoint(planned):
                 break
             done += asked  # they take no batch size of the load, so there is nothing to measure
@@ -138,7 +138,7 @@ class Rounds:
             return
         while asked := self._next(backend):
             mine = [p for p in self._points if p.backend == backend and p.config in asked]
-            mine = [p for p in mine if self._ledger.missing(p, 0)]
+            mine = [p for p in mine if self._state.missing(p, 0)]
             if not mine:
                 return
             yield mine
@@ -154,18 +154,18 @@ class Rounds:
             return False
         if round_ == 0 and not self._selection.ended:
             self._selection.ended = True
-            seen = {(r.backend, r.config) for r in self._ledger.rows}
+            seen = {(r.backend, r.config) for r in self._state.rows}
             planned = dict.fromkeys((p.backend, p.config) for p in self._points)
-            self._ledger.add({
+            self._state.add({
                 "event": "search_ended", "why": "budget",
                 "not_measured": [f"{b}/{c}" for b, c in planned if (b, c) not in seen],
             })  # fmt: skip
         elif round_ > 0 and round_ not in self._cut:
             self._cut.add(round_)
             left = dict.fromkeys(f"{p.backend}/{p.config}" for p in points
-                                 if self._ledger.missing(p, round_))  # fmt: skip
+                                 if self._state.missing(p, round_))  # fmt: skip
             text = f"the budget was spent in round {round_ + 1}; not measured again in it: "
-            self._ledger.note(text + ", ".join(left))
+            self._state.note(text + ", ".join(left))
         return True
 
 

@@ -34,7 +34,7 @@ class Observer(Protocol):
         ...
 
 
-class Ledger:
+class RunState:
     """Rows of this process and of the interrupted run that it goes on with (`done`)."""
 
     def __init__(self, store: RunStore, observer: Observer, done: RunData | None = None) -> None:

@@ -6,7 +6,7 @@
                                   (nothing), dyn, dyn-p4.8-500us
     config: [{…}, {…}]            cfg1 cfg2
     env: {OMP_NUM_THREADS: [1]}   OMP_NUM_THREADS-1
-    beside: {name: detector, instances: [1, 2]}
+    colocated: {name: detector, instances: [1, 2]}
                                   detector.i1 detector.i2
 
 A name holds only what varies: `i2-mb4-dyn`. The first config is `default`: what would be served if
@@ -24,17 +24,17 @@ from typing import Any
 from harness.scenario.spec.scenario import (
     AnyBackend,
     Batching,
-    BesideModel,
+    ColocatedModel,
     Scenario,
-    TritonBackend,
+    TritonSettings,
 )
 from harness.scenario.units import format_duration
 
 DEFAULT_CONFIG = "default"
 """The name of a backend's only config, and of the one that nothing was changed in."""
 LONGEST_NAME = 80
-BESIDE = "beside."
-"""What the keys of the axes of a model beside begin with: `beside.detector.instances`."""
+COLOCATED = "colocated."
+"""What the keys of the axes of a co-located model begin with: `colocated.detector.instances`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Config:
     """One config of a backend: its settings, and its place on each axis."""
 
     name: str
-    spec: TritonBackend
+    spec: TritonSettings
     place: tuple[int, ...] | None
     """The index of its value on each of `axes`; None for a default that is not among them."""
 
 
-def variants(spec: TritonBackend, largest_batch: int | None = None) -> dict[str, TritonBackend]:
+def variants(spec: TritonSettings, largest_batch: int | None = None) -> dict[str, TritonSettings]:
     """Config name → the same backend with single values; `default` comes first.
 
     `largest_batch` is the largest of the scenario's batch sizes, which `default` serves where
@@ -76,12 +76,12 @@ def configs(scenario: Scenario) -> dict[str, dict[str, AnyBackend]]:
     }
 
 
-def axes(spec: TritonBackend) -> tuple[Axis, ...]:
+def axes(spec: TritonSettings) -> tuple[Axis, ...]:
     """What varies, in the order of the names; numbers are sorted."""
     return tuple(_axes(spec))
 
 
-def grid(spec: TritonBackend, largest_batch: int | None = None) -> list[Config]:
+def grid(spec: TritonSettings, largest_batch: int | None = None) -> list[Config]:
     """Every config with its place on the axes, `default` first."""
     found = axes(spec)
     default = _with(spec, [(axis.key, None) for axis in found])
@@ -98,7 +98,7 @@ def grid(spec: TritonBackend, largest_batch: int | None = None) -> list[Config]:
     return [first, *_unique(c for c in rest if c is not same)]
 
 
-def _axes(spec: TritonBackend) -> Iterator[Axis]:
+def _axes(spec: TritonSettings) -> Iterator[Axis]:
     for key, prefix in (("instances", "i"), ("max_batch_size", "mb")):
         values = getattr(spec, key)
         if isinstance(values, tuple):
@@ -113,19 +113,19 @@ def _axes(spec: TritonBackend) -> Iterator[Axis]:
     for name, values in spec.env.items():
         if isinstance(values, tuple):
             yield _environment_axis(name, values)
-    for other in spec.beside:
-        for axis in _axes(beside_backend(spec, other)):
+    for other in spec.colocated:
+        for axis in _axes(colocated_backend(spec, other)):
             labels = tuple(label and f"{other.name}.{label}" for label in axis.labels)
-            yield replace(axis, key=f"{BESIDE}{other.name}.{axis.key}", labels=labels)
+            yield replace(axis, key=f"{COLOCATED}{other.name}.{axis.key}", labels=labels)
 
 
-def beside_backend(spec: TritonBackend, other: BesideModel) -> TritonBackend:
-    """A model beside as the backend that it would be alone."""
+def colocated_backend(spec: TritonSettings, other: ColocatedModel) -> TritonSettings:
+    """A co-located model as the backend that it would be alone."""
     own = ("precision", "threads", "instances", "max_batch_size", "dynamic_batching", "config")
     return spec.model_copy(update={
         **{key: getattr(other, key) for key in own},
         "name": other.name, "serve": other.serve or spec.serve,
-        "device": other.device or spec.device, "beside": (), "composing": (),
+        "device": other.device or spec.device, "colocated": (), "composing": (),
         "env": {k: v for k, v in spec.env.items() if not isinstance(v, tuple)},
     })  # fmt: skip
 
@@ -153,13 +153,15 @@ def _join(labels: Iterable[str]) -> str:
     return "-".join(filter(None, labels)) or "nodyn"
 
 
-def _with(spec: TritonBackend, chosen: Sequence[tuple[str, Any]]) -> TritonBackend:
+def _with(spec: TritonSettings, chosen: Sequence[tuple[str, Any]]) -> TritonSettings:
     """`spec` with these values instead of its lists; None takes a key back to its default."""
     changes: dict[str, Any] = {}
     env = dict(spec.env)
     for key, value in chosen:
-        if key.startswith(BESIDE):
-            changes["beside"] = _beside_with(changes.get("beside", spec.beside), key, value)
+        if key.startswith(COLOCATED):
+            changes["colocated"] = _colocated_with(
+                changes.get("colocated", spec.colocated), key, value
+            )
         elif key.startswith("env."):
             env.pop(key[4:])
             env |= {} if value is None else {key[4:]: value}
@@ -168,26 +170,29 @@ def _with(spec: TritonBackend, chosen: Sequence[tuple[str, Any]]) -> TritonBacke
     return spec.model_copy(update={**changes, "env": env})
 
 
-def _beside_with(others: tuple[BesideModel, ...], key: str, value: Any) -> tuple[BesideModel, ...]:
-    """The models beside with one key, `beside.NAME.KEY`, of one of them set."""
-    name, _, own = key.removeprefix(BESIDE).rpartition(".")
+def _colocated_with(
+    others: tuple[ColocatedModel, ...], key: str, value: Any
+) -> tuple[ColocatedModel, ...]:
+    """The co-located models with one key, `colocated.NAME.KEY`, of one of them set."""
+    name, _, own = key.removeprefix(COLOCATED).rpartition(".")
     value = {} if own == "config" and value is None else value
     return tuple(
         o.model_copy(update={own: value}) if o.name == name else o for o in others
     )  # fmt: skip
 
 
-def _same(spec: TritonBackend, default: TritonBackend, largest: int | None) -> bool:
+def _same(spec: TritonSettings, default: TritonSettings, largest: int | None) -> bool:
     """Whether a variant serves what `default` does; unknown for a model that has its own config."""
     if spec.server.repository is not None:
         return spec == default
     return _effective(spec, largest) == _effective(default, largest)
 
 
-def _effective(spec: TritonBackend, largest: int | None) -> tuple[Any, ...]:
+def _effective(spec: TritonSettings, largest: int | None) -> tuple[Any, ...]:
     size = spec.max_batch or largest
     others = tuple(
-        _effective(beside_backend(spec, other), other.load.batch_size) for other in spec.beside
+        _effective(colocated_backend(spec, other), other.load.batch_size)
+        for other in spec.colocated
     )
     return (
         spec.instance_count, size, spec.batching, spec.config_fields, spec.environment, others,
@@ -205,7 +210,7 @@ def _unique(found: Iterable[Config]) -> Iterator[Config]:
         yield Config(name, config.spec, config.place)
 
 
-def settings(spec: TritonBackend, largest_batch: int) -> dict[str, Any]:
+def settings(spec: TritonSettings, largest_batch: int) -> dict[str, Any]:
     """What tells configs apart, as facts for a report: instances, max batch, batching, the rest."""
     own = spec.server.repository is not None
     found: dict[str, Any] = {
@@ -215,16 +220,16 @@ def settings(spec: TritonBackend, largest_batch: int) -> dict[str, Any]:
     }
     found |= {"config": spec.config_fields} if spec.config_fields else {}
     found |= {"env": spec.environment} if spec.env else {}
-    others = {o.name: settings(_alone(spec, o), o.load.batch_size) for o in spec.beside}
-    return found | ({"beside": others} if others else {})
+    others = {o.name: settings(_alone(spec, o), o.load.batch_size) for o in spec.colocated}
+    return found | ({"colocated": others} if others else {})
 
 
-def _alone(spec: TritonBackend, other: BesideModel) -> TritonBackend:
-    """A model beside without the server's environment, which is not its own."""
-    return beside_backend(spec, other).model_copy(update={"env": {}})
+def _alone(spec: TritonSettings, other: ColocatedModel) -> TritonSettings:
+    """A co-located model without the server's environment, which is not its own."""
+    return colocated_backend(spec, other).model_copy(update={"env": {}})
 
 
-def _shown(spec: TritonBackend) -> Any:
+def _shown(spec: TritonSettings) -> Any:
     found = spec.batching
     if found is None:
         return False
@@ -232,6 +237,6 @@ def _shown(spec: TritonBackend) -> Any:
 
 
 __all__ = [
-    "BESIDE", "DEFAULT_CONFIG", "Axis", "Config", "axes", "beside_backend", "configs", "grid",
+    "COLOCATED", "DEFAULT_CONFIG", "Axis", "Config", "axes", "colocated_backend", "configs", "grid",
     "settings", "variants",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
     RUN/best/resnet50/config.pbtxt     the config, under the model's own name
     RUN/best/resnet50/1/…              its files, copied; nothing links to the run
-    RUN/best/detector/…                the models beside it, if the scenario has any
+    RUN/best/detector/…                the co-located models, if the scenario has any
     RUN/best/difference.diff           against the default config
     RUN/best/README.md                 which it is, why, and how to serve it
 
@@ -146,29 +146,29 @@ def _models(data: RunData, row: SummaryRow, model: str) -> list[tuple[str, Path,
     """The measured model and those beside it: name, directory of the config, of the default."""
     spec = next(b for b in data.manifest["scenario"]["backends"] if b["name"] == row.backend)
     found = {model: ""}
-    for other in spec.get("beside") or ():
+    for other in spec.get("colocated") or ():
         found[_name_of(other["model"]) if other.get("model") else other["name"]] = other["name"]
     return [
         (
-            name, _directory(data, row.backend, row.config, beside),
-            _directory(data, row.backend, DEFAULT_CONFIG, beside),
+            name, _directory(data, row.backend, row.config, colocated),
+            _directory(data, row.backend, DEFAULT_CONFIG, colocated),
         )
-        for name, beside in found.items()
+        for name, colocated in found.items()
     ]  # fmt: skip
 
 
-def _directory(data: RunData, backend: str, config: str, beside: str = "") -> Path:
-    """The directory that served a config, or then the model `beside`, in the latest round.
+def _directory(data: RunData, backend: str, config: str, colocated: str = "") -> Path:
+    """The directory that served a config, or then the model `colocated`, in the latest round.
 
     Raises ServerError.
     """
     for row in reversed(data.loads):
         if (row.backend, row.config) != (backend, config):
             continue
-        facts = row.details.get("beside", {}).get(beside, {}) if beside else row.details
+        facts = row.details.get("colocated", {}).get(colocated, {}) if colocated else row.details
         if "model_directory" in facts and (data.path / str(facts["model_directory"])).is_dir():
             return data.path / str(facts["model_directory"])
-    what = f"{beside} beside {backend}/{config}" if beside else f"{backend}/{config}"
+    what = f"{colocated} beside {backend}/{config}" if colocated else f"{backend}/{config}"
     raise ServerError(f"the model directory of {what} is not in {data.path}")
 
 

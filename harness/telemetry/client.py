@@ -63,11 +63,11 @@ class Telemetry:
         here = read(self._raw, self._ask({"flush": True}))
         if self._remote is None:
             return here
-        from harness.telemetry.remote import beside
+        from harness.telemetry.remote import colocated
 
         there = self._remote.read()
         self.problem = self.problem or self._remote.problem
-        return beside(here, there, int(self._remote.about.get("cores") or 1))
+        return colocated(here, there, int(self._remote.about.get("cores") or 1))
 
     @property
     def clock(self) -> dict[str, int] | None:

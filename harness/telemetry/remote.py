@@ -182,7 +182,7 @@ def _joined(parts: list[Series]) -> Series:
     return Series(np.concatenate([p.t_ns for p in parts]), np.concatenate([p.value for p in parts]))
 
 
-def beside(
+def colocated(
     here: Mapping[str, Series], there: Mapping[str, Series], cores: int
 ) -> dict[str, Series]:
     """The series of a run whose server is on another host.

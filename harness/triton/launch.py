@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.triton.repository.change import (
     CONFIG,
@@ -59,7 +59,7 @@ class Sharing:
 
 
 def launch(
-    spec: TritonBackend, model: PreparedModel, *, max_batch_size: int, base: Path, log: Path,
+    spec: TritonSettings, model: PreparedModel, *, max_batch_size: int, base: Path, log: Path,
     repository: Path, cache: Path | None = None, load_timeout: float = 0.0,
     sharing: Sharing | None = None, before_load: Callable[[TritonServer], None] = lambda _: None,
 ) -> Served:  # fmt: skip
@@ -108,7 +108,7 @@ def launch(
     )  # fmt: skip
 
 
-def _elsewhere(spec: TritonBackend, url: str, name: str) -> Served:
+def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
     """A server that is not ours: what it needs is there, and the model is loaded if asked for."""
     from harness.scenario.spec.server import access_of
 
@@ -123,7 +123,7 @@ def _elsewhere(spec: TritonBackend, url: str, name: str) -> Served:
 
 
 def _write(
-    repository: Path, model: PreparedModel, spec: TritonBackend, largest: int, cache: Path | None,
+    repository: Path, model: PreparedModel, spec: TritonSettings, largest: int, cache: Path | None,
     name: str,
 ) -> None:  # fmt: skip
     """Put the prepared model into the harness's repository, as `spec` wants it served."""
@@ -138,23 +138,23 @@ def _write(
         write_model(repository, model, spec, largest, cache, name)
 
 
-def _plain(spec: TritonBackend, base: Path, model: str) -> bool:
+def _plain(spec: TritonSettings, base: Path, model: str) -> bool:
     """Whether a server over a user's models may do without what only some models need: Triton's
     completing of the configuration, which takes a second a load, and its waiting at the end.
     """
-    beside = (other.spec for other in spec.beside)
-    names = (model, *(getattr(other.source, "triton", None) or other.name for other in beside))
+    colocated = (other.spec for other in spec.colocated)
+    names = (model, *(getattr(other.source, "triton", None) or other.name for other in colocated))
     repository = base / str(spec.server.repository)
     return not spec.composing and all(is_plain(repository / name) for name in names)
 
 
 def _varied(
-    output: Path, name: str, spec: TritonBackend, base: Path, sharing: Sharing | None
+    output: Path, name: str, spec: TritonSettings, base: Path, sharing: Sharing | None
 ) -> tuple[Path, Path | None, list[str]]:
     """For a model in the user's repository: the repository to serve, the directory written, notes.
 
     Where nothing is to be changed, that is the user's own repository; else `output`, which holds
-    the changed model beside links to all the others.
+    the changed co-located model links to all the others.
     """
     users = base / str(spec.server.repository)
     if not users.is_dir():

@@ -18,7 +18,7 @@ from harness.backends.cuda.memory import open_cuda
 from harness.backends.registry import open_backend, parse_spec
 from harness.errors import ServerError
 from harness.load.choose import make_generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import OK
 from harness.triton.server.install import find
@@ -93,7 +93,7 @@ def test_outputs_under_load_are_right_and_all_memory_is_given_back(
         assert registered(server)
         requests = [backend.prepare({"x": x}) for x in given]
         generator = make_generator(
-            backend, requests, Asked(concurrency=4), request_timeout=10.0, processes=processes,
+            backend, requests, LoadPlan(concurrency=4), request_timeout=10.0, processes=processes,
             wire=client == "wire",
         )  # fmt: skip
         generator.start()

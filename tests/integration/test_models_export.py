@@ -22,8 +22,8 @@ MODELS = DATA / "models"
 VECTOR = {"name": "x", "shape": ["batch", 8]}
 IDS = {"name": "ids", "dtype": "int64", "shape": ["batch", "seq"], "range": [0, 11]}
 MASK = {"name": "mask", "shape": ["batch", "seq"]}
-TORCH = schema.TorchBackend(kind="torch", name="t", device="cpu")
-ORT = schema.OnnxRuntimeBackend(kind="onnxruntime", name="o")
+TORCH = schema.TorchSettings(kind="torch", name="t", device="cpu")
+ORT = schema.OnnxRuntimeSettings(kind="onnxruntime", name="o")
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,14 @@ def test_several_outputs_and_integer_outputs(cache):
     assert agree(model, cache)[0] == ["agrees", "agrees"]
 
 
-def test_weights_too_large_for_one_file_go_beside_it(tmp_path, monkeypatch):
+def test_weights_too_large_for_one_file_go_colocated_it(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "EXTERNAL_BYTES", 0)
     model, rows = ready(tmp_path, "mlp")
     path = Path(model.files["onnx"])
     files = sorted(p.name for p in path.parent.iterdir())
     assert files == ["entry.json", "model.onnx", "model.onnx.data"]
-    beside = path.with_name("model.onnx.data").stat().st_size
-    assert rows["onnx"].bytes == path.stat().st_size + beside
+    colocated = path.with_name("model.onnx.data").stat().st_size
+    assert rows["onnx"].bytes == path.stat().st_size + colocated
     assert agree(model, tmp_path)[0] == ["agrees", "agrees"]
     with OnnxRuntimeBackend(ORT, BackendContext(model)) as backend:
         assert backend.load().bytes_on_disk == rows["onnx"].bytes

@@ -39,8 +39,8 @@ def test_weights_and_export_have_resnet50s_size(prepared):
 
 
 @pytest.mark.parametrize(("cls", "settings"), [
-    (TorchBackend, schema.TorchBackend(kind="torch", name="t", device="cpu")),
-    (OnnxRuntimeBackend, schema.OnnxRuntimeBackend(kind="onnxruntime", name="o")),
+    (TorchBackend, schema.TorchSettings(kind="torch", name="t", device="cpu")),
+    (OnnxRuntimeBackend, schema.OnnxRuntimeSettings(kind="onnxruntime", name="o")),
 ])  # fmt: skip
 def test_both_runtimes_agree_on_every_batch_size(prepared, cls, settings):
     model, rows, folder = prepared
@@ -60,7 +60,7 @@ def test_other_weights_are_caught(prepared, tmp_path):
         "inputs": [{"name": "input", "shape": ["batch", 3, 224, 224]}],
     })  # fmt: skip
     other, _ = prepare(spec, ["torch"], BATCHES, tmp_path, base=Path())
-    settings = schema.TorchBackend(kind="torch", name="t", device="cpu")
+    settings = schema.TorchSettings(kind="torch", name="t", device="cpu")
     with TorchBackend(settings, BackendContext(other)) as backend:
         backend.load()
         row = check(backend, model, settings, PARITY, [1], folder)[0]

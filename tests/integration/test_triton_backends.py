@@ -18,7 +18,7 @@ from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import BackendError, DeadlineError, ServerDiedError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import ModelSpec, TritonBackend
+from harness.scenario.spec.scenario import ModelSpec, TritonSettings
 from harness.triton.counters.statistics import difference
 from harness.triton.repository.write import describe, write_model
 from harness.triton.server.install import find
@@ -58,7 +58,7 @@ instance_group { count: 1 kind: KIND_CPU }
 
 
 def spec(protocol="http", **settings):
-    return TritonBackend.model_validate(
+    return TritonSettings.model_validate(
         {"kind": "triton", "protocol": protocol, "serve": "onnxruntime", "name": "t", **settings}
     )
 

@@ -16,7 +16,7 @@ from support.tiny_onnx import tiny_onnx
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
 from harness.triton.server.install import find
@@ -65,7 +65,7 @@ def engine(tmp_path, monkeypatch):
 
 def spec(repository, docker=None, **server):
     docker = {"image": "tritonserver:24.10-py3", **(docker or {})}
-    return TritonBackend.model_validate({
+    return TritonSettings.model_validate({
         "kind": "triton", "protocol": "http", "name": "t",
         "server": {"repository": str(repository), "docker": docker, **server},
     })  # fmt: skip
@@ -161,7 +161,7 @@ def test_a_model_of_the_harness_finds_its_file(engine, tmp_path):
         outputs=(TensorSpec("output", "float32", ("batch", 10)),),
         files={"onnx": str(tiny_onnx(cache / "model.onnx"))},
     )  # fmt: skip
-    wanted = TritonBackend.model_validate({
+    wanted = TritonSettings.model_validate({
         "kind": "triton", "protocol": "http", "name": "t", "serve": "onnxruntime", "device": "cpu",
         "server": {"docker": {"image": "triton:1"}, "native": False},
     })  # fmt: skip

@@ -7,7 +7,7 @@ from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
 from harness.triton.server.install import find
@@ -49,7 +49,7 @@ def theirs(repository, tmp_path_factory):
 
 
 def start(server, tmp_path, protocol="http"):
-    spec = TritonBackend.model_validate(
+    spec = TritonSettings.model_validate(
         {"kind": "triton", "protocol": protocol, "name": "t", "server": server}
     )
     served = launch(
@@ -106,7 +106,7 @@ def test_loading_on_a_server_of_somebody_else(theirs, tmp_path, protocol):
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_model_that_it_does_not_have(theirs, tmp_path, protocol):
-    spec = TritonBackend.model_validate({
+    spec = TritonSettings.model_validate({
         "kind": "triton", "protocol": protocol, "name": "t",
         "server": {"url": getattr(theirs, protocol), "load": True},
     })  # fmt: skip

@@ -14,7 +14,7 @@ from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend, parse_spec
 from harness.errors import BackendError, ServerError
 from harness.load.choose import make_generator
-from harness.load.plan import Asked
+from harness.load.plan import LoadPlan
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import OK, UNFINISHED
 from harness.triton.client.shared_memory import UNWRITTEN
@@ -121,9 +121,9 @@ def test_a_call_goes_through_regions_and_leaves_nothing(server, protocol, client
 )
 @pytest.mark.parametrize("open_loop", [False, True])
 def test_outputs_under_load_are_right(server, protocol, client, processes, open_loop) -> None:
-    asked = Asked(concurrency=5)
+    asked = LoadPlan(concurrency=5)
     if open_loop:
-        asked = Asked(schedule=np.arange(300) * 3_000_000, max_outstanding=5)
+        asked = LoadPlan(schedule=np.arange(300) * 3_000_000, max_outstanding=5)
     given = [inputs(seed) for seed in range(3)]
     with backend_on(server, protocol, client) as backend:
         backend.load()
@@ -162,7 +162,7 @@ def test_what_was_not_answered_is_not_taken_for_an_output(server) -> None:
         region = backend.regions._prepared[-1]
         region.memory.write(0, np.ascontiguousarray(bad["x"]).reshape(-1).view(np.uint8))
         generator = make_generator(
-            backend, [request], Asked(concurrency=2), request_timeout=10.0, wire=True
+            backend, [request], LoadPlan(concurrency=2), request_timeout=10.0, wire=True
         )
         samples = run(generator, 10)
         assert not (samples.status == OK).any()

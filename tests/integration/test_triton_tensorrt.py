@@ -10,7 +10,7 @@ from support.tiny_onnx import tiny_onnx
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.repository.write import write_model
 from harness.triton.server.install import find
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.triton,
     pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU: see tests/gpu"),
 ]
-SPEC = TritonBackend.model_validate({
+SPEC = TritonSettings.model_validate({
     "kind": "triton", "protocol": "http", "serve": "tensorrt", "device": "cuda", "name": "t",
 })  # fmt: skip
 

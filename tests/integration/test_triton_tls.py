@@ -17,7 +17,7 @@ from harness.load.wire.grpcio import GrpcioTransport
 from harness.load.wire.requests import DECODE
 from harness.models.tensors import PreparedModel
 from harness.results.samples import OK
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.spec.server import access_of
 from harness.triton.repository.write import describe
 from harness.triton.server.install import find
@@ -80,7 +80,7 @@ def spec(server, relay, files, monkeypatch):
         address = relay.address if protocol == "http" else server.grpc
         there = {"url": address, "tls": tls, "headers": {"Authorization": "Bearer ${TEST_TOKEN}"}}
         there |= settings.pop("server", {})
-        return TritonBackend.model_validate(
+        return TritonSettings.model_validate(
             {"kind": "triton", "protocol": protocol, "name": "t", "server": there, **settings}
         )
 

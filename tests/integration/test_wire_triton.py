@@ -16,7 +16,7 @@ from harness.load.wire.requests import DECODE, grpc_request, http_request
 from harness.measure.window import WindowSettings, measure
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import ERROR, OK
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
 
@@ -156,7 +156,7 @@ def test_triton_counts_the_same_requests(server, protocol):
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("open_loop", [False, True])
 def test_a_whole_window_over_a_backend(server, protocol, open_loop):
-    spec = TritonBackend.model_validate(
+    spec = TritonSettings.model_validate(
         {"kind": "triton", "protocol": protocol, "serve": "onnxruntime", "name": "t"}
     )
     tensors = TensorSpec("x", "float32", ("batch", 16)), TensorSpec("y", "float32", ("batch", 16))

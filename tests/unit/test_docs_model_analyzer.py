@@ -15,7 +15,7 @@ from support.paths import ROOT
 from harness.cli.main import main
 from harness.scenario.reading import walk
 from harness.scenario.reading.loader import load
-from harness.scenario.spec.scenario import Scenario, TritonBackend
+from harness.scenario.spec.scenario import Scenario, TritonSettings
 
 PAGE = (ROOT / "docs" / "model-analyzer.md").read_text()
 OPTIONS = (ROOT / "tests" / "data" / "model_analyzer_options.txt").read_text()
@@ -102,7 +102,7 @@ def exists(path: str, root: Any = Scenario) -> bool:
     first, _, rest = path.partition(".")
     for model in fields(root):
         if first in model.model_fields:
-            below = TritonBackend if first == "backends" else model.model_fields[first].annotation
+            below = TritonSettings if first == "backends" else model.model_fields[first].annotation
             if not rest or exists(rest, below):
                 return True
     return False
@@ -178,5 +178,5 @@ def test_the_translated_file_is_a_scenario(tmp_path: Path) -> None:
     scenario = load(tmp_path / "scenario.yaml").scenario
     assert scenario.search.method == "grid"
     (backend,) = scenario.backends
-    assert isinstance(backend, TritonBackend)
+    assert isinstance(backend, TritonSettings)
     assert backend.instances == (1, 2)

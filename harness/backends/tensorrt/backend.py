@@ -32,7 +32,7 @@ from harness.scenario.spec import scenario as schema
 class TensorRtBackend:
     """One engine, loaded once; a context for every caller."""
 
-    def __init__(self, spec: schema.TensorRtBackend, context: BackendContext) -> None:
+    def __init__(self, spec: schema.TensorRtSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._loaded: Loaded | None = None
         self._kept: list[Any] = []  # logger, runtime and caches: in use as long as the engine
@@ -279,7 +279,7 @@ def onnx_format(flavor: trt.Flavor, precision: str) -> str:
     return f"onnx_{precision}" if in_graph else "onnx"
 
 
-def build_options(spec: schema.TensorRtBackend, context: BackendContext) -> engines.BuildOptions:
+def build_options(spec: schema.TensorRtSettings, context: BackendContext) -> engines.BuildOptions:
     """The scenario's settings as build options. Raises UsageError when they contradict."""
     model, profile = context.model, spec.profile
     sizes = context.batch_sizes or (1, model.max_batch_size)

@@ -176,7 +176,7 @@ class Context:
         holds several configs, of which a search may drop some.
         """
         keys = ("instances", "max_batch_size", "dynamic_batching", "config")
-        specs = [s for b in backend_specs(self.manifest) for s in (b, *(b.get("beside") or ()))]
+        specs = [s for b in backend_specs(self.manifest) for s in (b, *(b.get("colocated") or ()))]
         if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.varied:
             return None
         load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis import colocated as beside
+from harness.analysis import colocated
 from harness.analysis.constraints import Bounds
 from harness.analysis.objective import Aim, parse_objective, smaller
 from harness.analysis.summary import SummaryRow
@@ -77,12 +77,12 @@ METRICS: dict[str, tuple[str, str]] = {
 
 
 def metric_words(name: str) -> tuple[str, str]:
-    """A metric's name and unit; of a model beside, `detector's p99 latency`."""
-    found = beside.split_name(name)
+    """A metric's name and unit; of a co-located model, `detector's p99 latency`."""
+    found = colocated.split_name(name)
     if found is None:
         return METRICS.get(name, (name, ""))
     model, metric = found
-    if metric == beside.PRESENT:
+    if metric == colocated.PRESENT:
         return f"{model} beside it", ""
     title, unit = METRICS.get(metric, (metric, ""))
     return f"{model}'s {title}", unit
@@ -104,7 +104,7 @@ def objective_text(objective: Aim) -> str:
 def bound_text(name: str, bound: Mapping[str, Any]) -> str:
     """`p99 latency ≤ 20 ms`."""
     title, unit = metric_words(name)
-    if name.endswith(f"/{beside.PRESENT}"):
+    if name.endswith(f"/{colocated.PRESENT}"):
         return title
     sign, limit = ("≤", bound["max"]) if bound.get("max") is not None else ("≥", bound.get("min"))
     return f"{title} {sign} {float(limit or 0):g}{unit}"

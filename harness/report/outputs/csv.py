@@ -18,7 +18,7 @@ from harness.report.model.context import Context, best_first
 from harness.report.model.manifest_facts import device_gpu, text
 from harness.report.model.numbers import MB_PER_MIB
 from harness.report.model.served import NONE
-from harness.report.sections import colocated as beside
+from harness.report.sections import colocated
 from harness.report.sections.capacity import capacities
 from harness.report.sections.servers import server_only_rows
 from harness.results.rows import PERCENTILES, MeasurementRow, ServerOnlyRow
@@ -76,7 +76,7 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     """Write the files into `directory` and return their paths.
 
     There are five, `server-only.csv` when servers were watched before they loaded a model,
-    `beside.csv` when models were measured together, and `capacity.csv` when a capacity was
+    `colocated.csv` when models were measured together, and `capacity.csv` when a capacity was
     searched for.
     """
     rows, servers = best_first(context), server_only_rows(context)
@@ -92,8 +92,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     }  # fmt: skip
     if servers:
         files["server-only.csv"] = (EMPTY_COLUMNS, [_row(r, EMPTY_COLUMNS) for r in servers])
-    if others := beside.records(context):
-        files["beside.csv"] = (beside.COLUMNS, others)
+    if others := colocated.records(context):
+        files["colocated.csv"] = (colocated.COLUMNS, others)
     if searched := [_capacity(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY_COLUMNS, searched)
     return [_write(directory / name, *content) for name, content in files.items()]

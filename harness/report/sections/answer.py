@@ -34,7 +34,7 @@ from harness.report.model.labels import (
 )
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, mib_text, percent_text
-from harness.report.sections.colocated import served_beside
+from harness.report.sections.colocated import served_colocated
 from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
@@ -342,7 +342,7 @@ def _settings(context: Context, row: SummaryRow) -> list[str | Span]:
     """Of a variant: what Model Analyzer says of its best configuration."""
     if row.backend not in context.varied:
         return []
-    others = [f" {said}" for said in served_beside(context, row)]
+    others = [f" {said}" for said in served_colocated(context, row)]
     return [" ", bold(context.name(row)), f": {context.served(row).sentence()}.", *others]
 
 

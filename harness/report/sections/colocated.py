@@ -1,6 +1,6 @@
 """Several models on one server: what those beside did at each point, and what they cost the first.
 
-Tables for the report, and `beside.csv`.
+Tables for the report, and `colocated.csv`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis import colocated as beside
-from harness.analysis.colocated import BesideSummary, Pair
+from harness.analysis import colocated
+from harness.analysis.colocated import ColocatedSummary, Pair
 from harness.analysis.constraints import Holds, holds
 from harness.analysis.intervals import Interval, ratio_interval
 from harness.analysis.summary import SummaryRow
@@ -44,9 +44,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def beside_table(context: Context, rows: Sequence[SummaryRow]) -> Table | None:
-    """A row a point and model beside; None where there is none."""
-    found = [(row, model) for row in rows for model in beside.summarize_beside(row)]
+def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> Table | None:
+    """A row a point and co-located model; None where there is none."""
+    found = [(row, model) for row in rows for model in colocated.summarize_colocated(row)]
     if not found:
         return None
     percentiles = [
@@ -55,7 +55,7 @@ def beside_table(context: Context, rows: Sequence[SummaryRow]) -> Table | None:
     ]  # fmt: skip
     bounded = any(_bounds(context, model.name) for _, model in found)
     headers = [
-        "Batch", "Load", "Model beside", "Its batch", "Its load", "Throughput (infer/sec)",
+        "Batch", "Load", "Co-located model", "Its batch", "Its load", "Throughput (infer/sec)",
         *(f"{PERCENTILE_NAMES[p]} (ms)" for p in percentiles), "Errors",
         *(["Its constraints"] if bounded else []), "Status",
     ]  # fmt: skip
@@ -70,12 +70,12 @@ def beside_table(context: Context, rows: Sequence[SummaryRow]) -> Table | None:
         ]
         for row, model in found
     ]  # fmt: skip
-    return table(headers, body, [*served_beside(context, rows[0]), SHARED_NOTE])
+    return table(headers, body, [*served_colocated(context, rows[0]), SHARED_NOTE])
 
 
 def together_table(context: Context) -> Table | None:
-    """Points with models beside against the same ones alone; None without such pairs."""
-    pairs = beside.pairs(context.rows, context.scenario)
+    """Points with co-located models against the same ones alone; None without such pairs."""
+    pairs = colocated.pairs(context.rows, context.scenario)
     shown = [p for p in pairs if context.name(p.together) in context.shown]
     pairs = [p for p in shown if p.together.rounds and p.alone.rounds]
     if not pairs:
@@ -88,7 +88,7 @@ def together_table(context: Context) -> Table | None:
     ]  # fmt: skip
     body = [
         [
-            _name(context, p.together), word(", ".join(beside.names(p.together))),
+            _name(context, p.together), word(", ".join(colocated.names(p.together))),
             figure(str(p.together.batch_size)), figure(load_label(p.together)),
             interval_cell(p.alone.throughput), interval_cell(p.together.throughput),
             *(percentile_cell(q, row.latency_ms.get(q)) for q in ("p50", "p99")
@@ -126,14 +126,14 @@ def load_words(load: Mapping[str, Any]) -> str:
 
 
 def _bounds(context: Context, model: str) -> dict[str, Mapping[str, Any]]:
-    """The bounds of a model beside that the scenario holds."""
-    named = beside.metric_name(model, "")
-    present = beside.metric_name(model, beside.PRESENT)
+    """The bounds of a co-located model that the scenario holds."""
+    named = colocated.metric_name(model, "")
+    present = colocated.metric_name(model, colocated.PRESENT)
     return {k: b for k, b in context.bounds.items() if k.startswith(named) and k != present}
 
 
 def held(context: Context, row: SummaryRow, model: str) -> Holds:
-    """Whether a model beside holds its own constraints at a point."""
+    """Whether a co-located model holds its own constraints at a point."""
     answers = {holds(row, key, bound) for key, bound in _bounds(context, model).items()}
     if "no" in answers:
         return "no"
@@ -146,7 +146,7 @@ def _holds_cell(answer: Holds) -> Cell:
     return word("no", tone="bad") if answer == "no" else word("not shown", tone="muted")
 
 
-def _status(model: BesideSummary) -> Cell:
+def _status(model: ColocatedSummary) -> Cell:
     note = "; ".join(flag_text(f) for f in model.flags)
     bad = [f for f in model.flags if f in INVALIDATES]
     shown = bad or [f for f in model.flags if f != "few_requests"]
@@ -157,14 +157,14 @@ def _status(model: BesideSummary) -> Cell:
 
 
 def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Mapping[str, Any]]:
-    """What was noted when the models beside were loaded, by name; empty where it was not."""
+    """What was noted when the co-located models were loaded, by name; empty where it was not."""
     loads: list[LoadedRow] = context.data.loads
     mine = [x for x in loads if (x.backend, x.config) == (row.backend, row.config)]
-    return next((x.details["beside"] for x in mine if x.details.get("beside")), {})
+    return next((x.details["colocated"] for x in mine if x.details.get("colocated")), {})
 
 
-def served_beside(context: Context, row: SummaryRow) -> list[str]:
-    """A sentence a model beside: how it was served."""
+def served_colocated(context: Context, row: SummaryRow) -> list[str]:
+    """A sentence a co-located model: how it was served."""
     found = []
     for name, facts in _loaded(context, row).items():
         config = text(facts, "config", default="")
@@ -173,8 +173,8 @@ def served_beside(context: Context, row: SummaryRow) -> list[str]:
     return found
 
 
-def configs_beside(context: Context, row: SummaryRow) -> tuple[tuple[str, str], ...]:
-    """Name and config.pbtxt of each model beside, as the server had it."""
+def configs_colocated(context: Context, row: SummaryRow) -> tuple[tuple[str, str], ...]:
+    """Name and config.pbtxt of each co-located model, as the server had it."""
     loaded = _loaded(context, row).items()
     return tuple(
         (n, config) for n, facts in loaded if (config := text(facts, "config", default=""))
@@ -182,8 +182,8 @@ def configs_beside(context: Context, row: SummaryRow) -> tuple[tuple[str, str], 
 
 
 def models_line(context: Context) -> str:
-    """`detector (batch 1, load 4)`: the models beside of a scenario; empty without any."""
-    found = beside.models_beside(context.scenario)
+    """`detector (batch 1, load 4)`: the co-located models of a scenario; empty without any."""
+    found = colocated.models_colocated(context.scenario)
     return ", ".join(
         f"{name} (batch {other['load']['batch_size']}, load {load_words(other['load'])})"
         for name, other in found.items()
@@ -191,15 +191,15 @@ def models_line(context: Context) -> str:
 
 
 def records(context: Context) -> list[Mapping[str, Any]]:
-    """The rows of `beside.csv`."""
+    """The rows of `colocated.csv`."""
     return [
         _record(context, row, model)
         for row in context.rows
-        for model in beside.summarize_beside(row)
+        for model in colocated.summarize_colocated(row)
     ]
 
 
-def _record(context: Context, row: SummaryRow, model: BesideSummary) -> dict[str, Any]:
+def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[str, Any]:
     record = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
     record |= {f"model_{k}": model.load.get(k)
                for k in ("batch_size", "concurrency", "request_rate")}  # fmt: skip

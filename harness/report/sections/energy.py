@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.best import Choice, advantage, choose, differs, usable
-from harness.analysis.colocated import models_beside
+from harness.analysis.colocated import models_colocated
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
@@ -73,7 +73,7 @@ def energy_view(context: Context) -> EnergyView | None:
     for row in sorted(rows, key=_per_joule, reverse=True):
         firsts.setdefault(context.name(row), row)
     return EnergyView(
-        tuple(answer(context)), (COUNTER_NOTE, *_beside(context), *_lacking(context)),
+        tuple(answer(context)), (COUNTER_NOTE, *_colocated(context), *_lacking(context)),
         () if found is None else (found,), points_table(context, list(firsts.values())),
         points_table(context, rows),
     )  # fmt: skip
@@ -284,8 +284,8 @@ def _temperature(row: SummaryRow) -> str:
     return fixed(max(found), 0) if found else NOT_AVAILABLE
 
 
-def _beside(context: Context) -> list[str]:
-    if not models_beside(context.scenario):
+def _colocated(context: Context) -> list[str]:
+    if not models_colocated(context.scenario):
         return []
     return [
         "Where models are measured together, the energy is that of all of them, divided by the "

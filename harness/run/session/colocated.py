@@ -1,8 +1,8 @@
-"""The models beside the measured one, each called by a worker process of its own.
+"""The co-located models, each called by a worker process of its own.
 
-A model beside is loaded on the session's server and checked like the measured one. Its load starts
-before a point's warm-up and ends after the point's window, so that window and load have nothing to
-do with each other; what of its requests counts is cut out afterwards
+A co-located model is loaded on the session's server and checked like the measured one. Its load
+starts before a point's warm-up and ends after the point's window, so that window and load have
+nothing to do with each other; what of its requests counts is cut out afterwards
 (`harness.run.colocated_rows`).
 """
 
@@ -17,7 +17,7 @@ from harness.load.plan import asked
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.rows import ParityRow
 from harness.run.worker.process import Check, Listener, WorkerProcess
-from harness.scenario.spec.scenario import BesideModel, Measurement, TritonBackend
+from harness.scenario.spec.scenario import ColocatedModel, Measurement, TritonSettings
 from harness.triton.launch import Served
 
 SLACK_S = 30.0
@@ -26,10 +26,10 @@ SLACK_S = 30.0
 
 @dataclass(slots=True)
 class Companion:
-    """One model beside, served, and the worker that calls it."""
+    """One co-located model, served, and the worker that calls it."""
 
-    other: BesideModel
-    spec: TritonBackend
+    other: ColocatedModel
+    spec: TritonSettings
     """As the backend that it would be alone."""
     model: PreparedModel
     reference: str

@@ -10,7 +10,7 @@ from harness.measure.readings import MIB, gpu_readings, gpu_stages, host_reading
 from harness.results.rows import LoadedRow, ParityRow, ServerOnlyRow
 from harness.results.series import Series
 from harness.run.session.session import Session
-from harness.run.state import Ledger
+from harness.run.state import RunState
 from harness.scenario.points import takes
 from harness.scenario.spec.scenario import Parity, Scenario
 from harness.scenario.variants import settings
@@ -18,7 +18,7 @@ from harness.telemetry.client import Telemetry
 
 
 def open_session(
-    session: Session, scenario: Scenario, ledger: Ledger, telemetry: Telemetry, round_: int, *,
+    session: Session, scenario: Scenario, state: RunState, telemetry: Telemetry, round_: int, *,
     varied: bool,
 ) -> tuple[str, ...]:  # fmt: skip
     """Load, note what it cost, and check parity once; flags that every point then carries.
@@ -27,9 +27,9 @@ def open_session(
     """
     spec = session.spec
     batches = [b for b in scenario.load.batch_sizes if takes(spec, b)]
-    loaded = session.open(min(batches), ledger.tell)
+    loaded = session.open(min(batches), state.tell)
     for text in session.notes if round_ == 0 else ():
-        ledger.note(f"{spec.name}/{session.config}: {text}")
+        state.note(f"{spec.name}/{session.config}: {text}")
     readings = telemetry.read()
     host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
     times = [s.t_ns for s in readings.values() if s.t_ns.size]
@@ -39,61 +39,61 @@ def open_session(
         ends = {**session.stages_ns, "warm": ends["warm"]}
     stages = gpu_stages(readings, ends)
     if session.empty_ns is not None:
-        ledger.empty.add(spec.name)
-        ledger.add(server_only_row(spec.name, round_, readings, session.empty_ns))
+        state.empty.add(spec.name)
+        state.add(server_only_row(spec.name, round_, readings, session.empty_ns))
     details = {
         **loaded["details"], "stages_ns": ends,
         "telemetry": session.telemetry_file, **({"gpu_stages": stages} if stages else {}),
         **({"config": c} if (c := session.server_config) else {}),
-        **(_about(session, scenario, ledger) if varied else {}),
+        **(_about(session, scenario, state) if varied else {}),
     }  # fmt: skip
-    ledger.add(LoadedRow(
+    state.add(LoadedRow(
         spec.name, round_, loaded["seconds"], loaded["first_call_ms"], loaded["bytes_on_disk"],
         host, gpu.get("gpu_memory_mib"), details, session.config,
     ))  # fmt: skip
-    return _parity(session, scenario, ledger, batches)
+    return _parity(session, scenario, state, batches)
 
 
-def _about(session: Session, scenario: Scenario, ledger: Ledger) -> dict[str, Any]:
+def _about(session: Session, scenario: Scenario, state: RunState) -> dict[str, Any]:
     """What tells this config from others, and where its model directory is."""
     if session.spec.kind != "triton":
         return {}
     found: dict[str, Any] = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
     directory = session.model_directory
-    if directory is not None and directory.is_relative_to(ledger.store.path):
-        found["model_directory"] = str(directory.relative_to(ledger.store.path))
+    if directory is not None and directory.is_relative_to(state.store.path):
+        found["model_directory"] = str(directory.relative_to(state.store.path))
     return found
 
 
 def _parity(
-    session: Session, scenario: Scenario, ledger: Ledger, batches: list[int]
+    session: Session, scenario: Scenario, state: RunState, batches: list[int]
 ) -> tuple[str, ...]:
     """Compare the outputs of what was not compared yet, and judge all of it."""
-    known = ledger.parity[session.spec.name]
+    known = state.parity[session.spec.name]
     if unchecked := [b for b in batches if b not in {row.batch_size for row in known}]:
-        rows = session.parity(unchecked, ledger.tell)
+        rows = session.parity(unchecked, state.tell)
         known += rows
         for row in rows:
-            ledger.add(row)
-    beside = _beside_parity(session, ledger)
+            state.add(row)
+    colocated = _colocated_parity(session, state)
     rows = [r for r in known if r.batch_size in batches]
-    return judge(rows, scenario.model.parity) or beside
+    return judge(rows, scenario.model.parity) or colocated
 
 
-def _beside_parity(session: Session, ledger: Ledger) -> tuple[str, ...]:
-    """Of the models beside, each once."""
+def _colocated_parity(session: Session, state: RunState) -> tuple[str, ...]:
+    """Of the co-located models, each once."""
     flags: tuple[str, ...] = ()
-    for other in session.beside:
+    for other in session.colocated:
         name = f"{session.spec.name}+{other.name}"
-        if not ledger.parity[name]:
-            ledger.parity[name] = session.beside_parity(other, ledger.tell)
-            for row in ledger.parity[name]:
-                ledger.add(row)
-        flags = judge(ledger.parity[name], other.other.spec.parity, other.name) or flags
+        if not state.parity[name]:
+            state.parity[name] = session.colocated_parity(other, state.tell)
+            for row in state.parity[name]:
+                state.add(row)
+        flags = judge(state.parity[name], other.other.spec.parity, other.name) or flags
     return flags
 
 
-def judge(rows: Iterable[ParityRow], parity: Parity, beside: str = "") -> tuple[str, ...]:
+def judge(rows: Iterable[ParityRow], parity: Parity, colocated: str = "") -> tuple[str, ...]:
     """Raise ParityError if outputs disagree, unless the scenario says to measure anyway."""
     bad = [row for row in rows if row.status == "disagrees"]
     if not bad:
@@ -102,7 +102,7 @@ def judge(rows: Iterable[ParityRow], parity: Parity, beside: str = "") -> tuple[
         return ("parity",)
     others = [str(row.batch_size) for row in bad[1:]]
     raise ParityError(
-        (f"{beside}, " if beside else "")
+        (f"{colocated}, " if colocated else "")
         + f"batch {bad[0].batch_size}: {bad[0].message}"
         + (f"; also at batch {', '.join(others)}" if others else ""),
         fix="see the parity table; `parity: {on_mismatch: measure}` times it anyway",

@@ -11,7 +11,7 @@ from typing import Any
 from harness.models.tensors import PreparedModel
 from harness.run.worker.process import WorkerProcess
 from harness.scenario.spec.scenario import ModelSpec, Scenario
-from harness.scenario.variants import beside_backend
+from harness.scenario.variants import colocated_backend
 from harness.system.paths import worker_env
 
 
@@ -21,8 +21,8 @@ class Prepared:
 
     model: PreparedModel
     reference: str
-    beside: Mapping[str, Prepared] = field(default_factory=dict)
-    """The models beside, by `BACKEND/NAME`."""
+    colocated: Mapping[str, Prepared] = field(default_factory=dict)
+    """The co-located models, by `BACKEND/NAME`."""
 
 
 def prepare(
@@ -40,29 +40,29 @@ def prepare(
 
     try:
         answer = one(scenario.model, formats(scenario), scenario.load.batch_sizes)
-        artifacts, beside = list(answer["artifacts"]), {}
-        for key, (spec, wanted, size) in _models_beside(scenario).items():
+        artifacts, colocated = list(answer["artifacts"]), {}
+        for key, (spec, wanted, size) in _models_colocated(scenario).items():
             found = one(spec, wanted, [size])
-            beside[key] = Prepared(PreparedModel.from_json(found["model"]), found["reference"])
+            colocated[key] = Prepared(PreparedModel.from_json(found["model"]), found["reference"])
             known = {artifact["path"] for artifact in artifacts}
             artifacts += [a for a in found["artifacts"] if a["path"] not in known]
     finally:
         worker.close()
     model = PreparedModel.from_json(answer["model"])
-    return Prepared(model, answer["reference"], beside), artifacts
+    return Prepared(model, answer["reference"], colocated), artifacts
 
 
-def _models_beside(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], int]]:
-    """`BACKEND/NAME` → a model beside, the formats that it needs, and the batch of its load."""
+def _models_colocated(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], int]]:
+    """`BACKEND/NAME` → a co-located model, the formats that it needs, and the batch of its load."""
     from harness.models.prepare import formats_for
 
     found = {}
     for spec in scenario.backends:
         if spec.kind != "triton":
             continue
-        for other in spec.beside:
+        for other in spec.colocated:
             there = other.spec.source.kind == "triton"
-            wanted = [] if there else sorted(formats_for(beside_backend(spec, other)))
+            wanted = [] if there else sorted(formats_for(colocated_backend(spec, other)))
             found[f"{spec.name}/{other.name}"] = other.spec, wanted, other.load.batch_size
     return found
 

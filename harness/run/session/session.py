@@ -14,18 +14,18 @@ from harness.load.plan import settings_and_load
 from harness.results.rows import ParityRow
 from harness.run.session.colocated import SLACK_S, Companion, all_alive, described
 from harness.run.session.preparing import Prepared
-from harness.run.session.shared import Bench
+from harness.run.session.shared import Shared
 from harness.run.worker.process import Listener, WorkerProcess
 from harness.scenario.points import Point
 from harness.scenario.rules.triton import on_cuda
 from harness.scenario.spec.scenario import (
     AnyBackend,
-    BesideModel,
+    ColocatedModel,
     Scenario,
     Server,
-    TritonBackend,
+    TritonSettings,
 )
-from harness.scenario.variants import DEFAULT_CONFIG, beside_backend
+from harness.scenario.variants import DEFAULT_CONFIG, colocated_backend
 from harness.system.paths import worker_env
 from harness.telemetry.client import Telemetry
 
@@ -43,12 +43,12 @@ class Session:
     def __init__(
         self, scenario: Scenario, spec: AnyBackend, prepared: Prepared, *, base: Path, logs: Path,
         stem: str, cache: Path, telemetry: Telemetry, config: str = DEFAULT_CONFIG,
-        bench: Bench | None = None,
+        shared: Shared | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self._spec, self._prepared = scenario, spec, prepared
         self._base, self._logs, self._cache = base, logs, cache
-        self._stem = stem if bench is None else bench.stem
-        self._telemetry, self.config, self._bench = telemetry, config, bench
+        self._stem = stem if shared is None else shared.stem
+        self._telemetry, self.config, self._shared = telemetry, config, shared
         self._opened = False
         self._stack = contextlib.ExitStack()
         self._server: Any = None
@@ -95,12 +95,12 @@ class Session:
             loaded["details"] = {**self._served, **loaded["details"]}
             loaded["bytes_on_disk"] = self._served.get("engine_bytes")
         others = self._open_others(listener)
-        loaded["details"] |= {"beside": others} if others else {}
+        loaded["details"] |= {"colocated": others} if others else {}
         self._opened = True
         return loaded
 
     def _open_others(self, listener: Listener) -> dict[str, Any]:
-        """Bind the workers of the models beside; facts about each for the `loaded` row."""
+        """Bind the workers of the co-located models; facts about each for the `loaded` row."""
         return {
             other.name: other.open(
                 self._scenario.measurement, self._cache, listener, self._check_server
@@ -121,27 +121,27 @@ class Session:
 
         What a bench holds is left for its next session, without this one's model, if it is well.
         """
-        if self._bench is not None:
-            self._give_back(self._bench)
+        if self._shared is not None:
+            self._give_back(self._shared)
         elif self._worker is not None and self.alive:
             for worker in (*(other.worker for other in self._others), self._worker):
                 worker.close()
         self._stack.close()
 
-    def _give_back(self, bench: Bench) -> None:
+    def _give_back(self, shared: Shared) -> None:
         try:
             if not (self._opened and self.alive):
-                bench.close()
+                shared.close()
                 return
             self._ask("unload", SLACK_S, lambda _: None)
             for other in self._others:
                 other.worker.ask("unload", deadline=SLACK_S, check=self._check_server)
-            if bench.server is not None:
+            if shared.server is not None:
                 for name, directory in self._loaded_models():
                     at_once = _nothing_to_finalize(directory)
-                    bench.server.unload(name, at_once=at_once)
+                    shared.server.unload(name, at_once=at_once)
         except HarnessError:  # a new server serves the next config
-            bench.close()
+            shared.close()
 
     def _loaded_models(self) -> list[tuple[str, Path | None]]:
         """Served names and directories of this session's models."""
@@ -172,11 +172,11 @@ class Session:
         return self._logs / f"{self._stem}.log"
 
     def _start_worker(self) -> WorkerProcess:
-        if self._bench is not None and self._bench.worker is not None:
-            return self._bench.worker
+        if self._shared is not None and self._shared.worker is not None:
+            return self._shared.worker
         worker = WorkerProcess.start(self.log, env=worker_env(self._base))
-        if self._bench is not None:
-            self._bench.worker = worker
+        if self._shared is not None:
+            self._shared.worker = worker
         else:
             self._stack.callback(worker.kill)
         return worker
@@ -199,21 +199,21 @@ class Session:
         m = self._scenario.measurement
         settings, load = settings_and_load(self._scenario, point, round_)
         longest = 2 * max(settings["warmup"], settings["window_max"]) + settings["window_max"]
-        with self._loaded_beside(round_, longest + SLACK_S, samples) as beside:
+        with self._loaded_colocated(round_, longest + SLACK_S, samples) as colocated:
             answer = self._ask(
                 "measure", longest + 3 * m.request_timeout + SLACK_S, listener, settings=settings,
                 batch_size=point.batch_size, load=load, distinct_inputs=m.distinct_inputs,
                 input_seed=0, samples=str(samples),
             )  # fmt: skip
-        return {**answer, "beside": beside}
+        return {**answer, "colocated": colocated}
 
     @contextlib.contextmanager
-    def _loaded_beside(
+    def _loaded_colocated(
         self, round_: int, longest: float, samples: Path
     ) -> Iterator[dict[str, dict[str, Any]]]:
-        """Keep the models beside under their loads; fills in their answers when that ends.
+        """Keep the co-located models under their loads; fills in their answers when that ends.
 
-        Their samples go to files named after `samples`: see `beside_samples`.
+        Their samples go to files named after `samples`: see `colocated_samples`.
         """
         m, check = self._scenario.measurement, self._check_server
         running: list[Companion] = []
@@ -226,24 +226,24 @@ class Session:
         except BaseException:
             for other in running:
                 with contextlib.suppress(HarnessError):
-                    other.stop(m, beside_samples(samples, other.name), check)
+                    other.stop(m, colocated_samples(samples, other.name), check)
             raise
         failed: list[HarnessError] = []
         for other in self._others:  # each load ends, whatever becomes of the others
             try:
-                found[other.name] = other.stop(m, beside_samples(samples, other.name), check)
+                found[other.name] = other.stop(m, colocated_samples(samples, other.name), check)
             except HarnessError as error:
                 failed.append(error)
         if failed:
             raise failed[0]
 
     @property
-    def beside(self) -> list[Companion]:
-        """The models beside, opened."""
+    def colocated(self) -> list[Companion]:
+        """The co-located models, opened."""
         return self._others
 
-    def beside_parity(self, other: Companion, listener: Listener) -> list[ParityRow]:
-        """Compare the outputs of a model beside with its reference."""
+    def colocated_parity(self, other: Companion, listener: Listener) -> list[ParityRow]:
+        """Compare the outputs of a co-located model with its reference."""
         timeout = self._scenario.measurement.load_timeout
         rows = other.parity(timeout, listener, self._check_server)
         return [replace(row, backend=f"{self._spec.name}+{other.name}") for row in rows]
@@ -269,7 +269,7 @@ class Session:
 
     def _start_server(self) -> dict[str, Any]:
         """Start or find the server; the part of the worker's context that says where it is."""
-        assert isinstance(self._spec, TritonBackend)
+        assert isinstance(self._spec, TritonSettings)
         from harness.triton.launch import launch
 
         self._telemetry.watch([], gpu_of(self._spec))  # the device as it is before
@@ -286,12 +286,12 @@ class Session:
         self.server_config, self._served = served.config, served.loaded
         self.notes, self.model_directory = served.notes, served.directory
         self._served_name = served.name
-        if self._bench is not None:
-            self._bench.server = served.server
+        if self._shared is not None:
+            self._shared.server = served.server
         elif served.server is not None:
             self._stack.callback(served.server.stop)
         self._stack.callback(served.release)
-        self._others = [self._serve_beside(i, o) for i, o in enumerate(self._spec.beside)]
+        self._others = [self._serve_colocated(i, o) for i, o in enumerate(self._spec.colocated)]
         if served.server is not None:
             self.stages_ns["weights"] = time.monotonic_ns()
         return {
@@ -299,13 +299,13 @@ class Session:
             "server_metrics": served.metrics,
         }  # fmt: skip
 
-    def _serve_beside(self, index: int, other: BesideModel) -> Companion:
-        """Load a model beside on the server that runs, and start the worker that will call it."""
-        assert isinstance(self._spec, TritonBackend)
+    def _serve_colocated(self, index: int, other: ColocatedModel) -> Companion:
+        """Load a co-located model on the server, and start the worker that will call it."""
+        assert isinstance(self._spec, TritonSettings)
         from harness.triton.launch import Sharing, launch
 
-        spec = beside_backend(self._spec, other)
-        prepared = self._prepared.beside[f"{self._spec.name}/{other.name}"]
+        spec = colocated_backend(self._spec, other)
+        prepared = self._prepared.colocated[f"{self._spec.name}/{other.name}"]
         served = launch(
             spec, prepared.model, max_batch_size=other.load.batch_size, base=self._base,
             log=self._logs / f"{self._stem}-server.log",
@@ -317,30 +317,30 @@ class Session:
         self.notes += tuple(f"{other.name}: {note}" for note in served.notes)
         return Companion(
             other, spec, prepared.model, prepared.reference, served,
-            self._worker_beside(other.name), index,
+            self._worker_colocated(other.name), index,
         )  # fmt: skip
 
-    def _worker_beside(self, name: str) -> WorkerProcess:
-        if self._bench is not None and name in self._bench.others:
-            return self._bench.others[name]
-        log = self._logs / f"{self._stem}-beside-{name}.log"
+    def _worker_colocated(self, name: str) -> WorkerProcess:
+        if self._shared is not None and name in self._shared.others:
+            return self._shared.others[name]
+        log = self._logs / f"{self._stem}-colocated-{name}.log"
         worker = WorkerProcess.start(log, env=worker_env(self._base))
-        if self._bench is not None:
-            self._bench.others[name] = worker
+        if self._shared is not None:
+            self._shared.others[name] = worker
         else:
             self._stack.callback(worker.kill)
         return worker
 
     def _sharing(self) -> Sharing | None:
         """The bench's server, if one runs that fits; None for a server with one model alone."""
-        assert isinstance(self._spec, TritonBackend)
-        if self._bench is None and not self._spec.beside:
+        assert isinstance(self._spec, TritonSettings)
+        if self._shared is None and not self._spec.colocated:
             return None
         from harness.triton.launch import Sharing
 
-        if self._bench is None:
+        if self._shared is None:
             return Sharing(self.config, None)
-        running = self._bench.fitting(self._spec.environment)
+        running = self._shared.fitting(self._spec.environment)
         if running is not None:
             self._watch(running)
         return Sharing(self.config, running)
@@ -379,7 +379,7 @@ class Session:
 
     def _describe(self, context: Mapping[str, Any]) -> None:
         """Read the inputs of a model that lives on the server, unless the scenario gives them."""
-        assert isinstance(self._spec, TritonBackend)
+        assert isinstance(self._spec, TritonSettings)
         url = context[f"server_{self._spec.protocol}"]
         answer = self._ask(
             "describe", self._scenario.measurement.load_timeout, lambda _: None,
@@ -405,8 +405,8 @@ def _nothing_to_finalize(directory: Path | None) -> bool:
     return directory is not None and not finalizes(directory)
 
 
-def beside_samples(samples: Path, name: str) -> Path:
-    """Where the samples of a model beside go, given those of the measured model."""
+def colocated_samples(samples: Path, name: str) -> Path:
+    """Where the samples of a co-located model go, given those of the measured model."""
     return samples.with_name(f"{samples.name}+{name}.npz")
 
 
@@ -415,7 +415,7 @@ def gpu_of(spec: AnyBackend) -> str | None:
     if spec.kind == "triton" and spec.serve is None:
         return "cuda"  # who knows what an existing server uses: read it if it is there
     if not on_cuda(spec.model_dump()):
-        others = spec.beside if spec.kind == "triton" else ()
+        others = spec.colocated if spec.kind == "triton" else ()
         devices = (o.device for o in others if o.device not in (None, "cpu"))
         return next(devices, None)
     return getattr(spec, "device", None) or "cuda"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.triton.server.process import TritonServer
 
 
-class Bench:
+class Shared:
     """A context manager that ends both. Sessions borrow them and give them back."""
 
     def __init__(self, stem: str) -> None:
@@ -24,7 +24,7 @@ class Bench:
         self.server: TritonServer | None = None
         self.worker: WorkerProcess | None = None
         self.others: dict[str, WorkerProcess] = {}
-        """The workers that call the models beside, by name."""
+        """The workers that call the co-located models, by name."""
         self._environment: dict[str, str] = {}
 
     def fitting(self, environment: dict[str, str]) -> TritonServer | None:

@@ -180,7 +180,7 @@ class Worker:
         seconds of its longest pause.
         """
         from harness.load.choose import make_generator
-        from harness.load.plan import Asked
+        from harness.load.plan import LoadPlan
 
         backend = self._backend
         assert backend is not None
@@ -190,7 +190,7 @@ class Worker:
         inputs = [self._inputs(batch, v, seed) for v in range(message["distinct_inputs"])]
         size = sum(np.asarray(array).nbytes for array in inputs[0].values())
         self._requests = [backend.prepare(tensors) for tensors in inputs]
-        asked = Asked.from_json(message["load"])
+        asked = LoadPlan.from_json(message["load"])
         generator = make_generator(
             backend, self._requests, asked, request_timeout=timeout,
             processes=getattr(self._spec, "client_processes", 1), wire=self._wire,

@@ -28,8 +28,8 @@ def references(data: Any) -> Iterator[Reference]:
         yield Reference(("load", "trace"), load, "trace")
     for index, item in enumerate(_items(_dict(data), "backends")):
         yield from _of_server(_dict(_dict(item).get("server")), ("backends", index, "server"))
-        for number, other in enumerate(_items(_dict(item), "beside")):
-            loc = ("backends", index, "beside", number, "model")
+        for number, other in enumerate(_items(_dict(item), "colocated")):
+            loc = ("backends", index, "colocated", number, "model")
             yield from _of_model(_dict(_dict(other).get("model")), loc)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
-from harness.scenario.spec.scenario import BackendBase, Scenario
+from harness.scenario.spec.scenario import BackendSettings, Scenario
 
 Loc = tuple[str | int, ...]
 
@@ -106,8 +106,8 @@ def words(here: Any) -> tuple[str, ...]:
     return tuple(map(str, get_args(here))) if get_origin(here) is Literal else ()
 
 
-KINDS: dict[str, type[BackendBase]] = {
-    str(tag_of(cls)): cls for cls in BackendBase.__subclasses__()
+KINDS: dict[str, type[BackendSettings]] = {
+    str(tag_of(cls)): cls for cls in BackendSettings.__subclasses__()
 }
 """Backend kind → its model."""
 

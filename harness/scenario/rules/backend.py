@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.scenario.rules.base import Broken, Data, as_list, as_map, as_numbers, each, under
-from harness.scenario.rules.colocated import beside, beside_it
+from harness.scenario.rules.colocated import colocated, colocated_it
 from harness.scenario.rules.server import server
 from harness.scenario.rules.triton import GPU_PROVIDERS, engine_on_server, tf32_on_cuda, varied
 
@@ -23,8 +23,8 @@ def backend(data: Data) -> Iterator[Broken]:
         if data.get("serve") is not None:
             yield from engine_on_server(data)
         yield from varied(data)
-        yield from each(data.get("beside"), "beside", beside)
-        yield from beside_it(data)
+        yield from each(data.get("colocated"), "colocated", colocated)
+        yield from colocated_it(data)
 
 
 _CUDA_ONLY = ("gpu_memory_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "cuda_graphs")
@@ -88,7 +88,7 @@ def default_name(data: Data) -> str | None:
         words += {"shared_memory": ["shm"], "cuda_shared_memory": ["cudashm"]}.get(
             str(data.get("io")), []
         )
-        others = [as_map(other).get("name") for other in as_list(data.get("beside"))]
+        others = [as_map(other).get("name") for other in as_list(data.get("colocated"))]
         words += ["with", *filter(None, others)] if others else []
         return "-".join(map(str, words))
     return "fake" if kind == "fake" else None

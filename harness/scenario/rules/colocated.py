@@ -1,4 +1,4 @@
-"""Rules of `beside`: other models on the same server."""
+"""Rules of `colocated`: other models on the same server."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SHARED = {
     "gpu_memory_mib": "memory is the whole server's",
     "joules_per_inference": "energy is the whole GPU's",
 }
-"""Metrics of all models together, not of one beside: metric → why."""
+"""Metrics of all models together, not of one colocated: metric → why."""
 
 
-def beside(data: Data) -> Iterator[Broken]:
-    """Rules of one entry of `beside` by itself."""
+def colocated(data: Data) -> Iterator[Broken]:
+    """Rules of one entry of `colocated` by itself."""
     model = as_map(data.get("model"))
     if is_map(model.get("source")):
         yield from under(("model", "source"), source(model["source"]))
@@ -40,7 +40,7 @@ def beside(data: Data) -> Iterator[Broken]:
     yield from varied(data)
     load = as_map(data.get("load"))
     if load:
-        yield from under(("load",), beside_load(load))
+        yield from under(("load",), colocated_load(load))
     size = max(as_numbers(load.get("batch_size")), default=1)
     for limit in as_numbers(data.get("max_batch_size")):
         if limit < size:
@@ -52,8 +52,8 @@ def beside(data: Data) -> Iterator[Broken]:
         yield from under(("constraints", metric), bound(metric, written))
 
 
-def beside_load(data: Data) -> Iterator[Broken]:
-    """Rules of the load of a model beside."""
+def colocated_load(data: Data) -> Iterator[Broken]:
+    """Rules of the load of a co-located model."""
     given = [key for key in ("concurrency", "request_rate") if data.get(key) is not None]
     if len(given) != 1:
         found = " and ".join(given) or "none"
@@ -61,24 +61,24 @@ def beside_load(data: Data) -> Iterator[Broken]:
                      lacks=() if given else ("concurrency", "request_rate"))  # fmt: skip
 
 
-def beside_it(data: Data) -> Iterator[Broken]:
-    """Rules between a backend and the models beside its own."""
-    others = [as_map(other) for other in as_list(data.get("beside"))]
+def colocated_it(data: Data) -> Iterator[Broken]:
+    """Rules between a backend and the co-located modelss own."""
+    others = [as_map(other) for other in as_list(data.get("colocated"))]
     for index, name in twice(other.get("name") for other in others):
-        yield Broken(("beside", index, "name"), f"two models have the name '{name}'")
+        yield Broken(("colocated", index, "name"), f"two models have the name '{name}'")
     for index, other in enumerate(others):
         device = as_word(other.get("device"))
         if device[:4] in ("GPU-", "MIG-") and device != data.get("device"):
             message = "the server sees the backend's device only; write it there, or `cuda:N`"
-            yield Broken(("beside", index, "device"), message)
+            yield Broken(("colocated", index, "device"), message)
         merged = as_backend(other, data)
         if merged.get("serve") is not None:
             found = chain(tf32_on_cuda(merged), engine_on_server(merged))
-            yield from under(("beside", index), of_its_own(found, other))
+            yield from under(("colocated", index), of_its_own(found, other))
 
 
 def as_backend(other: Data, item: Data) -> dict[str, Any]:
-    """A model beside as the backend that it would be alone."""
+    """A co-located model as the backend that it would be alone."""
     own = {key: value for key, value in other.items() if value is not None}
     return {**{key: item.get(key) for key in ("kind", "serve", "device", "server")}, **own}
 

@@ -64,21 +64,21 @@ def check(data: Data) -> Iterator[Broken]:
     )
 
 
-def _beside_fits(item: Data, model: Data, source_kind: str) -> Iterator[Broken]:
-    """Rules between the models beside, the measured model and the server."""
+def _colocated_fits(item: Data, model: Data, source_kind: str) -> Iterator[Broken]:
+    """Rules between the co-located models, the measured model and the server."""
     main = [model.get("name"), as_map(model.get("source")).get("triton")]
-    for index, other in enumerate(map(as_map, as_list(item.get("beside")))):
+    for index, other in enumerate(map(as_map, as_list(item.get("colocated")))):
         if other.get("name") is not None and other["name"] in main:
             message = f"'{other['name']}' is the measured model's name; give it another"
-            yield Broken(("beside", index, "name"), message)
+            yield Broken(("colocated", index, "name"), message)
         theirs = as_map(other.get("model"))
         kinds = given_sources(as_map(theirs.get("source"))) if theirs else ["triton"]
         if len(kinds) == 1:
-            found = _beside_source(other, item, kinds[0], source_kind == "triton")
-            yield from under(("beside", index), found)
+            found = _colocated_source(other, item, kinds[0], source_kind == "triton")
+            yield from under(("colocated", index), found)
 
 
-def _beside_source(other: Data, item: Data, kind: str, there: bool) -> Iterator[Broken]:
+def _colocated_source(other: Data, item: Data, kind: str, there: bool) -> Iterator[Broken]:
     """Whether the server can have that model: it holds either its own models, or the harness's."""
     merged = as_backend(other, item)
     if there and kind != "triton":
@@ -97,12 +97,12 @@ def _beside_source(other: Data, item: Data, kind: str, there: bool) -> Iterator[
         yield from of_its_own(_served(merged, kind), other)
 
 
-def _beside_alike(backends: list[Any], objective: Any) -> Iterator[Broken]:
-    """Points are compared by what the models beside do: those of a name must want the same."""
+def _colocated_alike(backends: list[Any], objective: Any) -> Iterator[Broken]:
+    """Points are compared by what the co-located models do: those of a name must want the same."""
     first: dict[str, Data] = {}
     for index, item in enumerate(map(as_map, backends)):
-        for number, other in enumerate(map(as_map, as_list(item.get("beside")))):
-            loc = ("backends", index, "beside", number)
+        for number, other in enumerate(map(as_map, as_list(item.get("colocated")))):
+            loc = ("backends", index, "colocated", number)
             known = first.setdefault(str(other.get("name")), other)
             for key in ("constraints", "weight"):
                 if (known.get(key) or None) != (other.get(key) or None):
@@ -141,9 +141,9 @@ def scenario(data: Data) -> Iterator[Broken]:
             yield from under(("backends", index), _largest_batch(item, max(batches)))
             if len(kinds) == 1:
                 yield from under(("backends", index), _fits(item, kinds[0]))
-                found = _beside_fits(item, as_map(data.get("model")), kinds[0])
+                found = _colocated_fits(item, as_map(data.get("model")), kinds[0])
                 yield from under(("backends", index), found)
-    yield from _beside_alike(backends, data.get("objective"))
+    yield from _colocated_alike(backends, data.get("objective"))
 
 
 def _largest_batch(item: Data, largest: float) -> Iterator[Broken]:

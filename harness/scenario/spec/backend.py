@@ -12,7 +12,7 @@ from harness.scenario.rules import base as rule_base
 from harness.scenario.spec.colocated import (
     Batching,
     BatchingChoices,
-    BesideModel,
+    ColocatedModel,
     ModelConfigChoices,
 )
 from harness.scenario.spec.fields import (
@@ -31,7 +31,7 @@ from harness.scenario.spec.server import Server
 from harness.scenario.units import Size
 
 
-class BackendBase(Model):
+class BackendSettings(Model):
     """What every backend has."""
 
     name: Name = Field("", validate_default=False, description="default: made from the settings")
@@ -53,7 +53,7 @@ class BackendBase(Model):
         return backend_rules.backend(self.model_dump())
 
 
-class TorchBackend(BackendBase):
+class TorchSettings(BackendSettings):
     """Eager PyTorch in this process."""
 
     kind: Literal["torch"] = Field(description="which backend; the other keys depend on it")
@@ -63,7 +63,7 @@ class TorchBackend(BackendBase):
     compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
 
 
-class OnnxRuntimeBackend(BackendBase):
+class OnnxRuntimeSettings(BackendSettings):
     """ONNX Runtime in this process."""
 
     kind: Literal["onnxruntime"] = Field(description="which backend; the other keys depend on it")
@@ -107,7 +107,7 @@ class TensorRtProfile(Model):
     ] = Field(default_factory=dict, description="[min, opt, max] of other dynamic dimensions")
 
 
-class TensorRtBackend(BackendBase):
+class TensorRtSettings(BackendSettings):
     """TensorRT in this process: an engine that is built from ONNX, or one that you have."""
 
     kind: Literal["tensorrt"] = Field(description="which backend; the other keys depend on it")
@@ -135,7 +135,7 @@ class TensorRtBackend(BackendBase):
     )
 
 
-class TritonBackend(BackendBase):
+class TritonSettings(BackendSettings):
     """A real Triton server, called over HTTP or gRPC."""
 
     kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
@@ -182,9 +182,9 @@ class TritonBackend(BackendBase):
         default_factory=dict,
         description="environment variables of the server; a list of values is searched",
     )
-    beside: Annotated[
-        tuple[BesideModel, ...],
-        BeforeValidator(as_tuple, json_schema_input_type=list[BesideModel] | BesideModel),
+    colocated: Annotated[
+        tuple[ColocatedModel, ...],
+        BeforeValidator(as_tuple, json_schema_input_type=list[ColocatedModel] | ColocatedModel),
     ] = Field(
         (),
         description="other models that the same server runs at the same time, each under a load "
@@ -263,7 +263,7 @@ def _single(value: int | tuple[int, ...] | None) -> int | None:
     return value
 
 
-class FakeBackend(BackendBase):
+class FakeSettings(BackendSettings):
     """A backend with a settable service time, to test the harness and to teach it."""
 
     kind: Literal["fake"] = Field(description="which backend; the other keys depend on it")
@@ -276,6 +276,6 @@ class FakeBackend(BackendBase):
 
 
 AnyBackend = Annotated[
-    TorchBackend | OnnxRuntimeBackend | TensorRtBackend | TritonBackend | FakeBackend,
+    TorchSettings | OnnxRuntimeSettings | TensorRtSettings | TritonSettings | FakeSettings,
     Field(discriminator="kind"),
 ]

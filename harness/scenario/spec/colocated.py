@@ -1,4 +1,4 @@
-"""How Triton serves a model, and the models beside the measured one: `beside`."""
+"""How Triton serves a model, and the co-located models: `colocated`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import colocated as beside_rules
+from harness.scenario.rules import colocated as colocated_rules
 from harness.scenario.spec.constraints import Constraints
 from harness.scenario.spec.fields import (
     BatchSizes,
@@ -75,8 +75,8 @@ class OtherModel(ModelSpec):
     name: Name = Field("", validate_default=False, description="default: the name beside it")
 
 
-class BesideLoad(Model):
-    """What is asked of a model beside, from before the warm-up until after the window."""
+class ColocatedLoad(Model):
+    """What is asked of a co-located model, from before the warm-up until after the window."""
 
     batch_size: PositiveInt = Field(1, description="items in one request")
     concurrency: Caller | None = Field(
@@ -93,10 +93,10 @@ class BesideLoad(Model):
     )
 
     def _broken(self) -> Iterable[rule_base.Broken]:
-        return beside_rules.beside_load(self.model_dump())
+        return colocated_rules.colocated_load(self.model_dump())
 
 
-class BesideModel(Model):
+class ColocatedModel(Model):
     """Another model on the same server; its own throughput and latency are in every point."""
 
     name: Name = Field(description="its name in tables and on the server")
@@ -121,7 +121,7 @@ class BesideModel(Model):
     config: ModelConfigChoices = Field(
         default_factory=dict, description="as the backend's; a list is searched"
     )
-    load: BesideLoad = Field(description="what is asked of it meanwhile")
+    load: ColocatedLoad = Field(description="what is asked of it meanwhile")
     constraints: Constraints = Field(
         default_factory=lambda: Constraints.model_validate({}),
         description="what it must hold in a point, for the point to be a candidate",
@@ -147,4 +147,4 @@ class BesideModel(Model):
         return model.model_copy(update={"name": info.data["name"]})
 
     def _broken(self) -> Iterable[rule_base.Broken]:
-        return beside_rules.beside(self.model_dump())
+        return colocated_rules.colocated(self.model_dump())

@@ -45,7 +45,7 @@ class Target:
     access: Access = PLAIN
 
 
-def target(spec: schema.TritonBackend, context: BackendContext) -> Target:
+def target(spec: schema.TritonSettings, context: BackendContext) -> Target:
     """The server and model of this backend.
 
     Raises ServerError when there is no address, SetupError for a variable that is not set.
@@ -60,7 +60,7 @@ def target(spec: schema.TritonBackend, context: BackendContext) -> Target:
 
 
 def load_cost(
-    spec: schema.TritonBackend, context: BackendContext, fetch: Callable[[], Description],
+    spec: schema.TritonSettings, context: BackendContext, fetch: Callable[[], Description],
     server: Callable[[], Mapping[str, Any]],
 ) -> tuple[Description, LoadCost]:  # fmt: skip
     """Read and check what the server says about the model; what that took, and the facts.

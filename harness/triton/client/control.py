@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import TensorSpec
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access
 from harness.triton.client import common
@@ -17,7 +17,7 @@ LOAD_S = 300.0
 """How long loading, or asking about it, may take."""
 
 
-def load_remote(spec: TritonBackend, name: str) -> Callable[[], None]:
+def load_remote(spec: TritonSettings, name: str) -> Callable[[], None]:
     """Load a model that is not ready on `server.url`; what unloads it again, and closes.
 
     A model that is ready stays as it is, and is not unloaded: others may use it.

@@ -33,7 +33,7 @@ CHANNEL = (
 class TritonGrpcBackend:
     """One model on one server; `load` connects and checks."""
 
-    def __init__(self, spec: schema.TritonBackend, context: BackendContext) -> None:
+    def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
         require("tritonclient.grpc", "triton")
         self.spec, self.context = spec, context
         self.target = common.target(spec, context)

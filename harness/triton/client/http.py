@@ -26,7 +26,7 @@ from harness.triton.metadata import Description, composing, proto, read, steps
 class TritonHttpBackend:
     """One model on one server; `load` connects and checks."""
 
-    def __init__(self, spec: schema.TritonBackend, context: BackendContext) -> None:
+    def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
         require("tritonclient.http", "triton")
         self.spec, self.context = spec, context
         self.target = common.target(spec, context)

@@ -29,7 +29,7 @@ from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import Tensors
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client.common import Target, all_to_host
 
 ALIGN = 256
@@ -219,7 +219,7 @@ class Regions:
     A region is registered and unregistered through a client that belongs to the calling thread.
     """
 
-    def __init__(self, spec: TritonBackend, address: str, plain: Plain) -> None:
+    def __init__(self, spec: TritonSettings, address: str, plain: Plain) -> None:
         self._kind = "cuda" if spec.io == "cuda_shared_memory" else "system"
         self._client_module: ModuleType = importlib.import_module(f"tritonclient.{spec.protocol}")
         self._address, self._plain = address, plain

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Batching, TritonBackend
+from harness.scenario.spec.scenario import Batching, TritonSettings
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
 from harness.triton.metadata import proto
@@ -96,7 +96,7 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def settle(config: Any, spec: TritonBackend) -> tuple[Any, list[str]]:
+def settle(config: Any, spec: TritonSettings) -> tuple[Any, list[str]]:
     """The configuration of a user's model as `spec` (single values) wants it, and notes.
 
     What `spec` leaves out stays as it is. A max batch beyond what a TensorRT engine was configured
@@ -146,7 +146,7 @@ def link_models(output: Path, repository: Path) -> None:
             link.symlink_to(directory.resolve(), target_is_directory=True)
 
 
-def write_variant(output: Path, source: Path, name: str, spec: TritonBackend) -> list[str]:
+def write_variant(output: Path, source: Path, name: str, spec: TritonSettings) -> list[str]:
     """Write `output`/`name`: the model of `source` with the configuration `spec` wants; notes.
 
     Raises ServerError.

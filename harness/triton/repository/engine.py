@@ -80,14 +80,14 @@ def open_engine(
 
 def engine_spec(parameters: Mapping[str, str], gpu: int) -> Any:
     """The parameters of config.pbtxt as the settings of a local tensorrt backend."""
-    from harness.scenario.spec.scenario import TensorRtBackend
+    from harness.scenario.spec.scenario import TensorRtSettings
 
     found: dict[str, Any] = {"kind": "tensorrt", "name": "engine", "device": f"cuda:{gpu}"}
     words = ("precision", "flavor", "workspace")
     found |= {k: parameters[k] for k in words if k in parameters}
     values = ("optimization_level", "cuda_graphs")
     found |= {k: json.loads(parameters[k]) for k in values if k in parameters}
-    return TensorRtBackend.model_validate(found)
+    return TensorRtSettings.model_validate(found)
 
 
 def write_loaded(folder: Path, instance: str, facts: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.system.files import write_text
 from harness.triton.metadata import proto
 from harness.triton.repository.native import FILES, PLATFORMS, make_native_config, place
@@ -37,10 +37,10 @@ class Filled:
     """Why it has no model file; empty when it has."""
 
 
-def variant_spec(variant: str) -> TritonBackend:
+def variant_spec(variant: str) -> TritonSettings:
     """How a variant is served: the Python one on the CPU, so that it runs anywhere."""
     serve = "onnxruntime" if variant == "python" else variant
-    return TritonBackend.model_validate({
+    return TritonSettings.model_validate({
         "kind": "triton", "protocol": "grpc", "name": variant, "serve": serve,
         "precision": PRECISION[variant], "device": "cpu" if variant == "python" else "cuda",
         "dynamic_batching": True,

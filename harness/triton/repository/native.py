@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import ServerError
 from harness.models.cache import parts
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.system.files import write_text
 from harness.triton.metadata import proto
 from harness.triton.repository.change import merged
@@ -27,7 +27,7 @@ FILES = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
 
 
 def make_native_config(
-    model: PreparedModel, spec: TritonBackend, max_batch_size: int, name: str | None = None
+    model: PreparedModel, spec: TritonSettings, max_batch_size: int, name: str | None = None
 ) -> Any:
     """The `ModelConfig` message for a server that has the backend itself.
 
@@ -52,7 +52,7 @@ def make_native_config(
 
 
 def write_native(
-    repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int, *,
+    repository: Path, model: PreparedModel, spec: TritonSettings, max_batch_size: int, *,
     name: str | None = None, file: Path | None = None,
 ) -> str:  # fmt: skip
     """Write the model's directory, with `file` as its first version; the name it is served under.

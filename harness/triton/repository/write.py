@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import BATCH, TritonBackend
+from harness.scenario.spec.scenario import BATCH, TritonSettings
 from harness.system.files import write_text
 from harness.triton.client.control import describe
 from harness.triton.dtypes import to_triton
@@ -33,7 +33,7 @@ TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "tensorrt": "Tensor
 
 
 def write_model(
-    repository: Path, model: PreparedModel, spec: TritonBackend, max_batch_size: int,
+    repository: Path, model: PreparedModel, spec: TritonSettings, max_batch_size: int,
     cache: Path | None = None, name: str | None = None,
 ) -> str:  # fmt: skip
     """Write (or replace) the model's directory in `repository`; the name it is served under.
@@ -62,7 +62,7 @@ def model_py() -> str:
 
 
 def make_config(
-    model: PreparedModel, spec: TritonBackend, max_batch_size: int, cache: Path | None = None,
+    model: PreparedModel, spec: TritonSettings, max_batch_size: int, cache: Path | None = None,
     name: str | None = None,
 ) -> Any:  # fmt: skip
     """The `ModelConfig` message for `model` as `spec` wants it served.
@@ -79,7 +79,7 @@ def make_config(
 
 
 def describe_model(
-    config: Any, model: PreparedModel, spec: TritonBackend, max_batch_size: int
+    config: Any, model: PreparedModel, spec: TritonSettings, max_batch_size: int
 ) -> None:
     """Fill in what every backend of Triton reads: tensors, batching and instances.
 
@@ -106,7 +106,7 @@ def describe_model(
         set_batching(config, spec.batching)
 
 
-def _check(model: PreparedModel, spec: TritonBackend) -> None:
+def _check(model: PreparedModel, spec: TritonSettings) -> None:
     if spec.serve is None:
         raise ServerError(
             f"nothing says what should serve '{model.name}'",
@@ -138,7 +138,7 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
     return fields if dims else {**fields, "reshape": {"shape": []}}
 
 
-def _add_instances(config: Any, spec: TritonBackend) -> None:
+def _add_instances(config: Any, spec: TritonSettings) -> None:
     group = proto().ModelInstanceGroup
     gpu = gpu_index(spec.device)
     config.instance_group.add(
@@ -166,7 +166,7 @@ def device_env(device: str) -> dict[str, str]:
     return order if device.startswith("cuda") else {**order, "CUDA_VISIBLE_DEVICES": device}
 
 
-def _parameters(model: PreparedModel, spec: TritonBackend, cache: Path | None) -> dict[str, str]:
+def _parameters(model: PreparedModel, spec: TritonSettings, cache: Path | None) -> dict[str, str]:
     """What model.py reads; all strings, as Triton has them."""
     found = {"serve": str(spec.serve), "precision": spec.precision}
     if spec.serve == "onnxruntime":

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Server, TritonBackend
+from harness.scenario.spec.scenario import Server, TritonSettings
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall, find, local
 from harness.triton.server.process import TritonServer
 
 
 def start_server(
-    spec: TritonBackend, repository: Path, *, base: Path, log: Path, env: Mapping[str, str],
+    spec: TritonSettings, repository: Path, *, base: Path, log: Path, env: Mapping[str, str],
     prepared: bool, cache: Path | None = None,
 ) -> TritonServer:  # fmt: skip
     """Start a server over `repository`, with no model loaded; it is the caller's to stop.
@@ -40,7 +40,7 @@ def start_server(
 
 
 def what_runs(
-    spec: TritonBackend, base: Path, cache: Path | None = None
+    spec: TritonSettings, base: Path, cache: Path | None = None
 ) -> TritonInstall | Container:
     """The installation or the container. Raises ServerError where there is none."""
     settings: Server = spec.server
@@ -50,7 +50,7 @@ def what_runs(
             return Container(settings.docker, base, gpus, (base / settings.repository,))
         # native models have their files beside them, the harness's model.py reads them in the cache
         folders = () if cache is None or settings.uses_native else (cache,)
-        serves = {spec.serve, *(other.serve for other in spec.beside)}
+        serves = {spec.serve, *(other.serve for other in spec.colocated)}
         return Container(settings.docker, base, gpus, folders, written="tensorrt" in serves)
     if settings.binary is None:
         return find()

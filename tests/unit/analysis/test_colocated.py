@@ -1,4 +1,4 @@
-"""Models beside: intervals over rounds, their bounds and weights, alone against together."""
+"""Models colocated: intervals over rounds, their bounds and weights, alone against together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis import colocated as beside
+from harness.analysis import colocated
 from harness.analysis.best import choose, nearest
 from harness.analysis.constraints import bounds_of, holds, metric, satisfies
 from harness.analysis.intervals import log_t_interval
@@ -27,14 +27,14 @@ backends:
     serve: torch
     instances: [1, 2]
     name: pair
-    beside:
+    colocated:
       name: det
       model: {source: {torch: package.module:other}, inputs: {name: y, shape: [batch, 3]}}
       instances: [1, 2]
       load: {concurrency: 2}
       constraints: {latency_p50_ms: {max: 50}}
       weight: WEIGHT
-  - {<<: *t, name: alone, beside: []}
+  - {<<: *t, name: alone, colocated: []}
 constraints: {errors: {max: 0}}
 """
 WOBBLE = (1.0, 1.01, 0.99)
@@ -48,13 +48,13 @@ def row(
     backend: str, config: str, throughput: float, det: float | None = None, p50: Any = 10.0,
     flags: tuple[str, ...] = (),
 ) -> SummaryRow:  # fmt: skip
-    """Three rounds of a point; `det` is the throughput of the model beside, None without one."""
+    """Three rounds of a point; `det` is the throughput of the co-located model, or None."""
     point = Point(backend, config, 1, concurrency=1)
 
     def facts(n: int) -> dict[str, Any]:
         if det is None:
             return {}
-        return {"beside": {"det": {
+        return {"colocated": {"det": {
             "load": {"batch_size": 1, "concurrency": 2}, "throughput": det * WOBBLE[n],
             "latency_ms": {"p50": p50, "p99": None}, "requests": 100, "errors": n, "flags": flags,
         }}}  # fmt: skip
@@ -71,44 +71,46 @@ def row(
 
 def test_values_are_geometric_means_with_intervals_over_the_rounds() -> None:
     one = row("pair", "default", 100, 40, flags=("errors",))
-    (found,) = beside.summarize_beside(one)
+    (found,) = colocated.summarize_colocated(one)
     assert found.throughput == log_t_interval([40 * w for w in WOBBLE])
     assert found.latency_ms["p50"] is not None
     assert found.latency_ms["p99"] is None
     assert (found.requests, found.errors, found.flags) == (300, 3, ("errors",))
-    assert metric(one, "beside/det/throughput") == found.throughput
-    assert metric(one, "beside/det/errors") == beside.Interval(3.0)
-    assert metric(one, "beside/other/throughput") is None
-    assert beside.summarize_beside(row("alone", "default", 100)) == []
+    assert metric(one, "colocated/det/throughput") == found.throughput
+    assert metric(one, "colocated/det/errors") == colocated.Interval(3.0)
+    assert metric(one, "colocated/other/throughput") is None
+    assert colocated.summarize_colocated(row("alone", "default", 100)) == []
 
 
 def test_infinite_percentiles_of_a_journal_are_numbers_again() -> None:
-    found = metric(row("pair", "default", 100, 40, p50="inf"), "beside/det/latency_p50_ms")
+    found = metric(row("pair", "default", 100, 40, p50="inf"), "colocated/det/latency_p50_ms")
     assert found is not None
     assert math.isinf(found.value)
 
 
 def test_its_constraints_are_those_of_the_point() -> None:
     bounds = bounds_of(resolved())
-    assert set(bounds) == {"errors", "beside/det/present", "beside/det/latency_p50_ms"}
+    assert set(bounds) == {"errors", "colocated/det/present", "colocated/det/latency_p50_ms"}
     assert satisfies(row("pair", "i2", 100, 40), bounds) == "yes"
     slow = row("pair", "i1", 300, 40, p50=60.0)
-    assert holds(slow, "beside/det/latency_p50_ms", bounds["beside/det/latency_p50_ms"]) == "no"
+    assert (
+        holds(slow, "colocated/det/latency_p50_ms", bounds["colocated/det/latency_p50_ms"]) == "no"
+    )
     alone = row("alone", "default", 500)
-    assert holds(alone, "beside/det/present", {"min": 1}) == "no"
+    assert holds(alone, "colocated/det/present", {"min": 1}) == "no"
     choice = choose([slow, alone, row("pair", "i2", 100, 40)], "throughput", bounds)
     assert [r.config for r in choice.candidates] == ["i2"]
     found = nearest([slow], bounds)
     assert found is not None
     assert [(m.metric, m.by) for m in found.misses] == [
-        ("beside/det/latency_p50_ms", pytest.approx(0.2))
+        ("colocated/det/latency_p50_ms", pytest.approx(0.2))
     ]
 
 
 def test_its_weight_makes_the_score_a_geometric_mean_of_throughputs() -> None:
     assert objective_of(resolved(0)).single == "throughput"
     score = objective_of(resolved(2))
-    assert score.weights == (("throughput", 1.0), ("beside/det/throughput", 2.0))
+    assert score.weights == (("throughput", 1.0), ("colocated/det/throughput", 2.0))
     greedy, fair = row("pair", "i2", 400, 20), row("pair", "det.i2", 200, 60)
     value = score.value(fair)
     assert value is not None
@@ -127,9 +129,9 @@ def test_alone_and_together_are_paired_by_what_is_served() -> None:
         row("pair", "default", 100, 40), row("pair", "i1-det.i2", 90, 80),
         row("pair", "i2-det.i2", 150, 70), row("alone", "default", 120), row("alone", "i2", 200),
     ]  # fmt: skip
-    found = beside.pairs(rows, resolved())
+    found = colocated.pairs(rows, resolved())
     assert [(p.together.config, p.alone.config) for p in found] == [
         ("default", "default"), ("i1-det.i2", "default"), ("i2-det.i2", "i2"),
     ]  # fmt: skip
-    assert beside.pairs(rows[:3], resolved()) == []
-    assert beside.pairs(rows, {"backends": []}) == []
+    assert colocated.pairs(rows[:3], resolved()) == []
+    assert colocated.pairs(rows, {"backends": []}) == []

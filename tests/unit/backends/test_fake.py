@@ -14,7 +14,7 @@ from harness.scenario.spec import scenario as schema
 def fake(cancelled=None, **settings):
     model = PreparedModel("m", {"fake": {}}, "k", (TensorSpec("x", "float32", ("batch", 3)),), ())
     context = BackendContext(model, cancelled=cancelled or threading.Event())
-    return FakeBackend(schema.FakeBackend(kind="fake", name="f", **settings), context)
+    return FakeBackend(schema.FakeSettings(kind="fake", name="f", **settings), context)
 
 
 def durations(backend, count=20):

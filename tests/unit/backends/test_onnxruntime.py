@@ -60,7 +60,7 @@ def backend(model, **settings):
         "io": "host",
         **settings,
     }
-    spec = schema.OnnxRuntimeBackend.model_construct(**data)  # fmt: skip
+    spec = schema.OnnxRuntimeSettings.model_construct(**data)  # fmt: skip
     return OnnxRuntimeBackend(spec, BackendContext(model))
 
 

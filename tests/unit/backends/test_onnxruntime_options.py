@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 from harness.backends.base import BackendContext
 from harness.backends.onnxruntime import _engines, _providers
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import OnnxRuntimeBackend as Spec
+from harness.scenario.spec.scenario import OnnxRuntimeSettings as Spec
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 

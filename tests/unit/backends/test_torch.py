@@ -36,7 +36,7 @@ def model(cache):
 
 def backend(model, **settings):
     settings = {"kind": "torch", "name": "t", "device": "cpu", "precision": "fp32", **settings}
-    return TorchBackend(schema.TorchBackend.model_construct(**{**DEFAULTS, **settings}),
+    return TorchBackend(schema.TorchSettings.model_construct(**{**DEFAULTS, **settings}),
                         BackendContext(model))  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def test_the_parts_of_a_model_are_all_files_of_its_entry(tmp_path):
     assert set(parts(folder / "model.onnx")) == {folder / "model.onnx", folder / "any-name.bin"}
 
 
-def test_beside_a_file_that_is_not_in_the_cache_only_its_data_belongs_to_it(tmp_path):
+def test_colocated_a_file_that_is_not_in_the_cache_only_its_data_belongs_to_it(tmp_path):
     for name in ("a.onnx", "b.onnx", "b.onnx.data"):
         (tmp_path / name).write_text(name)
     assert parts(tmp_path / "a.onnx") == [tmp_path / "a.onnx"]

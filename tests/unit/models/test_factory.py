@@ -55,7 +55,7 @@ def test_half_precision_weights_become_fp32():
     assert {p.dtype for p in module.parameters()} == {torch.float32}
 
 
-def test_modules_beside_the_scenario_are_found_but_the_path_is_not_changed(own):
+def test_modules_colocated_the_scenario_are_found_but_the_path_is_not_changed(own):
     base = str(own(own_model="import torch\ndef make(): return torch.nn.Linear(2, 2)\n"))
     assert isinstance(build(source("own_model:make", base)), torch.nn.Linear)
     assert base not in sys.path

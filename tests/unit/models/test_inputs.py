@@ -108,7 +108,7 @@ def test_a_batch_size_that_a_fixed_shape_can_not_follow_is_refused(source, shape
         assert caught.value.fix == f"use batch_sizes: [{shape[0] if shape else 1}]"
 
 
-def test_inputs_without_a_batch_beside_one_that_has_it_take_any():
+def test_inputs_without_a_batch_colocated_one_that_has_it_take_any():
     m = replace(model(), source={"engine": "e"})
     both = replace(m, inputs=(*m.inputs, TensorSpec("table", "float32", (5, 2))))
     made = make_inputs(both, 4, 0)

@@ -149,7 +149,7 @@ def fake():
     model = PreparedModel(
         "m", {"fake": {}}, "k" * 64, (TensorSpec("x", "float32", ("batch", 3)),), ()
     )
-    spec = schema.FakeBackend(kind="fake", name="f", service_time_ms=0.0)
+    spec = schema.FakeSettings(kind="fake", name="f", service_time_ms=0.0)
     return FakeBackend(spec, BackendContext(model)), model, spec
 
 

@@ -36,7 +36,7 @@ def ready(model_spec, cache, formats=("torch",), batches=(1, 4), base=MODELS):
 
 def torch_backend(model, **settings):
     settings = {"kind": "torch", "name": "t", "device": "cpu", **settings}
-    return TorchBackend(schema.TorchBackend(**settings), BackendContext(model))
+    return TorchBackend(schema.TorchSettings(**settings), BackendContext(model))
 
 
 def test_a_factory_gives_weights_outputs_and_a_row(tmp_path):

@@ -1,4 +1,4 @@
-"""What models beside did in a point's window, cut out of samples that flowed before and after."""
+"""What co-located models did in a window, cut out of samples that flowed before and after."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.measure.validity import FLAGS, INVALIDATES
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.rows import MeasurementRow
 from harness.results.samples import ERROR, OK, Samples, read_samples
-from harness.run.colocated_rows import with_beside
+from harness.run.colocated_rows import with_colocated
 from harness.run.worker.worker import Worker
-from harness.scenario.spec.scenario import BesideLoad, BesideModel
+from harness.scenario.spec.scenario import ColocatedLoad, ColocatedModel
 
 MS = 1_000_000
 ANSWER: dict[str, Any] = {
@@ -23,8 +23,8 @@ ANSWER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def model(**load: Any) -> BesideModel:
-    return BesideModel.model_validate({"name": "det", "load": load})
+def model(**load: Any) -> ColocatedModel:
+    return ColocatedModel.model_validate({"name": "det", "load": load})
 
 
 def steady(count: int = 400, service_ms: int = 5, status: int = OK) -> Samples:
@@ -45,16 +45,16 @@ def measured(begin_ms: int, end_ms: int) -> MeasurementRow:
 
 
 def kept(
-    tmp_path: Path, samples: Samples, other: BesideModel, **answer: Any
+    tmp_path: Path, samples: Samples, other: ColocatedModel, **answer: Any
 ) -> tuple[MeasurementRow, dict[str, Any]]:
     (tmp_path / "samples").mkdir()
     raw = tmp_path / "samples" / ".raw.npz"
     samples.save(raw)
-    row = with_beside(
+    row = with_colocated(
         measured(500, 1500), [other], {"det": {**ANSWER, **answer}}, {"det": raw}, tmp_path
     )
     assert not raw.exists()
-    return row, row.details["beside"]["det"]
+    return row, row.details["colocated"]["det"]
 
 
 def test_only_the_points_window_counts(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_only_the_points_window_counts(tmp_path: Path) -> None:
     assert facts["latency_ms"]["p50"] == 5.0
     assert facts["flags"] == ["few_requests"]
     assert row.flags == ("few_requests",)
-    assert facts["samples"] == "samples/t--b1--c1--r0--beside-det.parquet"
+    assert facts["samples"] == "samples/t--b1--c1--r0--colocated-det.parquet"
     assert len(read_samples(tmp_path / facts["samples"])) == len(samples)
-    assert MeasurementRow.from_event(row.to_event()).details["beside"]["det"]["requests"] == 200
+    assert MeasurementRow.from_event(row.to_event()).details["colocated"]["det"]["requests"] == 200
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_what_is_not_believable_makes_the_point_so(
 ) -> None:
     row, facts = kept(tmp_path, samples, model(concurrency=1), **answer)
     assert flag in facts["flags"]
-    assert row.flags == ("few_requests", "beside_invalid")
-    assert row.details["findings"]["beside_invalid"].startswith(f"det: {flag}")
+    assert row.flags == ("few_requests", "colocated_invalid")
+    assert row.details["findings"]["colocated_invalid"].startswith(f"det: {flag}")
     assert row.details["findings"]["few_requests"] == "10"
-    assert "beside_invalid" in INVALIDATES & set(FLAGS)
+    assert "colocated_invalid" in INVALIDATES & set(FLAGS)
 
 
 def test_a_rate_that_was_not_sent_is_seen(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_rate_that_was_not_sent_is_seen(tmp_path: Path) -> None:
     row, facts = kept(tmp_path, late, model(request_rate=200))
     assert "client_late" in facts["flags"]
     assert facts["latency_ms"]["p50"] == 55.0  # from when it was due
-    assert "client_late" in row.details["findings"]["beside_invalid"]
+    assert "client_late" in row.details["findings"]["colocated_invalid"]
 
 
 def test_some_errors_inform_only(tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ def test_some_errors_inform_only(tmp_path: Path) -> None:
 
 
 def test_arrivals_are_drawn_apart() -> None:
-    load = BesideLoad.model_validate({"request_rate": 20.0})
+    load = ColocatedLoad.model_validate({"request_rate": 20.0})
     seeds = {asked(load, 0, r, i, 60.0)["seed"] for r in range(3) for i in range(3)}
     assert len(seeds) == 9
     assert min(seeds) > 2**32 * 1000 + 1000  # beyond every seed of a measured model
     assert asked(load, 0, 0, 0, 60.0)["segments"] == [(20.0, 20.0, 60.0)]
-    closed = BesideLoad.model_validate({"concurrency": 3})
+    closed = ColocatedLoad.model_validate({"concurrency": 3})
     assert asked(closed, 0, 0, 0, 60.0) == {"concurrency": 3}
 
 

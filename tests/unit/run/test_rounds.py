@@ -12,7 +12,7 @@ from harness.results.rows import MeasurementRow
 from harness.results.store import RunStore
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
-from harness.run.state import Ledger
+from harness.run.state import RunState
 from harness.scenario.points import expand
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
@@ -55,35 +55,35 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
         yield made
 
 
-def made(store: RunStore, written: Scenario) -> tuple[Rounds, Ledger]:
-    ledger = Ledger(store, Silent())
+def made(store: RunStore, written: Scenario) -> tuple[Rounds, RunState]:
+    state = RunState(store, Silent())
     points = expand(written)
-    return Rounds(written, points, configs(written), Selection(written), ledger), ledger
+    return Rounds(written, points, configs(written), Selection(written), state), state
 
 
 def test_a_config_that_takes_no_batch_does_not_end_a_climb(store: RunStore) -> None:
     """From the default (8) the climb looks at 16, then at 4, which has no point, then at two
     instances.
     """
-    rounds, ledger = made(store, scenario(search="quick"))
+    rounds, state = made(store, scenario(search="quick"))
     asked = []
     while wanted := rounds.wanted(0):
         for point in wanted:
             asked.append(point.config)
-            ledger.keep(measured(point.id, point.config, 100.0 - len(asked), 0))
+            state.keep(measured(point.id, point.config, 100.0 - len(asked), 0))
     assert not any("mb4" in config for config in asked)
     assert any(config.startswith("i2") for config in asked)
 
 
 def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> None:
     wide = {"rounds": 2, "rounds_max": 6}
-    rounds, ledger = made(store, scenario(measurement=wide))
+    rounds, state = made(store, scenario(measurement=wide))
     points = rounds.wanted(0)
     values = {"default": 100.0, "i1-mb16": 99.0, "i2-mb16": 10.0}
     for round_ in range(2):
         for p in points:
             noise = 1 + 0.02 * round_
-            ledger.keep(measured(p.id, p.config, values.get(p.config, 20.0) * noise, round_))
+            state.keep(measured(p.id, p.config, values.get(p.config, 20.0) * noise, round_))
     near = [p for p in points if values.get(p.config, 20.0) > 90]
     assert rounds.why_added(1, points) == ""
     assert rounds.why_added(2, near) == "to tell the best apart"
@@ -94,11 +94,11 @@ def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> N
 
 
 def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None:
-    rounds, ledger = made(store, scenario(search={"method": "grid", "rounds_max": 3}))
+    rounds, state = made(store, scenario(search={"method": "grid", "rounds_max": 3}))
     points = rounds.wanted(0)
     for index, p in enumerate(points):
         for round_ in range((1, 2, 3)[min(index, 2)]):
-            ledger.keep(measured(p.id, p.config, 100.0 + 9 * round_, round_))
+            state.keep(measured(p.id, p.config, 100.0 + 9 * round_, round_))
     rounds.say_what_was_reached()
     events = (tmp_path / "run" / "journal.jsonl").read_text()
     assert '"why": "dropped by the search, or a round failed"' in events

@@ -9,8 +9,8 @@ import pytest
 from harness.errors import ScenarioError
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import load_text
-from harness.scenario.spec.scenario import Scenario, TritonBackend
-from harness.scenario.variants import axes, beside_backend, configs, grid, settings, variants
+from harness.scenario.spec.scenario import Scenario, TritonSettings
+from harness.scenario.variants import axes, colocated_backend, configs, grid, settings, variants
 from harness.search.space import spaces
 
 TEXT = """\
@@ -21,7 +21,7 @@ backends:
     protocol: grpc
     serve: torch
     instances: [1, 2]
-    beside:
+    colocated:
       - name: det.v2
         model: {source: {torch: package.module:other}, inputs: {name: y, shape: [batch, 3]}}
         instances: [1, 2]
@@ -38,20 +38,20 @@ backends:
   - kind: triton
     protocol: grpc
     server: SERVER
-    beside: {name: det, KEYS}
+    colocated: {name: det, KEYS}
 """
 
 
-def backend(text: str = TEXT) -> TritonBackend:
+def backend(text: str = TEXT) -> TritonSettings:
     found = load_text(text).backends[0]
-    assert isinstance(found, TritonBackend)
+    assert isinstance(found, TritonSettings)
     return found
 
 
 def test_it_reads_back_as_itself_and_gets_its_model_by_its_own_name() -> None:
     scenario = load_text(TEXT)
     assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
-    (other,) = backend().beside
+    (other,) = backend().colocated
     assert other.spec.name == "det.v2"
     assert other.spec.source.torch == "package.module:other"
     assert backend().name == "triton-grpc-torch-with-det.v2"
@@ -59,7 +59,7 @@ def test_it_reads_back_as_itself_and_gets_its_model_by_its_own_name() -> None:
 
 def test_its_lists_are_axes_of_the_backend_and_part_of_the_names() -> None:
     spec = backend()
-    keys = ["instances", "beside.det.v2.instances", "beside.det.v2.dynamic_batching"]
+    keys = ["instances", "colocated.det.v2.instances", "colocated.det.v2.dynamic_batching"]
     assert [axis.key for axis in axes(spec)] == keys
     found = variants(spec)
     assert list(found) == [
@@ -67,11 +67,11 @@ def test_its_lists_are_axes_of_the_backend_and_part_of_the_names() -> None:
         "i2-det.v2.i1", "i2-det.v2.i1-det.v2.dyn-p4", "i2-det.v2.i2", "i2-det.v2.i2-det.v2.dyn-p4",
     ]  # fmt: skip
     last = found["i2-det.v2.i2-det.v2.dyn-p4"]
-    assert (last.instance_count, last.beside[0].instances) == (2, 2)
-    assert settings(last, 1)["beside"]["det.v2"] == {
+    assert (last.instance_count, last.colocated[0].instances) == (2, 2)
+    assert settings(last, 1)["colocated"]["det.v2"] == {
         "instances": 2, "max_batch_size": 8, "dynamic_batching": {"preferred": [4]},
     }  # fmt: skip
-    assert found["default"].beside[0].instances is None
+    assert found["default"].colocated[0].instances is None
     assert all(variants(one) == {"default": one} for one in found.values())
     assert grid(spec)[0].place == (0, 0, 0)
 
@@ -86,22 +86,22 @@ def test_a_search_and_the_points_know_every_pair() -> None:
 
 def test_alone_it_is_a_backend_of_the_same_server() -> None:
     spec = variants(backend())["i1-det.v2.i2"]
-    alone = beside_backend(spec, spec.beside[0])
+    alone = colocated_backend(spec, spec.colocated[0])
     assert (alone.name, alone.instances, alone.serve, alone.protocol) == (
         "det.v2", 2, "torch", "grpc",
     )  # fmt: skip
-    assert alone.beside == ()
-    assert TritonBackend.model_validate_json(alone.model_dump_json()) == alone
+    assert alone.colocated == ()
+    assert TritonSettings.model_validate_json(alone.model_dump_json()) == alone
 
 
 def test_a_model_of_the_users_repository_needs_its_name_only(tmp_path: Any) -> None:
     text = THERE.replace("SERVER", f"{{repository: {tmp_path}}}")
     spec = backend(text.replace("KEYS", "load: {concurrency: 1}"))
-    assert spec.beside[0].spec.source.triton == "det"
-    assert not beside_backend(spec, spec.beside[0]).changes_model
+    assert spec.colocated[0].spec.source.triton == "det"
+    assert not colocated_backend(spec, spec.colocated[0]).changes_model
     named = "model: {source: {triton: detector}}, instances: [1, 2], load: {concurrency: 1}"
     spec = backend(text.replace("KEYS", named))
-    assert spec.beside[0].spec.source.triton == "detector"
+    assert spec.colocated[0].spec.source.triton == "detector"
     assert list(variants(spec)) == ["default", "det.i1", "det.i2"]
 
 
@@ -140,7 +140,7 @@ def test_mistakes_are_said(old: str, new: str, said: str) -> None:
     [
         ("cuda", "torch", "precision: tf32", None),
         ("cpu", "torch", "precision: tf32, device: cuda", None),
-        ("cuda", "torch", "precision: tf32, device: cpu", "beside[0].precision: tf32 exists on"),
+        ("cuda", "torch", "precision: tf32, device: cpu", "colocated[0].precision: tf32 exists on"),
         ("cpu", "onnxruntime", "precision: bf16, serve: torch", None),
         ("cpu", "torch", "precision: bf16, serve: onnxruntime", "ONNX Runtime has no bf16 here"),
         ("cpu", "onnxruntime", "precision: fp16", None),
@@ -153,7 +153,7 @@ def test_its_precision_must_be_one_that_it_can_run_in(
     text = f"{first}    serve: {serve}\n    device: {device}\n{rest}"
     text = text.replace("weight: 0.5", keys.replace(", ", "\n        "))
     if said is None:
-        assert backend(text).beside[0].precision in keys
+        assert backend(text).colocated[0].precision in keys
     else:
         assert said in broken(text)
 
@@ -178,7 +178,7 @@ def test_names_constraints_and_weights_must_agree() -> None:
 
 def test_behind_a_url_nothing_of_it_is_set() -> None:
     text = THERE.replace("SERVER", "{url: 'host:8001'}")
-    assert backend(text.replace("KEYS", "load: {concurrency: 1}")).beside
+    assert backend(text.replace("KEYS", "load: {concurrency: 1}")).colocated
     said = broken(text.replace("KEYS", "instances: 2, load: {concurrency: 1}"))
     assert "not with one behind a url" in said
     said = broken(text.replace("KEYS", "serve: torch, load: {concurrency: 1}"))

@@ -10,14 +10,14 @@ import pytest
 from harness.scenario.points import expand, left_out
 from harness.scenario.reading.loader import load_text
 from harness.scenario.rules.triton import MODEL_CONFIG_FIELDS
-from harness.scenario.spec.scenario import Scenario, TritonBackend
+from harness.scenario.spec.scenario import Scenario, TritonSettings
 from harness.scenario.variants import axes, configs, grid, settings, variants
 
 OWN = {"server": {"repository": "models"}}
 
 
-def triton(**keys: Any) -> TritonBackend:
-    return TritonBackend.model_validate(
+def triton(**keys: Any) -> TritonSettings:
+    return TritonSettings.model_validate(
         {"kind": "triton", "protocol": "grpc", "name": "t", "serve": "onnxruntime", **keys}
     )
 

@@ -16,7 +16,7 @@ from harness.results.series import RECORD, Series
 from harness.scenario.spec.scenario import TelemetrySource
 from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
-from harness.telemetry.remote import RemoteTelemetry, beside, exchange
+from harness.telemetry.remote import RemoteTelemetry, colocated, exchange
 from harness.telemetry.serve import TelemetryServer
 
 TOKEN = "a token of some length"
@@ -209,7 +209,7 @@ def test_what_comes_from_where() -> None:
     here = {k: counter(0, 1) for k in ("host_bytes", "gpu0_power_w", "run_cpu_s", "machine_cpu_s")}
     there = {"host_bytes": counter(5, 6), "gpu0_power_w": counter(7, 8), "run_cpu_s": counter(0, 1),
              "tree_cpu_s": counter(0, 2), "machine_cpu_s": counter(0, 7)}  # fmt: skip
-    found = beside(here, there, cores=4)
+    found = colocated(here, there, cores=4)
     assert found["host_bytes"] is there["host_bytes"]
     assert found["gpu0_power_w"] is there["gpu0_power_w"]
     assert found["run_cpu_s"] is here["run_cpu_s"]

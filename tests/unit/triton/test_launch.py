@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.launch import _plain
 
 CONFIG = """
@@ -34,7 +34,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("beside", "plain"),
+    ("colocated", "plain"),
     [
         ([], True),
         ([{"name": "plain"}], True),
@@ -44,12 +44,12 @@ def repository(tmp_path: Path) -> Path:
         ([{"name": "finalizing", "model": {"source": {"triton": "plain"}}}], True),
     ],
 )
-def test_the_models_beside_are_asked_too(
-    repository: Path, beside: list[dict[str, Any]], plain: bool
+def test_the_models_colocated_are_asked_too(
+    repository: Path, colocated: list[dict[str, Any]], plain: bool
 ) -> None:
-    spec = TritonBackend.model_validate({
+    spec = TritonSettings.model_validate({
         "kind": "triton", "protocol": "http", "name": "t",
         "server": {"repository": str(repository)},
-        "beside": [{**other, "load": {"concurrency": 1}} for other in beside],
+        "colocated": [{**other, "load": {"concurrency": 1}} for other in colocated],
     })  # fmt: skip
     assert _plain(spec, repository.parent, "front") is plain

@@ -29,7 +29,7 @@ from harness.backends.tensorrt.build import Shapes
 from harness.errors import BackendError, OutOfMemoryError
 from harness.measure.gpu_time import GpuTime, split
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TensorRtBackend as Spec
+from harness.scenario.spec.scenario import TensorRtSettings as Spec
 
 MODEL = PreparedModel(
     name="m", source={"onnx": "m.onnx"}, key="k",
@@ -273,7 +273,7 @@ def test_an_engine_built_with_tf32_forbidden_is_another_one(
     assert len(keys) == 2
 
 
-def test_an_engine_is_that_of_the_weights_beside_the_graph(
+def test_an_engine_is_that_of_the_weights_colocated_the_graph(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "m.onnx").write_bytes(b"the graph alone")

@@ -50,7 +50,7 @@ def test_without_a_load_the_package_says_it_and_of_two_the_one_that_is_imported(
     assert runtimes(build_context(data)) == [("ONNX Runtime", "1.31.1")]
 
 
-def test_the_environment_lists_them_beside_the_packages(cpu: Context) -> None:
+def test_the_environment_lists_them_colocated_the_packages(cpu: Context) -> None:
     facts = {row[0].text: row[1].text for row in machine_table(cpu).rows}
     assert facts["Triton"] == "2.51.0"
     assert facts["Package torch"] == "2.13.0"

@@ -15,7 +15,7 @@ from harness.report.model.labels import bounds_text, objective_text
 from harness.report.outputs.csv import write_csvs
 from harness.report.outputs.html import render_html
 from harness.report.sections.answer import answer
-from harness.report.sections.colocated import beside_table, together_table
+from harness.report.sections.colocated import colocated_table, together_table
 from harness.report.view import build_view
 from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.store import RunStore, read_run
@@ -31,14 +31,14 @@ backends:
     protocol: grpc
     serve: torch
     name: pair
-    beside:
+    colocated:
       name: det
       model: {source: {torch: package.module:other}, inputs: {name: y, shape: [batch, 3]}}
       instances: [1, 2]
       load: {request_rate: 20}
       constraints: {latency_p50_ms: {max: 50}}
       weight: 1
-  - {<<: *t, name: alone, beside: []}
+  - {<<: *t, name: alone, colocated: []}
 """
 CONFIG = """\
 name: "det"
@@ -58,13 +58,13 @@ SPEEDS = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three rounds: with two instances the model beside does nearly twice as much."""
-    path = tmp_path_factory.mktemp("beside") / "r"
+    """Three rounds: with two instances the co-located model does nearly twice as much."""
+    path = tmp_path_factory.mktemp("colocated") / "r"
     scenario = load_text(SCENARIO).model_dump(mode="json")
     with RunStore.create(path, _manifest(scenario, gpu=False, evil=False)) as store:
         for n, wobble in enumerate((1.0, 1.01, 0.99)):
             for (backend, config), speeds in SPEEDS.items():
-                others = {"beside": {"det": {"config": CONFIG}}} if speeds[1] else {}
+                others = {"colocated": {"det": {"config": CONFIG}}} if speeds[1] else {}
                 details: dict[str, Any] = {"config": CONFIG.replace("det", "net"), **others}
                 store.append(LoadedRow(backend, n, 1, 1, 1, 1, None, details, config))
                 store.append(_row(backend, config, n, *(v * wobble for v in speeds)))
@@ -82,7 +82,7 @@ def _row(backend: str, config: str, n: int, speed: float, det: float) -> Measure
     return MeasurementRow(
         point.id, n, backend, config, 1, 1, None, "", 0, 10**9, 100, 0, speed, 1000 / speed,
         {"p50": 1000 / speed}, {}, host_memory_mib=100.0,
-        details={"beside": {"det": facts}} if det else {},
+        details={"colocated": {"det": facts}} if det else {},
     )  # fmt: skip
 
 
@@ -97,10 +97,10 @@ def texts(table: Any) -> list[dict[str, str]]:
 
 
 def test_each_model_has_its_row_and_what_is_shared_is_said(context: Context) -> None:
-    found = beside_table(context, context.of("pair/det.i2"))
+    found = colocated_table(context, context.of("pair/det.i2"))
     assert found is not None
     (row,) = texts(found)
-    assert (row["Model beside"], row["Its load"], row["Its constraints"]) == (
+    assert (row["Co-located model"], row["Its load"], row["Its constraints"]) == (
         "det",
         "20/s",
         "not shown",
@@ -108,7 +108,7 @@ def test_each_model_has_its_row_and_what_is_shared_is_said(context: Context) -> 
     assert row["Throughput (infer/sec)"] == "20.0"
     assert found.notes[0].startswith("det: 2 CPU instances with a max batch size of 1")
     assert "of all its models together" in found.notes[1]
-    assert beside_table(context, context.of("alone")) is None
+    assert colocated_table(context, context.of("alone")) is None
 
 
 def test_alone_stands_against_together(context: Context) -> None:
@@ -120,7 +120,7 @@ def test_alone_stands_against_together(context: Context) -> None:
     ]  # fmt: skip
 
 
-def test_the_answer_and_the_facts_name_the_model_beside(context: Context) -> None:
+def test_the_answer_and_the_facts_name_the_model_colocated(context: Context) -> None:
     assert bounds_text(context.bounds) == "det beside it, det's p50 latency ≤ 50 ms"
     assert objective_text(context.objective) == (
         "balancing throughput (weight 1) and det's throughput (weight 1)"
@@ -129,13 +129,13 @@ def test_the_answer_and_the_facts_name_the_model_beside(context: Context) -> Non
     assert "no point is shown to hold every constraint" in said
     assert "det's p50 latency" in said
     facts = dict(build_view(context).facts)
-    assert facts["Models beside it"] == "det (batch 1, load 20/s)"
+    assert facts["Co-located models"] == "det (batch 1, load 20/s)"
 
 
 def test_the_best_pair_is_told_with_both_configurations(context: Context) -> None:
     from harness.analysis.best import choose
 
-    loose = {"beside/det/present": {"min": 1}}
+    loose = {"colocated/det/present": {"min": 1}}
     choice = choose(context.rows, context.objective, loose)
     said = " ".join(map(str, answer(dataclasses.replace(context, bounds=loose, choice=choice))))
     assert "pair/det.i2" in said
@@ -144,10 +144,10 @@ def test_the_best_pair_is_told_with_both_configurations(context: Context) -> Non
 
 def test_html_and_csv_have_them(context: Context, tmp_path: Path) -> None:
     html = render_html(build_view(context))
-    for text in ("Models beside it", "Alone and together", "config.pbtxt of det"):
+    for text in ("Co-located models", "Alone and together", "config.pbtxt of det"):
         assert text in html
     files = {p.name: p for p in write_csvs(context, tmp_path)}
-    with files["beside.csv"].open() as file:
+    with files["colocated.csv"].open() as file:
         rows = list(csv.DictReader(file))
     assert [(r["point"], r["model"], r["holds_constraints"]) for r in rows] == [
         ("pair/b1/c1", "det", "no"), ("pair/det.i2/b1/c1", "det", "unknown"),

@@ -220,10 +220,10 @@ def test_only_what_has_energy_is_drawn_and_called_fastest(data: RunData) -> None
     assert viewed(whole).charts[0].notes[0].startswith(f"Curves of {sizes} combinations ")
 
 
-def test_models_beside_share_the_energy(data: RunData) -> None:
+def test_models_colocated_share_the_energy(data: RunData) -> None:
     scenario = dict(data.manifest["scenario"])
     first, *others = scenario["backends"]
-    scenario["backends"] = [{**first, "beside": [{"name": "detector"}]}, *others]
+    scenario["backends"] = [{**first, "colocated": [{"name": "detector"}]}, *others]
     manifest = {**data.manifest, "scenario": scenario}
     found = viewed(build_context(replace(data, manifest=manifest)))
     assert "divided by the inferences of resnet50 alone" in " ".join(found.notes)

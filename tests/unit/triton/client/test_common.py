@@ -9,7 +9,7 @@ import tritonclient.http
 from harness.backends.base import BackendContext
 from harness.errors import BackendError, OutOfMemoryError, ServerDiedError, ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client import common
 from harness.triton.dtypes import TRITON
 from harness.triton.metadata import Description
@@ -78,7 +78,7 @@ def test_bfloat16_comes_back_as_float32():
 
 def test_the_address_of_the_protocol_is_needed():
     model = PreparedModel("m", {}, "", (), ())
-    spec = TritonBackend.model_validate({"kind": "triton", "protocol": "grpc", "name": "t"})
+    spec = TritonSettings.model_validate({"kind": "triton", "protocol": "grpc", "name": "t"})
     with pytest.raises(ServerError, match="no address of a Triton server for grpc"):
         common.target(spec, BackendContext(model, server_http="localhost:8000"))
     found = common.target(spec, BackendContext(model, server_grpc="localhost:8001"))

@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client import control
 
 STUCK_S = 5.0
@@ -43,13 +43,13 @@ class Stuck(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest) -> Iterator[TritonBackend]:
+def backend(request: pytest.FixtureRequest) -> Iterator[TritonSettings]:
     servicer = Stuck(request.param)
     server = grpc.server(ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield TritonBackend.model_validate({
+    yield TritonSettings.model_validate({
         "kind": "triton", "protocol": "grpc", "name": "t",
         "server": {"url": f"127.0.0.1:{port}", "load": True},
     })  # fmt: skip
@@ -58,7 +58,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[TritonBackend]:
 
 
 @pytest.mark.parametrize("backend", ["ready", "load"], indirect=True)
-def test_loading_has_a_time_limit(backend: TritonBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_has_a_time_limit(backend: TritonSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "LOAD_S", 0.3)
     with pytest.raises(ServerError, match=r"did not load 'm': .*Deadline"):
         control.load_remote(backend, "m")
@@ -66,7 +66,7 @@ def test_loading_has_a_time_limit(backend: TritonBackend, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("backend", ["unload"], indirect=True)
 def test_unloading_has_a_time_limit(
-    backend: TritonBackend, monkeypatch: pytest.MonkeyPatch
+    backend: TritonSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "LOAD_S", 0.3)
     unload = control.load_remote(backend, "m")

@@ -61,7 +61,7 @@ def test_counters_that_went_back_say_nothing():
     assert difference(after, before) is None
 
 
-def test_composing_models_are_read_beside_the_measured_one():
+def test_composing_models_are_read_colocated_the_measured_one():
     stats = [
         *READINGS[1]["http"]["model_stats"],
         {**READINGS[2]["http"]["model_stats"][0], "name": "a/part"},

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Batching, TritonBackend
+from harness.scenario.spec.scenario import Batching, TritonSettings
 from harness.triton.repository.change import (
     finalizes,
     link_models,
@@ -34,8 +34,8 @@ parameters { key: "a" value { string_value: "1" } }
 """
 
 
-def triton(**keys: Any) -> TritonBackend:
-    return TritonBackend.model_validate({
+def triton(**keys: Any) -> TritonSettings:
+    return TritonSettings.model_validate({
         "kind": "triton", "protocol": "grpc", "name": "t", "server": {"repository": "models"},
         **keys,
     })  # fmt: skip

@@ -22,7 +22,7 @@ from harness.backends.tensorrt import library as trt
 from harness.backends.tensorrt.bindings import bindings
 from harness.errors import DeviceError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TensorRtBackend, TritonBackend
+from harness.scenario.spec.scenario import TensorRtSettings, TritonSettings
 from harness.triton.repository.engine import LOADED, check_engine, engine_spec, open_engine
 from harness.triton.repository.write import make_config, write_model
 
@@ -36,8 +36,8 @@ TRT = SimpleNamespace(TensorIOMode=Mode, BuilderFlag=SimpleNamespace())
 VERSION = "10.9.0.34"
 
 
-def spec(**settings: Any) -> TritonBackend:
-    return TritonBackend.model_validate({
+def spec(**settings: Any) -> TritonSettings:
+    return TritonSettings.model_validate({
         "kind": "triton", "protocol": "http", "serve": "tensorrt", "device": "cuda", "name": "t",
         **settings,
     })  # fmt: skip
@@ -65,7 +65,7 @@ def plan(path: Path, version: str = VERSION) -> Path:
 def test_what_the_scenario_says_reaches_the_engine(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    wanted = TensorRtBackend.model_validate(
+    wanted = TensorRtSettings.model_validate(
         {"kind": "tensorrt", "name": "engine", "device": "cuda:1", **settings}
     )
     assert engine_spec(parameters(tmp_path, **settings), 1) == wanted

@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from harness.errors import ServerError
 from harness.models.cache import fetch
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.repository.native import make_native_config, place, write_native
 from harness.triton.repository.write import make_config
 
@@ -23,8 +23,8 @@ MODEL = PreparedModel(
 )  # fmt: skip
 
 
-def spec(**settings: Any) -> TritonBackend:
-    return TritonBackend.model_validate(
+def spec(**settings: Any) -> TritonSettings:
+    return TritonSettings.model_validate(
         {"kind": "triton", "protocol": "http", "device": "cuda", "name": "t", **settings}
     )
 
@@ -78,7 +78,7 @@ def test_torch_has_no_native_platform() -> None:
         make_native_config(MODEL, spec(serve="torch"), 8)
 
 
-def test_weights_beside_the_file_come_along_under_the_name_that_it_knows(tmp_path: Path) -> None:
+def test_weights_colocated_the_file_come_along_under_the_name_that_it_knows(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"graph")
     (tmp_path / "model.onnx.data").write_bytes(b"weights")
     assert place(tmp_path / "model.onnx", tmp_path / "1" / "model.onnx") == 12
@@ -100,7 +100,7 @@ def test_weights_of_any_name_come_along_from_the_cache_and_nothing_else(tmp_path
     assert (target.parent / "weights" / "more.bin").read_bytes() == b"weights/more.bin"
 
 
-def test_what_lies_beside_an_engine_stays_there(tmp_path: Path) -> None:
+def test_what_lies_colocated_an_engine_stays_there(tmp_path: Path) -> None:
     def build(folder: Path) -> dict[str, Any]:
         (folder / "model.engine").write_bytes(b"engine")
         (folder / "build.log").write_text("log")

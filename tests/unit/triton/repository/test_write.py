@@ -8,13 +8,13 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TritonBackend
+from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.dtypes import NUMPY, TRITON
 from harness.triton.repository.write import device_env, gpu_index, make_config, write_model
 
 
 def spec(**settings):
-    return TritonBackend.model_validate(
+    return TritonSettings.model_validate(
         {"kind": "triton", "protocol": "http", "serve": "onnxruntime", "name": "t", **settings}
     )
 

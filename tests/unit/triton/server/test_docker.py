@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.docker_engine import parse_mount, run_parser
 
-from harness.scenario.spec.scenario import DockerSettings, TritonBackend
+from harness.scenario.spec.scenario import DockerSettings, TritonSettings
 from harness.triton.server.docker import Container
 from harness.triton.server.log import last_error, port_in_use
 from harness.triton.server.start import what_runs
@@ -90,7 +90,7 @@ def test_a_container_that_can_not_be_seen(tmp_path):
 
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", None), ("cuda", "all"), ("cuda:1", "all")])
 def test_gpus_follow_the_device(tmp_path, device, gpus):
-    spec = TritonBackend.model_validate({
+    spec = TritonSettings.model_validate({
         "kind": "triton", "protocol": "http", "serve": "onnxruntime", "device": device,
         "server": {"docker": {"image": IMAGE}},
     })  # fmt: skip
@@ -98,14 +98,14 @@ def test_gpus_follow_the_device(tmp_path, device, gpus):
     assert spec.server.uses_native
 
 
-def serving(serve, native, beside=()):
-    return TritonBackend.model_validate({
+def serving(serve, native, colocated=()):
+    return TritonSettings.model_validate({
         "kind": "triton", "protocol": "http", "serve": serve, "device": "cuda",
         "server": {"docker": {"image": IMAGE}, "native": native},
-        "beside": [
+        "colocated": [
             {"name": f"other{i}", "model": {"source": {"onnx": "o.onnx"}}, "serve": s,
              "load": {"concurrency": 1}}
-            for i, s in enumerate(beside)
+            for i, s in enumerate(colocated)
         ],
     })  # fmt: skip
 
@@ -117,7 +117,7 @@ def serving(serve, native, beside=()):
         (serving("onnxruntime", native=False), ["models", "cache"], True),
         (serving("torch", native=False), ["models", "cache"], True),
         (serving("tensorrt", native=False), ["models", "cache"], False),
-        (serving("onnxruntime", native=False, beside=["tensorrt"]), ["models", "cache"], False),
+        (serving("onnxruntime", native=False, colocated=["tensorrt"]), ["models", "cache"], False),
     ],
 )
 def test_what_the_harness_models_read_in_the_cache_is_mounted(tmp_path, spec, mounted, read_only):

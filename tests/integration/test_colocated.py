@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.killed import measured, run_and_kill
 
-from harness.analysis import colocated as beside
+from harness.analysis import colocated
 from harness.analysis.best import choose
 from harness.analysis.constraints import bounds_of
 from harness.analysis.objective import objective_of
@@ -50,7 +50,7 @@ backends:
     protocol: grpc
     name: t
     server: {repository: models}
-    beside:
+    colocated:
       - {name: back, LOAD}
     VARIED
 load: {concurrency: 2}
@@ -67,7 +67,7 @@ def write(folder: Path, load: str, varied: str, rounds: int) -> Path:
         version.mkdir(parents=True)
         (version / "model.py").write_text(MODEL.replace("SLEEP", str(seconds)))
         (version.parent / "config.pbtxt").write_text(CONFIG)
-    path = folder / "beside.yaml"
+    path = folder / "colocated.yaml"
     text = SCENARIO.replace("LOAD", load).replace("VARIED", varied)
     path.write_text(text.replace("ROUNDS", str(rounds)))
     return path
@@ -76,7 +76,7 @@ def write(folder: Path, load: str, varied: str, rounds: int) -> Path:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Instances of both models searched jointly; a slow model with a bound."""
-    folder = tmp_path_factory.mktemp("beside")
+    folder = tmp_path_factory.mktemp("colocated")
     run = folder / "run"
     load = (
         "load: {batch_size: 2, concurrency: 2}, instances: [1, 2], weight: 1, "
@@ -96,20 +96,20 @@ def test_both_models_are_loaded_and_measured_in_every_config(together):
     names = {"default", "i1-back.i1", "i1-back.i2", "i2-back.i1", "i2-back.i2"}
     assert {row.config for row in together.measurements} == names
     for row in together.measurements:
-        facts = row.details["beside"]["back"]
+        facts = row.details["colocated"]["back"]
         assert facts["load"]["concurrency"] == 2
         count = 2 if row.config.endswith("back.i2") else 1
         # each instance answers one request of two items in 20 ms, and a little more
         assert 0.6 * count * 2 / 0.02 < facts["throughput"] <= 1.1 * count * 2 / 0.02
         assert facts["latency_ms"]["p50"] > 20 * (2 / count)
     for row in together.loads:
-        text = row.details.get("beside", {}).get("back", {}).get("config", "")
+        text = row.details.get("colocated", {}).get("back", {}).get("config", "")
         assert ("count: 2" in text) == row.config.endswith("back.i2")
 
 
 def test_its_numbers_are_those_of_exactly_the_points_window(together):
     row = together.measurements[0]
-    facts = row.details["beside"]["back"]
+    facts = row.details["colocated"]["back"]
     samples = read_samples(together.path / facts["samples"])
     found = reduce(samples, row.window_begin_ns, row.window_end_ns, 2)
     assert found.throughput == pytest.approx(facts["throughput"])
@@ -140,15 +140,15 @@ def test_the_best_pair_is_a_repository_that_triton_serves(together, tmp_path):
         server.load("back")
 
 
-def test_the_report_shows_the_models_beside(together):
+def test_the_report_shows_the_models_colocated(together):
     html = (together.path / "report.html").read_text()
     assert "Models beside it" in html
     assert "of all its models together" in html
-    lines = (together.path / "beside.csv").read_text().splitlines()
+    lines = (together.path / "colocated.csv").read_text().splitlines()
     assert len(lines) == 1 + 5
 
 
-def test_a_killed_run_is_resumed_and_a_rate_is_kept_beside(tmp_path, run_cli):
+def test_a_killed_run_is_resumed_and_a_rate_is_kept_colocated(tmp_path, run_cli):
     """Without lists: a server and workers of their own in each round; an open loop beside."""
     load = "load: {request_rate: 25, arrivals: constant}"
     path = write(tmp_path, load, "instances: 2", 3)
@@ -161,7 +161,7 @@ def test_a_killed_run_is_resumed_and_a_rate_is_kept_beside(tmp_path, run_cli):
     assert measured(run)[: len(before)] == before
     data = read_run(run)
     (row,) = summarize(data.measurements, data.failures)
-    (found,) = beside.summarize_beside(row)
+    (found,) = colocated.summarize_colocated(row)
     assert found.throughput is not None
     assert found.throughput.value == pytest.approx(25, rel=0.2)
     assert found.errors == 0
