@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.errors import ServerError
-
-HANDSHAKE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,74 +38,6 @@ class Access:
 
 
 PLAIN = Access()
-
-
-def ssl_context(tls: Tls, module: Any = ssl) -> Any:
-    """A client's SSLContext, of `ssl` or of a module like it. Raises ServerError."""
-    try:
-        context = module.create_default_context(cafile=tls.ca)
-        if not tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if tls.cert:
-            context.load_cert_chain(tls.cert, tls.key, password="")  # "": an error, not a prompt
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        files = ", ".join(filter(None, (tls.ca, tls.cert, tls.key)))
-        raise ServerError(
-            f"the certificates can't be used ({files}): {error}",
-            fix="tls: ca, cert and key are PEM files; the key must have no passphrase",
-        ) from None
-    return context
-
-
-def grpc_credentials(address: str, tls: Tls) -> tuple[Any, list[tuple[str, Any]]]:
-    """gRPC channel credentials, and the channel options that go with them. Raises ServerError.
-
-    gRPC always verifies. Without `verify`, the certificate that the server shows now is taken for
-    an authority, and its own name for the one expected.
-    """
-    import grpc
-
-    options: list[tuple[str, Any]] = []
-    roots = _read(tls.ca)
-    if not tls.verify:
-        roots, name = _shown(address)
-        options = [("grpc.ssl_target_name_override", name)] if name else []
-    credentials = grpc.ssl_channel_credentials(roots, _read(tls.key), _read(tls.cert))
-    return credentials, options
-
-
-def _read(path: str | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file.read()
-    except OSError as error:
-        raise ServerError(f"{path} can't be read: {error.strerror}") from None
-
-
-def _shown(address: str) -> tuple[bytes, str]:
-    """The certificate that the server shows (PEM), and a name that it is for."""
-    import socket
-
-    host, port = split_address(address)
-    try:
-        pem = ssl.get_server_certificate((host, port), timeout=HANDSHAKE_S)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it is no authority
-        context.load_verify_locations(cadata=pem)
-        with (
-            socket.create_connection((host, port), HANDSHAKE_S) as plain,
-            context.wrap_socket(plain) as secure,
-        ):
-            found: Any = secure.getpeercert() or {}
-    except OSError as error:
-        raise ServerError(f"no TLS connection to {address}: {error}") from None
-    names = [value for kind, value in found.get("subjectAltName", ()) if kind == "DNS"]
-    names += [v for part in found.get("subject", ()) for k, v in part if k == "commonName"]
-    return pem.encode(), names[0].replace("*", "x") if names else ""
 
 
 def split_address(address: str) -> tuple[str, int]:

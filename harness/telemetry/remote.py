@@ -24,7 +24,8 @@ from harness.results.series import RECORD, Series
 from harness.scenario.spec.scenario import TelemetrySource
 from harness.scenario.spec.server import tls_of
 from harness.system import credentials as secrets
-from harness.system.network import split_address, ssl_context
+from harness.system.network import split_address
+from harness.system.tls import ssl_context
 
 EXCHANGES = 16
 TIMEOUT_S = 10.0

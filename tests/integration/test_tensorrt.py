@@ -58,7 +58,7 @@ import sys
 from pathlib import Path
 from harness.backends.cuda.devices import set_tf32
 set_tf32(sys.argv[1])
-from harness.models import trt
+from harness.backends.tensorrt import library as trt
 from harness.backends.tensorrt.build import BuildOptions, build
 options = BuildOptions(precision=sys.argv[1], compute_capability="8.6")
 plan = bytes(build(trt.find("tensorrt-rtx"), Path(sys.argv[2]), options, trt.Messages()).plan)

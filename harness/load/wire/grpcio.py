@@ -16,7 +16,8 @@ from harness.errors import ServerDiedError
 from harness.load.wire.grpc import METHOD
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
 from harness.results.samples import ERROR, TIMEOUT
-from harness.system.network import PLAIN, Access, grpc_credentials
+from harness.system.network import PLAIN, Access
+from harness.system.tls import grpc_credentials
 from harness.triton.client.grpc_errors import of_transport
 
 OPTIONS = (

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from harness.errors import ServerDiedError
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
-from harness.system.network import Tls, split_address, ssl_context
+from harness.system.network import Tls, split_address
+from harness.system.tls import ssl_context
 
 Buffer = bytes | bytearray | memoryview
 

@@ -14,8 +14,9 @@ from harness.backends.base import BackendContext, LoadCost
 from harness.errors import HarnessError, ServerError
 from harness.models.tensors import Signature, Tensors
 from harness.scenario.spec import scenario as schema
-from harness.system.network import PLAIN, Access, grpc_credentials
+from harness.system.network import PLAIN, Access
 from harness.system.packages import require
+from harness.system.tls import grpc_credentials
 from harness.triton.client import common
 from harness.triton.client.grpc_errors import of_transport
 from harness.triton.client.shared_memory import Regions, SharedCaller

@@ -15,8 +15,9 @@ from harness.backends.base import BackendContext, LoadCost
 from harness.errors import ServerError
 from harness.models.tensors import Signature, Tensors
 from harness.scenario.spec import scenario as schema
-from harness.system.network import PLAIN, Access, ssl_context
+from harness.system.network import PLAIN, Access
 from harness.system.packages import require
+from harness.system.tls import ssl_context
 from harness.triton.client import common
 from harness.triton.client.shared_memory import Regions, SharedCaller
 from harness.triton.counters.statistics import counters

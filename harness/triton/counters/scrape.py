@@ -17,7 +17,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from harness.errors import ServerError
-from harness.system.network import Access, Tls, split_address, ssl_context
+from harness.system.network import Access, Tls, split_address
+from harness.system.tls import ssl_context
 
 EVERY_S = 1.0
 TIMEOUT_S = 2.0

@@ -10,12 +10,13 @@ import pytest
 ABSENT = (
     "torch", "onnx", "onnxruntime", "onnxscript", "onnxconverter_common", "tritonclient", "pandas",
     "pyarrow", "scipy", "plotly", "matplotlib", "ruamel", "jinja2", "rich", "click", "psutil",
+    "ssl", "_ssl",  # the interpreter inside Triton may be unable to load it
 )  # fmt: skip
 MODULES = (
     "harness.run.worker.worker", "harness.backends.registry", "harness.load.generator",
     "harness.load.closed", "harness.measure.window", "harness.models.inputs",
     "harness.models.parity", "harness.backends.tensorrt.backend",
-    "harness.backends.tensorrt.caller",    "harness.backends.tensorrt.cache",
+    "harness.backends.tensorrt.caller", "harness.backends.tensorrt.cache",
 )  # fmt: skip
 
 
