@@ -1,7 +1,7 @@
 # make setup   .venv with everything, pinned by constraints.txt, and the embedded Triton
 # make demo    run scenarios/quickstart.yaml for real; HTML and PDF report
 # make test    set up and run all tests that this machine can run; ARGS go to pytest
-# make lint    ruff and mypy
+# make lint    ruff, mypy, import-linter (one way down), vulture (dead code)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -58,6 +58,8 @@ prometheus:
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/vulture
 	$(BIN)/mypy
 
 format: setup
