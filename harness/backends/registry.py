@@ -10,8 +10,8 @@ from harness.backends.base import Backend, BackendContext
 from harness.scenario.spec.scenario import AnyBackend
 
 BACKENDS: dict[str, str] = {
-    "torch": "harness.backends.torch:TorchBackend",
-    "onnxruntime": "harness.backends.onnxruntime:OnnxRuntimeBackend",
+    "torch": "harness.backends.torch.backend:TorchBackend",
+    "onnxruntime": "harness.backends.onnxruntime.backend:OnnxRuntimeBackend",
     "tensorrt": "harness.backends.tensorrt.backend:TensorRtBackend",
     "triton/http": "harness.triton.client.http:TritonHttpBackend",
     "triton/grpc": "harness.triton.client.grpc:TritonGrpcBackend",

@@ -8,8 +8,8 @@ import pytest
 from support.paths import DATA
 
 from harness.backends.base import BackendContext, run_once
-from harness.backends.onnxruntime import OnnxRuntimeBackend
-from harness.backends.torch import TorchBackend
+from harness.backends.onnxruntime.backend import OnnxRuntimeBackend
+from harness.backends.torch.backend import TorchBackend
 from harness.errors import BackendError
 from harness.models import export
 from harness.models.inputs import make_inputs

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.backends.base import BackendContext
-from harness.backends.onnxruntime import OnnxRuntimeBackend
-from harness.backends.torch import TorchBackend
+from harness.backends.onnxruntime.backend import OnnxRuntimeBackend
+from harness.backends.torch.backend import TorchBackend
 from harness.models.parity import write_references
 from harness.models.prepare import prepare
 from harness.run.worker.parity import check

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from harness.backends.torch import _compiled  # noqa: E402
+from harness.backends.torch.backend import _compiled  # noqa: E402
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("c++")), reason="no C++ compiler")

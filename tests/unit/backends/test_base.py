@@ -51,7 +51,7 @@ def test_a_backend_without_its_package_says_so_when_it_is_opened(module):
     code = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from harness.errors import MissingPackageError\n"
-        f"try:\n    import harness.backends.{module}\n"
+        f"try:\n    import harness.backends.{module}.backend\n"
         "except MissingPackageError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

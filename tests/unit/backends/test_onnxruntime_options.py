@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from harness.backends.base import BackendContext
-from harness.backends.onnxruntime import _engines, _providers
+from harness.backends.onnxruntime.backend import _engines, _providers
 from harness.models.tensors import PreparedModel
 from harness.scenario.spec.scenario import OnnxRuntimeSettings as Spec
 

@@ -9,7 +9,7 @@ from support.tiny_onnx import tiny_onnx
 torch = pytest.importorskip("torch")
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
-from harness.backends.torch import TorchBackend  # noqa: E402
+from harness.backends.torch.backend import TorchBackend  # noqa: E402
 from harness.errors import BackendError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402

@@ -10,7 +10,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
-from harness.backends.onnxruntime import OnnxRuntimeBackend, assert_provider  # noqa: E402
+from harness.backends.onnxruntime.backend import OnnxRuntimeBackend, assert_provider  # noqa: E402
 from harness.errors import BackendError, DeviceError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402

@@ -1,0 +1,1 @@
+"""ONNX Runtime with any execution provider."""

@@ -1,0 +1,1 @@
+"""PyTorch: eager, compiled or captured in CUDA graphs."""
