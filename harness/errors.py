@@ -1,23 +1,8 @@
-"""The one exception tree. Each class knows the exit code it ends the program with.
+"""The one exception tree: what an error is called, means and does stands on its class.
 
-Each class also has a `reason`: the word under which a journal records it.
-
-    HarnessError                    1   anything below, or something we did not foresee
-    ├── UsageError                  2   the command line or a file the user wrote is wrong
-    │   ├── ScenarioError           2   the scenario: carries every `Problem` found, with positions
-    │   └── RunDirectoryError       2   not a run directory, or one that does not fit the scenario
-    ├── SetupError                  3   this machine lacks something; `fix` says what to do about it
-    │   ├── MissingPackageError     3   a Python package; `fix` is the install command
-    │   ├── ServerError             3   Triton can't be installed, started, reached or understood
-    │   └── DeviceError             3   a GPU or provider that was asked for is not there
-    ├── PointError                  1   one point can't be measured; the sweep goes on
-    │   ├── BackendError            1   `raised`: the runtime raised
-    │   ├── OutOfMemoryError        1   `out_of_memory`: host or device
-    │   ├── DeadlineError           1   `hung`: no answer before the deadline
-    │   ├── WorkerDiedError         1   `died`: the worker process ended by a signal or exit
-    │   ├── ServerDiedError         1   `server_died`: Triton ended in the middle of the point
-    │   └── ParityError             1   `parity`: outputs disagree with the reference
-    └── InconclusiveError           4   measured, but the numbers can't be believed or don't decide
+`reason` is the word under which a journal records it, `words` says the same in a report, `retried`
+whether a point is tried again in later rounds, `exit_code` how it ends the program. A new reason is
+one class; docs/errors.md is made from the tree: `python -m harness.errors > docs/errors.md`.
 """
 
 from __future__ import annotations
@@ -32,6 +17,10 @@ class HarnessError(Exception):
 
     exit_code: ClassVar[int] = 1
     reason: ClassVar[str] = "failed"
+    words: ClassVar[str] = "failed"
+    """The reason in a report, of a point that failed."""
+    retried: ClassVar[bool] = True
+    """Whether the point is tried again in later rounds: not where it would only come again."""
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)
@@ -47,6 +36,8 @@ class UsageError(HarnessError):
 
     exit_code = 2
     reason = "usage"
+    words = "the command line or a file is wrong"
+    retried = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +62,7 @@ class ScenarioError(UsageError):
     """A scenario that can't be run, with every problem found in it."""
 
     reason = "scenario"
+    words = "the scenario is wrong"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -81,6 +73,7 @@ class RunDirectoryError(UsageError):
     """A directory that is no run directory, or one that does not fit what was asked."""
 
     reason = "run_directory"
+    words = "the run directory does not fit"
 
 
 class SetupError(HarnessError):
@@ -88,66 +81,82 @@ class SetupError(HarnessError):
 
     exit_code = 3
     reason = "setup"
+    words = "this machine lacks something that is needed"
+    retried = False
 
 
 class MissingPackageError(SetupError):
     """A Python package that a backend needs is not installed."""
 
     reason = "missing_package"
+    words = "a Python package is missing"
 
 
 class ServerError(SetupError):
     """A Triton server can't be installed, started, reached or understood."""
 
     reason = "server"
+    words = "the Triton server could not be started or reached"
+    retried = True
 
 
 class DeviceError(SetupError):
     """A device or execution provider that was asked for is not available."""
 
     reason = "device"
+    words = "the device or execution provider is not available"
 
 
 class PointError(HarnessError):
     """One point can't be measured; it is recorded on the point and the sweep goes on."""
 
     reason = "point"
+    words = "the point could not be measured"
 
 
 class BackendError(PointError):
     """The runtime raised."""
 
     reason = "raised"
+    words = "the runtime raised an error"
 
 
 class OutOfMemoryError(PointError):
     """Host or device memory ran out."""
 
     reason = "out_of_memory"
+    words = "memory ran out"
+    retried = False
 
 
 class DeadlineError(PointError):
     """No answer before the deadline: the worker hung and was killed."""
 
     reason = "hung"
+    words = "no answer before the deadline"
+    retried = False
 
 
 class WorkerDiedError(PointError):
     """The worker process ended on its own, by a signal or an exit."""
 
     reason = "died"
+    words = "the worker process ended unexpectedly"
 
 
 class ServerDiedError(PointError):
     """The Triton server ended in the middle of the point."""
 
     reason = "server_died"
+    words = "the Triton server ended during the measurement"
 
 
 class ParityError(PointError):
     """The backend's outputs disagree with the reference beyond the tolerance."""
 
     reason = "parity"
+    words = "outputs disagree with the reference, so it was not timed"
+    retried = False
 
 
 class InconclusiveError(HarnessError):
@@ -155,15 +164,22 @@ class InconclusiveError(HarnessError):
 
     exit_code = 4
     reason = "inconclusive"
+    words = "measured, but it decides nothing"
 
 
-def _walk(cls: type[HarnessError]) -> list[type[HarnessError]]:
-    return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _walk(sub))]
+def tree(cls: type[HarnessError] = HarnessError) -> list[type[HarnessError]]:
+    """`cls` and all classes below it, each before those that derive from it."""
+    return [cls, *(leaf for sub in cls.__subclasses__() for leaf in tree(sub))]
+
+
+def words_of(reason: str) -> str:
+    """A reason that a journal holds, in words."""
+    return {c.reason: c.words for c in tree()}.get(reason) or reason.replace("_", " ") or "failed"
 
 
 def from_reason(reason: str, message: str, fix: str | None = None) -> HarnessError:
     """Rebuild the exception a worker reported by its `reason` and `message`."""
-    for cls in _walk(HarnessError):
+    for cls in tree():
         if cls.reason == reason and cls is not ScenarioError:
             return cls(message, fix=fix)
     return BackendError(f"{reason}: {message}", fix=fix)
@@ -186,3 +202,37 @@ def translate(error: Exception, doing: str = "") -> HarnessError:
     if isinstance(error, MemoryError) or any(words in full for words in _MEMORY):
         return OutOfMemoryError(text)
     return BackendError(text)
+
+
+_INTRODUCTION = """\
+# Errors
+
+Every error that a user can cause is a class of `harness/errors.py`, with what is wrong and mostly
+a `fix`. What goes wrong with one point is recorded on it, with the reason, and the sweep goes on; a
+session whose worker or server died is started again for the points that are left. Where the cause
+would only come again, the point is not tried in later rounds. The exit code is the program's, when
+the error ends it; a point that failed makes it 1. Others are 0 for fine, 1 too when no point holds
+the constraints, 4 for an invalid measurement and 130 for an interrupted run, which can be resumed.
+
+This page is made from the classes: `python -m harness.errors > docs/errors.md`.
+
+| class | reason | what happened | in a report | tried in later rounds | exit code |
+|---|---|---|---|---|---|
+"""
+
+
+def reference() -> str:
+    """docs/errors.md: a row for each class of the tree, indented below the one it derives from."""
+    lines = []
+    for cls in tree():
+        indent = "· " * (len(cls.__mro__) - len(HarnessError.__mro__))
+        happened = (cls.__doc__ or "").partition("\n")[0]
+        lines.append(
+            f"| {indent}`{cls.__name__}` | `{cls.reason}` | {happened} | {cls.words} "
+            f"| {'yes' if cls.retried else 'no'} | {cls.exit_code} |\n"
+        )
+    return _INTRODUCTION + "".join(lines)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

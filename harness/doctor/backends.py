@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from harness.doctor.check import MISSING, NOTE, OK, Check
 from harness.doctor.probe import TIMEOUT_S, probe
 from harness.errors import HarnessError
-from harness.system.packages import install_command
+from harness.system.packages import install_command, onnxruntime_gpu_command
 
 GROUP = "Backends"
 PYPI = "--force-reinstall --index-url https://pypi.org/simple"
@@ -105,13 +104,9 @@ def onnxruntime_checks(answer: Answer, gpu: bool) -> list[Check]:
         return [_broken("onnxruntime", "onnxruntime", answer)]
     cuda = "CUDAExecutionProvider" in answer["providers"]
     why_not = None if cuda else "without the CUDA provider"
-    fix = (
-        f"{sys.executable} -m pip uninstall --yes onnxruntime && "
-        f"{sys.executable} -m pip install 'onnxruntime-gpu>=1.20'"
-    )
     return [
         Check(GROUP, "onnxruntime (cpu)", OK, answer["version"], runs=True),
-        _on_gpu("onnxruntime (cuda)", answer["version"], why_not, gpu, fix),
+        _on_gpu("onnxruntime (cuda)", answer["version"], why_not, gpu, onnxruntime_gpu_command()),
     ]
 
 

@@ -80,7 +80,7 @@ def export_onnx(
     both exporters' reasons when neither can.
     """
     for package in ("onnx", "onnxscript"):
-        require(package, "torch")
+        require(package)
     dtypes = {i.name: i.dtype for i in inputs}
     example = to_tensors(inputs_of(fixed or EXAMPLE_BATCH), dtypes)
     job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs), fixed is None)
@@ -162,7 +162,7 @@ def verify(
     outputs, and whatever ONNX Runtime raises.
     """
     try:
-        ort = require("onnxruntime", "onnxruntime")
+        ort = require("onnxruntime")
     except MissingPackageError:
         return "not run: onnxruntime is not installed"
     options = ort.SessionOptions()

@@ -226,7 +226,7 @@ def _image(
 
 def _pixels(path: Path, height: int, width: int, channels: int) -> Array:
     """uint8 [height, width, channels], resized bilinearly without cropping."""
-    image = require("PIL.Image", "torch")
+    image = require("PIL.Image")
     with image.open(path) as opened:
         converted = opened.convert("RGB" if channels == 3 else "L")
         resized = converted.resize((width, height), image.Resampling.BILINEAR)

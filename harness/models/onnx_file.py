@@ -25,7 +25,7 @@ def check_file(path: Path) -> None:
 
     Raises UsageError when it is no valid ONNX model.
     """
-    onnx = require("onnx", "onnxruntime")
+    onnx = require("onnx")
     try:
         onnx.checker.check_model(str(path))
     except Exception as error:
@@ -51,7 +51,7 @@ def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, Any]]:
 
 
 def _load(path: Path) -> Any:
-    return require("onnx", "onnxruntime").load(str(path), load_external_data=False)
+    return require("onnx").load(str(path), load_external_data=False)
 
 
 def _dims(value: Any) -> list[int | str]:
@@ -62,7 +62,7 @@ def _dims(value: Any) -> list[int | str]:
 
 
 def _spec(value: Any, batches: set[int | str]) -> TensorSpec:
-    onnx = require("onnx", "onnxruntime")
+    onnx = require("onnx")
     kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
     shape = tuple(BATCH if d in batches else d for d in _dims(value))

@@ -29,7 +29,7 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, Any]:
     Raises BackendError when a weight is too large for fp16, when there is nothing to convert, and
     when the converter fails.
     """
-    onnx = require("onnx", "tensorrt")
+    onnx = require("onnx")
     original = onnx.load(str(source))
     floats = list(_tensors(original.graph, onnx.TensorProto.FLOAT))
     if not floats:
@@ -58,7 +58,7 @@ def _check_range(tensors: list[Any]) -> None:
 
 
 def _to_fp16(model: Any) -> Any:
-    converter = require("onnxconverter_common.float16", "tensorrt")
+    converter = require("onnxconverter_common.float16")
     try:
         with warnings.catch_warnings():  # it warns of every number below fp16's smallest
             warnings.simplefilter("ignore")
@@ -122,7 +122,7 @@ def _tensors(graph: Any, data_type: int) -> Iterator[Any]:
 
 
 def _save(model: Any, target: Path) -> None:
-    onnx = require("onnx", "tensorrt")
+    onnx = require("onnx")
     large = model.ByteSize() > 2**31 - 2**20  # protobuf's limit; weights then go beside the file
     onnx.save(model, str(target), save_as_external_data=large, location=f"{target.name}.data")
 

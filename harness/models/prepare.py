@@ -165,7 +165,7 @@ def _row(format: str, file: str, entry: Entry) -> ArtifactRow:
 def _from_torch(
     model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
 ) -> tuple[PreparedModel, Rows]:
-    require("torch", "torch")
+    require("torch")
     program = "exported_program" in model.source
     module, content = _open_program(model, batches) if program else _open_factory(model)
     model = replace(model, key=_key(model, content))

@@ -108,11 +108,11 @@ def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
     """(the reference in words, why there is none, how to open it)."""
     kind = next(iter(model.source))
     if kind in ("torch", "exported_program"):
-        version = require("torch", "torch").__version__
+        version = require("torch").__version__
         return f"eager PyTorch {version}, fp32, CPU", "", lambda: _eager(model)
     if kind == "onnx":
         try:
-            version = require("onnxruntime", "onnxruntime").__version__
+            version = require("onnxruntime").__version__
         except MissingPackageError as error:
             return "", f"an ONNX file's reference needs ONNX Runtime: {error.message}", None
         words = f"ONNX Runtime {version} without graph optimisations, fp32, CPU"
@@ -140,7 +140,7 @@ def _eager(model: PreparedModel) -> Run:
 
 
 def _unoptimised(model: PreparedModel) -> Run:
-    ort = require("onnxruntime", "onnxruntime")
+    ort = require("onnxruntime")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

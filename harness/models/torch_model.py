@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.models.tensors import Tensors
 from harness.system.packages import require
 
-require("torch", "torch")
+require("torch")
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402

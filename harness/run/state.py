@@ -20,11 +20,6 @@ from harness.results.store import RunData, RunStore
 from harness.run.ceiling import Ceilings
 from harness.scenario.points import Point
 
-NOT_RETRIED = frozenset({
-    "missing_package", "device", "usage", "setup", "parity", "out_of_memory", "hung",
-})  # fmt: skip
-"""Reasons that would come again: the point is not tried in later rounds."""
-
 
 class Observer(Protocol):
     """Told of every journal line and of what is going on; must be quick and must not raise."""
@@ -74,7 +69,7 @@ class RunState:
 
     def fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:
         """A point could not be measured in a round."""
-        if error.reason in NOT_RETRIED:
+        if not error.retried:
             self.given_up.add(point.id)
         row = FailureRow(
             point.id, round_, point.backend, error.reason, error.message, error.fix, log

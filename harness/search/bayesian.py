@@ -29,7 +29,7 @@ MISSED = -1e6
 
 def check() -> None:
     """Raise MissingPackageError where Optuna is not installed."""
-    require("optuna", "search")
+    require("optuna")
 
 
 def next_configs(space: Space, goal: Goal, rows: Mapping[str, Sequence[SummaryRow]]) -> list[str]:

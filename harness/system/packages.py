@@ -1,4 +1,4 @@
-"""Which package gives which module, for errors that say what to install."""
+"""Which package gives which module, and the one place that says how to install what is missing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import shlex
 import sys
 from types import ModuleType
 
-from harness.errors import (
-    MissingPackageError,
-    SetupError,
-)
+from harness.errors import MissingPackageError, SetupError
 
 REQUIREMENTS: dict[str, str] = {
     "cuda": "cuda-python",
+    "gevent": "tritonclient[all]>=2.50",
+    "geventhttpclient": "tritonclient[all]>=2.50",
+    "google": "tritonclient[all]>=2.50",
+    "grpc": "tritonclient[all]>=2.50",
+    "hpack": "hpack>=4.0",
     "locust": "locust>=2.32",
     "onnx": "onnx>=1.18",
     "onnxconverter_common": "onnxconverter-common>=1.14",
@@ -22,33 +24,58 @@ REQUIREMENTS: dict[str, str] = {
     "optuna": "optuna>=4.0",
     "PIL": "pillow>=10",
     "plutoprint": "plutoprint>=0.14",
+    "prometheus_client": "prometheus-client>=0.20",
+    "pycuda": "pycuda>=2024.1",
     "pynvml": "nvidia-ml-py>=12.560",
     "ruamel": "ruamel.yaml>=0.18",
     "tensorrt_rtx": "tensorrt-rtx-cu13>=1.4",
     "torch": "torch>=2.6",
     "tritonclient": "tritonclient[all]>=2.50",
 }
-"""Import name → requirement as in pyproject.toml; a module not listed has its package's name."""
+"""Import name → requirement as in pyproject.toml, of all that can be missing.
+
+`inference-harness[EXTRA]` is on no index, so it is never what an error says.
+"""
+ONNXRUNTIME_GPU = "onnxruntime-gpu>=1.20"
+TENSORRT = ("tensorrt-cu13", "--extra-index-url", "https://pypi.nvidia.com")
+
+
+def pip(*arguments: str) -> str:
+    """A command of this interpreter's pip, for a shell."""
+    return shlex.join([sys.executable, "-m", "pip", *arguments])
 
 
 def install_command(module: str) -> str:
-    """The command that installs what provides `module`, for this interpreter."""
-    top = module.partition(".")[0]
-    requirement = shlex.quote(REQUIREMENTS.get(top, top.replace("_", "-")))
-    return f"{shlex.quote(sys.executable)} -m pip install {requirement}"
+    """The command that installs what provides `module`, one of `REQUIREMENTS`."""
+    return pip("install", REQUIREMENTS[_top(module)])
+
+
+def onnxruntime_gpu_command() -> str:
+    """The command that puts the build with CUDA in the place of the one without."""
+    return f"{pip('uninstall', '--yes', 'onnxruntime')} && {pip('install', ONNXRUNTIME_GPU)}"
+
+
+def how_to_install(module: str) -> str:
+    """`install_command`; of a module that is not ours to know, as a user's own, what to check."""
+    if _top(module) in REQUIREMENTS:
+        return install_command(module)
+    return (
+        f"install the package that provides '{_top(module)}' for {sys.executable}, "
+        "or add its folder to PYTHONPATH"
+    )
 
 
 def missing_package(error: ModuleNotFoundError) -> MissingPackageError:
     """The error a user understands for a module that can't be imported."""
     name = error.name or "unknown"
     return MissingPackageError(
-        f"the Python package that provides '{name.partition('.')[0]}' is not installed",
-        fix=install_command(name),
+        f"the Python package that provides '{_top(name)}' is not installed",
+        fix=how_to_install(name),
     )
 
 
-def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, which the extra `extra` installs.
+def require(module: str) -> ModuleType:
+    """Import `module`.
 
     Raises MissingPackageError when it is not there, or without packages that are an extra of its
     own; SetupError when it is there but can't be imported.
@@ -56,17 +83,17 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (module, module.partition(".")[0]):
+        if error.name not in (module, _top(module)):
             raise SetupError(f"{module} can't be imported: {error}") from error
-        raise MissingPackageError(
-            f"{module} is not installed", fix=f"pip install 'inference-harness[{extra}]'"
-        ) from None
-    except RuntimeError as error:
+        message = f"{module} is not installed"
+    except RuntimeError as error:  # tritonclient, of which a protocol's packages are left out
         if not isinstance(error.__cause__, ModuleNotFoundError):
             raise SetupError(f"{module} can't be imported: {error}") from error
-        raise MissingPackageError(  # tritonclient, of which a protocol's packages are left out
-            f"{module} can't be imported: {error.__cause__}",
-            fix=f"pip install 'inference-harness[{extra}]'",
-        ) from None
+        message = f"{module} can't be imported: {error.__cause__}"
     except (ImportError, OSError) as error:  # a shared library that it needs is missing
         raise SetupError(f"{module} can't be imported: {error}") from error
+    raise MissingPackageError(message, fix=how_to_install(module))
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]

@@ -16,7 +16,7 @@ from harness.triton.dtypes import TRITON, to_numpy
 
 def proto() -> Any:
     """Triton's configuration messages, and how they become text."""
-    require("tritonclient.grpc", "triton")
+    require("tritonclient.grpc")
     from google.protobuf import json_format, text_format
     from tritonclient.grpc import model_config_pb2, service_pb2
 

@@ -13,7 +13,6 @@ from packaging.version import Version
 from support.paths import ROOT
 
 import harness
-from harness.system.packages import REQUIREMENTS, install_command, missing_package
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
@@ -86,23 +85,6 @@ def test_no_cuda_wheels_where_torch_is_a_cpu_build():
         pytest.skip("this torch is a CUDA build")
     names = {canonicalize_name(d.name) for d in importlib.metadata.distributions()}
     assert {n for n in names if n.startswith("nvidia-")} == {"nvidia-ml-py"}
-
-
-@pytest.mark.parametrize(("module", "text"), REQUIREMENTS.items())
-def test_what_a_missing_package_asks_for_is_what_pyproject_asks_for(module, text):
-    asked = requirements(PROJECT["dependencies"], *EXTRAS.values())
-    requirement = Requirement(text)
-    if module == "cuda":  # comes with tritonclient[all]
-        assert canonicalize_name(requirement.name) in pins()
-    else:
-        assert requirement in asked
-
-
-def test_install_command_is_for_this_python():
-    start = f"{sys.executable} -m pip install "
-    assert install_command("tritonclient.http") == start + "'tritonclient[all]>=2.50'"
-    assert install_command("some_module") == start + "some-module"
-    assert missing_package(ModuleNotFoundError(name="PIL.Image")).fix == start + "'pillow>=10'"
 
 
 # --------------------------------------------------------------------------------------- package

@@ -23,6 +23,7 @@ from harness.errors import (
     MissingPackageError,
     OutOfMemoryError,
 )
+from harness.system.packages import install_command
 
 Bytes = NDArray[np.uint8]
 
@@ -157,7 +158,7 @@ def open_cuda(ordinal: int = 0, library: str | None = None) -> Cuda:
             raise translate(error, f"opening GPU {ordinal}") from error
     raise MissingPackageError(
         f"no library for device memory can be imported ({'; '.join(reasons)})",
-        fix="pip install pycuda (needs a CUDA toolkit), or pip install cuda-python",
+        fix=f"{install_command('pycuda')} (needs a CUDA toolkit), or {install_command('cuda')}",
     )
 
 

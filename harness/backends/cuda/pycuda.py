@@ -16,6 +16,7 @@ from pycuda import driver
 
 from harness.backends.cuda.memory import Bytes, Gpu, translate
 from harness.errors import SetupError
+from harness.system.packages import install_command
 
 
 class PyCuda:
@@ -151,6 +152,6 @@ def _graphs() -> Any:
     except ImportError as error:
         raise SetupError(
             "CUDA graphs need cuda-python: pycuda can't capture them",
-            fix="pip install cuda-python, or remove `cuda_graphs`",
+            fix=f"{install_command('cuda')}, or remove `cuda_graphs`",
         ) from error
     return cuda_bindings

@@ -25,9 +25,9 @@ from harness.errors import BackendError, DeviceError, translate
 from harness.models.cache import parts
 from harness.models.tensors import Signature, Tensors, TensorSpec
 from harness.scenario.spec import scenario as schema
-from harness.system.packages import require
+from harness.system.packages import onnxruntime_gpu_command, require
 
-require("onnxruntime", "onnxruntime")
+require("onnxruntime")
 import onnxruntime as ort  # noqa: E402
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -376,8 +376,7 @@ def _require_provider(provider: str) -> None:
         raise DeviceError(
             f"{provider} is not in this build of ONNX Runtime {ort.__version__}, which has "
             f"{', '.join(ort.get_available_providers())}",
-            fix="pip uninstall onnxruntime; pip install 'inference-harness[onnxruntime-gpu]', "
-            "or use provider: CPUExecutionProvider",
+            fix=f"{onnxruntime_gpu_command()}, or use provider: CPUExecutionProvider",
         )
 
 

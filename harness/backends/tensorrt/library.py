@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from harness.errors import BackendError, HarnessError, MissingPackageError, SetupError
 from harness.errors import OutOfMemoryError as OutOfMemory
+from harness.system.packages import TENSORRT, install_command, pip
 
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
 MODULES: dict[FlavorName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _INSTALL = {
-    "tensorrt": "pip install tensorrt-cu13 --extra-index-url https://pypi.nvidia.com",
-    "tensorrt-rtx": "pip install tensorrt-rtx-cu13",
-}
+    "tensorrt": pip("install", *TENSORRT), "tensorrt-rtx": install_command("tensorrt_rtx"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from harness.models.tensors import Signature, Tensors
 from harness.scenario.spec import scenario as schema
 from harness.system.packages import require
 
-require("torch", "torch")
+require("torch")
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 

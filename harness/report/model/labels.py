@@ -1,4 +1,4 @@
-"""Codes as words: reasons of failures, flags, metrics, objectives."""
+"""Codes as words: flags, metrics, objectives."""
 
 from __future__ import annotations
 
@@ -9,27 +9,9 @@ from harness.analysis import colocated
 from harness.analysis.constraints import Bounds
 from harness.analysis.objective import Aim, parse_objective, smaller
 from harness.analysis.summary import SummaryRow
+from harness.errors import words_of
 from harness.measure.validity import INVALIDATES, explain
 from harness.report.model.numbers import PERCENTILE_NAMES
-
-REASONS: dict[str, str] = {
-    "raised": "the runtime raised an error",
-    "out_of_memory": "memory ran out",
-    "hung": "no answer before the deadline",
-    "died": "the worker process ended unexpectedly",
-    "server_died": "the Triton server ended during the measurement",
-    "server": "the Triton server could not be started or reached",
-    "parity": "outputs disagree with the reference, so it was not timed",
-    "missing_package": "a Python package is missing",
-    "device": "the device or execution provider is not available",
-    "setup": "this machine lacks something that is needed",
-}
-"""`FailureRow.reason` → what it means."""
-
-
-def reason(code: str) -> str:
-    """A failure's reason in words."""
-    return REASONS.get(code, code.replace("_", " ") or "failed")
 
 
 def load_text(row: SummaryRow) -> str:
@@ -135,5 +117,5 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def flag_text(flag: str) -> str:
     """A flag in words; a failed round says why it failed."""
     if flag.startswith("failed_"):
-        return f"at least one round failed: {reason(flag.removeprefix('failed_'))}"
+        return f"at least one round failed: {words_of(flag.removeprefix('failed_'))}"
     return explain(flag)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from harness.errors import words_of
 from harness.report.model.context import Context, best_first, build_context
-from harness.report.model.labels import counted, load_label, reason
+from harness.report.model.labels import counted, load_label
 from harness.report.model.numbers import (
     NOT_AVAILABLE,
     PERCENTILE_NAMES,
@@ -97,7 +98,7 @@ def _failures(context: Context) -> list[Text]:
     for where, f, rounds in _where_failed(context):
         first = f.message.splitlines()[0] if f.message else ""
         when = f"(round {', '.join(map(str, rounds))})"
-        said = f"failed: {where} {when}: {reason(f.reason)}" + (f": {first}" if first else "")
+        said = f"failed: {where} {when}: {words_of(f.reason)}" + (f": {first}" if first else "")
         lines.append(Text(said, style="red"))
         if f.fix:
             lines.append(Text(f"  fix: {f.fix}"))

@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.analysis.capacity import CapacitySummary
 from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, histogram
+from harness.errors import words_of
 from harness.measure.validity import INVALIDATES
-from harness.report.model.labels import counted, flag_text, place_text, reason, why_invalid
+from harness.report.model.labels import counted, flag_text, place_text, why_invalid
 from harness.report.model.numbers import (
     both_text,
     significant,
@@ -204,7 +205,7 @@ def _failures(found: Explanation) -> Iterator[RenderableType]:
         yield Text(f"{count:,} × {message.splitlines()[0]}", style="red")
     for f in found.summary.failures:
         first = f.message.splitlines()[0] if f.message else ""
-        yield Text(f"round {f.round + 1}: {reason(f.reason)}: {first}", style="red")
+        yield Text(f"round {f.round + 1}: {words_of(f.reason)}: {first}", style="red")
         for note in (f.fix and f"fix: {f.fix}", f.log and f"log: {f.log}"):
             if note:
                 yield Text(f"  {note}", style="dim")

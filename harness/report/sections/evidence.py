@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from harness.analysis.best import indifference_of
 from harness.analysis.summary import SummaryRow
+from harness.errors import words_of
 from harness.measure.quantiles import FLOORS
 from harness.measure.validity import INVALIDATES
 from harness.report.model.blocks import Cell, Table, figure, table, word
 from harness.report.model.context import Context
-from harness.report.model.labels import counted, flag_text, listed, reason, rounds_text
+from harness.report.model.labels import counted, flag_text, listed, rounds_text
 from harness.report.model.manifest_facts import (
     UNKNOWN,
     backend_specs,
@@ -59,7 +60,7 @@ def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
             found.setdefault(key, []).append(str(f.round + 1))
     body = [
         [
-            word(point), word(", ".join(rounds)), word(reason(code), tone="bad"),
+            word(point), word(", ".join(rounds)), word(words_of(code), tone="bad"),
             Cell(message, f"fix: {fix}" if fix else ""), word(log or "—"),
         ]
         for (point, code, message, fix, log), rounds in found.items()

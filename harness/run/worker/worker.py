@@ -32,10 +32,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.backends.base import Backend, BackendContext, run_once
-from harness.errors import BackendError, HarnessError, MissingPackageError, OutOfMemoryError
+from harness.errors import BackendError, HarnessError, OutOfMemoryError
 from harness.models.tensors import PreparedModel, Tensors
 from harness.results.samples import Int64
 from harness.system.credentials import redact, redact_all
+from harness.system.packages import missing_package
 
 if TYPE_CHECKING:
     from harness.load.generator import Generator
@@ -339,9 +340,7 @@ def _known(error: BaseException) -> HarnessError:
     if isinstance(error, MemoryError):
         return OutOfMemoryError(f"out of host memory: {error}".rstrip(": "))
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return MissingPackageError(
-            f"{error.name} is not installed", fix=f"pip install {error.name}"
-        )
+        return missing_package(error)
     return BackendError(f"{type(error).__name__}: {error}")
 
 

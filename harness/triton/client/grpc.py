@@ -35,7 +35,7 @@ class TritonGrpcBackend:
     """One model on one server; `load` connects and checks."""
 
     def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
-        require("tritonclient.grpc", "triton")
+        require("tritonclient.grpc")
         self.spec, self.context = spec, context
         self.target = common.target(spec, context)
         self._found: Description | None = None
@@ -180,7 +180,7 @@ class GrpcCaller:
 
 def fetch(url: str, name: str, access: Access = PLAIN) -> Description:
     """What the server at `url` says about a model. Raises ServerError."""
-    require("tritonclient.grpc", "triton")
+    require("tritonclient.grpc")
     target = common.Target(url, name, common.CONNECT_S * 5, access=access)
     with connect(target) as client, _setting_up(target):
         return _fetch(client, target)

@@ -28,7 +28,7 @@ class TritonHttpBackend:
     """One model on one server; `load` connects and checks."""
 
     def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
-        require("tritonclient.http", "triton")
+        require("tritonclient.http")
         self.spec, self.context = spec, context
         self.target = common.target(spec, context)
         self._found: Description | None = None
@@ -176,7 +176,7 @@ class HttpCaller:
 
 def fetch(url: str, name: str, access: Access = PLAIN) -> Description:
     """What the server at `url` says about a model. Raises ServerError."""
-    require("tritonclient.http", "triton")
+    require("tritonclient.http")
     target = common.Target(url, name, common.CONNECT_S * 5, access=access)
     client = connect(target)
     try:

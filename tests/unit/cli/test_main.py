@@ -114,7 +114,8 @@ def test_a_missing_package_says_how_to_install_it(harness):
     code, _, err = harness("import torch_of_the_future.nn")
     assert code == 3
     assert "the Python package that provides 'torch_of_the_future' is not installed" in err
-    assert "fix: " + sys.executable + " -m pip install torch-of-the-future" in err
+    assert "fix: install the package that provides 'torch_of_the_future'" in err
+    assert sys.executable in err
 
 
 def test_a_missing_module_of_the_harness_is_internal(harness):

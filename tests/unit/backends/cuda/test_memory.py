@@ -16,6 +16,7 @@ from harness.errors import (
     MissingPackageError,
     OutOfMemoryError,
 )
+from harness.system.packages import install_command
 
 
 def library(monkeypatch: pytest.MonkeyPatch, name: str, opened: object) -> None:
@@ -47,7 +48,8 @@ def test_without_any_library_the_error_says_what_to_install(
         monkeypatch.setitem(cuda_memory.LIBRARIES, name, "harness.no_such_module:It")
     with pytest.raises(MissingPackageError) as caught:
         open_cuda()
-    assert "pip install pycuda" in str(caught.value)
+    assert f"fix: {install_command('pycuda')} (needs" in str(caught.value)
+    assert str(caught.value).endswith(install_command("cuda"))
     assert "pycuda: No module named" in caught.value.message
 
 
