@@ -3,7 +3,75 @@
 One declarative scenario compares eager PyTorch, ONNX Runtime, TensorRT and Triton over batch
 and concurrency sweeps: with intervals over rounds, conditions, and flags on what can't be believed.
 
-Importing this package imports nothing heavy: neither torch nor pandas nor plotly.
+    import harness
+
+    run = harness.run("scenario.yaml")
+    run.summary()
+
+What `__all__` names is the Python API (docs/python.md); everything else may change. It is imported
+when it is used: importing this package imports neither torch nor pandas nor plotly.
 """
 
-__version__ = "0.1.0"
+import sys
+import types
+
+TYPE_CHECKING = False  # by that name type checkers take it for true; `typing` is not imported
+
+if TYPE_CHECKING:
+    from harness.api import PointText, Run, load_scenario, open_run, resume, run
+    from harness.errors import (
+        BackendError,
+        DeadlineError,
+        DeviceError,
+        HarnessError,
+        InconclusiveError,
+        MissingPackageError,
+        OutOfMemoryError,
+        ParityError,
+        PointError,
+        RunDirectoryError,
+        ScenarioError,
+        ServerDiedError,
+        ServerError,
+        SetupError,
+        UsageError,
+        WorkerDiedError,
+    )
+    from harness.scenario.spec.scenario import Scenario
+    from harness.version import __version__
+
+__all__ = [
+    "BackendError", "DeadlineError", "DeviceError", "HarnessError", "InconclusiveError",
+    "MissingPackageError", "OutOfMemoryError", "ParityError", "PointError", "PointText", "Run",
+    "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError", "ServerError",
+    "SetupError", "UsageError", "WorkerDiedError", "__version__", "load_scenario", "open_run",
+    "resume", "run",
+]  # fmt: skip
+_WHERE = {
+    **dict.fromkeys(("PointText", "Run", "load_scenario", "open_run", "resume", "run"), "api"),
+    "Scenario": "scenario.spec.scenario", "__version__": "version",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"harness.{_WHERE.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+class _FrontDoor(types.ModuleType):
+    """This module: `harness.run` stays the function when the subpackage of its name is loaded."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in __all__ or not isinstance(value, types.ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from harness.cli import options
+from harness.results.calibration import FEWEST_REPEATS
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.analysis.calibrate import Calibration
 
-REPEATS, FEWEST = 10, 5
-"""Rounds a side; with fewer than five no slowdown, however large, can be told from chance."""
+REPEATS = 10
 
 
 @click.command()
-@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@options.scenario
 @click.option(
-    "--repeats", "-n", type=click.IntRange(FEWEST, 500), default=REPEATS, show_default=True,
+    "--repeats", "-n", type=click.IntRange(FEWEST_REPEATS, 500), default=REPEATS, show_default=True,
     help="Rounds a side: twice as many are measured.",
 )  # fmt: skip
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As in `harness run`.")
+@options.overrides
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path),
+    "--output", "-o", type=options.PATH,
     help="Run directory. Default: reports/SCENARIO-calibrate-TIME",
 )  # fmt: skip
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Finish the calibration in DIR; measures only what is missing.",
-)
+@options.resume
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the result.")
 @click.pass_context
 def command(
@@ -48,98 +44,37 @@ def command(
     how often does it raise a false alarm, and how large must a slowdown be to be found four times
     in five? The result is kept for this machine and stands in the reports of its later runs.
     """
-    from harness.cli.run import INTERRUPTED
-    from harness.errors import InconclusiveError, UsageError
-    from harness.run.execute import _measure
+    from harness.cli.live import observer
+    from harness.errors import UsageError
+    from harness.run.calibration import begin, conclude, finish
+    from harness.run.execute import INTERRUPTED
 
+    watch = observer(quiet=quiet, as_json=False)
     if resume is not None:
         written = context.get_parameter_source("repeats") != ParameterSource.DEFAULT
-        _check_resume(resume, {"--repeats": written, "--set": overrides, "--output": output})
-        overrides = ()
+        settled = {"--repeats": written, "--set": overrides, "--output": output}
+        ended = finish(resume, settled, watch)
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     else:
-        rounds = (f"measurement.rounds={2 * repeats}", f"measurement.rounds_max={2 * repeats}")
-        overrides = (*overrides, *rounds)
-        output = output or _directory(scenario, overrides)
-    directory, interrupted = _measure(
-        scenario, overrides, output, resume, quiet, False, name="calibrate"
-    )
-    if interrupted:
+        ended = begin(scenario, overrides, repeats, output, watch)
+    if ended.interrupted:
+        click.echo(ended.how_to_finish("calibrate"), err=True)
         return INTERRUPTED
-    found = _calibrate(directory)
-    if not found.tests:
-        raise InconclusiveError(
-            "no point is valid in at least four rounds, so nothing can be compared",
-            fix=f"harness report {directory} says what is wrong with each point",
-        )
-    _show(found, directory)
+    found = conclude(ended.path)
+    _show(found.calibration, found.text)
+    click.echo(f"run directory: {ended.path}\nkept for later reports: {found.path}")
     return 0
 
 
-def _check_resume(directory: Path, options: Mapping[str, object]) -> None:
-    """Raise UsageError for options that were settled when the calibration began, or no such run."""
-    from harness.errors import UsageError
-    from harness.results.store import read_run
-
-    for name, value in options.items():
-        if value:
-            raise UsageError(f"{name} does not go with --resume: it is as it was begun")
-    measurement = read_run(directory).manifest["scenario"]["measurement"]
-    rounds = int(measurement["rounds"])
-    if rounds != measurement["rounds_max"] or rounds % 2 or rounds < 2 * FEWEST:
-        raise UsageError(
-            f"{directory} is no calibration", fix=f"harness run --resume {directory} finishes a run"
-        )
-
-
-def _directory(path: Path, overrides: tuple[str, ...]) -> Path:
-    """The default run directory. Raises UsageError when there is nothing to repeat."""
-    from harness.errors import UsageError
-    from harness.run.execute import _default_directory
-    from harness.scenario.points import expand
-    from harness.scenario.reading.loader import load
-
-    scenario = load(path, overrides).scenario
-    if all(point.shape == "find_capacity" for point in expand(scenario)):
-        raise UsageError(
-            f"{path}: a capacity search can't be calibrated, its rates differ from round to round",
-            fix="give fixed loads: --set load.find_capacity=null --set load.concurrency=[1]",
-        )
-    return _default_directory(f"{scenario.scenario}-calibrate")
-
-
-def _calibrate(directory: Path) -> Calibration:
-    from harness.analysis.calibrate import calibrate
-    from harness.analysis.summary import summarize
-    from harness.results.store import read_run
-
-    data = read_run(directory)
-    return calibrate(summarize(data.measurements, data.failures))
-
-
-def _show(found: Calibration, directory: Path) -> None:
-    """Keep the result and print it."""
+def _show(found: Calibration, text: str) -> None:
     from rich.console import Console
 
-    from harness import __version__
-    from harness.analysis.calibrate import false_alarm_text
-    from harness.results.calibration import write_calibration
-    from harness.results.store import read_run
-
-    manifest = read_run(directory).manifest
-    result = {
-        "created": manifest["created"], "harness_version": __version__,
-        "scenario": manifest["scenario"]["scenario"], "run": str(directory.resolve()),
-        **found.to_json(),
-    }  # fmt: skip
-    path = write_calibration(manifest["machine"], result)
     console = Console()
     console.print(_table(found))
     for point in found.left_out:
         console.print(f"left out: {point}: invalid, failed, or too few rounds", style="yellow")
-    console.print(false_alarm_text(result), style="bold", highlight=False)
-    click.echo(f"run directory: {directory}\nkept for later reports: {path}")
+    console.print(text, style="bold", highlight=False)
 
 
 def _table(found: Calibration) -> Table:

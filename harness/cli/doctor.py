@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.doctor.check import Check
+    from harness.doctor.examine import Findings
 
 MARKS = {"ok": "[green]✓[/]", "missing": "[red]✗[/]", "note": "[yellow]–[/]"}
 PIPED_WIDTH = 200
@@ -24,45 +26,30 @@ def command(as_json: bool) -> int:
 
     Exit codes: 0 when at least one real backend can run, 3 when none can.
     """
+    from harness.doctor import examine
     from harness.errors import SetupError
 
-    checks, facts = _examine()
-    able = any(check.runs for check in checks)
+    found = examine.examine()
     if as_json:
-        import json
-        from dataclasses import asdict
-
-        data = {"ok": able, "checks": [asdict(check) for check in checks], **facts}
-        click.echo(json.dumps(data, indent=2))
+        click.echo(json.dumps(found.to_json(), indent=2))
     else:
-        _print(checks)
-    return 0 if able else SetupError.exit_code
+        _print(found)
+    return 0 if found.able else SetupError.exit_code
 
 
-def _examine() -> tuple[list[Check], dict[str, object]]:
-    import os
-
-    from harness.doctor.backends import backend_checks
-    from harness.doctor.machine import machine_checks
-    from harness.system.machine import describe_machine, package_versions, probe_gpus
-    from harness.system.paths import cache_directory
-
-    load = os.getloadavg()[0]  # before the probes add to it
-    machine, (gpus, no_gpu) = describe_machine(), probe_gpus()
-    checks = [*backend_checks(gpus), *machine_checks(machine, no_gpu, load, cache_directory())]
-    return checks, {"machine": machine, "packages": package_versions()}
-
-
-def _print(checks: Sequence[Check]) -> None:
+def _print(found: Findings) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED_WIDTH
-    for group in dict.fromkeys(check.group for check in checks):
+    for group in dict.fromkeys(check.group for check in found.checks):
         console.print(f"[bold]{group}[/]")
-        console.print(_table([check for check in checks if check.group == group]))
-    console.print(_verdict(checks))
+        console.print(_table([check for check in found.checks if check.group == group]))
+    console.print(
+        f"This machine can measure: {', '.join(found.able)}." if found.able
+        else "Only the fake backend can run here; the fixes above say what to install."
+    )  # fmt: skip
 
 
 def _table(checks: Sequence[Check]) -> Table:
@@ -77,10 +64,3 @@ def _table(checks: Sequence[Check]) -> Table:
         fix = f"\n[dim]fix:[/] {escape(check.fix)}" if check.fix else ""
         table.add_row(MARKS[check.status], check.name, escape(check.detail) + fix)
     return table
-
-
-def _verdict(checks: Sequence[Check]) -> str:
-    names = [check.name for check in checks if check.runs]
-    if names:
-        return f"This machine can measure: {', '.join(names)}."
-    return "Only the fake backend can run here; the fixes above say what to install."

@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 
 import click
 
-from harness import __version__
 from harness.errors import HarnessError, ScenarioError
 from harness.system.credentials import redact
+from harness.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from harness.results.rows import ArtifactRow
-    from harness.triton.repository.fill import Filled
+from harness.cli import options
 
 DEFAULT = Path("scenarios/resnet50-gpu.yaml")
 
 
 @click.command("prepare")
-@click.argument("scenario", default=DEFAULT, type=click.Path(path_type=Path))
+@click.argument("scenario", default=DEFAULT, type=options.PATH)
+@options.overrides
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value; repeatable."
-)
-@click.option(
-    "--repository", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    "--repository", type=options.FOLDER, metavar="DIR",
     help="Fill this Triton model repository, e.g. model_repository.",
 )  # fmt: skip
 def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None) -> None:
@@ -30,45 +25,24 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
     With --repository, the model also goes into that repository in three variants: Python backend,
     ONNX Runtime and TensorRT. A variant that this machine can't make is named with the reason.
     """
-    import sys
-
-    from harness.models.prepare import prepare
-    from harness.run.session.preparing import formats
+    from harness.run.prepare import export
     from harness.scenario.reading.loader import load
-    from harness.system.paths import cache_directory
 
-    found = load(scenario, overrides).scenario
-    base = scenario.resolve().parent
-    sys.path[:0] = [str(base), str(Path.cwd())]  # as in a worker: the user's modules
-    wanted = set(formats(found))
-    if repository is not None:
-        wanted |= {"onnx", "onnx_fp16"}
-    model, rows = prepare(
-        found.model, sorted(wanted), found.load.batch_sizes, cache_directory(), base=base
-    )
-    _print_artifacts(rows)
-    for format, reason in model.failures.items():
+    found = export(load(scenario, overrides), repository)
+    _print_table(
+        ("format", "bytes", "seconds", "", "file"),
+        [(r.format, f"{r.bytes:,}", f"{r.seconds:.1f} s", "cached" if r.cached else "made", r.path)
+         for r in found.artifacts],
+    )  # fmt: skip
+    for format, reason in found.failures.items():
         click.echo(f"{format} could not be made: {reason}", err=True)
     if repository is not None:
-        from harness.triton.repository.fill import fill
-
-        _print_filled(repository, fill(repository, model, cache_directory()))
-
-
-def _print_artifacts(rows: list[ArtifactRow]) -> None:
-    cells = [(r.format, _size(r.bytes), f"{r.seconds:.1f} s", "cached" if r.cached else "made",
-              r.path) for r in rows]  # fmt: skip
-    _print_table(("format", "bytes", "seconds", "", "file"), cells)
-
-
-def _print_filled(repository: Path, rows: list[Filled]) -> None:
-    click.echo(f"\n{repository}:")
-    cells = [(r.name, _size(r.bytes), f"{r.seconds:.1f} s", r.missing or "ready") for r in rows]
-    _print_table(("model", "bytes", "seconds", ""), cells)
-
-
-def _size(size: int) -> str:
-    return f"{size:,}"
+        click.echo(f"\n{repository}:")
+        _print_table(
+            ("model", "bytes", "seconds", ""),
+            [(r.name, f"{r.bytes:,}", f"{r.seconds:.1f} s", r.missing or "ready")
+             for r in found.repository],
+        )  # fmt: skip
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

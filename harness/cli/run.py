@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.run.execute import _measure, outcome
+from harness.cli import options
 
 if TYPE_CHECKING:
-    pass
+    from harness.results.store import RunData
+    from harness.run.state import Observer
+    from harness.scenario.spec.scenario import Scenario
 
-INTERRUPTED = 130
 PIPE_WIDTH = 140
 """Columns of the summary where no terminal sets them."""
 
 
 @click.command()
-@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@options.scenario
+@options.overrides
 @click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a value: --set load.concurrency=[1,2]",
+    "--output", "-o", type=options.PATH, help="Run directory. Default: reports/SCENARIO-TIME"
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="Run directory. Default: reports/SCENARIO-TIME",
-)
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Finish the run in DIR; measures only what is missing.",
-)
+@options.resume
 @click.option("--dry-run", is_flag=True, help="Print the points and a time estimate; run nothing.")
 @click.option(
     "--quiet", "-q", is_flag=True, help="Print nothing but errors and the report's paths."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 @click.option(
-    "--metrics-port",
-    metavar="[ADDRESS:]PORT",
+    "--metrics-port", metavar="[ADDRESS:]PORT",
     help="Serve the live run's metrics to Prometheus; on 127.0.0.1 unless an address is given.",
-)
+)  # fmt: skip
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(
     scenario: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
     dry_run: bool, quiet: bool, as_json: bool, report: bool, metrics_port: str | None,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Measure SCENARIO and write its report.
 
     Exit codes: 0 fine; 1 a point failed or no point holds the constraints; 2 the scenario is
@@ -60,83 +49,91 @@ def command(
     with --resume.
     """
     from harness.errors import UsageError
-
-    if scenario is None and resume is None:
-        raise UsageError("give a scenario file, or --resume DIR")
-    if resume is not None and output is not None:
-        raise UsageError("--output does not go with --resume: the run stays where it is")
-    if dry_run:
-        if scenario is None:
-            raise UsageError("--dry-run needs a scenario file")
-        return _dry_run(scenario, overrides, as_json)
-    directory, interrupted = _measure(
-        scenario, overrides, output, resume, quiet, as_json, metrics_port
-    )
-    code = _finish(directory, quiet=quiet, as_json=as_json, report=report)
-    raise SystemExit(INTERRUPTED if interrupted else code)
-
-
-def _dry_run(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    import json
-
-    from harness.scenario.points import estimate, expand, left_out
+    from harness.run import execute
     from harness.scenario.reading.loader import load
 
-    scenario = load(path, overrides).scenario
-    points, seconds = expand(scenario), estimate(scenario)
-    rounds = scenario.measurement.rounds
-    if as_json:
-        data = {"points": [p.id for p in points], "rounds": rounds, "estimate_s": seconds,
-                "left_out": left_out(scenario), "search": scenario.search.method}  # fmt: skip
-        click.echo(json.dumps(data, indent=2))
-        return
-    for point in points:
-        click.echo(point.id)
-    for text in left_out(scenario):
-        click.echo(f"note: {text}")
-    if scenario.search.method in ("quick", "bayesian"):
-        click.echo(f"search: {scenario.search.method} measures only some of these configs")
-    click.echo(
-        f"{len(points)} points × {rounds} rounds, at least {int(seconds // 60)}:"
-        f"{int(seconds % 60):02d} (slow points extend their window, at most to window_max)"
-    )
+    if resume is not None and output is not None:
+        raise UsageError("--output does not go with --resume: the run stays where it is")
+    if dry_run and scenario is None:
+        raise UsageError("--dry-run needs a scenario file")
+    if resume is not None and not dry_run:
+        ended = execute.resume(
+            resume, _watch(quiet, as_json, metrics_port), path=scenario, overrides=overrides
+        )
+    elif scenario is None:
+        raise UsageError("give a scenario file, or --resume DIR")
+    elif dry_run:
+        return _dry_run(load(scenario, overrides).scenario, as_json)
+    else:
+        loaded = load(scenario, overrides)
+        ended = execute.start(loaded, output, _watch(quiet, as_json, metrics_port))
+    if ended.interrupted:
+        click.echo(ended.how_to_finish("run"), err=True)
+    code = _finish(ended.path, quiet=quiet, as_json=as_json, report=report)
+    return execute.INTERRUPTED if ended.interrupted else code
+
+
+def _watch(
+    quiet: bool, as_json: bool, metrics_port: str | None
+) -> contextlib.AbstractContextManager[Observer]:
+    """The display that fits the flags and, where a port is given, Prometheus beside it."""
+    from harness.cli.live import observer
+    from harness.run.prometheus import exposed, parse_address
+
+    if metrics_port is not None:
+        parse_address(metrics_port)  # before a run directory is made
+
+    @contextlib.contextmanager
+    def watch() -> Iterator[Observer]:
+        with (
+            observer(quiet=quiet, as_json=as_json) as shown,
+            exposed(shown, metrics_port) as watcher,
+        ):
+            yield watcher
+
+    return watch()
+
+
+def _dry_run(scenario: Scenario, as_json: bool) -> int:
+    from harness.scenario.overview import overview
+
+    plan = overview(scenario)
+    text = json.dumps(plan.to_json(), indent=2) if as_json else "\n".join(plan.lines())
+    click.echo(text)
+    return 0
 
 
 def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int:
     """Write the reports, print the table and the paths; the exit code."""
-    import json
-
+    from harness.report.build import ReportPaths, build_report
     from harness.results.store import read_run
+    from harness.run.execute import exit_code
 
     data = read_run(directory)
-    paths = {}
-    if report:
-        from harness.report.build import build_report
-
-        built = build_report(directory)
-        paths = {
-            "html": str(built.html),
-            "pdf": str(built.pdf),
-            "csv": [str(c) for c in built.csvs],
-        }
-    code = outcome(data)
+    files = build_report(directory) if report else ReportPaths()
+    code = exit_code(data)
     if as_json:
+        paths = {"html": str(files.html), "pdf": str(files.pdf),
+                 "csv": [str(c) for c in files.csvs]}  # fmt: skip
         click.echo(json.dumps({"event": "finished", "directory": str(directory),
-                               "reports": paths, "exit_code": code}))  # fmt: skip
+                               "reports": paths if report else {}, "exit_code": code}))  # fmt: skip
         return code
     if not quiet:
-        from rich.console import Console
-
-        from harness.report.outputs.terminal import terminal_summary
-
-        console = Console()
-        if not console.is_terminal:
-            console.width = PIPE_WIDTH
-        console.print(terminal_summary(data))
+        _print_summary(data)
     click.echo(f"run directory: {directory}")
     for best in [e for e in data.events if e["event"] == "best" and e["config"]][-1:]:
         click.echo(f"best config as a model directory: {directory / best['directory']}")
-    for name in ("html", "pdf"):
-        if name in paths:
-            click.echo(f"{name.upper()} report: {paths[name]}")
+    if report:
+        click.echo(f"HTML report: {files.html}\nPDF report: {files.pdf}")
     return code
+
+
+def _print_summary(data: RunData) -> None:
+    from rich.console import Console
+
+    from harness.report.outputs.terminal import terminal_summary
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(terminal_summary(data))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from pathlib import Path
 
 import click
 
-SHORTEST_TOKEN = 16
+from harness.cli import options
 
 
 @click.group()
@@ -29,10 +26,8 @@ def command() -> None:
 @click.option("--gpu", default="cuda", show_default=True,
               help="GPU to read: cuda:N, a UUID, or none.")  # fmt: skip
 @click.option("--keep", default="15m", show_default=True, help="How long readings are kept.")
-@click.option("--cert", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Serve HTTPS with this certificate (PEM).")  # fmt: skip
-@click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="The certificate's key (PEM).")  # fmt: skip
+@click.option("--cert", type=options.FILE, help="Serve HTTPS with this certificate (PEM).")
+@click.option("--key", type=options.FILE, help="The certificate's key (PEM).")
 def serve(
     host: str, port: int, token_env: str, pids: tuple[int, ...], name: str | None, gpu: str,
     keep: str, cert: Path | None, key: Path | None,
@@ -43,7 +38,7 @@ def serve(
     """
     from harness.errors import UsageError
     from harness.scenario.units import parse_duration
-    from harness.telemetry.serve import TelemetryServer, find_by_name, those_that_run
+    from harness.telemetry.serve import serve, token_of
 
     if pids and name:
         raise UsageError("give --pid or --name, not both")
@@ -53,35 +48,8 @@ def serve(
         seconds = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}") from None
-    wanted = name or "tritonserver"
-    with TelemetryServer(
-        host, port, _token(token_env),
-        (lambda: those_that_run(pids)) if pids else (lambda: find_by_name(wanted)),
+    serve(
+        (host, port), token_of(token_env), pids or name or "tritonserver", click.echo,
         gpu=None if gpu == "none" else gpu, keep=seconds,
         certificate=(cert, key) if cert is not None and key is not None else None,
-    ) as server:  # fmt: skip
-        found = ", ".join(map(str, server.ring.pids))
-        watched = f"pid {found}" if found else f"nothing yet: no {wanted} runs"
-        click.echo(f"telemetry on {'https' if cert else 'http'}://{server.address}, watching "
-                   f"{watched}; Ctrl-C stops it")  # fmt: skip
-        _wait()
-
-
-def _token(name: str) -> str:
-    from harness.errors import SetupError
-
-    token = os.environ.get(name, "")
-    if len(token) < SHORTEST_TOKEN or not token.isprintable():
-        raise SetupError(
-            f"the environment variable {name} must hold a token of at least {SHORTEST_TOKEN} "
-            "characters",
-            fix=f"export {name}=$(openssl rand -hex 16), here and where the run is started",
-        )
-    return token
-
-
-def _wait() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    )  # fmt: skip

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli import options
+
 
 @click.group()
 def command() -> None:
@@ -14,7 +16,7 @@ def command() -> None:
 
 @command.command()
 @click.option(
-    "--directory", type=click.Path(file_okay=False, path_type=Path),
+    "--directory", type=options.FOLDER,
     help="Where to; default: HARNESS_TRITON_DIR, or the user's data directory.",
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Install nothing; start the server once and stop it.")
@@ -35,11 +37,11 @@ def install(directory: Path | None, check: bool) -> None:
 @command.command()
 @click.option(
     "--repository", default=Path("model_repository"), show_default=True,
-    type=click.Path(file_okay=False, path_type=Path), help="Model repository to serve.",
+    type=options.FOLDER, help="Model repository to serve.",
 )  # fmt: skip
-@click.option("--http-port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8001, show_default=True)
-@click.option("--metrics-port", type=click.IntRange(1, 65535), default=8002, show_default=True)
+@click.option("--http-port", type=options.PORT, default=8000, show_default=True)
+@click.option("--grpc-port", type=options.PORT, default=8001, show_default=True)
+@click.option("--metrics-port", type=options.PORT, default=8002, show_default=True)
 @click.option("--model", "models", multiple=True, help="Load only this model; repeatable.")
 def serve(
     repository: Path, http_port: int, grpc_port: int, metrics_port: int, models: tuple[str, ...]

@@ -33,11 +33,12 @@ def build_report(
     """Build the report of a run, whole, interrupted or failed, from its directory alone.
 
     Files go to `output`, by default the run directory, and replace older ones. Raises
-    RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format.
+    RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
     unknown = sorted(set(formats) - set(FORMATS))
-    if unknown:
-        raise UsageError(f"unknown report format '{unknown[0]}'; formats: {', '.join(FORMATS)}")
+    if unknown or not formats:
+        wrong = f"unknown report format '{unknown[0]}'" if unknown else "no report format given"
+        raise UsageError(f"{wrong}; choose from {', '.join(FORMATS)}")
     context = build_context(read_run(run_dir))
     target = output or run_dir
     target.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from harness.errors import SetupError
 from harness.system.files import jsonable, write_text
 
 SCHEMA_VERSION = 1
+FEWEST_REPEATS = 5
+"""Rounds a side; with fewer no slowdown, however large, can be told from chance."""
 
 
 def hardware(machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import harness
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions
+from harness.system.paths import PACKAGE
+from harness.version import __version__
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +30,7 @@ def make_manifest(
     machine = describe_machine()
     return {
         "schema_version": SCHEMA_VERSION,
-        "harness_version": harness.__version__,
+        "harness_version": __version__,
         "created": utc_now(),
         "command": ["harness", *sys.argv[1:]],
         "scenario_path": str(path),
@@ -41,7 +42,7 @@ def make_manifest(
             "order": scenario.measurement.seed, "inputs": 0, "weights": scenario.model.source.seed,
         },
         "git": git_state(path.parent),
-        "harness_git": git_state(Path(harness.__file__).parent),
+        "harness_git": git_state(PACKAGE),
         "machine": machine,
         "packages": package_versions(),
         "calibration": read_calibration(machine),

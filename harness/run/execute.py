@@ -1,109 +1,120 @@
-"""`harness run`: measure a scenario, or finish an interrupted run, and write its reports."""
+"""A run from its beginning to its exit code: what the command line and the Python API call."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import click
-
-from harness.results.store import RunData
+from harness.analysis.capacity import summarize_capacity
+from harness.analysis.constraints import bounds_of, satisfies
+from harness.analysis.summary import summarize
+from harness.errors import HarnessError, RunDirectoryError
+from harness.report.build import ReportPaths, build_report
+from harness.results.manifest import check_resumable, make_manifest, utc_now
+from harness.results.store import RunData, RunStore, read_run
+from harness.run.orchestrator import Orchestrator, Paths
+from harness.run.state import Observer
+from harness.scenario.reading.loader import LoadedScenario, load, load_text
+from harness.scenario.spec.scenario import Scenario
+from harness.search.best_config import write_best
 from harness.system.paths import cache_directory
 
-
-def _measure(
-    path: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
-    quiet: bool, as_json: bool, metrics_port: str | None = None, name: str = "run",
-) -> tuple[Path, bool]:  # fmt: skip
-    """Run or resume; the run directory and whether it was interrupted. `name` is the subcommand."""
-    from harness.cli.live import observer
-    from harness.run.orchestrator import Orchestrator, Paths
-    from harness.run.prometheus import exposed, parse_address
-
-    if metrics_port is not None:
-        parse_address(metrics_port)  # before a run directory is made
-    if resume is not None:
-        scenario, base, store, done = _resume(resume, path, overrides)
-    else:
-        assert path is not None
-        scenario, base, store, done = _create(path, overrides, output)
-    paths = Paths(base=base, cache=cache_directory())
-    interrupted = False
-    with store, _sigterm_as_interrupt():
-        store.append({"event": "run_resumed" if done else "run_started", **_now()})
-        try:
-            with (
-                observer(quiet=quiet, as_json=as_json) as shown,
-                exposed(shown, metrics_port) as watcher,
-            ):
-                Orchestrator(scenario, store, paths, watcher, done).run()
-            store.append({"event": "run_ended", "status": "complete", **_now()})
-        except KeyboardInterrupt:
-            interrupted = True
-            store.append({"event": "run_ended", "status": "interrupted", **_now()})
-    if interrupted:
-        click.echo(f"interrupted; finish it with: harness {name} --resume {store.path}", err=True)
-    return store.path, interrupted
+INTERRUPTED = 130
+"""Exit code of a run that was interrupted, as shells give it for the signal."""
+Watch = AbstractContextManager[Observer]
+"""Entered once the run directory is there: whom to tell what goes on."""
 
 
-def _create(path: Path, overrides: tuple[str, ...], output: Path | None) -> tuple[Any, ...]:
-    from harness.results.manifest import make_manifest
-    from harness.results.store import RunStore
-    from harness.scenario.reading.loader import load
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that is over, or interrupted and can be resumed."""
 
-    loaded = load(path, overrides)
-    directory = output or _default_directory(loaded.scenario.scenario)
-    manifest = make_manifest(loaded.scenario, loaded.text, path, list(overrides))
-    return loaded.scenario, path.resolve().parent, RunStore.create(directory, manifest), None
+    path: Path
+    interrupted: bool
+
+    def how_to_finish(self, command: str) -> str:
+        """What to tell the user of an interrupted one; `command` is the subcommand."""
+        return f"interrupted; finish it with: harness {command} --resume {self.path}"
 
 
-def _resume(directory: Path, path: Path | None, overrides: tuple[str, ...]) -> tuple[Any, ...]:
-    from harness.errors import RunDirectoryError
-    from harness.results.manifest import check_resumable
-    from harness.results.store import RunStore, read_run
-    from harness.scenario.reading.loader import load, load_text
+def start(loaded: LoadedScenario, output: Path | None, watch: Watch, *, suffix: str = "") -> Ended:
+    """Measure a scenario into the new run directory `output`.
 
+    Its default is reports/SCENARIO-TIME, with `suffix` behind the scenario's name. Raises
+    RunDirectoryError when it holds something or can't be written.
+    """
+    scenario = loaded.scenario
+    directory = output or _default_directory(f"{scenario.scenario}{suffix}")
+    manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
+    store = RunStore.create(directory, manifest)
+    return _measure(scenario, loaded.path.resolve().parent, store, None, watch)
+
+
+def resume(
+    directory: Path, watch: Watch, *, path: Path | None = None, overrides: Sequence[str] = ()
+) -> Ended:
+    """Measure what is missing in a run directory.
+
+    The scenario is read again where it was, or from `path`, or else from the manifest. Raises
+    RunDirectoryError when it, the machine or the packages are not those of the run.
+    """
     manifest = read_run(directory).manifest
-    written = Path(manifest["scenario_path"])
-    if "scenario_folder" in manifest:  # so that it is found from any folder
+    written = path or Path(manifest["scenario_path"])
+    if path is None and "scenario_folder" in manifest:  # so that it is found from any folder
         written = Path(manifest["scenario_folder"], written.name)
-    then = tuple(manifest.get("overrides", ()))
+    sets = tuple(overrides or manifest.get("overrides", ()))
     if path is not None or written.exists():
-        scenario = load(path or written, overrides or then).scenario
+        scenario = load(written, sets).scenario
     else:
-        scenario = load_text(manifest["scenario_text"], str(written), written.parent, then)
+        scenario = load_text(manifest["scenario_text"], str(written), written.parent, sets)
     check_resumable(manifest, scenario)
     store, done = RunStore.resume(directory)
     if not done.manifest:
         raise RunDirectoryError(f"{directory} has an empty manifest")
-    return scenario, (path or written).resolve().parent, store, done
+    return _measure(scenario, written.resolve().parent, store, done, watch)
 
 
 def _default_directory(name: str) -> Path:
-    import datetime
-
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path("reports") / f"{name}-{stamp}"
 
 
-def _now() -> dict[str, str]:
-    from harness.results.manifest import utc_now
-
-    return {"time": utc_now()}
+def _measure(
+    scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
+) -> Ended:
+    paths, interrupted = Paths(base=base, cache=cache_directory()), False
+    with store, _signals_as_interrupt():
+        store.append({"event": "run_resumed" if done else "run_started", "time": utc_now()})
+        try:
+            with watch as observer:
+                Orchestrator(scenario, store, paths, observer, done).run()
+        except KeyboardInterrupt:
+            interrupted = True
+        status = "interrupted" if interrupted else "complete"
+        store.append({"event": "run_ended", "status": status, "time": utc_now()})
+    return Ended(store.path, interrupted)
 
 
 @contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does: cleanly, with a partial report."""
+def _signals_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does: cleanly, with a partial report.
+
+    Only the main thread can be interrupted; a run in another one ends with the process.
+    """
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    old = {s: signal.signal(s, interrupt) for s in (signal.SIGTERM, signal.SIGHUP)}
+    able = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGHUP) if able else ()
+    old = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
@@ -111,11 +122,37 @@ def _sigterm_as_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def outcome(data: RunData) -> int:
-    """0 fine; 1 a point failed or none holds the constraints; 4 a point is invalid."""
-    from harness.analysis.capacity import summarize_capacity
-    from harness.analysis.summary import summarize
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What `rebuild` wrote."""
 
+    report: ReportPaths
+    best: Path | None
+    """Of a search: the best config as a model directory."""
+    why_not: str
+    """Why a search has none; empty where nothing was searched."""
+
+
+def rebuild(run_dir: Path, output: Path | None, formats: Collection[str]) -> Rebuilt:
+    """The reports of a run directory again, and of a search the best config.
+
+    Raises RunDirectoryError when it is none, UsageError on an unknown format.
+    """
+    paths, data = build_report(run_dir, output=output, formats=formats), read_run(run_dir)
+    best, why_not = None, ""
+    if any("settings" in row.details for row in data.loads):
+        try:
+            found = write_best(data, output)
+        except HarnessError as error:  # files that it is made of are gone
+            why_not = f"the best config was not written again: {error.message}"
+        else:
+            best = (output or run_dir) / found["directory"] if found["config"] else None
+            why_not = "" if best else f"no best config: {found['why']}"
+    return Rebuilt(paths, best, why_not)
+
+
+def exit_code(data: RunData) -> int:
+    """0 fine; 1 a point failed or none holds the constraints; 4 a point is invalid."""
     rows = summarize(data.measurements, data.failures)
     capacities = summarize_capacity(data.capacities)
     if any(row.failures for row in rows) or any(c.limit == "target" and c.rate is None
@@ -124,11 +161,6 @@ def outcome(data: RunData) -> int:
     planned = [row for row in rows if not row.searched]  # a search tries what can't hold
     if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
         return 4
-    return 0 if not planned or _constraints_hold(data, planned) else 1
-
-
-def _constraints_hold(data: RunData, rows: list[Any]) -> bool:
-    from harness.analysis.constraints import bounds_of, satisfies
-
     bounds = bounds_of(data.manifest["scenario"])
-    return not bounds or any(satisfies(row, bounds) == "yes" for row in rows if row.valid)
+    hold = not bounds or any(satisfies(row, bounds) == "yes" for row in planned if row.valid)
+    return 0 if not planned or hold else 1

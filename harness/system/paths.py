@@ -1,9 +1,12 @@
-"""The step before the rounds: models exported once, in a worker of their own."""
+"""Where things are: this package, what is cached, what workers import from."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+"""The folder of the package `harness`."""
 
 
 def worker_env(base: Path) -> dict[str, str]:

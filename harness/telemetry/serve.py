@@ -14,12 +14,13 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import signal
 import ssl
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -34,6 +35,8 @@ DRAIN_S = 1.0
 """How often readings are taken over from the sampler when nobody asks."""
 IDLE_S = 120.0
 """A connection that asks for nothing is closed."""
+SHORTEST_TOKEN = 16
+"""Characters."""
 
 
 class Ring:
@@ -203,11 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def about(ring: Ring) -> dict[str, Any]:
     """What a run notes about the server's host."""
-    import harness
     from harness.system.machine import describe_machine
+    from harness.version import __version__
 
     return {
-        "harness": harness.__version__, "pids": ring.pids, "cores": os.cpu_count(),
+        "harness": __version__, "pids": ring.pids, "cores": os.cpu_count(),
         "machine": describe_machine(),
     }  # fmt: skip
 
@@ -234,3 +237,36 @@ def those_that_run(pids: Iterable[int]) -> list[int]:
     import psutil
 
     return [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def token_of(name: str) -> str:
+    """The token in the environment variable `name`. Raises SetupError when it is none."""
+    token = os.environ.get(name, "")
+    if len(token) < SHORTEST_TOKEN or not token.isprintable():
+        raise SetupError(
+            f"the environment variable {name} must hold a token of at least {SHORTEST_TOKEN} "
+            "characters",
+            fix=f"export {name}=$(openssl rand -hex 16), here and where the run is started",
+        )
+    return token
+
+
+def serve(
+    address: tuple[str, int], token: str, watched: Sequence[int] | str, say: Callable[[str], None],
+    *, gpu: str | None, keep: float, certificate: tuple[Path, Path] | None,
+) -> None:  # fmt: skip
+    """Serve the readings of processes, by pid or by name, until SIGINT or SIGTERM."""
+    with TelemetryServer(
+        *address, token,
+        lambda: find_by_name(watched) if isinstance(watched, str) else those_that_run(watched),
+        gpu=gpu, keep=keep, certificate=certificate,
+    ) as server:  # fmt: skip
+        pids = ", ".join(map(str, server.ring.pids))
+        missing = watched if isinstance(watched, str) else "such process"
+        what = f"pid {pids}" if pids else f"nothing yet: no {missing} runs"
+        scheme = "https" if certificate else "http"
+        say(f"telemetry on {scheme}://{server.address}, watching {what}; Ctrl-C stops it")
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        stop.wait()

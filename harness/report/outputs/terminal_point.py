@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.capacity import CapacitySummary
-from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, histogram
-from harness.errors import words_of
+from harness.analysis.capacity import CapacitySummary, summarize_capacity
+from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, explain, histogram
+from harness.analysis.summary import summarize
+from harness.errors import UsageError, words_of
 from harness.measure.validity import INVALIDATES
 from harness.report.model.labels import counted, flag_text, place_text, why_invalid
 from harness.report.model.numbers import (
@@ -26,10 +28,34 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from harness.results.store import RunData
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 COLUMNS = 60
 ROWS = 12
+
+
+def points_of(data: RunData) -> list[str]:
+    """The points of a run that something can be said about, each once."""
+    rows = summarize(data.measurements, data.failures)
+    return [*(r.point for r in rows), *dict.fromkeys(c.point for c in data.capacities)]
+
+
+def about(data: RunData, point: str) -> Group:
+    """Everything about one point of a run. Raises UsageError that names the nearest point."""
+    searched = {c.point: c for c in summarize_capacity(data.capacities)}
+    if point in searched:
+        return render_capacity(searched[point])
+    rows = {row.point: row for row in summarize(data.measurements, data.failures)}
+    if point not in rows:
+        near = difflib.get_close_matches(point, rows, n=1, cutoff=0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UsageError(
+            f"{data.path} has no point '{point}'{hint}",
+            fix=f"harness explain {data.path} lists its points",
+        )
+    return render(explain(rows[point], data.path))
 
 
 def render(found: Explanation) -> Group:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import harness
 from harness.errors import DeadlineError, WorkerDiedError, from_reason
 from harness.system.guard import GuardedProcess, spawn
+from harness.system.paths import PACKAGE
 
 POLL_S = 0.1
 Listener = Callable[[Mapping[str, Any]], None]
@@ -155,7 +155,7 @@ class WorkerProcess:
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Ours with `extra`, and a PYTHONPATH from which any interpreter imports this very harness."""
-    root = str(Path(harness.__file__).parent.parent)
+    root = str(PACKAGE.parent)
     rest = extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     path = os.pathsep.join(p for p in (root, rest) if p)
     return {**os.environ, **extra, "PYTHONPATH": path}

@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 import psutil
 
-import harness
 from harness.errors import ServerError
 from harness.system import guard
+from harness.system.paths import PACKAGE
 from harness.triton.server import api
 from harness.triton.server import stub_memory as shm
 from harness.triton.server.docker import Container
@@ -429,7 +429,7 @@ def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, s
     own = {
         "PATH": str(Path(sys.executable).parent),
         "LD_LIBRARY_PATH": library_path(install),
-        "PYTHONPATH": str(Path(harness.__file__).parents[1]),
+        "PYTHONPATH": str(PACKAGE.parent),
     }
     joined = {
         key: os.pathsep.join(filter(None, (value, inherited.get(key))))

@@ -1,13 +1,14 @@
 from click.testing import CliRunner
 
 from harness.cli import doctor
+from harness.doctor import examine
 from harness.doctor.check import Check
 
 
 def test_a_machine_without_any_backend_ends_with_3(monkeypatch):
     fix = "/usr/bin/python -m pip install 'torch>=2.6' --index-url https://example.org/" + "x" * 60
     nothing = [Check("Backends", "torch", "missing", "not [installed]", fix)]
-    monkeypatch.setattr(doctor, "_examine", lambda: (nothing, {}))
+    monkeypatch.setattr(examine, "examine", lambda: examine.Findings(nothing, {}))
     done = CliRunner().invoke(doctor.command, standalone_mode=False)
     assert done.return_value == 3
     assert "Only the fake backend can run here" in done.output
@@ -18,7 +19,7 @@ def test_a_machine_without_any_backend_ends_with_3(monkeypatch):
 def test_a_backend_that_runs_is_named_and_the_code_is_0(monkeypatch):
     some = [Check("Backends", "torch (cpu)", "ok", "2.0", runs=True),
             Check("Backends", "triton client", "ok", "2.0")]  # fmt: skip
-    monkeypatch.setattr(doctor, "_examine", lambda: (some, {}))
+    monkeypatch.setattr(examine, "examine", lambda: examine.Findings(some, {}))
     done = CliRunner().invoke(doctor.command, standalone_mode=False)
     assert done.return_value == 0
     assert done.output.endswith("This machine can measure: torch (cpu).\n")

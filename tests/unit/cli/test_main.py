@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from harness import __version__
 from harness.cli import main as cli
 from harness.errors import (
     DeviceError,
@@ -15,6 +14,7 @@ from harness.errors import (
     RunDirectoryError,
     UsageError,
 )
+from harness.version import __version__
 
 COMMAND = """
 import sys

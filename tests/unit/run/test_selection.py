@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.results.rows import MeasurementRow
+from harness.run import selection
 from harness.run.selection import Selection
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import Scenario
@@ -30,7 +31,7 @@ def scenario(varied: bool = True, **more: Any) -> Scenario:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr("harness.run.selection.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(selection.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -82,9 +83,9 @@ def test_time_for_the_further_rounds_is_kept_back(clock: list[float]) -> None:
 def test_quick_keeps_back_less_because_it_repeats_less(clock: list[float]) -> None:
     found = Selection(scenario(search={"method": "quick", "top": 1, "budget": "200s"}))
     grid = Selection(scenario(search={"method": "grid", "budget": "200s"}))
-    for selection in (found, grid):
+    for one in (found, grid):
         for _ in range(5):
-            selection.took(10.0)
+            one.took(10.0)
     clock[0] += 50
     assert not found.too_late(0, "i3")  # 50 + 10 + 2 × 3 × 10
     clock[0] += 40

@@ -22,7 +22,7 @@ from harness.results.rows import CapacityRow
 from harness.results.samples import write_samples
 from harness.results.store import RunStore, read_run
 from harness.run.capacity import Target, find_capacity
-from harness.run.execute import outcome
+from harness.run.execute import exit_code
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import FindCapacity
 from harness.system.files import jsonable
@@ -98,14 +98,14 @@ def test_invalid_rates_of_a_search_do_not_make_the_run_invalid(
         if event["event"] == "measurement":
             event["flags"] = ["client_late"]
             event["details"] = {"search": "fake/b1/find_capacity"} if searched else {}
-    assert outcome(replace(data, events=tuple(events))) == code
+    assert exit_code(replace(data, events=tuple(events))) == code
 
 
 @pytest.mark.parametrize(("change", "code"), [({"rate": None}, 1), ({"limit": "client"}, 4)])
 def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: int) -> None:
     data = read_run(run)
     events = [{**e, **change} if e["event"] == "capacity" else e for e in data.events]
-    assert outcome(replace(data, events=tuple(jsonable(events)))) == code
+    assert exit_code(replace(data, events=tuple(jsonable(events)))) == code
 
 
 def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:

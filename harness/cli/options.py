@@ -1,0 +1,23 @@
+"""Arguments and options that several subcommands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+PORT = click.IntRange(1, 65535)
+
+scenario = click.argument("scenario", required=False, type=PATH)
+run_dir = click.argument("run_dir", type=PATH)
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Put a value in, e.g. load.concurrency=[1,2] or backends[0].precision=fp16. Repeatable.",
+)  # fmt: skip
+resume = click.option(
+    "--resume", type=PATH, metavar="DIR",
+    help="Finish what was interrupted in DIR; measures only what is missing.",
+)  # fmt: skip

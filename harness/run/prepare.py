@@ -1,0 +1,40 @@
+"""`harness prepare`: a scenario's model exported in this process, and a repository filled."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.models.prepare import prepare
+from harness.results.rows import ArtifactRow
+from harness.run.session.preparing import formats
+from harness.scenario.reading.loader import LoadedScenario
+from harness.system.paths import cache_directory
+from harness.triton.repository.fill import Filled, fill
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What is in the cache now, and in the repository."""
+
+    artifacts: Sequence[ArtifactRow]
+    failures: Mapping[str, str]
+    """Format → why it could not be made."""
+    repository: Sequence[Filled]
+
+
+def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
+    """Export the model as every backend needs it and, if given, fill a Triton repository.
+
+    The scenario's folder and the current one can be imported from, as in a worker.
+    """
+    scenario, base = loaded.scenario, loaded.path.resolve().parent
+    sys.path[:0] = [str(base), str(Path.cwd())]
+    wanted = set(formats(scenario)) | ({"onnx", "onnx_fp16"} if repository is not None else set())
+    model, rows = prepare(
+        scenario.model, sorted(wanted), scenario.load.batch_sizes, cache_directory(), base=base
+    )
+    filled = [] if repository is None else fill(repository, model, cache_directory())
+    return Exported(rows, model.failures, filled)
