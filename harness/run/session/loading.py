@@ -27,7 +27,7 @@ def open_session(
     """
     spec = session.spec
     batches = [b for b in scenario.load.batch_sizes if takes(spec, b)]
-    loaded = session.open(min(batches), state.tell)
+    loaded = session.open(min(batches), state.notify)
     for text in session.notes if round_ == 0 else ():
         state.note(f"{spec.name}/{session.config}: {text}")
     readings = telemetry.read()
@@ -71,7 +71,7 @@ def _parity(
     """Compare the outputs of what was not compared yet, and judge all of it."""
     known = state.parity[session.spec.name]
     if unchecked := [b for b in batches if b not in {row.batch_size for row in known}]:
-        rows = session.parity(unchecked, state.tell)
+        rows = session.parity(unchecked, state.notify)
         known += rows
         for row in rows:
             state.add(row)
@@ -86,7 +86,7 @@ def _colocated_parity(session: Session, state: RunState) -> tuple[str, ...]:
     for other in session.colocated:
         name = f"{session.spec.name}+{other.name}"
         if not state.parity[name]:
-            state.parity[name] = session.colocated_parity(other, state.tell)
+            state.parity[name] = session.colocated_parity(other, state.notify)
             for row in state.parity[name]:
                 state.add(row)
         flags = judge(state.parity[name], other.other.spec.parity, other.name) or flags

@@ -50,7 +50,7 @@ def measured(point: str = "t/b4/c2", begin: float = 4, end: float = 9, **changes
 def run(path: Path, *rows: Any, memory: dict[str, Series] | None = None) -> list[Timeline]:
     (path / "telemetry").mkdir(exist_ok=True)
     write_parquet(path / "telemetry/r0-t.parquet", MEMORY if memory is None else memory)
-    return timelines(RunData(path, {}, tuple(row.to_event() for row in rows)), steps=10)
+    return timelines(RunData(path, {}, rows), steps=10)
 
 
 def test_memory_against_time_with_stages_and_windows(tmp_path: Path) -> None:
