@@ -13,8 +13,8 @@ import click
 from harness.cli import options
 
 if TYPE_CHECKING:
+    from harness.results.events import Observer
     from harness.results.store import RunData
-    from harness.run.state import Observer
     from harness.scenario.spec.scenario import Scenario
 
 PIPE_WIDTH = 140
@@ -106,6 +106,7 @@ def _dry_run(scenario: Scenario, as_json: bool) -> int:
 def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int:
     """Write the reports, print the table and the paths; the exit code."""
     from harness.report.build import ReportPaths, build_report
+    from harness.results.events import Best
     from harness.results.store import read_run
     from harness.run.execute import exit_code
 
@@ -121,8 +122,8 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
     if not quiet:
         _print_summary(data)
     click.echo(f"run directory: {directory}")
-    for best in [e for e in data.events if e["event"] == "best" and e["config"]][-1:]:
-        click.echo(f"best config as a model directory: {directory / best['directory']}")
+    for best in [e for e in data.rows(Best) if e.config][-1:]:
+        click.echo(f"best config as a model directory: {directory / best.directory}")
     if report:
         click.echo(f"HTML report: {files.html}\nPDF report: {files.pdf}")
     return code

@@ -17,10 +17,10 @@ from harness.analysis.constraints import bounds_of, satisfies
 from harness.analysis.summary import summarize
 from harness.errors import HarnessError, RunDirectoryError
 from harness.report.build import ReportPaths, build_report
+from harness.results.events import Observer, RunEnded, RunResumed, RunStarted
 from harness.results.manifest import check_resumable, make_manifest, utc_now
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.orchestrator import Orchestrator, Paths
-from harness.run.state import Observer
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
 from harness.search.best_config import write_best
@@ -91,14 +91,14 @@ def _measure(
 ) -> Ended:
     paths, interrupted = Paths(base=base, cache=cache_directory()), False
     with store, _signals_as_interrupt():
-        store.append({"event": "run_resumed" if done else "run_started", "time": utc_now()})
+        store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
             with watch as observer:
                 Orchestrator(scenario, store, paths, observer, done).run()
         except KeyboardInterrupt:
             interrupted = True
         status = "interrupted" if interrupted else "complete"
-        store.append({"event": "run_ended", "status": status, "time": utc_now()})
+        store.append(RunEnded(status, utc_now()))
     return Ended(store.path, interrupted)
 
 
@@ -146,8 +146,8 @@ def rebuild(run_dir: Path, output: Path | None, formats: Collection[str]) -> Reb
         except HarnessError as error:  # files that it is made of are gone
             why_not = f"the best config was not written again: {error.message}"
         else:
-            best = (output or run_dir) / found["directory"] if found["config"] else None
-            why_not = "" if best else f"no best config: {found['why']}"
+            best = (output or run_dir) / found.directory if found.config else None
+            why_not = "" if best else f"no best config: {found.why}"
     return Rebuilt(paths, best, why_not)
 
 

@@ -27,6 +27,7 @@ from harness.analysis.constraints import bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
+from harness.results.events import Best
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
@@ -49,8 +50,8 @@ class Picked:
     """Other configs that can't be told apart from it, or that are on the front beside it."""
 
 
-def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
-    """Write `best/` below `target` (the run directory); what was written, as a journal line has it.
+def write_best(data: RunData, target: Path | None = None) -> Best:
+    """Write `best/` below `target` (the run directory); what was written, as the journal has it.
 
     Only backends that were measured in several configs take part. Where no point holds the
     constraints, nothing is written and `why` says what is nearest. Raises ServerError when the
@@ -62,7 +63,7 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
     zone = indifference_of(scenario)
     picked = pick(choose(rows, objective, bounds, zone), zone)
     if picked is None:
-        return {"config": None, "why": _none(rows, bounds)}
+        return Best(why=_none(rows, bounds))
     folder = (target or data.path) / BEST
     model = _name_of(scenario["model"])
     fresh = folder.with_name(f".{BEST}.new")
@@ -82,11 +83,10 @@ def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
         raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
-    return {
-        "backend": picked.row.backend, "config": picked.row.config, "point": picked.row.point,
-        "directory": f"{BEST}/{model}", "difference": f"{BEST}/{DIFFERENCE}",
-        "tied": list(picked.tied), "why": picked.why, "env": env,
-    }  # fmt: skip
+    return Best(
+        picked.row.backend, picked.row.config, picked.row.point, f"{BEST}/{model}",
+        f"{BEST}/{DIFFERENCE}", picked.tied, picked.why, env,
+    )  # fmt: skip
 
 
 def pick(choice: Choice, zone: float = INDIFFERENCE) -> Picked | None:
