@@ -22,8 +22,8 @@ class Line:
 
     def to_event(self) -> dict[str, object]:
         """The line as a dict that is valid JSON."""
-        event: dict[str, object] = jsonable({"event": self.EVENT, **dataclasses.asdict(self)})
-        return event
+        fields = {name: jsonable(value) for name, value in dataclasses.asdict(self).items()}
+        return {"event": self.EVENT, **fields}
 
     @classmethod
     def from_event(cls, event: Mapping[str, object]) -> Self:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from harness.errors import SetupError
 
@@ -55,7 +54,7 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_all(value: Any) -> Any:
+def redact_all(value: object) -> object:
     """The same for every text in nested mappings and lists; the value itself if there are none."""
     if not _placeholders:
         return value

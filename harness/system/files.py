@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 
 @contextlib.contextmanager
@@ -40,7 +39,7 @@ def _fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: object) -> object:
     """The same in dicts, lists, strings, numbers, true, false and null.
 
     NumPy scalars and arrays become numbers and lists, non-finite floats `inf`, `-inf` or `nan`,

@@ -14,7 +14,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 MIB = 2**20
 GIT_TIMEOUT_S = 10.0
@@ -35,8 +35,55 @@ PACKAGES = (
 """Distributions whose version can change a number or a report."""
 
 
-def describe_machine() -> dict[str, Any]:
-    """Host, operating system, CPU, memory, limits and GPUs, as JSON-able values."""
+class Cpu(TypedDict):
+    """The processor; None where the machine does not say."""
+
+    model: str | None
+    cores: int | None
+    threads: int | None
+    usable: int
+    """What this process may run on."""
+    governor: str | None
+    turbo: bool | None
+
+
+class GpuFacts(TypedDict):
+    """One GPU as NVML shows it; None where it does not."""
+
+    index: int
+    name: str | None
+    uuid: str | None
+    memory_mib: int | None
+    driver: str | None
+    cuda: str | None
+    compute_capability: str | None
+    mig: bool | None
+
+
+class Machine(TypedDict):
+    """What a run was measured on, as JSON-able values."""
+
+    hostname: str
+    os: str
+    kernel: str
+    architecture: str
+    python: str
+    cpu: Cpu
+    memory_mib: int
+    container: str | None
+    limits: dict[str, float | None]
+    gpus: list[GpuFacts]
+
+
+class Commit(TypedDict):
+    """The state of a work tree; `dirty` when tracked files differ from the commit."""
+
+    commit: str
+    dirty: bool
+
+
+def describe_machine() -> Machine:
+    """Host, operating system, CPU, memory, limits and GPUs."""
     import psutil
 
     return {
@@ -49,7 +96,7 @@ def describe_machine() -> dict[str, Any]:
         "memory_mib": round(psutil.virtual_memory().total / MIB),
         "container": container(),
         "limits": cgroup_limits(),
-        "gpus": describe_gpus(),
+        "gpus": probe_gpus()[0],
     }
 
 
@@ -69,8 +116,8 @@ def _read(path: Path) -> str | None:
 # ------------------------------------------------------------------------------------------- CPU
 
 
-def describe_cpu(root: Path = ROOT) -> dict[str, Any]:
-    """Model, counts, frequency governor and turbo; `usable` is what this process may run on."""
+def describe_cpu(root: Path = ROOT) -> Cpu:
+    """Model, counts, frequency governor and turbo."""
     import psutil
 
     return {
@@ -163,13 +210,8 @@ def _memory_limit(folder: Path) -> float | None:
 # ------------------------------------------------------------------------------------------ GPUs
 
 
-def describe_gpus() -> list[dict[str, Any]]:
-    """One dict a GPU that NVML shows; empty without NVML, never an exception."""
-    return probe_gpus()[0]
-
-
-def probe_gpus() -> tuple[list[dict[str, Any]], str | None]:
-    """The GPUs, and why there are none (None when there are some)."""
+def probe_gpus() -> tuple[list[GpuFacts], str | None]:
+    """The GPUs that NVML shows, and why there are none (None when there are some)."""
     try:
         import pynvml
 
@@ -185,7 +227,7 @@ def probe_gpus() -> tuple[list[dict[str, Any]], str | None]:
     return gpus, None if gpus else "the driver shows no GPU"
 
 
-def _describe_gpu(nvml: Any, index: int) -> dict[str, Any]:
+def _describe_gpu(nvml: Any, index: int) -> GpuFacts:
     def ask(function: Callable[..., Any], *args: Any) -> Any:
         try:
             answer = function(*args)
@@ -222,8 +264,8 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def git_state(path: Path) -> dict[str, Any] | None:
-    """`commit` and `dirty` (tracked files differ from it) of the work tree that holds `path`.
+def git_state(path: Path) -> Commit | None:
+    """The work tree that holds `path`.
 
     None when there is no git, no repository or no commit.
     """

@@ -7,16 +7,34 @@ in a server may have no `ssl` at all.
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from harness.errors import ServerError
 from harness.system.network import Tls, split_address
 
+if TYPE_CHECKING:
+    import grpc
+
 HANDSHAKE_S = 5.0
 
 
-def ssl_context(tls: Tls, module: Any = ssl) -> ssl.SSLContext:
-    """A client's SSLContext, of `ssl` or of a module like it. Raises ServerError."""
+class _Certificate(TypedDict, total=False):
+    """The part of `getpeercert()` that says whom it is for."""
+
+    subjectAltName: tuple[tuple[str, str], ...]
+    subject: tuple[tuple[tuple[str, str], ...], ...]
+
+
+class SslModule(Protocol):
+    """`ssl`, or a module like it."""
+
+    def create_default_context(self, *, cafile: str | None) -> ssl.SSLContext:
+        """A client's context that trusts `cafile`, or the system's authorities."""
+        ...
+
+
+def ssl_context(tls: Tls, module: SslModule = ssl) -> ssl.SSLContext:
+    """A client's SSLContext. Raises ServerError."""
     try:
         context = module.create_default_context(cafile=tls.ca)
         if not tls.verify:
@@ -30,10 +48,12 @@ def ssl_context(tls: Tls, module: Any = ssl) -> ssl.SSLContext:
             f"the certificates can't be used ({files}): {error}",
             fix="tls: ca, cert and key are PEM files; the key must have no passphrase",
         ) from None
-    return context  # type: ignore[no-any-return]
+    return context
 
 
-def grpc_credentials(address: str, tls: Tls) -> tuple[Any, list[tuple[str, Any]]]:
+def grpc_credentials(
+    address: str, tls: Tls
+) -> tuple[grpc.ChannelCredentials, list[tuple[str, str]]]:
     """gRPC channel credentials, and the channel options that go with them. Raises ServerError.
 
     gRPC always verifies. Without `verify`, the certificate that the server shows now is taken for
@@ -41,7 +61,7 @@ def grpc_credentials(address: str, tls: Tls) -> tuple[Any, list[tuple[str, Any]]
     """
     import grpc
 
-    options: list[tuple[str, Any]] = []
+    options: list[tuple[str, str]] = []
     roots = _read(tls.ca)
     if not tls.verify:
         roots, name = _shown(address)
@@ -75,9 +95,9 @@ def _shown(address: str) -> tuple[bytes, str]:
             socket.create_connection((host, port), HANDSHAKE_S) as plain,
             context.wrap_socket(plain) as secure,
         ):
-            found: Any = secure.getpeercert() or {}
+            shown = cast("_Certificate", secure.getpeercert() or {})
     except OSError as error:
         raise ServerError(f"no TLS connection to {address}: {error}") from None
-    names = [value for kind, value in found.get("subjectAltName", ()) if kind == "DNS"]
-    names += [v for part in found.get("subject", ()) for k, v in part if k == "commonName"]
+    names = [value for kind, value in shown.get("subjectAltName", ()) if kind == "DNS"]
+    names += [v for part in shown.get("subject", ()) for k, v in part if k == "commonName"]
     return pem.encode(), names[0].replace("*", "x") if names else ""

@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from harness.system.machine import describe_gpus
+from harness.system.machine import probe_gpus
 
 pytestmark = pytest.mark.gpu
 
@@ -12,9 +12,9 @@ def test_the_gpus_are_those_that_nvidia_smi_shows():
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     keys = ("index", "name", "uuid", "memory_mib", "driver", "compute_capability")
-    found = [", ".join(str(gpu[key]) for key in keys) for gpu in describe_gpus()]
+    found = [", ".join(str(gpu[key]) for key in keys) for gpu in probe_gpus()[0]]
     assert found == shown.strip().splitlines()
 
 
 def test_the_cuda_version_is_a_version():
-    assert all(float(gpu["cuda"]) >= 11 for gpu in describe_gpus())
+    assert all(float(gpu["cuda"]) >= 11 for gpu in probe_gpus()[0])

@@ -84,11 +84,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
         "metrics-model-inference.csv": (INFERENCE_COLUMNS, _all(_inference, context, rows)),
         "metrics-model-gpu.csv": (GPU_COLUMNS, _all(_gpu, context, rows)),
         "metrics-server-only.csv": (SERVER_COLUMNS, [_server(context, r) for r in servers]),
-        "summary.csv": (SUMMARY_COLUMNS, [_summary(r) for r in context.rows]),
-        "measurements.csv": (
-            MEASUREMENT_COLUMNS,
-            [_measurement(m) for r in (*context.rows, *context.searched) for m in r.measurements],
-        ),
+        "summary.csv": (SUMMARY_COLUMNS, summary_records(context)),
+        "measurements.csv": (MEASUREMENT_COLUMNS, measurement_records(context)),
     }  # fmt: skip
     if servers:
         files["server-only.csv"] = (EMPTY_COLUMNS, [_row(r, EMPTY_COLUMNS) for r in servers])
@@ -97,6 +94,17 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     if searched := [_capacity(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY_COLUMNS, searched)
     return [_write(directory / name, *content) for name, content in files.items()]
+
+
+def summary_records(context: Context) -> list[Record]:
+    """A record a point, by `SUMMARY_COLUMNS`."""
+    return [_summary(row) for row in context.rows]
+
+
+def measurement_records(context: Context) -> list[Record]:
+    """A record a point and round, by `MEASUREMENT_COLUMNS`; the rates of a search too."""
+    rows = (*context.rows, *context.searched)
+    return [_measurement(measured) for row in rows for measured in row.measurements]
 
 
 def _write(path: Path, columns: tuple[str, ...], records: list[Record]) -> Path:

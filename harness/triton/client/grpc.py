@@ -190,7 +190,8 @@ def connect(target: common.Target) -> Any:
     """The official client for a server, with its TLS and its headers."""
     from tritonclient.grpc import InferenceServerClient
 
-    credentials, options = None, list(CHANNEL)
+    credentials = None
+    options: list[tuple[str, int | str]] = [*CHANNEL]
     if (tls := target.access.tls) is not None:
         credentials, more = grpc_credentials(target.address, tls)
         options += more

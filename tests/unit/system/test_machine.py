@@ -13,7 +13,6 @@ from harness.system.machine import (
     container,
     cpu_model,
     describe_cpu,
-    describe_gpus,
     describe_machine,
     git_state,
     package_versions,
@@ -158,7 +157,7 @@ def test_container(tmp_path, monkeypatch):
 def test_gpus_and_the_reason_for_none_go_together():
     gpus, why_not = probe_gpus()
     assert bool(gpus) != bool(why_not)
-    assert describe_gpus() == gpus
+    assert describe_machine()["gpus"] == gpus
 
 
 def test_no_nvml_package_means_no_gpus(monkeypatch):

@@ -1,0 +1,52 @@
+"""A run's points and measurements as pandas DataFrames: the columns and numbers of the CSV files.
+
+What is missing is NaN, or `<NA>` where numbers are whole; every column has the same type in every
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.report.model.context import Context
+from harness.report.outputs.csv import (
+    MEASUREMENT_COLUMNS,
+    SUMMARY_COLUMNS,
+    Record,
+    measurement_records,
+    summary_records,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TYPES = {
+    **dict.fromkeys(
+        ("point", "backend", "config", "gpu_memory_scope", "samples", "flags"), "string"
+    ),
+    **dict.fromkeys(
+        ("batch_size", "concurrency", "rounds", "round", "requests", "errors", "server_count",
+         "warmup_requests"), "Int64",
+    ),
+    "valid": "bool",
+    "started": "datetime64[ns, UTC]",
+}  # fmt: skip
+"""Column → its type; all others are float64."""
+
+
+def summary_frame(context: Context) -> pd.DataFrame:
+    """A row a point, as in summary.csv."""
+    return _frame(summary_records(context), SUMMARY_COLUMNS)
+
+
+def measurements_frame(context: Context) -> pd.DataFrame:
+    """A row a point and round, as in measurements.csv."""
+    return _frame(measurement_records(context), MEASUREMENT_COLUMNS)
+
+
+def _frame(records: Sequence[Record], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(records, columns=list(columns), dtype=object)
+    return frame.astype({name: TYPES.get(name, "float64") for name in columns})
