@@ -13,8 +13,8 @@ BACKENDS: dict[str, str] = {
     "torch": "harness.backends.torch.backend:TorchBackend",
     "onnxruntime": "harness.backends.onnxruntime.backend:OnnxRuntimeBackend",
     "tensorrt": "harness.backends.tensorrt.backend:TensorRtBackend",
-    "triton/http": "harness.triton.client.http:TritonHttpBackend",
-    "triton/grpc": "harness.triton.client.grpc:TritonGrpcBackend",
+    "triton/http": "harness.triton.client.backend:TritonBackend",
+    "triton/grpc": "harness.triton.client.backend:TritonBackend",
     "fake": "harness.backends.fake:FakeBackend",
 }
 """Each class is called as `Class(spec, context)` with its own spec from `scenario.schema`."""

@@ -1,4 +1,4 @@
-"""The seam between the harness and a runtime: a backend, small enough to read in a minute."""
+"""What goes into a model and comes out, and the prepared model itself: paths, never objects."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BackendError
 
-Tensors = Mapping[str, NDArray[Any]]
+Array = NDArray[np.generic]
+"""Of any type and shape."""
+Tensors = Mapping[str, Array]
 """Name to array; the first axis of every array is the batch."""
 
 

@@ -86,8 +86,9 @@ class TensorRtBackend:
         )
         if flavor.rtx and hasattr(engine, "create_runtime_config"):
             self._configure_runtime(path)
-        facts["stages_ns"] = {"context": context_ns, "weights": time.monotonic_ns()}
-        return LoadCost(time.monotonic() - start, path.stat().st_size, self._details(path, facts))
+        stages = {"context": context_ns, "weights": time.monotonic_ns()}
+        seconds, details = time.monotonic() - start, self._details(path, facts)
+        return LoadCost(seconds, path.stat().st_size, details, stages)
 
     def _open(
         self, flavor: trt.Flavor, cuda: Cuda, runtime: Any, messages: trt.Messages

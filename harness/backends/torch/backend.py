@@ -88,8 +88,8 @@ class TorchBackend:
         except Exception as error:
             raise translate(error, "loading the model") from error
         stages = {"context": context_ns, "weights": time.monotonic_ns()}
-        details = {**self._details(), "stages_ns": stages}
-        return LoadCost(time.monotonic() - start, self._bytes_on_disk(), details)
+        seconds = time.monotonic() - start
+        return LoadCost(seconds, self._bytes_on_disk(), self._details(), stages)
 
     def _bytes_on_disk(self) -> int | None:
         files = self.context.model.files

@@ -130,7 +130,7 @@ class Worker:
         self._backend.__enter__()
         stages = {"baseline": time.monotonic_ns()}
         cost = self._backend.load()
-        stages |= cost.details.get("stages_ns", {}) or {"weights": time.monotonic_ns()}
+        stages |= cost.stages_ns or {"weights": time.monotonic_ns()}
         if not self._context.model.inputs:  # only a loaded engine knows them
             model = replace(self._context.model, inputs=self._backend.signature.inputs)
             self._context = replace(self._context, model=model)

@@ -74,7 +74,10 @@ def open_engine(
     )  # fmt: skip
     backend = TensorRtBackend(engine_spec(parameters, gpu), context)
     cost = backend.load()
-    facts = {**cost.details, "engine_bytes": cost.bytes_on_disk, "load_seconds": cost.seconds}
+    facts = {
+        **cost.details, "stages_ns": dict(cost.stages_ns),
+        "engine_bytes": cost.bytes_on_disk, "load_seconds": cost.seconds,
+    }  # fmt: skip
     return EngineRunner(backend, facts, outputs)
 
 

@@ -105,7 +105,7 @@ def _model_file(
     )
     with TensorRtBackend(spec, context) as backend:
         details = backend.load().details
-    return Path(details["engine"]), float(details["build_seconds"])
+    return Path(str(details["engine"])), float(str(details["build_seconds"]))
 
 
 # ----------------------------------------------------------------------------------------- serving
