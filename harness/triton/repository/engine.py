@@ -117,9 +117,9 @@ def check_engine(directory: Path) -> dict[str, Any]:
 
 
 def _check_version(model: str, facts: Mapping[str, Any]) -> None:
-    from harness.backends.tensorrt.library import Flavor, engine_header, misfit
+    from harness.backends.tensorrt.library import Release, engine_header, misfit
 
-    serving = Flavor(facts["flavor"], facts["tensorrt"], None)
+    serving = Release(facts["flavor"], facts["tensorrt"])
     try:
         reason = misfit(engine_header(Path(facts["engine"])), serving)
     except (BackendError, OSError) as error:
