@@ -15,7 +15,8 @@ from support.paths import ROOT
 from harness.cli.main import main
 from harness.scenario.reading import walk
 from harness.scenario.reading.loader import load
-from harness.scenario.spec.scenario import Scenario, TritonSettings
+from harness.scenario.spec.scenario import Scenario
+from harness.triton.client.settings import TritonSettings
 
 PAGE = (ROOT / "docs" / "model-analyzer.md").read_text()
 OPTIONS = (ROOT / "tests" / "data" / "model_analyzer_options.txt").read_text()
