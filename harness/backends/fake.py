@@ -34,11 +34,6 @@ class FakeSettings(BackendSettings):
     jitter: float = Field(0.0, ge=0, lt=1, description="relative, uniform in ±jitter")
     seed: Seed = Field(0, description="for the jitter")
 
-    @property
-    def default_name(self) -> str:
-        """One name for all."""
-        return "fake"
-
 
 class Request(NamedTuple):
     """The inputs and how long they take without jitter."""

@@ -36,6 +36,8 @@ Implementation = str | Mapping[str, str]
 """`module:Class`, or one for each `variant` of the settings."""
 BACKENDS: dict[str, Implementation] = {}
 """Kind → its implementation, imported when it is opened."""
+REGISTERED = "registered"
+"""The key of a message that holds the paths of a kind."""
 
 
 def register(kind: str, *, settings: str, backend: Implementation) -> None:
@@ -55,20 +57,20 @@ def parse_spec(data: object) -> BackendSettings:
 
 
 def message_of(spec: BackendSettings) -> dict[str, object]:
-    """The settings as JSON-able data for a worker, with where the kind comes from."""
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "registered": {"settings": kinds.SETTINGS[spec.kind], "backend": BACKENDS[spec.kind]},
-    }
+    """The settings as JSON-able data for a worker, with where their kind comes from."""
+    paths = {"settings": kinds.SETTINGS[spec.kind], "backend": BACKENDS[spec.kind]}
+    return {**spec.model_dump(mode="json"), REGISTERED: paths}
 
 
 def from_message(message: Mapping[str, object]) -> BackendSettings:
-    """The settings from what `message_of` made, in another process."""
-    spec, registered = message["spec"], message["registered"]
-    assert isinstance(spec, dict)
-    assert isinstance(registered, dict)
-    register(spec["kind"], **registered)
-    return parse_spec(spec)
+    """The settings from what `message_of` made, in another process; built-in kinds need no paths.
+
+    Raises UsageError where the paths lead nowhere.
+    """
+    paths = message.get(REGISTERED)
+    if isinstance(paths, dict):
+        register(str(message["kind"]), **paths)
+    return parse_spec({key: value for key, value in message.items() if key != REGISTERED})
 
 
 def open_backend(spec: BackendSettings, context: BackendContext) -> Backend:
