@@ -8,13 +8,13 @@ from typing import Self, cast
 
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.models.tensors import Array, Signature, Tensors
-from harness.scenario.spec import scenario as schema
 from harness.system.network import PLAIN, Access
 from harness.triton.client import common
 from harness.triton.client.common import InferInput, ServerTarget
 from harness.triton.client.connection import Client, Connection, TritonReply
 from harness.triton.client.grpc import GrpcConnection
 from harness.triton.client.http import HttpConnection
+from harness.triton.client.settings import TritonSettings
 from harness.triton.client.shared_memory import Regions, SharedCaller, SharedRequest
 from harness.triton.counters.statistics import counters
 from harness.triton.metadata import Description, check_inputs, composing
@@ -29,7 +29,7 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
     Everything but a caller is of the thread that called `load`.
     """
 
-    def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
+    def __init__(self, spec: TritonSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self.target = common.target(spec, context)
         self._connection: Connection | None = None

@@ -12,9 +12,9 @@ import numpy as np
 from harness.backends.base import BackendContext
 from harness.errors import ServerError
 from harness.models.tensors import Array, Tensors
-from harness.scenario.spec import scenario as schema
 from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access, split_address
+from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
 from harness.triton.metadata import Description, is_flat
 
@@ -35,7 +35,7 @@ class ServerTarget:
     access: Access = PLAIN
 
 
-def target(spec: schema.TritonSettings, context: BackendContext) -> ServerTarget:
+def target(spec: TritonSettings, context: BackendContext) -> ServerTarget:
     """The server and model of this backend.
 
     Raises ServerError when there is no address, SetupError for a variable that is not set.

@@ -28,9 +28,9 @@ from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import Array, Tensors
-from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client.common import InferInput, ServerTarget, all_to_host, new_input
 from harness.triton.client.connection import Client, Connection, TritonReply
+from harness.triton.client.settings import TritonSettings
 
 ALIGN = 256
 """Tensors begin at multiples of this, as device allocations do."""

@@ -24,11 +24,11 @@ from harness.backends.tensorrt.bindings import (
     decode,
 )
 from harness.backends.tensorrt.build import Shapes
+from harness.backends.tensorrt.settings import TensorRtSettings as Spec
 from harness.errors import BackendError, OutOfMemoryError
 from harness.measure.gpu_time import GpuTime, split
 from harness.models import bfloat16
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TensorRtSettings as Spec
 
 MODEL = PreparedModel(
     name="m", source={"onnx": "m.onnx"}, key="k",

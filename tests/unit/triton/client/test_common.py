@@ -5,8 +5,8 @@ import pytest
 from harness.backends.base import BackendContext
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client import common
+from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import TRITON
 from harness.triton.metadata import Description
 
