@@ -6,6 +6,8 @@ your own is one call, made before a scenario that names it is read:
     from harness.backends import registry
     registry.register("toy", settings="my_toy:ToySettings", backend="my_toy:ToyBackend")
 
+or, with the class at hand, `registry.kind_of(ToyBackend)`. docs/own-backend.md has a whole one.
+
 The contract:
 
 - `ToySettings` is a `harness.scenario.spec.backend.BackendSettings` (frozen, strict pydantic) with
@@ -21,9 +23,13 @@ The contract:
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
+from harness.errors import UsageError
 from harness.scenario import kinds
 
 if TYPE_CHECKING:
@@ -43,6 +49,52 @@ def register(kind: str, *, settings: str, backend: str) -> None:
     """
     kinds.register(kind, settings)
     BACKENDS[kind] = backend
+
+
+def kind_of(backend: type[Backend], settings: type[BackendSettings] | None = None) -> str:
+    """Register a class by where another process can import it; the kind that it is.
+
+    Its settings are those that its constructor's first argument names, unless they are given.
+    Raises UsageError where no other process could import a class, and where the settings have no
+    `kind` of their own.
+    """
+    settings = settings or _settings_of(backend)
+    words = get_args(settings.model_fields["kind"].annotation)
+    if len(words) != 1:
+        raise UsageError(
+            f"{settings.__qualname__} says no kind", fix='give it `kind: Literal["…"]`'
+        )
+    register(words[0], settings=_path_of(settings), backend=_path_of(backend))
+    return str(words[0])
+
+
+def _settings_of(backend: type[Backend]) -> type[BackendSettings]:
+    from harness.scenario.spec.backend import BackendSettings
+
+    parameters = [*inspect.signature(backend, eval_str=True).parameters.values()]
+    first = parameters[0].annotation if parameters else None
+    if isinstance(first, type) and issubclass(first, BackendSettings):
+        return first
+    raise UsageError(
+        f"{backend.__qualname__} does not say which settings it takes",
+        fix="annotate its constructor: `def __init__(self, settings: MySettings, context)`",
+    )
+
+
+def _path_of(cls: type) -> str:
+    """`module:Class`. A script's classes are those of a module with the name of its file."""
+    module, file = cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if module == "__main__" and file:
+        module = getattr(sys.modules["__main__"].__spec__, "name", None) or Path(file).stem
+        sys.modules.setdefault(module, sys.modules["__main__"])  # not once more in this process
+    if not file or "<locals>" in cls.__qualname__:
+        where = "inside a function" if file else "in no file"
+        raise UsageError(
+            f"{cls.__qualname__} is defined {where}: the worker processes could not import it",
+            fix="put the class at the top level of a module, beside the scenario, in the working "
+            "directory or installed, and import it from there",
+        )
+    return f"{module}:{cls.__qualname__}"
 
 
 def parse_spec(data: object) -> BackendSettings:

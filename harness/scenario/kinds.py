@@ -7,6 +7,7 @@ settings is imported when they are first looked at, so that registering costs no
 from __future__ import annotations
 
 import importlib
+import operator
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
@@ -28,7 +29,7 @@ def import_path(path: str) -> object:
     """What `module:name` stands for. Raises UsageError where there is no such thing."""
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return operator.attrgetter(name)(importlib.import_module(module))
     except ModuleNotFoundError as error:
         if not module.startswith(str(error.name)):
             raise  # the module is there, but something that it imports is not

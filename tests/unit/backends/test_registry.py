@@ -1,9 +1,11 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from harness.backends import registry
 from harness.backends.base import BackendContext
@@ -12,6 +14,7 @@ from harness.models.tensors import PreparedModel
 from harness.scenario import kinds
 from harness.scenario.jsonschema import scenario_schema
 from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.scenario import Scenario
 
 TOY = """
@@ -133,3 +136,74 @@ def test_a_kind_that_is_taken_and_paths_that_lead_nowhere(toy: Path) -> None:
     kinds.SETTINGS["toy"] = "my_toy:ToyBackend"
     with pytest.raises(UsageError, match="no subclass of BackendSettings"):
         kinds.settings_of("toy")
+
+
+def test_a_class_is_registered_by_where_it_is(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import my_toy
+
+    for table in (kinds.SETTINGS, registry.BACKENDS):
+        monkeypatch.delitem(table, "toy")
+    with pytest.raises(UsageError, match="'fake' is taken: its settings are"):
+        monkeypatch.setitem(kinds.SETTINGS, "fake", "other:Settings")
+        registry.kind_of(my_toy.ToyBackend)  # its constructor is the fake's
+    assert registry.kind_of(my_toy.ToyBackend, my_toy.ToySettings) == "toy"
+    assert (kinds.SETTINGS["toy"], registry.BACKENDS["toy"]) == tuple(PATHS.values())
+
+
+def test_a_class_that_no_worker_can_import_is_refused(toy: Path) -> None:
+    import my_toy
+
+    class Local(my_toy.ToyBackend):  # type: ignore[misc, name-defined]
+        pass
+
+    with pytest.raises(UsageError, match="Local is defined inside a function") as caught:
+        registry.kind_of(Local, my_toy.ToySettings)
+    assert "top level of a module" in (caught.value.fix or "")
+
+    class Silent:
+        def __init__(self, settings: object, context: object) -> None:
+            pass
+
+    with pytest.raises(UsageError, match="does not say which settings it takes"):
+        registry.kind_of(Silent)
+    with pytest.raises(UsageError, match="BackendSettings says no kind"):
+        registry.kind_of(my_toy.ToyBackend, BackendSettings)
+
+
+NOTEBOOK = """
+from typing import Literal
+from support.paths import ROOT
+
+from harness.backends import registry
+from harness.backends.fake import FakeBackend, FakeSettings
+from harness.errors import UsageError
+
+class ToySettings(FakeSettings):
+    kind: Literal["toy"]
+
+class ToyBackend(FakeBackend):
+    def __init__(self, settings: ToySettings, context: object) -> None:
+        super().__init__(settings, context)
+
+try:
+    print(registry.kind_of(ToyBackend), registry.BACKENDS["toy"])
+    print(registry.parse_spec({"kind": "toy"}))
+except UsageError as error:
+    print(error.message)
+"""
+
+
+def test_a_script_is_a_module_and_a_notebook_is_none(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(NOTEBOOK)
+    for arguments, words in (
+        (["-c", NOTEBOOK], "defined in no file: the worker processes could not import it"),
+        ([str(tmp_path / "script.py")], "toy script:ToyBackend"),
+    ):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert words in done.stdout
