@@ -9,9 +9,11 @@ and concurrency sweeps: with intervals over rounds, conditions, and flags on wha
     run.summary()
 
 What `__all__` names is the Python API (docs/python.md); everything else may change. It is imported
-when it is used: importing this package imports neither torch nor pandas nor plotly.
+when it is used: importing this package registers the kinds of backend, as plain text, and imports
+neither numpy nor pydantic, let alone torch, pandas or plotly.
 """
 
+import importlib
 import sys
 import types
 
@@ -57,8 +59,6 @@ def __getattr__(name: str) -> object:
     """Import what is asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    import importlib
-
     return getattr(importlib.import_module(f"harness.{_WHERE.get(name, 'errors')}"), name)
 
 
@@ -75,3 +75,4 @@ class _FrontDoor(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _FrontDoor
+importlib.import_module("harness.backends.registry")  # by name: no folder depends on it by this

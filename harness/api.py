@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from harness.backends import registry
+from harness.errors import UsageError
 from harness.report.build import FORMATS
 from harness.report.model.context import Context, build_context
 from harness.report.outputs import frames, notebook, terminal_point
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from harness.analysis.summary import SummaryRow
+    from harness.backends.base import Backend
 
 __all__ = ["PointText", "Run", "load_scenario", "open_run", "resume", "run"]
 
@@ -37,6 +40,8 @@ AnyScenario: TypeAlias = "str | os.PathLike[str] | Scenario | Mapping[str, objec
 """A file, YAML text (what has a line break), a `Scenario`, or its content as a dict."""
 Progress: TypeAlias = Callable[[Event], object]
 """Called with everything that happens, as it happens: a dataclass of `harness.results.events`."""
+Backends: TypeAlias = "Mapping[str, type[Backend]]"
+"""Kind → a class that follows the protocol, see docs/own-backend.md."""
 IN_MEMORY = Path("<python>")
 """Stands for the file of a scenario that has none, in messages and in the manifest."""
 
@@ -138,23 +143,31 @@ class _Teller:
 
 def run(
     scenario: AnyScenario, *, output: str | os.PathLike[str] | None = None,
-    overrides: Sequence[str] = (), progress: Progress | None = None,
+    overrides: Sequence[str] = (), backends: Backends | None = None,
+    progress: Progress | None = None,
 ) -> Run:  # fmt: skip
     """Measure a scenario; by default into reports/SCENARIO-TIME.
 
-    `overrides` are as the command line's `--set`: `["load.concurrency=[1,2]"]`. Points that fail do
-    not raise, see `Run.failures`. Raises ScenarioError, RunDirectoryError when `output` holds
-    something, and KeyboardInterrupt once the run directory can be resumed.
+    `overrides` are as the command line's `--set`: `["load.concurrency=[1,2]"]`; `backends` are
+    those of your own that the scenario names, by kind. Points that fail do not raise, see
+    `Run.failures`. Raises ScenarioError, UsageError for a backend that workers could not import,
+    RunDirectoryError when `output` holds something, and KeyboardInterrupt once the run directory
+    can be resumed.
     """
+    _register(backends)
     directory = None if output is None else Path(output)
     return _opened(execute.start(_load(scenario, overrides), directory, _watch(progress)))
 
 
-def resume(path: str | os.PathLike[str], *, progress: Progress | None = None) -> Run:
+def resume(
+    path: str | os.PathLike[str], *, backends: Backends | None = None,
+    progress: Progress | None = None,
+) -> Run:  # fmt: skip
     """Measure what an interrupted run lacks. Raises RunDirectoryError when it would mix conditions:
 
     another scenario, machine or versions of packages than those of the run.
     """
+    _register(backends)
     return _opened(execute.resume(Path(path), _watch(progress)))
 
 
@@ -163,9 +176,19 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(path)
 
 
-def load_scenario(scenario: AnyScenario, *, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(
+    scenario: AnyScenario, *, overrides: Sequence[str] = (), backends: Backends | None = None
+) -> Scenario:
     """Read and check a scenario. Raises ScenarioError with every mistake that is in it."""
+    _register(backends)
     return _load(scenario, overrides).scenario
+
+
+def _register(backends: Backends | None) -> None:
+    for kind, backend in (backends or {}).items():
+        registered = registry.kind_of(backend)
+        if registered != kind:
+            raise UsageError(f"{backend.__qualname__} is of kind '{registered}', not '{kind}'")
 
 
 def _watch(progress: Progress | None) -> execute.Watch:

@@ -18,14 +18,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 import numpy as np
+from typing_extensions import TypeVar
 
 from harness.models.tensors import PreparedModel, Signature, Tensors
+
+Request = TypeVar("Request", default=object)
+"""What `prepare` makes of inputs; the harness only hands it on."""
+Request_contra = TypeVar("Request_contra", contravariant=True, default=object)
+Reply = TypeVar("Reply", default=object)
+"""What `infer` returns; only the same caller's `outputs` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +43,35 @@ class LoadCost:
 
     seconds: float
     bytes_on_disk: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
+    stages_ns: Mapping[str, int] = field(default_factory=dict)
+    """Stage of loading (`context`, `weights`) → when it was over, on the monotonic clock."""
 
 
-class Caller(AbstractContextManager["Caller"], Protocol):
+class Caller(Protocol[Request_contra, Reply]):
     """One concurrent caller of a backend; used by one thread at a time."""
 
-    def infer(self, request: Any) -> Any:
+    def infer(self, request: Request_contra) -> Reply:
         """Run one prepared request; complete when it returns. Raises on failure."""
         ...
 
-    def outputs(self, reply: Any) -> Tensors:
+    def outputs(self, reply: Reply) -> Tensors:
         """The reply's tensors in host memory, outside the clock."""
         ...
 
+    def __enter__(self) -> Self:
+        return self
 
-class Backend(AbstractContextManager["Backend"], Protocol):
-    """One way to run the model. `__exit__` frees everything, also after a failure."""
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+class Backend(Protocol[Request, Reply]):
+    """One way to run the model. Who inherits from it need not write what it does not have.
+
+    It is made as `Class(settings, context)`. Who only hands requests on holds a plain `Backend`,
+    whose requests and replies are objects. `__exit__` frees everything, also after a failure.
+    """
 
     @property
     def signature(self) -> Signature:
@@ -67,31 +85,37 @@ class Backend(AbstractContextManager["Backend"], Protocol):
         """
         ...
 
-    def prepare(self, inputs: Tensors) -> Any:
+    def prepare(self, inputs: Tensors) -> Request:
         """A request ready to be sent as often as wanted, by any caller, outside the clock."""
         ...
 
-    def caller(self) -> Caller:
+    def caller(self) -> Caller[Request, Reply]:
         """A new concurrent caller."""
         ...
 
     def statistics(self) -> dict[str, float]:
         """Counters that only grow, read at both ends of a window; differences are reported.
 
-        Triton: those of `harness.triton.counters.statistics.counters`. Other backends: empty.
+        Triton: those of `harness.triton.counters.statistics.counters`. Most backends: empty.
         """
-        ...
+        return {}
 
     def release(self) -> None:
         """Give back what earlier points left in caches, so that the next one's memory is its own.
 
         Called between points, outside the clock, when no caller is open and no request held.
         """
-        ...
+        return
 
     def memory(self) -> dict[str, int]:
         """Bytes the runtime's own allocators hold, by name (`torch_reserved`, …); may be empty."""
-        ...
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +137,7 @@ class BackendContext:
     """Set when the worker is asked to stop: long waits should give up."""
 
 
-def run_once(backend: Backend, inputs: Tensors) -> Tensors:
+def run_once(backend: Backend[Request, Reply], inputs: Tensors) -> Tensors:
     """One request from host arrays to host arrays, for parity and first calls."""
     request = backend.prepare(inputs)
     with backend.caller() as caller:
@@ -121,6 +145,6 @@ def run_once(backend: Backend, inputs: Tensors) -> Tensors:
 
 
 COUNTERS = ("h2d_ns", "compute_ns", "d2h_ns", "enqueue_ns")
-
-
+"""Sums that a backend may have in its `statistics`: what CUDA events and the clock said."""
 COUNT = "gpu_timed"
+"""How many requests they are of."""

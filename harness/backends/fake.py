@@ -5,48 +5,63 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from typing import NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from harness.backends.base import BackendContext, LoadCost
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.errors import BackendError
 from harness.models.tensors import Signature, Tensors, TensorSpec
-from harness.scenario.spec import scenario as schema
+from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.fields import BATCH, Seed
 
 SPIN_NS = 200_000
 """Sleep up to this long before the deadline, then spin: a sleep may end that much late."""
 
 
-class Request(NamedTuple):
+class FakeSettings(BackendSettings):
+    """A backend with a settable service time, to test the harness and to teach it."""
+
+    sources: ClassVar = ("fake",)
+    start_seconds: ClassVar = 1.0
+
+    kind: Literal["fake"] = Field(description="which backend; the other keys depend on it")
+    service_time_ms: float = Field(1.0, ge=0, le=3_600_000, description="per request")
+    per_item_ms: float = Field(
+        0.0, ge=0, le=3_600_000, description="added for each item of the batch"
+    )
+    jitter: float = Field(0.0, ge=0, lt=1, description="relative, uniform in ±jitter")
+    seed: Seed = Field(0, description="for the jitter")
+
+
+class FakeRequest(NamedTuple):
     """The inputs and how long they take without jitter."""
 
     inputs: Tensors
     service_ns: int
 
 
-class FakeBackend:
+class FakeBackend(Backend[FakeRequest, FakeRequest]):
     """Waits `service_time_ms + per_item_ms · batch`, ± jitter; answers with sums of the input."""
 
-    def __init__(self, spec: schema.FakeSettings, context: BackendContext) -> None:
+    def __init__(self, spec: FakeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._callers = itertools.count()
 
     @property
     def signature(self) -> Signature:
         """The model's inputs, and one output: float64 [batch]."""
-        return Signature(
-            self.context.model.inputs, (TensorSpec("output", "float64", (schema.BATCH,)),)
-        )
+        return Signature(self.context.model.inputs, (TensorSpec("output", "float64", (BATCH,)),))
 
     def load(self) -> LoadCost:
         """Nothing to load."""
         return LoadCost(seconds=0.0, details={"service_time_ms": self.spec.service_time_ms})
 
-    def prepare(self, inputs: Tensors) -> Request:
+    def prepare(self, inputs: Tensors) -> FakeRequest:
         """The inputs with their service time; the batch is the first axis, 1 without inputs."""
         batch = next((len(array) for array in inputs.values()), 1)
-        return Request(
+        return FakeRequest(
             inputs, round((self.spec.service_time_ms + self.spec.per_item_ms * batch) * 1e6)
         )
 
@@ -54,32 +69,15 @@ class FakeBackend:
         """A caller with its own sequence of jitter: seeded by the spec and the caller's number."""
         return FakeCaller(self, random.Random(f"{self.spec.seed}/{next(self._callers)}"))
 
-    def statistics(self) -> dict[str, float]:
-        """None."""
-        return {}
 
-    def release(self) -> None:
-        """Nothing is cached."""
-
-    def memory(self) -> dict[str, int]:
-        """None."""
-        return {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class FakeCaller:
+class FakeCaller(Caller[FakeRequest, FakeRequest]):
     """One caller; gives up a long wait when the worker is asked to stop."""
 
     def __init__(self, backend: FakeBackend, rng: random.Random) -> None:
         self._jitter, self._uniform = backend.spec.jitter, rng.uniform
         self._cancelled = backend.context.cancelled
 
-    def infer(self, request: Request) -> Request:
+    def infer(self, request: FakeRequest) -> FakeRequest:
         """Return the request when its time is over; the answer is made outside the clock."""
         if not request.service_ns:
             return request
@@ -96,7 +94,7 @@ class FakeCaller:
         while time.monotonic_ns() < deadline:
             time.sleep(0)  # lets the other callers have the interpreter
 
-    def outputs(self, reply: Request) -> Tensors:
+    def outputs(self, reply: FakeRequest) -> Tensors:
         """`output`: for each item of the batch the sum over all its inputs, float64 [batch]."""
         if not reply.inputs:
             return {"output": np.zeros(1)}
@@ -105,9 +103,3 @@ class FakeCaller:
                 np.asarray(a, np.float64).reshape(len(a), -1).sum(1) for a in reply.inputs.values()
             )
         }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass

@@ -11,8 +11,8 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from harness.doctor.check import Check
     from harness.doctor.examine import Findings
+    from harness.system.check import Check
 
 MARKS = {"ok": "[green]✓[/]", "missing": "[red]✗[/]", "note": "[yellow]–[/]"}
 PIPED_WIDTH = 200

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from harness.doctor.backends import backend_checks
-from harness.doctor.check import Check
 from harness.doctor.machine import machine_checks
+from harness.scenario import kinds
+from harness.system.check import Check
 from harness.system.machine import describe_machine, package_versions, probe_gpus
 from harness.system.paths import cache_directory
 
@@ -38,5 +39,8 @@ def examine() -> Findings:
     """
     load = os.getloadavg()[0]
     machine, (gpus, no_gpu) = describe_machine(), probe_gpus()
-    checks = [*backend_checks(gpus), *machine_checks(machine, no_gpu, load, cache_directory())]
-    return Findings(checks, {"machine": machine, "packages": package_versions()})
+    checks = [
+        *backend_checks(bool(gpus)),
+        *machine_checks(machine, no_gpu, load, cache_directory()),
+    ]
+    return Findings(checks, {"machine": machine, "packages": package_versions(kinds.packages())})

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.doctor.check import MISSING, NOTE, OK, Check
-from harness.doctor.probe import probe
+from harness.system.check import MISSING, NOTE, OK, Answer, Check, probe
 from harness.system.packages import install_command
 
 PYTHON = (3, 11)
@@ -134,7 +133,7 @@ def disk_check(cache: Path) -> Check:
     return _check("cache", OK, detail)
 
 
-def pdf_check(answer: dict[str, Any] | str) -> Check:
+def pdf_check(answer: Answer) -> Check:
     """The PDF renderer, tried on one page."""
     if isinstance(answer, str):
         fix = f"{install_command('plutoprint')} --force-reinstall"

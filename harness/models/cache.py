@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from harness.system.files import write_text
 
@@ -24,7 +24,7 @@ RECORD = "entry.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """One cached folder: `seconds` is what making it took, also when it was `cached`."""
 
     path: Path
@@ -40,7 +40,16 @@ class Entry:
         return sum(self.files.values())
 
 
-def fetch(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
+class CacheRecord(TypedDict):
+    """What is written about an entry, in the entry."""
+
+    details: dict[str, object]
+    seconds: float
+    files: dict[str, tuple[int, str]]
+    """Name → bytes and SHA-256."""
+
+
+def fetch(folder: Path, build: Callable[[Path], Mapping[str, object]]) -> CacheEntry:
     """The entry at `folder`; when it is missing or damaged, `build(empty folder)` makes it.
 
     What `build` returns is kept as the entry's details and must be JSON-able.
@@ -53,7 +62,7 @@ def fetch(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
         return _build(folder, build)
 
 
-def _build(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
+def _build(folder: Path, build: Callable[[Path], Mapping[str, object]]) -> CacheEntry:
     temporary = folder.with_name(f".{folder.name}.tmp")  # one at a time: we hold the lock
     for leftover in (temporary, folder):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -61,10 +70,9 @@ def _build(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
     try:
         start = time.monotonic()
         details = dict(build(temporary))
-        record = {"details": details, "seconds": time.monotonic() - start}
-        record["files"] = {
-            name: [path.stat().st_size, file_hash(path)] for name, path in _files(temporary)
-        }
+        seconds = time.monotonic() - start
+        files = {name: (path.stat().st_size, file_hash(path)) for name, path in _files(temporary)}
+        record = CacheRecord(details=details, seconds=seconds, files=files)
         _sync(temporary)
         write_text(temporary / RECORD, json.dumps(record, indent=1))
         temporary.rename(folder)
@@ -73,7 +81,7 @@ def _build(folder: Path, build: Callable[[Path], Mapping[str, Any]]) -> Entry:
     return _entry(folder, record, cached=False)
 
 
-def _read(folder: Path) -> Entry | None:
+def _read(folder: Path) -> CacheEntry | None:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         whole = all(
@@ -85,9 +93,9 @@ def _read(folder: Path) -> Entry | None:
         return None
 
 
-def _entry(folder: Path, record: Mapping[str, Any], *, cached: bool) -> Entry:
+def _entry(folder: Path, record: CacheRecord, *, cached: bool) -> CacheEntry:
     sizes = {name: size for name, (size, _) in record["files"].items()}
-    return Entry(folder, sizes, record["details"], record["seconds"], cached)
+    return CacheEntry(folder, sizes, record["details"], record["seconds"], cached)
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.errors import BackendError, MissingPackageError
 from harness.models.onnx_file import OPSET, check_file
-from harness.models.tensors import Tensors, TensorSpec
+from harness.models.tensors import Array, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
 from harness.system.packages import require
@@ -73,7 +72,7 @@ class Job:
 def export_onnx(
     model: TorchModel, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...],
     inputs_of: InputsOf, batch_sizes: Sequence[int], folder: Path, *, fixed: int | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, object]:  # fmt: skip
     """Write `model.onnx` (and its external data) to `folder`, checked; return what was done.
 
     `fixed` is the only batch size that the model takes, if that is so. Raises BackendError with
@@ -175,9 +174,7 @@ def verify(
     return f"onnxruntime {ort.__version__} at batch {' and '.join(map(str, sizes))}"
 
 
-def _check_shapes(
-    results: Sequence[NDArray[Any]], outputs: Sequence[TensorSpec], batch: int
-) -> None:
+def _check_shapes(results: Sequence[Array], outputs: Sequence[TensorSpec], batch: int) -> None:
     if len(results) != len(outputs):
         raise BackendError(f"the ONNX file has {len(results)} outputs, the model {len(outputs)}")
     for array, spec in zip(results, outputs, strict=True):

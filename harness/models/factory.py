@@ -24,7 +24,7 @@ from harness.models.torch_model import in_fp32
 from harness.models.weights import load_weights, one_line
 
 
-def factory_of(source: Mapping[str, Any]) -> Callable[..., Any]:
+def factory_of(source: Mapping[str, Any]) -> Callable[..., object]:
     """The callable that `module:callable` names; the scenario's folder is searched last.
 
     Raises UsageError naming what was not found.
@@ -39,7 +39,7 @@ def factory_of(source: Mapping[str, Any]) -> Callable[..., Any]:
                 fix="put the module beside the scenario, or install its package",
             ) from error
     if hasattr(module, attribute):
-        factory: Callable[..., Any] = getattr(module, attribute)
+        factory: Callable[..., object] = getattr(module, attribute)
         return factory
     near = difflib.get_close_matches(attribute, vars(module), n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -84,7 +84,7 @@ def build(source: Mapping[str, Any]) -> nn.Module:
     return in_fp32(module).eval().requires_grad_(False)
 
 
-def code_hash(factory: Callable[..., Any]) -> str:
+def code_hash(factory: Callable[..., object]) -> str:
     """SHA-256 over the factory's source file and those of its package that it uses."""
     digest = hashlib.sha256()
     module = inspect.getmodule(factory)

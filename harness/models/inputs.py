@@ -11,19 +11,20 @@ import functools
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.models.tensors import PreparedModel, TensorSpec
+from harness.models import bfloat16
+from harness.models.tensors import Array, FileData, InputData, PreparedModel, TensorSpec
 from harness.system.packages import require
 
-Array = NDArray[Any]
 Shape = tuple[int, ...]
+Bounds = Sequence[float]
 BATCH = "batch"
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 
@@ -63,32 +64,33 @@ def _check_batch(model: PreparedModel, batch: int) -> None:
 
 def shape_of(spec: TensorSpec, batch_size: int, dynamic: Mapping[str, int]) -> Shape:
     """The sizes of `spec` at this batch size. Raises UsageError for a dimension without a size."""
-    return tuple(_size(dim, spec, {**dynamic, BATCH: batch_size}) for dim in spec.shape)
+    sizes = {**dynamic, BATCH: batch_size}
+    for dim in spec.shape:
+        if isinstance(dim, str) and dim not in sizes:
+            raise no_size(spec.name, dim)
+    return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in spec.shape)
 
 
-def _size(dim: int | str, spec: TensorSpec, sizes: Mapping[str, int]) -> int:
-    if isinstance(dim, int):
-        return dim
-    if dim not in sizes:
-        raise UsageError(
-            f"input {spec.name}: dynamic dimension '{dim}' has no size",
-            fix=f"add `dynamic: {{{dim}: N}}` to the model",
-        )
-    return sizes[dim]
+def no_size(name: str, dim: str) -> UsageError:
+    """The error of an input whose dynamic dimension the scenario gives no size."""
+    return UsageError(
+        f"input {name}: dynamic dimension '{dim}' has no size",
+        fix=f"add `dynamic: {{{dim}: N}}` to the model",
+    )
 
 
-def numpy_dtype(dtype: str) -> np.dtype[Any]:
+def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
     """The numpy type that carries `dtype`; float32 for bfloat16."""
     return np.dtype("float32" if dtype == "bfloat16" else dtype)
 
 
 def _make(spec: TensorSpec, model: PreparedModel, batch: int, variant: int, seed: int) -> Array:
-    settings = model.data.get(spec.name, {})
+    settings = model.data.get(spec.name) or InputData()
     data = settings.get("data", "random")
     shape = shape_of(spec, batch, model.dynamic)
-    if isinstance(data, str) and data == "zeros":
+    if data == "zeros":
         return np.zeros(shape, numpy_dtype(spec.dtype))
-    if isinstance(data, str):
+    if data == "random":
         entropy = [seed, zlib.crc32(spec.name.encode()), batch, variant]
         return _random(spec, shape, settings.get("range"), np.random.default_rng(entropy))
     return _from_files(spec, shape, batch, variant, data)
@@ -97,24 +99,26 @@ def _make(spec: TensorSpec, model: PreparedModel, batch: int, variant: int, seed
 # --------------------------------------------------------------------------------------- random
 
 
-def _random(spec: TensorSpec, shape: Shape, bounds: Any, rng: np.random.Generator) -> Array:
+def _random(
+    spec: TensorSpec, shape: Shape, bounds: Bounds | None, rng: np.random.Generator
+) -> Array:
     dtype = numpy_dtype(spec.dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.kind in "iu":
-        return rng.integers(*_integer_bounds(spec, dtype, bounds), shape, dtype)
+        return rng.integers(*_integer_bounds(spec, bounds), shape, dtype)
     if bounds is None:
         values = rng.standard_normal(shape, np.float32)
     else:
         values = (bounds[0] + (bounds[1] - bounds[0]) * rng.random(shape)).astype(np.float32)
-    return _bfloat16(values) if spec.dtype == "bfloat16" else values.astype(dtype)
+    return bfloat16.rounded(values) if spec.dtype == "bfloat16" else values.astype(dtype)
 
 
-def _integer_bounds(spec: TensorSpec, dtype: np.dtype[Any], bounds: Any) -> tuple[int, int]:
+def _integer_bounds(spec: TensorSpec, bounds: Bounds | None) -> tuple[int, int]:
     if bounds is None:
         return 0, 2
     low, high = math.ceil(bounds[0]), math.ceil(bounds[1])
-    limits = np.iinfo(dtype)
+    limits = np.iinfo(spec.dtype)
     if low >= high or low < limits.min or high - 1 > limits.max:
         raise UsageError(
             f"input {spec.name}: no {spec.dtype} lies in range [{bounds[0]}, {bounds[1]})"
@@ -122,63 +126,63 @@ def _integer_bounds(spec: TensorSpec, dtype: np.dtype[Any], bounds: Any) -> tupl
     return low, high
 
 
-def _bfloat16(values: Array) -> Array:
-    """float32 values rounded to the nearest bfloat16, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return np.where(np.isfinite(values), rounded.astype(np.uint32).view(np.float32), values)
-
-
 # ---------------------------------------------------------------------------------------- files
 
 
-def _from_files(
-    spec: TensorSpec, shape: Shape, batch: int, variant: int, data: Mapping[str, Any]
-) -> Array:
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What each sample of an input becomes."""
+
+    name: str
+    dtype: str
+    item: Shape
+    """Its shape, without the batch."""
+    axis: int
+    """Where the batch is in the whole shape."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def _from_files(spec: TensorSpec, shape: Shape, batch: int, variant: int, data: FileData) -> Array:
     axis = spec.shape.index(BATCH)
     item = shape[:axis] + shape[axis + 1 :]
-    samples = _samples(
-        tuple(data["files"]), spec.name, spec.dtype, item, axis,
-        tuple(data.get("mean") or ()), tuple(data.get("std") or ()),
-    )  # fmt: skip
+    mean, std = tuple(data.get("mean") or ()), tuple(data.get("std") or ())
+    wanted = _Sample(spec.name, spec.dtype, item, axis, mean, std)
+    samples = _samples(tuple(data["files"]), wanted)
     chosen = [samples[(variant * batch + i) % len(samples)] for i in range(batch)]
     return np.ascontiguousarray(np.stack(chosen, axis))
 
 
 @functools.lru_cache(maxsize=8)
-def _samples(
-    files: tuple[str, ...], name: str, dtype: str, item: Shape, axis: int,
-    mean: tuple[float, ...], std: tuple[float, ...],
-) -> list[Array]:  # fmt: skip
-    """All samples of all files, each of shape `item` (no batch axis)."""
-    found: list[Array] = []
-    for file in files:
-        path = Path(file)
+def _samples(files: tuple[str, ...], wanted: _Sample) -> list[Array]:
+    """All samples of all files."""
+    samples: list[Array] = []
+    for path in map(Path, files):
         try:
             if path.suffix.lower() in IMAGES:
-                found.append(_image(path, name, dtype, item, mean, std))
+                samples.append(_image(path, wanted))
             else:
-                found.extend(_arrays(path, name, dtype, item, axis))
+                samples.extend(_arrays(path, wanted))
         except OSError as error:
-            raise UsageError(f"input {name}: {path} can't be read: {error}") from error
-    return found
+            raise UsageError(f"input {wanted.name}: {path} can't be read: {error}") from error
+    return samples
 
 
-def _arrays(path: Path, name: str, dtype: str, item: Shape, axis: int) -> list[Array]:
-    array = _load(path, name)
+def _arrays(path: Path, wanted: _Sample) -> list[Array]:
+    array, item, axis = _load(path, wanted.name), wanted.item, wanted.axis
     if array.shape == item:
-        return [_cast(array, path, name, dtype)]
+        return [_cast(array, path, wanted)]
     rest = array.shape[:axis] + array.shape[axis + 1 :]
     if array.ndim == len(item) + 1 and rest == item and array.shape[axis]:
-        return list(np.moveaxis(_cast(array, path, name, dtype), axis, 0))
+        return list(np.moveaxis(_cast(array, path, wanted), axis, 0))
     expected = [*item[:axis], "N", *item[axis:]]
     raise UsageError(
-        f"input {name}: {path} has shape {list(array.shape)}, "
+        f"input {wanted.name}: {path} has shape {list(array.shape)}, "
         f"expected {list(item)} (one sample) or {_words(expected)} (N samples)"
     )
 
 
-def _words(shape: list[Any]) -> str:
+def _words(shape: Sequence[object]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
 
 
@@ -198,33 +202,31 @@ def _load(path: Path, name: str) -> Array:
         )
 
 
-def _cast(array: Array, path: Path, name: str, dtype: str) -> Array:
-    target = numpy_dtype(dtype)
+def _cast(array: Array, path: Path, wanted: _Sample) -> Array:
+    target, name, dtype = numpy_dtype(wanted.dtype), wanted.name, wanted.dtype
     integers = array.dtype.kind in "iu" and target.kind in "iu"
     if not (integers or np.can_cast(array.dtype, target, "same_kind")):
         raise UsageError(f"input {name}: {path} holds {array.dtype}, expected {dtype}")
     cast = array.astype(target)
     if target.kind in "iu" and not np.array_equal(cast, array):
         raise UsageError(f"input {name}: {path} holds values that do not fit {dtype}")
-    return _bfloat16(cast) if dtype == "bfloat16" else cast
+    return bfloat16.rounded(cast) if dtype == "bfloat16" else cast
 
 
-def _image(
-    path: Path, name: str, dtype: str, item: Shape, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Array:
+def _image(path: Path, wanted: _Sample) -> Array:
+    item = wanted.item
     channels_first = len(item) == 3 and item[0] in (1, 3)
     if not channels_first and not (len(item) == 3 and item[2] in (1, 3)):
         raise UsageError(
-            f"input {name}: image {path} needs a shape like [batch, 3, H, W] or [batch, H, W, 3], "
-            f"found {_words(['batch', *item])}"
+            f"input {wanted.name}: image {path} needs a shape like [batch, 3, H, W] or "
+            f"[batch, H, W, 3], found {_words(['batch', *item])}"
         )
     height, width, channels = (*item[1:], item[0]) if channels_first else item
-    pixels = _pixels(path, height, width, channels)
-    values = _normalise(pixels, name, dtype, mean, std)
+    values = _normalise(_pixels(path, height, width, channels), wanted)
     return np.moveaxis(values, 2, 0) if channels_first else values
 
 
-def _pixels(path: Path, height: int, width: int, channels: int) -> Array:
+def _pixels(path: Path, height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """uint8 [height, width, channels], resized bilinearly without cropping."""
     image = require("PIL.Image")
     with image.open(path) as opened:
@@ -233,23 +235,22 @@ def _pixels(path: Path, height: int, width: int, channels: int) -> Array:
     return np.asarray(resized, np.uint8).reshape(height, width, channels)
 
 
-def _normalise(
-    pixels: Array, name: str, dtype: str, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Array:
-    target = numpy_dtype(dtype)
+def _normalise(pixels: NDArray[np.uint8], wanted: _Sample) -> Array:
+    target, mean, std = numpy_dtype(wanted.dtype), wanted.mean, wanted.std
     channels = pixels.shape[2]
     for word, values in (("mean", mean), ("std", std)):
         if values and len(values) not in (1, channels):
             raise UsageError(
-                f"input {name}: {word} has {len(values)} values, expected {channels}, one a channel"
+                f"input {wanted.name}: {word} has {len(values)} values, "
+                f"expected {channels}, one a channel"
             )
     if target.kind != "f":
         if mean or std or target != np.uint8:
             raise UsageError(
-                f"input {name}: images become {dtype} only as they are: use dtype uint8 "
-                "without mean and std, or a float dtype"
+                f"input {wanted.name}: images become {wanted.dtype} only as they are: use dtype "
+                "uint8 without mean and std, or a float dtype"
             )
         return pixels
     shift, scale = np.asarray(mean or 0, np.float32), np.asarray(std or 1, np.float32)
-    scaled = (pixels.astype(np.float32) / np.float32(255) - shift) / scale
-    return _bfloat16(scaled) if dtype == "bfloat16" else scaled.astype(target)
+    scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - shift) / scale
+    return bfloat16.rounded(scaled) if wanted.dtype == "bfloat16" else scaled.astype(target)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.models.cache import file_hash, text_hash
+from harness.models.inputs import no_size
 from harness.models.tensors import TensorSpec
 from harness.system.packages import require
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
 
 BATCH = "batch"
 OPSET = 18
@@ -33,7 +38,7 @@ def check_file(path: Path) -> None:
         raise UsageError(f"{path} is not a valid ONNX model: {reason[:300]}") from error
 
 
-def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, Any]]:
+def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, object]]:
     """Inputs, outputs and facts (opset, parameters) of a checked file.
 
     Axis 0 of an input is `batch` where it is dynamic; other dynamic dimensions keep their name,
@@ -46,34 +51,28 @@ def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, Any]]:
     batches = {_dims(v)[0] for v in values if _dims(v) and isinstance(_dims(v)[0], str)} | {BATCH}
     outputs = tuple(_spec(v, batches) for v in graph.output)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-    facts = {"opset": opset, "parameters": sum(_count(t) for t in graph.initializer)}
+    facts = {"opset": opset, "parameters": sum(math.prod(t.dims) for t in graph.initializer)}
     return tuple(_spec(v, batches) for v in values), outputs, facts
 
 
-def _load(path: Path) -> Any:
-    return require("onnx").load(str(path), load_external_data=False)
+def _load(path: Path) -> ModelProto:
+    model: ModelProto = require("onnx").load(str(path), load_external_data=False)
+    return model
 
 
-def _dims(value: Any) -> list[int | str]:
+def _dims(value: ValueInfoProto) -> list[int | str]:
     return [
         d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_dim{axis}"
         for axis, d in enumerate(value.type.tensor_type.shape.dim)
     ]
 
 
-def _spec(value: Any, batches: set[int | str]) -> TensorSpec:
+def _spec(value: ValueInfoProto, batches: set[int | str]) -> TensorSpec:
     onnx = require("onnx")
     kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
     shape = tuple(BATCH if d in batches else d for d in _dims(value))
     return TensorSpec(value.name, dtype, shape)
-
-
-def _count(tensor: Any) -> int:
-    size = 1
-    for dim in tensor.dims:
-        size *= dim
-    return size
 
 
 # ------------------------------------------------------------------------------ with the scenario
@@ -119,10 +118,7 @@ def _complete(path: Path, spec: TensorSpec, dynamic: Mapping[str, int]) -> Tenso
         )
     for dim in spec.shape[1:]:
         if isinstance(dim, str) and dim != BATCH and dim not in dynamic:
-            raise UsageError(
-                f"input {spec.name} of {path}: dynamic dimension '{dim}' has no size",
-                fix=f"add `dynamic: {{{dim}: N}}` to the model",
-            )
+            raise no_size(f"{spec.name} of {path}", dim)
     return replace(spec, shape=(BATCH, *spec.shape[1:]))
 
 

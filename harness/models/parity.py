@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.models.reference import write_references
-from harness.models.tensors import Tensors
+from harness.models.tensors import Array, Tensors
 from harness.scenario.spec.scenario import Parity
 
+Floats = NDArray[np.float64]
 __all__ = ["TOLERANCES", "Comparison", "compare", "write_references"]
 
 TOLERANCES: dict[str, tuple[float, float]] = {
@@ -39,7 +39,7 @@ measured (TensorRT-RTX, 0.0093 rms): normal, so of ten million values about one 
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Mismatch:
     """What is wrong with an output: so many of its values, or without a size all of it."""
 
     where: str
@@ -63,7 +63,7 @@ class Comparison:
     rows: int = 0
     """Rows of [N, C] outputs, for top-1; 0 where there is no class axis."""
     same_top1: int = 0
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Mismatch, ...] = ()
 
     def __add__(self, other: Comparison) -> Comparison:
         return Comparison(
@@ -94,13 +94,13 @@ class Comparison:
         return "; ".join(map(str, self.problems))
 
 
-def _together(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+def _together(problems: Sequence[Mismatch]) -> tuple[Mismatch, ...]:
     """Each kind of problem once, with the values of all that have it."""
-    found: dict[tuple[str, str], Problem] = {}
+    found: dict[tuple[str, str], Mismatch] = {}
     for new in problems:
         key = new.where, new.what
-        old = found.get(key, Problem(*key))
-        found[key] = Problem(*key, old.count + new.count, old.size + new.size)
+        old = found.get(key, Mismatch(*key))
+        found[key] = Mismatch(*key, old.count + new.count, old.size + new.size)
     return tuple(found.values())
 
 
@@ -125,7 +125,7 @@ class Rule:
     def __str__(self) -> str:
         return f"|a−b| ≤ {self.atol:g}{'' if self.absolute else '·rms(b)'} + {self.rtol:g}·|b|"
 
-    def allowed(self, reference: NDArray[Any], scale: float) -> NDArray[Any]:
+    def allowed(self, reference: Floats, scale: float) -> Floats:
         """The largest error of each element."""
         floor = self.atol if self.absolute else self.atol * scale
         return np.asarray(floor + self.rtol * np.abs(reference))
@@ -146,17 +146,17 @@ def compare(outputs: Tensors, reference: Tensors, precision: str, parity: Parity
 
 def _match(
     outputs: Tensors, reference: Tensors
-) -> tuple[list[tuple[str, NDArray[Any], NDArray[Any]]], Problem | None]:
+) -> tuple[list[tuple[str, Array, Array]], Mismatch | None]:
     if reference.keys() <= outputs.keys():
         pairs = [(name, np.asarray(outputs[name]), b) for name, b in reference.items()]
         for name, a, b in pairs:
             if a.shape != b.shape:
                 what = f"has shape {list(a.shape)}, the reference {list(b.shape)}"
-                return [], Problem(name, what)
+                return [], Mismatch(name, what)
         return pairs, None
     ours, theirs = _shapes(outputs), _shapes(reference)
     if list(ours.values()) != list(theirs.values()):
-        return [], Problem("outputs", f"are {_list(ours)}, the reference has {_list(theirs)}")
+        return [], Mismatch("outputs", f"are {_list(ours)}, the reference has {_list(theirs)}")
     values = zip(reference, outputs.values(), reference.values(), strict=True)
     return [(name, np.asarray(a), b) for name, a, b in values], None
 
@@ -169,18 +169,18 @@ def _list(shapes: dict[str, list[int]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
 
 
-def _compare(name: str, a: NDArray[Any], b: NDArray[Any], rule: Rule) -> Comparison:
+def _compare(name: str, a: Array, b: Array, rule: Rule) -> Comparison:
     if a.size == 0:
         return Comparison()
     exact = b.dtype.kind in "iub" and not rule.absolute
     rows, same = _top1(a, b)
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    finite = np.isfinite(a) & np.isfinite(b)
-    alike = finite | (a == b) | (np.isnan(a) & np.isnan(b))
-    scale = _rms(b[np.isfinite(b)])
-    error = np.abs(a[finite] - b[finite])
-    wrong = error > (0.0 if exact else rule.allowed(b[finite], scale))
-    relative = error / np.maximum(np.abs(b[finite]), scale)
+    ours, theirs = a.astype(np.float64), b.astype(np.float64)
+    finite = np.isfinite(ours) & np.isfinite(theirs)
+    alike = finite | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    scale = _rms(theirs[np.isfinite(theirs)])
+    error = np.abs(ours[finite] - theirs[finite])
+    wrong = error > (0.0 if exact else rule.allowed(theirs[finite], scale))
+    relative = error / np.maximum(np.abs(theirs[finite]), scale)
     return Comparison(
         values=error.size, max_abs=float(error.max(initial=0.0)), sum_abs=float(error.sum()),
         max_rel=float(relative.max(initial=0.0)), rows=rows, same_top1=same,
@@ -188,12 +188,12 @@ def _compare(name: str, a: NDArray[Any], b: NDArray[Any], rule: Rule) -> Compari
     )  # fmt: skip
 
 
-def _rms(values: NDArray[Any]) -> float:
+def _rms(values: Floats) -> float:
     """Root mean square; 1 where there is nothing but zeros."""
     return float(np.sqrt(np.mean(np.square(values)))) or 1.0 if values.size else 1.0
 
 
-def _top1(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
+def _top1(a: Array, b: Array) -> tuple[int, int]:
     """(rows, rows with the same arg-max) of floating [N, C] with C of 2 or more."""
     if b.ndim != 2 or b.shape[1] < 2 or b.dtype.kind != "f":
         return 0, 0
@@ -202,10 +202,7 @@ def _top1(a: NDArray[Any], b: NDArray[Any]) -> tuple[int, int]:
 
 def _problems(
     name: str, unlike: int, wrong: int, size: int, exact: bool, rule: Rule
-) -> tuple[Problem, ...]:
+) -> tuple[Mismatch, ...]:
     differ = "differ" if exact else f"break {rule}"
     found = {"are NaN or infinite on one side only": unlike, differ: wrong}
-    return tuple(Problem(name, what, n, size) for what, n in found.items() if n)
-
-
-# -------------------------------------------------------------------------------- in the worker
+    return tuple(Mismatch(name, what, n, size) for what, n in found.items() if n)

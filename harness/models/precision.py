@@ -10,12 +10,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import BackendError
+from harness.models.bfloat16 import to_bits
 from harness.system.packages import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto
 
 Precision = Literal["fp16", "bf16"]
 FP16_MAX = 65504.0
@@ -23,7 +28,7 @@ FP16_TINY = 2.0**-24
 """The largest and the smallest positive numbers that fp16 holds."""
 
 
-def convert(source: Path, target: Path, precision: Precision) -> dict[str, Any]:
+def convert(source: Path, target: Path, precision: Precision) -> dict[str, object]:
     """Write the fp32 ONNX model `source` in another precision to `target`; facts about it.
 
     Raises BackendError when a weight is too large for fp16, when there is nothing to convert, and
@@ -44,7 +49,7 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, Any]:
     return _facts(converted, precision)
 
 
-def _check_range(tensors: list[Any]) -> None:
+def _check_range(tensors: list[TensorProto]) -> None:
     from onnx import numpy_helper
 
     for tensor in tensors:
@@ -57,19 +62,20 @@ def _check_range(tensors: list[Any]) -> None:
             )
 
 
-def _to_fp16(model: Any) -> Any:
+def _to_fp16(model: ModelProto) -> ModelProto:
     converter = require("onnxconverter_common.float16")
     try:
         with warnings.catch_warnings():  # it warns of every number below fp16's smallest
             warnings.simplefilter("ignore")
-            return converter.convert_float_to_float16(
+            converted: ModelProto = converter.convert_float_to_float16(
                 model, min_positive_val=FP16_TINY, max_finite_val=FP16_MAX, keep_io_types=True
             )
+            return converted
     except Exception as error:
         raise BackendError(f"converting to fp16: {type(error).__name__}: {error}") from error
 
 
-def _to_bf16(converted: Any, original: Any) -> None:
+def _to_bf16(converted: ModelProto, original: ModelProto) -> None:
     """Turn every fp16 in `converted` into bf16, with weights from `original`, in place."""
     from onnx import TensorProto, numpy_helper
 
@@ -89,19 +95,15 @@ def _to_bf16(converted: Any, original: Any) -> None:
                     attribute.i = brain
 
 
-def _bfloat16_tensor(values: Any, name: str) -> Any:
+def _bfloat16_tensor(values: NDArray[np.float32], name: str) -> TensorProto:
     """A bf16 TensorProto: the upper halves of the floats, rounded to nearest even."""
     from onnx import TensorProto
 
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    rounded = np.where(np.isnan(values), 0x7FC0, rounded).astype("<u2")
-    return TensorProto(
-        name=name, data_type=TensorProto.BFLOAT16, dims=values.shape, raw_data=rounded.tobytes()
-    )
+    raw = to_bits(values).astype("<u2").tobytes()
+    return TensorProto(name=name, data_type=TensorProto.BFLOAT16, dims=values.shape, raw_data=raw)
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
     """The graph and those inside its If, Loop and Scan nodes."""
     yield graph
     for node in graph.node:
@@ -110,7 +112,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(inner)
 
 
-def _tensors(graph: Any, data_type: int) -> Iterator[Any]:
+def _tensors(graph: GraphProto, data_type: int) -> Iterator[TensorProto]:
     """Weights and constants of one type; constants take the name of their node's output."""
     for inner in _graphs(graph):
         yield from (t for t in inner.initializer if t.data_type == data_type)
@@ -121,13 +123,13 @@ def _tensors(graph: Any, data_type: int) -> Iterator[Any]:
                     yield attribute.t
 
 
-def _save(model: Any, target: Path) -> None:
+def _save(model: ModelProto, target: Path) -> None:
     onnx = require("onnx")
     large = model.ByteSize() > 2**31 - 2**20  # protobuf's limit; weights then go beside the file
     onnx.save(model, str(target), save_as_external_data=large, location=f"{target.name}.data")
 
 
-def _facts(model: Any, precision: Precision) -> dict[str, Any]:
+def _facts(model: ModelProto, precision: Precision) -> dict[str, object]:
     """How many weights are in the new type, and which operators stay in fp32."""
     from onnx import TensorProto
 

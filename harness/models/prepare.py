@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, PointError, UsageError, translate
 from harness.models import onnx_file
-from harness.models.cache import Entry, fetch, file_hash, text_hash
+from harness.models.cache import CacheEntry, fetch, file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert
-from harness.models.tensors import PreparedModel, TensorSpec
+from harness.models.tensors import InputData, PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
-from harness.scenario.spec.scenario import AnyBackend, ModelSpec
+from harness.scenario.spec.scenario import ModelSpec
 from harness.system.packages import require
 
 if TYPE_CHECKING:
@@ -37,27 +37,6 @@ LAYOUT = 2
 Rows = list[ArtifactRow]
 FACTS = ("exporter", "fallback_reason", "opset", "verified", "parameters")
 """Details of an entry that go into its row."""
-
-
-def formats_for(spec: AnyBackend) -> set[str]:
-    """Which of `FORMATS` a backend needs of the prepared model."""
-    if spec.kind == "onnxruntime":
-        return {"onnx_fp16" if spec.precision == "fp16" else "onnx"}
-    if spec.kind == "tensorrt":
-        return _for_engine(spec.precision)
-    if spec.kind == "torch":
-        return {"torch"}
-    if spec.kind == "triton":
-        onnx = "onnx_fp16" if spec.precision == "fp16" else "onnx"
-        served = {"onnxruntime": {onnx}, "torch": {"torch"}}
-        served["tensorrt"] = _for_engine(spec.precision)
-        return served.get(spec.serve or "", set())
-    return set()
-
-
-def _for_engine(precision: str) -> set[str]:
-    """10.x needs no converted file, but only who builds the engine knows that."""
-    return {"onnx"} | ({f"onnx_{precision}"} & {"onnx_fp16", "onnx_bf16"})
 
 
 def prepare(
@@ -89,17 +68,17 @@ def prepare(
 # ---------------------------------------------------------------------------- what the user wrote
 
 
-def _resolve(spec: ModelSpec, base: Path) -> dict[str, Any]:
+def _resolve(spec: ModelSpec, base: Path) -> dict[str, object]:
     """The source with absolute paths; its kind is the first key."""
     source = spec.source
     if source.kind == "torch":
-        weights = str(_existing(source.weights, base, "weights")) if source.weights else None
+        weights = str(_existing(source.weights, base, "source.weights")) if source.weights else None
         return {
             "torch": source.torch, "kwargs": dict(source.kwargs), "seed": source.seed,
             "weights": weights, "base": str(base.resolve()),
         }  # fmt: skip
     if source.kind in ("onnx", "exported_program", "engine"):
-        path = _existing(getattr(source, source.kind), base, source.kind)
+        path = _existing(getattr(source, source.kind), base, f"source.{source.kind}")
         return {source.kind: str(path)}
     return {source.kind: source.triton if source.kind == "triton" else {}}
 
@@ -107,29 +86,24 @@ def _resolve(spec: ModelSpec, base: Path) -> dict[str, Any]:
 def _existing(path: str, base: Path, key: str) -> Path:
     found = (base / path).resolve()
     if not found.is_file():
-        raise UsageError(f"model.source.{key}: no such file: {found}")
+        raise UsageError(f"model.{key}: no such file: {found}")
     return found
 
 
-def _data(spec: ModelSpec, base: Path) -> dict[str, Any]:
+def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
     """Input name → how its data is made, with absolute paths."""
-    made: dict[str, Any] = {}
+    made: dict[str, InputData] = {}
     for item in spec.inputs:
-        data = item.model_dump(mode="json", include={"data", "range"})
-        if isinstance(data["data"], dict):
-            data["data"]["files"] = [_input_file(f, base, item.name) for f in data["data"]["files"]]
-        made[item.name] = data
+        dumped = item.model_dump(mode="json", include={"data", "range"})
+        if isinstance(dumped["data"], dict):
+            where = f"inputs: {item.name}"
+            files = [str(_existing(file, base, where)) for file in dumped["data"]["files"]]
+            dumped["data"]["files"] = files
+        made[item.name] = InputData(data=dumped["data"], range=dumped["range"])
     return made
 
 
-def _input_file(path: str, base: Path, name: str) -> str:
-    found = (base / path).resolve()
-    if not found.is_file():
-        raise UsageError(f"model.inputs: {name}: no such file: {found}")
-    return str(found)
-
-
-def _key(model: PreparedModel, content: Mapping[str, Any]) -> str:
+def _key(model: PreparedModel, content: Mapping[str, object]) -> str:
     return text_hash(
         LAYOUT, content, [(i.name, i.dtype, i.shape) for i in model.inputs], dict(model.dynamic),
         onnx_file.OPSET, onnx_version(), _version("torch"), _version("onnxconverter-common"),
@@ -153,7 +127,7 @@ def folder_of(model: PreparedModel, cache: Path) -> Path:
     return cache / f"{model.name}-{model.key[:16]}"
 
 
-def _row(format: str, file: str, entry: Entry) -> ArtifactRow:
+def _row(format: str, file: str, entry: CacheEntry) -> ArtifactRow:
     details = {k: entry.details[k] for k in FACTS if entry.details.get(k) is not None}
     path = str(entry.path / file)
     return ArtifactRow(format, path, entry.bytes, entry.seconds, entry.cached, details)
@@ -180,11 +154,13 @@ def _from_torch(
     if (fixed := weights.details["fixed_batch"]) is not None:
         onnx_file.check_batches(model.name, {i.name: (fixed,) for i in model.inputs}, batches)
     rows = [_row(format, file, weights)]
-    export = functools.partial(_write_onnx, model, module, batches, weights.details)
+    export = functools.partial(
+        _write_onnx, model, module, batches, fixed, weights.details["parameters"]
+    )
     return _add_onnx(model, rows, formats, folder_of(model, cache), export)
 
 
-def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, Any]]:
+def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, object]]:
     from harness.models.factory import build, code_hash, factory_of
     from harness.models.torch_model import bind
     from harness.models.weights import weights_hash
@@ -197,7 +173,7 @@ def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, Any]]:
 
 def _open_program(
     model: PreparedModel, batches: Sequence[int]
-) -> tuple[TorchModel, dict[str, Any]]:
+) -> tuple[TorchModel, dict[str, object]]:
     from harness.models.program import open_program, program_inputs, read_program, scenario_names
 
     path = Path(model.source["exported_program"])
@@ -210,7 +186,7 @@ def _open_program(
 
 def _write_weights(
     model: PreparedModel, module: TorchModel, batch: int, file: str, folder: Path
-) -> dict[str, Any]:
+) -> dict[str, object]:
     import torch
 
     from harness.models.export import trace_outputs
@@ -238,16 +214,14 @@ def _write_weights(
 
 
 def _write_onnx(
-    model: PreparedModel, module: TorchModel, batches: Sequence[int], facts: Mapping[str, Any],
-    folder: Path,
-) -> dict[str, Any]:  # fmt: skip
+    model: PreparedModel, module: TorchModel, batches: Sequence[int], fixed: int | None,
+    parameters: int, folder: Path,
+) -> dict[str, object]:  # fmt: skip
     from harness.models.export import export_onnx
 
     inputs_of = functools.partial(make_inputs, model, variant=0)
-    done = export_onnx(
-        module, model.inputs, model.outputs, inputs_of, batches, folder, fixed=facts["fixed_batch"]
-    )
-    return {**done, "parameters": facts["parameters"]}
+    done = export_onnx(module, model.inputs, model.outputs, inputs_of, batches, folder, fixed=fixed)
+    return {**done, "parameters": parameters}
 
 
 # --------------------------------------------------------------------------------- ONNX and others
@@ -270,7 +244,7 @@ def _from_onnx(
     model = replace(model, inputs=wanted, outputs=outputs)
     model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
 
-    def copy(folder: Path) -> dict[str, Any]:
+    def copy(folder: Path) -> dict[str, object]:
         onnx_file.copy_model(path, folder / "model.onnx")
         return facts
 
@@ -296,10 +270,10 @@ def _from_nothing(
 
 def _add_onnx(
     model: PreparedModel, rows: Rows, formats: Iterable[str], folder: Path,
-    build: Callable[[Path], Mapping[str, Any]],
+    build: Callable[[Path], Mapping[str, object]],
 ) -> tuple[PreparedModel, Rows]:  # fmt: skip
     """Add `onnx`, `onnx_fp16` and `onnx_bf16` where they are asked for."""
-    steps: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+    steps: dict[str, Callable[[Path], Mapping[str, object]]] = {
         "onnx": build,
         "onnx_fp16": lambda target: _converted(model, "fp16", target),
         "onnx_bf16": lambda target: _converted(model, "bf16", target),
@@ -320,7 +294,7 @@ def _add_onnx(
     return model, rows
 
 
-def _converted(model: PreparedModel, precision: Precision, folder: Path) -> dict[str, Any]:
+def _converted(model: PreparedModel, precision: Precision, folder: Path) -> dict[str, object]:
     """Weights and operators in fp16 or bf16, inputs and outputs as they were."""
     try:
         facts = convert(model.file("onnx"), folder / "model.onnx", precision)

@@ -12,15 +12,14 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import MissingPackageError, PointError, UsageError, translate
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
-from harness.models.tensors import PreparedModel, Tensors
+from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.spec.scenario import Parity
 from harness.system.files import atomic_write, write_text
 from harness.system.packages import require
@@ -28,11 +27,11 @@ from harness.system.packages import require
 ABOUT = "about.json"
 SEED = 0
 """Parity's inputs have a seed of their own: every run compares the same."""
-Run = Callable[[Tensors], dict[str, NDArray[Any]]]
+Run = Callable[[Tensors], dict[str, Array]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceOutputs:
     """A folder of reference outputs; `unavailable` is why there are none, empty if there are."""
 
     folder: Path
@@ -48,7 +47,7 @@ class Reference:
             raise UsageError(f"{folder} holds no reference outputs: {error}") from error
         return cls(folder, about["words"], about["unavailable"])
 
-    def outputs(self, batch_size: int, variant: int) -> dict[str, NDArray[Any]]:
+    def outputs(self, batch_size: int, variant: int) -> dict[str, Array]:
         """Output name → array. Raises UsageError when they were not computed."""
         found = _read(_path(self.folder, batch_size, variant))
         if found is None:
@@ -98,8 +97,8 @@ def _data_hash(model: PreparedModel) -> str:
     files = [
         file_hash(Path(file))
         for settings in model.data.values()
-        if isinstance(settings.get("data"), dict)
-        for file in settings["data"]["files"]
+        if isinstance(data := settings.get("data"), dict)
+        for file in data["files"]
     ]
     return text_hash(dict(model.data), files, SEED)
 
@@ -132,7 +131,7 @@ def _eager(model: PreparedModel) -> Run:
     module = open_model(model)
     dtypes = {i.name: i.dtype for i in model.inputs}
 
-    def run(inputs: Tensors) -> dict[str, NDArray[Any]]:
+    def run(inputs: Tensors) -> dict[str, Array]:
         tensors = module(inputs, dtypes)
         return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))
 
@@ -152,7 +151,7 @@ def _unoptimised(model: PreparedModel) -> Run:
     names = [o.name for o in session.get_outputs()]
     wanted = {i.name for i in session.get_inputs()}
 
-    def run(inputs: Tensors) -> dict[str, NDArray[Any]]:
+    def run(inputs: Tensors) -> dict[str, Array]:
         arrays = session.run(None, {k: v for k, v in inputs.items() if k in wanted})
         return dict(zip(names, arrays, strict=True))
 
@@ -173,7 +172,7 @@ def _write(path: Path, outputs: Tensors) -> None:
         np.savez(file, names=np.array(list(outputs)), **arrays)  # type: ignore[arg-type]
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]] | None:
+def _read(path: Path) -> dict[str, Array] | None:
     """What `_write` wrote; None when it is missing or damaged (zip members carry a checksum)."""
     try:
         with np.load(path, allow_pickle=False) as data:

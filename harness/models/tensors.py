@@ -1,18 +1,36 @@
-"""The seam between the harness and a runtime: a backend, small enough to read in a minute."""
+"""What goes into a model and comes out, and the prepared model itself: paths, never objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BackendError
 
-Tensors = Mapping[str, NDArray[Any]]
+Array = NDArray[np.generic]
+"""Of any type and shape."""
+Tensors = Mapping[str, Array]
 """Name to array; the first axis of every array is the batch."""
+
+
+class FileData(TypedDict, total=False):
+    """Samples from files, in this order; the last two are for images."""
+
+    files: list[str]
+    mean: list[float] | None
+    std: list[float] | None
+
+
+class InputData(TypedDict, total=False):
+    """How an input's data is made."""
+
+    data: Literal["random", "zeros"] | FileData
+    range: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +65,8 @@ class PreparedModel:
     outputs: tuple[TensorSpec, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     dynamic: Mapping[str, int] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """Input name to how its data is made (`schema.Input` dumped: data, range)."""
+    data: Mapping[str, InputData] = field(default_factory=dict)
+    """By input name; what is not here is random."""
     max_batch_size: int = 1
     failures: Mapping[str, str] = field(default_factory=dict)
     """Format to why it could not be made; backends that need it fail with that, others run."""
@@ -60,7 +78,7 @@ class PreparedModel:
         why = self.failures.get(format, f"a {next(iter(self.source), 'model')} source has none")
         raise BackendError(f"{self.name} has no {format} file: {why}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A JSON-able dict that `from_json` reads back."""
         return asdict(self)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.models.tensors import Tensors
+from harness.models.tensors import Array, Tensors
 from harness.system.packages import require
 
 require("torch")
@@ -74,14 +72,14 @@ def to_tensors(inputs: Tensors, dtypes: Mapping[str, str]) -> dict[str, Tensor]:
     }
 
 
-def to_array(tensor: Tensor) -> NDArray[Any]:
+def to_array(tensor: Tensor) -> Array:
     """A tensor as a host array; bfloat16 becomes float32, which holds it exactly."""
     host = tensor.detach().cpu()
-    array: NDArray[Any] = (host.float() if host.dtype == torch.bfloat16 else host).numpy()
+    array: Array = (host.float() if host.dtype == torch.bfloat16 else host).numpy()
     return array
 
 
-def flatten(result: Any) -> list[Tensor]:
+def flatten(result: object) -> list[Tensor]:
     """The tensors in what a forward returned: a tensor, or nested tuples, lists and dicts."""
     if isinstance(result, Tensor):
         return [result]

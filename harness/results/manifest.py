@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
+from harness.scenario import kinds
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions
 from harness.system.paths import PACKAGE
@@ -44,7 +45,7 @@ def make_manifest(
         "git": git_state(path.parent),
         "harness_git": git_state(PACKAGE),
         "machine": machine,
-        "packages": package_versions(),
+        "packages": package_versions(kinds.packages()),
         "calibration": read_calibration(machine),
     }  # fmt: skip
 
@@ -57,7 +58,7 @@ def check_resumable(manifest: Mapping[str, Any], scenario: Scenario) -> None:
     now = {
         "scenario": scenario.model_dump(mode="json"),
         "machine": _hardware(describe_machine()),
-        "packages": package_versions(),
+        "packages": package_versions(kinds.packages()),
     }
     then = {
         "scenario": manifest.get("scenario"),

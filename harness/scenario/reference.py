@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from harness.scenario import kinds
 from harness.scenario.profiles import PROFILES
 from harness.scenario.reading import walk
 from harness.scenario.spec import scenario as schema
@@ -47,16 +48,12 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.inputs", schema.Input),
     ("model.inputs.data: {files: …}", schema.Files),
     ("model.parity", schema.Parity),
-    *((f"backends: kind: {kind}", cls) for kind, cls in walk.KINDS.items()),
-    ("backends: profile (tensorrt)", schema.TensorRtProfile),
-    ("backends: dynamic_batching: {…} (triton)", schema.Batching),
-    ("backends: colocated[] (triton)", schema.ColocatedModel),
-    ("backends: colocated[].model", schema.OtherModel),
-    ("backends: colocated[].load", schema.ColocatedLoad),
-    ("backends: server (triton)", schema.Server),
-    ("backends: server.docker", schema.DockerSettings),
-    ("backends: server.tls", schema.TlsSettings),
-    ("backends: server.telemetry", schema.TelemetrySource),
+    *((f"backends: kind: {kind}", cls) for kind, cls in kinds.all_settings().items()),
+    *(
+        (f"backends: {title}", part)
+        for cls in kinds.all_settings().values()
+        for title, part in cls.parts.items()
+    ),
     ("load", schema.Load),
     ("load.steps[]", schema.Step),
     ("load.ramp", schema.Ramp),
@@ -132,8 +129,8 @@ def _type(here: Any) -> str:
         return _type(args[0])
     if origin is Literal:
         return ", ".join(f"`{word}`" for word in args)
-    if origin in (Union, types.UnionType):
-        names = [_type(a) for a in args if a is not type(None)]
+    if origin in (Union, types.UnionType) or here is schema.BackendSettings:
+        names = [_type(a) for a in walk.members_of(here) if a is not type(None)]
         return ", or ".join(dict.fromkeys(names))
     if origin is tuple:
         return (

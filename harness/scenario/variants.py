@@ -19,20 +19,21 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.scenario.spec.scenario import (
     AnyBackend,
     Batching,
     ColocatedModel,
     Scenario,
-    TritonSettings,
+    ServedSettings,
 )
 from harness.scenario.units import format_duration
 
 DEFAULT_CONFIG = "default"
 """The name of a backend's only config, and of the one that nothing was changed in."""
 LONGEST_NAME = 80
+Served = TypeVar("Served", bound=ServedSettings)
 COLOCATED = "colocated."
 """What the keys of the axes of a co-located model begin with: `colocated.detector.instances`."""
 
@@ -53,12 +54,12 @@ class Config:
     """One config of a backend: its settings, and its place on each axis."""
 
     name: str
-    spec: TritonSettings
+    spec: ServedSettings
     place: tuple[int, ...] | None
     """The index of its value on each of `axes`; None for a default that is not among them."""
 
 
-def variants(spec: TritonSettings, largest_batch: int | None = None) -> dict[str, TritonSettings]:
+def variants(spec: ServedSettings, largest_batch: int | None = None) -> dict[str, ServedSettings]:
     """Config name → the same backend with single values; `default` comes first.
 
     `largest_batch` is the largest of the scenario's batch sizes, which `default` serves where
@@ -71,17 +72,17 @@ def configs(scenario: Scenario) -> dict[str, dict[str, AnyBackend]]:
     """Backend name → config name → the backend with single values, in the order written."""
     largest = max(scenario.load.batch_sizes)
     return {
-        b.name: dict(variants(b, largest)) if b.kind == "triton" else {DEFAULT_CONFIG: b}
+        b.name: dict(variants(b, largest)) if isinstance(b, ServedSettings) else {DEFAULT_CONFIG: b}
         for b in scenario.backends
     }
 
 
-def axes(spec: TritonSettings) -> tuple[Axis, ...]:
+def axes(spec: ServedSettings) -> tuple[Axis, ...]:
     """What varies, in the order of the names; numbers are sorted."""
     return tuple(_axes(spec))
 
 
-def grid(spec: TritonSettings, largest_batch: int | None = None) -> list[Config]:
+def grid(spec: ServedSettings, largest_batch: int | None = None) -> list[Config]:
     """Every config with its place on the axes, `default` first."""
     found = axes(spec)
     default = _with(spec, [(axis.key, None) for axis in found])
@@ -98,7 +99,7 @@ def grid(spec: TritonSettings, largest_batch: int | None = None) -> list[Config]
     return [first, *_unique(c for c in rest if c is not same)]
 
 
-def _axes(spec: TritonSettings) -> Iterator[Axis]:
+def _axes(spec: ServedSettings) -> Iterator[Axis]:
     for key, prefix in (("instances", "i"), ("max_batch_size", "mb")):
         values = getattr(spec, key)
         if isinstance(values, tuple):
@@ -119,7 +120,7 @@ def _axes(spec: TritonSettings) -> Iterator[Axis]:
             yield replace(axis, key=f"{COLOCATED}{other.name}.{axis.key}", labels=labels)
 
 
-def colocated_backend(spec: TritonSettings, other: ColocatedModel) -> TritonSettings:
+def colocated_backend(spec: Served, other: ColocatedModel) -> Served:
     """A co-located model as the backend that it would be alone."""
     own = ("precision", "threads", "instances", "max_batch_size", "dynamic_batching", "config")
     return spec.model_copy(update={
@@ -153,7 +154,7 @@ def _join(labels: Iterable[str]) -> str:
     return "-".join(filter(None, labels)) or "nodyn"
 
 
-def _with(spec: TritonSettings, chosen: Sequence[tuple[str, Any]]) -> TritonSettings:
+def _with(spec: ServedSettings, chosen: Sequence[tuple[str, Any]]) -> ServedSettings:
     """`spec` with these values instead of its lists; None takes a key back to its default."""
     changes: dict[str, Any] = {}
     env = dict(spec.env)
@@ -181,14 +182,14 @@ def _colocated_with(
     )  # fmt: skip
 
 
-def _same(spec: TritonSettings, default: TritonSettings, largest: int | None) -> bool:
+def _same(spec: ServedSettings, default: ServedSettings, largest: int | None) -> bool:
     """Whether a variant serves what `default` does; unknown for a model that has its own config."""
     if spec.server.repository is not None:
         return spec == default
     return _effective(spec, largest) == _effective(default, largest)
 
 
-def _effective(spec: TritonSettings, largest: int | None) -> tuple[Any, ...]:
+def _effective(spec: ServedSettings, largest: int | None) -> tuple[Any, ...]:
     size = spec.max_batch or largest
     others = tuple(
         _effective(colocated_backend(spec, other), other.load.batch_size)
@@ -210,7 +211,7 @@ def _unique(found: Iterable[Config]) -> Iterator[Config]:
         yield Config(name, config.spec, config.place)
 
 
-def settings(spec: TritonSettings, largest_batch: int) -> dict[str, Any]:
+def settings(spec: ServedSettings, largest_batch: int) -> dict[str, Any]:
     """What tells configs apart, as facts for a report: instances, max batch, batching, the rest."""
     own = spec.server.repository is not None
     found: dict[str, Any] = {
@@ -224,12 +225,12 @@ def settings(spec: TritonSettings, largest_batch: int) -> dict[str, Any]:
     return found | ({"colocated": others} if others else {})
 
 
-def _alone(spec: TritonSettings, other: ColocatedModel) -> TritonSettings:
+def _alone(spec: ServedSettings, other: ColocatedModel) -> ServedSettings:
     """A co-located model without the server's environment, which is not its own."""
     return colocated_backend(spec, other).model_copy(update={"env": {}})
 
 
-def _shown(spec: TritonSettings) -> Any:
+def _shown(spec: ServedSettings) -> Any:
     found = spec.batching
     if found is None:
         return False

@@ -122,8 +122,8 @@ def test_options_that_rtx_lacks(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------- cache
 
 
-def _target(tmp_path: Path) -> engine_cache.Target:
-    return engine_cache.Target("tiny", "key", tiny_onnx(tmp_path / "tiny.onnx"), "", OPTIONS)
+def _target(tmp_path: Path) -> engine_cache.EngineTarget:
+    return engine_cache.EngineTarget("tiny", "key", tiny_onnx(tmp_path / "tiny.onnx"), "", OPTIONS)
 
 
 def _get(tmp_path: Path) -> engine_cache.Engine:
@@ -136,7 +136,7 @@ def test_an_engine_is_built_once(tmp_path: Path) -> None:
     assert first.path == second.path
     assert second.seconds == first.seconds > 0
     assert second.types == first.types
-    assert trt.engine_header(first.path) == trt.EngineHeader("tensorrt-rtx", RTX.version)
+    assert trt.engine_header(first.path) == trt.Release("tensorrt-rtx", RTX.version)
     assert "INFO" in first.log.read_text()
     assert "Layers:" in first.log.read_text()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.backends.cuda.memory import Bytes, Gpu
+from harness.backends.cuda.memory import Bytes, CudaDevice
 
 
 class Stream:
@@ -28,7 +28,7 @@ class HostCuda:
     """Addresses are handed out from 4096 on; everything that is not given back is in `live`."""
 
     name = "host memory"
-    gpu = Gpu(0, "Test GPU", "9.0", 2**30)
+    gpu = CudaDevice(0, "Test GPU", "9.0", 2**30)
 
     def __init__(self) -> None:
         self.live: dict[int, Bytes] = {}

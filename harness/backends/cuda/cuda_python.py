@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import SupportsInt, TypeVar, cast
 
 import numpy as np
 from cuda.bindings import runtime
 
-from harness.backends.cuda.memory import Bytes, Gpu, translate
+from harness.backends.cuda.memory import Bytes, CudaDevice, translate
 
 _OK = runtime.cudaError_t.cudaSuccess
 _TO_DEVICE = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
@@ -26,14 +26,18 @@ _HANDLE_BYTES = 64
 """CUDA_IPC_HANDLE_SIZE."""
 
 
-def check(answer: tuple[Any, ...], doing: str) -> Any:
+Value = TypeVar("Value")
+
+
+def check(answer: Sequence[Value], doing: str) -> Value:
     """The value of a runtime call, which returns its error first. Raises what fits the error."""
-    if answer[0] == _OK:
-        return answer[1] if len(answer) > 1 else None
-    raise translate(f"{answer[0].name}: {_words(answer[0])}", doing)
+    error: runtime.cudaError_t = answer[0]
+    if error == _OK:
+        return answer[1] if len(answer) > 1 else cast("Value", None)
+    raise translate(f"{error.name}: {_words(error)}", doing)
 
 
-def _words(error: Any) -> str:
+def _words(error: runtime.cudaError_t) -> str:
     """CUDA's sentence for an error; asking for it may fail where there is no driver."""
     with contextlib.suppress(Exception):
         status, text = runtime.cudaGetErrorString(error)
@@ -85,55 +89,72 @@ class CudaBindings:
         """Give page-locked memory back."""
         check(runtime.cudaFreeHost(array.ctypes.data), "unpinning memory")
 
-    def stream(self) -> Any:
+    def stream(self) -> object:
         """A new non-blocking stream."""
         return check(runtime.cudaStreamCreateWithFlags(_NON_BLOCKING), "creating a stream")
 
-    def handle(self, stream: Any) -> int:
+    def handle(self, stream: SupportsInt) -> int:
         """The stream's handle."""
         return int(stream)
 
-    def to_device(self, address: int, array: Bytes, stream: Any) -> None:
+    def to_device(self, address: int, array: Bytes, stream: object) -> None:
         """Enqueue a copy to the device."""
         copied = runtime.cudaMemcpyAsync(
             address, array.ctypes.data, array.nbytes, _TO_DEVICE, stream
         )
         check(copied, "copying to the GPU")
 
-    def to_host(self, array: Bytes, address: int, stream: Any) -> None:
+    def to_host(self, array: Bytes, address: int, stream: object) -> None:
         """Enqueue a copy to the host."""
         copied = runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, _TO_HOST, stream)
         check(copied, "copying from the GPU")
 
-    def event(self) -> Any:
+    def event(self) -> object:
         """A new event that can be timed."""
         return check(runtime.cudaEventCreate(), "creating an event")
 
-    def record(self, event: Any, stream: Any) -> None:
+    def record(self, event: object, stream: object) -> None:
         """Enqueue the event."""
         check(runtime.cudaEventRecord(event, stream), "recording an event")
 
-    def elapsed_ns(self, start: Any, end: Any) -> float:
+    def elapsed_ns(self, start: object, end: object) -> float:
         """Nanoseconds between two events that have both happened."""
         return float(check(runtime.cudaEventElapsedTime(start, end), "reading events")) * 1e6
 
-    def synchronize(self, stream: Any) -> None:
+    def synchronize(self, stream: object) -> None:
         """Wait until the stream is empty."""
         check(runtime.cudaStreamSynchronize(stream), "waiting for the GPU")
 
-    def capture(self, stream: Any, enqueue: Callable[[], None]) -> Any:
-        """A CUDA graph of what `enqueue` does."""
-        return capture(self.handle(stream), enqueue)
+    @staticmethod
+    def capture(stream: SupportsInt, enqueue: Callable[[], None]) -> object:
+        """Run `enqueue` while the stream records; an executable graph.
 
-    def launch(self, graph: Any, stream: Any) -> None:
-        """Enqueue a captured graph."""
-        launch(graph, stream)
+        The stream leaves capture mode also when `enqueue` raises.
+        """
+        handle = int(stream)
+        check(runtime.cudaStreamBeginCapture(handle, _MODE), "beginning a CUDA graph")
+        try:
+            enqueue()
+        except BaseException:
+            runtime.cudaStreamEndCapture(handle)
+            raise
+        graph = check(runtime.cudaStreamEndCapture(handle), "ending a CUDA graph")
+        try:
+            return check(runtime.cudaGraphInstantiate(graph, 0), "instantiating a CUDA graph")
+        finally:
+            check(runtime.cudaGraphDestroy(graph), "freeing a CUDA graph")
 
-    def drop(self, graph: Any) -> None:
-        """Free a captured graph."""
-        drop(graph)
+    @staticmethod
+    def launch(graph: object, stream: object) -> None:
+        """Enqueue an executable graph."""
+        check(runtime.cudaGraphLaunch(graph, stream), "launching a CUDA graph")
 
-    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+    @staticmethod
+    def drop(graph: object) -> None:
+        """Free an executable graph."""
+        check(runtime.cudaGraphExecDestroy(graph), "freeing a CUDA graph")
+
+    def give_back(self, stream: object, events: Sequence[object]) -> None:
         """Destroy a stream and events."""
         for event in events:
             check(runtime.cudaEventDestroy(event), "destroying an event")
@@ -141,39 +162,7 @@ class CudaBindings:
 
     def free_bytes(self) -> int:
         """Free memory of the whole device."""
-        answer = runtime.cudaMemGetInfo()
-        return int(check(answer, "reading free memory"))
-
-
-# --------------------------------------------------------------------------------------- graphs
-
-
-def capture(stream: int, enqueue: Callable[[], None]) -> Any:
-    """Run `enqueue` while the stream records; an executable graph.
-
-    The stream leaves capture mode also when `enqueue` raises.
-    """
-    check(runtime.cudaStreamBeginCapture(stream, _MODE), "beginning a CUDA graph")
-    try:
-        enqueue()
-    except BaseException:
-        runtime.cudaStreamEndCapture(stream)
-        raise
-    graph = check(runtime.cudaStreamEndCapture(stream), "ending a CUDA graph")
-    try:
-        return check(runtime.cudaGraphInstantiate(graph, 0), "instantiating a CUDA graph")
-    finally:
-        check(runtime.cudaGraphDestroy(graph), "freeing a CUDA graph")
-
-
-def launch(graph: Any, stream: Any) -> None:
-    """Enqueue an executable graph."""
-    check(runtime.cudaGraphLaunch(graph, stream), "launching a CUDA graph")
-
-
-def drop(graph: Any) -> None:
-    """Free an executable graph."""
-    check(runtime.cudaGraphExecDestroy(graph), "freeing a CUDA graph")
+        return int(check(runtime.cudaMemGetInfo(), "reading free memory"))
 
 
 # ------------------------------------------------------------------------------------------ facts
@@ -185,7 +174,7 @@ def _version() -> str:
     return str(cuda.bindings.__version__)
 
 
-def _describe(ordinal: int) -> Gpu:
+def _describe(ordinal: int) -> CudaDevice:
     properties = check(runtime.cudaGetDeviceProperties(ordinal), "reading the GPU's properties")
     major, minor = (
         check(runtime.cudaDeviceGetAttribute(a, ordinal), "reading the compute capability")
@@ -195,7 +184,7 @@ def _describe(ordinal: int) -> Gpu:
         )
     )
     name = properties.name
-    return Gpu(
+    return CudaDevice(
         ordinal,
         name.decode().rstrip("\0") if isinstance(name, bytes) else str(name),
         f"{major}.{minor}",
@@ -204,7 +193,7 @@ def _describe(ordinal: int) -> Gpu:
     )
 
 
-def _uuid(properties: Any) -> str:
+def _uuid(properties: runtime.cudaDeviceProp) -> str:
     with contextlib.suppress(Exception):
         digits = bytes(properties.uuid.bytes).hex()
         parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32])

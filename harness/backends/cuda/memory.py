@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
+class CudaDevice:
     """The device that is used."""
 
     ordinal: int
@@ -46,10 +46,13 @@ class Gpu:
 
 
 class Cuda(Protocol):
-    """One device. Every method but `attach` needs the calling thread to be attached."""
+    """One device. Every method but `attach` needs the calling thread to be attached.
+
+    Streams, events and graphs are objects of the library, which only its own methods know.
+    """
 
     name: str
-    gpu: Gpu
+    gpu: CudaDevice
 
     def attach(self) -> AbstractContextManager[None]:
         """Make the device current in this thread, until the `with` block ends in this thread."""
@@ -75,51 +78,51 @@ class Cuda(Protocol):
         """Give page-locked memory back; no view of it may be used again."""
         ...
 
-    def stream(self) -> Any:
+    def stream(self) -> object:
         """A new stream that does not wait for the default stream."""
         ...
 
-    def handle(self, stream: Any) -> int:
+    def handle(self, stream: object) -> int:
         """The stream's `cudaStream_t` as an integer."""
         ...
 
-    def to_device(self, address: int, array: Bytes, stream: Any) -> None:
+    def to_device(self, address: int, array: Bytes, stream: object) -> None:
         """Enqueue a copy of the whole array to `address`."""
         ...
 
-    def to_host(self, array: Bytes, address: int, stream: Any) -> None:
+    def to_host(self, array: Bytes, address: int, stream: object) -> None:
         """Enqueue a copy from `address` that fills the array."""
         ...
 
-    def event(self) -> Any:
+    def event(self) -> object:
         """A new event that can be timed."""
         ...
 
-    def record(self, event: Any, stream: Any) -> None:
+    def record(self, event: object, stream: object) -> None:
         """Enqueue the event."""
         ...
 
-    def elapsed_ns(self, start: Any, end: Any) -> float:
+    def elapsed_ns(self, start: object, end: object) -> float:
         """Time between two events that have both happened."""
         ...
 
-    def synchronize(self, stream: Any) -> None:
+    def synchronize(self, stream: object) -> None:
         """Wait until the stream is empty; other threads run meanwhile."""
         ...
 
-    def capture(self, stream: Any, enqueue: Callable[[], None]) -> Any:
+    def capture(self, stream: object, enqueue: Callable[[], None]) -> object:
         """Record what `enqueue` puts on the stream, instead of running it, as a CUDA graph."""
         ...
 
-    def launch(self, graph: Any, stream: Any) -> None:
+    def launch(self, graph: object, stream: object) -> None:
         """Enqueue a captured graph."""
         ...
 
-    def drop(self, graph: Any) -> None:
+    def drop(self, graph: object) -> None:
         """Free a captured graph."""
         ...
 
-    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+    def give_back(self, stream: object, events: Sequence[object]) -> None:
         """Destroy a stream on which nothing runs, and events."""
         ...
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pycuda import driver
 
-from harness.backends.cuda.memory import Bytes, Gpu, translate
+from harness.backends.cuda.memory import Bytes, CudaDevice, translate
 from harness.errors import SetupError
 from harness.system.packages import install_command
+
+if TYPE_CHECKING:
+    from harness.backends.cuda.cuda_python import CudaBindings
 
 
 class PyCuda:
@@ -31,7 +34,7 @@ class PyCuda:
         except Exception as error:
             raise translate(error, f"opening GPU {ordinal}") from error
         self._context = autoprimaryctx.context
-        self._allocations: dict[int, Any] = {}
+        self._allocations: dict[int, driver.DeviceAllocation] = {}
         self.name = f"pycuda {'.'.join(map(str, driver_version()))}"
         self.gpu = _describe(autoprimaryctx.device, ordinal)
 
@@ -75,51 +78,51 @@ class PyCuda:
     def unpin(self, array: Bytes) -> None:
         """Nothing to do: it is freed with the last view of it."""
 
-    def stream(self) -> Any:
+    def stream(self) -> driver.Stream:
         """A new non-blocking stream."""
         return driver.Stream(_NON_BLOCKING)
 
-    def handle(self, stream: Any) -> int:
+    def handle(self, stream: driver.Stream) -> int:
         """The stream's handle."""
         return int(stream.handle)
 
-    def to_device(self, address: int, array: Bytes, stream: Any) -> None:
+    def to_device(self, address: int, array: Bytes, stream: driver.Stream) -> None:
         """Enqueue a copy to the device."""
         driver.memcpy_htod_async(address, array, stream)
 
-    def to_host(self, array: Bytes, address: int, stream: Any) -> None:
+    def to_host(self, array: Bytes, address: int, stream: driver.Stream) -> None:
         """Enqueue a copy to the host."""
         driver.memcpy_dtoh_async(array, address, stream)
 
-    def event(self) -> Any:
+    def event(self) -> driver.Event:
         """A new event that can be timed."""
         return driver.Event()
 
-    def record(self, event: Any, stream: Any) -> None:
+    def record(self, event: driver.Event, stream: driver.Stream) -> None:
         """Enqueue the event."""
         event.record(stream)
 
-    def elapsed_ns(self, start: Any, end: Any) -> float:
+    def elapsed_ns(self, start: driver.Event, end: driver.Event) -> float:
         """Nanoseconds between two events that have both happened."""
         return float(end.time_since(start)) * 1e6
 
-    def synchronize(self, stream: Any) -> None:
+    def synchronize(self, stream: driver.Stream) -> None:
         """Wait until the stream is empty."""
         stream.synchronize()
 
-    def capture(self, stream: Any, enqueue: Callable[[], None]) -> Any:
+    def capture(self, stream: driver.Stream, enqueue: Callable[[], None]) -> object:
         """A CUDA graph of what `enqueue` does; pycuda has none, cuda-python captures them."""
         return _graphs().capture(self.handle(stream), enqueue)
 
-    def launch(self, graph: Any, stream: Any) -> None:
+    def launch(self, graph: object, stream: driver.Stream) -> None:
         """Enqueue a captured graph."""
         _graphs().launch(graph, self.handle(stream))
 
-    def drop(self, graph: Any) -> None:
+    def drop(self, graph: object) -> None:
         """Free a captured graph."""
         _graphs().drop(graph)
 
-    def give_back(self, stream: Any, events: Sequence[Any]) -> None:
+    def give_back(self, stream: driver.Stream, events: Sequence[driver.Event]) -> None:
         """Nothing to do: pycuda's objects destroy themselves with their last reference."""
 
     def free_bytes(self) -> int:
@@ -138,20 +141,20 @@ def driver_version() -> tuple[int, ...]:
     return tuple(pycuda.VERSION)
 
 
-def _describe(device: Any, ordinal: int) -> Gpu:
+def _describe(device: driver.Device, ordinal: int) -> CudaDevice:
     uuid = ""
     with contextlib.suppress(Exception):  # not in every pycuda
         uuid = str(device.uuid())
     major, minor = device.compute_capability()
-    return Gpu(ordinal, device.name(), f"{major}.{minor}", int(device.total_memory()), uuid)
+    return CudaDevice(ordinal, device.name(), f"{major}.{minor}", int(device.total_memory()), uuid)
 
 
-def _graphs() -> Any:
+def _graphs() -> type[CudaBindings]:
     try:
-        from harness.backends.cuda import cuda_python as cuda_bindings
+        from harness.backends.cuda.cuda_python import CudaBindings
     except ImportError as error:
         raise SetupError(
             "CUDA graphs need cuda-python: pycuda can't capture them",
             fix=f"{install_command('cuda')}, or remove `cuda_graphs`",
         ) from error
-    return cuda_bindings
+    return CudaBindings

@@ -11,20 +11,19 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 
-from harness.backends.base import BackendContext, LoadCost
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.errors import BackendError, DeviceError, translate
 from harness.models.cache import parts
-from harness.models.tensors import Signature, Tensors, TensorSpec
-from harness.scenario.spec import scenario as schema
+from harness.models.tensors import Array, Signature, Tensors, TensorSpec
 from harness.system.packages import onnxruntime_gpu_command, require
 
 require("onnxruntime")
@@ -39,21 +38,25 @@ DTYPES = {
         "bfloat16")},
 }  # fmt: skip
 """ONNX Runtime's names of tensor types."""
+OrtRequest = Mapping[str, "Array | ort.OrtValue"]
+OrtReply = Sequence["ort.OrtValue"]
+"""Inputs by name, and outputs in order: values in device memory, or else arrays."""
+Bound = tuple["ort.IOBinding", *tuple["ort.RunOptions", ...]]
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend[OrtRequest, OrtReply]):
     """One session, whose first provider is the one that was asked for."""
 
-    def __init__(self, spec: schema.OnnxRuntimeSettings, context: BackendContext) -> None:
+    def __init__(self, spec: OnnxRuntimeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
-        self._session: Any = None
-        self._open: Callable[[], Any] | None = None
+        self._session: ort.InferenceSession | None = None
+        self._open: Callable[[], ort.InferenceSession] | None = None
         self._signature = Signature((), ())
         self._device_id = 0
         self._graph_lock = threading.Lock()
 
     @property
-    def session(self) -> Any:
+    def session(self) -> ort.InferenceSession:
         """The ort.InferenceSession. Raises BackendError before `load`."""
         if self._session is None:
             raise BackendError("the onnxruntime backend is not loaded")
@@ -92,7 +95,7 @@ class OnnxRuntimeBackend:
         size = sum(file.stat().st_size for file in parts(path))
         return LoadCost(time.monotonic() - start, size, self._details())
 
-    def _create(self) -> Any:
+    def _create(self) -> ort.InferenceSession:
         assert self._open is not None, "load() comes first"
         try:
             session = self._open()
@@ -101,14 +104,14 @@ class OnnxRuntimeBackend:
         assert_provider(session, self.spec.provider)
         return session
 
-    def _options(self) -> Any:
+    def _options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if self.spec.threads is not None:
             options.intra_op_num_threads = self.spec.threads
         return options
 
-    def _details(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, object]:
         return {
             "onnxruntime": ort.__version__, "providers": self.session.get_providers(),
             "threads": self.session.get_session_options().intra_op_num_threads or "default",
@@ -116,7 +119,7 @@ class OnnxRuntimeBackend:
             "provider_options": self.session.get_provider_options().get(self.spec.provider, {}),
         }  # fmt: skip
 
-    def prepare(self, inputs: Tensors) -> dict[str, Any]:
+    def prepare(self, inputs: Tensors) -> OrtRequest:
         """The session's inputs in its dtypes; in device memory for `io: device` with CUDA."""
         missing = [s.name for s in self._signature.inputs if s.name not in inputs]
         if missing:
@@ -132,7 +135,7 @@ class OnnxRuntimeBackend:
         except Exception as error:
             raise translate(error, "copying the inputs to the GPU") from error
 
-    def caller(self) -> SessionCaller | BindingCaller | GraphCaller:
+    def caller(self) -> SessionCaller | DeviceCaller:
         """A caller on the shared session; with `io: device` it has a binding of its own.
 
         Raises BackendError for a second caller with `cuda_graphs`.
@@ -149,10 +152,6 @@ class OnnxRuntimeBackend:
             return BindingCaller(self.session, names, self._device_id)
         return SessionCaller(self.session, names)
 
-    def statistics(self) -> dict[str, float]:
-        """None."""
-        return {}
-
     def release(self) -> None:
         """Make the session anew: what its arenas took, they keep as long as it lives.
 
@@ -163,75 +162,78 @@ class OnnxRuntimeBackend:
             collect()
             self._session = self._create()
 
-    def memory(self) -> dict[str, int]:
-        """None: the Python package does not tell what its arenas hold."""
-        return {}
-
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._session = self._open = None
 
 
-class SessionCaller:
+class SessionCaller(Caller[OrtRequest, OrtReply]):
     """`session.run` from and to host arrays."""
 
-    def __init__(self, session: Any, names: list[str]) -> None:
+    def __init__(self, session: ort.InferenceSession, names: list[str]) -> None:
         self._run, self._names = session.run, names
 
-    def infer(self, request: dict[str, Any]) -> Any:
+    def infer(self, request: OrtRequest) -> OrtReply:
         """The outputs as a list of arrays."""
         try:
-            return self._run(self._names, request)
+            outputs: OrtReply = self._run(self._names, request)
         except Exception as error:
             raise translate(error) from error
+        return outputs
 
-    def outputs(self, reply: Any) -> Tensors:
+    def outputs(self, reply: OrtReply) -> Tensors:
         """Output name → array."""
         return dict(zip(self._names, reply, strict=True))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
+class DeviceCaller(Caller[OrtRequest, OrtReply]):
+    """What callers from and to device memory share."""
 
-
-class BindingCaller:
-    """`run_with_iobinding` from and to device memory, complete when the outputs are there."""
-
-    def __init__(self, session: Any, names: list[str], device_id: int) -> None:
+    def __init__(self, session: ort.InferenceSession, names: list[str], device_id: int) -> None:
         self._session, self._names, self._device_id = session, names, device_id
-        self._binding = session.io_binding()
 
-    def infer(self, request: dict[str, Any]) -> Any:
-        """The outputs as OrtValues in device memory."""
-        binding = self._binding
+    def infer(self, request: OrtRequest) -> OrtReply:
+        """The outputs as OrtValues in device memory, complete when they are there."""
         try:
-            for name, value in request.items():
-                binding.bind_ortvalue_input(name, value)
-            for name in self._names:
-                binding.bind_output(name, "cuda", self._device_id)
-            self._session.run_with_iobinding(binding)
+            binding, *options = self._bound(request)
+            self._session.run_with_iobinding(binding, *options)
             binding.synchronize_outputs()
-            return binding.get_outputs()
+            outputs: OrtReply = binding.get_outputs()
         except Exception as error:
             raise translate(error) from error
+        return outputs
 
-    def outputs(self, reply: Any) -> Tensors:
+    def _bound(self, request: OrtRequest) -> Bound:
+        """The binding for a request, and run options if it has any."""
+        raise NotImplementedError
+
+    def _bind(self, binding: ort.IOBinding, request: OrtRequest) -> ort.IOBinding:
+        for name, value in request.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self._names:
+            binding.bind_output(name, "cuda", self._device_id)
+        return binding
+
+    def outputs(self, reply: OrtReply) -> Tensors:
         """Output name → array."""
         return {name: value.numpy() for name, value in zip(self._names, reply, strict=True)}
 
-    def __enter__(self) -> Self:
-        return self
+
+class BindingCaller(DeviceCaller):
+    """One binding, for one request after the other."""
+
+    def __init__(self, session: ort.InferenceSession, names: list[str], device_id: int) -> None:
+        super().__init__(session, names, device_id)
+        self._binding = session.io_binding()
+
+    def _bound(self, request: OrtRequest) -> Bound:
+        return (self._bind(self._binding, request),)
 
     def __exit__(self, *_: object) -> None:
         self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
 
 
-class GraphCaller:
+class GraphCaller(DeviceCaller):
     """Replays a CUDA graph for each request: a graph remembers the addresses it was captured with.
 
     The outputs have buffers of their own for each request too, so that they stay where they are.
@@ -240,58 +242,42 @@ class GraphCaller:
     _ids = itertools.count(1)
 
     def __init__(
-        self, session: Any, names: list[str], device_id: int, lock: threading.Lock
+        self, session: ort.InferenceSession, names: list[str], device_id: int, lock: threading.Lock
     ) -> None:
-        self._session, self._names, self._device_id, self._lock = session, names, device_id, lock
-        self._graphs: dict[int, tuple[Any, Any, Any]] = {}
+        super().__init__(session, names, device_id)
+        self._lock = lock
+        self._graphs: dict[int, tuple[Bound, object]] = {}
+        """Each with what must live as long: the request, whose `id` is the key, and its outputs."""
 
-    def infer(self, request: dict[str, Any]) -> Any:
-        """The outputs as OrtValues in device memory."""
-        try:
-            if id(request) not in self._graphs:
-                self._graphs[id(request)] = self._bind(request)
-            binding, options, _ = self._graphs[id(request)]
-            self._session.run_with_iobinding(binding, options)
-            binding.synchronize_outputs()
-            return binding.get_outputs()
-        except Exception as error:
-            raise translate(error) from error
+    def _bound(self, request: OrtRequest) -> Bound:
+        if id(request) not in self._graphs:
+            self._graphs[id(request)] = self._first(request)
+        return self._graphs[id(request)][0]
 
-    def _bind(self, request: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def _first(self, request: OrtRequest) -> tuple[Bound, object]:
         """Binding and run options of one request; a run without a graph gives the shapes."""
-        binding = self._session.io_binding()
-        for name, value in request.items():
-            binding.bind_ortvalue_input(name, value)
-        for name in self._names:
-            binding.bind_output(name, "cuda", self._device_id)
+        binding = self._bind(self._session.io_binding(), request)
         self._session.run_with_iobinding(binding, _graph("-1"))
         binding.synchronize_outputs()
         outputs = binding.get_outputs()
         binding.clear_binding_outputs()
         for name, value in zip(self._names, outputs, strict=True):
             binding.bind_ortvalue_output(name, value)
-        return binding, _graph(str(next(self._ids))), (request, outputs)
-
-    def outputs(self, reply: Any) -> Tensors:
-        """Output name → array."""
-        return {name: value.numpy() for name, value in zip(self._names, reply, strict=True)}
-
-    def __enter__(self) -> Self:
-        return self
+        return (binding, _graph(str(next(self._ids)))), (request, outputs)
 
     def __exit__(self, *_: object) -> None:
         self._graphs.clear()
         self._lock.release()
 
 
-def _graph(number: str) -> Any:
+def _graph(number: str) -> ort.RunOptions:
     """Run options that name the graph to capture or replay; −1 does neither."""
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", number)
     return options
 
 
-def _specs(values: Any) -> tuple[TensorSpec, ...]:
+def _specs(values: Sequence[ort.NodeArg]) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             v.name, DTYPES.get(v.type, v.type),
@@ -301,7 +287,7 @@ def _specs(values: Any) -> tuple[TensorSpec, ...]:
     )  # fmt: skip
 
 
-def _array(spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _array(spec: TensorSpec, array: Array) -> Array:
     """The array in the session's dtype: a file converted to fp16 may want another float."""
     if spec.dtype == "bfloat16":
         raise BackendError(
@@ -325,9 +311,7 @@ def _engines(context: BackendContext) -> Path | None:
     return context.cache / "ort-tensorrt" / f"{context.model.name}-{context.model.key[:16]}"
 
 
-def _providers(
-    spec: schema.OnnxRuntimeSettings, device_id: int, engines: Path | None
-) -> list[Provider]:
+def _providers(spec: OnnxRuntimeSettings, device_id: int, engines: Path | None) -> list[Provider]:
     """The provider asked for; CUDA behind TensorRT, for what TensorRT does not take."""
     if spec.provider not in ON_GPU:
         return [(spec.provider, {})]
@@ -337,7 +321,7 @@ def _providers(
     return [(TENSORRT, _tensorrt_options(spec, device_id, engines)), cuda]
 
 
-def _cuda_options(spec: schema.OnnxRuntimeSettings, device_id: int) -> dict[str, str]:
+def _cuda_options(spec: OnnxRuntimeSettings, device_id: int) -> dict[str, str]:
     options = {
         "gpu_mem_limit": spec.gpu_memory_limit,
         "arena_extend_strategy": spec.arena_extend_strategy,
@@ -352,7 +336,7 @@ def _cuda_options(spec: schema.OnnxRuntimeSettings, device_id: int) -> dict[str,
 
 
 def _tensorrt_options(
-    spec: schema.OnnxRuntimeSettings, device_id: int, engines: Path | None
+    spec: OnnxRuntimeSettings, device_id: int, engines: Path | None
 ) -> dict[str, str]:
     """fp16 is in the graph; engines are kept, or every round would build them again."""
     options = {"device_id": str(device_id)}
@@ -380,7 +364,7 @@ def _require_provider(provider: str) -> None:
         )
 
 
-def assert_provider(session: Any, provider: str) -> None:
+def assert_provider(session: ort.InferenceSession, provider: str) -> None:
     """Refuse a session that fell back: ONNX Runtime does so in silence.
 
     Raises DeviceError when the session's first provider is another than `provider`.

@@ -14,33 +14,43 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING
 
-from harness.backends.base import BackendContext, LoadCost
+from harness.backends.base import Backend, BackendContext, LoadCost
 from harness.backends.cuda.devices import TF32_OVERRIDE, select_gpu, set_tf32
 from harness.backends.cuda.memory import Cuda, open_cuda
 from harness.backends.host_memory import collect
 from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
-from harness.backends.tensorrt.bindings import Binding, Loaded, Request, bindings, make_request
+from harness.backends.tensorrt.bindings import (
+    Binding,
+    Loaded,
+    TensorRtRequest,
+    bindings,
+    make_request,
+)
+from harness.backends.tensorrt.caller import TensorRtCaller, TensorRtReply
+from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import BackendError
 from harness.models.tensors import Signature, Tensors, TensorSpec
-from harness.scenario.spec import scenario as schema
+
+if TYPE_CHECKING:
+    import tensorrt
 
 
-class TensorRtBackend:
+class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
     """One engine, loaded once; a context for every caller."""
 
-    def __init__(self, spec: schema.TensorRtSettings, context: BackendContext) -> None:
+    def __init__(self, spec: TensorRtSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._loaded: Loaded | None = None
-        self._kept: list[Any] = []  # logger, runtime and caches: in use as long as the engine
+        self._kept: list[object] = []  # logger, runtime: in use as long as the engine
         self._lock = threading.Lock()
-        self._retired: list[Any] = []
-        self._callers: list[Any] = []
+        self._retired: list[tensorrt.IExecutionContext] = []
+        self._callers: list[TensorRtCaller] = []
         self._totals: dict[str, float] = {}
-        self._runtime_cache: tuple[Any, Path] | None = None
+        self._runtime_cache: tuple[tensorrt.IRuntimeCache, Path] | None = None
         self._engine: engine_cache.Engine | None = None
 
     @property
@@ -86,12 +96,13 @@ class TensorRtBackend:
         )
         if flavor.rtx and hasattr(engine, "create_runtime_config"):
             self._configure_runtime(path)
-        facts["stages_ns"] = {"context": context_ns, "weights": time.monotonic_ns()}
-        return LoadCost(time.monotonic() - start, path.stat().st_size, self._details(path, facts))
+        stages = {"context": context_ns, "weights": time.monotonic_ns()}
+        seconds, details = time.monotonic() - start, self._details(path, facts)
+        return LoadCost(seconds, path.stat().st_size, details, stages)
 
     def _open(
-        self, flavor: trt.Flavor, cuda: Cuda, runtime: Any, messages: trt.Messages
-    ) -> tuple[Any, Path, dict[str, Any]]:
+        self, flavor: trt.Flavor, cuda: Cuda, runtime: tensorrt.Runtime, messages: trt.Messages
+    ) -> tuple[tensorrt.ICudaEngine, Path, dict[str, object]]:
         """The engine, its file, and facts about both."""
         if path := self.context.model.source.get("engine"):
             reason = trt.misfit(trt.engine_header(Path(path)), flavor)
@@ -127,14 +138,19 @@ class TensorRtBackend:
             raise BackendError("the tensorrt backend needs a cache folder")
         model = self.context.model
         onnx = model.file(onnx_format(flavor, self.spec.precision))
-        target = engine_cache.Target(
+        target = engine_cache.EngineTarget(
             model.name, model.key, onnx, cuda.gpu.key, build_options(self.spec, self.context)
         )
         return engine_cache.get(flavor, target, self.context.cache, messages)
 
     def _deserialize(
-        self, flavor: trt.Flavor, cuda: Cuda, runtime: Any, messages: trt.Messages, path: Path
-    ) -> Any:
+        self,
+        flavor: trt.Flavor,
+        cuda: Cuda,
+        runtime: tensorrt.Runtime,
+        messages: trt.Messages,
+        path: Path,
+    ) -> tensorrt.ICudaEngine:
         messages.errors.clear()
         data = path.read_bytes()
         engine = runtime.deserialize_cuda_engine(data)
@@ -167,9 +183,10 @@ class TensorRtBackend:
             self._runtime_cache = (cache, file)
         loaded.runtime_config = config
 
-    def _details(self, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _details(self, path: Path, facts: Mapping[str, object]) -> dict[str, object]:
         loaded = self.loaded
-        types = engines.inspect(loaded.flavor, loaded.engine) or dict(facts.get("types", {}))
+        types = engines.inspect(loaded.flavor, loaded.engine)
+        types = types or (dict(self._engine.types) if self._engine else {})
         share = engines.check_precision(self.spec.precision, types, loaded.flavor.title)
         return {
             "tensorrt": loaded.flavor.version, "flavor": loaded.flavor.name,
@@ -186,15 +203,13 @@ class TensorRtBackend:
 
     # -- requests -----------------------------------------------------------------------------
 
-    def prepare(self, inputs: Tensors) -> Request:
+    def prepare(self, inputs: Tensors) -> TensorRtRequest:
         """The inputs in pinned host memory (`io: host`) or on the device (`io: device`)."""
         loaded = self.loaded
         return make_request(loaded.cuda, loaded.inputs, inputs, on_device=self.spec.io == "device")
 
-    def caller(self) -> Any:
+    def caller(self) -> TensorRtCaller:
         """A caller with its own context, stream and buffers, for the thread that asks."""
-        from harness.backends.tensorrt.caller import TensorRtCaller
-
         with self._lock:  # contexts are made one at a time
             made = TensorRtCaller(
                 self.loaded, copy=self.spec.io == "host", graphs=self._capture_graphs(),
@@ -213,7 +228,7 @@ class TensorRtBackend:
         by_itself = flavor.rtx and hasattr(flavor.trt, "CudaGraphStrategy")
         return self.spec.cuda_graphs and not (by_itself and self.spec.io == "host")
 
-    def _closed(self, caller: Any) -> None:
+    def _closed(self, caller: TensorRtCaller) -> None:
         with self._lock:
             self._callers.remove(caller)
             self._retired.append(caller.give_up_context())
@@ -258,10 +273,7 @@ class TensorRtBackend:
         if self._runtime_cache is not None and self._loaded is not None:
             cache, file = self._runtime_cache
             with contextlib.suppress(Exception):  # the cache saves time, it is never needed
-                engine_cache.save_runtime_cache(file, bytes(cache.serialize()))
-
-    def __enter__(self) -> Self:
-        return self
+                engine_cache.save(file, bytes(cache.serialize()))
 
     def __exit__(self, *_: object) -> None:
         self.keep_kernels()
@@ -279,7 +291,7 @@ def onnx_format(flavor: trt.Flavor, precision: str) -> str:
     return f"onnx_{precision}" if in_graph else "onnx"
 
 
-def build_options(spec: schema.TensorRtSettings, context: BackendContext) -> engines.BuildOptions:
+def build_options(spec: TensorRtSettings, context: BackendContext) -> engines.BuildOptions:
     """The scenario's settings as build options. Raises UsageError when they contradict."""
     model, profile = context.model, spec.profile
     sizes = context.batch_sizes or (1, model.max_batch_size)
@@ -300,7 +312,9 @@ def build_options(spec: schema.TensorRtSettings, context: BackendContext) -> eng
     )
 
 
-def _profiles(engine: Any, inputs: tuple[Binding, ...]) -> tuple[engines.Profile, ...]:
+def _profiles(
+    engine: tensorrt.ICudaEngine, inputs: tuple[Binding, ...]
+) -> tuple[engines.Profile, ...]:
     return tuple(
         {
             b.name: engines.Shapes(*(tuple(s) for s in engine.get_tensor_profile_shape(b.name, i)))
@@ -320,7 +334,7 @@ def _spec(binding: Binding, profiles: tuple[engines.Profile, ...]) -> TensorSpec
     return TensorSpec(binding.name, binding.dtype, shape)
 
 
-def context_bytes(engine: Any) -> int | None:
+def context_bytes(engine: tensorrt.ICudaEngine) -> int | None:
     """Device memory that each execution context takes."""
     for name in ("device_memory_size_v2", "device_memory_size"):
         if hasattr(engine, name):
@@ -328,7 +342,7 @@ def context_bytes(engine: Any) -> int | None:
     return None
 
 
-def weights_bytes(flavor: trt.Flavor, engine: Any) -> int | None:
+def weights_bytes(flavor: trt.Flavor, engine: tensorrt.ICudaEngine) -> int | None:
     """Size of the engine's weights, where this version tells."""
     kinds = getattr(flavor.trt, "EngineStat", None)
     if kinds is None or not hasattr(engine, "get_engine_stat"):

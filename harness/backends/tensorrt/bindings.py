@@ -7,16 +7,20 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.backends.cuda.memory import Bytes, Cuda
 from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import library as trt
 from harness.errors import BackendError
-from harness.models.tensors import Tensors
+from harness.models import bfloat16
+from harness.models.tensors import Array, Tensors
+
+if TYPE_CHECKING:
+    import tensorrt
 
 Shape = tuple[int, ...]
 DTYPES = {
@@ -35,7 +39,7 @@ class Binding:
     shape: Shape
 
     @property
-    def storage(self) -> np.dtype[Any]:
+    def storage(self) -> np.dtype[np.generic]:
         """The numpy type whose bytes lie in the buffer; uint16 for bfloat16."""
         return np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype)
 
@@ -44,9 +48,14 @@ class Binding:
         return math.prod(shape) * self.storage.itemsize
 
 
-def bindings(trt: Any, engine: Any) -> tuple[tuple[Binding, ...], tuple[Binding, ...]]:
+def bindings(
+    trt: ModuleType, engine: tensorrt.ICudaEngine
+) -> tuple[tuple[Binding, ...], tuple[Binding, ...]]:
     """Inputs and outputs of a loaded engine. Raises BackendError for a type we can't feed."""
-    found: dict[Any, list[Binding]] = {trt.TensorIOMode.INPUT: [], trt.TensorIOMode.OUTPUT: []}
+    found: dict[object, list[Binding]] = {
+        trt.TensorIOMode.INPUT: [],
+        trt.TensorIOMode.OUTPUT: [],
+    }
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
         kind = engine.get_tensor_dtype(name).name
@@ -60,7 +69,7 @@ def bindings(trt: Any, engine: Any) -> tuple[tuple[Binding, ...], tuple[Binding,
 # ------------------------------------------------------------------------------------- requests
 
 
-class Request:
+class TensorRtRequest:
     """Input shapes, and where the inputs lie; gives its memory back when nothing holds it."""
 
     __slots__ = ("__weakref__", "addresses", "buffers", "shapes")
@@ -73,7 +82,7 @@ class Request:
 
 def make_request(
     cuda: Cuda, inputs: Sequence[Binding], tensors: Tensors, *, on_device: bool
-) -> Request:
+) -> TensorRtRequest:
     """Encode the tensors and put them into pinned host memory or onto the device.
 
     Raises BackendError when an input is missing or has the wrong number of dimensions.
@@ -82,17 +91,17 @@ def make_request(
     shapes = tuple(tuple(a.shape) for a in arrays)
     buffers = tuple(_pin(cuda, array) for array in arrays)
     if not on_device:
-        request = Request(shapes, buffers, ())
+        request = TensorRtRequest(shapes, buffers, ())
         weakref.finalize(request, _unpin, cuda, buffers).atexit = False
         return request
     addresses = tuple(_upload(cuda, buffer) for buffer in buffers)
     _unpin(cuda, buffers)
-    request = Request(shapes, (), addresses)
+    request = TensorRtRequest(shapes, (), addresses)
     weakref.finalize(request, _release, cuda, addresses).atexit = False
     return request
 
 
-def borrow_request(inputs: Sequence[Binding], tensors: Tensors) -> Request:
+def borrow_request(inputs: Sequence[Binding], tensors: Tensors) -> TensorRtRequest:
     """The tensors where they lie, in ordinary host memory, for one call while they live.
 
     Copied once, by the driver: staging them in pinned memory first would copy them twice.
@@ -100,10 +109,10 @@ def borrow_request(inputs: Sequence[Binding], tensors: Tensors) -> Request:
     """
     arrays = [_encode(b, tensors) for b in inputs]
     buffers = tuple(a.reshape(-1).view(np.uint8) for a in arrays)
-    return Request(tuple(tuple(a.shape) for a in arrays), buffers, ())
+    return TensorRtRequest(tuple(tuple(a.shape) for a in arrays), buffers, ())
 
 
-def _encode(binding: Binding, tensors: Tensors) -> NDArray[Any]:
+def _encode(binding: Binding, tensors: Tensors) -> Array:
     if binding.name not in tensors:
         raise BackendError(f"the engine wants an input '{binding.name}', which has no data")
     array = np.asarray(tensors[binding.name])
@@ -116,29 +125,17 @@ def _encode(binding: Binding, tensors: Tensors) -> NDArray[Any]:
             f"the engine takes {list(binding.shape)}"
         )
     if binding.dtype == "bfloat16":
-        return to_bfloat16(array.astype(np.float32))
+        return bfloat16.to_bits(array.astype(np.float32))
     return np.ascontiguousarray(array, binding.storage)
 
 
-def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The bits of the nearest bfloat16 (ties to even); NaN stays NaN."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
-
-
-def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """The float32 values of bfloat16 bits."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def decode(binding: Binding, data: Bytes, shape: Shape) -> NDArray[Any]:
+def decode(binding: Binding, data: Bytes, shape: Shape) -> Array:
     """A copy of a buffer's beginning as an array; bfloat16 as float32."""
     array = data[: binding.nbytes(shape)].view(binding.storage).reshape(shape).copy()
-    return from_bfloat16(array) if binding.dtype == "bfloat16" else array
+    return bfloat16.from_bits(array) if binding.dtype == "bfloat16" else array
 
 
-def _pin(cuda: Cuda, array: NDArray[Any]) -> Bytes:
+def _pin(cuda: Cuda, array: Array) -> Bytes:
     buffer = cuda.pinned(array.nbytes)
     buffer[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return buffer
@@ -170,11 +167,11 @@ class Loaded:
     flavor: trt.Flavor
     messages: trt.Messages
     cuda: Cuda
-    engine: Any
+    engine: tensorrt.ICudaEngine
     inputs: tuple[Binding, ...]
     outputs: tuple[Binding, ...]
     profiles: tuple[engines.Profile, ...]
-    runtime_config: Any = None
+    runtime_config: tensorrt.IRuntimeConfig | None = None
     """TensorRT-RTX: kernel cache, specialisation and CUDA graphs."""
     first_use: threading.Lock = field(default_factory=threading.Lock)
     """Held by a caller for its first request of a shape; see `TensorRtCaller._first`."""

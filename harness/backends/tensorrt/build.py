@@ -9,14 +9,18 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.backends.tensorrt.library import Flavor, Messages, logger, sentence
 from harness.errors import BackendError, UsageError
+from harness.models.inputs import no_size
 from harness.models.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import tensorrt
 
 Shape = tuple[int, ...]
 BATCH = "batch"
@@ -59,7 +63,7 @@ class BuildOptions:
     tf32_override: str = ""
     """NVIDIA_TF32_OVERRIDE of the process that builds: TensorRT records it in the engine."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON-able, for the cache key and the record beside the engine."""
         return {
             **asdict(self),
@@ -74,8 +78,8 @@ class BuildOptions:
 class Built:
     """A serialised engine and what building it took."""
 
-    plan: Any
-    """`IHostMemory`: bytes-like."""
+    plan: tensorrt.IHostMemory
+    """Bytes-like."""
     seconds: float
     types: Mapping[str, int] = field(default_factory=dict)
     """Tensor types that the builder's own list of layers names; empty where it prints none."""
@@ -105,10 +109,7 @@ def make_profiles(
 def _shapes(spec: TensorSpec, sizes: Mapping[str, Range]) -> Shapes:
     for dim in spec.shape:
         if isinstance(dim, str) and dim not in sizes:
-            raise UsageError(
-                f"input {spec.name}: dynamic dimension '{dim}' has no size",
-                fix=f"add `dynamic: {{{dim}: N}}` to the model",
-            )
+            raise no_size(spec.name, dim)
     rows = ([d if isinstance(d, int) else sizes[d][i] for d in spec.shape] for i in range(3))
     low, middle, high = (tuple(row) for row in rows)
     return Shapes(low, middle, high)
@@ -189,7 +190,7 @@ def build(
     return Built(plan, seconds, types_in_log(messages.layers), saved)
 
 
-def _builder(flavor: Flavor, log: Any, messages: Messages) -> Any:
+def _builder(flavor: Flavor, log: tensorrt.ILogger, messages: Messages) -> tensorrt.Builder:
     try:
         return flavor.trt.Builder(log)
     except Exception as error:  # without a driver, 10.x raises TypeError: factory returned nullptr
@@ -220,8 +221,8 @@ def check_options(flavor: Flavor, options: BuildOptions) -> None:
         _capability(flavor, options.compute_capability)
 
 
-def _capability(flavor: Flavor, text: str) -> Any:
-    known: Mapping[str, Any] = flavor.trt.ComputeCapability.__members__
+def _capability(flavor: Flavor, text: str) -> tensorrt.ComputeCapability:
+    known: Mapping[str, tensorrt.ComputeCapability] = flavor.trt.ComputeCapability.__members__
     name = "CURRENT" if text.lower() == "current" else f"SM{text.replace('.', '')}"
     if name not in known:
         offered = ", ".join(n for n in known if n.startswith("SM"))
@@ -230,9 +231,10 @@ def _capability(flavor: Flavor, text: str) -> Any:
 
 
 def _configure(
-    flavor: Flavor, builder: Any, config: Any, network: Any, options: BuildOptions,
+    flavor: Flavor, builder: tensorrt.Builder, config: tensorrt.IBuilderConfig,
+    network: tensorrt.INetworkDefinition, options: BuildOptions,
     timing_cache: bytes | None,
-) -> Any:  # fmt: skip
+) -> tensorrt.ITimingCache | None:  # fmt: skip
     """Apply the options; the timing cache to save after the build, where the flavour has one."""
     trt = flavor.trt
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector needs it
@@ -256,7 +258,7 @@ def _configure(
     return cache
 
 
-def _precision_flags(flavor: Flavor, config: Any, precision: str) -> None:
+def _precision_flags(flavor: Flavor, config: tensorrt.IBuilderConfig, precision: str) -> None:
     flags = flavor.trt.BuilderFlag
     if hasattr(flags, "TF32"):  # on by default
         (config.clear_flag if precision == "fp32" else config.set_flag)(flags.TF32)
@@ -266,7 +268,12 @@ def _precision_flags(flavor: Flavor, config: Any, precision: str) -> None:
         config.set_flag(getattr(flags, precision.upper()))
 
 
-def _add_profiles(builder: Any, config: Any, network: Any, profiles: Sequence[Profile]) -> None:
+def _add_profiles(
+    builder: tensorrt.Builder,
+    config: tensorrt.IBuilderConfig,
+    network: tensorrt.INetworkDefinition,
+    profiles: Sequence[Profile],
+) -> None:
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     for tensor in inputs:
         if tensor.is_shape_tensor:
@@ -354,8 +361,8 @@ def check_precision(precision: str, types: Mapping[str, int], title: str) -> flo
     return part
 
 
-def inspect(flavor: Flavor, engine: Any) -> dict[str, int]:
+def inspect(flavor: Flavor, engine: tensorrt.ICudaEngine) -> dict[str, int]:
     """How many layer outputs of a loaded engine have which type."""
     inspector = engine.create_engine_inspector()
-    text: Callable[[Any], str] = inspector.get_engine_information
-    return types_in_json(text(flavor.trt.LayerInformationFormat.JSON))
+    text = inspector.get_engine_information(flavor.trt.LayerInformationFormat.JSON)
+    return types_in_json(str(text))

@@ -9,21 +9,21 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness.backends.tensorrt.build import BuildOptions, build
 from harness.backends.tensorrt.library import Flavor, Messages, engine_header, misfit
 from harness.errors import BackendError
 from harness.models.cache import fetch, file_hash, text_hash
-from harness.system.files import write_text
+from harness.system.files import atomic_write, write_text
 
 ENGINE = "model.engine"
 LOG = "build.log"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class EngineTarget:
     """What an engine is for; two targets never share an engine."""
 
     model: str
@@ -52,7 +52,7 @@ class Engine:
     """Why an older entry was thrown away."""
 
 
-def key(flavor: Flavor, target: Target) -> str:
+def key(flavor: Flavor, target: EngineTarget) -> str:
     """SHA-256 over everything that the engine depends on."""
     return text_hash(
         target.model_key, file_hash(target.onnx), flavor.name, flavor.version, target.gpu,
@@ -60,13 +60,13 @@ def key(flavor: Flavor, target: Target) -> str:
     )  # fmt: skip
 
 
-def folder_of(flavor: Flavor, target: Target, cache: Path) -> Path:
+def folder_of(flavor: Flavor, target: EngineTarget, cache: Path) -> Path:
     """Where the engine for `target` is kept."""
     name = f"{target.model}-{flavor.name}-{target.options.precision}-{key(flavor, target)[:16]}"
     return cache / "engines" / name
 
 
-def get(flavor: Flavor, target: Target, cache: Path, messages: Messages) -> Engine:
+def get(flavor: Flavor, target: EngineTarget, cache: Path, messages: Messages) -> Engine:
     """The engine for `target`, from the cache or built now.
 
     Raises what `harness.backends.tensorrt.build.build` raises.
@@ -76,11 +76,7 @@ def get(flavor: Flavor, target: Target, cache: Path, messages: Messages) -> Engi
     there = folder.exists()
     if note:
         shutil.rmtree(folder, ignore_errors=True)
-
-    def make(temporary: Path) -> dict[str, Any]:
-        return _build(flavor, target, cache, messages, temporary)
-
-    entry = fetch(folder, make)
+    entry = fetch(folder, partial(_build, flavor, target, cache, messages))
     if there and not note and not entry.cached:
         note = "the engine in the cache was damaged: built again"
     return Engine(
@@ -106,8 +102,8 @@ def _stale(path: Path, flavor: Flavor) -> str:
 
 
 def _build(
-    flavor: Flavor, target: Target, cache: Path, messages: Messages, folder: Path
-) -> dict[str, Any]:
+    flavor: Flavor, target: EngineTarget, cache: Path, messages: Messages, folder: Path
+) -> dict[str, object]:
     timing = _timing_cache(flavor, target, cache)
     known = timing.read_bytes() if timing.exists() else None
     try:
@@ -118,7 +114,7 @@ def _build(
     write_text(folder / LOG, "\n".join([*messages.lines, messages.layers, ""]))
     (folder / ENGINE).write_bytes(built.plan)
     if built.timing_cache:
-        _replace(timing, built.timing_cache)
+        save(timing, built.timing_cache)
     return {
         "flavor": flavor.name, "version": flavor.version, "gpu": target.gpu,
         "options": target.options.to_json(), "build_seconds": built.seconds,
@@ -127,7 +123,7 @@ def _build(
     }  # fmt: skip
 
 
-def _timing_cache(flavor: Flavor, target: Target, cache: Path) -> Path:
+def _timing_cache(flavor: Flavor, target: EngineTarget, cache: Path) -> Path:
     """Shared by all models on one GPU: what is timed are kernels, not models."""
     return cache / "engines" / f"timing-{text_hash(flavor.name, flavor.version, target.gpu)[:16]}"
 
@@ -138,14 +134,8 @@ def runtime_cache(flavor: Flavor, engine: Engine | Path, gpu: str, cache: Path) 
     return cache / "engines" / f"runtime-{text_hash(digest, flavor.version, gpu)[:16]}"
 
 
-def save_runtime_cache(path: Path, blob: bytes) -> None:
-    """Keep the compiled kernels, whole or not at all."""
-    _replace(path, blob)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    from harness.system.files import atomic_write
-
+def save(path: Path, data: bytes) -> None:
+    """Write a file of the cache, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.backends.base import COUNT, COUNTERS
+from harness.backends.base import COUNT, COUNTERS, Caller
 from harness.backends.cuda.memory import Bytes, Cuda, translate
-from harness.backends.tensorrt.bindings import Binding, Request, Shape, decode
+from harness.backends.tensorrt.bindings import Binding, Loaded, Shape, TensorRtRequest, decode
 from harness.backends.tensorrt.build import profile_for
 from harness.errors import BackendError, HarnessError
 from harness.models.tensors import Tensors
 
 if TYPE_CHECKING:
-    from harness.backends.tensorrt.bindings import Loaded
+    import tensorrt
 
 TIMED_EVERY = 4
 """Every how many requests CUDA events are recorded; reading them costs a few microseconds."""
 
 
-class Reply(NamedTuple):
+class TensorRtReply(NamedTuple):
     """The outputs' shapes; their bytes stay in the caller's buffers until its next request."""
 
     shapes: tuple[Shape, ...]
@@ -59,7 +59,7 @@ class _Buffer:
         self.address, self.size = 0, 0
 
 
-class TensorRtCaller:
+class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
     """Runs requests one after the other, on its own stream; belongs to the thread that made it."""
 
     def __init__(
@@ -68,9 +68,9 @@ class TensorRtCaller:
     ) -> None:  # fmt: skip
         self._loaded, self._copy, self._closed = loaded, copy, closed
         self._cuda = loaded.cuda
-        self._graphs: dict[tuple[Any, ...], Any] | None = {} if graphs else None
+        self._graphs: dict[tuple[object, ...], object] | None = {} if graphs else None
         self._shapes: tuple[Shape, ...] = ()
-        self._reply = Reply(())
+        self._reply = TensorRtReply(())
         self._bound: tuple[int, ...] = ()
         self._profile = 0
         self._requests = 0
@@ -88,7 +88,7 @@ class TensorRtCaller:
             self._stack.close()  # a thread must not end while it is attached
             raise
 
-    def _new_context(self) -> Any:
+    def _new_context(self) -> tensorrt.IExecutionContext:
         loaded = self._loaded
         loaded.messages.errors.clear()
         if loaded.runtime_config is not None:
@@ -101,7 +101,7 @@ class TensorRtCaller:
 
     # -- the timed part -----------------------------------------------------------------------
 
-    def infer(self, request: Request) -> Reply:
+    def infer(self, request: TensorRtRequest) -> TensorRtReply:
         """Copy in, compute, copy out, wait; with `io: device` compute and wait."""
         try:
             if request.shapes != self._shapes:
@@ -121,7 +121,7 @@ class TensorRtCaller:
             raise translate(error, "running the engine") from error
         return self._reply
 
-    def _first(self, request: Request) -> Reply:
+    def _first(self, request: TensorRtRequest) -> TensorRtReply:
         """The first request of a shape, one caller at a time: once a shape, in the warm-up.
 
         TensorRT-RTX compiles kernels in it, or takes them from a cache that all contexts share.
@@ -132,7 +132,7 @@ class TensorRtCaller:
             self._run_timed(request)
         return self._reply
 
-    def _run_timed(self, request: Request) -> None:
+    def _run_timed(self, request: TensorRtRequest) -> None:
         cuda, stream = self._cuda, self._stream
         begin, started, computed, end = self._events
         cuda.record(begin, stream)
@@ -151,7 +151,7 @@ class TensorRtCaller:
             d2h + cuda.elapsed_ns(computed, end), total + enqueue, count + 1,
         )  # fmt: skip
 
-    def _copy_in(self, request: Request) -> None:
+    def _copy_in(self, request: TensorRtRequest) -> None:
         if not self._copy:
             if request.addresses != self._bound:
                 self._bind(request.addresses)
@@ -165,7 +165,7 @@ class TensorRtCaller:
                 assert buffer.view is not None
                 self._cuda.to_host(buffer.view, buffer.address, self._stream)
 
-    def _compute(self, request: Request) -> None:
+    def _compute(self, request: TensorRtRequest) -> None:
         if self._graphs is None:
             self._enqueue()
             return
@@ -202,7 +202,7 @@ class TensorRtCaller:
             context.set_tensor_address(binding.name, buffer.address)
         if self._copy:
             self._bind(tuple(buffer.address for buffer in self._inputs))
-        self._shapes, self._reply = shapes, Reply(outputs)
+        self._shapes, self._reply = shapes, TensorRtReply(outputs)
 
     def _drop_graphs(self) -> None:
         graphs = list((self._graphs or {}).values())
@@ -253,7 +253,7 @@ class TensorRtCaller:
 
     # -- outside the clock ----------------------------------------------------------------------
 
-    def outputs(self, reply: Reply) -> Tensors:
+    def outputs(self, reply: TensorRtReply) -> Tensors:
         """Output name → array, copied out of the caller's buffers."""
         found = {}
         tensors = zip(self._loaded.outputs, self._outputs, reply.shapes, strict=True)
@@ -271,7 +271,7 @@ class TensorRtCaller:
         self._cuda.unpin(pinned)
         return data
 
-    def give_up_context(self) -> Any:
+    def give_up_context(self) -> tensorrt.IExecutionContext:
         """Hand the execution context over, for its owner to destroy when nothing runs."""
         context, self._context = self._context, None
         return context
@@ -285,9 +285,6 @@ class TensorRtCaller:
     def buffer_bytes(self) -> int:
         """Device memory in this caller's buffers."""
         return sum(b.size for b in (*self._inputs, *self._outputs))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self._stack:  # detaches at the very end

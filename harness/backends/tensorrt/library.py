@@ -11,11 +11,15 @@ import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import BackendError, HarnessError, MissingPackageError, SetupError
 from harness.errors import OutOfMemoryError as OutOfMemory
 from harness.system.packages import TENSORRT, install_command, pip
+
+if TYPE_CHECKING:
+    import tensorrt
 
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
 MODULES: dict[FlavorName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -25,13 +29,12 @@ _INSTALL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Flavor:
-    """One imported TensorRT."""
+class Release:
+    """A TensorRT that exists somewhere: the one that wrote an engine, the one on a server."""
 
     name: FlavorName
     version: str
-    trt: Any
-    """The module: `tensorrt` or `tensorrt_rtx`."""
+    """Four numbers, e.g. `10.9.0.34`."""
 
     @property
     def title(self) -> str:
@@ -42,6 +45,14 @@ class Flavor:
     def rtx(self) -> bool:
         """Whether this is TensorRT-RTX, which is always strongly typed."""
         return self.name == "tensorrt-rtx"
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor(Release):
+    """One imported TensorRT."""
+
+    trt: ModuleType
+    """The module: `tensorrt` or `tensorrt_rtx`."""
 
     @property
     def weakly_typed(self) -> bool:
@@ -125,15 +136,15 @@ def sentence(text: str) -> str:
     return " ".join(text.split())[:400].rstrip(" .:")
 
 
-def logger(flavor: Flavor, messages: Messages) -> Any:
+def logger(flavor: Flavor, messages: Messages) -> tensorrt.ILogger:
     """A TensorRT logger that collects; keep it as long as anything made with it."""
-    base: Any = flavor.trt.ILogger
+    base = flavor.trt.ILogger
 
-    class Logger(base):  # type: ignore[misc]
+    class Logger(base):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
             base.__init__(self)
 
-        def log(self, severity: Any, msg: str) -> None:
+        def log(self, severity: tensorrt.ILogger.Severity, msg: str) -> None:
             messages.add(severity.name, msg)
 
     return Logger()
@@ -145,16 +156,7 @@ _MAGIC: dict[bytes, FlavorName] = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
 HEADER_BYTES = 28
 
 
-@dataclass(frozen=True, slots=True)
-class EngineHeader:
-    """Which TensorRT wrote an engine."""
-
-    flavor: FlavorName
-    version: str
-    """Four numbers, e.g. `10.9.0.34`."""
-
-
-def engine_header(path: Path) -> EngineHeader:
+def engine_header(path: Path) -> Release:
     """Read the header of an engine file: a tag, the length, and at byte 24 the version.
 
     Deserialising a foreign file can end the process, so this comes first. The layout is the one
@@ -169,22 +171,17 @@ def engine_header(path: Path) -> EngineHeader:
     (length,) = struct.unpack_from("<Q", head, 16)
     if flavor == "tensorrt-rtx" and length != size:
         raise BackendError(f"{path} has {size} bytes, but its header says {length}: damaged")
-    return EngineHeader(flavor, ".".join(map(str, head[24:28])))
+    return Release(flavor, ".".join(map(str, head[24:28])))
 
 
-def misfit(header: EngineHeader, flavor: Flavor) -> str:
-    """Why this TensorRT can't run an engine with this header; empty when it can."""
-    names = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
-    built = f"{names[header.flavor]} {header.version}"
-    if header.flavor != flavor.name:
-        return f"it was built by {built}, and this is {flavor.title}"
-    ours = re.findall(r"\d+", flavor.version)[:3]
-    if header.version.split(".")[:3] != ours:
-        return f"it was built by {built}, and this is {flavor.title}"
-    return ""
+def misfit(built: Release, ours: Release) -> str:
+    """Why our TensorRT can't run an engine that `built` wrote; empty when it can."""
+    alike = re.findall(r"\d+", ours.version)[:3] == built.version.split(".")[:3]
+    same = built.name == ours.name and alike
+    return "" if same else f"it was built by {built.title}, and this is {ours.title}"
 
 
-def diagnose(flavor: Flavor, runtime: Any, data: bytes) -> str:
+def diagnose(flavor: Flavor, runtime: tensorrt.Runtime, data: bytes) -> str:
     """What TensorRT-RTX finds wrong with an engine, in words; empty where it can't be asked."""
     kinds = getattr(flavor.trt, "EngineInvalidityDiagnostics", None)
     if kinds is None or not hasattr(runtime, "get_engine_validity"):

@@ -8,14 +8,15 @@ of `io` are the same, since there is nothing to copy.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import NamedTuple
 
-from harness.backends.base import BackendContext, LoadCost
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
+from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError, DeviceError, translate
 from harness.models.tensors import Signature, Tensors
-from harness.scenario.spec import scenario as schema
 from harness.system.packages import require
 
 require("torch")
@@ -33,22 +34,24 @@ from harness.models.torch_model import (  # noqa: E402
 
 DTYPES = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 """What weights and floating inputs are cast to; None leaves them in fp32."""
+Forward = Callable[..., object]
+"""A module, compiled or not: tensors to a tensor, or nested tuples, lists and dicts of them."""
 
 
-class Request(NamedTuple):
+class TorchRequest(NamedTuple):
     """Arguments of forward: in pinned host memory for `io: host` on a GPU, else on the device."""
 
     args: list[Tensor]
     kwargs: dict[str, Tensor]
 
 
-class TorchBackend:
+class TorchBackend(Backend[TorchRequest, object]):
     """The module in eval mode under inference_mode, weights and floating inputs cast."""
 
-    def __init__(self, spec: schema.TorchSettings, context: BackendContext) -> None:
+    def __init__(self, spec: TorchSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._model: TorchModel | None = None
-        self._forward: Any = None
+        self._forward: Forward | None = None
         self._compiled: set[tuple[tuple[int, ...], ...]] = set()
         self._device = torch.device("cpu")
 
@@ -88,16 +91,16 @@ class TorchBackend:
         except Exception as error:
             raise translate(error, "loading the model") from error
         stages = {"context": context_ns, "weights": time.monotonic_ns()}
-        details = {**self._details(), "stages_ns": stages}
-        return LoadCost(time.monotonic() - start, self._bytes_on_disk(), details)
+        seconds = time.monotonic() - start
+        return LoadCost(seconds, self._bytes_on_disk(), self._details(), stages)
 
     def _bytes_on_disk(self) -> int | None:
         files = self.context.model.files
         format = "exported_program" if "exported_program" in files else "state_dict"
         return self.context.model.file(format).stat().st_size
 
-    def _details(self) -> dict[str, Any]:
-        details = {
+    def _details(self) -> dict[str, object]:
+        details: dict[str, object] = {
             "torch": torch.__version__, "threads": torch.get_num_threads(),
             "compile": self.spec.compile,
         }  # fmt: skip
@@ -113,13 +116,13 @@ class TorchBackend:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def prepare(self, inputs: Tensors) -> Request:
+    def prepare(self, inputs: Tensors) -> TorchRequest:
         """Tensors in the precision, pinned (`io: host`) or on the device (`io: device`)."""
         dtypes = {i.name: i.dtype for i in self.context.model.inputs}
         try:
             tensors = {k: self._place(t) for k, t in to_tensors(inputs, dtypes).items()}
             self._synchronise()
-            request = Request(*self.model.arguments(tensors))
+            request = TorchRequest(*self.model.arguments(tensors))
             if self.spec.compile:
                 self._compile(request)
             return request
@@ -128,7 +131,7 @@ class TorchBackend:
         except Exception as error:
             raise translate(error, "preparing the inputs") from error
 
-    def _compile(self, request: Request) -> None:
+    def _compile(self, request: TorchRequest) -> None:
         """Compile for a new shape here: no caller waits for it, and no request times out."""
         shapes = tuple(tuple(t.shape) for t in (*request.args, *request.kwargs.values()))
         if shapes not in self._compiled:
@@ -146,19 +149,15 @@ class TorchBackend:
             return tensor
         return tensor.pin_memory() if self.spec.io == "host" else tensor.to(self._device)
 
-    def caller(self) -> TorchCaller | CudaCaller:
+    def caller(self) -> TorchCaller:
         """A caller with its own stream on a GPU."""
         if self._device.type == "cuda":
             return CudaCaller(self._module, self._device, copy=self.spec.io == "host")
         return TorchCaller(self._module)
 
     @property
-    def _module(self) -> Any:
+    def _module(self) -> Forward:
         return self.model.module if self._forward is None else self._forward
-
-    def statistics(self) -> dict[str, float]:
-        """None."""
-        return {}
 
     def release(self) -> None:
         """Empty PyTorch's caches: freed blocks, workspaces of each stream, pinned host memory.
@@ -184,23 +183,20 @@ class TorchBackend:
             "torch_peak_reserved": torch.cuda.max_memory_reserved(self._device),
         }
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._model = self._forward = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-class TorchCaller:
+class TorchCaller(Caller[TorchRequest, object]):
     """Calls the module on the CPU."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Forward) -> None:
         self._module = module
         self._new = True
 
-    def infer(self, request: Request) -> Any:
+    def infer(self, request: TorchRequest) -> object:
         """Whatever forward returns."""
         if self._new:  # set_num_threads reaches a new thread only once it asks for the number
             torch.get_num_threads()
@@ -211,26 +207,21 @@ class TorchCaller:
         except Exception as error:
             raise translate(error) from error
 
-    def outputs(self, reply: Any) -> Tensors:
+    def outputs(self, reply: object) -> Tensors:
         """The reply's tensors as arrays; bfloat16 as float32."""
         tensors = flatten(reply)
         return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class CudaCaller:
+class CudaCaller(TorchCaller):
     """Calls the module on its own stream; complete when the stream is."""
 
-    def __init__(self, module: nn.Module, device: torch.device, *, copy: bool) -> None:
-        self._module, self._device, self._copy = module, device, copy
+    def __init__(self, module: Forward, device: torch.device, *, copy: bool) -> None:
+        super().__init__(module)
+        self._device, self._copy = device, copy
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def infer(self, request: Request) -> list[Tensor]:
+    def infer(self, request: TorchRequest) -> list[Tensor]:
         """The outputs: in pinned host memory for `io: host`, else on the device."""
         try:
             with torch.inference_mode(), torch.cuda.stream(self._stream):
@@ -240,19 +231,12 @@ class CudaCaller:
         except Exception as error:
             raise translate(error) from error
 
-    def _forward(self, request: Request) -> list[Tensor]:
+    def _forward(self, request: TorchRequest) -> list[Tensor]:
         if not self._copy:
             return flatten(self._module(*request.args, **request.kwargs))
         args = [t.to(self._device, non_blocking=True) for t in request.args]
         kwargs = {k: t.to(self._device, non_blocking=True) for k, t in request.kwargs.items()}
         return [_to_host(t) for t in flatten(self._module(*args, **kwargs))]
-
-    def outputs(self, reply: list[Tensor]) -> Tensors:
-        """The reply's tensors as arrays; bfloat16 as float32."""
-        return dict(zip(output_names(len(reply)), map(to_array, reply), strict=True))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stream.synchronize()
@@ -264,7 +248,7 @@ def _to_host(tensor: Tensor) -> Tensor:
     return host.copy_(tensor, non_blocking=True)
 
 
-def _device(spec: schema.TorchSettings) -> torch.device:
+def _device(spec: TorchSettings) -> torch.device:
     """The device that was asked for. Raises DeviceError when it is not there."""
     if spec.device == "cpu":
         if spec.precision == "tf32":
@@ -295,7 +279,7 @@ def _device(spec: schema.TorchSettings) -> torch.device:
 MOST_SHAPES = 64
 
 
-def _compiled(module: nn.Module) -> Any:
+def _compiled(module: nn.Module) -> Forward:
     """`module` compiled for each shape by itself, so that no shape depends on which came before.
 
     By default the second shape compiles kernels for any shape, and the ninth falls back to eager.

@@ -18,7 +18,7 @@ from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
 from harness.results.samples import ERROR, TIMEOUT
 from harness.system.network import PLAIN, Access
 from harness.system.tls import grpc_credentials
-from harness.triton.client.grpc_errors import of_transport
+from harness.triton.client.errors import of_transport
 
 OPTIONS = (
     ("grpc.max_send_message_length", -1),

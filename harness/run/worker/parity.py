@@ -9,7 +9,7 @@ from typing import Any
 from harness.backends.base import Backend, run_once
 from harness.models.inputs import make_inputs
 from harness.models.parity import TOLERANCES, Comparison, Rule, compare
-from harness.models.reference import Reference
+from harness.models.reference import ReferenceOutputs
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
 from harness.scenario.spec.scenario import Parity
@@ -24,13 +24,13 @@ def check(
     `spec` is the backend's settings, of which name and precision are used. Outputs that disagree
     are a row, not an exception; what the backend raises goes through.
     """
-    reference = Reference.open(reference_dir)
+    reference = ReferenceOutputs.open(reference_dir)
     return [_check_batch(backend, model, spec, parity, batch, reference) for batch in batch_sizes]
 
 
 def _check_batch(
     backend: Backend, model: PreparedModel, spec: Any, parity: Parity, batch: int,
-    reference: Reference,
+    reference: ReferenceOutputs,
 ) -> ParityRow:  # fmt: skip
     if reference.unavailable:
         return ParityRow(spec.name, batch, "unavailable", "", message=reference.unavailable)

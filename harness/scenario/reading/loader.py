@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Problem, ScenarioError, UsageError
+from harness.scenario import kinds
 from harness.scenario.reading import files, messages, overrides, tree, walk
 from harness.scenario.reading.messages import Words
 from harness.scenario.reading.tree import FAULTY, Fault, Mark, Node
@@ -132,7 +133,7 @@ def _assume_kinds(data: dict[str, Any]) -> Iterator[Words]:
     backends = data.get("backends")
     for index, item in enumerate(backends if isinstance(backends, list) else [backends]):
         kind = item.get("kind") if isinstance(item, dict) else None
-        if isinstance(kind, str) and kind not in walk.KINDS:
+        if isinstance(kind, str) and kind not in kinds.SETTINGS:
             words = messages.unknown_kind(("backends", index, "kind"), kind)
             if words.suggestion:
                 item["kind"] = words.suggestion

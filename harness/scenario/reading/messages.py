@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.scenario import kinds
 from harness.scenario.reading import walk
 from harness.scenario.wording import describe, nearest, shorten
 
@@ -94,7 +95,7 @@ def _wrong_type(place: walk.Place, found: Any, expected: str) -> Words:
 
 
 def _is_kind(found: Any) -> bool:
-    return isinstance(found, str) and found in walk.KINDS
+    return isinstance(found, str) and found in kinds.SETTINGS
 
 
 def _is_number(text: str) -> bool:
@@ -114,9 +115,10 @@ def _unknown_key(place: walk.Place, found: Any, context: Mapping[str, Any]) -> W
 
 
 def _stray(key: str, place: walk.Place, allowed: list[str]) -> str:
-    if place.parent in walk.KINDS.values():
-        if kinds := [k for k, cls in walk.KINDS.items() if key in cls.model_fields]:
-            return f"unknown key; it goes with {' and '.join(kinds)} backends"
+    known = kinds.all_settings()
+    if place.parent in known.values():
+        if users := [k for k, cls in known.items() if key in cls.model_fields]:
+            return f"unknown key; it goes with {' and '.join(users)} backends"
     elif homes := [h for h in walk.homes(key) if h != "backends"][:1]:
         return f"unknown key; it belongs in {homes[0]}"
     return f"unknown key; known: {', '.join(allowed)}" if allowed else "unknown key; write `{}`"
@@ -148,15 +150,15 @@ def _bad_kind(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Word
 
 
 def unknown_kind(path: walk.Loc, kind: Any) -> Words:
-    """The words for a backend whose kind is none of `walk.KINDS`."""
+    """The words for a backend whose kind is none of `kinds.SETTINGS`."""
     if isinstance(kind, str) and kind:
-        message = f"unknown backend kind '{shorten(kind)}'; kinds: {', '.join(walk.KINDS)}"
-        return Words(path, message, nearest(kind, walk.KINDS))
-    return Words(path, f"must be one of {', '.join(walk.KINDS)}, found {describe(kind)}")
+        message = f"unknown backend kind '{shorten(kind)}'; kinds: {', '.join(kinds.SETTINGS)}"
+        return Words(path, message, nearest(kind, kinds.SETTINGS))
+    return Words(path, f"must be one of {', '.join(kinds.SETTINGS)}, found {describe(kind)}")
 
 
 def _no_kind(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
-    message = f"this key is missing: one of {', '.join(walk.KINDS)}"
+    message = f"this key is missing: one of {', '.join(kinds.SETTINGS)}"
     return Words((*place.path, "kind"), message, holder=place.path, lacks=("kind",))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
+from harness.scenario import kinds
 from harness.scenario.spec.scenario import BackendSettings, Scenario
 
 Loc = tuple[str | int, ...]
@@ -78,10 +79,15 @@ def unwrap(here: Any) -> Any:
 
 def union_members(here: Any) -> tuple[Any, ...]:
     """The members of a union that pydantic tags, or nothing."""
-    if get_origin(here) not in (Union, types.UnionType):
-        return ()
-    members = tuple(a for a in get_args(here) if a is not type(None))
+    members = tuple(a for a in members_of(here) if a is not type(None))
     return members if any(tag_of(m) for m in members) else ()
+
+
+def members_of(here: Any) -> tuple[Any, ...]:
+    """The members of any union; those of a backend's settings are the registered kinds'."""
+    if here is BackendSettings:
+        return tuple(kinds.all_settings().values())
+    return get_args(here) if get_origin(here) in (Union, types.UnionType) else ()
 
 
 def tag_of(here: Any) -> str | None:
@@ -104,12 +110,6 @@ def words(here: Any) -> tuple[str, ...]:
     """The words of a Literal, or nothing."""
     here = unwrap(here)
     return tuple(map(str, get_args(here))) if get_origin(here) is Literal else ()
-
-
-KINDS: dict[str, type[BackendSettings]] = {
-    str(tag_of(cls)): cls for cls in BackendSettings.__subclasses__()
-}
-"""Backend kind → its model."""
 
 
 def homes(key: str, root: Any = Scenario, path: str = "") -> list[str]:

@@ -25,16 +25,7 @@ from pydantic import (
 from harness.scenario.rules import base as rule_base
 from harness.scenario.rules import load as load_rules
 from harness.scenario.rules import scenario as rules
-from harness.scenario.spec.backend import (
-    AnyBackend,
-    BackendSettings,
-    FakeSettings,
-    OnnxRuntimeSettings,
-    TensorRtProfile,
-    TensorRtSettings,
-    TorchSettings,
-    TritonSettings,
-)
+from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
 from harness.scenario.spec.constraints import Bound, Constraints
 from harness.scenario.spec.fields import (
@@ -51,6 +42,7 @@ from harness.scenario.spec.fields import (
 )
 from harness.scenario.spec.load import FindCapacity, Load, Measurement, Ramp, Step, Targets
 from harness.scenario.spec.model import Files, Input, ModelSpec, Parity, Source
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.spec.server import DockerSettings, Server, TelemetrySource, TlsSettings
 from harness.scenario.units import PositiveDuration
 
@@ -66,29 +58,24 @@ __all__ = [
     "Constraints",
     "Dimension",
     "DockerSettings",
-    "FakeSettings",
     "Files",
     "FindCapacity",
     "Input",
     "Load",
     "Measurement",
     "ModelSpec",
-    "OnnxRuntimeSettings",
     "OtherModel",
     "Parity",
     "Ramp",
     "Scenario",
     "Search",
+    "ServedSettings",
     "Server",
     "Source",
     "Step",
     "Targets",
     "TelemetrySource",
-    "TensorRtProfile",
-    "TensorRtSettings",
     "TlsSettings",
-    "TorchSettings",
-    "TritonSettings",
     "Weights",
 ]  # fmt: skip
 

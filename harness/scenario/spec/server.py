@@ -9,7 +9,6 @@ from pydantic import Field
 
 from harness.scenario.rules import base as rule_base
 from harness.scenario.rules import server as server_rules
-from harness.scenario.spec import scenario as schema
 from harness.scenario.spec.fields import Address, File, MetricsUrl, Model, Words
 from harness.scenario.units import PositiveDuration, Size
 from harness.system import credentials as secrets
@@ -120,13 +119,13 @@ class Server(Model):
         return server_rules.server(self.model_dump())
 
 
-def access_of(server: schema.Server) -> Access:
+def access_of(server: Server) -> Access:
     """The access that a scenario's `server` describes. Raises SetupError for a variable not set."""
     return Access(
         tls_of(server.tls), tuple((k, secrets.expand(v)) for k, v in server.headers.items())
     )
 
 
-def tls_of(settings: schema.TlsSettings | None) -> Tls | None:
+def tls_of(settings: TlsSettings | None) -> Tls | None:
     """The settings as plain data."""
     return None if settings is None else Tls(**settings.model_dump())

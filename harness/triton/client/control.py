@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from harness.errors import ServerError
 from harness.models.tensors import TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access
-from harness.triton.client import common
+from harness.triton.client import errors
+from harness.triton.client.backend import connect, fetch
+from harness.triton.client.common import ServerTarget
+from harness.triton.client.settings import TritonSettings
 
 LOAD_S = 300.0
 """How long loading, or asking about it, may take."""
@@ -24,48 +25,36 @@ def load_remote(spec: TritonSettings, name: str) -> Callable[[], None]:
     Raises ServerError with the server's own reason, SetupError for a variable that is not set.
     """
     assert spec.server.url is not None
-    target = common.Target(spec.server.url, name, LOAD_S, access=access_of(spec.server))
-    client = _connect(spec.protocol, target)
+    target = ServerTarget(spec.server.url, name, LOAD_S, access=access_of(spec.server))
+    connection = connect(spec.protocol, target)
+    client, limit = connection.client, connection.limit
+
+    def unload() -> None:
+        """Failing here changes no number: the measurements are done."""
+        with contextlib.suppress(Exception):
+            client.unload_model(name, **limit)
+        with contextlib.suppress(Exception):
+            client.close()
+
     try:
-        if client.is_model_ready(name, **_limit(spec.protocol)):
+        if client.is_model_ready(name, **limit):
             client.close()
             return lambda: None
-        client.load_model(name, **_limit(spec.protocol))
+        client.load_model(name, **limit)
     except Exception as error:
         with contextlib.suppress(Exception):
             client.close()
         raise _refused(target, name, error) from None
-    return lambda: _unload(client, name, _limit(spec.protocol))
+    return unload
 
 
-def _connect(protocol: str, target: common.Target) -> Any:
-    if protocol == "http":
-        from harness.triton.client.http import connect
-    else:
-        from harness.triton.client.grpc import connect
-    return connect(target)
-
-
-def _limit(protocol: str) -> dict[str, float]:
-    """The HTTP client was given its time limit when it was made."""
-    return {"client_timeout": LOAD_S} if protocol == "grpc" else {}
-
-
-def _unload(client: Any, name: str, limit: Mapping[str, float]) -> None:
-    """Failing here changes no number: the measurements are done."""
-    with contextlib.suppress(Exception):
-        client.unload_model(name, **limit)
-    with contextlib.suppress(Exception):
-        client.close()
-
-
-def _refused(target: common.Target, name: str, error: Exception) -> ServerError:
+def _refused(target: ServerTarget, name: str, error: Exception) -> ServerError:
     from tritonclient.utils import InferenceServerException
 
     if not isinstance(error, InferenceServerException):
-        return common.unreachable(target, error)
+        return errors.unreachable(target, error)
     return ServerError(
-        f"Triton at {target.address} did not load '{name}': {common.said(error)}",
+        f"Triton at {target.address} did not load '{name}': {errors.said(error)}",
         fix="the server must run with --model-control-mode=explicit and have the model in its "
         "repository; without `load: true` the model must be loaded already",
     )
@@ -78,12 +67,7 @@ def describe(
 
     Raises ServerError when the server or the model is not there or can't be measured.
     """
-    if protocol == "http":
-        from harness.triton.client.http import fetch
-    else:
-        from harness.triton.client.grpc import fetch
-
-    found = fetch(url, name, access)
+    found = fetch(protocol, url, name, access)
     return (
         found.signature.inputs, found.signature.outputs, found.max_batch_size, found.config,
     )  # fmt: skip

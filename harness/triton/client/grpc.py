@@ -6,22 +6,17 @@ the caller's own connection, waits and parses the answer.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.backends.base import BackendContext, LoadCost
-from harness.errors import HarnessError, ServerError
-from harness.models.tensors import Signature, Tensors
-from harness.scenario.spec import scenario as schema
-from harness.system.network import PLAIN, Access
-from harness.system.packages import require
+from harness.errors import HarnessError
 from harness.system.tls import grpc_credentials
-from harness.triton.client import common
-from harness.triton.client.grpc_errors import of_transport
-from harness.triton.client.shared_memory import Regions, SharedCaller
-from harness.triton.counters.statistics import counters
-from harness.triton.metadata import Description, composing, read, steps
+from harness.triton.client import errors
+from harness.triton.client.common import ServerTarget
+from harness.triton.client.connection import Client, Connection
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import InferResult
 
 CHANNEL = (
     ("grpc.max_send_message_length", -1),
@@ -31,206 +26,59 @@ CHANNEL = (
 )
 
 
-class TritonGrpcBackend:
-    """One model on one server; `load` connects and checks."""
+class GrpcConnection(Connection):
+    """One channel with a connection that no other shares; each call is told its time limit."""
 
-    def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
-        require("tritonclient.grpc")
-        self.spec, self.context = spec, context
-        self.target = common.target(spec, context)
-        self._found: Description | None = None
-        self._control: Any = None
-        self.regions: Regions | None = None
-        """Shared memory, when the scenario asks for it and the model is loaded."""
-        self._composing: tuple[str, ...] = ()
+    protocol = "grpc"
 
-    @property
-    def signature(self) -> Signature:
-        """As the server describes it."""
-        return self.found.signature
+    def connect(self) -> Client:
+        """The official client for the server, with its TLS."""
+        from tritonclient.grpc import InferenceServerClient
 
-    @property
-    def found(self) -> Description:
-        """What the server says about the model; known after `load`."""
-        assert self._found is not None, "load() comes first"
-        return self._found
+        target, credentials, options = self.target, None, list(CHANNEL)
+        self.limit = {"client_timeout": target.timeout}
+        self.as_json = {**self.limit, "as_json": True}
+        if (tls := target.access.tls) is not None:
+            credentials, more = grpc_credentials(target.address, tls)
+            options += more
+        client: Client = InferenceServerClient(
+            target.address, creds=credentials, channel_args=options
+        )
+        return client
 
-    def load(self) -> LoadCost:
-        """Connect; check that the model is ready and takes our inputs. Raises ServerError."""
-        self._control = connect(self.target)
-        with _setting_up(self.target):
-            self._found, cost = common.load_cost(
-                self.spec, self.context, lambda: _fetch(self._control, self.target),
-                lambda: self._control.get_server_metadata(
-                    as_json=True, client_timeout=self.target.timeout
-                ),
-            )  # fmt: skip
-            self._composing = composing(self._found.steps, self.spec.composing, self._steps)
-        if self.spec.io != "host":
-            self.regions = Regions(self.spec, self.target.address, self._plain)
-        return cost
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """The same as metadata, whose names are lower case."""
+        return self.target.access.metadata
 
-    @property
-    def control(self) -> Any:
-        """The client for everything but requests; of the thread that called `load`."""
-        return self._control
-
-    def _steps(self, name: str) -> tuple[str, ...]:
-        answer = self._control.get_model_config(name, client_timeout=self.target.timeout)
-        return steps(answer.config)
-
-    def prepare(self, inputs: Tensors) -> Any:
-        """Input objects that hold the tensors' bytes. Raises ServerError for a batch too large."""
-        from tritonclient.grpc import InferInput
-
-        if self.regions is not None:
-            with _setting_up(self.target):
-                ready = common.encoded(self.found, inputs)
-                return self.regions.prepare(self._control, {n: a for n, (a, _) in ready.items()})
-        return common.request_inputs(self.found, inputs, InferInput)
-
-    def _plain(self, inputs: Tensors) -> Tensors:
-        """One call without shared memory; outputs as the client gives them."""
-        from tritonclient.grpc import InferInput
-
-        with GrpcCaller(self.target) as caller:
-            return caller.raw(caller.infer(common.request_inputs(self.found, inputs, InferInput)))
-
-    def caller(self) -> GrpcCaller | SharedCaller:
-        """A caller with its own channel and connection."""
-        caller = GrpcCaller(self.target)
-        if self.regions is None:
-            return caller
-        return SharedCaller(caller, self.regions, self.target)
-
-    def statistics(self) -> dict[str, float]:
-        """Triton's counters."""
-        with _setting_up(self.target):
-            name = self.target.name
-            wanted = "" if self._composing else name  # one answer for all models of the server
-            found = self._control.get_inference_statistics(
-                wanted, as_json=True, client_timeout=self.target.timeout
-            )
-            return counters(found, name, self._composing)
-
-    def release(self) -> None:
-        """Give back shared memory; what the server keeps is its own, and reported as such."""
-        if self.regions is not None:
-            self.regions.release(self._control)
-
-    def memory(self) -> dict[str, int]:
-        """None: the memory is the server's."""
-        return {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._control is not None:
-            self.release()
-            self._control.close()
-
-
-class GrpcCaller:
-    """One channel with a connection that no other caller shares."""
-
-    def __init__(self, target: common.Target) -> None:
-        self._target = target
-        self._client: Any = None
-
-    @property
-    def client(self) -> Any:
-        """The official client, while the caller is open."""
-        return self._client
-
-    def infer(self, request: Any, outputs: Any = None) -> Any:
-        """Send the request and parse the answer; `outputs` say where shared memory takes them.
-
-        Raises BackendError, OutOfMemoryError, DeadlineError, ServerDiedError.
-        """
+    def request_errors(self) -> errors.ErrorTable:
+        """One exception for everything; its code and its words say which it was."""
         from tritonclient.utils import InferenceServerException
 
-        try:
-            return self._client.infer(
-                self._target.name, request, outputs=outputs, client_timeout=self._target.timeout
-            )
-        except InferenceServerException as error:
-            raise _translate(self._target, error) from None
+        return ((InferenceServerException, _request_failed),)
 
-    def raw(self, reply: Any) -> Tensors:
-        """All outputs as the client gives them."""
-        return {o.name: reply.as_numpy(o.name) for o in reply.get_response().outputs}
+    def setup_errors(self) -> errors.ErrorTable:
+        """The same outside requests."""
+        from tritonclient.utils import InferenceServerException
 
-    def outputs(self, reply: Any) -> Tensors:
-        """All outputs as arrays."""
-        found = reply.get_response().outputs
-        return common.outputs(self._target, (o.name for o in found), reply)
+        return ((InferenceServerException, _setup_failed),)
 
-    def __enter__(self) -> Self:
-        self._client = connect(self._target)
-        with _setting_up(self._target):
-            self._client.is_server_live(client_timeout=self._target.timeout)  # connects
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+    def names(self, reply: InferResult) -> list[str]:
+        """The outputs in an answer."""
+        return [output.name for output in reply.get_response().outputs]
 
 
-def fetch(url: str, name: str, access: Access = PLAIN) -> Description:
-    """What the server at `url` says about a model. Raises ServerError."""
-    require("tritonclient.grpc")
-    target = common.Target(url, name, common.CONNECT_S * 5, access=access)
-    with connect(target) as client, _setting_up(target):
-        return _fetch(client, target)
+def _request_failed(target: ServerTarget, error: Exception) -> HarnessError:
+    status, message = errors.status_of(error), errors.message_of(error)
+    if status == "DEADLINE_EXCEEDED":
+        return errors.late(target)
+    if status in ("UNAVAILABLE", "CANCELLED", "UNKNOWN") and errors.of_transport(message):
+        return errors.broken(target, error)
+    return errors.answered(message)
 
 
-def connect(target: common.Target) -> Any:
-    """The official client for a server, with its TLS and its headers."""
-    from tritonclient.grpc import InferenceServerClient
-
-    credentials = None
-    options: list[tuple[str, int | str]] = [*CHANNEL]
-    if (tls := target.access.tls) is not None:
-        credentials, more = grpc_credentials(target.address, tls)
-        options += more
-    client = InferenceServerClient(target.address, creds=credentials, channel_args=options)
-    if target.access.headers:
-        metadata = target.access.metadata
-        client.register_plugin(lambda request: request.headers.update(metadata))
-    return client
-
-
-def _fetch(client: Any, target: common.Target) -> Description:
-    limit = {"client_timeout": target.timeout}
-    if not client.is_model_ready(target.name, **limit):
-        raise ServerError(f"Triton has no model '{target.name}' ready")
-    metadata = client.get_model_metadata(target.name, **limit)
-    config = client.get_model_config(target.name, **limit)
-    return read(metadata, config.config)
-
-
-def _translate(target: common.Target, error: Any) -> HarnessError:
-    """The harness's error for a failed call."""
-    status = str(error.status())
-    if status.endswith("DEADLINE_EXCEEDED"):
-        return common.late(target)
-    if status.endswith(("UNAVAILABLE", "CANCELLED", "UNKNOWN")) and of_transport(error.message()):
-        return common.broken(target, error)
-    return common.answered(error.message())
-
-
-@contextlib.contextmanager
-def _setting_up(target: common.Target) -> Iterator[None]:
-    """Everything but requests: what goes wrong here is the server's setup."""
-    from tritonclient.utils import InferenceServerException
-
-    try:
-        yield
-    except InferenceServerException as error:
-        status = str(error.status())
-        nobody = status.endswith("UNAVAILABLE") and of_transport(error.message())
-        if nobody or status.endswith(("DEADLINE_EXCEEDED", "UNIMPLEMENTED")):
-            raise common.unreachable(target, error) from None
-        raise ServerError(f"Triton at {target.address}: {common.said(error)}") from None
+def _setup_failed(target: ServerTarget, error: Exception) -> HarnessError:
+    status = errors.status_of(error)
+    nobody = status == "UNAVAILABLE" and errors.of_transport(errors.message_of(error))
+    if nobody or status in ("DEADLINE_EXCEEDED", "UNIMPLEMENTED"):
+        return errors.unreachable(target, error)
+    return errors.setup_failed(target, error)

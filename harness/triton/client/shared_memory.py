@@ -19,18 +19,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import shared_memory
-from types import ModuleType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness.backends.base import Caller
 from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
-from harness.models.tensors import Tensors
-from harness.scenario.spec.scenario import TritonSettings
-from harness.triton.client.common import Target, all_to_host
+from harness.models.tensors import Array, Tensors
+from harness.triton.client.common import InferInput, ServerTarget, all_to_host, new_input
+from harness.triton.client.connection import Client, Connection, TritonReply
+from harness.triton.client.settings import TritonSettings
 
 ALIGN = 256
 """Tensors begin at multiples of this, as device allocations do."""
@@ -39,13 +39,13 @@ UNWRITTEN = 0xA5
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class SharedTensor:
     """A tensor's place in a region; sizes in bytes."""
 
     name: str
     datatype: str
     """As Triton calls it."""
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
     offset: int
     size: int
@@ -55,11 +55,11 @@ class Tensor:
 class Layout:
     """The tensors of one message, one behind the other."""
 
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[SharedTensor, ...]
     size: int
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def of(cls, arrays: Mapping[str, Array]) -> Self:
         """The layout of these arrays. Raises BackendError for strings, which have no fixed size."""
         from tritonclient.utils import np_to_triton_dtype
 
@@ -71,7 +71,9 @@ class Layout:
                 raise BackendError(
                     f"'{name}' holds strings, which have no fixed size in shared memory"
                 )
-            tensors.append(Tensor(name, datatype, array.dtype, array.shape, offset, array.nbytes))
+            tensors.append(
+                SharedTensor(name, datatype, array.dtype, array.shape, offset, array.nbytes)
+            )
             offset += -(-array.nbytes // ALIGN) * ALIGN
         return cls(tuple(tensors), max(offset, ALIGN))
 
@@ -87,11 +89,11 @@ class Memory(Protocol):
         """A copy of a part of the region."""
         ...
 
-    def register(self, client: Any, name: str) -> None:
+    def register(self, client: Client, name: str) -> None:
         """Have the server map it."""
         ...
 
-    def unregister(self, client: Any, name: str) -> None:
+    def unregister(self, client: Client, name: str) -> None:
         """Have the server forget it."""
         ...
 
@@ -124,12 +126,12 @@ class SystemMemory:
         """A copy of a part of the region."""
         return np.frombuffer(bytes(self._buffer[offset : offset + size]), np.uint8)
 
-    def register(self, client: Any, name: str) -> None:
+    def register(self, client: Client, name: str) -> None:
         """Have the server map it, and remove its name: who has mapped it keeps it."""
         client.register_system_shared_memory(name, f"/{self._memory.name}", self._size)
         self._unlink()
 
-    def unregister(self, client: Any, name: str) -> None:
+    def unregister(self, client: Client, name: str) -> None:
         """Have the server forget it."""
         client.unregister_system_shared_memory(name)
 
@@ -167,13 +169,13 @@ class CudaMemory:
             self._cuda.synchronize(self._stream)
         return found
 
-    def register(self, client: Any, name: str) -> None:
+    def register(self, client: Client, name: str) -> None:
         """Have the server open it."""
         with self._cuda.attach():
             handle = base64.b64encode(self._cuda.share(self._address))
         client.register_cuda_shared_memory(name, handle, self._device, self._size)
 
-    def unregister(self, client: Any, name: str) -> None:
+    def unregister(self, client: Client, name: str) -> None:
         """Have the server forget it."""
         client.unregister_cuda_shared_memory(name)
 
@@ -193,7 +195,7 @@ class Region:
     layout: Layout
     memory: Memory
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
+    def tensors(self) -> dict[str, Array]:
         """Copies of what is in it now."""
         return {
             t.name: self.memory.read(t.offset, t.size).view(t.dtype).reshape(t.shape)
@@ -205,11 +207,11 @@ class Region:
 class SharedRequest:
     """A prepared request: the client's input objects, and what will be written for them."""
 
-    inputs: Sequence[Any]
+    inputs: Sequence[InferInput]
     outputs: Layout
 
 
-Plain = Callable[[Tensors], Mapping[str, NDArray[Any]]]
+Plain = Callable[[Tensors], Mapping[str, Array]]
 """A call without shared memory: input arrays to output arrays, as the client gives them."""
 
 
@@ -221,8 +223,7 @@ class Regions:
 
     def __init__(self, spec: TritonSettings, address: str, plain: Plain) -> None:
         self._kind = "cuda" if spec.io == "cuda_shared_memory" else "system"
-        self._client_module: ModuleType = importlib.import_module(f"tritonclient.{spec.protocol}")
-        self._address, self._plain = address, plain
+        self._protocol, self._address, self._plain = spec.protocol, address, plain
         self._cuda: Cuda | None = None
         self._device = 0
         if self._kind == "cuda":
@@ -231,12 +232,12 @@ class Regions:
         self._prefix = f"harness-{secrets.token_hex(4)}"
         self._count = 0
         self._lock = threading.Lock()
-        self._layouts: dict[tuple[Any, ...], Layout] = {}
+        self._layouts: dict[tuple[tuple[object, ...], ...], Layout] = {}
         self._prepared: list[Region] = []
         self.current: list[Region] = []
         """The latest output regions of the wire client's slots."""
 
-    def prepare(self, client: Any, inputs: Mapping[str, NDArray[Any]]) -> SharedRequest:
+    def prepare(self, client: Client, inputs: Mapping[str, Array]) -> SharedRequest:
         """Put the inputs, in Triton's types and shapes, into a region; it lives until `release`.
 
         Raises ServerError when the server refuses it.
@@ -251,13 +252,13 @@ class Regions:
             region.memory.write(tensor.offset, data)
         return SharedRequest(self._inputs(region), self._layouts[key])
 
-    def outputs(self, client: Any, layout: Layout) -> Region:
+    def outputs(self, client: Client, layout: Layout) -> Region:
         """A region for the outputs of one request at a time; the caller frees it."""
         region = self._register(client, layout)
         region.memory.write(0, np.full(layout.size, UNWRITTEN, np.uint8))
         return region
 
-    def slots(self, client: Any, layout: Layout, count: int) -> list[Region]:
+    def slots(self, client: Client, layout: Layout, count: int) -> list[Region]:
         """`count` output regions that live until `release`; `current` until the next ones."""
         self.current = []
         for _ in range(count):
@@ -266,24 +267,15 @@ class Regions:
             self._prepared.append(region)
         return self.current
 
-    def wanted(self, region: Region) -> list[Any]:
+    def wanted(self, region: Region) -> list[InferInput]:
         """The client's output objects that say where the outputs go."""
-        made = []
-        for t in region.layout.tensors:
-            output = self._client_module.InferRequestedOutput(t.name)
-            output.set_shared_memory(region.name, t.size, t.offset)
-            made.append(output)
-        return made
+        make = importlib.import_module(f"tritonclient.{self._protocol}").InferRequestedOutput
+        return _placed(region, lambda tensor: make(tensor.name))
 
-    def _inputs(self, region: Region) -> list[Any]:
-        made = []
-        for t in region.layout.tensors:
-            tensor = self._client_module.InferInput(t.name, list(t.shape), t.datatype)
-            tensor.set_shared_memory(region.name, t.size, t.offset)
-            made.append(tensor)
-        return made
+    def _inputs(self, region: Region) -> list[InferInput]:
+        return _placed(region, lambda t: new_input(self._protocol, t.name, t.shape, t.datatype))
 
-    def _register(self, client: Any, layout: Layout) -> Region:
+    def _register(self, client: Client, layout: Layout) -> Region:
         from tritonclient.utils import InferenceServerException
 
         with self._lock:
@@ -308,7 +300,7 @@ class Regions:
             raise
         return Region(name, layout, memory)
 
-    def free(self, client: Any, region: Region) -> None:
+    def free(self, client: Client, region: Region) -> None:
         """Unregister and free; a server that is gone is no reason to keep the memory."""
         try:
             with contextlib.suppress(Exception):
@@ -316,28 +308,52 @@ class Regions:
         finally:
             region.memory.free()
 
-    def release(self, client: Any) -> None:
+    def release(self, client: Client) -> None:
         """Free every region of prepared requests, and those that were to be kept."""
         self.current = []
         while self._prepared:
             self.free(client, self._prepared.pop())
 
 
-class SharedCaller:
+def _placed(region: Region, make: Callable[[SharedTensor], InferInput]) -> list[InferInput]:
+    """An object of the client for each tensor, told where in the region it lies."""
+    made = []
+    for tensor in region.layout.tensors:
+        placed = make(tensor)
+        placed.set_shared_memory(region.name, tensor.size, tensor.offset)
+        made.append(placed)
+    return made
+
+
+class Sender(Protocol):
+    """A caller of the official client, while it is open."""
+
+    connection: Connection
+
+    def infer(self, request: Sequence[InferInput], outputs: object = None) -> TritonReply:
+        """Send a request whose outputs go where `outputs` say."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class SharedCaller(Caller[SharedRequest, TritonReply]):
     """A caller of the official client with an output region of its own."""
 
-    def __init__(self, caller: Any, regions: Regions, target: Target) -> None:
+    def __init__(self, caller: Sender, regions: Regions, target: ServerTarget) -> None:
         self._caller, self._regions, self._target = caller, regions, target
         self._region: Region | None = None
-        self._wanted: list[Any] = []
+        self._wanted: list[InferInput] = []
 
-    def infer(self, request: SharedRequest) -> Any:
+    def infer(self, request: SharedRequest) -> TritonReply:
         """Send the names of the regions and wait until the outputs are written."""
         if self._region is None or self._region.layout is not request.outputs:
             self._use(request.outputs)
         return self._caller.infer(request.inputs, self._wanted)
 
-    def outputs(self, reply: Any) -> Tensors:
+    def outputs(self, reply: TritonReply) -> Tensors:
         """What the server wrote last."""
         assert self._region is not None
         return all_to_host(self._target, self._region.tensors())
@@ -345,13 +361,13 @@ class SharedCaller:
     def _use(self, layout: Layout) -> None:
         """Outside of the window: a caller's first request comes in the warm-up."""
         self._drop()
-        self._region = self._regions.outputs(self._caller.client, layout)
+        self._region = self._regions.outputs(self._caller.connection.client, layout)
         self._wanted = self._regions.wanted(self._region)
 
     def _drop(self) -> None:
         region, self._region = self._region, None
         if region is not None:
-            self._regions.free(self._caller.client, region)
+            self._regions.free(self._caller.connection.client, region)
 
     def __enter__(self) -> Self:
         self._caller.__enter__()

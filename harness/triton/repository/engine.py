@@ -74,13 +74,16 @@ def open_engine(
     )  # fmt: skip
     backend = TensorRtBackend(engine_spec(parameters, gpu), context)
     cost = backend.load()
-    facts = {**cost.details, "engine_bytes": cost.bytes_on_disk, "load_seconds": cost.seconds}
+    facts = {
+        **cost.details, "stages_ns": dict(cost.stages_ns),
+        "engine_bytes": cost.bytes_on_disk, "load_seconds": cost.seconds,
+    }  # fmt: skip
     return EngineRunner(backend, facts, outputs)
 
 
 def engine_spec(parameters: Mapping[str, str], gpu: int) -> Any:
     """The parameters of config.pbtxt as the settings of a local tensorrt backend."""
-    from harness.scenario.spec.scenario import TensorRtSettings
+    from harness.backends.tensorrt.settings import TensorRtSettings
 
     found: dict[str, Any] = {"kind": "tensorrt", "name": "engine", "device": f"cuda:{gpu}"}
     words = ("precision", "flavor", "workspace")
@@ -114,9 +117,9 @@ def check_engine(directory: Path) -> dict[str, Any]:
 
 
 def _check_version(model: str, facts: Mapping[str, Any]) -> None:
-    from harness.backends.tensorrt.library import Flavor, engine_header, misfit
+    from harness.backends.tensorrt.library import Release, engine_header, misfit
 
-    serving = Flavor(facts["flavor"], facts["tensorrt"], None)
+    serving = Release(facts["flavor"], facts["tensorrt"])
     try:
         reason = misfit(engine_header(Path(facts["engine"])), serving)
     except (BackendError, OSError) as error:

@@ -10,11 +10,12 @@ torch = pytest.importorskip("torch")
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.torch.backend import TorchBackend  # noqa: E402
+from harness.backends.torch.settings import TorchSettings  # noqa: E402
 from harness.errors import BackendError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402
-from harness.models.prepare import formats_for, prepare  # noqa: E402
-from harness.models.reference import Reference  # noqa: E402
+from harness.models.prepare import prepare  # noqa: E402
+from harness.models.reference import ReferenceOutputs  # noqa: E402
 from harness.models.tensors import PreparedModel  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
 from harness.scenario.spec import scenario as schema  # noqa: E402
@@ -36,7 +37,7 @@ def ready(model_spec, cache, formats=("torch",), batches=(1, 4), base=MODELS):
 
 def torch_backend(model, **settings):
     settings = {"kind": "torch", "name": "t", "device": "cpu", **settings}
-    return TorchBackend(schema.TorchSettings(**settings), BackendContext(model))
+    return TorchBackend(TorchSettings(**settings), BackendContext(model))
 
 
 def test_a_factory_gives_weights_outputs_and_a_row(tmp_path):
@@ -248,7 +249,7 @@ def test_fake_and_triton_sources_have_nothing_to_prepare(tmp_path):
     assert (triton.inputs, triton.outputs, triton.files) == ((), (), {})
     for model, reason in ((fake, "nothing to compare"), (triton, "lives on a server")):
         folder = write_references(model, schema.Parity(), [1], tmp_path)
-        assert reason in Reference.open(folder).unavailable
+        assert reason in ReferenceOutputs.open(folder).unavailable
 
 
 def test_a_format_that_a_source_does_not_have_is_refused(tmp_path):
@@ -276,9 +277,9 @@ def test_a_missing_format_says_why_when_a_backend_asks_for_it():
 
 def test_formats_follow_from_the_backends():
     def of(**settings):
-        return formats_for(schema.Scenario.model_validate(
+        return (schema.Scenario.model_validate(
             {"scenario": "s", "model": spec().model_dump(), "backends": [settings]}
-        ).backends[0])  # fmt: skip
+        ).backends[0].formats)  # fmt: skip
 
     assert of(kind="torch", device="cpu") == {"torch"}
     assert of(kind="onnxruntime") == {"onnx"}
@@ -292,7 +293,7 @@ def test_references_are_kept_made_again_when_damaged_and_follow_the_data(tmp_pat
     model, _ = ready(spec(), tmp_path)
     parity = schema.Parity(inputs=2)
     folder = write_references(model, parity, [1, 4], tmp_path)
-    reference = Reference.open(folder)
+    reference = ReferenceOutputs.open(folder)
     assert reference.words.startswith("eager PyTorch")
     expected = reference.outputs(4, 1)["output"]
     assert expected.shape == (4, 5)
@@ -320,16 +321,16 @@ def test_another_onnxruntime_computes_the_reference_of_an_onnx_file_anew(tmp_pat
     monkeypatch.setattr(onnxruntime, "__version__", "1.0")
     other = write_references(model, schema.Parity(), [1], tmp_path)
     assert other != folder
-    assert "ONNX Runtime 1.0 " in Reference.open(other).words
+    assert "ONNX Runtime 1.0 " in ReferenceOutputs.open(other).words
 
 
 def test_a_reference_that_was_not_computed_is_an_error(tmp_path):
     model, _ = ready(spec(), tmp_path)
-    reference = Reference.open(write_references(model, schema.Parity(), [1], tmp_path))
+    reference = ReferenceOutputs.open(write_references(model, schema.Parity(), [1], tmp_path))
     with pytest.raises(UsageError, match="no reference for batch 9"):
         reference.outputs(9, 0)
     with pytest.raises(UsageError, match="holds no reference outputs"):
-        Reference.open(tmp_path)
+        ReferenceOutputs.open(tmp_path)
 
 
 def test_another_model_disagrees_with_the_reference(tmp_path):

@@ -9,9 +9,10 @@ import pytest
 from harness.errors import ScenarioError
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import load_text
-from harness.scenario.spec.scenario import Scenario, TritonSettings
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import axes, colocated_backend, configs, grid, settings, variants
 from harness.search.space import spaces
+from harness.triton.client.settings import TritonSettings
 
 TEXT = """\
 scenario: s

@@ -11,11 +11,12 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.onnxruntime.backend import OnnxRuntimeBackend, assert_provider  # noqa: E402
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings  # noqa: E402
 from harness.errors import BackendError, DeviceError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402
 from harness.models.prepare import prepare  # noqa: E402
-from harness.models.reference import Reference  # noqa: E402
+from harness.models.reference import ReferenceOutputs  # noqa: E402
 from harness.models.tensors import PreparedModel, TensorSpec  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
 from harness.scenario.spec import scenario as schema  # noqa: E402
@@ -60,13 +61,13 @@ def backend(model, **settings):
         "io": "host",
         **settings,
     }
-    spec = schema.OnnxRuntimeSettings.model_construct(**data)  # fmt: skip
+    spec = OnnxRuntimeSettings.model_construct(**data)  # fmt: skip
     return OnnxRuntimeBackend(spec, BackendContext(model))
 
 
 def test_inputs_come_from_the_file_and_outputs_agree_with_the_unoptimised_graph(model, cache):
     folder = write_references(model, schema.Parity(), [1, 4], cache)
-    assert "without graph optimisations" in Reference.open(folder).words
+    assert "without graph optimisations" in ReferenceOutputs.open(folder).words
     with backend(model) as b:
         cost = b.load()
         rows = check(b, model, b.spec, schema.Parity(), [1, 4], folder)

@@ -21,6 +21,7 @@ from harness.backends.tensorrt.build import (
     types_in_json,
     types_in_log,
 )
+from harness.backends.tensorrt.cache import EngineTarget
 from harness.errors import BackendError, UsageError
 from harness.models.tensors import TensorSpec
 
@@ -161,15 +162,21 @@ def test_the_key_depends_on_everything_that_the_engine_depends_on(tmp_path: Path
     one.write_bytes(b"1")
     two.write_bytes(b"2")
     flavor = trt.Flavor("tensorrt", "10.9.0.34", None)
-    base = engine_cache.Target("m", "k", one, "NVIDIA H200 9.0", BuildOptions())
+    base = EngineTarget("m", "k", one, "NVIDIA H200 9.0", BuildOptions())
     profiles = make_profiles([IMAGE], batch_ranges([1, 4]), {})
     others = [
-        (flavor, engine_cache.Target("m", "k", two, base.gpu, base.options)),
-        (flavor, engine_cache.Target("m", "k", one, "NVIDIA A10 8.6", base.options)),
-        (flavor, engine_cache.Target("m", "k", one, base.gpu, BuildOptions(precision="fp16"))),
-        (flavor, engine_cache.Target("m", "k", one, base.gpu, BuildOptions(workspace=1))),
-        (flavor, engine_cache.Target("m", "k", one, base.gpu, BuildOptions(profiles=profiles))),
-        (flavor, engine_cache.Target("m", "other weights", one, base.gpu, base.options)),
+        (flavor, EngineTarget("m", "k", two, base.gpu, base.options)),
+        (flavor, EngineTarget("m", "k", one, "NVIDIA A10 8.6", base.options)),
+        (
+            flavor,
+            EngineTarget("m", "k", one, base.gpu, BuildOptions(precision="fp16")),
+        ),
+        (flavor, EngineTarget("m", "k", one, base.gpu, BuildOptions(workspace=1))),
+        (
+            flavor,
+            EngineTarget("m", "k", one, base.gpu, BuildOptions(profiles=profiles)),
+        ),
+        (flavor, EngineTarget("m", "other weights", one, base.gpu, base.options)),
         (trt.Flavor("tensorrt", "10.9.1.0", None), base),
         (trt.Flavor("tensorrt-rtx", "10.9.0.34", None), base),
     ]

@@ -10,7 +10,7 @@ import pytest
 from harness.backends.tensorrt import library as trt
 from harness.errors import BackendError, MissingPackageError, OutOfMemoryError
 
-RTX = trt.Flavor("tensorrt-rtx", "1.7.1.116", None)
+RTX = trt.Release("tensorrt-rtx", "1.7.1.116")
 
 
 def plan(tag: bytes, version: tuple[int, ...], length: int | None = None, size: int = 64) -> bytes:
@@ -21,9 +21,9 @@ def plan(tag: bytes, version: tuple[int, ...], length: int | None = None, size: 
 def test_header_names_flavour_and_version(tmp_path: Path) -> None:
     path = tmp_path / "m.engine"
     path.write_bytes(plan(b"vtrt", (1, 7, 1, 116)))
-    assert trt.engine_header(path) == trt.EngineHeader("tensorrt-rtx", "1.7.1.116")
+    assert trt.engine_header(path) == trt.Release("tensorrt-rtx", "1.7.1.116")
     path.write_bytes(plan(b"ftrt", (10, 9, 0, 34)))
-    assert trt.engine_header(path) == trt.EngineHeader("tensorrt", "10.9.0.34")
+    assert trt.engine_header(path) == trt.Release("tensorrt", "10.9.0.34")
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,10 @@ def test_what_is_no_engine_is_said_before_it_is_loaded(
 
 
 def test_misfit_names_both_versions() -> None:
-    assert trt.misfit(trt.EngineHeader("tensorrt-rtx", "1.7.1.116"), RTX) == ""
-    old = trt.misfit(trt.EngineHeader("tensorrt-rtx", "1.6.1.120"), RTX)
+    assert trt.misfit(trt.Release("tensorrt-rtx", "1.7.1.116"), RTX) == ""
+    old = trt.misfit(trt.Release("tensorrt-rtx", "1.6.1.120"), RTX)
     assert old == "it was built by TensorRT-RTX 1.6.1.120, and this is TensorRT-RTX 1.7.1.116"
-    assert "built by TensorRT 10.9.0.34" in trt.misfit(
-        trt.EngineHeader("tensorrt", "10.9.0.34"), RTX
-    )
+    assert "built by TensorRT 10.9.0.34" in trt.misfit(trt.Release("tensorrt", "10.9.0.34"), RTX)
 
 
 def test_messages_keep_the_first_error_without_source_positions() -> None:

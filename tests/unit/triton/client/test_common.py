@@ -1,16 +1,12 @@
-import socket
-
 import ml_dtypes
 import numpy as np
 import pytest
-import tritonclient.grpc
-import tritonclient.http
 
 from harness.backends.base import BackendContext
-from harness.errors import BackendError, OutOfMemoryError, ServerDiedError, ServerError
+from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client import common
+from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import TRITON
 from harness.triton.metadata import Description
 
@@ -20,14 +16,14 @@ def description(*inputs, max_batch_size=8):
     return Description("m", ("1",), Signature(specs, ()), max_batch_size, frozenset(), "")
 
 
-@pytest.mark.parametrize("client", [tritonclient.http, tritonclient.grpc])
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("dtype", sorted(TRITON))
-def test_every_type_becomes_an_input_of_the_client(client, dtype):
+def test_every_type_becomes_an_input_of_the_client(protocol, dtype):
     array = np.array([[0, 1, 2]]).astype("float32" if dtype == "bfloat16" else dtype)
     found = description(("x", dtype, ("batch", 3)))
-    (tensor,) = common.request_inputs(found, {"x": array}, client.InferInput)
+    (tensor,) = common.request_inputs(found, {"x": array}, protocol)
     assert (tensor.name(), tensor.datatype(), list(tensor.shape())) == ("x", TRITON[dtype], [1, 3])
-    sent = tensor._get_binary_data() if client is tritonclient.http else tensor._get_content()
+    sent = tensor._get_binary_data() if protocol == "http" else tensor._get_content()
     exact = array.astype(ml_dtypes.bfloat16) if dtype == "bfloat16" else array
     assert bytes(sent) == exact.tobytes()
 
@@ -35,7 +31,7 @@ def test_every_type_becomes_an_input_of_the_client(client, dtype):
 def test_arrays_that_are_not_contiguous():
     array = np.arange(12, dtype="float32").reshape(3, 4).T
     found = description(("x", "float32", ("batch", 3)))
-    (tensor,) = common.request_inputs(found, {"x": array}, tritonclient.http.InferInput)
+    (tensor,) = common.request_inputs(found, {"x": array}, "http")
     assert tensor._get_binary_data() == np.ascontiguousarray(array).tobytes()
 
 
@@ -61,7 +57,7 @@ def test_any_batch_where_the_server_leaves_it_free():
 
 def test_a_tensor_of_the_batch_alone_has_a_1_more_on_the_server():
     found = description(("x", "int64", ("batch", 1)))
-    (tensor,) = common.request_inputs(found, {"x": np.arange(3)}, tritonclient.http.InferInput)
+    (tensor,) = common.request_inputs(found, {"x": np.arange(3)}, "http")
     assert list(tensor.shape()) == [3, 1]
     assert common.to_host(np.zeros((3, 1)), flat=True).shape == (3,)
     assert common.to_host(np.zeros((3, 1))).shape == (3, 1)
@@ -83,30 +79,3 @@ def test_the_address_of_the_protocol_is_needed():
         common.target(spec, BackendContext(model, server_http="localhost:8000"))
     found = common.target(spec, BackendContext(model, server_grpc="localhost:8001"))
     assert (found.address, found.name) == ("localhost:8001", "m")
-
-
-@pytest.mark.parametrize(
-    ("message", "kind"),
-    [
-        ("no such luck", BackendError),
-        ("Failed to allocate memory for requested buffer of size 7", OutOfMemoryError),
-        ("Stub process 'm_0_0' is not healthy.", ServerDiedError),
-    ],
-)
-def test_what_the_server_answers(message, kind):
-    found = common.answered(message)
-    assert type(found) is kind
-    assert message in found.message
-
-
-def test_a_broken_connection_to_a_dead_server_and_to_a_living_one():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        target = common.Target(f"127.0.0.1:{listener.getsockname()[1]}", "m", 1.0)
-        gone = common.broken(target, ConnectionResetError("reset"))
-        assert isinstance(gone, ServerDiedError)
-        assert "reset" in gone.message
-        listener.listen()
-        assert type(common.broken(target, ConnectionResetError("reset"))) is BackendError
-        memory = common.broken(target, RuntimeError("CUDA out of memory"))
-        assert isinstance(memory, OutOfMemoryError)

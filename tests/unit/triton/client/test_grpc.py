@@ -11,8 +11,8 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harness.errors import BackendError, ServerDiedError, ServerError
-from harness.triton.client import common
-from harness.triton.client.grpc import GrpcCaller, fetch
+from harness.triton.client.backend import TritonCaller, fetch
+from harness.triton.client.common import ServerTarget
 
 FULL = "[request id: <id_unknown>] Exceeds maximum queue size"
 
@@ -30,30 +30,30 @@ class Full(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Any, common.Target]]:
+def server() -> Iterator[tuple[Any, ServerTarget]]:
     server = grpc.server(ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Full(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield server, common.Target(f"127.0.0.1:{port}", "m", 10.0)
+    yield server, ServerTarget(f"127.0.0.1:{port}", "m", 10.0)
     server.stop(0)
 
 
-def test_unavailable_may_be_an_answer(server: tuple[Any, common.Target]) -> None:
+def test_unavailable_may_be_an_answer(server: tuple[Any, ServerTarget]) -> None:
     _, target = server
-    with GrpcCaller(target) as caller, pytest.raises(BackendError) as caught:
+    with TritonCaller("grpc", target) as caller, pytest.raises(BackendError) as caught:
         caller.infer([])
     assert (type(caught.value), caught.value.message) == (BackendError, FULL)
     with pytest.raises(ServerError) as setup:
-        fetch(target.address, "m")
+        fetch("grpc", target.address, "m")
     assert setup.value.message == f"Triton at {target.address}: {FULL}"
 
 
-def test_unavailable_may_be_a_server_that_is_gone(server: tuple[Any, common.Target]) -> None:
+def test_unavailable_may_be_a_server_that_is_gone(server: tuple[Any, ServerTarget]) -> None:
     running, target = server
-    with GrpcCaller(target) as caller:
+    with TritonCaller("grpc", target) as caller:
         running.stop(0).wait()
         with pytest.raises(ServerDiedError, match="is gone"):
             caller.infer([])
     with pytest.raises(ServerError, match="can't be reached"):
-        fetch(target.address, "m")
+        fetch("grpc", target.address, "m")

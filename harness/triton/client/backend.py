@@ -1,0 +1,163 @@
+"""A model on a Triton server as a backend: one class, whichever protocol it is asked over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Self, cast
+
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost
+from harness.models.tensors import Array, Signature, Tensors
+from harness.system.network import PLAIN, Access
+from harness.triton.client import common
+from harness.triton.client.common import InferInput, ServerTarget
+from harness.triton.client.connection import Client, Connection, TritonReply
+from harness.triton.client.grpc import GrpcConnection
+from harness.triton.client.http import HttpConnection
+from harness.triton.client.settings import TritonSettings
+from harness.triton.client.shared_memory import Regions, SharedCaller, SharedRequest
+from harness.triton.counters.statistics import counters
+from harness.triton.metadata import Description, check_inputs, composing
+
+CONNECTIONS: dict[str, type[Connection]] = {"http": HttpConnection, "grpc": GrpcConnection}
+TritonRequest = Sequence[InferInput] | SharedRequest
+
+
+class TritonBackend(Backend[TritonRequest, TritonReply]):
+    """One model on one server; `load` connects and checks.
+
+    Everything but a caller is of the thread that called `load`.
+    """
+
+    def __init__(self, spec: TritonSettings, context: BackendContext) -> None:
+        self.spec, self.context = spec, context
+        self.target = common.target(spec, context)
+        self._connection: Connection | None = None
+        self._description: Description | None = None
+        self.regions: Regions | None = None
+        """Shared memory, when the scenario asks for it and the model is loaded."""
+        self._composing: tuple[str, ...] = ()
+
+    @property
+    def signature(self) -> Signature:
+        """As the server describes it."""
+        return self.found.signature
+
+    @property
+    def found(self) -> Description:
+        """What the server says about the model; known after `load`."""
+        assert self._description is not None, "load() comes first"
+        return self._description
+
+    @property
+    def connection(self) -> Connection:
+        """The one for everything but requests."""
+        assert self._connection is not None, "load() comes first"
+        return self._connection
+
+    @property
+    def control(self) -> Client:
+        """Its official client."""
+        return self.connection.client
+
+    def load(self) -> LoadCost:
+        """Connect; check that the model is ready and takes our inputs. Raises ServerError.
+
+        The seconds are those of connecting and checking: the server loaded the model before.
+        """
+        self._connection = connection = connect(self.spec.protocol, self.target)
+        began = time.monotonic()
+        self._description = found = connection.describe()
+        if self.context.model.inputs:
+            check_inputs(found, self.context.model)
+        with connection.setting_up:
+            about = connection.client.get_server_metadata(**connection.as_json)
+            seconds = time.monotonic() - began
+            self._composing = composing(found.steps, self.spec.composing, connection.steps)
+        if self.spec.io != "host":
+            self.regions = Regions(self.spec, self.target.address, self._plain)
+        return LoadCost(seconds, details={
+            "server": about.get("name", ""), "server_version": about.get("version", ""),
+            "model_version": ", ".join(found.versions), "max_batch_size": found.max_batch_size,
+            "protocol": self.spec.protocol, "client": self.spec.client, "config": found.config,
+        })  # fmt: skip
+
+    def prepare(self, inputs: Tensors) -> TritonRequest:
+        """Input objects that hold the tensors' bytes. Raises ServerError for a batch too large."""
+        if self.regions is None:
+            return common.request_inputs(self.found, inputs, self.spec.protocol)
+        with self.connection.setting_up:
+            ready = common.encoded(self.found, inputs)
+            return self.regions.prepare(self.control, {n: a for n, (a, _) in ready.items()})
+
+    def _plain(self, inputs: Tensors) -> dict[str, Array]:
+        """One call without shared memory; outputs as the client gives them."""
+        with TritonCaller(self.spec.protocol, self.target) as caller:
+            request = common.request_inputs(self.found, inputs, self.spec.protocol)
+            return caller.connection.arrays(caller.infer(request))
+
+    def caller(self) -> Caller[TritonRequest, TritonReply]:
+        """A caller with its own connection, to be used in the thread that enters it."""
+        caller = TritonCaller(self.spec.protocol, self.target)
+        if self.regions is None:
+            return caller
+        shared = SharedCaller(caller, self.regions, self.target)
+        return cast("Caller[TritonRequest, TritonReply]", shared)  # as `prepare` makes them
+
+    def statistics(self) -> dict[str, float]:
+        """Triton's counters."""
+        with self.connection.setting_up:
+            name = self.target.name
+            wanted = "" if self._composing else name  # one answer for all models of the server
+            found = self.control.get_inference_statistics(wanted, **self.connection.as_json)
+            return counters(found, name, self._composing)
+
+    def release(self) -> None:
+        """Give back shared memory; what the server keeps is its own, and reported as such."""
+        if self.regions is not None:
+            self.regions.release(self.control)
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self.release()
+            self._connection.close()
+
+
+class TritonCaller(Caller[TritonRequest, TritonReply]):
+    """One connection. Over HTTP it belongs to a thread: enter it where it is used."""
+
+    connection: Connection
+    """While the caller is open."""
+
+    def __init__(self, protocol: str, target: ServerTarget) -> None:
+        self._protocol, self._target = protocol, target
+
+    def infer(self, request: TritonRequest, outputs: object = None) -> TritonReply:
+        """Send the request and parse the answer, as `Connection.infer`."""
+        return self.connection.infer(request, outputs)
+
+    def outputs(self, reply: TritonReply) -> Tensors:
+        """All outputs as arrays."""
+        return self.connection.outputs(reply)
+
+    def __enter__(self) -> Self:
+        self.connection = connect(self._protocol, self._target)
+        with self.connection.setting_up:
+            self.connection.client.is_server_live(**self.connection.limit)  # connects
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+        self.connection.end_thread()
+
+
+def connect(protocol: str, target: ServerTarget) -> Connection:
+    """The official client of the protocol. Raises MissingPackageError."""
+    return CONNECTIONS[protocol](target)
+
+
+def fetch(protocol: str, url: str, name: str, access: Access = PLAIN) -> Description:
+    """What the server at `url` says about a model. Raises ServerError."""
+    target = ServerTarget(url, name, common.CONNECT_S * 5, access=access)
+    with connect(protocol, target) as connection:
+        return connection.describe()

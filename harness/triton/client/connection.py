@@ -1,0 +1,175 @@
+"""One connection to Triton through its official client, whichever protocol it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+
+from harness.errors import ServerError
+from harness.models.tensors import Array
+from harness.system.packages import require
+from harness.triton.client.common import ServerTarget, to_host
+from harness.triton.client.errors import ErrorTable, Translated
+from harness.triton.metadata import Description, proto, read, steps
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+
+class TritonReply(Protocol):
+    """The official client's parsed answer."""
+
+    def as_numpy(self, name: str) -> Array:
+        """One output."""
+
+
+class Headed(Protocol):
+    """A message on its way."""
+
+    headers: dict[str, str]
+
+
+class Client(Protocol):
+    """What is called on the official client; over gRPC with a `client_timeout`."""
+
+    def infer(
+        self, name: str, inputs: object, *, outputs: object = None, **limit: float
+    ) -> TritonReply:
+        """Send a request, parse the answer."""
+
+    def is_server_live(self, **limit: float) -> bool:
+        """Whether it answers."""
+
+    def is_model_ready(self, name: str, **limit: float) -> bool:
+        """Whether a model can be asked."""
+
+    def get_server_metadata(self, **limit: float) -> Mapping[str, str]:
+        """Its name and version."""
+
+    def get_inference_statistics(self, name: str, **limit: float) -> Mapping[str, object]:
+        """The counters of a model, or of all."""
+
+    def get_model_metadata(self, name: str, **limit: float) -> Mapping[str, object]:
+        """Inputs and outputs."""
+
+    def get_model_config(self, name: str, **limit: float) -> Mapping[str, object]:
+        """The configuration."""
+
+    def load_model(self, name: str, **limit: float) -> None:
+        """Load a model."""
+
+    def unload_model(self, name: str, **limit: float) -> None:
+        """Unload a model."""
+
+    def register_plugin(self, plugin: Callable[[Headed], None]) -> None:
+        """Have every message changed before it leaves."""
+
+    def register_system_shared_memory(self, name: str, key: str, size: int) -> None:
+        """Map POSIX shared memory."""
+
+    def unregister_system_shared_memory(self, name: str) -> None:
+        """Forget it."""
+
+    def register_cuda_shared_memory(self, name: str, handle: bytes, device: int, size: int) -> None:
+        """Open device memory by its handle."""
+
+    def unregister_cuda_shared_memory(self, name: str) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Connection:
+    """The official client for one model on one server; what it raises becomes a HarnessError.
+
+    Over HTTP its event loop belongs to a thread: use it in the one that made it.
+    """
+
+    protocol: ClassVar[str]
+
+    def __init__(self, target: ServerTarget) -> None:
+        require(f"tritonclient.{self.protocol}", "triton")
+        self.target = target
+        self.limit: Mapping[str, float] = {}
+        """What each call is given to end in time, where the client was not told before."""
+        self.as_json: Mapping[str, float] = {}
+        """What it is given so that its answer is a dict."""
+        self.client = self.connect()
+        if headers := self.headers():
+            self.client.register_plugin(lambda request: request.headers.update(headers))
+        self.sending = Translated(target, self.request_errors())
+        """For requests: the server answers with an error, late, or not at all."""
+        self.setting_up = Translated(target, self.setup_errors())
+        """For everything else: what goes wrong there is the server's setup."""
+
+    def connect(self) -> Client:
+        """The official client for the server, with its TLS."""
+        raise NotImplementedError
+
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """What each call carries besides: tokens, as the scenario has them."""
+        return self.target.access.headers
+
+    def request_errors(self) -> ErrorTable:
+        """What the client raises for a request."""
+        raise NotImplementedError
+
+    def setup_errors(self) -> ErrorTable:
+        """What it raises for everything else."""
+        raise NotImplementedError
+
+    def names(self, reply: TritonReply) -> Sequence[str]:
+        """The outputs in an answer."""
+        raise NotImplementedError
+
+    def end_thread(self) -> None:
+        """Give back what the client's library keeps for this thread."""
+
+    # -- what both do alike ---------------------------------------------------------------------
+
+    def infer(self, inputs: object, outputs: object = None) -> TritonReply:
+        """Send a request and parse the answer; `outputs` say where shared memory takes them.
+
+        Raises BackendError, OutOfMemoryError, DeadlineError, ServerDiedError.
+        """
+        with self.sending:
+            return self.client.infer(self.target.name, inputs, outputs=outputs, **self.limit)
+
+    def arrays(self, reply: TritonReply) -> dict[str, Array]:
+        """All outputs as the client gives them."""
+        return {name: reply.as_numpy(name) for name in self.names(reply)}
+
+    def outputs(self, reply: TritonReply) -> dict[str, Array]:
+        """All outputs, each as `to_host` makes it."""
+        return {n: to_host(a, n in self.target.flat) for n, a in self.arrays(reply).items()}
+
+    def describe(self) -> Description:
+        """What the server says about the model. Raises ServerError, also when it is not ready."""
+        with self.setting_up:
+            name = self.target.name
+            if not self.client.is_model_ready(name, **self.limit):
+                self.client.get_server_metadata(**self.limit)  # a proxy that lets nobody in says so
+                raise ServerError(f"Triton has no model '{name}' ready")
+            metadata = self.client.get_model_metadata(name, **self.as_json)
+            message = proto().from_dict(metadata, proto().ModelMetadata())
+            return read(message, self.config(name))
+
+    def config(self, name: str) -> ModelConfig:
+        """The configuration of a model."""
+        answer = self.client.get_model_config(name, **self.as_json)
+        return proto().from_dict(answer.get("config", answer), proto().ModelConfig())
+
+    def steps(self, name: str) -> tuple[str, ...]:
+        """The models that an ensemble runs."""
+        return steps(self.config(name))
+
+    def close(self) -> None:
+        """End the connection."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

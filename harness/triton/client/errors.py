@@ -1,0 +1,137 @@
+"""What goes wrong between a client and Triton, in the harness's exceptions: one table a protocol.
+
+gRPC's library reports a broken connection with codes that servers answer with, too: Triton says
+UNAVAILABLE when a queue is full. Nothing but the message tells them apart (`of_transport`).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError, translate
+from harness.system.credentials import redact
+from harness.system.network import split_address
+from harness.triton.client.common import CONNECT_S, ServerTarget
+
+LONGEST = 400
+"""Characters of a server's answer that are passed on: a proxy may send a whole page."""
+DYING_S = 0.2
+"""A killed server's port may outlive its connections by the moment the kernel needs."""
+_STUB_DIED = re.compile(r"^Stub process '.*' is not healthy")
+_TRITON = re.compile(r"^(in ensemble '.*', )?\[request id: |^Request for unknown model")
+_TRANSPORT = re.compile(
+    r"connect|socket|stream removed|stream_error|transport|endpoint|channel|goaway|rst_stream"
+    r"|keepalive|too_many_pings|recvmsg|sendmsg|broken pipe|end of tcp|handshak|ssl_|resolution"
+    r"|resolve|unreachable|no route to host|address list|(ping|settings) timeout",
+    re.IGNORECASE,
+)
+"""Words of which every message of gRPC's core about a connection has one."""
+
+
+class ServerMessage(Protocol):
+    """`tritonclient.utils.InferenceServerException`: an answer that is an error."""
+
+    def message(self) -> str | None:
+        """What was answered."""
+
+    def status(self) -> str | None:
+        """The protocol's code."""
+
+
+Foreign = type[Exception] | tuple[type[Exception], ...]
+ErrorTable = Sequence[tuple[Foreign, Callable[[ServerTarget, Exception], HarnessError]]]
+"""Foreign exceptions and what each becomes; the first row that fits is taken."""
+
+
+class Translated:
+    """A `with` block, to be entered as often as wanted, whose foreign errors become ours."""
+
+    def __init__(self, target: ServerTarget, table: ErrorTable) -> None:
+        self._target, self._table = target, table
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for foreign, ours in self._table if error is not None else ():
+            if isinstance(error, foreign):
+                raise ours(self._target, error) from None
+
+
+def refused(address: str) -> bool:
+    """Whether nobody listens there any more."""
+    deadline = time.monotonic() + DYING_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(split_address(address), CONNECT_S).close()
+        except OSError:
+            return True
+        time.sleep(DYING_S / 4)
+    return False
+
+
+def answered(message: str) -> HarnessError:
+    """The error for an error that the server answered with."""
+    if _STUB_DIED.search(message):  # Triton does not start another
+        return ServerDiedError(f"the Triton server lost a Python process of its model: {message}")
+    return type(translate(RuntimeError(message)))(message)
+
+
+def late(target: ServerTarget, _: Exception | None = None) -> DeadlineError:
+    """The error of a request that took too long."""
+    return DeadlineError(f"no answer from Triton within {target.timeout:g} s")
+
+
+def broken(target: ServerTarget, error: Exception) -> HarnessError:
+    """The error of a connection that broke: the server died, or only the connection."""
+    if refused(target.address):
+        return ServerDiedError(f"the Triton server at {target.address} is gone: {_words(error)}")
+    return translate(error, "the connection to Triton broke")
+
+
+def unreachable(target: ServerTarget, error: Exception) -> ServerError:
+    """The error of a server that can't be talked to at load."""
+    return ServerError(
+        f"Triton at {target.address} can't be reached: {_words(error)}",
+        fix="check that it runs and that url is host:port of this protocol",
+    )
+
+
+def setup_failed(target: ServerTarget, error: Exception) -> ServerError:
+    """The error of a server that refuses anything but a request."""
+    return ServerError(f"Triton at {target.address}: {said(error)}")
+
+
+def said(error: Exception) -> str:
+    """What the server, or a proxy before it, answered: one line, of a length that can be read."""
+    text = " ".join(redact(str(message_of(error))).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def message_of(error: Exception) -> str:
+    """The words of an `InferenceServerException`."""
+    known: ServerMessage = error  # type: ignore[assignment]
+    return known.message() or ""
+
+
+def status_of(error: Exception) -> str:
+    """The last word of its code: `UNAVAILABLE` of `StatusCode.UNAVAILABLE`."""
+    known: ServerMessage = error  # type: ignore[assignment]
+    return str(known.status()).rpartition(".")[2]
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def of_transport(message: str | None) -> bool:
+    """Whether an UNAVAILABLE, CANCELLED or UNKNOWN with this message comes from the client's own
+    library, which could not talk to the server. A status without a message may.
+    """
+    if not message:
+        return True
+    return _TRITON.match(message) is None and _TRANSPORT.search(message) is not None
