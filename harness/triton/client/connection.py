@@ -89,7 +89,7 @@ class Connection:
     protocol: ClassVar[str]
 
     def __init__(self, target: ServerTarget) -> None:
-        require(f"tritonclient.{self.protocol}", "triton")
+        require(f"tritonclient.{self.protocol}")
         self.target = target
         self.limit: Mapping[str, float] = {}
         """What each call is given to end in time, where the client was not told before."""

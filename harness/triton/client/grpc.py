@@ -35,7 +35,8 @@ class GrpcConnection(Connection):
         """The official client for the server, with its TLS."""
         from tritonclient.grpc import InferenceServerClient
 
-        target, credentials, options = self.target, None, list(CHANNEL)
+        target, credentials = self.target, None
+        options: list[tuple[str, int | str]] = [*CHANNEL]
         self.limit = {"client_timeout": target.timeout}
         self.as_json = {**self.limit, "as_json": True}
         if (tls := target.access.tls) is not None:
