@@ -90,10 +90,6 @@ def test_no_cuda_wheels_where_torch_is_a_cpu_build():
 # --------------------------------------------------------------------------------------- package
 
 
-def test_one_version():
-    assert importlib.metadata.version("inference-harness") == harness.__version__
-
-
 def test_every_file_in_the_package_is_installed_with_it():
     patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["harness"]
     package = ROOT / "harness"

@@ -1,0 +1,64 @@
+"""`harness run`: what it refuses, the dry run, and what stands on stdout at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.paths import ROOT
+
+from harness.cli.run import command
+from harness.errors import UsageError
+
+FAKE = str(ROOT / "scenarios" / "fake.yaml")
+SHORT = (
+    "--set", "load.concurrency=[1]", "--set", "load.batch_sizes=[1]", "--set",
+    "measurement.rounds=1", "--set", "measurement.window=50ms",
+)  # fmt: skip
+
+
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(
+        command, [str(a) for a in args], standalone_mode=False, catch_exceptions=False
+    )
+
+
+@pytest.mark.parametrize(("args", "words"), [
+    ((), "give a scenario file, or --resume DIR"),
+    (("--resume", "d", "--output", "o"), "--output does not go with --resume"),
+    (("--resume", "d", "--dry-run"), "--dry-run needs a scenario file"),
+    ((FAKE, "--metrics-port", "x"), "--metrics-port: 'x' is no port"),
+])  # fmt: skip
+def test_what_does_not_go_together(args: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        invoke(*args)
+
+
+def test_a_dry_run_lists_the_points_and_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = invoke(FAKE, "--dry-run").output.splitlines()
+    assert lines[0] == "fake-4ms/b1/c1"
+    assert lines[-1].startswith("8 points × 3 rounds, at least 0:")
+    facts = json.loads(invoke(FAKE, "--dry-run", "--json").output)
+    assert facts["points"] == lines[:-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_line_is_json_and_the_last_names_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = invoke(FAKE, *SHORT, "-o", tmp_path / "run", "--json", "--no-report")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0]["event"] == "plan"
+    assert events[-1] == {
+        "event": "finished", "directory": str(tmp_path / "run"), "reports": {},
+        "exit_code": done.return_value,
+    }  # fmt: skip
+    again = invoke("--resume", tmp_path / "run", "--quiet", "--no-report")
+    assert again.stdout == f"run directory: {tmp_path / 'run'}\n"
+    assert again.return_value == done.return_value
