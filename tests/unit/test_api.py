@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,8 +15,10 @@ from support.synthetic_run import write_all_failed, write_run
 
 import harness
 from harness import api
+from harness.backends import registry
 from harness.results.events import Event, Plan
 from harness.results.rows import MeasurementRow
+from harness.scenario import kinds
 
 TEXT = """
 scenario: api
@@ -147,6 +150,37 @@ def test_an_interrupted_run_can_be_resumed(tmp_path: Path) -> None:
     assert sorted(done.measurements()["point"]) == ["fake/b1/c1", "fake/b1/c2"]
     with pytest.raises(harness.RunDirectoryError, match="already holds a run"):
         api.run(AS_DICT, output="out")
+
+
+TOY = """
+from typing import Literal
+from harness.backends.fake import FakeBackend, FakeSettings
+
+class ToySettings(FakeSettings):
+    kind: Literal["KIND"]
+
+class ToyBackend(FakeBackend):
+    def __init__(self, settings: ToySettings, context):
+        super().__init__(settings, context)
+"""
+
+
+def test_a_class_is_a_backend_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = "toy_of_test_api"
+    (tmp_path / f"{kind}.py").write_text(TOY.replace("KIND", kind))
+    monkeypatch.syspath_prepend(tmp_path)
+    toy = importlib.import_module(kind).ToyBackend
+    mine = {**AS_DICT, "backends": [{"kind": kind, "name": "mine", "service_time_ms": 1}]}
+    try:
+        with pytest.raises(harness.UsageError, match=f"is of kind '{kind}', not 'other'"):
+            api.run(mine, backends={"other": toy})
+        found = api.run(mine, backends={kind: toy}, overrides=["load.concurrency=[1]"])
+        assert found.complete
+        assert found.failures == []
+        assert set(found.measurements()["backend"]) == {"mine"}
+    finally:
+        kinds.SETTINGS.pop(kind, None)
+        registry.BACKENDS.pop(kind, None)
 
 
 # ------------------------------------------------------------------------------------ front door

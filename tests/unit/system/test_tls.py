@@ -54,5 +54,5 @@ def test_the_certificate_that_is_shown_names_whom_it_is_for(address, files):
 
 
 def test_nobody_there_is_a_server_error():
-    with pytest.raises(ServerError, match="no TLS connection to 127.0.0.1:1"):
+    with pytest.raises(ServerError, match=r"no TLS connection to 127\.0\.0\.1:1"):
         _shown("127.0.0.1:1")
