@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.backends import registry
 from harness.errors import UsageError
@@ -40,8 +40,8 @@ AnyScenario: TypeAlias = "str | os.PathLike[str] | Scenario | Mapping[str, objec
 """A file, YAML text (what has a line break), a `Scenario`, or its content as a dict."""
 Progress: TypeAlias = Callable[[Event], object]
 """Called with everything that happens, as it happens: a dataclass of `harness.results.events`."""
-Backends: TypeAlias = "Mapping[str, type[Backend]]"
-"""Kind → a class that follows the protocol, see docs/own-backend.md."""
+Backends: TypeAlias = "Mapping[str, type[Backend[Any, Any]]]"
+"""Kind → a class that follows the protocol (docs/own-backend.md), whatever its requests are."""
 IN_MEMORY = Path("<python>")
 """Stands for the file of a scenario that has none, in messages and in the manifest."""
 
