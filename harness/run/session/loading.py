@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from harness.errors import ParityError
 from harness.measure.readings import MIB, gpu_readings, gpu_stages, host_readings
 from harness.results.rows import LoadedRow, ParityRow, ServerOnlyRow
-from harness.results.series import Series
+from harness.results.series import Quantity, Readings, SeriesKey
 from harness.run.session.session import Session
 from harness.run.state import RunState
 from harness.scenario.points import takes
@@ -31,7 +31,8 @@ def open_session(
     for text in session.notes if round_ == 0 else ():
         state.note(f"{spec.name}/{session.config}: {text}")
     readings = telemetry.read()
-    host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
+    memory = readings.get(SeriesKey(Quantity.HOST_BYTES))
+    host = float(memory.value[-1]) / MIB if memory is not None else None
     times = [s.t_ns for s in readings.values() if s.t_ns.size]
     gpu = gpu_readings(readings, int(times[0][0]), int(times[0][-1]) + 1) if times else {}
     ends = dict(loaded["details"].get("stages_ns", {}))
@@ -114,12 +115,14 @@ EMPTY_S = 1.0
 
 
 def server_only_row(
-    backend: str, round_: int, telemetry: Mapping[str, Series], span_ns: tuple[int, int]
+    backend: str, round_: int, telemetry: Readings, span_ns: tuple[int, int]
 ) -> ServerOnlyRow:
     """The readings of `span_ns` (monotonic ns) as a row."""
     begin, end = span_ns
     host = host_readings(telemetry, begin, end, cores=1)
+    gpu = gpu_readings(telemetry, begin, end)
     return ServerOnlyRow(
         backend, round_, (end - begin) / 1e9, host["host_memory_mib"], host["cpu_percent"],
-        **{k: v for k, v in gpu_readings(telemetry, begin, end).items() if k != "gpu_energy_j"},
+        gpu.get("gpu_memory_mib"), gpu.get("gpu_memory_scope", ""),
+        gpu.get("gpu_utilization_percent"), gpu.get("gpu_power_w"),
     )  # fmt: skip
