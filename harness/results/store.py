@@ -19,7 +19,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -33,6 +33,13 @@ from harness.results.rows import (
     LoadedRow,
     MeasurementRow,
     ParityRow,
+)
+from harness.results.upgrade import (
+    SCHEMA_VERSION,
+    Json,
+    upgrade_event,
+    upgrade_manifest,
+    version_of,
 )
 from harness.system.credentials import redact_all
 from harness.system.files import jsonable, write_text
@@ -111,10 +118,14 @@ def read_run(path: Path) -> RunData:
         raise RunDirectoryError(f"{manifest} can't be read: {error}") from error
     if not isinstance(data, dict):
         raise RunDirectoryError(f"{manifest} is not a manifest: it holds no JSON object")
-    return RunData(path, data, tuple(_read_journal(path / JOURNAL)))
+    old = version_of(path, data) < SCHEMA_VERSION
+    events = tuple(_read_journal(path / JOURNAL, upgrade_event if old else None))
+    return RunData(path, upgrade_manifest(data) if old else data, events)
 
 
-def _read_journal(path: Path) -> Iterator[JournalLine | UnknownEvent]:
+def _read_journal(
+    path: Path, upgrade: Callable[[Json], Json] | None
+) -> Iterator[JournalLine | UnknownEvent]:
     if not path.exists():
         return
     *lines, _ = path.read_bytes().split(b"\n")  # the last is empty, or a line cut short by a kill
@@ -126,7 +137,7 @@ def _read_journal(path: Path) -> Iterator[JournalLine | UnknownEvent]:
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             raise RunDirectoryError(f"{path}:{number}: not a journal line")
         try:
-            yield read_event(event)
+            yield read_event(upgrade(event) if upgrade else event)
         except TypeError as error:
             raise RunDirectoryError(
                 f"{path}:{number}: the '{event['event']}' line is incomplete: {error}"
