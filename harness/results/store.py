@@ -51,7 +51,7 @@ OURS = frozenset({JOURNAL, LOCK, *FOLDERS})
 L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
-def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+def _write_manifest(path: Path, manifest: Json) -> None:
     text = json.dumps(jsonable(manifest), indent=2, allow_nan=False)
     write_text(path / MANIFEST, text + "\n")
 
@@ -154,7 +154,7 @@ class RunStore:
         self._mutex = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, manifest: Mapping[str, Any]) -> Self:
+    def create(cls, path: Path, manifest: Json) -> Self:
         """Start a new run in an empty or new directory.
 
         Raises RunDirectoryError when it holds something or can't be written.

@@ -171,7 +171,7 @@ def late_by_itself(samples: Samples, begin_ns: int, end_ns: int, callers: int) -
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LatencyTarget:
     """What must hold, and the conditions that judging it takes."""
 
     percentile: str
@@ -226,11 +226,11 @@ def knee(trials: Sequence[Trial]) -> float | None:
 
 
 @dataclass(slots=True)
-class _Round:
+class _Search:
     """One search: measures each rate at most once and remembers what it gave."""
 
     point: Point
-    target: Target
+    target: LatencyTarget
     grid: Grid
     measure: Measure
     trials: dict[int, Trial] = field(default_factory=dict)
@@ -294,8 +294,8 @@ def find_capacity(
     """
     percentile, ms = settings.target
     grid = Grid(max(settings.precision, 1e-5))
-    target = Target(percentile, ms, grid.precision, max_outstanding)
-    this = _Round(point, target, grid, measure)
+    target = LatencyTarget(percentile, ms, grid.precision, max_outstanding)
+    this = _Search(point, target, grid, measure)
     low, high = this.run(settings, previous)
     trials = sorted(this.trials.values(), key=lambda t: t.rate)
     best = this.trials[low] if low is not None else None
@@ -310,7 +310,7 @@ def find_capacity(
     )  # fmt: skip
 
 
-def _limit(target: Target, best: Trial | None, above: Trial | None) -> tuple[str, str]:
+def _limit(target: LatencyTarget, best: Trial | None, above: Trial | None) -> tuple[str, str]:
     """What kept the rate from being higher, as a code and in words."""
     if above is None:
         rate = best.rate if best else 0.0

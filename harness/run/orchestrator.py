@@ -6,11 +6,11 @@ the backend's points in shuffled order. A fault is recorded on its point and the
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from harness.errors import HarnessError
 from harness.results.events import (
@@ -109,13 +109,13 @@ class Orchestrator:
     def _round(
         self, round_: int, points: list[Point], prepared: Prepared, telemetry: Telemetry
     ) -> None:
-        shuffle = random.Random(f"{self._scenario.measurement.seed}/{round_}").shuffle
+        order = Random(f"{self._scenario.measurement.seed}/{round_}")
         backends = list(self._scenario.backends)
-        shuffle(backends)
+        order.shuffle(backends)
         for spec in backends:
             stem = f"r{round_}-{spec.name}"
             with Shared(stem) if self._selection.varied(spec.name) else nullcontext() as shared:
-                for config, mine in self._rounds.in_order(spec.name, round_, points, shuffle):
+                for config, mine in self._rounds.in_order(spec.name, round_, points, order):
                     self._config(spec.name, config, round_, mine, prepared, telemetry, shared)
 
     def _config(
@@ -130,7 +130,7 @@ class Orchestrator:
             )
             attempt += 1
         starts_anew = max(0.0, self._opening - RELOAD_SECONDS)  # a server that the next one has
-        self._selection.took(time.monotonic() - began - starts_anew)
+        self._selection.add_duration(time.monotonic() - began - starts_anew)
 
     def _session(
         self, backend: str, config: str, round_: int, attempt: int, points: list[Point],
@@ -173,7 +173,7 @@ class Orchestrator:
     def _conclude(self) -> None:
         """What was reached, and what the search found."""
         self._write_best()
-        self._rounds.say_what_was_reached()
+        self._rounds.conclude()
 
     def _write_best(self) -> None:
         """The best config of a search as a model directory, and a journal line on it."""
