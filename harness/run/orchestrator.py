@@ -13,15 +13,7 @@ from pathlib import Path
 from random import Random
 
 from harness.errors import HarnessError
-from harness.results.events import (
-    Observer,
-    Plan,
-    Reached,
-    RoundAdded,
-    SearchEnded,
-    SessionStarted,
-    Status,
-)
+from harness.results import events
 from harness.results.rows import ArtifactRow
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.point import Measuring
@@ -51,15 +43,15 @@ class Orchestrator:
     """One run of one scenario."""
 
     def __init__(
-        self, scenario: Scenario, store: RunStore, paths: Paths, observer: Observer,
+        self, scenario: Scenario, store: RunStore, paths: Paths, observer: events.Observer,
         done: RunData | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self._store, self._paths = scenario, store, paths
         self._state = RunState(store, observer, done)
         self._points, self._specs = expand(scenario), configs(scenario)
-        self._selection = Selection(scenario, ended=bool(done and done.rows(SearchEnded)))
+        self._selection = Selection(scenario, ended=bool(done and done.rows(events.SearchEnded)))
         self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
-        self._concluded = bool(done and done.rows(Reached))
+        self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
 
@@ -67,7 +59,7 @@ class Orchestrator:
         """Measure everything that is missing."""
         state, rounds = self._state, self._rounds
         planned = {p.id for p in self._points}
-        state.notify(Plan(
+        state.notify(events.Plan(
             tuple(p.id for p in self._points), self._scenario.measurement.rounds,
             sum(point in planned for point, _ in state.measured), self._selection.open_ended,
         ))  # fmt: skip
@@ -78,7 +70,7 @@ class Orchestrator:
             if not self._concluded:
                 self._conclude()
             return
-        state.notify(Status("preparing the model"))
+        state.notify(events.Status("preparing the model"))
         try:
             prepared = self._prepare()
         except HarnessError as error:
@@ -91,7 +83,7 @@ class Orchestrator:
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
                     if why := rounds.why_added(round_, wanted):
-                        state.notify(RoundAdded(round_, len(wanted), why))
+                        state.notify(events.RoundAdded(round_, len(wanted), why))
                     self._round(round_, wanted, prepared, telemetry)
             self._conclude()
             if telemetry.problem:
@@ -139,7 +131,7 @@ class Orchestrator:
         """Measure `points` until they are done or the session breaks; what is left to do."""
         state, stem = self._state, f"r{round_}-{backend}"
         stem += (f"-{config}" if shared is not None else "") + (f"-{attempt}" if attempt else "")
-        state.notify(SessionStarted(backend, config, round_))
+        state.notify(events.SessionStarted(backend, config, round_))
         with Session(
             self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
             logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,

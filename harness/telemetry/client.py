@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError
-from harness.results.series import (
-    SeriesKey,
-    TelemetrySeries,
-    read,
-    records_of,
-    write_parquet,
-)
+from harness.results.series import SeriesKey, TelemetrySeries, read, records_of, write_parquet
 from harness.system.guard import spawn
 
 if TYPE_CHECKING:

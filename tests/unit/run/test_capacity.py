@@ -33,14 +33,13 @@ POINT = Point("fake", "default", 2, shape="find_capacity")
 
 def drive(answers, *args):
     """Run a search in which step k holds when `answers(k)`; (result, steps asked for)."""
-    steps, asked = search(*args), []
-    k = next(steps)
-    while True:
+    asked = []
+
+    def holds(k):
         asked.append(k)
-        try:
-            k = steps.send(answers(k))
-        except StopIteration as end:
-            return end.value, asked
+        return answers(k)
+
+    return search(holds, *args), asked
 
 
 @pytest.mark.parametrize("limit", range(-40, 90))
