@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
+from harness.results.details import MeasurementDetails
 from harness.results.series import Quantity, Readings, SeriesKey, each
 from harness.telemetry.stages import STAGES, cut
 
@@ -87,19 +88,19 @@ def _total(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-SPREADS = {
-    Quantity.SM_CLOCK_MHZ: "gpu_sm_clock_mhz", Quantity.TEMPERATURE_C: "gpu_temperature_c",
-}  # fmt: skip
-"""Whose smallest and largest reading a row's details have, and under which key."""
-
-
-def gpu_spreads(telemetry: Readings, begin: int, end: int) -> dict[str, object]:
+def gpu_spreads(telemetry: Readings, begin: int, end: int) -> MeasurementDetails:
     """Clock and temperature of the GPU, [smallest, largest]; the sampler's own CPU in percent."""
-    spreads: dict[str, object] = {}
-    for key, series in telemetry.items():
-        value = series.within(begin, end).value
-        if key.quantity in SPREADS and value.size:
-            spreads[SPREADS[key.quantity]] = [float(value.min()), float(value.max())]
+
+    def spread(quantity: Quantity) -> list[float]:
+        """Of the last GPU that has readings."""
+        values = [s.within(begin, end).value for s in each(telemetry, quantity)]
+        return next(([float(v.min()), float(v.max())] for v in reversed(values) if v.size), [])
+
+    spreads: MeasurementDetails = {}
+    if clock := spread(Quantity.SM_CLOCK_MHZ):
+        spreads["gpu_sm_clock_mhz"] = clock
+    if temperature := spread(Quantity.TEMPERATURE_C):
+        spreads["gpu_temperature_c"] = temperature
     sampler = telemetry.get(SeriesKey(Quantity.SAMPLER_CPU_S))
     if sampler is not None:
         rate = sampler.rate(begin, end)

@@ -10,13 +10,12 @@ from typing import Any
 
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
+from harness.results.upgrade import SCHEMA_VERSION
 from harness.scenario import kinds
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions
 from harness.system.paths import PACKAGE
 from harness.version import __version__
-
-SCHEMA_VERSION = 1
 
 
 def utc_now() -> str:

@@ -7,10 +7,10 @@ a second × batch size).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from harness.results.details import CapacityDetails, LoadedDetails, MeasurementDetails
 from harness.results.line import Line
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
@@ -28,7 +28,7 @@ class ArtifactRow(Line):
     bytes: int
     seconds: float
     cached: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     """e.g. `exporter` (`torch.export` or `legacy`), `fallback_reason`, `opset`, `parameters`."""
 
 
@@ -45,7 +45,7 @@ class LoadedRow(Line):
     host_memory_mib: float | None
     """Of the backend's process tree, after loading."""
     gpu_memory_mib: float | None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: LoadedDetails = field(default_factory=LoadedDetails)
     config: str = "default"
     """Which of the backend's configs; its text is `details["config"]`."""
 
@@ -142,27 +142,27 @@ class MeasurementRow(Line):
     warmup_requests: int = 0
     flags: tuple[str, ...] = ()
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: MeasurementDetails = field(default_factory=MeasurementDetails)
 
     @property
     def joules_per_inference(self) -> float | None:
         """The GPU's energy over the window by the inferences; None without an energy counter."""
-        found = self.details.get("joules_per_inference")
-        return None if found is None else float(found)
+        joules = self.details.get("joules_per_inference")
+        return None if joules is None else float(joules)
 
     @property
     def gpu_sm_clock_mhz(self) -> tuple[float, float] | None:
         """The lowest and the highest reading of the window."""
-        return self._spread("gpu_sm_clock_mhz")
+        return _ends(self.details.get("gpu_sm_clock_mhz"))
 
     @property
     def gpu_temperature_c(self) -> tuple[float, float] | None:
         """The lowest and the highest reading of the window."""
-        return self._spread("gpu_temperature_c")
+        return _ends(self.details.get("gpu_temperature_c"))
 
-    def _spread(self, key: str) -> tuple[float, float] | None:
-        found = self.details.get(key)
-        return (float(found[0]), float(found[1])) if found else None
+
+def _ends(spread: Sequence[float] | None) -> tuple[float, float] | None:
+    return (float(spread[0]), float(spread[1])) if spread else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,4 @@ class CapacityRow(Line):
     """What ended it: `target`, `client`, `growing` or `max_rate`."""
     reason: str = ""
     """In words, where it was not simply the target that failed at `high`."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """`precision`, and `trials`: each rate with its share within the target, goodput, p50 and
-    outcome."""
+    details: CapacityDetails = field(default_factory=CapacityDetails)

@@ -174,7 +174,8 @@ def _directory(data: RunData, backend: str, config: str, colocated: str = "") ->
 
 def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
     loads = [x for x in data.loads if (x.backend, x.config) == (row.backend, row.config)]
-    return dict(loads[-1].details.get("settings", {}).get("env", {})) if loads else {}
+    env = loads[-1].details.get("settings", {}).get("env") if loads else None
+    return {str(k): str(v) for k, v in env.items()} if isinstance(env, Mapping) else {}
 
 
 def _copy(source: Path, directory: Path) -> str:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from harness.measure.gpu_gates import check_gpu
+from harness.results.series import SeriesKey
 from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 
 pytestmark = pytest.mark.gpu
+key = SeriesKey.parse
 MIB = 2**20
 
 HOLDS = """
@@ -27,7 +29,6 @@ print("allocated", flush=True); input()
 WORKS = """
 import torch
 
-key = SeriesKey.parse
 x = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
 print("ready", flush=True)
 while True:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from harness.errors import ParityError
 from harness.measure.readings import MIB, gpu_readings, gpu_stages, host_readings
+from harness.results.details import LoadedDetails
 from harness.results.rows import LoadedRow, ParityRow, ServerOnlyRow
 from harness.results.series import Quantity, Readings, SeriesKey
 from harness.run.session.session import Session
@@ -42,7 +42,7 @@ def open_session(
     if session.empty_ns is not None:
         state.empty.add(spec.name)
         state.add(server_only_row(spec.name, round_, readings, session.empty_ns))
-    details = {
+    details: LoadedDetails = {
         **loaded["details"], "stages_ns": ends,
         "telemetry": session.telemetry_file, **({"gpu_stages": stages} if stages else {}),
         **({"config": c} if (c := session.server_config) else {}),
@@ -55,11 +55,11 @@ def open_session(
     return _parity(session, scenario, state, batches)
 
 
-def _about(session: Session, scenario: Scenario, state: RunState) -> dict[str, Any]:
+def _about(session: Session, scenario: Scenario, state: RunState) -> LoadedDetails:
     """What tells this config from others, and where its model directory is."""
     if not isinstance(session.spec, ServedSettings):
         return {}
-    found: dict[str, Any] = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
+    found: LoadedDetails = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
     directory = session.model_directory
     if directory is not None and directory.is_relative_to(state.store.path):
         found["model_directory"] = str(directory.relative_to(state.store.path))
