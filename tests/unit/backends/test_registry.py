@@ -172,7 +172,6 @@ def test_a_class_that_no_worker_can_import_is_refused(toy: Path) -> None:
 
 NOTEBOOK = """
 from typing import Literal
-from support.paths import ROOT
 
 from harness.backends import registry
 from harness.backends.fake import FakeBackend, FakeSettings
