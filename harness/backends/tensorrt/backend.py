@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.backends.base import Backend, BackendContext, LoadCost
+from harness.backends.base import Backend, BackendContext, LoadCost, collect
 from harness.backends.cuda.devices import TF32_OVERRIDE, select_gpu, set_tf32
 from harness.backends.cuda.memory import Cuda, open_cuda
-from harness.backends.host_memory import collect
 from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt

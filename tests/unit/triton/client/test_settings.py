@@ -23,7 +23,9 @@ def test_the_name_has_all_that_differs(settings, name):
     ("torch", "fp16", {"torch"}), ("tensorrt", "bf16", {"onnx", "onnx_bf16"}),
 ])  # fmt: skip
 def test_formats_are_those_of_what_is_served(serve, precision, formats):
-    assert made(protocol="http", serve=serve, precision=precision).formats == formats
+    device = "cuda" if serve == "tensorrt" else "cpu"
+    spec = made(protocol="http", serve=serve, precision=precision, device=device)
+    assert spec.formats == formats
 
 
 def test_the_server_runs_the_model_and_its_load_is_from_outside():
