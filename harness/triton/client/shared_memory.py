@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import shared_memory
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
@@ -75,30 +75,6 @@ class Layout:
             )
             offset += -(-array.nbytes // ALIGN) * ALIGN
         return cls(tuple(tensors), max(offset, ALIGN))
-
-
-class Memory(Protocol):
-    """The bytes of one region."""
-
-    def write(self, offset: int, data: Bytes) -> None:
-        """Copy into the region."""
-        ...
-
-    def read(self, offset: int, size: int) -> Bytes:
-        """A copy of a part of the region."""
-        ...
-
-    def register(self, client: Client, name: str) -> None:
-        """Have the server map it."""
-        ...
-
-    def unregister(self, client: Client, name: str) -> None:
-        """Have the server forget it."""
-        ...
-
-    def free(self) -> None:
-        """Give it back."""
-        ...
 
 
 class SystemMemory:
@@ -184,6 +160,9 @@ class CudaMemory:
             self._cuda.free(self._address)
             self._cuda.give_back(self._stream, ())
             self._stream = None  # here, since pycuda ends a stream in the thread that drops it
+
+
+Memory = SystemMemory | CudaMemory
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from support.host_cuda import HostCuda
 from harness.backends.base import BackendContext
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
-from harness.backends.tensorrt.backend import TensorRtBackend, build_options, onnx_format
+from harness.backends.tensorrt.backend import Host, TensorRtBackend, build_options, onnx_format
 from harness.backends.tensorrt.build import Shapes
 from harness.backends.tensorrt.settings import TensorRtSettings as Spec
 from harness.errors import BackendError
@@ -106,7 +106,7 @@ def test_an_engine_is_that_of_the_weights_colocated_the_graph(
     for key in ("weights", "other weights"):
         model = replace(MODEL, key=key, files={"onnx": str(tmp_path / "m.onnx")})
         made = TensorRtBackend(Spec(kind="tensorrt"), BackendContext(model, cache=tmp_path))
-        made._build(flavor, HostCuda(), trt.Messages())
+        made._build(Host(flavor, HostCuda(), None, trt.Messages()))
     assert len(keys) == 2
 
 
@@ -140,7 +140,7 @@ def test_an_engine_of_another_version_is_refused_before_it_is_loaded(tmp_path: P
     with pytest.raises(
         BackendError, match=r"built by TensorRT 10\.3\.0\.26, and this is TensorRT 10\.9"
     ):
-        made._open(flavor, HostCuda(), None, trt.Messages())
+        made._open(Host(flavor, HostCuda(), None, trt.Messages()))
 
 
 class Runtime:
@@ -174,7 +174,7 @@ def _open_from_cache(
     made = TensorRtBackend(Spec(kind="tensorrt"), BackendContext(model, cache=tmp_path))
     messages = trt.Messages()
     flavor = trt.Flavor("tensorrt", "10.9.0.34", TRT)
-    _, _, facts = made._open(flavor, HostCuda(), Runtime(refusals, messages), messages)
+    _, _, facts = made._open(Host(flavor, HostCuda(), Runtime(refusals, messages), messages))
     return facts, calls
 
 

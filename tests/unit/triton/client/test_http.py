@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,6 +23,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     answer = "refuse"
+    over = threading.Event()
     seen: list[str | None] = []  # noqa: RUF012
 
     def log_message(self, *_: object) -> None:
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         if Handler.answer == "wait":
-            time.sleep(SLOW_S)
+            Handler.over.wait(SLOW_S)
         if Handler.answer == "hang up":
             self.connection.close()
             self.close_connection = True
@@ -54,10 +54,12 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     Handler.seen.clear()
+    Handler.over.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
+    Handler.over.set()
     server.shutdown()
     server.server_close()
 
