@@ -19,7 +19,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.scenario.spec.scenario import (
     AnyBackend,
@@ -33,7 +33,6 @@ from harness.scenario.units import format_duration
 DEFAULT_CONFIG = "default"
 """The name of a backend's only config, and of the one that nothing was changed in."""
 LONGEST_NAME = 80
-Served = TypeVar("Served", bound=ServedSettings)
 COLOCATED = "colocated."
 """What the keys of the axes of a co-located model begin with: `colocated.detector.instances`."""
 
@@ -115,20 +114,9 @@ def _axes(spec: ServedSettings) -> Iterator[Axis]:
         if isinstance(values, tuple):
             yield _environment_axis(name, values)
     for other in spec.colocated:
-        for axis in _axes(colocated_backend(spec, other)):
+        for axis in _axes(spec.alone(other)):
             labels = tuple(label and f"{other.name}.{label}" for label in axis.labels)
             yield replace(axis, key=f"{COLOCATED}{other.name}.{axis.key}", labels=labels)
-
-
-def colocated_backend(spec: Served, other: ColocatedModel) -> Served:
-    """A co-located model as the backend that it would be alone."""
-    own = ("precision", "threads", "instances", "max_batch_size", "dynamic_batching", "config")
-    return spec.model_copy(update={
-        **{key: getattr(other, key) for key in own},
-        "name": other.name, "serve": other.serve or spec.serve,
-        "device": other.device or spec.device, "colocated": (), "composing": (),
-        "env": {k: v for k, v in spec.env.items() if not isinstance(v, tuple)},
-    })  # fmt: skip
 
 
 def _environment_axis(name: str, values: tuple[str, ...]) -> Axis:
@@ -191,10 +179,7 @@ def _same(spec: ServedSettings, default: ServedSettings, largest: int | None) ->
 
 def _effective(spec: ServedSettings, largest: int | None) -> tuple[Any, ...]:
     size = spec.max_batch or largest
-    others = tuple(
-        _effective(colocated_backend(spec, other), other.load.batch_size)
-        for other in spec.colocated
-    )
+    others = tuple(_effective(spec.alone(other), other.load.batch_size) for other in spec.colocated)
     return (
         spec.instance_count, size, spec.batching, spec.config_fields, spec.environment, others,
     )  # fmt: skip
@@ -227,7 +212,7 @@ def settings(spec: ServedSettings, largest_batch: int) -> dict[str, Any]:
 
 def _alone(spec: ServedSettings, other: ColocatedModel) -> ServedSettings:
     """A co-located model without the server's environment, which is not its own."""
-    return colocated_backend(spec, other).model_copy(update={"env": {}})
+    return spec.alone(other).model_copy(update={"env": {}})
 
 
 def _shown(spec: ServedSettings) -> Any:
@@ -238,6 +223,6 @@ def _shown(spec: ServedSettings) -> Any:
 
 
 __all__ = [
-    "COLOCATED", "DEFAULT_CONFIG", "Axis", "Config", "axes", "colocated_backend", "configs", "grid",
+    "COLOCATED", "DEFAULT_CONFIG", "Axis", "Config", "axes", "configs", "grid",
     "settings", "variants",
 ]  # fmt: skip

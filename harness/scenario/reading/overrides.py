@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from harness.scenario.reading import tree
 from harness.scenario.reading.tree import Entry, Fault, Mark, Node
-from harness.scenario.rules import backend as backend_rules
+from harness.scenario.spec.backend import parse_name
 from harness.scenario.wording import nearest, shorten
 
 FILE = "--set"
@@ -124,7 +124,7 @@ def _index(items: list[Node], step: Step, done: tuple[str | int, ...]) -> int:
             return int(step.text)
         message = f"there is no item {step.text}: the list has {len(items)}, counted from 0"
         raise _WrongError(Fault(step.mark, message, done))
-    names = [backend_rules.default_name(n.data()) if n.is_mapping else None for n in items]
+    names = [parse_name(n.data()) if n.is_mapping else None for n in items]
     if done == ("backends",) and step.text in names:
         return names.index(step.text)
     known = [name for name in names if name]

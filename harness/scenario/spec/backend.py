@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -16,15 +16,16 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from harness.scenario import kinds
-from harness.scenario.rules import backend as backend_rules
-from harness.scenario.rules import base as rule_base
-from harness.scenario.spec.fields import Model, Name
+from harness.scenario.rules.base import Broken, any_of, with_article
+from harness.scenario.spec.fields import PARSE_ONLY, Model, Name
+from harness.scenario.spec.model import ModelSpec
 from harness.system.check import Check
 
 IN_TORCH = ("torch", "exported_program")
@@ -41,6 +42,8 @@ class BackendSettings(Model):
     """Allowance for one start, for estimates: process, imports, loading, the server if any."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions the manifest records."""
+    for_gpu: ClassVar[str] = "device: cuda"
+    """The setting that makes it run on a GPU."""
     remote: ClassVar[bool] = False
     """Whether the load generator runs outside the process that runs the model."""
     parts: ClassVar[Mapping[str, type[BaseModel]]] = {}
@@ -88,8 +91,23 @@ class BackendSettings(Model):
         """Lines of `harness doctor`: what can run here, on a machine with a GPU or without."""
         return []
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return backend_rules.backend(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        yield from tf32_on_gpu(self)
+
+    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+        """Rules between the settings and the model, which is asked for batches up to `largest`."""
+        kind = model.source.kind
+        if kind not in self.sources:
+            who, can = f"{with_article(self.kind)} backend", any_of(self.sources)
+            message = f"{who} can't run a model from `{kind}`; it needs {can}"
+            yield Broken(("kind",), message)
+
+
+def tf32_on_gpu(spec: BackendSettings) -> Iterator[Broken]:
+    """TF32 is a mode of a GPU's arithmetic."""
+    if getattr(spec, "precision", "fp32") == "tf32" and not spec.on_gpu:
+        message = f"tf32 exists on a GPU only; use fp32, or `{spec.for_gpu}`"
+        yield Broken(("precision",), message)
 
 
 def formats_of_engine(precision: str) -> frozenset[str]:
@@ -127,3 +145,12 @@ def parse_backend(data: object, context: Any = None) -> BackendSettings:
     """One entry of `backends`, from plain data. Raises pydantic's ValidationError."""
     adapter = _adapter(tuple(kinds.SETTINGS.items()))
     return adapter.validate_python(data, context=context)
+
+
+def parse_name(data: object) -> str | None:
+    """The name of an entry, as written or made; None where it can't be parsed."""
+    try:
+        spec = parse_backend(data, PARSE_ONLY)
+    except ValidationError:
+        return None
+    return spec.name or spec.default_name

@@ -9,8 +9,9 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
     BeforeValidator,
@@ -18,18 +19,22 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    TypeAdapter,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
 from harness.scenario.rules import base as rule_base
 from harness.scenario.rules import load as load_rules
-from harness.scenario.rules import scenario as rules
+from harness.scenario.rules.base import Broken, remove
+from harness.scenario.rules.scenario import Sections, between
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
 from harness.scenario.spec.constraints import Bound, Constraints
 from harness.scenario.spec.fields import (
     BATCH,
+    PARSE_ONLY,
     SOURCE_KINDS,
     Dimension,
     Model,
@@ -79,6 +84,7 @@ __all__ = [
     "Weights",
 ]  # fmt: skip
 
+T = TypeVar("T")
 ObjectiveMetric = Literal[
     "throughput", "latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms",
     "host_memory_mib", "gpu_memory_mib", "joules_per_inference",
@@ -149,8 +155,11 @@ class Search(Model):
         "apart; of those the cheapest in memory is recommended",
     )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return load_rules.search(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        if self.trials is not None and self.method != "bayesian":
+            yield remove("trials", f"goes with `method: bayesian`, not {self.method}")
+        if self.top is not None and self.method not in ("quick", "bayesian"):
+            yield remove("top", f"goes with `method: quick` or `bayesian`, not {self.method}")
 
 
 def _search(value: Any) -> Any:
@@ -221,5 +230,35 @@ class Scenario(Model):
             b if b.name else b.model_copy(update={"name": b.default_name}) for b in backends
         )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return rules.scenario(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        return between(Sections(
+            self.model, self.backends, self.load, self.measurement, self.objective,
+            self.search.budget,
+        ))  # fmt: skip
+
+    @classmethod
+    def _broken_parts(cls, data: object) -> Iterator[Broken]:
+        written = data if isinstance(data, dict) else {}
+        backends = as_tuple(written.get("backends", ()))
+        search = parsed(Search, _search(written.get("search", {})))
+        return between(Sections(
+            parsed(ModelSpec, written.get("model")),
+            [parsed(AnyBackend, entry) for entry in backends or ()],
+            parsed(Load, written.get("load", {})),
+            parsed(Measurement, written.get("measurement", {})),
+            parsed(Objective, written.get("objective", "throughput")),
+            search and search.budget,
+        ))  # fmt: skip
+
+
+@functools.lru_cache
+def _adapter(kind: object) -> TypeAdapter[object]:
+    return TypeAdapter(kind)
+
+
+def parsed(kind: type[T], data: object) -> T | None:
+    """A section by itself, its rules not checked; None where it can't be parsed."""
+    try:
+        return cast("T", _adapter(kind).validate_python(data, context=PARSE_ONLY))
+    except ValidationError:
+        return None
