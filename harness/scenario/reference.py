@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harness.scenario import kinds
-from harness.scenario.profiles import PROFILES
 from harness.scenario.reading import walk
 from harness.scenario.spec import scenario as schema
+from harness.scenario.spec.backend import all_settings
+from harness.scenario.spec.load import PROFILES
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 _INTRO = """\
@@ -48,10 +48,10 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.inputs", schema.Input),
     ("model.inputs.data: {files: …}", schema.Files),
     ("model.parity", schema.Parity),
-    *((f"backends: kind: {kind}", cls) for kind, cls in kinds.all_settings().items()),
+    *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),
     *(
         (f"backends: {title}", part)
-        for cls in kinds.all_settings().values()
+        for cls in all_settings().values()
         for title, part in cls.parts.items()
     ),
     ("load", schema.Load),

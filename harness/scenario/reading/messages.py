@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.scenario import kinds
 from harness.scenario.reading import walk
+from harness.scenario.spec.backend import all_settings
 from harness.scenario.wording import describe, nearest, shorten
 
 _PATTERNS = {
@@ -115,7 +116,7 @@ def _unknown_key(place: walk.Place, found: Any, context: Mapping[str, Any]) -> W
 
 
 def _stray(key: str, place: walk.Place, allowed: list[str]) -> str:
-    known = kinds.all_settings()
+    known = all_settings()
     if place.parent in known.values():
         if users := [k for k, cls in known.items() if key in cls.model_fields]:
             return f"unknown key; it goes with {' and '.join(users)} backends"

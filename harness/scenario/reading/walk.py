@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
-from harness.scenario import kinds
+from harness.scenario.spec.backend import all_settings
 from harness.scenario.spec.scenario import BackendSettings, Scenario
 
 Loc = tuple[str | int, ...]
@@ -86,7 +86,7 @@ def union_members(here: Any) -> tuple[Any, ...]:
 def members_of(here: Any) -> tuple[Any, ...]:
     """The members of any union; those of a backend's settings are the registered kinds'."""
     if here is BackendSettings:
-        return tuple(kinds.all_settings().values())
+        return tuple(all_settings().values())
     return get_args(here) if get_origin(here) in (Union, types.UnionType) else ()
 
 

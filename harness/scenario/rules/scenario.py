@@ -7,7 +7,7 @@ that one run shows every mistake.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 from harness.scenario.rules.base import Broken, remove, repeated, twice, under
 from harness.scenario.spec.backend import BackendSettings
@@ -17,23 +17,36 @@ from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.served import ServedSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
-    """The parsed sections that have rules between them."""
+class Budgeted(Protocol):
+    """What may have a budget: the search."""
 
-    model: ModelSpec | None
-    backends: Sequence[BackendSettings | None]
-    load: Load | None
-    measurement: Measurement | None
-    objective: object
-    search_budget: float | None
+    @property
+    def budget(self) -> float | None:
+        """In seconds."""
+
+
+class Sections(Protocol):
+    """The parsed sections that have rules between them: a scenario's, or what there is of one."""
+
+    @property
+    def model(self) -> ModelSpec | None: ...  # noqa: D102
+    @property
+    def backends(self) -> Sequence[BackendSettings | None]: ...  # noqa: D102
+    @property
+    def load(self) -> Load | None: ...  # noqa: D102
+    @property
+    def measurement(self) -> Measurement | None: ...  # noqa: D102
+    @property
+    def objective(self) -> object: ...  # noqa: D102
+    @property
+    def search(self) -> Budgeted | None: ...  # noqa: D102
 
 
 def between(sections: Sections) -> Iterator[Broken]:
     """Every rule."""
     yield from repeated("objective", sections.objective)
-    measurement = sections.measurement
-    if sections.search_budget is not None and measurement and measurement.budget is not None:
+    limits = [part.budget for part in (sections.search, sections.measurement) if part]
+    if len(limits) == 2 and None not in limits:
         message = "measurement.budget is there already; keep one of the two"
         yield Broken(("search", "budget"), message, on_key=True)
     yield from _names(sections.backends)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from harness.errors import UsageError
 from harness.scenario import kinds
 from harness.scenario.rules.base import Broken, any_of, with_article
 from harness.scenario.spec.fields import PARSE_ONLY, Model, Name
@@ -115,10 +116,28 @@ def formats_of_engine(precision: str) -> frozenset[str]:
     return frozenset({"onnx"} | ({f"onnx_{precision}"} & {"onnx_fp16", "onnx_bf16"}))
 
 
+def settings_of(kind: str) -> type[BackendSettings]:
+    """The settings of a registered kind. Raises UsageError."""
+    found = kinds.import_path(kinds.SETTINGS[kind])
+    if not (isinstance(found, type) and issubclass(found, BackendSettings)):
+        raise UsageError(f"{kinds.SETTINGS[kind]} is no subclass of BackendSettings")
+    return found
+
+
+def all_settings() -> dict[str, type[BackendSettings]]:
+    """Kind → its settings, of every registered kind. Raises UsageError."""
+    return {kind: settings_of(kind) for kind in kinds.SETTINGS}
+
+
+def packages() -> list[str]:
+    """Distributions that the registered kinds run on: the manifest records their versions."""
+    return [name for settings in all_settings().values() for name in settings.packages]
+
+
 class _ByKind:
     """Settings of the class that is registered for their `kind`, whenever that was."""
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(_parse)
 
     def __get_pydantic_json_schema__(
@@ -133,7 +152,7 @@ AnyBackend = Annotated[BackendSettings, _ByKind()]
 @functools.lru_cache(maxsize=4)
 def _adapter(_: tuple[tuple[str, str], ...]) -> TypeAdapter[BackendSettings]:
     """The union of all kinds' settings, made anew when another kind is registered."""
-    union = functools.reduce(operator.or_, kinds.all_settings().values())
+    union = functools.reduce(operator.or_, all_settings().values())
     return TypeAdapter(Annotated[union, Field(discriminator="kind")])  # type: ignore[arg-type]
 
 
@@ -141,7 +160,7 @@ def _parse(data: object, info: ValidationInfo) -> BackendSettings:
     return parse_backend(data, info.context)
 
 
-def parse_backend(data: object, context: Any = None) -> BackendSettings:
+def parse_backend(data: object, context: object = None) -> BackendSettings:
     """One entry of `backends`, from plain data. Raises pydantic's ValidationError."""
     adapter = _adapter(tuple(kinds.SETTINGS.items()))
     return adapter.validate_python(data, context=context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -29,20 +29,20 @@ BATCH = rule_base.BATCH
 SOURCE_KINDS = rule_base.SOURCE_KINDS
 
 
-def as_tuple(value: Any) -> Any:
+def as_tuple(value: object) -> tuple[object, ...] | None:
     """Let one value stand for a list of one, and a YAML list for a tuple."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(value)
-    return value if isinstance(value, tuple) or value is None else (value,)
+    return None if value is None else (value,)
 
 
-def _pair(value: Any) -> Any:
+def _pair(value: object) -> tuple[object, ...]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError("expected two numbers, [low, high]")
     return tuple(value)
 
 
-def _dimension(value: Any) -> int | str:
+def _dimension(value: object) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         from harness.scenario.wording import describe as words
 
@@ -85,11 +85,11 @@ def _one_batch(
         shape = handler(value)
     except ValidationError as error:
         errors = [_again(e) for e in error.errors(include_url=False)]
-    sizes = as_tuple(value) if isinstance(value, list | tuple | str | int) else (BATCH,)
-    count = sizes.count(BATCH)
+    sizes = as_tuple(value) if isinstance(value, list | tuple | str | int) else None
+    count = 1 if sizes is None else sizes.count(BATCH)
     if count != 1 and not isinstance(value, bool) and info.context != PARSE_ONLY:
         how = "no" if count == 0 else "more than one"
-        message = f"[{', '.join(map(str, sizes))}] has {how} batch dimension"
+        message = f"[{', '.join(map(str, sizes or ()))}] has {how} batch dimension"
         message += "; write one, like [batch, 3, 224, 224]"
         errors.append(_as_error(rule_base.Broken((), message), value))
     if errors:
@@ -155,19 +155,19 @@ Callers = Annotated[
 ]
 
 
-def only(value: Any) -> Any:
+def only(value: object) -> object:
     """A list of one stands for its value: it varies nothing."""
     return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
-def shape_of(value: Any) -> str:
+def shape_of(value: object) -> str:
     """The tag of a value that may be one, a mapping of settings, or several of them."""
     if isinstance(value, list | tuple):
         return "several"
     return "settings" if isinstance(value, dict | BaseModel) else "one"
 
 
-def _environment_value(value: Any) -> Any:
+def _environment_value(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("put it in quotes: an environment variable is text")  # noqa: TRY004
     return str(value) if isinstance(value, int | float) else value

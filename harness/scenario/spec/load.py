@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
-from harness.scenario import profiles
 from harness.scenario.rules.base import Broken, repeated
 from harness.scenario.spec.fields import (
     BatchSizes,
@@ -110,7 +110,7 @@ class Load(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _closed_by_default(cls, data: Any) -> Any:
+    def _closed_by_default(cls, data: object) -> object:
         if isinstance(data, dict) and not any(
             data.get(key) is not None for key in ("concurrency", *OPEN_LOOP)
         ):
@@ -126,9 +126,44 @@ class Load(Model):
             yield Broken((key,), message)
 
 
-def _profile_fills(schema: dict[str, Any]) -> None:
+def _profile_fills(schema: JsonDict) -> None:
     """For editors nothing is required: the profile sets what is not written."""
     schema.pop("required", None)
+
+
+DEFAULT_PROFILE = "standard"
+
+PROFILES: dict[str, dict[str, int | str]] = {
+    "quick": {
+        "rounds": 3, "rounds_max": 3, "warmup": "500ms", "warmup_requests": 5, "window": "2s",
+        "window_requests": 11, "window_max": "10s",
+    },
+    "standard": {
+        "rounds": 5, "rounds_max": 15, "warmup": "2s", "warmup_requests": 20, "window": "10s",
+        "window_requests": 662, "window_max": "60s",
+    },
+    "publish": {
+        "rounds": 10, "rounds_max": 40, "warmup": "5s", "warmup_requests": 50, "window": "30s",
+        "window_requests": 6636, "window_max": "300s",
+    },
+}  # fmt: skip
+"""What a profile stands for. Request counts are the floors of p50, p99 and p99.9."""
+
+
+def _fill(data: Mapping[str, object]) -> dict[str, object]:
+    """`measurement` as written, on top of its profile's numbers (standard's, if it is unknown)."""
+    profile = data.get("profile", DEFAULT_PROFILE)
+    known = profile if isinstance(profile, str) and profile in PROFILES else DEFAULT_PROFILE
+    filled: dict[str, object] = {**PROFILES[known], **data}
+    rounds = data.get("rounds")
+    if (
+        "rounds_max" not in data
+        and isinstance(rounds, int)
+        and rounds is not True
+        and 0 < rounds <= 1000
+    ):
+        filled["rounds_max"] = rounds  # one number, written for both
+    return filled
 
 
 class Targets(Model):
@@ -182,8 +217,8 @@ class Measurement(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _profile(cls, data: Any) -> Any:
-        return profiles.fill(data) if isinstance(data, dict) else data
+    def _profile(cls, data: object) -> object:
+        return _fill(data) if isinstance(data, dict) else data
 
     def _broken(self) -> Iterator[Broken]:
         written = self.model_fields_set

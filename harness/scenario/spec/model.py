@@ -92,7 +92,7 @@ class Files(Model):
             yield Broken(("std",), "must not be 0: images are divided by it")
 
 
-def _data_kind(value: Any) -> str:
+def _data_kind(value: object) -> str:
     return "files" if isinstance(value, dict | Files) else "word"
 
 

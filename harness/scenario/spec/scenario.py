@@ -9,9 +9,8 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -19,16 +18,18 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from harness.scenario.rules import base as rule_base
 from harness.scenario.rules import load as load_rules
 from harness.scenario.rules.base import Broken, remove
-from harness.scenario.rules.scenario import Sections, between
+from harness.scenario.rules.scenario import between
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
 from harness.scenario.spec.constraints import Bound, Constraints
@@ -84,7 +85,6 @@ __all__ = [
     "Weights",
 ]  # fmt: skip
 
-T = TypeVar("T")
 ObjectiveMetric = Literal[
     "throughput", "latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms",
     "host_memory_mib", "gpu_memory_mib", "joules_per_inference",
@@ -162,11 +162,19 @@ class Search(Model):
             yield remove("top", f"goes with `method: quick` or `bayesian`, not {self.method}")
 
 
-def _search(value: Any) -> Any:
+def _search(value: object) -> object:
     return {"method": value} if isinstance(value, str) else value
 
 
-def _allow_x_keys(schema: dict[str, Any]) -> None:
+SearchSettings = Annotated[
+    Search,
+    BeforeValidator(
+        _search, json_schema_input_type=Search | Literal["grid", "halving", "quick", "bayesian"]
+    ),
+]
+
+
+def _allow_x_keys(schema: JsonDict) -> None:
     schema["patternProperties"] = {"^x-": {"description": "ignored: a place for YAML anchors"}}
 
 
@@ -199,13 +207,7 @@ class Scenario(Model):
         description="what the best point is best at, under the constraints: one metric, "
         "`{metric: weight, …}`, or a list of metrics for their Pareto front",
     )
-    search: Annotated[
-        Search,
-        BeforeValidator(
-            _search,
-            json_schema_input_type=Search | Literal["grid", "halving", "quick", "bayesian"],
-        ),
-    ] = Field(
+    search: SearchSettings = Field(
         default_factory=lambda: Search.model_validate({}),
         description="how the configs of Triton backends that hold lists are chosen: a method, or "
         "a mapping",
@@ -218,7 +220,7 @@ class Scenario(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_x(cls, data: Any) -> Any:
+    def _drop_x(cls, data: object) -> object:
         if isinstance(data, dict):
             return {k: v for k, v in data.items() if not str(k).startswith("x-")}
         return data
@@ -231,34 +233,37 @@ class Scenario(Model):
         )
 
     def _broken(self) -> Iterator[Broken]:
-        return between(Sections(
-            self.model, self.backends, self.load, self.measurement, self.objective,
-            self.search.budget,
-        ))  # fmt: skip
+        return between(self)
 
     @classmethod
     def _broken_parts(cls, data: object) -> Iterator[Broken]:
         written = data if isinstance(data, dict) else {}
-        backends = as_tuple(written.get("backends", ()))
-        search = parsed(Search, _search(written.get("search", {})))
-        return between(Sections(
-            parsed(ModelSpec, written.get("model")),
-            [parsed(AnyBackend, entry) for entry in backends or ()],
-            parsed(Load, written.get("load", {})),
-            parsed(Measurement, written.get("measurement", {})),
-            parsed(Objective, written.get("objective", "throughput")),
-            search and search.budget,
-        ))  # fmt: skip
+        parts = _Parts.model_validate(
+            {key: written[key] for key in _Parts.model_fields if key in written},
+            context=PARSE_ONLY,
+        )
+        return between(parts)
 
 
-@functools.lru_cache
-def _adapter(kind: object) -> TypeAdapter[object]:
-    return TypeAdapter(kind)
-
-
-def parsed(kind: type[T], data: object) -> T | None:
-    """A section by itself, its rules not checked; None where it can't be parsed."""
+def _or_none(data: object, handler: ValidatorFunctionWrapHandler) -> object:
     try:
-        return cast("T", _adapter(kind).validate_python(data, context=PARSE_ONLY))
+        return handler(data)
     except ValidationError:
         return None
+
+
+OrNone = WrapValidator(_or_none)
+"""What can't be parsed is None."""
+
+
+class _Parts(Model):
+    """The sections that have rules between them, of a scenario that can't be parsed as a whole."""
+
+    model: Annotated[ModelSpec | None, OrNone] = None
+    backends: Annotated[
+        tuple[Annotated[AnyBackend | None, OrNone], ...], BeforeValidator(as_tuple)
+    ] = ()
+    load: Annotated[Load | None, OrNone] = None
+    measurement: Annotated[Measurement | None, OrNone] = None
+    objective: Annotated[Objective | None, OrNone] = None
+    search: Annotated[SearchSettings | None, OrNone] = None

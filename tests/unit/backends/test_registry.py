@@ -12,6 +12,7 @@ from harness.models.tensors import PreparedModel
 from harness.scenario import kinds
 from harness.scenario.jsonschema import scenario_schema
 from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.backend import all_settings, settings_of
 from harness.scenario.spec.scenario import Scenario
 
 TOY = """
@@ -54,7 +55,7 @@ def text(colour: str = "blue") -> str:
 
 
 def test_every_kind_has_settings_of_its_name_and_an_implementation() -> None:
-    for kind, settings in kinds.all_settings().items():
+    for kind, settings in all_settings().items():
         assert settings.model_fields["kind"].annotation is not str
         assert settings.model_validate(
             {"kind": kind} | ({"protocol": "http"} if kind == "triton" else {})
@@ -132,4 +133,4 @@ def test_a_kind_that_is_taken_and_paths_that_lead_nowhere(toy: Path) -> None:
             kinds.import_path(path)
     kinds.SETTINGS["toy"] = "my_toy:ToyBackend"
     with pytest.raises(UsageError, match="no subclass of BackendSettings"):
-        kinds.settings_of("toy")
+        settings_of("toy")
