@@ -19,7 +19,6 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.scenario.spec.scenario import (
     AnyBackend,
@@ -42,7 +41,7 @@ class Axis:
     """One thing that varies: the key, its values in order, and how a name says each."""
 
     key: str
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
     labels: tuple[str, ...]
     ordered: bool
     """Whether neighbours in the list are neighbours in what they do: numbers, sorted."""
@@ -142,25 +141,24 @@ def _join(labels: Iterable[str]) -> str:
     return "-".join(filter(None, labels)) or "nodyn"
 
 
-def _with(spec: ServedSettings, chosen: Sequence[tuple[str, Any]]) -> ServedSettings:
+def _with(spec: ServedSettings, chosen: Sequence[tuple[str, object]]) -> ServedSettings:
     """`spec` with these values instead of its lists; None takes a key back to its default."""
-    changes: dict[str, Any] = {}
-    env = dict(spec.env)
+    changes: dict[str, object] = {}
+    env: dict[str, object] = dict(spec.env)
+    others = spec.colocated
     for key, value in chosen:
         if key.startswith(COLOCATED):
-            changes["colocated"] = _colocated_with(
-                changes.get("colocated", spec.colocated), key, value
-            )
+            others = _colocated_with(others, key, value)
         elif key.startswith("env."):
             env.pop(key[4:])
             env |= {} if value is None else {key[4:]: value}
         else:
             changes[key] = {} if key == "config" and value is None else value
-    return spec.model_copy(update={**changes, "env": env})
+    return spec.model_copy(update={**changes, "colocated": others, "env": env})
 
 
 def _colocated_with(
-    others: tuple[ColocatedModel, ...], key: str, value: Any
+    others: tuple[ColocatedModel, ...], key: str, value: object
 ) -> tuple[ColocatedModel, ...]:
     """The co-located models with one key, `colocated.NAME.KEY`, of one of them set."""
     name, _, own = key.removeprefix(COLOCATED).rpartition(".")
@@ -177,7 +175,7 @@ def _same(spec: ServedSettings, default: ServedSettings, largest: int | None) ->
     return _effective(spec, largest) == _effective(default, largest)
 
 
-def _effective(spec: ServedSettings, largest: int | None) -> tuple[Any, ...]:
+def _effective(spec: ServedSettings, largest: int | None) -> tuple[object, ...]:
     size = spec.max_batch or largest
     others = tuple(_effective(spec.alone(other), other.load.batch_size) for other in spec.colocated)
     return (
@@ -196,10 +194,10 @@ def _unique(found: Iterable[Config]) -> Iterator[Config]:
         yield Config(name, config.spec, config.place)
 
 
-def settings(spec: ServedSettings, largest_batch: int) -> dict[str, Any]:
+def settings(spec: ServedSettings, largest_batch: int) -> dict[str, object]:
     """What tells configs apart, as facts for a report: instances, max batch, batching, the rest."""
     own = spec.server.repository is not None
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "instances": spec.instances if own else spec.instance_count,
         "max_batch_size": spec.max_batch or (None if own else largest_batch),
         "dynamic_batching": None if spec.dynamic_batching is None and own else _shown(spec),
@@ -215,7 +213,7 @@ def _alone(spec: ServedSettings, other: ColocatedModel) -> ServedSettings:
     return spec.alone(other).model_copy(update={"env": {}})
 
 
-def _shown(spec: ServedSettings) -> Any:
+def _shown(spec: ServedSettings) -> object:
     found = spec.batching
     if found is None:
         return False

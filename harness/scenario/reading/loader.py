@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -69,7 +68,9 @@ def load_text(
 
 def _validate(root: Node, faults: Iterable[Fault], directory: Path) -> Scenario:
     problems = [_from_fault(f) for f in faults]
-    data = {k: v for k, v in root.data().items() if not k.startswith("x-")}
+    plain = root.data()
+    assert isinstance(plain, dict)
+    data = {k: v for k, v in plain.items() if not k.startswith("x-")}
     guessed = list(_assume_kinds(data))
     missing = list(_resolve_files(root, data, directory))
     found = [*guessed, *map(_from_rule, missing)]
@@ -126,7 +127,7 @@ def _decode(content: bytes, file: str) -> str:
 # -------------------------------------------------------------------------------------- checking
 
 
-def _assume_kinds(data: dict[str, Any]) -> Iterator[Words]:
+def _assume_kinds(data: dict[str, object]) -> Iterator[Words]:
     """A misspelt backend kind is replaced by the near one, so that its other keys are checked."""
     backends = data.get("backends")
     for index, item in enumerate(backends if isinstance(backends, list) else [backends]):
@@ -138,7 +139,7 @@ def _assume_kinds(data: dict[str, Any]) -> Iterator[Words]:
                 yield words
 
 
-def _resolve_files(root: Node, data: Any, directory: Path) -> Iterator[Broken]:
+def _resolve_files(root: Node, data: object, directory: Path) -> Iterator[Broken]:
     for reference in files.references(data):
         mark = _find(root, reference.loc, on_key=False)[0]
         base = Path() if mark.file == overrides.FILE else directory

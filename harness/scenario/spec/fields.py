@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -97,11 +98,19 @@ def _one_batch(
     return shape
 
 
+@dataclass(frozen=True, slots=True)
+class PathTo:
+    """Marks a path: relative to the scenario file, and something of that kind must be there."""
+
+    kind: Literal["file", "directory"]
+
+
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 ModuleCallable = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-File = Annotated[str, Field(min_length=1)]
+File = Annotated[str, Field(min_length=1), PathTo("file")]
+Folder = Annotated[str, Field(min_length=1), PathTo("directory")]
 Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
 MetricsUrl = Annotated[
     str,

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from harness.scenario.rules.base import Broken, remove, twice
-from harness.scenario.spec.fields import Address, File, MetricsUrl, Model, Words
+from harness.scenario.spec.fields import Address, File, Folder, MetricsUrl, Model, Words
 from harness.scenario.units import PositiveDuration, Size
 from harness.system.credentials import expand, is_sensitive
 from harness.system.network import Access, Tls
@@ -96,11 +96,11 @@ class Server(Model):
     (`url`).
     """
 
-    repository: File | None = Field(
+    repository: Folder | None = Field(
         None, description="model repository that you already have, relative to the scenario file"
     )
     binary: File | None = Field(None, description="path of a tritonserver to run; default: ours")
-    backend_directory: File | None = Field(
+    backend_directory: Folder | None = Field(
         None, description="of that tritonserver; default: `backends` beside its `bin`"
     )
     docker: DockerSettings | None = Field(None, description="run tritonserver in a container")
