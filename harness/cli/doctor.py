@@ -44,7 +44,7 @@ def _examine() -> tuple[list[Check], dict[str, object]]:
 
     from harness.doctor.backends import backend_checks
     from harness.doctor.machine import machine_checks
-    from harness.scenario import kinds
+    from harness.scenario.spec.backend import packages
     from harness.system.machine import describe_machine, package_versions, probe_gpus
     from harness.system.paths import cache_directory
 
@@ -54,7 +54,7 @@ def _examine() -> tuple[list[Check], dict[str, object]]:
         *backend_checks(bool(gpus)),
         *machine_checks(machine, no_gpu, load, cache_directory()),
     ]
-    return checks, {"machine": machine, "packages": package_versions(kinds.packages())}
+    return checks, {"machine": machine, "packages": package_versions(packages())}
 
 
 def _print(checks: Sequence[Check]) -> None:
