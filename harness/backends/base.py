@@ -16,6 +16,8 @@ and outputs end in host memory (both copies are inside); with `device`, neither 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -135,6 +137,14 @@ class BackendContext:
     """What will be asked for: an engine is built for these."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is asked to stop: long waits should give up."""
+
+
+def collect() -> None:
+    """Collect garbage, and return what malloc keeps for later where the C library can (glibc)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def run_once(backend: Backend[Request, Reply], inputs: Tensors) -> Tensors:

@@ -23,7 +23,6 @@ The contract:
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +68,8 @@ def kind_of(backend: type[Backend], settings: type[BackendSettings] | None = Non
 
 
 def _settings_of(backend: type[Backend]) -> type[BackendSettings]:
+    import inspect  # here: `import harness` imports this module
+
     from harness.scenario.spec.backend import BackendSettings
 
     parameters = [*inspect.signature(backend, eval_str=True).parameters.values()]

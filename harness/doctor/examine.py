@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from harness.doctor.backends import backend_checks
 from harness.doctor.machine import machine_checks
-from harness.scenario import kinds
+from harness.scenario.spec.backend import packages
 from harness.system.check import Check
 from harness.system.machine import describe_machine, package_versions, probe_gpus
 from harness.system.paths import cache_directory
@@ -43,4 +43,4 @@ def examine() -> Findings:
         *backend_checks(bool(gpus)),
         *machine_checks(machine, no_gpu, load, cache_directory()),
     ]
-    return Findings(checks, {"machine": machine, "packages": package_versions(kinds.packages())})
+    return Findings(checks, {"machine": machine, "packages": package_versions(packages())})

@@ -56,7 +56,7 @@ def python_check() -> Check:
     return _check("Python", OK, f"{version}, {sys.executable}")
 
 
-def gpu_checks(gpus: Sequence[Mapping[str, Any]], why_not: str | None) -> list[Check]:
+def gpu_checks(gpus: Sequence[Mapping[str, object]], why_not: str | None) -> list[Check]:
     """One line a GPU, or why there is none."""
     if not gpus:
         return [_check("GPU", NOTE, f"none ({why_not}); CPU scenarios run")]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import BackendError, MissingPackageError
-from harness.models.onnx_file import OPSET, check_file
+from harness.models.onnx_file import OPSET, check_file, cpu_session
 from harness.models.tensors import Array, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
@@ -164,9 +164,7 @@ def verify(
         ort = require("onnxruntime")
     except MissingPackageError:
         return "not run: onnxruntime is not installed"
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = cpu_session(path)
     wanted = {i.name for i in session.get_inputs()}
     for batch in sizes:
         feeds = {k: v for k, v in inputs_of(batch).items() if k in wanted}

@@ -17,6 +17,7 @@ from harness.system.packages import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
+    from onnxruntime import InferenceSession
 
 BATCH = "batch"
 OPSET = 18
@@ -36,6 +37,16 @@ def check_file(path: Path) -> None:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is not a valid ONNX model: {reason[:300]}") from error
+
+
+def cpu_session(path: Path, *, optimised: bool = True) -> InferenceSession:
+    """The file in ONNX Runtime on the CPU, with its graph optimisations or without."""
+    ort = require("onnxruntime")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, object]]:

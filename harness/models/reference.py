@@ -19,6 +19,7 @@ import numpy as np
 from harness.errors import MissingPackageError, PointError, UsageError, translate
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
+from harness.models.onnx_file import cpu_session
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.spec.scenario import Parity
 from harness.system.files import atomic_write, write_text
@@ -139,13 +140,9 @@ def _eager(model: PreparedModel) -> Run:
 
 
 def _unoptimised(model: PreparedModel) -> Run:
-    ort = require("onnxruntime")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    path, providers = model.file("onnx"), ["CPUExecutionProvider"]
+    path = model.file("onnx")
     try:
-        session = ort.InferenceSession(path, options, providers=providers)
+        session = cpu_session(path, optimised=False)
     except Exception as error:
         raise translate(error, "ONNX Runtime can't load the model as a reference") from error
     names = [o.name for o in session.get_outputs()]

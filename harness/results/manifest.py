@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
 from harness.results.upgrade import SCHEMA_VERSION
-from harness.scenario import kinds
+from harness.scenario.spec.backend import packages
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions
 from harness.system.paths import PACKAGE
@@ -44,7 +44,7 @@ def make_manifest(
         "git": git_state(path.parent),
         "harness_git": git_state(PACKAGE),
         "machine": machine,
-        "packages": package_versions(kinds.packages()),
+        "packages": package_versions(packages()),
         "calibration": read_calibration(machine),
     }  # fmt: skip
 
@@ -57,7 +57,7 @@ def check_resumable(manifest: Mapping[str, Any], scenario: Scenario) -> None:
     now = {
         "scenario": scenario.model_dump(mode="json"),
         "machine": _hardware(describe_machine()),
-        "packages": package_versions(kinds.packages()),
+        "packages": package_versions(packages()),
     }
     then = {
         "scenario": manifest.get("scenario"),

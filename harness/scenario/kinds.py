@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import importlib
 import operator
-from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-
-if TYPE_CHECKING:
-    from harness.scenario.spec.backend import BackendSettings
 
 SETTINGS: dict[str, str] = {}
 """Kind → `module:Class`, in the order in which messages and docs name the kinds."""
@@ -36,23 +32,3 @@ def import_path(path: str) -> object:
         raise UsageError(f"{path}: there is no module {error.name}") from None
     except AttributeError:
         raise UsageError(f"{path}: {module} has no {name or 'name after the colon'}") from None
-
-
-def settings_of(kind: str) -> type[BackendSettings]:
-    """The settings of a registered kind. Raises UsageError."""
-    from harness.scenario.spec.backend import BackendSettings
-
-    found = import_path(SETTINGS[kind])
-    if not (isinstance(found, type) and issubclass(found, BackendSettings)):
-        raise UsageError(f"{SETTINGS[kind]} is no subclass of BackendSettings")
-    return found
-
-
-def all_settings() -> dict[str, type[BackendSettings]]:
-    """Kind → its settings, of every registered kind. Raises UsageError."""
-    return {kind: settings_of(kind) for kind in SETTINGS}
-
-
-def packages() -> list[str]:
-    """Distributions that the registered kinds run on: the manifest records their versions."""
-    return [name for settings in all_settings().values() for name in settings.packages]

@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harness.scenario import kinds
-from harness.scenario.profiles import PROFILES
 from harness.scenario.reading import walk
 from harness.scenario.spec import scenario as schema
+from harness.scenario.spec.backend import all_settings
+from harness.scenario.spec.load import PROFILES
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 _INTRO = """\
@@ -48,10 +48,10 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.inputs", schema.Input),
     ("model.inputs.data: {files: …}", schema.Files),
     ("model.parity", schema.Parity),
-    *((f"backends: kind: {kind}", cls) for kind, cls in kinds.all_settings().items()),
+    *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),
     *(
         (f"backends: {title}", part)
-        for cls in kinds.all_settings().values()
+        for cls in all_settings().values()
         for title, part in cls.parts.items()
     ),
     ("load", schema.Load),
@@ -103,25 +103,26 @@ def _profiles() -> Iterator[str]:
     yield ""
 
 
-def _annotation(field: FieldInfo) -> Any:
+def _annotation(field: FieldInfo) -> object:
     """The field's type with its bounds, which pydantic keeps apart."""
-    here: Any = field.annotation
+    here: object = field.annotation
     for extra in field.metadata:
         here = Annotated[here, extra]
     return here
 
 
-_NAMES: tuple[tuple[Any, str], ...] = (
+_NAMES: tuple[tuple[object, str], ...] = (
     (Duration, "duration"),
     (PositiveDuration, "duration"),
     (schema.Dimension, "size or word"),
     (Size, "size in bytes"),
 )
-_SIMPLE = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`",
-           Any: "anything"}  # fmt: skip
+_SIMPLE: dict[object, str] = {
+    str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything",
+}  # fmt: skip
 
 
-def _type(here: Any) -> str:
+def _type(here: object) -> str:
     if name := next((name for known, name in _NAMES if known == here), None):
         return name
     origin, args = get_origin(here), get_args(here)
@@ -143,7 +144,7 @@ def _type(here: Any) -> str:
     return _SIMPLE.get(here) or f"mapping ({_link(here)})"
 
 
-def _link(model: type[BaseModel]) -> str:
+def _link(model: object) -> str:
     title = next((t for t, m in _PARTS if m is model), "")
     slug = "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
     return f"[{title}](#{slug})" if title else "`{}`"

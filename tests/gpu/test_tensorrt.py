@@ -45,7 +45,7 @@ import json, sys
 from pathlib import Path
 from harness.backends.base import BackendContext, PreparedModel
 from harness.backends.registry import open_backend, parse_spec
-from harness.models.parity import check
+from harness.run.worker.parity import check
 from harness.scenario.spec.scenario import Parity
 model, reference, cache, precision = json.loads(sys.argv[1])
 model = PreparedModel.from_json(model)

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.backends.base import Backend, BackendContext, Caller, LoadCost
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost, collect
 from harness.backends.cuda.devices import select_gpu, set_tf32
-from harness.backends.host_memory import collect
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.errors import BackendError, DeviceError, translate
 from harness.models.cache import parts

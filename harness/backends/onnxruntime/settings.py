@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from harness.scenario.rules.base import Broken, remove
 from harness.scenario.spec.backend import IN_ONNX, BackendSettings
 from harness.scenario.spec.fields import Device, PositiveInt
 from harness.scenario.units import Size
@@ -13,6 +15,7 @@ from harness.system.check import BACKENDS, OK, Answer, Check, not_importable, on
 from harness.system.packages import onnxruntime_gpu_command
 
 GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+_GPU_ONLY = ("gpu_memory_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "cuda_graphs")
 PROBE = """
 import json, onnxruntime
 print(json.dumps({"version": onnxruntime.__version__,
@@ -25,6 +28,7 @@ class OnnxRuntimeSettings(BackendSettings):
 
     sources: ClassVar = IN_ONNX
     start_seconds: ClassVar = 3.0
+    for_gpu: ClassVar = "provider: CUDAExecutionProvider"
     packages: ClassVar = ("onnxruntime", "onnxruntime-gpu")
 
     kind: Literal["onnxruntime"] = Field(description="which backend; the other keys depend on it")
@@ -66,6 +70,25 @@ class OnnxRuntimeSettings(BackendSettings):
     def formats(self) -> frozenset[str]:
         """A converted file for fp16."""
         return frozenset({"onnx_fp16" if self.precision == "fp16" else "onnx"})
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        if not self.on_gpu:
+            for key in _GPU_ONLY:
+                if getattr(self, key):
+                    yield remove(key, "goes with a GPU's provider, and this one runs on the CPU")
+        if self.cuda_graphs and self.io != "device":
+            message = "ONNX Runtime replays a graph on fixed device memory; add `io: device`"
+            yield Broken(("cuda_graphs",), message, lacks=("io",))
+        if self.device is None:
+            return
+        if not self.on_gpu and self.device != "cpu":
+            message = f"{self.device} needs `provider: CUDAExecutionProvider`; this one runs on the"
+            yield Broken(("device",), f"{message} CPU")
+        if self.on_gpu and self.device == "cpu":
+            name = "CUDA" if self.provider == "CUDAExecutionProvider" else "TensorRT"
+            message = f"the {name} provider runs on a GPU; write `device: cuda`"
+            yield Broken(("device",), message)
 
     @classmethod
     def checks(cls, gpu: bool) -> list[Check]:

@@ -14,12 +14,11 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.backends.base import Backend, BackendContext, LoadCost
+from harness.backends.base import Backend, BackendContext, LoadCost, collect
 from harness.backends.cuda.devices import TF32_OVERRIDE, select_gpu, set_tf32
 from harness.backends.cuda.memory import Cuda, open_cuda
-from harness.backends.host_memory import collect
 from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
@@ -37,6 +36,15 @@ from harness.models.tensors import Signature, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     import tensorrt
+
+
+class Host(NamedTuple):
+    """What an engine is opened with."""
+
+    flavor: trt.Flavor
+    cuda: Cuda
+    runtime: tensorrt.Runtime
+    messages: trt.Messages
 
 
 class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
@@ -89,7 +97,7 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         log = trt.logger(flavor, messages)
         runtime = flavor.trt.Runtime(log)
         self._kept = [log, runtime]
-        engine, path, facts = self._open(flavor, cuda, runtime, messages)
+        engine, path, facts = self._open(Host(flavor, cuda, runtime, messages))
         inputs, outputs = bindings(flavor.trt, engine)
         self._loaded = Loaded(
             flavor, messages, cuda, engine, inputs, outputs, _profiles(engine, inputs)
@@ -100,30 +108,28 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         seconds, details = time.monotonic() - start, self._details(path, facts)
         return LoadCost(seconds, path.stat().st_size, details, stages)
 
-    def _open(
-        self, flavor: trt.Flavor, cuda: Cuda, runtime: tensorrt.Runtime, messages: trt.Messages
-    ) -> tuple[tensorrt.ICudaEngine, Path, dict[str, object]]:
+    def _open(self, host: Host) -> tuple[tensorrt.ICudaEngine, Path, dict[str, object]]:
         """The engine, its file, and facts about both."""
         if path := self.context.model.source.get("engine"):
-            reason = trt.misfit(trt.engine_header(Path(path)), flavor)
+            reason = trt.misfit(trt.engine_header(Path(path)), host.flavor)
             if reason and not self.spec.version_compatible:
                 raise BackendError(
                     f"{path} can't be loaded: {reason}",
                     fix="use the TensorRT that built it, or give the ONNX file instead",
                 )
             if self.spec.version_compatible:
-                runtime.engine_host_code_allowed = True
-            return self._deserialize(flavor, cuda, runtime, messages, Path(path)), Path(path), {}
-        built = self._build(flavor, cuda, messages)
+                host.runtime.engine_host_code_allowed = True
+            return _deserialize(host, Path(path)), Path(path), {}
+        built = self._build(host)
         try:
-            engine = self._deserialize(flavor, cuda, runtime, messages, built.path)
+            engine = _deserialize(host, built.path)
         except BackendError as error:
             if not built.cached:
                 raise
             engine_cache.forget(built)  # the driver, say, has changed since it was built
             note = f"the engine in the cache was refused ({error.message}): built again"
-            built = self._build(flavor, cuda, messages)
-            engine = self._deserialize(flavor, cuda, runtime, messages, built.path)
+            built = self._build(host)
+            engine = _deserialize(host, built.path)
         else:
             note = built.note
         self._engine = built
@@ -133,34 +139,15 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         }  # fmt: skip
         return engine, built.path, facts
 
-    def _build(self, flavor: trt.Flavor, cuda: Cuda, messages: trt.Messages) -> engine_cache.Engine:
+    def _build(self, host: Host) -> engine_cache.Engine:
         if self.context.cache is None:
             raise BackendError("the tensorrt backend needs a cache folder")
         model = self.context.model
-        onnx = model.file(onnx_format(flavor, self.spec.precision))
+        onnx = model.file(onnx_format(host.flavor, self.spec.precision))
         target = engine_cache.EngineTarget(
-            model.name, model.key, onnx, cuda.gpu.key, build_options(self.spec, self.context)
+            model.name, model.key, onnx, host.cuda.gpu.key, build_options(self.spec, self.context)
         )
-        return engine_cache.get(flavor, target, self.context.cache, messages)
-
-    def _deserialize(
-        self,
-        flavor: trt.Flavor,
-        cuda: Cuda,
-        runtime: tensorrt.Runtime,
-        messages: trt.Messages,
-        path: Path,
-    ) -> tensorrt.ICudaEngine:
-        messages.errors.clear()
-        data = path.read_bytes()
-        engine = runtime.deserialize_cuda_engine(data)
-        if engine is None:
-            gpu = f"{cuda.gpu.name} (compute capability {cuda.gpu.capability})"
-            error = messages.error(f"{flavor.title} refuses the engine on {gpu}")
-            if why := trt.diagnose(flavor, runtime, data):
-                error.message += f" [{why}]"
-            raise error
-        return engine
+        return engine_cache.get(host.flavor, target, self.context.cache, host.messages)
 
     def _configure_runtime(self, path: Path) -> None:
         """TensorRT-RTX compiles kernels when it runs: eagerly, so that no request waits later."""
@@ -283,6 +270,19 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
 
 
 # ------------------------------------------------------------------------------------------ facts
+
+
+def _deserialize(host: Host, path: Path) -> tensorrt.ICudaEngine:
+    host.messages.errors.clear()
+    data, gpu = path.read_bytes(), host.cuda.gpu
+    engine = host.runtime.deserialize_cuda_engine(data)
+    if engine is None:
+        where = f"{gpu.name} (compute capability {gpu.capability})"
+        error = host.messages.error(f"{host.flavor.title} refuses the engine on {where}")
+        if why := trt.diagnose(host.flavor, host.runtime, data):
+            error.message += f" [{why}]"
+        raise error
+    return engine
 
 
 def onnx_format(flavor: trt.Flavor, precision: str) -> str:

@@ -52,10 +52,7 @@ def bindings(
     trt: ModuleType, engine: tensorrt.ICudaEngine
 ) -> tuple[tuple[Binding, ...], tuple[Binding, ...]]:
     """Inputs and outputs of a loaded engine. Raises BackendError for a type we can't feed."""
-    found: dict[object, list[Binding]] = {
-        trt.TensorIOMode.INPUT: [],
-        trt.TensorIOMode.OUTPUT: [],
-    }
+    found: dict[object, list[Binding]] = {trt.TensorIOMode.INPUT: [], trt.TensorIOMode.OUTPUT: []}
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
         kind = engine.get_tensor_dtype(name).name

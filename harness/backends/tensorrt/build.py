@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.backends.tensorrt.library import Flavor, Messages, logger, sentence
 from harness.errors import BackendError, UsageError
-from harness.models.inputs import no_size
+from harness.models.inputs import shape_of
 from harness.models.tensors import TensorSpec
 
 if TYPE_CHECKING:
@@ -100,18 +100,14 @@ def make_profiles(
     """
     if not any(isinstance(d, str) for spec in inputs for d in spec.shape):
         return ()
-    return tuple(
-        {spec.name: _shapes(spec, {**dynamic, BATCH: batch}) for spec in inputs}
-        for batch in batches
+    return tuple({spec.name: _shapes(spec, batch, dynamic) for spec in inputs} for batch in batches)
+
+
+def _shapes(spec: TensorSpec, batch: Range, dynamic: Mapping[str, Range]) -> Shapes:
+    low, middle, high = (
+        shape_of(spec, size, {name: sizes[i] for name, sizes in dynamic.items()})
+        for i, size in enumerate(batch)
     )
-
-
-def _shapes(spec: TensorSpec, sizes: Mapping[str, Range]) -> Shapes:
-    for dim in spec.shape:
-        if isinstance(dim, str) and dim not in sizes:
-            raise no_size(spec.name, dim)
-    rows = ([d if isinstance(d, int) else sizes[d][i] for d in spec.shape] for i in range(3))
-    low, middle, high = (tuple(row) for row in rows)
     return Shapes(low, middle, high)
 
 

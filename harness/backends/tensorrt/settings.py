@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_ONNX, BackendSettings, formats_of_engine
 from harness.scenario.spec.fields import Device, Model, PositiveInt, Precision, as_tuple
 from harness.scenario.units import Size
@@ -45,6 +47,16 @@ class TensorRtProfile(Model):
             BeforeValidator(as_tuple, json_schema_input_type=list[PositiveInt]),
         ],
     ] = Field(default_factory=dict, description="[min, opt, max] of other dynamic dimensions")
+
+    def _broken(self) -> Iterator[Broken]:
+        sizes = [size for size in (self.min, self.opt, self.max) if size is not None]
+        if self.each and sizes:
+            yield Broken((), "give `each`, or min, opt and max, not both")
+        if sizes != sorted(sizes):
+            yield Broken((), "min ≤ opt ≤ max must hold")
+        for word, three in self.dynamic.items():
+            if list(three) != sorted(three):
+                yield Broken(("dynamic", word), "write [min, opt, max], smallest first")
 
 
 class TensorRtSettings(BackendSettings):
@@ -97,6 +109,11 @@ class TensorRtSettings(BackendSettings):
     def formats(self) -> frozenset[str]:
         """What an engine of that precision is built from."""
         return formats_of_engine(self.precision)
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        if self.device == "cpu":
+            yield Broken(("device",), "TensorRT runs on a GPU; write `device: cuda`")
 
     @classmethod
     def checks(cls, gpu: bool) -> list[Check]:

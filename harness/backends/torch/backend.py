@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.backends.base import Backend, BackendContext, Caller, LoadCost
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost, collect
 from harness.backends.cuda.devices import select_gpu, set_tf32
-from harness.backends.host_memory import collect
 from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError, DeviceError, translate
 from harness.models.tensors import Signature, Tensors

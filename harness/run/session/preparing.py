@@ -11,7 +11,6 @@ from typing import Any
 from harness.models.tensors import PreparedModel
 from harness.run.worker.process import WorkerProcess
 from harness.scenario.spec.scenario import ModelSpec, Scenario, ServedSettings
-from harness.scenario.variants import colocated_backend
 from harness.system.paths import worker_env
 
 
@@ -60,7 +59,7 @@ def _models_colocated(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str
             continue
         for other in spec.colocated:
             there = other.spec.source.kind == "triton"
-            wanted = [] if there else sorted(colocated_backend(spec, other).formats)
+            wanted = [] if there else sorted(spec.alone(other).formats)
             found[f"{spec.name}/{other.name}"] = other.spec, wanted, other.load.batch_size
     return found
 

@@ -25,7 +25,7 @@ from harness.scenario.spec.scenario import (
     ServedSettings,
     Server,
 )
-from harness.scenario.variants import DEFAULT_CONFIG, colocated_backend
+from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.paths import worker_env
 from harness.telemetry.client import Telemetry
 from harness.triton.client.settings import TritonSettings
@@ -305,7 +305,7 @@ class Session:
         assert isinstance(self._spec, TritonSettings)
         from harness.triton.launch import Sharing, launch
 
-        spec = colocated_backend(self._spec, other)
+        spec = self._spec.alone(other)
         prepared = self._prepared.colocated[f"{self._spec.name}/{other.name}"]
         served = launch(
             spec, prepared.model, max_batch_size=other.load.batch_size, base=self._base,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,15 +16,17 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from harness.errors import UsageError
 from harness.scenario import kinds
-from harness.scenario.rules import backend as backend_rules
-from harness.scenario.rules import base as rule_base
-from harness.scenario.spec.fields import Model, Name
+from harness.scenario.rules.base import Broken, any_of, with_article
+from harness.scenario.spec.fields import PARSE_ONLY, Model, Name
+from harness.scenario.spec.model import ModelSpec
 from harness.system.check import Check
 
 IN_TORCH = ("torch", "exported_program")
@@ -41,6 +43,8 @@ class BackendSettings(Model):
     """Allowance for one start, for estimates: process, imports, loading, the server if any."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions the manifest records."""
+    for_gpu: ClassVar[str] = "device: cuda"
+    """The setting that makes it run on a GPU."""
     remote: ClassVar[bool] = False
     """Whether the load generator runs outside the process that runs the model."""
     parts: ClassVar[Mapping[str, type[BaseModel]]] = {}
@@ -83,8 +87,23 @@ class BackendSettings(Model):
         """Lines of `harness doctor`: what can run here, on a machine with a GPU or without."""
         return []
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return backend_rules.backend(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        yield from tf32_on_gpu(self)
+
+    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+        """Rules between the settings and the model, which is asked for batches up to `largest`."""
+        kind = model.source.kind
+        if kind not in self.sources:
+            who, can = f"{with_article(self.kind)} backend", any_of(self.sources)
+            message = f"{who} can't run a model from `{kind}`; it needs {can}"
+            yield Broken(("kind",), message)
+
+
+def tf32_on_gpu(spec: BackendSettings) -> Iterator[Broken]:
+    """TF32 is a mode of a GPU's arithmetic."""
+    if getattr(spec, "precision", "fp32") == "tf32" and not spec.on_gpu:
+        message = f"tf32 exists on a GPU only; use fp32, or `{spec.for_gpu}`"
+        yield Broken(("precision",), message)
 
 
 def formats_of_engine(precision: str) -> frozenset[str]:
@@ -92,10 +111,28 @@ def formats_of_engine(precision: str) -> frozenset[str]:
     return frozenset({"onnx"} | ({f"onnx_{precision}"} & {"onnx_fp16", "onnx_bf16"}))
 
 
+def settings_of(kind: str) -> type[BackendSettings]:
+    """The settings of a registered kind. Raises UsageError."""
+    found = kinds.import_path(kinds.SETTINGS[kind])
+    if not (isinstance(found, type) and issubclass(found, BackendSettings)):
+        raise UsageError(f"{kinds.SETTINGS[kind]} is no subclass of BackendSettings")
+    return found
+
+
+def all_settings() -> dict[str, type[BackendSettings]]:
+    """Kind → its settings, of every registered kind. Raises UsageError."""
+    return {kind: settings_of(kind) for kind in kinds.SETTINGS}
+
+
+def packages() -> list[str]:
+    """Distributions that the registered kinds run on: the manifest records their versions."""
+    return [name for settings in all_settings().values() for name in settings.packages]
+
+
 class _ByKind:
     """Settings of the class that is registered for their `kind`, whenever that was."""
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(_parse)
 
     def __get_pydantic_json_schema__(
@@ -110,7 +147,7 @@ AnyBackend = Annotated[BackendSettings, _ByKind()]
 @functools.lru_cache(maxsize=4)
 def _adapter(_: tuple[tuple[str, str], ...]) -> TypeAdapter[BackendSettings]:
     """The union of all kinds' settings, made anew when another kind is registered."""
-    union = functools.reduce(operator.or_, kinds.all_settings().values())
+    union = functools.reduce(operator.or_, all_settings().values())
     return TypeAdapter(Annotated[union, Field(discriminator="kind")])  # type: ignore[arg-type]
 
 
@@ -118,7 +155,16 @@ def _parse(data: object, info: ValidationInfo) -> BackendSettings:
     return parse_backend(data, info.context)
 
 
-def parse_backend(data: object, context: Any = None) -> BackendSettings:
+def parse_backend(data: object, context: object = None) -> BackendSettings:
     """One entry of `backends`, from plain data. Raises pydantic's ValidationError."""
     adapter = _adapter(tuple(kinds.SETTINGS.items()))
     return adapter.validate_python(data, context=context)
+
+
+def parse_name(data: object) -> str | None:
+    """The name of an entry, as written or made; None where it can't be parsed."""
+    try:
+        spec = parse_backend(data, PARSE_ONLY)
+    except ValidationError:
+        return None
+    return spec.name or spec.default_name

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.colocated import (
+    CHOICES,
     Batching,
     BatchingChoices,
     ColocatedModel,
@@ -19,9 +20,11 @@ from harness.scenario.spec.fields import (
     OneOrMore,
     PositiveInt,
     Precision,
+    Words,
     as_tuple,
 )
 from harness.scenario.spec.server import Server
+from harness.scenario.units import Size
 
 
 class ServedSettings(BackendSettings):
@@ -66,10 +69,37 @@ class ServedSettings(BackendSettings):
         description="other models that the same server runs at the same time, each under a load "
         "of its own; their lists are searched jointly",
     )
+    composing: Words = Field(
+        (),
+        description="models that the model calls itself (BLS), whose statistics are read too; "
+        "those of an ensemble are found without being named",
+    )
+    flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
+        "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
+    )
+    workspace: Size | None = Field(
+        None, description="`serve: tensorrt`: scratch memory a layer may use; default: all there is"
+    )
+    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = Field(
+        None, description="`serve: tensorrt`: from 0, fastest build, to 5; default: TensorRT's, 3"
+    )
+    cuda_graphs: bool = Field(
+        False, description="`serve: tensorrt`: capture the computation and replay it"
+    )
     server: Server = Field(
         default_factory=lambda: Server.model_validate({}),
         description="default: a server that the harness starts",
     )
+
+    def alone(self, other: ColocatedModel) -> Self:
+        """A co-located model as the backend that it would be alone."""
+        own = ("precision", "threads", *CHOICES)
+        return self.model_copy(update={
+            **{key: getattr(other, key) for key in own},
+            "name": other.name, "serve": other.serve or self.serve,
+            "device": other.device or self.device, "colocated": (), "composing": (),
+            "env": {k: v for k, v in self.env.items() if not isinstance(v, tuple)},
+        })  # fmt: skip
 
     @property
     def instance_count(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Self, cast
+from typing import Self
 
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.models.tensors import Array, Signature, Tensors
@@ -15,7 +15,7 @@ from harness.triton.client.connection import Client, Connection, TritonReply
 from harness.triton.client.grpc import GrpcConnection
 from harness.triton.client.http import HttpConnection
 from harness.triton.client.settings import TritonSettings
-from harness.triton.client.shared_memory import Regions, SharedCaller, SharedRequest
+from harness.triton.client.shared_memory import Layout, Region, Regions, SharedRequest
 from harness.triton.counters.statistics import counters
 from harness.triton.metadata import Description, check_inputs, composing
 
@@ -96,13 +96,11 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
             request = common.request_inputs(self.found, inputs, self.spec.protocol)
             return caller.connection.arrays(caller.infer(request))
 
-    def caller(self) -> Caller[TritonRequest, TritonReply]:
+    def caller(self) -> TritonCaller:
         """A caller with its own connection, to be used in the thread that enters it."""
-        caller = TritonCaller(self.spec.protocol, self.target)
         if self.regions is None:
-            return caller
-        shared = SharedCaller(caller, self.regions, self.target)
-        return cast("Caller[TritonRequest, TritonReply]", shared)  # as `prepare` makes them
+            return TritonCaller(self.spec.protocol, self.target)
+        return SharedCaller(self.spec.protocol, self.target, self.regions)
 
     def statistics(self) -> dict[str, float]:
         """Triton's counters."""
@@ -149,6 +147,45 @@ class TritonCaller(Caller[TritonRequest, TritonReply]):
     def __exit__(self, *_: object) -> None:
         self.connection.close()
         self.connection.end_thread()
+
+
+class SharedCaller(TritonCaller):
+    """A caller with an output region of its own."""
+
+    def __init__(self, protocol: str, target: ServerTarget, regions: Regions) -> None:
+        super().__init__(protocol, target)
+        self._regions = regions
+        self._region: Region | None = None
+        self._wanted: list[InferInput] = []
+
+    def infer(self, request: TritonRequest, outputs: object = None) -> TritonReply:
+        """Send the names of the regions and wait until the outputs are written."""
+        assert isinstance(request, SharedRequest), "as `prepare` makes them"
+        if self._region is None or self._region.layout is not request.outputs:
+            self._use(request.outputs)
+        return self.connection.infer(request.inputs, self._wanted)
+
+    def outputs(self, reply: TritonReply) -> Tensors:
+        """What the server wrote last."""
+        assert self._region is not None
+        return common.all_to_host(self._target, self._region.tensors())
+
+    def _use(self, layout: Layout) -> None:
+        """Outside of the window: a caller's first request comes in the warm-up."""
+        self._drop()
+        self._region = self._regions.outputs(self.connection.client, layout)
+        self._wanted = self._regions.wanted(self._region)
+
+    def _drop(self) -> None:
+        region, self._region = self._region, None
+        if region is not None:
+            self._regions.free(self.connection.client, region)
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._drop()
+        finally:
+            super().__exit__(*error)
 
 
 def connect(protocol: str, target: ServerTarget) -> Connection:

@@ -57,9 +57,15 @@ class Translated:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        for foreign, ours in self._table if error is not None else ():
+        if isinstance(error, Exception) and (ours := self.ours(error)) is not error:
+            raise ours from None
+
+    def ours(self, error: Exception) -> Exception:
+        """What an error becomes; itself where the table does not have it."""
+        for foreign, become in self._table:
             if isinstance(error, foreign):
-                raise ours(self._target, error) from None
+                return become(self._target, error)
+        return error
 
 
 def refused(address: str) -> bool:

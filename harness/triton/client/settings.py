@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.errors import HarnessError
+from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_ONNX, formats_of_engine
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
-from harness.scenario.spec.fields import Words
+from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.spec.server import DockerSettings, Server, TelemetrySource, TlsSettings
-from harness.scenario.units import Size
 from harness.system.check import (
     BACKENDS,
     MISSING,
@@ -25,6 +26,7 @@ from harness.system.check import (
     not_importable,
     probe,
 )
+from harness.triton.client import rules
 
 PROBE = """
 import json, importlib.metadata, tritonclient.http, tritonclient.grpc
@@ -66,23 +68,6 @@ class TritonSettings(ServedSettings):
     client_processes: Annotated[int, Field(gt=0, le=64)] = Field(
         1, description="wire client: processes to spread the load over when one core is not enough"
     )
-    composing: Words = Field(
-        (),
-        description="models that the model calls itself (BLS), whose statistics are read too; "
-        "those of an ensemble are found without being named",
-    )
-    flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
-        "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
-    )
-    workspace: Size | None = Field(
-        None, description="`serve: tensorrt`: scratch memory a layer may use; default: all there is"
-    )
-    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = Field(
-        None, description="`serve: tensorrt`: from 0, fastest build, to 5; default: TensorRT's, 3"
-    )
-    cuda_graphs: bool = Field(
-        False, description="`serve: tensorrt`: capture the computation and replay it"
-    )
 
     @property
     def default_name(self) -> str:
@@ -101,6 +86,15 @@ class TritonSettings(ServedSettings):
         served = {"onnxruntime": frozenset({onnx}), "torch": frozenset({"torch"}),
                   "tensorrt": formats_of_engine(self.precision)}  # fmt: skip
         return served.get(self.serve or "", frozenset())
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        yield from rules.alone(self)
+
+    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+        """By what the server runs, whose models it has, and the co-located ones."""
+        yield from super().fits(model, largest)
+        yield from rules.with_model(self, model, largest)
 
     @classmethod
     def checks(cls, gpu: bool) -> list[Check]:

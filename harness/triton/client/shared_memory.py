@@ -19,17 +19,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import shared_memory
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
-from harness.backends.base import Caller
 from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import Array, Tensors
-from harness.triton.client.common import InferInput, ServerTarget, all_to_host, new_input
-from harness.triton.client.connection import Client, Connection, TritonReply
+from harness.triton.client.common import InferInput, new_input
+from harness.triton.client.connection import Client
 from harness.triton.client.settings import TritonSettings
 
 ALIGN = 256
@@ -76,30 +75,6 @@ class Layout:
             )
             offset += -(-array.nbytes // ALIGN) * ALIGN
         return cls(tuple(tensors), max(offset, ALIGN))
-
-
-class Memory(Protocol):
-    """The bytes of one region."""
-
-    def write(self, offset: int, data: Bytes) -> None:
-        """Copy into the region."""
-        ...
-
-    def read(self, offset: int, size: int) -> Bytes:
-        """A copy of a part of the region."""
-        ...
-
-    def register(self, client: Client, name: str) -> None:
-        """Have the server map it."""
-        ...
-
-    def unregister(self, client: Client, name: str) -> None:
-        """Have the server forget it."""
-        ...
-
-    def free(self) -> None:
-        """Give it back."""
-        ...
 
 
 class SystemMemory:
@@ -185,6 +160,9 @@ class CudaMemory:
             self._cuda.free(self._address)
             self._cuda.give_back(self._stream, ())
             self._stream = None  # here, since pycuda ends a stream in the thread that drops it
+
+
+Memory = SystemMemory | CudaMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,58 +301,3 @@ def _placed(region: Region, make: Callable[[SharedTensor], InferInput]) -> list[
         placed.set_shared_memory(region.name, tensor.size, tensor.offset)
         made.append(placed)
     return made
-
-
-class Sender(Protocol):
-    """A caller of the official client, while it is open."""
-
-    connection: Connection
-
-    def infer(self, request: Sequence[InferInput], outputs: object = None) -> TritonReply:
-        """Send a request whose outputs go where `outputs` say."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-class SharedCaller(Caller[SharedRequest, TritonReply]):
-    """A caller of the official client with an output region of its own."""
-
-    def __init__(self, caller: Sender, regions: Regions, target: ServerTarget) -> None:
-        self._caller, self._regions, self._target = caller, regions, target
-        self._region: Region | None = None
-        self._wanted: list[InferInput] = []
-
-    def infer(self, request: SharedRequest) -> TritonReply:
-        """Send the names of the regions and wait until the outputs are written."""
-        if self._region is None or self._region.layout is not request.outputs:
-            self._use(request.outputs)
-        return self._caller.infer(request.inputs, self._wanted)
-
-    def outputs(self, reply: TritonReply) -> Tensors:
-        """What the server wrote last."""
-        assert self._region is not None
-        return all_to_host(self._target, self._region.tensors())
-
-    def _use(self, layout: Layout) -> None:
-        """Outside of the window: a caller's first request comes in the warm-up."""
-        self._drop()
-        self._region = self._regions.outputs(self._caller.connection.client, layout)
-        self._wanted = self._regions.wanted(self._region)
-
-    def _drop(self) -> None:
-        region, self._region = self._region, None
-        if region is not None:
-            self._regions.free(self._caller.connection.client, region)
-
-    def __enter__(self) -> Self:
-        self._caller.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            self._drop()
-        finally:
-            self._caller.__exit__(*error)

@@ -14,7 +14,7 @@ from harness.models.tensors import PreparedModel
 from harness.scenario import kinds
 from harness.scenario.jsonschema import scenario_schema
 from harness.scenario.reading.loader import load_text
-from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.backend import BackendSettings, all_settings, settings_of
 from harness.scenario.spec.scenario import Scenario
 
 TOY = """
@@ -57,7 +57,7 @@ def text(colour: str = "blue") -> str:
 
 
 def test_every_kind_has_settings_of_its_name_and_an_implementation() -> None:
-    for kind, settings in kinds.all_settings().items():
+    for kind, settings in all_settings().items():
         assert settings.model_fields["kind"].annotation is not str
         assert settings.model_validate(
             {"kind": kind} | ({"protocol": "http"} if kind == "triton" else {})
@@ -135,7 +135,7 @@ def test_a_kind_that_is_taken_and_paths_that_lead_nowhere(toy: Path) -> None:
             kinds.import_path(path)
     kinds.SETTINGS["toy"] = "my_toy:ToyBackend"
     with pytest.raises(UsageError, match="no subclass of BackendSettings"):
-        kinds.settings_of("toy")
+        settings_of("toy")
 
 
 def test_a_class_is_registered_by_where_it_is(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,6 @@ def test_a_class_that_no_worker_can_import_is_refused(toy: Path) -> None:
 
 NOTEBOOK = """
 from typing import Literal
-from support.paths import ROOT
 
 from harness.backends import registry
 from harness.backends.fake import FakeBackend, FakeSettings

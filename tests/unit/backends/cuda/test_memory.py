@@ -92,24 +92,3 @@ def test_an_engine_fits_every_gpu_with_the_same_key() -> None:
 
 
 # ------------------------------------------------------------------ cuda-python, as far as it goes
-
-
-def test_cuda_python_answers_are_checked() -> None:
-    bindings = pytest.importorskip("harness.backends.cuda.cuda_python")
-    from cuda.bindings import runtime
-
-    errors = runtime.cudaError_t
-    assert bindings.check((errors.cudaSuccess, 7), "x") == 7
-    assert bindings.check((errors.cudaSuccess,), "x") is None
-    with pytest.raises(OutOfMemoryError, match="allocating: cudaErrorMemoryAllocation"):
-        bindings.check((errors.cudaErrorMemoryAllocation, None), "allocating")
-
-
-def test_without_a_driver_cuda_python_says_so() -> None:
-    pytest.importorskip("cuda.bindings.runtime")
-    try:
-        opened = open_cuda(0, "cuda-python")
-    except DeviceError as error:
-        assert "nvidia-smi" in (error.fix or "")
-    else:
-        assert opened.gpu.total_bytes > 0

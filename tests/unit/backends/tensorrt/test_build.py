@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
 from harness.backends.tensorrt.build import (
     BuildOptions,
@@ -21,7 +19,6 @@ from harness.backends.tensorrt.build import (
     types_in_json,
     types_in_log,
 )
-from harness.backends.tensorrt.cache import EngineTarget
 from harness.errors import BackendError, UsageError
 from harness.models.tensors import TensorSpec
 
@@ -155,31 +152,3 @@ def test_options_that_a_flavour_lacks_are_refused_by_name() -> None:
 
 
 # ------------------------------------------------------------------------------------- cache key
-
-
-def test_the_key_depends_on_everything_that_the_engine_depends_on(tmp_path: Path) -> None:
-    one, two = tmp_path / "1.onnx", tmp_path / "2.onnx"
-    one.write_bytes(b"1")
-    two.write_bytes(b"2")
-    flavor = trt.Flavor("tensorrt", "10.9.0.34", None)
-    base = EngineTarget("m", "k", one, "NVIDIA H200 9.0", BuildOptions())
-    profiles = make_profiles([IMAGE], batch_ranges([1, 4]), {})
-    others = [
-        (flavor, EngineTarget("m", "k", two, base.gpu, base.options)),
-        (flavor, EngineTarget("m", "k", one, "NVIDIA A10 8.6", base.options)),
-        (
-            flavor,
-            EngineTarget("m", "k", one, base.gpu, BuildOptions(precision="fp16")),
-        ),
-        (flavor, EngineTarget("m", "k", one, base.gpu, BuildOptions(workspace=1))),
-        (
-            flavor,
-            EngineTarget("m", "k", one, base.gpu, BuildOptions(profiles=profiles)),
-        ),
-        (flavor, EngineTarget("m", "other weights", one, base.gpu, base.options)),
-        (trt.Flavor("tensorrt", "10.9.1.0", None), base),
-        (trt.Flavor("tensorrt-rtx", "10.9.0.34", None), base),
-    ]
-    keys = [engine_cache.key(flavor, base), *(engine_cache.key(*other) for other in others)]
-    assert len(set(keys)) == len(keys)
-    assert engine_cache.key(flavor, base) == keys[0]

@@ -1,0 +1,51 @@
+"""Shapes and outputs around an export; exporters themselves are tested in integration."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+from harness.models.export import fits, trace_outputs  # noqa: E402
+from harness.models.tensors import TensorSpec  # noqa: E402
+from harness.models.torch_model import TorchModel  # noqa: E402
+
+
+class Shapes(torch.nn.Module):
+    """[batch, 3] → itself, its transpose, a constant shape."""
+
+    def forward(self, x):
+        return x, x.T.half(), x.sum(0)
+
+
+class Fixed(torch.nn.Module):
+    def forward(self, x):
+        return x.reshape(2, 3)
+
+
+def inputs_of(batch):
+    return {"x": np.ones((batch, 3), np.float32)}
+
+
+def test_the_batch_is_found_wherever_it_is():
+    inputs = (TensorSpec("x", "float32", ("batch", 3)),)
+    outputs, fixed = trace_outputs(TorchModel(Shapes(), ("x",)), inputs, inputs_of, 2)
+    assert fixed is None
+    assert [(o.name, o.dtype, o.shape) for o in outputs] == [
+        ("output_0", "float32", ("batch", 3)), ("output_1", "float16", (3, "batch")),
+        ("output_2", "float32", (3,)),
+    ]  # fmt: skip
+
+
+def test_a_model_that_takes_one_batch_only_is_found_out():
+    inputs = (TensorSpec("x", "float32", ("batch", 3)),)
+    outputs, fixed = trace_outputs(TorchModel(Fixed(), ("x",)), inputs, inputs_of, 2)
+    assert (outputs[0].shape, fixed) == (("batch", 3), 2)
+    with pytest.raises(RuntimeError, match="invalid for input of size 9"):
+        trace_outputs(TorchModel(Fixed(), ("x",)), inputs, inputs_of, 3)
+
+
+def test_words_stand_for_any_size():
+    assert fits((4, 3), [4, "n"])
+    assert not fits((4, 3), [3, "n"])
+    assert not fits((4, 3), [4])

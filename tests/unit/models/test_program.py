@@ -1,0 +1,88 @@
+"""Exported programs."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from support.sample import MODELS, VECTOR, ready, spec, torch_backend  # noqa: E402
+
+from harness.backends.base import run_once  # noqa: E402
+from harness.errors import UsageError  # noqa: E402
+from harness.models.inputs import make_inputs  # noqa: E402
+from harness.models.program import scenario_names  # noqa: E402
+
+
+@pytest.fixture
+def program(tmp_path):
+    from harness.models.factory import build
+
+    def write(factory, args, kwargs=None, dynamic=True):
+        module = build({"torch": f"sample_models:{factory}", "base": str(MODELS), "seed": 0})
+        tensors = (*args, *(kwargs or {}).values())
+        shapes = [{0: torch.export.Dim("batch")} for _ in tensors] if dynamic else None
+        names = list(kwargs or {})
+        if shapes and kwargs:
+            shapes = {"ids": shapes[0], **dict(zip(names, shapes[1:], strict=True))}
+        path = tmp_path / f"{factory}.pt2"
+        exported = torch.export.export(
+            module, args, kwargs,
+            dynamic_shapes=tuple(shapes) if isinstance(shapes, list) else shapes,
+        )  # fmt: skip
+        torch.export.save(exported, path)
+        return path, module
+
+    return write
+
+
+def test_an_exported_program_runs_with_its_own_argument_names(tmp_path, program):
+    ids, mask = torch.zeros(2, 6, dtype=torch.int64), torch.ones(2, 6)
+    path, module = program("two_inputs", (ids,), {"mask": mask})
+    inputs = [
+        {"name": "mask", "shape": ["batch", 6]},
+        {"name": "ids", "dtype": "int64", "shape": ["batch", 6], "range": [0, 11]},
+    ]
+    model, rows = ready(spec(inputs=inputs, exported_program=str(path)), tmp_path)
+    assert rows[0].format == "exported_program"
+    arrays = make_inputs(model, 5, 0)
+    with torch_backend(model) as backend:
+        backend.load()
+        found = run_once(backend, arrays)["output_0"]
+    expected = module(torch.from_numpy(arrays["ids"]), mask=torch.from_numpy(arrays["mask"]))
+    np.testing.assert_allclose(found, expected["pooled"], rtol=1e-6)
+
+
+def test_a_program_with_a_fixed_batch_takes_that_batch_only(tmp_path, program):
+    path, _ = program("mlp", (torch.zeros(3, 8),), dynamic=False)
+    with pytest.raises(UsageError, match=r"batch fixed at 3, load\.batch_sizes asks for 1"):
+        ready(spec(exported_program=str(path)), tmp_path)
+    model, _ = ready(spec(exported_program=str(path)), tmp_path, batches=(3,))
+    assert model.outputs[0].shape == ("batch", 5)
+
+
+def test_a_program_may_have_its_batch_elsewhere_than_first(tmp_path):
+    path = tmp_path / "p.pt2"
+    shapes = ({1: torch.export.Dim("batch")},)
+    torch.export.save(
+        torch.export.export(torch.nn.Linear(8, 5), (torch.zeros(3, 2, 8),), dynamic_shapes=shapes),
+        path,
+    )
+    inputs = [{"name": "x", "shape": [3, "batch", 8]}]
+    model, _ = ready(spec(inputs=inputs, exported_program=str(path)), tmp_path)
+    assert model.outputs[0].shape == (3, "batch", 5)
+
+
+def test_a_wrong_number_of_inputs_or_no_program_is_refused(tmp_path, program):
+    path, _ = program("mlp", (torch.zeros(3, 8),))
+    two = [VECTOR, {"name": "y", "shape": ["batch", 8]}]
+    with pytest.raises(UsageError, match=r"takes 1 inputs \(input\), model.inputs has 2 \(x, y\)"):
+        ready(spec(inputs=two, exported_program=str(path)), tmp_path)
+    (tmp_path / "junk.pt2").write_bytes(b"junk")
+    with pytest.raises(UsageError, match="is not an exported program"):
+        ready(spec(exported_program=str(tmp_path / "junk.pt2")), tmp_path)
+
+
+def test_names_go_by_name_or_else_by_order():
+    path = MODELS / "p.pt2"
+    assert scenario_names(path, ["a", "b"], ["b", "a"]) == {"a": "a", "b": "b"}
+    assert scenario_names(path, ["a", "b"], ["x", "a"]) == {"a": "x", "b": "a"}

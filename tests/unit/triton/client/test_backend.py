@@ -1,0 +1,106 @@
+"""The backend over gRPC against a real server that answers with its input, without a Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from harness.backends.base import BackendContext, run_once
+from harness.errors import ServerError
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.triton.client.backend import TritonBackend
+from harness.triton.client.settings import TritonSettings
+
+X = TensorSpec("x", "float32", ("batch", 3))
+
+
+class Echo(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """One model, `m`: y [batch] has the first column of x [batch, 3] at most 4 of a batch."""
+
+    ready = True
+
+    def ServerLive(self, request: Any, context: Any) -> Any:
+        return service_pb2.ServerLiveResponse(live=True)
+
+    def ModelReady(self, request: Any, context: Any) -> Any:
+        return service_pb2.ModelReadyResponse(ready=self.ready and request.name == "m")
+
+    def ServerMetadata(self, request: Any, context: Any) -> Any:
+        return service_pb2.ServerMetadataResponse(name="echo", version="2.0")
+
+    def ModelMetadata(self, request: Any, context: Any) -> Any:
+        answer = service_pb2.ModelMetadataResponse(name=request.name, versions=["1", "2"])
+        answer.inputs.add(name="x", datatype="FP32", shape=[-1, 3])
+        answer.outputs.add(name="y", datatype="FP32", shape=[-1, 1])
+        return answer
+
+    def ModelConfig(self, request: Any, context: Any) -> Any:
+        answer = service_pb2.ModelConfigResponse()
+        answer.config.name, answer.config.max_batch_size = request.name, 4
+        return answer
+
+    def ModelStatistics(self, request: Any, context: Any) -> Any:
+        answer = service_pb2.ModelStatisticsResponse()
+        found = answer.model_stats.add(name="m", version="1", inference_count=7, execution_count=3)
+        found.inference_stats.success.count = 7
+        return answer
+
+    def ModelInfer(self, request: Any, context: Any) -> Any:
+        x = np.frombuffer(request.raw_input_contents[0], np.float32).reshape(-1, 3)
+        answer = service_pb2.ModelInferResponse(model_name="m")
+        answer.outputs.add(name="y", datatype="FP32", shape=[len(x), 1])
+        answer.raw_output_contents.append(np.ascontiguousarray(x[:, 0]).tobytes())
+        return answer
+
+
+@pytest.fixture
+def echo() -> Iterator[tuple[Echo, str]]:
+    servicer, server = Echo(), grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield servicer, f"127.0.0.1:{port}"
+    server.stop(0)
+
+
+def backend(address: str, inputs: tuple[TensorSpec, ...] = (X,), name: str = "m") -> TritonBackend:
+    spec = TritonSettings.model_validate({"kind": "triton", "protocol": "grpc", "name": "t"})
+    model = PreparedModel(name, {}, "", inputs, (TensorSpec("y", "float32", ("batch",)),))
+    return TritonBackend(spec, BackendContext(model, server_grpc=address))
+
+
+def test_what_loading_tells(echo: tuple[Echo, str]) -> None:
+    with backend(echo[1]) as opened:
+        cost = opened.load()
+        assert opened.signature.inputs == (X,)
+    assert cost.bytes_on_disk is None
+    assert {k: v for k, v in cost.details.items() if k != "config"} == {
+        "server": "echo", "server_version": "2.0", "model_version": "1, 2", "max_batch_size": 4,
+        "protocol": "grpc", "client": "wire",
+    }  # fmt: skip
+    assert "max_batch_size: 4" in str(cost.details["config"])
+
+
+def test_a_request_there_and_back(echo: tuple[Echo, str]) -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    with backend(echo[1]) as opened:
+        opened.load()
+        outputs = run_once(opened, {"x": x})
+        assert opened.statistics()["inferences"] == 7
+        with pytest.raises(ServerError, match="batch 5 is more than the max_batch_size 4"):
+            opened.prepare({"x": np.zeros((5, 3), np.float32)})
+    assert outputs["y"].tolist() == [0.0, 3.0]
+
+
+def test_a_model_that_is_not_ready_or_does_not_fit(echo: tuple[Echo, str]) -> None:
+    wide = (TensorSpec("x", "float32", ("batch", 4)),)
+    with backend(echo[1], wide) as opened, pytest.raises(ServerError, match="does not fit"):
+        opened.load()
+    with backend(echo[1], name="n") as opened, pytest.raises(ServerError, match="no model 'n'"):
+        opened.load()
