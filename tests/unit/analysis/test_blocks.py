@@ -106,8 +106,18 @@ def test_a_missing_round_is_made_up_for_by_what_the_others_say_of_it() -> None:
     assert found.rounds == 3
     naive = ratio_interval([*values["p3"].values()], [*values["p4"].values()])
     assert naive.value < 0.9
-    whole = Blocks(run(6, 12, 4)).ratio("p3", "p4")
-    assert found.half_width > whole.half_width
+
+
+def test_an_interval_with_a_round_less_is_wider() -> None:
+    wider = []
+    for seed in range(30):
+        values = run(seed, 24, 3)
+        whole = Blocks(values).ratio("p3", "p4").half_width
+        del values["p3"][2]
+        wider.append(Blocks(values).ratio("p3", "p4").half_width / whole)
+    assert np.exp(np.mean(np.log(wider))) == pytest.approx(
+        math.sqrt((1 / 2 + 1 / 3) / (2 / 3)), 0.1
+    )
 
 
 def test_two_points_are_compared_by_their_own_pairs() -> None:
