@@ -53,12 +53,12 @@ def log_t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     if n < 2:
         return Interval(values[0], None, None, n)
     deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (n - 1))
-    half = _quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n)
+    half = t_quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n)
     return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)
 
 
 @lru_cache(maxsize=1024)
-def _quantile(share: float, freedom: float) -> float:
+def t_quantile(share: float, freedom: float) -> float:
     """Of Student's t."""
     return float(stats.t.ppf(share, freedom))
 
@@ -90,7 +90,7 @@ def ratio_interval(
     if va + vb == 0:
         return Interval(*(math.exp(difference),) * 3, rounds)
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    half = _quantile((1 + level) / 2, freedom) * math.sqrt(va + vb)
+    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(va + vb)
     return Interval(
         math.exp(difference), math.exp(difference - half), math.exp(difference + half), rounds
     )

@@ -1,0 +1,73 @@
+"""Whether the warm-up leaked into the window: its beginning against the rest of it.
+
+A transient that is inside the window hides itself from a comparison of halves, because it inflates
+its own error: a first tenth that is three times slower raises p99 by 185 % and passes. Here the
+window is cut into equal stretches of time, and the first is held against the others in two ways at
+once. It has to be the slowest of all but its own neighbours, which an undisturbed window does in
+one of 16 cases however skewed or correlated its latencies are, for its stretches are
+exchangeable; and it has to lie far above their median, measured by their own scatter. Twenty
+stretches find a leak over a twentieth of the window or more, fifty a shorter one. The error rates
+are simulated in benchmarks/warm_up_leak.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+STRETCHES = (20, 50)
+NEIGHBOURS = 4
+"""The first 1/4 of the stretches may be slow together: a leak of up to that share is found."""
+Z = 4.0
+SMALLEST = 0.02
+"""A beginning that is slower by less is of no interest."""
+FEWEST = 4
+"""Requests a stretch, on average, below which nothing is said."""
+_TO_SIGMA = 1.4826
+"""From a median absolute deviation to the standard deviation of a normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A slow beginning of the window."""
+
+    share: float
+    """Of the window, the stretch that was seen to be slow: 0.05 or 0.02."""
+    slower: float
+    """By how much its mean latency exceeds the median stretch's: 0.2 is 20 %."""
+
+
+def warm_up_leak(
+    done_ns: NDArray[np.int64], latency_ns: NDArray[np.int64], begin_ns: int, end_ns: int
+) -> Leak | None:
+    """The transient at the window's beginning, None where there is none to be seen.
+
+    `done_ns` and `latency_ns`, both shape (requests,), are the completions inside the window.
+    """
+    place = (done_ns - begin_ns) / max(end_ns - begin_ns, 1)
+    found = (_first_stretch(place, latency_ns, count) for count in STRETCHES)
+    return next((leak for leak in found if leak is not None), None)
+
+
+def _first_stretch(
+    place: NDArray[np.float64], latency: NDArray[np.int64], count: int
+) -> Leak | None:
+    if len(latency) < FEWEST * count:
+        return None
+    stretch = np.clip((place * count).astype(int), 0, count - 1)
+    requests = np.bincount(stretch, minlength=count)
+    if requests[0] == 0:
+        return None
+    total = np.bincount(stretch, latency.astype(float), minlength=count)
+    later = requests > 0
+    mean = total[later] / requests[later]
+    first, median = float(mean[0]), float(np.median(mean))
+    above = mean[mean > median] - median  # latencies are skewed: the scatter upwards is larger
+    scatter = max(np.median(abs(mean - median)), np.median(above) if len(above) else 0.0)
+    slowest = float(mean[len(mean) // NEIGHBOURS :].max())
+    excess = first - median
+    if first > slowest and excess > max(Z * _TO_SIGMA * scatter, SMALLEST * median):
+        return Leak(1 / count, excess / median)
+    return None

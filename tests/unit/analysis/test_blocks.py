@@ -1,0 +1,163 @@
+"""Differences between the points of one run: within rounds, with variances that are shared."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from harness.analysis.blocks import Blocks, _inverse_trigamma, prior
+from harness.analysis.intervals import log_t_interval, ratio_interval
+
+
+def run(seed: int, points: int, rounds: int, *, spread: float = 1.0, effect: float = 0.0):
+    """Points of the same value, 1 % of noise in the middle; a round's effect in units of that."""
+    rng = np.random.default_rng(seed)
+    scatter = 0.01 * np.exp(rng.normal(0, math.log(spread), points))
+    logs = rng.normal(0, 1, (points, rounds)) * scatter[:, None]
+    logs += rng.normal(0, 0.01 * effect, rounds)
+    return {f"p{i}": {r: math.exp(v) for r, v in enumerate(row)} for i, row in enumerate(logs)}
+
+
+def test_equal_points_are_told_apart_in_one_of_twenty_pairs() -> None:
+    covered = pairs = 0
+    for seed in range(60):
+        blocks = Blocks(run(seed, 24, 3, spread=1.6, effect=1.0))
+        for i in range(0, 24, 2):
+            found = blocks.ratio(f"p{i}", f"p{i + 1}")
+            covered += found.low <= 1 <= found.high
+            pairs += 1
+    assert 0.92 <= covered / pairs <= 0.975
+
+
+def test_a_rounds_luck_is_nobodys_difference() -> None:
+    """Everything doubles in the second round: the ratio and its interval stay as they were."""
+    quiet = run(1, 8, 3)
+    loud = {p: {r: v * (2 if r == 1 else 1) for r, v in row.items()} for p, row in quiet.items()}
+    before, after = Blocks(quiet).ratio("p0", "p1"), Blocks(loud).ratio("p0", "p1")
+    assert (after.value, after.low, after.high) == pytest.approx(
+        (before.value, before.low, before.high), rel=1e-9
+    )
+    welch = ratio_interval([*loud["p0"].values()], [*loud["p1"].values()])
+    assert after.half_width < welch.half_width / 4
+
+
+def test_three_rounds_of_many_points_know_more_than_three_rounds() -> None:
+    widths, own = [], []
+    for seed in range(40):
+        values = run(seed, 24, 3)
+        widths.append(Blocks(values).ratio("p0", "p1").half_width)
+        pairs = [values["p0"][r] / values["p1"][r] for r in range(3)]
+        own.append(log_t_interval(pairs).half_width)
+    assert np.mean(widths) < 0.65 * np.mean(own)
+
+
+def test_a_point_that_scatters_more_keeps_a_wider_interval() -> None:
+    values = run(3, 12, 5)
+    values["wild"] = dict(enumerate([1.0, 1.3, 0.8, 1.2, 0.9]))
+    blocks = Blocks(values)
+    assert blocks.ratio("wild", "p0").half_width > 3 * blocks.ratio("p1", "p0").half_width
+
+
+def test_value_and_interval_by_hand_without_spread() -> None:
+    """Two-way fit of a balanced table: row means; the variances of the rows are equal here."""
+    values = {
+        "a": {0: math.exp(0.1), 1: math.exp(0.3)},
+        "b": {0: math.exp(0.2), 1: math.exp(0.0)},
+        "c": {0: math.exp(-0.1), 1: math.exp(0.1)},
+        "d": {0: math.exp(0.5), 1: math.exp(0.3)},
+    }
+    found = Blocks(values).ratio("a", "b")
+    assert math.log(found.value) == pytest.approx(0.1)
+    freedom = 3 / 4  # a point's one degree, less its share of the round's effect
+    variance = 2 * 0.1**2 / freedom
+    drawn = prior(np.full(4, variance), np.full(4, freedom))
+    assert drawn.freedom == 4  # none scatters unlike the others: the most that four points allow
+    half = 2.0  # of four points: d0 / 2
+    s0 = variance * math.exp(
+        math.log(freedom / 2)
+        - special.digamma(freedom / 2)
+        + special.digamma(half)
+        - math.log(half)
+    )
+    moderated = (4 * s0 + freedom * variance) / (4 + freedom)
+    t = stats.t.ppf(0.975, 4 + freedom)
+    assert found.half_width == pytest.approx(t * math.sqrt(2 * moderated / 2))
+
+
+def test_the_mirror_is_the_reciprocal() -> None:
+    blocks = Blocks(run(5, 9, 4, effect=2.0))
+    there, back = blocks.ratio("p1", "p7"), blocks.ratio("p7", "p1")
+    assert (1 / there.value, 1 / there.high, 1 / there.low) == pytest.approx(
+        (back.value, back.low, back.high)
+    )
+
+
+def test_a_missing_round_is_made_up_for_by_what_the_others_say_of_it() -> None:
+    """One round was twice as fast; the point that missed it must not look half as fast."""
+    values = run(6, 12, 4)
+    for row in values.values():
+        row[2] *= 2
+    del values["p3"][2]
+    found = Blocks(values).ratio("p3", "p4")
+    assert found.value == pytest.approx(1, abs=0.03)
+    assert found.rounds == 3
+    naive = ratio_interval([*values["p3"].values()], [*values["p4"].values()])
+    assert naive.value < 0.9
+
+
+def test_an_interval_with_a_round_less_is_wider() -> None:
+    wider = []
+    for seed in range(30):
+        values = run(seed, 24, 3)
+        whole = Blocks(values).ratio("p3", "p4").half_width
+        del values["p3"][2]
+        wider.append(Blocks(values).ratio("p3", "p4").half_width / whole)
+    assert np.exp(np.mean(np.log(wider))) == pytest.approx(
+        math.sqrt((1 / 2 + 1 / 3) / (2 / 3)), 0.1
+    )
+
+
+def test_two_points_are_compared_by_their_own_pairs() -> None:
+    values = {"a": {0: 2.0, 1: 4.4, 2: 3.0}, "b": {0: 1.0, 1: 2.0, 2: 1.6}}
+    found = Blocks(values).ratio("a", "b")
+    by_hand = log_t_interval([2.0, 2.2, 3.0 / 1.6])
+    assert (found.low, found.high) == pytest.approx((by_hand.low, by_hand.high))
+
+
+def test_one_round_has_a_value_and_no_interval() -> None:
+    found = Blocks({"a": {0: 2.0}, "b": {0: 1.0}, "c": {0: 1.0}}).ratio("a", "b")
+    assert (found.value, found.low, found.high) == (2.0, None, None)
+
+
+def test_a_point_that_was_not_measured_has_no_ratio() -> None:
+    assert Blocks({"a": {0: 1.0}, "b": {}}).ratio("a", "b") is None
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.inf])
+def test_what_has_no_logarithm_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="positive and finite"):
+        Blocks({"a": {0: bad}})
+
+
+def test_rounds_that_are_all_equal_do_not_claim_certainty() -> None:
+    values = run(8, 6, 3)
+    values["stuck"] = dict.fromkeys(range(3), 1.0)
+    found = Blocks(values).ratio("stuck", "p0")
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize("x", [0.3, 1.0, 7.5, 200.0])
+def test_the_inverse_of_trigamma(x: float) -> None:
+    assert _inverse_trigamma(float(special.polygamma(1, x))) == pytest.approx(x)
+
+
+def test_the_prior_finds_what_variances_were_drawn_from() -> None:
+    rng = np.random.default_rng(0)
+    true = 0.04 * 6 / rng.chisquare(6, 4000)
+    seen = true * rng.chisquare(2, 4000) / 2
+    found = prior(seen, np.full(4000, 2.0))
+    assert found.freedom == pytest.approx(6, abs=1)
+    assert found.variance == pytest.approx(0.04, rel=0.15)

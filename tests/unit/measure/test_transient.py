@@ -1,0 +1,90 @@
+"""A warm-up that leaks into the window is found, and noise is not taken for one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.measure.transient import Leak, warm_up_leak
+
+MS = 1_000_000
+
+
+def closed_loop(
+    latency: NDArray[np.float64], share: float = 0.0, factor: float = 1.0
+) -> Leak | None:
+    """One caller's requests back to back; those of the first `share` of the time are slower."""
+    latency = latency * MS
+    wanted = share * latency.sum()
+    passed = 0.0
+    for i in range(len(latency)):
+        if passed >= wanted:
+            break
+        latency[i] *= factor
+        passed += latency[i]
+    done = np.cumsum(latency).astype(np.int64)
+    return warm_up_leak(done, latency.astype(np.int64), 0, int(done[-1]))
+
+
+def noisy(seed: int, size: int = 1000, cv: float = 0.05) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).gamma(cv**-2, cv**2, size)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("factor", [1.2, 1.5, 3.0])
+def test_a_slow_beginning_is_found(share: float, factor: float) -> None:
+    found = [closed_loop(noisy(seed), share, factor) for seed in range(40)]
+    assert sum(leak is not None for leak in found) >= 38
+
+
+def test_how_slow_it_was_is_said() -> None:
+    leak = closed_loop(noisy(1, cv=0.01), 0.05, 1.5)
+    assert leak is not None
+    assert leak.share == 0.05
+    assert leak.slower == pytest.approx(0.5, abs=0.03)
+
+
+def test_noise_is_no_leak() -> None:
+    assert sum(closed_loop(noisy(seed, cv=0.3)) is not None for seed in range(300)) <= 6
+
+
+def test_correlated_noise_is_no_leak() -> None:
+    alarms = 0
+    for seed in range(300):
+        steps = np.random.default_rng(seed).normal(0, 1, 1200)
+        series = np.zeros(1200)
+        for i in range(1, 1200):
+            series[i] = 0.9 * series[i - 1] + steps[i]
+        alarms += closed_loop(np.maximum(0.2, 1 + 0.02 * series[200:])) is not None
+    assert alarms <= 6
+
+
+def test_a_fast_beginning_is_no_leak() -> None:
+    assert closed_loop(noisy(3), 0.1, 0.5) is None
+
+
+def test_a_slow_end_is_no_leak() -> None:
+    latency = noisy(4)
+    latency[-100:] *= 3
+    assert closed_loop(latency) is None
+
+
+def test_a_beginning_within_two_percent_is_of_no_interest() -> None:
+    assert closed_loop(noisy(5, cv=0.0005), 0.05, 1.015) is None
+    assert closed_loop(noisy(5, cv=0.0005), 0.05, 1.03) is not None
+
+
+@pytest.mark.parametrize("size", [0, 1, 79])
+def test_of_few_requests_nothing_is_said(size: int) -> None:
+    latency = np.full(size, MS)
+    latency[:1] *= 100
+    done = np.cumsum(latency)
+    assert warm_up_leak(done, latency, 0, int(done[-1]) if size else 1) is None
+
+
+def test_a_beginning_without_requests_is_none() -> None:
+    """An open loop whose first arrival comes late has nothing to be compared."""
+    latency = np.full(400, MS)
+    done = np.arange(400) * MS + 400 * MS
+    assert warm_up_leak(done, latency, 0, 800 * MS) is None
