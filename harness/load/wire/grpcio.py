@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import ServerDiedError
 from harness.load.wire.grpc import METHOD
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
+from harness.load.wire.transport import Transport
 from harness.results.samples import ERROR, TIMEOUT
 from harness.system.network import PLAIN, Access
 from harness.system.tls import grpc_credentials
@@ -29,7 +30,7 @@ OPTIONS = (
 _clock = time.monotonic_ns
 
 
-class GrpcioTransport:
+class GrpcioTransport(Transport):
     """A `Transport` whose slots are threads, spread over `connections` channels.
 
     `requests` are serialised ModelInferRequest messages; a call ends after `timeout` seconds.
@@ -39,14 +40,7 @@ class GrpcioTransport:
         self, address: str, requests: Sequence[bytes], slots: int, timeout: float, *,
         connections: int = 1, access: Access = PLAIN,
     ) -> None:  # fmt: skip
-        if not requests:
-            raise ValueError("needs at least one request")
-        self.count = len(requests)
-        self.sent = [0] * slots
-        self.wanted = [False] * slots
-        self.done: Callable[[int, int], None]
-        self.failed: Callable[[int, int, int, str], None]
-        self.keep: Callable[[int, bytes], None]
+        super().__init__(requests, slots)
         self._address, self._access, self._timeout = address, access, timeout
         self._requests = list(requests)
         self._metadata = access.metadata or None
@@ -93,9 +87,6 @@ class GrpcioTransport:
         """Let the slot's thread make the call."""
         self.sent[slot] = _clock()  # the thread sets it again when it begins
         self._slots[slot].inbox.put(self._requests[request])
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
     def poll(self, seconds: float) -> None:
         """Take what has finished, waiting for at most `seconds`. Raises ServerDiedError."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from harness.errors import SetupError
 from harness.load.wire.grpc import WireGrpc
 from harness.load.wire.http import WireHttp
-from harness.load.wire.loop import Transport, WireGenerator
+from harness.load.wire.loop import WireGenerator
+from harness.load.wire.transport import Transport
 from harness.results.samples import Int64
 from harness.system.network import PLAIN, Access
 
