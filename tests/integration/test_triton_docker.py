@@ -19,8 +19,8 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
+from harness.triton.server.command import environment
 from harness.triton.server.install import find
-from harness.triton.server.process import environment
 from harness.triton.server.start import start_server
 
 pytestmark = pytest.mark.triton

@@ -209,7 +209,7 @@ class WireGenerator:
                 self._scheduled[slot] = moment
                 self._begin(slot)
             else:
-                self._row(moment, now, now, 0, SHED, "")
+                self._record.bad(moment, now, now, 0, SHED, "")
 
     def _finish(self, due: list[int]) -> None:
         """After the stop: what was due but never sent counts as unfinished; the rest is awaited."""
@@ -256,22 +256,11 @@ class WireGenerator:
         self._transport.wanted[slot] = False
         self._open -= 1
         if self._due is None:
-            self._row(sent, sent, now, slot, status, message)
+            self._record.bad(None, sent, now, slot, status, message)
             heapq.heappush(self._paused, (now + ERROR_PAUSE_NS, slot))
         else:
-            self._row(self._scheduled[slot], sent, now, slot, status, message)
+            self._record.bad(self._scheduled[slot], sent, now, slot, status, message)
             self._free.append(slot)
-
-    def _row(
-        self, scheduled: int, sent: int, done: int, slot: int, status: int, message: str
-    ) -> None:
-        record = self._record
-        record.bad(status, message)
-        if self._due is not None:
-            record.scheduled.append(scheduled)
-        record.sent.append(sent)
-        record.callers.append(slot)
-        record.done.append(done)
 
     def _keep(self, slot: int, response: bytes) -> None:
         self._transport.wanted[slot] = False

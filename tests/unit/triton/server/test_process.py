@@ -10,9 +10,10 @@ import pytest
 
 import harness
 from harness.errors import ServerError
-from harness.triton.server import process as server_module
+from harness.triton.server import stubs as stubs_module
+from harness.triton.server.command import environment
 from harness.triton.server.install import TritonInstall
-from harness.triton.server.process import TritonServer, environment
+from harness.triton.server.process import TritonServer
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_python_process_that_may_not_be_killed_is_waited_for(tmp_path, monkeyp
     def refuse(pid, signal):
         raise PermissionError
 
-    monkeypatch.setattr(server_module.os, "kill", refuse)
+    monkeypatch.setattr(stubs_module.os, "kill", refuse)
     with unloading(tmp_path, (200, b'[{"name": "m", "state": "UNAVAILABLE"}]')) as server:
-        server._stubs_of["m"] = {os.getpid()}
+        server._stubs.of_model["m"] = {os.getpid()}
         server.unload("m", at_once=True)
