@@ -8,7 +8,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ class ClosedLoop:
     """Threads over `backend.caller()`; the timed part of a request is `caller.infer` alone."""
 
     def __init__(
-        self, backend: Backend, requests: Sequence[Any], concurrency: int, request_timeout: float
+        self, backend: Backend, requests: Sequence[object], concurrency: int, request_timeout: float
     ) -> None:
         if not requests or concurrency < 1:
             raise ValueError("needs at least one request and one caller")

@@ -13,7 +13,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -36,8 +35,8 @@ class OpenLoop:
     """Threads over one shared schedule."""
 
     def __init__(
-        self, backend: Backend, requests: Sequence[Any], schedule: Int64, *, max_outstanding: int,
-        request_timeout: float, shed: bool = False,
+        self, backend: Backend, requests: Sequence[object], schedule: Int64, *,
+        max_outstanding: int, request_timeout: float, shed: bool = False,
     ) -> None:  # fmt: skip
         if not requests or max_outstanding < 1 or not len(schedule):
             raise ValueError("needs at least one request, one caller and one arrival")

@@ -7,7 +7,7 @@ requests that ended between the two readings at an end of the window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -84,14 +84,14 @@ NOT_READ = "the server's metrics were not read: `server: {metrics_url: …}` say
 
 
 def server_view(
-    window: Window, samples: Samples, scraped: Mapping[str, Any] | None, batch_size: int
-) -> tuple[dict[str, Any], list[Finding]]:
+    window: Window, samples: Samples, scraped: Mapping[str, object] | None, batch_size: int
+) -> tuple[dict[str, object], list[Finding]]:
     """For a row's details: `metrics` (`WindowMetrics.to_json`, or `{problem: …}`) and `composing`
     (by model); and what contradicts the statistics. Nothing for backends without a server.
     """
     if "count" not in window.before:
         return {}, []
-    details: dict[str, Any] = {}
+    details: dict[str, object] = {}
     parts = composing(window.after, window.before)
     if parts:
         details["composing"] = parts
@@ -100,14 +100,15 @@ def server_view(
 
 
 def _metrics(
-    window: Window, samples: Samples, scraped: Mapping[str, Any] | None, batch_size: int
-) -> tuple[dict[str, Any], list[Finding]]:
+    window: Window, samples: Samples, scraped: Mapping[str, object] | None, batch_size: int
+) -> tuple[dict[str, object], list[Finding]]:
     if scraped is None:
         return {"problem": NOT_READ}, []
     if scraped["problem"]:
         return {"problem": scraped["problem"]}, []
     try:
-        found = over_window([Reading(**r) for r in scraped["readings"]], scraped["model"])
+        readings = [Reading(**r) for r in cast(Sequence[dict[str, Any]], scraped["readings"])]
+        found = over_window(readings, str(scraped["model"]))
     except (ValueError, ModuleNotFoundError) as error:
         return {"problem": f"the server's metrics can't be read: {error}"}, []
     counted = {key: window.after[key] - before for key, before in window.before.items()}

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol, cast
 
 from harness.errors import ServerDiedError
 from harness.load.wire.grpc import METHOD
@@ -30,6 +30,36 @@ OPTIONS = (
 _clock = time.monotonic_ns
 
 
+class StatusCode(Protocol):
+    """One of `grpc.StatusCode`."""
+
+    value: tuple[int, str]
+
+
+class CallError(Protocol):
+    """What a failed call raises."""
+
+    def code(self) -> StatusCode:
+        """gRPC's status."""
+        ...
+
+    def details(self) -> str:
+        """Its message."""
+        ...
+
+
+class Channel(Protocol):
+    """A connection of grpcio's."""
+
+    def unary_unary(self, method: str, /) -> Callable[[bytes, float, object], bytes]:
+        """A call of one method: message, time-out in seconds, metadata."""
+        ...
+
+    def close(self) -> None:
+        """Close it, which ends its calls."""
+        ...
+
+
 class GrpcioTransport(Transport):
     """A `Transport` whose slots are threads, spread over `connections` channels.
 
@@ -44,9 +74,9 @@ class GrpcioTransport(Transport):
         self._address, self._access, self._timeout = address, access, timeout
         self._requests = list(requests)
         self._metadata = access.metadata or None
-        self._channels: list[Any] = []
+        self._channels: list[Channel] = []
         self._wished = max(1, min(connections, slots))
-        self._finished: queue.SimpleQueue[tuple[_Slot, int, Any]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
         self._slots: list[_Slot] = []
         self._number = slots
 
@@ -67,18 +97,19 @@ class GrpcioTransport(Transport):
                 ) from None
         self._slots = [self._slot(number) for number in range(self._number)]
 
-    def _channel(self) -> Any:
+    def _channel(self) -> Channel:
         import grpc
 
         if self._access.tls is None:
-            return grpc.insecure_channel(self._address, list(OPTIONS))
+            return cast(Channel, grpc.insecure_channel(self._address, list(OPTIONS)))
         credentials, more = grpc_credentials(self._address, self._access.tls)
-        return grpc.secure_channel(self._address, credentials, [*OPTIONS, *more])
+        channel = grpc.secure_channel(self._address, credentials, [*OPTIONS, *more])
+        return cast(Channel, channel)
 
     def _slot(self, number: int) -> _Slot:
         call = self._channels[number % len(self._channels)].unary_unary(METHOD.decode())
 
-        def ask(message: bytes) -> Any:
+        def ask(message: bytes) -> bytes:
             return call(message, self._timeout, self._metadata)
 
         return _Slot(number, ask, self.sent, self._finished)
@@ -98,7 +129,7 @@ class GrpcioTransport(Transport):
         except queue.Empty:
             return
 
-    def _take(self, slot: _Slot, now: int, answer: Any) -> None:
+    def _take(self, slot: _Slot, now: int, answer: bytes | CallError) -> None:
         if self._slots[slot.number] is not slot:
             return  # given up
         if isinstance(answer, bytes):
@@ -127,12 +158,16 @@ class GrpcioTransport(Transport):
             channel.close()
 
 
+Finished = tuple["_Slot", int, bytes | CallError]
+"""A slot, when its call had ended (monotonic ns), and what came of it."""
+
+
 class _Slot:
     """One thread that makes one call at a time; `inbox` takes messages, and None to end it."""
 
     def __init__(
-        self, number: int, ask: Callable[[bytes], Any], sent: list[int],
-        finished: queue.SimpleQueue[tuple[_Slot, int, Any]],
+        self, number: int, ask: Callable[[bytes], bytes], sent: list[int],
+        finished: queue.SimpleQueue[Finished],
     ) -> None:  # fmt: skip
         self.number = number
         self.inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

@@ -115,6 +115,7 @@ class Incoming:
 
     def _frame(self, at: int, end: int, now: int) -> int:
         """Take the frame that begins at `at`; where it ends, or `at` where it is not all there."""
+        word: int
         word, flags, stream = _FRAME(self._buffer, at)
         size, kind, stream = word >> 8, word & 0xFF, stream & http2.LAST_STREAM
         begin = at + http2.HEAD

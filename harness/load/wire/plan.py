@@ -46,7 +46,7 @@ class Plan:
 class Order(NamedTuple):
     """What a helper process is told first: which part of the load it is, and where results go."""
 
-    index: int
+    part: int
     directory: str
     plan: Plan
 

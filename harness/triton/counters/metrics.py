@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from harness.triton.counters.scrape import Reading
 
@@ -106,7 +105,7 @@ class WindowMetrics:
             return {}
         return {key: value / self.requests for key, value in self.duration_us.items()}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For a row's details; spans are left out."""
         found = asdict(self)
         del found["spans_ns"]
