@@ -87,3 +87,7 @@ class Result(Protocol):
 
 def _arrays(result: Result, names: Sequence[str]) -> Tensors:
     return {name: np.asarray(result.as_numpy(name)) for name in names}
+
+
+DECODE = {"http": decode_http, "grpc": decode_grpc}
+"""Protocol → how a kept response becomes tensors."""
