@@ -1,6 +1,6 @@
 """The parts of one gRPC connection without a socket, and what a server would send it."""
 
-from collections import namedtuple
+from typing import NamedTuple
 
 from harness.load.wire import http2
 from harness.load.wire.control_frames import ControlFrames
@@ -12,7 +12,17 @@ from harness.load.wire.streams import Streams
 STATUS = http2.literal(b":status", b"200")
 TRAILERS = http2.literal(b"grpc-status", b"0")
 WHOLE = http2.END_HEADERS | http2.END_STREAM
-Parts = namedtuple("Parts", "owner outgoing streams control incoming left")
+
+
+class Parts(NamedTuple):
+    """What belongs to one connection, and a mark for each time that it was left."""
+
+    owner: "Owner"
+    outgoing: Outgoing
+    streams: Streams
+    control: ControlFrames
+    incoming: Incoming
+    left: list[bool]
 
 
 class Owner:

@@ -18,7 +18,7 @@ def test_tritonclient_means_the_same_types():
 
 
 def test_a_type_that_is_not_there_names_the_tensor():
-    with pytest.raises(ServerError, match="'mask'.*FP8"):
+    with pytest.raises(ServerError, match=r"'mask'.*FP8"):
         to_numpy("FP8", "mask")
     with pytest.raises(ServerError, match="'mask'"):
         to_triton("complex64", "mask")

@@ -43,6 +43,6 @@ def test_it_listens_in_a_process_of_its_own_and_is_gone_afterwards():
 
 
 def test_a_server_that_cannot_start_says_how_it_ended():
-    with pytest.raises(WorkerDiedError, match="the null server exited with code 2"):
-        with running("carrier pigeon", 3):
-            pass
+    ended = pytest.raises(WorkerDiedError, match="the null server exited with code 2")
+    with ended, running("carrier pigeon", 3):
+        pass
