@@ -14,9 +14,9 @@ import numpy as np
 from harness.measure.validity import Finding
 from harness.measure.window import Window
 from harness.results.samples import OK, Samples
-from harness.triton.counters.metrics import PHASES, WindowMetrics, over_window
+from harness.triton.counters.metrics import WindowMetrics, over_window
 from harness.triton.counters.scrape import Reading
-from harness.triton.counters.statistics import composing
+from harness.triton.counters.statistics import PHASES, composing
 
 Span = tuple[int, int]
 LATE_NS = 5_000_000

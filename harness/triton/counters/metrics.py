@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from harness.triton.counters.scrape import Reading
+from harness.triton.counters.statistics import PHASES
 
 MIB = 2**20
-PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 _CACHE = {
     "hits": "nv_cache_num_hits_per_model", "misses": "nv_cache_num_misses_per_model",
     "hit_us": "nv_cache_hit_duration_per_model", "miss_us": "nv_cache_miss_duration_per_model",
