@@ -131,9 +131,9 @@ def test_no_docker(repository, tmp_path):
 def test_sigkill_of_the_harness_removes_the_container(engine, repository, tmp_path):
     program = (
         "import sys, time, pathlib\n"
-        "from harness.scenario.spec.scenario import TritonBackend\n"
+        "from harness.scenario.spec.scenario import TritonSettings\n"
         "from harness.triton.server.start import start_server\n"
-        "spec = TritonBackend.model_validate_json(sys.argv[1])\n"
+        "spec = TritonSettings.model_validate_json(sys.argv[1])\n"
         "at = pathlib.Path(sys.argv[2])\n"
         "server = start_server(spec, pathlib.Path(spec.server.repository), base=at,"
         " log=at / 'log', env={}, prepared=False)\n"
