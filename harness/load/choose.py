@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from harness.backends.base import Backend
 from harness.load.generator import Generator
@@ -11,7 +11,7 @@ from harness.load.plan import LoadPlan
 
 
 def make_generator(
-    backend: Backend, requests: Sequence[Any], asked: LoadPlan, *, request_timeout: float,
+    backend: Backend, requests: Sequence[object], asked: LoadPlan, *, request_timeout: float,
     processes: int = 1, wire: bool = False,
 ) -> Generator:  # fmt: skip
     """The generator for one point: threads, or for Triton's wire client event loops."""
@@ -20,9 +20,11 @@ def make_generator(
 
     if wire:
         from harness.load.wire.generator import for_backend
+        from harness.load.wire.shared_memory import TritonBackend
 
         return for_backend(
-            backend, requests, concurrency=asked.concurrency, schedule=asked.schedule,
+            cast(TritonBackend, backend), requests,
+            concurrency=asked.concurrency, schedule=asked.schedule,
             request_timeout=request_timeout, max_outstanding=asked.max_outstanding,
             shed=asked.shed, processes=processes,
         )  # fmt: skip

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from array import array
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from harness.backends.base import Backend, Caller
-from harness.load.threads import ERROR_PAUSE_S, FATAL, SAMPLE_AT, CallerThreads, classify
-from harness.models.tensors import Tensors
-from harness.results.samples import OK, TIMEOUT, Int64, Samples
+from harness.load.threads import ERROR_PAUSE_S, FATAL, SAMPLE_AT, ThreadLoad, classify
+from harness.results.samples import OK, Int64, Samples
 
 RECENT = 1024
 NEVER = 1 << 60
 
 
-class ClosedLoop:
+class ClosedLoop(ThreadLoad):
     """Threads over `backend.caller()`; the timed part of a request is `caller.infer` alone."""
 
     def __init__(
-        self, backend: Backend, requests: Sequence[Any], concurrency: int, request_timeout: float
+        self, backend: Backend, requests: Sequence[object], concurrency: int, request_timeout: float
     ) -> None:
-        if not requests or concurrency < 1:
-            raise ValueError("needs at least one request and one caller")
-        self._requests = list(requests)
-        self._timeout_ns = int(request_timeout * 1e9)
-        self._stopping = threading.Event()
+        super().__init__(backend, requests, concurrency, request_timeout)
         self._times = [array("q") for _ in range(concurrency)]  # sent, done, sent, done, ...
         self._failed: list[list[tuple[int, int]]] = [[] for _ in range(concurrency)]
-        self._messages: list[Counter[str]] = [Counter() for _ in range(concurrency)]
-        self._kept: list[tuple[int, Tensors]] = []
-        self._callers = CallerThreads(backend, concurrency, self._loop)
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What ended the load early, if anything did."""
-        return self._callers.failure
-
-    def start(self) -> None:
-        """Open every caller, then let all of them go at once."""
-        self._callers.start()
 
     def _loop(self, index: int, caller: Caller) -> None:
         infer = caller.infer
@@ -80,10 +60,6 @@ class ClosedLoop:
                     self._kept.append((which, caller.outputs(reply)))
                     keep_at = 2 * next(samples, NEVER)
 
-    def sampled(self) -> list[tuple[int, Tensors]]:
-        """Outputs kept under load, each with the index of its request; after `stop`."""
-        return self._kept
-
     def completed(self) -> int:
         """Requests that have finished so far."""
         return sum(len(times) for times in self._times) // 2
@@ -100,17 +76,12 @@ class ClosedLoop:
 
     def stop(self, timeout: float) -> Samples:
         """Finish open requests and return everything, in order of completion."""
-        self._stopping.set()
-        self._callers.join(timeout)
+        self._finish(timeout)
         pairs = [np.array(times, np.int64).reshape(-1, 2) for times in self._times]
-        status = [np.full(len(p), OK, np.uint8) for p in pairs]
+        status = [np.full(len(p), OK, np.int64) for p in pairs]
         for values, failed in zip(status, self._failed, strict=True):
             for index, code in failed:
                 values[index] = code
-        caller = [np.full(len(p), i, np.uint16) for i, p in enumerate(pairs)]
-        times, state, who = np.concatenate(pairs), np.concatenate(status), np.concatenate(caller)
-        order = np.argsort(times[:, 1], kind="stable")
-        sent, done, state = times[order, 0], times[order, 1], state[order]
-        state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
-        messages = dict(sum(self._messages, Counter()))
-        return Samples(sent, sent, done, state, who[order], messages)
+        caller = np.repeat(np.arange(len(pairs)), [len(p) for p in pairs])
+        sent, done = np.concatenate(pairs).T
+        return self._samples(sent, sent, done, np.concatenate(status), caller)

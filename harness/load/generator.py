@@ -7,8 +7,9 @@ windows. Everything since the start comes back as `Samples`, so a window can be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+from harness.models.tensors import Tensors
 from harness.results.samples import Int64, Samples
 
 
@@ -32,7 +33,7 @@ class Generator(Protocol):
         """Latencies of the latest few thousand requests, for the live display."""
         ...
 
-    def sampled(self) -> Sequence[tuple[int, Any]]:
+    def sampled(self) -> Sequence[tuple[int, Tensors | bytes]]:
         """Outputs of some requests, each with the request's index; after `stop`.
 
         Tensors, or raw response bytes that `harness.load.wire.requests` decodes.

@@ -8,20 +8,16 @@ While a caller is free this is an ideal open loop. When all are busy an arrival 
 
 from __future__ import annotations
 
-import threading
 import time
 from array import array
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from harness.backends.base import Backend, Caller
 from harness.load.closed import RECENT
-from harness.load.threads import FATAL, SAMPLE_AT, CallerThreads, classify
-from harness.models.tensors import Tensors
-from harness.results.samples import OK, SHED, TIMEOUT, UNFINISHED, Int64, Samples
+from harness.load.threads import FATAL, SAMPLE_AT, ThreadLoad, classify
+from harness.results.samples import OK, SHED, UNFINISHED, Int64, Samples
 
 SPIN_NS = 200_000
 """Sleep until this long before an arrival is due, then spin."""
@@ -32,36 +28,24 @@ SHED_NS = 1_000_000
 FIELDS = 4  # arrival, sent, done, status
 
 
-class OpenLoop:
+class OpenLoop(ThreadLoad):
     """Threads over one shared schedule."""
 
     def __init__(
-        self, backend: Backend, requests: Sequence[Any], schedule: Int64, *, max_outstanding: int,
-        request_timeout: float, shed: bool = False,
+        self, backend: Backend, requests: Sequence[object], schedule: Int64, *,
+        max_outstanding: int, request_timeout: float, shed: bool = False,
     ) -> None:  # fmt: skip
-        if not requests or max_outstanding < 1 or not len(schedule):
-            raise ValueError("needs at least one request, one caller and one arrival")
-        self._requests = list(requests)
+        if not len(schedule):
+            raise ValueError("needs at least one arrival")
+        super().__init__(backend, requests, max_outstanding, request_timeout, self._anchor)
         self._schedule = np.asarray(schedule, np.int64)
         self._due: list[int] = []
-        self._timeout_ns, self._shed = int(request_timeout * 1e9), shed
-        self._stopping = threading.Event()
+        self._shed = shed
         self._take = iter(range(len(schedule))).__next__  # atomic under the interpreter lock
         self._records = [array("q") for _ in range(max_outstanding)]
-        self._messages: list[Counter[str]] = [Counter() for _ in range(max_outstanding)]
-        self._kept: list[tuple[int, Tensors]] = []
-        self._callers = CallerThreads(backend, max_outstanding, self._loop, self._anchor)
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What ended the load early, if anything did."""
-        return self._callers.failure
-
-    def start(self) -> None:
-        """Open every caller and fix the schedule to the clock, once."""
-        self._callers.start()
 
     def _anchor(self) -> None:
+        """Fix the schedule to the clock, once."""
         self._due = (self._schedule + (time.monotonic_ns() + LEAD_NS)).tolist()
 
     def _loop(self, index: int, caller: Caller) -> None:
@@ -104,10 +88,6 @@ class OpenLoop:
             time.sleep(0)  # lets the other callers have the interpreter
         return True
 
-    def sampled(self) -> list[tuple[int, Tensors]]:
-        """Outputs kept under load, each with the index of its request; after `stop`."""
-        return self._kept
-
     def completed(self) -> int:
         """Requests that have finished (or were shed) so far."""
         return sum(len(r) for r in self._records) // FIELDS
@@ -124,19 +104,13 @@ class OpenLoop:
     def stop(self, timeout: float) -> Samples:
         """Send nothing more, finish what is open, return everything in order of completion."""
         stopped = time.monotonic_ns()
-        self._stopping.set()
-        self._callers.join(timeout)
+        self._finish(timeout)
         parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
         parts.append(self._never_sent(stopped))
         rows = np.concatenate(parts)
-        caller = np.repeat(np.arange(len(parts), dtype=np.uint16), [len(p) for p in parts])
-        order = np.argsort(rows[:, 2], kind="stable")
-        rows = rows[order]
-        scheduled = np.array(self._due, np.int64)[rows[:, 0]]
-        sent, done, state = rows[:, 1], rows[:, 2], rows[:, 3].astype(np.uint8)
-        state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
-        messages = dict(sum(self._messages, Counter()))
-        return Samples(scheduled, sent, done, state, caller[order], messages)
+        caller = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+        arrival, sent, done, status = rows.T
+        return self._samples(np.array(self._due, np.int64)[arrival], sent, done, status, caller)
 
     def _never_sent(self, stopped: int) -> Int64:
         """Arrivals that were due before the end and found no caller: they stay in the count."""

@@ -15,9 +15,9 @@ from harness.measure.validity import Finding
 from harness.measure.window import Window
 from harness.results.details import MeasurementDetails, ServerMetrics
 from harness.results.samples import OK, Samples
-from harness.triton.counters.metrics import PHASES, WindowMetrics, over_window
+from harness.triton.counters.metrics import WindowMetrics, over_window
 from harness.triton.counters.scrape import Reading
-from harness.triton.counters.statistics import composing
+from harness.triton.counters.statistics import PHASES, composing
 
 Span = tuple[int, int]
 LATE_NS = 5_000_000
@@ -85,7 +85,7 @@ NOT_READ = "the server's metrics were not read: `server: {metrics_url: …}` say
 
 
 def server_view(
-    window: Window, samples: Samples, scraped: Mapping[str, Any] | None, batch_size: int
+    window: Window, samples: Samples, scraped: Mapping[str, object] | None, batch_size: int
 ) -> tuple[MeasurementDetails, list[Finding]]:
     """For a row's details: `metrics` (`WindowMetrics.to_json`, or `{problem: …}`) and `composing`
     (by model); and what contradicts the statistics. Nothing for backends without a server.
@@ -101,14 +101,15 @@ def server_view(
 
 
 def _metrics(
-    window: Window, samples: Samples, scraped: Mapping[str, Any] | None, batch_size: int
+    window: Window, samples: Samples, scraped: Mapping[str, object] | None, batch_size: int
 ) -> tuple[ServerMetrics, list[Finding]]:
     if scraped is None:
         return {"problem": NOT_READ}, []
     if scraped["problem"]:
-        return {"problem": scraped["problem"]}, []
+        return {"problem": str(scraped["problem"])}, []
     try:
-        found = over_window([Reading(**r) for r in scraped["readings"]], scraped["model"])
+        readings = [Reading(**r) for r in cast(Sequence[dict[str, Any]], scraped["readings"])]
+        found = over_window(readings, str(scraped["model"]))
     except (ValueError, ModuleNotFoundError) as error:
         return {"problem": f"the server's metrics can't be read: {error}"}, []
     counted = {key: window.after[key] - before for key, before in window.before.items()}

@@ -7,7 +7,6 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from harness.backends.base import Backend
 from harness.errors import BackendError, DeadlineError
@@ -50,7 +49,7 @@ class Window:
     reads_ns: Sequence[tuple[int, int]] = ()
     """When each of the two reads of the counters began and ended, monotonic ns."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A JSON-able dict; `Window(**d)` reads it back."""
         return asdict(self)
 

@@ -75,16 +75,10 @@ class GuardedProcess:
 
 
 def spawn(
-    argv: Sequence[str],
-    *,
-    stdin: _File = subprocess.DEVNULL,
-    stdout: _File = None,
-    stderr: _File = None,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    pass_fds: Sequence[int] = (),
-    afterwards: Sequence[str] = (),
-) -> GuardedProcess:
+    argv: Sequence[str], *, stdin: _File = subprocess.DEVNULL, stdout: _File = None,
+    stderr: _File = None, env: Mapping[str, str] | None = None, cwd: Path | None = None,
+    pass_fds: Sequence[int] = (), afterwards: Sequence[str] = (),
+) -> GuardedProcess:  # fmt: skip
     """Start `argv` under a guard. Raises FileNotFoundError or PermissionError if it can't run.
 
     `afterwards` is a command that the guard runs when everything has ended, for what is not in
@@ -93,8 +87,7 @@ def spawn(
     control_read, control_write = os.pipe()
     status_read, status_write = os.pipe()
     guard = [sys.executable, "-S", "-E", str(Path(__file__)), str(control_read), str(status_write)]
-    if afterwards:
-        guard += [AFTERWARDS, str(len(afterwards)), *afterwards]
+    guard += [AFTERWARDS, str(len(afterwards)), *afterwards] if afterwards else []
     try:
         process = subprocess.Popen(
             [*guard, *argv], stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd,
@@ -147,8 +140,7 @@ def _kill_tree() -> None:
     while time.monotonic() < deadline:
         left = _descendants(os.getpid())
         for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -198,6 +190,18 @@ def _run_afterwards(command: list[str]) -> None:
 
 
 def _main(control: int, status: int, afterwards: list[str], argv: list[str]) -> None:
+    wake = _watch_children()
+    child = _start(argv, status, [control, status])
+    for descriptor in (0, 1, 2):  # the child's; held open here they would hide its end of file
+        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+    code = _supervise(child, control, wake)
+    _kill_tree()
+    _run_afterwards(afterwards)
+    _end_as(code)
+
+
+def _watch_children() -> int:
+    """Take in orphans, and leave ending to the harness; readable when a child has ended."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the harness ends us, through the pipe
@@ -206,39 +210,45 @@ def _main(control: int, status: int, afterwards: list[str], argv: list[str]) -> 
         os.set_blocking(descriptor, False)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    child = _start(argv, status, [control, status])
-    for descriptor in (0, 1, 2):  # the child's; held open here they would hide its end of file
-        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-    code: int | None = None
+    return wake_read
+
+
+def _supervise(child: int, control: int, wake: int) -> int:
+    """Wait for the child's end, which the harness may ask for; its exit status."""
     kill_at: float | None = None
-    while code is None:
+    while True:
         timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-        watched = [wake_read] if kill_at is not None else [wake_read, control]
+        watched = [wake] if kill_at is not None else [wake, control]
         ready = select.select(watched, [], [], timeout)[0]
-        if wake_read in ready:
-            os.read(wake_read, 4096)
+        if wake in ready:
+            os.read(wake, 4096)
         if control in ready:  # end of file or a grace period: time to go
             grace = os.read(control, 64).strip()
             seconds = float(grace) if grace else 0.0
             if seconds > 0:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGTERM)
+                _signal(child, signal.SIGTERM)
             kill_at = time.monotonic() + seconds
         if kill_at is not None and time.monotonic() >= kill_at:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+            _signal(child, signal.SIGKILL)
             kill_at = time.monotonic() + 60
         code = _reap(child)
-    _kill_tree()
-    _run_afterwards(afterwards)
-    if code < 0:  # end as the child did
+        if code is not None:
+            return code
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _end_as(code: int) -> None:
+    """End with the child's exit code, or by its signal."""
+    if code < 0:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(-code, signal.SIG_DFL) if -code not in (
-            signal.SIGKILL,
-            signal.SIGSTOP,
-        ) else None
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-code, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
         os.kill(os.getpid(), -code)
     os._exit(code if code >= 0 else 128 - code)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
@@ -14,13 +13,71 @@ from harness.system.packages import require
 from harness.triton.dtypes import TRITON, to_numpy
 
 
-def proto() -> Any:
+class ConfigMessage(Protocol):
+    """Triton's message, as far as it is used here; protobuf's own classes have no types."""
+
+    name: str
+    backend: str
+    platform: str
+    max_batch_size: int
+    input: Any
+    output: Any
+    instance_group: Any
+    dynamic_batching: Any
+    ensemble_scheduling: Any
+    model_transaction_policy: Any
+    optimization: Any
+    parameters: Any
+
+    def HasField(self, name: str, /) -> bool:  # noqa: N802
+        """Whether a message within this one is there."""
+        ...
+
+    def ClearField(self, name: str, /) -> None:  # noqa: N802
+        """Take a field out."""
+        ...
+
+
+class Metadata(Protocol):
+    """The server's `ModelMetadataResponse`, as far as it is used here."""
+
+    name: str
+    versions: Sequence[str]
+    inputs: Sequence[TensorMetadata]
+    outputs: Sequence[TensorMetadata]
+
+
+class TensorMetadata(Protocol):
+    """One of its inputs or outputs."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Proto:
     """Triton's configuration messages, and how they become text."""
+
+    ModelConfig: Callable[..., ConfigMessage]
+    ModelInstanceGroup: Any
+    DataType: Any
+    ModelMetadata: Callable[..., Metadata]
+    text: Callable[[object], str]
+    from_text: Callable[[str, ConfigMessage], ConfigMessage]
+    from_dict: Callable[[object, Any], Any]
+    """Leaves out what the message does not have."""
+    strict_from_dict: Callable[[object, ConfigMessage], ConfigMessage]
+    to_dict: Callable[[object], dict[str, object]]
+
+
+def proto() -> Proto:
+    """The messages. Raises MissingPackageError."""
     require("tritonclient.grpc")
     from google.protobuf import json_format, text_format
     from tritonclient.grpc import model_config_pb2, service_pb2
 
-    return SimpleNamespace(
+    return Proto(
         ModelConfig=model_config_pb2.ModelConfig,
         ModelInstanceGroup=model_config_pb2.ModelInstanceGroup,
         DataType=model_config_pb2.DataType,
@@ -55,7 +112,7 @@ class Description:
     """The models that an ensemble runs, in order; empty for a model that is none."""
 
 
-def read(metadata: Any, config: Any) -> Description:
+def read(metadata: Metadata, config: ConfigMessage) -> Description:
     """A description from the server's `ModelMetadataResponse` and `ModelConfig` messages.
 
     Raises ServerError for models whose requests aren't independent or whose types have no numpy.
@@ -75,7 +132,7 @@ def read(metadata: Any, config: Any) -> Description:
     )
 
 
-def steps(config: Any) -> tuple[str, ...]:
+def steps(config: ConfigMessage) -> tuple[str, ...]:
     """Names of the models that an ensemble's `ModelConfig` runs, each once, in order."""
     return tuple(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
 
@@ -98,7 +155,7 @@ def composing(
     return tuple(found)
 
 
-def _check_kind(config: Any) -> None:
+def _check_kind(config: ConfigMessage) -> None:
     if config.model_transaction_policy.decoupled:
         raise ServerError(f"'{config.name}' is decoupled: it may answer a request many times")
     if config.HasField("sequence_batching"):
@@ -107,7 +164,7 @@ def _check_kind(config: Any) -> None:
         )
 
 
-def _spec(tensor: Any, batched: bool) -> TensorSpec:
+def _spec(tensor: TensorMetadata, batched: bool) -> TensorSpec:
     shape = tuple(_dimensions(tensor.name, list(tensor.shape), batched))
     return TensorSpec(tensor.name, to_numpy(tensor.datatype, tensor.name), shape)
 

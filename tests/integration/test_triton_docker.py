@@ -19,8 +19,8 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.triton.client.settings import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
+from harness.triton.server.command import environment
 from harness.triton.server.install import find
-from harness.triton.server.process import environment
 from harness.triton.server.start import start_server
 
 pytestmark = pytest.mark.triton
@@ -131,9 +131,9 @@ def test_no_docker(repository, tmp_path):
 def test_sigkill_of_the_harness_removes_the_container(engine, repository, tmp_path):
     program = (
         "import sys, time, pathlib\n"
-        "from harness.scenario.spec.scenario import TritonBackend\n"
+        "from harness.scenario.spec.scenario import TritonSettings\n"
         "from harness.triton.server.start import start_server\n"
-        "spec = TritonBackend.model_validate_json(sys.argv[1])\n"
+        "spec = TritonSettings.model_validate_json(sys.argv[1])\n"
         "at = pathlib.Path(sys.argv[2])\n"
         "server = start_server(spec, pathlib.Path(spec.server.repository), base=at,"
         " log=at / 'log', env={}, prepared=False)\n"

@@ -10,8 +10,9 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
+from harness.backends.base import Backend
 from harness.errors import BackendError
 from harness.load.closed import ClosedLoop
 from harness.load.generator import Generator
@@ -19,6 +20,7 @@ from harness.load.null.peers import Answers
 from harness.load.null.server import running
 from harness.load.wire.generator import plan_for, run
 from harness.load.wire.plan import Plan, make
+from harness.load.wire.shared_memory import TritonBackend
 from harness.results.samples import OK
 
 WARM_S = 0.1
@@ -50,7 +52,7 @@ def ceiling(
 
 
 def backend_ceiling(
-    backend: Any, requests: Sequence[Any], slots: int, *, processes: int, wire: bool,
+    backend: TritonBackend, requests: Sequence[object], slots: int, *, processes: int, wire: bool,
     seconds: float = SECONDS,
 ) -> Ceiling:  # fmt: skip
     """What the generator of a Triton backend reaches with the point's own requests.
@@ -95,11 +97,11 @@ def _http_answer(raw: bytes) -> Answers:
     return Answers(body, int(value.split(b"\r\n", 1)[0]) if found else None)
 
 
-def _aimed(backend: Any, address: str) -> Any:
+def _aimed(backend: TritonBackend, address: str) -> Backend:
     """The backend with callers that send to another server."""
     found = copy.copy(backend)
     found.target = replace(backend.target, address=address)
-    return found
+    return cast(Backend, found)
 
 
 def _rate(generator: Generator, seconds: float) -> float:

@@ -13,8 +13,6 @@ import argparse
 import contextlib
 import heapq
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +23,10 @@ from harness.errors import WorkerDiedError
 from harness.load.null.peers import Answers, GrpcPeer, HttpPeer, Peer
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.poller import BUFFER, Poller
+from harness.system.child import Child
 
 SPIN_NS = 200_000
+START_S = 60.0
 _clock = time.monotonic_ns
 
 
@@ -152,22 +152,16 @@ def running(
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(answers.to_json())
         file.flush()
-        command = [
-            sys.executable, "-m", "harness.load.null.server", protocol,
-            "--answers", file.name, "--service", f"{behaviour.service}ns",
+        arguments = [
+            protocol, "--answers", file.name, "--service", f"{behaviour.service}ns",
             "--stall-at", f"{behaviour.stall_at}ns", "--stall", f"{behaviour.stall}ns",
             *(["--serial"] if behaviour.serial else []),
         ]  # fmt: skip
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert process.stdout is not None
-            port = process.stdout.readline().strip()
-            if not port:
-                raise WorkerDiedError(f"the null server ended with code {process.wait()}")
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.communicate()
+        with Child("the null server", "harness.load.null.server", arguments) as child:
+            port = child.line(START_S)
+            if port is None:
+                raise WorkerDiedError(f"the null server did not start within {START_S:g} s")
+            yield f"127.0.0.1:{int(port)}"
 
 
 def main() -> None:

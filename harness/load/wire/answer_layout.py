@@ -9,11 +9,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from harness.load.wire import http2
 
-_BEGIN = 9
 _PREFIX = 5
 
 
@@ -21,7 +20,7 @@ _PREFIX = 5
 class Usual:
     """The layout of an answer, valid for as long as the peer's header table stays as it is."""
 
-    unpack: Callable[[bytearray, int], tuple[Any, ...]]
+    unpack: Callable[[bytearray, int], tuple[bytes, int, bytes, int, bytes, bytes, int, bytes]]
     """First frame's start, stream, headers with the DATA frame's start, stream, the message's
     prefix, the last frame's start, stream, trailers; of an answer at an offset."""
     fixed: tuple[bytes, bytes, bytes, bytes, bytes]
@@ -36,10 +35,10 @@ class Usual:
     def of(cls, answer: bytes, decoder: http2.HeaderDecoder) -> Self | None:
         """The layout of this answer, or None if it is not a good one of the usual form."""
         frames, at = [], 0
-        while len(answer) - at >= _BEGIN:
+        while len(answer) - at >= http2.HEAD:
             word, flags, stream = http2.FRAME.unpack_from(answer, at)
             frames.append((word & 0xFF, flags, stream, word >> 8))
-            at += _BEGIN + (word >> 8)
+            at += http2.HEAD + (word >> 8)
         if at != len(answer) or [frame[:2] for frame in frames] != [
             (http2.HEADERS, http2.END_HEADERS), (http2.DATA, 0),
             (http2.HEADERS, http2.END_HEADERS | http2.END_STREAM),
@@ -56,4 +55,4 @@ class Usual:
         if not decoder.remembers(trailers) or decoder.decode(trailers).get("grpc-status") != "0":
             return None
         fixed = (start, middle, prefix, end, trailers)
-        return cls(layout.unpack_from, fixed, layout.size, data, 2 * _BEGIN + head + _PREFIX)
+        return cls(layout.unpack_from, fixed, layout.size, data, 2 * http2.HEAD + head + _PREFIX)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 from harness.load.generator import Generator
 from harness.load.wire.plan import Plan, make
+from harness.load.wire.requests import Message, grpc_request, http_request
+from harness.load.wire.shared_memory import SharedLoad, Slotted, TritonBackend, messages_for
 from harness.results.samples import Int64
+from harness.triton.client.shared_memory import SharedRequest
 
 
-def run(plan: Plan, processes: int = 1) -> Generator:
+def run(plan: Plan, processes: int = 1) -> Slotted:
     """A generator for `plan`, in helper processes when one core is not enough."""
     if processes > 1 and plan.slots > 1:
         from harness.load.wire.processes import WireProcesses
@@ -21,9 +24,9 @@ def run(plan: Plan, processes: int = 1) -> Generator:
 
 
 def for_backend(
-    backend: Any, requests: Sequence[Any], *, concurrency: int | None, request_timeout: float,
-    schedule: Int64 | None = None, max_outstanding: int = 256, shed: bool = False,
-    processes: int = 1,
+    backend: TritonBackend, requests: Sequence[object], *, concurrency: int | None,
+    request_timeout: float, schedule: Int64 | None = None, max_outstanding: int = 256,
+    shed: bool = False, processes: int = 1,
 ) -> Generator:  # fmt: skip
     """A generator for what a Triton backend's `prepare` made: see `plan_for`."""
     if (concurrency is None) == (schedule is None):
@@ -31,29 +34,22 @@ def for_backend(
     slots = max_outstanding if concurrency is None else concurrency
     plan = plan_for(backend, requests, slots, request_timeout)
     generator = run(replace(plan, schedule=schedule, shed=shed), processes)
-    if plan.pinned:
-        from harness.load.wire.shared_memory import SharedLoad
-
-        return SharedLoad(generator, backend, len(requests))
+    if backend.regions is not None:
+        return SharedLoad(generator, backend.target, backend.regions.current)
     return generator
 
 
 def plan_for(
-    backend: Any, requests: Sequence[Any], slots: int, request_timeout: float
+    backend: TritonBackend, requests: Sequence[object], slots: int, request_timeout: float
 ) -> Plan:  # fmt: skip
     """The closed loop of `slots` callers over what a Triton backend's `prepare` made.
 
-    Needs the backend's `spec.protocol`, `target` with `address` and `name`, and for shared memory
-    its `regions` and `control`; then each slot gets an output region and requests of its own.
+    With shared memory each slot gets an output region and requests of its own.
     """
-    from harness.load.wire.requests import grpc_request, http_request
-
     protocol, target = backend.spec.protocol, backend.target
-    messages = [(r, None) for r in requests]
+    messages: list[Message] = [(r, None) for r in cast(Sequence[Sequence[object]], requests)]
     if backend.regions is not None:
-        from harness.load.wire.shared_memory import messages_for
-
-        messages = messages_for(backend, requests, slots)
+        messages = messages_for(backend, cast(Sequence[SharedRequest], requests), slots)
     if protocol == "http":
         headers = target.access.headers
         made = tuple(

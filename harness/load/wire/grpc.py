@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.load.wire import http2
 from harness.load.wire.connection import Connection
 from harness.load.wire.poller import TICK_S, Poller
+from harness.load.wire.transport import Transport
 
 METHOD = b"/inference.GRPCInferenceService/ModelInfer"
 RETRIES = 100
@@ -27,7 +28,7 @@ def request_headers(address: str, metadata: Sequence[tuple[str, str]] = ()) -> h
     ])  # fmt: skip
 
 
-class WireGrpc:
+class WireGrpc(Transport):
     """A `Transport` whose slots are streams, spread over `connections` (more past their limit).
 
     `requests` are serialised ModelInferRequest messages.
@@ -37,14 +38,7 @@ class WireGrpc:
         self, address: str, requests: Sequence[bytes], slots: int, connections: int = 1,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
-        if not requests:
-            raise ValueError("needs at least one request")
-        self.count = len(requests)
-        self.sent = [0] * slots
-        self.wanted = [False] * slots
-        self.done: Callable[[int, int], None]
-        self.failed: Callable[[int, int, int, str], None]
-        self.keep: Callable[[int, bytes], None]
+        super().__init__(requests, slots)
         self.address = address
         self.headers = request_headers(address, metadata)
         self.payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
@@ -68,7 +62,7 @@ class WireGrpc:
     def open(self) -> None:
         """Connect, read the server's settings, and connect as often as its stream limit asks."""
         self._connections.append(Connection(self))
-        limit = self._connections[0].limit
+        limit = self._connections[0].outgoing.limit
         needed = -(-len(self.slots) // max(1, limit))
         for _ in range(max(self._wished, needed) - 1):
             self._connections.append(Connection(self))
@@ -78,7 +72,7 @@ class WireGrpc:
         self._request[slot] = request
         connections = self._connections
         connection = connections[slot % len(connections)]
-        if len(connection.streams) >= connection.limit:
+        if len(connection.streams) >= connection.outgoing.limit:
             connection = self._roomy()
         self.slots[slot] = connection
         connection.request(slot, request)
@@ -94,7 +88,7 @@ class WireGrpc:
 
     def _roomy(self) -> Connection:
         for connection in self._connections:
-            if len(connection.streams) < connection.limit:
+            if len(connection.streams) < connection.outgoing.limit:
                 return connection
         self._connections.append(Connection(self))
         return self._connections[-1]

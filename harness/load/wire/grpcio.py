@@ -10,11 +10,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol, cast
 
 from harness.errors import ServerDiedError
 from harness.load.wire.grpc import METHOD
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
+from harness.load.wire.transport import Transport
 from harness.results.samples import ERROR, TIMEOUT
 from harness.system.network import PLAIN, Access
 from harness.system.tls import grpc_credentials
@@ -29,7 +30,37 @@ OPTIONS = (
 _clock = time.monotonic_ns
 
 
-class GrpcioTransport:
+class StatusCode(Protocol):
+    """One of `grpc.StatusCode`."""
+
+    value: tuple[int, str]
+
+
+class CallError(Protocol):
+    """What a failed call raises."""
+
+    def code(self) -> StatusCode:
+        """gRPC's status."""
+        ...
+
+    def details(self) -> str:
+        """Its message."""
+        ...
+
+
+class Channel(Protocol):
+    """A connection of grpcio's."""
+
+    def unary_unary(self, method: str, /) -> Callable[[bytes, float, object], bytes]:
+        """A call of one method: message, time-out in seconds, metadata."""
+        ...
+
+    def close(self) -> None:
+        """Close it, which ends its calls."""
+        ...
+
+
+class GrpcioTransport(Transport):
     """A `Transport` whose slots are threads, spread over `connections` channels.
 
     `requests` are serialised ModelInferRequest messages; a call ends after `timeout` seconds.
@@ -39,20 +70,13 @@ class GrpcioTransport:
         self, address: str, requests: Sequence[bytes], slots: int, timeout: float, *,
         connections: int = 1, access: Access = PLAIN,
     ) -> None:  # fmt: skip
-        if not requests:
-            raise ValueError("needs at least one request")
-        self.count = len(requests)
-        self.sent = [0] * slots
-        self.wanted = [False] * slots
-        self.done: Callable[[int, int], None]
-        self.failed: Callable[[int, int, int, str], None]
-        self.keep: Callable[[int, bytes], None]
+        super().__init__(requests, slots)
         self._address, self._access, self._timeout = address, access, timeout
         self._requests = list(requests)
         self._metadata = access.metadata or None
-        self._channels: list[Any] = []
+        self._channels: list[Channel] = []
         self._wished = max(1, min(connections, slots))
-        self._finished: queue.SimpleQueue[tuple[_Slot, int, Any]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
         self._slots: list[_Slot] = []
         self._number = slots
 
@@ -73,18 +97,19 @@ class GrpcioTransport:
                 ) from None
         self._slots = [self._slot(number) for number in range(self._number)]
 
-    def _channel(self) -> Any:
+    def _channel(self) -> Channel:
         import grpc
 
         if self._access.tls is None:
-            return grpc.insecure_channel(self._address, list(OPTIONS))
+            return cast(Channel, grpc.insecure_channel(self._address, list(OPTIONS)))
         credentials, more = grpc_credentials(self._address, self._access.tls)
-        return grpc.secure_channel(self._address, credentials, [*OPTIONS, *more])
+        channel = grpc.secure_channel(self._address, credentials, [*OPTIONS, *more])
+        return cast(Channel, channel)
 
     def _slot(self, number: int) -> _Slot:
         call = self._channels[number % len(self._channels)].unary_unary(METHOD.decode())
 
-        def ask(message: bytes) -> Any:
+        def ask(message: bytes) -> bytes:
             return call(message, self._timeout, self._metadata)
 
         return _Slot(number, ask, self.sent, self._finished)
@@ -93,9 +118,6 @@ class GrpcioTransport:
         """Let the slot's thread make the call."""
         self.sent[slot] = _clock()  # the thread sets it again when it begins
         self._slots[slot].inbox.put(self._requests[request])
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
     def poll(self, seconds: float) -> None:
         """Take what has finished, waiting for at most `seconds`. Raises ServerDiedError."""
@@ -107,7 +129,7 @@ class GrpcioTransport:
         except queue.Empty:
             return
 
-    def _take(self, slot: _Slot, now: int, answer: Any) -> None:
+    def _take(self, slot: _Slot, now: int, answer: bytes | CallError) -> None:
         if self._slots[slot.number] is not slot:
             return  # given up
         if isinstance(answer, bytes):
@@ -136,12 +158,16 @@ class GrpcioTransport:
             channel.close()
 
 
+Finished = tuple["_Slot", int, bytes | CallError]
+"""A slot, when its call had ended (monotonic ns), and what came of it."""
+
+
 class _Slot:
     """One thread that makes one call at a time; `inbox` takes messages, and None to end it."""
 
     def __init__(
-        self, number: int, ask: Callable[[bytes], Any], sent: list[int],
-        finished: queue.SimpleQueue[tuple[_Slot, int, Any]],
+        self, number: int, ask: Callable[[bytes], bytes], sent: list[int],
+        finished: queue.SimpleQueue[Finished],
     ) -> None:  # fmt: skip
         self.number = number
         self.inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

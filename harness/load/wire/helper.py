@@ -4,50 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 import select
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import cast
 
 import numpy as np
 
 from harness.errors import BackendError, HarnessError
 from harness.load.wire.loop import WireGenerator
-from harness.load.wire.plan import make
+from harness.load.wire.plan import Order, Rest, make
 from harness.load.wire.recorder import RECENT
+from harness.results.samples import Int64
 
 ROW = 3 + RECENT
 """The live row of a helper, int64: requests completed, CPU time in ns, how many latencies follow,
 these in ns.
 """
 PUBLISH_S = 0.01
-READY = b"ready\n"
+READY = b"ready"
+CHUNK = 1 << 20
 
 
-def send(pipe: BinaryIO, message: object) -> None:
-    """Write one message to a helper."""
+def pack(message: object) -> bytes:
+    """A message to a helper: its length, and the pickled object."""
     data = pickle.dumps(message)
-    pipe.write(struct.pack(">Q", len(data)) + data)
-    pipe.flush()
+    return struct.pack(">Q", len(data)) + data
 
 
-def receive(pipe: BinaryIO) -> Any:
-    """Read one message. Raises EOFError when the other side has gone."""
-    return pickle.loads(_exactly(pipe, *struct.unpack(">Q", _exactly(pipe, 8))))
+def receive(descriptor: int) -> object:
+    """Read one message and no byte more, so that select sees the next one. Raises EOFError."""
+    return pickle.loads(_exactly(descriptor, *struct.unpack(">Q", _exactly(descriptor, 8))))
 
 
-def _exactly(pipe: BinaryIO, size: int) -> bytes:
+def _exactly(descriptor: int, size: int) -> bytearray:
     data = bytearray()
     while len(data) < size:
-        part = pipe.read(size - len(data))
+        part = os.read(descriptor, min(size - len(data), CHUNK))
         if not part:
             raise EOFError
         data += part
-    return bytes(data)
+    return data
 
 
 @contextlib.contextmanager
@@ -62,8 +63,8 @@ def _errors_to(path: Path) -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def _publish_until_told(generator: WireGenerator, live: np.ndarray[Any, Any]) -> None:
-    while not select.select([sys.stdin], [], [], PUBLISH_S)[0]:
+def _publish_until_told(generator: WireGenerator, live: Int64) -> None:
+    while not select.select([0], [], [], PUBLISH_S)[0]:
         recent = generator.recent_ns()
         live[3 : 3 + len(recent)] = recent
         live[2] = len(recent)
@@ -75,20 +76,19 @@ def _publish_until_told(generator: WireGenerator, live: np.ndarray[Any, Any]) ->
 
 def main() -> None:
     """Connect, say so, begin when told, publish counts, and save the samples when told to stop."""
-    pipe: BinaryIO = cast(Any, sys.stdin.buffer).raw  # unbuffered: select must see what is there
-    index, directory, plan = receive(pipe)
+    index, directory, plan = cast(Order, receive(0))
     base = Path(directory)
     live = np.memmap(base / "live", np.int64, "r+").reshape(-1, ROW)[index]
     with _errors_to(base / f"{index}.error"):
         generator = make(plan)
         generator.open()
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
-        generator.start(receive(pipe))
+        print(READY.decode(), flush=True)
+        generator.start(cast(int, receive(0)))
         _publish_until_told(generator, live)
-        samples = generator.stop(receive(pipe))
+        samples = generator.stop(cast(float, receive(0)))
         samples.save(base / f"{index}.npz")
-        rest = dict(samples.messages), generator.sampled(), generator.last() if plan.pinned else []
+        last = generator.last() if plan.pinned else []
+        rest = Rest(dict(samples.messages), generator.sampled(), last)
         (base / f"{index}.rest").write_bytes(pickle.dumps(rest))
 
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.load.wire.http1 import ProtocolError, Response
 from harness.load.wire.poller import BUFFER, DONTWAIT, TICK_S, WRITE, Poller
 from harness.load.wire.tls import open_stream
+from harness.load.wire.transport import Transport
 from harness.results.samples import ERROR
 from harness.system.network import Tls
 
 _clock = time.monotonic_ns
 
 
-class WireHttp:
+class WireHttp(Transport):
     """A `Transport` of `slots` connections; `requests` are whole requests, headers and body."""
 
     def __init__(
         self, address: str, requests: Sequence[bytes], slots: int, tls: Tls | None = None
     ) -> None:
-        if not requests:
-            raise ValueError("needs at least one request")
-        self.count = len(requests)
-        self.sent = [0] * slots
-        self.wanted = [False] * slots
-        self.done: Callable[[int, int], None]
-        self.failed: Callable[[int, int, int, str], None]
-        self.keep: Callable[[int, bytes], None]
+        super().__init__(requests, slots)
         self.address = address
         self.requests = list(requests)
         self.buffer = bytearray(BUFFER)
@@ -49,9 +43,6 @@ class WireHttp:
     def send(self, slot: int, request: int) -> None:
         """Write the request; what the kernel does not take now follows when it can."""
         self._connections[slot].send(self.requests[request])
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
     def poll(self, seconds: float) -> None:
         """Wait for responses; with a single connection, in the read itself."""

@@ -13,12 +13,11 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 
 from harness.errors import DeadlineError
 from harness.load.wire.poller import TICK_S
 from harness.load.wire.recorder import Recorder
+from harness.load.wire.transport import Transport
 from harness.results.samples import SHED, TIMEOUT, Int64, Samples
 
 ERROR_PAUSE_NS = 10_000_000
@@ -31,44 +30,6 @@ CHECK_NS = 1_000_000_000
 LEAD_NS = 50_000_000
 """From `start` to a schedule's zero: the window of a trace begins in between."""
 _clock = time.monotonic_ns
-
-
-class Transport(Protocol):
-    """Moves requests and responses of the slots."""
-
-    sent: list[int]
-    """For each slot: when its request's first byte was handed to the kernel; 0 when idle."""
-    wanted: list[bool]
-    """For each slot: whether its response is to be kept."""
-    done: Callable[[int, int], None]
-    failed: Callable[[int, int, int, str], None]
-    keep: Callable[[int, bytes], None]
-    count: int
-    """How many different requests there are."""
-
-    def open(self) -> None:
-        """Connect everything. Raises ServerDiedError."""
-        ...
-
-    def send(self, slot: int, request: int) -> None:
-        """Start request number `request` on an idle slot; `flush` makes sure that it leaves."""
-        ...
-
-    def flush(self) -> None:
-        """Hand what `send` gathered to the kernel."""
-        ...
-
-    def poll(self, seconds: float) -> None:
-        """Handle what comes in, waiting for at most `seconds`. Raises ServerDiedError."""
-        ...
-
-    def abandon(self, slot: int) -> None:
-        """Give up the slot's request; the slot can be used again."""
-        ...
-
-    def close(self) -> None:
-        """Close every connection."""
-        ...
 
 
 class WireGenerator:
@@ -248,7 +209,7 @@ class WireGenerator:
                 self._scheduled[slot] = moment
                 self._begin(slot)
             else:
-                self._row(moment, now, now, 0, SHED, "")
+                self._record.bad(moment, now, now, 0, SHED, "")
 
     def _finish(self, due: list[int]) -> None:
         """After the stop: what was due but never sent counts as unfinished; the rest is awaited."""
@@ -295,22 +256,11 @@ class WireGenerator:
         self._transport.wanted[slot] = False
         self._open -= 1
         if self._due is None:
-            self._row(sent, sent, now, slot, status, message)
+            self._record.bad(None, sent, now, slot, status, message)
             heapq.heappush(self._paused, (now + ERROR_PAUSE_NS, slot))
         else:
-            self._row(self._scheduled[slot], sent, now, slot, status, message)
+            self._record.bad(self._scheduled[slot], sent, now, slot, status, message)
             self._free.append(slot)
-
-    def _row(
-        self, scheduled: int, sent: int, done: int, slot: int, status: int, message: str
-    ) -> None:
-        record = self._record
-        record.bad(status, message)
-        if self._due is not None:
-            record.scheduled.append(scheduled)
-        record.sent.append(sent)
-        record.callers.append(slot)
-        record.done.append(done)
 
     def _keep(self, slot: int, response: bytes) -> None:
         self._transport.wanted[slot] = False

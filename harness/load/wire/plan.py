@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from harness.errors import SetupError
 from harness.load.wire.grpc import WireGrpc
 from harness.load.wire.http import WireHttp
-from harness.load.wire.loop import Transport, WireGenerator
+from harness.load.wire.loop import WireGenerator
+from harness.load.wire.transport import Transport
 from harness.results.samples import Int64
 from harness.system.network import PLAIN, Access
 
@@ -39,6 +41,23 @@ class Plan:
     """gRPC: HTTP/2 connections that the streams are spread over."""
     access: Access = PLAIN
     """TLS, and the headers of gRPC requests; those of HTTP are in `requests` already."""
+
+
+class Order(NamedTuple):
+    """What a helper process is told first: which part of the load it is, and where results go."""
+
+    part: int
+    directory: str
+    plan: Plan
+
+
+class Rest(NamedTuple):
+    """What a helper process found besides its samples: see `WireGenerator`."""
+
+    messages: dict[str, int]
+    sampled: list[tuple[int, bytes]]
+    last: list[int]
+    """Empty for a plan that is not pinned."""
 
 
 def make(plan: Plan) -> WireGenerator:

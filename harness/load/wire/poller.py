@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 from harness.errors import ServerDiedError
+from harness.system.network import split_address
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 DONTWAIT = socket.MSG_DONTWAIT
@@ -19,22 +20,15 @@ BUFFER = 1 << 18
 Handler = Callable[[int], None]
 
 
-def split(address: str) -> tuple[str, int]:
-    """`host:port` in parts; an IPv6 host may stand in brackets. Raises ValueError."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError(f"{address!r} is no host:port")
-    return host.strip("[]"), int(port)
-
-
 def connect(address: str) -> socket.socket:
-    """A connected socket without Nagle's delay. Raises ServerDiedError when nobody answers.
+    """A connected socket without Nagle's delay. Raises ServerDiedError when nobody answers,
+    ServerError for what is no address.
 
     Its reads block for at most `TICK_S`, so a loop with one socket can wait in the read itself;
     writes use MSG_DONTWAIT.
     """
     try:
-        sock = socket.create_connection(split(address), CONNECT_TIMEOUT_S)
+        sock = socket.create_connection(split_address(address), CONNECT_TIMEOUT_S)
     except OSError as error:
         raise ServerDiedError(f"no connection to the server at {address}: {error}") from error
     sock.settimeout(None)

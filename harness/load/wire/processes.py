@@ -11,20 +11,18 @@ import contextlib
 import json
 import pickle
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
 from harness.errors import WorkerDiedError, from_reason
-from harness.load.wire.helper import READY, ROW, send
-from harness.load.wire.plan import Plan, first_request, split
+from harness.load.wire.helper import READY, ROW, pack
+from harness.load.wire.plan import Order, Plan, Rest, first_request, split
 from harness.results.samples import Int64, Samples
+from harness.system.child import Child
 
 LEAD_NS = 50_000_000
 """From the last "ready" to the common start."""
@@ -39,7 +37,7 @@ class WireProcesses:
         self._parts = split(plan, processes)
         self._directory = tempfile.TemporaryDirectory(prefix="wire-")
         self._base = Path(self._directory.name)
-        self._helpers: list[subprocess.Popen[bytes]] = []
+        self._helpers: list[Child] = []
         self._failure: BaseException | None = None
         self._sampled: list[tuple[int, bytes]] = []
         shape = len(self._parts), ROW
@@ -60,8 +58,7 @@ class WireProcesses:
         path = self._base / f"{index}.error"
         if path.exists():
             return from_reason(**json.loads(path.read_text(encoding="utf-8")))
-        code = self._helpers[index].returncode
-        return WorkerDiedError(f"a generator process ended with code {code}")
+        return self._helpers[index].died()
 
     def start(self) -> None:
         """Start the helpers, wait until all are connected, begin in all at the same moment.
@@ -70,31 +67,30 @@ class WireProcesses:
         """
         try:
             for index, part in enumerate(self._parts):
-                self._launch(index, part)
+                self._helpers.append(Child("a generator process", "harness.load.wire.helper"))
+                self._tell(index, Order(index, self._directory.name, part))
             for index in range(len(self._helpers)):
                 self._await_ready(index)
             begin = time.monotonic_ns() + LEAD_NS
-            for helper in self._helpers:
-                send(_stdin(helper), begin)
+            for index in range(len(self._helpers)):
+                self._tell(index, begin)
         except BaseException:
             self._end()
             raise
 
-    def _launch(self, index: int, part: Plan) -> None:
-        command = [sys.executable, "-m", "harness.load.wire.helper"]
-        helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._helpers.append(helper)
-        send(_stdin(helper), (index, self._directory.name, part))
+    def _tell(self, index: int, message: object) -> None:
+        try:
+            self._helpers[index].send(pack(message))
+        except WorkerDiedError:
+            raise self._why(index) from None
 
     def _await_ready(self, index: int) -> None:
-        helper = self._helpers[index]
-        timer = threading.Timer(PATIENCE_S, helper.kill)
-        timer.start()
-        line = cast(BinaryIO, helper.stdout).readline()
-        timer.cancel()
+        try:
+            line = self._helpers[index].line(PATIENCE_S)
+        except WorkerDiedError:
+            raise self._why(index) from None
         if line != READY:
-            helper.wait()
-            raise self._why(index)
+            raise WorkerDiedError(f"a generator process was not ready within {PATIENCE_S:g} s")
 
     def completed(self) -> int:
         """Requests that have finished so far, as of some ten milliseconds ago."""
@@ -129,8 +125,8 @@ class WireProcesses:
     def stop(self, timeout: float) -> Samples:
         """Stop all, and merge what they saw. Raises what a helper raised, or WorkerDiedError."""
         for helper in self._helpers:
-            with contextlib.suppress(BrokenPipeError):
-                send(_stdin(helper), timeout)
+            with contextlib.suppress(WorkerDiedError):  # `failure` says it better
+                helper.send(pack(timeout))
         deadline = time.monotonic() + timeout + PATIENCE_S
         try:
             for helper in self._helpers:
@@ -146,22 +142,17 @@ class WireProcesses:
     def _collect(self) -> Samples:
         parts, messages = [], Counter[str]()
         for index, part in enumerate(self._parts):
-            told, kept, last = pickle.loads((self._base / f"{index}.rest").read_bytes())
+            rest: Rest = pickle.loads((self._base / f"{index}.rest").read_bytes())
             shift = first_request(index, self._count, len(self._parts))
-            self._sampled += [((request + shift) % self._count, raw) for request, raw in kept]
-            self._last += [self._whole(index, request) for request in last]
-            messages.update(told)
+            self._sampled += [((n + shift) % self._count, raw) for n, raw in rest.sampled]
+            self._last += [self._whole(index, request) for request in rest.last]
+            messages.update(rest.messages)
             parts.append((Samples.load(self._base / f"{index}.npz"), part.slots))
         return merge(parts, messages)
 
     def _end(self) -> None:
         for helper in self._helpers:
-            if helper.poll() is None:
-                helper.kill()
-                helper.wait()
-            for pipe in (helper.stdin, helper.stdout):
-                with contextlib.suppress(OSError):
-                    cast(BinaryIO, pipe).close()
+            helper.kill()
         self._directory.cleanup()
 
 
@@ -177,7 +168,3 @@ def merge(parts: list[tuple[Samples, int]], messages: Counter[str]) -> Samples:
         np.concatenate([s.status for s, _ in parts])[order],
         np.concatenate(caller)[order], dict(messages),
     )  # fmt: skip
-
-
-def _stdin(helper: subprocess.Popen[bytes]) -> BinaryIO:
-    return cast(BinaryIO, helper.stdin)

@@ -28,11 +28,18 @@ class Recorder:
         self.kept: list[tuple[int, int, bytes]] = []  # serial, request index, raw response
         self.every = sample_every
 
-    def bad(self, status: int, message: str) -> None:
-        """The row that is appended next did not succeed."""
+    def bad(
+        self, scheduled: int | None, sent: int, done: int, caller: int, status: int, message: str
+    ) -> None:
+        """A row that did not succeed; `scheduled` is None in a closed loop."""
         self._bad.append((len(self.done), status))
         if message:
             self._messages[message[:MESSAGE]] += 1
+        if scheduled is not None:
+            self.scheduled.append(scheduled)
+        self.sent.append(sent)
+        self.callers.append(caller)
+        self.done.append(done)
 
     def keep(self, serial: int, request: int, response: bytes) -> None:
         """Keep a raw response. When there are too many, every second goes, evenly over the run."""

@@ -7,17 +7,20 @@ this happens once, before the load, and not in every request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
-Outputs = Sequence[Any] | None
+from harness.models.tensors import Tensors
+
+Outputs = Sequence[object] | None
+Message = tuple[Sequence[object], Outputs]
+"""Filled inputs and wanted outputs: `InferInput` and `InferRequestedOutput` of tritonclient."""
 
 
 def http_request(
-    address: str, model: str, inputs: Sequence[Any], outputs: Outputs = None,
+    address: str, model: str, inputs: Sequence[object], outputs: Outputs = None,
     headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:  # fmt: skip
     """A whole HTTP/1.1 request; `inputs` are filled `tritonclient.http.InferInput` objects.
@@ -41,7 +44,7 @@ def http_request(
     return "\r\n".join([*lines, "", ""]).encode() + bytes(body)
 
 
-def grpc_request(model: str, inputs: Sequence[Any], outputs: Outputs = None) -> bytes:
+def grpc_request(model: str, inputs: Sequence[object], outputs: Outputs = None) -> bytes:
     """A serialised ModelInferRequest; `inputs` are `tritonclient.grpc.InferInput` objects."""
     from tritonclient.grpc._utils import _get_inference_request  # what its `infer` itself calls
 
@@ -53,7 +56,7 @@ def grpc_request(model: str, inputs: Sequence[Any], outputs: Outputs = None) -> 
     return bytes(request.SerializeToString())
 
 
-def decode_http(raw: bytes) -> dict[str, NDArray[Any]]:
+def decode_http(raw: bytes) -> Tensors:
     """Output name to array, from a kept response (head and body)."""
     from tritonclient.http import InferResult
 
@@ -66,7 +69,7 @@ def decode_http(raw: bytes) -> dict[str, NDArray[Any]]:
     return _arrays(result, [output["name"] for output in result.get_response()["outputs"]])
 
 
-def decode_grpc(raw: bytes) -> dict[str, NDArray[Any]]:
+def decode_grpc(raw: bytes) -> Tensors:
     """Output name to array, from a kept response (a serialised ModelInferResponse)."""
     from tritonclient.grpc import InferResult, service_pb2
 
@@ -74,7 +77,15 @@ def decode_grpc(raw: bytes) -> dict[str, NDArray[Any]]:
     return _arrays(result, [output.name for output in result.get_response().outputs])
 
 
-def _arrays(result: Any, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+class Result(Protocol):
+    """What tritonclient makes of an answer."""
+
+    def as_numpy(self, name: str) -> object:
+        """The output's array."""
+        ...
+
+
+def _arrays(result: Result, names: Sequence[str]) -> Tensors:
     return {name: np.asarray(result.as_numpy(name)) for name in names}
 
 

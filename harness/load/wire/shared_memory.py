@@ -8,13 +8,16 @@ for every pair of input and slot; the plan is `pinned`, so a slot sends its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.load.generator import Generator
+from harness.load.wire.requests import Message
 from harness.models.tensors import Tensors
 from harness.results.samples import Int64, Samples
-from harness.triton.client.common import all_to_host
-from harness.triton.client.shared_memory import Region, SharedRequest
+from harness.triton.client.common import ServerTarget, all_to_host
+from harness.triton.client.connection import Client
+from harness.triton.client.settings import TritonSettings
+from harness.triton.client.shared_memory import Region, Regions, SharedRequest
 
 READ = 8
 """Output regions that are read after the load, at most."""
@@ -28,27 +31,39 @@ class Slotted(Generator, Protocol):
         ...
 
 
+class TritonBackend(Protocol):
+    """What the wire client needs of a Triton backend, of either protocol."""
+
+    spec: TritonSettings
+    target: ServerTarget
+    regions: Regions | None
+    """Where tensors lie, with shared memory."""
+
+    @property
+    def control(self) -> Client:
+        """The connection for what is no inference."""
+        ...
+
+
 def messages_for(
-    backend: Any, requests: Sequence[SharedRequest], slots: int
-) -> list[tuple[Any, Any]]:
+    backend: TritonBackend, requests: Sequence[SharedRequest], slots: int
+) -> list[Message]:
     """Inputs and outputs of each message: all slots of the first input, then of the second.
 
     The output regions live until the backend's `release`, as those of the inputs do.
     """
-    layout = requests[0].outputs
-    regions = backend.regions.slots(backend.control, layout, slots)
-    outputs = [backend.regions.wanted(region) for region in regions]
+    layout, regions = requests[0].outputs, backend.regions
+    if regions is None:
+        raise ValueError("the backend has no shared memory")
+    outputs = [regions.wanted(r) for r in regions.slots(backend.control, layout, slots)]
     return [(request.inputs, output) for request in requests for output in outputs]
 
 
 class SharedLoad:
     """A Generator around another; after the load it reads what the server wrote last."""
 
-    def __init__(self, inner: Any, backend: Any, inputs: int) -> None:
-        self._inner: Slotted = inner
-        self._target = backend.target
-        self._regions: Sequence[Region] = backend.regions.current
-        self._inputs = inputs
+    def __init__(self, inner: Slotted, target: ServerTarget, regions: Sequence[Region]) -> None:
+        self._inner, self._target, self._regions = inner, target, regions
         if hasattr(inner, "cpu_seconds"):
             self.cpu_seconds = inner.cpu_seconds
 

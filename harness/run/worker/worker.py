@@ -27,7 +27,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -250,9 +250,10 @@ class Worker:
 
     def _ceiling(self, message: dict[str, Any]) -> dict[str, Any]:
         from harness.load.null.ceiling import backend_ceiling
+        from harness.load.wire.shared_memory import TritonBackend
 
         found = backend_ceiling(
-            self._backend, self._requests, message["slots"], wire=self._wire,
+            cast(TritonBackend, self._backend), self._requests, message["slots"], wire=self._wire,
             processes=getattr(self._spec, "client_processes", 1),
         )  # fmt: skip
         return {"event": "ceiling", **asdict(found)}

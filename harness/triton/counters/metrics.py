@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from harness.triton.counters.scrape import Reading
+from harness.triton.counters.statistics import PHASES
 
 MIB = 2**20
-PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 _CACHE = {
     "hits": "nv_cache_num_hits_per_model", "misses": "nv_cache_num_misses_per_model",
     "hit_us": "nv_cache_hit_duration_per_model", "miss_us": "nv_cache_miss_duration_per_model",
@@ -106,7 +105,7 @@ class WindowMetrics:
             return {}
         return {key: value / self.requests for key, value in self.duration_us.items()}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For a row's details; spans are left out."""
         found = asdict(self)
         del found["spans_ns"]

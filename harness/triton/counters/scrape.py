@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from harness.errors import ServerError
@@ -58,7 +58,7 @@ class Scraper:
         """Read now, in the thread: one end of the window. Returns at once."""
         self._marks.put(True)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, object]:
         """End the thread; `readings` and `problem` as JSON. Called again it says the same."""
         if self._thread.is_alive():
             self._marks.put(False)

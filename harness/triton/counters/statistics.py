@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 """Where a request's time goes inside the server, in order."""
@@ -19,7 +19,7 @@ _DURATIONS = ("success", "fail", *PHASES, "cache_hit", "cache_miss")
 
 
 def counters(
-    statistics: Mapping[str, Any], name: str, composing: Sequence[str] = ()
+    statistics: Mapping[str, object], name: str, composing: Sequence[str] = ()
 ) -> dict[str, float]:
     """Counters of model `name`, summed over its versions, from a `ModelStatistics` answer as JSON.
 
@@ -37,24 +37,30 @@ def counters(
     return found
 
 
-def _counters(statistics: Mapping[str, Any], name: str) -> dict[str, float]:
-    models = [m for m in statistics.get("model_stats", ()) if m.get("name") == name]
+def _counters(statistics: Mapping[str, object], name: str) -> dict[str, float]:
+    versions = cast(Sequence[Mapping[str, object]], statistics.get("model_stats", ()))
+    models = [m for m in versions if m.get("name") == name]
     sums = {key: _sum(models, key) for key in _DURATIONS}
     return {
         "count": sums["success"][0], "success_ns": sums["success"][1],
         "failures": sums["fail"][0],
-        "inferences": sum(float(m.get("inference_count", 0)) for m in models),
-        "executions": sum(float(m.get("execution_count", 0)) for m in models),
+        "inferences": sum(_number(m, "inference_count") for m in models),
+        "executions": sum(_number(m, "execution_count") for m in models),
         **{f"{phase}_ns": sums[phase][1] for phase in PHASES},
         "cache_hits": sums["cache_hit"][0], "cache_hit_ns": sums["cache_hit"][1],
         "cache_misses": sums["cache_miss"][0], "cache_miss_ns": sums["cache_miss"][1],
     }  # fmt: skip
 
 
-def _sum(models: Iterable[Mapping[str, Any]], key: str) -> tuple[float, float]:
+def _sum(models: Iterable[Mapping[str, object]], key: str) -> tuple[float, float]:
     """(count, ns) of one duration over the versions of a model."""
-    parts = [m.get("inference_stats", {}).get(key, {}) for m in models]
-    return sum(float(p.get("count", 0)) for p in parts), sum(float(p.get("ns", 0)) for p in parts)
+    durations = [cast(Mapping[str, object], m.get("inference_stats", {})) for m in models]
+    parts = [cast(Mapping[str, object], d.get(key, {})) for d in durations]
+    return sum(_number(p, "count") for p in parts), sum(_number(p, "ns") for p in parts)
+
+
+def _number(values: Mapping[str, object], key: str) -> float:
+    return float(cast(str | int, values.get(key, 0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.errors import ServerError
 from harness.scenario.spec.scenario import Batching
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings
-from harness.triton.metadata import proto
+from harness.triton.metadata import ConfigMessage, proto
 
 CONFIG = "config.pbtxt"
 
@@ -29,7 +28,7 @@ def served_name(model: str, config: str) -> str:
     return model if config == DEFAULT_CONFIG else f"{model}_{config}"
 
 
-def read_config(directory: Path) -> Any:
+def read_config(directory: Path) -> ConfigMessage:
     """The ModelConfig of a model directory; an empty one where Triton is to complete it.
 
     Raises ServerError when it can't be read.
@@ -47,7 +46,7 @@ def read_config(directory: Path) -> Any:
     return config
 
 
-def set_batching(config: Any, batching: Batching) -> list[str]:
+def set_batching(config: ConfigMessage, batching: Batching) -> list[str]:
     """Turn the dynamic batcher on with these settings; notes on what Triton would not take."""
     config.dynamic_batching.SetInParent()
     if batching.queue_delay is not None:
@@ -65,7 +64,7 @@ def set_batching(config: Any, batching: Batching) -> list[str]:
             f"{config.max_batch_size} and was left out"]  # fmt: skip
 
 
-def merged(config: Any, fields: Mapping[str, Any]) -> Any:
+def merged(config: ConfigMessage, fields: Mapping[str, object]) -> ConfigMessage:
     """A new message with `fields` put into it: mappings are merged, lists and values replaced.
 
     `null` takes a field out. Raises ServerError where Triton has no such field or value.
@@ -84,7 +83,7 @@ def merged(config: Any, fields: Mapping[str, Any]) -> Any:
         ) from None
 
 
-def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
     result = dict(old)
     for key, value in new.items():
         before = result.get(key)
@@ -97,7 +96,7 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def settle(config: Any, spec: TritonSettings) -> tuple[Any, list[str]]:
+def settle(config: ConfigMessage, spec: TritonSettings) -> tuple[ConfigMessage, list[str]]:
     """The configuration of a user's model as `spec` (single values) wants it, and notes.
 
     What `spec` leaves out stays as it is. A max batch beyond what a TensorRT engine was configured
@@ -116,7 +115,7 @@ def settle(config: Any, spec: TritonSettings) -> tuple[Any, list[str]]:
     return merged(config, spec.config_fields), notes
 
 
-def _set_instances(config: Any, count: int) -> None:
+def _set_instances(config: ConfigMessage, count: int) -> None:
     """As many instances, of the first group's kind and devices."""
     groups = list(config.instance_group)[:1] or [proto().ModelInstanceGroup()]
     groups[0].count = count
@@ -125,7 +124,7 @@ def _set_instances(config: Any, count: int) -> None:
     config.instance_group.extend(kept)
 
 
-def _set_max_batch(config: Any, size: int) -> list[str]:
+def _set_max_batch(config: ConfigMessage, size: int) -> list[str]:
     limit = config.max_batch_size
     plan = config.platform == "tensorrt_plan" or config.backend == "tensorrt"
     if plan and 0 < limit < size:

@@ -10,9 +10,17 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import BackendError, ServerError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.backends.tensorrt.backend import TensorRtBackend
+    from harness.backends.tensorrt.settings import TensorRtSettings
+    from harness.models.tensors import Tensors
 
 ENGINE_KEYS = ("flavor", "workspace", "optimization_level", "cuda_graphs")
 """Settings of `serve: tensorrt` that travel as parameters of config.pbtxt, besides precision."""
@@ -23,15 +31,17 @@ LOADED = "loaded-{}.json"
 class EngineRunner:
     """Arrays in, outputs in the wanted order out; belongs to the thread that opened it."""
 
-    def __init__(self, backend: Any, facts: Mapping[str, Any], outputs: Sequence[str]) -> None:
+    def __init__(
+        self, backend: TensorRtBackend, facts: Mapping[str, object], outputs: Sequence[str]
+    ) -> None:
         self.facts = facts
         self._backend, self._outputs = backend, tuple(outputs)
-        self._seen: set[tuple[Any, ...]] = set()
+        self._seen: set[object] = set()
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(backend)
         self._caller = self._stack.enter_context(backend.caller())
 
-    def __call__(self, arrays: Mapping[str, Any]) -> list[Any]:
+    def __call__(self, arrays: Tensors) -> list[NDArray[np.generic]]:
         """Copy in from where the request lies, compute, copy out. Raises HarnessError."""
         from harness.backends.tensorrt.bindings import borrow_request
 
@@ -81,11 +91,11 @@ def open_engine(
     return EngineRunner(backend, facts, outputs)
 
 
-def engine_spec(parameters: Mapping[str, str], gpu: int) -> Any:
+def engine_spec(parameters: Mapping[str, str], gpu: int) -> TensorRtSettings:
     """The parameters of config.pbtxt as the settings of a local tensorrt backend."""
     from harness.backends.tensorrt.settings import TensorRtSettings
 
-    found: dict[str, Any] = {"kind": "tensorrt", "name": "engine", "device": f"cuda:{gpu}"}
+    found: dict[str, object] = {"kind": "tensorrt", "name": "engine", "device": f"cuda:{gpu}"}
     words = ("precision", "flavor", "workspace")
     found |= {k: parameters[k] for k in words if k in parameters}
     values = ("optimization_level", "cuda_graphs")
@@ -93,14 +103,14 @@ def engine_spec(parameters: Mapping[str, str], gpu: int) -> Any:
     return TensorRtSettings.model_validate(found)
 
 
-def write_loaded(folder: Path, instance: str, facts: Mapping[str, Any]) -> None:
+def write_loaded(folder: Path, instance: str, facts: Mapping[str, object]) -> None:
     """Leave what an instance loaded for `check_engine`."""
     from harness.system.files import jsonable, write_text
 
     write_text(folder / LOADED.format(instance), json.dumps(jsonable(facts), indent=1) + "\n")
 
 
-def check_engine(directory: Path) -> dict[str, Any]:
+def check_engine(directory: Path) -> dict[str, object]:
     """What the instances of a model loaded: the facts of the first, for the report.
 
     Raises ServerError when an engine was written by another TensorRT than the server runs, or

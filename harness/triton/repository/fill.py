@@ -11,13 +11,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.models.tensors import PreparedModel
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings
-from harness.triton.metadata import proto
+from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.native import FILES, PLATFORMS, make_native_config, place
 from harness.triton.repository.write import make_config, model_py
 
@@ -47,7 +46,7 @@ def variant_spec(variant: str) -> TritonSettings:
     })  # fmt: skip
 
 
-def variant_config(model: PreparedModel, variant: str, max_batch_size: int) -> Any:
+def variant_config(model: PreparedModel, variant: str, max_batch_size: int) -> ConfigMessage:
     """The `ModelConfig` message of `NAME_VARIANT`."""
     spec, name = variant_spec(variant), f"{model.name}_{variant}"
     if variant != "python":

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from harness.errors import ServerError
 from harness.models.cache import parts
 from harness.models.tensors import PreparedModel
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings
-from harness.triton.metadata import proto
+from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
@@ -28,7 +27,7 @@ FILES = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
 
 def make_native_config(
     model: PreparedModel, spec: TritonSettings, max_batch_size: int, name: str | None = None
-) -> Any:
+) -> ConfigMessage:
     """The `ModelConfig` message for a server that has the backend itself.
 
     Raises ServerError for PyTorch, which has no such platform without TorchScript, and for what

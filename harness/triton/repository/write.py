@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
@@ -22,7 +21,7 @@ from harness.system.files import write_text
 from harness.triton.client.control import describe
 from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
-from harness.triton.metadata import check_inputs, proto
+from harness.triton.metadata import ConfigMessage, check_inputs, proto
 from harness.triton.repository.change import merged, set_batching
 from harness.triton.repository.engine import ENGINE_KEYS, LOADED
 
@@ -65,7 +64,7 @@ def model_py() -> str:
 def make_config(
     model: PreparedModel, spec: TritonSettings, max_batch_size: int, cache: Path | None = None,
     name: str | None = None,
-) -> Any:  # fmt: skip
+) -> ConfigMessage:  # fmt: skip
     """The `ModelConfig` message for `model` as `spec` wants it served.
 
     Where a tensor's first dimension is not the batch, Triton can't batch: the configuration has
@@ -80,7 +79,7 @@ def make_config(
 
 
 def describe_model(
-    config: Any, model: PreparedModel, spec: TritonSettings, max_batch_size: int
+    config: ConfigMessage, model: PreparedModel, spec: TritonSettings, max_batch_size: int
 ) -> None:
     """Fill in what every backend of Triton reads: tensors, batching and instances.
 
@@ -127,11 +126,11 @@ def _check(model: PreparedModel, spec: TritonSettings) -> None:
         )
 
 
-def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
+def _tensor(spec: TensorSpec, batched: bool) -> dict[str, object]:
     """Fields of a ModelInput or ModelOutput. Triton wants a dimension besides the batch: a tensor
     without one gets a 1 that the model does not see (`triton_common` hides it from the caller)."""
     dims = spec.shape[1:] if batched else spec.shape
-    fields = {
+    fields: dict[str, object] = {
         "name": spec.name,
         "data_type": proto().DataType.Value(f"TYPE_{to_triton(spec.dtype, spec.name)}"),
         "dims": [d if isinstance(d, int) else -1 for d in dims] or [1],
@@ -139,7 +138,7 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, Any]:
     return fields if dims else {**fields, "reshape": {"shape": []}}
 
 
-def _add_instances(config: Any, spec: TritonSettings) -> None:
+def _add_instances(config: ConfigMessage, spec: TritonSettings) -> None:
     group = proto().ModelInstanceGroup
     gpu = gpu_index(spec.device)
     config.instance_group.add(

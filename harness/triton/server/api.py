@@ -10,7 +10,6 @@ import http.client
 import json
 import select
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from harness.system.network import split_address
@@ -19,7 +18,7 @@ TICK_S = 0.05
 
 
 def call(
-    address: str, method: str, path: str, body: Any = None, *, timeout: float = 5.0,
+    address: str, method: str, path: str, body: object = None, *, timeout: float = 5.0,
     waiting: Callable[[], None] = lambda: None,
 ) -> tuple[int, bytes]:  # fmt: skip
     """One request; (status, body). `waiting` is called every 50 ms and may raise to give up.

@@ -8,6 +8,7 @@ own beside the installation, so that several can share it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -182,31 +183,17 @@ def _make_backends(root: Path, directory: Path) -> None:
             if there
             else f"remove {root} and run: {FIX}",
         )
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    except OSError as error:
-        raise ServerError(f"{directory} can't be written: {error.strerror}", fix=FIX) from error
-    shutil.copytree(_server(root) / "backends" / "python", temporary / "python")
-    shutil.copy2(stub, temporary / "python" / stub.name)
-    (temporary / "python" / "harness_numpy2.py").write_text(_shim(), encoding="utf-8")
-    with (temporary / "python" / "triton_python_backend_utils.py").open("a") as utils:
-        utils.write("\n\nimport harness_numpy2  # added by the harness: see there\n")
-    _rename(temporary, directory)
+    with _appearing(directory) as temporary:
+        shutil.copytree(_server(root) / "backends" / "python", temporary / "python")
+        shutil.copy2(stub, temporary / "python" / stub.name)
+        (temporary / "python" / "harness_numpy2.py").write_text(_shim(), encoding="utf-8")
+        with (temporary / "python" / "triton_python_backend_utils.py").open("a") as utils:
+            utils.write("\n\nimport harness_numpy2  # added by the harness: see there\n")
 
 
-def _rename(temporary: Path, directory: Path) -> None:
-    """Put a finished folder in place; when another process was first, keep what it made."""
-    temporary.chmod(0o755)
-    try:
-        temporary.rename(directory)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not directory.is_dir() or not any(directory.iterdir()):
-            raise
-
-
-def _download(directory: Path) -> None:
+@contextlib.contextmanager
+def _appearing(directory: Path) -> Iterator[Path]:
+    """A folder to fill, which then takes its name, whole; nothing of it stays after an error."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -215,13 +202,28 @@ def _download(directory: Path) -> None:
             f"{directory} can't be made: {error.strerror}", fix=f"{FIX} --directory DIR"
         ) from error
     try:
+        yield temporary
+        _rename(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, directory: Path) -> None:
+    """Put a finished folder in place; when another process was first, keep what it made."""
+    temporary.chmod(0o755)
+    try:
+        temporary.rename(directory)
+    except OSError:
+        if not directory.is_dir() or not any(directory.iterdir()):
+            raise
+
+
+def _download(directory: Path) -> None:
+    with _appearing(directory) as temporary:
         _pip(["install", "--no-deps", "--no-compile", "--only-binary=:all:",
               "--target", str(temporary), REQUIREMENT])  # fmt: skip
         if not _complete(temporary):
             raise ServerError(f"{REQUIREMENT} as installed by pip has no tritonserver in it")
-        _rename(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _pip(arguments: Sequence[str]) -> None:

@@ -67,8 +67,6 @@ def try_out(install: TritonInstall) -> tuple[str, float]:
 
     Raises ServerError when it does not start.
     """
-    from harness.triton.server.process import TritonServer
-
     with tempfile.TemporaryDirectory(prefix="harness-triton-") as folder:
         repository = Path(folder) / "repository"
         repository.mkdir()

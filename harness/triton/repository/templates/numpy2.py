@@ -10,11 +10,13 @@ stub takes its classes from `c_python_backend_utils`.
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Protocol, cast
 
 import c_python_backend_utils as native
 import numpy as np
+from numpy.typing import NDArray
 
+Array = NDArray[np.generic]
 _NAME, _USED = b"dltensor", b"used_dltensor"
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -28,12 +30,20 @@ _Native = native.Tensor
 _native_as_numpy = _Native.as_numpy
 
 
-def as_numpy(tensor: Any) -> Any:
+class Exported(Protocol):
+    """A tensor whose memory can be had by DLPack."""
+
+    def __dlpack__(self) -> object:
+        """The capsule."""
+        ...
+
+
+def as_numpy(tensor: Exported) -> Array:
     """The tensor's memory as a writable array that keeps the tensor alive."""
     try:
-        view = np.from_dlpack(tensor)
+        view: Array = np.from_dlpack(tensor)  # type: ignore[arg-type]
     except (BufferError, TypeError, RuntimeError):  # on a GPU, or strings
-        return _native_as_numpy(tensor)
+        return np.asarray(_native_as_numpy(tensor))
     if view.size == 0:
         return view
     memory: Any = (ctypes.c_byte * view.nbytes).from_address(view.ctypes.data)
@@ -41,9 +51,9 @@ def as_numpy(tensor: Any) -> Any:
     return np.frombuffer(memory, view.dtype).reshape(view.shape)
 
 
-def _capsule(array: Any) -> Any:
+def _capsule(array: Array) -> object:
     """A DLPack capsule that the stub may rename as it likes: numpy's own would complain."""
-    original = array.__dlpack__()
+    original = cast(Exported, array).__dlpack__()
     pointer = _pointer(original, _NAME)
     _rename(original, _USED)
     return _new(pointer, _NAME, None)
@@ -56,12 +66,12 @@ class _TensorType(type):
         return isinstance(instance, _Native)
 
 
-class Tensor(metaclass=_TensorType):
+class StandIn(metaclass=_TensorType):
     """Stands in for the stub's class: `Tensor(name, array)` and `Tensor.from_dlpack`."""
 
     from_dlpack = staticmethod(_Native.from_dlpack)
 
-    def __new__(cls, name: str, array: Any) -> Any:
+    def __new__(cls, name: str, array: Array) -> Any:
         """A tensor of the stub's class, from a numpy array."""
         if array.dtype.kind in "OS":
             return _Native(name, array)
@@ -71,4 +81,4 @@ class Tensor(metaclass=_TensorType):
 
 if int(np.__version__.partition(".")[0]) >= 2:
     _Native.as_numpy = as_numpy
-    native.Tensor = Tensor
+    native.Tensor = StandIn

@@ -9,16 +9,49 @@ one batch run as one, and are split again afterwards; a request that came alone 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 
-Arrays = dict[str, Any]
-Runner = Callable[[Arrays], Sequence[Any]]
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[np.generic]
+Value = TypeVar("Value")
+Runner = Callable[[dict[str, Value]], Sequence[Value]]
 """Input name → array or tensor, to the outputs in the order of the configuration."""
+
+
+class TensorJson(TypedDict):
+    """An input or output in the configuration."""
+
+    name: str
+    data_type: str
+
+
+class ConfigJson(TypedDict):
+    """The configuration as Triton gives it, as far as it is read here."""
+
+    input: list[TensorJson]
+    output: list[TensorJson]
+    parameters: dict[str, dict[str, str]]
+    max_batch_size: int
+
+
+class NativeTensor(Protocol):
+    """The stub's own tensor."""
+
+    def as_numpy(self) -> Array:
+        """Its values."""
+        ...
+
+    def to_dlpack(self) -> object:
+        """Its memory, as a DLPack capsule."""
+        ...
 
 
 class TritonPythonModel:
@@ -26,7 +59,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model on this instance's device. What it raises makes loading fail."""
-        config = json.loads(args["model_config"])
+        config: ConfigJson = json.loads(args["model_config"])
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._outputs = [tensor["name"] for tensor in config["output"]]
         parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
@@ -34,7 +67,7 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         if parameters["serve"] == "torch":
             self._codec: Any = TorchCodec(config)
-            self._run: Runner = torch_runner(folder, parameters, gpu)
+            self._run: Runner[Any] = torch_runner(folder, parameters, gpu)
         else:
             self._codec = NumpyCodec()
             self._run = (
@@ -43,7 +76,7 @@ class TritonPythonModel:
                 else tensorrt_runner(folder, parameters, gpu, config, args["model_instance_name"])
             )
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[object]) -> list[object]:
         """One response a request; what goes wrong is each request's error, never the process's."""
         try:
             batches = [self._read(request) for request in requests]
@@ -54,11 +87,11 @@ class TritonPythonModel:
             failed = pb_utils.TritonError(text)
             return [pb_utils.InferenceResponse(error=failed) for _ in requests]
 
-    def _read(self, request: Any) -> Arrays:
+    def _read(self, request: object) -> dict[str, Sized]:
         found = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}
         return {n: self._codec.decode(t) for n, t in found.items() if t is not None}
 
-    def _run_together(self, batches: Sequence[Arrays]) -> list[list[Any]]:
+    def _run_together(self, batches: Sequence[dict[str, Sized]]) -> list[list[object]]:
         """The outputs of each request, from one run over all of them."""
         if len(batches) == 1:
             return [list(self._run(batches[0]))]
@@ -68,7 +101,7 @@ class TritonPythonModel:
         whole = [self._codec.split(output, sizes) for output in self._run(joined)]
         return [list(parts) for parts in zip(*whole, strict=True)]
 
-    def _response(self, outputs: Sequence[Any]) -> Any:
+    def _response(self, outputs: Sequence[object]) -> object:
         tensors = [
             self._codec.encode(name, output)
             for name, output in zip(self._outputs, outputs, strict=True)
@@ -86,26 +119,26 @@ def _on_gpu(args: Mapping[str, str]) -> bool:
 class NumpyCodec:
     """Triton's tensors as numpy arrays."""
 
-    def decode(self, tensor: Any) -> Any:
+    def decode(self, tensor: NativeTensor) -> Array:
         """An input's array."""
         return tensor.as_numpy()
 
-    def encode(self, name: str, array: Any) -> Any:
+    def encode(self, name: str, array: Array) -> object:
         """An output's tensor."""
         return pb_utils.Tensor(name, np.ascontiguousarray(array))
 
-    def join(self, arrays: Sequence[Any]) -> Any:
+    def join(self, arrays: Sequence[Array]) -> Array:
         """Requests, along the batch axis."""
         return np.concatenate(arrays)
 
-    def split(self, array: Any, sizes: Sequence[int]) -> list[Any]:
+    def split(self, array: Array, sizes: Sequence[int]) -> list[Array]:
         """What belongs to each request."""
         return np.split(array, np.cumsum(sizes)[:-1])
 
 
 def onnx_runner(
     folder: Path, parameters: Mapping[str, str], gpu: int | None, outputs: Sequence[str]
-) -> Runner:
+) -> Runner[Array]:
     """A session on the CPU, or on a GPU without the silent fallback to the CPU.
 
     The ONNX file's path may be relative to the folder of this version.
@@ -133,9 +166,9 @@ def onnx_runner(
 
 
 def tensorrt_runner(
-    folder: Path, parameters: Mapping[str, str], gpu: int | None, config: Mapping[str, Any],
+    folder: Path, parameters: Mapping[str, str], gpu: int | None, config: ConfigJson,
     instance: str,
-) -> Runner:  # fmt: skip
+) -> Runner[Array]:  # fmt: skip
     """The engine from the harness's cache, or built now, with a context of this instance's own."""
     from harness.errors import HarnessError
     from harness.triton.repository.engine import open_engine, write_loaded
@@ -159,10 +192,10 @@ def tensorrt_runner(
 class TorchCodec:
     """Triton's tensors as torch tensors; the only way to have bfloat16."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: ConfigJson) -> None:
         import torch
 
-        self._torch: Any = torch
+        self._torch = torch
         self._dtypes = {
             t["name"]: torch.bfloat16 if t["data_type"] == "TYPE_BF16" else None
             for t in config["output"]
@@ -173,30 +206,32 @@ class TorchCodec:
             if t["data_type"] != "TYPE_BF16"
         }
 
-    def decode(self, tensor: Any) -> Any:
+    def decode(self, tensor: NativeTensor) -> torch.Tensor:
         """An input's tensor, on the host."""
         return self._torch.utils.dlpack.from_dlpack(tensor.to_dlpack())
 
-    def encode(self, name: str, tensor: Any) -> Any:
+    def encode(self, name: str, tensor: torch.Tensor) -> object:
         """An output's tensor, in the configured type."""
         host = tensor.detach().cpu()
         if self._dtypes[name] is not None:
             exact = host.to(self._dtypes[name]).contiguous()
-            return pb_utils.Tensor.from_dlpack(name, self._torch.to_dlpack(exact))
+            capsule = self._torch.to_dlpack(exact)  # type: ignore[attr-defined]
+            return pb_utils.Tensor.from_dlpack(name, capsule)
         host = host.float() if host.dtype == self._torch.bfloat16 else host
         return pb_utils.Tensor(name, np.ascontiguousarray(host.numpy(), self._numpy[name]))
 
-    def join(self, tensors: Sequence[Any]) -> Any:
+    def join(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Requests, along the batch axis."""
         return self._torch.cat(list(tensors))
 
-    def split(self, tensor: Any, sizes: Sequence[int]) -> Sequence[Any]:
+    def split(self, tensor: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
         """What belongs to each request."""
-        parts: Sequence[Any] = self._torch.split(tensor, list(sizes))
-        return parts
+        return self._torch.split(tensor, list(sizes))
 
 
-def torch_runner(folder: Path, parameters: Mapping[str, str], gpu: int | None) -> Runner:
+def torch_runner(
+    folder: Path, parameters: Mapping[str, str], gpu: int | None
+) -> Runner[torch.Tensor]:
     """The module as the harness rebuilds it, in the wanted precision, on the wanted device."""
     import torch
 
@@ -219,7 +254,7 @@ def torch_runner(folder: Path, parameters: Mapping[str, str], gpu: int | None) -
         dtype = half if half is not None and tensor.is_floating_point() else None
         return tensor.to(device, dtype)
 
-    def run(tensors: Arrays) -> Sequence[Any]:
+    def run(tensors: dict[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         args, kwargs = model.arguments({name: place(t) for name, t in tensors.items()})
         with torch.inference_mode():
             return flatten(model.module(*args, **kwargs))

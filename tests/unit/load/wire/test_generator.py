@@ -1,65 +1,66 @@
+"""From what a backend prepared to a plan of bytes."""
+
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from harness.errors import SetupError
-from harness.load.wire.plan import Plan, make, split
+from harness.load.wire.generator import for_backend, plan_for, run
+from harness.load.wire.loop import WireGenerator
+from harness.load.wire.plan import Plan
 from harness.load.wire.processes import WireProcesses
+from harness.system.network import Access
+
+tritonclient = pytest.importorskip("tritonclient")
 
 
-def plan(**changes):
-    values = {
-        "protocol": "http",
-        "address": "127.0.0.1:1",
-        "requests": tuple(bytes([i]) for i in range(6)),
-        "slots": 5,
-        "request_timeout": 1.0,
-    }
-    return Plan(**{**values, **changes})
+def backend(protocol, **access):
+    target = SimpleNamespace(address="host:1", name="net", access=Access(**access))
+    return SimpleNamespace(spec=SimpleNamespace(protocol=protocol), target=target, regions=None)
 
 
-def test_slots_are_dealt_out_completely():
-    assert [part.slots for part in split(plan(), 3)] == [2, 2, 1]
-    assert [part.slots for part in split(plan(slots=2), 4)] == [1, 1]
+def request(module, value):
+    tensor = module.InferInput("x", [1, 4], "FP32")
+    tensor.set_data_from_numpy(np.full((1, 4), value, np.float32))
+    return [tensor]
 
 
-def test_every_arrival_goes_to_exactly_one_process():
-    schedule = np.arange(0, 1000, 7)
-    parts = split(plan(schedule=schedule), 3)
-    joined = np.concatenate([part.schedule for part in parts])
-    assert sorted(joined) == schedule.tolist()
-    assert all((np.diff(part.schedule) > 0).all() for part in parts)
+def test_http_requests_carry_the_scenarios_headers():
+    import tritonclient.http as module
+
+    requests = [request(module, 1), request(module, 2)]
+    plan = plan_for(backend("http", headers=(("X-Key", "secret"),)), requests, 3, 5.0)
+    assert (plan.slots, plan.request_timeout, plan.pinned) == (3, 5.0, False)
+    first, second = plan.requests
+    assert first.startswith(b"POST /v2/models/net/infer HTTP/1.1\r\nHost: host:1\r\n")
+    assert b"\r\nX-Key: secret\r\n" in first
+    assert first.endswith(np.full(4, 1, np.float32).tobytes())
+    assert second.endswith(np.full(4, 2, np.float32).tobytes())
 
 
-def test_processes_start_at_different_requests():
-    parts = split(plan(), 3)
-    assert [part.requests[0] for part in parts] == [b"\0", b"\2", b"\4"]
-    assert all(sorted(part.requests) == sorted(plan().requests) for part in parts)
+def test_grpc_requests_leave_the_headers_to_the_connection():
+    import tritonclient.grpc as module
+    from tritonclient.grpc import service_pb2
+
+    plan = plan_for(backend("grpc", headers=(("x-key", "s"),)), [request(module, 3)], 1, 5.0)
+    message = service_pb2.ModelInferRequest.FromString(plan.requests[0])
+    assert message.model_name == "net" and b"x-key" not in plan.requests[0]
+    assert plan.access.metadata == (("x-key", "s"),)
 
 
-def test_pinned_requests_stay_with_their_slots():
-    """A request a pair of input and slot: two inputs, five slots."""
-    requests = tuple(f"{i}{slot}".encode() for i in "ab" for slot in range(5))
-    parts = split(plan(requests=requests, pinned=True), 2)
-    assert [part.slots for part in parts] == [3, 2]
-    assert parts[0].requests == (b"a0", b"a1", b"a2", b"b0", b"b1", b"b2")
-    assert parts[1].requests == (b"a3", b"a4", b"b3", b"b4")
-    whole = WireProcesses(plan(requests=requests, pinned=True), 2)
-    for part, found in enumerate(parts):
-        for index, request in enumerate(found.requests):
-            assert requests[whole._whole(part, index)] == request
-    assert whole._whole(1, -1) == -1
-    whole._end()
+@pytest.mark.parametrize("load", [
+    {"concurrency": None}, {"concurrency": 2, "schedule": np.arange(3)},
+])  # fmt: skip
+def test_a_load_is_either_closed_or_open(load):
+    with pytest.raises(ValueError, match="either a concurrency or a schedule"):
+        for_backend(backend("http"), [], request_timeout=1.0, **load)
 
 
-@pytest.mark.parametrize("address", ["https://host:8000", "grpcs://host:8001"])
-def test_an_address_with_a_scheme_is_refused_with_the_way_out(address):
-    with pytest.raises(SetupError) as caught:
-        make(plan(address=address))
-    assert "server: {tls: {}}" in str(caught.value.fix)
-
-
-def test_a_generator_needs_requests_and_slots():
-    with pytest.raises(ValueError, match="at least one request"):
-        make(plan(requests=()))
-    with pytest.raises(ValueError, match="slots"):
-        make(plan(slots=0))
+@pytest.mark.parametrize(("slots", "processes", "kind"), [
+    (4, 1, WireGenerator), (1, 4, WireGenerator), (4, 2, WireProcesses),
+])  # fmt: skip
+def test_helpers_only_where_there_is_something_to_share(slots, processes, kind):
+    generator = run(Plan("http", "host:1", (b"x",), slots, 1.0), processes)
+    assert type(generator) is kind
+    if isinstance(generator, WireProcesses):
+        generator._end()

@@ -17,8 +17,7 @@ def add(record, sent, done, caller=0, scheduled=None):
 def test_rows_come_in_order_of_completion_with_their_status():
     record = Recorder(0)
     add(record, 10, 40, 1)
-    record.bad(ERROR, "broken")
-    add(record, 5, 20, 2)
+    record.bad(None, 5, 20, 2, ERROR, "broken")
     add(record, 1, 30, 3)
     samples = record.samples(1000, [])
     assert samples.done.tolist() == [20, 30, 40]
@@ -73,9 +72,7 @@ def test_recent_latencies_are_the_last_ones():
 def test_the_latest_request_of_each_caller_is_known_to_be_good_or_bad():
     record = Recorder(0)
     add(record, 0, 1, 1)
-    record.bad(ERROR, "broken")
-    add(record, 0, 2, 1)
-    record.bad(ERROR, "broken")
-    add(record, 0, 3, 4)
+    record.bad(None, 0, 2, 1, ERROR, "broken")
+    record.bad(None, 0, 3, 4, ERROR, "broken")
     add(record, 0, 4, 4)
     assert record.latest() == {1: False, 4: True}

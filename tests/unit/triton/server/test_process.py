@@ -1,18 +1,16 @@
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-import harness
 from harness.errors import ServerError
-from harness.triton.server import process as server_module
+from harness.triton.server import stubs as stubs_module
 from harness.triton.server.install import TritonInstall
-from harness.triton.server.process import TritonServer, environment
+from harness.triton.server.process import TritonServer
 
 
 @pytest.fixture
@@ -22,26 +20,6 @@ def installed(tmp_path):
     stub.parent.mkdir(parents=True)
     stub.symlink_to("/bin/true")
     return TritonInstall(tmp_path, Path("/bin/true"), backends, "0.7.0")
-
-
-def test_the_stub_finds_this_python_first(installed, monkeypatch):
-    monkeypatch.setenv("PATH", "/usr/bin")
-    env = environment(installed, {})
-    assert env["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
-    assert env["LD_LIBRARY_PATH"].split(":")[0] == str(installed.libraries)
-    assert (Path(env["PYTHONPATH"].split(":")[0]) / "harness" / "__init__.py").is_file()
-
-
-def test_extra_variables_are_added_and_paths_are_joined(installed):
-    paths = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
-    env = environment(installed, {"CUDA_VISIBLE_DEVICES": "1", **dict.fromkeys(paths, "/mine")})
-    assert env["CUDA_VISIBLE_DEVICES"] == "1"
-    assert [env[name].split(":")[-1] for name in paths] == ["/mine"] * 3
-    assert [env[name].split(":")[0] for name in paths] == [
-        str(Path(sys.executable).parent), str(installed.libraries),
-        str(Path(harness.__file__).parents[1]),
-    ]  # fmt: skip
-    assert env["HOME"] == os.environ["HOME"]
 
 
 @pytest.mark.parametrize("argument", ["--http-address=0.0.0.0", "--grpc-address"])
@@ -113,7 +91,7 @@ def test_a_python_process_that_may_not_be_killed_is_waited_for(tmp_path, monkeyp
     def refuse(pid, signal):
         raise PermissionError
 
-    monkeypatch.setattr(server_module.os, "kill", refuse)
+    monkeypatch.setattr(stubs_module.os, "kill", refuse)
     with unloading(tmp_path, (200, b'[{"name": "m", "state": "UNAVAILABLE"}]')) as server:
-        server._stubs_of["m"] = {os.getpid()}
+        server._stubs.of_model["m"] = {os.getpid()}
         server.unload("m", at_once=True)

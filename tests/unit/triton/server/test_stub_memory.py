@@ -1,6 +1,9 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.triton.server import stub_memory as shm
@@ -45,6 +48,48 @@ def test_a_pid_used_again_is_another_process(directory):
     (directory / ("-".join(parts) + "abc")).touch()
     shm.remove_leftovers()
     assert list(directory.iterdir()) == []
+
+
+LIVING = """
+import mmap, os, sys, time
+from pathlib import Path
+from harness.triton.server import stub_memory
+path = Path("/dev/shm") / (stub_memory.new_prefix() + "region")
+path.write_bytes(bytes(4096))
+with path.open("r+b") as file:
+    mapping = mmap.mmap(file.fileno(), 4096)
+begin = time.process_time()
+pages = []
+while time.process_time() - begin < 0.05:  # its time, its pages and its memory have grown
+    pages.append(bytearray(1 << 16))
+print(path, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_in_use_by_a_living_process_stays_and_is_gone_after_it(monkeypatch):
+    """With a real mapping: whatever else changes of a process, its start time does not."""
+    monkeypatch.setattr(shm, "DIRECTORY", Path("/dev/shm"))
+    command = [sys.executable, "-c", LIVING]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        region = Path(owner.stdout.readline().strip())
+        shm.remove_leftovers()
+        assert region.exists()
+        assert str(region) in Path(f"/proc/{owner.pid}/maps").read_text(encoding="utf-8")
+        owner.kill()
+        owner.wait()
+        shm.remove_leftovers()
+        assert not region.exists()
+
+
+def test_the_start_time_is_the_kernels():
+    """psutil knows the same moment as seconds since 1970."""
+    ticks = int(shm._started(os.getpid()))
+    started = psutil.boot_time() + ticks / os.sysconf("SC_CLK_TCK")
+    assert started == pytest.approx(psutil.Process().create_time(), abs=1.0)
+    assert shm._started(2**22 + 1) == ""
 
 
 def test_no_directory_no_error(monkeypatch, tmp_path):

@@ -1,0 +1,151 @@
+"""A child process of ours: guarded, spoken to through two pipes, answers with a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from harness.errors import WorkerDiedError
+from harness.system.guard import spawn
+
+END_S = 5.0
+"""How long a child whose pipe has ended may take to end itself."""
+LAST_WORDS = 300
+OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
+
+
+class Child:
+    """`python -m MODULE ARGUMENTS`; a context manager that kills it with its whole tree.
+
+    The pipes are its stdin and stdout. Without `on_stdio` they are descriptors of their own, whose
+    numbers follow the arguments (to read from, to write to), and what it prints goes to `log`.
+    Messages are whatever both ends agree on; what the child sends are lines. `title` begins the
+    sentences about its end (`the worker`).
+    """
+
+    def __init__(
+        self, title: str, module: str, arguments: Sequence[str] = (), *, log: Path | None = None,
+        python: str = sys.executable, env: Mapping[str, str] | None = None, on_stdio: bool = True,
+    ) -> None:  # fmt: skip
+        self.title, self.log = title, log
+        self._buffer = b""
+        theirs_in, self._to_child = os.pipe()
+        self._from_child, theirs_out = os.pipe()
+        argv = [python, "-m", module, *arguments]
+        argv += [] if on_stdio else [str(theirs_in), str(theirs_out)]
+        try:
+            with contextlib.ExitStack() as stack:
+                printed = stack.enter_context(log.open("ab")) if log is not None else None
+                self._process = spawn(
+                    argv, stdin=theirs_in if on_stdio else subprocess.DEVNULL,
+                    stdout=theirs_out if on_stdio else printed, stderr=printed,
+                    env=environment(env or {}),
+                    pass_fds=() if on_stdio else (theirs_in, theirs_out),
+                )  # fmt: skip
+        except BaseException:
+            self._close_pipes()
+            raise
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+
+    @property
+    def pid(self) -> int:
+        """Pid of the guard: the root of the child's process tree."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs and can be spoken to."""
+        return self._to_child >= 0 and self._process.poll() is None
+
+    def poll(self) -> int | None:
+        """Its exit code, −N if signal N ended it, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(seconds)
+
+    def send(self, data: bytes) -> None:
+        """Write a message. Raises WorkerDiedError."""
+        try:
+            while data:
+                data = data[os.write(self._to_child, data) :]
+        except OSError:  # broken, or closed by `kill`
+            raise self.died() from None
+
+    def line(self, seconds: float) -> bytes | None:
+        """Its next line, None when there is none within `seconds`. Raises WorkerDiedError."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._from_child], [], [], left)[0]:
+                return None
+            chunk = os.read(self._from_child, 1 << 16)
+            if not chunk:
+                raise self.died()
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def died(self) -> WorkerDiedError:
+        """How it ended, with its last words; one that does not end is killed."""
+        hint = ""
+        try:
+            status = self._process.wait(END_S)
+            hint = OOM_HINT if status == -signal.SIGKILL else ""
+        except subprocess.TimeoutExpired:
+            status = self.kill()
+        return WorkerDiedError(f"{self.title} {describe_status(status)}{hint}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        """The log's last line, to say what the process complained of."""
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines() if self.log else []
+        except OSError:
+            return ""
+        return f"; its last words: {lines[-1][:LAST_WORDS]}" if lines else ""
+
+    def kill(self) -> int:
+        """SIGKILL the whole process tree; its status."""
+        self._close_pipes()
+        return self._process.kill()
+
+    def _close_pipes(self) -> None:
+        pipes = {self._to_child, self._from_child} - {-1}
+        self._to_child = self._from_child = -1
+        for pipe in pipes:
+            os.close(pipe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Ours with `extra`, and a PYTHONPATH from which any interpreter imports this very harness."""
+    root = str(Path(__file__).parents[2])
+    rest = extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    path = os.pathsep.join(p for p in (root, rest) if p)
+    return {**os.environ, **extra, "PYTHONPATH": path}
+
+
+def describe_status(status: int) -> str:
+    """An exit status in words: `exited with code 3`, `was killed by SIGSEGV`."""
+    if status >= 0:
+        return f"exited with code {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

@@ -1,0 +1,103 @@
+"""What is run to start a tritonserver: the command line, its environment, what to do at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from harness.errors import ServerError
+from harness.system import guard
+from harness.system.paths import PACKAGE
+from harness.triton.server.docker import Container
+from harness.triton.server.install import TritonInstall, library_path
+from harness.triton.server.ports import HOST, SERVICES
+
+METRICS_MS = 250
+"""How often the server reads its GPUs for /metrics; its own default, 2 s, is long for a window."""
+_ADDRESS = ("--http-address", "--grpc-address", "--metrics-address")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line, ready to run under the guard."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    afterwards: Sequence[str] = ()
+    """Removes the container, whatever ended its client."""
+    find_pid: Callable[[], int | None] | None = None
+    """For a container: the pid of the server, as this machine counts."""
+
+    def spawn(self, output: IO[bytes]) -> guard.GuardedProcess:
+        """Start it. Raises ServerError."""
+        try:
+            return guard.spawn(
+                self.argv, stdout=output, stderr=output, env=self.env, afterwards=self.afterwards
+            )
+        except OSError as error:
+            raise ServerError(
+                f"{self.argv[0]} can't be run: {error.strerror}",
+                fix="install Docker, or give the program in server.docker.command"
+                if self.afterwards else "check server.binary",
+            ) from None  # fmt: skip
+
+
+def command(
+    install: TritonInstall | Container, repository: Path, ports: Mapping[str, int], prefix: str, *,
+    args: Sequence[str], env: Mapping[str, str], prepared: bool,
+) -> Command:  # fmt: skip
+    """The command for a server over `repository`: see `TritonServer.start`.
+
+    `prefix` begins the names of the Python backend's shared memory.
+    """
+    options = [
+        "--model-control-mode=explicit", f"--metrics-interval-ms={METRICS_MS}",
+        f"--backend-config=python,shm-region-prefix-name={prefix}",
+        *(["--disable-auto-complete-config"] if prepared else []), *args,
+    ]  # fmt: skip
+    if isinstance(install, Container):
+        name = install.new_name()
+        argv = install.run(name, repository, ports, list(env), options)
+        find_pid = partial(install.pid, name)
+        return Command(argv, {**os.environ, **env}, install.removal(name), find_pid)
+    own = [
+        str(install.binary), f"--model-repository={repository.resolve()}",
+        f"--backend-directory={install.backends}",
+        *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
+    ]  # fmt: skip
+    return Command([*own, *options], environment(install, env))
+
+
+def check_args(args: Sequence[str]) -> None:
+    """Raise ServerError for arguments that are not the user's to give."""
+    for name in (argument.partition("=")[0] for argument in args):
+        if name in _ADDRESS:
+            raise ServerError(
+                f"server.args has {name}: a server that the harness starts listens on {HOST} only",
+                fix="leave it out, or start the server yourself and give server: {url: host:port}",
+            )
+
+
+def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, str]:
+    """The server's environment: this one, with what makes a stub run in this Python.
+
+    The stub takes its packages from the first `python3` on PATH, so this interpreter's folder
+    comes first; PYTHONPATH lets models import the harness. `extra` wins, but for PATH,
+    LD_LIBRARY_PATH and PYTHONPATH: there it comes behind what is set here.
+    """
+    inherited = {**os.environ, **extra}
+    own = {
+        "PATH": str(Path(sys.executable).parent),
+        "LD_LIBRARY_PATH": library_path(install),
+        "PYTHONPATH": str(PACKAGE.parent),
+    }
+    joined = {
+        key: os.pathsep.join(filter(None, (value, inherited.get(key))))
+        for key, value in own.items()
+    }
+    return {**inherited, **joined}

@@ -1,0 +1,33 @@
+"""Where a request's time goes on the GPU, from counters that only grow."""
+
+import pytest
+
+from harness.backends.base import COUNT, COUNTERS
+from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime, split
+
+
+def counters(count, **ns):
+    return {COUNT: count, **{name: ns[name] for name in COUNTERS}}
+
+
+BEFORE = counters(10, h2d_ns=1e6, compute_ns=2e6, d2h_ns=3e6, enqueue_ns=4e6)
+AFTER = counters(30, h2d_ns=1e6 + 20e3, compute_ns=2e6 + 40e3, d2h_ns=3e6 + 60e3,
+                 enqueue_ns=4e6 + 80e3)  # fmt: skip
+
+
+def test_means_are_of_what_was_timed_in_between():
+    assert split(AFTER, BEFORE) == GpuTime(1.0, 2.0, 3.0, 4.0, 20)
+    first = split(BEFORE, {})
+    assert first == GpuTime(100.0, 200.0, 300.0, 400.0, 10)
+
+
+@pytest.mark.parametrize(("after", "before"), [({}, {}), (BEFORE, BEFORE), (BEFORE, AFTER)])
+def test_nothing_timed_is_nothing_known(after, before):
+    assert split(after, before) is None
+
+
+@pytest.mark.parametrize(("enqueue", "bound"), [
+    (HOST_BOUND_SHARE * 100, False), (HOST_BOUND_SHARE * 100 + 0.1, True), (0.0, False),
+])  # fmt: skip
+def test_the_host_is_the_bound_from_four_fifths_on(enqueue, bound):
+    assert GpuTime(0.0, 100.0, 0.0, enqueue, 1).host_bound is bound

@@ -1,0 +1,110 @@
+"""A child of ours, with real processes: modules that are written for the test."""
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from harness.errors import WorkerDiedError
+from harness.system.child import OOM_HINT, Child, describe_status
+
+ECHO = """
+import os, sys
+read, write = (0, 1) if len(sys.argv) < 3 else map(int, sys.argv[-2:])
+if read:
+    print("to the log")
+with os.fdopen(read, "rb") as asked, os.fdopen(write, "wb", 0) as answers:
+    for line in asked:
+        if line == b"die\\n":
+            print("last words", file=sys.stderr, flush=True)
+            os._exit(3)
+        if line == b"stop\\n":
+            answers.close()
+            sys.stdin.close()
+            while True:
+                os.read(read, 1)
+        answers.write(line.upper() + b"and more\\n" * line.startswith(b"two"))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts children that answer in capitals."""
+    (tmp_path / "echoing.py").write_text(ECHO)
+    children = []
+
+    def started(**options):
+        env = {"PYTHONPATH": str(tmp_path)}
+        child = Child("the echo", "echoing", log=tmp_path / "log", env=env, **options)
+        children.append(child)
+        return child
+
+    yield started
+    for child in children:
+        child.kill()
+
+
+@pytest.mark.parametrize("on_stdio", [True, False])
+def test_lines_come_one_at_a_time(start, on_stdio, tmp_path):
+    child = start(on_stdio=on_stdio)
+    child.send(b"two\nthree\n")
+    assert [child.line(20) for _ in range(3)] == [b"TWO", b"and more", b"THREE"]
+    assert child.line(0.0) is None and child.alive
+    child.kill()
+    assert not child.alive
+    printed = (tmp_path / "log").read_text()
+    assert printed == ("" if on_stdio else "to the log\n")
+
+
+def test_a_message_larger_than_the_pipe_arrives_whole(start):
+    child = start()
+    child.send(b"x" * 60_000 + b"\n")
+    assert child.line(20) == b"X" * 60_000
+
+
+def test_how_it_ended_with_its_last_words(start):
+    child = start()
+    child.send(b"die\n")
+    with pytest.raises(WorkerDiedError) as caught:
+        child.line(20)
+    assert caught.value.message == "the echo exited with code 3; its last words: last words"
+    with pytest.raises(WorkerDiedError, match="exited with code 3"):
+        while True:
+            child.send(b"anyone there\n")
+
+
+def test_a_killed_child_may_have_been_too_large(start):
+    child = start()
+    (echo,) = psutil.Process(child.pid).children()
+    echo.kill()
+    with pytest.raises(WorkerDiedError) as caught:
+        child.line(20)
+    assert caught.value.message == f"the echo was killed by SIGKILL{OOM_HINT}"
+    assert child.poll() == -signal.SIGKILL
+
+
+def test_killing_takes_the_whole_tree_and_may_come_twice(start):
+    child = start()
+    tree = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+    assert len(tree) == 2
+    assert child.kill() == child.kill() == -signal.SIGKILL
+    psutil.wait_procs(tree, timeout=5)
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree)
+    with pytest.raises(WorkerDiedError):
+        child.send(b"x\n")
+
+
+def test_a_time_limit_is_for_the_whole_line(start):
+    child = start()
+    child.send(b"no end of line")
+    begin = time.monotonic()
+    assert child.line(0.05) is None
+    assert time.monotonic() - begin >= 0.05
+
+
+@pytest.mark.parametrize(("status", "words"), [
+    (0, "exited with code 0"), (-11, "was killed by SIGSEGV"), (-99, "was killed by signal 99"),
+])  # fmt: skip
+def test_a_status_in_words(status, words):
+    assert describe_status(status) == words

@@ -1,0 +1,85 @@
+"""The command line and the environment of a server."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.errors import ServerError
+from harness.scenario.spec.scenario import DockerSettings
+from harness.triton.server.command import Command, check_args, command, environment
+from harness.triton.server.docker import Container
+from harness.triton.server.install import TritonInstall
+
+PORTS = {"http": 1, "grpc": 2, "metrics": 3}
+
+
+@pytest.fixture
+def installed(tmp_path):
+    backends = tmp_path / "backends"
+    stub = backends / "python" / "triton_python_backend_stub"
+    stub.parent.mkdir(parents=True)
+    stub.symlink_to("/bin/true")
+    return TritonInstall(tmp_path, Path("/bin/true"), backends, "0.7.0")
+
+
+def test_the_stub_finds_this_python_first(installed, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin")
+    env = environment(installed, {})
+    assert env["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
+    assert env["LD_LIBRARY_PATH"].split(":")[0] == str(installed.libraries)
+    assert (Path(env["PYTHONPATH"].split(":")[0]) / "harness" / "__init__.py").is_file()
+
+
+def test_extra_variables_are_added_and_paths_are_joined(installed):
+    paths = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
+    env = environment(installed, {"CUDA_VISIBLE_DEVICES": "1", **dict.fromkeys(paths, "/mine")})
+    assert env["CUDA_VISIBLE_DEVICES"] == "1"
+    assert [env[name].split(":")[-1] for name in paths] == ["/mine"] * 3
+    assert [env[name].split(":")[0] for name in paths] == [
+        str(Path(sys.executable).parent), str(installed.libraries),
+        str(Path(harness.__file__).parents[1]),
+    ]  # fmt: skip
+    assert env["HOME"] == os.environ["HOME"]
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_an_installation_runs_with_its_own_backends_on_loopback(installed, tmp_path, prepared):
+    made = command(
+        installed, tmp_path, PORTS, "mine-", args=["--log-verbose=1"], env={"A": "b"},
+        prepared=prepared,
+    )  # fmt: skip
+    assert made.argv[0] == str(installed.binary) and made.argv[-1] == "--log-verbose=1"
+    assert f"--backend-directory={installed.backends}" in made.argv
+    for service, port in PORTS.items():
+        assert f"--{service}-port={port}" in made.argv
+        assert f"--{service}-address=127.0.0.1" in made.argv
+    assert "--backend-config=python,shm-region-prefix-name=mine-" in made.argv
+    assert ("--disable-auto-complete-config" in made.argv) == prepared
+    assert made.env["A"] == "b" and not made.afterwards and made.find_pid is None
+
+
+def test_a_container_is_removed_by_its_name_whatever_happens(tmp_path):
+    container = Container(DockerSettings(image="triton:1"), tmp_path)
+    made = command(container, tmp_path, PORTS, "mine-", args=[], env={"A": "b"}, prepared=True)
+    name = made.argv[made.argv.index("--name") + 1]
+    assert made.afterwards[-1] == name and "rm" in made.afterwards
+    assert made.argv[made.argv.index("--env") + 1] == "A", "its value shows in no list"
+    assert made.env["A"] == "b" and made.find_pid is not None
+
+
+@pytest.mark.parametrize(("afterwards", "fix"), [((), "server.binary"), (("rm",), "Docker")])
+def test_a_program_that_is_not_there_is_said_with_the_way_out(tmp_path, afterwards, fix):
+    with (tmp_path / "log").open("wb") as output, pytest.raises(ServerError) as caught:
+        Command(["/no/such/program"], {}, afterwards).spawn(output)
+    assert "/no/such/program can't be run" in caught.value.message
+    assert fix in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("args", [["--grpc-address="], ["--metrics-address", "0.0.0.0"]])
+def test_an_address_in_any_form_is_refused(args):
+    with pytest.raises(ServerError, match="listens on"):
+        check_args(["--log-verbose=1", *args])
+    check_args(["--http-port=8000", "--http-thread-count=2"])
