@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from harness.report.model.blocks import Band, Bound, Chart
+from harness.report.model.blocks import Band, Chart, ReferenceLine
 
 BANDS = ("#EEF3F7", "#F8FAFB")
 
@@ -49,7 +49,7 @@ def extent(
     return low - room, high + room
 
 
-def near_right(chart: Chart, bound: Bound) -> bool:
+def near_right(chart: Chart, bound: ReferenceLine) -> bool:
     """Whether the text of a bound on x has more room on its left."""
     values = [v for s in chart.series for v in s.x]
     if not values or (min(values) <= 0 and chart.log_x):

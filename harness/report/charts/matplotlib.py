@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from harness.report.charts.geometry import BANDS, extent, near_right, wide_bands
-from harness.report.model.blocks import Bound, Chart, Series
+from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine
 
 SYMBOLS = ("o", "s", "D", "^", "P", "*", "h", "p")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
@@ -82,7 +82,7 @@ def _error(values: tuple[float, ...], ranges: tuple[tuple[float, float] | None, 
     return [[v - r[0] if r else 0 for v, r in pairs], [r[1] - v if r else 0 for v, r in pairs]]
 
 
-def _points(axes: Any, series: Series) -> None:
+def _points(axes: Any, series: ChartSeries) -> None:
     _, caps, bars = axes.errorbar(
         series.x, series.y, xerr=_error(series.x, series.x_range),
         yerr=_error(series.y, series.y_range), color=series.color, linewidth=1.4,
@@ -96,7 +96,7 @@ def _points(axes: Any, series: Series) -> None:
         part.set_clip_on(True)
 
 
-def _bars(axes: Any, series: Series, chart: Chart, heights: list[float]) -> list[float]:
+def _bars(axes: Any, series: ChartSeries, chart: Chart, heights: list[float]) -> list[float]:
     bottom = heights if chart.stacked else None
     axes.bar(
         series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
@@ -141,7 +141,7 @@ def _plain_log(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _bound(axes: Any, bound: Bound, *, leftwards: bool) -> None:
+def _bound(axes: Any, bound: ReferenceLine, *, leftwards: bool) -> None:
     draw = axes.axvline if bound.axis == "x" else axes.axhline
     draw(bound.value, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
     common = {"color": MUTED, "textcoords": "offset points", "fontsize": 7}

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any, Literal
 
 from harness.report.charts.geometry import BANDS, extent, near_right, wide_bands
-from harness.report.model.blocks import Band, Bound, Chart, Series
+from harness.report.model.blocks import Band, Chart, ChartSeries, ReferenceLine
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
@@ -41,7 +41,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _trace(series: Series) -> dict[str, Any]:
+def _trace(series: ChartSeries) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "name": escape(series.name),
         "x": list(series.x),
@@ -61,7 +61,7 @@ def _trace(series: Series) -> dict[str, Any]:
     return trace | _scatter(series)
 
 
-def _scatter(series: Series) -> dict[str, Any]:
+def _scatter(series: ChartSeries) -> dict[str, Any]:
     if series.mode == "thin":
         return {"type": "scatter", "mode": "lines", "line": {"color": series.color, "width": 1.5}}
     solid = series.marker % len(DASHES)
@@ -145,7 +145,7 @@ def _x_axis(chart: Chart) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shape(bound: Bound) -> dict[str, Any]:
+def _shape(bound: ReferenceLine) -> dict[str, Any]:
     across = "y" if bound.axis == "x" else "x"
     line = {"color": MUTED, "width": 1.4, "dash": "dash"}
     return {
@@ -176,7 +176,7 @@ def _range(chart: Chart, axis: Literal["x", "y"]) -> dict[str, Any]:
     return {"range": [math.log10(v) for v in found] if log else list(found)}
 
 
-def _annotation(bound: Bound, chart: Chart) -> dict[str, Any]:
+def _annotation(bound: ReferenceLine, chart: Chart) -> dict[str, Any]:
     log = chart.log_x if bound.axis == "x" else chart.log_y
     at = math.log10(bound.value) if log else bound.value
     side = "right" if near_right(chart, bound) else "left"

@@ -11,7 +11,7 @@ from harness.analysis.objective import Objective, objective_of, parse_objective
 from harness.analysis.speedup import cell, reference_backend
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
-from harness.report.model.served import Served, served
+from harness.report.model.served import ServedFacts, served
 from harness.results.rows import PERCENTILES
 from harness.results.store import RunData
 from harness.scenario.points import SHAPES
@@ -150,7 +150,7 @@ class Context:
         """A backend's settings in the scenario; empty when it is not there."""
         return next((b for b in backend_specs(self.manifest) if b.get("name") == backend), {})
 
-    def served(self, row: SummaryRow) -> Served:
+    def served(self, row: SummaryRow) -> ServedFacts:
         """What Triton served at a point; `—` for other backends."""
         sizes = [int(b) for b in sequence(self.scenario, "load", "batch_sizes")]
         text = self.configs.get(self.name(row), "")

@@ -15,7 +15,7 @@ NONE = "—"
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedFacts:
     """A model configuration in Model Analyzer's terms, as texts."""
 
     max_batch_size: str = NONE
@@ -42,10 +42,10 @@ class DiffLine:
     text: str
 
 
-def served(spec: Json, text: str, largest_batch: int | None) -> Served:
+def served(spec: Json, text: str, largest_batch: int | None) -> ServedFacts:
     """From the configuration that the server had (`text`), else from the scenario's keys."""
     if spec.get("kind") != "triton":
-        return Served()
+        return ServedFacts()
     config = _parsed(text)
     if config is not None:
         return _from_config(config)
@@ -53,7 +53,7 @@ def served(spec: Json, text: str, largest_batch: int | None) -> Served:
     most = _single(spec.get("max_batch_size"), largest_batch)
     batching = spec.get("dynamic_batching")
     known = not isinstance(batching, (list, tuple))
-    return Served(
+    return ServedFacts(
         NOT_AVAILABLE if most is None else str(most),
         ("Enabled" if batching or batching == {} else "Disabled") if known else NOT_AVAILABLE,
         str(_single(spec.get("instances"), 1)), "CPU" if device == "cpu" else "GPU",
@@ -80,10 +80,10 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _from_config(config: Any) -> Served:
+def _from_config(config: Any) -> ServedFacts:
     groups = list(config.instance_group)
     kinds = {type(g).Kind.Name(g.kind) for g in groups}
-    return Served(
+    return ServedFacts(
         str(config.max_batch_size),
         "Enabled" if config.HasField("dynamic_batching") else "Disabled",
         str(sum((g.count or 1) * max(1, len(g.gpus)) for g in groups) or 1),

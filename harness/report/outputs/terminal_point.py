@@ -97,8 +97,7 @@ def _figures(found: Explanation) -> Table:
         cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
         table.add_row(name, *cells, style="" if interval else "dim")
     for name, values in conditions(found):
-        if any(v is not None for v in values):
-            table.add_row(name, "", "", *(ms(v) for v in values))
+        table.add_row(name, "", "", *(ms(v) for v in values))
     return table
 
 

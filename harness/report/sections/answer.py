@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.best import (
@@ -18,7 +17,6 @@ from harness.analysis.best import (
     value_of,
 )
 from harness.analysis.constraints import holds, metric
-from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
 from harness.report.model.labels import (
@@ -33,41 +31,14 @@ from harness.report.model.labels import (
     why_invalid,
 )
 from harness.report.model.manifest_facts import hardware_line
-from harness.report.model.numbers import both_text, mib_text, percent_text
+from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
+from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections.colocated import served_colocated
 from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
 GPU_METRICS = ("gpu_memory_mib", "joules_per_inference")
 """What only a GPU has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of text, bold or not."""
-
-    text: str
-    strong: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Text in spans, so that each format makes its own bold."""
-
-    spans: tuple[Span, ...]
-
-    def __str__(self) -> str:
-        return "".join(span.text for span in self.spans)
-
-
-def compose(*parts: str | Span) -> Sentence:
-    """A sentence of plain and bold stretches."""
-    return Sentence(tuple(p if isinstance(p, Span) else Span(p) for p in parts))
-
-
-def bold(value: str) -> Span:
-    """A bold stretch."""
-    return Span(value, strong=True)
 
 
 def answer(context: Context) -> list[Sentence]:
@@ -289,14 +260,8 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
         return ["can't be told apart from ", target]
     if context.objective.single == "throughput" and ratio.value > 3:
         return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
-    return ["is ", bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
-
-
-def _gain(context: Context, ratio: Interval) -> Interval:
-    """Percent more throughput, or percent less latency."""
-    sign = -1 if smaller_is_better(context.objective) else 1
-    low, high = (None if v is None else sign * 100 * (v**sign - 1) for v in (ratio.low, ratio.high))
-    return Interval(sign * 100 * (ratio.value**sign - 1), low, high, ratio.rounds)
+    gain = gain_percent(ratio, less=smaller_is_better(context.objective))
+    return ["is ", bold(f"{percent_text(gain)} better"), " than ", target]
 
 
 def _details(context: Context) -> list[Sentence]:

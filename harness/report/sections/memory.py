@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.model.blocks import Band, Chart, Series, Table, figure, table, word
+from harness.report.model.blocks import Band, Chart, ChartSeries, Table, figure, table, word
 from harness.report.model.context import Context
 from harness.report.model.numbers import NOT_AVAILABLE, mib_text, significant
+from harness.report.model.section import Charts, Section, Text
 from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.series import Series as Readings
 from harness.results.series import read_parquet
@@ -23,9 +24,23 @@ HOST_COLOR = "#0072B2"
 GPU_COLORS = ("#D55E00", "#8DA0B6", "#009E73", "#CC79A7", "#B58900", "#7B3294")
 
 
+INTRO = (
+    "What the process tree of each configuration held in its first round: the stages of its start, "
+    "then the window of each point, named by batch size and load. Readings are samples, so a peak "
+    "between two of them is missed."
+)
+
+
+def section(context: Context) -> Section | None:
+    """The section; None without telemetry."""
+    charts = memory_charts(context)
+    blocks = (Text(INTRO, "prose"), Charts(charts))
+    return Section("memory", "Memory over time", blocks) if charts else None
+
+
 def memory_charts(context: Context) -> tuple[Chart, ...]:
     """The first round of each configuration of the summary; empty without telemetry."""
-    firsts: dict[str, Timeline] = {}
+    firsts: dict[str, MemoryTimeline] = {}
     for found in timelines(context.data):
         firsts.setdefault(found.name, found)
     named = {_series(context, name): found for name, found in firsts.items()}
@@ -39,7 +54,7 @@ def _series(context: Context, name: str) -> str:
     return context.series_of(backend, config or DEFAULT_CONFIG)
 
 
-def chart(id_: str, name: str, found: Timeline) -> Chart:
+def chart(id_: str, name: str, found: MemoryTimeline) -> Chart:
     """A round of one configuration."""
     series = tuple(
         _line(kind, _color(kind, i), found.t_s, values)
@@ -52,9 +67,11 @@ def chart(id_: str, name: str, found: Timeline) -> Chart:
     )  # fmt: skip
 
 
-def _line(name: str, color: str, times: Sequence[float], values: Sequence[float | None]) -> Series:
+def _line(
+    name: str, color: str, times: Sequence[float], values: Sequence[float | None]
+) -> ChartSeries:
     known = [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
-    return Series(
+    return ChartSeries(
         name, color, tuple(t for t, _ in known), tuple(v for _, v in known), "thin",
         labels=tuple(f"{name} at {t:.4g} s: {significant(v)} MiB" for t, v in known),
     )  # fmt: skip
@@ -66,7 +83,7 @@ def _color(name: str, index: int) -> str:
     return GPU_COLORS[(index - 1) % len(GPU_COLORS)]
 
 
-def _stages(found: Timeline) -> Table:
+def _stages(found: MemoryTimeline) -> Table:
     """The stages: from, to, and the largest value of each series in it."""
     names = list(found.series)
     body = [
@@ -101,7 +118,7 @@ STAGE_LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class MemoryTimeline:
     """One session; every series is as long as `t_s`."""
 
     name: str
@@ -115,13 +132,13 @@ class Timeline:
     """(begin, end, label) in seconds: the stages, then each point's window."""
 
 
-def timelines(data: RunData, steps: int = STEPS) -> list[Timeline]:
+def timelines(data: RunData, steps: int = STEPS) -> list[MemoryTimeline]:
     """Every session of a run that has readings, in the order of the journal."""
     found = (_timeline(data, row, steps) for row in data.loads)
     return [timeline for timeline in found if timeline is not None]
 
 
-def _timeline(data: RunData, row: LoadedRow, steps: int) -> Timeline | None:
+def _timeline(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | None:
     file = row.details.get("telemetry")
     path = data.path / str(file)
     if not file or not path.is_file():
@@ -135,7 +152,7 @@ def _timeline(data: RunData, row: LoadedRow, steps: int) -> Timeline | None:
     edges = np.linspace(begin, end + 1, steps + 1)
     marks = [*_stage_times(row, begin), *_windows(data.measurements, row, begin, end)]
     config = getattr(row, "config", "default")
-    return Timeline(
+    return MemoryTimeline(
         row.backend if config == "default" else f"{row.backend}/{config}",
         row.round,
         tuple(((edges[:-1] - begin) / 1e9).round(4).tolist()),

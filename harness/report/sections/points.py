@@ -26,7 +26,8 @@ from harness.report.model.numbers import (
     mib_text,
     significant,
 )
-from harness.report.sections.configurations import STACK, rest_ms
+from harness.report.model.phases import STACK, rest_ms
+from harness.report.model.section import Section, TableBlock, Text
 
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
@@ -34,6 +35,13 @@ RANK_NOTE = (
 )
 BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
+
+
+def section(context: Context) -> Section:
+    """Every point, ranked."""
+    found = points_table(context)
+    block = TableBlock(found, notes_first=True) if found.rows else Text("No point was measured.")
+    return Section("points", "Every point", (block,))
 
 
 def server_settings(context: Context, row: SummaryRow) -> tuple[str, str, str]:

@@ -49,3 +49,15 @@ def test_parquet_holds_every_reading(tmp_path: Path) -> None:
     assert table == {"t_ns": [1, 3, 2], "series": ["a", "a", "b"], "value": [2.0, 4.0, 5.0]}
     write_parquet(tmp_path / "empty.parquet", {})
     assert pq.read_table(tmp_path / "empty.parquet").num_rows == 0
+
+
+def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
+    written = {"a": series((1, 2.0), (3, 4.0)), "b": series((2, 5.0))}
+    write_parquet(tmp_path / "a.parquet", written)
+    found = read_parquet(tmp_path / "a.parquet")
+    assert found.keys() == written.keys()
+    for name, expected in written.items():
+        assert np.array_equal(found[name].t_ns, expected.t_ns)
+        assert np.array_equal(found[name].value, expected.value)
+    write_parquet(tmp_path / "none.parquet", {})
+    assert read_parquet(tmp_path / "none.parquet") == {}
