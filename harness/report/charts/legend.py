@@ -11,9 +11,9 @@ from html import escape
 
 from markupsafe import Markup
 
+from harness.report.charts.geometry import MUTED
 from harness.report.model.blocks import Chart, ChartSeries
 
-MUTED = "#5C6470"
 DASHES = ("", "5 2.5", "1.5 2", "5 2 1.5 2", "8 2.5", "8 2.5 1.5 2.5")
 """By marker, as the charts' dashes."""
 _MIDDLE, _HEIGHT, _SIZE = 13.0, 12.0, 4.2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.report.model.labels import counted
 from harness.report.model.manifest_facts import Json
@@ -46,9 +46,8 @@ def served(spec: Json, text: str, largest_batch: int | None) -> ServedFacts:
     """From the configuration that the server had (`text`), else from the scenario's keys."""
     if spec.get("kind") != "triton":
         return ServedFacts()
-    config = _parsed(text)
-    if config is not None:
-        return _from_config(config)
+    if (written := _written(text)) is not None:
+        return written
     device = str(spec.get("device") or "cpu")
     most = _single(spec.get("max_batch_size"), largest_batch)
     batching = spec.get("dynamic_batching")
@@ -61,26 +60,23 @@ def served(spec: Json, text: str, largest_batch: int | None) -> ServedFacts:
     )  # fmt: skip
 
 
-def _single(value: Any, default: Any) -> Any:
+def _single(value: object, default: object) -> object:
     """A key's value; `n/a` for a list, which does not say what one of its configs had."""
     if value is None:
         return default
     return NOT_AVAILABLE if isinstance(value, (list, tuple)) else value
 
 
-def _parsed(text: str) -> Any:
-    """The message; None without a text, or where tritonclient is missing or knows it not."""
+def _written(text: str) -> ServedFacts | None:
+    """From a config.pbtxt; None without one, or where tritonclient is missing or knows it not."""
     if not text:
         return None
     try:
         from harness.triton.metadata import proto
 
-        return proto().from_text(text, proto().ModelConfig())
+        config = proto().from_text(text, proto().ModelConfig())
     except Exception:  # a report of another version's run, or on a machine without tritonclient
         return None
-
-
-def _from_config(config: Any) -> ServedFacts:
     groups = list(config.instance_group)
     kinds = {type(g).Kind.Name(g.kind) for g in groups}
     return ServedFacts(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.analysis.capacity import CapacitySummary
 from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, histogram
@@ -135,7 +136,7 @@ def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Te
     return text.append(f" MSER-5 +{significant(found.cut_s, 2)} s" if found.cut_s else "", "dim")
 
 
-def _spark(values: Any, low: float, high: float) -> str:
+def _spark(values: NDArray[np.float64], low: float, high: float) -> str:
     known = values[np.isfinite(values)]
     if not known.size:
         return " "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from harness.analysis.best import (
     advantage,
@@ -126,7 +125,7 @@ def _nearest(context: Context) -> list[Sentence]:
     )]  # fmt: skip
 
 
-def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, Any]) -> str:
+def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, float | None]) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
         return f"{bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"

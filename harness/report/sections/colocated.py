@@ -6,11 +6,10 @@ Tables for the report, and `colocated.csv`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harness.analysis import colocated
 from harness.analysis.colocated import ColocatedSummary, Pair
-from harness.analysis.constraints import Holds, holds
+from harness.analysis.constraints import Bounds, Holds, holds
 from harness.analysis.intervals import Interval, ratio_interval
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import INVALIDATES
@@ -26,7 +25,7 @@ from harness.report.model.blocks import (
 )
 from harness.report.model.context import Context
 from harness.report.model.labels import flag_text, load_label
-from harness.report.model.manifest_facts import text
+from harness.report.model.manifest_facts import Json, text
 from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.served import served
 from harness.results.rows import PERCENTILES, LoadedRow
@@ -118,14 +117,13 @@ def _name(context: Context, row: SummaryRow) -> Cell:
     return word(name, swatch=context.colors[name])
 
 
-def load_words(load: Mapping[str, Any]) -> str:
+def load_words(load: Mapping[str, float | None]) -> str:
     """`4` callers, or `20/s`."""
-    if load.get("concurrency") is not None:
-        return str(load["concurrency"])
-    return f"{float(load['request_rate']):g}/s"
+    callers = load.get("concurrency")
+    return f"{load['request_rate']:g}/s" if callers is None else str(callers)
 
 
-def _bounds(context: Context, model: str) -> dict[str, Mapping[str, Any]]:
+def _bounds(context: Context, model: str) -> Bounds:
     """The bounds of a co-located model that the scenario holds."""
     named = colocated.metric_name(model, "")
     present = colocated.metric_name(model, colocated.PRESENT)
@@ -156,7 +154,7 @@ def _status(model: ColocatedSummary) -> Cell:
     return status(said, tone="bad" if bad else "", note=note)
 
 
-def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Mapping[str, Any]]:
+def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Json]:
     """What was noted when the co-located models were loaded, by name; empty where it was not."""
     loads: list[LoadedRow] = context.data.loads
     mine = [x for x in loads if (x.backend, x.config) == (row.backend, row.config)]
@@ -190,7 +188,7 @@ def models_line(context: Context) -> str:
     )
 
 
-def records(context: Context) -> list[Mapping[str, Any]]:
+def records(context: Context) -> list[Mapping[str, object]]:
     """The rows of `colocated.csv`."""
     return [
         _record(context, row, model)
@@ -199,7 +197,7 @@ def records(context: Context) -> list[Mapping[str, Any]]:
     ]
 
 
-def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[str, Any]:
+def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[str, object]:
     record = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
     record |= {f"model_{k}": model.load.get(k)
                for k in ("batch_size", "concurrency", "request_rate")}  # fmt: skip

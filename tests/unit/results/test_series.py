@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from harness.results.series import RECORD, Series, read, write_parquet
+from harness.results.series import RECORD, Series, read, read_parquet, write_parquet
 
 
 def series(*pairs: tuple[int, float]) -> Series:
