@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.analysis.constraints import Holds
 from harness.analysis.summary import SummaryRow
 from harness.report.model.blocks import Cell, figure, word
 from harness.report.model.context import Context
@@ -15,6 +16,18 @@ Columns = dict[str, Callable[[SummaryRow], Cell]]
 def series_cell(context: Context, name: str) -> Cell:
     """A series' name after its colour."""
     return word(name, swatch=context.colors.get(name, ""))
+
+
+def errors_cell(errors: int, requests: int) -> Cell:
+    """How many of the requests failed."""
+    return figure(f"{errors:,} of {requests:,}" if errors else "0")
+
+
+def holds_cell(answer: Holds) -> Cell:
+    """Whether constraints are shown to hold."""
+    if answer == "unknown":
+        return word("not shown", tone="muted")
+    return word(answer, tone="good" if answer == "yes" else "bad")
 
 
 def load_columns(load_title: str = "Load") -> Columns:

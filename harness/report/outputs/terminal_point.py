@@ -1,12 +1,18 @@
-"""One point in the terminal: figures by round, timelines, the distribution, flags in words."""
+"""One point in the terminal: figures by round, timelines, the distribution, flags in words.
+
+What it says of figures and flags is that of `sections/point_detail.py`.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from harness.analysis.capacity import CapacitySummary
 from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, histogram
@@ -21,11 +27,6 @@ from harness.report.sections.capacity import OUTCOMES, line
 from harness.report.sections.point_detail import conditions, measured, ms, seen
 from harness.report.sections.points import status_cell
 
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.table import Table
-    from rich.text import Text
-
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 COLUMNS = 60
@@ -34,24 +35,26 @@ ROWS = 12
 
 def render(found: Explanation) -> Group:
     """Everything about a point, for a terminal of 80 columns or more."""
-    from rich.console import Group
+    figures: list[RenderableType] = ["", _figures(found)] if found.rounds else []
+    return Group(
+        _title(found), *figures, *_timelines(found.rounds), *_distribution(found.rounds),
+        *_flags(found), *_failures(found), *_files(found),
+    )  # fmt: skip
 
-    parts: list[RenderableType] = [_title(found)]
-    if found.rounds:
-        parts += ["", _figures(found)]
-    parts += [*_timelines(found.rounds), *_distribution(found.rounds), *_flags(found)]
-    return Group(*parts, *_failures(found), *_files(found))
+
+def _columns(first: str | None, *numbers: str) -> Table:
+    """A table without lines, its numbers flush right; `first` names a column of words."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    if first is not None:
+        table.add_column(first)
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
 
 
 def render_capacity(found: CapacitySummary) -> Group:
     """A searched point: the result, and every rate that was tried."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("requests/s", "rounds", "in time", "p50 ms"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = _columns(None, "requests/s", "rounds", "in time", "p50 ms")
     table.add_column("outcome")
     for r in found.rates:
         said = ", ".join(f"{OUTCOMES.get(o, o)} ×{n}" for o, n in r.outcomes.items())
@@ -64,8 +67,6 @@ def render_capacity(found: CapacitySummary) -> Group:
 
 
 def _title(found: Explanation) -> Text:
-    from rich.text import Text
-
     row = found.summary
     status = status_cell(row)
     style = {"bad": "bold red", "good": "bold green"}.get(status.tone, "bold yellow")
@@ -79,8 +80,6 @@ def _title(found: Explanation) -> Text:
 
 def heading(text: str, note: str = "") -> Text:
     """A section's title with what it shows."""
-    from rich.text import Text
-
     return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))
 
 
@@ -88,12 +87,8 @@ def heading(text: str, note: str = "") -> Text:
 
 
 def _figures(found: Explanation) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for title in ("over rounds", "±", *(f"round {r.row.round + 1}" for r in found.rounds)):
-        table.add_column(title, justify="right", no_wrap=True)
+    rounds = (f"round {r.row.round + 1}" for r in found.rounds)
+    table = _columns("", "over rounds", "±", *rounds)
     for name, interval, values in measured(found):
         cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
         table.add_row(name, *cells, style="" if interval else "dim")
@@ -119,8 +114,6 @@ def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
 
 
 def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Text:
-    from rich.text import Text
-
     step = len(line.seconds) // COLUMNS
     text = Text(f"round {found.row.round + 1:<3} ")
     inside = False
@@ -146,8 +139,6 @@ def _spark(values: NDArray[np.float64], low: float, high: float) -> str:
 
 def _distribution(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
     """A histogram of all rounds in bins of equal ratio; each line ends with the share up to it."""
-    from rich.text import Text
-
     edges, counts = histogram(rounds, ROWS)
     if not counts.size:
         return []
@@ -174,8 +165,6 @@ def _bar(share: float, width: int) -> str:
 
 
 def _flags(found: Explanation) -> Iterator[RenderableType]:
-    from rich.text import Text
-
     flags = found.summary.flags
     yield heading("flags", "" if flags else "none")
     if found.rounds and not found.summary.valid:
@@ -192,12 +181,9 @@ def _flags(found: Explanation) -> Iterator[RenderableType]:
 
 
 def _failures(found: Explanation) -> Iterator[RenderableType]:
-    from rich.text import Text
-
-    messages: dict[str, int] = {}
+    messages: Counter[str] = Counter()
     for r in found.rounds:
-        for message, count in (r.row.details.get("errors") or {}).items():
-            messages[message] = messages.get(message, 0) + int(count)
+        messages.update(r.row.details.get("errors") or {})
     if messages or found.summary.failures:
         yield heading("failures")
     for message, count in messages.items():
@@ -211,8 +197,6 @@ def _failures(found: Explanation) -> Iterator[RenderableType]:
 
 
 def _files(found: Explanation) -> Iterator[RenderableType]:
-    from rich.text import Text
-
     if found.rounds:
         yield heading("samples", "scheduled, sent, done in ns; status; caller")
     for r in found.rounds:
