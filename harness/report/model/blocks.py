@@ -17,6 +17,7 @@ from harness.report.model.numbers import (
 )
 
 T = TypeVar("T")
+Mode = Literal["line", "thin", "marks", "bar"]
 Tone = Literal["", "good", "bad", "muted"]
 
 
@@ -113,7 +114,7 @@ class ChartSeries:
     color: str
     x: tuple[float, ...]
     y: tuple[float, ...]
-    mode: Literal["line", "thin", "marks", "bar"] = "line"
+    mode: Mode = "line"
     """`thin` is a line without markers, for many values."""
     x_range: tuple[tuple[float, float] | None, ...] = ()
     y_range: tuple[tuple[float, float] | None, ...] = ()
@@ -126,6 +127,15 @@ class ChartSeries:
     """Whether the right axis applies."""
     width: float = 0.5
     """Of a bar, in units of x."""
+
+
+def trace(
+    name: str, color: str, points: Iterable[tuple[float, float, str]], mode: Mode = "line",
+    marker: int = 0,
+) -> ChartSeries:  # fmt: skip
+    """A trace of points without intervals: x, y, and what hovering says."""
+    x, y, labels = tuple(zip(*points, strict=True)) or ((), (), ())
+    return ChartSeries(name, color, x, y, mode, labels=labels, marker=marker)
 
 
 @dataclass(frozen=True, slots=True)

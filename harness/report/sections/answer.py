@@ -44,9 +44,7 @@ def answer(context: Context) -> list[Sentence]:
     """What was found, in one to a few sentences; the first is Model Analyzer's."""
     if context.choice.best is None:
         return [_nothing(context), *_nearest(context)]
-    found = [_headline(context), *_details(context)]
-    left_out = _left_out(context)
-    return [*found, left_out] if left_out else found
+    return [_headline(context), *_details(context), *_left_out(context)]
 
 
 def _scope(context: Context) -> str:
@@ -71,14 +69,10 @@ def _nothing(context: Context) -> Sentence:
         )  # fmt: skip
     if not context.rows:
         return compose("Nothing was measured: the run ended before its first measurement.")
-    if not valid and (lacking := _lacking(context)):
-        return compose(_scope(context), bold("no point can be ranked"), f": {lacking}.")
     if not valid:
-        return compose(
-            _scope(context),
-            bold("no point can be ranked"),
-            ": each of them failed or is invalid. The reasons are listed below.",
-        )
+        failed = "each of them failed or is invalid. The reasons are listed below"
+        why = _lacking(context) or failed
+        return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
     reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
     return compose(
         _scope(context),
@@ -158,13 +152,13 @@ def _headline(context: Context) -> Sentence:
 
 def _front(context: Context, names: list[str]) -> Sentence:
     """For an objective that is a list: there is no single best, the front is named."""
-    points = counted(len(context.choice.tied), "point")
-    return compose(
-        _scope(context), f"{points} of ", *_strong_list(names),
-        " on the Pareto front: no other point is shown to beat" if len(context.choice.tied) > 1
-        else " is alone on the Pareto front: no other point is shown to match",
-        " them" if len(context.choice.tied) > 1 else " it", _aim(context),
+    count = len(context.choice.tied)
+    stands = (
+        " on the Pareto front: no other point is shown to beat them" if count > 1
+        else " is alone on the Pareto front: no other point is shown to match it"
     )  # fmt: skip
+    points = counted(count, "point")
+    return compose(_scope(context), f"{points} of ", *_strong_list(names), stands, _aim(context))
 
 
 def _undecided(context: Context, best: SummaryRow) -> Sentence:
@@ -193,13 +187,9 @@ def _tie(context: Context, names: list[str]) -> Sentence:
 
 
 def _strong_list(names: list[str]) -> list[Span]:
-    shown = some(names, _SHOWN)
-    spans: list[Span] = []
-    for index, name in enumerate(shown):
-        if index:
-            spans.append(Span(" and " if index == len(shown) - 1 else ", "))
-        spans.append(Span(name, strong=True))
-    return spans
+    *head, last = some(names, _SHOWN)
+    between = [span for name in head for span in (bold(name), Span(", "))]
+    return [*between[:-1], Span(" and "), bold(last)] if head else [bold(last)]
 
 
 def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
@@ -334,7 +324,7 @@ def _reasons(context: Context) -> str:
     return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
 
 
-def _left_out(context: Context) -> Sentence | None:
+def _left_out(context: Context) -> list[Sentence]:
     valid = [r for r in context.rows if usable(r)]
     unranked = len(context.rows) - len(valid)
     missed = len(valid) - len(context.choice.candidates)
@@ -345,6 +335,5 @@ def _left_out(context: Context) -> Sentence | None:
         parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
     elif missed:
         parts.append(f"{counted(missed, 'point')} without a value to rank by")
-    if not parts:
-        return None
-    return compose(f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}")
+    said = f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}"
+    return [compose(said)] if parts else []

@@ -8,13 +8,13 @@ from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summar
 from harness.report.charts.lines import wide
 from harness.report.model.blocks import (
     Chart,
-    ChartSeries,
     ReferenceLine,
     Table,
     figure,
     interval_cell,
     listing,
     number_cell,
+    trace,
     word,
 )
 from harness.report.model.columns import series_cell
@@ -119,13 +119,12 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
     """Share within the target over the rate, a line a searched point."""
     sizes = sorted({c.batch_size for c in found})
     series = tuple(
-        ChartSeries(
+        trace(
             name(context, c), context.colors.get(name(context, c), COLORS[0]),
-            tuple(r.rate for r in c.rates),
-            tuple(100 * r.within for r in c.rates),
-            labels=tuple(
-                f"{name(context, c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
-                f"{100 * r.within:.4g}% within {c.target_ms:g} ms"
+            (
+                (r.rate, 100 * r.within,
+                 f"{name(context, c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
+                 f"{100 * r.within:.4g}% within {c.target_ms:g} ms")
                 for r in c.rates
             ),
             marker=sizes.index(c.batch_size),

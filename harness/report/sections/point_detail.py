@@ -23,6 +23,7 @@ from harness.report.model.blocks import (
     listing,
     number_cell,
     table,
+    trace,
     word,
 )
 from harness.report.model.context import COLORS, Context
@@ -82,15 +83,16 @@ def _timeline(id_: str, found: Explanation) -> Chart | None:
         if r.timeline is None:
             continue
         known = np.isfinite(r.timeline.p50_ms)
-        x, y = r.timeline.seconds[known], r.timeline.p50_ms[known]
-        worst = r.timeline.worst_ms[known]
-        labels = tuple(
-            f"{_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms"
+        x, y, worst = (
+            found[known].tolist()
+            for found in (r.timeline.seconds, r.timeline.p50_ms, r.timeline.worst_ms)
+        )
+        points = (
+            (a, m, f"{_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms")
             for a, m, w in zip(x, y, worst, strict=True)
         )
-        series.append(ChartSeries(_name(r), _color(r), (*x.tolist(),), (*y.tolist(),), "thin",
-                             labels=labels))  # fmt: skip
-        values += y.tolist()
+        series.append(trace(_name(r), _color(r), points, "thin"))
+        values += y
         ends.append(r.timeline.window_s)
     if not values:
         return None
@@ -128,15 +130,11 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
     for r in found.rounds:
         x, share = r.share_below()
         if x.size:
-            labels = tuple(
-                f"{_name(r)}: {100 * s:.4g}% within {v:.4g} ms"
+            points = (
+                (v, 100 * s, f"{_name(r)}: {100 * s:.4g}% within {v:.4g} ms")
                 for v, s in zip(x.tolist(), share.tolist(), strict=True)
             )
-            y = (*(100 * share).tolist(),)
-            series.append(
-                ChartSeries(_name(r), _color(r), (*x.tolist(),), y, "thin", labels=labels)
-            )
-            series.append(_within(r))
+            series += [trace(_name(r), _color(r), points, "thin"), _within(r)]
             values += x.tolist()
     if not values:
         return None
