@@ -87,11 +87,11 @@ def figure(text: str, *, note: str = "") -> Cell:
     return Cell(text, note=note, tone="muted" if text == "n/a" else "", number=True)
 
 
-def number_cell(value: float | None, *, whole: bool = False) -> Cell:
-    """A number with three significant digits, or without decimals; None is `n/a`."""
+def number_cell(value: float | None, form: str = "") -> Cell:
+    """A number with three significant digits, or in a `form` of `format`; None is `n/a`."""
     if value is None:
         return figure(NOT_AVAILABLE)
-    return figure(f"{value:,.0f}" if whole else significant(value))
+    return figure(format(value, form) if form else significant(value))
 
 
 def interval_cell(interval: Interval | None, *, note: str = "") -> Cell:

@@ -20,7 +20,7 @@ from harness.report.model.blocks import (
 from harness.report.model.columns import series_cell
 from harness.report.model.context import COLORS, Context
 from harness.report.model.labels import listed
-from harness.report.model.numbers import NOT_AVAILABLE, both_text
+from harness.report.model.numbers import both_text
 from harness.report.model.section import Charts, Section, TableBlock, Text
 from harness.results.rows import CapacityRow
 
@@ -103,16 +103,12 @@ def _table(context: Context, found: Sequence[CapacitySummary]) -> Table:
         "Capacity (requests/s)": lambda c: interval_cell(c.rate),
         "Goodput (infer/sec)": lambda c: interval_cell(c.goodput),
         "Knee (requests/s)": lambda c: interval_cell(c.knee),
-        "Did not hold (requests/s)": lambda c: figure(_plain(c.high)),
+        "Did not hold (requests/s)": lambda c: number_cell(c.high, "g"),
         "Rounds": lambda c: figure(str(c.rounds)),
         "Limited by": lambda c: word(
             limit_text(c), tone="" if c.server_limited and c.rate else "bad"
         ),
     })  # fmt: skip
-
-
-def _plain(rate: float | None) -> str:
-    return NOT_AVAILABLE if rate is None else f"{rate:g}"
 
 
 def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:

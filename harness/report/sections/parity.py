@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.model.blocks import Cell, Table, Tone, figure, listing, word
+from harness.report.model.blocks import Cell, Table, Tone, figure, listing, number_cell, word
 from harness.report.model.context import Context
 from harness.report.model.numbers import NOT_AVAILABLE
 from harness.report.model.section import Section, TableBlock, Text
@@ -42,16 +42,12 @@ def parity_table(context: Context) -> Table | None:
         "Outputs": lambda p: Cell(p.status, p.message, tone=TONES.get(p.status, "muted")),
         "Compared with": lambda p: word(p.reference),
         "Inputs": lambda p: figure(str(p.inputs)),
-        "Max abs. error": lambda p: _error(p.max_abs_error),
-        "Mean abs. error": lambda p: _error(p.mean_abs_error),
-        "Max rel. error": lambda p: _error(p.max_rel_error),
+        "Max abs. error": lambda p: number_cell(p.max_abs_error, ".2g"),
+        "Mean abs. error": lambda p: number_cell(p.mean_abs_error, ".2g"),
+        "Max rel. error": lambda p: number_cell(p.max_rel_error, ".2g"),
         "Tolerance": lambda p: word(p.tolerance or "—"),
         "Top-1 agreement": _agreement,
     })  # fmt: skip
-
-
-def _error(value: float | None) -> Cell:
-    return figure(NOT_AVAILABLE if value is None else f"{value:.2g}")
 
 
 def _agreement(row: ParityRow) -> Cell:

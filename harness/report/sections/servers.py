@@ -79,7 +79,7 @@ def composing_table(rows: Sequence[SummaryRow]) -> Table | None:
         "Requests/s": lambda c: c.mean(lambda seconds, p: p["count"] / seconds),
         "Mean batch": lambda c: c.mean(lambda _, p: _ratio(p["inferences"], p["executions"])),
         **times,
-        "Failed": lambda c: number_cell(sum(p["failures"] for _, p in c.rounds), whole=True),
+        "Failed": lambda c: number_cell(sum(p["failures"] for _, p in c.rounds), ",.0f"),
     }, [note])  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def metrics_table(rows: Sequence[SummaryRow]) -> Table | None:
     body = [
         [
             figure(str(row.batch_size)), figure(load_label(row)),
-            *(number_cell(values[i], whole=title in _COUNTS) for title, values in shown.items()),
+            *(number_cell(values[i], _COUNTS.get(title, "")) for title, values in shown.items()),
         ]
         for i, (row, _) in enumerate(read)
     ]  # fmt: skip
@@ -189,7 +189,7 @@ _COLUMNS: dict[str, Callable[[Rounds], float | None]] = {
     "Energy (J/inference)": lambda rounds: _mean(m["joules_per_inference"] for m in rounds),
 }
 """Title → its value over a point's rounds; None where nothing is known."""
-_COUNTS = ("Failed requests", "Pending, most")
+_COUNTS = {"Failed requests": ",.0f", "Pending, most": ",.0f"}
 
 
 def metrics_of(row: MeasurementRow) -> dict[str, float]:

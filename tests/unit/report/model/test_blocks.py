@@ -30,7 +30,7 @@ def test_a_listing_has_a_row_an_item_and_a_column_a_title() -> None:
 
 def test_numbers_that_are_not_there_are_greyed() -> None:
     assert (number_cell(None).text, number_cell(None).tone) == ("n/a", "muted")
-    assert (number_cell(1234.5).text, number_cell(2.0, whole=True).text) == ("1,234", "2")
+    assert (number_cell(1234.5).text, number_cell(2.0, ",.0f").text) == ("1,234", "2")
     assert number_cell(0.01234).text == "0.0123"
 
 
