@@ -1,13 +1,26 @@
-"""Charts for HTML: chart data → what Plotly.newPlot takes."""
+"""What both renderers of charts share: colours, the ends of axes, where texts have room."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
-from harness.report.model.blocks import Band, Bound, Chart
+from harness.report.model.blocks import Band, Chart, ReferenceLine
 
+INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
 BANDS = ("#EEF3F7", "#F8FAFB")
+Axis = Literal["x", "y"]
+
+
+def arms(
+    values: Sequence[float], ranges: Sequence[tuple[float, float] | None]
+) -> tuple[list[float], list[float]] | None:
+    """How far each interval reaches below and above its value; None where there is none at all."""
+    if not any(ranges):
+        return None
+    pairs = list(zip(values, ranges, strict=True))
+    return [v - r[0] if r else 0 for v, r in pairs], [r[1] - v if r else 0 for v, r in pairs]
 
 
 def wide_bands(chart: Chart) -> list[Band]:
@@ -19,9 +32,7 @@ def wide_bands(chart: Chart) -> list[Band]:
     return [b for b in chart.bands if (b.end - b.begin) * columns >= whole * (len(b.label) + 1)]
 
 
-def extent(
-    chart: Chart, axis: Literal["x", "y"], *, right: bool = False
-) -> tuple[float, float] | None:
+def extent(chart: Chart, axis: Axis, *, right: bool = False) -> tuple[float, float] | None:
     """Ends of an axis of numbers (of the right y axis too); None where the library finds them.
 
     The values have room, and so have their intervals up to half as much again: a wide interval is
@@ -49,7 +60,7 @@ def extent(
     return low - room, high + room
 
 
-def near_right(chart: Chart, bound: Bound) -> bool:
+def near_right(chart: Chart, bound: ReferenceLine) -> bool:
     """Whether the text of a bound on x has more room on its left."""
     values = [v for s in chart.series for v in s.x]
     if not values or (min(values) <= 0 and chart.log_x):

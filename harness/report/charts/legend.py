@@ -11,9 +11,9 @@ from html import escape
 
 from markupsafe import Markup
 
-from harness.report.model.blocks import Chart, Series
+from harness.report.charts.geometry import MUTED
+from harness.report.model.blocks import Chart, ChartSeries
 
-MUTED = "#5C6470"
 DASHES = ("", "5 2.5", "1.5 2", "5 2 1.5 2", "8 2.5", "8 2.5 1.5 2.5")
 """By marker, as the charts' dashes."""
 _MIDDLE, _HEIGHT, _SIZE = 13.0, 12.0, 4.2
@@ -24,7 +24,7 @@ _PLUS = ((-1, -3), (1, -3), (1, -1), (3, -1), (3, 1), (1, 1), (1, 3), (-1, 3), (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LegendEntry:
     """One line of a legend."""
 
     name: str
@@ -34,22 +34,24 @@ class Entry:
     """The trace's name as Plotly knows it; empty for an entry that says what a marker means."""
 
 
-def entries(chart: Chart) -> list[Entry]:
+def entries(chart: Chart) -> list[LegendEntry]:
     """One entry a name, in the order of the traces, then what the markers stand for.
 
     Where there is one name alone, the text around the chart says it.
     """
-    firsts: dict[str, Series] = {}
+    firsts: dict[str, ChartSeries] = {}
     for series in chart.series:
         firsts.setdefault(series.name, series)
-    found = [Entry(s.name, _key(s, bool(chart.markers)), escape(s.name)) for s in firsts.values()]
+    found = [
+        LegendEntry(s.name, _key(s, bool(chart.markers)), escape(s.name)) for s in firsts.values()
+    ]
     if len(found) == 1:
         found = []
-    markers = [Series(name, MUTED, (), (), marker=i) for i, name in enumerate(chart.markers)]
-    return [*found, *(Entry(m.name, _key(m, False)) for m in markers)]
+    markers = [ChartSeries(name, MUTED, (), (), marker=i) for i, name in enumerate(chart.markers)]
+    return [*found, *(LegendEntry(m.name, _key(m, False)) for m in markers)]
 
 
-def _key(series: Series, colour_only: bool) -> Markup:
+def _key(series: ChartSeries, colour_only: bool) -> Markup:
     """A square for bars, else a line with its dash and marker, or in its colour alone."""
     if series.mode == "bar":
         drawn = f'<rect x="8" y="1" width="10" height="10" rx="1.5" fill="{series.color}"/>'

@@ -12,9 +12,9 @@ from harness.analysis.speedup import cell, cells, speedups
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model.blocks import (
-    Bound,
     Chart,
-    Series,
+    ChartSeries,
+    ReferenceLine,
     Table,
     figure,
     interval_cell,
@@ -28,7 +28,7 @@ from harness.report.model.numbers import both_text, mib_text
 from harness.results.rows import PERCENTILES
 
 Line = tuple[str, int, list[SummaryRow]]
-"""Series, batch size, and its points by load."""
+"""ChartSeries, batch size, and its points by load."""
 Dot = tuple[Interval, Interval, str]
 """Where it lies on x and on y, and what hovering over it says."""
 MOST_LINES = 12
@@ -220,7 +220,7 @@ def against_batch(
     for name, group in lines:
         found = [(r, v) for r in group if (v := value(r)) is not None]
         drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
-        series.append(Series(
+        series.append(ChartSeries(
             name, context.colors[name], tuple(float(sizes.index(r.batch_size)) for r, _ in drawn),
             tuple(v.value for _, v in drawn), y_range=tuple(limits(v) for _, v in drawn),
             labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn),
@@ -228,7 +228,7 @@ def against_batch(
         ))  # fmt: skip
         body += [[word(name), figure(str(r.batch_size)), interval_cell(value(r))] for r in group]
     bounds = [
-        Bound("y", float(limit), bound_text(metric, bound))
+        ReferenceLine("y", float(limit), bound_text(metric, bound))
         for metric, bound in context.bounds.items()
         if metric in bounded and (limit := bound.get("max", bound.get("min"))) is not None
     ]
@@ -265,7 +265,7 @@ def wide(values: Sequence[float]) -> bool:
 def _line(
     context: Context, name: str, size: int, rows: list[SummaryRow], percentile: str, metric: str,
     sizes: list[int],
-) -> Series:  # fmt: skip
+) -> ChartSeries:  # fmt: skip
     found = [(r, latency(r, percentile), value_of(r, metric)) for r in rows]
     drawn = [
         (x, y, f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
@@ -281,9 +281,9 @@ def marker_of(size: int, sizes: Sequence[int]) -> int:
     return sizes.index(size) if len(sizes) > 1 else 0
 
 
-def dots(name: str, color: str, drawn: Sequence[Dot], **more: Any) -> Series:
+def dots(name: str, color: str, drawn: Sequence[Dot], **more: Any) -> ChartSeries:
     """Points with a bar on each axis where there is an interval."""
-    return Series(
+    return ChartSeries(
         name, color, tuple(x.value for x, _, _ in drawn), tuple(y.value for _, y, _ in drawn),
         x_range=tuple(limits(x) for x, _, _ in drawn),
         y_range=tuple(limits(y) for _, y, _ in drawn),
@@ -291,10 +291,10 @@ def dots(name: str, color: str, drawn: Sequence[Dot], **more: Any) -> Series:
     )  # fmt: skip
 
 
-def _bounds(context: Context, percentile: str, metric: str) -> list[Bound]:
+def _bounds(context: Context, percentile: str, metric: str) -> list[ReferenceLine]:
     axes: dict[str, Any] = {f"latency_{percentile}_ms": "x", metric: "y"}
     return [
-        Bound(axes[name], float(limit), bound_text(name, bound))
+        ReferenceLine(axes[name], float(limit), bound_text(name, bound))
         for name, bound in context.bounds.items()
         if name in axes
         for limit in (bound.get("max"), bound.get("min"))
@@ -354,14 +354,14 @@ def speedup_chart(context: Context) -> Chart | None:
         [labels[c] for c in places], lambda r: places.index(cell(r)),
         lambda r: ratios[r.point], "Ratio of throughputs",
         "Batch size (b) and load (c: concurrency)", mode="marks",
-        bounds=(Bound("y", 1.0, "no difference"),),
+        bounds=(ReferenceLine("y", 1.0, "no difference"),),
     )  # fmt: skip
 
 
 def _grouped(
     context: Context, id_: str, title: str, rows: list[SummaryRow], ticks: list[str],
     place: Callable[[SummaryRow], int], value: Callable[[SummaryRow], Interval | None],
-    y_title: str, x_title: str, *, mode: Any, bounds: tuple[Bound, ...] = (),
+    y_title: str, x_title: str, *, mode: Any, bounds: tuple[ReferenceLine, ...] = (),
 ) -> Chart:  # fmt: skip
     """Categories on x, one trace a configuration, side by side within a category."""
     rows = [r for r in rows if context.name(r) in context.shown]
@@ -372,7 +372,7 @@ def _grouped(
         offset = (index - (len(names) - 1) / 2) * step
         found = [(r, v) for r in rows if context.name(r) == name and (v := value(r)) is not None]
         drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
-        series.append(Series(
+        series.append(ChartSeries(
             name, context.colors[name],
             tuple(place(r) + offset for r, _ in drawn), tuple(v.value for _, v in drawn), mode,
             y_range=tuple(limits(v) for _, v in drawn),

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.report.charts.geometry import BANDS, extent, near_right, wide_bands
-from harness.report.model.blocks import Bound, Chart, Series
+from harness.report.charts.geometry import (
+    BANDS,
+    GRID,
+    INK,
+    MUTED,
+    arms,
+    extent,
+    near_right,
+    wide_bands,
+)
+from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 SYMBOLS = ("o", "s", "D", "^", "P", "*", "h", "p")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
-INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.", (0, (8, 2)), (0, (8, 2, 1, 2)))
 SIZES = {"half": (5.1, 1.8), "third": (3.45, 1.75), "full": (10.4, 2.3)}
 """Inches; what `print.css` gives each, so that texts keep their size."""
 FONTS = "'Liberation Sans', Arial, Report"
@@ -47,7 +60,7 @@ def svg(chart: Chart) -> str:
     return text[text.index("<svg") :].replace("'DejaVu Sans'", FONTS)
 
 
-def _draw(drawing: Any, chart: Chart) -> None:
+def _draw(drawing: Figure, chart: Chart) -> None:
     axes = drawing.add_subplot()
     right = axes.twinx() if chart.right_title else None
     heights = [0.0] * len(chart.ticks)
@@ -75,17 +88,10 @@ def _draw(drawing: Any, chart: Chart) -> None:
                       ha="center", va="bottom", color=MUTED)  # fmt: skip
 
 
-def _error(values: tuple[float, ...], ranges: tuple[tuple[float, float] | None, ...]) -> Any:
-    if not any(ranges):
-        return None
-    pairs = list(zip(values, ranges, strict=True))
-    return [[v - r[0] if r else 0 for v, r in pairs], [r[1] - v if r else 0 for v, r in pairs]]
-
-
-def _points(axes: Any, series: Series) -> None:
+def _points(axes: Axes, series: ChartSeries) -> None:
     _, caps, bars = axes.errorbar(
-        series.x, series.y, xerr=_error(series.x, series.x_range),
-        yerr=_error(series.y, series.y_range), color=series.color, linewidth=1.4,
+        series.x, series.y, xerr=arms(series.x, series.x_range),
+        yerr=arms(series.y, series.y_range), color=series.color, linewidth=1.4,
         linestyle="none" if series.mode == "marks" else DASHES[series.marker % len(DASHES)],
         marker="" if series.mode == "thin" else SYMBOLS[series.marker % len(SYMBOLS)],
         markersize=4.6, markeredgecolor="white",
@@ -96,17 +102,17 @@ def _points(axes: Any, series: Series) -> None:
         part.set_clip_on(True)
 
 
-def _bars(axes: Any, series: Series, chart: Chart, heights: list[float]) -> list[float]:
+def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -> list[float]:
     bottom = heights if chart.stacked else None
     axes.bar(
         series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
-        yerr=_error(series.y, series.y_range), zorder=2,
+        yerr=arms(series.y, series.y_range), zorder=2,
         error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": INK},
     )  # fmt: skip
     return [h + v for h, v in zip(heights, series.y, strict=True)] if chart.stacked else heights
 
 
-def _axes(axes: Any, chart: Chart) -> None:
+def _axes(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x_title)
     axes.set_ylabel(chart.y_title)
     axes.grid(visible=True, axis="y" if chart.ticks else "both", color=GRID, linewidth=0.6)
@@ -133,7 +139,7 @@ def _axes(axes: Any, chart: Chart) -> None:
             _plain_log(axis)
 
 
-def _plain_log(axis: Any) -> None:
+def _plain_log(axis: Axis) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
@@ -141,17 +147,15 @@ def _plain_log(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _bound(axes: Any, bound: Bound, *, leftwards: bool) -> None:
-    draw = axes.axvline if bound.axis == "x" else axes.axhline
+def _bound(axes: Axes, bound: ReferenceLine, *, leftwards: bool) -> None:
+    upright = bound.axis == "x"
+    draw = axes.axvline if upright else axes.axhline
     draw(bound.value, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
-    common = {"color": MUTED, "textcoords": "offset points", "fontsize": 7}
-    if bound.axis == "x":
-        label = axes.annotate(
-            bound.label, (bound.value, 1), xycoords=axes.get_xaxis_transform(),
-            xytext=(-3 if leftwards else 3, -2), ha="right" if leftwards else "left", va="top",
-            **common,
-        )  # fmt: skip
-    else:
-        label = axes.annotate(bound.label, (1, bound.value), xycoords=axes.get_yaxis_transform(),
-                      xytext=(-2, 2), ha="right", va="bottom", **common)  # fmt: skip
+    label = axes.annotate(
+        bound.label, (bound.value, 1) if upright else (1, bound.value),
+        xycoords=axes.get_xaxis_transform() if upright else axes.get_yaxis_transform(),
+        xytext=((-3 if leftwards else 3), -2) if upright else (-2, 2), textcoords="offset points",
+        ha="left" if upright and not leftwards else "right", va="top" if upright else "bottom",
+        color=MUTED, fontsize=7,
+    )  # fmt: skip
     label.set_in_layout(False)  # else the plot shrinks to make room

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import math
 from html import escape
-from typing import Any, Literal
 
-from harness.report.charts.geometry import BANDS, extent, near_right, wide_bands
-from harness.report.model.blocks import Band, Bound, Chart, Series
+from harness.report.charts.geometry import (
+    BANDS,
+    GRID,
+    INK,
+    MUTED,
+    Axis,
+    arms,
+    extent,
+    near_right,
+    wide_bands,
+)
+from harness.report.model.blocks import Band, Chart, ChartSeries, ReferenceLine
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _STEPS = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
@@ -27,13 +35,13 @@ CONFIG = {
 }  # fmt: skip
 
 
-def figure(chart: Chart) -> dict[str, Any]:
+def figure(chart: Chart) -> dict[str, object]:
     """`{data, layout, config}` of a chart, all plain JSON."""
-    data = [_trace(s) for s in chart.series]
-    return {"data": _rounded(data), "layout": _layout(chart), "config": CONFIG}
+    data: list[object] = [_rounded(_trace(s)) for s in chart.series]
+    return {"data": data, "layout": _layout(chart), "config": CONFIG}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> object:
     if isinstance(value, dict):
         return {k: _rounded(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -41,67 +49,55 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _trace(series: Series) -> dict[str, Any]:
-    trace: dict[str, Any] = {
-        "name": escape(series.name),
-        "x": list(series.x),
-        "y": list(series.y),
-        "hovertext": [escape(label) for label in series.labels],
-        "hoverinfo": "text",
+def _trace(series: ChartSeries) -> dict[str, object]:
+    errors = {"error_x": arms(series.x, series.x_range), "error_y": arms(series.y, series.y_range)}
+    return {
+        "name": escape(series.name), "x": list(series.x), "y": list(series.y),
+        "hovertext": [escape(label) for label in series.labels], "hoverinfo": "text",
         "hoverlabel": {"namelength": -1},
-    }
-    for axis, values, ranges in (
-        ("error_x", series.x, series.x_range),
-        ("error_y", series.y, series.y_range),
-    ):
-        if any(ranges):
-            trace[axis] = _error(values, ranges, series.color)
+        **{
+            axis: {
+                "type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
+                "color": series.color, "array": [*found[1]], "arrayminus": [*found[0]],
+            }
+            for axis, found in errors.items() if found is not None
+        },
+        **_drawn(series),
+    }  # fmt: skip
+
+
+def _drawn(series: ChartSeries) -> dict[str, object]:
+    """How a trace is drawn: bars, a thin line, or markers with or without a line."""
     if series.mode == "bar":
-        return trace | {"type": "bar", "width": series.width, "marker": {"color": series.color}}
-    return trace | _scatter(series)
-
-
-def _scatter(series: Series) -> dict[str, Any]:
+        return {"type": "bar", "width": series.width, "marker": {"color": series.color}}
     if series.mode == "thin":
         return {"type": "scatter", "mode": "lines", "line": {"color": series.color, "width": 1.5}}
-    solid = series.marker % len(DASHES)
+    dash, symbol = (kinds[series.marker % len(kinds)] for kinds in (DASHES, SYMBOLS))
     return {
-        "type": "scatter",
-        "mode": "lines+markers" if series.mode == "line" else "markers",
-        "line": {"color": series.color, "width": 2, "dash": DASHES[solid]},
+        "type": "scatter", "mode": "lines+markers" if series.mode == "line" else "markers",
+        "line": {"color": series.color, "width": 2, "dash": dash},
         "marker": {
-            "color": series.color, "size": 8, "symbol": SYMBOLS[series.marker % len(SYMBOLS)],
+            "color": series.color, "size": 8, "symbol": symbol,
             "line": {"color": "#FFFFFF", "width": 1},
         },
-        "cliponaxis": False,
-        **({"yaxis": "y2"} if series.right else {}),
+        "cliponaxis": False, **({"yaxis": "y2"} if series.right else {}),
     }  # fmt: skip
 
 
-def _error(
-    values: tuple[float, ...], ranges: tuple[tuple[float, float] | None, ...], color: str
-) -> dict[str, Any]:
-    pairs = list(zip(values, ranges, strict=True))
+def _layout(chart: Chart) -> dict[str, object]:
+    axes = {"xaxis": _x_axis(chart), "yaxis": _y_axis(chart)}
+    if chart.right_title:
+        axes["yaxis2"] = _axis(chart.right_title, False) | {
+            "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False,
+            "tickmode": "auto", **_range(chart, "y", right=True),
+        }  # fmt: skip
+    right, top = 58 if chart.right_title else 16, 24 if chart.bands else 14
     return {
-        "type": "data", "symmetric": False, "thickness": 1.2, "width": 3, "color": color,
-        "array": [r[1] - v if r else 0 for v, r in pairs],
-        "arrayminus": [v - r[0] if r else 0 for v, r in pairs],
-    }  # fmt: skip
-
-
-def _layout(chart: Chart) -> dict[str, Any]:
-    layout: dict[str, Any] = {
         "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": "#FFFFFF", "plot_bgcolor": "#FFFFFF",
-        "margin": {
-            "l": 58, "r": 58 if chart.right_title else 16, "t": 24 if chart.bands else 14, "b": 48,
-        },
-        "height": HEIGHTS[chart.size],
+        "margin": {"l": 58, "r": right, "t": top, "b": 48}, "height": HEIGHTS[chart.size],
         "showlegend": False,  # the page has its own, see legend.py
-        "hovermode": "closest",
-        "barmode": "stack" if chart.stacked else "overlay",
-        "xaxis": _x_axis(chart) | _range(chart, "x"),
-        "yaxis": _axis(chart.y_title, chart.log_y),
+        "hovermode": "closest", "barmode": "stack" if chart.stacked else "overlay", **axes,
         "shapes": [
             *(_band(b, i) for i, b in enumerate(chart.bands)), *(_shape(b) for b in chart.bounds),
         ],
@@ -110,21 +106,9 @@ def _layout(chart: Chart) -> dict[str, Any]:
             *(_annotation(b, chart) for b in chart.bounds),
         ],
     }  # fmt: skip
-    layout["yaxis"]["automargin"] = True
-    if not chart.log_y and chart.zero:
-        layout["yaxis"]["rangemode"] = "tozero"
-    layout["yaxis"] |= _range(chart, "y")
-    if chart.right_title:
-        layout["yaxis2"] = _axis(chart.right_title, False) | {
-            "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False,
-            "tickmode": "auto",
-        }  # fmt: skip
-        if (found := extent(chart, "y", right=True)) is not None:
-            layout["yaxis2"]["range"] = list(found)
-    return layout
 
 
-def _axis(title: str, log: bool) -> dict[str, Any]:
+def _axis(title: str, log: bool) -> dict[str, object]:
     return {
         "title": {"text": escape(title), "standoff": 8, "font": {"size": 12, "color": MUTED}},
         "type": "log" if log else "linear", **(LOG_TICKS if log else {}),
@@ -133,10 +117,10 @@ def _axis(title: str, log: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _x_axis(chart: Chart) -> dict[str, Any]:
+def _x_axis(chart: Chart) -> dict[str, object]:
     axis = _axis(chart.x_title, chart.log_x)
     if not chart.ticks:
-        return axis if chart.log_x or not chart.zero else axis | {"rangemode": "tozero"}
+        return axis | _from_zero(chart, chart.log_x) | _range(chart, "x")
     count = len(chart.ticks)
     return axis | {
         "tickmode": "array", "tickvals": list(range(count)),
@@ -145,42 +129,53 @@ def _x_axis(chart: Chart) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shape(bound: Bound) -> dict[str, Any]:
+def _y_axis(chart: Chart) -> dict[str, object]:
+    axis = _axis(chart.y_title, chart.log_y) | {"automargin": True}
+    return axis | _from_zero(chart, chart.log_y) | _range(chart, "y")
+
+
+def _from_zero(chart: Chart, log: bool) -> dict[str, object]:
+    return {"rangemode": "tozero"} if chart.zero and not log else {}
+
+
+def _range(chart: Chart, axis: Axis, *, right: bool = False) -> dict[str, object]:
+    ends = extent(chart, axis, right=right)
+    return {} if ends is None else {"range": [_place(chart, axis, v, right) for v in ends]}
+
+
+def _place(chart: Chart, axis: Axis, value: float, right: bool = False) -> float:
+    """Where a value lies for Plotly: on a logarithmic axis its exponent."""
+    log = chart.log_x if axis == "x" else chart.log_y and not right
+    return math.log10(value) if log else value
+
+
+def _shape(bound: ReferenceLine) -> dict[str, object]:
     across = "y" if bound.axis == "x" else "x"
-    line = {"color": MUTED, "width": 1.4, "dash": "dash"}
     return {
-        "type": "line", "line": line, f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1,
+        "type": "line", "line": {"color": MUTED, "width": 1.4, "dash": "dash"},
+        f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1,
         f"{bound.axis}0": bound.value, f"{bound.axis}1": bound.value,
     }  # fmt: skip
 
 
-def _band(band: Band, index: int) -> dict[str, Any]:
+def _band(band: Band, index: int) -> dict[str, object]:
     return {
         "type": "rect", "layer": "below", "yref": "paper", "y0": 0, "y1": 1, "x0": band.begin,
         "x1": band.end, "line": {"width": 0}, "fillcolor": BANDS[index % len(BANDS)],
     }  # fmt: skip
 
 
-def _band_label(band: Band) -> dict[str, Any]:
+def _band_label(band: Band) -> dict[str, object]:
     return {
         "text": escape(band.label), "x": (band.begin + band.end) / 2, "yref": "paper", "y": 1,
         "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": MUTED},
     }  # fmt: skip
 
 
-def _range(chart: Chart, axis: Literal["x", "y"]) -> dict[str, Any]:
-    found = extent(chart, axis)
-    if found is None:
-        return {}
-    log = chart.log_x if axis == "x" else chart.log_y
-    return {"range": [math.log10(v) for v in found] if log else list(found)}
-
-
-def _annotation(bound: Bound, chart: Chart) -> dict[str, Any]:
-    log = chart.log_x if bound.axis == "x" else chart.log_y
-    at = math.log10(bound.value) if log else bound.value
+def _annotation(bound: ReferenceLine, chart: Chart) -> dict[str, object]:
+    at = _place(chart, bound.axis, bound.value)
     side = "right" if near_right(chart, bound) else "left"
-    place: dict[str, Any] = (
+    place: dict[str, object] = (
         {"x": at, "yref": "paper", "y": 1, "yanchor": "top", "xanchor": side}
         if bound.axis == "x"
         else {"y": at, "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom"}

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from harness.analysis.intervals import Interval
-from harness.report.model.numbers import PERCENTILE_NAMES, floor_text, range_text, value_text
+from harness.report.model.numbers import (
+    NOT_AVAILABLE,
+    PERCENTILE_NAMES,
+    floor_text,
+    range_text,
+    significant,
+    value_text,
+)
 
+T = TypeVar("T")
+Mode = Literal["line", "thin", "marks", "bar"]
 Tone = Literal["", "good", "bad", "muted"]
 
 
@@ -41,20 +51,25 @@ class Table:
     headers: tuple[Header, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
-    caption: str = ""
 
 
 def table(
-    headers: list[str], rows: list[list[Cell]], notes: list[str] | None = None, caption: str = ""
+    headers: Sequence[str], rows: Sequence[Sequence[Cell]], notes: Iterable[str] = ()
 ) -> Table:
     """A table; a column of which every cell is a number (or n/a) is set flush right."""
     numeric = [bool(rows) and all(row[i].number for row in rows) for i in range(len(headers))]
     return Table(
         tuple(Header(h, n) for h, n in zip(headers, numeric, strict=True)),
         tuple(tuple(row) for row in rows),
-        tuple(notes or ()),
-        caption,
+        tuple(notes),
     )
+
+
+def listing(
+    rows: Iterable[T], columns: Mapping[str, Callable[[T], Cell]], notes: Iterable[str] = ()
+) -> Table:
+    """A table of what each column, by its title, says of each of `rows`."""
+    return table(list(columns), [[cell(r) for cell in columns.values()] for r in rows], notes)
 
 
 def word(text: str, *, tone: Tone = "", note: str = "", swatch: str = "") -> Cell:
@@ -72,6 +87,13 @@ def figure(text: str, *, note: str = "") -> Cell:
     return Cell(text, note=note, tone="muted" if text == "n/a" else "", number=True)
 
 
+def number_cell(value: float | None, form: str = "") -> Cell:
+    """A number with three significant digits, or in a `form` of `format`; None is `n/a`."""
+    if value is None:
+        return figure(NOT_AVAILABLE)
+    return figure(format(value, form) if form else significant(value))
+
+
 def interval_cell(interval: Interval | None, *, note: str = "") -> Cell:
     """A value over its interval."""
     tone: Tone = "muted" if interval is None else ""
@@ -84,7 +106,7 @@ def percentile_cell(percentile: str, interval: Interval | None) -> Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ChartSeries:
     """One trace of a chart; lists are as long as `x`."""
 
     name: str
@@ -92,7 +114,7 @@ class Series:
     color: str
     x: tuple[float, ...]
     y: tuple[float, ...]
-    mode: Literal["line", "thin", "marks", "bar"] = "line"
+    mode: Mode = "line"
     """`thin` is a line without markers, for many values."""
     x_range: tuple[tuple[float, float] | None, ...] = ()
     y_range: tuple[tuple[float, float] | None, ...] = ()
@@ -107,8 +129,17 @@ class Series:
     """Of a bar, in units of x."""
 
 
+def trace(
+    name: str, color: str, points: Iterable[tuple[float, float, str]], mode: Mode = "line",
+    marker: int = 0,
+) -> ChartSeries:  # fmt: skip
+    """A trace of points without intervals: x, y, and what hovering says."""
+    x, y, labels = tuple(zip(*points, strict=True)) or ((), (), ())
+    return ChartSeries(name, color, x, y, mode, labels=labels, marker=marker)
+
+
 @dataclass(frozen=True, slots=True)
-class Bound:
+class ReferenceLine:
     """A constraint, drawn as a dashed line across the chart."""
 
     axis: Literal["x", "y"]
@@ -133,7 +164,7 @@ class Chart:
     title: str
     x_title: str
     y_title: str
-    series: tuple[Series, ...]
+    series: tuple[ChartSeries, ...]
     table: Table
     """The same data, for the fold under the chart."""
     right_title: str = ""
@@ -142,7 +173,7 @@ class Chart:
     stacked: bool = False
     log_x: bool = False
     log_y: bool = False
-    bounds: tuple[Bound, ...] = ()
+    bounds: tuple[ReferenceLine, ...] = ()
     notes: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
     """What each marker stands for, in order, where the legend must say it."""

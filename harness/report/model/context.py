@@ -11,7 +11,7 @@ from harness.analysis.objective import Objective, objective_of, parse_objective
 from harness.analysis.speedup import cell, reference_backend
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
-from harness.report.model.served import Served, served
+from harness.report.model.served import ServedFacts, served
 from harness.results.rows import PERCENTILES
 from harness.results.store import RunData
 from harness.scenario.points import SHAPES
@@ -150,9 +150,9 @@ class Context:
         """A backend's settings in the scenario; empty when it is not there."""
         return next((b for b in backend_specs(self.manifest) if b.get("name") == backend), {})
 
-    def served(self, row: SummaryRow) -> Served:
+    def served(self, row: SummaryRow) -> ServedFacts:
         """What Triton served at a point; `—` for other backends."""
-        sizes = [int(b) for b in sequence(self.scenario, "load", "batch_sizes")]
+        sizes = [int(str(b)) for b in sequence(self.scenario, "load", "batch_sizes")]
         text = self.configs.get(self.name(row), "")
         return served(self.spec(row.backend), text, max(sizes, default=None))
 
@@ -176,14 +176,15 @@ class Context:
         holds several configs, of which a search may drop some.
         """
         keys = ("instances", "max_batch_size", "dynamic_batching", "config")
-        specs = [s for b in backend_specs(self.manifest) for s in (b, *(b.get("colocated") or ()))]
+        backends = backend_specs(self.manifest)
+        specs = [mapping(s) for b in backends for s in (b, *sequence(b, "colocated"))]
         if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.varied:
             return None
         load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))
         rounds, most = (number(measurement, key) for key in ("rounds", "rounds_max"))
         shapes = sum(bool(load.get(key)) for key in SHAPES)
         loads = shapes + sum(len(sequence(load, key)) for key in ("concurrency", "request_rate"))
-        points = len(backend_specs(self.manifest)) * len(sequence(load, "batch_sizes")) * loads
+        points = len(backends) * len(sequence(load, "batch_sizes")) * loads
         fixed = rounds is not None and most in (None, rounds)
         return int(points * rounds) if fixed and rounds and points else None
 

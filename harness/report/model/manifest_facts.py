@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from harness.report.model.numbers import fixed
 
-Json = Mapping[str, Any]
+Json = Mapping[str, object]
 UNKNOWN = "unknown"
 
 
-def mapping(data: Any, *keys: str) -> Json:
+def mapping(data: object, *keys: str) -> Json:
     """The mapping at the path, or an empty one."""
     for key in keys:
         data = data.get(key) if isinstance(data, Mapping) else None
     return data if isinstance(data, Mapping) else {}
 
 
-def sequence(data: Any, *keys: str) -> Sequence[Any]:
+def sequence(data: object, *keys: str) -> Sequence[object]:
     """The list at the path, or an empty one."""
     found = mapping(data, *keys[:-1]).get(keys[-1])
     return found if isinstance(found, (list, tuple)) else ()
 
 
-def text(data: Any, *keys: str, default: str = UNKNOWN) -> str:
+def text(data: object, *keys: str, default: str = UNKNOWN) -> str:
     """The value at the path as text."""
     found = mapping(data, *keys[:-1]).get(keys[-1])
     return default if found is None or found == "" else str(found)
 
 
-def number(data: Any, key: str) -> float | None:
+def number(data: object, key: str) -> float | None:
     """The number at the key, or None."""
     found = data.get(key) if isinstance(data, Mapping) else None
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None

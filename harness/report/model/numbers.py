@@ -100,6 +100,13 @@ def percent_text(interval: Interval) -> str:
     return f"{value_text(interval)}%" + (f" ({limits})" if limits else "")
 
 
+def gain_percent(ratio: Interval, *, less: bool = False) -> Interval:
+    """A ratio as percent more; with `less`, as percent less of what its reciprocal is of."""
+    sign = -1 if less else 1
+    low, high = (None if v is None else sign * 100 * (v**sign - 1) for v in (ratio.low, ratio.high))
+    return Interval(sign * 100 * (ratio.value**sign - 1), low, high, ratio.rounds)
+
+
 def mib_text(mib: float | None) -> str:
     """Memory in MiB without the unit, or `n/a`."""
     return NOT_AVAILABLE if mib is None else significant(mib)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.report.model.labels import counted
 from harness.report.model.manifest_facts import Json
@@ -15,7 +15,7 @@ NONE = "—"
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedFacts:
     """A model configuration in Model Analyzer's terms, as texts."""
 
     max_batch_size: str = NONE
@@ -42,18 +42,17 @@ class DiffLine:
     text: str
 
 
-def served(spec: Json, text: str, largest_batch: int | None) -> Served:
+def served(spec: Json, text: str, largest_batch: int | None) -> ServedFacts:
     """From the configuration that the server had (`text`), else from the scenario's keys."""
     if spec.get("kind") != "triton":
-        return Served()
-    config = _parsed(text)
-    if config is not None:
-        return _from_config(config)
+        return ServedFacts()
+    if (written := _written(text)) is not None:
+        return written
     device = str(spec.get("device") or "cpu")
     most = _single(spec.get("max_batch_size"), largest_batch)
     batching = spec.get("dynamic_batching")
     known = not isinstance(batching, (list, tuple))
-    return Served(
+    return ServedFacts(
         NOT_AVAILABLE if most is None else str(most),
         ("Enabled" if batching or batching == {} else "Disabled") if known else NOT_AVAILABLE,
         str(_single(spec.get("instances"), 1)), "CPU" if device == "cpu" else "GPU",
@@ -61,29 +60,26 @@ def served(spec: Json, text: str, largest_batch: int | None) -> Served:
     )  # fmt: skip
 
 
-def _single(value: Any, default: Any) -> Any:
+def _single(value: object, default: object) -> object:
     """A key's value; `n/a` for a list, which does not say what one of its configs had."""
     if value is None:
         return default
     return NOT_AVAILABLE if isinstance(value, (list, tuple)) else value
 
 
-def _parsed(text: str) -> Any:
-    """The message; None without a text, or where tritonclient is missing or knows it not."""
+def _written(text: str) -> ServedFacts | None:
+    """From a config.pbtxt; None without one, or where tritonclient is missing or knows it not."""
     if not text:
         return None
     try:
         from harness.triton.metadata import proto
 
-        return proto().from_text(text, proto().ModelConfig())
+        config = proto().from_text(text, proto().ModelConfig())
     except Exception:  # a report of another version's run, or on a machine without tritonclient
         return None
-
-
-def _from_config(config: Any) -> Served:
     groups = list(config.instance_group)
     kinds = {type(g).Kind.Name(g.kind) for g in groups}
-    return Served(
+    return ServedFacts(
         str(config.max_batch_size),
         "Enabled" if config.HasField("dynamic_batching") else "Disabled",
         str(sum((g.count or 1) * max(1, len(g.gpus)) for g in groups) or 1),

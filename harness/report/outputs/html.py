@@ -8,7 +8,6 @@ import json
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -39,26 +38,6 @@ def css_string(text: str) -> Markup:
     """Text for between the quotes of a CSS string: all but letters, digits and spaces escaped."""
     plain = (c if c.isalnum() or c == " " else f"\\{ord(c):06x} " for c in text)
     return Markup("".join(plain))
-
-
-def sections(view: View, *, screen: bool = True) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Id, title and sub-entries of each section, in order: the contents."""
-    details = [(d.id, d.name) for d in view.details if screen or d.shown]
-    return [
-        ("summary", "Summary", []),
-        *([("pareto", "Pareto front", [])] if view.pareto is not None else []),
-        ("points", "Every point", []),
-        *([("capacity", "Capacity", [])] if view.capacity is not None else []),
-        ("comparison", view.comparison.title, []),
-        *([("energy", "Power and energy", [])] if view.energy is not None else []),
-        *([("details", "Each configuration", details)] if details else []),
-        *([("memory", "Memory over time", [])] if view.memory else []),
-        *([("explained", "Each point in detail", [])] if screen and view.explained else []),
-        ("parity", "Parity", []),
-        ("environment", "Environment", []),
-        ("method", "How it was measured", []),
-        ("flagged", "What failed and what was flagged", []),
-    ]
 
 
 def render_html(view: View) -> str:
@@ -99,6 +78,6 @@ def render_print(view: View, drawings: dict[str, str], pages: dict[str, int]) ->
     return _render("print.html.j2", view, drawings=safe, pages=pages, fonts=fonts)
 
 
-def _render(template: str, view: View, **more: Any) -> str:
-    contents = sections(view, screen=template == "report.html.j2")
+def _render(template: str, view: View, **more: object) -> str:
+    contents = view.contents(screen=template == "report.html.j2")
     return environment().get_template(template).render(view=view, contents=contents, **more)

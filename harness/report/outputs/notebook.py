@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from harness.report.model.context import Context, best_first
 from harness.report.model.labels import counted, load_label
 from harness.report.model.numbers import PERCENTILE_NAMES, spread_text, value_text
-from harness.report.sections.answer import Sentence, answer
+from harness.report.model.section import Sentence
+from harness.report.sections.answer import answer
 from harness.report.sections.points import status_cell
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import plutoprint
 
@@ -45,7 +44,7 @@ def section_pages(html: str) -> dict[str, int]:
     return found
 
 
-def _book(html: str) -> Any:
+def _book(html: str) -> plutoprint.Book:
     # as `@page` in print.css: PlutoPrint shrinks all pages by what the widest is wider than this
     margins = plutoprint.PageMargins(*(mm * plutoprint.UNITS_MM for mm in (15, 14, 14, 14)))
     size = plutoprint.PAGE_SIZE_A4.landscape()
@@ -54,7 +53,7 @@ def _book(html: str) -> Any:
     return book
 
 
-def _metadata(book: Any, view: View, created: str) -> None:
+def _metadata(book: plutoprint.Book, view: View, created: str) -> None:
     for key, value in (
         (plutoprint.PDF_METADATA_TITLE, f"{view.title}: {view.name}"),
         (plutoprint.PDF_METADATA_SUBJECT, view.footer),

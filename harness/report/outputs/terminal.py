@@ -15,7 +15,8 @@ from harness.report.model.numbers import (
     spread_text,
     value_text,
 )
-from harness.report.sections.answer import Sentence, answer
+from harness.report.model.section import Sentence
+from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.points import status_cell
 

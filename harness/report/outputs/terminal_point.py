@@ -1,12 +1,19 @@
-"""One point in the terminal: figures by round, timelines, the distribution, flags in words."""
+"""One point in the terminal: figures by round, timelines, the distribution, flags in words.
+
+What it says of figures and flags is that of `sections/point_detail.py`.
+"""
 
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
 from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, explain, histogram
@@ -22,13 +29,7 @@ from harness.report.model.numbers import (
 from harness.report.sections.capacity import OUTCOMES, line
 from harness.report.sections.point_detail import conditions, measured, ms, seen
 from harness.report.sections.points import status_cell
-
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.table import Table
-    from rich.text import Text
-
-    from harness.results.store import RunData
+from harness.results.store import RunData
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -60,24 +61,26 @@ def about(data: RunData, point: str) -> Group:
 
 def render(found: Explanation) -> Group:
     """Everything about a point, for a terminal of 80 columns or more."""
-    from rich.console import Group
+    figures: list[RenderableType] = ["", _figures(found)] if found.rounds else []
+    return Group(
+        _title(found), *figures, *_timelines(found.rounds), *_distribution(found.rounds),
+        *_flags(found), *_failures(found), *_files(found),
+    )  # fmt: skip
 
-    parts: list[RenderableType] = [_title(found)]
-    if found.rounds:
-        parts += ["", _figures(found)]
-    parts += [*_timelines(found.rounds), *_distribution(found.rounds), *_flags(found)]
-    return Group(*parts, *_failures(found), *_files(found))
+
+def _columns(first: str | None, *numbers: str) -> Table:
+    """A table without lines, its numbers flush right; `first` names a column of words."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    if first is not None:
+        table.add_column(first)
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
 
 
 def render_capacity(found: CapacitySummary) -> Group:
     """A searched point: the result, and every rate that was tried."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("requests/s", "rounds", "in time", "p50 ms"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = _columns(None, "requests/s", "rounds", "in time", "p50 ms")
     table.add_column("outcome")
     for r in found.rates:
         said = ", ".join(f"{OUTCOMES.get(o, o)} ×{n}" for o, n in r.outcomes.items())
@@ -90,8 +93,6 @@ def render_capacity(found: CapacitySummary) -> Group:
 
 
 def _title(found: Explanation) -> Text:
-    from rich.text import Text
-
     row = found.summary
     status = status_cell(row)
     style = {"bad": "bold red", "good": "bold green"}.get(status.tone, "bold yellow")
@@ -105,8 +106,6 @@ def _title(found: Explanation) -> Text:
 
 def heading(text: str, note: str = "") -> Text:
     """A section's title with what it shows."""
-    from rich.text import Text
-
     return Text.assemble("\n", (text, "bold"), (f"  {note}" if note else "", "dim"))
 
 
@@ -114,18 +113,13 @@ def heading(text: str, note: str = "") -> Text:
 
 
 def _figures(found: Explanation) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for title in ("over rounds", "±", *(f"round {r.row.round + 1}" for r in found.rounds)):
-        table.add_column(title, justify="right", no_wrap=True)
+    rounds = (f"round {r.row.round + 1}" for r in found.rounds)
+    table = _columns("", "over rounds", "±", *rounds)
     for name, interval, values in measured(found):
         cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
         table.add_row(name, *cells, style="" if interval else "dim")
     for name, values in conditions(found):
-        if any(v is not None for v in values):
-            table.add_row(name, "", "", *(ms(v) for v in values))
+        table.add_row(name, "", "", *(ms(v) for v in values))
     return table
 
 
@@ -146,8 +140,6 @@ def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
 
 
 def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Text:
-    from rich.text import Text
-
     step = len(line.seconds) // COLUMNS
     text = Text(f"round {found.row.round + 1:<3} ")
     inside = False
@@ -163,7 +155,7 @@ def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Te
     return text.append(f" MSER-5 +{significant(found.cut_s, 2)} s" if found.cut_s else "", "dim")
 
 
-def _spark(values: Any, low: float, high: float) -> str:
+def _spark(values: NDArray[np.float64], low: float, high: float) -> str:
     known = values[np.isfinite(values)]
     if not known.size:
         return " "
@@ -173,8 +165,6 @@ def _spark(values: Any, low: float, high: float) -> str:
 
 def _distribution(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
     """A histogram of all rounds in bins of equal ratio; each line ends with the share up to it."""
-    from rich.text import Text
-
     edges, counts = histogram(rounds, ROWS)
     if not counts.size:
         return []
@@ -201,8 +191,6 @@ def _bar(share: float, width: int) -> str:
 
 
 def _flags(found: Explanation) -> Iterator[RenderableType]:
-    from rich.text import Text
-
     flags = found.summary.flags
     yield heading("flags", "" if flags else "none")
     if found.rounds and not found.summary.valid:
@@ -219,12 +207,9 @@ def _flags(found: Explanation) -> Iterator[RenderableType]:
 
 
 def _failures(found: Explanation) -> Iterator[RenderableType]:
-    from rich.text import Text
-
-    messages: dict[str, int] = {}
+    messages: Counter[str] = Counter()
     for r in found.rounds:
-        for message, count in (r.row.details.get("errors") or {}).items():
-            messages[message] = messages.get(message, 0) + int(count)
+        messages.update(r.row.details.get("errors") or {})
     if messages or found.summary.failures:
         yield heading("failures")
     for message, count in messages.items():
@@ -238,8 +223,6 @@ def _failures(found: Explanation) -> Iterator[RenderableType]:
 
 
 def _files(found: Explanation) -> Iterator[RenderableType]:
-    from rich.text import Text
-
     if found.rounds:
         yield heading("samples", "scheduled, sent, done in ns; status; caller")
     for r in found.rounds:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.best import (
     advantage,
@@ -18,7 +16,6 @@ from harness.analysis.best import (
     value_of,
 )
 from harness.analysis.constraints import holds, metric
-from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
 from harness.report.model.labels import (
@@ -33,7 +30,8 @@ from harness.report.model.labels import (
     why_invalid,
 )
 from harness.report.model.manifest_facts import hardware_line
-from harness.report.model.numbers import both_text, mib_text, percent_text
+from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
+from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections.colocated import served_colocated
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -42,41 +40,11 @@ GPU_METRICS = ("gpu_memory_mib", "joules_per_inference")
 """What only a GPU has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of text, bold or not."""
-
-    text: str
-    strong: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Text in spans, so that each format makes its own bold."""
-
-    spans: tuple[Span, ...]
-
-    def __str__(self) -> str:
-        return "".join(span.text for span in self.spans)
-
-
-def compose(*parts: str | Span) -> Sentence:
-    """A sentence of plain and bold stretches."""
-    return Sentence(tuple(p if isinstance(p, Span) else Span(p) for p in parts))
-
-
-def bold(value: str) -> Span:
-    """A bold stretch."""
-    return Span(value, strong=True)
-
-
 def answer(context: Context) -> list[Sentence]:
     """What was found, in one to a few sentences; the first is Model Analyzer's."""
     if context.choice.best is None:
         return [_nothing(context), *_nearest(context)]
-    found = [_headline(context), *_details(context)]
-    left_out = _left_out(context)
-    return [*found, left_out] if left_out else found
+    return [_headline(context), *_details(context), *_left_out(context)]
 
 
 def _scope(context: Context) -> str:
@@ -101,14 +69,10 @@ def _nothing(context: Context) -> Sentence:
         )  # fmt: skip
     if not context.rows:
         return compose("Nothing was measured: the run ended before its first measurement.")
-    if not valid and (lacking := _lacking(context)):
-        return compose(_scope(context), bold("no point can be ranked"), f": {lacking}.")
     if not valid:
-        return compose(
-            _scope(context),
-            bold("no point can be ranked"),
-            ": each of them failed or is invalid. The reasons are listed below.",
-        )
+        failed = "each of them failed or is invalid. The reasons are listed below"
+        why = _lacking(context) or failed
+        return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
     reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
     return compose(
         _scope(context),
@@ -155,7 +119,7 @@ def _nearest(context: Context) -> list[Sentence]:
     )]  # fmt: skip
 
 
-def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, Any]) -> str:
+def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, float | None]) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
         return f"{bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
@@ -188,13 +152,13 @@ def _headline(context: Context) -> Sentence:
 
 def _front(context: Context, names: list[str]) -> Sentence:
     """For an objective that is a list: there is no single best, the front is named."""
-    points = counted(len(context.choice.tied), "point")
-    return compose(
-        _scope(context), f"{points} of ", *_strong_list(names),
-        " on the Pareto front: no other point is shown to beat" if len(context.choice.tied) > 1
-        else " is alone on the Pareto front: no other point is shown to match",
-        " them" if len(context.choice.tied) > 1 else " it", _aim(context),
+    count = len(context.choice.tied)
+    stands = (
+        " on the Pareto front: no other point is shown to beat them" if count > 1
+        else " is alone on the Pareto front: no other point is shown to match it"
     )  # fmt: skip
+    points = counted(count, "point")
+    return compose(_scope(context), f"{points} of ", *_strong_list(names), stands, _aim(context))
 
 
 def _undecided(context: Context, best: SummaryRow) -> Sentence:
@@ -223,13 +187,9 @@ def _tie(context: Context, names: list[str]) -> Sentence:
 
 
 def _strong_list(names: list[str]) -> list[Span]:
-    shown = some(names, _SHOWN)
-    spans: list[Span] = []
-    for index, name in enumerate(shown):
-        if index:
-            spans.append(Span(" and " if index == len(shown) - 1 else ", "))
-        spans.append(Span(name, strong=True))
-    return spans
+    *head, last = some(names, _SHOWN)
+    between = [span for name in head for span in (bold(name), Span(", "))]
+    return [*between[:-1], Span(" and "), bold(last)] if head else [bold(last)]
 
 
 def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
@@ -289,14 +249,8 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
         return ["can't be told apart from ", target]
     if context.objective.single == "throughput" and ratio.value > 3:
         return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
-    return ["is ", bold(f"{percent_text(_gain(context, ratio))} better"), " than ", target]
-
-
-def _gain(context: Context, ratio: Interval) -> Interval:
-    """Percent more throughput, or percent less latency."""
-    sign = -1 if smaller_is_better(context.objective) else 1
-    low, high = (None if v is None else sign * 100 * (v**sign - 1) for v in (ratio.low, ratio.high))
-    return Interval(sign * 100 * (ratio.value**sign - 1), low, high, ratio.rounds)
+    gain = gain_percent(ratio, less=smaller_is_better(context.objective))
+    return ["is ", bold(f"{percent_text(gain)} better"), " than ", target]
 
 
 def _details(context: Context) -> list[Sentence]:
@@ -370,7 +324,7 @@ def _reasons(context: Context) -> str:
     return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
 
 
-def _left_out(context: Context) -> Sentence | None:
+def _left_out(context: Context) -> list[Sentence]:
     valid = [r for r in context.rows if usable(r)]
     unranked = len(context.rows) - len(valid)
     missed = len(valid) - len(context.choice.candidates)
@@ -381,6 +335,5 @@ def _left_out(context: Context) -> Sentence | None:
         parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
     elif missed:
         parts.append(f"{counted(missed, 'point')} without a value to rank by")
-    if not parts:
-        return None
-    return compose(f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}")
+    said = f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}"
+    return [compose(said)] if parts else []

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from harness.analysis.capacity import KNEE, CapacitySummary, summarize_capacity
+from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summarize_capacity
+from harness.report.charts.lines import wide
 from harness.report.model.blocks import (
-    Bound,
     Chart,
-    Series,
+    ReferenceLine,
     Table,
     figure,
     interval_cell,
-    table,
+    listing,
+    number_cell,
+    trace,
     word,
 )
+from harness.report.model.columns import series_cell
 from harness.report.model.context import COLORS, Context
 from harness.report.model.labels import listed
-from harness.report.model.numbers import NOT_AVAILABLE, both_text, significant
+from harness.report.model.numbers import both_text
+from harness.report.model.section import Charts, Section, TableBlock, Text
 from harness.results.rows import CapacityRow
 
 OUTCOMES = {
@@ -27,30 +30,22 @@ OUTCOMES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityView:
-    """The section's parts."""
-
-    intro: str
-    table: Table
-    charts: tuple[Chart, ...]
-    rates: Table
-
-
 def capacities(context: Context) -> list[CapacitySummary]:
     """The run's capacities, best goodput first; those without one last."""
     found = summarize_capacity(context.data.rows(CapacityRow))
     return sorted(found, key=lambda c: -(c.goodput.value if c.goodput else 0.0))
 
 
-def capacity_view(context: Context) -> CapacityView | None:
+def section(context: Context) -> Section | None:
     """The section; None when no capacity was searched for."""
     found = capacities(context)
     if not found:
         return None
-    return CapacityView(
-        _intro(found), _table(context, found), (_chart(context, found),), _rates(context, found)
-    )
+    return Section("capacity", "Capacity", (
+        Text(_intro(found), "prose"), TableBlock(_table(context, found)),
+        Charts((_chart(context, found),)),
+        TableBlock(rates_table(context, found), "Every rate that was tried", only="print"),
+    ))  # fmt: skip
 
 
 def target_text(found: CapacitySummary) -> str:
@@ -101,35 +96,31 @@ def _intro(found: Sequence[CapacitySummary]) -> str:
 
 
 def _table(context: Context, found: Sequence[CapacitySummary]) -> Table:
-    headers = [
-        "Configuration", "Batch", "Target", "Capacity (requests/s)", "Goodput (infer/sec)",
-        "Knee (requests/s)", "Did not hold (requests/s)", "Rounds", "Limited by",
-    ]  # fmt: skip
-    body = [
-        [
-            word(name(context, c), swatch=context.colors.get(name(context, c), "")),
-            figure(str(c.batch_size)), word(target_text(c)), interval_cell(c.rate),
-            interval_cell(c.goodput), interval_cell(c.knee),
-            figure(NOT_AVAILABLE if c.high is None else f"{c.high:g}"),
-            figure(str(c.rounds)),
-            word(limit_text(c), tone="" if c.server_limited and c.rate else "bad"),
-        ]
-        for c in found
-    ]  # fmt: skip
-    return table(headers, body)
+    return listing(found, {
+        "Configuration": lambda c: series_cell(context, name(context, c)),
+        "Batch": lambda c: figure(str(c.batch_size)),
+        "Target": lambda c: word(target_text(c)),
+        "Capacity (requests/s)": lambda c: interval_cell(c.rate),
+        "Goodput (infer/sec)": lambda c: interval_cell(c.goodput),
+        "Knee (requests/s)": lambda c: interval_cell(c.knee),
+        "Did not hold (requests/s)": lambda c: number_cell(c.high, "g"),
+        "Rounds": lambda c: figure(str(c.rounds)),
+        "Limited by": lambda c: word(
+            limit_text(c), tone="" if c.server_limited and c.rate else "bad"
+        ),
+    })  # fmt: skip
 
 
 def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
     """Share within the target over the rate, a line a searched point."""
     sizes = sorted({c.batch_size for c in found})
     series = tuple(
-        Series(
+        trace(
             name(context, c), context.colors.get(name(context, c), COLORS[0]),
-            tuple(r.rate for r in c.rates),
-            tuple(100 * r.within for r in c.rates),
-            labels=tuple(
-                f"{name(context, c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
-                f"{100 * r.within:.4g}% within {c.target_ms:g} ms"
+            (
+                (r.rate, 100 * r.within,
+                 f"{name(context, c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
+                 f"{100 * r.within:.4g}% within {c.target_ms:g} ms")
                 for r in c.rates
             ),
             marker=sizes.index(c.batch_size),
@@ -137,30 +128,31 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
         for c in found
     )  # fmt: skip
     shares = sorted({float(c.percentile.removeprefix("p")) for c in found})
-    rates = [r.rate for c in found for r in c.rates]
     return Chart(
         "capacity", "Requests answered within the target", "Requests a second that were due",
-        "Answered within the target (%)", series, _rates(context, found),
-        log_x=bool(rates) and max(rates) / min(rates) >= 25,
-        bounds=tuple(Bound("y", share, f"{share:g}%") for share in shares),
+        "Answered within the target (%)", series, rates_table(context, found),
+        log_x=wide([r.rate for c in found for r in c.rates]),
+        bounds=tuple(ReferenceLine("y", share, f"{share:g}%") for share in shares),
         markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
 
 
-def _rates(context: Context, found: Sequence[CapacitySummary]) -> Table:
-    headers = ["Configuration", "Batch", "Requests/s", "Rounds", "Within the target (%)",
-               "Median response (ms)", "Outcome"]  # fmt: skip
-    body = [
-        [
-            word(name(context, c)), figure(str(c.batch_size)), figure(f"{r.rate:g}"),
-            figure(str(r.rounds)), figure(f"{100 * r.within:.4g}"),
-            figure(NOT_AVAILABLE if r.p50_ms is None else significant(r.p50_ms)),
-            word(", ".join(
-                OUTCOMES.get(o, o) + (f" ({n} of {r.rounds})" if n < r.rounds else "")
-                for o, n in r.outcomes.items()
-            )),
-        ]
-        for c in found
-        for r in c.rates
-    ]  # fmt: skip
-    return table(headers, body)
+def rates_table(context: Context, found: Sequence[CapacitySummary]) -> Table:
+    """Every rate that was tried, and how it went."""
+    return listing([(c, r) for c in found for r in c.rates], {
+        "Configuration": lambda x: word(name(context, x[0])),
+        "Batch": lambda x: figure(str(x[0].batch_size)),
+        "Requests/s": lambda x: figure(f"{x[1].rate:g}"),
+        "Rounds": lambda x: figure(str(x[1].rounds)),
+        "Within the target (%)": lambda x: figure(f"{100 * x[1].within:.4g}"),
+        "Median response (ms)": lambda x: number_cell(x[1].p50_ms),
+        "Outcome": lambda x: word(outcomes_text(x[1])),
+    })  # fmt: skip
+
+
+def outcomes_text(rate: RateSummary) -> str:
+    """`holds`, or of several outcomes how often each."""
+    return ", ".join(
+        OUTCOMES.get(o, o) + (f" ({n} of {rate.rounds})" if n < rate.rounds else "")
+        for o, n in rate.outcomes.items()
+    )

@@ -5,12 +5,12 @@ Tables for the report, and `colocated.csv`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from harness.analysis import colocated
 from harness.analysis.colocated import ColocatedSummary, Pair
-from harness.analysis.constraints import Holds, holds
+from harness.analysis.constraints import Bounds, Holds, holds
 from harness.analysis.intervals import Interval, ratio_interval
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import INVALIDATES
@@ -19,18 +19,21 @@ from harness.report.model.blocks import (
     Table,
     figure,
     interval_cell,
+    listing,
     percentile_cell,
     status,
-    table,
     word,
 )
+from harness.report.model.columns import errors_cell, holds_cell, series_cell
 from harness.report.model.context import Context
 from harness.report.model.labels import flag_text, load_label
-from harness.report.model.manifest_facts import text
+from harness.report.model.manifest_facts import Json, text
 from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.served import served
 from harness.results.rows import PERCENTILES, LoadedRow
 
+At = tuple[SummaryRow, ColocatedSummary]
+"""A co-located model at a point."""
 SHARED_NOTE = (
     "Memory, CPU and GPU readings are of the whole server: of all its models together. Throughput "
     "and latency are each model's own, over the same windows."
@@ -49,62 +52,60 @@ def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> Table | Non
     found = [(row, model) for row in rows for model in colocated.summarize_colocated(row)]
     if not found:
         return None
-    percentiles = [
+    shown = [
         p for p in PERCENTILES
         if p in ("p50", "p99") or any(m.latency_ms[p] is not None for _, m in found)
     ]  # fmt: skip
+    constraints: dict[str, Callable[[At], Cell]] = {
+        "Its constraints": lambda x: holds_cell(holds_own(context, x[0], x[1].name))
+    }
     bounded = any(_bounds(context, model.name) for _, model in found)
-    headers = [
-        "Batch", "Load", "Co-located model", "Its batch", "Its load", "Throughput (infer/sec)",
-        *(f"{PERCENTILE_NAMES[p]} (ms)" for p in percentiles), "Errors",
-        *(["Its constraints"] if bounded else []), "Status",
-    ]  # fmt: skip
-    body = [
-        [
-            figure(str(row.batch_size)), figure(load_label(row)), word(model.name),
-            figure(str(model.load["batch_size"])), figure(load_words(model.load)),
-            interval_cell(model.throughput),
-            *(percentile_cell(p, model.latency_ms[p]) for p in percentiles),
-            figure(f"{model.errors:,} of {model.requests:,}" if model.errors else "0"),
-            *([_holds_cell(held(context, row, model.name))] if bounded else []), _status(model),
-        ]
-        for row, model in found
-    ]  # fmt: skip
-    return table(headers, body, [*served_colocated(context, rows[0]), SHARED_NOTE])
+    return listing(found, {
+        "Batch": lambda x: figure(str(x[0].batch_size)),
+        "Load": lambda x: figure(load_label(x[0])),
+        "Co-located model": lambda x: word(x[1].name),
+        "Its batch": lambda x: figure(str(x[1].load["batch_size"])),
+        "Its load": lambda x: figure(load_words(x[1].load)),
+        "Throughput (infer/sec)": lambda x: interval_cell(x[1].throughput),
+        **{f"{PERCENTILE_NAMES[p]} (ms)": partial(_percentile, p) for p in shown},
+        "Errors": lambda x: errors_cell(x[1].errors, x[1].requests),
+        **(constraints if bounded else {}),
+        "Status": lambda x: _status(x[1]),
+    }, [*served_colocated(context, rows[0]), SHARED_NOTE])  # fmt: skip
+
+
+def _percentile(percentile: str, at: At) -> Cell:
+    return percentile_cell(percentile, at[1].latency_ms[percentile])
 
 
 def together_table(context: Context) -> Table | None:
     """Points with co-located models against the same ones alone; None without such pairs."""
-    pairs = colocated.pairs(context.rows, context.scenario)
-    shown = [p for p in pairs if context.name(p.together) in context.shown]
-    pairs = [p for p in shown if p.together.rounds and p.alone.rounds]
+    pairs = [
+        p for p in colocated.pairs(context.rows, context.scenario)
+        if context.name(p.together) in context.shown and p.together.rounds and p.alone.rounds
+    ]  # fmt: skip
     if not pairs:
         return None
-    headers = [
-        "Configuration", "Beside it", "Batch", "Load",
-        *(f"{title} {end}" for title in ("Throughput (infer/sec)", "p50 (ms)", "p99 (ms)")
-          for end in ("alone", "together")),
-        "Throughput kept",
-    ]  # fmt: skip
-    body = [
-        [
-            _name(context, p.together), word(", ".join(colocated.names(p.together))),
-            figure(str(p.together.batch_size)), figure(load_label(p.together)),
-            interval_cell(p.alone.throughput), interval_cell(p.together.throughput),
-            *(percentile_cell(q, row.latency_ms.get(q)) for q in ("p50", "p99")
-              for row in (p.alone, p.together)),
-            interval_cell(kept(p)),
-        ]
-        for p in pairs
-    ]  # fmt: skip
     note = (
         "Alone: the same configuration without other models on the server. Throughput kept is "
         "together ÷ alone: 1 would mean that the models do not disturb each other."
     )
-    return table(headers, body, [note])
+    return listing(pairs, {
+        "Configuration": lambda p: series_cell(context, context.name(p.together)),
+        "Beside it": lambda p: word(", ".join(colocated.names(p.together))),
+        "Batch": lambda p: figure(str(p.together.batch_size)),
+        "Load": lambda p: figure(load_label(p.together)),
+        "Throughput (infer/sec) alone": lambda p: interval_cell(p.alone.throughput),
+        "Throughput (infer/sec) together": lambda p: interval_cell(p.together.throughput),
+        "p50 (ms) alone": lambda p: percentile_cell("p50", p.alone.latency_ms.get("p50")),
+        "p50 (ms) together": lambda p: percentile_cell("p50", p.together.latency_ms.get("p50")),
+        "p99 (ms) alone": lambda p: percentile_cell("p99", p.alone.latency_ms.get("p99")),
+        "p99 (ms) together": lambda p: percentile_cell("p99", p.together.latency_ms.get("p99")),
+        "Throughput kept": lambda p: interval_cell(throughput_ratio(p)),
+    }, [note])  # fmt: skip
 
 
-def kept(pair: Pair) -> Interval | None:
+def throughput_ratio(pair: Pair) -> Interval | None:
     """Throughput together ÷ alone; None where a round has none."""
     together, alone = pair.together.measurements, pair.alone.measurements
     try:
@@ -113,37 +114,25 @@ def kept(pair: Pair) -> Interval | None:
         return None
 
 
-def _name(context: Context, row: SummaryRow) -> Cell:
-    name = context.name(row)
-    return word(name, swatch=context.colors[name])
-
-
-def load_words(load: Mapping[str, Any]) -> str:
+def load_words(load: Mapping[str, float | None]) -> str:
     """`4` callers, or `20/s`."""
-    if load.get("concurrency") is not None:
-        return str(load["concurrency"])
-    return f"{float(load['request_rate']):g}/s"
+    callers = load.get("concurrency")
+    return f"{load['request_rate']:g}/s" if callers is None else str(callers)
 
 
-def _bounds(context: Context, model: str) -> dict[str, Mapping[str, Any]]:
+def _bounds(context: Context, model: str) -> Bounds:
     """The bounds of a co-located model that the scenario holds."""
     named = colocated.metric_name(model, "")
     present = colocated.metric_name(model, colocated.PRESENT)
     return {k: b for k, b in context.bounds.items() if k.startswith(named) and k != present}
 
 
-def held(context: Context, row: SummaryRow, model: str) -> Holds:
+def holds_own(context: Context, row: SummaryRow, model: str) -> Holds:
     """Whether a co-located model holds its own constraints at a point."""
     answers = {holds(row, key, bound) for key, bound in _bounds(context, model).items()}
     if "no" in answers:
         return "no"
     return "unknown" if "unknown" in answers else "yes"
-
-
-def _holds_cell(answer: Holds) -> Cell:
-    if answer == "yes":
-        return word("yes", tone="good")
-    return word("no", tone="bad") if answer == "no" else word("not shown", tone="muted")
 
 
 def _status(model: ColocatedSummary) -> Cell:
@@ -156,7 +145,7 @@ def _status(model: ColocatedSummary) -> Cell:
     return status(said, tone="bad" if bad else "", note=note)
 
 
-def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Mapping[str, Any]]:
+def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Json]:
     """What was noted when the co-located models were loaded, by name; empty where it was not."""
     loads: list[LoadedRow] = context.data.loads
     mine = [x for x in loads if (x.backend, x.config) == (row.backend, row.config)]
@@ -165,12 +154,10 @@ def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Mapping[str, Any]
 
 def served_colocated(context: Context, row: SummaryRow) -> list[str]:
     """A sentence a co-located model: how it was served."""
-    found = []
-    for name, facts in _loaded(context, row).items():
-        config = text(facts, "config", default="")
-        about = served({"kind": "triton"}, config, None).sentence() if config else ""
-        found += [f"{name}: {about}."] if about else []
-    return found
+    return [
+        f"{name}: {served({'kind': 'triton'}, config, None).sentence()}."
+        for name, config in configs_colocated(context, row)
+    ]
 
 
 def configs_colocated(context: Context, row: SummaryRow) -> tuple[tuple[str, str], ...]:
@@ -190,7 +177,7 @@ def models_line(context: Context) -> str:
     )
 
 
-def records(context: Context) -> list[Mapping[str, Any]]:
+def records(context: Context) -> list[Mapping[str, object]]:
     """The rows of `colocated.csv`."""
     return [
         _record(context, row, model)
@@ -199,7 +186,7 @@ def records(context: Context) -> list[Mapping[str, Any]]:
     ]
 
 
-def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[str, Any]:
+def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[str, object]:
     record = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
     record |= {f"model_{k}": model.load.get(k)
                for k in ("batch_size", "concurrency", "request_rate")}  # fmt: skip
@@ -212,5 +199,5 @@ def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[
         record |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
     return record | {
         "model": model.name, "requests": model.requests, "errors": model.errors,
-        "holds_constraints": held(context, row, model.name), "flags": ";".join(model.flags),
+        "holds_constraints": holds_own(context, row, model.name), "flags": ";".join(model.flags),
     }  # fmt: skip

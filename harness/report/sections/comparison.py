@@ -1,23 +1,25 @@
-"""The comparison's tables: speed-up, latency, size on disk, loading and memory."""
+"""The comparison of configurations: speed-up, latency, size on disk, loading and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.analysis.best import differs
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.analysis.speedup import Cell as Place
 from harness.analysis.speedup import cell, cells, speedups
 from harness.analysis.summary import SummaryRow
+from harness.report.charts.lines import latency_by_batch, speedup_chart
 from harness.report.model.blocks import (
     Cell,
     Table,
     figure,
     interval_cell,
+    listing,
     percentile_cell,
     table,
     word,
 )
+from harness.report.model.columns import series_cell
 from harness.report.model.context import Context
 from harness.report.model.labels import load_label
 from harness.report.model.manifest_facts import mapping, text
@@ -29,80 +31,127 @@ from harness.report.model.numbers import (
     significant,
     value_text,
 )
+from harness.report.model.section import Charts, Section, Text, titled
+from harness.report.sections.colocated import together_table
 from harness.report.sections.points import INTERVAL_NOTE
+from harness.report.sections.servers import server_only_table
 from harness.results.rows import ArtifactRow, LoadedRow
 
 
-def speedup_cell(ratio: Interval | None, unknown: str) -> Cell:
-    """`1.62× 1.57–1.68`, or that no difference is shown."""
-    if ratio is None:
-        return Cell(unknown, tone="muted", number=True)
-    value = f"{value_text(ratio)}×"
-    if not differs(ratio):
-        return Cell(value, range_text(ratio), "no difference shown", "muted", number=True)
-    return Cell(value, range_text(ratio), "", "good" if ratio.value > 1 else "bad", number=True)
+def section(context: Context) -> Section:
+    """Configurations against each other."""
+    alone = len({r.backend for r in context.rows}) == 1
+    charts = (latency_by_batch(context), speedup_chart(context))
+    return Section(
+        "comparison",
+        "Configuration comparison" if alone else "Backend comparison",
+        (
+            Text(_intro(context, alone)),
+            Charts(tuple(c for c in charts if c is not None)),
+            *titled(
+                ("Speed-up", speedup_table(context)),
+                ("Alone and together", together_table(context)),
+                ("Median latency (ms)", latency_table(context)),
+                ("Size on disk", size_table(context)),
+                ("Loading and memory", load_table(context)),
+                ("Servers before they load a model", server_only_table(context)),
+            ),
+        ),
+    )
+
+
+def _intro(context: Context, alone: bool) -> str:
+    if context.reference is None:
+        return "Nothing was measured, so there is nothing to compare."
+    if context.reference_is_eager:
+        return f"The reference is {context.reference}: eager PyTorch in fp32."
+    if alone:
+        return f"The reference is the default configuration, {context.reference_series}."
+    return (
+        f"No eager PyTorch fp32 was measured, so the reference is the first backend, "
+        f"{context.reference_series}."
+    )
+
+
+def _sweep_table(
+    context: Context, names: Sequence[str], said: Callable[[SummaryRow | None], Cell], note: str
+) -> Table:
+    """A row a cell of the sweep, a column a configuration."""
+    by_place = {(context.name(r), cell(r)): r for r in context.rows}
+    anyone = {cell(r): r for r in context.rows}
+    body = [
+        [
+            figure(str(anyone[place].batch_size)), figure(load_label(anyone[place])),
+            *(said(by_place.get((name, place))) for name in names),
+        ]
+        for place in cells(context.rows)
+    ]  # fmt: skip
+    return table(["Batch", context.load_title, *names], body, [note])
 
 
 def speedup_table(context: Context) -> Table | None:
-    """Throughput over the reference's, a row a cell of the sweep, a column a configuration."""
-    if context.reference is None:
+    """Throughput over the reference's; None without another configuration."""
+    names = [n for n in context.shown if n != context.reference_series]
+    if context.reference is None or not names or not context.rows:
         return None
     ratios = speedups(context.rows, context.reference)
-    names = [n for n in context.shown if n != context.reference_series]
-    by_place = {(context.name(r), cell(r)): r for r in context.rows}
-    body = []
-    for place in cells(context.rows):
-        found = [by_place.get((n, place)) for n in names]
-        body.append([
-            *_place_cells(context, place),
-            *(_ratio_cell(r, ratios) for r in found),
-        ])  # fmt: skip
-    notes = [
+    note = (
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (Welch, "
-        "on the logs of the rounds). Grey: no difference shown, the interval includes 1.",
-    ]
-    return table(["Batch", context.load_title, *names], body, notes) if names and body else None
+        "on the logs of the rounds). Grey: no difference shown, the interval includes 1."
+    )
+    return _sweep_table(context, names, lambda r: _ratio_cell(r, ratios), note)
 
 
 def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> Cell:
-    if row is None:
-        return speedup_cell(None, "not measured")
-    if not row.rounds or row.failures:
-        return speedup_cell(None, "failed")
-    return speedup_cell(ratios.get(row.point), NOT_AVAILABLE if row.valid else "invalid")
+    """`1.62× 1.57–1.68`, or that no difference is shown, or why there is no ratio."""
+    ratio, unknown = None, "not measured"
+    if row is not None and (not row.rounds or row.failures):
+        unknown = "failed"
+    elif row is not None:
+        ratio, unknown = ratios.get(row.point), NOT_AVAILABLE if row.valid else "invalid"
+    if ratio is None:
+        return Cell(unknown, tone="muted", number=True)
+    shown = differs(ratio)
+    return Cell(
+        f"{value_text(ratio)}×", range_text(ratio), "" if shown else "no difference shown",
+        ("good" if ratio.value > 1 else "bad") if shown else "muted", number=True,
+    )  # fmt: skip
 
 
 def latency_table(context: Context) -> Table | None:
-    """Median latency: a row a cell of the sweep, a column a configuration."""
-    by_place = {(context.name(r), cell(r)): r for r in context.rows}
-    body = []
-    for place in cells(context.rows):
-        found = [by_place.get((n, place)) for n in context.shown]
-        body.append([
-            *_place_cells(context, place), *(_median_cell(r) for r in found),
-        ])  # fmt: skip
-    headers = ["Batch", context.load_title, *context.shown]
-    return table(headers, body, [INTERVAL_NOTE]) if context.reference else None
+    """Median latency; None where nothing was measured."""
+    if context.reference is None:
+        return None
+    return _sweep_table(context, context.shown, _median_cell, INTERVAL_NOTE)
+
+
+def _median_cell(row: SummaryRow | None) -> Cell:
+    return percentile_cell("p50", row.latency_ms.get("p50") if row and row.valid else None)
 
 
 def size_table(context: Context) -> Table | None:
     """Files that were made: format, size on disk, seconds, exporter."""
-    body = []
     firsts: dict[tuple[str, str], ArtifactRow] = {}
     for row in context.data.artifacts:  # a resumed run finds them again, in the cache
         firsts.setdefault((row.format, row.path), row)
-    for row in firsts.values():
-        details = mapping(row.details)
-        exporter = text(details, "exporter", default="—")
-        fallback = text(details, "fallback_reason", default="")
-        body.append([
-            word(row.format), figure(bytes_text(row.bytes)),
-            figure("0" if row.cached and not row.seconds else significant(row.seconds)),
-            word("yes" if row.cached else "no"),
-            Cell(exporter, f"fallback: {fallback}" if fallback else ""), word(row.path),
-        ])  # fmt: skip
-    headers = ["Format", "Size on disk (MiB)", "Made in (s)", "From cache", "Exporter", "File"]
-    return table(headers, body) if body else None
+    if not firsts:
+        return None
+    return listing(firsts.values(), {
+        "Format": lambda a: word(a.format),
+        "Size on disk (MiB)": lambda a: figure(bytes_text(a.bytes)),
+        "Made in (s)": lambda a: figure(
+            "0" if a.cached and not a.seconds else significant(a.seconds)
+        ),
+        "From cache": lambda a: word("yes" if a.cached else "no"),
+        "Exporter": _exporter,
+        "File": lambda a: word(a.path),
+    })  # fmt: skip
+
+
+def _exporter(row: ArtifactRow) -> Cell:
+    details = mapping(row.details)
+    fallback = text(details, "fallback_reason", default="")
+    return Cell(text(details, "exporter", default="—"), fallback and f"fallback: {fallback}")
 
 
 def load_table(context: Context) -> Table | None:
@@ -112,51 +161,32 @@ def load_table(context: Context) -> Table | None:
         groups.setdefault(context.series_of(row.backend, row.config), []).append(row)
     if not groups:
         return None
-    gpu = ["GPU memory, loaded (MiB)", "GPU memory, peak (MiB)"] if context.has_gpu else []
-    headers = [
-        "Backend", "Size on disk (MiB)", "Load time (s)", "First call (ms)",
-        "Host memory, loaded (MiB)", "Host memory, peak (MiB)", *gpu,
-    ]  # fmt: skip
     places = {name: i for i, name in enumerate(context.series)}
-    ordered = sorted(groups.items(), key=lambda item: places.get(item[0], len(places)))
-    body = [_load_cells(context, name, rows, bool(gpu)) for name, rows in ordered]
-    notes = [
+    ordered = sorted(groups, key=lambda name: places.get(name, len(places)))
+    gpu: dict[str, Callable[[str], Cell]] = {
+        "GPU memory, loaded (MiB)": lambda n: _most(r.gpu_memory_mib for r in groups[n]),
+        "GPU memory, peak (MiB)": lambda n: _most(r.gpu_memory_mib for r in context.of(n)),
+    }
+    return listing(ordered, {
+        "Backend": lambda n: series_cell(context, n),
+        "Size on disk (MiB)": lambda n: figure(bytes_text(
+            max((r.bytes_on_disk for r in groups[n] if r.bytes_on_disk is not None), default=None)
+        )),
+        "Load time (s)": lambda n: _over(r.seconds for r in groups[n]),
+        "First call (ms)": lambda n: _over(r.first_call_ms for r in groups[n]),
+        "Host memory, loaded (MiB)": lambda n: _most(r.host_memory_mib for r in groups[n]),
+        "Host memory, peak (MiB)": lambda n: _most(r.host_memory_mib for r in context.of(n)),
+        **(gpu if context.has_gpu else {}),
+    }, [
         "Load time and first call over the rounds, each in a fresh process; memory is the largest "
         "seen, of the backend's process tree, sampled, so a lower bound.",
-    ]
-    return table(headers, body, notes)
+    ])  # fmt: skip
 
 
-def _load_cells(context: Context, name: str, rows: list[LoadedRow], gpu: bool) -> list[Cell]:
-    points = context.of(name)
-    sizes = [r.bytes_on_disk for r in rows if r.bytes_on_disk is not None]
-    found = [
-        word(name, swatch=context.colors.get(name, "")),
-        figure(bytes_text(max(sizes, default=None))),
-        interval_cell(log_t_interval([r.seconds for r in rows])),
-        interval_cell(_over([r.first_call_ms for r in rows])),
-        figure(mib_text(_most([r.host_memory_mib for r in rows]))),
-        figure(mib_text(_most([r.host_memory_mib for r in points]))),
-    ]  # fmt: skip
-    if gpu:
-        found.append(figure(mib_text(_most([r.gpu_memory_mib for r in rows]))))
-        found.append(figure(mib_text(_most([r.gpu_memory_mib for r in points]))))
-    return found
-
-
-def _over(values: Sequence[float | None]) -> Interval | None:
+def _over(values: Iterable[float | None]) -> Cell:
     known = [v for v in values if v is not None]
-    return log_t_interval(known) if known else None
+    return interval_cell(log_t_interval(known) if known else None)
 
 
-def _most(values: Sequence[float | None]) -> float | None:
-    return max((v for v in values if v is not None), default=None)
-
-
-def _place_cells(context: Context, place: Place) -> list[Cell]:
-    row = next(r for r in context.rows if cell(r) == place)
-    return [figure(str(row.batch_size)), figure(load_label(row))]
-
-
-def _median_cell(row: SummaryRow | None) -> Cell:
-    return percentile_cell("p50", row.latency_ms.get("p50") if row and row.valid else None)
+def _most(values: Iterable[float | None]) -> Cell:
+    return figure(mib_text(max((v for v in values if v is not None), default=None)))

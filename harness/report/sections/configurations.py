@@ -1,6 +1,8 @@
-"""The charts of one configuration: where the time goes, and its memory and use against latency."""
+"""Each configuration: where the time goes, its memory and use against latency, what served it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
@@ -10,21 +12,42 @@ from harness.report.charts.lines import (
     finite,
     latency,
     limits,
+    marker_of,
     shared_percentile,
     wide,
 )
-from harness.report.model.blocks import Chart, Series, figure, interval_cell, percentile_name, table
-from harness.report.model.context import Context
-from harness.report.model.labels import load_label, place_text
-from harness.report.model.numbers import both_text, significant
-
-STACK = (
-    ("queue", "Server Queue", "#E69F00"),
-    ("compute_input", "Compute Input", "#56B4E9"),
-    ("compute_infer", "Compute Infer", "#0072B2"),
-    ("compute_output", "Compute Output", "#009E73"),
+from harness.report.model.blocks import (
+    Chart,
+    ChartSeries,
+    figure,
+    interval_cell,
+    listing,
+    percentile_name,
+    table,
 )
-"""Triton's parts of a request in Model Analyzer's order: key, name, colour."""
+from harness.report.model.columns import load_columns
+from harness.report.model.context import Context
+from harness.report.model.labels import counted, load_label, place_text
+from harness.report.model.numbers import both_text, significant
+from harness.report.model.phases import STACK, rest_ms
+from harness.report.model.section import (
+    Block,
+    Charts,
+    Code,
+    Difference,
+    Part,
+    Section,
+    TableBlock,
+    Text,
+    titled,
+)
+from harness.report.model.served import difference
+from harness.report.sections.colocated import colocated_table, configs_colocated
+from harness.report.sections.flags import problems
+from harness.report.sections.points import detail_table
+from harness.report.sections.servers import composing_table, metrics_table
+from harness.scenario.variants import DEFAULT_CONFIG
+
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
 
@@ -35,6 +58,84 @@ GRID = (
     ("gpu_power_w", "GPU Power vs. Latency", "GPU power (W)"),
 )
 """Model Analyzer's small plots of a configuration: attribute, title, axis."""
+SETTINGS = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "io")
+
+
+def section(context: Context) -> Section | None:
+    """A part a configuration, as Model Analyzer's detailed reports; None without any."""
+    if not context.series:
+        return None
+    hidden = len(context.series) - len(context.shown)
+    note = (
+        f"The best configurations and the default are shown; the other {hidden} are in the HTML "
+        "report behind their names, and all points are in the table of every point."
+    )
+    blocks = (Text(note, "note"),) if hidden else ()
+    parts = tuple(_part(context, i, name) for i, name in enumerate(context.series))
+    return Section("details", "Each configuration", blocks, parts)
+
+
+def _part(context: Context, index: int, name: str) -> Part:
+    rows = context.of(name)
+    blocks: tuple[Block, ...] = (
+        Text(_about(context, rows)),
+        Charts(tuple(detail_charts(context, name))),
+        TableBlock(detail_table(context, name)),
+        *titled(
+            ("Co-located models", colocated_table(context, rows)),
+            ("Composing models", composing_table(rows)),
+            ("The server's metrics", metrics_table(rows)),
+        ),
+        *_served(context, rows[0], name),
+        # in print they stand once, at the end
+        *(replace(block, only="screen") for block in problems(rows)),
+    )
+    return Part(
+        f"config-{index}", f"Model Config: {name}", blocks, name, context.colors[name],
+        folded=name not in context.shown,
+    )  # fmt: skip
+
+
+def _about(context: Context, rows: list[SummaryRow]) -> str:
+    """Settings, in Model Analyzer's words where Triton served, and how much was measured."""
+    spec = context.spec(rows[0].backend)
+    known = [(key.replace("_", " "), spec[key]) for key in SETTINGS if spec.get(key) is not None]
+    on = {True: "on", False: "off"}
+    said = (f"{key} {on[v] if isinstance(v, bool) else v}" for key, v in known)
+    settings = ", ".join(said) or "settings unknown"
+    if spec.get("kind") == "triton":
+        settings += f"; {context.served(rows[0]).sentence()}"
+    measured, requests, errors = (
+        sum(getattr(r, n) for r in rows) for n in ("rounds", "requests", "errors")
+    )
+    return (
+        f"{settings}. {counted(measured, 'measurement')} with "
+        f"{counted(requests, 'request')}, of which {errors:,} failed."
+    )
+
+
+def _served(context: Context, row: SummaryRow, name: str) -> list[Block]:
+    """The config.pbtxt that the server had, what differs from the default's, and its neighbours'.
+
+    Whose text is not known is left out.
+    """
+    found: list[Block] = []
+    default = context.series_of(row.backend, DEFAULT_CONFIG)
+    config, other = context.configs.get(name, ""), context.configs.get(default, "")
+    if config and other and name != default:
+        lines = difference(other, config)
+        same = Text("It is the same as the default's.")
+        found.append(Difference("Difference from the default", lines) if lines else same)
+    if config:
+        found.append(_file(config, "config.pbtxt", " "))
+    return found + [
+        _file(text, f"config.pbtxt of {model}", ", ")
+        for model, text in configs_colocated(context, row)
+    ]
+
+
+def _file(text: str, title: str, joint: str) -> Code:
+    return Code(text, title, f"{title}{joint}as the server had it", short_lines=True)
 
 
 def detail_charts(context: Context, name: str) -> list[Chart]:
@@ -52,51 +153,46 @@ def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
     """Memory, use and power against latency, a line a batch size; those that were measured."""
     percentile = shared_percentile(rows)
     drawn = [r for r in rows if finite(latency(r, percentile))]
-    sizes = sorted({r.batch_size for r in drawn})
-    charts = []
-    for attribute, title, y_title in GRID:
-        known = [r for r in drawn if _of(r, attribute) is not None]
-        if not known:
-            continue
-        x_title = f"{percentile_name(percentile)} latency (ms)"
-        series = tuple(
-            _small(context, name, [r for r in known if r.batch_size == size], attribute, percentile,
-                   sizes.index(size) if len(sizes) > 1 else 0, y_title)
-            for size in sizes
-        )  # fmt: skip
-        body = [
-            [
-                figure(str(r.batch_size)), figure(load_label(r)),
-                interval_cell(latency(r, percentile)),
-                interval_cell(_of(r, attribute)),
-            ]
+    return [
+        _small(context, name, drawn, percentile, plot)
+        for plot in GRID
+        if any(_of(r, plot[0]) is not None for r in drawn)
+    ]
+
+
+def _small(
+    context: Context, name: str, rows: list[SummaryRow], percentile: str, plot: tuple[str, str, str]
+) -> Chart:
+    """One of the small plots; a row's batch size has the same marker in all of them."""
+    attribute, title, y_title = plot
+    sizes = sorted({r.batch_size for r in rows})
+    known = [r for r in rows if _of(r, attribute) is not None]
+    p = percentile_name(percentile)
+    series = tuple(
+        dots(name, context.colors[name], [
+            (x, y, f"{r.point}: {y_title} {both_text(y)}, {p} {both_text(x)} ms")
             for r in known
-        ]  # fmt: skip
-        charts.append(Chart(
-            f"{attribute}-{context.series.index(name)}", title, x_title, y_title, series,
-            table(["Batch", context.load_title, x_title, y_title], body), size="third",
-            log_x=wide([v for s in series for v in s.x]),
-            markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
-        ))  # fmt: skip
-    return charts
+            if r.batch_size == size
+            and (x := latency(r, percentile)) is not None
+            and (y := _of(r, attribute)) is not None
+        ], marker=marker_of(size, sizes))
+        for size in sizes
+    )  # fmt: skip
+    columns = {
+        **load_columns(context.load_title),
+        f"{p} latency (ms)": lambda r: interval_cell(latency(r, percentile)),
+        y_title: lambda r: interval_cell(_of(r, attribute)),
+    }
+    return Chart(
+        f"{attribute}-{context.series.index(name)}", title, f"{p} latency (ms)", y_title, series,
+        listing(known, columns), size="third", log_x=wide([v for s in series for v in s.x]),
+        markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
+    )  # fmt: skip
 
 
 def _of(row: SummaryRow, attribute: str) -> Interval | None:
     found = getattr(row, attribute)
     return found if found is None or isinstance(found, Interval) else Interval(float(found))
-
-
-def _small(
-    context: Context, name: str, rows: list[SummaryRow], attribute: str, percentile: str,
-    marker: int, y_title: str,
-) -> Series:  # fmt: skip
-    drawn = [
-        (x, y, f"{r.point}: {y_title} {both_text(y)}, {percentile_name(percentile)} "
-               f"{both_text(x)} ms")
-        for r in rows
-        if (x := latency(r, percentile)) is not None and (y := _of(r, attribute)) is not None
-    ]  # fmt: skip
-    return dots(name, context.colors[name], drawn, marker=marker)
 
 
 def performance_charts(context: Context, name: str) -> list[Chart]:
@@ -113,68 +209,67 @@ def performance_charts(context: Context, name: str) -> list[Chart]:
     ]
 
 
-def rest_ms(row: SummaryRow) -> float | None:
-    """Mean latency that the server's parts don't explain: client, network, serialising."""
-    if row.latency_mean_ms is None or not row.server_us:
-        return None
-    return max(
-        0.0, row.latency_mean_ms.value - sum(row.server_us.get(k, 0) for k, _, _ in STACK) / 1e3
-    )
-
-
 def _performance(context: Context, name: str, size: int | None, rows: list[SummaryRow]) -> Chart:
     """One chart; without `size` the batch size is what varies."""
-    split = any(r.server_us for r in rows)
-    x = tuple(float(i) for i in range(len(rows)))
-    parts = _parts(rows) if split else [("Client latency", TOTAL_COLOR, [_mean(r) for r in rows])]
-    bars = [
-        Series(title, color, x, tuple(values), "bar", labels=tuple(
-            f"{place_text(r)}: {title} {significant(v)} ms"
-            for r, v in zip(rows, values, strict=True)
-        ))
-        for title, color, values in parts
-    ]  # fmt: skip
-    intervals = [r.throughput or Interval(0.0) for r in rows]
-    line = Series(
-        "Throughput", LINE_COLOR, x, tuple(i.value for i in intervals),
-        y_range=tuple(limits(i) for i in intervals),
-        labels=tuple(
-            f"{place_text(r)}: {both_text(i)} infer/sec"
-            for r, i in zip(rows, intervals, strict=True)
-        ),
-        right=True,
-    )  # fmt: skip
-    ticks = tuple(load_label(r) if size is not None else str(r.batch_size) for r in rows)
+    parts = _parts(rows)
+    throughput = [r.throughput or Interval(0.0) for r in rows]
     load, axis = ("Load", "Load") if context.open_loop else (
         "Request Concurrency", "Concurrent client requests"
     )  # fmt: skip
     if size is None:
         load = axis = "Client Batch Size"
+    ticks = tuple(load_label(r) if size is not None else str(r.batch_size) for r in rows)
     headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/sec)"]
     body = [
         [
             figure(tick),
-            *(figure(significant(v[i])) for _, _, v in parts),
-            interval_cell(intervals[i]),
+            *(figure(significant(values[i])) for _, _, values in parts),
+            interval_cell(throughput[i]),
         ]
         for i, tick in enumerate(ticks)
     ]
     return Chart(
         f"performance-{context.series.index(name)}-{size or 'all'}",
         "Offline Performance" if size is None else f"Online Performance, batch {size}", axis,
-        "Average latency (ms)",
-        (*bars, line), table(headers, body), right_title="Throughput (infer/sec)",
-        ticks=ticks, stacked=True, size="third",
+        "Average latency (ms)", _stack(rows, parts, throughput), table(headers, body),
+        right_title="Throughput (infer/sec)", ticks=ticks, stacked=True, size="third",
     )  # fmt: skip
 
 
-def _mean(row: SummaryRow) -> float:
-    return row.latency_mean_ms.value if row.latency_mean_ms is not None else 0.0
+def _stack(
+    rows: list[SummaryRow], parts: list[tuple[str, str, list[float]]], throughput: list[Interval]
+) -> tuple[ChartSeries, ...]:
+    """A bar for each part on top of each other, and the throughput on the right axis."""
+    x = tuple(float(i) for i in range(len(rows)))
+    places = [place_text(r) for r in rows]
+    bars = (
+        ChartSeries(title, color, x, tuple(values), "bar", labels=tuple(
+            f"{place}: {title} {significant(v)} ms"
+            for place, v in zip(places, values, strict=True)
+        ))
+        for title, color, values in parts
+    )  # fmt: skip
+    line = ChartSeries(
+        "Throughput", LINE_COLOR, x, tuple(i.value for i in throughput),
+        y_range=tuple(limits(i) for i in throughput),
+        labels=tuple(
+            f"{place}: {both_text(i)} infer/sec"
+            for place, i in zip(places, throughput, strict=True)
+        ),
+        right=True,
+    )  # fmt: skip
+    return (*bars, line)
 
 
 def _parts(rows: list[SummaryRow]) -> list[tuple[str, str, list[float]]]:
-    parts = [
-        (title, color, [r.server_us.get(key, 0.0) / 1e3 for r in rows])
-        for key, title, color in STACK
+    """Title, colour and milliseconds of what the mean latency is made of."""
+    if not any(r.server_us for r in rows):
+        means = [r.latency_mean_ms.value if r.latency_mean_ms else 0.0 for r in rows]
+        return [("Client latency", TOTAL_COLOR, means)]
+    return [
+        *(
+            (title, color, [r.server_us.get(key, 0.0) / 1e3 for r in rows])
+            for key, title, color in STACK
+        ),
+        ("Client and network", REST_COLOR, [rest_ms(r) or 0.0 for r in rows]),
     ]
-    return [*parts, ("Client and network", REST_COLOR, [rest_ms(r) or 0.0 for r in rows])]

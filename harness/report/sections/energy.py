@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from harness.analysis.best import Choice, advantage, choose, differs, usable
 from harness.analysis.colocated import models_colocated
@@ -11,26 +10,37 @@ from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
 from harness.report.model.blocks import (
-    Bound,
     Chart,
-    Series,
+    ChartSeries,
+    ReferenceLine,
     Table,
     figure,
     interval_cell,
-    table,
-    word,
+    listing,
+    number_cell,
 )
+from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
-from harness.report.model.labels import bound_text, counted, listed, load_label, place_text, some
+from harness.report.model.labels import bound_text, counted, listed, place_text, some
 from harness.report.model.numbers import (
     NOT_AVAILABLE,
     both_text,
     fixed,
+    gain_percent,
     percent_text,
-    significant,
     value_text,
 )
-from harness.report.sections.answer import Sentence, Span, bold, compose
+from harness.report.model.section import (
+    Charts,
+    Prose,
+    Section,
+    Sentence,
+    Span,
+    TableBlock,
+    Text,
+    bold,
+    compose,
+)
 from harness.report.sections.points import INTERVAL_NOTE
 
 METRIC = "joules_per_inference"
@@ -49,34 +59,25 @@ TIMES_FROM = 3.0
 _NAMED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyView:
-    """The section's parts."""
+def section(context: Context) -> Section | None:
+    """The section; None where no valid point has energy.
 
-    answer: tuple[Sentence, ...]
-    notes: tuple[str, ...]
-    """What the energy is of."""
-    charts: tuple[Chart, ...]
-    best: Table
-    """The point of each configuration that needs the least."""
-    table: Table
-    """Every point, on the screen only: summary.csv has them all."""
-
-
-def energy_view(context: Context) -> EnergyView | None:
-    """The section; None where no valid point has energy."""
+    The table of every point is on the screen only: summary.csv has them all.
+    """
     rows = [r for r in context.rows if r.valid and r.inferences_per_joule is not None]
     if not rows:
         return None
-    found = chart(context)
     firsts: dict[str, SummaryRow] = {}
     for row in sorted(rows, key=_per_joule, reverse=True):
         firsts.setdefault(context.name(row), row)
-    return EnergyView(
-        tuple(answer(context)), (COUNTER_NOTE, *_colocated(context), *_lacking(context)),
-        () if found is None else (found,), points_table(context, list(firsts.values())),
-        points_table(context, rows),
-    )  # fmt: skip
+    about = (COUNTER_NOTE, *_colocated(context), *_lacking(context))
+    best, every = (points_table(context, found) for found in (list(firsts.values()), rows))
+    return Section("energy", "Power and energy", (
+        Prose(tuple(answer(context))), *(Text(note, "note") for note in about),
+        Charts(tuple(charts(context))),
+        TableBlock(best, "The most frugal point of each configuration"),
+        TableBlock(every, "Energy of every point", only="screen", folded=True),
+    ))  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------- in words
@@ -148,55 +149,48 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
 
 def _compared(energy: Interval | None, throughput: Interval | None) -> str:
     """The point of highest throughput against the one of least energy; both are above 1."""
-    costs = energy is not None and differs(energy)
-    gives = throughput is not None and differs(throughput)
-    if energy is not None and costs and throughput is not None and gives:
-        more = _more(throughput, "throughput")
-        return f"needs {_more(energy, 'energy')} per inference for {more}"
-    if energy is not None and costs:
-        return (
-            f"needs {_more(energy, 'energy')} per inference, and in throughput they can't be told "
-            "apart"
-        )
-    if throughput is not None and gives:
-        return (
-            f"gives {_more(throughput, 'throughput')}, and in energy per inference they can't be "
-            "told apart"
-        )
+    costs, gives = _more(energy, "energy"), _more(throughput, "throughput")
+    if costs and gives:
+        return f"needs {costs} per inference for {gives}"
+    if costs:
+        return f"needs {costs} per inference, and in throughput they can't be told apart"
+    if gives:
+        return f"gives {gives}, and in energy per inference they can't be told apart"
     return "can't be told apart from it in energy per inference or throughput"
 
 
-def _more(ratio: Interval, of: str) -> str:
-    """`12% (9–15) more energy`, `4.1 (3.9–4.3) times the energy`."""
+def _more(ratio: Interval | None, of: str) -> str:
+    """`12% (9–15) more energy`, `4.1 (3.9–4.3) times the energy`; empty where none is shown."""
+    if ratio is None or not differs(ratio):
+        return ""
     if ratio.value >= TIMES_FROM:
         return f"{both_text(ratio)} times the {of}"
-    low, high = (None if v is None else 100 * (v - 1) for v in (ratio.low, ratio.high))
-    return f"{percent_text(Interval(100 * (ratio.value - 1), low, high, ratio.rounds))} more {of}"
+    return f"{percent_text(gain_percent(ratio))} more {of}"
 
 
 # -------------------------------------------------------------------------------- chart and table
 
 
-def chart(context: Context) -> Chart | None:
+def charts(context: Context) -> list[Chart]:
     """Inferences per joule against throughput, the lines of the summary's charts that have it."""
     shown, total = shown_lines(context)
     lines = [line for line in shown if any(r.inferences_per_joule is not None for r in line[2])]
     sizes = sorted({size for _, size, _ in lines})
     drawn = tuple(_line(context, line, sizes) for line in lines)
     if not drawn:
-        return None
+        return []
     hidden = sum(not r.valid for r in context.rows)
     notes = (
         curves(context, shown, total) if lines == shown else _some_of(shown, lines),
         "Each dot is one load, each bar a 95% interval; up and to the right is better.",
         *([f"{counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
     )
-    return Chart(
+    return [Chart(
         "energy-throughput", "Inferences per joule vs. Throughput", THROUGHPUT, PER_JOULE, drawn,
         _chart_table(context, lines), log_x=wide([v for s in drawn for v in s.x]),
         log_y=wide([v for s in drawn for v in s.y]), bounds=tuple(_bounds(context)), notes=notes,
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (), size="full",
-    )  # fmt: skip
+    )]  # fmt: skip
 
 
 def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
@@ -207,7 +201,7 @@ def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
     )
 
 
-def _line(context: Context, line: Line, sizes: Sequence[int]) -> Series:
+def _line(context: Context, line: Line, sizes: Sequence[int]) -> ChartSeries:
     name, size, rows = line
     drawn = [
         (x, y, f"{r.point}: {both_text(y)} inferences per joule, "
@@ -218,56 +212,41 @@ def _line(context: Context, line: Line, sizes: Sequence[int]) -> Series:
     return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
 
 
-def _bounds(context: Context) -> list[Bound]:
+def _bounds(context: Context) -> list[ReferenceLine]:
     """A largest energy is a least number of inferences per joule."""
-    found = []
+    text = {name: bound_text(name, bound) for name, bound in context.bounds.items()}
+    lines = []
     if least := (context.bounds.get("throughput") or {}).get("min"):
-        text = bound_text("throughput", context.bounds["throughput"])
-        found.append(Bound("x", float(least), text))
+        lines.append(ReferenceLine("x", float(least), text["throughput"]))
     if most := (context.bounds.get(METRIC) or {}).get("max"):
-        found.append(Bound("y", 1 / float(most), bound_text(METRIC, context.bounds[METRIC])))
-    return found
+        lines.append(ReferenceLine("y", 1 / float(most), text[METRIC]))
+    return lines
 
 
 def _chart_table(context: Context, lines: Sequence[Line]) -> Table:
-    body = [
-        [
-            word(name), figure(str(size)), figure(load_label(r)), interval_cell(r.throughput),
-            interval_cell(r.inferences_per_joule),
-        ]
-        for name, size, group in lines
-        for r in group
-    ]  # fmt: skip
-    return table(["Configuration", "Batch", context.load_title, THROUGHPUT, PER_JOULE], body)
+    return listing([r for _, _, group in lines for r in group], {
+        **point_columns(context),
+        THROUGHPUT: lambda r: interval_cell(r.throughput),
+        PER_JOULE: lambda r: interval_cell(r.inferences_per_joule),
+    })  # fmt: skip
 
 
 def points_table(context: Context, rows: Sequence[SummaryRow]) -> Table:
     """A row a point that has energy, the most inferences per joule first."""
-    ordered = sorted(rows, key=_per_joule, reverse=True)
-    headers = [
-        "Configuration", "Batch", context.load_title, "Energy (J/inference)", PER_JOULE,
-        "GPU power (W)", "GPU util. (%)", "SM clock (MHz)", "GPU temperature (°C)",
-    ]  # fmt: skip
-    body = [
-        [
-            word(context.name(r), swatch=context.colors[context.name(r)]),
-            figure(str(r.batch_size)), figure(load_label(r)),
-            interval_cell(r.joules_per_inference), interval_cell(r.inferences_per_joule),
-            interval_cell(r.gpu_power_w), figure(_number(r.gpu_utilization_percent)),
-            figure(_clock(r)), figure(_temperature(r)),
-        ]
-        for r in ordered
-    ]  # fmt: skip
-    return table(headers, body, [INTERVAL_NOTE, READINGS_NOTE])
+    return listing(sorted(rows, key=_per_joule, reverse=True), {
+        **point_columns(context, swatch=True),
+        "Energy (J/inference)": lambda r: interval_cell(r.joules_per_inference),
+        PER_JOULE: lambda r: interval_cell(r.inferences_per_joule),
+        "GPU power (W)": lambda r: interval_cell(r.gpu_power_w),
+        "GPU util. (%)": lambda r: number_cell(r.gpu_utilization_percent),
+        "SM clock (MHz)": lambda r: figure(_clock(r)),
+        "GPU temperature (°C)": lambda r: figure(_temperature(r)),
+    }, [INTERVAL_NOTE, READINGS_NOTE])  # fmt: skip
 
 
 def _per_joule(row: SummaryRow) -> float:
     found = row.inferences_per_joule
     return found.value if found is not None else 0.0
-
-
-def _number(value: float | None) -> str:
-    return NOT_AVAILABLE if value is None else significant(value)
 
 
 def _clock(row: SummaryRow) -> str:

@@ -9,9 +9,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.model.blocks import Band, Chart, Series, Table, figure, table, word
+from harness.report.model.blocks import (
+    Band,
+    Chart,
+    ChartSeries,
+    Table,
+    number_cell,
+    table,
+    trace,
+    word,
+)
 from harness.report.model.context import Context
-from harness.report.model.numbers import NOT_AVAILABLE, mib_text, significant
+from harness.report.model.numbers import significant
+from harness.report.model.section import Charts, Section, Text
 from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, read_parquet
 from harness.results.store import RunData
@@ -20,6 +30,20 @@ from harness.scenario.variants import DEFAULT_CONFIG
 HOST, GPU, DEVICE = "host memory", "GPU memory", "GPU memory, whole device"
 HOST_COLOR = "#0072B2"
 GPU_COLORS = ("#D55E00", "#8DA0B6", "#009E73", "#CC79A7", "#B58900", "#7B3294")
+
+
+INTRO = (
+    "What the process tree of each configuration held in its first round: the stages of its start, "
+    "then the window of each point, named by batch size and load. Readings are samples, so a peak "
+    "between two of them is missed."
+)
+
+
+def section(context: Context) -> Section | None:
+    """The section; None without telemetry."""
+    charts = memory_charts(context)
+    blocks = (Text(INTRO, "prose"), Charts(charts))
+    return Section("memory", "Memory over time", blocks) if charts else None
 
 
 def memory_charts(context: Context) -> tuple[Chart, ...]:
@@ -51,12 +75,12 @@ def chart(id_: str, name: str, found: MemoryTimeline) -> Chart:
     )  # fmt: skip
 
 
-def _line(name: str, color: str, times: Sequence[float], values: Sequence[float | None]) -> Series:
-    known = [(t, v) for t, v in zip(times, values, strict=True) if v is not None]
-    return Series(
-        name, color, tuple(t for t, _ in known), tuple(v for _, v in known), "thin",
-        labels=tuple(f"{name} at {t:.4g} s: {significant(v)} MiB" for t, v in known),
-    )  # fmt: skip
+def _line(
+    name: str, color: str, times: Sequence[float], values: Sequence[float | None]
+) -> ChartSeries:
+    known = ((t, v) for t, v in zip(times, values, strict=True) if v is not None)
+    points = ((t, v, f"{name} at {t:.4g} s: {significant(v)} MiB") for t, v in known)
+    return trace(name, color, points, "thin")
 
 
 def _color(name: str, index: int) -> str:
@@ -67,32 +91,30 @@ def _color(name: str, index: int) -> str:
 
 def _stages(found: MemoryTimeline) -> Table:
     """The stages: from, to, and the largest value of each series in it."""
-    names = list(found.series)
     body = [
         [
-            word(label), figure(significant(begin)), figure(significant(end)),
-            *(figure(_peak(found.t_s, found.series[n], begin, end)) for n in names),
+            word(label), number_cell(begin), number_cell(end),
+            *(number_cell(_peak(found.t_s, v, begin, end)) for v in found.series.values()),
         ]
         for begin, end, label in found.marks
     ]  # fmt: skip
-    return table(["Stage", "From (s)", "To (s)", *(f"{n}, largest (MiB)" for n in names)], body)
+    largest = (f"{name}, largest (MiB)" for name in found.series)
+    return table(["Stage", "From (s)", "To (s)", *largest], body)
 
 
-def _peak(times: Sequence[float], values: Sequence[float | None], begin: float, end: float) -> str:
+def _peak(
+    times: Sequence[float], values: Sequence[float | None], begin: float, end: float
+) -> float | None:
     """The largest value in force in a stage, as far as the steps of the series tell."""
     ends = [*times[1:], max(times[-1], end)]
     steps = zip(times, ends, values, strict=True)
     inside = [v for t, until, v in steps if v is not None and t < end and until > begin]
-    return mib_text(max(inside)) if inside else NOT_AVAILABLE
+    return max(inside, default=None)
 
 
 MIB = 2**20
-
-
 STEPS = 400
 """Values of a downsampled series: more than a chart has pixels to tell them apart."""
-
-
 STAGE_LABELS = {
     "baseline": "start", "context": "server", "weights": "load", "warm": "first call",
 }  # fmt: skip
@@ -133,9 +155,8 @@ def _timeline(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | Non
     end = max(int(s.t_ns[-1]) for s in series.values())
     edges = np.linspace(begin, end + 1, steps + 1)
     marks = [*_stage_times(row, begin), *_windows(data.measurements, row, begin, end)]
-    config = getattr(row, "config", "default")
     return MemoryTimeline(
-        row.backend if config == "default" else f"{row.backend}/{config}",
+        row.backend if row.config == DEFAULT_CONFIG else f"{row.backend}/{row.config}",
         row.round,
         tuple(((edges[:-1] - begin) / 1e9).round(4).tolist()),
         {name: downsample(s, edges) for name, s in memory.items()},
@@ -186,9 +207,9 @@ def _windows(
     rows: Sequence[MeasurementRow], loaded: LoadedRow, begin: int, end: int
 ) -> Iterator[tuple[int, int, str]]:
     """The windows that this session measured: a broken session's points are measured by another."""
-    config = getattr(loaded, "config", "default")
+    session = (loaded.backend, loaded.config, loaded.round)
     for row in rows:
-        mine = (row.backend, row.config, row.round) == (loaded.backend, config, loaded.round)
+        mine = (row.backend, row.config, row.round) == session
         if mine and begin <= row.window_begin_ns and row.window_end_ns <= end + 1_000_000_000:
             yield row.window_begin_ns, row.window_end_ns, _place(row)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed, some
-from harness.report.sections.answer import Sentence, Span
+from harness.report.model.section import Sentence, bold, compose
 from harness.results.events import Best, Note, SearchEnded, Undecided, UnknownEvent
 
 _SHOWN = 6
@@ -18,17 +18,15 @@ def best_directory(context: Context) -> list[Sentence]:
     best = found[-1]
     config = context.series_of(best.backend, best.config or "")
     differs = best.difference
-    return [Sentence((
-        Span(f"{config} lies ready to serve in "), Span(best.directory, strong=True),
-        Span(f"; {differs} is what differs from the default." if differs else "."),
-    ))]  # fmt: skip
+    end = f"; {differs} is what differs from the default." if differs else "."
+    return [compose(f"{config} lies ready to serve in ", bold(best.directory or ""), end)]
 
 
 def unmeasured(context: Context) -> list[str]:
     """Configurations that a search did not come to, as a banner."""
     for ended in context.data.rows(SearchEnded):
         if names := ended.not_measured:
-            shown = some([context.series_of(*_split(n)) for n in names], _SHOWN)
+            shown = some([context.series_of(*n.partition("/")[::2]) for n in names], _SHOWN)
             return [
                 f"The {ended.why} was spent before {counted(len(names), 'configuration')} "
                 f"could be measured: {listed(shown)}."
@@ -46,8 +44,3 @@ def notes(context: Context) -> tuple[str, ...]:
     written = [note.text for note in data.rows(Note)]
     left_open = [undecided.text for undecided in data.rows(Undecided)[-1:]]
     return tuple(dict.fromkeys(t for t in (*written, *left_open, passed_over) if t))
-
-
-def _split(name: str) -> tuple[str, str]:
-    backend, _, config = name.partition("/")
-    return backend, config

@@ -13,9 +13,9 @@ from harness.analysis.pareto import Front, front, margin, round_values, trade_of
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import dots, shared_percentile, wide
 from harness.report.model.blocks import (
-    Bound,
     Chart,
-    Series,
+    ChartSeries,
+    ReferenceLine,
     Table,
     figure,
     interval_cell,
@@ -25,6 +25,7 @@ from harness.report.model.blocks import (
 from harness.report.model.context import Context
 from harness.report.model.labels import METRICS, bound_text, counted, listed, load_label
 from harness.report.model.numbers import both_text
+from harness.report.model.section import Charts, Section, TableBlock, Text
 
 FAINT = "#CDD3DA"
 LEAST = 3
@@ -38,6 +39,17 @@ class ParetoView:
     intro: str
     charts: tuple[Chart, ...]
     table: Table
+
+
+def section(context: Context) -> Section | None:
+    """The front in words, drawn and as a table; None where there is none worth it."""
+    found = pareto_view(context)
+    if found is None:
+        return None
+    return Section("pareto", "Pareto front", (
+        Text(found.intro, "prose"), Charts(found.charts),
+        TableBlock(found.table, "Points on the front"),
+    ))  # fmt: skip
 
 
 def pareto_view(context: Context) -> ParetoView | None:
@@ -110,7 +122,7 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
     x_title, y_title = (_capital(title(m, unit=True)) for m in (metric, first))
     axes = {metric: "x", first: "y"}
     bounds = [
-        Bound("x" if axes[name] == "x" else "y", float(limit), bound_text(name, bound))
+        ReferenceLine("x" if axes[name] == "x" else "y", float(limit), bound_text(name, bound))
         for name, bound in context.bounds.items()
         if name in axes and (limit := bound.get("max", bound.get("min"))) is not None
     ]
@@ -125,7 +137,7 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
 def _marks(
     name: str, color: str, rows: Sequence[SummaryRow], found: Front, metric: str, *,
     bars: bool = True,
-) -> Series:  # fmt: skip
+) -> ChartSeries:  # fmt: skip
     drawn = [(_value(r, metric), _value(r, found.metrics[0]), _label(r, found)) for r in rows]
     if not bars:
         drawn = [(Interval(x.value), Interval(y.value), label) for x, y, label in drawn]

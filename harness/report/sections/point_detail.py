@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -12,16 +11,19 @@ from harness.analysis.intervals import Interval
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import QUANTILES
-from harness.report.charts.lines import LOG_FROM
+from harness.report.charts.lines import limits, wide
 from harness.report.model.blocks import (
-    Bound,
     Cell,
     Chart,
-    Series,
+    ChartSeries,
+    ReferenceLine,
     Table,
     figure,
     interval_cell,
+    listing,
+    number_cell,
     table,
+    trace,
     word,
 )
 from harness.report.model.context import COLORS, Context
@@ -32,43 +34,38 @@ from harness.report.model.numbers import (
     PERCENTILE_NAMES,
     significant,
 )
-from harness.report.sections.evidence import ceiling_share
+from harness.report.model.section import Charts, Part, Section, TableBlock, Text
+from harness.report.sections.method import ceiling_share
 from harness.report.sections.points import status_cell
 from harness.report.sections.servers import composing_of, metrics_of
 from harness.results.rows import PERCENTILES
 from harness.triton.counters.statistics import PHASES
 
 INK = "#1D2733"
+HOW = "Everything about one point, behind its name; in the terminal: harness explain RUN_DIR POINT."
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """One point's fold."""
-
-    id: str
-    title: str
-    status: Cell
-    charts: tuple[Chart, ...]
-    figures: Table
-    flags: Table | None
-    notes: tuple[str, ...]
-
-
-def explained_points(context: Context) -> tuple[Explained, ...]:
+def section(context: Context) -> Section | None:
     """A fold for every point that was measured, in the order of the scenario."""
     rows = [row for row in (*context.rows, *context.searched) if row.rounds]
-    return tuple(_fold(i, row, context) for i, row in enumerate(rows))
+    if not rows:
+        return None
+    parts = tuple(_fold(f"explain-{i}", row, context) for i, row in enumerate(rows))
+    return Section("explained", "Each point in detail", (Text(HOW),), parts, screen_only=True)
 
 
-def _fold(index: int, row: SummaryRow, context: Context) -> Explained:
+def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     found = explain(row, context.data.path)
-    charts = [_timeline(f"explain-{index}-time", found), _distribution(f"explain-{index}", found)]
+    charts = (_timeline(f"{id_}-time", found), _distribution(f"{id_}-ecdf", found))
+    flags = _flags(found)
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
-    return Explained(
-        f"explain-{index}", f"{context.name(row)}, {place_text(row)}", status_cell(row),
-        tuple(c for c in charts if c is not None), _figures(found), _flags(found),
-        (f"Raw samples: {files}.",) if files else (),
-    )  # fmt: skip
+    title = f"{context.name(row)}, {place_text(row)}: {status_cell(row).text}"
+    return Part(id_, title, (
+        Charts(tuple(c for c in charts if c is not None)),
+        TableBlock(_figures(found), style="small"),
+        *([TableBlock(flags, "What was flagged", "text")] if flags else []),
+        *([Text(f"Raw samples: {files}.", "note")] if files else []),
+    ), folded=True)  # fmt: skip
 
 
 def _name(found: RoundDetail) -> str:
@@ -79,10 +76,6 @@ def _color(found: RoundDetail) -> str:
     return COLORS[found.row.round % len(COLORS)]
 
 
-def _wide(values: list[float]) -> bool:
-    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM
-
-
 def _timeline(id_: str, found: Explanation) -> Chart | None:
     """Median latency of each stretch of time, a line a round, with the window's ends."""
     series, values, ends = [], [], []
@@ -90,39 +83,45 @@ def _timeline(id_: str, found: Explanation) -> Chart | None:
         if r.timeline is None:
             continue
         known = np.isfinite(r.timeline.p50_ms)
-        x, y = r.timeline.seconds[known], r.timeline.p50_ms[known]
-        worst = r.timeline.worst_ms[known]
-        labels = tuple(
-            f"{_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms"
+        x, y, worst = (
+            found[known].tolist()
+            for found in (r.timeline.seconds, r.timeline.p50_ms, r.timeline.worst_ms)
+        )
+        points = (
+            (a, m, f"{_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms")
             for a, m, w in zip(x, y, worst, strict=True)
         )
-        series.append(Series(_name(r), _color(r), (*x.tolist(),), (*y.tolist(),), "thin",
-                             labels=labels))  # fmt: skip
-        values += y.tolist()
+        series.append(trace(_name(r), _color(r), points, "thin"))
+        values += y
         ends.append(r.timeline.window_s)
     if not values:
         return None
     kind = "response" if found.open_loop else "latency"
-    bounds = (Bound("x", 0.0, "window begins"), Bound("x", min(ends), "ends"))
+    bounds = (ReferenceLine("x", 0.0, "window begins"), ReferenceLine("x", min(ends), "ends"))
     return Chart(
         id_, "Latency over time", "Seconds from the begin of the window", f"Median {kind} (ms)",
-        tuple(series), _windows(found), log_y=_wide(values), bounds=bounds,
+        tuple(series), _windows(found), log_y=wide(values), bounds=bounds,
         notes=("Before the window lies the warm-up. MSER-5 says where it would have cut instead.",),
     )  # fmt: skip
 
 
 def _windows(found: Explanation) -> Table:
-    headers = ["Round", "Warm-up requests", "Window (s)", "MSER-5 cut (s)", "Shift between halves"]
-    body = []
-    for r in found.rounds:
-        shift = r.steady.shift if r.steady is not None else None
-        body.append([
-            word(str(r.row.round + 1)), figure(f"{r.row.warmup_requests:,}"),
-            figure(significant((r.row.window_end_ns - r.row.window_begin_ns) / 1e9)),
-            figure(NOT_AVAILABLE if r.cut_s is None else significant(r.cut_s)),
-            figure(NOT_AVAILABLE if shift is None else f"{100 * shift:+.2g}%"),
-        ])  # fmt: skip
-    return table(headers, body)
+    return listing(found.rounds, {
+        "Round": lambda r: word(str(r.row.round + 1)),
+        "Warm-up requests": lambda r: figure(f"{r.row.warmup_requests:,}"),
+        "Window (s)": lambda r: number_cell(_window_s(r)),
+        "MSER-5 cut (s)": lambda r: number_cell(r.cut_s),
+        "Shift between halves": _shift,
+    })  # fmt: skip
+
+
+def _window_s(found: RoundDetail) -> float:
+    return (found.row.window_end_ns - found.row.window_begin_ns) / 1e9
+
+
+def _shift(found: RoundDetail) -> Cell:
+    shift = found.steady.shift if found.steady is not None else None
+    return figure(NOT_AVAILABLE if shift is None else f"{100 * shift:+.2g}%")
 
 
 def _distribution(id_: str, found: Explanation) -> Chart | None:
@@ -131,19 +130,17 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
     for r in found.rounds:
         x, share = r.share_below()
         if x.size:
-            labels = tuple(
-                f"{_name(r)}: {100 * s:.4g}% within {v:.4g} ms"
+            points = (
+                (v, 100 * s, f"{_name(r)}: {100 * s:.4g}% within {v:.4g} ms")
                 for v, s in zip(x.tolist(), share.tolist(), strict=True)
             )
-            series.append(Series(_name(r), _color(r), (*x.tolist(),), (*(100 * share).tolist(),),
-                                 "thin", labels=labels))  # fmt: skip
-            series.append(_within(r))
+            series += [trace(_name(r), _color(r), points, "thin"), _within(r)]
             values += x.tolist()
     if not values:
         return None
     return Chart(
-        f"{id_}-ecdf", "Distribution", "Latency (ms)", "Requests within it (%)",
-        (*series, _over(found)), _percentiles(found), log_x=_wide(values),
+        id_, "Distribution", "Latency (ms)", "Requests within it (%)",
+        (*series, _over(found)), _percentiles(found), log_x=wide(values),
         notes=(
             "Bars are 95% intervals: coloured ones within a round (order statistics, which hold "
             "for independent requests only), black ones over the rounds.",
@@ -151,37 +148,41 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
     )  # fmt: skip
 
 
-def _within(found: RoundDetail) -> Series:
-    known = [(p, v) for p, v in found.row.latency_ms.items() if v is not None and np.isfinite(v)]
-    limits = [found.row.latency_order_ms.get(p) for p, _ in known]
-    return Series(
-        _name(found), _color(found), tuple(v for _, v in known),
-        tuple(100 * float(QUANTILES[p]) for p, _ in known), "marks",
-        x_range=tuple(pair if pair and np.isfinite(pair[1]) else None for pair in limits),
-        labels=tuple(f"{_name(found)}, {PERCENTILE_NAMES[p]}: {v:.4g} ms" for p, v in known),
-    )  # fmt: skip
+def _within(found: RoundDetail) -> ChartSeries:
+    known = {p: v for p, v in found.row.latency_ms.items() if v is not None and math.isfinite(v)}
+    order = [found.row.latency_order_ms.get(p) for p in known]
+    ranges = tuple(pair if pair and math.isfinite(pair[1]) else None for pair in order)
+    return _marks(_name(found), _color(found), known, ranges)
 
 
-def _over(found: Explanation) -> Series:
-    found_over = found.summary.latency_ms.items()
-    known = [(p, i) for p, i in found_over if i is not None and np.isfinite(i.value)]
-    return Series(
-        "over rounds", INK, tuple(i.value for _, i in known),
-        tuple(100 * float(QUANTILES[p]) for p, _ in known), "marks",
-        x_range=tuple(
-            (i.low, i.high) if i.low is not None and i.high is not None else None for _, i in known
-        ),
-        labels=tuple(f"over rounds, {PERCENTILE_NAMES[p]}: {i.value:.4g} ms" for p, i in known),
-        marker=1,
+def _over(found: Explanation) -> ChartSeries:
+    over = found.summary.latency_ms.items()
+    known = {p: i for p, i in over if i is not None and math.isfinite(i.value)}
+    values = {p: i.value for p, i in known.items()}
+    return _marks("over rounds", INK, values, tuple(map(limits, known.values())), marker=1)
+
+
+def _marks(
+    name: str, color: str, values: Mapping[str, float],
+    ranges: tuple[tuple[float, float] | None, ...], marker: int = 0,
+) -> ChartSeries:  # fmt: skip
+    """Percentiles where they cross the distribution, each with its interval."""
+    return ChartSeries(
+        name, color, tuple(values.values()), tuple(100 * float(QUANTILES[p]) for p in values),
+        "marks", x_range=ranges, marker=marker,
+        labels=tuple(f"{name}, {PERCENTILE_NAMES[p]}: {v:.4g} ms" for p, v in values.items()),
     )  # fmt: skip
 
 
 def _percentiles(found: Explanation) -> Table:
     headers = ["Percentile", "Over rounds (ms)", *(_name(r).capitalize() for r in found.rounds)]
-    body = []
-    for p, name in PERCENTILE_NAMES.items():
-        cells = [_order_cell(r, p) for r in found.rounds]
-        body.append([word(name), interval_cell(found.summary.latency_ms.get(p)), *cells])
+    body = [
+        [
+            word(name), interval_cell(found.summary.latency_ms.get(p)),
+            *(_order_cell(r, p) for r in found.rounds),
+        ]
+        for p, name in PERCENTILE_NAMES.items()
+    ]  # fmt: skip
     return table(headers, body)
 
 
@@ -201,21 +202,24 @@ def _figures(found: Explanation) -> Table:
     body += [
         [word(name), word(""), *(figure(ms(v)) for v in values)]
         for name, values in conditions(found)
-        if any(v is not None for v in values)
     ]
     return table(headers, body)
 
 
 def _flags(found: Explanation) -> Table | None:
-    body = [
-        [
-            word(flag.replace("_", " ")), word(flag_text(flag)),
-            word(", ".join(map(str, rounds)) or "—"), word(text or "—"),
-        ]
+    lines = [
+        (flag, rounds, text)
         for flag in found.summary.flags
         for rounds, text in seen(found, flag) or [([], "")]
-    ]  # fmt: skip
-    return table(["Flag", "What it means", "Round", "What was seen"], body) if body else None
+    ]
+    if not lines:
+        return None
+    return listing(lines, {
+        "Flag": lambda x: word(x[0].replace("_", " ")),
+        "What it means": lambda x: word(flag_text(x[0])),
+        "Round": lambda x: word(", ".join(map(str, x[1])) or "—"),
+        "What was seen": lambda x: word(x[2] or "—"),
+    })  # fmt: skip
 
 
 def ms(value: float | None) -> str:
@@ -247,55 +251,57 @@ def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[fl
 
 
 def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
-    """Figures that have no interval."""
-
-    def of(get: Callable[[RoundDetail], float | None]) -> list[float | None]:
-        return [get(r) for r in found.rounds]
-
-    def server(part: str) -> list[float | None]:
-        times = [r.row.server_us.get(part) for r in found.rounds]
-        return [None if t is None else t / 1e3 for t in times]
-
-    yield "slip p50, ms", of(lambda r: r.slip.p50_ms if r.slip else None)
-    yield "slip p99, ms", of(lambda r: r.slip.p99_ms if r.slip else None)
-    yield "service p50, ms", of(lambda r: r.slip.service_p50_ms if r.slip else None)
-    yield "service p99, ms", of(lambda r: r.slip.service_p99_ms if r.slip else None)
-    for part in PHASES:
-        yield f"server {part.replace('_', ' ')}, ms", server(part)
-    yield from _composing(found)
-    yield from _by_metrics(found)
-    yield "requests", of(lambda r: r.row.requests)
-    yield "failed", of(lambda r: r.row.errors or None)
-    yield "warm-up requests", of(lambda r: r.row.warmup_requests)
-    yield "window, s", of(lambda r: (r.row.window_end_ns - r.row.window_begin_ns) / 1e9)
-    yield "host memory, MiB", of(lambda r: r.row.host_memory_mib)
-    yield "CPU, %", of(lambda r: r.row.cpu_percent)
-    yield "client CPU, %", of(lambda r: r.row.client_cpu_percent)
-    yield "generator's ceiling, requests/s", of(lambda r: r.row.details.get("ceiling"))
-    yield "share of its ceiling, %", of(lambda r: ceiling_share(r.row))
-    yield "GPU memory, MiB", of(lambda r: r.row.gpu_memory_mib)
-    yield "GPU utilisation, %", of(lambda r: r.row.gpu_utilization_percent)
-    yield "GPU clock, lowest, MHz", of(lambda r: _end(r.row.gpu_sm_clock_mhz, 0))
-    yield "GPU clock, highest, MHz", of(lambda r: _end(r.row.gpu_sm_clock_mhz, 1))
-    yield "GPU temperature, highest, °C", of(lambda r: _end(r.row.gpu_temperature_c, 1))
+    """Figures that have no interval and that some round has: name, value of each round."""
+    of_rounds = [_of_server(r) for r in found.rounds]
+    titles = dict.fromkeys(title for values in of_rounds for title in values)
+    of_server = [(t, [values.get(t) for values in of_rounds]) for t in titles]
+    before, after = (
+        [(name, [get(r) for r in found.rounds]) for name, get in figures.items()]
+        for figures in (SENDING, CONDITIONS)
+    )
+    for name, values in [*before, *of_server, *after]:
+        if any(v is not None for v in values):
+            yield name, values
 
 
-def _end(spread: tuple[float, float] | None, index: int) -> float | None:
-    return None if spread is None else spread[index]
+Figures = Mapping[str, Callable[[RoundDetail], float | None]]
+SENDING: Figures = {
+    "slip p50, ms": lambda r: r.slip.p50_ms if r.slip else None,
+    "slip p99, ms": lambda r: r.slip.p99_ms if r.slip else None,
+    "service p50, ms": lambda r: r.slip.service_p50_ms if r.slip else None,
+    "service p99, ms": lambda r: r.slip.service_p99_ms if r.slip else None,
+}
+"""Of an open loop: how late requests were sent, and how long they took from then on."""
+CONDITIONS: Figures = {
+    "requests": lambda r: r.row.requests,
+    "failed": lambda r: r.row.errors or None,
+    "warm-up requests": lambda r: r.row.warmup_requests,
+    "window, s": _window_s,
+    "host memory, MiB": lambda r: r.row.host_memory_mib,
+    "CPU, %": lambda r: r.row.cpu_percent,
+    "client CPU, %": lambda r: r.row.client_cpu_percent,
+    "generator's ceiling, requests/s": lambda r: r.row.details.get("ceiling"),
+    "share of its ceiling, %": lambda r: ceiling_share(r.row),
+    "GPU memory, MiB": lambda r: r.row.gpu_memory_mib,
+    "GPU utilisation, %": lambda r: r.row.gpu_utilization_percent,
+    "GPU clock, lowest, MHz": lambda r: (r.row.gpu_sm_clock_mhz or (None, None))[0],
+    "GPU clock, highest, MHz": lambda r: (r.row.gpu_sm_clock_mhz or (None, None))[1],
+    "GPU temperature, highest, °C": lambda r: (r.row.gpu_temperature_c or (None, None))[1],
+}
 
 
-def _composing(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
-    rounds = [composing_of(r.row) for r in found.rounds]
-    keys = ((name, part) for r in rounds for name, times in r.items() for part in times)
-    for name, part in dict.fromkeys(keys):
-        values = [r.get(name, {}).get(part) for r in rounds]
-        yield f"{name} {part.replace('_', ' ')}, ms", values
-
-
-def _by_metrics(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
-    rounds = [metrics_of(r.row) for r in found.rounds]
-    for title in dict.fromkeys(title for r in rounds for title in r):
-        yield f"/metrics: {title}", [r.get(title) for r in rounds]
+def _of_server(found: RoundDetail) -> dict[str, float]:
+    """What the server says of a round: its phases, its composing models, /metrics."""
+    row = found.row
+    phases = {p: t / 1e3 for p in PHASES if (t := row.server_us.get(p)) is not None}
+    return {
+        **{
+            f"{name} {part.replace('_', ' ')}, ms": value
+            for name, times in [("server", phases), *composing_of(row).items()]
+            for part, value in times.items()
+        },
+        **{f"/metrics: {title}": value for title, value in metrics_of(row).items()},
+    }
 
 
 def seen(found: Explanation, flag: str) -> list[tuple[list[int], str]]:

@@ -18,6 +18,7 @@ from harness.report.model.blocks import (
     table,
     word,
 )
+from harness.report.model.columns import errors_cell, holds_cell
 from harness.report.model.context import Context, best_first
 from harness.report.model.labels import flag_text, load_label, why_invalid
 from harness.report.model.numbers import (
@@ -26,7 +27,8 @@ from harness.report.model.numbers import (
     mib_text,
     significant,
 )
-from harness.report.sections.configurations import STACK, rest_ms
+from harness.report.model.phases import STACK, rest_ms
+from harness.report.model.section import Section, TableBlock, Text
 
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
@@ -34,6 +36,13 @@ RANK_NOTE = (
 )
 BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
+
+
+def section(context: Context) -> Section:
+    """Every point, ranked."""
+    found = points_table(context)
+    block = TableBlock(found, notes_first=True) if found.rows else Text("No point was measured.")
+    return Section("points", "Every point", (block,))
 
 
 def server_settings(context: Context, row: SummaryRow) -> tuple[str, str, str]:
@@ -100,7 +109,7 @@ def best_table(context: Context) -> Table:
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
             figure(load_label(r)), *(word(s) for s in server_settings(context, r)),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in BEST_PERCENTILES),
-            interval_cell(r.throughput), *_memory(context, r), _errors(r),
+            interval_cell(r.throughput), *_memory(context, r), errors_cell(r.errors, r.requests),
         ]
         for r in firsts.values()
     ]  # fmt: skip
@@ -144,25 +153,14 @@ def points_table(context: Context) -> Table:
         [
             word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
             figure(load_label(r)), figure(str(r.rounds)),
-            *([_constraint_cell(context, r)] if bounded else []), status_cell(r),
+            *([holds_cell(satisfies(r, context.bounds))] if bounded else []), status_cell(r),
             interval_cell(r.throughput),
             *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
-            *_memory(context, r), _errors(r),
+            *_memory(context, r), errors_cell(r.errors, r.requests),
         ]
         for r in best_first(context)
     ]  # fmt: skip
     return table(headers, body, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
-
-
-def _errors(row: SummaryRow) -> Cell:
-    return figure(f"{row.errors:,} of {row.requests:,}" if row.errors else "0")
-
-
-def _constraint_cell(context: Context, row: SummaryRow) -> Cell:
-    answer = satisfies(row, context.bounds)
-    if answer == "yes":
-        return word("yes", tone="good")
-    return word("no", tone="bad") if answer == "no" else word("not shown", tone="muted")
 
 
 def detail_table(context: Context, name: str) -> Table:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
-import plotly.graph_objects as go
 import pytest
-from support.synthetic_run import CPU_BACKENDS, EVIL, write_run
+from support.synthetic_run import CPU_BACKENDS, write_run
 
-from harness.report.charts import matplotlib as static
-from harness.report.charts import plotly as interactive
-from harness.report.charts.legend import entries
 from harness.report.charts.lines import (
     MOST_LINES,
     latency_by_batch,
@@ -21,7 +15,7 @@ from harness.report.charts.lines import (
     speedup_chart,
     summary_charts,
 )
-from harness.report.model.blocks import Bound, Chart, Series
+from harness.report.model.blocks import Chart
 from harness.report.model.context import COLORS, REFERENCE_COLOR, Context, build_context
 from harness.report.sections.configurations import detail_charts, performance_charts
 from harness.results.events import JournalLine, UnknownEvent
@@ -114,70 +108,6 @@ def test_more_backends_than_lines_keep_the_best_and_the_reference(tmp_path: Path
     assert len(set(colors)) == len(colors)  # told apart by colour alone
 
 
-def test_latency_parts_add_up_to_the_client_latency(cpu: Context) -> None:
-    (chart, *_) = performance_charts(cpu, "triton-grpc-onnxruntime")
-    bars = [s for s in chart.series if s.mode == "bar"]
-    assert [s.name for s in bars] == [
-        "Server Queue", "Compute Input", "Compute Infer", "Compute Output", "Client and network",
-    ]  # fmt: skip
-    rows = [r for r in cpu.of("triton-grpc-onnxruntime") if r.batch_size == 1]
-    for i, row in enumerate(rows):
-        assert row.latency_mean_ms is not None
-        assert sum(s.y[i] for s in bars) == pytest.approx(row.latency_mean_ms.value)
-    line = chart.series[-1]
-    assert line.right
-    assert line.y == tuple(r.throughput.value for r in rows if r.throughput)
-
-
-def test_without_a_server_there_is_one_bar(cpu: Context) -> None:
-    (chart, *_) = performance_charts(cpu, "torch-cpu-fp32")
-    assert [s.name for s in chart.series if s.mode == "bar"] == ["Client latency"]
-
-
-def test_plotly_takes_every_figure(cpu: Context, gpu: Context) -> None:
-    for chart in [*every(cpu), *every(gpu)]:
-        figure = interactive.figure(chart)
-        json.dumps(figure, allow_nan=False)
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})  # raises on a wrong key
-        assert len(figure["data"]) == len(chart.series)
-
-
-def test_a_name_in_the_legend_stands_once(cpu: Context) -> None:
-    chart = summary_charts(cpu)[0]
-    assert [e.name for e in entries(chart)] == [*cpu.series, "batch 1", "batch 4"]
-    assert not interactive.figure(chart)["layout"]["showlegend"]  # the page has that one
-    for entry in entries(chart):
-        assert ElementTree.fromstring(entry.key).tag == "svg"
-
-
-def test_one_name_alone_needs_no_legend(cpu: Context) -> None:
-    memory = detail_charts(cpu, "torch-cpu-fp32")[-1]
-    assert memory.title == "RAM Usage vs. Latency"
-    assert [e.name for e in entries(memory)] == ["batch 1", "batch 4"]
-    assert entries(replace(memory, markers=())) == []
-
-
-def test_svg_is_well_formed_deterministic_and_holds_its_texts(cpu: Context) -> None:
-    chart = summary_charts(cpu)[0]
-    drawn = static.svg(chart)
-    assert drawn == static.svg(chart)
-    text = "".join(ElementTree.fromstring(drawn).itertext())
-    assert "p95 latency (ms)" in text
-    assert "Throughput (infer/sec)" in text
-
-
-def test_names_are_text_in_both_formats() -> None:
-    evil = Series(EVIL, "#000000", (1.0, 2.0), (1.0, 2.0), labels=(EVIL, EVIL))
-    chart = Chart("c", EVIL, EVIL, EVIL, (evil,), table=None, ticks=(EVIL, EVIL))  # type: ignore[arg-type]
-    drawn = static.svg(chart)
-    root = ElementTree.fromstring(drawn)
-    assert EVIL in "".join(root.itertext())
-    assert not [e for e in root.iter() if e.tag.endswith(("script", "img"))]
-    figure = interactive.figure(chart)
-    del figure["config"]
-    assert "<" not in json.dumps(figure)
-
-
 def opened(event: JournalLine | UnknownEvent) -> JournalLine | UnknownEvent:
     """Concurrency 2 becomes a rate and 4 a ramp: three kinds of load in one run."""
     if not isinstance(event, MeasurementRow) or event.concurrency not in (2, 4):
@@ -205,38 +135,3 @@ def test_closed_and_open_loops_are_kept_apart(tmp_path: Path) -> None:
     drawn = dict(zip((label.partition(":")[0] for label in onnx.labels), onnx.y, strict=True))
     assert drawn["onnxruntime-cpu-fp32/b4/ramp"] == pytest.approx(ratio)
     assert performance_charts(context, "torch-cpu-fp32")[0].ticks == ("1", "ramp", "150/s")
-
-
-def test_a_wide_interval_does_not_squeeze_the_values_together() -> None:
-    wide = Series("a", "#000000", (1.0, 2.0), (10.0, 20.0), y_range=((9.0, 11.0), (0.1, 4e6)))
-    chart = Chart("c", "t", "x", "y", (wide,), table=None)  # type: ignore[arg-type]
-    assert interactive.extent(chart, "y") == pytest.approx((0.0, 1.06 * 30.0))
-    assert interactive.extent(replace(chart, log_y=True), "y") == pytest.approx(
-        (10 / 1.5 / 1.12, 30 * 1.12)
-    )
-    assert interactive.figure(chart)["layout"]["yaxis"]["range"] == pytest.approx([0.0, 31.8])
-
-
-def test_a_constraint_is_in_the_picture_unless_it_lies_far_away() -> None:
-    series = Series("a", "#000000", (1.0, 2.0), (10.0, 20.0))
-    chart = Chart("c", "t", "x", "y", (series,), table=None)  # type: ignore[arg-type]
-    near, far = Bound("x", 5.0, "near"), Bound("x", 500.0, "far")
-    assert interactive.extent(replace(chart, bounds=(near,)), "x") == pytest.approx((0, 5.3))
-    assert interactive.extent(replace(chart, bounds=(far,)), "x") == pytest.approx((0, 2.12))
-    assert interactive.near_right(chart, near)
-    assert not interactive.near_right(chart, Bound("x", 0.5, "left"))
-
-
-def test_an_axis_of_zeros_is_left_to_the_library() -> None:
-    chart = Chart("c", "t", "x", "y", (Series("a", "#000000", (1.0,), (0.0,)),), table=None)  # type: ignore[arg-type]
-    assert interactive.extent(chart, "y") is None
-    assert static.svg(chart)
-
-
-def test_the_right_axis_follows_the_same_rule(cpu: Context) -> None:
-    chart = performance_charts(cpu, "torch-cpu-fp32")[0]
-    line = chart.series[-1]
-    wide = replace(line, y_range=((1.0, 1e9),) * len(line.y))
-    found = interactive.extent(replace(chart, series=(*chart.series[:-1], wide)), "y", right=True)
-    assert found == pytest.approx((0.0, 1.06 * 1.5 * max(line.y)))
-    assert interactive.extent(chart, "y") is None  # bars, whose heights add up

@@ -9,8 +9,8 @@ from support.synthetic_run import CPU_BACKENDS, GPU_BACKENDS, write_run
 
 from harness.report.model.context import Context, build_context
 from harness.report.model.runtimes import driver, runtimes
-from harness.report.sections.evidence import machine_table
-from harness.report.view import build_view
+from harness.report.sections.environment import machine_table
+from harness.report.sections.summary import facts
 from harness.results.rows import LoadedRow
 from harness.results.store import read_run
 
@@ -28,7 +28,7 @@ def test_tensorrt_is_named_by_its_flavor(tmp_path: Path) -> None:
     context = build_context(read_run(run))
     assert ("TensorRT-RTX", "1.6.1.120") in runtimes(context)
     assert "Triton" not in dict(runtimes(context))
-    assert "TensorRT-RTX 1.6.1.120, driver" in dict(build_view(context).facts)["Versions"]
+    assert "TensorRT-RTX 1.6.1.120, driver" in dict(facts(context))["Versions"]
 
 
 def test_two_versions_in_one_run_are_both_named(cpu: Context) -> None:

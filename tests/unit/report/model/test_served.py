@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.synthetic_variants import Variant
 
-from harness.report.model.served import NONE, Served, difference, served
+from harness.report.model.served import NONE, ServedFacts, difference, served
 
 TRITON = {"kind": "triton", "device": "cuda", "serve": "onnxruntime"}
 
@@ -13,7 +13,7 @@ TRITON = {"kind": "triton", "device": "cuda", "serve": "onnxruntime"}
 def test_the_servers_word_counts() -> None:
     text = Variant("i2", 2, 8, dynamic=True).config("GPU")
     found = served({**TRITON, "instances": [1, 2]}, text, 4)
-    assert found == Served("8", "Enabled", "2", "GPU", "onnxruntime_onnx")
+    assert found == ServedFacts("8", "Enabled", "2", "GPU", "onnxruntime_onnx")
     assert found.sentence() == (
         "2 GPU instances with a max batch size of 8 on platform onnxruntime_onnx, dynamic "
         "batching enabled"
@@ -45,7 +45,7 @@ def test_without_it_the_scenario_says(
 
 
 def test_other_backends_serve_nothing() -> None:
-    assert served({"kind": "torch"}, "", 4) == Served(NONE, NONE, NONE)
+    assert served({"kind": "torch"}, "", 4) == ServedFacts(NONE, NONE, NONE)
 
 
 def test_difference_leaves_out_the_name() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
-from support.synthetic_variants import write_variants
+from support.synthetic_variants import VARIANTS, Variant, write_variants
 
 from harness.analysis.best import choose
 from harness.analysis.objective import Objective, parse_objective
@@ -159,3 +159,39 @@ def test_the_value_of_the_energy_has_its_unit(gpu: Context) -> None:
 def aimed(context: Context, objective: Objective) -> Context:
     chosen = choose(context.rows, objective, context.bounds)
     return replace(context, objective=objective, choice=chosen)
+
+
+def test_sentence_compares_with_the_default(variants: Context) -> None:
+    said = [str(s) for s in answer(variants)]
+    best = max(VARIANTS, key=lambda v: v.speed)
+    gain = 100 * (best.speed / VARIANTS[0].speed - 1)
+    assert said[0].startswith(
+        f"In 54 measurements across 6 configurations, {best.name} is "
+    ) or said[0].startswith(f"In 54 measurements across 6 configurations, {best.name} has ")
+    assert "the default configuration (batch 1, concurrency 16)" in said[0]
+    assert said[0].endswith(
+        "at maximizing throughput, under the given constraints, on GPU(s) 1 × NVIDIA H100 80GB "
+        "HBM3."
+    )
+    assert gain > 200  # so it is said in times, not in percent
+    assert "times the throughput" in said[0]
+    assert (
+        f"{best.name}: 4 GPU instances with a max batch size of 8 on platform "
+        "onnxruntime_onnx, dynamic batching enabled."
+    ) in said[1]
+
+
+def test_a_small_gain_is_in_percent(tmp_path: Path) -> None:
+    two = (VARIANTS[0], Variant("dyn", dynamic=True))
+    (first, *_) = answer(build_context(read_run(write_variants(tmp_path / "r", variants=two))))
+    words = str(first).partition("dyn is ")[2]
+    assert float(words.partition("%")[0]) == pytest.approx(30, abs=3)
+    assert "% (" in words and " better than the default configuration" in words
+
+
+def test_variants_that_are_equal_are_a_tie(tmp_path: Path) -> None:
+    context = build_context(read_run(write_variants(tmp_path / "r", equal=True, noise=0.02)))
+    said = " ".join(str(s) for s in answer(context))
+    assert "no single best can be named" in said
+    assert "can't be told apart by their 95% intervals" in said
+    assert "Recommended: " in said

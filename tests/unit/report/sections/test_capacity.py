@@ -15,8 +15,11 @@ from harness.analysis.capacity import summarize_capacity
 from harness.report.build import build_report
 from harness.report.model.context import build_context
 from harness.report.model.numbers import both_text, value_text
+from harness.report.model.section import TableBlock
 from harness.report.outputs.html import render_html
 from harness.report.outputs.terminal import terminal_summary
+from harness.report.sections.answer import answer
+from harness.report.sections.capacity import section
 from harness.report.view import build_view
 from harness.results.events import RunEnded
 from harness.results.rows import CapacityRow, MeasurementRow
@@ -127,9 +130,13 @@ def test_rates_that_were_tried_are_in_the_capacity_section_only(run: Path, tmp_p
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 0
     assert len(pd.read_csv(tmp_path / "metrics-model-inference.csv")) == 0
     assert len(pd.read_csv(tmp_path / "measurements.csv")) == len(read_run(run).measurements)
-    (sentence,) = build_view(context).answer
+    (sentence,) = answer(context)
     assert str(sentence).startswith("Only capacities were searched for")
-    assert len(build_view(context).capacity.rates.rows) == len(context.searched) - 1  # not c1
+    found = section(context)
+    assert found is not None
+    rates = found.blocks[-1]
+    assert isinstance(rates, TableBlock) and rates.only == "print"
+    assert len(rates.table.rows) == len(context.searched) - 1  # not c1
 
 
 def test_calibration_stands_in_the_method(html: str) -> None:

@@ -16,6 +16,7 @@ from harness.report.outputs.csv import write_csvs
 from harness.report.outputs.html import render_html
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import colocated_table, together_table
+from harness.report.sections.summary import facts
 from harness.report.view import build_view
 from harness.results.events import RunEnded
 from harness.results.rows import LoadedRow, MeasurementRow
@@ -129,8 +130,7 @@ def test_the_answer_and_the_facts_name_the_model_colocated(context: Context) -> 
     said = " ".join(map(str, answer(context)))
     assert "no point is shown to hold every constraint" in said
     assert "det's p50 latency" in said
-    facts = dict(build_view(context).facts)
-    assert facts["Co-located models"] == "det (batch 1, load 20/s)"
+    assert dict(facts(context))["Co-located models"] == "det (batch 1, load 20/s)"
 
 
 def test_the_best_pair_is_told_with_both_configurations(context: Context) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.synthetic_run import write_run
 
 from harness.analysis.best import order, usable
 from harness.analysis.summary import SummaryRow
+from harness.report.model.blocks import Chart, Table
 from harness.report.model.context import Context, build_context
 from harness.report.model.numbers import value_text
+from harness.report.model.section import Charts, Prose, Sentence, TableBlock, Text
 from harness.report.outputs.html import render_html
-from harness.report.sections.energy import EnergyView, energy_view
+from harness.report.sections.energy import section
 from harness.report.view import build_view
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData, read_run
@@ -40,10 +43,25 @@ def measured(data: RunData, joules: Callable[[MeasurementRow], float | None]) ->
     return build_context(replace(data, events=tuple(events)))
 
 
-def viewed(context: Context) -> EnergyView:
-    found = energy_view(context)
+class Viewed(NamedTuple):
+    """The section's parts."""
+
+    answer: tuple[Sentence, ...]
+    notes: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    best: Table
+    table: Table
+
+
+def viewed(context: Context) -> Viewed:
+    found = section(context)
     assert found is not None
-    return found
+    answer, *notes, charts, best, every = found.blocks
+    assert isinstance(answer, Prose) and isinstance(charts, Charts)
+    assert isinstance(best, TableBlock) and isinstance(every, TableBlock)
+    assert every.folded and every.only == "screen"
+    said = tuple(b.text for b in notes if isinstance(b, Text) and b.style == "note")
+    return Viewed(answer.sentences, said, charts.charts, best.table, every.table)
 
 
 def said(context: Context) -> str:
@@ -55,7 +73,7 @@ def fastest(context: Context) -> SummaryRow:
 
 
 def test_there_is_a_section_only_where_energy_was_measured(cpu: Context, gpu: Context) -> None:
-    assert energy_view(cpu) is None
+    assert section(cpu) is None
     assert "Power and energy" not in render_html(build_view(cpu))
     html = render_html(build_view(gpu))
     body = html[html.index("<main>") :]
@@ -192,7 +210,7 @@ def test_points_without_energy_are_named(data: RunData) -> None:
     assert len(found.table.rows) == 18
     assert "Not every round of 6 valid points has energy" in found.notes[-1]
     assert found.notes[-1].endswith("of torch-cuda-fp32.")
-    assert energy_view(measured(data, lambda m: None)) is None
+    assert section(measured(data, lambda m: None)) is None
     assert len(viewed(measured(data, lambda m: 0.1)).notes) == 1
 
 

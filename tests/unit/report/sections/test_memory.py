@@ -1,19 +1,34 @@
-"""Memory over time as charts: series, shaded stages, and the table of stages."""
+"""Memory over time: telemetry files as series with marks, and the charts made of them."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from harness.report.charts import matplotlib as static
 from harness.report.charts import plotly as interactive
 from harness.report.model.context import Context
-from harness.report.sections.memory import Timeline, chart, memory_charts
+from harness.report.sections.memory import (
+    GPU,
+    HOST,
+    MemoryTimeline,
+    chart,
+    downsample,
+    memory_charts,
+    timelines,
+)
+from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results.series import Series, write_parquet
+from harness.results.store import RunData
 
-FOUND = Timeline(
+FOUND = MemoryTimeline(
     "triton", 0, (0.0, 1.0, 2.0, 3.0, 4.0),
     {"host memory": (10.0, 60.0, 80.0, 75.0, 90.0), "GPU memory": (None, 5.0, 500.0, 700.0, 650.0)},
     ((0.0, 1.5, "server"), (1.5, 1.6, "load"), (2.0, 4.5, "b1/c4")),
@@ -53,10 +68,105 @@ def test_the_first_round_of_what_the_summary_shows(
     cpu: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["onnxruntime-cpu-fp32", "torch-cpu-fp32", "onnxruntime-cpu-fp32", "gone"]
-    rounds = [Timeline(n, i, FOUND.t_s, FOUND.series, FOUND.marks) for i, n in enumerate(names)]
+    rounds = [
+        MemoryTimeline(n, i, FOUND.t_s, FOUND.series, FOUND.marks) for i, n in enumerate(names)
+    ]
     monkeypatch.setattr("harness.report.sections.memory.timelines", lambda data: rounds)
     assert [c.title for c in memory_charts(cpu)] == [
         "torch-cpu-fp32, round 2", "onnxruntime-cpu-fp32, round 1",
     ]  # fmt: skip
     monkeypatch.undo()
     assert memory_charts(cpu) == ()  # this run has no telemetry
+
+
+MIB = 2**20
+S = 1_000_000_000
+BEGIN = 50 * S
+
+
+def series(*pairs: tuple[float, float]) -> Series:
+    """(seconds after BEGIN, MiB)."""
+    seconds, values = zip(*pairs, strict=True)
+    return Series((BEGIN + np.array(seconds) * S).astype(np.int64), np.array(values) * MIB)
+
+
+MEMORY = {
+    "host_bytes": series((0, 0.0), (1.1, 30.0), (2.1, 100.0), (5.3, 700.0), (5.302, 100.0),
+                         (10, 101.0)),
+    "tree_cpu_s": series((0, 0.0), (10, 1.0)),
+}  # fmt: skip
+STAGES = {"baseline": BEGIN + S // 2, "context": BEGIN + S, "weights": BEGIN + 2 * S,
+          "warm": BEGIN + 3 * S}  # fmt: skip
+
+
+def loaded(file: str = "telemetry/r0-t.parquet", **details: Any) -> LoadedRow:
+    return LoadedRow("t", 0, 1.0, 1.0, None, None, None,
+                     {"telemetry": file, "stages_ns": STAGES, **details})  # fmt: skip
+
+
+def measured(point: str = "t/b4/c2", begin: float = 4, end: float = 9, **changes: Any) -> Any:
+    row = MeasurementRow(
+        point, 0, "t", "default", 4, 2, None, "", int(BEGIN + begin * S), int(BEGIN + end * S),
+        1, 0, 1.0, 1.0, {}, {},
+    )  # fmt: skip
+    return replace(row, **changes)
+
+
+def run(path: Path, *rows: Any, memory: dict[str, Series] | None = None) -> list[MemoryTimeline]:
+    (path / "telemetry").mkdir(exist_ok=True)
+    write_parquet(path / "telemetry/r0-t.parquet", MEMORY if memory is None else memory)
+    return timelines(RunData(path, {}, tuple(row.to_event() for row in rows)), steps=10)
+
+
+def test_memory_against_time_with_stages_and_windows(tmp_path: Path) -> None:
+    (found,) = run(tmp_path, loaded(server="triton"), measured())
+    assert (found.name, found.round) == ("t", 0)
+    assert list(found.series) == [HOST]
+    assert found.t_s == pytest.approx(range(10), abs=0.01)
+    assert found.series[HOST] == (0, 30, 100, 100, 100, 700, 100, 100, 100, 101)
+    assert found.marks == (
+        (0, 0.5, "start"), (0.5, 1, "server"), (1, 2, "load"), (2, 3, "first call"),
+        (4, 9, "b4/c2"),
+    )  # fmt: skip
+
+
+def test_before_there_is_a_process_nothing_is_known_of_it(tmp_path: Path) -> None:
+    memory = {"host_bytes": series((3.1, 30.0), (9, 30.0)), "machine_cpu_s": MEMORY["tree_cpu_s"]}
+    (found,) = run(tmp_path, loaded(), memory=memory)
+    assert found.series[HOST] == (None, None, None, *[30] * 7)
+
+
+def test_a_local_backend_has_a_cuda_context_for_a_server(tmp_path: Path) -> None:
+    (found,) = run(tmp_path, loaded())
+    assert [label for *_, label in found.marks] == ["start", "CUDA context", "load", "first call"]
+
+
+def test_the_gpu_is_told_by_process_where_it_can_be(tmp_path: Path) -> None:
+    gpu = {"gpu0_device_bytes": series((0, 500.0), (10, 900.0))}
+    hidden = {**gpu, "gpu0_process_bytes": series((0, 0.0), (10, 0.0))}
+    seen = {**gpu, "gpu0_process_bytes": series((0, 0.0), (10, 350.0))}
+    for memory, names in ((gpu, 1), (hidden, 1), (seen, 2)):
+        (found,) = run(tmp_path, loaded(), memory=memory)
+        assert len(found.series) == names
+        assert (GPU in found.series) == (names == 2)
+
+
+def test_windows_of_others_are_not_marked(tmp_path: Path) -> None:
+    others = [
+        measured(backend="u"), measured(round=1), measured(config="i2"),
+        measured(begin=20, end=25),
+    ]  # fmt: skip
+    (found,) = run(tmp_path, loaded(), *others, measured("t/b1/r131.5", 5, 6))
+    assert [m for m in found.marks if "/" in m[2]] == [(5, 6, "b1/r131.5")]
+
+
+def test_sessions_without_readings_are_left_out(tmp_path: Path) -> None:
+    assert run(tmp_path, loaded("telemetry/gone.parquet")) == []
+    assert run(tmp_path, replace(loaded(), details={})) == []
+    assert run(tmp_path, loaded(), memory={}) == []
+    assert run(tmp_path, loaded(), memory={"tree_cpu_s": MEMORY["tree_cpu_s"]}) == []
+
+
+def test_a_peak_of_one_reading_survives_and_gaps_hold_the_last_value() -> None:
+    edges = np.linspace(BEGIN, BEGIN + 10 * S, 4)
+    assert downsample(series((4, 5.0), (4.5, 90.0), (4.6, 5.0)), edges) == (None, 90, 5)

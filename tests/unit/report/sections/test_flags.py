@@ -1,17 +1,17 @@
-"""What the numbers rest on, in words."""
+"""What failed and what was flagged: the tables, and what the section says without them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_run
 
 from harness.measure.validity import INVALIDATES
 from harness.report.model.context import Context, build_context
-from harness.report.sections.evidence import flags_table, method
-from harness.report.view import build_view
+from harness.report.model.section import TableBlock
+from harness.report.sections.flags import failures_table, flags_table, section
+from harness.results.events import Note
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData, read_run
 
@@ -19,43 +19,38 @@ from harness.results.store import RunData, read_run
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> RunData:
     """Three rounds asked for and measured, nothing failed."""
-    path = tmp_path_factory.mktemp("evidence") / "r"
+    path = tmp_path_factory.mktemp("flags") / "r"
     return read_run(write_run(path, backends=CPU_BACKENDS[:1], failures=False))
 
 
-def _up_to(data: RunData, rounds: int) -> RunData:
-    """The run as it stands after so many rounds."""
-    return replace(data, events=tuple(e for e in data.events if getattr(e, "round", 0) < rounds))
+def test_a_clean_run_says_so_and_its_notes_stand_at_the_end(plain: RunData) -> None:
+    note = Note("i4 was clipped")
+    clean = [replace(r, flags=()) for r in build_context(plain).rows]
+    context = build_context(replace(plain, events=(*plain.events, note)))
+    found = section(replace(context, rows=tuple(clean))).blocks
+    assert [b.text for b in found if not isinstance(b, TableBlock)] == [
+        "No point failed.", "Nothing was flagged.", "Notes of the run", "i4 was clipped",
+    ]  # fmt: skip
 
 
-def test_the_method_says_how_many_rounds_were_measured(plain: RunData) -> None:
-    said = [method(build_context(_up_to(plain, rounds)))[0] for rounds in (3, 2, 1, 0)]
-    assert "Rounds. Points were measured in 3 rounds. Each round starts" in said[0]
-    assert "Points were measured in 2 rounds; asked for were 3 rounds. Each" in said[1]
-    assert "Points were measured in 1 round; asked for were 3 rounds. Each" in said[2]
-    assert "Rounds. Asked for were 3 rounds. Each round starts" in said[3]
-
-
-def test_the_method_names_the_fewest_and_the_most_rounds(cpu: Context) -> None:
-    rounds = {r.rounds for r in cpu.rows if r.rounds}
-    assert (
-        f"in {min(rounds)} to {max(rounds)} rounds; asked for were 3 rounds. Each"
-        in (method(cpu)[0])
-    )
-
-
-def test_the_method_says_whose_memory_is_a_points_own(gpu: Context) -> None:
-    (said,) = (text for text in method(gpu) if "Before every point" in text)
-    assert "gives back what earlier points left in caches" in said
-    assert "Memory of triton-grpc-onnxruntime is the server's" in said
-    assert "an upper bound" in said
-
-
-def test_each_paragraph_of_the_method_has_a_lead_word(gpu: Context) -> None:
-    leads = [lead for lead, rest in build_view(gpu).method if rest]
-    assert len(leads) == len(method(gpu))
-    assert max(len(lead.split()) for lead in leads) <= 4
-    assert {"Clock", "GPU memory", "Memory between points"} <= set(leads)
+def test_equal_failures_of_several_rounds_are_one_row(cpu: Context) -> None:
+    failures, flagged = section(cpu).blocks
+    assert isinstance(failures, TableBlock) and isinstance(flagged, TableBlock)
+    table = failures_table(cpu.rows)
+    assert failures.table == table and table is not None
+    logs = [row[4].text for row in table.rows if row[0].text == "triton-http-onnxruntime/b4/c4"]
+    assert logs == ["logs/triton-0.log", "logs/triton-1.log", "logs/triton-2.log"]
+    same = [replace(r, failures=tuple(replace(f, log="") for f in r.failures)) for r in cpu.rows]
+    equal = failures_table(same)
+    assert equal is not None
+    rows = {row[0].text: row for row in equal.rows}
+    died = rows["triton-http-onnxruntime/b4/c4"]
+    assert (died[1].text, died[4].text) == ("1, 2, 3", "—")
+    assert died[2].text == "the Triton server ended during the measurement"
+    assert died[3].range == "fix: look into the server's log"
+    hung = rows["onnxruntime-cpu-fp32/b4/c4"]
+    assert (hung[1].text, hung[3].range) == ("3", "")
+    assert failures_table([]) is None and flags_table([]) is None
 
 
 def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> None:
@@ -68,7 +63,8 @@ def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> N
             replace(e, flags=(flag,))
             if isinstance(e, MeasurementRow) and e.point == point and e.round < flagged
             else e
-            for e in _up_to(plain, rounds).events
+            for e in plain.events
+            if getattr(e, "round", 0) < rounds
         ]
         context = build_context(replace(plain, events=tuple(events)))
         table = flags_table(context.rows)
@@ -81,12 +77,6 @@ def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> N
         return row.valid
 
     assert [valid(1, 3), valid(2, 3), valid(1, 2), valid(1, 1)] == [True, False, False, False]
-
-
-def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], complete=False)
-    banner = build_view(build_context(read_run(run))).banners[0]
-    assert f"harness run --resume {run}; " in banner
 
 
 def test_many_points_are_counted_and_the_invalid_ones_named(plain: RunData) -> None:

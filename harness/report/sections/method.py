@@ -1,152 +1,34 @@
-"""What the numbers rest on: parity, failures and flags, the environment, the method in words."""
+"""How it was measured, in plain words with the resolved scenario's numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from harness.analysis.best import indifference_of
-from harness.analysis.summary import SummaryRow
-from harness.errors import words_of
 from harness.measure.quantiles import FLOORS
-from harness.measure.validity import INVALIDATES
-from harness.report.model.blocks import Cell, Table, figure, table, word
 from harness.report.model.context import Context
-from harness.report.model.labels import counted, flag_text, listed, rounds_text
+from harness.report.model.labels import listed, rounds_text
 from harness.report.model.manifest_facts import (
     UNKNOWN,
     backend_specs,
-    cpu_line,
-    gib_text,
-    gpus,
     mapping,
     number,
     text,
 )
-from harness.report.model.numbers import NOT_AVAILABLE, PERCENTILE_NAMES
-from harness.report.model.runtimes import runtimes
-from harness.results.rows import CeilingRow, MeasurementRow, ParityRow
+from harness.report.model.numbers import PERCENTILE_NAMES
+from harness.report.model.section import Prose, Section, Sentence, bold, compose
+from harness.results.rows import CeilingRow, MeasurementRow
 
 
-def parity_table(context: Context) -> Table | None:
-    """Each backend's outputs against the reference, a row a batch size."""
-    headers = [
-        "Backend", "Batch", "Outputs", "Compared with", "Inputs", "Max abs. error",
-        "Mean abs. error", "Max rel. error", "Tolerance", "Top-1 agreement",
-    ]  # fmt: skip
-    body = [_parity_cells(row) for row in context.data.parity]
-    return table(headers, body) if body else None
+def section(context: Context) -> Section:
+    """A paragraph a topic."""
+    paragraphs = tuple(map(_lead, method(context)))
+    return Section("method", "How it was measured", (Prose(paragraphs),))
 
 
-def _parity_cells(row: ParityRow) -> list[Cell]:
-    status = {"agrees": word("agrees", tone="good"), "disagrees": word("disagrees", tone="bad")}
-    errors = (row.max_abs_error, row.mean_abs_error, row.max_rel_error)
-    top1 = NOT_AVAILABLE if row.top1_agreement is None else f"{100 * row.top1_agreement:.4g}%"
-    outputs = status.get(row.status, word(row.status, tone="muted"))
-    return [
-        word(row.backend), figure(str(row.batch_size)),
-        Cell(outputs.text, row.message, tone=outputs.tone), word(row.reference),
-        figure(str(row.inputs)),
-        *(figure(NOT_AVAILABLE if e is None else f"{e:.2g}") for e in errors),
-        word(row.tolerance or "—"), figure(top1),
-    ]  # fmt: skip
-
-
-def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
-    """What could not be measured and why, in words; equal failures of several rounds in one row."""
-    found: dict[tuple[str, str, str, str, str], list[str]] = {}
-    for row in rows:
-        for f in row.failures:
-            key = (f.point, f.reason, f.message, f.fix or "", f.log)
-            found.setdefault(key, []).append(str(f.round + 1))
-    body = [
-        [
-            word(point), word(", ".join(rounds)), word(words_of(code), tone="bad"),
-            Cell(message, f"fix: {fix}" if fix else ""), word(log or "—"),
-        ]
-        for (point, code, message, fix, log), rounds in found.items()
-    ]  # fmt: skip
-    return table(["Point", "Round", "Why", "Message", "Log"], body) if body else None
-
-
-MOST_NAMED = 12
-"""More points than this are counted, not named."""
-
-
-def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
-    """Every flag that was raised, what it means and where."""
-    found: dict[str, list[SummaryRow]] = {}
-    for row in rows:
-        for flag in row.flags:
-            found.setdefault(flag, []).append(row)
-    body = [
-        [
-            word(flag.replace("_", " ")), word(flag_text(flag)),
-            _effect(flag),
-            word(_named(flag, flagged, len(rows))),
-        ]
-        for flag, flagged in found.items()
-    ]  # fmt: skip
-    return table(["Flag", "What it means", "Effect", "Points"], body) if body else None
-
-
-def _named(flag: str, flagged: Sequence[SummaryRow], of: int) -> str:
-    """The points, or their number where no one reads so many; the CSV files have them all."""
-    broken = {r.point for r in flagged if flag in INVALIDATES and r.rounds and not r.valid}
-    names = [f"{r.point} (invalid)" if r.point in broken else r.point for r in flagged]
-    if len(names) <= MOST_NAMED:
-        return ", ".join(names)
-    invalid = ", ".join(n for n, r in zip(names, flagged, strict=True) if r.point in broken)
-    named = f", of them {invalid}" if 0 < len(broken) <= MOST_NAMED else ""
-    return f"{len(names)} of {counted(of, 'point')}{named}; all in summary.csv"
-
-
-def _effect(flag: str) -> Cell:
-    if flag in INVALIDATES:
-        return word(
-            "invalid where half of the rounds or more carry such a flag: not ranked, not drawn",
-            tone="bad",
-        )
-    if flag.startswith("failed_"):
-        return word("not ranked", tone="bad")
-    return word("none on validity", tone="muted")
-
-
-def machine_table(context: Context) -> Table:
-    """Machine, software and versions, a row a fact."""
-    manifest = context.manifest
-    git, packages = mapping(manifest, "git"), mapping(manifest, "packages")
-    commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
-    facts = [
-        ("Harness", text(manifest, "harness_version")),
-        ("Git commit", commit),
-        ("Command", text(manifest, "command")),
-        ("Run started", text(manifest, "created")),
-        ("Host", text(manifest, "machine", "hostname")),
-        ("Operating system", text(manifest, "machine", "os")),
-        ("Kernel", text(manifest, "machine", "kernel")),
-        ("CPU", cpu_line(manifest)),
-        ("Memory", gib_text(number(mapping(manifest, "machine"), "memory_mib"))),
-        *_gpu_facts(context),
-        ("Python", text(manifest, "machine", "python")),
-        *((name, version) for name, version in runtimes(context) if name not in packages),
-        *((f"Package {name}", str(v)) for name, v in sorted(packages.items())),
-        *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
-    ]
-    return table(["What", "Value"], [[word(name), word(value)] for name, value in facts])
-
-
-def _gpu_facts(context: Context) -> list[tuple[str, str]]:
-    found = gpus(context.manifest)
-    if not found:
-        return [("GPU", "none")]
-    return [
-        (
-            f"GPU {gpu.get('index', i)}",
-            f"{text(gpu, 'name')}, {gib_text(number(gpu, 'memory_mib'))}, driver "
-            f"{text(gpu, 'driver')}, CUDA {text(gpu, 'cuda')}, {text(gpu, 'uuid')}",
-        )
-        for i, gpu in enumerate(found)
-    ]
+def _lead(paragraph: str) -> Sentence:
+    lead, _, rest = paragraph.partition(". ")
+    return compose(bold(f"{lead}."), f" {rest}")
 
 
 def method(context: Context) -> list[str]:

@@ -1,0 +1,54 @@
+"""The environment: machine, software and versions, and the scenario as it was written."""
+
+from __future__ import annotations
+
+from harness.report.model.blocks import Table, listing, word
+from harness.report.model.context import Context
+from harness.report.model.manifest_facts import cpu_line, gib_text, gpus, mapping, number, text
+from harness.report.model.runtimes import runtimes
+from harness.report.model.section import Code, Section, TableBlock
+
+
+def section(context: Context) -> Section:
+    """What the numbers depend on."""
+    scenario = text(context.manifest, "scenario_text", default="")
+    path = text(context.manifest, "scenario_path", default="")
+    written = f"cenario as written{path and f', {path}'}"
+    source = [Code(scenario, f"S{written}", f"The s{written}")] if scenario else []
+    table = TableBlock(machine_table(context), style="pairs")
+    return Section("environment", "Environment", (table, *source))
+
+
+def machine_table(context: Context) -> Table:
+    """Machine, software and versions, a row a fact."""
+    manifest = context.manifest
+    git, packages = mapping(manifest, "git"), mapping(manifest, "packages")
+    commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
+    facts = [
+        ("Harness", text(manifest, "harness_version")),
+        ("Git commit", commit),
+        ("Command", text(manifest, "command")),
+        ("Run started", text(manifest, "created")),
+        ("Host", text(manifest, "machine", "hostname")),
+        ("Operating system", text(manifest, "machine", "os")),
+        ("Kernel", text(manifest, "machine", "kernel")),
+        ("CPU", cpu_line(manifest)),
+        ("Memory", gib_text(number(mapping(manifest, "machine"), "memory_mib"))),
+        *_gpu_facts(context),
+        ("Python", text(manifest, "machine", "python")),
+        *((name, version) for name, version in runtimes(context) if name not in packages),
+        *((f"Package {name}", str(v)) for name, v in sorted(packages.items())),
+        *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
+    ]
+    return listing(facts, {"What": lambda f: word(f[0]), "Value": lambda f: word(f[1])})
+
+
+def _gpu_facts(context: Context) -> list[tuple[str, str]]:
+    return [
+        (
+            f"GPU {gpu.get('index', i)}",
+            f"{text(gpu, 'name')}, {gib_text(number(gpu, 'memory_mib'))}, driver "
+            f"{text(gpu, 'driver')}, CUDA {text(gpu, 'cuda')}, {text(gpu, 'uuid')}",
+        )
+        for i, gpu in enumerate(gpus(context.manifest))
+    ] or [("GPU", "none")]

@@ -1,0 +1,89 @@
+"""What failed and what was flagged, with the reasons, and the run's own notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.summary import SummaryRow
+from harness.errors import words_of
+from harness.measure.validity import INVALIDATES
+from harness.report.model.blocks import Cell, Table, listing, word
+from harness.report.model.context import Context
+from harness.report.model.labels import counted, flag_text
+from harness.report.model.section import Block, Heading, Section, TableBlock, Text
+from harness.report.sections.notes import notes
+
+MOST_NAMED = 12
+"""More points than this are counted, not named."""
+
+
+def section(context: Context) -> Section:
+    """Both tables, or that there is nothing for them, and the run's notes."""
+    tables = {block.title: block for block in problems(context.rows)}
+    found: list[Block] = [
+        tables.get("What failed", Text("No point failed.")),
+        tables.get("What was flagged", Text("Nothing was flagged.")),
+    ]
+    if said := notes(context):
+        found += [Heading("Notes of the run"), *map(Text, said)]
+    return Section("flagged", "What failed and what was flagged", tuple(found))
+
+
+def problems(rows: Sequence[SummaryRow]) -> list[TableBlock]:
+    """What failed and what was flagged at some points: the tables that there are."""
+    tables = {"What failed": failures_table(rows), "What was flagged": flags_table(rows)}
+    return [TableBlock(found, title, "text") for title, found in tables.items() if found]
+
+
+def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
+    """What could not be measured and why, in words; equal failures of several rounds in one row."""
+    rounds: dict[tuple[str, str, str, str, str], list[str]] = {}
+    for row in rows:
+        for f in row.failures:
+            key = (f.point, f.reason, f.message, f.fix or "", f.log)
+            rounds.setdefault(key, []).append(str(f.round + 1))
+    if not rounds:
+        return None
+    return listing(rounds, {
+        "Point": lambda f: word(f[0]),
+        "Round": lambda f: word(", ".join(rounds[f])),
+        "Why": lambda f: word(words_of(f[1]), tone="bad"),
+        "Message": lambda f: Cell(f[2], f[3] and f"fix: {f[3]}"),
+        "Log": lambda f: word(f[4] or "—"),
+    })  # fmt: skip
+
+
+def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
+    """Every flag that was raised, what it means and where."""
+    flagged: dict[str, list[SummaryRow]] = {}
+    for row in rows:
+        for flag in row.flags:
+            flagged.setdefault(flag, []).append(row)
+    if not flagged:
+        return None
+    return listing(flagged, {
+        "Flag": lambda flag: word(flag.replace("_", " ")),
+        "What it means": lambda flag: word(flag_text(flag)),
+        "Effect": _effect,
+        "Points": lambda flag: word(_named(flag, flagged[flag], len(rows))),
+    })  # fmt: skip
+
+
+def _named(flag: str, flagged: Sequence[SummaryRow], of: int) -> str:
+    """The points, or their number where no one reads so many; the CSV files have them all."""
+    broken = {r.point for r in flagged if flag in INVALIDATES and r.rounds and not r.valid}
+    names = [f"{r.point} (invalid)" if r.point in broken else r.point for r in flagged]
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    invalid = ", ".join(n for n, r in zip(names, flagged, strict=True) if r.point in broken)
+    named = f", of them {invalid}" if 0 < len(broken) <= MOST_NAMED else ""
+    return f"{len(names)} of {counted(of, 'point')}{named}; all in summary.csv"
+
+
+def _effect(flag: str) -> Cell:
+    if flag in INVALIDATES:
+        said = "invalid where half of the rounds or more carry such a flag: not ranked, not drawn"
+        return word(said, tone="bad")
+    if flag.startswith("failed_"):
+        return word("not ranked", tone="bad")
+    return word("none on validity", tone="muted")

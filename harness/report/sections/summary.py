@@ -1,0 +1,141 @@
+"""The summary: what was run, what must be known first, the answer, the best points."""
+
+from __future__ import annotations
+
+from harness.analysis.speedup import cell
+from harness.report.charts.lines import summary_charts
+from harness.report.model.context import Context
+from harness.report.model.labels import (
+    bounds_text,
+    counted,
+    load_label,
+    objective_text,
+    rounds_text,
+)
+from harness.report.model.manifest_facts import (
+    cpu_line,
+    date_text,
+    gib_text,
+    gpu_line,
+    gpu_memory,
+    gpus,
+    mapping,
+    number,
+    sequence,
+    text,
+)
+from harness.report.model.runtimes import driver, runtimes
+from harness.report.model.section import (
+    Charts,
+    FactList,
+    Heading,
+    Masthead,
+    Prose,
+    Section,
+    TableBlock,
+    Text,
+)
+from harness.report.sections import notes
+from harness.report.sections.answer import answer
+from harness.report.sections.colocated import models_line
+from harness.report.sections.points import best_table
+
+NOTHING = Text("No point was measured.")
+
+
+def section(context: Context) -> Section:
+    """What a reader sees first."""
+    charts = tuple(summary_charts(context))
+    best = best_table(context)
+    description = text(context.scenario, "description", default="")
+    return Section("summary", "Summary", (
+        Masthead(name(context), title(context), description),
+        *(Text(banner, "banner") for banner in banners(context)),
+        FactList(tuple(facts(context))),
+        Prose((*answer(context), *notes.best_directory(context)), "answer"),
+        Charts(charts),
+        Heading("Best point of each configuration", 2, break_before=bool(charts)),
+        TableBlock(best) if best.rows else NOTHING,
+    ))  # fmt: skip
+
+
+def title(context: Context) -> str:
+    """The report's title, as Model Analyzer's."""
+    return f"{context.mode} Result Summary"
+
+
+def name(context: Context) -> str:
+    """The scenario's."""
+    return text(context.scenario, "scenario", default="unnamed run")
+
+
+def facts(context: Context) -> list[tuple[str, str]]:
+    """What was run on what, in Model Analyzer's terms where it has some."""
+    manifest = context.manifest
+    backends = {r.backend for r in context.rows}
+    alone = backends if context.varied and len(backends) == 1 else ()
+    colocated = models_line(context)
+    memory = (
+        ("Total Available GPU Memory", gib_text(gpu_memory(manifest)))
+        if gpus(manifest)
+        else ("Host memory", gib_text(number(mapping(manifest, "machine"), "memory_mib")))
+    )
+    return [
+        ("Model", context.model),
+        *([("Co-located models", colocated)] if colocated else []),
+        *(("Backend", backend) for backend in alone),
+        ("GPU(s)", gpu_line(manifest)),
+        ("CPU", cpu_line(manifest)),
+        memory,
+        ("Constraint targets", bounds_text(context.bounds)),
+        ("Objective", objective_text(context.objective)),
+        ("Sweep", _sweep(context)),
+        ("Versions", _versions(context)),
+        ("Date", date_text(manifest)),
+    ]
+
+
+def _versions(context: Context) -> str:
+    """What the numbers depend on most; all of them are under Environment."""
+    known = [*runtimes(context), ("driver", driver(context))]
+    return ", ".join(f"{name} {version}" for name, version in known if version) or "see Environment"
+
+
+def _sweep(context: Context) -> str:
+    loads = dict.fromkeys(load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:]))
+    sizes = sequence(context.scenario, "load", "batch_sizes") or sorted(
+        {r.batch_size for r in context.rows}
+    )
+    batch, load = (", ".join(map(str, values)) or "—" for values in (sizes, loads))
+    configurations = counted(len(context.series), "configuration")
+    rounds = rounds_text(context.rows)
+    return f"{configurations}, batch {batch}, {context.load_title.lower()} {load}, {rounds}"
+
+
+def banners(context: Context) -> list[str]:
+    """What a reader must know first: an interrupted run, failures, outputs that disagree."""
+    found = [*_interrupted(context), *notes.unmeasured(context)]
+    failed = [r for r in context.rows if r.failures]
+    if failed:
+        found.append(
+            f"{counted(len(failed), 'point')} could not be measured in every round; what failed "
+            "and why is listed under “What failed”."
+        )
+    disagreeing = dict.fromkeys(p.backend for p in context.data.parity if p.status == "disagrees")
+    if disagreeing:
+        found.append(
+            f"Outputs of {', '.join(disagreeing)} disagree with the reference (see Parity)."
+        )
+    return found
+
+
+def _interrupted(context: Context) -> list[str]:
+    if context.data.complete:
+        return []
+    done, expected = len(context.data.measurements), context.expected_measurements()
+    of = f" of {expected:,}" if expected else ""
+    return [
+        f"This run did not reach its end: {done:,}{of} measurements are in it, "
+        f"{rounds_text(context.rows)} a point. Finish it with harness run --resume "
+        f"{context.data.path}; intervals are over the rounds that are there."
+    ]

@@ -1,0 +1,40 @@
+"""Chart data as SVG: well-formed, the same each time, with its texts as text."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from support.synthetic_run import EVIL
+
+from harness.report.charts.lines import summary_charts
+from harness.report.charts.matplotlib import svg
+from harness.report.model.blocks import Chart, ChartSeries, table
+from harness.report.model.context import Context
+
+
+def test_svg_is_well_formed_deterministic_and_holds_its_texts(cpu: Context) -> None:
+    chart = summary_charts(cpu)[0]
+    drawn = svg(chart)
+    assert drawn == svg(chart)
+    text = "".join(ElementTree.fromstring(drawn).itertext())
+    assert "p95 latency (ms)" in text
+    assert "Throughput (infer/sec)" in text
+
+
+def test_names_are_text() -> None:
+    evil = ChartSeries(EVIL, "#000000", (1.0, 2.0), (1.0, 2.0), labels=(EVIL, EVIL))
+    chart = Chart("c", EVIL, EVIL, EVIL, (evil,), table([], []), ticks=(EVIL, EVIL))
+    root = ElementTree.fromstring(svg(chart))
+    assert EVIL in "".join(root.itertext())
+    assert not [e for e in root.iter() if e.tag.endswith(("script", "img"))]
+
+
+def test_many_long_ticks_stand_aslant() -> None:
+    series = ChartSeries("a", "#000000", (0.0, 1.0), (1.0, 2.0), "bar")
+
+    def aslant(*ticks: str) -> int:
+        chart = Chart("c", "t", "x", "y", (series,), table([], []), ticks=ticks)
+        return svg(chart).count("rotate(-45")
+
+    assert aslant("1", "2") == 0
+    assert aslant("a" * 40, "b" * 40) == 2

@@ -1,0 +1,47 @@
+"""Chart data as Plotly takes it: valid keys, escaped texts, intervals as arms."""
+
+from __future__ import annotations
+
+import json
+
+import plotly.graph_objects as go
+import pytest
+from support.synthetic_run import EVIL
+
+from harness.report.charts.plotly import figure
+from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine, table
+from harness.report.model.context import Context
+from harness.report.view import build_view
+
+
+def test_plotly_takes_every_figure(cpu: Context, gpu: Context) -> None:
+    for view in (build_view(cpu), build_view(gpu)):
+        for chart in [*view.all_charts(), *view.folded_charts()]:
+            made = figure(chart)
+            json.dumps(made, allow_nan=False)
+            go.Figure({"data": made["data"], "layout": made["layout"]})  # raises on a wrong key
+            assert len(made["data"]) == len(chart.series)
+
+
+def test_names_are_text() -> None:
+    evil = ChartSeries(EVIL, "#000000", (1.0, 2.0), (1.0, 2.0), labels=(EVIL, EVIL))
+    made = figure(Chart("c", EVIL, EVIL, EVIL, (evil,), table([], []), ticks=(EVIL, EVIL)))
+    assert "<" not in json.dumps({k: v for k, v in made.items() if k != "config"})
+
+
+def test_an_interval_is_what_it_reaches_below_and_above_its_value() -> None:
+    ranges = ((9.0, 12.0), None)
+    series = ChartSeries("a", "#000000", (1.0, 2.0), (10.0, 20.0), y_range=ranges)
+    (trace,) = figure(Chart("c", "t", "x", "y", (series,), table([], [])))["data"]
+    assert (trace["error_y"]["arrayminus"], trace["error_y"]["array"]) == ([1.0, 0], [2.0, 0])
+    assert "error_x" not in trace
+
+
+def test_on_a_logarithmic_axis_ends_and_lines_are_exponents() -> None:
+    series = ChartSeries("a", "#000000", (10.0, 1000.0), (1.0, 2.0))
+    chart = Chart("c", "t", "x", "y", (series,), table([], []), log_x=True,
+                  bounds=(ReferenceLine("x", 100.0, "limit"),))  # fmt: skip
+    layout = figure(chart)["layout"]
+    assert layout["xaxis"]["range"] == pytest.approx([0.951, 3.049], abs=1e-3)
+    assert layout["annotations"][0]["x"] == pytest.approx(2.0)
+    assert layout["shapes"][0]["x0"] == 100.0  # shapes are placed by value

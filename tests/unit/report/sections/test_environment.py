@@ -1,0 +1,33 @@
+"""The environment: a row a fact, and the scenario as it was written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.report.model.context import Context
+from harness.report.model.section import Code
+from harness.report.sections.environment import machine_table, section
+
+
+def facts(context: Context) -> dict[str, str]:
+    return {row[0].text: row[1].text for row in machine_table(context).rows}
+
+
+def test_machine_software_and_seeds_are_listed(cpu: Context, gpu: Context) -> None:
+    found = facts(cpu)
+    assert found["Git commit"] == "0123456789abcdef0123456789abcdef01234567 with local changes"
+    assert (found["Memory"], found["GPU"]) == ("7.8 GiB", "none")
+    assert (found["Package numpy"], found["Seed of order"]) == ("2.4.0", "0")
+    assert found["Triton"] == "2.51.0"  # as the server said; it is no package
+    assert "torch" not in found and found["Package torch"] == "2.13.0"
+    assert facts(gpu)["GPU 0"].startswith("NVIDIA H100 80GB HBM3, 79.6 GiB, driver 570.86.15, CUDA")
+
+
+def test_the_scenario_stands_as_it_was_written(cpu: Context) -> None:
+    _, code = section(cpu).blocks
+    assert isinstance(code, Code)
+    assert code.text == cpu.manifest["scenario_text"]
+    assert code.title == "Scenario as written, scenarios/resnet50.yaml"
+    assert code.summary == "The scenario as written, scenarios/resnet50.yaml"
+    bare = replace(cpu, data=replace(cpu.data, manifest={}))
+    assert len(section(bare).blocks) == 1

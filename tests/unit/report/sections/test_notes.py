@@ -1,0 +1,43 @@
+"""What the run wrote down as it went, where the report says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from support.synthetic_variants import NAME
+
+from harness.report.model.context import build_context
+from harness.report.sections.notes import best_directory, notes, unmeasured
+from harness.results.store import read_run
+
+
+def test_what_the_run_wrote_down_is_in_the_report(variants_run: Path) -> None:
+    data = read_run(variants_run)
+    left = [f"{NAME}/i{n}" for n in range(5, 13)]
+    events = [
+        {"event": "note", "text": "i4 was clipped"}, {"event": "note", "text": "i4 was clipped"},
+        {"event": "undecided", "text": "first"}, {"event": "undecided", "text": "at its end"},
+        {"event": "search_ended", "why": "budget", "not_measured": left},
+        {
+            "event": "best", "backend": NAME, "config": "i2-dyn", "directory": "best/resnet50",
+            "difference": "best/difference.diff",
+        },
+    ]  # fmt: skip
+    context = build_context(replace(data, events=(*data.events, *events)))
+    assert notes(context) == ("i4 was clipped", "at its end")
+    assert unmeasured(context) == [
+        "The budget was spent before 8 configurations could be measured: i5, i6, i7, i8, i9, i10 "
+        "and 2 more."
+    ]
+    (where,) = best_directory(context)
+    assert str(where) == (
+        "i2-dyn lies ready to serve in best/resnet50; best/difference.diff is what differs from "
+        "the default."
+    )
+    assert [s.text for s in where.spans if s.strong] == ["best/resnet50"]
+
+
+def test_a_run_without_a_search_wrote_nothing_down(variants_run: Path) -> None:
+    plain = build_context(read_run(variants_run))
+    assert (notes(plain), best_directory(plain), unmeasured(plain)) == ((), [], [])

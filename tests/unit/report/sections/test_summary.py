@@ -1,0 +1,89 @@
+"""What a reader sees first: title, facts, banners, the best points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
+
+from harness.report.charts.lines import summary_charts
+from harness.report.model.context import Context, build_context
+from harness.report.model.section import Heading, Masthead, Prose, TableBlock, Text
+from harness.report.sections.summary import banners, facts, section, title
+from harness.results.store import read_run
+
+SIZES = (1, 2, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    run = write_run(
+        tmp_path_factory.mktemp("offline") / "r", batch_sizes=SIZES, concurrency=(1,),
+        failures=False, constraints={"throughput": {"min": 30}},
+    )  # fmt: skip
+    return build_context(read_run(run))
+
+
+def test_title_says_the_mode(offline: Context, cpu: Context) -> None:
+    assert title(offline) == "Offline Result Summary"
+    assert title(cpu) == "Online Result Summary"
+
+
+@pytest.mark.parametrize(("batches", "callers"), [((1,), (1,)), ((1, 4), (1, 2))])
+def test_other_sweeps_are_online(
+    tmp_path: Path, batches: tuple[int, ...], callers: tuple[int, ...]
+) -> None:
+    run = write_run(
+        tmp_path / "r", backends=CPU_BACKENDS[:1], batch_sizes=batches, concurrency=callers
+    )
+    assert not build_context(read_run(run)).offline
+    assert not build_context(read_run(write_all_failed(tmp_path / "failed"))).offline
+
+
+def test_summary_is_against_batch_size(offline: Context) -> None:
+    throughput, latency, memory = summary_charts(offline)
+    assert throughput.title == "Throughput vs. Batch Size"
+    assert latency.title == "p90 Latency vs. Batch Size"  # the largest batch is too slow for p99
+    assert any("p99 needs 662 requests" in note for note in latency.notes)
+    assert memory.title == "Host Memory vs. Batch Size"
+    assert throughput.ticks == tuple(map(str, SIZES))
+    assert [(b.axis, b.value) for b in throughput.bounds] == [("y", 30.0)]
+    for series in throughput.series:
+        rows = offline.of(series.name)
+        assert series.x == (0.0, 1.0, 2.0, 3.0)
+        assert series.y == tuple(r.throughput.value for r in rows if r.throughput)
+
+
+def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], complete=False)
+    banner = banners(build_context(read_run(run)))[0]
+    assert f"harness run --resume {run}; " in banner
+
+
+def test_failures_and_disagreement_are_banners(cpu: Context) -> None:
+    failed, parity = banners(cpu)
+    assert failed.startswith("2 points could not be measured in every round")
+    assert parity == "Outputs of onnxruntime-fp16 disagree with the reference (see Parity)."
+
+
+def test_facts_name_the_hardware_and_the_sweep(cpu: Context, gpu: Context) -> None:
+    found = dict(facts(cpu))
+    assert found["Host memory"] == "7.8 GiB" and "Total Available GPU Memory" not in found
+    assert found["Sweep"] == ("4 configurations, batch 1, 4, concurrency 1, 2, 4, 2 to 3 rounds")
+    assert dict(facts(gpu))["Total Available GPU Memory"] == "79.6 GiB"
+    assert dict(facts(gpu))["Constraint targets"] == "p99 latency ≤ 20 ms"
+
+
+def test_it_begins_with_the_title_and_ends_with_the_best_points(cpu: Context) -> None:
+    first, *_, heading, best = section(cpu).blocks
+    assert isinstance(first, Masthead) and first.title == "Online Result Summary"
+    assert isinstance(heading, Heading) and heading.break_before
+    assert isinstance(best, TableBlock) and len(best.table.rows) == 4
+    assert [b.style for b in section(cpu).blocks if isinstance(b, Prose)] == ["answer"]
+
+
+def test_an_empty_run_has_a_summary(tmp_path: Path) -> None:
+    *_, heading, last = section(build_context(read_run(write_bare(tmp_path / "r")))).blocks
+    assert isinstance(heading, Heading) and not heading.break_before
+    assert isinstance(last, Text) and last.text == "No point was measured."

@@ -1,0 +1,47 @@
+"""The order of sections, what the contents list, and that a new section needs one function only."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report import view as module
+from harness.report.model.blocks import figure, listing, word
+from harness.report.model.context import Context
+from harness.report.model.section import Section, TableBlock, Text
+from harness.report.outputs.html import render_html, render_print
+from harness.report.view import SECTIONS, build_view
+
+
+def test_sections_stand_in_the_order_of_the_table(gpu: Context) -> None:
+    made = [make(gpu) for make in SECTIONS]
+    assert list(build_view(gpu).sections) == [s for s in made if s is not None]
+    ids = [s.id for s in build_view(gpu).sections]
+    assert len(ids) == len(set(ids))
+
+
+def test_print_leaves_out_what_is_folded(variants: Context) -> None:
+    view = build_view(variants)
+    screen, paper = ({i: b for i, _, b in view.contents(screen=s)} for s in (True, False))
+    assert "explained" in screen and "explained" not in paper
+    assert [name for _, name in screen["details"]] == variants.series
+    assert [name for _, name in paper["details"]] == variants.shown
+    assert not {c.id for c in view.all_charts()} & {c.id for c in view.folded_charts()}
+
+
+def test_a_new_section_is_one_function(cpu: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def section(context: Context) -> Section:
+        rows = listing(context.rows, {"Point": lambda r: word(r.point),
+                                      "Requests": lambda r: figure(str(r.requests))})  # fmt: skip
+        return Section("own", "Our <own>", (Text("Said here."), TableBlock(rows, "Requests")))
+
+    monkeypatch.setattr(module, "SECTIONS", (*SECTIONS[:1], section))
+    view = build_view(cpu)
+    drawings = {chart.id: "<svg/>" for chart in view.all_charts()}
+    for html in (render_html(view), render_print(view, drawings, {"own": 7})):
+        assert '<section id="own">' in html and "<h2>Our &lt;own&gt;</h2>" in html
+        assert "<p>Said here.</p>" in html and "torch-cpu-fp32/b1/c1" in html
+        assert '<a href="#own">Our &lt;own&gt;</a>' in html
+
+
+def test_the_footer_says_what_made_it_and_when(cpu: Context) -> None:
+    assert build_view(cpu).footer == "harness 0.1.0 · run of 2026-03-04 10:11 UTC"
