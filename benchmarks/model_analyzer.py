@@ -43,9 +43,9 @@ from perf_analyzer import CACHE, CODE, CONFIG, busy_ns, cpu_name, perf_analyzer
 from harness.analysis.best import choose, order
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.store import read_run
-from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.variants import variants
 from harness.system import guard
+from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import proto
 from harness.triton.server import stub_memory as shm
 from harness.triton.server.install import find

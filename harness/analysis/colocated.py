@@ -143,13 +143,14 @@ def pairs(rows: Sequence[SummaryRow], scenario: Mapping[str, Any]) -> list[Pair]
 
 def _served(scenario: Any) -> dict[tuple[str, str], tuple[str, bool]]:
     """(backend, config) → what is served without co-located models, and whether there are any."""
+    from harness.scenario.spec.scenario import ServedSettings
     from harness.scenario.variants import configs, settings
 
     largest = max(scenario.load.batch_sizes)
     found = {}
     for backend, specs in configs(scenario).items():
         for config, spec in specs.items():
-            if spec.kind != "triton":
+            if not isinstance(spec, ServedSettings):
                 continue
             own = settings(spec.model_copy(update={"colocated": ()}), largest)
             varied = {"name", "colocated", *own}

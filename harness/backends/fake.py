@@ -5,17 +5,34 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from typing import NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+from pydantic import Field
 
 from harness.backends.base import BackendContext, LoadCost
 from harness.errors import BackendError
 from harness.models.tensors import Signature, Tensors, TensorSpec
-from harness.scenario.spec import scenario as schema
+from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.fields import BATCH, Seed
 
 SPIN_NS = 200_000
 """Sleep up to this long before the deadline, then spin: a sleep may end that much late."""
+
+
+class FakeSettings(BackendSettings):
+    """A backend with a settable service time, to test the harness and to teach it."""
+
+    sources: ClassVar = ("fake",)
+    start_seconds: ClassVar = 1.0
+
+    kind: Literal["fake"] = Field(description="which backend; the other keys depend on it")
+    service_time_ms: float = Field(1.0, ge=0, le=3_600_000, description="per request")
+    per_item_ms: float = Field(
+        0.0, ge=0, le=3_600_000, description="added for each item of the batch"
+    )
+    jitter: float = Field(0.0, ge=0, lt=1, description="relative, uniform in ±jitter")
+    seed: Seed = Field(0, description="for the jitter")
 
 
 class Request(NamedTuple):
@@ -28,16 +45,14 @@ class Request(NamedTuple):
 class FakeBackend:
     """Waits `service_time_ms + per_item_ms · batch`, ± jitter; answers with sums of the input."""
 
-    def __init__(self, spec: schema.FakeSettings, context: BackendContext) -> None:
+    def __init__(self, spec: FakeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._callers = itertools.count()
 
     @property
     def signature(self) -> Signature:
         """The model's inputs, and one output: float64 [batch]."""
-        return Signature(
-            self.context.model.inputs, (TensorSpec("output", "float64", (schema.BATCH,)),)
-        )
+        return Signature(self.context.model.inputs, (TensorSpec("output", "float64", (BATCH,)),))
 
     def load(self) -> LoadCost:
         """Nothing to load."""

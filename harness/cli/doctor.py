@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from harness.doctor.check import Check
+    from harness.system.check import Check
 
 MARKS = {"ok": "[green]✓[/]", "missing": "[red]✗[/]", "note": "[yellow]–[/]"}
 PIPED_WIDTH = 200
@@ -44,13 +44,17 @@ def _examine() -> tuple[list[Check], dict[str, object]]:
 
     from harness.doctor.backends import backend_checks
     from harness.doctor.machine import machine_checks
+    from harness.scenario.spec.backend import packages
     from harness.system.machine import describe_machine, package_versions, probe_gpus
     from harness.system.paths import cache_directory
 
     load = os.getloadavg()[0]  # before the probes add to it
     machine, (gpus, no_gpu) = describe_machine(), probe_gpus()
-    checks = [*backend_checks(gpus), *machine_checks(machine, no_gpu, load, cache_directory())]
-    return checks, {"machine": machine, "packages": package_versions()}
+    checks = [
+        *backend_checks(bool(gpus)),
+        *machine_checks(machine, no_gpu, load, cache_directory()),
+    ]
+    return checks, {"machine": machine, "packages": package_versions(packages())}
 
 
 def _print(checks: Sequence[Check]) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.doctor.check import MISSING, NOTE, OK, Check
-from harness.doctor.probe import probe
+from harness.system.check import MISSING, NOTE, OK, Answer, Check, probe
 from harness.system.packages import install_command
 
 PYTHON = (3, 11)
@@ -57,7 +56,7 @@ def python_check() -> Check:
     return _check("Python", OK, f"{version}, {sys.executable}")
 
 
-def gpu_checks(gpus: Sequence[Mapping[str, Any]], why_not: str | None) -> list[Check]:
+def gpu_checks(gpus: Sequence[Mapping[str, object]], why_not: str | None) -> list[Check]:
     """One line a GPU, or why there is none."""
     if not gpus:
         return [_check("GPU", NOTE, f"none ({why_not}); CPU scenarios run")]
@@ -134,7 +133,7 @@ def disk_check(cache: Path) -> Check:
     return _check("cache", OK, detail)
 
 
-def pdf_check(answer: dict[str, Any] | str) -> Check:
+def pdf_check(answer: Answer) -> Check:
     """The PDF renderer, tried on one page."""
     if isinstance(answer, str):
         fix = f"{install_command('plutoprint')} --force-reinstall"

@@ -25,7 +25,7 @@ from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
-from harness.scenario.spec.scenario import AnyBackend, ModelSpec
+from harness.scenario.spec.scenario import ModelSpec
 from harness.system.packages import require
 
 if TYPE_CHECKING:
@@ -37,27 +37,6 @@ LAYOUT = 2
 Rows = list[ArtifactRow]
 FACTS = ("exporter", "fallback_reason", "opset", "verified", "parameters")
 """Details of an entry that go into its row."""
-
-
-def formats_for(spec: AnyBackend) -> set[str]:
-    """Which of `FORMATS` a backend needs of the prepared model."""
-    if spec.kind == "onnxruntime":
-        return {"onnx_fp16" if spec.precision == "fp16" else "onnx"}
-    if spec.kind == "tensorrt":
-        return _for_engine(spec.precision)
-    if spec.kind == "torch":
-        return {"torch"}
-    if spec.kind == "triton":
-        onnx = "onnx_fp16" if spec.precision == "fp16" else "onnx"
-        served = {"onnxruntime": {onnx}, "torch": {"torch"}}
-        served["tensorrt"] = _for_engine(spec.precision)
-        return served.get(spec.serve or "", set())
-    return set()
-
-
-def _for_engine(precision: str) -> set[str]:
-    """10.x needs no converted file, but only who builds the engine knows that."""
-    return {"onnx"} | ({f"onnx_{precision}"} & {"onnx_fp16", "onnx_bf16"})
 
 
 def prepare(

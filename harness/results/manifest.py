@@ -12,6 +12,7 @@ import harness
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
 from harness.results.upgrade import SCHEMA_VERSION
+from harness.scenario.spec.backend import packages
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions
 
@@ -42,7 +43,7 @@ def make_manifest(
         "git": git_state(path.parent),
         "harness_git": git_state(Path(harness.__file__).parent),
         "machine": machine,
-        "packages": package_versions(),
+        "packages": package_versions(packages()),
         "calibration": read_calibration(machine),
     }  # fmt: skip
 
@@ -55,7 +56,7 @@ def check_resumable(manifest: Mapping[str, Any], scenario: Scenario) -> None:
     now = {
         "scenario": scenario.model_dump(mode="json"),
         "machine": _hardware(describe_machine()),
-        "packages": package_versions(),
+        "packages": package_versions(packages()),
     }
     then = {
         "scenario": manifest.get("scenario"),

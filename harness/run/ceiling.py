@@ -18,6 +18,7 @@ from harness.measure.validity import CEILING_SHARE
 from harness.results.rows import CeilingRow
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import AnyBackend
+from harness.triton.client.settings import TritonSettings
 
 FAR_BELOW = CEILING_SHARE / 2
 """Below this share of a ceiling with fewer requests open, the own one need not be measured."""
@@ -99,7 +100,7 @@ def wanted(spec: AnyBackend, point: Point, input_bytes: int) -> tuple[Kind, int]
 
     None for other backends, and over TLS, which the null server does not speak.
     """
-    if spec.kind != "triton" or spec.server.tls is not None:
+    if not isinstance(spec, TritonSettings) or spec.server.tls is not None:
         return None
     slots = point.concurrency or OPEN_LOOP_SLOTS
     kind = Kind(

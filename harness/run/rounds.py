@@ -12,7 +12,7 @@ from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.selection import Selection
 from harness.run.state import RunState
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import AnyBackend, Scenario
+from harness.scenario.spec.scenario import AnyBackend, Scenario, ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
 
 Specs = Mapping[str, Mapping[str, AnyBackend]]
@@ -144,7 +144,9 @@ class Rounds:
     def _environment(self, backend: str, config: str) -> tuple[tuple[str, str], ...]:
         """The server's environment, for grouping."""
         spec = self._specs[backend][config]
-        return tuple(sorted(spec.environment.items())) if spec.kind == "triton" else ()
+        if not isinstance(spec, ServedSettings):
+            return ()
+        return tuple(sorted(spec.environment.items()))
 
     def _too_late(self, config: str, round_: int, points: list[Point]) -> bool:
         """Whether the budget ends the search here; says once what is then not measured."""

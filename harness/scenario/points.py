@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.scenario.spec.scenario import AnyBackend, Load, Scenario
+from harness.scenario.spec.scenario import AnyBackend, Load, Scenario, ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG, configs
 
 
@@ -72,7 +72,7 @@ def expand(scenario: Scenario) -> list[Point]:
 
 def takes(spec: AnyBackend, batch: int) -> bool:
     """Whether a backend (with single values) takes requests of this batch size."""
-    limit = spec.max_batch if spec.kind == "triton" else None
+    limit = spec.max_batch if isinstance(spec, ServedSettings) else None
     return limit is None or batch <= limit
 
 
@@ -99,8 +99,6 @@ def _loads(load: Load) -> list[Point]:
     return points
 
 
-START_SECONDS = {"torch": 4.0, "onnxruntime": 3.0, "tensorrt": 10.0, "triton": 8.0, "fake": 1.0}
-"""Allowance for one start of a backend: process, imports, loading, and the server if it has one."""
 RELOAD_SECONDS = 1.0
 """Allowance for one more config on a server that runs already."""
 
@@ -112,20 +110,20 @@ def estimate(scenario: Scenario) -> float:
     """Roughly how many seconds the run takes, for `--dry-run`: a lower-middle guess, no promise.
 
     Each measurement is counted as warm-up plus window, and each backend in each round as one
-    start (`START_SECONDS`). Not counted: exports and parity before the first round, and windows
-    that go on, up to `window_max`, because `window_requests` have not finished yet.
+    start (`start_seconds` of its settings). Not counted: exports and parity before the first
+    round, and windows that go on, up to `window_max`, because `window_requests` have not finished.
     """
     spec = scenario.measurement
     points = expand(scenario)
     searches = sum(p.shape == "find_capacity" for p in points)
     count = len(points) + searches * (CAPACITY_RATES - 1)
     measuring = count * (spec.warmup + spec.window)
-    starting = sum(START_SECONDS.get(backend.kind, 5.0) for backend in scenario.backends)
+    starting = sum(backend.start_seconds for backend in scenario.backends)
     starting += RELOAD_SECONDS * sum(len(found) - 1 for found in configs(scenario).values())
     return spec.rounds * (measuring + starting)
 
 
 __all__ = [
-    "CAPACITY_RATES", "DEFAULT_CONFIG", "RELOAD_SECONDS", "SHAPES", "START_SECONDS", "Point",
+    "CAPACITY_RATES", "DEFAULT_CONFIG", "RELOAD_SECONDS", "SHAPES", "Point",
     "estimate", "expand", "left_out", "takes",
 ]  # fmt: skip

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from harness.scenario.profiles import PROFILES
 from harness.scenario.reading import walk
 from harness.scenario.spec import scenario as schema
+from harness.scenario.spec.backend import all_settings
+from harness.scenario.spec.load import PROFILES
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 _INTRO = """\
@@ -47,16 +48,12 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.inputs", schema.Input),
     ("model.inputs.data: {files: …}", schema.Files),
     ("model.parity", schema.Parity),
-    *((f"backends: kind: {kind}", cls) for kind, cls in walk.KINDS.items()),
-    ("backends: profile (tensorrt)", schema.TensorRtProfile),
-    ("backends: dynamic_batching: {…} (triton)", schema.Batching),
-    ("backends: colocated[] (triton)", schema.ColocatedModel),
-    ("backends: colocated[].model", schema.OtherModel),
-    ("backends: colocated[].load", schema.ColocatedLoad),
-    ("backends: server (triton)", schema.Server),
-    ("backends: server.docker", schema.DockerSettings),
-    ("backends: server.tls", schema.TlsSettings),
-    ("backends: server.telemetry", schema.TelemetrySource),
+    *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),
+    *(
+        (f"backends: {title}", part)
+        for cls in all_settings().values()
+        for title, part in cls.parts.items()
+    ),
     ("load", schema.Load),
     ("load.steps[]", schema.Step),
     ("load.ramp", schema.Ramp),
@@ -106,25 +103,26 @@ def _profiles() -> Iterator[str]:
     yield ""
 
 
-def _annotation(field: FieldInfo) -> Any:
+def _annotation(field: FieldInfo) -> object:
     """The field's type with its bounds, which pydantic keeps apart."""
-    here: Any = field.annotation
+    here: object = field.annotation
     for extra in field.metadata:
         here = Annotated[here, extra]
     return here
 
 
-_NAMES: tuple[tuple[Any, str], ...] = (
+_NAMES: tuple[tuple[object, str], ...] = (
     (Duration, "duration"),
     (PositiveDuration, "duration"),
     (schema.Dimension, "size or word"),
     (Size, "size in bytes"),
 )
-_SIMPLE = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`",
-           Any: "anything"}  # fmt: skip
+_SIMPLE: dict[object, str] = {
+    str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything",
+}  # fmt: skip
 
 
-def _type(here: Any) -> str:
+def _type(here: object) -> str:
     if name := next((name for known, name in _NAMES if known == here), None):
         return name
     origin, args = get_origin(here), get_args(here)
@@ -132,8 +130,8 @@ def _type(here: Any) -> str:
         return _type(args[0])
     if origin is Literal:
         return ", ".join(f"`{word}`" for word in args)
-    if origin in (Union, types.UnionType):
-        names = [_type(a) for a in args if a is not type(None)]
+    if origin in (Union, types.UnionType) or here is schema.BackendSettings:
+        names = [_type(a) for a in walk.members_of(here) if a is not type(None)]
         return ", or ".join(dict.fromkeys(names))
     if origin is tuple:
         return (
@@ -146,7 +144,7 @@ def _type(here: Any) -> str:
     return _SIMPLE.get(here) or f"mapping ({_link(here)})"
 
 
-def _link(model: type[BaseModel]) -> str:
+def _link(model: object) -> str:
     title = next((t for t, m in _PARTS if m is model), "")
     slug = "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
     return f"[{title}](#{slug})" if title else "`{}`"

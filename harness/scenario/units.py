@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -16,7 +16,9 @@ _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 1
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
-def _parse(value: Any, units: dict[str, float] | dict[str, int], common: tuple[str, str]) -> float:
+def _parse(
+    value: object, units: dict[str, float] | dict[str, int], common: tuple[str, str]
+) -> float:
     names = ", ".join(units)
     expected = f"expected a number with a unit, like 20{common[0]}; units: {names}"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -38,7 +40,7 @@ LONGEST = 7 * 86_400.0
 """No duration is longer than a week: operating systems' timers would overflow not far above."""
 
 
-def parse_duration(value: Any) -> float:
+def parse_duration(value: object) -> float:
     """Seconds from `200ms`, `3s`, `20m`, `1h`, at most 168h. Raises ValueError on anything else."""
     seconds = _parse(value, _SECONDS, ("ms", "s"))
     if seconds > LONGEST:
@@ -46,7 +48,7 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
-def parse_positive_duration(value: Any) -> float:
+def parse_positive_duration(value: object) -> float:
     """As `parse_duration`, but zero is refused too."""
     seconds = parse_duration(value)
     if seconds <= 0:
@@ -54,7 +56,7 @@ def parse_positive_duration(value: Any) -> float:
     return seconds
 
 
-def parse_size(value: Any) -> int:
+def parse_size(value: object) -> int:
     """Bytes from `64MiB`, `4GiB` (powers of two) or `500MB` (powers of ten). Raises ValueError."""
     size = _parse(value, _BYTES, ("MiB", "GiB"))
     if size >= 2**63:

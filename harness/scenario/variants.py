@@ -19,14 +19,13 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.scenario.spec.scenario import (
     AnyBackend,
     Batching,
     ColocatedModel,
     Scenario,
-    TritonSettings,
+    ServedSettings,
 )
 from harness.scenario.units import format_duration
 
@@ -42,7 +41,7 @@ class Axis:
     """One thing that varies: the key, its values in order, and how a name says each."""
 
     key: str
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
     labels: tuple[str, ...]
     ordered: bool
     """Whether neighbours in the list are neighbours in what they do: numbers, sorted."""
@@ -53,12 +52,12 @@ class Config:
     """One config of a backend: its settings, and its place on each axis."""
 
     name: str
-    spec: TritonSettings
+    spec: ServedSettings
     place: tuple[int, ...] | None
     """The index of its value on each of `axes`; None for a default that is not among them."""
 
 
-def variants(spec: TritonSettings, largest_batch: int | None = None) -> dict[str, TritonSettings]:
+def variants(spec: ServedSettings, largest_batch: int | None = None) -> dict[str, ServedSettings]:
     """Config name → the same backend with single values; `default` comes first.
 
     `largest_batch` is the largest of the scenario's batch sizes, which `default` serves where
@@ -71,17 +70,17 @@ def configs(scenario: Scenario) -> dict[str, dict[str, AnyBackend]]:
     """Backend name → config name → the backend with single values, in the order written."""
     largest = max(scenario.load.batch_sizes)
     return {
-        b.name: dict(variants(b, largest)) if b.kind == "triton" else {DEFAULT_CONFIG: b}
+        b.name: dict(variants(b, largest)) if isinstance(b, ServedSettings) else {DEFAULT_CONFIG: b}
         for b in scenario.backends
     }
 
 
-def axes(spec: TritonSettings) -> tuple[Axis, ...]:
+def axes(spec: ServedSettings) -> tuple[Axis, ...]:
     """What varies, in the order of the names; numbers are sorted."""
     return tuple(_axes(spec))
 
 
-def grid(spec: TritonSettings, largest_batch: int | None = None) -> list[Config]:
+def grid(spec: ServedSettings, largest_batch: int | None = None) -> list[Config]:
     """Every config with its place on the axes, `default` first."""
     found = axes(spec)
     default = _with(spec, [(axis.key, None) for axis in found])
@@ -98,7 +97,7 @@ def grid(spec: TritonSettings, largest_batch: int | None = None) -> list[Config]
     return [first, *_unique(c for c in rest if c is not same)]
 
 
-def _axes(spec: TritonSettings) -> Iterator[Axis]:
+def _axes(spec: ServedSettings) -> Iterator[Axis]:
     for key, prefix in (("instances", "i"), ("max_batch_size", "mb")):
         values = getattr(spec, key)
         if isinstance(values, tuple):
@@ -114,20 +113,9 @@ def _axes(spec: TritonSettings) -> Iterator[Axis]:
         if isinstance(values, tuple):
             yield _environment_axis(name, values)
     for other in spec.colocated:
-        for axis in _axes(colocated_backend(spec, other)):
+        for axis in _axes(spec.alone(other)):
             labels = tuple(label and f"{other.name}.{label}" for label in axis.labels)
             yield replace(axis, key=f"{COLOCATED}{other.name}.{axis.key}", labels=labels)
-
-
-def colocated_backend(spec: TritonSettings, other: ColocatedModel) -> TritonSettings:
-    """A co-located model as the backend that it would be alone."""
-    own = ("precision", "threads", "instances", "max_batch_size", "dynamic_batching", "config")
-    return spec.model_copy(update={
-        **{key: getattr(other, key) for key in own},
-        "name": other.name, "serve": other.serve or spec.serve,
-        "device": other.device or spec.device, "colocated": (), "composing": (),
-        "env": {k: v for k, v in spec.env.items() if not isinstance(v, tuple)},
-    })  # fmt: skip
 
 
 def _environment_axis(name: str, values: tuple[str, ...]) -> Axis:
@@ -153,25 +141,24 @@ def _join(labels: Iterable[str]) -> str:
     return "-".join(filter(None, labels)) or "nodyn"
 
 
-def _with(spec: TritonSettings, chosen: Sequence[tuple[str, Any]]) -> TritonSettings:
+def _with(spec: ServedSettings, chosen: Sequence[tuple[str, object]]) -> ServedSettings:
     """`spec` with these values instead of its lists; None takes a key back to its default."""
-    changes: dict[str, Any] = {}
-    env = dict(spec.env)
+    changes: dict[str, object] = {}
+    env: dict[str, object] = dict(spec.env)
+    others = spec.colocated
     for key, value in chosen:
         if key.startswith(COLOCATED):
-            changes["colocated"] = _colocated_with(
-                changes.get("colocated", spec.colocated), key, value
-            )
+            others = _colocated_with(others, key, value)
         elif key.startswith("env."):
             env.pop(key[4:])
             env |= {} if value is None else {key[4:]: value}
         else:
             changes[key] = {} if key == "config" and value is None else value
-    return spec.model_copy(update={**changes, "env": env})
+    return spec.model_copy(update={**changes, "colocated": others, "env": env})
 
 
 def _colocated_with(
-    others: tuple[ColocatedModel, ...], key: str, value: Any
+    others: tuple[ColocatedModel, ...], key: str, value: object
 ) -> tuple[ColocatedModel, ...]:
     """The co-located models with one key, `colocated.NAME.KEY`, of one of them set."""
     name, _, own = key.removeprefix(COLOCATED).rpartition(".")
@@ -181,19 +168,16 @@ def _colocated_with(
     )  # fmt: skip
 
 
-def _same(spec: TritonSettings, default: TritonSettings, largest: int | None) -> bool:
+def _same(spec: ServedSettings, default: ServedSettings, largest: int | None) -> bool:
     """Whether a variant serves what `default` does; unknown for a model that has its own config."""
     if spec.server.repository is not None:
         return spec == default
     return _effective(spec, largest) == _effective(default, largest)
 
 
-def _effective(spec: TritonSettings, largest: int | None) -> tuple[Any, ...]:
+def _effective(spec: ServedSettings, largest: int | None) -> tuple[object, ...]:
     size = spec.max_batch or largest
-    others = tuple(
-        _effective(colocated_backend(spec, other), other.load.batch_size)
-        for other in spec.colocated
-    )
+    others = tuple(_effective(spec.alone(other), other.load.batch_size) for other in spec.colocated)
     return (
         spec.instance_count, size, spec.batching, spec.config_fields, spec.environment, others,
     )  # fmt: skip
@@ -210,10 +194,10 @@ def _unique(found: Iterable[Config]) -> Iterator[Config]:
         yield Config(name, config.spec, config.place)
 
 
-def settings(spec: TritonSettings, largest_batch: int) -> dict[str, Any]:
+def settings(spec: ServedSettings, largest_batch: int) -> dict[str, object]:
     """What tells configs apart, as facts for a report: instances, max batch, batching, the rest."""
     own = spec.server.repository is not None
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "instances": spec.instances if own else spec.instance_count,
         "max_batch_size": spec.max_batch or (None if own else largest_batch),
         "dynamic_batching": None if spec.dynamic_batching is None and own else _shown(spec),
@@ -224,12 +208,12 @@ def settings(spec: TritonSettings, largest_batch: int) -> dict[str, Any]:
     return found | ({"colocated": others} if others else {})
 
 
-def _alone(spec: TritonSettings, other: ColocatedModel) -> TritonSettings:
+def _alone(spec: ServedSettings, other: ColocatedModel) -> ServedSettings:
     """A co-located model without the server's environment, which is not its own."""
-    return colocated_backend(spec, other).model_copy(update={"env": {}})
+    return spec.alone(other).model_copy(update={"env": {}})
 
 
-def _shown(spec: TritonSettings) -> Any:
+def _shown(spec: ServedSettings) -> object:
     found = spec.batching
     if found is None:
         return False
@@ -237,6 +221,6 @@ def _shown(spec: TritonSettings) -> Any:
 
 
 __all__ = [
-    "COLOCATED", "DEFAULT_CONFIG", "Axis", "Config", "axes", "colocated_backend", "configs", "grid",
+    "COLOCATED", "DEFAULT_CONFIG", "Axis", "Config", "axes", "configs", "grid",
     "settings", "variants",
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any
 
 _SYNONYMS = {
     "ort": "onnxruntime", "onnx": "onnxruntime", "pytorch": "torch", "eager": "torch",
@@ -48,7 +47,7 @@ def shorten(value: object, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def describe(value: Any) -> str:
+def describe(value: object) -> str:
     """What was found, as a reader of YAML sees it."""
     if value is None:
         return "nothing"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from harness.analysis.best import INDIFFERENCE
 from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import Objective, objective_of
-from harness.scenario.spec.scenario import Scenario
-from harness.scenario.variants import DEFAULT_CONFIG, Axis, Config, axes, grid
+from harness.scenario.spec.scenario import Scenario, ServedSettings
+from harness.scenario.variants import DEFAULT_CONFIG, Axis, axes, grid
 
 TRIALS, TOP = 20, 3
 """Defaults of `search.trials` and `search.top`."""
@@ -62,11 +62,11 @@ def spaces(scenario: Scenario) -> dict[str, Space]:
     largest = max(scenario.load.batch_sizes)
     found = {}
     for backend in scenario.backends:
-        varied: list[Config] = grid(backend, largest) if backend.kind == "triton" else []
-        places = tuple((c.name, c.place) for c in varied) or ((DEFAULT_CONFIG, ()),)
-        found[backend.name] = Space(
-            backend.name, axes(backend) if backend.kind == "triton" else (), places
-        )
+        if isinstance(backend, ServedSettings):
+            places = tuple((c.name, c.place) for c in grid(backend, largest))
+            found[backend.name] = Space(backend.name, axes(backend), places)
+        else:
+            found[backend.name] = Space(backend.name, (), ((DEFAULT_CONFIG, ()),))
     return found
 
 

@@ -12,7 +12,7 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,10 @@ ROOT = Path("/")
 PACKAGES = (
     "inference-harness", "numpy", "scipy", "pandas", "pyarrow", "pydantic", "click", "rich",
     "jinja2", "plotly", "matplotlib", "plutoprint", "psutil", "ruamel.yaml",
-    "torch", "torchvision", "onnx", "onnxscript", "onnxconverter-common",
-    "onnxruntime", "onnxruntime-gpu",
-    "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
-    "tensorrt-rtx-cu12-libs", "tensorrt-rtx-cu13-libs",
-    "tritonclient", "nvidia-pytriton", "grpcio", "geventhttpclient", "protobuf",
-    "cuda-python", "cuda-bindings", "pycuda", "nvidia-ml-py",
-    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cublas-cu12",
-    "locust", "gevent", "optuna",
+    "onnx", "onnxscript", "onnxconverter-common", "nvidia-ml-py", "nvidia-cudnn-cu12",
+    "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cublas-cu12", "locust", "optuna",
 )  # fmt: skip
-"""Distributions whose version can change a number or a report."""
+"""Distributions whose version can change a number or a report; backends have more of their own."""
 
 
 def describe_machine() -> dict[str, Any]:
@@ -213,10 +207,10 @@ def _describe_gpu(nvml: Any, index: int) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ packages and code
 
 
-def package_versions() -> dict[str, str]:
-    """Name → version of those of `PACKAGES` that are installed; none of them is imported."""
+def package_versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """Name → version of those of `PACKAGES` and `more` that are installed; none is imported."""
     versions = {}
-    for name in PACKAGES:
+    for name in dict.fromkeys((*PACKAGES, *more)):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions

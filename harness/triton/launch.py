@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.variants import DEFAULT_CONFIG
+from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.change import (
     CONFIG,
     is_plain,

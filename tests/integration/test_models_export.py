@@ -9,7 +9,9 @@ from support.paths import DATA
 
 from harness.backends.base import BackendContext, run_once
 from harness.backends.onnxruntime.backend import OnnxRuntimeBackend
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.torch.backend import TorchBackend
+from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError
 from harness.models import export
 from harness.models.inputs import make_inputs
@@ -22,8 +24,8 @@ MODELS = DATA / "models"
 VECTOR = {"name": "x", "shape": ["batch", 8]}
 IDS = {"name": "ids", "dtype": "int64", "shape": ["batch", "seq"], "range": [0, 11]}
 MASK = {"name": "mask", "shape": ["batch", "seq"]}
-TORCH = schema.TorchSettings(kind="torch", name="t", device="cpu")
-ORT = schema.OnnxRuntimeSettings(kind="onnxruntime", name="o")
+TORCH = TorchSettings(kind="torch", name="t", device="cpu")
+ORT = OnnxRuntimeSettings(kind="onnxruntime", name="o")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ import torch
 
 from harness.backends.base import BackendContext
 from harness.backends.onnxruntime.backend import OnnxRuntimeBackend
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.torch.backend import TorchBackend
+from harness.backends.torch.settings import TorchSettings
 from harness.models.parity import write_references
 from harness.models.prepare import prepare
 from harness.run.worker.parity import check
@@ -39,8 +41,8 @@ def test_weights_and_export_have_resnet50s_size(prepared):
 
 
 @pytest.mark.parametrize(("cls", "settings"), [
-    (TorchBackend, schema.TorchSettings(kind="torch", name="t", device="cpu")),
-    (OnnxRuntimeBackend, schema.OnnxRuntimeSettings(kind="onnxruntime", name="o")),
+    (TorchBackend, TorchSettings(kind="torch", name="t", device="cpu")),
+    (OnnxRuntimeBackend, OnnxRuntimeSettings(kind="onnxruntime", name="o")),
 ])  # fmt: skip
 def test_both_runtimes_agree_on_every_batch_size(prepared, cls, settings):
     model, rows, folder = prepared
@@ -60,7 +62,7 @@ def test_other_weights_are_caught(prepared, tmp_path):
         "inputs": [{"name": "input", "shape": ["batch", 3, 224, 224]}],
     })  # fmt: skip
     other, _ = prepare(spec, ["torch"], BATCHES, tmp_path, base=Path())
-    settings = schema.TorchSettings(kind="torch", name="t", device="cpu")
+    settings = TorchSettings(kind="torch", name="t", device="cpu")
     with TorchBackend(settings, BackendContext(other)) as backend:
         backend.load()
         row = check(backend, model, settings, PARITY, [1], folder)[0]

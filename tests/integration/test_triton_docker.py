@@ -16,7 +16,7 @@ from support.tiny_onnx import tiny_onnx
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
 from harness.triton.server.install import find

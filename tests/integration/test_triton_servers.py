@@ -7,7 +7,7 @@ from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
 from harness.triton.server.install import find

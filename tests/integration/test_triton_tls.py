@@ -17,8 +17,8 @@ from harness.load.wire.grpcio import GrpcioTransport
 from harness.load.wire.requests import DECODE
 from harness.models.tensors import PreparedModel
 from harness.results.samples import OK
-from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.spec.server import access_of
+from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.write import describe
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer

@@ -16,7 +16,7 @@ from harness.load.wire.requests import DECODE, grpc_request, http_request
 from harness.measure.window import WindowSettings, measure
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import ERROR, OK
-from harness.scenario.spec.scenario import TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
 

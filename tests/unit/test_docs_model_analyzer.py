@@ -15,7 +15,8 @@ from support.paths import ROOT
 from harness.cli.main import main
 from harness.scenario.reading import walk
 from harness.scenario.reading.loader import load
-from harness.scenario.spec.scenario import Scenario, TritonSettings
+from harness.scenario.spec.scenario import BackendSettings, Scenario
+from harness.triton.client.settings import TritonSettings
 
 PAGE = (ROOT / "docs" / "model-analyzer.md").read_text()
 OPTIONS = (ROOT / "tests" / "data" / "model_analyzer_options.txt").read_text()
@@ -134,6 +135,8 @@ def test_a_value_is_one_that_the_key_takes(value: str) -> None:
 def literals(here: Any) -> Iterator[str]:
     """Words that may stand at a place, those of a mapping's keys included."""
     here = walk.unwrap(here)
+    for kind in walk.members_of(here) if here is BackendSettings else ():
+        yield from literals(kind)
     if walk.is_model(here):
         for name, field in here.model_fields.items():
             yield name

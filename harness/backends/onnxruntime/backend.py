@@ -21,10 +21,10 @@ import numpy as np
 from harness.backends.base import BackendContext, LoadCost
 from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.errors import BackendError, DeviceError, translate
 from harness.models.cache import parts
 from harness.models.tensors import Signature, Tensors, TensorSpec
-from harness.scenario.spec import scenario as schema
 from harness.system.packages import require
 
 require("onnxruntime", "onnxruntime")
@@ -44,7 +44,7 @@ DTYPES = {
 class OnnxRuntimeBackend:
     """One session, whose first provider is the one that was asked for."""
 
-    def __init__(self, spec: schema.OnnxRuntimeSettings, context: BackendContext) -> None:
+    def __init__(self, spec: OnnxRuntimeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._session: Any = None
         self._open: Callable[[], Any] | None = None
@@ -325,9 +325,7 @@ def _engines(context: BackendContext) -> Path | None:
     return context.cache / "ort-tensorrt" / f"{context.model.name}-{context.model.key[:16]}"
 
 
-def _providers(
-    spec: schema.OnnxRuntimeSettings, device_id: int, engines: Path | None
-) -> list[Provider]:
+def _providers(spec: OnnxRuntimeSettings, device_id: int, engines: Path | None) -> list[Provider]:
     """The provider asked for; CUDA behind TensorRT, for what TensorRT does not take."""
     if spec.provider not in ON_GPU:
         return [(spec.provider, {})]
@@ -337,7 +335,7 @@ def _providers(
     return [(TENSORRT, _tensorrt_options(spec, device_id, engines)), cuda]
 
 
-def _cuda_options(spec: schema.OnnxRuntimeSettings, device_id: int) -> dict[str, str]:
+def _cuda_options(spec: OnnxRuntimeSettings, device_id: int) -> dict[str, str]:
     options = {
         "gpu_mem_limit": spec.gpu_memory_limit,
         "arena_extend_strategy": spec.arena_extend_strategy,
@@ -352,7 +350,7 @@ def _cuda_options(spec: schema.OnnxRuntimeSettings, device_id: int) -> dict[str,
 
 
 def _tensorrt_options(
-    spec: schema.OnnxRuntimeSettings, device_id: int, engines: Path | None
+    spec: OnnxRuntimeSettings, device_id: int, engines: Path | None
 ) -> dict[str, str]:
     """fp16 is in the graph; engines are kept, or every round would build them again."""
     options = {"device_id": str(device_id)}

@@ -24,15 +24,15 @@ from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
 from harness.backends.tensorrt.bindings import Binding, Loaded, Request, bindings, make_request
+from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import BackendError
 from harness.models.tensors import Signature, Tensors, TensorSpec
-from harness.scenario.spec import scenario as schema
 
 
 class TensorRtBackend:
     """One engine, loaded once; a context for every caller."""
 
-    def __init__(self, spec: schema.TensorRtSettings, context: BackendContext) -> None:
+    def __init__(self, spec: TensorRtSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._loaded: Loaded | None = None
         self._kept: list[Any] = []  # logger, runtime and caches: in use as long as the engine
@@ -279,7 +279,7 @@ def onnx_format(flavor: trt.Flavor, precision: str) -> str:
     return f"onnx_{precision}" if in_graph else "onnx"
 
 
-def build_options(spec: schema.TensorRtSettings, context: BackendContext) -> engines.BuildOptions:
+def build_options(spec: TensorRtSettings, context: BackendContext) -> engines.BuildOptions:
     """The scenario's settings as build options. Raises UsageError when they contradict."""
     model, profile = context.model, spec.profile
     sizes = context.batch_sizes or (1, model.max_batch_size)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Self
 from harness.backends.base import BackendContext, LoadCost
 from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.host_memory import collect
+from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError, DeviceError, translate
 from harness.models.tensors import Signature, Tensors
-from harness.scenario.spec import scenario as schema
 from harness.system.packages import require
 
 require("torch", "torch")
@@ -45,7 +45,7 @@ class Request(NamedTuple):
 class TorchBackend:
     """The module in eval mode under inference_mode, weights and floating inputs cast."""
 
-    def __init__(self, spec: schema.TorchSettings, context: BackendContext) -> None:
+    def __init__(self, spec: TorchSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._model: TorchModel | None = None
         self._forward: Any = None
@@ -264,7 +264,7 @@ def _to_host(tensor: Tensor) -> Tensor:
     return host.copy_(tensor, non_blocking=True)
 
 
-def _device(spec: schema.TorchSettings) -> torch.device:
+def _device(spec: TorchSettings) -> torch.device:
     """The device that was asked for. Raises DeviceError when it is not there."""
     if spec.device == "cpu":
         if spec.precision == "tf32":

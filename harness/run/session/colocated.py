@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.backends.registry import message_of
 from harness.load.plan import asked
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.rows import ParityRow
 from harness.run.worker.process import Check, Listener, WorkerProcess
-from harness.scenario.spec.scenario import ColocatedModel, Measurement, TritonSettings
+from harness.scenario.spec.scenario import ColocatedModel, Measurement
+from harness.triton.client.settings import TritonSettings
 from harness.triton.launch import Served
 
 SLACK_S = 30.0
@@ -59,12 +61,12 @@ class Companion:
             answer = self.worker.ask(
                 "describe", deadline=timeout, check=check,
                 url=address[f"server_{self.spec.protocol}"], protocol=self.spec.protocol,
-                name=self.served.name, backend=self.spec.model_dump(mode="json"),
+                name=self.served.name, backend=message_of(self.spec),
             )  # fmt: skip
             self.model, config = described(self.model, answer), str(answer["config"])
         loaded = self.worker.ask(
             "load", deadline=timeout, listener=listener, check=check,
-            backend=self.spec.model_dump(mode="json"), first_batch=self.other.load.batch_size,
+            backend=message_of(self.spec), first_batch=self.other.load.batch_size,
             context={
                 "model": self.model.to_json(), "cache": str(cache), **address,
                 "request_timeout": measurement.request_timeout,

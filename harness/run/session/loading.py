@@ -12,7 +12,7 @@ from harness.results.series import Quantity, Readings, SeriesKey
 from harness.run.session.session import Session
 from harness.run.state import RunState
 from harness.scenario.points import takes
-from harness.scenario.spec.scenario import Parity, Scenario
+from harness.scenario.spec.scenario import Parity, Scenario, ServedSettings
 from harness.scenario.variants import settings
 from harness.telemetry.client import Telemetry
 
@@ -57,7 +57,7 @@ def open_session(
 
 def _about(session: Session, scenario: Scenario, state: RunState) -> LoadedDetails:
     """What tells this config from others, and where its model directory is."""
-    if session.spec.kind != "triton":
+    if not isinstance(session.spec, ServedSettings):
         return {}
     found: LoadedDetails = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
     directory = session.model_directory

@@ -10,8 +10,7 @@ from typing import Any
 
 from harness.models.tensors import PreparedModel
 from harness.run.worker.process import WorkerProcess
-from harness.scenario.spec.scenario import ModelSpec, Scenario
-from harness.scenario.variants import colocated_backend
+from harness.scenario.spec.scenario import ModelSpec, Scenario, ServedSettings
 from harness.system.paths import worker_env
 
 
@@ -54,23 +53,19 @@ def prepare(
 
 def _models_colocated(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], int]]:
     """`BACKEND/NAME` → a co-located model, the formats that it needs, and the batch of its load."""
-    from harness.models.prepare import formats_for
-
     found = {}
     for spec in scenario.backends:
-        if spec.kind != "triton":
+        if not isinstance(spec, ServedSettings):
             continue
         for other in spec.colocated:
             there = other.spec.source.kind == "triton"
-            wanted = [] if there else sorted(formats_for(colocated_backend(spec, other)))
+            wanted = [] if there else sorted(spec.alone(other).formats)
             found[f"{spec.name}/{other.name}"] = other.spec, wanted, other.load.batch_size
     return found
 
 
 def formats(scenario: Scenario) -> list[str]:
     """The formats that the scenario's backends need: see `harness.models.prepare.FORMATS`."""
-    from harness.models.prepare import formats_for
-
     if scenario.model.source.kind in ("engine", "triton", "fake"):
         return []
-    return sorted(set[str]().union(*map(formats_for, scenario.backends)))
+    return sorted(frozenset[str]().union(*(b.formats for b in scenario.backends)))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from harness.backends.registry import message_of
 from harness.errors import HarnessError, ServerDiedError
 from harness.load.plan import settings_and_load
 from harness.results.rows import ParityRow
@@ -17,17 +18,17 @@ from harness.run.session.preparing import Prepared
 from harness.run.session.shared import Shared
 from harness.run.worker.process import Listener, WorkerProcess
 from harness.scenario.points import Point
-from harness.scenario.rules.triton import on_cuda
 from harness.scenario.spec.scenario import (
     AnyBackend,
     ColocatedModel,
     Scenario,
+    ServedSettings,
     Server,
-    TritonSettings,
 )
-from harness.scenario.variants import DEFAULT_CONFIG, colocated_backend
+from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.paths import worker_env
 from harness.telemetry.client import Telemetry
+from harness.triton.client.settings import TritonSettings
 
 if TYPE_CHECKING:
     from harness.triton.launch import Sharing
@@ -74,9 +75,9 @@ class Session:
 
     def open(self, first_batch: int, listener: Listener) -> dict[str, Any]:
         """Start the server and the worker, load, and make the first call; the `loaded` answer."""
-        context = self._start_server() if self._spec.kind == "triton" else {}
+        context = self._start_server() if self._spec.remote else {}
         self._worker = self._start_worker()
-        if self._spec.kind != "triton":
+        if not isinstance(self._spec, ServedSettings):
             self._telemetry.watch([self._worker.pid], gpu_of(self._spec))
         elif self._server is None:
             self._watch_elsewhere(self._spec.server)
@@ -84,7 +85,7 @@ class Session:
             self._describe(context)
         loaded = self._ask(
             "load", self._scenario.measurement.load_timeout, listener,
-            backend=self._spec.model_dump(mode="json"), first_batch=first_batch,
+            backend=message_of(self._spec), first_batch=first_batch,
             context={
                 "model": self.model.to_json(), "cache": str(self._cache), **context,
                 "request_timeout": self._scenario.measurement.request_timeout,
@@ -164,7 +165,7 @@ class Session:
     @property
     def remote(self) -> bool:
         """Whether the load generator runs outside the process that runs the model."""
-        return self._spec.kind == "triton"
+        return self._spec.remote
 
     @property
     def log(self) -> Path:
@@ -304,7 +305,7 @@ class Session:
         assert isinstance(self._spec, TritonSettings)
         from harness.triton.launch import Sharing, launch
 
-        spec = colocated_backend(self._spec, other)
+        spec = self._spec.alone(other)
         prepared = self._prepared.colocated[f"{self._spec.name}/{other.name}"]
         served = launch(
             spec, prepared.model, max_batch_size=other.load.batch_size, base=self._base,
@@ -384,7 +385,7 @@ class Session:
         answer = self._ask(
             "describe", self._scenario.measurement.load_timeout, lambda _: None,
             url=url, protocol=self._spec.protocol, name=context["served_name"],
-            backend=self._spec.model_dump(mode="json"),
+            backend=message_of(self._spec),
         )  # fmt: skip
         self.server_config = str(answer["config"])
         self.model = described(self.model, answer)
@@ -412,10 +413,10 @@ def colocated_samples(samples: Path, name: str) -> Path:
 
 def gpu_of(spec: AnyBackend) -> str | None:
     """The GPU that a backend uses, as scenarios spell it; None on the CPU."""
-    if spec.kind == "triton" and spec.serve is None:
+    if isinstance(spec, ServedSettings) and spec.serve is None:
         return "cuda"  # who knows what an existing server uses: read it if it is there
-    if not on_cuda(spec.model_dump()):
-        others = spec.colocated if spec.kind == "triton" else ()
+    if not spec.on_gpu:
+        others = spec.colocated if isinstance(spec, ServedSettings) else ()
         devices = (o.device for o in others if o.device not in (None, "cpu"))
         return next(devices, None)
     return getattr(spec, "device", None) or "cuda"

@@ -102,12 +102,13 @@ class Worker:
         }  # fmt: skip
 
     def _describe(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.backends.registry import parse_spec
+        from harness.backends.registry import from_message
+        from harness.scenario.spec.scenario import ServedSettings
         from harness.scenario.spec.server import access_of
         from harness.triton.repository.write import describe
 
-        spec = parse_spec(json.dumps(message["backend"]))
-        assert spec.kind == "triton"
+        spec = from_message(message["backend"])
+        assert isinstance(spec, ServedSettings)
         inputs, outputs, max_batch_size, config = describe(
             message["url"], message["protocol"], message["name"], access_of(spec.server)
         )
@@ -118,14 +119,14 @@ class Worker:
         }  # fmt: skip
 
     def _load(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.backends.registry import open_backend, parse_spec
+        from harness.backends.registry import from_message, open_backend
 
         context = dict(message["context"])
         context["model"] = PreparedModel.from_json(context["model"])
         context["cache"] = Path(context["cache"]) if context.get("cache") else None
         context["batch_sizes"] = tuple(context.get("batch_sizes", ()))
         self._context = BackendContext(**context)
-        self._spec = parse_spec(json.dumps(message["backend"]))
+        self._spec = from_message(message["backend"])
         self._backend = open_backend(self._spec, self._context)
         self._backend.__enter__()
         stages = {"baseline": time.monotonic_ns()}

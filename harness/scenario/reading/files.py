@@ -2,90 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, get_args, get_origin
 
+from harness.scenario.reading import walk
 from harness.scenario.rules.base import Broken, Loc
+from harness.scenario.spec.fields import PathTo
+from harness.scenario.spec.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """A path in the data: where it stands, in which container, and whether it is a directory."""
+class FileReference:
+    """A path in the data: where it stands, what it says and leads to, and how to replace it."""
 
     loc: Loc
-    holder: Any
-    key: str | int
-    is_directory: bool = False
+    written: str
+    kind: str
+    holder: MutableMapping[str, object] | MutableSequence[object]
+
+    def replace(self, path: str) -> None:
+        """Put another path in its place."""
+        key = self.loc[-1]
+        if isinstance(self.holder, MutableMapping):
+            self.holder[str(key)] = path
+        elif isinstance(key, int):
+            self.holder[key] = path
 
 
-def references(data: Any) -> Iterator[Reference]:
-    """Every path in the plain data of a scenario, whatever else is wrong with it."""
-    yield from _of_model(_dict(_dict(data).get("model")), ("model",))
-    load = _dict(_dict(data).get("load"))
-    if isinstance(load.get("trace"), str):
-        yield Reference(("load", "trace"), load, "trace")
-    for index, item in enumerate(_items(_dict(data), "backends")):
-        yield from _of_server(_dict(_dict(item).get("server")), ("backends", index, "server"))
-        for number, other in enumerate(_items(_dict(item), "colocated")):
-            loc = ("backends", index, "colocated", number, "model")
-            yield from _of_model(_dict(_dict(other).get("model")), loc)
+def references(
+    data: object, here: object = Scenario, loc: Loc = (),
+    holder: MutableMapping[str, object] | MutableSequence[object] | None = None,
+) -> Iterator[FileReference]:  # fmt: skip
+    """Every path in the plain data of a scenario, whatever else is wrong with it.
+
+    A single path where a list may stand is made a list, in place.
+    """
+    if get_origin(here) is Annotated:
+        here, *marks = get_args(here)
+        kind = next((mark.kind for mark in marks if isinstance(mark, PathTo)), None)
+        if kind and isinstance(data, str) and holder is not None:
+            yield FileReference(loc, data, kind, holder)
+        else:
+            yield from references(data, here, loc, holder)
+    elif walk.is_model(here) and not walk.members_of(here):
+        values = data if isinstance(data, dict) else {}
+        for name in (name for name in here.model_fields if name in values):
+            annotation = here.model_fields[name].annotation
+            yield from references(values[name], annotation, (*loc, name), values)
+    elif get_origin(here) is tuple and data is not None:
+        yield from _of_list(data, get_args(here)[0], loc, holder)
+    else:
+        kind = data.get("kind") if isinstance(data, dict) else None
+        for member in walk.members_of(here):
+            if (
+                not walk.is_model(member)
+                or "kind" not in member.model_fields
+                or (walk.tag_of(member) == kind)
+            ):
+                yield from references(data, member, loc, holder)
 
 
-def _of_model(model: dict[str, Any], loc: Loc) -> Iterator[Reference]:
-    source = _dict(model.get("source"))
-    for key in ("weights", "onnx", "exported_program", "engine"):
-        if isinstance(source.get(key), str):
-            yield Reference((*loc, "source", key), source, key)
-    for index, item in enumerate(_items(model, "inputs")):
-        spec = _dict(_dict(item).get("data"))
-        for number, name in enumerate(_items(spec, "files")):
-            if isinstance(name, str):
-                where = (*loc, "inputs", index, "data", "files", number)
-                yield Reference(where, spec["files"], number)
+def _of_list(
+    data: object, here: object, loc: Loc,
+    holder: MutableMapping[str, object] | MutableSequence[object] | None,
+) -> Iterator[FileReference]:  # fmt: skip
+    items = data if isinstance(data, list) else [data]
+    is_path = any(isinstance(mark, PathTo) for mark in get_args(here))
+    if is_path and items is not data and isinstance(holder, dict):
+        holder[loc[-1]] = items
+    for index, item in enumerate(items):
+        yield from references(item, here, (*loc, index), items)
 
 
-def _of_server(server: dict[str, Any], loc: Loc) -> Iterator[Reference]:
-    for key in ("repository", "backend_directory", "binary"):
-        if isinstance(server.get(key), str):
-            yield Reference((*loc, key), server, key, is_directory=key != "binary")
-    for holder, where in ((server, loc), (_dict(server.get("telemetry")), (*loc, "telemetry"))):
-        tls = _dict(holder.get("tls"))
-        for key in ("ca", "cert", "key"):
-            if isinstance(tls.get(key), str):
-                yield Reference((*where, "tls", key), tls, key)
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _items(holder: dict[str, Any], key: str) -> list[Any]:
-    """The list at `key`; a single value there is made a list in place."""
-    value = holder.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        holder[key] = value = [value]
-    return value
-
-
-def resolve(reference: Reference, directory: Path) -> Broken | None:
+def resolve(reference: FileReference, directory: Path) -> Broken | None:
     """Make the path absolute in place; say so when nothing, or the wrong thing, is there."""
-    written = reference.holder[reference.key]
+    written, kind = reference.written, reference.kind
     if not written:
         return None  # the schema says that it must not be empty
     try:
         path = (directory / Path(written).expanduser()).resolve()
-        fits = path.is_dir() if reference.is_directory else path.is_file()
+        fits = path.is_dir() if kind == "directory" else path.is_file()
         exists = path.exists()
     except (OSError, ValueError, RuntimeError):
         return Broken(reference.loc, f"'{written}' is no usable path")
-    reference.holder[reference.key] = str(path)
+    reference.replace(str(path))
     if fits:
         return None
-    kind = "directory" if reference.is_directory else "file"
     if exists:
         return Broken(reference.loc, f"'{written}' is not a {kind}")
     return Broken(reference.loc, f"no such {kind}: '{written}' (looked in {directory})")

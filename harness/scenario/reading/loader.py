@@ -9,19 +9,18 @@ loaded scenario they are absolute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from harness.errors import Problem, ScenarioError, UsageError
+from harness.scenario import kinds
 from harness.scenario.reading import files, messages, overrides, tree, walk
 from harness.scenario.reading.messages import Words
 from harness.scenario.reading.tree import FAULTY, Fault, Mark, Node
-from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import scenario as rules
+from harness.scenario.rules.base import Broken, Loc
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.wording import describe, nearest
 
@@ -69,15 +68,16 @@ def load_text(
 
 def _validate(root: Node, faults: Iterable[Fault], directory: Path) -> Scenario:
     problems = [_from_fault(f) for f in faults]
-    data = {k: v for k, v in root.data().items() if not k.startswith("x-")}
+    plain = root.data()
+    assert isinstance(plain, dict)
+    data = {k: v for k, v in plain.items() if not k.startswith("x-")}
     guessed = list(_assume_kinds(data))
     missing = list(_resolve_files(root, data, directory))
-    broken = [*missing, *rules.check(data)]
-    found = [*guessed, *map(_from_rule, broken)]
+    found = [*guessed, *map(_from_rule, missing)]
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        found += _from_pydantic(error, complete=not (found or problems))
+        found += _from_pydantic(error)
     else:
         if not found and not problems:
             return scenario
@@ -127,19 +127,19 @@ def _decode(content: bytes, file: str) -> str:
 # -------------------------------------------------------------------------------------- checking
 
 
-def _assume_kinds(data: dict[str, Any]) -> Iterator[Words]:
+def _assume_kinds(data: dict[str, object]) -> Iterator[Words]:
     """A misspelt backend kind is replaced by the near one, so that its other keys are checked."""
     backends = data.get("backends")
     for index, item in enumerate(backends if isinstance(backends, list) else [backends]):
         kind = item.get("kind") if isinstance(item, dict) else None
-        if isinstance(kind, str) and kind not in walk.KINDS:
+        if isinstance(kind, str) and kind not in kinds.SETTINGS:
             words = messages.unknown_kind(("backends", index, "kind"), kind)
             if words.suggestion:
                 item["kind"] = words.suggestion
                 yield words
 
 
-def _resolve_files(root: Node, data: Any, directory: Path) -> Iterator[rule_base.Broken]:
+def _resolve_files(root: Node, data: object, directory: Path) -> Iterator[Broken]:
     for reference in files.references(data):
         mark = _find(root, reference.loc, on_key=False)[0]
         base = Path() if mark.file == overrides.FILE else directory
@@ -147,9 +147,9 @@ def _resolve_files(root: Node, data: Any, directory: Path) -> Iterator[rule_base
             yield broken
 
 
-def _from_rule(broken: rule_base.Broken) -> Words:
-    words = Words(broken.loc, broken.message, on_key=broken.on_key)
-    return replace(words, holder=broken.loc, lacks=broken.lacks)
+def _from_rule(broken: Broken, loc: Loc = ()) -> Words:
+    path = (*loc, *broken.loc)
+    return Words(path, broken.message, None, broken.on_key, holder=path, lacks=broken.lacks)
 
 
 def _heeded(found: list[Words]) -> list[Words]:
@@ -158,13 +158,11 @@ def _heeded(found: list[Words]) -> list[Words]:
     return [w for w in found if not any((w.holder, key) in meant for key in w.lacks)]
 
 
-def _from_pydantic(error: ValidationError, complete: bool) -> Iterator[Words]:
-    """The words for each error; `rule` errors only where checking the file found nothing."""
-    details: list[Mapping[str, Any]] = list(error.errors(include_url=False))
-    for detail in details:
+def _from_pydantic(error: ValidationError) -> Iterator[Words]:
+    """The words for each error."""
+    for detail in error.errors(include_url=False):
         if detail["type"] == "rule":
-            if complete:
-                yield Words(walk.follow(detail["loc"]).path, str(detail["msg"]))
+            yield _from_rule(detail["ctx"]["broken"], walk.follow(detail["loc"]).path)
         elif not (detail["type"] == "too_short" and detail["input"]):  # its items are wrong
             yield messages.explain(detail)
 

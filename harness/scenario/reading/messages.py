@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic_core import ErrorDetails
+
+from harness.scenario import kinds
 from harness.scenario.reading import walk
+from harness.scenario.spec.backend import all_settings
+from harness.scenario.spec.fields import as_tuple
 from harness.scenario.wording import describe, nearest, shorten
 
 _PATTERNS = {
@@ -29,6 +33,8 @@ _EXPECTED = {
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 _BOOLEANS = {**dict.fromkeys(_TRUE, "true"), **dict.fromkeys(_FALSE, "false")}
 
+Context = Mapping[str, object]
+"""What pydantic says of an error beside its type."""
 UNKNOWN = "can't be used here"
 """Said of an error type that has no words of its own; the fuzz test checks that none is left."""
 
@@ -46,7 +52,7 @@ class Words:
     """Keys of the mapping at `holder` that are missed: not said where one is only misspelt."""
 
 
-def explain(error: Mapping[str, Any]) -> Words:
+def explain(error: ErrorDetails) -> Words:
     """The words for one of `ValidationError.errors()`."""
     place = walk.follow(error["loc"])
     kind, context = str(error["type"]), error.get("ctx", {})
@@ -58,7 +64,7 @@ def explain(error: Mapping[str, Any]) -> Words:
     return Words(place.path, message)
 
 
-_BOUNDS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
+_BOUNDS: dict[str, Callable[[Context, str], str]] = {
     "greater_than": lambda c, v: f"must be greater than {_n(c['gt'])}, found {v}",
     "greater_than_equal": lambda c, v: f"must be at least {_n(c['ge'])}, found {v}",
     "less_than": lambda c, v: f"must be less than {_n(c['lt'])}, found {v}",
@@ -73,11 +79,11 @@ _BOUNDS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
 }
 
 
-def _n(number: float) -> str:
+def _n(number: object) -> str:
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 
-def _wrong_type(place: walk.Place, found: Any, expected: str) -> Words:
+def _wrong_type(place: walk.Place, found: object, expected: str) -> Words:
     suggestion = None
     if found is None and "mapping" in expected:
         return Words(place.path, "is empty; fill it, or remove the key")
@@ -93,8 +99,8 @@ def _wrong_type(place: walk.Place, found: Any, expected: str) -> Words:
     return Words(place.path, message, suggestion)
 
 
-def _is_kind(found: Any) -> bool:
-    return isinstance(found, str) and found in walk.KINDS
+def _is_kind(found: object) -> bool:
+    return isinstance(found, str) and found in kinds.SETTINGS
 
 
 def _is_number(text: str) -> bool:
@@ -105,7 +111,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _unknown_key(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
+def _unknown_key(place: walk.Place, found: object, context: Context) -> Words:
     key = str(place.path[-1])
     allowed = list(place.parent.model_fields) if place.parent else []
     if suggestion := nearest(key, allowed):
@@ -114,59 +120,60 @@ def _unknown_key(place: walk.Place, found: Any, context: Mapping[str, Any]) -> W
 
 
 def _stray(key: str, place: walk.Place, allowed: list[str]) -> str:
-    if place.parent in walk.KINDS.values():
-        if kinds := [k for k, cls in walk.KINDS.items() if key in cls.model_fields]:
-            return f"unknown key; it goes with {' and '.join(kinds)} backends"
+    known = all_settings()
+    if place.parent in known.values():
+        if users := [k for k, cls in known.items() if key in cls.model_fields]:
+            return f"unknown key; it goes with {' and '.join(users)} backends"
     elif homes := [h for h in walk.homes(key) if h != "backends"][:1]:
         return f"unknown key; it belongs in {homes[0]}"
     return f"unknown key; known: {', '.join(allowed)}" if allowed else "unknown key; write `{}`"
 
 
-def _missing(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
+def _missing(place: walk.Place, found: object, context: Context) -> Words:
     if isinstance(place.path[-1], int):
-        return Words(place.path[:-1], f"has {len(found)} values, too few")
-    options = walk.words(place.type)
+        return Words(place.path[:-1], f"has {len(as_tuple(found) or ())} values, too few")
+    options = walk.words(place.annotation)
     hint = f": one of {', '.join(options)}" if options else ""
     *holder, key = place.path
     message = f"this key is missing{hint}"
     return Words(place.path, message, holder=tuple(holder), lacks=(str(key),))
 
 
-def _not_a_word(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
-    options = walk.words(place.type)
+def _not_a_word(place: walk.Place, found: object, context: Context) -> Words:
+    options = walk.words(place.annotation)
     message = f"must be one of {', '.join(options)}, found {describe(found)}"
     return Words(place.path, message, nearest(str(found), options) if _is_word(found) else None)
 
 
-def _is_word(found: Any) -> bool:
+def _is_word(found: object) -> bool:
     return isinstance(found, str | bool | int | float)
 
 
-def _bad_kind(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
+def _bad_kind(place: walk.Place, found: object, context: Context) -> Words:
     kind = found.get("kind") if isinstance(found, Mapping) else None
     return unknown_kind((*place.path, "kind"), kind)
 
 
-def unknown_kind(path: walk.Loc, kind: Any) -> Words:
-    """The words for a backend whose kind is none of `walk.KINDS`."""
+def unknown_kind(path: walk.Loc, kind: object) -> Words:
+    """The words for a backend whose kind is none of `kinds.SETTINGS`."""
     if isinstance(kind, str) and kind:
-        message = f"unknown backend kind '{shorten(kind)}'; kinds: {', '.join(walk.KINDS)}"
-        return Words(path, message, nearest(kind, walk.KINDS))
-    return Words(path, f"must be one of {', '.join(walk.KINDS)}, found {describe(kind)}")
+        message = f"unknown backend kind '{shorten(kind)}'; kinds: {', '.join(kinds.SETTINGS)}"
+        return Words(path, message, nearest(kind, kinds.SETTINGS))
+    return Words(path, f"must be one of {', '.join(kinds.SETTINGS)}, found {describe(kind)}")
 
 
-def _no_kind(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
-    message = f"this key is missing: one of {', '.join(walk.KINDS)}"
+def _no_kind(place: walk.Place, found: object, context: Context) -> Words:
+    message = f"this key is missing: one of {', '.join(kinds.SETTINGS)}"
     return Words((*place.path, "kind"), message, holder=place.path, lacks=("kind",))
 
 
-def _pattern(place: walk.Place, found: Any, context: Mapping[str, Any]) -> Words:
-    meaning = next((w for part, w in _PATTERNS.items() if part in context["pattern"]), UNKNOWN)
+def _pattern(place: walk.Place, found: object, context: Context) -> Words:
+    meaning = next((w for part, w in _PATTERNS.items() if part in str(context["pattern"])), UNKNOWN)
     suggestion = nearest(str(found), ("cpu", "cuda")) if "cuda" in meaning else None
     return Words(place.path, f"{meaning}, found {describe(found)}", suggestion)
 
 
-_SPECIAL: dict[str, Callable[[walk.Place, Any, Mapping[str, Any]], Words]] = {
+_SPECIAL: dict[str, Callable[[walk.Place, object, Context], Words]] = {
     "extra_forbidden": _unknown_key,
     "missing": _missing,
     "literal_error": _not_a_word,

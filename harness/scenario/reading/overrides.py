@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.scenario.reading import tree
-from harness.scenario.reading.tree import Entry, Fault, Mark, Node
-from harness.scenario.rules import backend as backend_rules
+from harness.scenario.reading.tree import Fault, Mark, Node, TreeEntry
+from harness.scenario.spec.backend import parse_name
 from harness.scenario.wording import nearest, shorten
 
 FILE = "--set"
@@ -19,7 +19,7 @@ _STEP = re.compile(r"(?:(?:^|\.)(?P<key>[A-Za-z_][\w-]*))|\[(?P<item>[^\[\]]+)\]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathStep:
     """One step of an override's path: a key, or an item (its number, or a backend's name)."""
 
     text: str
@@ -46,7 +46,7 @@ def apply(root: Node, overrides: Sequence[str]) -> tuple[Node, list[Fault]]:
     return root, faults
 
 
-def _read(text: str, line: int) -> tuple[list[Step], Node]:
+def _read(text: str, line: int) -> tuple[list[PathStep], Node]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         message = f"'{shorten(text)}' is not KEY=VALUE, like load.concurrency=[1,2]"
@@ -54,8 +54,8 @@ def _read(text: str, line: int) -> tuple[list[Step], Node]:
     return _steps(path.rstrip(), line), _value(value, line, len(path) + 1, path.strip())
 
 
-def _steps(path: str, line: int) -> list[Step]:
-    steps: list[Step] = []
+def _steps(path: str, line: int) -> list[PathStep]:
+    steps: list[PathStep] = []
     position = len(path) - len(path.lstrip())
     start = position
     while position < len(path):
@@ -65,7 +65,7 @@ def _steps(path: str, line: int) -> list[Step]:
             raise _WrongError(Fault(Mark(FILE, line, position + 1), message))
         group = "key" if match["key"] else "item"
         mark = Mark(FILE, line, start + match.start(group) + 1)
-        steps.append(Step(match[group], group == "item", mark))
+        steps.append(PathStep(match[group], group == "item", mark))
         position = start + match.end()
     return steps
 
@@ -91,12 +91,13 @@ def _moved(node: Node, place: Callable[[Mark], Mark]) -> Node:
         return Node(mark, [_moved(item, place) for item in value])
     if isinstance(value, dict):
         return Node(mark, {
-            key: Entry(place(entry.key), _moved(entry.node, place)) for key, entry in value.items()
+            key: TreeEntry(place(entry.key), _moved(entry.node, place))
+            for key, entry in value.items()
         })  # fmt: skip
     return Node(mark, value)
 
 
-def _put(node: Node, steps: list[Step], value: Node, done: tuple[str | int, ...]) -> Node:
+def _put(node: Node, steps: list[PathStep], value: Node, done: tuple[str | int, ...]) -> Node:
     """A copy of `node` with `value` where the steps lead; what is shared by aliases stays."""
     if not steps:
         return value
@@ -114,17 +115,17 @@ def _put(node: Node, steps: list[Step], value: Node, done: tuple[str | int, ...]
     old = entries.get(step.text)
     inside = old.node if old else Node(step.mark, None)
     key = old.key if old and rest else step.mark
-    entries[step.text] = Entry(key, _put(inside, rest, value, (*done, step.text)))
+    entries[step.text] = TreeEntry(key, _put(inside, rest, value, (*done, step.text)))
     return Node(node.mark, entries)
 
 
-def _index(items: list[Node], step: Step, done: tuple[str | int, ...]) -> int:
+def _index(items: list[Node], step: PathStep, done: tuple[str | int, ...]) -> int:
     if step.text.isdecimal():
         if int(step.text) < len(items):
             return int(step.text)
         message = f"there is no item {step.text}: the list has {len(items)}, counted from 0"
         raise _WrongError(Fault(step.mark, message, done))
-    names = [backend_rules.default_name(n.data()) if n.is_mapping else None for n in items]
+    names = [parse_name(n.data()) if n.is_mapping else None for n in items]
     if done == ("backends",) and step.text in names:
         return names.index(step.text)
     known = [name for name in names if name]

@@ -12,12 +12,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Union
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node as YamlNode
 from ruamel.yaml.reader import ReaderError
 
 from harness.scenario.wording import shorten
@@ -27,6 +28,10 @@ MAX_DEPTH, MAX_VALUES = 40, 20_000
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
+
+
+Scalar = str | int | float | bool | None
+NodeValue = Union[Scalar, list["Node"], dict[str, "TreeEntry"], "_Faulty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +54,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value with its place: a scalar, a list of nodes, or a dict of text to `Entry`."""
+    """A value with its place: a scalar, a list of nodes, or a dict of text to `TreeEntry`."""
 
     mark: Mark
-    value: Any
+    value: NodeValue
 
     @property
     def is_mapping(self) -> bool:
         """Whether the value is a mapping."""
         return isinstance(self.value, dict)
 
-    def data(self) -> Any:
+    def data(self) -> object:
         """The value as plain Python data."""
         if isinstance(self.value, dict):
             return {key: entry.node.data() for key, entry in self.value.items()}
@@ -69,7 +74,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """A key's place and its value."""
 
     key: Mark
@@ -165,13 +170,13 @@ class _Builder:
     """Turns composed YAML nodes into `Node`s, and collects what a scenario may not hold."""
 
     file: str
-    constructor: Any
+    constructor: SafeConstructor
     faults: list[Fault] = field(default_factory=list)
     _built: dict[int, Node] = field(default_factory=dict)
     _open: set[int] = field(default_factory=set)
     _size: dict[int, int] = field(default_factory=dict)
 
-    def build(self, node: Any, path: tuple[str | int, ...]) -> Node:
+    def build(self, node: YamlNode, path: tuple[str | int, ...]) -> Node:
         """The node's tree; an alias gives the same `Node` as its anchor."""
         key, mark = id(node), self._mark(node)
         if key in self._open:
@@ -188,7 +193,7 @@ class _Builder:
             self._built[key], self._size[id(built)] = built, size
         return self._built[key]
 
-    def _mark(self, node: Any) -> Mark:
+    def _mark(self, node: YamlNode) -> Mark:
         return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def _fault(self, mark: Mark, path: tuple[str | int, ...], message: str) -> Node:
@@ -203,7 +208,7 @@ class _Builder:
             children = (entry.node for entry in node.value.values())
         return 1 + sum(self._size.get(id(child), 1) for child in children)
 
-    def _convert(self, node: Any, mark: Mark, path: tuple[str | int, ...]) -> Node:
+    def _convert(self, node: YamlNode, mark: Mark, path: tuple[str | int, ...]) -> Node:
         if isinstance(node, ScalarNode):
             return self._scalar(node, mark, path)
         name = "seq" if isinstance(node, SequenceNode) else "map"
@@ -211,6 +216,7 @@ class _Builder:
             return self._fault(mark, path, _bad_tag(node.tag))
         if isinstance(node, SequenceNode):
             return Node(mark, [self.build(n, (*path, i)) for i, n in enumerate(node.value)])
+        assert isinstance(node, MappingNode)
         return Node(mark, self._mapping(node, path))
 
     def _scalar(self, node: ScalarNode, mark: Mark, path: tuple[str | int, ...]) -> Node:
@@ -229,9 +235,9 @@ class _Builder:
             return self._fault(mark, path, "must be a finite number")
         return Node(mark, value)
 
-    def _mapping(self, node: MappingNode, path: tuple[str | int, ...]) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        merged: dict[str, Entry] = {}
+    def _mapping(self, node: MappingNode, path: tuple[str | int, ...]) -> dict[str, TreeEntry]:
+        entries: dict[str, TreeEntry] = {}
+        merged: dict[str, TreeEntry] = {}
         for key, value in node.value:
             mark = self._mark(key)
             if str(key.tag) == _TAG + "merge":
@@ -246,12 +252,12 @@ class _Builder:
                     mark, (*path, key.value), f"key is there twice; first on line {first.line}"
                 )
             else:
-                entries[key.value] = Entry(mark, self.build(value, (*path, key.value)))
+                entries[key.value] = TreeEntry(mark, self.build(value, (*path, key.value)))
         return {**merged, **entries}
 
-    def _merge(self, value: Any, path: tuple[str | int, ...]) -> dict[str, Entry]:
+    def _merge(self, value: YamlNode, path: tuple[str | int, ...]) -> dict[str, TreeEntry]:
         parts = value.value if isinstance(value, SequenceNode) else [value]
-        merged: dict[str, Entry] = {}
+        merged: dict[str, TreeEntry] = {}
         for part in parts:
             node = self.build(part, path)
             if not isinstance(node.value, dict):
@@ -263,7 +269,7 @@ class _Builder:
         return merged
 
 
-def _is_word(key: Any) -> bool:
+def _is_word(key: YamlNode) -> bool:
     is_text = isinstance(key, ScalarNode) and str(key.tag) == _TAG + "str"
     return is_text and not _SURROGATE.search(key.value)
 
@@ -278,22 +284,15 @@ class _Faulty:
 FAULTY = _Faulty()
 
 
-def _number(name: str) -> Callable[[Any, ScalarNode], Any]:
-    def construct(constructor: Any, node: ScalarNode) -> Any:
-        return getattr(SafeConstructor, f"construct_yaml_{name}")(constructor, node)
-
-    return construct
-
-
-_SCALARS: dict[str, Callable[[Any, ScalarNode], Any]] = {
+_SCALARS: dict[str, Callable[[SafeConstructor, ScalarNode], Scalar]] = {
     "str": lambda _, node: str(node.value),
     "timestamp": lambda _, node: str(node.value),
     "null": lambda _, node: None,
-    "int": _number("int"),
-    "float": _number("float"),
-    "bool": _number("bool"),
+    "int": SafeConstructor.construct_yaml_int,
+    "float": SafeConstructor.construct_yaml_float,
+    "bool": SafeConstructor.construct_yaml_bool,
 }
 
 
-def _bad_tag(tag: Any) -> str:
+def _bad_tag(tag: object) -> str:
     return f"the tag '{str(tag).replace(_TAG, '!!')}' has no meaning here; remove it"

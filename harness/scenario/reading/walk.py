@@ -5,11 +5,11 @@ from __future__ import annotations
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag
-from pydantic.fields import FieldInfo
 
+from harness.scenario.spec.backend import all_settings
 from harness.scenario.spec.scenario import BackendSettings, Scenario
 
 Loc = tuple[str | int, ...]
@@ -20,15 +20,15 @@ class Place:
     """Where a loc leads: the path as written in the file, and the types on the way."""
 
     path: Loc
-    type: Any
-    """Annotation of what stands there; None where it is not known."""
+    annotation: object
+    """Type of what stands there; None where it is not known."""
     parent: type[BaseModel] | None
     """The model that the last key belongs to."""
 
 
-def follow(loc: Sequence[str | int], root: Any = Scenario) -> Place:
+def follow(loc: Sequence[str | int], root: object = Scenario) -> Place:
     """Walk the models along `loc`; the tags that pydantic adds for unions are left out."""
-    here, parent, path = root, None, []
+    here, parent, path = root, None, list[str | int]()
     for step in loc:
         here = unwrap(here)
         if members := union_members(here):
@@ -40,10 +40,10 @@ def follow(loc: Sequence[str | int], root: Any = Scenario) -> Place:
     return Place(tuple(path), unwrap(here), parent)
 
 
-def _child(here: Any, step: str | int) -> Any:
+def _child(here: object, step: str | int) -> object:
     if is_model(here):
         field = here.model_fields.get(str(step))
-        return annotation(field) if field else None
+        return field.annotation if field else None
     origin, args = get_origin(here), get_args(here)
     if origin is dict:
         return args[1]
@@ -52,17 +52,12 @@ def _child(here: Any, step: str | int) -> Any:
     return None
 
 
-def annotation(field: FieldInfo) -> Any:
-    """The field's type, with what pydantic moved out of its outermost `Annotated`."""
-    return field.annotation
-
-
-def is_model(here: Any) -> bool:
+def is_model(here: object) -> TypeGuard[type[BaseModel]]:
     """Whether a type is a pydantic model."""
     return isinstance(here, type) and issubclass(here, BaseModel)
 
 
-def unwrap(here: Any) -> Any:
+def unwrap(here: object) -> object:
     """Without `Annotated` and `| None`."""
     while True:
         if get_origin(here) is Annotated:
@@ -76,15 +71,20 @@ def unwrap(here: Any) -> Any:
             return here
 
 
-def union_members(here: Any) -> tuple[Any, ...]:
+def union_members(here: object) -> tuple[object, ...]:
     """The members of a union that pydantic tags, or nothing."""
-    if get_origin(here) not in (Union, types.UnionType):
-        return ()
-    members = tuple(a for a in get_args(here) if a is not type(None))
+    members = tuple(a for a in members_of(here) if a is not type(None))
     return members if any(tag_of(m) for m in members) else ()
 
 
-def tag_of(here: Any) -> str | None:
+def members_of(here: object) -> tuple[object, ...]:
+    """The members of any union; those of a backend's settings are the registered kinds'."""
+    if here is BackendSettings:
+        return tuple(all_settings().values())
+    return get_args(here) if get_origin(here) in (Union, types.UnionType) else ()
+
+
+def tag_of(here: object) -> str | None:
     """The tag of a union's member: a `Tag`, or the value of its `kind`."""
     for extra in get_args(here)[1:] if get_origin(here) is Annotated else ():
         if isinstance(extra, Tag):
@@ -95,24 +95,18 @@ def tag_of(here: Any) -> str | None:
     return None
 
 
-def member(members: Sequence[Any], tag: str | int) -> Any:
+def member(members: Sequence[object], tag: str | int) -> object:
     """The member with that tag."""
     return next((m for m in members if tag_of(m) == tag), None)
 
 
-def words(here: Any) -> tuple[str, ...]:
+def words(here: object) -> tuple[str, ...]:
     """The words of a Literal, or nothing."""
     here = unwrap(here)
     return tuple(map(str, get_args(here))) if get_origin(here) is Literal else ()
 
 
-KINDS: dict[str, type[BackendSettings]] = {
-    str(tag_of(cls)): cls for cls in BackendSettings.__subclasses__()
-}
-"""Backend kind → its model."""
-
-
-def homes(key: str, root: Any = Scenario, path: str = "") -> list[str]:
+def homes(key: str, root: object = Scenario, path: str = "") -> list[str]:
     """Where in the scenario a key of that name belongs, e.g. `measurement` or `load`; the outermost
     place first.
     """
@@ -126,6 +120,6 @@ def homes(key: str, root: Any = Scenario, path: str = "") -> list[str]:
         return []
     fields = root.model_fields
     here = [path] if key in fields and path else []
-    below = [homes(key, annotation(f), f"{path}.{n}".lstrip(".")) for n, f in fields.items()]
+    below = [homes(key, f.annotation, f"{path}.{n}".lstrip(".")) for n, f in fields.items()]
     every = dict.fromkeys([*here, *(h for hs in below for h in hs)])
     return sorted(every, key=lambda home: home.count("."))

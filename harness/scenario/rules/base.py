@@ -1,14 +1,14 @@
-"""What rules are made of: a broken one, and ways to look at data of any shape."""
+"""What rules are made of: a broken one, and words for its message."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
-Data = Mapping[str, Any]
 Loc = tuple[str | int, ...]
+T = TypeVar("T")
 SOURCE_KINDS = ("torch", "onnx", "exported_program", "engine", "triton", "fake")
 BATCH = "batch"
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -31,47 +31,33 @@ def under(loc: Loc, broken: Iterable[Broken]) -> Iterator[Broken]:
     return (replace(b, loc=(*loc, *b.loc)) for b in broken)
 
 
-def each(value: Any, key: str, rule: Any) -> Iterator[Broken]:
-    """A rule on each mapping of the list at `key`."""
-    for index, item in enumerate(as_list(value)):
-        if is_map(item):
-            yield from under((key, index), rule(item))
+def remove(key: str | int, message: str, *loc: str | int) -> Broken:
+    """A key that can't be used here."""
+    return Broken((*loc, key), f"{message}; remove it", on_key=True)
 
 
-def is_map(value: Any) -> bool:
-    """Whether it has keys."""
-    return isinstance(value, Mapping)
-
-
-def as_map(value: Any) -> Data:
-    """The mapping, or an empty one in place of anything else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """As `schema` reads lists: one value stands for a list of one."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def as_word(value: Any) -> str:
-    """The text, or none in place of anything else."""
-    return value if isinstance(value, str) else ""
-
-
-def as_numbers(value: Any) -> list[Any]:
-    """The numbers of a list, or of one value."""
-    return [v for v in as_list(value) if isinstance(v, int | float) and not isinstance(v, bool)]
-
-
-def twice(words: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+def twice(values: Iterable[T]) -> Iterator[tuple[int, T]]:
     """Index and value of what was there before."""
-    seen: list[Any] = []
-    for index, word in enumerate(words):
-        if word is not None and word in seen:
-            yield index, word
-        seen.append(word)
+    seen: list[T] = []
+    for index, value in enumerate(values):
+        if value is not None and value in seen:
+            yield index, value
+        seen.append(value)
+
+
+def repeated(key: str, values: object) -> Iterator[Broken]:
+    """What stands twice in a list; anything else has no rule."""
+    for index, value in twice(values) if isinstance(values, tuple) else ():
+        yield Broken((key, index), f"{shown(value)} is there twice")
+
+
+def shown(value: object) -> str:
+    """A value in a message, as it was written; `the same` for what has no short form."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int | float | str) else "the same"
 
 
 def with_article(noun: str) -> str:

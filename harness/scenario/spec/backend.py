@@ -1,281 +1,175 @@
-"""The `backends` of a scenario."""
+"""The `backends` of a scenario: what every kind has, and how an entry finds its own settings.
+
+The settings of a kind stand beside its implementation; `harness.scenario.kinds` knows where.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+import functools
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import (
+    BaseModel,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
-from harness.scenario.rules import backend as backend_rules
-from harness.scenario.rules import base as rule_base
-from harness.scenario.spec.colocated import (
-    Batching,
-    BatchingChoices,
-    ColocatedModel,
-    ModelConfigChoices,
-)
-from harness.scenario.spec.fields import (
-    Device,
-    EnvironmentValue,
-    Model,
-    Name,
-    OneOrMore,
-    PositiveInt,
-    Precision,
-    Seed,
-    Words,
-    as_tuple,
-)
-from harness.scenario.spec.server import Server
-from harness.scenario.units import Size
+from harness.errors import UsageError
+from harness.scenario import kinds
+from harness.scenario.rules.base import Broken, any_of, with_article
+from harness.scenario.spec.fields import PARSE_ONLY, Model, Name
+from harness.scenario.spec.model import ModelSpec
+from harness.system.check import Check
+
+IN_TORCH = ("torch", "exported_program")
+IN_ONNX = (*IN_TORCH, "onnx")
+"""Sources of a model that PyTorch runs, and those that can be had as an ONNX file."""
 
 
 class BackendSettings(Model):
-    """What every backend has."""
+    """What every backend has; the ClassVars and properties are what the harness asks of a kind."""
+
+    sources: ClassVar[tuple[str, ...]] = ()
+    """Sources of a model that it can run, exported if need be."""
+    start_seconds: ClassVar[float] = 5.0
+    """Allowance for one start, for estimates: process, imports, loading, the server if any."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose versions the manifest records."""
+    for_gpu: ClassVar[str] = "device: cuda"
+    """The setting that makes it run on a GPU."""
+    remote: ClassVar[bool] = False
+    """Whether the load generator runs outside the process that runs the model."""
+    parts: ClassVar[Mapping[str, type[BaseModel]]] = {}
+    """Parts of the settings that the reference shows in tables of their own, by title."""
 
     name: Name = Field("", validate_default=False, description="default: made from the settings")
     io: Literal["host", "device"] = Field(
         "host", description="what the clock includes: host = both copies, device = neither"
     )
+    kind: str = Field(description="which backend; the other keys depend on it")
 
     @property
     def default_name(self) -> str:
         """The name used when none is written."""
-        return backend_rules.default_name(self.model_dump(exclude={"name"})) or "backend"
+        return self.kind
 
     @property
     def label(self) -> str:
         """The settings in words, for tables and reports."""
         return self.name
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return backend_rules.backend(self.model_dump())
-
-
-class TorchSettings(BackendSettings):
-    """Eager PyTorch in this process."""
-
-    kind: Literal["torch"] = Field(description="which backend; the other keys depend on it")
-    device: Device = Field("cpu", description="cpu, cuda, cuda:N, or a GPU's or MIG device's UUID")
-    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
-    threads: PositiveInt | None = Field(None, description="intra-op threads; default: PyTorch's")
-    compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
-
-
-class OnnxRuntimeSettings(BackendSettings):
-    """ONNX Runtime in this process."""
-
-    kind: Literal["onnxruntime"] = Field(description="which backend; the other keys depend on it")
-    provider: Literal[
-        "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-    ] = Field(
-        "CPUExecutionProvider", description="the execution provider; a silent fallback is an error"
-    )
-    device: Device | None = Field(None, description="which GPU, for a GPU's provider")
-    precision: Literal["fp32", "tf32", "fp16"] = Field(
-        "fp32", description="of weights and arithmetic; tf32 on a GPU only"
-    )
-    threads: PositiveInt | None = Field(None, description="intra-op threads; default: ORT's")
-    gpu_memory_limit: Size | None = Field(
-        None, description="most that the CUDA arena may take; default: no limit"
-    )
-    arena_extend_strategy: Literal["kNextPowerOfTwo", "kSameAsRequested"] | None = Field(
-        None, description="how the CUDA arena grows; default: ORT's, kNextPowerOfTwo"
-    )
-    cudnn_conv_algo_search: Literal["EXHAUSTIVE", "HEURISTIC", "DEFAULT"] | None = Field(
-        None, description="how cuDNN's algorithms are chosen; default: ORT's, EXHAUSTIVE"
-    )
-    cuda_graphs: bool = Field(
-        False, description="capture a graph per shape and replay it; needs `io: device`"
-    )
-
-
-class TensorRtProfile(Model):
-    """Sizes that the engine must run; it is fastest at `opt`."""
-
-    each: bool = Field(False, description="one profile for every batch size, best at that size")
-    min: PositiveInt | None = Field(None, description="batch size; default: the smallest")
-    opt: PositiveInt | None = Field(None, description="batch size; default: the largest")
-    max: PositiveInt | None = Field(None, description="batch size; default: the largest")
-    dynamic: dict[
-        str,
-        Annotated[
-            tuple[PositiveInt, PositiveInt, PositiveInt],
-            BeforeValidator(as_tuple, json_schema_input_type=list[PositiveInt]),
-        ],
-    ] = Field(default_factory=dict, description="[min, opt, max] of other dynamic dimensions")
-
-
-class TensorRtSettings(BackendSettings):
-    """TensorRT in this process: an engine that is built from ONNX, or one that you have."""
-
-    kind: Literal["tensorrt"] = Field(description="which backend; the other keys depend on it")
-    flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
-        "auto", description="which TensorRT; auto takes the first that is installed"
-    )
-    device: Device = Field("cuda", description="cuda, cuda:N, or a GPU's or MIG device's UUID")
-    precision: Precision = Field("fp32", description="of the engine; checked in what was built")
-    workspace: Size | None = Field(
-        None, description="scratch memory a layer may use; default: TensorRT's, all there is"
-    )
-    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = Field(
-        None, description="0 builds fastest, 5 searches longest; default: TensorRT's, 3"
-    )
-    profile: TensorRtProfile = Field(
-        default_factory=TensorRtProfile, description="sizes that the engine must run"
-    )
-    cuda_graphs: bool = Field(False, description="capture the computation and replay it")
-    version_compatible: bool = Field(
-        False, description="an engine that newer versions of TensorRT can load"
-    )
-    hardware_compatible: bool = Field(False, description="an engine for Ampere and newer GPUs")
-    compute_capability: Annotated[str, Field(pattern=r"^(current|[0-9]+\.[0-9])$")] | None = Field(
-        None, description="TensorRT-RTX: GPU to build for; default: its portable engine"
-    )
-
-
-class TritonSettings(BackendSettings):
-    """A real Triton server, called over HTTP or gRPC."""
-
-    kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
-    protocol: Literal["http", "grpc"] = Field(description="how requests travel")
-    io: Literal["host", "shared_memory", "cuda_shared_memory"] = Field(  # type: ignore[assignment]
-        "host",
-        description="how tensors travel: in the messages, or in memory that a server on this "
-        "machine shares with the client (the host's or the GPU's)",
-    )
-    client: Literal["wire", "tritonclient"] = Field(
-        "wire",
-        description="who sends: the harness's own fast client, or the official library, "
-        "to see what an application written on it would see",
-    )
-    client_processes: Annotated[int, Field(gt=0, le=64)] = Field(
-        1, description="wire client: processes to spread the load over when one core is not enough"
-    )
-    serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
-        None, description="what the server runs; left out for a model that is already there"
-    )
-    device: Device = Field("cpu", description="where the server runs it")
-    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
-    threads: PositiveInt | None = Field(None, description="intra-op threads of an instance")
-    instances: OneOrMore | None = Field(
-        None,
-        description="copies of the model that run side by side; a list is searched. Default: 1, "
-        "or what the config.pbtxt of a model in your `repository` says",
-    )
-    max_batch_size: OneOrMore | None = Field(
-        None,
-        description="a list is searched. Default: the largest batch, or what the config.pbtxt of "
-        "a model in your `repository` says",
-    )
-    dynamic_batching: BatchingChoices | None = Field(
-        None,
-        description="whether the server joins requests that wait into one batch; a list is "
-        "searched. Default: false, or what the config.pbtxt of a model in your `repository` says",
-    )
-    config: ModelConfigChoices = Field(
-        default_factory=dict,
-        description="any field of config.pbtxt, as protobuf writes it in JSON; a list is searched",
-    )
-    env: dict[str, EnvironmentValue] = Field(
-        default_factory=dict,
-        description="environment variables of the server; a list of values is searched",
-    )
-    colocated: Annotated[
-        tuple[ColocatedModel, ...],
-        BeforeValidator(as_tuple, json_schema_input_type=list[ColocatedModel] | ColocatedModel),
-    ] = Field(
-        (),
-        description="other models that the same server runs at the same time, each under a load "
-        "of its own; their lists are searched jointly",
-    )
-    composing: Words = Field(
-        (),
-        description="models that the model calls itself (BLS), whose statistics are read too; "
-        "those of an ensemble are found without being named",
-    )
-    flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
-        "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
-    )
-    workspace: Size | None = Field(
-        None, description="`serve: tensorrt`: scratch memory a layer may use; default: all there is"
-    )
-    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = Field(
-        None, description="`serve: tensorrt`: from 0, fastest build, to 5; default: TensorRT's, 3"
-    )
-    cuda_graphs: bool = Field(
-        False, description="`serve: tensorrt`: capture the computation and replay it"
-    )
-    server: Server = Field(
-        default_factory=lambda: Server.model_validate({}),
-        description="default: a server that the harness starts",
-    )
+    @property
+    def mode(self) -> str:
+        """Precision, and whether graphs are replayed: a part of names."""
+        graphs = "-graphs" if getattr(self, "cuda_graphs", False) else ""
+        return f"{getattr(self, 'precision', 'fp32')}{graphs}"
 
     @property
-    def instance_count(self) -> int:
-        """Copies of a model that the harness serves. Raises ValueError where a list stands."""
-        return _single(self.instances) or 1
+    def variant(self) -> str:
+        """Which of several implementations runs it; see `harness.backends.registry`."""
+        return ""
 
     @property
-    def max_batch(self) -> int | None:
-        """The largest batch the server takes, where it is written. Raises ValueError for a list."""
-        return _single(self.max_batch_size)
+    def on_gpu(self) -> bool:
+        """Whether the model runs on a GPU."""
+        return getattr(self, "device", "cpu") != "cpu"
 
     @property
-    def batching(self) -> Batching | None:
-        """The dynamic batcher's settings; None where it is off or not mentioned.
+    def formats(self) -> frozenset[str]:
+        """Which of `harness.models.prepare.FORMATS` it needs of the prepared model."""
+        return frozenset()
 
-        Raises ValueError where a list stands.
-        """
-        found = self.dynamic_batching
-        if isinstance(found, tuple):
-            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
-        return (Batching() if found else None) if isinstance(found, bool) else found
+    @classmethod
+    def checks(cls, gpu: bool) -> list[Check]:
+        """Lines of `harness doctor`: what can run here, on a machine with a GPU or without."""
+        return []
 
-    @property
-    def config_fields(self) -> dict[str, Any]:
-        """Fields of config.pbtxt that are set by hand. Raises ValueError where a list stands."""
-        if isinstance(self.config, tuple):
-            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
-        return self.config
+    def _broken(self) -> Iterator[Broken]:
+        yield from tf32_on_gpu(self)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The server's additional environment. Raises ValueError where a list stands."""
-        if any(isinstance(v, tuple) for v in self.env.values()):
-            raise ValueError(_LISTS)
-        return {k: str(v) for k, v in self.env.items()}
-
-    @property
-    def changes_model(self) -> bool:
-        """Whether a model that is in a repository already is to be served differently."""
-        written = (self.instances, self.max_batch_size, self.dynamic_batching)
-        return bool(self.config) or any(v is not None for v in written)
+    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+        """Rules between the settings and the model, which is asked for batches up to `largest`."""
+        kind = model.source.kind
+        if kind not in self.sources:
+            who, can = f"{with_article(self.kind)} backend", any_of(self.sources)
+            message = f"{who} can't run a model from `{kind}`; it needs {can}"
+            yield Broken(("kind",), message)
 
 
-_LISTS = "this backend stands for several configs; see harness.scenario.variants"
+def tf32_on_gpu(spec: BackendSettings) -> Iterator[Broken]:
+    """TF32 is a mode of a GPU's arithmetic."""
+    if getattr(spec, "precision", "fp32") == "tf32" and not spec.on_gpu:
+        message = f"tf32 exists on a GPU only; use fp32, or `{spec.for_gpu}`"
+        yield Broken(("precision",), message)
 
 
-def _single(value: int | tuple[int, ...] | None) -> int | None:
-    if isinstance(value, tuple):
-        raise ValueError(_LISTS)  # noqa: TRY004 - the type is right, the moment is wrong
-    return value
+def formats_of_engine(precision: str) -> frozenset[str]:
+    """What an engine is built from: 10.x needs no converted file, but only its builder knows."""
+    return frozenset({"onnx"} | ({f"onnx_{precision}"} & {"onnx_fp16", "onnx_bf16"}))
 
 
-class FakeSettings(BackendSettings):
-    """A backend with a settable service time, to test the harness and to teach it."""
-
-    kind: Literal["fake"] = Field(description="which backend; the other keys depend on it")
-    service_time_ms: float = Field(1.0, ge=0, le=3_600_000, description="per request")
-    per_item_ms: float = Field(
-        0.0, ge=0, le=3_600_000, description="added for each item of the batch"
-    )
-    jitter: float = Field(0.0, ge=0, lt=1, description="relative, uniform in ±jitter")
-    seed: Seed = Field(0, description="for the jitter")
+def settings_of(kind: str) -> type[BackendSettings]:
+    """The settings of a registered kind. Raises UsageError."""
+    found = kinds.import_path(kinds.SETTINGS[kind])
+    if not (isinstance(found, type) and issubclass(found, BackendSettings)):
+        raise UsageError(f"{kinds.SETTINGS[kind]} is no subclass of BackendSettings")
+    return found
 
 
-AnyBackend = Annotated[
-    TorchSettings | OnnxRuntimeSettings | TensorRtSettings | TritonSettings | FakeSettings,
-    Field(discriminator="kind"),
-]
+def all_settings() -> dict[str, type[BackendSettings]]:
+    """Kind → its settings, of every registered kind. Raises UsageError."""
+    return {kind: settings_of(kind) for kind in kinds.SETTINGS}
+
+
+def packages() -> list[str]:
+    """Distributions that the registered kinds run on: the manifest records their versions."""
+    return [name for settings in all_settings().values() for name in settings.packages]
+
+
+class _ByKind:
+    """Settings of the class that is registered for their `kind`, whenever that was."""
+
+    def __get_pydantic_core_schema__(self, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(_parse)
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(_adapter(tuple(kinds.SETTINGS.items())).core_schema)
+
+
+AnyBackend = Annotated[BackendSettings, _ByKind()]
+
+
+@functools.lru_cache(maxsize=4)
+def _adapter(_: tuple[tuple[str, str], ...]) -> TypeAdapter[BackendSettings]:
+    """The union of all kinds' settings, made anew when another kind is registered."""
+    union = functools.reduce(operator.or_, all_settings().values())
+    return TypeAdapter(Annotated[union, Field(discriminator="kind")])  # type: ignore[arg-type]
+
+
+def _parse(data: object, info: ValidationInfo) -> BackendSettings:
+    return parse_backend(data, info.context)
+
+
+def parse_backend(data: object, context: object = None) -> BackendSettings:
+    """One entry of `backends`, from plain data. Raises pydantic's ValidationError."""
+    adapter = _adapter(tuple(kinds.SETTINGS.items()))
+    return adapter.validate_python(data, context=context)
+
+
+def parse_name(data: object) -> str | None:
+    """The name of an entry, as written or made; None where it can't be parsed."""
+    try:
+        spec = parse_backend(data, PARSE_ONLY)
+    except ValidationError:
+        return None
+    return spec.name or spec.default_name

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import colocated as colocated_rules
+from harness.scenario.rules.base import Broken, remove, repeated
 from harness.scenario.spec.constraints import Constraints
 from harness.scenario.spec.fields import (
     BatchSizes,
@@ -27,6 +26,25 @@ from harness.scenario.spec.fields import (
 )
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Duration
+from harness.scenario.wording import nearest
+
+SHARED = {
+    "host_memory_mib": "memory is the whole server's",
+    "gpu_memory_mib": "memory is the whole server's",
+    "joules_per_inference": "energy is the whole GPU's",
+}
+"""Metrics of all models together, not of one that is co-located: metric → why."""
+MODEL_CONFIG_FIELDS = (
+    "platform", "backend", "runtime", "version_policy", "max_batch_size", "input", "output",
+    "batch_input", "batch_output", "optimization", "dynamic_batching", "sequence_batching",
+    "ensemble_scheduling", "instance_group", "default_model_filename", "cc_model_filenames",
+    "metric_tags", "parameters", "model_warmup", "model_operations", "model_transaction_policy",
+    "model_repository_agents", "response_cache", "model_metrics",
+)  # fmt: skip
+"""Fields of Triton's ModelConfig message, but for the name, which the harness gives."""
+_OWN_KEYS = {"instance_group": "instances", "max_batch_size": "max_batch_size",
+             "dynamic_batching": "dynamic_batching"}  # fmt: skip
+"""Fields of ModelConfig that have a key of the backend's own."""
 
 
 class Batching(Model):
@@ -92,8 +110,13 @@ class ColocatedLoad(Model):
         "wait", description="open loop: what is due while all are open waits, or is shed"
     )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return colocated_rules.colocated_load(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        keys = ("concurrency", "request_rate")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            yield Broken((), f"needs exactly one of concurrency and request_rate; found {found}",
+                         lacks=() if given else keys)  # fmt: skip
 
 
 class ColocatedModel(Model):
@@ -146,5 +169,46 @@ class ColocatedModel(Model):
             return model
         return model.model_copy(update={"name": info.data["name"]})
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return colocated_rules.colocated(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        yield from broken_choices(self)
+        size, limits = self.load.batch_size, self.max_batch_size
+        for limit in limits if isinstance(limits, tuple) else (limits or size,):
+            if limit < size:
+                message = f"{limit} is less than the batch of its load, {size}"
+                yield Broken(("max_batch_size",), message)
+        for metric, why in SHARED.items():
+            if getattr(self.constraints, metric) is not None:
+                message = f"{why}; write it in the scenario's `constraints`"
+                yield Broken(("constraints", metric), message, on_key=True)
+
+
+CHOICES = ("instances", "max_batch_size", "dynamic_batching", "config")
+"""Settings of any model on a server that may hold lists."""
+
+
+def broken_choices(item: Model) -> Iterator[Broken]:
+    """Rules of `CHOICES`: no value twice, and in `config` only fields that Triton has."""
+    for key in CHOICES:
+        yield from repeated(key, getattr(item, key))
+    config = getattr(item, "config")  # noqa: B009 - of a backend or a co-located model
+    if not isinstance(config, tuple):
+        yield from _broken_fields(config, item, ("config",))
+        return
+    for index, fields in enumerate(config):
+        yield from _broken_fields(fields, item, ("config", index))
+
+
+def _broken_fields(
+    fields: ModelConfigFields, item: Model, loc: tuple[str | int, ...]
+) -> Iterator[Broken]:
+    """Each field is one of ModelConfig, and is said in one place only."""
+    for key in fields:
+        if key == "name":
+            yield remove(key, "the harness names the model", *loc)
+        elif key not in MODEL_CONFIG_FIELDS:
+            near = nearest(key, MODEL_CONFIG_FIELDS)
+            hint = f"; did you mean '{near}'?" if near else ""
+            yield Broken((*loc, key), f"config.pbtxt has no such field{hint}", on_key=True)
+        elif (own := _OWN_KEYS.get(key)) and getattr(item, own) is not None:
+            message = f"is set by `{own}` already; keep one of the two"
+            yield Broken((*loc, key), message, on_key=True)

@@ -39,4 +39,8 @@ class Constraints(Model):
         return [(k, v) for k, v in ((k, getattr(self, k)) for k in type(self).model_fields) if v]
 
     def _broken(self) -> Iterable[rule_base.Broken]:
-        return [b for metric, v in self.items() for b in load_rules.bound(metric, v.model_dump())]
+        return [
+            b
+            for metric, v in self.items()
+            for b in rule_base.under((metric,), load_rules.bound(metric, v.model_dump()))
+        ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -12,10 +13,15 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    ModelWrapValidatorHandler,
     Tag,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from harness.scenario.rules import base as rule_base
 
@@ -24,20 +30,20 @@ BATCH = rule_base.BATCH
 SOURCE_KINDS = rule_base.SOURCE_KINDS
 
 
-def as_tuple(value: Any) -> Any:
+def as_tuple(value: object) -> tuple[object, ...] | None:
     """Let one value stand for a list of one, and a YAML list for a tuple."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(value)
-    return value if isinstance(value, tuple) or value is None else (value,)
+    return None if value is None else (value,)
 
 
-def _pair(value: Any) -> Any:
+def _pair(value: object) -> tuple[object, ...]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError("expected two numbers, [low, high]")
     return tuple(value)
 
 
-def _dimension(value: Any) -> int | str:
+def _dimension(value: object) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         from harness.scenario.wording import describe as words
 
@@ -51,11 +57,60 @@ def _dimension(value: Any) -> int | str:
     return value
 
 
+PARSE_ONLY = "parse only"
+"""A validation context: types and words are checked, rules are not."""
+
+
+def _as_error(broken: rule_base.Broken, data: object) -> InitErrorDetails:
+    where = ".".join(map(str, broken.loc))
+    text = f"{where}: {broken.message}" if where else broken.message
+    kind = PydanticCustomError("rule", "{text}", {"text": text, "broken": broken})
+    return {"type": kind, "loc": (), "input": data}
+
+
+def _again(error: ErrorDetails) -> InitErrorDetails:
+    """An error that was caught, to be raised with others."""
+    context = error.get("ctx", {})
+    custom = error["type"] == "rule"
+    kind = PydanticCustomError("rule", "{text}", context) if custom else error["type"]
+    return {"type": kind, "loc": error["loc"], "input": error["input"], "ctx": context}
+
+
+def _one_batch(
+    value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> object:
+    """A shape has one batch dimension: said beside what is wrong with its sizes."""
+    errors: list[InitErrorDetails] = []
+    shape = None
+    try:
+        shape = handler(value)
+    except ValidationError as error:
+        errors = [_again(e) for e in error.errors(include_url=False)]
+    sizes = as_tuple(value) if isinstance(value, list | tuple | str | int) else None
+    count = 1 if sizes is None else sizes.count(BATCH)
+    if count != 1 and not isinstance(value, bool) and info.context != PARSE_ONLY:
+        how = "no" if count == 0 else "more than one"
+        message = f"[{', '.join(map(str, sizes or ()))}] has {how} batch dimension"
+        message += "; write one, like [batch, 3, 224, 224]"
+        errors.append(_as_error(rule_base.Broken((), message), value))
+    if errors:
+        raise ValidationError.from_exception_data("shape", errors)
+    return shape
+
+
+@dataclass(frozen=True, slots=True)
+class PathTo:
+    """Marks a path: relative to the scenario file, and something of that kind must be there."""
+
+    kind: Literal["file", "directory"]
+
+
 PositiveInt = Annotated[int, Field(gt=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 ModuleCallable = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-File = Annotated[str, Field(min_length=1)]
+File = Annotated[str, Field(min_length=1), PathTo("file")]
+Folder = Annotated[str, Field(min_length=1), PathTo("directory")]
 Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
 MetricsUrl = Annotated[
     str,
@@ -76,6 +131,7 @@ Dimension = Annotated[
 Shape = Annotated[
     tuple[Dimension, ...],
     BeforeValidator(as_tuple, json_schema_input_type=list[Dimension] | Dimension),
+    WrapValidator(_one_batch, json_schema_input_type=list[Dimension] | Dimension),
 ]
 Pair = Annotated[tuple[float, float], BeforeValidator(_pair)]
 Numbers = Annotated[
@@ -108,19 +164,19 @@ Callers = Annotated[
 ]
 
 
-def only(value: Any) -> Any:
+def only(value: object) -> object:
     """A list of one stands for its value: it varies nothing."""
     return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
-def shape_of(value: Any) -> str:
+def shape_of(value: object) -> str:
     """The tag of a value that may be one, a mapping of settings, or several of them."""
     if isinstance(value, list | tuple):
         return "several"
     return "settings" if isinstance(value, dict | BaseModel) else "one"
 
 
-def _environment_value(value: Any) -> Any:
+def _environment_value(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("put it in quotes: an environment variable is text")  # noqa: TRY004
     return str(value) if isinstance(value, int | float) else value
@@ -165,7 +221,11 @@ Rates = Annotated[
 
 
 class Model(BaseModel):
-    """Base of every part of the scenario: frozen, strict, no unknown keys."""
+    """Base of every part of the scenario: frozen, strict, no unknown keys.
+
+    A part is parsed, then its rules are checked; one that can't be parsed has no rules. All broken
+    rules of all parts are in one ValidationError, as errors of the type `rule`.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False
@@ -174,10 +234,30 @@ class Model(BaseModel):
     def _broken(self) -> Iterable[rule_base.Broken]:
         return ()
 
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        for broken in self._broken():
-            where = ".".join(map(str, broken.loc))
-            text = f"{where}: {broken.message}" if where else broken.message
-            raise PydanticCustomError("rule", "{text}", {"text": text})
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _parse_then_check(
+        cls, data: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        errors: list[InitErrorDetails] = []
+        try:
+            parsed: Self | None = handler(data)
+        except ValidationError as error:
+            if info.context == PARSE_ONLY:
+                raise
+            errors, parsed = [_again(e) for e in error.errors(include_url=False)], None
+            if all(isinstance(e["type"], PydanticCustomError) for e in errors):
+                parsed = cls.model_validate(data, context=PARSE_ONLY)
+        if parsed is not None and isinstance(data, Mapping):
+            parsed.model_fields_set.intersection_update(data)  # what was written, not filled in
+        if info.context != PARSE_ONLY:
+            broken = cls._broken_parts(data) if parsed is None else parsed._broken()
+            errors += [_as_error(b, data) for b in broken]
+        if errors or parsed is None:
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return parsed
+
+    @classmethod
+    def _broken_parts(cls, data: object) -> Iterable[rule_base.Broken]:
+        """Rules of what could be parsed, where the whole could not."""
+        return ()

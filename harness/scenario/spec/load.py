@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
-from harness.scenario import profiles
-from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import load as load_rules
+from harness.scenario.rules.base import Broken, repeated
 from harness.scenario.spec.fields import (
     BatchSizes,
     Caller,
@@ -23,7 +22,7 @@ from harness.scenario.spec.fields import (
     Seed,
     as_tuple,
 )
-from harness.scenario.units import Duration, PositiveDuration
+from harness.scenario.units import Duration, PositiveDuration, format_duration
 
 
 class Step(Model):
@@ -68,8 +67,12 @@ class FindCapacity(Model):
         return next((p, v) for p in ("p50", "p90", "p95", "p99")
                     if (v := getattr(self, f"latency_{p}_ms")) is not None)  # fmt: skip
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return load_rules.find_capacity(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        keys = [key for key in type(self).model_fields if key.startswith("latency_")]
+        given = [key for key in keys if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = f"found {' and '.join(given) or 'none'}"
+            yield Broken((), f"needs exactly one latency target, like latency_p99_ms: 50; {found}")
 
 
 OPEN_LOOP = ("request_rate", "steps", "ramp", "trace", "find_capacity")
@@ -107,20 +110,60 @@ class Load(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _closed_by_default(cls, data: Any) -> Any:
+    def _closed_by_default(cls, data: object) -> object:
         if isinstance(data, dict) and not any(
             data.get(key) is not None for key in ("concurrency", *OPEN_LOOP)
         ):
             return {**data, "concurrency": [1]}
         return data
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return load_rules.load_(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        for key in ("batch_sizes", "concurrency", "request_rate"):
+            yield from repeated(key, getattr(self, key))
+        shapes = [key for key in ("steps", "ramp", "trace") if getattr(self, key) is not None]
+        for key in shapes[1:]:
+            message = f"give one of steps, ramp and trace; {shapes[0]} is there already"
+            yield Broken((key,), message)
 
 
-def _profile_fills(schema: dict[str, Any]) -> None:
+def _profile_fills(schema: JsonDict) -> None:
     """For editors nothing is required: the profile sets what is not written."""
     schema.pop("required", None)
+
+
+DEFAULT_PROFILE = "standard"
+
+PROFILES: dict[str, dict[str, int | str]] = {
+    "quick": {
+        "rounds": 3, "rounds_max": 3, "warmup": "500ms", "warmup_requests": 5, "window": "2s",
+        "window_requests": 11, "window_max": "10s",
+    },
+    "standard": {
+        "rounds": 5, "rounds_max": 15, "warmup": "2s", "warmup_requests": 20, "window": "10s",
+        "window_requests": 662, "window_max": "60s",
+    },
+    "publish": {
+        "rounds": 10, "rounds_max": 40, "warmup": "5s", "warmup_requests": 50, "window": "30s",
+        "window_requests": 6636, "window_max": "300s",
+    },
+}  # fmt: skip
+"""What a profile stands for. Request counts are the floors of p50, p99 and p99.9."""
+
+
+def _fill(data: Mapping[str, object]) -> dict[str, object]:
+    """`measurement` as written, on top of its profile's numbers (standard's, if it is unknown)."""
+    profile = data.get("profile", DEFAULT_PROFILE)
+    known = profile if isinstance(profile, str) and profile in PROFILES else DEFAULT_PROFILE
+    filled: dict[str, object] = {**PROFILES[known], **data}
+    rounds = data.get("rounds")
+    if (
+        "rounds_max" not in data
+        and isinstance(rounds, int)
+        and rounds is not True
+        and 0 < rounds <= 1000
+    ):
+        filled["rounds_max"] = rounds  # one number, written for both
+    return filled
 
 
 class Targets(Model):
@@ -174,8 +217,16 @@ class Measurement(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _profile(cls, data: Any) -> Any:
-        return profiles.fill(data) if isinstance(data, dict) else data
+    def _profile(cls, data: object) -> object:
+        return _fill(data) if isinstance(data, dict) else data
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return load_rules.measurement(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        written = self.model_fields_set
+        if self.rounds_max < self.rounds:
+            key = "rounds_max" if "rounds_max" in written else "rounds"
+            sizes = f"rounds_max ({self.rounds_max}) is less than rounds ({self.rounds})"
+            yield Broken((key,), sizes)
+        if self.window_max < self.window:
+            key = "window_max" if "window_max" in written else "window"
+            most, least = format_duration(self.window_max), format_duration(self.window)
+            yield Broken((key,), f"window_max ({most}) is shorter than window ({least})")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import model as model_rules
+from harness.scenario.rules.base import Broken, remove, shown, twice, with_article
 from harness.scenario.spec.fields import (
+    BATCH,
     SOURCE_KINDS,
     DType,
     File,
@@ -54,12 +54,24 @@ class Source(Model):
     fake: FakeSource | None = Field(None, description="`{}`: no model, for `fake` backends")
 
     @property
+    def kinds(self) -> list[str]:
+        """Which of the keys are set: one, where the rules hold."""
+        return [key for key in SOURCE_KINDS if getattr(self, key) is not None]
+
+    @property
     def kind(self) -> str:
         """Which of the keys is set."""
-        return next(key for key in SOURCE_KINDS if getattr(self, key) is not None)
+        return self.kinds[0]
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return model_rules.source(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        kinds = self.kinds
+        if len(kinds) != 1:
+            found = " and ".join(kinds) if kinds else "none"
+            yield Broken((), f"needs exactly one of {', '.join(SOURCE_KINDS)}; found {found}",
+                         lacks=() if kinds else SOURCE_KINDS)  # fmt: skip
+        for key in ("kwargs", "seed", "weights") if kinds and "torch" not in kinds else ():
+            if getattr(self, key):
+                yield remove(key, "goes with a torch source only")
 
 
 class Files(Model):
@@ -69,11 +81,18 @@ class Files(Model):
     mean: Numbers | None = Field(None, description="per channel, for images")
     std: Numbers | None = Field(None, description="per channel, for images")
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return model_rules.files(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        mean, std = self.mean or (), self.std or ()
+        if bool(mean) != bool(std):
+            present, other = ("mean", "std") if mean else ("std", "mean")
+            yield Broken((present,), f"needs `{other}` beside it", on_key=True)
+        elif len(mean) != len(std):
+            yield Broken(("std",), f"has {len(std)} values, but mean has {len(mean)}")
+        if 0 in std:
+            yield Broken(("std",), "must not be 0: images are divided by it")
 
 
-def _data_kind(value: Any) -> str:
+def _data_kind(value: object) -> str:
     return "files" if isinstance(value, dict | Files) else "word"
 
 
@@ -93,8 +112,19 @@ class Input(Model):
         None, description="bounds of random data [low, high); integers default to [0, 2)"
     )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return model_rules.input_(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        if self.range is None:
+            return
+        if self.data != "random":
+            yield remove("range", "goes with `data: random` only")
+        if self.dtype == "bool":
+            yield remove("range", "bool inputs have no range")
+        low, high = self.range
+        bounds = f"[{shown(low)}, {shown(high)}]"
+        if not low < high:
+            yield Broken(("range",), f"low must be less than high, found {bounds}")
+        if self.dtype.startswith("uint") and low < 0:
+            yield Broken(("range",), f"{self.dtype} inputs can't be negative, found {bounds}")
 
 
 class Parity(Model):
@@ -124,5 +154,29 @@ class ModelSpec(Model):
         default_factory=Parity, description="how outputs are compared before timing"
     )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return model_rules.model_(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        for index, name in twice(i.name for i in self.inputs):
+            yield Broken(("inputs", index, "name"), f"two inputs have the name '{name}'")
+        yield from self._broken_dynamic()
+        kinds = self.source.kinds
+        if kinds in (["torch"], ["exported_program"]) and not self.inputs:
+            yield Broken((), f"{with_article(kinds[0])} source needs `inputs`", lacks=("inputs",))
+
+    def _broken_dynamic(self) -> Iterator[Broken]:
+        """Each word in a shape has a size, and each size is of a word in a shape."""
+        words: set[str] = set()
+        for index, item in enumerate(self.inputs):
+            for axis, word in enumerate(item.shape):
+                if not isinstance(word, str) or word in {BATCH, *words}:
+                    continue
+                words.add(word)
+                if word not in self.dynamic:
+                    fix = f"add `dynamic: {{{word}: N}}` to the model"
+                    message = f"the dynamic dimension '{word}' has no size; {fix}"
+                    yield Broken(("inputs", index, "shape", axis), message)
+        for word in self.dynamic:
+            if word == BATCH:
+                message = "the batch dimension gets its sizes from load.batch_sizes"
+                yield remove(word, message, "dynamic")
+            elif self.inputs and word not in words:
+                yield Broken(("dynamic", word), "is in no input's shape", on_key=True)

@@ -9,8 +9,8 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -18,27 +18,24 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from harness.scenario.rules import base as rule_base
 from harness.scenario.rules import load as load_rules
-from harness.scenario.rules import scenario as rules
-from harness.scenario.spec.backend import (
-    AnyBackend,
-    BackendSettings,
-    FakeSettings,
-    OnnxRuntimeSettings,
-    TensorRtProfile,
-    TensorRtSettings,
-    TorchSettings,
-    TritonSettings,
-)
+from harness.scenario.rules.base import Broken, remove
+from harness.scenario.rules.scenario import between
+from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
 from harness.scenario.spec.constraints import Bound, Constraints
 from harness.scenario.spec.fields import (
     BATCH,
+    PARSE_ONLY,
     SOURCE_KINDS,
     Dimension,
     Model,
@@ -51,6 +48,7 @@ from harness.scenario.spec.fields import (
 )
 from harness.scenario.spec.load import FindCapacity, Load, Measurement, Ramp, Step, Targets
 from harness.scenario.spec.model import Files, Input, ModelSpec, Parity, Source
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.spec.server import DockerSettings, Server, TelemetrySource, TlsSettings
 from harness.scenario.units import PositiveDuration
 
@@ -66,29 +64,24 @@ __all__ = [
     "Constraints",
     "Dimension",
     "DockerSettings",
-    "FakeSettings",
     "Files",
     "FindCapacity",
     "Input",
     "Load",
     "Measurement",
     "ModelSpec",
-    "OnnxRuntimeSettings",
     "OtherModel",
     "Parity",
     "Ramp",
     "Scenario",
     "Search",
+    "ServedSettings",
     "Server",
     "Source",
     "Step",
     "Targets",
     "TelemetrySource",
-    "TensorRtProfile",
-    "TensorRtSettings",
     "TlsSettings",
-    "TorchSettings",
-    "TritonSettings",
     "Weights",
 ]  # fmt: skip
 
@@ -162,15 +155,26 @@ class Search(Model):
         "apart; of those the cheapest in memory is recommended",
     )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return load_rules.search(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        if self.trials is not None and self.method != "bayesian":
+            yield remove("trials", f"goes with `method: bayesian`, not {self.method}")
+        if self.top is not None and self.method not in ("quick", "bayesian"):
+            yield remove("top", f"goes with `method: quick` or `bayesian`, not {self.method}")
 
 
-def _search(value: Any) -> Any:
+def _search(value: object) -> object:
     return {"method": value} if isinstance(value, str) else value
 
 
-def _allow_x_keys(schema: dict[str, Any]) -> None:
+SearchSettings = Annotated[
+    Search,
+    BeforeValidator(
+        _search, json_schema_input_type=Search | Literal["grid", "halving", "quick", "bayesian"]
+    ),
+]
+
+
+def _allow_x_keys(schema: JsonDict) -> None:
     schema["patternProperties"] = {"^x-": {"description": "ignored: a place for YAML anchors"}}
 
 
@@ -203,13 +207,7 @@ class Scenario(Model):
         description="what the best point is best at, under the constraints: one metric, "
         "`{metric: weight, …}`, or a list of metrics for their Pareto front",
     )
-    search: Annotated[
-        Search,
-        BeforeValidator(
-            _search,
-            json_schema_input_type=Search | Literal["grid", "halving", "quick", "bayesian"],
-        ),
-    ] = Field(
+    search: SearchSettings = Field(
         default_factory=lambda: Search.model_validate({}),
         description="how the configs of Triton backends that hold lists are chosen: a method, or "
         "a mapping",
@@ -222,7 +220,7 @@ class Scenario(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_x(cls, data: Any) -> Any:
+    def _drop_x(cls, data: object) -> object:
         if isinstance(data, dict):
             return {k: v for k, v in data.items() if not str(k).startswith("x-")}
         return data
@@ -234,5 +232,38 @@ class Scenario(Model):
             b if b.name else b.model_copy(update={"name": b.default_name}) for b in backends
         )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return rules.scenario(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        return between(self)
+
+    @classmethod
+    def _broken_parts(cls, data: object) -> Iterator[Broken]:
+        written = data if isinstance(data, dict) else {}
+        parts = _Parts.model_validate(
+            {key: written[key] for key in _Parts.model_fields if key in written},
+            context=PARSE_ONLY,
+        )
+        return between(parts)
+
+
+def _or_none(data: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return handler(data)
+    except ValidationError:
+        return None
+
+
+OrNone = WrapValidator(_or_none)
+"""What can't be parsed is None."""
+
+
+class _Parts(Model):
+    """The sections that have rules between them, of a scenario that can't be parsed as a whole."""
+
+    model: Annotated[ModelSpec | None, OrNone] = None
+    backends: Annotated[
+        tuple[Annotated[AnyBackend | None, OrNone], ...], BeforeValidator(as_tuple)
+    ] = ()
+    load: Annotated[Load | None, OrNone] = None
+    measurement: Annotated[Measurement | None, OrNone] = None
+    objective: Annotated[Objective | None, OrNone] = None
+    search: Annotated[SearchSettings | None, OrNone] = None

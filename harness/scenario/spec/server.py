@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import server as server_rules
-from harness.scenario.spec import scenario as schema
-from harness.scenario.spec.fields import Address, File, MetricsUrl, Model, Words
+from harness.scenario.rules.base import Broken, remove, twice
+from harness.scenario.spec.fields import Address, File, Folder, MetricsUrl, Model, Words
 from harness.scenario.units import PositiveDuration, Size
-from harness.system import credentials as secrets
+from harness.system.credentials import expand, is_sensitive
 from harness.system.network import Access, Tls
 
+_PORTS = ("http_port", "grpc_port", "metrics_port")
+_STARTED_ONLY = ("args", *_PORTS, "backend_directory", "native")
+_RUNNING_ONLY = ("tls", "headers", "load", "metrics_url", "telemetry")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_HEADER = re.compile(r"[A-Za-z0-9_-]+")
+_HTTP_OWN = ("host", "content-length", "inference-header-content-length", "transfer-encoding",
+             "connection", "te", "content-type", "user-agent")  # fmt: skip
+_RUN_OWN = ("--name", "--rm", "--detach", "-d", "--gpus", "--network", "--net", "--shm-size",
+            "--publish", "-p", "--cidfile")  # fmt: skip
 Port = Annotated[int, Field(gt=0, lt=65536)]
 
 
@@ -26,8 +34,13 @@ class TlsSettings(Model):
     key: File | None = Field(None, description="the client's key (PEM, without a passphrase)")
     verify: bool = Field(True, description="whether the server's certificate is checked")
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return server_rules.tls(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        for key, other in (("cert", "key"), ("key", "cert")):
+            if getattr(self, key) is not None and getattr(self, other) is None:
+                yield Broken((key,), f"needs `{other}` beside it", on_key=True)
+        if not self.verify and self.ca is not None:
+            message = "is not used with `verify: false`; remove one of them"
+            yield Broken(("ca",), message, on_key=True)
 
 
 class DockerSettings(Model):
@@ -51,8 +64,16 @@ class DockerSettings(Model):
         "docker", description="the program: docker, podman, or a path"
     )
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return server_rules.docker(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        for index, mount in enumerate(self.mounts):
+            parts = mount.split(":")
+            if len(parts) not in (2, 3) or not all(parts):
+                message = f"must look like HOST:CONTAINER[:ro], found '{mount}'"
+                yield Broken(("mounts", index), message)
+        for index, argument in enumerate(self.args):
+            name = argument.partition("=")[0]
+            if name in _RUN_OWN:
+                yield Broken(("args", index), f"{name} is set by the harness; remove it")
 
 
 class TelemetrySource(Model):
@@ -64,8 +85,10 @@ class TelemetrySource(Model):
     )
     tls: TlsSettings | None = Field(None, description="when it was given a certificate")
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return server_rules.telemetry_source(self.model_dump())
+    def _broken(self) -> Iterator[Broken]:
+        if not _VARIABLE.fullmatch(self.token):
+            message = "must be ${NAME}, an environment variable; the token itself would be written "
+            yield Broken(("token",), message + "into the run directory")
 
 
 class Server(Model):
@@ -73,11 +96,11 @@ class Server(Model):
     (`url`).
     """
 
-    repository: File | None = Field(
+    repository: Folder | None = Field(
         None, description="model repository that you already have, relative to the scenario file"
     )
     binary: File | None = Field(None, description="path of a tritonserver to run; default: ours")
-    backend_directory: File | None = Field(
+    backend_directory: Folder | None = Field(
         None, description="of that tritonserver; default: `backends` beside its `bin`"
     )
     docker: DockerSettings | None = Field(None, description="run tritonserver in a container")
@@ -116,17 +139,62 @@ class Server(Model):
         """Whether a model that the harness writes is for Triton's own ONNX Runtime backend."""
         return self.docker is not None if self.native is None else self.native
 
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return server_rules.server(self.model_dump())
+    @property
+    def is_own(self) -> bool:
+        """Whether it has models of its own, rather than those that the harness makes."""
+        return self.repository is not None or self.url is not None
+
+    def _broken(self) -> Iterator[Broken]:
+        ports = [key for key in _PORTS if getattr(self, key) is not None]
+        for index, port in twice(getattr(self, key) for key in ports):
+            yield Broken((ports[index],), f"port {port} is there twice")
+        kinds = [key for key in ("binary", "docker", "url") if getattr(self, key) is not None]
+        if len(kinds) > 1:
+            yield Broken((), f"give one of binary, docker and url; found {' and '.join(kinds)}")
+        yield from self._broken_keys()
+        if self.url is not None and self.repository is not None:
+            yield Broken((), "give repository or url, not both")
+        for name, value in self.headers.items():
+            yield from _header(name, value)
+
+    def _broken_keys(self) -> Iterator[Broken]:
+        """Keys of a server that the harness starts beside a url, and the other way round."""
+        running = self.url is not None
+        for key in _STARTED_ONLY if running else _RUNNING_ONLY:
+            if getattr(self, key):
+                message = (
+                    "goes with a server that the harness starts, not with a url"
+                    if running else "goes with the `url` of a server that already runs"
+                )  # fmt: skip
+                yield remove(key, message)
+        if self.backend_directory and self.binary is None and not running:
+            yield remove("backend_directory", "goes with `binary`")
 
 
-def access_of(server: schema.Server) -> Access:
+def _header(name: str, value: str) -> Iterator[Broken]:
+    """Rules of one header."""
+
+    def broken(message: str, *, on_key: bool = True) -> Broken:
+        return Broken(("headers", name), message, on_key=on_key)
+
+    if not _HEADER.fullmatch(name):
+        yield broken("no header has such a name")
+    if not value.isprintable():
+        yield broken("must be one line of printable characters", on_key=False)
+    if is_sensitive(name) and not _VARIABLE.search(value):
+        yield broken(
+            "would be written into the run directory; put the secret into an environment "
+            "variable and write ${NAME} in its place"
+        )
+    if name.lower() in _HTTP_OWN:
+        yield broken("is set by the client itself; remove it")
+
+
+def access_of(server: Server) -> Access:
     """The access that a scenario's `server` describes. Raises SetupError for a variable not set."""
-    return Access(
-        tls_of(server.tls), tuple((k, secrets.expand(v)) for k, v in server.headers.items())
-    )
+    return Access(tls_of(server.tls), tuple((k, expand(v)) for k, v in server.headers.items()))
 
 
-def tls_of(settings: schema.TlsSettings | None) -> Tls | None:
+def tls_of(settings: TlsSettings | None) -> Tls | None:
     """The settings as plain data."""
     return None if settings is None else Tls(**settings.model_dump())

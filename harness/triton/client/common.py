@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from harness.backends.base import BackendContext, LoadCost
 from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError, translate
 from harness.models.tensors import Tensors
-from harness.scenario.spec import scenario as schema
 from harness.scenario.spec.server import access_of
 from harness.system.credentials import redact
 from harness.system.network import PLAIN, Access, split_address
+from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
 from harness.triton.metadata import Description, check_inputs, is_flat
 
@@ -45,7 +45,7 @@ class Target:
     access: Access = PLAIN
 
 
-def target(spec: schema.TritonSettings, context: BackendContext) -> Target:
+def target(spec: TritonSettings, context: BackendContext) -> Target:
     """The server and model of this backend.
 
     Raises ServerError when there is no address, SetupError for a variable that is not set.
@@ -60,7 +60,7 @@ def target(spec: schema.TritonSettings, context: BackendContext) -> Target:
 
 
 def load_cost(
-    spec: schema.TritonSettings, context: BackendContext, fetch: Callable[[], Description],
+    spec: TritonSettings, context: BackendContext, fetch: Callable[[], Description],
     server: Callable[[], Mapping[str, Any]],
 ) -> tuple[Description, LoadCost]:  # fmt: skip
     """Read and check what the server says about the model; what that took, and the facts.

@@ -8,10 +8,10 @@ from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
 from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access
 from harness.triton.client import common
+from harness.triton.client.settings import TritonSettings
 
 LOAD_S = 300.0
 """How long loading, or asking about it, may take."""

@@ -13,12 +13,12 @@ from typing import Any, Self
 from harness.backends.base import BackendContext, LoadCost
 from harness.errors import HarnessError, ServerError
 from harness.models.tensors import Signature, Tensors
-from harness.scenario.spec import scenario as schema
 from harness.system.network import PLAIN, Access
 from harness.system.packages import require
 from harness.system.tls import grpc_credentials
 from harness.triton.client import common
 from harness.triton.client.grpc_errors import of_transport
+from harness.triton.client.settings import TritonSettings
 from harness.triton.client.shared_memory import Regions, SharedCaller
 from harness.triton.counters.statistics import counters
 from harness.triton.metadata import Description, composing, read, steps
@@ -34,7 +34,7 @@ CHANNEL = (
 class TritonGrpcBackend:
     """One model on one server; `load` connects and checks."""
 
-    def __init__(self, spec: schema.TritonSettings, context: BackendContext) -> None:
+    def __init__(self, spec: TritonSettings, context: BackendContext) -> None:
         require("tritonclient.grpc", "triton")
         self.spec, self.context = spec, context
         self.target = common.target(spec, context)

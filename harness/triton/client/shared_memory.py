@@ -29,8 +29,8 @@ from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import Tensors
-from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client.common import Target, all_to_host
+from harness.triton.client.settings import TritonSettings
 
 ALIGN = 256
 """Tensors begin at multiples of this, as device allocations do."""

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Batching, TritonSettings
+from harness.scenario.spec.scenario import Batching
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
+from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import proto
 
 CONFIG = "config.pbtxt"

@@ -80,7 +80,7 @@ def open_engine(
 
 def engine_spec(parameters: Mapping[str, str], gpu: int) -> Any:
     """The parameters of config.pbtxt as the settings of a local tensorrt backend."""
-    from harness.scenario.spec.scenario import TensorRtSettings
+    from harness.backends.tensorrt.settings import TensorRtSettings
 
     found: dict[str, Any] = {"kind": "tensorrt", "name": "engine", "device": f"cuda:{gpu}"}
     words = ("precision", "flavor", "workspace")

@@ -15,8 +15,8 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonSettings
 from harness.system.files import write_text
+from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import proto
 from harness.triton.repository.native import FILES, PLATFORMS, make_native_config, place
 from harness.triton.repository.write import make_config, model_py

@@ -16,8 +16,8 @@ from typing import Any
 from harness.errors import ServerError
 from harness.models.cache import parts
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import TritonSettings
 from harness.system.files import write_text
+from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import proto
 from harness.triton.repository.change import merged
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import BATCH, TritonSettings
+from harness.scenario.spec.scenario import BATCH
 from harness.system.files import write_text
 from harness.triton.client.control import describe
+from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
 from harness.triton.metadata import check_inputs, proto
 from harness.triton.repository.change import merged, set_batching

@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 
 from harness.backends.base import BackendContext, run_once
-from harness.backends.fake import FakeBackend
+from harness.backends.fake import FakeBackend, FakeSettings
 from harness.errors import BackendError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec import scenario as schema
 
 
 def fake(cancelled=None, **settings):
     model = PreparedModel("m", {"fake": {}}, "k", (TensorSpec("x", "float32", ("batch", 3)),), ())
     context = BackendContext(model, cancelled=cancelled or threading.Event())
-    return FakeBackend(schema.FakeSettings(kind="fake", name="f", **settings), context)
+    return FakeBackend(FakeSettings(kind="fake", name="f", **settings), context)
 
 
 def durations(backend, count=20):

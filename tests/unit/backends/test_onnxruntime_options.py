@@ -10,8 +10,8 @@ pytest.importorskip("onnxruntime")
 
 from harness.backends.base import BackendContext
 from harness.backends.onnxruntime.backend import _engines, _providers
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings as Spec
 from harness.models.tensors import PreparedModel
-from harness.scenario.spec.scenario import OnnxRuntimeSettings as Spec
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 

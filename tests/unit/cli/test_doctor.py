@@ -1,7 +1,7 @@
 from click.testing import CliRunner
 
 from harness.cli import doctor
-from harness.doctor.check import Check
+from harness.system.check import Check
 
 
 def test_a_machine_without_any_backend_ends_with_3(monkeypatch):

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from harness.backends.base import BackendContext
-from harness.backends.fake import FakeBackend
+from harness.backends.fake import FakeBackend, FakeSettings
 from harness.models.parity import TOLERANCES, compare, write_references
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.run.worker.parity import _hint, check
-from harness.scenario.spec import scenario as schema
 from harness.scenario.spec.scenario import Parity
 
 RNG = np.random.default_rng(0)
@@ -149,7 +148,7 @@ def fake():
     model = PreparedModel(
         "m", {"fake": {}}, "k" * 64, (TensorSpec("x", "float32", ("batch", 3)),), ()
     )
-    spec = schema.FakeSettings(kind="fake", name="f", service_time_ms=0.0)
+    spec = FakeSettings(kind="fake", name="f", service_time_ms=0.0)
     return FakeBackend(spec, BackendContext(model)), model, spec
 
 

@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.torch.backend import TorchBackend  # noqa: E402
+from harness.backends.torch.settings import TorchSettings  # noqa: E402
 from harness.errors import BackendError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402
-from harness.models.prepare import formats_for, prepare  # noqa: E402
+from harness.models.prepare import prepare  # noqa: E402
 from harness.models.reference import Reference  # noqa: E402
 from harness.models.tensors import PreparedModel  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
@@ -36,7 +37,7 @@ def ready(model_spec, cache, formats=("torch",), batches=(1, 4), base=MODELS):
 
 def torch_backend(model, **settings):
     settings = {"kind": "torch", "name": "t", "device": "cpu", **settings}
-    return TorchBackend(schema.TorchSettings(**settings), BackendContext(model))
+    return TorchBackend(TorchSettings(**settings), BackendContext(model))
 
 
 def test_a_factory_gives_weights_outputs_and_a_row(tmp_path):
@@ -276,9 +277,9 @@ def test_a_missing_format_says_why_when_a_backend_asks_for_it():
 
 def test_formats_follow_from_the_backends():
     def of(**settings):
-        return formats_for(schema.Scenario.model_validate(
+        return (schema.Scenario.model_validate(
             {"scenario": "s", "model": spec().model_dump(), "backends": [settings]}
-        ).backends[0])  # fmt: skip
+        ).backends[0].formats)  # fmt: skip
 
     assert of(kind="torch", device="cpu") == {"torch"}
     assert of(kind="onnxruntime") == {"onnx"}

@@ -9,9 +9,10 @@ import pytest
 from harness.errors import ScenarioError
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import load_text
-from harness.scenario.spec.scenario import Scenario, TritonSettings
-from harness.scenario.variants import axes, colocated_backend, configs, grid, settings, variants
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.variants import axes, configs, grid, settings, variants
 from harness.search.space import spaces
+from harness.triton.client.settings import TritonSettings
 
 TEXT = """\
 scenario: s
@@ -86,7 +87,7 @@ def test_a_search_and_the_points_know_every_pair() -> None:
 
 def test_alone_it_is_a_backend_of_the_same_server() -> None:
     spec = variants(backend())["i1-det.v2.i2"]
-    alone = colocated_backend(spec, spec.colocated[0])
+    alone = spec.alone(spec.colocated[0])
     assert (alone.name, alone.instances, alone.serve, alone.protocol) == (
         "det.v2", 2, "torch", "grpc",
     )  # fmt: skip
@@ -98,7 +99,7 @@ def test_a_model_of_the_users_repository_needs_its_name_only(tmp_path: Any) -> N
     text = THERE.replace("SERVER", f"{{repository: {tmp_path}}}")
     spec = backend(text.replace("KEYS", "load: {concurrency: 1}"))
     assert spec.colocated[0].spec.source.triton == "det"
-    assert not colocated_backend(spec, spec.colocated[0]).changes_model
+    assert not spec.alone(spec.colocated[0]).changes_model
     named = "model: {source: {triton: detector}}, instances: [1, 2], load: {concurrency: 1}"
     spec = backend(text.replace("KEYS", named))
     assert spec.colocated[0].spec.source.triton == "detector"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from support.paths import ROOT
 
-from harness.scenario.points import START_SECONDS, Point, estimate, expand
+from harness.scenario.points import Point, estimate, expand
 from harness.scenario.reading.loader import load
-from harness.scenario.reading.walk import KINDS
+from harness.scenario.spec.backend import all_settings, settings_of
 from harness.scenario.spec.scenario import Scenario
 
 QUICKSTART = load(ROOT / "scenarios" / "quickstart.yaml").scenario
@@ -43,13 +43,14 @@ def test_what_is_no_point(text: str) -> None:
 
 
 def test_the_estimate_counts_windows_warm_ups_and_starts() -> None:
-    two_starts = 2 * START_SECONDS["fake"]
+    two_starts = 2 * settings_of("fake").start_seconds
     assert estimate(scenario(batch_sizes=[1, 2], concurrency=[1, 2])) == 8 * 4.0 + two_starts
     assert estimate(scenario(rounds=3)) == 3 * (2 * 4.0 + two_starts)
 
 
 def test_every_kind_of_backend_has_an_allowance() -> None:
-    assert set(START_SECONDS) >= set(KINDS)
+    assert all(s.start_seconds > 0 for s in all_settings().values())
+    assert all("start_seconds" in vars(s) for s in all_settings().values())
 
 
 def test_the_quickstart_is_estimated_well_below_its_six_minutes() -> None:

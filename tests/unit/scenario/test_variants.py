@@ -9,9 +9,10 @@ import pytest
 
 from harness.scenario.points import expand, left_out
 from harness.scenario.reading.loader import load_text
-from harness.scenario.rules.triton import MODEL_CONFIG_FIELDS
-from harness.scenario.spec.scenario import Scenario, TritonSettings
+from harness.scenario.spec.colocated import MODEL_CONFIG_FIELDS
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import axes, configs, grid, settings, variants
+from harness.triton.client.settings import TritonSettings
 
 OWN = {"server": {"repository": "models"}}
 

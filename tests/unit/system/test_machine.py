@@ -187,6 +187,9 @@ def test_package_versions_are_those_installed():
     assert "inference-harness" in versions
     assert all(isinstance(v, str) for v in versions.values())
     assert set(versions) <= set(machine.PACKAGES)
+    assert "onnxruntime" not in versions  # a backend's own
+    assert "pydantic" in versions
+    assert "pytest" in package_versions(["pytest", "not-there"])
 
 
 def git(path, *args):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.scenario.spec.scenario import TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.launch import _plain
 
 CONFIG = """

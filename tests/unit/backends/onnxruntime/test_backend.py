@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.onnxruntime.backend import OnnxRuntimeBackend, assert_provider  # noqa: E402
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings  # noqa: E402
 from harness.errors import BackendError, DeviceError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402
@@ -60,7 +61,7 @@ def backend(model, **settings):
         "io": "host",
         **settings,
     }
-    spec = schema.OnnxRuntimeSettings.model_construct(**data)  # fmt: skip
+    spec = OnnxRuntimeSettings.model_construct(**data)  # fmt: skip
     return OnnxRuntimeBackend(spec, BackendContext(model))
 
 

@@ -26,10 +26,10 @@ from harness.backends.tensorrt.bindings import (
     to_bfloat16,
 )
 from harness.backends.tensorrt.build import Shapes
+from harness.backends.tensorrt.settings import TensorRtSettings as Spec
 from harness.errors import BackendError, OutOfMemoryError
 from harness.measure.gpu_time import GpuTime, split
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TensorRtSettings as Spec
 
 MODEL = PreparedModel(
     name="m", source={"onnx": "m.onnx"}, key="k",

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from harness.backends.base import BackendContext, run_once  # noqa: E402
 from harness.backends.torch.backend import TorchBackend  # noqa: E402
+from harness.backends.torch.settings import TorchSettings  # noqa: E402
 from harness.errors import BackendError, DeviceError, OutOfMemoryError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.parity import write_references  # noqa: E402
@@ -36,7 +37,7 @@ def model(cache):
 
 def backend(model, **settings):
     settings = {"kind": "torch", "name": "t", "device": "cpu", "precision": "fp32", **settings}
-    return TorchBackend(schema.TorchSettings.model_construct(**{**DEFAULTS, **settings}),
+    return TorchBackend(TorchSettings.model_construct(**{**DEFAULTS, **settings}),
                         BackendContext(model))  # fmt: skip
 
 

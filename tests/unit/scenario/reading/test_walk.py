@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scenario.reading.walk import KINDS, follow, homes, words
-from harness.scenario.spec.scenario import Input, TorchSettings
+from harness.backends.torch.settings import TorchSettings
+from harness.scenario import kinds
+from harness.scenario.reading.walk import follow, homes, words
+from harness.scenario.spec.scenario import Input
 
 
 @pytest.mark.parametrize(
@@ -28,13 +30,13 @@ def test_tags_of_unions_are_left_out(
 
 def test_the_type_and_the_model_at_a_place() -> None:
     place = follow(("backends", 0, "torch", "precision"))
-    assert words(place.type) == ("fp32", "tf32", "fp16", "bf16")
+    assert words(place.annotation) == ("fp32", "tf32", "fp16", "bf16")
     assert place.parent is TorchSettings
     assert follow(("model", "inputs", 0, "name")).parent is Input
 
 
 def test_kinds_and_homes() -> None:
-    assert list(KINDS) == ["torch", "onnxruntime", "tensorrt", "triton", "fake"]
+    assert list(kinds.SETTINGS) == ["torch", "onnxruntime", "tensorrt", "triton", "fake"]
     assert homes("rounds") == ["measurement"]
     assert homes("files") == ["model.inputs.data", "backends.colocated.model.inputs.data"]
     assert homes("concurrency") == ["load", "backends.colocated.load"]

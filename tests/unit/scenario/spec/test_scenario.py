@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.scenario.profiles import PROFILES
+from harness.scenario.spec.load import PROFILES
 from harness.scenario.spec.scenario import (
     Bound,
     Files,

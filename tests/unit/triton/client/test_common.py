@@ -9,8 +9,8 @@ import tritonclient.http
 from harness.backends.base import BackendContext
 from harness.errors import BackendError, OutOfMemoryError, ServerDiedError, ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client import common
+from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import TRITON
 from harness.triton.metadata import Description
 

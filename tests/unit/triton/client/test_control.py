@@ -12,8 +12,8 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import TritonSettings
 from harness.triton.client import control
+from harness.triton.client.settings import TritonSettings
 
 STUCK_S = 5.0
 """Longer than any time limit of a test."""

@@ -20,9 +20,10 @@ from harness.backends.base import LoadCost
 from harness.backends.tensorrt import backend as tensorrt
 from harness.backends.tensorrt import library as trt
 from harness.backends.tensorrt.bindings import bindings
+from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import DeviceError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TensorRtSettings, TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.engine import LOADED, check_engine, engine_spec, open_engine
 from harness.triton.repository.write import make_config, write_model
 

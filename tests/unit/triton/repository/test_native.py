@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from harness.errors import ServerError
 from harness.models.cache import fetch
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.native import make_native_config, place, write_native
 from harness.triton.repository.write import make_config
 

@@ -1,4 +1,4 @@
-from harness.doctor.probe import probe
+from harness.system.check import probe
 
 
 def test_the_last_line_is_the_answer():

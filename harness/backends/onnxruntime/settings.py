@@ -1,0 +1,113 @@
+"""What a scenario says of ONNX Runtime, and what the harness must know of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.scenario.rules.base import Broken, remove
+from harness.scenario.spec.backend import IN_ONNX, BackendSettings
+from harness.scenario.spec.fields import Device, PositiveInt
+from harness.scenario.units import Size
+from harness.system.check import BACKENDS, OK, Answer, Check, not_importable, on_gpu, probe
+
+GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+_GPU_ONLY = ("gpu_memory_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "cuda_graphs")
+PROBE = """
+import json, onnxruntime
+print(json.dumps({"version": onnxruntime.__version__,
+                  "providers": onnxruntime.get_available_providers()}))
+"""
+
+
+class OnnxRuntimeSettings(BackendSettings):
+    """ONNX Runtime in this process."""
+
+    sources: ClassVar = IN_ONNX
+    start_seconds: ClassVar = 3.0
+    for_gpu: ClassVar = "provider: CUDAExecutionProvider"
+    packages: ClassVar = ("onnxruntime", "onnxruntime-gpu")
+
+    kind: Literal["onnxruntime"] = Field(description="which backend; the other keys depend on it")
+    provider: Literal[
+        "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+    ] = Field(
+        "CPUExecutionProvider", description="the execution provider; a silent fallback is an error"
+    )
+    device: Device | None = Field(None, description="which GPU, for a GPU's provider")
+    precision: Literal["fp32", "tf32", "fp16"] = Field(
+        "fp32", description="of weights and arithmetic; tf32 on a GPU only"
+    )
+    threads: PositiveInt | None = Field(None, description="intra-op threads; default: ORT's")
+    gpu_memory_limit: Size | None = Field(
+        None, description="most that the CUDA arena may take; default: no limit"
+    )
+    arena_extend_strategy: Literal["kNextPowerOfTwo", "kSameAsRequested"] | None = Field(
+        None, description="how the CUDA arena grows; default: ORT's, kNextPowerOfTwo"
+    )
+    cudnn_conv_algo_search: Literal["EXHAUSTIVE", "HEURISTIC", "DEFAULT"] | None = Field(
+        None, description="how cuDNN's algorithms are chosen; default: ORT's, EXHAUSTIVE"
+    )
+    cuda_graphs: bool = Field(
+        False, description="capture a graph per shape and replay it; needs `io: device`"
+    )
+
+    @property
+    def default_name(self) -> str:
+        """By provider, precision and whether graphs are replayed."""
+        provider = self.provider.removesuffix("ExecutionProvider").lower()
+        return f"onnxruntime-{provider}-{self.mode}"
+
+    @property
+    def on_gpu(self) -> bool:
+        """By the provider; `device` says only which GPU."""
+        return self.provider in GPU_PROVIDERS
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """A converted file for fp16."""
+        return frozenset({"onnx_fp16" if self.precision == "fp16" else "onnx"})
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        if not self.on_gpu:
+            for key in _GPU_ONLY:
+                if getattr(self, key):
+                    yield remove(key, "goes with a GPU's provider, and this one runs on the CPU")
+        if self.cuda_graphs and self.io != "device":
+            message = "ONNX Runtime replays a graph on fixed device memory; add `io: device`"
+            yield Broken(("cuda_graphs",), message, lacks=("io",))
+        if self.device is None:
+            return
+        if not self.on_gpu and self.device != "cpu":
+            message = f"{self.device} needs `provider: CUDAExecutionProvider`; this one runs on the"
+            yield Broken(("device",), f"{message} CPU")
+        if self.on_gpu and self.device == "cpu":
+            name = "CUDA" if self.provider == "CUDAExecutionProvider" else "TensorRT"
+            message = f"the {name} provider runs on a GPU; write `device: cuda`"
+            yield Broken(("device",), message)
+
+    @classmethod
+    def checks(cls, gpu: bool) -> list[Check]:
+        """ONNX Runtime with the CPU and the CUDA provider."""
+        return judge(probe(PROBE), gpu)
+
+
+def judge(answer: Answer, gpu: bool) -> list[Check]:
+    """What the probe's answer means, on a machine with a GPU or without."""
+    if isinstance(answer, str):
+        return [not_importable("onnxruntime", "onnxruntime", answer)]
+    version, providers = str(answer["version"]), answer["providers"]
+    cuda = isinstance(providers, list) and "CUDAExecutionProvider" in providers
+    why_not = None if cuda else "without the CUDA provider"
+    fix = (
+        f"{sys.executable} -m pip uninstall --yes onnxruntime && "
+        f"{sys.executable} -m pip install 'onnxruntime-gpu>=1.20'"
+    )
+    return [
+        Check(BACKENDS, "onnxruntime (cpu)", OK, version, runs=True),
+        on_gpu("onnxruntime (cuda)", version, why_not, gpu, fix),
+    ]

@@ -1,0 +1,68 @@
+"""What a scenario says of eager PyTorch, and what the harness must know of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.scenario.spec.backend import IN_TORCH, BackendSettings
+from harness.scenario.spec.fields import Device, PositiveInt, Precision
+from harness.system.check import BACKENDS, OK, Answer, Check, not_importable, on_gpu, probe
+from harness.system.packages import install_command
+
+PROBE = """
+import json, torch
+try:
+    torch.cuda.init()
+    why = None
+except Exception as error:
+    why = str(error).splitlines()[0]
+print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "why_not": why}))
+"""
+PYPI = "--force-reinstall --index-url https://pypi.org/simple"
+
+
+class TorchSettings(BackendSettings):
+    """Eager PyTorch in this process."""
+
+    sources: ClassVar = IN_TORCH
+    start_seconds: ClassVar = 4.0
+    packages: ClassVar = ("torch", "torchvision")
+
+    kind: Literal["torch"] = Field(description="which backend; the other keys depend on it")
+    device: Device = Field("cpu", description="cpu, cuda, cuda:N, or a GPU's or MIG device's UUID")
+    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
+    threads: PositiveInt | None = Field(None, description="intra-op threads; default: PyTorch's")
+    compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
+
+    @property
+    def default_name(self) -> str:
+        """By device, precision and whether it is compiled."""
+        device = self.device.replace(":", "")
+        return f"torch-{device}-{self.precision}" + ("-compiled" if self.compile else "")
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """The module itself."""
+        return frozenset({"torch"})
+
+    @classmethod
+    def checks(cls, gpu: bool) -> list[Check]:
+        """PyTorch on the CPU and on CUDA."""
+        return judge(probe(PROBE), gpu)
+
+
+def judge(answer: Answer, gpu: bool) -> list[Check]:
+    """What the probe's answer means, on a machine with a GPU or without."""
+    if isinstance(answer, str):
+        return [not_importable("torch", "torch", answer)]
+    version = str(answer["version"])
+    detail = f"{version}, " + (f"CUDA {answer['cuda']}" if answer["cuda"] else "without CUDA")
+    fix = f"{install_command('torch')} {PYPI}"
+    if answer["cuda"]:
+        fix = "update the NVIDIA driver, or install a torch built for the driver you have"
+    return [
+        Check(BACKENDS, "torch (cpu)", OK, version, runs=True),
+        on_gpu("torch (cuda)", detail, answer["why_not"], gpu, fix),
+    ]

@@ -1,0 +1,152 @@
+"""A backend that runs its model on a server: what a scenario says of any such."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field
+
+from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.colocated import (
+    CHOICES,
+    Batching,
+    BatchingChoices,
+    ColocatedModel,
+    ModelConfigChoices,
+)
+from harness.scenario.spec.fields import (
+    Device,
+    EnvironmentValue,
+    OneOrMore,
+    PositiveInt,
+    Precision,
+    Words,
+    as_tuple,
+)
+from harness.scenario.spec.server import Server
+from harness.scenario.units import Size
+
+
+class ServedSettings(BackendSettings):
+    """A model on a server, alone or with others; settings that hold lists make several configs."""
+
+    remote: ClassVar = True
+
+    serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
+        None, description="what the server runs; left out for a model that is already there"
+    )
+    device: Device = Field("cpu", description="where the server runs it")
+    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
+    threads: PositiveInt | None = Field(None, description="intra-op threads of an instance")
+    instances: OneOrMore | None = Field(
+        None,
+        description="copies of the model that run side by side; a list is searched. Default: 1, "
+        "or what the config.pbtxt of a model in your `repository` says",
+    )
+    max_batch_size: OneOrMore | None = Field(
+        None,
+        description="a list is searched. Default: the largest batch, or what the config.pbtxt of "
+        "a model in your `repository` says",
+    )
+    dynamic_batching: BatchingChoices | None = Field(
+        None,
+        description="whether the server joins requests that wait into one batch; a list is "
+        "searched. Default: false, or what the config.pbtxt of a model in your `repository` says",
+    )
+    config: ModelConfigChoices = Field(
+        default_factory=dict,
+        description="any field of config.pbtxt, as protobuf writes it in JSON; a list is searched",
+    )
+    env: dict[str, EnvironmentValue] = Field(
+        default_factory=dict,
+        description="environment variables of the server; a list of values is searched",
+    )
+    colocated: Annotated[
+        tuple[ColocatedModel, ...],
+        BeforeValidator(as_tuple, json_schema_input_type=list[ColocatedModel] | ColocatedModel),
+    ] = Field(
+        (),
+        description="other models that the same server runs at the same time, each under a load "
+        "of its own; their lists are searched jointly",
+    )
+    composing: Words = Field(
+        (),
+        description="models that the model calls itself (BLS), whose statistics are read too; "
+        "those of an ensemble are found without being named",
+    )
+    flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
+        "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
+    )
+    workspace: Size | None = Field(
+        None, description="`serve: tensorrt`: scratch memory a layer may use; default: all there is"
+    )
+    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = Field(
+        None, description="`serve: tensorrt`: from 0, fastest build, to 5; default: TensorRT's, 3"
+    )
+    cuda_graphs: bool = Field(
+        False, description="`serve: tensorrt`: capture the computation and replay it"
+    )
+    server: Server = Field(
+        default_factory=lambda: Server.model_validate({}),
+        description="default: a server that the harness starts",
+    )
+
+    def alone(self, other: ColocatedModel) -> Self:
+        """A co-located model as the backend that it would be alone."""
+        own = ("precision", "threads", *CHOICES)
+        return self.model_copy(update={
+            **{key: getattr(other, key) for key in own},
+            "name": other.name, "serve": other.serve or self.serve,
+            "device": other.device or self.device, "colocated": (), "composing": (),
+            "env": {k: v for k, v in self.env.items() if not isinstance(v, tuple)},
+        })  # fmt: skip
+
+    @property
+    def instance_count(self) -> int:
+        """Copies of a model that the harness serves. Raises ValueError where a list stands."""
+        return _single(self.instances) or 1
+
+    @property
+    def max_batch(self) -> int | None:
+        """The largest batch the server takes, where it is written. Raises ValueError for a list."""
+        return _single(self.max_batch_size)
+
+    @property
+    def batching(self) -> Batching | None:
+        """The dynamic batcher's settings; None where it is off or not mentioned.
+
+        Raises ValueError where a list stands.
+        """
+        found = self.dynamic_batching
+        if isinstance(found, tuple):
+            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
+        return (Batching() if found else None) if isinstance(found, bool) else found
+
+    @property
+    def config_fields(self) -> dict[str, Any]:
+        """Fields of config.pbtxt that are set by hand. Raises ValueError where a list stands."""
+        if isinstance(self.config, tuple):
+            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
+        return self.config
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The server's additional environment. Raises ValueError where a list stands."""
+        if any(isinstance(v, tuple) for v in self.env.values()):
+            raise ValueError(_LISTS)
+        return {k: str(v) for k, v in self.env.items()}
+
+    @property
+    def changes_model(self) -> bool:
+        """Whether a model that is in a repository already is to be served differently."""
+        written = (self.instances, self.max_batch_size, self.dynamic_batching)
+        return bool(self.config) or any(v is not None for v in written)
+
+
+_LISTS = "this backend stands for several configs; see harness.scenario.variants"
+
+
+def _single(value: int | tuple[int, ...] | None) -> int | None:
+    if isinstance(value, tuple):
+        raise ValueError(_LISTS)  # noqa: TRY004 - the type is right, the moment is wrong
+    return value

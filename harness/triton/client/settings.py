@@ -1,0 +1,138 @@
+"""What a scenario says of Triton, and what the harness must know of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.errors import HarnessError
+from harness.scenario.rules.base import Broken
+from harness.scenario.spec.backend import IN_ONNX, formats_of_engine
+from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
+from harness.scenario.spec.model import ModelSpec
+from harness.scenario.spec.served import ServedSettings
+from harness.scenario.spec.server import DockerSettings, Server, TelemetrySource, TlsSettings
+from harness.system.check import (
+    BACKENDS,
+    MISSING,
+    OK,
+    TIMEOUT_S,
+    Answer,
+    Check,
+    not_importable,
+    probe,
+)
+from harness.triton.client import rules
+
+PROBE = """
+import json, importlib.metadata, tritonclient.http, tritonclient.grpc
+print(json.dumps({"version": importlib.metadata.version("tritonclient")}))
+"""
+
+
+class TritonSettings(ServedSettings):
+    """A real Triton server, called over HTTP or gRPC."""
+
+    sources: ClassVar = (*IN_ONNX, "triton")
+    start_seconds: ClassVar = 8.0
+    packages: ClassVar = (
+        "tritonclient", "nvidia-pytriton", "grpcio", "geventhttpclient", "gevent", "protobuf",
+    )  # fmt: skip
+    parts: ClassVar = {
+        "dynamic_batching: {…} (triton)": Batching,
+        "colocated[] (triton)": ColocatedModel,
+        "colocated[].model": OtherModel,
+        "colocated[].load": ColocatedLoad,
+        "server (triton)": Server,
+        "server.docker": DockerSettings,
+        "server.tls": TlsSettings,
+        "server.telemetry": TelemetrySource,
+    }
+
+    kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
+    protocol: Literal["http", "grpc"] = Field(description="how requests travel")
+    io: Literal["host", "shared_memory", "cuda_shared_memory"] = Field(  # type: ignore[assignment]
+        "host",
+        description="how tensors travel: in the messages, or in memory that a server on this "
+        "machine shares with the client (the host's or the GPU's)",
+    )
+    client: Literal["wire", "tritonclient"] = Field(
+        "wire",
+        description="who sends: the harness's own fast client, or the official library, "
+        "to see what an application written on it would see",
+    )
+    client_processes: Annotated[int, Field(gt=0, le=64)] = Field(
+        1, description="wire client: processes to spread the load over when one core is not enough"
+    )
+
+    @property
+    def variant(self) -> str:
+        """Each protocol has a client of its own."""
+        return self.protocol
+
+    @property
+    def default_name(self) -> str:
+        """By protocol, what is served, and all that differs from the default."""
+        words = ["triton", self.protocol, self.serve or ""]
+        words += [self.mode if self.mode != "fp32" else ""]
+        words += ["tritonclient" if self.client == "tritonclient" else ""]
+        words += [{"shared_memory": "shm", "cuda_shared_memory": "cudashm"}.get(self.io, "")]
+        words += ["with", *(other.name for other in self.colocated)] if self.colocated else []
+        return "-".join(filter(None, words))
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """What the server runs; nothing of a model that is there already."""
+        onnx = "onnx_fp16" if self.precision == "fp16" else "onnx"
+        served = {"onnxruntime": frozenset({onnx}), "torch": frozenset({"torch"}),
+                  "tensorrt": formats_of_engine(self.precision)}  # fmt: skip
+        return served.get(self.serve or "", frozenset())
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        yield from rules.alone(self)
+
+    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+        """By what the server runs, whose models it has, and the co-located ones."""
+        yield from super().fits(model, largest)
+        yield from rules.with_model(self, model, largest)
+
+    @classmethod
+    def checks(cls, gpu: bool) -> list[Check]:
+        """The client packages and the embedded server; the backend needs both."""
+        return judge(probe(PROBE))
+
+
+def judge(client: Answer) -> list[Check]:
+    """What the probe of the client packages means, and a look at the server."""
+    if isinstance(client, str):
+        return [not_importable("triton client", "tritonclient", client), server_check(runs=False)]
+    version = str(client["version"])
+    return [Check(BACKENDS, "triton client", OK, version), server_check(runs=True)]
+
+
+def server_check(*, runs: bool) -> Check:
+    """Whether the embedded server is installed and its binary starts."""
+    from harness.triton.server.install import find, library_path
+
+    def missing(why: str, fix: str | None = None) -> Check:
+        return Check(BACKENDS, "triton server", MISSING, why, fix or "harness triton install")
+
+    try:
+        install = find()
+        done = subprocess.run(
+            [str(install.binary), "--help"], capture_output=True, timeout=TIMEOUT_S, check=False,
+            env={**os.environ, "LD_LIBRARY_PATH": library_path(install)},
+        )  # fmt: skip
+    except HarnessError as error:
+        return missing(error.message, error.fix)
+    except (OSError, ImportError, subprocess.TimeoutExpired) as error:
+        return missing(f"does not start: {error}")
+    if b"--model-repository" not in done.stdout + done.stderr:
+        why = done.stderr.decode(errors="replace").strip()[-200:] or f"exit {done.returncode}"
+        return missing(f"does not start: {why}")
+    return Check(BACKENDS, "triton server", OK, f"nvidia-pytriton {install.version}", runs=runs)
