@@ -10,21 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from harness.results.events import (
-    Best,
-    Event,
-    MeasuredAgain,
-    Note,
-    Observer,
-    Plan,
-    PointStarted,
-    Progress,
-    RoundAdded,
-    SearchEnded,
-    SessionStarted,
-    Status,
-    Undecided,
-)
+from harness.results import events
+from harness.results.events import Event, Observer
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
 
 if TYPE_CHECKING:
@@ -67,56 +54,50 @@ class RunProgress:
     """What is done, what is going on, and how long it may still take."""
 
     def __init__(self) -> None:
-        self.points: tuple[str, ...] = ()
-        self.rounds = 0
+        self.plan = events.Plan((), 0)
         self.done = 0
-        self.current = "starting"
-        self.running = ""
-        self._before = 0
-        self._at_most = False
+        self.current, self.running = "starting", ""
         self._added = 0
         self._started = time.monotonic()
 
     @property
     def total(self) -> int:
         """Measurements of the whole run, as far as rounds have been added."""
-        return max(len(self.points) * self.rounds + self._added, self.done)
+        return max(len(self.plan.points) * self.plan.rounds + self._added, self.done)
 
     def take(self, event: Event) -> str | None:
         """Update; a line worth printing, or None."""
         match event:
-            case Plan():
-                self.points, self.rounds = event.points, event.rounds
-                self._at_most, self.done = event.at_most, event.measured
-                self._before = self.done
-            case RoundAdded():
+            case events.Plan():
+                self.plan, self.done = event, event.measured
+            case events.RoundAdded():
                 self._added += event.points
-            case Status():
+            case events.Status():
                 self.current, self.running = event.text, ""
-            case SessionStarted(backend, config):
+            case events.SessionStarted(backend, config):
                 name = backend if config == "default" else f"{backend}/{config}"
                 self.current, self.running = f"round {event.round + 1}: loading {name}", ""
-            case PointStarted():
+            case events.PointStarted():
                 self.current, self.running = f"round {event.round + 1}: {event.point}", ""
-            case Progress():
+            case events.Progress():
                 p99 = f", p99 {event.p99_ms:.1f} ms" if event.p99_ms is not None else ""
                 self.running = f"{event.phase}: {event.rate:.1f} requests/s{p99}"
             case MeasurementRow():
-                self.done += event.point in self.points  # a search's rates are not counted
+                self.done += event.point in self.plan.points  # a search's rates are not counted
             case CapacityRow():
                 self.done += 1
         return self._in_words(event)
 
     def _in_words(self, event: Event) -> str | None:
         match event:
-            case Plan():
+            case events.Plan():
                 already = f", {self.done} already measured" if self.done else ""
                 most = "at most " if event.at_most else ""
                 return f"{most}{len(event.points)} points × {event.rounds} rounds{already}"
-            case RoundAdded(round_, points, why):
+            case events.RoundAdded(round_, points, why):
                 again = f"{points} point" + ("s" if points != 1 else "")
                 return f"round {round_ + 1} is added: {again} again, {why}"
-            case Status(text):
+            case events.Status(text):
                 return text
             case ParityRow(backend, batch_size, status) if status != "agrees":
                 return f"parity: {backend} b{batch_size}: {status}"
@@ -127,19 +108,19 @@ class RunProgress:
             case CapacityRow(rate=rate, reason=reason):
                 holding = "no rate holds" if rate is None else f"{rate:g} requests/s hold"
                 return self._measured(event, holding + (f"; {reason}" if reason else ""))
-            case MeasuredAgain(point, round_):
+            case events.MeasuredAgain(point, round_):
                 return f"round {round_ + 1} {point}: doubtful, measured once more"
             case FailureRow():
                 failed = f"FAILED ({event.reason}): {event.message}"
                 return f"round {event.round + 1} {event.point}: {failed}"
-            case Note(text) | Undecided(text) if text:
+            case events.Note(text) | events.Undecided(text) if text:
                 return f"note: {text}"
-            case SearchEnded(why, not_measured):
+            case events.SearchEnded(why, not_measured):
                 left = ", ".join(not_measured) or "nothing"
                 return f"the {why} ended the search; not measured: {left}"
-            case Best(config=None):
+            case events.Best(config=None):
                 return f"no best config was written: {event.why}"
-            case Best():
+            case events.Best():
                 return f"best config: {event.backend}/{event.config}, {event.why}"
         return None
 
@@ -149,8 +130,8 @@ class RunProgress:
 
     def remaining(self) -> str:
         """Time left, judged by what has been measured; nothing where a search may end any time."""
-        fresh = self.done - self._before
-        if not fresh or self.done >= self.total or self._at_most:
+        fresh = self.done - self.plan.measured
+        if not fresh or self.done >= self.total or self.plan.at_most:
             return ""
         seconds = (time.monotonic() - self._started) / fresh * (self.total - self.done)
         return f" (about {int(seconds // 60)}:{int(seconds % 60):02d} left)"
@@ -211,7 +192,7 @@ class LiveTable:
         table.add_column("point", no_wrap=True)
         for name in ("rounds", "inferences/s", "p50 ms", "p99 ms"):
             table.add_column(name, justify="right")
-        for point in progress.points:
+        for point in progress.plan.points:
             table.add_row(point, *self._cells(point))
         bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40)
         line = f"{progress.done}/{progress.total}{progress.remaining()}  {progress.current}"
@@ -219,7 +200,7 @@ class LiveTable:
 
     def _cells(self, point: str) -> list[str]:
         count = self._count.get(point, 0)
-        rounds = f"{count}/{max(self._progress.rounds, count)}"
+        rounds = f"{count}/{max(self._progress.plan.rounds, count)}"
         match self._latest.get(point):
             case None:
                 return [rounds, "", "", ""]

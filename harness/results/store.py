@@ -19,12 +19,13 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from harness.errors import RunDirectoryError, SetupError
+from harness.results import upgrade
 from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
 from harness.results.rows import (
     ArtifactRow,
@@ -34,13 +35,7 @@ from harness.results.rows import (
     MeasurementRow,
     ParityRow,
 )
-from harness.results.upgrade import (
-    SCHEMA_VERSION,
-    Json,
-    upgrade_event,
-    upgrade_manifest,
-    version_of,
-)
+from harness.results.upgrade import Json
 from harness.system.credentials import redact_all
 from harness.system.files import jsonable, write_text
 
@@ -51,7 +46,7 @@ OURS = frozenset({JOURNAL, LOCK, *FOLDERS})
 L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
-def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+def _write_manifest(path: Path, manifest: Json) -> None:
     text = json.dumps(jsonable(manifest), indent=2, allow_nan=False)
     write_text(path / MANIFEST, text + "\n")
 
@@ -118,14 +113,13 @@ def read_run(path: Path) -> RunData:
         raise RunDirectoryError(f"{manifest} can't be read: {error}") from error
     if not isinstance(data, dict):
         raise RunDirectoryError(f"{manifest} is not a manifest: it holds no JSON object")
-    old = version_of(path, data) < SCHEMA_VERSION
-    events = tuple(_read_journal(path / JOURNAL, upgrade_event if old else None))
-    return RunData(path, upgrade_manifest(data) if old else data, events)
+    lines = _read_journal(path / JOURNAL)
+    if upgrade.version_of(path, data) < upgrade.SCHEMA_VERSION:
+        data, lines = upgrade.upgrade_manifest(data), map(upgrade.upgrade_event, lines)
+    return RunData(path, data, tuple(_read_events(path / JOURNAL, lines)))
 
 
-def _read_journal(
-    path: Path, upgrade: Callable[[Json], Json] | None
-) -> Iterator[JournalLine | UnknownEvent]:
+def _read_journal(path: Path) -> Iterator[dict[str, object]]:
     if not path.exists():
         return
     *lines, _ = path.read_bytes().split(b"\n")  # the last is empty, or a line cut short by a kill
@@ -136,11 +130,16 @@ def _read_journal(
             event = None
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             raise RunDirectoryError(f"{path}:{number}: not a journal line")
+        yield event
+
+
+def _read_events(path: Path, lines: Iterable[Json]) -> Iterator[JournalLine | UnknownEvent]:
+    for number, line in enumerate(lines, 1):
         try:
-            yield read_event(upgrade(event) if upgrade else event)
+            yield read_event(line)
         except TypeError as error:
             raise RunDirectoryError(
-                f"{path}:{number}: the '{event['event']}' line is incomplete: {error}"
+                f"{path}:{number}: the '{line['event']}' line is incomplete: {error}"
             ) from error
 
 
@@ -154,7 +153,7 @@ class RunStore:
         self._mutex = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, manifest: Mapping[str, Any]) -> Self:
+    def create(cls, path: Path, manifest: Json) -> Self:
         """Start a new run in an empty or new directory.
 
         Raises RunDirectoryError when it holds something or can't be written.

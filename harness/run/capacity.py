@@ -1,15 +1,15 @@
 """Capacity: the highest rate at which enough requests are answered within a latency target.
 
-`search` is the logic alone: it yields steps of a fixed geometric grid of rates and is sent whether
-each holds. `find_capacity` drives it with real measurements, one open-loop point a rate. Because
-the grid is fixed, rounds try the same rates, and each rate gets its interval over rounds.
+`search` is the logic alone: it asks of steps of a fixed geometric grid of rates whether each
+holds. `find_capacity` drives it with real measurements, one open-loop point a rate. Because the
+grid is fixed, rounds try the same rates, and each rate gets its interval over rounds.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -74,10 +74,14 @@ class Grid:
         return max(1, round(math.log(2) / math.log1p(self.precision)))
 
 
+Bracket = tuple[int | None, int | None]
+"""The highest step that held and the lowest that didn't."""
+
+
 def search(
-    first: int, strides: Iterable[int], floor: int, top: int
-) -> Generator[int, bool, tuple[int | None, int | None]]:
-    """Yield steps, be sent whether each holds; return the highest that did, the lowest that didn't.
+    holds: Callable[[int], bool], first: int, strides: Iterable[int], floor: int, top: int
+) -> Bracket:
+    """Ask of steps whether each holds, until the bracket is as narrow as can be.
 
     From `first` it goes up (or down) by `strides` until the answer changes, never past `top` or
     `floor`, then bisects. The first result is None when `floor` fails, the second when `top` holds.
@@ -87,7 +91,7 @@ def search(
     high: int | None = None
     k = max(floor, min(first, top))
     while low is None or high is None:
-        if (yield k):
+        if holds(k):
             low = k
             if high is None and low >= top:
                 return low, None
@@ -101,10 +105,7 @@ def search(
             k = min(k + next(stride), top)
     while high - low > 1:
         k = (low + high) // 2
-        if (yield k):
-            low = k
-        else:
-            high = k
+        low, high = (k, high) if holds(k) else (low, k)
     return low, high
 
 
@@ -171,7 +172,7 @@ def late_by_itself(samples: Samples, begin_ns: int, end_ns: int, callers: int) -
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LatencyTarget:
     """What must hold, and the conditions that judging it takes."""
 
     percentile: str
@@ -226,11 +227,11 @@ def knee(trials: Sequence[Trial]) -> float | None:
 
 
 @dataclass(slots=True)
-class _Round:
+class _Search:
     """One search: measures each rate at most once and remembers what it gave."""
 
     point: Point
-    target: Target
+    target: LatencyTarget
     grid: Grid
     measure: Measure
     trials: dict[int, Trial] = field(default_factory=dict)
@@ -260,10 +261,8 @@ class _Round:
         one_caller = row.throughput / row.batch_size
         return self.grid.at_most(max(one_caller, 1e-3) * START_LOAD)
 
-    def run(
-        self, settings: FindCapacity, previous: CapacityRow | None
-    ) -> tuple[int | None, int | None]:
-        """Search; the steps of the bracket. Later rounds begin where the one before ended."""
+    def run(self, settings: FindCapacity, previous: CapacityRow | None) -> Bracket:
+        """Search. Later rounds begin where the one before ended."""
         top = self.grid.below(min(settings.max_rate or MOST, MOST))
         if previous is None or previous.low is None:
             first = min(self.start(), top)
@@ -273,14 +272,7 @@ class _Round:
             strides = (2**i for i in itertools.count())
             self.holds(self.grid.at_most(min(t["rate"] for t in previous.details["trials"])))
         floor = min(first, min(self.trials, default=first)) - HALVINGS * self.grid.octave
-        steps = search(first, strides, floor, top)
-        k = next(steps)
-        while True:
-            try:
-                k = steps.send(self.holds(k))
-            except StopIteration as end:
-                found: tuple[int | None, int | None] = end.value
-                return found
+        return search(self.holds, first, strides, floor, top)
 
 
 def find_capacity(
@@ -294,8 +286,8 @@ def find_capacity(
     """
     percentile, ms = settings.target
     grid = Grid(max(settings.precision, 1e-5))
-    target = Target(percentile, ms, grid.precision, max_outstanding)
-    this = _Round(point, target, grid, measure)
+    target = LatencyTarget(percentile, ms, grid.precision, max_outstanding)
+    this = _Search(point, target, grid, measure)
     low, high = this.run(settings, previous)
     trials = sorted(this.trials.values(), key=lambda t: t.rate)
     best = this.trials[low] if low is not None else None
@@ -310,7 +302,7 @@ def find_capacity(
     )  # fmt: skip
 
 
-def _limit(target: Target, best: Trial | None, above: Trial | None) -> tuple[str, str]:
+def _limit(target: LatencyTarget, best: Trial | None, above: Trial | None) -> tuple[str, str]:
     """What kept the rate from being higher, as a code and in words."""
     if above is None:
         rate = best.rate if best else 0.0

@@ -6,22 +6,14 @@ the backend's points in shuffled order. A fault is recorded on its point and the
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from harness.errors import HarnessError
-from harness.results.events import (
-    Observer,
-    Plan,
-    Reached,
-    RoundAdded,
-    SearchEnded,
-    SessionStarted,
-    Status,
-)
+from harness.results import events
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.point import PointMeasurement
 from harness.run.rounds import Rounds
@@ -50,15 +42,15 @@ class Orchestrator:
     """One run of one scenario."""
 
     def __init__(
-        self, scenario: Scenario, store: RunStore, paths: Paths, observer: Observer,
+        self, scenario: Scenario, store: RunStore, paths: Paths, observer: events.Observer,
         done: RunData | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self._store, self._paths = scenario, store, paths
         self._state = RunState(store, observer, done)
         self._points, self._specs = expand(scenario), configs(scenario)
-        self._selection = Selection(scenario, ended=bool(done and done.rows(SearchEnded)))
+        self._selection = Selection(scenario, ended=bool(done and done.rows(events.SearchEnded)))
         self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
-        self._concluded = bool(done and done.rows(Reached))
+        self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
 
@@ -66,7 +58,7 @@ class Orchestrator:
         """Measure everything that is missing."""
         state, rounds = self._state, self._rounds
         planned = {p.id for p in self._points}
-        state.notify(Plan(
+        state.notify(events.Plan(
             tuple(p.id for p in self._points), self._scenario.measurement.rounds,
             sum(point in planned for point, _ in state.measured), self._selection.open_ended,
         ))  # fmt: skip
@@ -77,7 +69,7 @@ class Orchestrator:
             if not self._concluded:
                 self._conclude()
             return
-        state.notify(Status("preparing the model"))
+        state.notify(events.Status("preparing the model"))
         try:
             prepared = self._prepare()
         except HarnessError as error:
@@ -90,7 +82,7 @@ class Orchestrator:
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
                     if why := rounds.why_added(round_, wanted):
-                        state.notify(RoundAdded(round_, len(wanted), why))
+                        state.notify(events.RoundAdded(round_, len(wanted), why))
                     self._round(round_, wanted, prepared, telemetry)
             self._conclude()
             if telemetry.problem:
@@ -108,13 +100,13 @@ class Orchestrator:
     def _round(
         self, round_: int, points: list[Point], prepared: Prepared, telemetry: Telemetry
     ) -> None:
-        shuffle = random.Random(f"{self._scenario.measurement.seed}/{round_}").shuffle
+        order = Random(f"{self._scenario.measurement.seed}/{round_}")
         backends = list(self._scenario.backends)
-        shuffle(backends)
+        order.shuffle(backends)
         for spec in backends:
             stem = f"r{round_}-{spec.name}"
             with Shared(stem) if self._selection.varied(spec.name) else nullcontext() as shared:
-                for config, mine in self._rounds.in_order(spec.name, round_, points, shuffle):
+                for config, mine in self._rounds.in_order(spec.name, round_, points, order):
                     self._config(spec.name, config, round_, mine, prepared, telemetry, shared)
 
     def _config(
@@ -129,7 +121,7 @@ class Orchestrator:
             )
             attempt += 1
         starts_anew = max(0.0, self._opening - RELOAD_SECONDS)  # a server that the next one has
-        self._selection.took(time.monotonic() - began - starts_anew)
+        self._selection.add_duration(time.monotonic() - began - starts_anew)
 
     def _session(
         self, backend: str, config: str, round_: int, attempt: int, points: list[Point],
@@ -138,7 +130,7 @@ class Orchestrator:
         """Measure `points` until they are done or the session breaks; what is left to do."""
         state, stem = self._state, f"r{round_}-{backend}"
         stem += (f"-{config}" if shared is not None else "") + (f"-{attempt}" if attempt else "")
-        state.notify(SessionStarted(backend, config, round_))
+        state.notify(events.SessionStarted(backend, config, round_))
         with Session(
             self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
             logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
@@ -172,7 +164,7 @@ class Orchestrator:
     def _conclude(self) -> None:
         """What was reached, and what the search found."""
         self._write_best()
-        self._rounds.say_what_was_reached()
+        self._rounds.conclude()
 
     def _write_best(self) -> None:
         """The best config of a search as a model directory, and a journal line on it."""

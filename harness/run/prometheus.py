@@ -9,15 +9,8 @@ import contextlib
 from collections.abc import Iterator
 
 from harness.errors import UsageError
-from harness.results.events import (
-    Event,
-    Observer,
-    Plan,
-    PointStarted,
-    Progress,
-    RoundAdded,
-    SessionStarted,
-)
+from harness.results import events
+from harness.results.events import Event, Observer
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow
 from harness.system.packages import missing_package
 
@@ -54,18 +47,18 @@ class RunMetrics:
     def notify(self, event: Event) -> None:
         """Take one event; those that say nothing for a dashboard are passed over."""
         match event:
-            case Plan(points, rounds, measured):
+            case events.Plan(points, rounds, measured):
                 self._points = frozenset(points)
                 self._planned.set(len(self._points) * rounds)
                 self._done.set(measured)
-            case RoundAdded():
+            case events.RoundAdded():
                 self._planned.inc(event.points)
-            case SessionStarted():
+            case events.SessionStarted():
                 self._go_on(event.backend, "loading")
-            case PointStarted():
+            case events.PointStarted():
                 self._point = event.point
                 self._go_on(self._point, "starting")
-            case Progress():
+            case events.Progress():
                 self._go_on(self._point, event.phase)
                 self._rate.set(event.rate)
                 if event.p99_ms is not None:

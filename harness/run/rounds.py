@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from random import Random
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.stopping import Targets, widest_first, width
@@ -45,11 +45,11 @@ class Rounds:
         if round_ == 0:
             asked = {(b, c) for b in self._specs for c in self._next(b)}
         else:
-            asked = self._selection.kept(state.rows, state.failures, round_)
+            asked = self._selection.repeated(state.rows, state.failures, round_)
         points = [p for p in self._points if (p.backend, p.config) in asked]
         if round_ < settings.rounds:
             return [p for p in points if state.missing(p, round_)]
-        if self._selection.spent():
+        if self._selection.budget_spent():
             return []
         again = set(self._selection.undecided(state.rows, state.failures, round_))
         if round_ < settings.rounds_max:
@@ -69,28 +69,28 @@ class Rounds:
         return " and ".join(reasons)
 
     def in_order(
-        self, backend: str, round_: int, points: list[Point], shuffle: Callable[[list[Any]], None]
+        self, backend: str, round_: int, points: list[Point], order: Random
     ) -> Iterator[tuple[str, list[Point]]]:
         """A backend's configs, each with its points, in the order of measuring.
 
-        Shuffled, but those that one server can serve come together, and where a budget may end
-        the search early the default comes first. Ends where the budget does.
+        Shuffled by `order`, but those that one server can serve come together, and where a budget
+        may end the search early the default comes first. Ends where the budget does.
         """
         early = round_ == 0 and self._scenario.budget is not None
 
-        def place(item: tuple[str, list[Point]]) -> tuple[bool, Any]:
+        def place(item: tuple[str, list[Point]]) -> tuple[bool, tuple[tuple[str, str], ...]]:
             return early and item[0] != DEFAULT_CONFIG, self._environment(backend, item[0])
 
         for wave in self._waves(backend, round_, points):
             by_config = list(_by_config(wave).items())
-            shuffle(by_config)
+            order.shuffle(by_config)
             for config, mine in sorted(by_config, key=place):
                 if self._too_late(config, round_, points):
                     return
-                shuffle(mine)
+                order.shuffle(mine)
                 yield config, mine
 
-    def say_what_was_reached(self) -> None:
+    def conclude(self) -> None:
         """Journal lines: the half-widths of every point, why no round was added, and what the
         search left open (empty: nothing; the last such line counts).
         """
@@ -99,7 +99,7 @@ class Rounds:
         for found in (width(row, self._targets) for row in rows):
             why = (
                 "narrow enough" if found.worst <= 1
-                else "budget spent" if self._selection.spent()
+                else "budget spent" if self._selection.budget_spent()
                 else "for the choice" if found.rounds > settings.rounds_max
                 else f"rounds_max ({settings.rounds_max}) reached"
                 if found.rounds == settings.rounds_max

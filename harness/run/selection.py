@@ -66,7 +66,7 @@ class Selection:
         first = [r for r in rows if r.round == 0 and r.backend == backend]
         return next_configs(self.spaces[backend], self.goal, first, done)
 
-    def kept(
+    def repeated(
         self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int
     ) -> set[Name]:
         """The configs that a round measures again."""
@@ -89,15 +89,15 @@ class Selection:
         """
         if round_ >= self.rounds_max:
             return []
-        return [row.point for row in self._open(rows, failures, round_)]
+        return [row.point for row in self._contenders(rows, failures, round_)]
 
     def not_told_apart(self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow]) -> str:
         """One sentence on what is undecided at the end; empty where nothing is."""
         measured = max((r.round for r in rows), default=-1) + 1
-        found = self._open(rows, failures, measured) if self._decides else []
+        found = self._contenders(rows, failures, measured) if self._decides else []
         if not found:
             return ""
-        when = "when the budget was spent" if self.spent() else f"after {measured} rounds"
+        when = "when the budget was spent" if self.budget_spent() else f"after {measured} rounds"
         names = ", ".join(row.point for row in found)
         if any(satisfies(row, self.goal.bounds) == "unknown" for row in found):
             return f"not decided {when}, which hold every constraint and which is best: {names}"
@@ -106,23 +106,23 @@ class Selection:
             f"{100 * self.goal.indifference:g} %: {names}"
         )
 
-    def _open(
+    def _contenders(
         self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int
     ) -> list[SummaryRow]:
-        kept = self.kept(rows, failures, round_)
+        repeated = self.repeated(rows, failures, round_)
         earlier = summarize(
             (r for r in rows if r.round < round_), (f for f in failures if f.round < round_)
         )
-        return contenders((r for r in earlier if (r.backend, r.config) in kept), self.goal)
+        return contenders((r for r in earlier if (r.backend, r.config) in repeated), self.goal)
 
     # -- the budget -----------------------------------------------------------------------------
 
-    def spent(self) -> bool:
+    def budget_spent(self) -> bool:
         """Whether the budget, if there is one, is spent."""
         return self._budget is not None and time.monotonic() - self._began > self._budget
 
-    def took(self, seconds: float) -> None:
-        """Note what measuring one config took."""
+    def add_duration(self, seconds: float) -> None:
+        """Know what measuring one config took."""
         self._seconds.append(seconds)
 
     def too_late(self, round_: int, config: str) -> bool:
@@ -136,16 +136,16 @@ class Selection:
         if self._budget is None:
             return False
         if not self.searching:
-            return round_ >= max(self._rounds, 2) and self.spent()
+            return round_ >= max(self._rounds, 2) and self.budget_spent()
         if round_ == 0 and config == DEFAULT_CONFIG:
             return False
         if round_ > 0 or not self._seconds:
-            return self.spent()
+            return self.budget_spent()
         each = sum(self._seconds) / len(self._seconds)
-        again = (self._rounds - 1) * self._repeated(len(self._seconds) + 1)
+        again = (self._rounds - 1) * self._most_repeated(len(self._seconds) + 1)
         return time.monotonic() - self._began + each * (1 + again) > self._budget
 
-    def _repeated(self, configs: int) -> int:
+    def _most_repeated(self, configs: int) -> int:
         """How many of so many configs a later round measures, at most."""
         if self.goal.method in ("quick", "bayesian"):
             varied = sum(map(self.varied, self.spaces))

@@ -14,17 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError
-from harness.results.series import (
-    SeriesKey,
-    TelemetrySeries,
-    read,
-    records_of,
-    write_parquet,
-)
+from harness.results.series import SeriesKey, TelemetrySeries, read, records_of, write_parquet
 from harness.system.guard import spawn
 
 if TYPE_CHECKING:
     from harness.telemetry.remote import RemoteTelemetry
+    from harness.telemetry.sampler import Command
 
 
 class Telemetry:
@@ -91,7 +86,7 @@ class Telemetry:
         """Write the readings since `watch` as Parquet."""
         write_parquet(path, self.read())
 
-    def _ask(self, command: dict[str, object]) -> list[str]:
+    def _ask(self, command: Command) -> list[str]:
         try:
             os.write(self._commands, json.dumps(command).encode() + b"\n")
             line = self._reader.readline()

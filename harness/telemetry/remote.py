@@ -19,14 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError, ServerError
-from harness.results.series import (
-    Quantity,
-    Readings,
-    SeriesKey,
-    TelemetrySeries,
-    records_of,
-    split,
-)
+from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, records_of, split
 from harness.scenario.spec.scenario import TelemetrySource
 from harness.scenario.spec.server import tls_of
 from harness.system import credentials as secrets

@@ -15,7 +15,7 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 import numpy as np
 
@@ -27,6 +27,16 @@ HOST_HZ = 20.0
 GPU_MEMORY_HZ = 200.0
 """At most: what lasts less than 5 ms between two readings is not seen."""
 SLOW_HZ = 20.0
+
+
+class Command(TypedDict, total=False):
+    """A line on stdin: `watch` and what belongs to it, or `flush`."""
+
+    watch: list[int]
+    gpu: str | None
+    itself: bool
+    keep: bool
+    flush: bool
 
 
 class Sampler:
@@ -121,7 +131,7 @@ def main(path: str, owner: int) -> None:
                     _answer(sampler, json.loads(line))
 
 
-def _answer(sampler: Sampler, command: dict[str, Any]) -> None:
+def _answer(sampler: Sampler, command: Command) -> None:
     if "watch" in command:
         itself = command.get("itself", False)
         if not command.get("keep", False):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import socket
 import ssl
 import tempfile
 import threading
@@ -22,9 +23,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import SetupError
@@ -44,7 +46,7 @@ class Ring:
     ) -> None:
         self._telemetry, self._keep_ns = telemetry, int(keep * 1e9)
         self._find, self._gpu = find, gpu
-        self._chunks: deque[NDArray[Any]] = deque()
+        self._chunks: deque[NDArray[np.void]] = deque()
         self._mutex = threading.Lock()
         self._dropped_ns = time.monotonic_ns()
         self.names: list[str] = []
@@ -77,12 +79,12 @@ class Ring:
         while self._chunks and int(self._chunks[0]["t_ns"][-1]) < oldest:
             self._dropped_ns = int(self._chunks.popleft()["t_ns"][-1])
 
-    def since(self, since_ns: int) -> tuple[dict[str, Any], bytes]:
+    def since(self, since_ns: int) -> tuple[dict[str, object], bytes]:
         """What is known about the readings after a moment, and the records themselves."""
         with self._mutex:
             self._drain()
             new = [c for c in self._chunks if int(c["t_ns"][-1]) > since_ns]
-            about = {
+            about: dict[str, object] = {
                 "series": self.names, "pids": self.pids, "complete": since_ns >= self._dropped_ns,
                 "problem": self._telemetry.problem,
             }  # fmt: skip
@@ -139,7 +141,7 @@ class TelemetryServer:
         self.close()
 
 
-def _secure(plain: Any, cert: Path, key: Path) -> Any:
+def _secure(plain: socket.socket, cert: Path, key: Path) -> ssl.SSLSocket:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key, password="")
@@ -155,7 +157,7 @@ class _Http(ThreadingHTTPServer):
     token = b""
     ring: Ring
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Connections that break are the other side's business."""
 
 
@@ -197,11 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Nothing: a log would tell who asks what."""
 
 
-def about(ring: Ring) -> dict[str, Any]:
+def about(ring: Ring) -> dict[str, object]:
     """What a run notes about the server's host."""
     import harness
     from harness.system.machine import describe_machine
@@ -216,11 +218,11 @@ def find_by_name(name: str) -> list[int]:
     """Processes of that name that are not below another one of it."""
     import psutil
 
-    found: dict[int, Any] = {
+    found: dict[int, psutil.Process] = {
         p.pid: p for p in psutil.process_iter(["name"]) if p.info["name"] == name
     }
 
-    def below(process: Any) -> bool:
+    def below(process: psutil.Process) -> bool:
         try:
             return any(parent.pid in found for parent in process.parents())
         except psutil.Error:

@@ -24,7 +24,7 @@ GPU_COLORS = ("#D55E00", "#8DA0B6", "#009E73", "#CC79A7", "#B58900", "#7B3294")
 
 def memory_charts(context: Context) -> tuple[Chart, ...]:
     """The first round of each configuration of the summary; empty without telemetry."""
-    firsts: dict[str, Timeline] = {}
+    firsts: dict[str, MemoryTimeline] = {}
     for found in timelines(context.data):
         firsts.setdefault(found.name, found)
     named = {_series(context, name): found for name, found in firsts.items()}
@@ -38,7 +38,7 @@ def _series(context: Context, name: str) -> str:
     return context.series_of(backend, config or DEFAULT_CONFIG)
 
 
-def chart(id_: str, name: str, found: Timeline) -> Chart:
+def chart(id_: str, name: str, found: MemoryTimeline) -> Chart:
     """A round of one configuration."""
     series = tuple(
         _line(kind, _color(kind, i), found.t_s, values)
@@ -65,7 +65,7 @@ def _color(name: str, index: int) -> str:
     return GPU_COLORS[(index - 1) % len(GPU_COLORS)]
 
 
-def _stages(found: Timeline) -> Table:
+def _stages(found: MemoryTimeline) -> Table:
     """The stages: from, to, and the largest value of each series in it."""
     names = list(found.series)
     body = [
@@ -100,7 +100,7 @@ STAGE_LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class MemoryTimeline:
     """One session; every series is as long as `t_s`."""
 
     name: str
@@ -114,13 +114,13 @@ class Timeline:
     """(begin, end, label) in seconds: the stages, then each point's window."""
 
 
-def timelines(data: RunData, steps: int = STEPS) -> list[Timeline]:
+def timelines(data: RunData, steps: int = STEPS) -> list[MemoryTimeline]:
     """Every session of a run that has readings, in the order of the journal."""
     found = (_timeline(data, row, steps) for row in data.loads)
     return [timeline for timeline in found if timeline is not None]
 
 
-def _timeline(data: RunData, row: LoadedRow, steps: int) -> Timeline | None:
+def _timeline(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | None:
     file = row.details.get("telemetry")
     path = data.path / str(file)
     if not file or not path.is_file():
@@ -134,7 +134,7 @@ def _timeline(data: RunData, row: LoadedRow, steps: int) -> Timeline | None:
     edges = np.linspace(begin, end + 1, steps + 1)
     marks = [*_stage_times(row, begin), *_windows(data.measurements, row, begin, end)]
     config = getattr(row, "config", "default")
-    return Timeline(
+    return MemoryTimeline(
         row.backend if config == "default" else f"{row.backend}/{config}",
         row.round,
         tuple(((edges[:-1] - begin) / 1e9).round(4).tolist()),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.report.sections.memory import GPU, HOST, Timeline, downsample, timelines
+from harness.report.sections.memory import GPU, HOST, MemoryTimeline, downsample, timelines
 from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.series import SeriesKey, TelemetrySeries, read_parquet, write_parquet
 from harness.results.store import RunData
@@ -51,7 +51,7 @@ def measured(point: str = "t/b4/c2", begin: float = 4, end: float = 9, **changes
 
 def run(
     path: Path, *rows: Any, memory: dict[SeriesKey, TelemetrySeries] | None = None
-) -> list[Timeline]:
+) -> list[MemoryTimeline]:
     (path / "telemetry").mkdir(exist_ok=True)
     write_parquet(path / "telemetry/r0-t.parquet", MEMORY if memory is None else memory)
     return timelines(RunData(path, {}, rows), steps=10)

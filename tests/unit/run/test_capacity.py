@@ -12,7 +12,7 @@ from harness.results.rows import CapacityRow
 from harness.results.samples import ERROR, OK, SHED, UNFINISHED
 from harness.run.capacity import (
     Grid,
-    Target,
+    LatencyTarget,
     Trial,
     answered_within,
     backlog_growth,
@@ -33,14 +33,13 @@ POINT = Point("fake", "default", 2, shape="find_capacity")
 
 def drive(answers, *args):
     """Run a search in which step k holds when `answers(k)`; (result, steps asked for)."""
-    steps, asked = search(*args), []
-    k = next(steps)
-    while True:
+    asked = []
+
+    def holds(k):
         asked.append(k)
-        try:
-            k = steps.send(answers(k))
-        except StopIteration as end:
-            return end.value, asked
+        return answers(k)
+
+    return search(holds, *args), asked
 
 
 @pytest.mark.parametrize("limit", range(-40, 90))
@@ -121,7 +120,7 @@ def test_outcome_of_a_rate(flags, rate, outcome):
     row, samples = simulated_queue.measure(
         Point("fake", "default", 2, request_rate=rate), 0, 4.0, 20.0, seed=1
     )
-    trial = Target("p99", 50.0, 0.05, 1).judge(replace(row, flags=flags), samples)
+    trial = LatencyTarget("p99", 50.0, 0.05, 1).judge(replace(row, flags=flags), samples)
     assert trial.outcome == outcome
     assert (trial.within > 0.99) == (rate == 100.0)
     assert trial.goodput == pytest.approx(2 * rate * trial.within, rel=0.05)
@@ -131,7 +130,7 @@ def test_a_queue_that_grows_within_the_target_does_not_hold():
     row, samples = simulated_queue.measure(
         Point("fake", "default", 1, request_rate=275.0), 0, 4.0, 5.0, seed=1
     )
-    trial = Target("p99", 10_000.0, 0.05, 1).judge(replace(row, flags=()), samples)
+    trial = LatencyTarget("p99", 10_000.0, 0.05, 1).judge(replace(row, flags=()), samples)
     assert (trial.within, trial.outcome) == (1.0, "growing")
 
 

@@ -99,7 +99,7 @@ def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None
     for index, p in enumerate(points):
         for round_ in range((1, 2, 3)[min(index, 2)]):
             state.add_result(measured(p.id, p.config, 100.0 + 9 * round_, round_))
-    rounds.say_what_was_reached()
+    rounds.conclude()
     events = (tmp_path / "run" / "journal.jsonl").read_text()
     assert '"why": "dropped by the search, or a round failed"' in events
     assert '"why": "rounds_max (2) reached"' in events

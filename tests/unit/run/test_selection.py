@@ -56,13 +56,13 @@ def test_a_search_that_was_ended_stays_ended() -> None:
 
 
 def test_backends_without_lists_are_measured_in_every_round() -> None:
-    assert ("ort", "default") in Selection(scenario(search="quick")).kept([], [], 2)
+    assert ("ort", "default") in Selection(scenario(search="quick")).repeated([], [], 2)
 
 
 def test_without_a_budget_it_is_never_too_late(clock: list[float]) -> None:
     found = Selection(scenario())
     clock[0] += 1e6
-    assert not found.spent()
+    assert not found.budget_spent()
     assert not found.too_late(0, "i2")
 
 
@@ -70,11 +70,11 @@ def test_time_for_the_further_rounds_is_kept_back(clock: list[float]) -> None:
     """Three rounds of 100 s: after one config of 20 s, a second one would make 3 × 40 s."""
     found = Selection(scenario(search={"method": "grid", "budget": "100s"}))
     assert not found.too_late(0, "i2")
-    found.took(20.0)
+    found.add_duration(20.0)
     clock[0] += 20
     assert found.too_late(0, "i2")
     longer = Selection(scenario(search={"method": "grid", "budget": "130s"}))
-    longer.took(20.0)
+    longer.add_duration(20.0)
     clock[0] += 20
     assert not longer.too_late(0, "i2")
 
@@ -84,7 +84,7 @@ def test_quick_keeps_back_less_because_it_repeats_less(clock: list[float]) -> No
     grid = Selection(scenario(search={"method": "grid", "budget": "200s"}))
     for selection in (found, grid):
         for _ in range(5):
-            selection.took(10.0)
+            selection.add_duration(10.0)
     clock[0] += 50
     assert not found.too_late(0, "i3")  # 50 + 10 + 2 × 3 × 10
     clock[0] += 40
@@ -96,12 +96,12 @@ def test_the_default_is_always_measured_and_later_rounds_use_all_the_time(
     clock: list[float],
 ) -> None:
     found = Selection(scenario(search={"budget": "100s"}))
-    found.took(60.0)
+    found.add_duration(60.0)
     clock[0] += 99
     assert not found.too_late(0, "default")
     assert not found.too_late(1, "i2")
     clock[0] += 2
-    assert found.spent()
+    assert found.budget_spent()
     assert not found.too_late(0, "default")
     assert found.too_late(1, "default")
 

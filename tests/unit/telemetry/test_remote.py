@@ -1,58 +1,21 @@
-"""The service and its client, for real, on loopback; and the alignment of clocks."""
+"""The service's client, for real, on loopback; and the alignment of clocks."""
 
-import http.client
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.certificates import make
+from support.watched import TOKEN
 
-from harness.errors import ServerError, SetupError
+from harness.errors import ServerError
 from harness.results.series import RECORD, SeriesKey, TelemetrySeries
 from harness.scenario.spec.scenario import TelemetrySource
-from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 from harness.telemetry.remote import RemoteTelemetry, exchange, with_server
 from harness.telemetry.serve import TelemetryServer
 
 key = SeriesKey.parse
-
-TOKEN = "a token of some length"
-HOG = "x = bytearray(120 * 2**20); print('ready', flush=True); input()"
-
-
-@pytest.fixture
-def hog():
-    process = spawn([sys.executable, "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process._process.stdout.readline() == b"ready\n"
-    yield process
-    process.kill()
-
-
-@pytest.fixture
-def server(hog):
-    pid = hog.child_pid
-    with TelemetryServer("127.0.0.1", 0, TOKEN, lambda: [pid], gpu=None) as server:
-        yield server
-
-
-@pytest.fixture
-def source(server, monkeypatch):
-    monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
-    return TelemetrySource(url=server.address, token="${TEST_TELEMETRY}")
-
-
-def get(address, path, token):
-    connection = http.client.HTTPConnection(address, timeout=5)
-    connection.request("GET", path, headers={"Authorization": token} if token else {})
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response.status, body
 
 
 def test_readings_of_the_tree_on_our_clock(source, tmp_path: Path) -> None:
@@ -106,24 +69,6 @@ def test_clocks_that_run_at_different_speeds(source, monkeypatch) -> None:
     assert np.abs(remote._series()[key("host_bytes")].t_ns - ours).max() < 1000
 
 
-@pytest.mark.parametrize("token", [None, "Bearer wrong", TOKEN, f"Bearer {TOKEN} ", "Bearer é"])
-def test_the_token_is_needed(server, token) -> None:
-    for path in ("/v1/about", "/v1/clock", "/v1/series?since=0", "/"):
-        status, body = get(server.address, path, token and token.encode())
-        assert status == 401
-        assert TOKEN.encode() not in body
-
-
-def test_questions_that_make_no_sense(server) -> None:
-    right = f"Bearer {TOKEN}"
-    assert get(server.address, "/v1/series", right)[0] == 400
-    assert get(server.address, "/v1/series?since=now", right)[0] == 400
-    assert get(server.address, "/etc/passwd", right)[0] == 404
-    about = json.loads(get(server.address, "/v1/about", right)[1])
-    assert about["cores"] >= 1
-    assert about["machine"]["cpu"]["threads"] == about["cores"]
-
-
 def test_a_wrong_token_is_said_without_being_shown(source, monkeypatch) -> None:
     monkeypatch.setenv("TEST_TELEMETRY", "another token of some length")
     with pytest.raises(ServerError, match="answers 401") as caught:
@@ -156,31 +101,6 @@ def test_nothing_to_watch(source, server, hog) -> None:
         RemoteTelemetry(source)
 
 
-def test_readings_that_are_too_old_are_dropped_and_that_is_said(hog, monkeypatch) -> None:
-    monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
-    pid = hog.child_pid
-    with TelemetryServer("127.0.0.1", 0, TOKEN, lambda: [pid], gpu=None, keep=0.1) as server:
-        remote = RemoteTelemetry(TelemetrySource(url=server.address, token="${TEST_TELEMETRY}"))
-        for _ in range(6):
-            time.sleep(0.06)
-            server.ring.drain()
-        remote.read()
-        assert "no longer had the oldest" in remote.problem
-        assert sum(c.size for c in server.ring._chunks) < 60
-        remote.close()
-
-
-def test_a_server_that_is_started_again_is_followed(hog) -> None:
-    found = [hog.child_pid]
-    with TelemetryServer("127.0.0.1", 0, TOKEN, lambda: found, gpu=None) as server:
-        hog.kill()
-        other = spawn([sys.executable, "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        found = [other.child_pid]
-        server.ring.follow()
-        assert server.ring.pids == found
-        other.kill()
-
-
 def test_https(hog, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
     files, pid = make(tmp_path), hog.child_pid
@@ -196,12 +116,6 @@ def test_https(hog, tmp_path: Path, monkeypatch) -> None:
         for tls in ({}, None):
             with pytest.raises(ServerError):
                 RemoteTelemetry(TelemetrySource.model_validate({**wanted, "tls": tls}))
-
-
-def test_a_port_in_use(server) -> None:
-    port = int(server.address.rpartition(":")[2])
-    with pytest.raises(SetupError, match=r"can't listen on 127\.0\.0\.1"):
-        TelemetryServer("127.0.0.1", port, TOKEN, list, gpu=None)
 
 
 def test_what_comes_from_where() -> None:

@@ -1,0 +1,74 @@
+"""The orchestrator where nothing is left to measure: it says its plan, and concludes once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.rows import measurement
+
+from harness.results.events import Event, Plan, Reached, Status, Undecided
+from harness.results.store import RunStore, read_run
+from harness.run.orchestrator import Orchestrator, Paths
+from harness.scenario.points import expand
+from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.scenario import Scenario
+
+TEXT = """\
+scenario: s
+model: {name: m, source: {fake: {}}}
+backends: [{kind: fake, name: a, service_time_ms: 1}]
+load: {batch_sizes: [1], concurrency: [1, 2]}
+measurement: {rounds: 2, rounds_max: 2}
+"""
+
+
+class Watcher:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def notify(self, event: Event) -> None:
+        """Take one event."""
+        self.events.append(event)
+
+
+@pytest.fixture
+def scenario() -> Scenario:
+    return load_text(TEXT)
+
+
+@pytest.fixture
+def store(tmp_path: Path, scenario: Scenario) -> Iterator[RunStore]:
+    manifest = {"scenario": scenario.model_dump(mode="json")}
+    with RunStore.create(tmp_path / "run", manifest) as made:
+        yield made
+
+
+def resumed(scenario: Scenario, store: RunStore, tmp_path: Path) -> list[Event]:
+    """What is told when the run is gone on with; nothing may be started for it."""
+    watcher = Watcher()
+    paths = Paths(tmp_path, tmp_path / "cache")
+    Orchestrator(scenario, store, paths, watcher, read_run(store.path)).run()
+    assert not any(isinstance(e, Status) for e in watcher.events)
+    return watcher.events
+
+
+def test_a_run_that_was_cut_short_after_its_last_point_is_concluded_once(
+    scenario: Scenario, store: RunStore, tmp_path: Path
+) -> None:
+    points = expand(scenario)
+    for round_ in range(2):
+        for point in points:
+            store.append(measurement(
+                point=point.id, round=round_, concurrency=point.concurrency,
+                throughput=100.0 + round_,
+            ))  # fmt: skip
+    plan, *rest = resumed(scenario, store, tmp_path)
+    assert plan == Plan(("a/b1/c1", "a/b1/c2"), 2, measured=4)
+    reached = [e for e in rest if isinstance(e, Reached)]
+    assert [e.point for e in reached] == ["a/b1/c1", "a/b1/c2"]
+    assert rest[-1] == Undecided("")
+    assert resumed(scenario, store, tmp_path) == [plan]
