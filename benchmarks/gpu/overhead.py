@@ -28,9 +28,9 @@ import numpy as np
 
 from harness.backends.base import run_once
 from harness.load.choose import make_generator
-from harness.load.plan import LoadPlan
+from harness.load.plan import LoadPlan, WindowSettings
 from harness.measure.reduce import in_window
-from harness.measure.window import WindowSettings, measure
+from harness.measure.window import measure
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel
 

@@ -21,9 +21,9 @@ from typing import Any
 import gpubench
 
 from harness.load.choose import make_generator
-from harness.load.plan import LoadPlan
+from harness.load.plan import LoadPlan, WindowSettings
 from harness.measure.reduce import in_window, throughput
-from harness.measure.window import WindowSettings, measure
+from harness.measure.window import measure
 from harness.models.inputs import make_inputs
 
 CASES: dict[str, dict[str, Any]] = {

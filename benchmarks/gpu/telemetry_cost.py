@@ -20,9 +20,9 @@ import gpubench
 import numpy as np
 
 from harness.load.choose import make_generator
-from harness.load.plan import LoadPlan
+from harness.load.plan import LoadPlan, WindowSettings
 from harness.measure.reduce import in_window, throughput
-from harness.measure.window import WindowSettings, measure
+from harness.measure.window import measure
 from harness.models.inputs import make_inputs
 from harness.results.series import Quantity, Readings, SeriesKey
 from harness.telemetry.client import Telemetry

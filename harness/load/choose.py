@@ -11,7 +11,7 @@ from harness.load.plan import LoadPlan
 
 
 def make_generator(
-    backend: Backend, requests: Sequence[object], asked: LoadPlan, *, request_timeout: float,
+    backend: Backend, requests: Sequence[object], plan: LoadPlan, *, request_timeout: float,
     processes: int = 1, wire: bool = False,
 ) -> Generator:  # fmt: skip
     """The generator for one point: threads, or for Triton's wire client event loops."""
@@ -24,15 +24,14 @@ def make_generator(
 
         return for_backend(
             cast(TritonBackend, backend), requests,
-            concurrency=asked.concurrency, schedule=asked.schedule,
-            request_timeout=request_timeout, max_outstanding=asked.max_outstanding,
-            shed=asked.shed, processes=processes,
+            concurrency=plan.concurrency, schedule=plan.schedule,
+            request_timeout=request_timeout, max_outstanding=plan.max_outstanding,
+            shed=plan.shed, processes=processes,
         )  # fmt: skip
-    if asked.schedule is not None:
+    if plan.schedule is not None:
         return OpenLoop(
-            backend, requests, asked.schedule, max_outstanding=asked.max_outstanding,
-            request_timeout=request_timeout, shed=asked.shed,
+            backend, requests, plan.schedule, max_outstanding=plan.max_outstanding,
+            request_timeout=request_timeout, shed=plan.shed,
         )  # fmt: skip
-    if asked.concurrency is None:
-        raise ValueError("a load needs a concurrency or a schedule")
-    return ClosedLoop(backend, requests, asked.concurrency, request_timeout)
+    assert plan.concurrency is not None
+    return ClosedLoop(backend, requests, plan.concurrency, request_timeout)

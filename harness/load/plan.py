@@ -1,33 +1,46 @@
-"""The seam of load generation: anything that can keep requests flowing and record them."""
+"""What a worker is told of a load: callers, or arrivals on a schedule; and for how long."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import (
-    ColocatedLoad,
-    Load,
-    Scenario,
-)
+from harness.scenario.spec.scenario import ColocatedLoad, Load, Scenario
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadPlan:
-    """The load of one point: a closed loop, or an open loop with its schedule."""
+    """The load of one model: a closed loop where `concurrency` is set, else an open loop."""
 
     concurrency: int | None = None
-    schedule: Int64 | None = None
-    """ns after the start, shape (requests,); see `harness.load.schedule`."""
+    segments: tuple[Segment, ...] = ()
+    """The rates of an open loop, one stretch after another."""
+    trace: Path | None = None
+    """A file of arrival times, instead of segments."""
+    arrivals: str = "constant"
+    cv: float = 1.0
+    seed: int = 0
     max_outstanding: int = 256
     shed: bool = False
+
+    @cached_property
+    def schedule(self) -> Int64 | None:
+        """ns after the start, shape (requests,), see `harness.load.schedule`; made once.
+
+        None for a closed loop. Raises ValueError for segments without a request, UsageError for a
+        trace that can't be read.
+        """
+        if self.concurrency is not None:
+            return None
+        if self.trace is not None:
+            return read_trace(self.trace)
+        return make_schedule(self.segments, self.arrivals, seed=self.seed, cv=self.cv)
 
     @property
     def pause(self) -> float:
@@ -36,83 +49,82 @@ class LoadPlan:
             return 0.0
         return float(np.diff(self.schedule, prepend=0).max()) / 1e9
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LoadPlan:
-        """Make the schedule that the orchestrator describes: segments or a trace."""
-        if data.get("concurrency") is not None:
-            return cls(concurrency=data["concurrency"])
-        if data.get("trace") is not None:
-            times = read_trace(Path(data["trace"]))
-        else:
-            times = make_schedule(
-                [Segment(*s) for s in data["segments"]], data["arrivals"], seed=data["seed"],
-                cv=data["cv"],
-            )  # fmt: skip
-        return cls(None, times, data["max_outstanding"], data["shed"])
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """How long to warm up and to measure; seconds and request counts."""
+
+    warmup: float
+    warmup_requests: int
+    window: float
+    window_requests: int
+    window_max: float
+    request_timeout: float
+    pause: float = 0.0
+    """The longest time in which the load sends nothing, on purpose."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds that warm-up and window may take, and for which a constant rate is planned."""
+        return 2 * max(self.warmup, self.window_max) + self.window_max
 
 
-def asked(
+def plan_colocated(
     load: ColocatedLoad, seed: int, round_: int, index: int, longest: float
-) -> dict[str, Any]:
-    """The load as a worker is told of it; `longest` is in seconds.
+) -> LoadPlan:
+    """The load of the `index`-th co-located model; it may go on for `longest` seconds.
 
     Arrivals are drawn apart from those of the measured model and of the other co-located models.
     """
     if load.concurrency is not None:
-        return {"concurrency": load.concurrency}
-    rate = load.request_rate
-    return {
-        "arrivals": load.arrivals, "cv": load.cv, "max_outstanding": load.max_outstanding,
-        "shed": load.overload == "shed", "segments": [(rate, rate, longest)],
-        "seed": (index + 1) * 10**15 + seed * 1000 + round_,
-    }  # fmt: skip
+        return LoadPlan(load.concurrency)
+    apart = (index + 1) * 10**15 + seed * 1000 + round_
+    return replace(_open_loop(load, apart), segments=_constant(load.request_rate or 0.0, longest))
 
 
-def settings_and_load(
-    scenario: Scenario, point: Point, round_: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """What a worker is told of a point: lengths of warm-up and window, and the load.
+def plan_point(scenario: Scenario, point: Point, round_: int) -> tuple[WindowSettings, LoadPlan]:
+    """The lengths of a point's warm-up and window, and its load.
 
     A constant rate is warmed up and measured as a closed loop is. A shape is measured from its
     begin to its end, after a warm-up at the rate it begins with.
     """
     m, load = scenario.measurement, scenario.load
-    settings = {
-        "warmup": m.warmup, "warmup_requests": m.warmup_requests, "window": m.window,
-        "window_requests": m.window_requests, "window_max": m.window_max,
-        "request_timeout": m.request_timeout,
-    }  # fmt: skip
+    settings = WindowSettings(
+        m.warmup, m.warmup_requests, m.window, m.window_requests, m.window_max, m.request_timeout
+    )
     if point.concurrency is not None:
-        return settings, {"concurrency": point.concurrency}
-    asked: dict[str, Any] = {
-        "arrivals": load.arrivals, "cv": load.cv, "seed": m.seed * 1000 + round_,
-        "max_outstanding": load.max_outstanding, "shed": load.overload == "shed",
-    }  # fmt: skip
+        return settings, LoadPlan(point.concurrency)
+    plan = _open_loop(load, m.seed * 1000 + round_)
     if point.request_rate is not None:
-        longest = 2 * max(m.warmup, m.window_max) + m.window_max
-        asked["segments"] = [(point.request_rate, point.request_rate, longest)]
-        return settings, asked
-    segments = shape_segments(load)
-    if segments is None:
-        asked["trace"] = load.trace
-        times = read_trace(Path(str(load.trace)))
-        length, warmup = float(times[-1]) / 1e9 + 0.1, 0.0
+        segments = _constant(point.request_rate, settings.longest)
+        return settings, replace(plan, segments=segments)
+    if shape := _shape(load):
+        length, first = sum(s.seconds for s in shape), shape[0].begin_rate
+        warmup = m.warmup if first else 0.0
+        plan = replace(plan, segments=(*(_constant(first, warmup) if warmup else ()), *shape))
     else:
-        length, warmup = sum(s[2] for s in segments), m.warmup
-        first = segments[0][0]
-        asked["segments"] = ([(first, first, warmup)] if warmup and first else []) + segments
-        warmup = warmup if first else 0.0
-    settings |= {
-        "warmup": warmup, "warmup_requests": 0, "window": length, "window_requests": 0,
-        "window_max": length,
-    }  # fmt: skip
-    return settings, asked
+        plan = replace(plan, trace=Path(str(load.trace)))
+        assert plan.schedule is not None
+        length, warmup = float(plan.schedule[-1]) / 1e9 + 0.1, 0.0
+    return WindowSettings(warmup, 0, length, 0, length, m.request_timeout), plan
 
 
-def shape_segments(load: Load) -> list[tuple[float, float, float]] | None:
-    """(begin rate, end rate, seconds) of steps or a ramp; None for a trace."""
+def _open_loop(load: Load | ColocatedLoad, seed: int) -> LoadPlan:
+    """An open loop without its rates."""
+    return LoadPlan(
+        arrivals=load.arrivals, cv=load.cv, seed=seed, max_outstanding=load.max_outstanding,
+        shed=load.overload == "shed",
+    )  # fmt: skip
+
+
+def _constant(rate: float, seconds: float) -> tuple[Segment]:
+    return (Segment(rate, rate, seconds),)
+
+
+def _shape(load: Load) -> tuple[Segment, ...]:
+    """The stretches of steps or a ramp; none for a trace."""
     if load.steps is not None:
-        return [(s.rate, s.rate, s.duration) for s in load.steps]
+        return tuple(Segment(s.rate, s.rate, s.duration) for s in load.steps)
     if load.ramp is not None:
-        return [(load.ramp.begin, load.ramp.end, load.ramp.duration)]
-    return None
+        return (Segment(load.ramp.begin, load.ramp.end, load.ramp.duration),)
+    return ()

@@ -5,32 +5,19 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from harness.backends.base import Backend
 from harness.errors import BackendError, DeadlineError
 from harness.load.generator import Generator
+from harness.load.plan import WindowSettings
 from harness.results.samples import OK, TIMEOUT, Int64, Samples
 
 POLL_S = 0.02
 PROGRESS_S = 0.5
 Report = Callable[[str, int, float, Int64], None]
 """Called twice a second with phase, requests, seconds in the phase and recent latencies in ns."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowSettings:
-    """How long to warm up and to measure; seconds and request counts."""
-
-    warmup: float
-    warmup_requests: int
-    window: float
-    window_requests: int
-    window_max: float
-    request_timeout: float
-    pause: float = 0.0
-    """The longest time in which the load sends nothing, on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +33,18 @@ class Window:
     cpu_seconds: float = 0.0
     """CPU time of the load generator's process within the window."""
     memory: Mapping[str, int] = field(default_factory=dict)
-    reads_ns: Sequence[tuple[int, int]] = ()
+    reads_ns: tuple[tuple[int, int], ...] = ()
     """When each of the two reads of the counters began and ended, monotonic ns."""
 
-    def to_json(self) -> dict[str, object]:
-        """A JSON-able dict; `Window(**d)` reads it back."""
-        return asdict(self)
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_ns - self.begin_ns) / 1e9
+
+    @property
+    def cpu_percent(self) -> float:
+        """Of the load generator's process; 100 is one core."""
+        return 100 * self.cpu_seconds / max(self.seconds, 1e-9)
 
 
 def measure(
@@ -70,11 +63,10 @@ def measure(
         quiet = settings.request_timeout + settings.pause
         _wait(generator, "warm-up", 0, *warm, quiet, report)
         already = generator.completed()
-        before, begin, cpu_before = _read(backend, generator, mark)
+        begin = read_counters(backend, generator, mark)
         lengths = settings.window, settings.window_requests, settings.window_max
         cut = _wait(generator, "window", already, *lengths, quiet, report)
-        after, end, cpu_after = _read(backend, generator, mark)
-        memory = backend.memory()
+        window = window_between(begin, read_counters(backend, generator, mark), backend, cut)
     except DeadlineError:  # whoever asked for this ends the process
         raise
     except BaseException:  # else the load would go on under the next point
@@ -85,10 +77,6 @@ def measure(
     if not (samples.status == OK).any() and not (samples.status == TIMEOUT).any():
         worst = max(samples.messages, key=lambda m: samples.messages[m], default="no reason given")
         raise BackendError(f"not one of {len(samples)} requests succeeded: {worst}")
-    window = Window(
-        sum(begin) // 2, sum(end) // 2, cut, before, after, cpu_after - cpu_before, memory,
-        (begin, end),
-    )  # fmt: skip
     return window, samples
 
 
@@ -121,17 +109,35 @@ def _wait(
         time.sleep(min(POLL_S, max(0.0005, seconds - elapsed if elapsed < seconds else POLL_S)))
 
 
-def _read(
-    backend: Backend, generator: Generator, mark: Callable[[], None]
-) -> tuple[dict[str, float], tuple[int, int], float]:
-    """The backend's counters, when the read began and ended, and the CPU seconds so far: this
-    process's or, of a load that is spread over helpers, the busiest helper's.
-    """
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One reading of what only grows."""
+
+    values: Mapping[str, float]
+    """The backend's statistics."""
+    span_ns: tuple[int, int]
+    """When that reading began and ended, monotonic ns."""
+    cpu_seconds: float
+    """So far: this process's or, of a load that is spread over helpers, the busiest helper's."""
+
+
+def read_counters(
+    backend: Backend, generator: Generator, mark: Callable[[], None] = lambda: None
+) -> Counters:
+    """Read one end of a window."""
     mark()
     first = time.monotonic_ns()
-    counters = backend.statistics()
+    values = backend.statistics()
     last = time.monotonic_ns()
-    return counters, (first, last), cpu_seconds(generator)
+    return Counters(values, (first, last), cpu_seconds(generator))
+
+
+def window_between(begin: Counters, end: Counters, backend: Backend, cut: bool = False) -> Window:
+    """The stretch from the middle of one reading to the middle of the other."""
+    return Window(
+        sum(begin.span_ns) // 2, sum(end.span_ns) // 2, cut, begin.values, end.values,
+        end.cpu_seconds - begin.cpu_seconds, backend.memory(), (begin.span_ns, end.span_ns),
+    )  # fmt: skip
 
 
 def cpu_seconds(generator: Generator) -> float:

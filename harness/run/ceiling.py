@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.errors import HarnessError
 from harness.measure.validity import CEILING_SHARE
 from harness.results.rows import CeilingRow
+from harness.run.worker.messages import CeilingMeasured
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import AnyBackend
 from harness.triton.client.settings import TritonSettings
@@ -29,10 +30,10 @@ TRIES = 3
 
 
 class Asks(Protocol):
-    """A session that can measure a ceiling with the requests of its latest point."""
+    """A model that can measure a ceiling with the requests of its latest load."""
 
-    def ceiling(self, slots: int) -> dict[str, Any]:
-        """`requests_per_s` and `response_bytes`. Raises HarnessError."""
+    def ceiling(self, slots: int) -> CeilingMeasured:
+        """What it reaches with so many requests open. Raises HarnessError."""
         ...
 
 
@@ -110,8 +111,8 @@ def wanted(spec: AnyBackend, point: Point, input_bytes: int) -> tuple[Kind, int]
     return kind, slots
 
 
-def measure(session: Asks, kind: Kind, slots: int, input_bytes: int, tries: int) -> CeilingRow:
-    """Ask the session, the `tries`-th time; a problem goes into the row, for no point may fail."""
+def measure(model: Asks, kind: Kind, slots: int, input_bytes: int, tries: int) -> CeilingRow:
+    """Measure it, the `tries`-th time; a problem goes into the row, for no point may fail."""
 
     def row(rate: float | None, response: int = 0, problem: str = "") -> CeilingRow:
         return CeilingRow(
@@ -120,7 +121,7 @@ def measure(session: Asks, kind: Kind, slots: int, input_bytes: int, tries: int)
         )  # fmt: skip
 
     try:
-        found = session.ceiling(slots)
+        found = model.ceiling(slots)
     except HarnessError as error:
         return replace(row(None, problem=error.message), tries=TRIES)
-    return row(float(found["requests_per_s"]), int(found["response_bytes"]))
+    return row(found.requests_per_s, found.response_bytes)

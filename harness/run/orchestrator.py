@@ -14,13 +14,12 @@ from random import Random
 
 from harness.errors import HarnessError
 from harness.results import events
-from harness.results.rows import ArtifactRow
 from harness.results.store import RunData, RunStore, read_run
-from harness.run.point import Measuring
+from harness.run.point import PointMeasurement
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
 from harness.run.session.loading import EMPTY_S, open_session
-from harness.run.session.preparing import Prepared, prepare
+from harness.run.session.preparing import Prepared, artifacts, prepare
 from harness.run.session.session import Session
 from harness.run.session.shared import Shared
 from harness.run.state import RunState
@@ -90,12 +89,12 @@ class Orchestrator:
                 state.note(telemetry.problem)
 
     def _prepare(self) -> Prepared:
-        prepared, artifacts = prepare(
+        prepared = prepare(
             self._scenario, base=self._paths.base, logs=self._store.path / "logs",
             cache=self._paths.cache,
         )  # fmt: skip
-        for artifact in artifacts:
-            self._state.add(ArtifactRow.from_event(artifact))
+        for artifact in artifacts(prepared):
+            self._state.add(artifact)
         return prepared
 
     def _round(
@@ -138,11 +137,11 @@ class Orchestrator:
             telemetry=telemetry, config=config, shared=shared,
         ) as session:  # fmt: skip
             log = f"logs/{session.log.name}"
-            session.empty_for = 0.0 if backend in state.empty else EMPTY_S
+            session.watch.empty_for = 0.0 if backend in state.empty else EMPTY_S
             session.telemetry_file = f"telemetry/{stem}.parquet"
             began = time.monotonic()
             try:
-                flags = open_session(
+                open_session(
                     session, self._scenario, state, telemetry, round_,
                     varied=self._selection.varied(backend),
                 )  # fmt: skip
@@ -151,14 +150,14 @@ class Orchestrator:
                     state.fail(point, round_, error, log)
                 return []
             self._opening += time.monotonic() - began
-            measuring = Measuring(session, state, telemetry, round_, flags, log)
+            measurement = PointMeasurement(session, state, telemetry, round_, log)
             left = list(points)
             while left and session.alive:
                 point = left.pop(0)
                 if point.shape == "find_capacity":
-                    measuring.capacity(point, self._scenario.load, {p.id for p in self._points})
+                    measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
                 elif state.missing(point, round_):  # else a search came by it
-                    measuring.point(point)
+                    measurement.point(point)
             telemetry.save(self._store.path / session.telemetry_file)
         return left
 

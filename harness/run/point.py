@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.errors import HarnessError
 from harness.measure.window import Window
@@ -15,25 +14,24 @@ from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, read_samples, write_samples
 from harness.run import ceiling
 from harness.run.capacity import Measured, find_capacity
-from harness.run.colocated_rows import with_colocated
-from harness.run.point_row import Conditions, measurement_row
-from harness.run.session.session import Session, colocated_samples
+from harness.run.point_row import Conditions, measurement_row, with_colocated
+from harness.run.session.served_model import ServedModel
+from harness.run.session.session import Session
 from harness.run.state import RunState
+from harness.run.worker.messages import PointMeasured
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import Load
 from harness.telemetry.client import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
-class Measuring:
+class PointMeasurement:
     """Measures points of one session in one round."""
 
     session: Session
     state: RunState
     telemetry: Telemetry
     round_: int
-    flags: tuple[str, ...]
-    """That hold for every point of the session."""
     log: str
     """Named where a point fails."""
 
@@ -79,55 +77,74 @@ class Measuring:
     def _measure(self, point: Point) -> tuple[MeasurementRow, Samples]:
         """Measure, and write the samples; the row is not in the journal yet."""
         self.state.notify(PointStarted(point.id, self.round_))
-        folder, session = self.state.store.path, self.session
         name = f"{point.id.replace('/', '--')}--r{self.round_}"
-        raw = folder / "samples" / f".{name}.npz"
-        others = {o.name: colocated_samples(raw, o.name) for o in session.colocated}
+        folder, models = self.state.store.path / "samples", self.session.models
+        files = {m.name: folder / f".{name}{m.name and '+'}{m.name}.npz" for m in models}
         started = utc_now()
         try:
-            answer = session.measure(point, self.round_, raw, self.state.notify)
-            samples = Samples.load(raw, answer["messages"])
-        except BaseException:
-            for left in others.values():
-                left.unlink(missing_ok=True)
-            raise
+            answers = self.session.measure(point, self.round_, files, self.state.notify)
+            samples = [
+                Samples.load(files[model.name], answer.messages)
+                for model, answer in zip(models, answers, strict=True)
+            ]
         finally:
-            raw.unlink(missing_ok=True)
-        window = Window(**answer["window"])
-        path = f"samples/{name}.parquet"
+            for raw in files.values():
+                raw.unlink(missing_ok=True)
+        window = answers[0].window
+        rows = [
+            self._row(point, model, answer, window, taken, started, name)
+            for model, answer, taken in zip(models, answers, samples, strict=True)
+        ]
+        row = rows[0]
+        if (clock := self.telemetry.clock) is not None:
+            row = replace(row, details={**row.details, "telemetry_clock": clock})
+        others = {
+            model.colocated.name: (other, model.colocated.load)
+            for model, other in zip(models, rows, strict=True)
+            if model.colocated is not None
+        }
+        return with_colocated(row, others), samples[0]
+
+    def _row(
+        self, point: Point, model: ServedModel, answer: PointMeasured, window: Window,
+        samples: Samples, started: str, name: str,
+    ) -> MeasurementRow:  # fmt: skip
+        """What one model did in the point's window; writes its samples."""
+        own, path, telemetry = point, f"samples/{name}.parquet", self.telemetry.read
         metadata = {
             "point": point.id, "round": str(self.round_),
             "window_begin_ns": str(window.begin_ns), "window_end_ns": str(window.end_ns),
         }  # fmt: skip
-        write_samples(folder / path, samples, metadata)
+        if (other := model.colocated) is not None:
+            load = other.load
+            own = Point(
+                model.label, point.config, load.batch_size, load.concurrency, load.request_rate
+            )
+            path, telemetry = f"samples/{name}--colocated-{other.name}.parquet", dict
+            metadata["colocated"] = other.name
+        write_samples(self.state.store.path / path, samples, metadata)
         conditions = Conditions(
-            len(os.sched_getaffinity(0)), session.remote, self.flags,
-            self._ceiling(point, answer, samples, window), answer.get("outputs_checked", 0),
-            answer.get("outputs_wrong") or [], answer.get("metrics"),
+            len(os.sched_getaffinity(0)), self.session.remote, model.flags,
+            self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
+            answer.outputs_wrong, answer.metrics, answer.window, level=not point.shape,
         )  # fmt: skip
-        row = measurement_row(
-            point, self.round_, started, window, samples, self.telemetry.read(), path, conditions
+        return measurement_row(
+            own, self.round_, started, window, samples, telemetry(), path, conditions
         )
-        if (clock := self.telemetry.clock) is not None:
-            row = replace(row, details={**row.details, "telemetry_clock": clock})
-        if others:
-            models = [o.other for o in session.colocated]
-            row = with_colocated(row, models, answer["colocated"], others, folder)
-        return row, samples
 
     def _ceiling(
-        self, point: Point, answer: Mapping[str, Any], samples: Samples, window: Window
-    ) -> float | None:
+        self, model: ServedModel, load: Point, answer: PointMeasured, samples: Samples,
+        window: Window,
+    ) -> float | None:  # fmt: skip
         """What the generator reaches with such requests; measured here where it is not known."""
-        size = int(answer.get("input_bytes", 0))
-        asked = ceiling.wanted(self.session.spec, point, size)
-        if asked is None:
+        wanted = ceiling.wanted(model.spec, load, answer.input_bytes)
+        if wanted is None:
             return None
         known = self.state.ceilings
         finished = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
-        rate = float(finished.sum()) / (window.end_ns - window.begin_ns) * 1e9
-        while (found := known.known(*asked, rate)) is None:
-            row = ceiling.measure(self.session, *asked, size, known.tries(*asked) + 1)
+        rate = float(finished.sum()) / window.seconds
+        while (highest := known.known(*wanted, rate)) is None:
+            row = ceiling.measure(model, *wanted, answer.input_bytes, known.tries(*wanted) + 1)
             known.add(row)
             self.state.add(row)
-        return found or None
+        return highest or None

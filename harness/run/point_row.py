@@ -1,10 +1,13 @@
-"""From a worker's answer and the telemetry to a measurement row and its Parquet file."""
+"""From samples, counters and telemetry to a measurement row: of the measured model, and of each
+co-located one, whose numbers are made and judged in the same way over the same window.
+
+All processes of a machine share the monotonic clock, so a window can be cut out of any samples.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from harness.measure.agreement import server_view
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
@@ -15,6 +18,7 @@ from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.tail import check_tail
 from harness.measure.validity import (
+    INVALIDATES,
     Finding,
     check_client,
     check_little,
@@ -22,10 +26,12 @@ from harness.measure.validity import (
     check_steady,
 )
 from harness.measure.window import Window
+from harness.results.details import ColocatedDetails, MeasurementDetails
 from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, Samples
 from harness.results.series import Readings
 from harness.scenario.points import Point
+from harness.scenario.spec.scenario import ColocatedLoad
 from harness.triton.counters.statistics import Split, difference
 
 FOREIGN_SHARE = 0.1
@@ -47,43 +53,33 @@ class Conditions:
     """Outputs kept under load that were compared with those of a quiet call."""
     outputs_wrong: Sequence[str] = ()
     """What differed."""
-    metrics: Mapping[str, Any] | None = None
+    metrics: Mapping[str, object] | None = None
     """The readings of the server's /metrics: `Scraper.finish`, and the `model`."""
+    counted: Window | None = None
+    """The stretch at whose ends the counters were read, where that is not the window: a co-located
+    model's load begins before the window and ends after it."""
+    level: bool = True
+    """Whether the load on the server is to stay as it is within the window."""
 
 
 def measurement_row(
     point: Point, round_: int, started: str, window: Window, samples: Samples,
     telemetry: Readings, samples_path: str, conditions: Conditions,
 ) -> MeasurementRow:  # fmt: skip
-    """Everything that one point in one round gave."""
+    """Everything that one model gave at one point in one round, and every rule that judges it."""
     begin, end = window.begin_ns, window.end_ns
-    seconds = (end - begin) / 1e9
-    open_loop = point.concurrency is None
-    reduced = reduce(samples, begin, end, point.batch_size, open_loop)
+    counted = conditions.counted or window
+    reduced = reduce(samples, begin, end, point.batch_size, point.concurrency is None)
     host = host_readings(telemetry, begin, end, conditions.cores)
-    split = server_split(window)
-    cpu = 100 * window.cpu_seconds / seconds
-    foreign = host["foreign_share"]
-    findings = [
-        *(Finding(flag, "") for flag in conditions.flags),
-        *(Finding("wrong_outputs", text) for text in conditions.outputs_wrong),
-        *_counting(reduced, window, foreign),
-        *check_little(samples, begin, end, point.concurrency),
-        *_levels(point, samples, begin, end, reduced),
-        *_server_count(window, split, samples),
-        *check_gpu(telemetry, begin, end),
-        *check_host(gpu_time := gpu_split(window.after, window.before)),
-    ]
-    server, disagreements = server_view(window, samples, conditions.metrics, point.batch_size)
-    findings += disagreements
     gpu = gpu_readings(telemetry, begin, end)
-    joules = joules_per_inference(gpu.get("gpu_energy_j"), reduced.throughput, seconds)
-    if open_loop:
-        findings += check_schedule(samples, begin, end)
-    if conditions.remote:
-        # an open loop spins before each arrival, by design: there its slip is the judge
-        busy = None if open_loop else cpu
-        findings += check_client(busy, reduced.requests / seconds, conditions.ceiling)
+    split = server_split(counted)
+    server, disagreements = server_view(counted, samples, conditions.metrics, point.batch_size)
+    findings = [
+        *_findings(point, window, samples, reduced, conditions),
+        *_surroundings(window, telemetry, host["foreign_share"]),
+        *check_host(gpu_split(counted.after, counted.before)),
+        *_server_count(counted, split, samples), *disagreements,
+    ]  # fmt: skip
     return MeasurementRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,
         batch_size=point.batch_size, concurrency=point.concurrency,
@@ -92,46 +88,74 @@ def measurement_row(
         throughput=reduced.throughput, latency_mean_ms=reduced.latency_mean_ms,
         latency_ms=reduced.latency_ms, latency_order_ms=reduced.latency_order_ms,
         server_us=dict(split.server_us) if split else {},
-        server_count=split.count if split else None, client_cpu_percent=cpu,
+        server_count=split.count if split else None, client_cpu_percent=counted.cpu_percent,
         host_memory_mib=host["host_memory_mib"], cpu_percent=host["cpu_percent"],
         samples=samples_path, warmup_requests=int((samples.done <= begin).sum()),
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
-            "errors": dict(samples.messages), "allocators": dict(window.memory),
-            "outputs_checked": conditions.outputs_checked,
-            **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
-            "memory_since": "session" if conditions.remote else "point",
-            **({"joules_per_inference": joules} if joules is not None else {}),
-            **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
-            **gpu_spreads(telemetry, begin, end), **server,
+            **_details(counted, samples, conditions), **gpu_spreads(telemetry, begin, end),
+            **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
         },
         **gpu,
     )  # fmt: skip
 
 
-def _levels(
-    point: Point, samples: Samples, begin: int, end: int, reduced: Reduced
+def _details(counted: Window, samples: Samples, conditions: Conditions) -> MeasurementDetails:
+    """What has no column of its own."""
+    gpu_time = gpu_split(counted.after, counted.before)
+    return {
+        "errors": dict(samples.messages), "allocators": dict(counted.memory),
+        "outputs_checked": conditions.outputs_checked,
+        **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
+        "memory_since": "session" if conditions.remote else "point",
+        **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
+    }  # fmt: skip
+
+
+def _energy(joules: float | None, throughput: float, seconds: float) -> MeasurementDetails:
+    each = joules_per_inference(joules, throughput, seconds)
+    return {} if each is None else {"joules_per_inference": each}
+
+
+def _findings(
+    point: Point, window: Window, samples: Samples, reduced: Reduced, conditions: Conditions
 ) -> Iterator[Finding]:
-    """Whether the window is one steady stretch, long enough; a shape's load moves on purpose."""
-    if not point.shape:
-        p99 = reduced.latency_ms["p99"]
+    """What the model's own requests say."""
+    begin, end, open_loop = window.begin_ns, window.end_ns, point.concurrency is None
+    yield from (Finding(flag, "") for flag in conditions.flags)
+    yield from (Finding("wrong_outputs", text) for text in conditions.outputs_wrong)
+    yield from _counting(reduced)
+    yield from check_little(samples, begin, end, point.concurrency)
+    if conditions.level:
         yield from check_steady(window_steadiness(samples, begin, end))
-        yield from check_tail(samples, begin, end, point.concurrency is None, p99)
+        yield from check_tail(samples, begin, end, open_loop, reduced.latency_ms["p99"])
+    if open_loop:
+        yield from check_schedule(samples, begin, end)
+    if conditions.remote:
+        # an open loop spins before each arrival, by design: there its slip is the judge
+        busy = None if open_loop else (conditions.counted or window).cpu_percent
+        yield from check_client(busy, reduced.requests / window.seconds, conditions.ceiling)
 
 
-def _counting(reduced: Reduced, window: Window, foreign: float | None) -> Iterator[Finding]:
-    """What the counts say about themselves."""
+def _surroundings(window: Window, telemetry: Readings, foreign: float | None) -> Iterator[Finding]:
+    """What the machine says of the window."""
     if window.cut:
         yield Finding("window_cut", "")
-    if reduced.requests and reduced.errors == reduced.requests:
-        yield Finding("all_failed", "")
-    elif reduced.errors:
-        yield Finding("errors", f"{reduced.errors} of {reduced.requests} requests failed")
-    if reduced.latency_ms["p99"] is None:
-        yield Finding("few_requests", f"{reduced.requests} requests; p99 needs {FLOORS['p99']}")
     if foreign is not None and foreign > FOREIGN_SHARE:
         yield Finding("foreign_load", f"others used {100 * foreign:.0f} % of all processors")
+    yield from check_gpu(telemetry, window.begin_ns, window.end_ns)
+
+
+def _counting(reduced: Reduced) -> Iterator[Finding]:
+    """What the counts say about themselves."""
+    failed = f"{reduced.errors} of {reduced.requests} requests failed"
+    if reduced.errors == reduced.requests:
+        yield Finding("all_failed", failed)
+    elif reduced.errors:
+        yield Finding("errors", failed)
+    if reduced.latency_ms["p99"] is None:
+        yield Finding("few_requests", f"{reduced.requests} requests; p99 needs {FLOORS['p99']}")
 
 
 def server_split(window: Window) -> Split | None:
@@ -159,3 +183,42 @@ def _server_count(window: Window, split: Split | None, samples: Samples) -> Iter
     straddling = max(1, *(int(((sent <= end) & (done > end)).sum()) for end in ends))
     if not least - straddling <= split.count <= most + straddling:
         yield Finding("count_mismatch", f"{here} answers here, {split.count} on the server")
+
+
+# ----------------------------------------------------------------------------- co-located models
+
+
+def with_colocated(
+    row: MeasurementRow, others: Mapping[str, tuple[MeasurementRow, ColocatedLoad]]
+) -> MeasurementRow:
+    """The row of the measured model with those of the others as `details["colocated"]`, by name.
+
+    A model that is not believable makes the whole row so.
+    """
+    if not others:
+        return row
+    found = {name: _entry(other, load) for name, (other, load) in others.items()}
+    details: MeasurementDetails = {**row.details, "colocated": found}
+    seen = [
+        f"{name}: {flag}" + (f" ({what})" if (what := other.details["findings"].get(flag)) else "")
+        for name, (other, _) in others.items()
+        for flag in other.flags
+        if flag in INVALIDATES
+    ]
+    if not seen:
+        return replace(row, details=details)
+    details["findings"] = {**row.details["findings"], "colocated_invalid": "; ".join(seen)}
+    return replace(row, flags=(*row.flags, "colocated_invalid"), details=details)
+
+
+def _entry(row: MeasurementRow, load: ColocatedLoad) -> ColocatedDetails:
+    """What the row of a co-located model says in that of the measured one."""
+    return {
+        "load": load.model_dump(mode="json"), "requests": row.requests, "errors": row.errors,
+        "throughput": row.throughput, "latency_mean_ms": row.latency_mean_ms,
+        "latency_ms": dict(row.latency_ms), "latency_order_ms": dict(row.latency_order_ms),
+        "client_cpu_percent": row.client_cpu_percent, "messages": row.details["errors"],
+        "outputs_checked": row.details["outputs_checked"], "flags": list(row.flags),
+        "findings": row.details["findings"], "samples": row.samples,
+        **({"ceiling": c} if (c := row.details.get("ceiling")) is not None else {}),
+    }  # fmt: skip

@@ -1,4 +1,5 @@
-"""The scenario reference, docs/scenario.md, made from the models so that it can't go stale.
+"""The scenario reference, docs/scenario.md, and the JSON Schema: made from the models, so that they
+can't go stale.
 
 python -m harness.scenario.reference > docs/scenario.md
 """
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticUndefined
 
 from harness.scenario.reading import walk
@@ -21,6 +23,7 @@ from harness.scenario.spec.backend import all_settings
 from harness.scenario.spec.load import PROFILES
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _INTRO = """\
 # Scenario reference
 
@@ -162,6 +165,27 @@ def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
         value = format_duration(value)
     shown = value if isinstance(value, str) else json.dumps(value)
     return f"`{shown}`"
+
+
+def scenario_schema() -> JsonSchemaValue:
+    """The JSON Schema (draft 2020-12) of a scenario file, for editors, as JSON-able data.
+
+    It knows keys, types and words, not what must hold between keys: `harness validate` does.
+    """
+    made = schema.Scenario.model_json_schema(mode="validation")
+    for part in (made, *made["$defs"].values()):
+        part.pop("title", None)
+        for spec in part.get("properties", {}).values():
+            spec.pop("title", None)
+            _drop_empty_default(spec)
+    made["$defs"]["Source"]["oneOf"] = [{"required": [kind]} for kind in schema.SOURCE_KINDS]
+    return {"$schema": DIALECT, "title": "harness scenario", **made}
+
+
+def _drop_empty_default(spec: JsonSchemaValue) -> None:
+    """`null` and an empty name mean "left out": no default that an editor should write."""
+    if spec.get("default", 0) in (None, ""):
+        del spec["default"]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
@@ -36,7 +35,7 @@ class Served:
     server: TritonServer | None
     config: str = ""
     """The config.pbtxt that the harness wrote; empty for models that were already there."""
-    loaded: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, object] = field(default_factory=dict)
     """What an instance said about the TensorRT engine it loaded."""
     directory: Path | None = None
     """The model's directory; for a model in the user's repository, theirs where it is not changed.
@@ -47,6 +46,12 @@ class Served:
     """Where its /metrics are; None where that is not known, or they are switched off."""
     release: Callable[[], None] = nothing
     """What is to be done at the end with a server that is not ours: unload the model."""
+
+    @property
+    def engine_bytes(self) -> int | None:
+        """The engine's size on disk, where it is known."""
+        size = self.engine.get("engine_bytes")
+        return size if isinstance(size, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,43 +74,71 @@ def launch(
     server that was given in `sharing` goes on running when the model can't be loaded. `before_load`
     is told of the harness's own server while it has not loaded the model yet.
     """
-    name = model_name = model.source.get("triton") or model.name
-    settings = spec.server
-    if settings.url is not None:
-        return _elsewhere(spec, settings.url, name)
-    from harness.triton.repository.engine import check_engine
+    name = str(model.source.get("triton") or model.name)
+    if spec.server.url is not None:
+        return _elsewhere(spec, spec.server.url, name)
     from harness.triton.server.start import start_server
 
-    running = sharing.server if sharing is not None else None
-    if settings.repository is None:
-        name = served_name(name, sharing.config if sharing else DEFAULT_CONFIG)
-        _write(repository, model, spec, spec.max_batch or max_batch_size, cache, name)
-        written: Path | None = repository / name
-        notes: list[str] = []
+    config = sharing.config if sharing is not None else DEFAULT_CONFIG
+    if spec.server.repository is None:
+        written = _write(repository, model, spec, max_batch_size, cache, served_name(name, config))
+        prepared = True
     else:
-        repository, written, notes = _varied(repository, name, spec, base, sharing)
-        name = written.name if written is not None else name
-    ours = settings.repository is None
+        written = _vary(repository, name, spec, base, None if sharing is None else config)
+        prepared = sharing is not None and _plain(spec, base, name)
+    running = sharing.server if sharing is not None else None
     server = running or start_server(
-        spec, repository, base=base, log=log, env=spec.environment,
-        prepared=ours or (sharing is not None and _plain(spec, base, model_name)), cache=cache,
+        spec, written.repository, base=base, log=log, env=spec.environment, prepared=prepared,
+        cache=cache,
     )  # fmt: skip
-    building = load_timeout if spec.serve == "tensorrt" else 0.0
     try:
         before_load(server)
-        for other in spec.composing if running is None else ():
-            server.load(other, timeout=settings.start_timeout)
-        server.load(name, timeout=max(settings.start_timeout, building))
-        loaded = check_engine(repository / name) if spec.serve == "tensorrt" else {}
+        engine = _load(server, spec, written, load_timeout, alone=running is None)
     except BaseException:
         if running is None:
             server.stop()
         raise
-    config = "" if written is None else (written / CONFIG).read_text(encoding="utf-8")
     return Served(
-        server.http, server.grpc, name, server, config, loaded, repository / name, tuple(notes),
-        None if "metrics" in switched_off(settings.args) else server.metrics,
+        server.http, server.grpc, written.name, server, written.config, engine, written.directory,
+        written.notes, None if "metrics" in switched_off(spec.server.args) else server.metrics,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A repository that is ready to be served, and the model's place in it."""
+
+    repository: Path
+    name: str
+    changed: bool = True
+    """Whether the harness wrote the model's directory."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        return self.repository / self.name
+
+    @property
+    def config(self) -> str:
+        """The text of its configuration where the harness wrote that."""
+        return (self.directory / CONFIG).read_text(encoding="utf-8") if self.changed else ""
+
+
+def _load(
+    server: TritonServer, spec: TritonSettings, written: _Written, load_timeout: float, *,
+    alone: bool,
+) -> Mapping[str, object]:  # fmt: skip
+    """Load the model and, on a server that is its own, what it is made of; facts of its engine."""
+    timeout = spec.server.start_timeout
+    for other in spec.composing if alone else ():
+        server.load(other, timeout=timeout)
+    building = load_timeout if spec.serve == "tensorrt" else 0.0
+    server.load(written.name, timeout=max(timeout, building))
+    if spec.serve != "tensorrt":
+        return {}
+    from harness.triton.repository.engine import check_engine
+
+    return check_engine(written.directory)
 
 
 def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
@@ -125,17 +158,19 @@ def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
 def _write(
     repository: Path, model: PreparedModel, spec: TritonSettings, largest: int, cache: Path | None,
     name: str,
-) -> None:  # fmt: skip
+) -> _Written:  # fmt: skip
     """Put the prepared model into the harness's repository, as `spec` wants it served."""
     from harness.triton.repository.native import write_native
     from harness.triton.repository.write import ONNX_FILE, write_model
 
     repository.mkdir(parents=True, exist_ok=True)
+    largest = spec.max_batch or largest
     if spec.server.uses_native:
         file = model.file(ONNX_FILE[spec.precision])
         write_native(repository, model, spec, largest, name=name, file=file)
     else:
         write_model(repository, model, spec, largest, cache, name)
+    return _Written(repository, name)
 
 
 def _plain(spec: TritonSettings, base: Path, model: str) -> bool:
@@ -148,22 +183,24 @@ def _plain(spec: TritonSettings, base: Path, model: str) -> bool:
     return not spec.composing and all(is_plain(repository / name) for name in names)
 
 
-def _varied(
-    output: Path, name: str, spec: TritonSettings, base: Path, sharing: Sharing | None
-) -> tuple[Path, Path | None, list[str]]:
-    """For a model in the user's repository: the repository to serve, the directory written, notes.
+def _vary(
+    output: Path, name: str, spec: TritonSettings, base: Path, config: str | None
+) -> _Written:
+    """A model of the user's repository as `spec` wants it served.
 
-    Where nothing is to be changed, that is the user's own repository; else `output`, which holds
-    the changed co-located model links to all the others.
+    Where nothing is to be changed, that is the user's own repository; else `output`, where the
+    changed model lies beside links to all the others. `config` is None for a server that it does
+    not share.
     """
     users = base / str(spec.server.repository)
     if not users.is_dir():
         raise ServerError(f"{users} is not a model repository: no such directory")
-    if sharing is None and not spec.changes_model:
-        return users, None, []
+    if config is None and not spec.changes_model:
+        return _Written(users, name, changed=False)
     link_models(output, users)
-    config = sharing.config if sharing is not None else DEFAULT_CONFIG
+    config = config or DEFAULT_CONFIG
     if not spec.changes_model and config == DEFAULT_CONFIG:
-        return output, None, []
-    written = output / served_name(name, config)
-    return output, written, write_variant(output, users / name, written.name, spec)
+        return _Written(output, name, changed=False)
+    changed = served_name(name, config)
+    notes = write_variant(output, users / name, changed, spec)
+    return _Written(output, changed, notes=tuple(notes))

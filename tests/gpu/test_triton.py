@@ -81,7 +81,7 @@ def test_outputs_agree_with_the_reference(
 ) -> None:
     backend, _, served = serve(serve=runtime, precision=precision, protocol=protocol)
     agrees(backend)
-    print(runtime, precision, protocol, dict(served.loaded))
+    print(runtime, precision, protocol, dict(served.engine))
 
 
 def test_the_server_runs_the_same_engine_as_the_local_backend(serve, opened) -> None:
@@ -89,7 +89,7 @@ def test_the_server_runs_the_same_engine_as_the_local_backend(serve, opened) -> 
     local, cost = opened(kind="tensorrt", precision="fp16")
     local.__exit__(None, None, None)
     _, _, served = serve(serve="tensorrt", precision="fp16", instances=2)
-    assert served.loaded["sha256"] == cost.details["sha256"]
+    assert served.engine["sha256"] == cost.details["sha256"]
     assert not served.loaded["built"]
     assert served.loaded["precision_share"] > 0.5
 

@@ -143,7 +143,7 @@ def test_the_best_pair_is_a_repository_that_triton_serves(together, tmp_path):
 
 def test_the_report_shows_the_models_colocated(together):
     html = (together.path / "report.html").read_text()
-    assert "Models beside it" in html
+    assert "Co-located models" in html
     assert "of all its models together" in html
     lines = (together.path / "colocated.csv").read_text().splitlines()
     assert len(lines) == 1 + 5

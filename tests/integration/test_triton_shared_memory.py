@@ -15,6 +15,7 @@ from harness.backends.registry import open_backend, parse_spec
 from harness.errors import BackendError, ServerError
 from harness.load.choose import make_generator
 from harness.load.plan import LoadPlan
+from harness.load.schedule import Segment
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import OK, UNFINISHED
 from harness.triton.client.shared_memory import UNWRITTEN
@@ -123,7 +124,7 @@ def test_a_call_goes_through_regions_and_leaves_nothing(server, protocol, client
 def test_outputs_under_load_are_right(server, protocol, client, processes, open_loop) -> None:
     asked = LoadPlan(concurrency=5)
     if open_loop:
-        asked = LoadPlan(schedule=np.arange(300) * 3_000_000, max_outstanding=5)
+        asked = LoadPlan(segments=(Segment(1000 / 3, 1000 / 3, 0.9),), max_outstanding=5)
     given = [inputs(seed) for seed in range(3)]
     with backend_on(server, protocol, client) as backend:
         backend.load()

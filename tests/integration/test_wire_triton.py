@@ -10,10 +10,11 @@ import pytest
 from harness.backends.base import BackendContext
 from harness.backends.registry import open_backend
 from harness.errors import ServerDiedError
+from harness.load.plan import WindowSettings
 from harness.load.wire.generator import for_backend, run
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import DECODE, grpc_request, http_request
-from harness.measure.window import WindowSettings, measure
+from harness.measure.window import measure
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import ERROR, OK
 from harness.triton.client.settings import TritonSettings

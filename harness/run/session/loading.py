@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from harness.errors import ParityError
 from harness.measure.readings import MIB, gpu_readings, gpu_stages, host_readings
-from harness.results.details import LoadedDetails
+from harness.results.details import LoadedColocated, LoadedDetails
 from harness.results.rows import LoadedRow, ParityRow, ServerOnlyRow
 from harness.results.series import Quantity, Readings, SeriesKey
+from harness.run.session.served_model import ServedModel
 from harness.run.session.session import Session
 from harness.run.state import RunState
 from harness.scenario.points import takes
@@ -20,78 +22,85 @@ from harness.telemetry.client import Telemetry
 def open_session(
     session: Session, scenario: Scenario, state: RunState, telemetry: Telemetry, round_: int, *,
     varied: bool,
-) -> tuple[str, ...]:  # fmt: skip
-    """Load, note what it cost, and check parity once; flags that every point then carries.
+) -> None:  # fmt: skip
+    """Load, note what it cost, and compare outputs once; flags of the models are set by that.
 
     `varied` says that the backend has several configs. Raises HarnessError.
     """
-    spec = session.spec
+    spec, watch = session.spec, session.watch
     batches = [b for b in scenario.load.batch_sizes if takes(spec, b)]
-    loaded = session.open(min(batches), state.notify)
+    session.open(min(batches), state.notify)
     for text in session.notes if round_ == 0 else ():
         state.note(f"{spec.name}/{session.config}: {text}")
     readings = telemetry.read()
+    if watch.empty_ns is not None:
+        state.empty.add(spec.name)
+        state.add(server_only_row(spec.name, round_, readings, watch.empty_ns))
+    about = _about(session, scenario) if varied else {}
+    state.add(_loaded_row(session, round_, readings, about))
+    compare_outputs(session.measured, batches, state)
+    for other in session.colocated:
+        compare_outputs(other, other.batch_sizes, state)
+
+
+def _loaded_row(
+    session: Session, round_: int, readings: Readings, about: LoadedDetails
+) -> LoadedRow:
+    """What loading cost: seconds, memory by stage, and what is known of every model."""
     memory = readings.get(SeriesKey(Quantity.HOST_BYTES))
     host = float(memory.value[-1]) / MIB if memory is not None else None
     times = [s.t_ns for s in readings.values() if s.t_ns.size]
     gpu = gpu_readings(readings, int(times[0][0]), int(times[0][-1]) + 1) if times else {}
-    ends = dict(loaded["details"].get("stages_ns", {}))
+    model, loaded = session.measured, session.measured.loaded
+    assert loaded is not None
+    ends = loaded.stages_ns
     if session.remote:  # the server has loaded before the client begins
-        ends = {**session.stages_ns, "warm": ends["warm"]}
+        ends = {**session.watch.stages_ns, "warm": ends["warm"]}
     stages = gpu_stages(readings, ends)
-    if session.empty_ns is not None:
-        state.empty.add(spec.name)
-        state.add(server_only_row(spec.name, round_, readings, session.empty_ns))
-    details: LoadedDetails = {
-        **loaded["details"], "stages_ns": ends,
+    details = {
+        **session.watch.server_host, **loaded.details, "stages_ns": ends,
         "telemetry": session.telemetry_file, **({"gpu_stages": stages} if stages else {}),
-        **({"config": c} if (c := session.server_config) else {}),
-        **(_about(session, scenario, state) if varied else {}),
+        **({"config": model.config} if model.config else {}), **about,
     }  # fmt: skip
-    state.add(LoadedRow(
-        spec.name, round_, loaded["seconds"], loaded["first_call_ms"], loaded["bytes_on_disk"],
-        host, gpu.get("gpu_memory_mib"), details, session.config,
-    ))  # fmt: skip
-    return _parity(session, scenario, state, batches)
+    if others := {other.name: _facts(other) for other in session.colocated}:
+        details["colocated"] = others
+    return LoadedRow(
+        session.spec.name, round_, loaded.seconds, loaded.first_call_ms, loaded.bytes_on_disk,
+        host, gpu.get("gpu_memory_mib"), cast(LoadedDetails, details), session.config,
+    )  # fmt: skip
 
 
-def _about(session: Session, scenario: Scenario, state: RunState) -> LoadedDetails:
+def _facts(other: ServedModel) -> LoadedColocated:
+    """What loading a co-located model cost, and how it is served."""
+    assert other.loaded is not None
+    assert other.served is not None
+    facts = {
+        "seconds": other.loaded.seconds, "first_call_ms": other.loaded.first_call_ms,
+        "config": other.config, "served_name": other.served.name, **other.served.engine,
+        **({"model_directory": d} if (d := other.directory) else {}),
+    }  # fmt: skip
+    return cast(LoadedColocated, facts)
+
+
+def _about(session: Session, scenario: Scenario) -> LoadedDetails:
     """What tells this config from others, and where its model directory is."""
     if not isinstance(session.spec, ServedSettings):
         return {}
     found: LoadedDetails = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
-    directory = session.model_directory
-    if directory is not None and directory.is_relative_to(state.store.path):
-        found["model_directory"] = str(directory.relative_to(state.store.path))
+    if directory := session.measured.directory:
+        found["model_directory"] = directory
     return found
 
 
-def _parity(
-    session: Session, scenario: Scenario, state: RunState, batches: list[int]
-) -> tuple[str, ...]:
-    """Compare the outputs of what was not compared yet, and judge all of it."""
-    known = state.parity[session.spec.name]
+def compare_outputs(model: ServedModel, batches: Sequence[int], state: RunState) -> None:
+    """Compare the outputs of what was not compared yet, and judge all of it; sets its flags."""
+    known = state.parity[model.label]
     if unchecked := [b for b in batches if b not in {row.batch_size for row in known}]:
-        rows = session.parity(unchecked, state.notify)
+        rows = model.compare(unchecked, state.notify)
         known += rows
         for row in rows:
             state.add(row)
-    colocated = _colocated_parity(session, state)
-    rows = [r for r in known if r.batch_size in batches]
-    return judge(rows, scenario.model.parity) or colocated
-
-
-def _colocated_parity(session: Session, state: RunState) -> tuple[str, ...]:
-    """Of the co-located models, each once."""
-    flags: tuple[str, ...] = ()
-    for other in session.colocated:
-        name = f"{session.spec.name}+{other.name}"
-        if not state.parity[name]:
-            state.parity[name] = session.colocated_parity(other, state.notify)
-            for row in state.parity[name]:
-                state.add(row)
-        flags = judge(state.parity[name], other.other.spec.parity, other.name) or flags
-    return flags
+    model.flags = judge((r for r in known if r.batch_size in batches), model.rule, model.name)
 
 
 def judge(rows: Iterable[ParityRow], parity: Parity, colocated: str = "") -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""What the configs of one backend share in one round: a server, and the worker that calls it.
+"""What the configs of one backend share in one round: a server, and the workers that call it.
 
-Starting both takes longer than measuring a config may. So the server goes on, loads one model,
-is measured, unloads it and loads the next; the worker is bound to each in turn. Rounds share
-nothing: each has a new bench.
+Starting them takes longer than measuring a config may. So the server goes on, loads one model,
+is measured, unloads it and loads the next; the workers are bound to each in turn. Rounds share
+nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ class Shared:
         self.stem = stem
         """What logs and the model repository are named after."""
         self.server: TritonServer | None = None
-        self.worker: WorkerProcess | None = None
-        self.others: dict[str, WorkerProcess] = {}
-        """The workers that call the co-located models, by name."""
+        self.workers: dict[str, WorkerProcess] = {}
+        """By the name of the model they call: `ServedModel.name`."""
         self._environment: dict[str, str] = {}
 
     def fitting(self, environment: dict[str, str]) -> TritonServer | None:
@@ -36,12 +35,11 @@ class Shared:
         return self.server
 
     def close(self) -> None:
-        """End worker and server; the next session starts new ones."""
-        workers = [*self.others.values(), *([self.worker] if self.worker is not None else [])]
-        self.others, self.worker = {}, None
+        """End workers and server; the next session starts new ones."""
+        workers, self.workers = self.workers, {}
         server, self.server = self.server, None
         try:
-            for worker in workers:
+            for worker in workers.values():
                 worker.kill()
         finally:
             if server is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.backends.base import Backend, run_once
 from harness.models.inputs import make_inputs
@@ -12,11 +11,11 @@ from harness.models.parity import TOLERANCES, Comparison, Rule, compare
 from harness.models.reference import ReferenceOutputs
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.scenario import AnyBackend, Parity
 
 
 def check(
-    backend: Backend, model: PreparedModel, spec: Any, parity: Parity,
+    backend: Backend, model: PreparedModel, spec: AnyBackend, parity: Parity,
     batch_sizes: Sequence[int], reference_dir: Path,
 ) -> list[ParityRow]:  # fmt: skip
     """One row a batch size: the loaded backend on `parity.inputs` distinct inputs.
@@ -29,7 +28,7 @@ def check(
 
 
 def _check_batch(
-    backend: Backend, model: PreparedModel, spec: Any, parity: Parity, batch: int,
+    backend: Backend, model: PreparedModel, spec: AnyBackend, parity: Parity, batch: int,
     reference: ReferenceOutputs,
 ) -> ParityRow:  # fmt: skip
     if reference.unavailable:
@@ -49,7 +48,7 @@ def _check_batch(
     )  # fmt: skip
 
 
-def _hint(spec: Any, precision: str, total: Comparison) -> str:
+def _hint(spec: AnyBackend, precision: str, total: Comparison) -> str:
     """Where TensorRT ran fp32 and the errors are of TF32's size: that it may have used TF32."""
     runs = (spec.kind, getattr(spec, "serve", ""), getattr(spec, "provider", ""))
     tensorrt = any("tensorrt" in (name or "").lower() for name in runs)

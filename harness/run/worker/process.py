@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -11,14 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from harness.errors import DeadlineError, WorkerDiedError, from_reason
+from harness.errors import DeadlineError, WorkerDiedError
 from harness.results.events import Progress
+from harness.run.worker import messages
+from harness.run.worker.messages import A, Command, MessageError
 from harness.system.guard import GuardedProcess, spawn
 from harness.system.paths import PACKAGE
 
 POLL_S = 0.1
+OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
 Listener = Callable[[Progress], None]
 Check = Callable[[], None]
 
@@ -67,52 +68,53 @@ class WorkerProcess:
         return self._requests >= 0 and self._process.poll() is None
 
     def ask(
-        self, do: str, *, deadline: float, listener: Listener | None = None,
-        check: Check | None = None, **arguments: Any,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Send a command and wait for its answer; `progress` goes to `listener`.
+        self, command: Command[A], *, deadline: float, listener: Listener | None = None,
+        check: Check | None = None,
+    ) -> A:  # fmt: skip
+        """Send a command and wait for its answer; what comes before it goes to `listener`.
 
         `check` is called while waiting and may raise (a dead server). Raises what the worker
-        reported; DeadlineError when nothing came in `deadline` seconds, and WorkerDiedError
-        when the process ended; after either, and after `check` raised, the worker is gone.
+        reported; DeadlineError when nothing came in `deadline` seconds, WorkerDiedError when the
+        process ended, MessageError for an answer that is none: after these the worker is gone.
         """
         try:
-            self._write({"do": do, **arguments})
-            return self._await(do, deadline, listener, check)
-        except (DeadlineError, WorkerDiedError):
+            self._write(messages.command_line(command))
+            answer = self._await(command.DO, deadline, listener, check)
+            if not isinstance(answer, command.answer_type):
+                raise MessageError(f"'{command.DO}' was answered by '{answer.EVENT}'")
+        except (DeadlineError, WorkerDiedError, MessageError):
             self.kill()
             raise
+        return answer
 
     def _await(
         self, do: str, deadline: float, listener: Listener | None, check: Check | None
-    ) -> dict[str, Any]:
+    ) -> messages.Answer:
         end = time.monotonic() + deadline
         while True:
-            message = self._read(min(POLL_S, max(0.0, end - time.monotonic())))
-            if message is None:
-                if check is not None:
-                    check()
+            answer = self._read(min(POLL_S, max(0.0, end - time.monotonic())))
+            if check is not None and (answer is None or isinstance(answer, messages.CommandFailed)):
+                check()  # a dead server explains an error better than the client can
+            if answer is None:
                 if time.monotonic() >= end:
                     raise DeadlineError(f"no answer to '{do}' within {deadline:g} s; worker killed")
-            elif message["event"] == "progress":
-                if listener is not None:
-                    listener(Progress.from_event(message))
-            elif message["event"] == "error":
-                if check is not None:
-                    check()  # a dead server explains the error better than the client can
-                raise from_reason(message["reason"], message["message"], message.get("fix"))
-            else:
-                return message
+            elif isinstance(answer, messages.CommandFailed):
+                raise answer.error
+            elif not isinstance(answer, Progress):
+                return answer
+            elif listener is not None:
+                listener(answer)
 
-    def _write(self, message: Mapping[str, Any]) -> None:
+    def _write(self, data: bytes) -> None:
+        if self._requests < 0:
+            raise WorkerDiedError(f"the worker was ended before{_last_words(self.log)}")
         try:
-            data = json.dumps(message, default=str).encode() + b"\n"
             while data:
                 data = data[os.write(self._requests, data) :]
         except BrokenPipeError:
             raise self._died() from None
 
-    def _read(self, timeout: float) -> dict[str, Any] | None:
+    def _read(self, timeout: float) -> messages.Answer | Progress | None:
         while b"\n" not in self._buffer:
             if not select.select([self._answers], [], [], timeout)[0]:
                 return None
@@ -121,15 +123,14 @@ class WorkerProcess:
                 raise self._died()
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
+        return messages.read_answer(line)
 
     def _died(self) -> WorkerDiedError:
         try:
             status = self._process.wait(5)
         except subprocess.TimeoutExpired:
             status = self.kill()
-        hint = _oom_hint() if status == -signal.SIGKILL else ""
+        hint = OOM_HINT if status == -signal.SIGKILL else ""
         return WorkerDiedError(f"the worker {describe_status(status)}{hint}{_last_words(self.log)}")
 
     def kill(self) -> int:
@@ -140,18 +141,19 @@ class WorkerProcess:
     def close(self, deadline: float = 10.0) -> None:
         """Ask the worker to close its backend; kill it if it does not."""
         try:
-            self.ask("close", deadline=deadline)
+            self.ask(messages.CloseWorker(), deadline=deadline)
             self._process.wait(deadline)
-        except (DeadlineError, WorkerDiedError, subprocess.TimeoutExpired):
+        except (DeadlineError, WorkerDiedError, MessageError, subprocess.TimeoutExpired):
             pass
         finally:
             self.kill()
 
     def _close_pipes(self) -> None:
-        for name in ("_requests", "_answers"):
-            if (descriptor := getattr(self, name)) >= 0:
+        descriptors = (self._requests, self._answers)
+        self._requests = self._answers = -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
                 os.close(descriptor)
-                setattr(self, name, -1)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -170,10 +172,6 @@ def describe_status(status: int) -> str:
         return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"was killed by signal {-status}"
-
-
-def _oom_hint() -> str:
-    return " (the kernel's out-of-memory killer does this: see dmesg)"
 
 
 def _last_words(log: Path, limit: int = 300) -> str:

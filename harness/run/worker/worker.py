@@ -1,339 +1,301 @@
-"""The worker: a child process that runs one backend and speaks one JSON message a line.
+"""The worker: a child process that runs one backend and does what it is told.
 
 Started as `python -m harness.run.worker.worker IN OUT` with two pipe descriptors of its own;
-stdout and stderr are logs, so a chatty library can't break the protocol. It needs numpy, pydantic
-and the runtime it measures. Commands (`do`) and answers (`event`):
-
-    prepare  → prepared    export the model, check it, write the reference outputs
-    describe → described   inputs of a model that lives on a Triton server
-    load     → loaded      import and load the backend, make the first call
-    parity   → parity      outputs against the reference
-    measure  → progress…, measured
-    start    → started     begin a load that goes on while another worker measures
-    stop     → stopped     end that load; its samples
-    ceiling  → ceiling     what the generator reaches with the latest requests, by a null server
-    unload   → unloaded    free the backend; another can be loaded
-    close    → closed
+stdout and stderr are logs, so a chatty library can't break the protocol, which is
+`harness.run.worker.messages`. It needs numpy, pydantic and the runtime it measures.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never, cast
 
 import numpy as np
 
 from harness.backends.base import Backend, BackendContext, run_once
+from harness.backends.registry import open_backend
 from harness.errors import BackendError, HarnessError, OutOfMemoryError
-from harness.models.tensors import PreparedModel, Tensors
+from harness.measure.window import Counters, measure, read_counters, window_between
+from harness.models.inputs import make_inputs
+from harness.results.events import Progress
 from harness.results.samples import Int64
-from harness.system.credentials import redact, redact_all
+from harness.run.worker import messages
+from harness.run.worker.outputs import OutputCheck
+from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.served import ServedSettings
+from harness.system.credentials import redact
 from harness.system.packages import missing_package
 
 if TYPE_CHECKING:
     from harness.load.generator import Generator
-    from harness.measure.window import Window, WindowSettings
-    from harness.results.samples import Samples
+    from harness.triton.counters.scrape import Scraper
 
-COMMANDS = (
-    "prepare", "describe", "load", "parity", "measure", "start", "stop", "ceiling", "unload",
-    "close",
-)  # fmt: skip
-OUTPUTS_CHECKED = 1
-"""Distinct requests whose outputs under load are compared, in each measurement."""
-Send = Callable[[dict[str, Any]], None]
+Send = Callable[[messages.Answer | Progress], None]
+NEVER_S = 86_400.0
+"""How often a load that is started reads the server's metrics between its ends: not at all, for
+the measured model's worker does."""
+
+
+@dataclass(slots=True)
+class LoadedBackend:
+    """A backend that answers, and what it was made from."""
+
+    backend: Backend
+    settings: BackendSettings
+    context: BackendContext
+    check: OutputCheck
+    requests: list[object]
+    """Those of the latest load."""
+
+    @property
+    def wire(self) -> bool:
+        """Whether the harness's own client sends the requests."""
+        return getattr(self.settings, "client", "") == "wire"
+
+    @property
+    def processes(self) -> int:
+        """Over how many processes the client is spread."""
+        return getattr(self.settings, "client_processes", 1)
+
+    def scraper(self, every: float | None = None) -> Scraper | None:
+        """Reads the server's metrics, also every so many seconds; None where there are none."""
+        url = self.context.server_metrics
+        if url is None or not isinstance(self.settings, ServedSettings):
+            return None
+        from harness.scenario.spec.server import access_of
+        from harness.triton.counters.scrape import EVERY_S, Scraper, same_host
+
+        server = self.settings.server  # its headers and certificates are for its own host only
+        access = access_of(server) if same_host(url, server.url) else None
+        return Scraper(url, access, every or EVERY_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningLoad:
     """A load that was started and goes on."""
 
+    command: messages.StartLoad
     generator: Generator
-    message: dict[str, Any]
-    """The command that started it."""
-    since: tuple[float, float]
-    """Monotonic and this process's CPU seconds at its start."""
+    input_bytes: int
+    scraper: Scraper | None
+    begin: Counters
 
 
 class Worker:
-    """The state between commands: one loaded backend."""
+    """The state between commands: one loaded backend, and perhaps a load that goes on."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._backend: Backend | None = None
-        self._context: BackendContext | None = None
-        self._spec: Any = None
-        self._quiet: dict[tuple[int, int], Tensors] = {}
-        self._requests: list[Any] = []
-        """Those of the latest measurement."""
-        self._running: Running | None = None
+        self._loaded: LoadedBackend | None = None
+        self._running: RunningLoad | None = None
 
-    def handle(self, message: dict[str, Any]) -> dict[str, Any]:
+    def handle(self, command: messages.AnyCommand) -> messages.AnyAnswer:
         """Carry out one command and return the answer."""
-        command = message["do"]
-        if command not in COMMANDS:
-            raise BackendError(f"unknown command {command!r}")
-        answer: dict[str, Any] = getattr(self, f"_{command}")(message)
-        return answer
+        match command:
+            case messages.PrepareModel():
+                return _prepare(command)
+            case messages.DescribeModel():
+                return _describe(command)
+            case messages.LoadBackend():
+                return self._load(command)
+            case messages.CompareOutputs():
+                return self._compare(command)
+            case messages.MeasurePoint():
+                return self._measure(command)
+            case messages.StartLoad():
+                return self._start(command)
+            case messages.StopLoad():
+                return self._stop(command)
+            case messages.MeasureCeiling():
+                return self._ceiling(command)
+            case messages.UnloadBackend():
+                return self._unload()
+            case messages.CloseWorker():
+                self._unload()
+                return messages.WorkerClosed()
+            case _:
+                assert_never(command)
 
     # -- commands -----------------------------------------------------------------------------
 
-    def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.models.parity import write_references
-        from harness.models.prepare import prepare
-        from harness.scenario.spec.scenario import ModelSpec
-
-        spec = ModelSpec.model_validate_json(json.dumps(message["model"]))
-        cache = Path(message["cache"])
-        model, artifacts = prepare(
-            spec, message["formats"], message["batch_sizes"], cache, base=Path(message["base"])
-        )
-        reference = write_references(model, spec.parity, message["batch_sizes"], cache)
-        return {
-            "event": "prepared", "model": model.to_json(), "reference": str(reference),
-            "artifacts": [row.to_event() for row in artifacts],
-        }  # fmt: skip
-
-    def _describe(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.backends.registry import from_message
-        from harness.scenario.spec.scenario import ServedSettings
-        from harness.scenario.spec.server import access_of
-        from harness.triton.repository.write import describe
-
-        spec = from_message(message["backend"])
-        assert isinstance(spec, ServedSettings)
-        inputs, outputs, max_batch_size, config = describe(
-            message["url"], message["protocol"], message["name"], access_of(spec.server)
-        )
-        return {
-            "event": "described", "inputs": [asdict(i) for i in inputs],
-            "outputs": [asdict(o) for o in outputs], "max_batch_size": max_batch_size,
-            "config": config,
-        }  # fmt: skip
-
-    def _load(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.backends.registry import from_message, open_backend
-
-        context = dict(message["context"])
-        context["model"] = PreparedModel.from_json(context["model"])
-        context["cache"] = Path(context["cache"]) if context.get("cache") else None
-        context["batch_sizes"] = tuple(context.get("batch_sizes", ()))
-        self._context = BackendContext(**context)
-        self._spec = from_message(message["backend"])
-        self._backend = open_backend(self._spec, self._context)
-        self._backend.__enter__()
+    def _load(self, command: messages.LoadBackend) -> messages.BackendLoaded:
+        server, model = command.server, command.model
+        context = BackendContext(
+            model, command.request_timeout, server.http, server.grpc, server.name, server.metrics,
+            command.cache, command.batch_sizes,
+        )  # fmt: skip
+        backend = open_backend(command.backend, context)
+        backend.__enter__()
+        check = OutputCheck(backend, command.backend, model)
+        self._loaded = LoadedBackend(backend, command.backend, context, check, [])
         stages = {"baseline": time.monotonic_ns()}
-        cost = self._backend.load()
+        cost = backend.load()
         stages |= cost.stages_ns or {"weights": time.monotonic_ns()}
-        if not self._context.model.inputs:  # only a loaded engine knows them
-            model = replace(self._context.model, inputs=self._backend.signature.inputs)
-            self._context = replace(self._context, model=model)
-        first = self._inputs(message["first_batch"], 0, 0)
+        if not model.inputs:  # only a loaded engine knows them
+            model = replace(model, inputs=backend.signature.inputs)
+            self._loaded.context = replace(context, model=model)
+            self._loaded.check = OutputCheck(backend, command.backend, model)
+        first = make_inputs(model, command.first_batch, 0)
         start = time.monotonic_ns()
-        run_once(self._backend, first)
+        run_once(backend, first)
         stages["warm"] = time.monotonic_ns()
-        return {
-            "event": "loaded", "seconds": cost.seconds, "bytes_on_disk": cost.bytes_on_disk,
-            "first_call_ms": (stages["warm"] - start) / 1e6,
-            "details": {**cost.details, "stages_ns": stages},
-        }  # fmt: skip
+        return messages.BackendLoaded(
+            cost.seconds, (stages["warm"] - start) / 1e6, cost.bytes_on_disk, stages, cost.details
+        )
 
-    def _parity(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _compare(self, command: messages.CompareOutputs) -> messages.OutputsCompared:
         from harness.run.worker.parity import check
-        from harness.scenario.spec.scenario import Parity
 
-        assert self._backend is not None
-        assert self._context is not None
+        loaded = self._ready
         rows = check(
-            self._backend, self._context.model, self._spec,
-            Parity.model_validate(message["parity"]), message["batch_sizes"],
-            Path(message["reference"]),
+            loaded.backend, loaded.context.model, loaded.settings, command.parity,
+            command.batch_sizes, command.reference,
         )  # fmt: skip
-        return {"event": "parity", "rows": [row.to_event() for row in rows]}
+        return messages.OutputsCompared(tuple(rows))
 
-    def _measure(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.measure.window import WindowSettings
+    def _measure(self, command: messages.MeasurePoint) -> messages.PointMeasured:
+        backend, settings = self._ready.backend, command.settings
+        generator, size = self._generator(command, settings.request_timeout)
+        settings = replace(settings, pause=command.plan.pause)
+        scraper = self._ready.scraper()
+        with scraper or contextlib.nullcontext():
+            window, samples = measure(
+                backend, generator, settings, self._progress, _mark(scraper)
+            )  # fmt: skip
+            metrics = self._metrics(scraper)
+        samples.save(command.samples)
+        checked, wrong = self._ready.check(generator.sampled(), command.batch_size)
+        return messages.PointMeasured(window, samples.messages, checked, wrong, size, metrics)
 
-        backend = self._backend
-        assert backend is not None
-        settings = WindowSettings(**message["settings"])
-        batch, seed = message["batch_size"], message["input_seed"]
-        generator, size, pause = self._generator(message, settings.request_timeout)
-        settings = replace(settings, pause=pause)
-        window, samples, metrics = self._watched(backend, generator, settings)
-        samples.save(Path(message["samples"]))
-        checked, wrong = self._check_outputs(generator.sampled(), batch, seed)
-        return {
-            "event": "measured", "window": window.to_json(), "messages": dict(samples.messages),
-            "outputs_checked": checked, "outputs_wrong": wrong, "metrics": metrics,
-            "input_bytes": size,
-        }  # fmt: skip
-
-    def _generator(self, message: dict[str, Any], timeout: float) -> tuple[Generator, int, float]:
-        """The load of a command, ready to start, the bytes of one request's tensors, and the
-        seconds of its longest pause.
-        """
-        from harness.load.choose import make_generator
-        from harness.load.plan import LoadPlan
-
-        backend = self._backend
-        assert backend is not None
-        self._requests = []
-        backend.release()
-        batch, seed = message["batch_size"], message["input_seed"]
-        inputs = [self._inputs(batch, v, seed) for v in range(message["distinct_inputs"])]
-        size = sum(np.asarray(array).nbytes for array in inputs[0].values())
-        self._requests = [backend.prepare(tensors) for tensors in inputs]
-        asked = LoadPlan.from_json(message["load"])
-        generator = make_generator(
-            backend, self._requests, asked, request_timeout=timeout,
-            processes=getattr(self._spec, "client_processes", 1), wire=self._wire,
-        )  # fmt: skip
-        return generator, size, asked.pause
-
-    def _start(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.measure.window import cpu_seconds
-
-        generator, _, _ = self._generator(message, message["request_timeout"])
+    def _start(self, command: messages.StartLoad) -> messages.LoadStarted:
+        generator, size = self._generator(command, command.request_timeout)
+        scraper = self._ready.scraper(NEVER_S)
         generator.start()
-        self._running = Running(generator, message, (time.monotonic(), cpu_seconds(generator)))
-        return {"event": "started"}
+        try:
+            if scraper is not None:
+                scraper.__enter__()
+            begin = read_counters(self._ready.backend, generator, _mark(scraper))
+        except BaseException:  # else the load would go on for ever
+            generator.stop(command.request_timeout + 1.0)
+            raise
+        self._running = RunningLoad(command, generator, size, scraper, begin)
+        return messages.LoadStarted()
 
-    def _stop(self, message: dict[str, Any]) -> dict[str, Any]:
-        from harness.measure.window import cpu_seconds
-
+    def _stop(self, command: messages.StopLoad) -> messages.LoadStopped:
         running, self._running = self._running, None
         if running is None:
             raise BackendError("no load is running")
-        started = running.message
-        seconds = time.monotonic() - running.since[0]
-        cpu = cpu_seconds(running.generator) - running.since[1]
-        samples = running.generator.stop(started["request_timeout"] + 1.0)
-        if running.generator.failure is not None:
-            raise running.generator.failure
-        samples.save(Path(message["samples"]))
-        checked, wrong = self._check_outputs(
-            running.generator.sampled(), started["batch_size"], started["input_seed"]
-        )
-        return {
-            "event": "stopped", "messages": dict(samples.messages), "outputs_checked": checked,
-            "outputs_wrong": wrong, "cpu_percent": 100 * cpu / max(seconds, 1e-9),
-        }  # fmt: skip
+        backend, generator = self._ready.backend, running.generator
+        try:
+            end = read_counters(backend, generator, _mark(running.scraper))
+        finally:
+            samples = generator.stop(running.command.request_timeout + 1.0)
+            metrics = self._metrics(running.scraper)
+        if generator.failure is not None:
+            raise generator.failure
+        samples.save(command.samples)
+        checked, wrong = self._ready.check(generator.sampled(), running.command.batch_size)
+        return messages.LoadStopped(
+            window_between(running.begin, end, backend), samples.messages, checked, wrong,
+            running.input_bytes, metrics,
+        )  # fmt: skip
 
-    def _watched(
-        self, backend: Backend, generator: Generator, settings: WindowSettings
-    ) -> tuple[Window, Samples, dict[str, Any] | None]:
-        """Measure, and read the server's metrics beside it; None where there are none."""
-        from harness.measure.window import measure
-
-        assert self._context is not None
-        url = self._context.server_metrics
-        if url is None:
-            return *measure(backend, generator, settings, self._progress), None
-        from harness.scenario.spec.server import access_of
-        from harness.triton.counters.scrape import Scraper, same_host
-
-        server = self._spec.server  # its headers and certificates are for its own host only
-        access = access_of(server) if same_host(url, server.url) else None
-        with Scraper(url, access) as scraper:
-            window, samples = measure(backend, generator, settings, self._progress, scraper.mark)
-            model = self._context.served_name or self._context.model.name
-            return window, samples, {**scraper.finish(), "model": model}
-
-    def _ceiling(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _ceiling(self, command: messages.MeasureCeiling) -> messages.CeilingMeasured:
         from harness.load.null.ceiling import backend_ceiling
         from harness.load.wire.shared_memory import TritonBackend
 
+        loaded = self._ready
         found = backend_ceiling(
-            cast(TritonBackend, self._backend), self._requests, message["slots"], wire=self._wire,
-            processes=getattr(self._spec, "client_processes", 1),
+            cast(TritonBackend, loaded.backend), loaded.requests, command.slots, wire=loaded.wire,
+            processes=loaded.processes,
         )  # fmt: skip
-        return {"event": "ceiling", **asdict(found)}
+        return messages.CeilingMeasured(found.requests_per_s, found.response_bytes)
 
-    def _unload(self, _: dict[str, Any]) -> dict[str, Any]:
-        backend, self._backend = self._backend, None
-        self._quiet.clear()
-        if backend is not None:
-            backend.__exit__(None, None, None)
-        return {"event": "unloaded"}
-
-    def _close(self, message: dict[str, Any]) -> dict[str, Any]:
-        self._unload(message)
-        return {"event": "closed"}
-
-    @property
-    def _wire(self) -> bool:
-        return getattr(self._spec, "client", "") == "wire"
-
-    def _check_outputs(
-        self, sampled: Sequence[tuple[int, Any]], batch: int, seed: int
-    ) -> tuple[int, list[str]]:
-        """Compare outputs kept under load with those of a quiet call; how many, and what differed.
-
-        The quiet call was compared with the reference by the parity check.
-        """
-        from harness.models.parity import compare
-        from harness.scenario.spec.scenario import Parity
-
-        wrong = []
-        chosen = list(dict(sampled).items())[:OUTPUTS_CHECKED]
-        for which, raw in chosen:
-            outputs = self._decode(raw) if isinstance(raw, bytes) else raw
-            expected = self._quiet_outputs(batch, which, seed)
-            shaped = {
-                name: np.reshape(array, expected[name].shape)
-                if name in expected and np.size(array) == expected[name].size else array
-                for name, array in outputs.items()
-            }  # fmt: skip
-            precision = getattr(self._spec, "precision", "fp32")
-            found = compare(shaped, expected, precision, Parity())
-            if found.message:
-                wrong.append(found.message)
-        return len(chosen), wrong
-
-    def _decode(self, raw: bytes) -> Tensors:
-        from harness.load.wire.requests import decode_grpc, decode_http
-
-        return decode_http(raw) if self._spec.protocol == "http" else decode_grpc(raw)
-
-    def _quiet_outputs(self, batch: int, which: int, seed: int) -> Tensors:
-        assert self._backend is not None
-        if (batch, which) not in self._quiet:
-            self._quiet[batch, which] = run_once(self._backend, self._inputs(batch, which, seed))
-        return self._quiet[batch, which]
+    def _unload(self) -> messages.BackendUnloaded:
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.backend.__exit__(None, None, None)
+        return messages.BackendUnloaded()
 
     # -- helpers ------------------------------------------------------------------------------
 
-    def _inputs(self, batch_size: int, variant: int, seed: int) -> Tensors:
-        from harness.models.inputs import make_inputs
+    @property
+    def _ready(self) -> LoadedBackend:
+        if self._loaded is None:
+            raise BackendError("no backend is loaded")
+        return self._loaded
 
-        assert self._context is not None
-        return make_inputs(self._context.model, batch_size, variant, seed)
+    def _generator(
+        self, command: messages.MeasurePoint | messages.StartLoad, timeout: float
+    ) -> tuple[Generator, int]:
+        """The load of a command, ready to start, and the bytes of one request's tensors."""
+        from harness.load.choose import make_generator
+
+        loaded = self._ready
+        loaded.requests = []
+        loaded.backend.release()
+        inputs = [
+            make_inputs(loaded.context.model, command.batch_size, which)
+            for which in range(command.distinct_inputs)
+        ]
+        size = sum(np.asarray(array).nbytes for array in inputs[0].values())
+        loaded.requests = [loaded.backend.prepare(tensors) for tensors in inputs]
+        generator = make_generator(
+            loaded.backend, loaded.requests, command.plan, request_timeout=timeout,
+            processes=loaded.processes, wire=loaded.wire,
+        )  # fmt: skip
+        return generator, size
+
+    def _metrics(self, scraper: Scraper | None) -> dict[str, object] | None:
+        """What was read of the server's metrics, and of which model they are to be taken."""
+        if scraper is None:
+            return None
+        context = self._ready.context
+        return {**scraper.finish(), "model": context.served_name or context.model.name}
 
     def _progress(self, phase: str, requests: int, seconds: float, recent: Int64) -> None:
         p99 = float(np.quantile(recent, 0.99)) / 1e6 if recent.size else None
-        self._send(
-            {"event": "progress", "phase": phase, "requests": requests, "seconds": seconds,
-             "p99_ms": p99}
-        )  # fmt: skip
+        self._send(Progress(phase, requests, seconds, p99))
 
 
-def error_event(error: BaseException) -> dict[str, Any]:
-    """The answer to a command that failed: reason, one sentence, fix and the traceback."""
-    trace = "".join(traceback.format_exception(error))
-    known = _known(error)
-    return {
-        "event": "error", "reason": known.reason, "message": known.message, "fix": known.fix,
-        "traceback": trace,
-    }  # fmt: skip
+def _mark(scraper: Scraper | None) -> Callable[[], None]:
+    return (lambda: None) if scraper is None else scraper.mark
+
+
+def _prepare(command: messages.PrepareModel) -> messages.ModelPrepared:
+    from harness.models.parity import write_references
+    from harness.models.prepare import prepare
+
+    spec, batches, cache = command.model, command.batch_sizes, command.cache
+    model, artifacts = prepare(spec, command.formats, batches, cache, base=command.base)
+    reference = write_references(model, spec.parity, batches, cache)
+    return messages.ModelPrepared(model, reference, tuple(artifacts))
+
+
+def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:
+    from harness.scenario.spec.server import access_of
+    from harness.triton.client.control import describe
+    from harness.triton.client.settings import TritonSettings
+
+    settings, server = command.backend, command.server
+    assert isinstance(settings, TritonSettings)
+    url = server.http if settings.protocol == "http" else server.grpc
+    return messages.ModelDescribed(
+        *describe(str(url), settings.protocol, str(server.name), access_of(settings.server))
+    )
+
+
+def failed(error: BaseException) -> messages.CommandFailed:
+    """The answer to a command that raised: reason, one sentence, fix and the traceback."""
+    known, trace = _known(error), "".join(traceback.format_exception(error))
+    return messages.CommandFailed(known.reason, known.message, known.fix, trace)
 
 
 def _known(error: BaseException) -> HarnessError:
@@ -347,23 +309,24 @@ def _known(error: BaseException) -> HarnessError:
 
 
 def serve(incoming: int, outgoing: int) -> None:
-    """Answer commands until `close` or end of file."""
-    with os.fdopen(incoming, encoding="utf-8") as lines, os.fdopen(outgoing, "w") as answers:
+    """messages.Answer commands until `close` or end of file."""
+    with os.fdopen(incoming, "rb") as lines, os.fdopen(outgoing, "wb") as answers:
 
-        def send(message: dict[str, Any]) -> None:
-            answers.write(json.dumps(redact_all(message), default=str) + "\n")
+        def send(answer: messages.Answer | Progress) -> None:
+            answers.write(messages.answer_line(answer))
             answers.flush()
 
         worker = Worker(send)
         for line in lines:
-            message = json.loads(line)
+            command: messages.AnyCommand | None = None
             try:
-                answer = worker.handle(message)
+                command = messages.read_command(line)
+                answer = worker.handle(command)
             except BaseException as error:
                 sys.stderr.write(redact(traceback.format_exc()))
-                answer = error_event(error)
+                answer = failed(error)
             send(answer)
-            if message["do"] == "close":
+            if isinstance(command, messages.CloseWorker):
                 break
     sys.stdout.flush()
     sys.stderr.flush()

@@ -16,11 +16,12 @@ from harness.scenario.spec.fields import (
     Model,
     Name,
     OneOrMore,
+    OneOrSeveral,
     PositiveFloat,
     PositiveInt,
     Precision,
     Rate,
-    as_tuple,
+    Several,
     only,
     shape_of,
 )
@@ -62,29 +63,12 @@ BatchingChoice = Annotated[
     Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")], Discriminator(shape_of)
 ]
 BatchingChoices = Annotated[
-    Annotated[bool, Tag("one")]
-    | Annotated[Batching, Tag("settings")]
-    | Annotated[
-        tuple[BatchingChoice, ...],
-        Field(min_length=1),
-        BeforeValidator(as_tuple, json_schema_input_type=list[BatchingChoice]),
-        Tag("several"),
-    ],
+    Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")] | Several[BatchingChoice],
     Discriminator(shape_of),
     BeforeValidator(only),
 ]
 ModelConfigFields = dict[str, Any]
-ModelConfigChoices = Annotated[
-    Annotated[ModelConfigFields, Tag("settings")]
-    | Annotated[
-        tuple[ModelConfigFields, ...],
-        Field(min_length=1),
-        BeforeValidator(as_tuple, json_schema_input_type=list[ModelConfigFields]),
-        Tag("several"),
-    ],
-    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "settings"),
-    BeforeValidator(only),
-]
+ModelConfigChoices = OneOrSeveral[ModelConfigFields]
 
 
 class OtherModel(ModelSpec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
     Tag,
     ValidationError,
@@ -21,7 +22,13 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import (
+    CoreSchema,
+    ErrorDetails,
+    InitErrorDetails,
+    PydanticCustomError,
+    core_schema,
+)
 
 from harness.scenario.rules import base as rule_base
 
@@ -35,6 +42,34 @@ def as_tuple(value: object) -> tuple[object, ...] | None:
     if isinstance(value, list | tuple):
         return tuple(value)
     return None if value is None else (value,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A tuple that is written as a list, or as one value for a list of one.
+
+    `alone` says whether editors are told of the latter, `least` how many there must be.
+    """
+
+    least: int = 0
+    alone: bool = True
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        item = handler.generate_schema(get_args(source)[0])
+        written: CoreSchema = core_schema.list_schema(item, min_length=self.least or None)
+        return core_schema.no_info_before_validator_function(
+            as_tuple, handler(source),
+            json_schema_input_schema=core_schema.union_schema([written, item])
+            if self.alone else written,
+        )  # fmt: skip
+
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], _Listed()]
+Some = Annotated[tuple[T, ...], Field(min_length=1), _Listed(least=1)]
+Several = Annotated[tuple[T, ...], Field(min_length=1), _Listed(alone=False), Tag("several")]
 
 
 def _pair(value: object) -> tuple[object, ...]:
@@ -129,39 +164,14 @@ Dimension = Annotated[
     int | str, BeforeValidator(_dimension, json_schema_input_type=PositiveInt | str)
 ]
 Shape = Annotated[
-    tuple[Dimension, ...],
-    BeforeValidator(as_tuple, json_schema_input_type=list[Dimension] | Dimension),
-    WrapValidator(_one_batch, json_schema_input_type=list[Dimension] | Dimension),
+    Many[Dimension], WrapValidator(_one_batch, json_schema_input_type=Many[Dimension])
 ]
 Pair = Annotated[tuple[float, float], BeforeValidator(_pair)]
-Numbers = Annotated[
-    tuple[float, ...], BeforeValidator(as_tuple, json_schema_input_type=list[float] | float)
-]
-Paths = Annotated[
-    tuple[File, ...],
-    Field(min_length=1),
-    BeforeValidator(
-        as_tuple, json_schema_input_type=Annotated[list[File], Field(min_length=1)] | File
-    ),
-]
-Words = Annotated[
-    tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=list[str] | str)
-]
-BatchSizes = Annotated[
-    tuple[PositiveInt, ...],
-    Field(min_length=1),
-    BeforeValidator(
-        as_tuple,
-        json_schema_input_type=Annotated[list[PositiveInt], Field(min_length=1)] | PositiveInt,
-    ),
-]
-Callers = Annotated[
-    tuple[Caller, ...],
-    Field(min_length=1),
-    BeforeValidator(
-        as_tuple, json_schema_input_type=Annotated[list[Caller], Field(min_length=1)] | Caller
-    ),
-]
+Numbers = Many[float]
+Words = Many[str]
+Paths = Some[File]
+BatchSizes = Some[PositiveInt]
+Callers = Some[Caller]
 
 
 def only(value: object) -> object:
@@ -182,42 +192,20 @@ def _environment_value(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-OneOrMore = Annotated[
-    Annotated[PositiveInt, Tag("one")]
-    | Annotated[
-        tuple[PositiveInt, ...],
-        Field(min_length=1),
-        BeforeValidator(as_tuple, json_schema_input_type=list[PositiveInt]),
-        Tag("several"),
-    ],
+OneOrSeveral = Annotated[
+    Annotated[T, Tag("one")] | Several[T],
     Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
     BeforeValidator(only),
 ]
-"""A number, or a list of numbers that are tried one after another."""
+"""A value, or a list of values that are tried one after another."""
+OneOrMore = OneOrSeveral[PositiveInt]
 EnvironmentText = Annotated[
     str, BeforeValidator(_environment_value, json_schema_input_type=str | float)
 ]
-EnvironmentValue = Annotated[
-    Annotated[EnvironmentText, Tag("one")]
-    | Annotated[
-        tuple[EnvironmentText, ...],
-        Field(min_length=1),
-        BeforeValidator(as_tuple, json_schema_input_type=list[EnvironmentText]),
-        Tag("several"),
-    ],
-    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
-    BeforeValidator(only),
-]
-
+EnvironmentValue = OneOrSeveral[EnvironmentText]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000)]
-Rates = Annotated[
-    tuple[Rate, ...],
-    Field(min_length=1),
-    BeforeValidator(
-        as_tuple, json_schema_input_type=Annotated[list[Rate], Field(min_length=1)] | Rate
-    ),
-]
+Rates = Some[Rate]
 
 
 class Model(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from harness.scenario.rules.base import Broken, repeated
@@ -20,7 +20,7 @@ from harness.scenario.spec.fields import (
     Rate,
     Rates,
     Seed,
-    as_tuple,
+    Some,
 )
 from harness.scenario.units import Duration, PositiveDuration, format_duration
 
@@ -30,15 +30,6 @@ class Step(Model):
 
     rate: Rate = Field(description="requests a second")
     duration: PositiveDuration = Field(description="for how long")
-
-
-Steps = Annotated[
-    tuple[Step, ...],
-    Field(min_length=1),
-    BeforeValidator(
-        as_tuple, json_schema_input_type=Annotated[list[Step], Field(min_length=1)] | Step
-    ),
-]
 
 
 class Ramp(Model):
@@ -88,7 +79,9 @@ class Load(Model):
     request_rate: Rates | None = Field(
         None, description="open loop: requests a second, sent on schedule whatever comes back"
     )
-    steps: Steps | None = Field(None, description="open loop: constant rates, one after another")
+    steps: Some[Step] | None = Field(
+        None, description="open loop: constant rates, one after another"
+    )
     ramp: Ramp | None = Field(None, description="open loop: a rate that changes evenly")
     trace: File | None = Field(
         None, description="open loop: a file of arrival times, one a line, in seconds"

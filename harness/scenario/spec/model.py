@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from harness.scenario.rules.base import Broken, remove, shown, twice, with_article
 from harness.scenario.spec.fields import (
@@ -13,6 +13,7 @@ from harness.scenario.spec.fields import (
     SOURCE_KINDS,
     DType,
     File,
+    Many,
     Model,
     ModuleCallable,
     Name,
@@ -22,7 +23,6 @@ from harness.scenario.spec.fields import (
     PositiveInt,
     Seed,
     Shape,
-    as_tuple,
 )
 
 
@@ -143,10 +143,9 @@ class ModelSpec(Model):
 
     name: Name = Field(description="the model's name in tables and on the server")
     source: Source = Field(description="where it comes from")
-    inputs: Annotated[
-        tuple[Input, ...],
-        BeforeValidator(as_tuple, json_schema_input_type=list[Input] | Input),
-    ] = Field(default=(), description="may be left out for onnx, engine, triton and fake sources")
+    inputs: Many[Input] = Field(
+        default=(), description="may be left out for onnx, engine, triton and fake sources"
+    )
     dynamic: dict[str, PositiveInt] = Field(
         default_factory=dict, description="sizes of the dynamic dimensions other than batch"
     )

@@ -9,7 +9,7 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -28,8 +28,7 @@ from pydantic.config import JsonDict
 
 from harness.scenario.rules import base as rule_base
 from harness.scenario.rules import load as load_rules
-from harness.scenario.rules.base import Broken, remove
-from harness.scenario.rules.scenario import between
+from harness.scenario.rules.base import Broken, remove, repeated, twice, under
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
 from harness.scenario.spec.constraints import Bound, Constraints
@@ -38,10 +37,12 @@ from harness.scenario.spec.fields import (
     PARSE_ONLY,
     SOURCE_KINDS,
     Dimension,
+    Many,
     Model,
     Name,
     PositiveFloat,
     PositiveInt,
+    Some,
     as_tuple,
     only,
     shape_of,
@@ -186,14 +187,7 @@ class Scenario(Model):
     scenario: Name = Field(description="the scenario's name")
     description: str = Field("", description="a sentence for the report")
     model: ModelSpec = Field(description="what is measured")
-    backends: Annotated[
-        tuple[AnyBackend, ...],
-        Field(min_length=1),
-        BeforeValidator(
-            as_tuple,
-            json_schema_input_type=Annotated[list[AnyBackend], Field(min_length=1)] | AnyBackend,
-        ),
-    ] = Field(description="the ways to run it that are compared")
+    backends: Some[AnyBackend] = Field(description="the ways to run it that are compared")
     load: Load = Field(default_factory=Load, description="what is asked of each backend")
     measurement: Measurement = Field(
         default_factory=lambda: Measurement.model_validate({}),
@@ -233,7 +227,7 @@ class Scenario(Model):
         )
 
     def _broken(self) -> Iterator[Broken]:
-        return between(self)
+        return _between(self)
 
     @classmethod
     def _broken_parts(cls, data: object) -> Iterator[Broken]:
@@ -242,7 +236,7 @@ class Scenario(Model):
             {key: written[key] for key in _Parts.model_fields if key in written},
             context=PARSE_ONLY,
         )
-        return between(parts)
+        return _between(parts)
 
 
 def _or_none(data: object, handler: ValidatorFunctionWrapHandler) -> object:
@@ -260,10 +254,57 @@ class _Parts(Model):
     """The sections that have rules between them, of a scenario that can't be parsed as a whole."""
 
     model: Annotated[ModelSpec | None, OrNone] = None
-    backends: Annotated[
-        tuple[Annotated[AnyBackend | None, OrNone], ...], BeforeValidator(as_tuple)
-    ] = ()
+    backends: Many[Annotated[AnyBackend | None, OrNone]] = ()
     load: Annotated[Load | None, OrNone] = None
     measurement: Annotated[Measurement | None, OrNone] = None
     objective: Annotated[Objective | None, OrNone] = None
     search: Annotated[SearchSettings | None, OrNone] = None
+
+
+Backends = Sequence[BackendSettings | None]
+
+
+def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
+    """What must hold between the sections, and between the backends.
+
+    A section that could not be parsed is None and has no rules, but the others have, so that one
+    run shows every mistake.
+    """
+    yield from repeated("objective", sections.objective)
+    limits = [part.budget for part in (sections.search, sections.measurement) if part]
+    if len(limits) == 2 and None not in limits:
+        message = "measurement.budget is there already; keep one of the two"
+        yield Broken(("search", "budget"), message, on_key=True)
+    yield from _names(sections.backends)
+    model = sections.model if sections.model and len(sections.model.source.kinds) == 1 else None
+    largest = max(sections.load.batch_sizes) if sections.load else 1
+    for index, spec in enumerate(sections.backends):
+        if spec is not None and model is not None:
+            yield from under(("backends", index), spec.fits(model, largest))
+    yield from _colocated_alike(sections.backends, isinstance(sections.objective, tuple))
+
+
+def _names(backends: Backends) -> Iterator[Broken]:
+    names = [spec and (spec.name or spec.default_name) for spec in backends]
+    for index, name in twice(names):
+        first = names.index(name)
+        message = f"has the same name as backends[{first}], '{name}'; give each its own `name`"
+        yield Broken(("backends", index), message, lacks=("name",))
+
+
+def _colocated_alike(backends: Backends, several: bool) -> Iterator[Broken]:
+    """Points are compared by what the co-located models do: those of a name must want the same.
+
+    `several` objectives have no place for the weight of a co-located model.
+    """
+    first: dict[str, ColocatedModel] = {}
+    for index, spec in enumerate(backends):
+        for number, other in enumerate(spec.colocated if isinstance(spec, ServedSettings) else ()):
+            loc = ("backends", index, "colocated", number)
+            known = first.setdefault(other.name, other)
+            for key in ("constraints", "weight"):
+                if getattr(known, key) != getattr(other, key):
+                    message = f"of '{other.name}' is not what another backend says; "
+                    yield Broken((*loc, key), message + "points are compared by it")
+            if other.weight and several:
+                yield remove("weight", "goes with an objective of one value, not with a list", *loc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.colocated import (
@@ -17,11 +17,11 @@ from harness.scenario.spec.colocated import (
 from harness.scenario.spec.fields import (
     Device,
     EnvironmentValue,
+    Many,
     OneOrMore,
     PositiveInt,
     Precision,
     Words,
-    as_tuple,
 )
 from harness.scenario.spec.server import Server
 from harness.scenario.units import Size
@@ -61,10 +61,7 @@ class ServedSettings(BackendSettings):
         default_factory=dict,
         description="environment variables of the server; a list of values is searched",
     )
-    colocated: Annotated[
-        tuple[ColocatedModel, ...],
-        BeforeValidator(as_tuple, json_schema_input_type=list[ColocatedModel] | ColocatedModel),
-    ] = Field(
+    colocated: Many[ColocatedModel] = Field(
         (),
         description="other models that the same server runs at the same time, each under a load "
         "of its own; their lists are searched jointly",

@@ -12,8 +12,8 @@ from harness.backends.base import BackendContext
 from harness.errors import UsageError
 from harness.models.tensors import PreparedModel
 from harness.scenario import kinds
-from harness.scenario.jsonschema import scenario_schema
 from harness.scenario.reading.loader import load_text
+from harness.scenario.reference import scenario_schema
 from harness.scenario.spec.backend import BackendSettings, all_settings, settings_of
 from harness.scenario.spec.scenario import Scenario
 

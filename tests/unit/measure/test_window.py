@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from harness.errors import BackendError, DeadlineError, OutOfMemoryError, ServerError
-from harness.measure.window import WindowSettings, measure
+from harness.load.plan import WindowSettings
+from harness.measure.window import measure
 from harness.results.samples import ERROR, OK, Int64, Samples
 
 SETTINGS = WindowSettings(0.01, 5, 0.02, 10, 1.0, 5.0)

@@ -11,6 +11,7 @@ from harness.backends.registry import parse_spec
 from harness.errors import WorkerDiedError
 from harness.results.rows import CeilingRow
 from harness.run.ceiling import OPEN_LOOP_SLOTS, TRIES, Ceilings, Kind, measure, wanted
+from harness.run.worker.messages import CeilingMeasured
 from harness.scenario.points import Point
 
 TRITON: Any = parse_spec({"kind": "triton", "protocol": "http", "name": "t"})
@@ -25,11 +26,11 @@ class Session:
     def __init__(self, *rates: float) -> None:
         self.rates, self.asked = list(rates), 0
 
-    def ceiling(self, slots: int) -> dict[str, Any]:
+    def ceiling(self, slots: int) -> CeilingMeasured:
         self.asked += 1
         if not self.rates:
             raise WorkerDiedError("gone")
-        return {"requests_per_s": self.rates.pop(0), "response_bytes": 9}
+        return CeilingMeasured(self.rates.pop(0), 9)
 
 
 def judge(ceilings: Ceilings, session: Session, rate: float, slots: int = 4) -> float:

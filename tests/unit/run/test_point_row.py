@@ -1,63 +1,139 @@
-"""GPU readings of a window, from telemetry series."""
+"""From samples and counters to a row, of a measured model and of a co-located one."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from support.rows import measurement
 
-from harness.measure.readings import gpu_readings, gpu_stages
+from harness.measure.validity import FLAGS, INVALIDATES
 from harness.measure.window import Window
-from harness.results.samples import Samples
-from harness.results.series import SeriesKey, TelemetrySeries
-from harness.run.point_row import _server_count
+from harness.results.rows import MeasurementRow
+from harness.results.samples import ERROR, OK, Samples
+from harness.run.point_row import Conditions, _server_count, measurement_row, with_colocated
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import ColocatedLoad
 from harness.triton.counters.statistics import Split
 
-key = SeriesKey.parse
-
-MIB = 2**20
-S = 1_000_000_000
-
-
-def series(*pairs: tuple[float, float]) -> TelemetrySeries:
-    seconds, values = zip(*pairs, strict=True)
-    return TelemetrySeries((np.array(seconds) * S).astype(np.int64), np.array(values, float))
+MS = 1_000_000
+WINDOW = Window(500 * MS, 1500 * MS, False, cpu_seconds=0.1)
+CLOSED = ColocatedLoad.model_validate({"batch_size": 2, "concurrency": 1})
 
 
-MEMORY = {
-    key("gpu0_device_bytes"): series((0, 100 * MIB), (1, 900 * MIB), (4, 300 * MIB)),
-    key("gpu0_process_bytes"): series((0, 0.0), (1, 700 * MIB), (2, 800 * MIB), (4, 200 * MIB)),
-}
+def steady(count: int = 400, service_ms: int = 5, status: int = OK) -> Samples:
+    """One caller, back to back from t = 0."""
+    sent = np.arange(count, dtype=np.int64) * service_ms * MS
+    return Samples(
+        sent, sent, sent + service_ms * MS, np.full(count, status, np.uint8),
+        np.zeros(count, np.uint16),
+    )  # fmt: skip
 
 
-def test_power_is_the_energy_counters_and_not_what_nvml_averages_over_the_last_second() -> None:
-    telemetry = {
-        **MEMORY,
-        key("gpu0_power_w"): series((0, 600.0), (4, 500.0), (5, 400.0), (6, 300.0)),
-        key("gpu0_energy_j"): series((0, 0.0), (4, 2400.0), (6, 2700.0)),
-    }
-    found = gpu_readings(telemetry, 4 * S, 6 * S)
-    assert found["gpu_energy_j"] == pytest.approx(300.0)
-    assert found["gpu_power_w"] == pytest.approx(150.0)
-    del telemetry[key("gpu0_energy_j")]
-    found = gpu_readings(telemetry, 4 * S, 6 * S)
-    assert found["gpu_energy_j"] is None
-    assert 300 < found["gpu_power_w"] < 600
+def late(by_ms: int = 50) -> Samples:
+    """Requests that each left that much after they were due."""
+    on_time = steady()
+    return Samples(
+        on_time.scheduled, on_time.sent + by_ms * MS, on_time.done + by_ms * MS, on_time.status,
+        on_time.caller,
+    )  # fmt: skip
 
 
-def test_memory_is_the_windows_own_peak() -> None:
-    assert gpu_readings(MEMORY, 1 * S, 3 * S)["gpu_memory_mib"] == 800
-    assert gpu_readings(MEMORY, 4 * S, 5 * S)["gpu_memory_mib"] == 800  # in force when it began
-    assert gpu_readings(MEMORY, 5 * S, 6 * S)["gpu_memory_mib"] == 200
-    assert gpu_readings(MEMORY, 5 * S, 6 * S)["gpu_memory_scope"] == "process"
+def row_of(
+    samples: Samples, load: ColocatedLoad = CLOSED, window: Window = WINDOW, **conditions: Any
+) -> MeasurementRow:
+    point = Point("t", "default", load.batch_size, load.concurrency, load.request_rate)
+    found = Conditions(2, True, **conditions)
+    return measurement_row(point, 0, "", window, samples, {}, "samples/x.parquet", found)
 
 
-def test_without_process_memory_the_device_less_its_baseline_stands_in() -> None:
-    only = {key("gpu0_device_bytes"): MEMORY[key("gpu0_device_bytes")]}
-    found = gpu_readings(only, 1 * S, 3 * S)
-    assert (found["gpu_memory_mib"], found["gpu_memory_scope"]) == (800, "device")
-    assert gpu_stages(only, {"baseline": S // 2, "warm": 2 * S}) == {
-        "baseline": {"peak_mib": 0, "held_mib": 0}, "warm": {"peak_mib": 800, "held_mib": 800},
-    }  # fmt: skip
+def joined(other: MeasurementRow, load: ColocatedLoad = CLOSED) -> MeasurementRow:
+    flags, details = ("few_requests",), {"findings": {"few_requests": "10"}}
+    return with_colocated(measurement(flags=flags, details=details), {"det": (other, load)})
+
+
+def test_only_the_window_counts() -> None:
+    row = row_of(steady())
+    assert row.requests == 200  # one each 5 ms of the second between 0.5 and 1.5 s
+    assert row.throughput == pytest.approx(400.0)
+    assert row.latency_ms["p50"] == 5.0
+    assert row.client_cpu_percent == pytest.approx(10.0)
+    assert row.warmup_requests == 100
+    assert row.flags == ("few_requests",)
+
+
+@pytest.mark.parametrize(
+    ("samples", "load", "conditions", "flag"),
+    [
+        (steady(status=ERROR), {"concurrency": 1}, {}, "all_failed"),
+        (steady(), {"concurrency": 4}, {}, "littles_law"),
+        (steady(), {"concurrency": 1}, {"ceiling": 300.0}, "client_near_ceiling"),
+        (steady(), {"concurrency": 1}, {"flags": ("parity",)}, "parity"),
+        (steady(), {"concurrency": 1}, {"outputs_wrong": ["y: 3 of 4"]}, "wrong_outputs"),
+        (steady(), {"concurrency": 1}, {"counted": Window(0, 10**9, False, cpu_seconds=0.95)},
+         "client_busy"),
+        (late(), {"request_rate": 200}, {}, "client_late"),
+    ],
+)  # fmt: skip
+def test_what_is_not_believable_of_a_co_located_model_makes_the_point_so(
+    samples: Samples, load: dict[str, Any], conditions: dict[str, Any], flag: str
+) -> None:
+    """Every rule that judges a measured model: both rows are made by the same function."""
+    asked = ColocatedLoad.model_validate(load)
+    other = row_of(samples, asked, **conditions)
+    assert flag in other.flags
+    assert flag in INVALIDATES & set(FLAGS)
+    row = joined(other, asked)
+    assert row.flags == ("few_requests", "colocated_invalid")
+    assert f"det: {flag}" in row.details["findings"]["colocated_invalid"]
+    assert row.details["findings"]["few_requests"] == "10"
+    assert flag in row.details["colocated"]["det"]["flags"]
+
+
+def test_counters_are_judged_over_the_stretch_at_whose_ends_they_were_read() -> None:
+    """A co-located model's load begins before the window: 400 answers, of which 200 are in it."""
+    keys = ("failures", "inferences", "executions", "queue_ns", "compute_input_ns",
+            "compute_infer_ns", "compute_output_ns", "success_ns")  # fmt: skip
+    before = dict.fromkeys(("count", *keys), 0.0)
+    ends = (-1, 2001 * MS)
+    for count, flagged in ((400.0, False), (390.0, True), (410.0, True)):
+        after = {**before, "count": count, "inferences": 2 * count, "executions": count}
+        stretch = Window(*ends, False, before, after, reads_ns=tuple((e, e) for e in ends))
+        row = row_of(steady(), counted=stretch)
+        assert ("count_mismatch" in row.flags) is flagged
+        assert row.requests == 200
+
+
+def test_a_load_that_moves_on_purpose_is_not_asked_to_be_steady() -> None:
+    before = steady(1000, 1)
+    after = steady(500, 2)
+    both = Samples(*(
+        np.concatenate([getattr(before, name), getattr(after, name) + 1000 * MS * moved])
+        for name, moved in (("scheduled", 1), ("sent", 1), ("done", 1), ("status", 0),
+                            ("caller", 0))
+    ))  # fmt: skip
+    assert "no_steady_state" in row_of(both).flags
+    assert "no_steady_state" not in row_of(both, level=False).flags
+
+
+def test_what_a_co_located_model_did_is_in_the_points_row() -> None:
+    samples = steady()
+    samples.status[120] = ERROR
+    row = joined(row_of(samples, ceiling=9000.0, outputs_checked=1))
+    facts = MeasurementRow.from_event(row.to_event()).details["colocated"]["det"]
+    assert (facts["requests"], facts["errors"]) == (200, 1)
+    assert facts["load"]["concurrency"] == 1
+    assert facts["samples"] == "samples/x.parquet"
+    assert facts["ceiling"] == 9000.0
+    assert facts["outputs_checked"] == 1
+    assert facts["findings"]["errors"] == "1 of 200 requests failed"
+    assert row.flags == ("few_requests",)  # some errors inform only
+
+
+def test_a_point_without_others_stays_as_it_is() -> None:
+    row = measurement()
+    assert with_colocated(row, {}) is row
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,62 @@
-"""What settings say of themselves: names, formats of the model, where it runs."""
+import sys
 
 import pytest
+from pydantic import ValidationError
 
 from harness.backends.registry import parse_spec
+from harness.backends.tensorrt.settings import PROBE, TensorRtSettings, judge
+from harness.system.check import probe
+
+
+def test_tensorrt_without_a_gpu_builds_only():
+    answer = {"name": "tensorrt_rtx", "version": "1.7", "memory": "pycuda", "why_not": ""}
+    assert not judge(answer, False).runs
+    assert judge(answer, True).runs
+
+
+@pytest.mark.parametrize("library", ["pycuda/driver", "cuda/bindings/runtime"])
+def test_tensorrt_needs_one_library_for_device_memory(tmp_path, monkeypatch, library):
+    (tmp_path / "tensorrt.py").write_text("__version__ = '10.9'\n")
+    for name in ("pycuda/driver", "cuda/bindings/runtime"):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True)
+        path.write_text("raise ImportError('built for another CUDA')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for package in ("pycuda", "cuda", "cuda/bindings"):
+        (tmp_path / package / "__init__.py").touch()
+    without = judge(probe(PROBE), True)
+    assert (without.status, without.runs) == ("missing", False)
+    assert "needs pycuda or cuda-python, one of both" in without.detail
+    assert "built for another CUDA" in without.detail
+    assert without.fix == f"{sys.executable} -m pip install cuda-python"
+    (tmp_path / f"{library}.py").write_text("")
+    assert judge(probe(PROBE), True).runs
+
+
+def test_a_missing_package_says_what_to_install():
+    missing = judge("ModuleNotFoundError: No module named 'tensorrt_rtx'", True)
+    assert missing.detail == "not installed (No module named 'tensorrt_rtx')"
+    assert missing.fix == f"{sys.executable} -m pip install 'tensorrt-rtx-cu13>=1.4'"
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ({"each": True, "max": 4}, "give `each`, or min, opt and max, not both"),
+        ({"min": 4, "max": 2}, "min ≤ opt ≤ max must hold"),
+        ({"dynamic": {"words": [1, 9, 8]}}, "dynamic.words: write .min, opt, max."),
+    ],
+)
+def test_what_a_profile_can_not_be(profile, message):
+    with pytest.raises(ValidationError, match=message):
+        TensorRtSettings.model_validate({"kind": "tensorrt", "profile": profile})
+
+
+def test_it_runs_on_a_gpu_only_and_is_built_from_what_its_precision_needs():
+    with pytest.raises(ValidationError, match="TensorRT runs on a GPU"):
+        TensorRtSettings(kind="tensorrt", device="cpu")
+    formats = [TensorRtSettings(kind="tensorrt", precision=p).formats for p in ("tf32", "bf16")]
+    assert formats == [{"onnx"}, {"onnx", "onnx_bf16"}]
 
 
 def made(**settings):

@@ -1,8 +1,56 @@
-"""What settings say of themselves: names, formats of the model, where it runs."""
-
 import pytest
+from pydantic import ValidationError
 
 from harness.backends.registry import parse_spec
+from harness.backends.torch.settings import TorchSettings, judge
+from harness.scenario.spec.model import ModelSpec
+
+TORCH_CUDA = {"version": "2.9.0", "cuda": "13.0", "why_not": None}
+TORCH_CPU = {"version": "2.9.0+cpu", "cuda": None, "why_not": "not compiled with CUDA enabled"}
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_torch_for_the_cpu_is_a_fault_only_where_there_is_a_gpu(gpu):
+    cpu, cuda = judge(TORCH_CPU, gpu)
+    assert cpu.runs
+    assert (cuda.status, cuda.runs) == ("missing" if gpu else "note", False)
+    assert (cuda.fix is not None) == gpu
+
+
+def test_torch_with_a_driver_that_is_too_old():
+    _, cuda = judge({**TORCH_CUDA, "why_not": "driver too old"}, True)
+    assert (cuda.status, "update the NVIDIA driver" in cuda.fix) == ("missing", True)
+    assert "driver too old" in cuda.detail
+
+
+def test_torch_on_a_gpu():
+    assert [c.runs for c in judge(TORCH_CUDA, True)] == [True, True]
+
+
+def test_a_package_that_is_broken_says_how():
+    (check,) = judge("ImportError: libcudart.so.13", True)
+    assert (check.status, check.detail) == ("missing", "ImportError: libcudart.so.13")
+
+
+def test_it_is_named_by_device_and_precision_and_needs_the_module_itself():
+    spec = TorchSettings(kind="torch", device="cuda:1", precision="bf16", compile=True)
+    assert (spec.default_name, spec.on_gpu) == ("torch-cuda1-bf16-compiled", True)
+    assert spec.formats == {"torch"}
+    assert not TorchSettings(kind="torch").on_gpu
+
+
+def test_tf32_is_a_mode_of_a_gpu():
+    with pytest.raises(ValidationError, match=r"tf32 exists on a GPU only; .* `device: cuda`"):
+        TorchSettings(kind="torch", precision="tf32")
+    assert TorchSettings(kind="torch", precision="tf32", device="cuda").mode == "tf32"
+
+
+def test_an_onnx_file_is_no_source_for_it():
+    model = ModelSpec.model_validate({"name": "m", "source": {"onnx": "m.onnx"}})
+    (broken,) = TorchSettings(kind="torch").fits(model, 1)
+    assert broken.message == (
+        "a torch backend can't run a model from `onnx`; it needs `torch` or `exported_program`"
+    )
 
 
 def made(**settings):

@@ -1,8 +1,43 @@
-"""What settings say of themselves: names, formats of the model, where it runs."""
-
 import pytest
+from pydantic import ValidationError
 
 from harness.backends.registry import parse_spec
+from harness.triton.client.settings import TritonSettings, judge
+
+
+def triton(**settings):
+    return TritonSettings.model_validate({"kind": "triton", "protocol": "grpc", **settings})
+
+
+def test_triton_needs_client_and_server():
+    without = {c.name: c for c in judge("ModuleNotFoundError: No module named 'tritonclient'")}
+    assert without["triton client"].status == "missing"
+    assert not without["triton server"].runs
+
+
+def test_the_protocol_is_which_client_runs_it():
+    assert (triton().variant, triton(protocol="http").variant) == ("grpc", "http")
+
+
+def test_its_name_holds_what_differs_from_the_default():
+    assert triton().default_name == "triton-grpc"
+    spec = triton(serve="tensorrt", device="cuda", precision="fp16", cuda_graphs=True,
+                  client="tritonclient", io="shared_memory",
+                  colocated={"name": "other", "load": {"concurrency": 1}})  # fmt: skip
+    assert spec.default_name == ("triton-grpc-tensorrt-fp16-graphs-tritonclient-shm-with-other")
+
+
+def test_what_is_served_says_what_is_needed_of_the_model():
+    assert triton().formats == frozenset()
+    assert triton(serve="onnxruntime", precision="fp16").formats == {"onnx_fp16"}
+    assert triton(serve="tensorrt", device="cuda", precision="fp16").formats == {
+        "onnx", "onnx_fp16",
+    }  # fmt: skip
+
+
+def test_a_wrong_way_for_tensors_to_travel():
+    with pytest.raises(ValidationError, match="cuda_shared_memory"):
+        triton(io="device")
 
 
 def made(**settings):

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness.run.session.session import gpu_of
 from harness.scenario.spec.scenario import AnyBackend
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyBackend)
@@ -54,21 +53,3 @@ def test_names_tell_configurations_apart(settings: dict[str, Any], name: str) ->
 def test_what_does_not_go_together_is_said(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         parse(**settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "gpu"),
-    [
-        ({"kind": "torch"}, None),
-        ({"kind": "torch", "device": "cuda:1"}, "cuda:1"),
-        ({"kind": "onnxruntime"}, None),
-        (CUDA, "cuda"),
-        ({**CUDA, "device": "GPU-12345678"}, "GPU-12345678"),
-        ({"kind": "tensorrt"}, "cuda"),
-        ({"kind": "triton", "protocol": "http", "serve": "torch"}, None),
-        ({"kind": "triton", "protocol": "http", "serve": "torch", "device": "cuda:2"}, "cuda:2"),
-        ({"kind": "fake"}, None),
-    ],
-)
-def test_only_the_backends_own_gpu_is_read(settings: dict[str, Any], gpu: str | None) -> None:
-    assert gpu_of(parse(**settings)) == gpu

@@ -1,0 +1,63 @@
+"""Outputs kept under load, against those of a quiet call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends.base import Backend, run_once
+from harness.models.inputs import make_inputs
+from harness.models.parity import compare
+from harness.models.tensors import PreparedModel, Tensors
+from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.scenario import Parity
+
+OUTPUTS_CHECKED = 1
+"""Distinct requests whose outputs under load are compared, in each measurement."""
+Sampled = Sequence[tuple[int, Tensors | bytes]]
+"""A request's index and its outputs, or the answer's bytes: `Generator.sampled`."""
+
+
+class OutputCheck:
+    """Of one loaded backend. The quiet call was compared with the reference by the parity check."""
+
+    def __init__(self, backend: Backend, settings: BackendSettings, model: PreparedModel) -> None:
+        self._backend, self._settings, self._model = backend, settings, model
+        self._quiet: dict[tuple[int, int], Tensors] = {}
+
+    def __call__(self, sampled: Sampled, batch: int) -> tuple[int, tuple[str, ...]]:
+        """How many were compared, and what differed."""
+        chosen = list(dict(sampled).items())[:OUTPUTS_CHECKED]
+        found = (self._difference(outputs, batch, which) for which, outputs in chosen)
+        return len(chosen), tuple(text for text in found if text)
+
+    def _difference(self, outputs: Tensors | bytes, batch: int, which: int) -> str:
+        if isinstance(outputs, bytes):
+            outputs = self._decoded(outputs)
+        expected = self._expected(batch, which)
+        shaped = {name: _shaped(array, expected.get(name)) for name, array in outputs.items()}
+        precision = getattr(self._settings, "precision", "fp32")
+        return compare(shaped, expected, precision, Parity()).message
+
+    def _decoded(self, answer: bytes) -> Tensors:
+        from harness.load.wire.requests import decode_grpc, decode_http
+
+        http = getattr(self._settings, "protocol", "") == "http"
+        return decode_http(answer) if http else decode_grpc(answer)
+
+    def _expected(self, batch: int, which: int) -> Tensors:
+        if (batch, which) not in self._quiet:
+            inputs = make_inputs(self._model, batch, which)
+            self._quiet[batch, which] = run_once(self._backend, inputs)
+        return self._quiet[batch, which]
+
+
+def _shaped(
+    array: NDArray[np.generic], expected: NDArray[np.generic] | None
+) -> NDArray[np.generic]:
+    """An output in the shape that a quiet call gives it: on the wire it may be flat."""
+    if expected is None or np.size(array) != expected.size:
+        return array
+    return np.reshape(array, expected.shape)

@@ -1,0 +1,168 @@
+"""From what the workers of a session say of a point to its row, its samples and its ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.backends.registry import parse_spec
+from harness.errors import BackendError
+from harness.measure.window import Window
+from harness.results.rows import CeilingRow
+from harness.results.samples import OK, Samples, read_samples
+from harness.results.store import RunStore, read_run
+from harness.run.point import PointMeasurement
+from harness.run.state import RunState
+from harness.run.worker.messages import CeilingMeasured, PointMeasured
+from harness.scenario.points import Point
+from harness.scenario.spec.scenario import ColocatedModel, Load
+
+MS = 1_000_000
+POINT = Point("t", "default", 1, concurrency=1)
+TRITON: Any = parse_spec({"kind": "triton", "protocol": "http", "name": "t"})
+OTHER = ColocatedModel.model_validate({"name": "det", "load": {"batch_size": 4, "concurrency": 1}})
+WINDOW = Window(500 * MS, 1500 * MS, False, cpu_seconds=0.1)
+STRETCH = Window(0, 2000 * MS, False, cpu_seconds=0.2)
+ANSWER = PointMeasured(WINDOW, {"boom": 1}, 1, (), 64, None)
+
+
+def steady(service_ms: int = 5) -> Samples:
+    """One caller, back to back for two seconds."""
+    sent = np.arange(2000 // service_ms, dtype=np.int64) * service_ms * MS
+    zeros = np.zeros(len(sent), np.uint16)
+    return Samples(sent, sent, sent + service_ms * MS, np.full(len(sent), OK, np.uint8), zeros)
+
+
+class Model:
+    """A model of a session; `rates` are what its generator reaches, one after another."""
+
+    def __init__(self, other: ColocatedModel | None = None, *rates: float) -> None:
+        self.colocated, self.spec, self.rates = other, TRITON, list(rates)
+        self.name = other.name if other else ""
+        self.label = f"t+{self.name}" if other else "t"
+        self.flags: tuple[str, ...] = ()
+        self.samples, self.answer = steady(), ANSWER
+
+    def ceiling(self, slots: int) -> CeilingMeasured:
+        return CeilingMeasured(self.rates.pop(0) if self.rates else 1e6, 9)
+
+
+class Session:
+    """What `PointMeasurement` uses of a session."""
+
+    remote, fails = True, False
+
+    def __init__(self, *models: Model) -> None:
+        self.models = list(models)
+
+    def measure(
+        self, point: Point, round_: int, files: dict[str, Path], _: Any
+    ) -> list[PointMeasured]:
+        for model in self.models:
+            model.samples.save(files[model.name])
+        if self.fails:
+            raise BackendError("it raised")
+        return [model.answer for model in self.models]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[RunState]:
+    with RunStore.create(tmp_path / "run", {"a": 1}) as store:
+        yield RunState(store, SimpleNamespace(notify=lambda _: None))
+
+
+def measured(session: Any, state: RunState, point: Point = POINT) -> Any:
+    """The row of a point."""
+    telemetry: Any = SimpleNamespace(read=dict, clock=None)
+    PointMeasurement(session, state, telemetry, 0, "logs/x.log").point(point)
+    return state.rows[-1] if state.rows else None
+
+
+def test_a_point_leaves_its_row_and_its_samples(state: RunState) -> None:
+    row = measured(Session(Model()), state)
+    assert (row.requests, row.samples) == (200, "samples/t--b1--c1--r0.parquet")
+    assert row.details["errors"] == {"boom": 1}
+    assert "colocated" not in row.details
+    path = state.store.path
+    assert len(read_samples(path / row.samples)) == 400
+    assert [p.name for p in (path / "samples").iterdir()] == ["t--b1--c1--r0.parquet"]
+    assert [m.point for m in read_run(path).measurements] == ["t/b1/c1"]
+
+
+def test_a_fault_is_recorded_and_leaves_no_samples(state: RunState) -> None:
+    session = Session(Model(), Model(OTHER))
+    session.fails = True
+    assert measured(session, state) is None
+    assert [(f.point, f.reason, f.log) for f in state.failures] == [
+        ("t/b1/c1", "raised", "logs/x.log")
+    ]
+    assert list((state.store.path / "samples").iterdir()) == []
+
+
+def test_a_co_located_model_is_cut_to_the_measured_ones_window(state: RunState) -> None:
+    other = Model(OTHER)
+    other.answer = replace(ANSWER, window=STRETCH, messages={"late": 2})
+    row = measured(Session(Model(), other), state)
+    facts = row.details["colocated"]["det"]
+    assert facts["throughput"] == pytest.approx(800.0)  # 200 requests of four items in a second
+    assert facts["messages"] == {"late": 2}
+    assert facts["client_cpu_percent"] == pytest.approx(10.0)
+    assert facts["samples"] == "samples/t--b1--c1--r0--colocated-det.parquet"
+    assert (state.store.path / facts["samples"]).exists()
+    assert row.flags == ("few_requests",)
+
+
+@pytest.mark.parametrize("whose", ["", "det"])
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        (lambda m: setattr(m, "flags", ("parity",)), "parity"),
+        (lambda m: setattr(m, "answer", replace(m.answer, outputs_wrong=("y",))), "wrong_outputs"),
+        (lambda m: setattr(m, "rates", [300.0] * 3), "client_near_ceiling"),
+        (lambda m: setattr(m, "answer", replace(m.answer, window=replace(
+            m.answer.window, cpu_seconds=1.9))), "client_busy"),
+        (lambda m: setattr(m, "samples", steady(20)), "few_requests"),
+    ],
+)  # fmt: skip
+def test_both_are_asked_the_same(state: RunState, whose: str, change: Any, flag: str) -> None:
+    """What makes a measured model doubtful does so to a co-located one, and by it to the point."""
+    models = {"": Model(), "det": Model(OTHER)}
+    models["det"].answer = replace(ANSWER, window=STRETCH)
+    change(models[whose])
+    row = measured(Session(*models.values()), state)
+    facts = row.details["colocated"]["det"]
+    assert flag in (facts["flags"] if whose else row.flags)
+    if whose and flag != "few_requests":
+        assert flag not in row.flags
+        assert row.details["findings"]["colocated_invalid"].startswith(f"det: {flag}")
+
+
+def test_each_kind_of_load_has_a_ceiling_of_its_own(state: RunState) -> None:
+    other = Model(OTHER, 5000.0)
+    row = measured(Session(Model(None, 4000.0), other), state)
+    assert row.details["ceiling"] == 4000.0
+    assert row.details["colocated"]["det"]["ceiling"] == 5000.0
+    rows = read_run(state.store.path).rows(CeilingRow)
+    assert [(r.batch_size, r.requests_per_s) for r in rows] == [(1, 4000.0), (4, 5000.0)]
+
+
+def test_a_search_says_of_its_rates_that_they_are_its_own(state: RunState) -> None:
+    load = Load.model_validate({"find_capacity": {"latency_p50_ms": 100.0, "max_rate": 100.0}})
+    session: Any = Session(Model())
+    telemetry: Any = SimpleNamespace(read=dict, clock=None)
+    point = Point("t", "default", 1, shape="find_capacity")
+    planned = {"t/b1/r50"}
+    PointMeasurement(session, state, telemetry, 0, "logs/x.log").capacity(point, load, planned)
+    (found,) = state.capacities
+    assert found.point == "t/b1/find_capacity"
+    assert state.rows
+    for row in state.rows:
+        assert row.details.get("search", "planned") == (
+            "planned" if row.point in planned else point.id
+        )

@@ -1,0 +1,67 @@
+"""Outputs kept under load, against those of a quiet call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.backends.base import BackendContext
+from harness.backends.fake import FakeBackend, FakeSettings
+from harness.models.tensors import PreparedModel, TensorSpec
+from harness.run.worker.outputs import OutputCheck
+
+MODEL = PreparedModel("m", {"fake": {}}, "k", (TensorSpec("x", "float32", ("batch", 3)),), ())
+SETTINGS = FakeSettings(kind="fake", name="f", service_time_ms=0.0)
+
+
+class Counted(FakeBackend):
+    """Says how many requests it was asked."""
+
+    prepared = 0
+
+    def prepare(self, inputs: Any) -> Any:
+        self.prepared += 1
+        return super().prepare(inputs)
+
+
+@pytest.fixture
+def backend() -> Counted:
+    return Counted(SETTINGS, BackendContext(MODEL))
+
+
+@pytest.fixture
+def right(backend: Counted) -> dict[str, Any]:
+    """What a quiet call gives for the second request of two items."""
+    check = OutputCheck(backend, SETTINGS, MODEL)
+    return dict(check._expected(2, 1))
+
+
+def test_the_same_outputs_agree_in_whatever_shape_they_came(
+    backend: Counted, right: dict[str, Any]
+) -> None:
+    check = OutputCheck(backend, SETTINGS, MODEL)
+    flat = {name: np.reshape(array, (1, -1)) for name, array in right.items()}
+    assert check([(1, right)], 2) == check([(1, flat)], 2) == (1, ())
+
+
+def test_other_outputs_are_said(backend: Counted, right: dict[str, Any]) -> None:
+    check = OutputCheck(backend, SETTINGS, MODEL)
+    count, wrong = check([(1, {"output": right["output"] + 1})], 2)
+    assert count == 1
+    assert "2 of 2 values" in wrong[0]
+    _, wrong = check([(1, {"output": right["output"][:1]})], 2)
+    assert "shape [1]" in wrong[0]
+    assert check([(0, right)], 2)[1]  # those of another request
+
+
+def test_one_request_is_compared_and_the_quiet_call_made_once(
+    backend: Counted, right: dict[str, Any]
+) -> None:
+    check = OutputCheck(backend, SETTINGS, MODEL)
+    before = backend.prepared
+    for _ in range(2):
+        assert check([(1, right), (0, right), (1, right)], 2) == (1, ())
+    assert backend.prepared == before + 1
+    assert check([], 2) == (0, ())
