@@ -136,7 +136,7 @@ def test_a_section_that_can_not_be_parsed_hides_no_mistake_of_another(backends: 
 
 def test_what_can_be_parsed_of_a_broken_list_is_compared() -> None:
     data = changed(("backends",), [{"kind": "fake"}, {"kind": "fakes"}, {"kind": "fake"}])
-    with pytest.raises(ValidationError, match="has the same name as backends.0., 'fake'"):
+    with pytest.raises(ValidationError, match=r"has the same name as backends.0., 'fake'"):
         Scenario.model_validate(data)
 
 
