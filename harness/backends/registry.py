@@ -11,9 +11,12 @@ or, with the class at hand, `registry.kind_of(ToyBackend)`. docs/own-backend.md 
 The contract:
 
 - `ToySettings` is a `harness.scenario.spec.backend.BackendSettings` (frozen, strict pydantic) with
-  `kind: Literal["toy"]`. Its fields are the keys of the scenario; its ClassVars and properties say
-  what the harness must know of the kind: `sources`, `formats`, `start_seconds`, `packages`,
-  `default_name`, `remote`, `rules()`, `checks()`. Each has a default.
+  `kind: Literal["toy"]`. Its fields are the keys of the scenario. Its ClassVars say what the
+  harness must know of the kind: `sources` (of a model that it can run; none by default, so give
+  them), `start_seconds`, `packages`, `remote`; its properties what follows from the settings:
+  `default_name`, `formats`, `on_gpu`. `checks()` makes its lines of `harness doctor`; `_broken()`
+  has rules of the settings, `fits()` rules between them and the model. All but `kind` and
+  `sources` may stay as they are.
 - `ToyBackend` is called as `ToyBackend(settings, context)` with a
   `harness.backends.base.BackendContext` and follows the protocol `harness.backends.base.Backend`.
 - Backends run in worker processes. `message_of` puts both paths beside the settings, and

@@ -3,8 +3,8 @@
 `Scenario.model_validate` wants plain Python data; `harness.scenario.reading.loader.load` reads a
 YAML file and turns every mistake into a `Problem` with its position. Defaults are filled in here
 and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")` is the scenario
-*as resolved* and reads back as itself. What must hold between keys stands in
-`harness.scenario.rules`.
+*as resolved* and reads back as itself. What must hold between the keys of a section stands in its
+`_broken`, what must hold between sections in `_between`; see `harness.scenario.spec.fields.Model`.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class _Parts(Model):
     """The sections that have rules between them, of a scenario that can't be parsed as a whole."""
 
     model: Annotated[ModelSpec | None, OrNone] = None
-    backends: Many[Annotated[AnyBackend | None, OrNone]] = ()
+    backends: Annotated[Many[Annotated[AnyBackend | None, OrNone]] | None, OrNone] = None
     load: Annotated[Load | None, OrNone] = None
     measurement: Annotated[Measurement | None, OrNone] = None
     objective: Annotated[Objective | None, OrNone] = None
@@ -275,13 +275,14 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
     if len(limits) == 2 and None not in limits:
         message = "measurement.budget is there already; keep one of the two"
         yield Broken(("search", "budget"), message, on_key=True)
-    yield from _names(sections.backends)
+    backends = sections.backends or ()
+    yield from _names(backends)
     model = sections.model if sections.model and len(sections.model.source.kinds) == 1 else None
     largest = max(sections.load.batch_sizes) if sections.load else 1
-    for index, spec in enumerate(sections.backends):
+    for index, spec in enumerate(backends):
         if spec is not None and model is not None:
             yield from under(("backends", index), spec.fits(model, largest))
-    yield from _colocated_alike(sections.backends, isinstance(sections.objective, tuple))
+    yield from _colocated_alike(backends, isinstance(sections.objective, tuple))
 
 
 def _names(backends: Backends) -> Iterator[Broken]:

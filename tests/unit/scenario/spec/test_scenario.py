@@ -123,6 +123,23 @@ def test_changes_that_make_it_bad(path: tuple[Any, ...], value: Any) -> None:
         Scenario.model_validate(changed(path, value))
 
 
+@pytest.mark.parametrize("backends", [None, [], 3, "torch", {}])
+def test_a_section_that_can_not_be_parsed_hides_no_mistake_of_another(backends: Any) -> None:
+    search = {"budget": "1h"}
+    data = {**GOOD, "backends": backends, "search": search, "measurement": search}
+    with pytest.raises(ValidationError) as caught:
+        Scenario.model_validate(data)
+    found = [(e["type"] == "rule", e["loc"][:1]) for e in caught.value.errors()]
+    assert (False, ("backends",)) in found
+    assert (True, ()) in found
+
+
+def test_what_can_be_parsed_of_a_broken_list_is_compared() -> None:
+    data = changed(("backends",), [{"kind": "fake"}, {"kind": "fakes"}, {"kind": "fake"}])
+    with pytest.raises(ValidationError, match=r"has the same name as backends.0., 'fake'"):
+        Scenario.model_validate(data)
+
+
 def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
     data = copy.deepcopy(GOOD)
     holder: Any = data
