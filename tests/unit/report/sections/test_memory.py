@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from support.rows import measurement
 
 from harness.report.charts import matplotlib as static
 from harness.report.charts import plotly as interactive
@@ -24,7 +25,7 @@ from harness.report.sections.memory import (
     memory_charts,
     timelines,
 )
-from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results.rows import LoadedRow
 from harness.results.series import SeriesKey, TelemetrySeries, write_parquet
 from harness.results.store import RunData
 
@@ -107,11 +108,8 @@ def loaded(file: str = "telemetry/r0-t.parquet", **details: Any) -> LoadedRow:
 
 
 def measured(point: str = "t/b4/c2", begin: float = 4, end: float = 9, **changes: Any) -> Any:
-    row = MeasurementRow(
-        point, 0, "t", "default", 4, 2, None, "", int(BEGIN + begin * S), int(BEGIN + end * S),
-        1, 0, 1.0, 1.0, {}, {},
-    )  # fmt: skip
-    return replace(row, **changes)
+    ends = {"window_begin_ns": int(BEGIN + begin * S), "window_end_ns": int(BEGIN + end * S)}
+    return measurement(**{"point": point, "backend": "t", **ends, **changes})
 
 
 def run(
