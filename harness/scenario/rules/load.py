@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from harness.scenario import profiles, units
+from harness.scenario.metrics import METRICS
 from harness.scenario.rules.base import Broken, Data, as_map, as_numbers, is_map, twice
 
 
@@ -51,11 +51,12 @@ def measurement(data: Data) -> Iterator[Broken]:
         yield Broken((key,), sizes)
 
 
-def bound(metric: str, data: Any) -> Iterator[Broken]:
-    """Rules of one constraint: more throughput is better, less of everything else."""
-    if not is_map(data):
+def bound(metric: str, data: object) -> Iterator[Broken]:
+    """Rules of one constraint: the bound is on the side where the metric is worse."""
+    if not isinstance(data, Mapping):
         return
-    useful, useless = ("min", "max") if metric == "throughput" else ("max", "min")
+    known = METRICS.get(metric)  # an unknown one is another rule's matter
+    useful, useless = ("min", "max") if known and known.more_is_better else ("max", "min")
     if data.get(useless) is not None:
         words = "more is better" if useful == "min" else "less is better"
         yield Broken((useless,), f"{words} of {metric}; write `{useful}`", on_key=True)
