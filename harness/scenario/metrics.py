@@ -11,6 +11,8 @@ from typing import Literal
 
 PERCENTILE_NAMES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
 """Key of a percentile → how it is written."""
+IN_TERMINAL = ("p50", "p90", "p99")
+"""The percentiles that the terminal's table has room for."""
 MARGIN, TAIL_MARGIN = 0.02, 0.05
 """What may be lost without being worse, as a share; more in the tail, which is noisier."""
 
@@ -44,6 +46,8 @@ class Metric:
     """Title in the report's wide tables (Model Analyzer's words); empty leaves it out of tables."""
     short: str = ""
     """Title in narrower ones, where it isn't `heading`."""
+    optional: bool = False
+    """Whether the report's tables leave its column out where no point has it."""
     terminal: str = ""
     """Title in the terminal's table; empty leaves it out there."""
     plot: str = ""
@@ -64,10 +68,24 @@ class Metric:
         return self.percentile or self.name
 
     @property
+    def with_unit(self) -> str:
+        """`host memory (MiB)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
     def heading(self) -> str:
         """`Host memory (MiB)`, `p99 latency (ms)`."""
-        title = self.title if self.percentile else self.title[0].upper() + self.title[1:]
-        return f"{title} ({self.unit})" if self.unit else title
+        return self.with_unit if self.percentile else self.with_unit[0].upper() + self.with_unit[1:]
+
+    @property
+    def axis(self) -> str:
+        """Title of an axis."""
+        return self.plot_axis or self.heading
+
+    @property
+    def explained(self) -> str:
+        """Title of its line in `harness explain`."""
+        return self.explain or f"{self.title}, {self.unit}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,12 +101,15 @@ def latency_name(percentile: str) -> str:
     return f"latency_{percentile}_ms"
 
 
-def _latency(percentile: str, meaning: str = "", **more: bool) -> Metric:
+def _latency(
+    percentile: str, meaning: str = "", *, objective: bool = True, primary: bool = False
+) -> Metric:
     written = PERCENTILE_NAMES[percentile]
     return Metric(
         latency_name(percentile), f"{written} latency", "ms",
         meaning or f"{written[1:]}th percentile of latency", percentile=percentile,
-        margin=MARGIN if percentile == "p50" else TAIL_MARGIN, **more,
+        margin=MARGIN if percentile == "p50" else TAIL_MARGIN, objective=objective,
+        primary=primary, terminal=f"{percentile} ms" if percentile in IN_TERMINAL else "",
     )  # fmt: skip
 
 
@@ -97,15 +118,15 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "throughput", "throughput", "infer/sec", "inferences a second", more_is_better=True,
-            primary=True, explain="throughput, infer/s",
+            primary=True, terminal="infer/s", explain="throughput, infer/s",
         ),
-        _latency("p50", "median latency", primary=True),
-        _latency("p90"), _latency("p95"), _latency("p99", primary=True),
-        _latency("p999", objective=False),
         Metric(
             "latency_mean_ms", "mean latency", "ms", margin=TAIL_MARGIN, objective=False,
             constraint=False, summary=False,
         ),
+        _latency("p50", "median latency", primary=True),
+        _latency("p90"), _latency("p95"), _latency("p99", primary=True),
+        _latency("p999", objective=False),
         Metric(
             "host_memory_mib", "host memory", "MiB", "peak of the process tree, 2^20 bytes",
             "largest", column="Max CPU Memory Usage (MiB)", terminal="host MiB", plot="RAM Usage",

@@ -20,10 +20,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from harness.analysis.best import INDIFFERENCE, Choice, choose, indifference_of, nearest
-from harness.analysis.constraints import bounds_of
+from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
@@ -49,8 +49,21 @@ class Picked:
     """Other configs that can't be told apart from it, or that are on the front beside it."""
 
 
-def write_best(data: RunData, target: Path | None = None) -> dict[str, Any]:
-    """Write `best/` below `target` (the run directory); what was written, as a journal line has it.
+class Written(TypedDict, total=False):
+    """What was written, as a journal line has it; without a config only the reason."""
+
+    config: Required[str | None]
+    why: Required[str]
+    backend: str
+    point: str
+    directory: str
+    difference: str
+    tied: list[str]
+    env: dict[str, str]
+
+
+def write_best(data: RunData, target: Path | None = None) -> Written:
+    """Write `best/` below `target` (the run directory); what was written.
 
     Only backends that were measured in several configs take part. Where no point holds the
     constraints, nothing is written and `why` says what is nearest. Raises ServerError when the
@@ -120,7 +133,7 @@ def _name(row: SummaryRow) -> str:
     return f"{row.backend}/{row.config}"
 
 
-def _none(rows: list[SummaryRow], bounds: Mapping[str, Any]) -> str:
+def _none(rows: list[SummaryRow], bounds: Bounds) -> str:
     found = nearest(rows, bounds)
     if found is None:
         return "no point of a searched backend can be ranked"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis.capacity import CapacitySummary
-from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, histogram
+from harness.analysis.point_detail import Explanation, LatencyTimeline, RoundDetail, histogram
 from harness.measure.validity import INVALIDATES
 from harness.report.model.labels import counted, flag_text, place_text, reason, why_invalid
 from harness.report.model.numbers import (
@@ -118,7 +118,7 @@ def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
     return [heading("latency over time", note), *(_timeline(r, t, low, high) for r, t in lines)]
 
 
-def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Text:
+def _timeline(found: RoundDetail, line: LatencyTimeline, low: float, high: float) -> Text:
     from rich.text import Text
 
     step = len(line.seconds) // COLUMNS

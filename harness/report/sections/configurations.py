@@ -10,6 +10,7 @@ from harness.report.charts.lines import (
     finite,
     latency,
     limits,
+    marker_of,
     shared_percentile,
     wide,
 )
@@ -17,6 +18,7 @@ from harness.report.model.blocks import Chart, Series, figure, interval_cell, pe
 from harness.report.model.context import Context
 from harness.report.model.labels import load_label, place_text
 from harness.report.model.numbers import both_text, significant
+from harness.scenario.metrics import PLOTTED, Metric
 
 STACK = (
     ("queue", "Server Queue", "#E69F00"),
@@ -26,15 +28,6 @@ STACK = (
 )
 """Triton's parts of a request in Model Analyzer's order: key, name, colour."""
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
-
-
-GRID = (
-    ("gpu_memory_mib", "GPU Memory vs. Latency", "Peak GPU memory (MiB)"),
-    ("gpu_utilization_percent", "GPU Utilization vs. Latency", "GPU utilization (%)"),
-    ("host_memory_mib", "RAM Usage vs. Latency", "Peak host memory (MiB)"),
-    ("gpu_power_w", "GPU Power vs. Latency", "GPU power (W)"),
-)
-"""Model Analyzer's small plots of a configuration: attribute, title, axis."""
 
 
 def detail_charts(context: Context, name: str) -> list[Chart]:
@@ -54,47 +47,43 @@ def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
     drawn = [r for r in rows if finite(latency(r, percentile))]
     sizes = sorted({r.batch_size for r in drawn})
     charts = []
-    for attribute, title, y_title in GRID:
-        known = [r for r in drawn if _of(r, attribute) is not None]
+    for metric in PLOTTED:
+        known = [r for r in drawn if r.value(metric.name) is not None]
         if not known:
             continue
         x_title = f"{percentile_name(percentile)} latency (ms)"
         series = tuple(
-            _small(context, name, [r for r in known if r.batch_size == size], attribute, percentile,
-                   sizes.index(size) if len(sizes) > 1 else 0, y_title)
+            _small(context, name, [r for r in known if r.batch_size == size], metric, percentile,
+                   marker_of(size, sizes))
             for size in sizes
         )  # fmt: skip
         body = [
             [
                 figure(str(r.batch_size)), figure(load_label(r)),
                 interval_cell(latency(r, percentile)),
-                interval_cell(_of(r, attribute)),
+                interval_cell(r.value(metric.name)),
             ]
             for r in known
         ]  # fmt: skip
         charts.append(Chart(
-            f"{attribute}-{context.series.index(name)}", title, x_title, y_title, series,
-            table(["Batch", context.load_title, x_title, y_title], body), size="third",
+            f"{metric.name}-{context.series.index(name)}", f"{metric.plot} vs. Latency", x_title,
+            metric.axis, series,
+            table(["Batch", context.load_title, x_title, metric.axis], body), size="third",
             log_x=wide([v for s in series for v in s.x]),
             markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
         ))  # fmt: skip
     return charts
 
 
-def _of(row: SummaryRow, attribute: str) -> Interval | None:
-    found = getattr(row, attribute)
-    return found if found is None or isinstance(found, Interval) else Interval(float(found))
-
-
 def _small(
-    context: Context, name: str, rows: list[SummaryRow], attribute: str, percentile: str,
-    marker: int, y_title: str,
+    context: Context, name: str, rows: list[SummaryRow], metric: Metric, percentile: str,
+    marker: int,
 ) -> Series:  # fmt: skip
     drawn = [
-        (x, y, f"{r.point}: {y_title} {both_text(y)}, {percentile_name(percentile)} "
+        (x, y, f"{r.point}: {metric.axis} {both_text(y)}, {percentile_name(percentile)} "
                f"{both_text(x)} ms")
         for r in rows
-        if (x := latency(r, percentile)) is not None and (y := _of(r, attribute)) is not None
+        if (x := latency(r, percentile)) is not None and (y := r.value(metric.name)) is not None
     ]  # fmt: skip
     return dots(name, context.colors[name], drawn, marker=marker)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.best import Choice, advantage, choose, differs, usable
+from harness.analysis.best import Choice, choose, differs, usable
 from harness.analysis.colocated import models_colocated
 from harness.analysis.intervals import Interval
+from harness.analysis.objective import THROUGHPUT, advantage, single
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
 from harness.report.model.blocks import (
@@ -34,7 +35,8 @@ from harness.report.sections.answer import Sentence, Span, bold, compose
 from harness.report.sections.points import INTERVAL_NOTE
 
 METRIC = "joules_per_inference"
-PER_JOULE, THROUGHPUT = "Inferences per joule", "Throughput (infer/sec)"
+ENERGY = single(METRIC)
+PER_JOULE, PER_SECOND = "Inferences per joule", "Throughput (infer/sec)"
 COUNTER_NOTE = (
     "Energy is the difference of the GPU's energy counter over the window, divided by the "
     "inferences. It is the whole GPU's, idle power included, so on a shared GPU it counts what "
@@ -84,8 +86,8 @@ def energy_view(context: Context) -> EnergyView | None:
 
 def answer(context: Context) -> list[Sentence]:
     """Which point needs the least energy, whether that is shown, and what the fastest needs."""
-    held = choose(context.rows, METRIC, context.bounds)
-    found = held if held.best is not None else choose(context.rows, METRIC, {})
+    held = choose(context.rows, ENERGY, context.bounds)
+    found = held if held.best is not None else choose(context.rows, ENERGY, {})
     best = found.best
     if best is None:
         return []
@@ -129,7 +131,7 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     """How the point of highest throughput compares with the one of least energy; `some`: others,
     which are not compared, may be faster.
     """
-    top = choose(found.candidates, "throughput", {}).best
+    top = choose(found.candidates, THROUGHPUT, {}).best
     if top is None:
         return []
     if top is best:
@@ -142,7 +144,7 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     ]  # fmt: skip
     if not found.decidable:
         return [compose(*where, f"had {value_text(top.joules_per_inference)} J per inference.")]
-    energy, throughput = advantage(best, top, METRIC), advantage(top, best, "throughput")
+    energy, throughput = advantage(best, top, ENERGY), advantage(top, best, THROUGHPUT)
     return [compose(*where, _compared(energy, throughput), ".")]
 
 
@@ -192,7 +194,7 @@ def chart(context: Context) -> Chart | None:
         *([f"{counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
     )
     return Chart(
-        "energy-throughput", "Inferences per joule vs. Throughput", THROUGHPUT, PER_JOULE, drawn,
+        "energy-throughput", "Inferences per joule vs. Throughput", PER_SECOND, PER_JOULE, drawn,
         _chart_table(context, lines), log_x=wide([v for s in drawn for v in s.x]),
         log_y=wide([v for s in drawn for v in s.y]), bounds=tuple(_bounds(context)), notes=notes,
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (), size="full",
@@ -238,7 +240,7 @@ def _chart_table(context: Context, lines: Sequence[Line]) -> Table:
         for name, size, group in lines
         for r in group
     ]  # fmt: skip
-    return table(["Configuration", "Batch", context.load_title, THROUGHPUT, PER_JOULE], body)
+    return table(["Configuration", "Batch", context.load_title, PER_SECOND, PER_JOULE], body)
 
 
 def points_table(context: Context, rows: Sequence[SummaryRow]) -> Table:
@@ -253,7 +255,7 @@ def points_table(context: Context, rows: Sequence[SummaryRow]) -> Table:
             word(context.name(r), swatch=context.colors[context.name(r)]),
             figure(str(r.batch_size)), figure(load_label(r)),
             interval_cell(r.joules_per_inference), interval_cell(r.inferences_per_joule),
-            interval_cell(r.gpu_power_w), figure(_number(r.gpu_utilization_percent)),
+            interval_cell(r.metrics["gpu_power_w"]), figure(_number(r.gpu_utilization_percent)),
             figure(_clock(r)), figure(_temperature(r)),
         ]
         for r in ordered

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.intervals import Interval
+from harness.analysis.metrics import of_round
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import QUANTILES
@@ -35,7 +36,7 @@ from harness.report.model.numbers import (
 from harness.report.sections.evidence import ceiling_share
 from harness.report.sections.points import status_cell
 from harness.report.sections.servers import composing_of, metrics_of
-from harness.results.rows import PERCENTILES
+from harness.scenario.metrics import METRICS
 from harness.triton.counters.statistics import PHASES
 
 INK = "#1D2733"
@@ -229,21 +230,14 @@ def ms(value: float | None) -> str:
 
 def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
     """Figures with an interval: name, value over the rounds, value of each round."""
-    row, rounds = found.summary, [r.row for r in found.rounds]
-    yield "throughput, infer/s", row.throughput, [r.throughput for r in rounds]
-    latency = "response" if found.open_loop else "latency"
-    yield f"mean {latency}, ms", row.latency_mean_ms, [r.latency_mean_ms for r in rounds]
-    for p in PERCENTILES:
-        values = [r.latency_ms.get(p) for r in rounds]
-        yield f"{PERCENTILE_NAMES[p]} {latency}, ms", row.latency_ms.get(p), values
-    energy = [r.joules_per_inference for r in rounds]
-    power = [r.gpu_power_w for r in rounds]
-    for name, interval, of_rounds in (
-        ("GPU energy, J/inference", row.joules_per_inference, energy),
-        ("GPU power, W", row.gpu_power_w, power),
-    ):
-        if any(v is not None for v in of_rounds):
-            yield name, interval, of_rounds
+    for metric in sorted(METRICS.values(), key=lambda m: m.gpu and not m.objective):
+        values = [of_round(r.row, metric.name) for r in found.rounds]
+        there = any(v is not None for v in values) or not metric.gpu
+        if metric.over_rounds == "interval" and there:
+            title = metric.explained
+            if found.open_loop:
+                title = title.replace("latency", "response")
+            yield title, found.summary.value(metric.name), values
 
 
 def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
@@ -268,16 +262,22 @@ def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
     yield "failed", of(lambda r: r.row.errors or None)
     yield "warm-up requests", of(lambda r: r.row.warmup_requests)
     yield "window, s", of(lambda r: (r.row.window_end_ns - r.row.window_begin_ns) / 1e9)
-    yield "host memory, MiB", of(lambda r: r.row.host_memory_mib)
+    yield from _plain(found, gpu=False)
     yield "CPU, %", of(lambda r: r.row.cpu_percent)
     yield "client CPU, %", of(lambda r: r.row.client_cpu_percent)
     yield "generator's ceiling, requests/s", of(lambda r: r.row.details.get("ceiling"))
     yield "share of its ceiling, %", of(lambda r: ceiling_share(r.row))
-    yield "GPU memory, MiB", of(lambda r: r.row.gpu_memory_mib)
-    yield "GPU utilisation, %", of(lambda r: r.row.gpu_utilization_percent)
+    yield from _plain(found, gpu=True)
     yield "GPU clock, lowest, MHz", of(lambda r: _end(r.row.gpu_sm_clock_mhz, 0))
     yield "GPU clock, highest, MHz", of(lambda r: _end(r.row.gpu_sm_clock_mhz, 1))
     yield "GPU temperature, highest, °C", of(lambda r: _end(r.row.gpu_temperature_c, 1))
+
+
+def _plain(found: Explanation, *, gpu: bool) -> Iterator[tuple[str, list[float | None]]]:
+    """The table's metrics without an interval; errors stand with the requests."""
+    for metric in METRICS.values():
+        if metric.over_rounds in ("largest", "mean") and metric.gpu == gpu:
+            yield metric.explained, [of_round(r.row, metric.name) for r in found.rounds]
 
 
 def _end(spread: tuple[float, float] | None, index: int) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from harness.analysis.best import usable
 from harness.analysis.constraints import satisfies
@@ -20,14 +21,12 @@ from harness.report.model.blocks import (
 )
 from harness.report.model.context import Context, best_first
 from harness.report.model.labels import flag_text, load_label, why_invalid
-from harness.report.model.numbers import (
-    NOT_AVAILABLE,
-    PERCENTILE_NAMES,
-    mib_text,
-    significant,
-)
+from harness.report.model.numbers import NOT_AVAILABLE, PERCENTILE_NAMES, significant
 from harness.report.sections.configurations import STACK, rest_ms
+from harness.scenario.metrics import METRICS, Metric, latency_name
 
+Column = tuple[str, Callable[[SummaryRow], Cell]]
+"""A title, and a point's cell."""
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
     "intervals of their ratios."
@@ -36,37 +35,69 @@ BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
 
-def server_settings(context: Context, row: SummaryRow) -> tuple[str, str, str]:
-    """Max batch size, dynamic batching and total instance count; `—` where there is no server."""
-    found = context.served(row)
-    return found.max_batch_size, found.dynamic_batching, found.instances
+def _table(columns: Sequence[Column], rows: Sequence[SummaryRow], notes: list[str]) -> Table:
+    return table([title for title, _ in columns], [[cell(r) for _, cell in columns] for r in rows],
+                 notes)  # fmt: skip
 
 
-def _name(context: Context, row: SummaryRow) -> Cell:
-    name = context.name(row)
-    return word(name, swatch=context.colors[name])
+def metric_cell(row: SummaryRow, metric: Metric) -> Cell:
+    """A metric's value over its interval, or the value alone."""
+    value = row.value(metric.name)
+    if metric.percentile:
+        return percentile_cell(metric.percentile, value)
+    if metric.over_rounds == "interval":
+        return interval_cell(value)
+    return figure(NOT_AVAILABLE if value is None else significant(value.value))
 
 
-def _memory(context: Context, row: SummaryRow) -> list[Cell]:
-    """Max CPU memory, and on a GPU machine max GPU memory and average GPU utilisation."""
-    cells_ = [figure(mib_text(row.host_memory_mib))]
-    if context.has_gpu:
-        usage = row.gpu_utilization_percent
-        cells_ += [
-            figure(mib_text(row.gpu_memory_mib)),
-            figure(NOT_AVAILABLE if usage is None else significant(usage)),
-        ]
-    return cells_
+def _metric(metric: Metric, title: str) -> Column:
+    return title, lambda row: metric_cell(row, metric)
 
 
-def _short_memory_headers(context: Context) -> list[str]:
-    gpu = ["GPU memory (MiB)", "GPU util. (%)"]
-    return ["Host memory (MiB)", *(gpu if context.has_gpu else [])]
+def _percentiles(percentiles: Sequence[str], end: str) -> list[Column]:
+    return [_metric(METRICS[latency_name(p)], PERCENTILE_NAMES[p] + end) for p in percentiles]
 
 
-def _memory_headers(context: Context) -> list[str]:
-    gpu = ["Max GPU Memory Usage (MiB)", "Average GPU Utilization (%)"]
-    return ["Max CPU Memory Usage (MiB)", *(gpu if context.has_gpu else [])]
+def _use(context: Context, *, short: bool = False) -> list[Column]:
+    """What a point needed of host and GPU; of a GPU only where there is one."""
+    shown = (
+        m for m in METRICS.values()
+        if m.column and (context.has_gpu if m.gpu else not m.optional
+                         or any(r.value(m.name) for r in context.rows))
+    )  # fmt: skip
+    return [_metric(m, (m.short or m.heading) if short else m.column) for m in shown]
+
+
+def _configuration(context: Context, title: str) -> Column:
+    def cell(row: SummaryRow) -> Cell:
+        name = context.name(row)
+        return word(name, swatch=context.colors[name])
+
+    return title, cell
+
+
+def _rank(context: Context) -> Column:
+    return "Rank", lambda row: word(context.ranks.get(row.point, "—"))
+
+
+def _batch(title: str = "Batch") -> Column:
+    return title, lambda row: figure(str(row.batch_size))
+
+
+def _load(title: str) -> Column:
+    return title, lambda row: figure(load_label(row))
+
+
+def _served(context: Context) -> list[Column]:
+    """What a server was told; `—` where there is none."""
+    return [
+        ("Max Batch Size", lambda row: word(context.served(row).max_batch_size)),
+        ("Dynamic Batching", lambda row: word(context.served(row).dynamic_batching)),
+        ("Total Instance Count", lambda row: word(context.served(row).instances)),
+    ]
+
+
+THROUGHPUT = _metric(METRICS["throughput"], METRICS["throughput"].heading)
 
 
 def status_cell(row: SummaryRow) -> Cell:
@@ -89,24 +120,14 @@ def best_table(context: Context) -> Table:
     firsts: dict[str, SummaryRow] = {}
     for row in best_first(context):
         firsts.setdefault(context.name(row), row)
-    headers = [
-        "Rank", "Model Config Name", "Batch", context.load_title, "Max Batch Size",
-        "Dynamic Batching", "Total Instance Count",
-        *(f"{p} Latency (ms)" for p in BEST_PERCENTILES), "Throughput (infer/sec)",
-        *_memory_headers(context), "Errors",
-    ]  # fmt: skip
-    body = [
-        [
-            word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(load_label(r)), *(word(s) for s in server_settings(context, r)),
-            *(percentile_cell(p, r.latency_ms.get(p)) for p in BEST_PERCENTILES),
-            interval_cell(r.throughput), *_memory(context, r), _errors(r),
-        ]
-        for r in firsts.values()
+    columns = [
+        _rank(context), _configuration(context, "Model Config Name"), _batch(),
+        _load(context.load_title), *_served(context),
+        *_percentiles(BEST_PERCENTILES, " Latency (ms)"), THROUGHPUT, *_use(context), ERRORS,
     ]  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return table(headers, body, notes)
+    return _table(columns, list(firsts.values()), notes)
 
 
 def _unranked_note(context: Context) -> list[str]:
@@ -134,24 +155,14 @@ def points_table(context: Context) -> Table:
     window shows it.
     """
     percentiles = context.shown_percentiles()
-    bounded = ["Constraints"] if context.bounds else []
-    headers = [
-        "Rank", "Configuration", "Batch", context.load_title, "Rounds", *bounded, "Status",
-        "Throughput (infer/sec)", *(f"{PERCENTILE_NAMES[p]} (ms)" for p in percentiles),
-        *_short_memory_headers(context), "Errors",
+    bounded: list[Column] = [("Constraints", lambda row: _constraint_cell(context, row))]
+    columns = [
+        _rank(context), _configuration(context, "Configuration"), _batch(),
+        _load(context.load_title), ("Rounds", lambda row: figure(str(row.rounds))),
+        *(bounded if context.bounds else []), STATUS, THROUGHPUT,
+        *_percentiles(percentiles, " (ms)"), *_use(context, short=True), ERRORS,
     ]  # fmt: skip
-    body = [
-        [
-            word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(load_label(r)), figure(str(r.rounds)),
-            *([_constraint_cell(context, r)] if bounded else []), status_cell(r),
-            interval_cell(r.throughput),
-            *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
-            *_memory(context, r), _errors(r),
-        ]
-        for r in best_first(context)
-    ]  # fmt: skip
-    return table(headers, body, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
+    return _table(columns, best_first(context), [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
 
 
 def _errors(row: SummaryRow) -> Cell:
@@ -169,24 +180,12 @@ def detail_table(context: Context, name: str) -> Table:
     """Model Analyzer's detailed columns with every percentile and interval, a row a point."""
     rows = context.of(name)
     split = any(r.server_us for r in rows)
-    percentiles = context.shown_percentiles()
-    titles = [t if t.startswith("Server") else f"Server {t}" for _, t, _ in STACK]
-    parts = [f"{title} (ms)" for title in (*titles, "Client and network")] if split else []
-    load = "Load" if context.open_loop else "Request Concurrency"
-    headers = [
-        *(["Client Batch Size"] if context.offline else ["Batch", load]),
-        *(f"{PERCENTILE_NAMES[p]} Latency (ms)" for p in percentiles),
-        "Client Response Wait (ms)", *parts, "Throughput (infer/sec)", *_memory_headers(context),
-        "Status",
-    ]  # fmt: skip
-    body = [
-        [
-            figure(str(r.batch_size)), *([] if context.offline else [figure(load_label(r))]),
-            *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
-            interval_cell(r.latency_mean_ms), *(_split(r) if split else []),
-            interval_cell(r.throughput), *_memory(context, r), status_cell(r),
-        ]
-        for r in rows
+    load = _load("Load" if context.open_loop else "Request Concurrency")
+    columns = [
+        *([_batch("Client Batch Size")] if context.offline else [_batch(), load]),
+        *_percentiles(context.shown_percentiles(), " Latency (ms)"),
+        _metric(METRICS["latency_mean_ms"], "Client Response Wait (ms)"),
+        *(_server_parts() if split else []), THROUGHPUT, *_use(context), STATUS,
     ]  # fmt: skip
     notes = [
         "Client Response Wait is the mean time from sending a request to having its answer"
@@ -197,14 +196,25 @@ def detail_table(context: Context, name: str) -> Table:
             else "."
         ),
     ]
-    return table(headers, body, [INTERVAL_NOTE, *notes, *_floor_note(context)])
+    return _table(columns, rows, [INTERVAL_NOTE, *notes, *_floor_note(context)])
 
 
-def _split(row: SummaryRow) -> list[Cell]:
-    if not row.server_us:
-        return [figure(NOT_AVAILABLE)] * (len(STACK) + 1)
-    rest = rest_ms(row)
-    return [
-        *(figure(significant(row.server_us.get(key, 0.0) / 1e3)) for key, _, _ in STACK),
-        figure(NOT_AVAILABLE if rest is None else significant(rest)),
-    ]
+def _server_parts() -> list[Column]:
+    """Triton's parts of a request, and what they leave of the client's mean."""
+
+    def part(key: str, title: str) -> Column:
+        name = title if title.startswith("Server") else f"Server {title}"
+        return f"{name} (ms)", lambda row: _ms(
+            row.server_us.get(key, 0.0) / 1e3 if row.server_us else None
+        )
+
+    rest: Column = ("Client and network (ms)", lambda row: _ms(rest_ms(row)))
+    return [*(part(key, title) for key, title, _ in STACK), rest]
+
+
+def _ms(value: float | None) -> Cell:
+    return figure(NOT_AVAILABLE if value is None else significant(value))
+
+
+STATUS: Column = ("Status", status_cell)
+ERRORS: Column = ("Errors", _errors)

@@ -25,7 +25,10 @@ class Bound(Model):
 
 if TYPE_CHECKING:
     ObjectiveMetric = str
-    _Bounds = _Weights = Model
+
+    class _Bounds(Model): ...
+
+    class _Weights(Model): ...
 else:
 
     def _optional(names: Iterable[str], kind: object, meaning: Callable[[Metric], str]) -> type:

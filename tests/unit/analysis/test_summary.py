@@ -158,7 +158,7 @@ def energy(*joules: float | None) -> list[MeasurementRow]:
 def test_energy_over_rounds_and_its_reciprocal() -> None:
     (row,) = summarize(energy(0.1, 0.2, 0.15))
     assert row.joules_per_inference == log_t_interval([0.1, 0.2, 0.15])
-    assert row.gpu_power_w == log_t_interval([300.0, 301.0, 302.0])
+    assert row.metrics["gpu_power_w"] == log_t_interval([300.0, 301.0, 302.0])
     rate = log_t_interval([10.0, 5.0, 1 / 0.15])
     found = row.inferences_per_joule
     assert found is not None
@@ -176,7 +176,7 @@ def test_a_round_without_energy_leaves_the_point_without() -> None:
 
 def test_memory_over_rounds_is_a_range() -> None:
     (row,) = summarize(energy(0.1, 0.1, 0.1))
-    assert (row.gpu_memory_mib_least, row.gpu_memory_mib) == (498.0, 500.0)
-    assert (row.host_memory_mib_least, row.host_memory_mib) == (9.0, 9.0)
+    assert (row.least("gpu_memory_mib"), row.gpu_memory_mib) == (498.0, 500.0)
+    assert (row.least("host_memory_mib"), row.host_memory_mib) == (9.0, 9.0)
     (bare,) = summarize([ROW])
-    assert (bare.gpu_memory_mib_least, bare.gpu_memory_mib) == (None, None)
+    assert (bare.least("gpu_memory_mib"), bare.gpu_memory_mib) == (None, None)

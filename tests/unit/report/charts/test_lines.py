@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import plotly.graph_objects as go
 import pytest
+from support.rows import with_metrics
 from support.synthetic_run import CPU_BACKENDS, EVIL, write_run
 
 from harness.report.charts import matplotlib as static
@@ -25,6 +26,7 @@ from harness.report.charts.lines import (
 from harness.report.model.blocks import Bound, Chart, Series
 from harness.report.model.context import COLORS, REFERENCE_COLOR, Context, build_context
 from harness.report.sections.configurations import detail_charts, performance_charts
+from harness.results.rows import PERCENTILES
 from harness.results.store import read_run
 
 
@@ -43,7 +45,7 @@ def test_axis_is_the_highest_percentile_that_all_points_have(cpu: Context, gpu: 
 
 
 def test_without_a_shared_percentile_the_mean_is_shown(cpu: Context) -> None:
-    row = replace(cpu.rows[0], latency_ms={})
+    row = with_metrics(cpu.rows[0], **{f"latency_{p}_ms": None for p in PERCENTILES})
     assert shared_percentile([row, *cpu.rows[1:5]]) == "mean"
 
 
