@@ -30,7 +30,7 @@ from harness.backends.base import run_once
 from harness.load.choose import make_generator
 from harness.load.plan import LoadPlan
 from harness.models.inputs import make_inputs
-from harness.results.series import Series
+from harness.results.series import Quantity, Readings, each
 from harness.telemetry.client import Telemetry
 
 CASES: dict[str, dict[str, Any]] = {
@@ -265,10 +265,12 @@ def _stage(
     return {"stage": name, "begin_ns": begin, "end_ns": time.monotonic_ns(), "smi": smi, **answer}
 
 
-def _add_sampled(stage: dict[str, Any], series: dict[str, Series]) -> None:
+def _add_sampled(stage: dict[str, Any], series: Readings) -> None:
     """The sampler's readings in the stage: its peak and its last, and those beside nvidia-smi's."""
-    for kind in ("process", "device"):
-        found = next((s for n, s in series.items() if n.endswith(f"_{kind}_bytes")), None)
+    for kind, quantity in (
+        ("process", Quantity.PROCESS_BYTES), ("device", Quantity.DEVICE_BYTES),
+    ):  # fmt: skip
+        found = next(iter(each(series, quantity)), None)
         if found is None:
             continue
         within = found.within(stage["begin_ns"], stage["end_ns"])

@@ -24,7 +24,7 @@ from harness.load.plan import LoadPlan
 from harness.measure.reduce import in_window, throughput
 from harness.measure.window import WindowSettings, measure
 from harness.models.inputs import make_inputs
-from harness.results.series import Series
+from harness.results.series import Quantity, Readings, SeriesKey
 from harness.telemetry.client import Telemetry
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -105,14 +105,20 @@ def _on(asked: Any, process: gpubench.Child, seconds: float) -> dict[str, Any]:
     return {**answer, "sampler": sampler_facts(series, answer), "problem": telemetry.problem}
 
 
-def sampler_facts(series: dict[str, Series], block: dict[str, Any]) -> dict[str, Any]:
+def sampler_facts(series: Readings, block: dict[str, Any]) -> dict[str, Any]:
     """Readings a second of each kind, and the sampler's own share of a core."""
     begin, end = block["begin_ns"], block["end_ns"]
     length = (end - begin) / 1e9
-    rates = {n: s.within(begin, end).t_ns.size / length for n, s in series.items()}
-    kept = ("host_bytes", "_device_bytes", "_process_bytes", "_power_w")
-    cpu = series["sampler_cpu_s"].rate(begin, end) if "sampler_cpu_s" in series else None
-    return {"rates": {n: r for n, r in rates.items() if n.endswith(kept)}, "cpu_share": cpu}
+    shown = (
+        Quantity.HOST_BYTES, Quantity.DEVICE_BYTES, Quantity.PROCESS_BYTES, Quantity.POWER_W,
+    )  # fmt: skip
+    rates = {
+        str(key): s.within(begin, end).t_ns.size / length
+        for key, s in series.items()
+        if key.quantity in shown
+    }
+    sampler = series.get(SeriesKey(Quantity.SAMPLER_CPU_S))
+    return {"rates": rates, "cpu_share": sampler.rate(begin, end) if sampler else None}
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.intervals import Interval, log_t_interval
+from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow
 
 
@@ -104,14 +104,14 @@ def _over_rounds(values: Sequence[float | None], *, every: bool = True) -> Inter
 
 
 def _rates(rows: Sequence[CapacityRow]) -> list[RateSummary]:
-    tried: dict[float, list[Mapping[str, Any]]] = {}
+    tried: dict[float, list[TrialDetails]] = {}
     for row in rows:
         for trial in row.details.get("trials", ()):
             tried.setdefault(float(trial["rate"]), []).append(trial)
     return [_rate(rate, found) for rate, found in sorted(tried.items())]
 
 
-def _rate(rate: float, trials: Sequence[Mapping[str, Any]]) -> RateSummary:
+def _rate(rate: float, trials: Sequence[TrialDetails]) -> RateSummary:
     medians = [float(t["p50_ms"]) for t in trials if t["p50_ms"] is not None]
     finite = [m for m in medians if 0 < m < math.inf]
     outcomes = [str(t["outcome"]) for t in trials]

@@ -8,24 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
 
 from harness.analysis.intervals import Interval, log_t_interval
+from harness.results.details import ColocatedDetails
 from harness.results.rows import MeasurementRow
 from harness.scenario.metrics import METRICS, Metric
 
 PREFIX, PRESENT = "colocated/", "present"
-
-
-class ColocatedFacts(TypedDict):
-    """What a co-located model did in a round, as its measurement row holds it."""
-
-    load: Mapping[str, object]
-    throughput: float
-    latency_ms: Mapping[str, float | None]
-    requests: int
-    errors: int
-    flags: Sequence[str]
 
 
 def metric_name(model: str, metric: str) -> str:
@@ -46,10 +35,9 @@ def metric_of(name: str) -> Metric:
     return METRICS[split_name(name)[1]]
 
 
-def colocated_facts(row: MeasurementRow) -> Mapping[str, ColocatedFacts]:
+def colocated_facts(row: MeasurementRow) -> Mapping[str, ColocatedDetails]:
     """The co-located models of a round by name; empty without any."""
-    facts: Mapping[str, ColocatedFacts] = row.details.get("colocated") or {}
-    return facts
+    return row.details.get("colocated") or {}
 
 
 def of_round(row: MeasurementRow, name: str) -> float | None:

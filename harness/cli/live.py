@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from harness.results.events import (
+    Best,
+    Event,
+    MeasuredAgain,
+    Note,
+    Observer,
+    Plan,
+    PointStarted,
+    Progress,
+    RoundAdded,
+    SearchEnded,
+    SessionStarted,
+    Status,
+    Undecided,
+)
+from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 REFRESH_HZ = 4
 
 
-def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Any]:
+def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Observer]:
     """The observer that fits the flags and the terminal; use it as a context manager."""
     if as_json:
         return contextlib.nullcontext(JsonLines(sys.stdout))
@@ -26,7 +47,7 @@ def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager
 class Quiet:
     """Shows nothing."""
 
-    def notify(self, event: Mapping[str, Any]) -> None:
+    def notify(self, event: Event) -> None:
         """Take one event."""
 
 
@@ -36,20 +57,19 @@ class JsonLines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def notify(self, event: Mapping[str, Any]) -> None:
+    def notify(self, event: Event) -> None:
         """Take one event."""
-        self._out.write(json.dumps(event, default=str) + "\n")
+        self._out.write(json.dumps(event.to_event()) + "\n")
         self._out.flush()
 
 
-class Progress:
+class RunProgress:
     """What is done, what is going on, and how long it may still take."""
 
     def __init__(self) -> None:
-        self.points: list[str] = []
+        self.points: tuple[str, ...] = ()
         self.rounds = 0
         self.done = 0
-        self.failed = 0
         self.current = "starting"
         self.running = ""
         self._before = 0
@@ -62,87 +82,70 @@ class Progress:
         """Measurements of the whole run, as far as rounds have been added."""
         return max(len(self.points) * self.rounds + self._added, self.done)
 
-    def take(self, event: Mapping[str, Any]) -> str | None:
+    def take(self, event: Event) -> str | None:
         """Update; a line worth printing, or None."""
-        handler = getattr(self, f"_on_{event['event']}", None)
-        line: str | None = handler(event) if handler else None
-        return line
+        match event:
+            case Plan():
+                self.points, self.rounds = event.points, event.rounds
+                self._at_most, self.done = event.at_most, event.measured
+                self._before = self.done
+            case RoundAdded():
+                self._added += event.points
+            case Status():
+                self.current, self.running = event.text, ""
+            case SessionStarted(backend, config):
+                name = backend if config == "default" else f"{backend}/{config}"
+                self.current, self.running = f"round {event.round + 1}: loading {name}", ""
+            case PointStarted():
+                self.current, self.running = f"round {event.round + 1}: {event.point}", ""
+            case Progress():
+                p99 = f", p99 {event.p99_ms:.1f} ms" if event.p99_ms is not None else ""
+                self.running = f"{event.phase}: {event.rate:.1f} requests/s{p99}"
+            case MeasurementRow():
+                self.done += event.point in self.points  # a search's rates are not counted
+            case CapacityRow():
+                self.done += 1
+        return self._in_words(event)
 
-    def _on_plan(self, event: Mapping[str, Any]) -> str:
-        self.points, self.rounds = event["points"], event["rounds"]
-        self._at_most = bool(event.get("at_most"))
-        self.done = self._before = event["measured"]
-        already = f", {self.done} already measured" if self.done else ""
-        most = "at most " if self._at_most else ""
-        return f"{most}{len(self.points)} points × {self.rounds} rounds{already}"
+    def _in_words(self, event: Event) -> str | None:
+        match event:
+            case Plan():
+                already = f", {self.done} already measured" if self.done else ""
+                most = "at most " if event.at_most else ""
+                return f"{most}{len(event.points)} points × {event.rounds} rounds{already}"
+            case RoundAdded(round_, points, why):
+                again = f"{points} point" + ("s" if points != 1 else "")
+                return f"round {round_ + 1} is added: {again} again, {why}"
+            case Status(text):
+                return text
+            case ParityRow(backend, batch_size, status) if status != "agrees":
+                return f"parity: {backend} b{batch_size}: {status}"
+            case MeasurementRow():
+                p50 = event.latency_ms.get("p50")
+                shown = f", p50 {p50:.2f} ms" if p50 is not None and p50 < math.inf else ""
+                return self._measured(event, f"{event.throughput:.1f} inferences/s{shown}")
+            case CapacityRow(rate=rate, reason=reason):
+                holding = "no rate holds" if rate is None else f"{rate:g} requests/s hold"
+                return self._measured(event, holding + (f"; {reason}" if reason else ""))
+            case MeasuredAgain(point, round_):
+                return f"round {round_ + 1} {point}: doubtful, measured once more"
+            case FailureRow():
+                failed = f"FAILED ({event.reason}): {event.message}"
+                return f"round {event.round + 1} {event.point}: {failed}"
+            case Note(text) | Undecided(text) if text:
+                return f"note: {text}"
+            case SearchEnded(why, not_measured):
+                left = ", ".join(not_measured) or "nothing"
+                return f"the {why} ended the search; not measured: {left}"
+            case Best(config=None):
+                return f"no best config was written: {event.why}"
+            case Best():
+                return f"best config: {event.backend}/{event.config}, {event.why}"
+        return None
 
-    def _on_more(self, event: Mapping[str, Any]) -> str:
-        self._added += event["points"]
-        again = f"{event['points']} point" + ("s" if event["points"] != 1 else "")
-        return f"round {event['round'] + 1} is added: {again} again, {event['why']}"
-
-    def _on_status(self, event: Mapping[str, Any]) -> str:
-        self.current, self.running = event["text"], ""
-        return str(event["text"])
-
-    def _on_session(self, event: Mapping[str, Any]) -> None:
-        config = event.get("config", "default")
-        name = event["backend"] if config == "default" else f"{event['backend']}/{config}"
-        self.current, self.running = f"round {event['round'] + 1}: loading {name}", ""
-
-    def _on_point(self, event: Mapping[str, Any]) -> None:
-        self.current, self.running = f"round {event['round'] + 1}: {event['point']}", ""
-
-    def _on_progress(self, event: Mapping[str, Any]) -> None:
-        rate = event["requests"] / event["seconds"] if event["seconds"] else 0.0
-        p99 = f", p99 {event['p99_ms']:.1f} ms" if event.get("p99_ms") is not None else ""
-        self.running = f"{event['phase']}: {rate:.1f} requests/s{p99}"
-
-    def _on_parity(self, event: Mapping[str, Any]) -> str | None:
-        if event["status"] == "agrees":
-            return None
-        return f"parity: {event['backend']} b{event['batch_size']}: {event['status']}"
-
-    def _on_measurement(self, event: Mapping[str, Any]) -> str:
-        self.done += event["point"] in self.points  # a search's rates are not counted
-        p50 = event["latency_ms"].get("p50")
-        shown = f", p50 {p50:.2f} ms" if isinstance(p50, float) else ""
-        return (
-            f"[{self.done}/{self.total}] round {event['round'] + 1} {event['point']}: "
-            f"{event['throughput']:.1f} inferences/s{shown}{self.remaining()}"
-        )
-
-    def _on_capacity(self, event: Mapping[str, Any]) -> str:
-        self.done += 1
-        found = "no rate holds" if event["rate"] is None else f"{event['rate']:g} requests/s hold"
-        why = f"; {event['reason']}" if event["reason"] else ""
-        return (
-            f"[{self.done}/{self.total}] round {event['round'] + 1} {event['point']}: {found}"
-            f"{why}{self.remaining()}"
-        )
-
-    def _on_measured_again(self, event: Mapping[str, Any]) -> str:
-        return f"round {event['round'] + 1} {event['point']}: doubtful, measured once more"
-
-    def _on_failure(self, event: Mapping[str, Any]) -> str:
-        self.failed += 1
-        said = f"FAILED ({event['reason']}): {event['message']}"
-        return f"round {event['round'] + 1} {event['point']}: {said}"
-
-    def _on_note(self, event: Mapping[str, Any]) -> str:
-        return f"note: {event['text']}"
-
-    def _on_undecided(self, event: Mapping[str, Any]) -> str | None:
-        return f"note: {event['text']}" if event["text"] else None
-
-    def _on_search_ended(self, event: Mapping[str, Any]) -> str:
-        left = event["not_measured"]
-        return f"the {event['why']} ended the search; not measured: {', '.join(left) or 'nothing'}"
-
-    def _on_best(self, event: Mapping[str, Any]) -> str:
-        if event["config"] is None:
-            return f"no best config was written: {event['why']}"
-        return f"best config: {event['backend']}/{event['config']}, {event['why']}"
+    def _measured(self, row: MeasurementRow | CapacityRow, result: str) -> str:
+        where = f"[{self.done}/{self.total}] round {row.round + 1} {row.point}"
+        return f"{where}: {result}{self.remaining()}"
 
     def remaining(self) -> str:
         """Time left, judged by what has been measured; nothing where a search may end any time."""
@@ -158,9 +161,9 @@ class PlainLines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._progress = Progress()
+        self._progress = RunProgress()
 
-    def notify(self, event: Mapping[str, Any]) -> None:
+    def notify(self, event: Event) -> None:
         """Take one event."""
         line = self._progress.take(event)
         if line:
@@ -168,7 +171,7 @@ class PlainLines:
 
 
 @contextlib.contextmanager
-def _live() -> Iterator[Any]:
+def _live() -> Iterator[LiveTable]:
     """A rich table on stderr, drawn at most four times a second, by this process only."""
     from rich.console import Console
     from rich.live import Live
@@ -185,18 +188,18 @@ class LiveTable:
     """A row a point with its latest round, and a line of progress."""
 
     def __init__(self) -> None:
-        self._progress = Progress()
-        self._latest: dict[str, Mapping[str, Any]] = {}
+        self._progress = RunProgress()
+        self._latest: dict[str, MeasurementRow | FailureRow | CapacityRow] = {}
         self._count: dict[str, int] = {}
 
-    def notify(self, event: Mapping[str, Any]) -> None:
+    def notify(self, event: Event) -> None:
         """Take one event."""
         self._progress.take(event)
-        if event["event"] in ("measurement", "failure", "capacity"):
-            self._latest[event["point"]] = event
-            self._count[event["point"]] = self._count.get(event["point"], 0) + 1
+        if isinstance(event, MeasurementRow | FailureRow | CapacityRow):
+            self._latest[event.point] = event
+            self._count[event.point] = self._count.get(event.point, 0) + 1
 
-    def render(self) -> Any:
+    def render(self) -> Group:
         """The table as it stands."""
         from rich.console import Group
         from rich.progress_bar import ProgressBar
@@ -215,15 +218,21 @@ class LiveTable:
         return Group(table, bar, Text(line), Text(progress.running, style="dim"))
 
     def _cells(self, point: str) -> list[str]:
-        event = self._latest.get(point)
         count = self._count.get(point, 0)
         rounds = f"{count}/{max(self._progress.rounds, count)}"
-        if event is None:
-            return [rounds, "", "", ""]
-        if event["event"] == "failure":
-            return [rounds, f"failed: {event['reason']}", "", ""]
-        if event["event"] == "capacity":
-            return [rounds, f"{event['goodput'] or 0:.1f}", "", f"≤ {event['target_ms']:g}"]
-        shown = [event["latency_ms"].get(p) for p in ("p50", "p99")]
-        cells = [f"{v:.2f}" if isinstance(v, float) else v or "n/a" for v in shown]
-        return [rounds, f"{event['throughput']:.1f}", *cells]
+        match self._latest.get(point):
+            case None:
+                return [rounds, "", "", ""]
+            case FailureRow(reason=reason):
+                return [rounds, f"failed: {reason}", "", ""]
+            case CapacityRow(goodput=goodput, target_ms=target):
+                return [rounds, f"{goodput or 0:.1f}", "", f"≤ {target:g}"]
+            case MeasurementRow(latency_ms=latency, throughput=throughput):
+                shown = [latency.get(p) for p in ("p50", "p99")]
+                cells = [_milliseconds(value) for value in shown]
+                return [rounds, f"{throughput:.1f}", *cells]
+
+
+def _milliseconds(value: float | None) -> str:
+    """`inf` where the percentile falls among the failures."""
+    return "n/a" if value is None else f"{value:.2f}"

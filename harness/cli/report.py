@@ -61,9 +61,9 @@ def _write_best(run_dir: Path, output: Path | None) -> None:
     from harness.search.best_config import write_best
 
     try:
-        found = write_best(data, output)
+        best = write_best(data, output)
     except HarnessError as error:
         click.echo(f"the best config was not written again: {error.message}", err=True)
     else:
-        where = (output or run_dir) / found["directory"] if found["config"] else None
-        click.echo(where or f"no best config: {found['why']}", err=where is None)
+        where = (output or run_dir) / best.directory if best.config else None
+        click.echo(where or f"no best config: {best.why}", err=where is None)

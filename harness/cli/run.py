@@ -106,6 +106,7 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
     """Write the reports, print the table and the paths; the exit code."""
     import json
 
+    from harness.results.events import Best
     from harness.results.store import read_run
 
     data = read_run(directory)
@@ -134,8 +135,8 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
             console.width = PIPE_WIDTH
         console.print(terminal_summary(data))
     click.echo(f"run directory: {directory}")
-    for best in [e for e in data.events if e["event"] == "best" and e["config"]][-1:]:
-        click.echo(f"best config as a model directory: {directory / best['directory']}")
+    for best in [e for e in data.rows(Best) if e.config][-1:]:
+        click.echo(f"best config as a model directory: {directory / best.directory}")
     for name in ("html", "pdf"):
         if name in paths:
             click.echo(f"{name.upper()} report: {paths[name]}")

@@ -7,12 +7,13 @@ requests that ended between the two readings at an end of the window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from harness.measure.validity import Finding
 from harness.measure.window import Window
+from harness.results.details import MeasurementDetails, ServerMetrics
 from harness.results.samples import OK, Samples
 from harness.triton.counters.metrics import PHASES, WindowMetrics, over_window
 from harness.triton.counters.scrape import Reading
@@ -85,13 +86,13 @@ NOT_READ = "the server's metrics were not read: `server: {metrics_url: …}` say
 
 def server_view(
     window: Window, samples: Samples, scraped: Mapping[str, Any] | None, batch_size: int
-) -> tuple[dict[str, Any], list[Finding]]:
+) -> tuple[MeasurementDetails, list[Finding]]:
     """For a row's details: `metrics` (`WindowMetrics.to_json`, or `{problem: …}`) and `composing`
     (by model); and what contradicts the statistics. Nothing for backends without a server.
     """
     if "count" not in window.before:
         return {}, []
-    details: dict[str, Any] = {}
+    details: MeasurementDetails = {}
     parts = composing(window.after, window.before)
     if parts:
         details["composing"] = parts
@@ -101,7 +102,7 @@ def server_view(
 
 def _metrics(
     window: Window, samples: Samples, scraped: Mapping[str, Any] | None, batch_size: int
-) -> tuple[dict[str, Any], list[Finding]]:
+) -> tuple[ServerMetrics, list[Finding]]:
     if scraped is None:
         return {"problem": NOT_READ}, []
     if scraped["problem"]:
@@ -114,4 +115,4 @@ def _metrics(
     findings = []
     if len(window.reads_ns) == 2 and all(value >= 0 for value in counted.values()):
         findings = list(check_agreement(found, counted, samples, window.reads_ns, batch_size))
-    return found.to_json(), findings
+    return cast(ServerMetrics, found.to_json()), findings

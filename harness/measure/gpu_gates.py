@@ -5,13 +5,13 @@ Thresholds are starting values. The bits are NVML's `nvmlClocksEventReasons`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime
 from harness.measure.validity import Finding
-from harness.results.series import Series
+from harness.results.series import Quantity, Readings, TelemetrySeries, each
 
 EVENTS = {
     0x1: "idle", 0x2: "clocks set by an application", 0x4: "power cap", 0x8: "hardware slowdown",
@@ -34,19 +34,18 @@ def event_names(bits: int) -> list[str]:
     return [*names, *([f"unknown event {rest:#x}"] if rest else [])]
 
 
-def check_gpu(telemetry: Mapping[str, Series], begin_ns: int, end_ns: int) -> Iterator[Finding]:
-    """The gates of one window, over the GPU that was read (series `gpuN_…`)."""
-    checks = {
-        "_clock_events": _throttled, "_sm_clock_mhz": _clock_spread,
-        "_foreign_processes": _foreign,
-    }  # fmt: skip
-    for name, series in telemetry.items():
-        for suffix, check in checks.items():
-            if name.startswith("gpu") and name.endswith(suffix):
-                yield from check(series.within(begin_ns, end_ns))
+def check_gpu(telemetry: Readings, begin_ns: int, end_ns: int) -> Iterator[Finding]:
+    """The gates of one window, over the GPUs that were read."""
+    for quantity, check in (
+        (Quantity.CLOCK_EVENTS, _throttled),
+        (Quantity.SM_CLOCK_MHZ, _clock_spread),
+        (Quantity.FOREIGN_PROCESSES, _foreign),
+    ):
+        for series in each(telemetry, quantity):
+            yield from check(series.within(begin_ns, end_ns))
 
 
-def _throttled(events: Series) -> Iterator[Finding]:
+def _throttled(events: TelemetrySeries) -> Iterator[Finding]:
     bits = events.value.astype(np.int64)
     held = (bits & HELD_BACK) != 0
     if held.size and held.mean() > THROTTLED_SHARE:
@@ -56,7 +55,7 @@ def _throttled(events: Series) -> Iterator[Finding]:
         )
 
 
-def _clock_spread(clock: Series) -> Iterator[Finding]:
+def _clock_spread(clock: TelemetrySeries) -> Iterator[Finding]:
     """Judged by percentiles: the clock of the first reading may still be that of the warm-up."""
     if clock.value.size < BUSY_READINGS:
         return
@@ -65,7 +64,7 @@ def _clock_spread(clock: Series) -> Iterator[Finding]:
         yield Finding("clock_spread", f"SM clock {low:.0f} to {high:.0f} MHz")
 
 
-def _foreign(processes: Series) -> Iterator[Finding]:
+def _foreign(processes: TelemetrySeries) -> Iterator[Finding]:
     there = processes.value > 0
     if there.size and there.mean() > FOREIGN_SHARE:
         count = int(processes.value.max())

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypedDict
 
-from harness.results.series import Series
+from harness.results.details import MeasurementDetails
+from harness.results.series import Quantity, Readings, SeriesKey, each
 from harness.telemetry.stages import STAGES, cut
 
 MIB = 2**20
 
 
-def host_readings(
-    telemetry: Mapping[str, Series], begin: int, end: int, cores: int
-) -> dict[str, float | None]:
+class HostReadings(TypedDict):
+    """Of a window: fields of a row, and the share of the machine that others used."""
+
+    host_memory_mib: float | None
+    cpu_percent: float | None
+    foreign_share: float | None
+
+
+class GpuReadings(TypedDict, total=False):
+    """Of a window: fields of a row; empty without a GPU."""
+
+    gpu_memory_mib: float
+    gpu_memory_scope: str
+    gpu_utilization_percent: float | None
+    gpu_power_w: float | None
+    gpu_energy_j: float | None
+
+
+def host_readings(telemetry: Readings, begin: int, end: int, cores: int) -> HostReadings:
     """Peak memory and mean CPU of the backend's tree, and the share that others used."""
 
-    def rate(name: str) -> float | None:
-        return telemetry[name].rate(begin, end) if name in telemetry else None
+    def rate(quantity: Quantity) -> float | None:
+        series = telemetry.get(SeriesKey(quantity))
+        return series.rate(begin, end) if series is not None else None
 
-    memory = (
-        telemetry["host_bytes"].within(begin, end).peak() if "host_bytes" in telemetry else None
-    )
-    tree, run, machine = rate("tree_cpu_s"), rate("run_cpu_s"), rate("machine_cpu_s")
+    resident = telemetry.get(SeriesKey(Quantity.HOST_BYTES))
+    memory = resident.within(begin, end).peak() if resident is not None else None
+    tree, run = rate(Quantity.TREE_CPU_S), rate(Quantity.RUN_CPU_S)
+    machine = rate(Quantity.MACHINE_CPU_S)
     foreign = None if run is None or machine is None else max(0.0, machine - run) / cores
-    there = rate("server_foreign_s")  # on the server's own host, where that is another one
+    there = rate(Quantity.SERVER_FOREIGN_S)  # on the server's own host, where that is another one
     if there is not None:
         foreign = max(there, foreign or 0.0)
     return {
@@ -34,7 +52,7 @@ def host_readings(
     }
 
 
-def gpu_readings(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[str, Any]:
+def gpu_readings(telemetry: Readings, begin: int, end: int) -> GpuReadings:
     """Memory, utilisation, power and energy over all GPUs that were read.
 
     Power is the energy counter's difference over the time: what NVML calls power is the mean over
@@ -42,30 +60,26 @@ def gpu_readings(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[
     counts no energy.
     """
 
-    def each(suffix: str) -> list[Series]:
-        return [
-            s for name, s in telemetry.items() if name.startswith("gpu") and name.endswith(suffix)
-        ]
+    def peaks(quantity: Quantity) -> list[float]:
+        return [s.within(begin, end).peak() or 0.0 for s in each(telemetry, quantity)]
 
-    if not each("_device_bytes"):
+    def means(quantity: Quantity) -> list[float | None]:
+        return [s.within(begin, end).mean() for s in each(telemetry, quantity)]
+
+    devices = each(telemetry, Quantity.DEVICE_BYTES)
+    if not devices:
         return {}
-    process = sum(s.within(begin, end).peak() or 0.0 for s in each("_process_bytes"))
-    used, scope = process, "process"
-    if not process:  # some containers hide processes: the difference on the device stands in
+    used, scope = sum(peaks(Quantity.PROCESS_BYTES)), "process"
+    if not used:  # some containers hide processes: the difference on the device stands in
         scope = "device"
-        used = sum(
-            (s.within(begin, end).peak() or 0.0) - float(s.value[0]) for s in each("_device_bytes")
-        )
-    means = [s.within(begin, end).mean() for s in each("_utilization_percent")]
-    polled = [s.within(begin, end).mean() for s in each("_power_w")]
-    counted = [s.rate(begin, end) for s in each("_energy_j")]
-    watts = _total(counted)
-    seconds = (end - begin) / 1e9
+        used = sum(peaks(Quantity.DEVICE_BYTES)) - sum(float(s.value[0]) for s in devices)
+    usage = [m for m in means(Quantity.UTILIZATION_PERCENT) if m is not None]
+    watts = _total(s.rate(begin, end) for s in each(telemetry, Quantity.ENERGY_J))
     return {
         "gpu_memory_mib": used / MIB, "gpu_memory_scope": scope,
-        "gpu_utilization_percent": max((m for m in means if m is not None), default=None),
-        "gpu_power_w": watts if watts is not None else _total(polled),
-        "gpu_energy_j": watts * seconds if watts is not None else None,
+        "gpu_utilization_percent": max(usage, default=None),
+        "gpu_power_w": watts if watts is not None else _total(means(Quantity.POWER_W)),
+        "gpu_energy_j": watts * ((end - begin) / 1e9) if watts is not None else None,
     }  # fmt: skip
 
 
@@ -74,33 +88,36 @@ def _total(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def gpu_spreads(telemetry: Mapping[str, Series], begin: int, end: int) -> dict[str, Any]:
+def gpu_spreads(telemetry: Readings, begin: int, end: int) -> MeasurementDetails:
     """Clock and temperature of the GPU, [smallest, largest]; the sampler's own CPU in percent."""
-    names = {"_sm_clock_mhz": "gpu_sm_clock_mhz", "_temperature_c": "gpu_temperature_c"}
-    found: dict[str, Any] = {}
-    for name, series in telemetry.items():
-        for suffix, key in names.items():
-            value = series.within(begin, end).value
-            if name.startswith("gpu") and name.endswith(suffix) and value.size:
-                found[key] = [float(value.min()), float(value.max())]
-    if "sampler_cpu_s" in telemetry:
-        rate = telemetry["sampler_cpu_s"].rate(begin, end)
-        found["sampler_cpu_percent"] = 100 * rate if rate is not None else None
-    return found
+
+    def spread(quantity: Quantity) -> list[float]:
+        """Of the last GPU that has readings."""
+        values = [s.within(begin, end).value for s in each(telemetry, quantity)]
+        return next(([float(v.min()), float(v.max())] for v in reversed(values) if v.size), [])
+
+    spreads: MeasurementDetails = {}
+    if clock := spread(Quantity.SM_CLOCK_MHZ):
+        spreads["gpu_sm_clock_mhz"] = clock
+    if temperature := spread(Quantity.TEMPERATURE_C):
+        spreads["gpu_temperature_c"] = temperature
+    sampler = telemetry.get(SeriesKey(Quantity.SAMPLER_CPU_S))
+    if sampler is not None:
+        rate = sampler.rate(begin, end)
+        spreads["sampler_cpu_percent"] = 100 * rate if rate is not None else None
+    return spreads
 
 
-def gpu_stages(
-    telemetry: Mapping[str, Series], ends: Mapping[str, int]
-) -> dict[str, dict[str, float]]:
+def gpu_stages(telemetry: Readings, ends: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """GPU memory of the stages that `ends` (name to monotonic ns) mark: MiB, peak and held.
 
     The process tree's where the driver tells it, else what the device gained since the baseline.
     """
     order = [(name, ends[name]) for name in STAGES if name in ends]
-    for suffix in ("_process_bytes", "_device_bytes"):
-        for name, series in telemetry.items():
-            if name.startswith("gpu") and name.endswith(suffix) and series.value.any():
-                start = 0.0 if suffix == "_process_bytes" else float(series.value[0])
+    for quantity in (Quantity.PROCESS_BYTES, Quantity.DEVICE_BYTES):
+        for series in each(telemetry, quantity):
+            if series.value.any():
+                start = 0.0 if quantity is Quantity.PROCESS_BYTES else float(series.value[0])
                 return {
                     stage.name: {
                         "peak_mib": (stage.peak - start) / MIB,

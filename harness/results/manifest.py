@@ -11,10 +11,9 @@ from typing import Any
 import harness
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
+from harness.results.upgrade import SCHEMA_VERSION
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions
-
-SCHEMA_VERSION = 1
 
 
 def utc_now() -> str:

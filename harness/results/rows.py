@@ -2,60 +2,23 @@
 
 Each row class is one kind of line in `journal.jsonl`; its `EVENT` is the line's `event`. Units are
 in the names: `_ns`, `_ms`, `_s`, `_mib` (2^20 bytes); throughput is inferences a second (requests
-a second × batch size). JSON has no infinities and no NaN: a line spells them `inf`, `-inf` and
-`nan`, and reading a float field turns them back.
+a second × batch size).
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
 
-from harness.system.files import jsonable
+from harness.results.details import CapacityDetails, LoadedDetails, MeasurementDetails
+from harness.results.line import Line
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
 """The percentiles that are reported; `p999` is p99.9."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Base: to and from a journal line."""
-
-    EVENT: ClassVar[str] = ""
-
-    def to_event(self) -> dict[str, Any]:
-        """The journal line as a dict that is valid JSON."""
-        event: dict[str, Any] = jsonable({"event": self.EVENT, **dataclasses.asdict(self)})
-        return event
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Self:
-        """Read a journal line; keys this version does not know are left out.
-
-        Raises TypeError when a field without a default is missing.
-        """
-        fields = [f for f in dataclasses.fields(cls) if f.name in event]
-        return cls(**{f.name: _read(str(f.type), event[f.name]) for f in fields})
-
-
-def _read(annotation: str, value: Any) -> Any:
-    if "float" in annotation:
-        value = _unspell(value)
-    return tuple(value) if annotation.startswith("tuple") else value
-
-
-def _unspell(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _unspell(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return tuple(_unspell(v) for v in value)
-    return float(value) if value in ("inf", "-inf", "nan") else value
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactRow(Row):
+class ArtifactRow(Line):
     """A file that was made or found: an ONNX export, weights, an engine. Feeds the size table."""
 
     EVENT = "artifact"
@@ -65,12 +28,12 @@ class ArtifactRow(Row):
     bytes: int
     seconds: float
     cached: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     """e.g. `exporter` (`torch.export` or `legacy`), `fallback_reason`, `opset`, `parameters`."""
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedRow(Row):
+class LoadedRow(Line):
     """A backend was loaded in a fresh process."""
 
     EVENT = "loaded"
@@ -82,13 +45,13 @@ class LoadedRow(Row):
     host_memory_mib: float | None
     """Of the backend's process tree, after loading."""
     gpu_memory_mib: float | None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: LoadedDetails = field(default_factory=LoadedDetails)
     config: str = "default"
     """Which of the backend's configs; its text is `details["config"]`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServerOnlyRow(Row):
+class ServerOnlyRow(Line):
     """A server that the harness started, before it loaded a model."""
 
     EVENT = "server_only"
@@ -108,7 +71,7 @@ class ServerOnlyRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class ParityRow(Row):
+class ParityRow(Line):
     """A backend's outputs against the reference, over all distinct inputs of one batch size."""
 
     EVENT = "parity"
@@ -130,7 +93,7 @@ class ParityRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class MeasurementRow(Row):
+class MeasurementRow(Line):
     """One point in one round."""
 
     EVENT = "measurement"
@@ -179,31 +142,31 @@ class MeasurementRow(Row):
     warmup_requests: int = 0
     flags: tuple[str, ...] = ()
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: MeasurementDetails = field(default_factory=MeasurementDetails)
 
     @property
     def joules_per_inference(self) -> float | None:
         """The GPU's energy over the window by the inferences; None without an energy counter."""
-        found = self.details.get("joules_per_inference")
-        return None if found is None else float(found)
+        joules = self.details.get("joules_per_inference")
+        return None if joules is None else float(joules)
 
     @property
     def gpu_sm_clock_mhz(self) -> tuple[float, float] | None:
         """The lowest and the highest reading of the window."""
-        return self._spread("gpu_sm_clock_mhz")
+        return _ends(self.details.get("gpu_sm_clock_mhz"))
 
     @property
     def gpu_temperature_c(self) -> tuple[float, float] | None:
         """The lowest and the highest reading of the window."""
-        return self._spread("gpu_temperature_c")
+        return _ends(self.details.get("gpu_temperature_c"))
 
-    def _spread(self, key: str) -> tuple[float, float] | None:
-        found = self.details.get(key)
-        return (float(found[0]), float(found[1])) if found else None
+
+def _ends(spread: Sequence[float] | None) -> tuple[float, float] | None:
+    return (float(spread[0]), float(spread[1])) if spread else None
 
 
 @dataclass(frozen=True, slots=True)
-class CeilingRow(Row):
+class CeilingRow(Line):
     """What the load generator reaches against a server that does nothing (`harness.run.ceiling`).
 
     Measured once a run for each kind of load that comes near what is known; with the same
@@ -231,7 +194,7 @@ class CeilingRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class FailureRow(Row):
+class FailureRow(Line):
     """A point that could not be measured in one round, and why."""
 
     EVENT = "failure"
@@ -247,7 +210,7 @@ class FailureRow(Row):
 
 
 @dataclass(frozen=True, slots=True)
-class CapacityRow(Row):
+class CapacityRow(Line):
     """What a search for the capacity found in one round (`harness.run.capacity`)."""
 
     EVENT = "capacity"
@@ -274,21 +237,4 @@ class CapacityRow(Row):
     """What ended it: `target`, `client`, `growing` or `max_rate`."""
     reason: str = ""
     """In words, where it was not simply the target that failed at `high`."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """`precision`, and `trials`: each rate with its share within the target, goodput, p50 and
-    outcome."""
-
-
-ROWS: dict[str, type[Row]] = {
-    cls.EVENT: cls
-    for cls in (
-        ArtifactRow,
-        LoadedRow,
-        ServerOnlyRow,
-        ParityRow,
-        MeasurementRow,
-        CeilingRow,
-        FailureRow,
-        CapacityRow,
-    )
-}
+    details: CapacityDetails = field(default_factory=CapacityDetails)

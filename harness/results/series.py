@@ -1,30 +1,86 @@
-"""Telemetry series: the names, the records on disk, and cutting a window out of them."""
+"""Telemetry series: their keys, the records on disk, and cutting a window out of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 RECORD = np.dtype([("t_ns", "<i8"), ("series", "<u2"), ("value", "<f8")])
 """One reading: monotonic nanoseconds, index into the series names, value."""
+_NAME = re.compile(r"(?:(gpu\d+)_)?(\w+)")
+
+
+class Quantity(StrEnum):
+    """What is read, with its unit; the counters grow from reading to reading."""
+
+    HOST_BYTES = "host_bytes"
+    """Resident memory of the watched process trees."""
+    TREE_CPU_S = "tree_cpu_s"
+    """Counter: processor time of those trees."""
+    RUN_CPU_S = "run_cpu_s"
+    """Counter: of the whole harness."""
+    MACHINE_CPU_S = "machine_cpu_s"
+    """Counter: of all processes."""
+    SAMPLER_CPU_S = "sampler_cpu_s"
+    """Counter: of the sampler itself."""
+    SERVER_FOREIGN_S = "server_foreign_s"
+    """Counter: what others used of the server's host, where that is another one, by its cores."""
+    DEVICE_BYTES = "device_bytes"
+    PROCESS_BYTES = "process_bytes"
+    """Of the watched trees, where the driver tells."""
+    FOREIGN_PROCESSES = "foreign_processes"
+    """How many processes outside the run use the GPU."""
+    UTILIZATION_PERCENT = "utilization_percent"
+    POWER_W = "power_w"
+    ENERGY_J = "energy_j"
+    """Counter."""
+    SM_CLOCK_MHZ = "sm_clock_mhz"
+    MEMORY_CLOCK_MHZ = "memory_clock_mhz"
+    TEMPERATURE_C = "temperature_c"
+    CLOCK_EVENTS = "clock_events"
+    """The bits that say why the clocks are not higher."""
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class SeriesKey:
+    """What a series holds; in files its name is e.g. `host_bytes` or `gpu0_power_w`."""
+
+    quantity: Quantity
+    device: str = ""
+    """`gpu0`, …; empty for the host."""
+
+    def __str__(self) -> str:
+        return f"{self.device}_{self.quantity}" if self.device else self.quantity.value
+
+    @classmethod
+    def parse(cls, name: str) -> SeriesKey:
+        """The key that a file's name means. Raises ValueError for one that is not known."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"'{name}' is no series")
+        return cls(Quantity(match[2]), match[1] or "")
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySeries:
     """Readings of one quantity, in order of time; both arrays have the shape (readings,)."""
 
     t_ns: NDArray[np.int64]
     value: NDArray[np.float64]
 
-    def within(self, begin_ns: int, end_ns: int) -> Series:
+    def within(self, begin_ns: int, end_ns: int) -> TelemetrySeries:
         """The readings of a window; a quantity that holds between readings keeps its last one."""
         first, last = np.searchsorted(self.t_ns, [begin_ns, end_ns])
         first = max(0, int(first) - 1)  # the reading that was in force when the window began
-        return Series(self.t_ns[first:last], self.value[first:last])
+        return TelemetrySeries(self.t_ns[first:last], self.value[first:last])
 
     def peak(self) -> float | None:
         """The largest reading; None without readings."""
@@ -42,25 +98,52 @@ class Series:
         return float(value[1] - value[0]) / ((end_ns - begin_ns) / 1e9)
 
 
-def read(path: Path, names: Sequence[str]) -> dict[str, Series]:
-    """Every series of a raw telemetry file, by name; a record cut short at the end is dropped."""
-    raw = path.read_bytes() if path.exists() else b""
-    records = np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], RECORD)
-    return {
-        name: Series(records["t_ns"][mask].astype(np.int64), records["value"][mask].astype(float))
-        for index, name in enumerate(names)
-        if (mask := records["series"] == index).any()
-    }
+Readings: TypeAlias = Mapping[SeriesKey, TelemetrySeries]
+"""What was read in one session or window."""
 
 
-def write_parquet(path: Path, series: Mapping[str, Series]) -> None:
+def each(readings: Readings, quantity: Quantity) -> list[TelemetrySeries]:
+    """The series of one quantity, of every device that has it."""
+    return [series for key, series in readings.items() if key.quantity is quantity]
+
+
+def split(
+    names: Iterable[str], index: NDArray[np.integer], t_ns: NDArray[np.int64],
+    value: NDArray[np.float64],
+) -> dict[SeriesKey, TelemetrySeries]:  # fmt: skip
+    """Mixed readings by series, of which `index` counts the names.
+
+    Names that this version does not know, of a newer one's files, are left out.
+    """
+    found = {}
+    for number, name in enumerate(names):
+        mask = index == number
+        with contextlib.suppress(ValueError):
+            if mask.any():
+                found[SeriesKey.parse(name)] = TelemetrySeries(t_ns[mask], value[mask])
+    return found
+
+
+def records_of(raw: bytes) -> NDArray[np.void]:
+    """The records of a raw telemetry file; one cut short at the end is dropped."""
+    return np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], RECORD)
+
+
+def read(path: Path, names: Sequence[str]) -> dict[SeriesKey, TelemetrySeries]:
+    """Every series of a raw telemetry file."""
+    records = records_of(path.read_bytes() if path.exists() else b"")
+    times, values = records["t_ns"].astype(np.int64), records["value"].astype(float)
+    return split(names, records["series"], times, values)
+
+
+def write_parquet(path: Path, series: Readings) -> None:
     """All series as one table: t_ns int64, series dictionary-encoded, value float64."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from harness.system.files import atomic_write
 
-    names = [n for n, s in series.items() for _ in range(s.t_ns.size)]
+    names = [str(key) for key, s in series.items() for _ in range(s.t_ns.size)]
     times = [s.t_ns for s in series.values()] or [np.empty(0, np.int64)]
     values = [s.value for s in series.values()] or [np.empty(0, np.float64)]
     table = pa.table({
@@ -72,18 +155,13 @@ def write_parquet(path: Path, series: Mapping[str, Series]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_parquet(path: Path) -> dict[str, Series]:
-    """Read what `write_parquet` wrote: every series that has a reading, by name."""
+def read_parquet(path: Path) -> dict[SeriesKey, TelemetrySeries]:
+    """Read what `write_parquet` wrote: every series that has a reading."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    times, values = table["t_ns"].to_numpy(), table["value"].to_numpy()
     column = table["series"].combine_chunks()
     if not len(column):
         return {}
-    index = column.indices.to_numpy()
-    return {
-        name: Series(times[mask], values[mask])
-        for number, name in enumerate(column.dictionary.to_pylist())
-        if (mask := index == number).any()
-    }
+    names, index = column.dictionary.to_pylist(), column.indices.to_numpy()
+    return split(names, index, table["t_ns"].to_numpy(), table["value"].to_numpy())

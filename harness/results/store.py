@@ -19,21 +19,27 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from harness.errors import RunDirectoryError, SetupError
+from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
 from harness.results.rows import (
-    ROWS,
     ArtifactRow,
     CapacityRow,
     FailureRow,
     LoadedRow,
     MeasurementRow,
     ParityRow,
-    Row,
+)
+from harness.results.upgrade import (
+    SCHEMA_VERSION,
+    Json,
+    upgrade_event,
+    upgrade_manifest,
+    version_of,
 )
 from harness.system.credentials import redact_all
 from harness.system.files import jsonable, write_text
@@ -42,7 +48,7 @@ JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
 OURS = frozenset({JOURNAL, LOCK, *FOLDERS})
 """What a run that was killed before it had a manifest leaves: nothing that was measured."""
-R = TypeVar("R", bound=Row)
+L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
 def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -56,16 +62,11 @@ class RunData:
 
     path: Path
     manifest: Mapping[str, Any]
-    events: tuple[Mapping[str, Any], ...]
+    events: tuple[JournalLine | UnknownEvent, ...]
 
-    def rows(self, cls: type[R]) -> list[R]:
-        """The journal's rows of one class, in order. Raises RunDirectoryError on a bad one."""
-        try:
-            return [cls.from_event(e) for e in self.events if e["event"] == cls.EVENT]
-        except TypeError as error:
-            raise RunDirectoryError(
-                f"{self.path / JOURNAL}: a '{cls.EVENT}' line is incomplete: {error}"
-            ) from error
+    def rows(self, cls: type[L]) -> list[L]:
+        """The journal's lines of one class, in order."""
+        return [event for event in self.events if isinstance(event, cls)]
 
     @property
     def measurements(self) -> list[MeasurementRow]:
@@ -100,7 +101,7 @@ class RunData:
     @property
     def complete(self) -> bool:
         """Whether the run reached its end (it may still hold failures)."""
-        return any(e["event"] == "run_ended" and e.get("status") == "complete" for e in self.events)
+        return any(ended.status == "complete" for ended in self.rows(RunEnded))
 
 
 def read_run(path: Path) -> RunData:
@@ -117,10 +118,14 @@ def read_run(path: Path) -> RunData:
         raise RunDirectoryError(f"{manifest} can't be read: {error}") from error
     if not isinstance(data, dict):
         raise RunDirectoryError(f"{manifest} is not a manifest: it holds no JSON object")
-    return RunData(path, data, tuple(_read_journal(path / JOURNAL)))
+    old = version_of(path, data) < SCHEMA_VERSION
+    events = tuple(_read_journal(path / JOURNAL, upgrade_event if old else None))
+    return RunData(path, upgrade_manifest(data) if old else data, events)
 
 
-def _read_journal(path: Path) -> Iterator[dict[str, Any]]:
+def _read_journal(
+    path: Path, upgrade: Callable[[Json], Json] | None
+) -> Iterator[JournalLine | UnknownEvent]:
     if not path.exists():
         return
     *lines, _ = path.read_bytes().split(b"\n")  # the last is empty, or a line cut short by a kill
@@ -131,7 +136,12 @@ def _read_journal(path: Path) -> Iterator[dict[str, Any]]:
             event = None
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             raise RunDirectoryError(f"{path}:{number}: not a journal line")
-        yield event
+        try:
+            yield read_event(upgrade(event) if upgrade else event)
+        except TypeError as error:
+            raise RunDirectoryError(
+                f"{path}:{number}: the '{event['event']}' line is incomplete: {error}"
+            ) from error
 
 
 class RunStore:
@@ -196,12 +206,12 @@ class RunStore:
             undo.pop_all()
         return cls(path, journal, lock)
 
-    def append(self, event: Row | Mapping[str, Any]) -> None:
+    def append(self, event: JournalLine) -> None:
         """Add one line and have it on disk before returning; threads may share the store.
 
         Raises SetupError when it can't be written (a full disk); the journal stays as it was.
         """
-        line = redact_all(event.to_event() if isinstance(event, Row) else jsonable(event))
+        line = redact_all(event.to_event())
         data = json.dumps(line, allow_nan=False).encode() + b"\n"
         with self._mutex:
             size = os.fstat(self._journal).st_size
@@ -245,6 +255,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-__all__ = ["ROWS", "RunData", "RunStore", "read_run"]

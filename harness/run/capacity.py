@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -20,6 +20,7 @@ from harness.errors import BackendError
 from harness.measure.quantiles import QUANTILES
 from harness.measure.reduce import in_window
 from harness.measure.validity import SLIP_FLOOR_NS, SLIP_SHARE
+from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
 from harness.scenario.points import Point
@@ -121,6 +122,13 @@ class Trial:
     """Inferences a second that were answered within the target."""
     p50_ms: float | None
     outcome: str
+
+    def to_json(self) -> TrialDetails:
+        """For a row's details."""
+        return {
+            "rate": self.rate, "within": self.within, "goodput": self.goodput,
+            "p50_ms": self.p50_ms, "outcome": self.outcome,
+        }  # fmt: skip
 
 
 def answered_within(
@@ -298,7 +306,7 @@ def find_capacity(
         rate=best.rate if best else None, goodput=best.goodput if best else None,
         low=best.rate if best else None, high=grid.rate(high) if high is not None else None,
         knee_rate=knee(trials), steps=len(trials), limit=limit, reason=reason,
-        details={"precision": grid.precision, "trials": [asdict(t) for t in trials]},
+        details={"precision": grid.precision, "trials": [t.to_json() for t in trials]},
     )  # fmt: skip
 
 

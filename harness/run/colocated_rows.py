@@ -21,6 +21,7 @@ from harness.measure.validity import (
     check_schedule,
     check_steady,
 )
+from harness.results.details import ColocatedDetails, MeasurementDetails
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, write_samples
 from harness.scenario.spec.scenario import ColocatedModel
@@ -36,7 +37,7 @@ def with_colocated(
     Parquet files beside the row's own in the run directory `run`. A model that is not believable
     makes the whole row so.
     """
-    found = {}
+    found: dict[str, ColocatedDetails] = {}
     for other in others:
         samples = Samples.load(raw[other.name])
         raw[other.name].unlink()
@@ -44,7 +45,7 @@ def with_colocated(
         metadata = {"point": row.point, "round": str(row.round), "colocated": other.name}
         write_samples(run / path, samples, metadata)
         found[other.name] = {**entry(row, other, samples, answers[other.name]), "samples": path}
-    details = {**row.details, "colocated": found}
+    details: MeasurementDetails = {**row.details, "colocated": found}
     seen = [
         f"{name}: {flag}" + (f" ({what})" if (what := facts["findings"].get(flag)) else "")
         for name, facts in found.items()
@@ -60,7 +61,7 @@ def with_colocated(
 
 def entry(
     row: MeasurementRow, other: ColocatedModel, samples: Samples, answer: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> ColocatedDetails:
     """What one model did in the row's window, with the flags that its rules raise."""
     begin, end, load = row.window_begin_ns, row.window_end_ns, other.load
     open_loop = load.concurrency is None

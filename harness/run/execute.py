@@ -21,6 +21,8 @@ def _measure(
 ) -> tuple[Path, bool]:  # fmt: skip
     """Run or resume; the run directory and whether it was interrupted. `name` is the subcommand."""
     from harness.cli.live import observer
+    from harness.results.events import RunEnded, RunResumed, RunStarted
+    from harness.results.manifest import utc_now
     from harness.run.orchestrator import Orchestrator, Paths
     from harness.run.prometheus import exposed, parse_address
 
@@ -34,17 +36,17 @@ def _measure(
     paths = Paths(base=base, cache=cache_directory())
     interrupted = False
     with store, _sigterm_as_interrupt():
-        store.append({"event": "run_resumed" if done else "run_started", **_now()})
+        store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
             with (
                 observer(quiet=quiet, as_json=as_json) as shown,
                 exposed(shown, metrics_port) as watcher,
             ):
                 Orchestrator(scenario, store, paths, watcher, done).run()
-            store.append({"event": "run_ended", "status": "complete", **_now()})
+            store.append(RunEnded("complete", utc_now()))
         except KeyboardInterrupt:
             interrupted = True
-            store.append({"event": "run_ended", "status": "interrupted", **_now()})
+            store.append(RunEnded("interrupted", utc_now()))
     if interrupted:
         click.echo(f"interrupted; finish it with: harness {name} --resume {store.path}", err=True)
     return store.path, interrupted
@@ -88,12 +90,6 @@ def _default_directory(name: str) -> Path:
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path("reports") / f"{name}-{stamp}"
-
-
-def _now() -> dict[str, str]:
-    from harness.results.manifest import utc_now
-
-    return {"time": utc_now()}
 
 
 @contextlib.contextmanager

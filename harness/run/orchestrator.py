@@ -13,6 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.results.events import (
+    Observer,
+    Plan,
+    Reached,
+    RoundAdded,
+    SearchEnded,
+    SessionStarted,
+    Status,
+)
+from harness.results.rows import ArtifactRow
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.point import Measuring
 from harness.run.rounds import Rounds
@@ -21,7 +31,7 @@ from harness.run.session.loading import EMPTY_S, open_session
 from harness.run.session.preparing import Prepared, prepare
 from harness.run.session.session import Session
 from harness.run.session.shared import Shared
-from harness.run.state import Observer, RunState
+from harness.run.state import RunState
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
@@ -47,10 +57,9 @@ class Orchestrator:
         self._scenario, self._store, self._paths = scenario, store, paths
         self._state = RunState(store, observer, done)
         self._points, self._specs = expand(scenario), configs(scenario)
-        ended = any(e["event"] == "search_ended" for e in done.events) if done else False
-        self._selection = Selection(scenario, ended=ended)
+        self._selection = Selection(scenario, ended=bool(done and done.rows(SearchEnded)))
         self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
-        self._concluded = any(e["event"] == "reached" for e in done.events) if done else False
+        self._concluded = bool(done and done.rows(Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
 
@@ -58,10 +67,10 @@ class Orchestrator:
         """Measure everything that is missing."""
         state, rounds = self._state, self._rounds
         planned = {p.id for p in self._points}
-        state.tell({"event": "plan", "points": [p.id for p in self._points],
-                     "rounds": self._scenario.measurement.rounds,
-                     "measured": sum(point in planned for point, _ in state.measured),
-                     "at_most": self._selection.open_ended})  # fmt: skip
+        state.notify(Plan(
+            tuple(p.id for p in self._points), self._scenario.measurement.rounds,
+            sum(point in planned for point, _ in state.measured), self._selection.open_ended,
+        ))  # fmt: skip
         self._selection.check()
         for text in left_out(self._scenario) if state.fresh else ():
             state.note(text)
@@ -69,7 +78,7 @@ class Orchestrator:
             if not self._concluded:
                 self._conclude()
             return
-        state.tell({"event": "status", "text": "preparing the model"})
+        state.notify(Status("preparing the model"))
         try:
             prepared = self._prepare()
         except HarnessError as error:
@@ -82,8 +91,7 @@ class Orchestrator:
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
                     if why := rounds.why_added(round_, wanted):
-                        state.tell({"event": "more", "round": round_, "points": len(wanted),
-                                     "why": why})  # fmt: skip
+                        state.notify(RoundAdded(round_, len(wanted), why))
                     self._round(round_, wanted, prepared, telemetry)
             self._conclude()
             if telemetry.problem:
@@ -95,7 +103,7 @@ class Orchestrator:
             cache=self._paths.cache,
         )  # fmt: skip
         for artifact in artifacts:
-            self._state.add(artifact)
+            self._state.add(ArtifactRow.from_event(artifact))
         return prepared
 
     def _round(
@@ -131,7 +139,7 @@ class Orchestrator:
         """Measure `points` until they are done or the session breaks; what is left to do."""
         state, stem = self._state, f"r{round_}-{backend}"
         stem += (f"-{config}" if shared is not None else "") + (f"-{attempt}" if attempt else "")
-        state.tell({"event": "session", "backend": backend, "config": config, "round": round_})
+        state.notify(SessionStarted(backend, config, round_))
         with Session(
             self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
             logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
@@ -174,8 +182,8 @@ class Orchestrator:
         from harness.search.best_config import write_best
 
         try:
-            found = write_best(read_run(self._store.path))
+            best = write_best(read_run(self._store.path))
         except (HarnessError, OSError) as error:
             self._state.note(f"the best config was not written: {error}")
             return
-        self._state.add({"event": "best", **found})
+        self._state.add(best)

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.measure.window import Window
+from harness.results.events import MeasuredAgain, PointStarted
 from harness.results.manifest import utc_now
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, read_samples, write_samples
@@ -43,7 +44,7 @@ class Measuring:
         except HarnessError as error:
             self.state.fail(point, self.round_, error, self.log)
         else:
-            self.state.keep(row)
+            self.state.add_result(row)
 
     def capacity(self, point: Point, load: Load, planned: Collection[str]) -> None:
         """Search for a capacity; each rate that is tried becomes a measurement of its own, and
@@ -56,12 +57,11 @@ class Measuring:
                     return done, read_samples(self.state.store.path / done.samples)
             row, samples = self._measure(sub)
             if doubtful(row, samples):
-                self.state.add({"event": "measured_again", "point": sub.id, "round": self.round_,
-                                 "flags": list(row.flags)})  # fmt: skip
+                self.state.add(MeasuredAgain(sub.id, self.round_, row.flags))
                 row, samples = self._measure(sub)
             if sub.id not in planned:
                 row = replace(row, details={**row.details, "search": point.id})
-            self.state.keep(row)
+            self.state.add_result(row)
             return row, samples
 
         assert load.find_capacity is not None
@@ -74,18 +74,18 @@ class Measuring:
         except HarnessError as error:
             self.state.fail(point, self.round_, error, self.log)
             return
-        self.state.keep(found)
+        self.state.add_result(found)
 
     def _measure(self, point: Point) -> tuple[MeasurementRow, Samples]:
         """Measure, and write the samples; the row is not in the journal yet."""
-        self.state.tell({"event": "point", "point": point.id, "round": self.round_})
+        self.state.notify(PointStarted(point.id, self.round_))
         folder, session = self.state.store.path, self.session
         name = f"{point.id.replace('/', '--')}--r{self.round_}"
         raw = folder / "samples" / f".{name}.npz"
         others = {o.name: colocated_samples(raw, o.name) for o in session.colocated}
         started = utc_now()
         try:
-            answer = session.measure(point, self.round_, raw, self.state.tell)
+            answer = session.measure(point, self.round_, raw, self.state.notify)
             samples = Samples.load(raw, answer["messages"])
         except BaseException:
             for left in others.values():

@@ -24,7 +24,7 @@ from harness.measure.validity import (
 from harness.measure.window import Window
 from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, Samples
-from harness.results.series import Series
+from harness.results.series import Readings
 from harness.scenario.points import Point
 from harness.triton.counters.statistics import Split, difference
 
@@ -53,7 +53,7 @@ class Conditions:
 
 def measurement_row(
     point: Point, round_: int, started: str, window: Window, samples: Samples,
-    telemetry: Mapping[str, Series], samples_path: str, conditions: Conditions,
+    telemetry: Readings, samples_path: str, conditions: Conditions,
 ) -> MeasurementRow:  # fmt: skip
     """Everything that one point in one round gave."""
     begin, end = window.begin_ns, window.end_ns
@@ -63,7 +63,7 @@ def measurement_row(
     host = host_readings(telemetry, begin, end, conditions.cores)
     split = server_split(window)
     cpu = 100 * window.cpu_seconds / seconds
-    foreign = host.pop("foreign_share")
+    foreign = host["foreign_share"]
     findings = [
         *(Finding(flag, "") for flag in conditions.flags),
         *(Finding("wrong_outputs", text) for text in conditions.outputs_wrong),

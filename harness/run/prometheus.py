@@ -6,10 +6,19 @@ Served by the orchestrator's process, which never measures, from a registry of i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from harness.errors import UsageError
+from harness.results.events import (
+    Event,
+    Observer,
+    Plan,
+    PointStarted,
+    Progress,
+    RoundAdded,
+    SessionStarted,
+)
+from harness.results.rows import CapacityRow, FailureRow, MeasurementRow
 from harness.system.packages import missing_package
 
 LOOPBACK = "127.0.0.1"
@@ -24,7 +33,7 @@ class RunMetrics:
         self.registry = CollectorRegistry()
         self._points: frozenset[str] = frozenset()
 
-        def gauge(name: str, text: str, *labels: str) -> Any:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"harness_{name}", text, labels, registry=self.registry)
 
         self._planned = gauge("measurements_planned", "Points times rounds; and what was added")
@@ -42,63 +51,54 @@ class RunMetrics:
         )
         self._point = ""
 
-    def notify(self, event: Mapping[str, Any]) -> None:
+    def notify(self, event: Event) -> None:
         """Take one event; those that say nothing for a dashboard are passed over."""
-        handler = getattr(self, f"_on_{event['event']}", None)
-        if handler is not None:
-            handler(event)
-
-    def _on_plan(self, event: Mapping[str, Any]) -> None:
-        self._points = frozenset(event["points"])
-        self._planned.set(len(self._points) * event["rounds"])
-        self._done.set(event["measured"])
-
-    def _on_more(self, event: Mapping[str, Any]) -> None:
-        self._planned.inc(event["points"])
-
-    def _on_session(self, event: Mapping[str, Any]) -> None:
-        self._go_on(event["backend"], "loading")
-
-    def _on_point(self, event: Mapping[str, Any]) -> None:
-        self._point = event["point"]
-        self._go_on(self._point, "starting")
-
-    def _on_progress(self, event: Mapping[str, Any]) -> None:
-        self._go_on(self._point, event["phase"])
-        seconds = event["seconds"]
-        self._rate.set(event["requests"] / seconds if seconds else 0.0)
-        if event.get("p99_ms") is not None:
-            self._p99.set(event["p99_ms"] / 1e3)
+        match event:
+            case Plan(points, rounds, measured):
+                self._points = frozenset(points)
+                self._planned.set(len(self._points) * rounds)
+                self._done.set(measured)
+            case RoundAdded():
+                self._planned.inc(event.points)
+            case SessionStarted():
+                self._go_on(event.backend, "loading")
+            case PointStarted():
+                self._point = event.point
+                self._go_on(self._point, "starting")
+            case Progress():
+                self._go_on(self._point, event.phase)
+                self._rate.set(event.rate)
+                if event.p99_ms is not None:
+                    self._p99.set(event.p99_ms / 1e3)
+            case MeasurementRow():
+                self._measured(event)
+            case CapacityRow():
+                self._done.inc()
+                if event.goodput is not None:
+                    self._throughput.labels(event.point).set(event.goodput)
+            case FailureRow():
+                self._failed.labels(event.backend, event.reason).inc()
 
     def _go_on(self, point: str, phase: str) -> None:
         self._running.clear()
         self._running.labels(point, phase).set(1)
 
-    def _on_measurement(self, event: Mapping[str, Any]) -> None:
-        if event["point"] in self._points:  # a search's rates are not counted
+    def _measured(self, row: MeasurementRow) -> None:
+        if row.point in self._points:  # a search's rates are not counted
             self._done.inc()
-        self._throughput.labels(event["point"]).set(event["throughput"])
-        for percentile, value in event["latency_ms"].items():
-            if value is not None:
-                seconds = float(value) / 1e3  # `inf` where the percentile is among the failures
-                self._latency.labels(event["point"], percentile).set(seconds)
-
-    def _on_capacity(self, event: Mapping[str, Any]) -> None:
-        self._done.inc()
-        if event["goodput"] is not None:
-            self._throughput.labels(event["point"]).set(event["goodput"])
-
-    def _on_failure(self, event: Mapping[str, Any]) -> None:
-        self._failed.labels(event["backend"], event["reason"]).inc()
+        self._throughput.labels(row.point).set(row.throughput)
+        for percentile, value in row.latency_ms.items():
+            if value is not None:  # infinite where the percentile is among the failures
+                self._latency.labels(row.point, percentile).set(value / 1e3)
 
 
 class Both:
     """An observer that tells two others."""
 
-    def __init__(self, first: Any, second: Any) -> None:
+    def __init__(self, first: Observer, second: Observer) -> None:
         self._observers = (first, second)
 
-    def notify(self, event: Mapping[str, Any]) -> None:
+    def notify(self, event: Event) -> None:
         """Take one event."""
         for observer in self._observers:
             observer.notify(event)
@@ -113,7 +113,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def exposed(observer: Any, where: str | None) -> Iterator[Any]:
+def exposed(observer: Observer, where: str | None) -> Iterator[Observer]:
     """`observer`, and beside it the metrics at `where` (see `parse_address`) until the end.
 
     Raises UsageError when the port can't be had, MissingPackageError without prometheus_client.

@@ -8,6 +8,7 @@ from typing import Any
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.stopping import HalfWidths, widest_first, width
 from harness.analysis.summary import summarize
+from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.selection import Selection
 from harness.run.state import RunState
 from harness.scenario.points import Point
@@ -19,7 +20,7 @@ Specs = Mapping[str, Mapping[str, AnyBackend]]
 
 
 class Rounds:
-    """The rounds of one run, decided from what its ledger holds."""
+    """The rounds of one run, decided from what its state holds."""
 
     def __init__(
         self, scenario: Scenario, points: list[Point], specs: Specs, selection: Selection,
@@ -104,12 +105,9 @@ class Rounds:
                 if found.rounds == settings.rounds_max
                 else "dropped by the search, or a round failed"
             )  # fmt: skip
-            self._state.add({
-                "event": "reached", "point": found.point, "rounds": found.rounds, "why": why,
-                "half_widths": dict(found.half_widths),
-            })  # fmt: skip
+            self._state.add(Reached(found.point, found.rounds, why, found.half_widths))
         text = self._selection.not_told_apart(self._state.rows, self._state.failures)
-        self._state.add({"event": "undecided", "text": text})
+        self._state.add(Undecided(text))
 
     @property
     def _targets(self) -> HalfWidths:
@@ -158,10 +156,8 @@ class Rounds:
             self._selection.ended = True
             seen = {(r.backend, r.config) for r in self._state.rows}
             planned = dict.fromkeys((p.backend, p.config) for p in self._points)
-            self._state.add({
-                "event": "search_ended", "why": "budget",
-                "not_measured": [f"{b}/{c}" for b, c in planned if (b, c) not in seen],
-            })  # fmt: skip
+            left_over = tuple(f"{b}/{c}" for b, c in planned if (b, c) not in seen)
+            self._state.add(SearchEnded("budget", left_over))
         elif round_ > 0 and round_ not in self._cut:
             self._cut.add(round_)
             left = dict.fromkeys(f"{p.backend}/{p.config}" for p in points

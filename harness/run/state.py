@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any, Protocol
 
 from harness.errors import HarnessError
+from harness.results.events import JournalLine, Note, Observer
 from harness.results.rows import (
     CapacityRow,
     CeilingRow,
     FailureRow,
     MeasurementRow,
     ParityRow,
-    Row,
     ServerOnlyRow,
 )
 from harness.results.store import RunData, RunStore
@@ -26,19 +24,11 @@ NOT_RETRIED = frozenset({
 """Reasons that would come again: the point is not tried in later rounds."""
 
 
-class Observer(Protocol):
-    """Told of every journal line and of what is going on; must be quick and must not raise."""
-
-    def notify(self, event: Mapping[str, Any]) -> None:
-        """Take one event."""
-        ...
-
-
 class RunState:
     """Rows of this process and of the interrupted run that it goes on with (`done`)."""
 
     def __init__(self, store: RunStore, observer: Observer, done: RunData | None = None) -> None:
-        self.store, self.tell = store, observer.notify
+        self.store, self.notify = store, observer.notify
         self.fresh = done is None
         self.rows = list(done.measurements) if done else []
         self.capacities = list(done.capacities) if done else []
@@ -54,16 +44,16 @@ class RunState:
         self.empty = {row.backend for row in done.rows(ServerOnlyRow)} if done else set()
         """Backends whose server has been watched without a model."""
 
-    def add(self, event: Row | Mapping[str, Any]) -> None:
+    def add(self, line: JournalLine) -> None:
         """Write a journal line and tell the observer."""
-        self.store.append(event)
-        self.tell(event.to_event() if isinstance(event, Row) else event)
+        self.store.append(line)
+        self.notify(line)
 
     def note(self, text: str) -> None:
         """A line that the report shows among its notes."""
-        self.add({"event": "note", "text": text})
+        self.add(Note(text))
 
-    def keep(self, row: MeasurementRow | CapacityRow) -> None:
+    def add_result(self, row: MeasurementRow | CapacityRow) -> None:
         """A point is measured in a round."""
         self.add(row)
         if isinstance(row, MeasurementRow):

@@ -20,13 +20,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Required, TypedDict
+from typing import Any
 
 from harness.analysis.best import INDIFFERENCE, Choice, choose, indifference_of, nearest
 from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
+from harness.results.events import Best
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
@@ -49,21 +50,8 @@ class Picked:
     """Other configs that can't be told apart from it, or that are on the front beside it."""
 
 
-class Written(TypedDict, total=False):
-    """What was written, as a journal line has it; without a config only the reason."""
-
-    config: Required[str | None]
-    why: Required[str]
-    backend: str
-    point: str
-    directory: str
-    difference: str
-    tied: list[str]
-    env: dict[str, str]
-
-
-def write_best(data: RunData, target: Path | None = None) -> Written:
-    """Write `best/` below `target` (the run directory); what was written.
+def write_best(data: RunData, target: Path | None = None) -> Best:
+    """Write `best/` below `target` (the run directory); what was written, as the journal has it.
 
     Only backends that were measured in several configs take part. Where no point holds the
     constraints, nothing is written and `why` says what is nearest. Raises ServerError when the
@@ -75,7 +63,7 @@ def write_best(data: RunData, target: Path | None = None) -> Written:
     zone = indifference_of(scenario)
     picked = pick(choose(rows, objective, bounds, zone), zone)
     if picked is None:
-        return {"config": None, "why": _none(rows, bounds)}
+        return Best(why=_none(rows, bounds))
     folder = (target or data.path) / BEST
     model = _name_of(scenario["model"])
     fresh = folder.with_name(f".{BEST}.new")
@@ -95,11 +83,10 @@ def write_best(data: RunData, target: Path | None = None) -> Written:
         raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
-    return {
-        "backend": picked.row.backend, "config": picked.row.config, "point": picked.row.point,
-        "directory": f"{BEST}/{model}", "difference": f"{BEST}/{DIFFERENCE}",
-        "tied": list(picked.tied), "why": picked.why, "env": env,
-    }  # fmt: skip
+    return Best(
+        picked.row.backend, picked.row.config, picked.row.point, f"{BEST}/{model}",
+        f"{BEST}/{DIFFERENCE}", picked.tied, picked.why, env,
+    )  # fmt: skip
 
 
 def pick(choice: Choice, zone: float = INDIFFERENCE) -> Picked | None:
@@ -187,7 +174,8 @@ def _directory(data: RunData, backend: str, config: str, colocated: str = "") ->
 
 def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
     loads = [x for x in data.loads if (x.backend, x.config) == (row.backend, row.config)]
-    return dict(loads[-1].details.get("settings", {}).get("env", {})) if loads else {}
+    env = loads[-1].details.get("settings", {}).get("env") if loads else None
+    return {str(k): str(v) for k, v in env.items()} if isinstance(env, Mapping) else {}
 
 
 def _copy(source: Path, directory: Path) -> str:

@@ -8,13 +8,19 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError
-from harness.results.series import RECORD, Series, read, write_parquet
+from harness.results.series import (
+    SeriesKey,
+    TelemetrySeries,
+    read,
+    records_of,
+    write_parquet,
+)
 from harness.system.guard import spawn
 
 if TYPE_CHECKING:
@@ -58,28 +64,28 @@ class Telemetry:
             self._raw.write_bytes(b"")  # the sampler appends, so it goes on from the start
         self._ask({"watch": list(pids), "gpu": gpu, "itself": itself, "keep": keep})
 
-    def read(self) -> dict[str, Series]:
-        """All readings since `watch`, by series name."""
+    def read(self) -> dict[SeriesKey, TelemetrySeries]:
+        """All readings since `watch`."""
         here = read(self._raw, self._ask({"flush": True}))
         if self._remote is None:
             return here
-        from harness.telemetry.remote import colocated
+        from harness.telemetry.remote import with_server
 
         there = self._remote.read()
         self.problem = self.problem or self._remote.problem
-        return colocated(here, there, int(self._remote.about.get("cores") or 1))
+        return with_server(here, there, int(self._remote.about.get("cores") or 1))
 
     @property
     def clock(self) -> dict[str, int] | None:
         """How the clock of the server's host was aligned (ns); None for readings of this one."""
         return None if self._remote is None else self._remote.clock
 
-    def drain(self) -> tuple[list[str], NDArray[Any]]:
+    def drain(self) -> tuple[list[str], NDArray[np.void]]:
         """The series' names, and the records (`series.RECORD`) since the last call, taken out."""
         names = self._ask({"flush": True})
         raw = self._raw.read_bytes() if self._raw.exists() else b""
         self._raw.write_bytes(b"")
-        return names, np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], RECORD)
+        return names, records_of(raw)
 
     def save(self, path: Path) -> None:
         """Write the readings since `watch` as Parquet."""

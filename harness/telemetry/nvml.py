@@ -10,31 +10,40 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import ModuleType
+from typing import TypeAlias, TypeVar
+
+from harness.results.series import Quantity, SeriesKey
+
+T = TypeVar("T")
+Reading: TypeAlias = tuple[SeriesKey, float]
 
 
-class Gpu:
+class NvmlGpu:
     """One GPU or MIG device; every reading is optional.
 
     A MIG device has memory and processes of its own; power, clocks and temperature are the whole
     board's.
     """
 
-    def __init__(self, nvml: Any, handle: Any, name: str) -> None:
+    def __init__(self, nvml: ModuleType, handle: object, name: str) -> None:
         self._nvml, self._handle = nvml, handle
         self.name = name
-        """Prefix of its series, e.g. `gpu0`."""
+        """The device of its series, e.g. `gpu0`."""
         self._board = handle
         if self._try(lambda: nvml.nvmlDeviceIsMigDeviceHandle(handle)):
             board = self._try(lambda: nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
             self._board = board or handle
 
-    def _try(self, read: Callable[[], Any]) -> Any:
+    def _try(self, read: Callable[[], T]) -> T | None:
         with contextlib.suppress(self._nvml.NVMLError, AttributeError):
             return read()
         return None
 
-    def memory(self, mine: set[int], run: set[int]) -> Iterator[tuple[str, float]]:
+    def _reading(self, quantity: Quantity, value: float) -> Reading:
+        return SeriesKey(quantity, self.name), float(value)
+
+    def memory(self, mine: set[int], run: set[int]) -> Iterator[Reading]:
         """`device_bytes`; where the driver tells, `process_bytes` summed over `mine`.
 
         `foreign_processes` counts those outside `mine` and `run`, where ours can be seen at all:
@@ -43,37 +52,40 @@ class Gpu:
         nvml, handle = self._nvml, self._handle
         info = self._try(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
         if info is not None:
-            yield "device_bytes", float(info.used)
+            yield self._reading(Quantity.DEVICE_BYTES, info.used)
         processes = self._try(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
         if processes is None:
             return
         used = [p.usedGpuMemory for p in processes if p.pid in mine]
         if all(size is not None for size in used):
-            yield "process_bytes", float(sum(used))
+            yield self._reading(Quantity.PROCESS_BYTES, sum(used))
         if used or not processes:
-            yield "foreign_processes", float(sum(p.pid not in mine | run for p in processes))
+            foreign = sum(p.pid not in mine | run for p in processes)
+            yield self._reading(Quantity.FOREIGN_PROCESSES, foreign)
 
-    def state(self) -> Iterator[tuple[str, float]]:
+    def state(self) -> Iterator[Reading]:
         """Everything that changes slowly."""
         nvml, board = self._nvml, self._board
-        readings: dict[str, Callable[[], float]] = {
-            "utilization_percent": lambda: nvml.nvmlDeviceGetUtilizationRates(board).gpu,
-            "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(board) / 1e3,
-            "energy_j": lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(board) / 1e3,
-            "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(board, nvml.NVML_CLOCK_SM),
-            "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(board, nvml.NVML_CLOCK_MEM),
-            "temperature_c": lambda: nvml.nvmlDeviceGetTemperature(
+        readings: dict[Quantity, Callable[[], float]] = {
+            Quantity.UTILIZATION_PERCENT: lambda: nvml.nvmlDeviceGetUtilizationRates(board).gpu,
+            Quantity.POWER_W: lambda: nvml.nvmlDeviceGetPowerUsage(board) / 1e3,
+            Quantity.ENERGY_J: lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(board) / 1e3,
+            Quantity.SM_CLOCK_MHZ: lambda: nvml.nvmlDeviceGetClockInfo(board, nvml.NVML_CLOCK_SM),
+            Quantity.MEMORY_CLOCK_MHZ: lambda: nvml.nvmlDeviceGetClockInfo(
+                board, nvml.NVML_CLOCK_MEM
+            ),
+            Quantity.TEMPERATURE_C: lambda: nvml.nvmlDeviceGetTemperature(
                 board, nvml.NVML_TEMPERATURE_GPU
             ),
-            "clock_events": lambda: clock_events(nvml, board),
+            Quantity.CLOCK_EVENTS: lambda: clock_events(nvml, board),
         }
-        for name, read in readings.items():
+        for quantity, read in readings.items():
             value = self._try(read)
             if value is not None:
-                yield name, float(value)
+                yield self._reading(quantity, value)
 
 
-def clock_events(nvml: Any, handle: Any) -> int:
+def clock_events(nvml: ModuleType, handle: object) -> int:
     """The bits that say why the clocks are not higher; older drivers call them throttle reasons."""
     if hasattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons"):
         with contextlib.suppress(nvml.NVMLError):
@@ -84,7 +96,7 @@ def clock_events(nvml: Any, handle: Any) -> int:
 # ------------------------------------------------------------------------------------- which GPU
 
 
-def find(nvml: Any, device: str, visible: str | None = None) -> Gpu | None:
+def find(nvml: ModuleType, device: str, visible: str | None = None) -> NvmlGpu | None:
     """The GPU that `cuda`, `cuda:N`, `GPU-<uuid>` or `MIG-<uuid>` names; None when there is none.
 
     N counts through `visible` (CUDA_VISIBLE_DEVICES) if it is set, else through all GPUs in the
@@ -92,31 +104,29 @@ def find(nvml: Any, device: str, visible: str | None = None) -> Gpu | None:
     """
     with contextlib.suppress(nvml.NVMLError, ValueError, IndexError):
         if device.startswith(("GPU-", "MIG-")):
-            return Gpu(nvml, _by_uuid(nvml, device), _series_name(nvml, device))
+            return _by_uuid(nvml, device)
         number = int(device.partition(":")[2] or 0)
         if visible:
             chosen = [word.strip() for word in visible.split(",")][number]
             if not chosen.isdigit():
                 return find(nvml, chosen)
             number = int(chosen)
-        return Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(number), f"gpu{number}")
+        return NvmlGpu(nvml, nvml.nvmlDeviceGetHandleByIndex(number), f"gpu{number}")
     return None
 
 
-def _by_uuid(nvml: Any, uuid: str) -> Any:
+def _by_uuid(nvml: ModuleType, uuid: str) -> NvmlGpu | None:
     """CUDA takes a UUID's beginning too, NVML only the whole one."""
+    named = None
     with contextlib.suppress(nvml.NVMLError):
-        return nvml.nvmlDeviceGetHandleByUUID(uuid)
-    return next(handle for _, handle, full in _everything(nvml) if full.startswith(uuid))
+        named = nvml.nvmlDeviceGetHandleByUUID(uuid)
+    for index, handle, full in _everything(nvml):
+        if full.startswith(uuid):
+            return NvmlGpu(nvml, handle if named is None else named, f"gpu{index}")
+    return NvmlGpu(nvml, named, "gpu0") if named is not None else None
 
 
-def _series_name(nvml: Any, uuid: str) -> str:
-    return next(
-        (f"gpu{index}" for index, _, full in _everything(nvml) if full.startswith(uuid)), "gpu0"
-    )
-
-
-def _everything(nvml: Any) -> Iterator[tuple[int, Any, str]]:
+def _everything(nvml: ModuleType) -> Iterator[tuple[int, object, str]]:
     """(board's number, handle, UUID) of every GPU and of every MIG device on it."""
     for index in range(nvml.nvmlDeviceGetCount()):
         board = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -127,17 +137,17 @@ def _everything(nvml: Any) -> Iterator[tuple[int, Any, str]]:
                 yield index, handle, _text(nvml.nvmlDeviceGetUUID(handle))
 
 
-def _mig_slots(nvml: Any, board: Any) -> int:
+def _mig_slots(nvml: ModuleType, board: object) -> int:
     with contextlib.suppress(nvml.NVMLError):
         return int(nvml.nvmlDeviceGetMaxMigDeviceCount(board))
     return 0
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def open_gpu(device: str | None) -> Gpu | None:
+def open_gpu(device: str | None) -> NvmlGpu | None:
     """`find` on this machine; None for no device, and where NVML is not there."""
     if device is None:
         return None

@@ -12,7 +12,6 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import HarnessError, ServerError
-from harness.results.series import RECORD, Series
+from harness.results.series import (
+    Quantity,
+    Readings,
+    SeriesKey,
+    TelemetrySeries,
+    records_of,
+    split,
+)
 from harness.scenario.spec.scenario import TelemetrySource
 from harness.scenario.spec.server import tls_of
 from harness.system import credentials as secrets
@@ -78,7 +84,7 @@ class RemoteTelemetry:
     def _begin(self) -> None:
         self._exchanges = [self._ask_clock()]
         self._since = self._exchanges[0].remote_ns
-        self._parts: list[tuple[list[str], NDArray[Any]]] = []
+        self._parts: list[tuple[list[str], NDArray[np.void]]] = []
 
     @property
     def clock(self) -> dict[str, int]:
@@ -86,8 +92,8 @@ class RemoteTelemetry:
         worst = max(e.error_ns for e in self._exchanges)
         return {"offset_ns": self._exchanges[-1].offset_ns, "error_ns": worst}
 
-    def read(self) -> dict[str, Series]:
-        """All readings since this was made, by series name, on this host's clock."""
+    def read(self) -> dict[SeriesKey, TelemetrySeries]:
+        """All readings since this was made, on this host's clock."""
         try:
             self._fetch()
         except (OSError, http.client.HTTPException, ValueError, KeyError, HarnessError) as error:
@@ -105,7 +111,7 @@ class RemoteTelemetry:
     def _fetch(self) -> None:
         head, _, records = self._get(f"/v1/series?since={self._since}").partition(b"\n")
         told = json.loads(head)
-        new = np.frombuffer(records, RECORD)
+        new = records_of(records)
         if not told["complete"]:
             self.problem = f"the telemetry at {self._address} no longer had the oldest readings"
         elif told["problem"]:
@@ -164,42 +170,38 @@ class RemoteTelemetry:
 
     # -- on our clock ---------------------------------------------------------------------------
 
-    def _series(self) -> dict[str, Series]:
+    def _series(self) -> dict[SeriesKey, TelemetrySeries]:
         at = np.array([e.remote_ns for e in self._exchanges], np.float64)
         offsets = np.array([e.offset_ns for e in self._exchanges], np.int64)
-        found: dict[str, list[Series]] = {}
+        parts: dict[SeriesKey, list[TelemetrySeries]] = {}
         for names, records in self._parts:
             shift = np.interp(records["t_ns"].astype(np.float64), at, offsets - offsets[0])
             times = records["t_ns"].astype(np.int64) - offsets[0] - shift.astype(np.int64)
-            for index, name in enumerate(names):
-                mask = records["series"] == index
-                if mask.any():
-                    part = Series(times[mask], records["value"][mask].astype(float))
-                    found.setdefault(name, []).append(part)
-        return {name: _joined(parts) for name, parts in found.items()}
+            new = split(names, records["series"], times, records["value"].astype(float))
+            for key, part in new.items():
+                parts.setdefault(key, []).append(part)
+        return {
+            key: TelemetrySeries(
+                np.concatenate([p.t_ns for p in some]), np.concatenate([p.value for p in some])
+            )
+            for key, some in parts.items()
+        }
 
 
-def _joined(parts: list[Series]) -> Series:
-    return Series(np.concatenate([p.t_ns for p in parts]), np.concatenate([p.value for p in parts]))
-
-
-def colocated(
-    here: Mapping[str, Series], there: Mapping[str, Series], cores: int
-) -> dict[str, Series]:
+def with_server(here: Readings, there: Readings, cores: int) -> dict[SeriesKey, TelemetrySeries]:
     """The series of a run whose server is on another host.
 
     Memory, processor time and GPUs are the server's; what disturbs the load generator is read
     here. `server_foreign_s` is what others used of the `cores` there: its rate is a share of all.
     """
-    theirs = ("run_cpu_s", "machine_cpu_s", "sampler_cpu_s")
-    own = {"host_bytes", "tree_cpu_s"}
-    merged = {k: v for k, v in here.items() if k not in own and not k.startswith("gpu")}
-    merged |= {k: v for k, v in there.items() if k not in theirs}
-    if {"machine_cpu_s", "run_cpu_s", "tree_cpu_s"} <= there.keys():
-        machine = there["machine_cpu_s"]
-        known = sum(
-            np.interp(machine.t_ns, there[k].t_ns, there[k].value)
-            for k in ("run_cpu_s", "tree_cpu_s")
-        )
-        merged["server_foreign_s"] = Series(machine.t_ns, (machine.value - known) / max(1, cores))
+    run, tree, machine, sampler, memory, foreign = map(SeriesKey, (
+        Quantity.RUN_CPU_S, Quantity.TREE_CPU_S, Quantity.MACHINE_CPU_S, Quantity.SAMPLER_CPU_S,
+        Quantity.HOST_BYTES, Quantity.SERVER_FOREIGN_S,
+    ))  # fmt: skip
+    merged = {k: v for k, v in here.items() if k not in (memory, tree) and not k.device}
+    merged |= {k: v for k, v in there.items() if k not in (run, machine, sampler)}
+    if {machine, run, tree} <= there.keys():
+        all_ = there[machine]
+        known = sum(np.interp(all_.t_ns, there[k].t_ns, there[k].value) for k in (run, tree))
+        merged[foreign] = TelemetrySeries(all_.t_ns, (all_.value - known) / max(1, cores))
     return merged

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from harness.results.series import RECORD
+from harness.results.series import RECORD, Quantity, SeriesKey
 from harness.telemetry.host import REFRESH_S, Tree, busy_seconds
-from harness.telemetry.nvml import Gpu, open_gpu
+from harness.telemetry.nvml import NvmlGpu, Reading, open_gpu
 
 HOST_HZ = 20.0
 GPU_MEMORY_HZ = 200.0
@@ -36,9 +36,9 @@ class Sampler:
         self._file = file
         self._owner = Tree(owner, include_root=True)
         self._trees: list[Tree] = []
-        self._gpu: Gpu | None = None
+        self._gpu: NvmlGpu | None = None
         self._device: str | None = None
-        self._names: dict[str, int] = {}
+        self._keys: dict[SeriesKey, int] = {}
         self._records: list[tuple[int, int, float]] = []
         self._next = {"host": 0.0, "gpu_memory": 0.0, "slow": 0.0, "refresh": 0.0}
 
@@ -69,42 +69,39 @@ class Sampler:
                 self._next[name] = max(self._next[name] + period, now)
         return max(0.0, min(self._next[n] for n in periods) - time.monotonic())
 
-    def _put(self, t_ns: int, readings: Iterable[tuple[str, float]]) -> None:
-        for name, value in readings:
-            self._records.append((t_ns, self._names.setdefault(name, len(self._names)), value))
+    def _put(self, t_ns: int, readings: Iterable[Reading]) -> None:
+        for key, value in readings:
+            self._records.append((t_ns, self._keys.setdefault(key, len(self._keys)), value))
 
-    def _refresh(self) -> Iterator[tuple[str, float]]:
+    def _refresh(self) -> Iterator[Reading]:
         for tree in (self._owner, *self._trees):
             tree.refresh()
         yield from ()
 
-    def _host(self) -> Iterator[tuple[str, float]]:
+    def _host(self) -> Iterator[Reading]:
         both = [tree.read() for tree in self._trees]
         if both:
-            yield "host_bytes", sum(resident for resident, _ in both)
-            yield "tree_cpu_s", sum(cpu for _, cpu in both)
-        yield "run_cpu_s", self._owner.read()[1]
-        yield "machine_cpu_s", busy_seconds()
-        yield "sampler_cpu_s", time.process_time()
+            yield SeriesKey(Quantity.HOST_BYTES), sum(resident for resident, _ in both)
+            yield SeriesKey(Quantity.TREE_CPU_S), sum(cpu for _, cpu in both)
+        yield SeriesKey(Quantity.RUN_CPU_S), self._owner.read()[1]
+        yield SeriesKey(Quantity.MACHINE_CPU_S), busy_seconds()
+        yield SeriesKey(Quantity.SAMPLER_CPU_S), time.process_time()
 
-    def _gpu_memory(self) -> Iterator[tuple[str, float]]:
+    def _gpu_memory(self) -> Iterator[Reading]:
         assert self._gpu is not None
         mine = set[int]().union(*(tree.pids for tree in self._trees))
-        name = self._gpu.name
-        readings = self._gpu.memory(mine, self._owner.pids)
-        yield from ((f"{name}_{what}", value) for what, value in readings)
+        yield from self._gpu.memory(mine, self._owner.pids)
 
-    def _slow(self) -> Iterator[tuple[str, float]]:
+    def _slow(self) -> Iterator[Reading]:
         assert self._gpu is not None
-        name = self._gpu.name
-        yield from ((f"{name}_{what}", value) for what, value in self._gpu.state())
+        yield from self._gpu.state()
 
     def flush(self) -> list[str]:
         """Write the records and return the series' names, by index."""
         np.array(self._records, RECORD).tofile(self._file)
         self._file.flush()
         self._records.clear()
-        return list(self._names)
+        return [str(key) for key in self._keys]
 
 
 def main(path: str, owner: int) -> None:

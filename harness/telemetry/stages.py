@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.results.series import Series
+from harness.results.series import TelemetrySeries
 
 LATE_NS = 10_000_000
 """Memory is polled every 5 ms: so late, a reading still tells what a stage left behind."""
@@ -28,7 +28,7 @@ class Stage:
     """The last reading of the stage: what it left behind."""
 
 
-def cut(series: Series, ends: Sequence[tuple[str, int]]) -> list[Stage]:
+def cut(series: TelemetrySeries, ends: Sequence[tuple[str, int]]) -> list[Stage]:
     """Cut a memory series at the ends of the stages, (name, monotonic ns), in order of time.
 
     The first stage begins with the series. What a stage took last shows in the reading after its

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from harness.measure.gpu_gates import check_gpu
+from harness.results.series import SeriesKey
 from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 
 pytestmark = pytest.mark.gpu
+key = SeriesKey.parse
 MIB = 2**20
 
 HOLDS = """
@@ -26,6 +28,7 @@ print("allocated", flush=True); input()
 """
 WORKS = """
 import torch
+
 x = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
 print("ready", flush=True)
 while True:
@@ -75,11 +78,12 @@ def test_memory_of_a_process_is_what_nvidia_smi_shows(tmp_path: Path) -> None:
             smi = [s for pid in (child.pid, *map(int, grand)) if (s := _smi(pid)) is not None]
         finally:
             child.kill()
-    device = series["gpu0_device_bytes"]
+    device = series[key("gpu0_device_bytes")]
     gained = device.within(context_end, end).peak() - device.within(0, context_end).value[-1]
     assert abs(gained - 1024 * MIB) < 0.02 * 1024 * MIB
-    if smi and "gpu0_process_bytes" in series and series["gpu0_process_bytes"].value.any():
-        mine = series["gpu0_process_bytes"].within(context_end, end).peak() / MIB
+    process = series.get(key("gpu0_process_bytes"))
+    if smi and process is not None and process.value.any():
+        mine = process.within(context_end, end).peak() / MIB
         assert abs(mine - sum(smi)) <= 0.02 * sum(smi)
         print(f"process {mine:.0f} MiB, nvidia-smi {sum(smi):.0f} MiB")
     else:
@@ -103,20 +107,20 @@ def test_rates_cost_and_state_under_load(tmp_path: Path) -> None:
     rates = {
         name: s.within(begin, end).t_ns.size / 3.0
         for name, s in series.items()
-        if name.startswith("gpu0")
+        if name.device == "gpu0"
     }
-    cost = 100 * series["sampler_cpu_s"].rate(begin, end)
-    gaps = np.diff(series["gpu0_device_bytes"].within(begin, end).t_ns) / 1e6
-    print("readings a second:", {k: round(v) for k, v in rates.items()})
+    cost = 100 * series[key("sampler_cpu_s")].rate(begin, end)
+    gaps = np.diff(series[key("gpu0_device_bytes")].within(begin, end).t_ns) / 1e6
+    print("readings a second:", {str(k): round(v) for k, v in rates.items()})
     print(
         f"sampler: {cost:.1f} % of a core; gaps p50 {np.median(gaps):.2f} max {gaps.max():.1f} ms"
     )
-    assert 100 < rates["gpu0_device_bytes"] <= 210
-    assert 10 < rates["gpu0_power_w"] <= 21
+    assert 100 < rates[key("gpu0_device_bytes")] <= 210
+    assert 10 < rates[key("gpu0_power_w")] <= 21
     assert cost < 50
-    assert series["gpu0_utilization_percent"].within(begin, end).peak() > 50
-    power = series["gpu0_power_w"].within(begin, end).mean()
-    energy = series["gpu0_energy_j"].rate(begin, end)
+    assert series[key("gpu0_utilization_percent")].within(begin, end).peak() > 50
+    power = series[key("gpu0_power_w")].within(begin, end).mean()
+    energy = series[key("gpu0_energy_j")].rate(begin, end)
     print(f"power polled {power:.0f} W, from the energy counter {energy:.0f} W")
     assert abs(energy - power) < 0.3 * power
     print("gates:", [(f.flag, f.seen) for f in check_gpu(series, begin, end)])
@@ -141,6 +145,7 @@ def test_another_process_on_the_gpu_is_noticed(tmp_path: Path) -> None:
             series = telemetry.read()
         finally:
             mine.kill()
-    if not series.get("gpu0_process_bytes") or not series["gpu0_process_bytes"].value.any():
+    process = series.get(key("gpu0_process_bytes"))
+    if process is None or not process.value.any():
         pytest.skip("the driver does not show processes here")
     assert "foreign_gpu_process" in {f.flag for f in check_gpu(series, begin, end)}

@@ -14,6 +14,7 @@ from harness.analysis.constraints import bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import summarize
 from harness.measure.reduce import reduce
+from harness.results.events import Best
 from harness.results.samples import read_samples
 from harness.results.store import read_run
 from harness.triton.server.install import find
@@ -130,11 +131,11 @@ def test_the_joint_search_finds_the_pair_that_is_best(together):
 
 
 def test_the_best_pair_is_a_repository_that_triton_serves(together, tmp_path):
-    (best,) = [e for e in together.events if e["event"] == "best"]
+    (best,) = together.rows(Best)
     folder = together.path / "best"
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"front", "back"}
     assert "count: 2" in (folder / "back" / "config.pbtxt").read_text()
-    assert f"{best['config']}/back" in (folder / "difference.diff").read_text()
+    assert f"{best.config}/back" in (folder / "difference.diff").read_text()
     with TritonServer.start(find(), folder, log=tmp_path / "log") as server:
         server.load("front")
         server.load("back")

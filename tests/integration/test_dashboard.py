@@ -24,9 +24,12 @@ import pytest
 from prometheus_client import generate_latest
 from ruamel.yaml import YAML
 from support.paths import ROOT
+from support.rows import measurement
 from support.tiny_onnx import tiny_onnx
 
 from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.events import Plan, PointStarted, Progress
+from harness.results.rows import FailureRow
 from harness.run.prometheus import RunMetrics
 from harness.triton.repository.fill import fill
 
@@ -118,11 +121,11 @@ def run_metrics() -> RunMetrics:
     """A run in the middle of a point, with everything behind it that can happen."""
     metrics = RunMetrics()
     for event in (
-        {"event": "plan", "points": ["a/b1/c1"], "rounds": 2, "measured": 0},
-        {"event": "measurement", "point": "a/b1/c1", "throughput": 1, "latency_ms": {"p99": 2.0}},
-        {"event": "failure", "point": "a/b1/c1", "backend": "a", "reason": "hung"},
-        {"event": "point", "point": "a/b1/c1", "round": 1},
-        {"event": "progress", "phase": "window", "requests": 1, "seconds": 1.0, "p99_ms": 1.0},
+        Plan(("a/b1/c1",), 2),
+        measurement(point="a/b1/c1", throughput=1, latency_ms={"p99": 2.0}),
+        FailureRow("a/b1/c1", 1, "a", "hung", ""),
+        PointStarted("a/b1/c1", 1),
+        Progress("window", 1, 1.0, 1.0),
     ):
         metrics.notify(event)
     return metrics

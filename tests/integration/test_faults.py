@@ -15,6 +15,7 @@ import psutil
 import pytest
 from support.paths import DATA
 
+from harness.results.events import RunEnded
 from harness.results.store import RunData, read_run
 
 MODELS = DATA / "models"
@@ -240,7 +241,8 @@ def test_ctrl_c_ends_cleanly_with_a_partial_report(tmp_path: Path) -> None:
     assert "--resume" in errors
     assert "Traceback" not in errors
     run = read_run(tmp_path / "run")
-    assert run.events[-1] == {**run.events[-1], "event": "run_ended", "status": "interrupted"}
+    last = run.events[-1]
+    assert isinstance(last, RunEnded) and last.status == "interrupted"
     for name in ("report.html", "report.pdf", "summary.csv"):
         assert (tmp_path / "run" / name).stat().st_size > 0
 

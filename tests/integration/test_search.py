@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.killed import measured, run_and_kill
 
+from harness.results.events import Best, Reached
 from harness.results.store import read_run
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
@@ -128,8 +129,8 @@ def test_halving_drops_the_clearly_worse_and_keeps_the_rest(searched):
 def test_the_best_is_a_directory_that_triton_serves(searched, tmp_path):
     import tritonclient.grpc as client
 
-    (best,) = [e for e in searched.events if e["event"] == "best"]
-    assert best["config"] in ("i1-cfg1", "i2-cfg1")
+    (best,) = searched.rows(Best)
+    assert best.config in ("i1-cfg1", "i2-cfg1")
     folder = searched.path / "best"
     assert not any(p.is_symlink() for p in folder.rglob("*"))
     difference = (folder / "difference.diff").read_text()
@@ -181,7 +182,7 @@ def test_rounds_are_added_for_what_may_be_the_best_and_for_nothing_else(tmp_path
     rounds = Counter(row.config for row in data.measurements)
     assert rounds["i1-cfg2"] == rounds["i2-cfg2"] == 3  # forty times slower
     assert max(rounds.values()) in (4, 5)
-    why = {e["point"]: e["why"] for e in data.events if e["event"] == "reached"}
+    why = {e.point: e.why for e in data.rows(Reached)}
     assert "for the choice" in why.values()
     before = measured(run)
     again = run_cli("run", "--resume", run, "-q", "--no-report")

@@ -1,4 +1,4 @@
-"""Rows for tests, made of what a test is about; the rest is the least that a row must have."""
+"""Rows for tests: everything a row must have, changed where the test needs it."""
 
 from __future__ import annotations
 
@@ -8,30 +8,43 @@ from typing import Any
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow, summarize
-from harness.results.rows import PERCENTILES, MeasurementRow
-from harness.scenario.points import Point
+from harness.results.rows import CapacityRow, MeasurementRow
 
 
 def measurement(**changes: Any) -> MeasurementRow:
-    """One round of `fake` at batch 1 and concurrency 1: 100 inferences a second of 10 ms each."""
-    values: dict[str, Any] = {
-        "round": 0, "backend": "fake", "config": "default", "batch_size": 1, "concurrency": 1,
-        "request_rate": None, "started": "", "window_begin_ns": 0, "window_end_ns": 10**9,
-        "requests": 100, "errors": 0, "throughput": 100.0, "latency_mean_ms": 10.0,
-        "latency_ms": dict.fromkeys(PERCENTILES) | {"p50": 10.0}, "latency_order_ms": {}, **changes,
+    """A good measurement of `a/b1/c1` in the first round: 250 inferences a second in 4 ms."""
+    fields: dict[str, Any] = {
+        "point": "a/b1/c1", "round": 0, "backend": "a", "config": "default", "batch_size": 1,
+        "concurrency": 1, "request_rate": None, "started": "2026-01-02T03:04:05+00:00",
+        "window_begin_ns": 0, "window_end_ns": 2_000_000_000, "requests": 500, "errors": 0,
+        "throughput": 250.0, "latency_mean_ms": 4.0,
+        "latency_ms": {"p50": 3.996, "p90": 4.2, "p95": 4.3, "p99": 4.5, "p999": None},
+        "latency_order_ms": {},
     }  # fmt: skip
-    where = ("backend", "config", "batch_size", "concurrency", "request_rate")
-    shape = "ramp" if values["concurrency"] is None and values["request_rate"] is None else None
-    point = Point(*(values[key] for key in where), shape=shape)
-    return MeasurementRow(**{"point": point.id, **values})
+    return MeasurementRow(**{**fields, **changes})
 
 
-def point(throughputs: Sequence[float] = (100.0,), **changes: Any) -> SummaryRow:
-    """A point with a round a throughput; `changes` are those of each of its rounds."""
-    (row,) = summarize(
-        measurement(**{"round": n, "throughput": value, **changes})
-        for n, value in enumerate(throughputs)
-    )
+def capacity(**changes: Any) -> CapacityRow:
+    """A search that found 80 requests a second within a p99 of 50 ms."""
+    fields: dict[str, Any] = {
+        "point": "a/b1/find_capacity", "round": 0, "backend": "a", "config": "default",
+        "batch_size": 1, "percentile": "p99", "target_ms": 50.0, "rate": 80.0, "goodput": 79.0,
+        "low": 80.0, "high": 84.0, "knee_rate": None, "steps": 7, "limit": "target",
+    }  # fmt: skip
+    return CapacityRow(**{**fields, **changes})
+
+
+def point(throughputs: Sequence[float] = (250.0,), **changes: Any) -> SummaryRow:
+    """A point with a round a throughput; `changes` are those of each of its rounds.
+
+    Unless it is given, its name is made of backend, config, batch size and load.
+    """
+    rows = [measurement(**{"throughput": t, "round": n, **changes})
+            for n, t in enumerate(throughputs)]  # fmt: skip
+    names = [rows[0].backend, *([rows[0].config] if rows[0].config != "default" else [])]
+    load = f"c{rows[0].concurrency}" if rows[0].concurrency else f"r{rows[0].request_rate:g}"
+    name = changes.get("point", "/".join([*names, f"b{rows[0].batch_size}", load]))
+    (row,) = summarize(replace(r, point=name) for r in rows)
     return row
 
 

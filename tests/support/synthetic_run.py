@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.quantiles import FLOORS
+from harness.results.events import RunEnded
 from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
 from harness.results.store import RunStore
 from harness.scenario.points import Point
@@ -109,7 +110,7 @@ def write_run(
                     gpu=gpu, last=number == done - 1, failures=failures, evil=evil,
                 )  # fmt: skip
         if complete:
-            store.append({"event": "run_ended", "status": "complete"})
+            store.append(RunEnded("complete"))
     if not complete:
         with (path / "journal.jsonl").open("a") as journal:
             journal.write('{"event": "measurement", "point": "torch')
@@ -129,7 +130,7 @@ def write_all_failed(path: Path) -> Path:
                 store.append(
                     FailureRow(f"fake/b1/{load}", number, "fake", reason, f"it {reason}", None, "")
                 )
-        store.append({"event": "run_ended", "status": "complete"})
+        store.append(RunEnded("complete"))
     return path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from support.synthetic_run import _manifest
 
 from harness.measure.quantiles import FLOORS
+from harness.results.events import RunEnded
 from harness.results.rows import PERCENTILES, LoadedRow, MeasurementRow
 from harness.results.store import RunStore
 from harness.scenario.points import Point
@@ -83,7 +84,7 @@ def write_variants(
                 for callers in concurrency:
                     speed = 400.0 if equal else variant.speed
                     store.append(_measure(variant, number, callers, speed, rng, noise, gpu))
-        store.append({"event": "run_ended", "status": "complete"})
+        store.append(RunEnded("complete"))
     return path
 
 

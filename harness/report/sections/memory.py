@@ -13,8 +13,7 @@ from harness.report.model.blocks import Band, Chart, Series, Table, figure, tabl
 from harness.report.model.context import Context
 from harness.report.model.numbers import NOT_AVAILABLE, mib_text, significant
 from harness.results.rows import LoadedRow, MeasurementRow
-from harness.results.series import Series as Readings
-from harness.results.series import read_parquet
+from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, read_parquet
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -144,21 +143,21 @@ def _timeline(data: RunData, row: LoadedRow, steps: int) -> Timeline | None:
     )
 
 
-def _memory(series: Mapping[str, Readings]) -> Iterator[tuple[str, Readings]]:
+def _memory(readings: Readings) -> Iterator[tuple[str, TelemetrySeries]]:
     """The memory series by the names that a chart gives them; several GPUs keep their numbers."""
-    devices = [n for n in series if n.startswith("gpu") and n.endswith("_device_bytes")]
-    if "host_bytes" in series:
-        yield HOST, series["host_bytes"]
-    for device in devices:
-        gpu = device.partition("_")[0]
-        suffix = f" ({gpu})" if len(devices) > 1 else ""
-        process = series.get(f"{gpu}_process_bytes")
+    host = readings.get(SeriesKey(Quantity.HOST_BYTES))
+    if host is not None:
+        yield HOST, host
+    devices = {k.device: s for k, s in readings.items() if k.quantity is Quantity.DEVICE_BYTES}
+    for device, whole in devices.items():
+        suffix = f" ({device})" if len(devices) > 1 else ""
+        process = readings.get(SeriesKey(Quantity.PROCESS_BYTES, device))
         if process is not None and process.value.any():
             yield GPU + suffix, process
-        yield DEVICE + suffix, series[device]
+        yield DEVICE + suffix, whole
 
 
-def downsample(series: Readings, edges: NDArray[np.float64]) -> tuple[float | None, ...]:
+def downsample(series: TelemetrySeries, edges: NDArray[np.float64]) -> tuple[float | None, ...]:
     """The largest value in force in each step, in MiB; `edges` (ns) are one more than the steps.
 
     A peak that lasts for a single reading stays visible, whatever the number of steps.

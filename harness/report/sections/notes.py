@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed, some
-from harness.report.model.manifest_facts import mapping, sequence, text
 from harness.report.sections.answer import Sentence, Span
+from harness.results.events import Best, Note, SearchEnded, Undecided, UnknownEvent
 
 _SHOWN = 6
 
 
 def best_directory(context: Context) -> list[Sentence]:
     """Where a search left its best configuration, ready to serve; the last one written counts."""
-    found = [e for e in context.data.events if e.get("event") == "best" and e.get("directory")]
+    found = [best for best in context.data.rows(Best) if best.directory]
     if not found:
         return []
-    event = found[-1]
-    config = context.series_of(text(event, "backend"), text(event, "config"))
-    differs = text(event, "difference", default="")
+    best = found[-1]
+    config = context.series_of(best.backend, best.config or "")
+    differs = best.difference
     return [Sentence((
-        Span(f"{config} lies ready to serve in "), Span(text(event, "directory"), strong=True),
+        Span(f"{config} lies ready to serve in "), Span(best.directory, strong=True),
         Span(f"; {differs} is what differs from the default." if differs else "."),
     ))]  # fmt: skip
 
 
 def unmeasured(context: Context) -> list[str]:
     """Configurations that a search did not come to, as a banner."""
-    for event in context.data.events:
-        names = [str(n) for n in sequence(event, "not_measured")]
-        if event.get("event") == "search_ended" and names:
+    for ended in context.data.rows(SearchEnded):
+        if names := ended.not_measured:
             shown = some([context.series_of(*_split(n)) for n in names], _SHOWN)
             return [
-                f"The {text(event, 'why', default='search')} was spent before "
-                f"{counted(len(names), 'configuration')} could be measured: "
-                f"{listed(shown)}."
+                f"The {ended.why} was spent before {counted(len(names), 'configuration')} "
+                f"could be measured: {listed(shown)}."
             ]
     return []
 
@@ -42,9 +40,12 @@ def notes(context: Context) -> tuple[str, ...]:
     """The journal's notes, each once: what was clipped, left out or could not be done; and what a
     search left open at its end.
     """
-    found = [mapping(e).get("text") for e in context.data.events if e.get("event") == "note"]
-    left = [mapping(e).get("text") for e in context.data.events if e.get("event") == "undecided"]
-    return tuple(dict.fromkeys(str(t) for t in [*found, *left[-1:]] if t))
+    data = context.data
+    newer = sorted({line.event for line in data.rows(UnknownEvent)})
+    passed_over = f"lines of a newer version were passed over: {', '.join(newer)}" if newer else ""
+    written = [note.text for note in data.rows(Note)]
+    left_open = [undecided.text for undecided in data.rows(Undecided)[-1:]]
+    return tuple(dict.fromkeys(t for t in (*written, *left_open, passed_over) if t))
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -48,7 +48,7 @@ def composing_table(rows: Sequence[SummaryRow]) -> Table | None:
     body = [
         [*_place(row), word(name), *_composing(found)]
         for row in rows
-        for name, found in _each(row, "composing").items()
+        for name, found in _each(row).items()
     ]
     if not body:
         return None
@@ -67,12 +67,12 @@ def _place(row: SummaryRow) -> list[Cell]:
     return [figure(str(row.batch_size)), figure(load_label(row))]
 
 
-def _each(row: SummaryRow, key: str) -> dict[str, list[tuple[float, Details]]]:
+def _each(row: SummaryRow) -> dict[str, list[tuple[float, Details]]]:
     """Name → (seconds of the window, what was found) in each round."""
     found: dict[str, list[tuple[float, Details]]] = {}
     for m in row.measurements:
         seconds = (m.window_end_ns - m.window_begin_ns) / 1e9
-        for name, parts in (m.details.get(key) or {}).items():
+        for name, parts in (m.details.get("composing") or {}).items():
             found.setdefault(name, []).append((seconds, parts))
     return found
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from harness.errors import ParityError
 from harness.measure.readings import MIB, gpu_readings, gpu_stages, host_readings
+from harness.results.details import LoadedDetails
 from harness.results.rows import LoadedRow, ParityRow, ServerOnlyRow
-from harness.results.series import Series
+from harness.results.series import Quantity, Readings, SeriesKey
 from harness.run.session.session import Session
 from harness.run.state import RunState
 from harness.scenario.points import takes
@@ -27,11 +27,12 @@ def open_session(
     """
     spec = session.spec
     batches = [b for b in scenario.load.batch_sizes if takes(spec, b)]
-    loaded = session.open(min(batches), state.tell)
+    loaded = session.open(min(batches), state.notify)
     for text in session.notes if round_ == 0 else ():
         state.note(f"{spec.name}/{session.config}: {text}")
     readings = telemetry.read()
-    host = readings["host_bytes"].value[-1] / MIB if "host_bytes" in readings else None
+    memory = readings.get(SeriesKey(Quantity.HOST_BYTES))
+    host = float(memory.value[-1]) / MIB if memory is not None else None
     times = [s.t_ns for s in readings.values() if s.t_ns.size]
     gpu = gpu_readings(readings, int(times[0][0]), int(times[0][-1]) + 1) if times else {}
     ends = dict(loaded["details"].get("stages_ns", {}))
@@ -41,7 +42,7 @@ def open_session(
     if session.empty_ns is not None:
         state.empty.add(spec.name)
         state.add(server_only_row(spec.name, round_, readings, session.empty_ns))
-    details = {
+    details: LoadedDetails = {
         **loaded["details"], "stages_ns": ends,
         "telemetry": session.telemetry_file, **({"gpu_stages": stages} if stages else {}),
         **({"config": c} if (c := session.server_config) else {}),
@@ -54,11 +55,11 @@ def open_session(
     return _parity(session, scenario, state, batches)
 
 
-def _about(session: Session, scenario: Scenario, state: RunState) -> dict[str, Any]:
+def _about(session: Session, scenario: Scenario, state: RunState) -> LoadedDetails:
     """What tells this config from others, and where its model directory is."""
     if session.spec.kind != "triton":
         return {}
-    found: dict[str, Any] = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
+    found: LoadedDetails = {"settings": settings(session.spec, max(scenario.load.batch_sizes))}
     directory = session.model_directory
     if directory is not None and directory.is_relative_to(state.store.path):
         found["model_directory"] = str(directory.relative_to(state.store.path))
@@ -71,7 +72,7 @@ def _parity(
     """Compare the outputs of what was not compared yet, and judge all of it."""
     known = state.parity[session.spec.name]
     if unchecked := [b for b in batches if b not in {row.batch_size for row in known}]:
-        rows = session.parity(unchecked, state.tell)
+        rows = session.parity(unchecked, state.notify)
         known += rows
         for row in rows:
             state.add(row)
@@ -86,7 +87,7 @@ def _colocated_parity(session: Session, state: RunState) -> tuple[str, ...]:
     for other in session.colocated:
         name = f"{session.spec.name}+{other.name}"
         if not state.parity[name]:
-            state.parity[name] = session.colocated_parity(other, state.tell)
+            state.parity[name] = session.colocated_parity(other, state.notify)
             for row in state.parity[name]:
                 state.add(row)
         flags = judge(state.parity[name], other.other.spec.parity, other.name) or flags
@@ -114,12 +115,14 @@ EMPTY_S = 1.0
 
 
 def server_only_row(
-    backend: str, round_: int, telemetry: Mapping[str, Series], span_ns: tuple[int, int]
+    backend: str, round_: int, telemetry: Readings, span_ns: tuple[int, int]
 ) -> ServerOnlyRow:
     """The readings of `span_ns` (monotonic ns) as a row."""
     begin, end = span_ns
     host = host_readings(telemetry, begin, end, cores=1)
+    gpu = gpu_readings(telemetry, begin, end)
     return ServerOnlyRow(
         backend, round_, (end - begin) / 1e9, host["host_memory_mib"], host["cpu_percent"],
-        **{k: v for k, v in gpu_readings(telemetry, begin, end).items() if k != "gpu_energy_j"},
+        gpu.get("gpu_memory_mib"), gpu.get("gpu_memory_scope", ""),
+        gpu.get("gpu_utilization_percent"), gpu.get("gpu_power_w"),
     )  # fmt: skip

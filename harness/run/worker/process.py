@@ -15,10 +15,11 @@ from typing import Any
 
 import harness
 from harness.errors import DeadlineError, WorkerDiedError, from_reason
+from harness.results.events import Progress
 from harness.system.guard import GuardedProcess, spawn
 
 POLL_S = 0.1
-Listener = Callable[[Mapping[str, Any]], None]
+Listener = Callable[[Progress], None]
 Check = Callable[[], None]
 
 
@@ -95,7 +96,7 @@ class WorkerProcess:
                     raise DeadlineError(f"no answer to '{do}' within {deadline:g} s; worker killed")
             elif message["event"] == "progress":
                 if listener is not None:
-                    listener(message)
+                    listener(Progress.from_event(message))
             elif message["event"] == "error":
                 if check is not None:
                     check()  # a dead server explains the error better than the client can

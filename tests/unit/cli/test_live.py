@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+import json
+import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from support.rows import capacity, measurement
 
-from harness.cli.live import LiveTable, PlainLines, Progress
+from harness.cli.live import JsonLines, LiveTable, PlainLines, Quiet, RunProgress
+from harness.results.events import (
+    Best,
+    Event,
+    MeasuredAgain,
+    Note,
+    Plan,
+    PointStarted,
+    Progress,
+    RoundAdded,
+    RunStarted,
+    SearchEnded,
+    SessionStarted,
+    Status,
+    Undecided,
+)
+from harness.results.rows import FailureRow, MeasurementRow, ParityRow
 
-PLAN = {"event": "plan", "points": ["a/b1/c1", "a/b1/c2"], "rounds": 3, "measured": 0,
-        "at_most": False}  # fmt: skip
+PLAN = Plan(("a/b1/c1", "a/b1/c2"), 3)
 
 
-def measured(point: str = "a/b1/c1", round_: int = 0) -> dict[str, Any]:
-    return {"event": "measurement", "point": point, "round": round_, "throughput": 250.04,
-            "latency_ms": {"p50": 3.996, "p99": None}, "flags": []}  # fmt: skip
+def measured(point: str = "a/b1/c1", round_: int = 0) -> MeasurementRow:
+    latency = {"p50": 3.996, "p99": None}
+    return measurement(point=point, round=round_, throughput=250.04, latency_ms=latency)
 
 
-def lines(*events: dict[str, Any]) -> list[str]:
+def lines(*events: Event) -> list[str]:
     out = io.StringIO()
     plain = PlainLines(out)
     for event in events:
@@ -34,24 +52,24 @@ def test_a_line_says_where_the_run_is() -> None:
 
 
 def test_a_resumed_run_goes_on_counting() -> None:
-    plan, done = lines({**PLAN, "measured": 4}, measured(round_=2))
+    plan, done = lines(replace(PLAN, measured=4), measured(round_=2))
     assert plan.endswith("3 rounds, 4 already measured")
     assert done.startswith("[5/6] round 3 ")
 
 
 def test_rounds_that_are_added_are_announced_and_counted() -> None:
     whole = [measured(p, r) for r in range(3) for p in ("a/b1/c1", "a/b1/c2")]
-    more = {"event": "more", "round": 3, "points": 1, "why": "to tell the best apart"}
+    more = RoundAdded(3, 1, "to tell the best apart")
     said = lines(PLAN, *whole, more, measured(round_=3))
     assert said[-3].startswith("[6/6]")
     assert said[-2] == "round 4 is added: 1 point again, to tell the best apart"
     assert said[-1].startswith("[7/7] round 4 a/b1/c1")
-    resumed = lines({**PLAN, "measured": 8}, measured(round_=4))
+    resumed = lines(replace(PLAN, measured=8), measured(round_=4))
     assert resumed[-1].startswith("[9/9]")
 
 
 def test_no_end_is_foretold_where_a_search_may_end_any_time() -> None:
-    plan, done = lines({**PLAN, "at_most": True}, measured())
+    plan, done = lines(replace(PLAN, at_most=True), measured())
     assert plan.startswith("at most 2 points")
     assert "left)" not in done
 
@@ -59,43 +77,62 @@ def test_no_end_is_foretold_where_a_search_may_end_any_time() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ({"event": "failure", "point": "a/b1/c1", "round": 1, "reason": "died", "message": "signal",
-          "backend": "a"}, "round 2 a/b1/c1: FAILED (died): signal"),
-        ({"event": "note", "text": "clipped"}, "note: clipped"),
-        ({"event": "search_ended", "why": "budget", "not_measured": ["t/i2"]},
-         "the budget ended the search; not measured: t/i2"),
-        ({"event": "best", "config": None, "why": "no point"}, "no best config was written: no"),
-        ({"event": "parity", "backend": "a", "batch_size": 1, "status": "disagrees"},
-         "parity: a b1: disagrees"),
+        (FailureRow("a/b1/c1", 1, "a", "died", "signal"), "round 2 a/b1/c1: FAILED (died): signal"),
+        (Note("clipped"), "note: clipped"),
+        (Undecided("which is best"), "note: which is best"),
+        (SearchEnded("budget", ("t/i2",)), "the budget ended the search; not measured: t/i2"),
+        (SearchEnded("budget", ()), "the budget ended the search; not measured: nothing"),
+        (Best(why="no point"), "no best config was written: no"),
+        (Best("t", "i2", why="it is"), "best config: t/i2, it is"),
+        (ParityRow("a", 1, "disagrees", "eager"), "parity: a b1: disagrees"),
+        (MeasuredAgain("a/b1/r80", 1), "round 2 a/b1/r80: doubtful, measured once more"),
+        (Status("preparing the model"), "preparing the model"),
+        (capacity(), "[1/1] round 1 a/b1/find_capacity: 80 requests/s hold"),
+        (capacity(rate=None, reason="too slow"),
+         "[1/1] round 1 a/b1/find_capacity: no rate holds; too slow"),
+        (measurement(latency_ms={"p50": math.inf}), "[0/0] round 1 a/b1/c1: 250.0 inferences/s"),
     ],
 )  # fmt: skip
-def test_events_in_words(event: dict[str, Any], said: str) -> None:
+def test_events_in_words(event: Event, said: str) -> None:
     assert lines(event)[0].startswith(said)
 
 
-def test_what_agrees_and_what_is_unknown_is_passed_over() -> None:
-    agrees = {"event": "parity", "backend": "a", "batch_size": 1, "status": "agrees"}
-    assert lines(agrees, {"event": "no such thing"}) == []
+def test_what_agrees_and_what_says_nothing_is_passed_over() -> None:
+    agrees = ParityRow("a", 1, "agrees", "eager")
+    assert lines(agrees, RunStarted(), Undecided(""), PointStarted("a/b1/c1", 0)) == []
+    Quiet().notify(agrees)
+
+
+def test_json_lines_are_the_journals() -> None:
+    out = io.StringIO()
+    JsonLines(out).notify(measurement(latency_ms={"p99": math.inf}))
+    (line,) = out.getvalue().splitlines()
+    assert json.loads(line) == measurement(latency_ms={"p99": math.inf}).to_event()
 
 
 def test_the_table_has_a_row_a_point() -> None:
     table = LiveTable()
-    begun = {"event": "point", "point": "a/b1/c2", "round": 0}
-    going = {"event": "progress", "phase": "window", "requests": 30, "seconds": 2.0}
-    for event in (PLAN, begun, measured(), going):
+    loading, begun = SessionStarted("a", "i2", 0), PointStarted("a/b1/c2", 0)
+    going = Progress("window", 30, 2.0, 8.04)
+    failed = FailureRow("a/b1/c2", 0, "a", "hung", "no answer")
+    for event in (PLAN, loading, begun, measured(), failed, going):
         table.notify(event)
     console = Console(width=120, record=True, quiet=False, file=io.StringIO())
     console.print(table.render())
     text = console.export_text()
     assert "a/b1/c1" in text
     assert "1/3" in text
-    assert "window: 15.0 requests/s" in text
+    assert "3.996" not in text
+    assert "4.00  n/a" in " ".join(text.split(" " * 4))
+    assert "failed: hung" in text
+    assert "round 1: a/b1/c2" in text
+    assert "window: 15.0 requests/s, p99 8.0 ms" in text
 
 
 def test_the_end_is_foretold_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("harness.cli.live.time.monotonic", lambda: now[0])
-    progress = Progress()
+    progress = RunProgress()
     progress.take(PLAN)
     now[0] += 30
     assert "(about 2:30 left)" in (progress.take(measured()) or "")

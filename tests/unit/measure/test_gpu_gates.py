@@ -11,15 +11,17 @@ from harness.measure.gpu_gates import (
 )
 from harness.measure.gpu_time import GpuTime
 from harness.measure.validity import FLAGS
-from harness.results.series import Series
+from harness.results.series import SeriesKey, TelemetrySeries
+
+key = SeriesKey.parse
 
 
-def readings(values: list[float]) -> Series:
-    return Series(np.arange(len(values), dtype=np.int64) * 10, np.array(values, float))
+def readings(values: list[float]) -> TelemetrySeries:
+    return TelemetrySeries(np.arange(len(values), dtype=np.int64) * 10, np.array(values, float))
 
 
 def flags(**series: list[float]) -> dict[str, str]:
-    telemetry = {f"gpu0_{name}": readings(values) for name, values in series.items()}
+    telemetry = {key(f"gpu0_{name}"): readings(values) for name, values in series.items()}
     longest = max(len(values) for values in series.values())
     return {f.flag: f.seen for f in check_gpu(telemetry, 0, longest * 10)}
 
@@ -53,7 +55,7 @@ def test_a_foreign_process() -> None:
 
 
 def test_the_window_alone_counts() -> None:
-    telemetry = {"gpu0_clock_events": readings([4.0] * 50 + [0.0] * 50)}
+    telemetry = {key("gpu0_clock_events"): readings([4.0] * 50 + [0.0] * 50)}
     assert list(check_gpu(telemetry, 505, 1000)) == []
 
 

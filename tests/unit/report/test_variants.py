@@ -15,6 +15,7 @@ from harness.report.sections.answer import answer
 from harness.report.sections.evidence import method
 from harness.report.sections.points import best_table
 from harness.report.view import build_view
+from harness.results.events import Best, Note, SearchEnded
 from harness.results.store import read_run
 
 
@@ -134,14 +135,10 @@ def test_charts_of_folded_configurations_are_not_in_the_pdf(context: Context) ->
 
 def test_what_the_run_wrote_down_is_in_the_report(run: Path) -> None:
     data = read_run(run)
-    left = [f"{NAME}/i{n}" for n in range(5, 13)]
+    left = tuple(f"{NAME}/i{n}" for n in range(5, 13))
     events = [
-        {"event": "note", "text": "i4 was clipped"}, {"event": "note", "text": "i4 was clipped"},
-        {"event": "search_ended", "why": "budget", "not_measured": left},
-        {
-            "event": "best", "backend": NAME, "config": "i2-dyn", "directory": "best/resnet50",
-            "difference": "best/difference.diff",
-        },
+        Note("i4 was clipped"), Note("i4 was clipped"), SearchEnded("budget", left),
+        Best(NAME, "i2-dyn", "", "best/resnet50", "best/difference.diff"),
     ]  # fmt: skip
     view = build_view(build_context(replace(data, events=(*data.events, *events))))
     assert view.notes == ("i4 was clipped",)

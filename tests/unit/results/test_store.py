@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunDirectoryError
+from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
 from harness.results.rows import FailureRow, ParityRow
 from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
 from harness.system.files import atomic_write, write_text
@@ -23,14 +24,14 @@ def run(tmp_path):
     """A closed run directory with three events."""
     path = tmp_path / "run"
     with RunStore.create(path, {"scenario": {"scenario": "x"}}) as store:
-        store.append({"event": "run_started"})
+        store.append(RunStarted())
         store.append(FAILURE)
-        store.append({"event": "run_ended", "status": "complete"})
+        store.append(RunEnded("complete"))
     return path
 
 
 def events(path):
-    return [e["event"] for e in read_run(path).events]
+    return [e.EVENT for e in read_run(path).events]
 
 
 def in_child(code, *args, **kwargs):
@@ -52,7 +53,7 @@ def test_what_was_written_is_read(run):
 
 def test_an_interrupted_run_is_not_complete(tmp_path):
     with RunStore.create(tmp_path / "run", {}) as store:
-        store.append({"event": "run_ended", "status": "interrupted"})
+        store.append(RunEnded("interrupted"))
     assert not read_run(tmp_path / "run").complete
 
 
@@ -74,8 +75,8 @@ def test_resume_drops_the_line_that_a_kill_cut_short(run):
         journal.write_bytes(raw[:size])
         store, before = RunStore.resume(run)
         with store:
-            store.append({"event": "run_resumed"})
-        assert events(run) == [*(e["event"] for e in before.events), "run_resumed"], size
+            store.append(RunResumed())
+        assert events(run) == [*(e.EVENT for e in before.events), "run_resumed"], size
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -108,14 +109,24 @@ def test_an_incomplete_row_is_an_error_that_names_what_is_missing(run):
         _ = read_run(run).measurements
 
 
+def test_a_line_of_a_newer_version_is_kept_and_passed_over(run):
+    with (run / JOURNAL).open("a") as file:
+        file.write('{"event": "dreamed", "of": "sheep"}\n')
+    RunStore.resume(run)[0].close()
+    data = read_run(run)
+    assert data.events[-1] == UnknownEvent("dreamed", {"event": "dreamed", "of": "sheep"})
+    assert data.complete
+    assert '"of": "sheep"' in (run / JOURNAL).read_text()
+
+
 def test_a_run_without_a_journal_has_no_events(run):
     (run / JOURNAL).unlink()
     assert read_run(run).events == ()
     store, data = RunStore.resume(run)
     with store:
-        store.append({"event": "x"})
+        store.append(Note("x"))
     assert data.events == ()
-    assert events(run) == ["x"]
+    assert events(run) == ["note"]
 
 
 # --------------------------------------------------------------------------- not a run directory
@@ -236,10 +247,11 @@ def test_closing_twice_is_no_error_and_closes_nothing_else(run):
 ENDLESS = """
 import sys
 from pathlib import Path
+from harness.results.events import Note
 from harness.results.store import RunStore
 with RunStore.create(Path(sys.argv[1]), {}) as store:
     for number in range(10**9):
-        store.append({"event": "tick", "number": number, "padding": "x" * 5000})
+        store.append(Note(f"{number} " + "x" * 5000))
         print(number, flush=True)
 """
 
@@ -250,7 +262,7 @@ def test_kill_9_loses_no_line_whose_append_returned(tmp_path):
             writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
         reported = 20 + len(writer.stdout.readlines())
-    numbers = [e["number"] for e in read_run(tmp_path / "run").events]
+    numbers = [int(e.text.split()[0]) for e in read_run(tmp_path / "run").events]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= reported - 1  # the last printed line may itself be cut
 
@@ -260,33 +272,34 @@ def test_threads_share_a_store(tmp_path):
 
         def write(who):
             for number in range(20):
-                store.append({"event": "tick", "who": who, "number": number, "x": "y" * 3000})
+                store.append(Note(f"{who} {number} " + "y" * 3000))
 
         threads = [threading.Thread(target=write, args=(who,)) for who in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    found = read_run(tmp_path / "run").events
+    found = [e.text.split() for e in read_run(tmp_path / "run").events]
     for who in range(4):
-        assert [e["number"] for e in found if e["who"] == who] == list(range(20))
+        assert [int(number) for by, number, _ in found if int(by) == who] == list(range(20))
 
 
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from harness.errors import SetupError
+from harness.results.events import Note
 from harness.results.store import RunStore
 store = RunStore.create(Path(sys.argv[1]), {})
-store.append({"event": "before"})
+store.append(Note("before"))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
-    store.append({"event": "too long", "x": "y" * 5000})
+    store.append(Note("y" * 5000))
 except SetupError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-store.append({"event": "after"})
+store.append(Note("after"))
 """
 
 
@@ -297,7 +310,7 @@ def test_a_line_that_does_not_fit_leaves_the_journal_whole(tmp_path):
     assert writer.returncode == 0, err
     assert "can't be written" in out
     assert "--resume" in out
-    assert events(tmp_path / "run") == ["before", "after"]
+    assert [e.text for e in read_run(tmp_path / "run").events] == ["before", "after"]
 
 
 def test_nan_and_infinity_make_valid_json(run):
@@ -305,7 +318,7 @@ def test_nan_and_infinity_make_valid_json(run):
     store, _ = RunStore.resume(run)
     with store:
         store.append(row)
-        store.append({"event": "note", "value": float("inf")})
+        store.append(Reached("a/b1/c1", 1, "", {"p50": float("inf")}))
 
     def refuse(word):
         raise AssertionError(word)
@@ -320,8 +333,8 @@ def test_newlines_and_odd_characters_stay_in_one_line(run):
     message = 'a\nb\r\u2028\x00 "quoted" ☃ \udc80'
     store, _ = RunStore.resume(run)
     with store:
-        store.append({"event": "note", "message": message})
-    assert read_run(run).events[-1]["message"] == message
+        store.append(Note(message))
+    assert read_run(run).events[-1].text == message
 
 
 # ------------------------------------------------------------------------ atomic writes

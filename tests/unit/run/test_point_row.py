@@ -8,35 +8,37 @@ import pytest
 from harness.measure.readings import gpu_readings, gpu_stages
 from harness.measure.window import Window
 from harness.results.samples import Samples
-from harness.results.series import Series
+from harness.results.series import SeriesKey, TelemetrySeries
 from harness.run.point_row import _server_count
 from harness.triton.counters.statistics import Split
+
+key = SeriesKey.parse
 
 MIB = 2**20
 S = 1_000_000_000
 
 
-def series(*pairs: tuple[float, float]) -> Series:
+def series(*pairs: tuple[float, float]) -> TelemetrySeries:
     seconds, values = zip(*pairs, strict=True)
-    return Series((np.array(seconds) * S).astype(np.int64), np.array(values, float))
+    return TelemetrySeries((np.array(seconds) * S).astype(np.int64), np.array(values, float))
 
 
 MEMORY = {
-    "gpu0_device_bytes": series((0, 100 * MIB), (1, 900 * MIB), (4, 300 * MIB)),
-    "gpu0_process_bytes": series((0, 0.0), (1, 700 * MIB), (2, 800 * MIB), (4, 200 * MIB)),
+    key("gpu0_device_bytes"): series((0, 100 * MIB), (1, 900 * MIB), (4, 300 * MIB)),
+    key("gpu0_process_bytes"): series((0, 0.0), (1, 700 * MIB), (2, 800 * MIB), (4, 200 * MIB)),
 }
 
 
 def test_power_is_the_energy_counters_and_not_what_nvml_averages_over_the_last_second() -> None:
     telemetry = {
         **MEMORY,
-        "gpu0_power_w": series((0, 600.0), (4, 500.0), (5, 400.0), (6, 300.0)),
-        "gpu0_energy_j": series((0, 0.0), (4, 2400.0), (6, 2700.0)),
+        key("gpu0_power_w"): series((0, 600.0), (4, 500.0), (5, 400.0), (6, 300.0)),
+        key("gpu0_energy_j"): series((0, 0.0), (4, 2400.0), (6, 2700.0)),
     }
     found = gpu_readings(telemetry, 4 * S, 6 * S)
     assert found["gpu_energy_j"] == pytest.approx(300.0)
     assert found["gpu_power_w"] == pytest.approx(150.0)
-    del telemetry["gpu0_energy_j"]
+    del telemetry[key("gpu0_energy_j")]
     found = gpu_readings(telemetry, 4 * S, 6 * S)
     assert found["gpu_energy_j"] is None
     assert 300 < found["gpu_power_w"] < 600
@@ -50,7 +52,7 @@ def test_memory_is_the_windows_own_peak() -> None:
 
 
 def test_without_process_memory_the_device_less_its_baseline_stands_in() -> None:
-    only = {"gpu0_device_bytes": MEMORY["gpu0_device_bytes"]}
+    only = {key("gpu0_device_bytes"): MEMORY[key("gpu0_device_bytes")]}
     found = gpu_readings(only, 1 * S, 3 * S)
     assert (found["gpu_memory_mib"], found["gpu_memory_scope"]) == (800, "device")
     assert gpu_stages(only, {"baseline": S // 2, "warm": 2 * S}) == {

@@ -5,15 +5,18 @@ import urllib.request
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from support.rows import capacity, measurement
 
 from harness.errors import UsageError
+from harness.results.events import Event, Note, Plan, PointStarted, Progress, SessionStarted
+from harness.results.rows import FailureRow, MeasurementRow
 from harness.run.prometheus import RunMetrics, exposed, parse_address
 
-PLAN = {"event": "plan", "points": ["a/b1/c1", "a/b4/c1"], "rounds": 3, "measured": 1}
+PLAN = Plan(("a/b1/c1", "a/b4/c1"), 3, measured=1)
 
 
-def measured(point: str, **latency: float | None) -> dict[str, object]:
-    return {"event": "measurement", "point": point, "throughput": 250.0, "latency_ms": latency}
+def measured(point: str, **latency: float | None) -> MeasurementRow:
+    return measurement(point=point, latency_ms=latency)
 
 
 def read(text: str) -> dict[tuple[str, ...], float]:
@@ -25,7 +28,7 @@ def read(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def after(*events: dict[str, object]) -> dict[tuple[str, ...], float]:
+def after(*events: Event) -> dict[tuple[str, ...], float]:
     metrics = RunMetrics()
     for event in events:
         metrics.notify(event)
@@ -35,7 +38,7 @@ def after(*events: dict[str, object]) -> dict[tuple[str, ...], float]:
 def test_done_counts_what_was_planned_and_what_a_resumed_run_had() -> None:
     found = after(
         PLAN, measured("a/b1/c1", p50=2.0, p99=None), measured("a/b1/r77", p50=2.0),
-        {"event": "capacity", "point": "a/b4/c1", "goodput": 90.0},
+        capacity(point="a/b4/c1", goodput=90.0),
     )  # fmt: skip
     assert found["harness_measurements_planned",] == 6
     assert found["harness_measurements_done",] == 3
@@ -47,9 +50,8 @@ def test_done_counts_what_was_planned_and_what_a_resumed_run_had() -> None:
 
 def test_only_what_goes_on_now_is_running() -> None:
     found = after(
-        PLAN, {"event": "session", "backend": "a", "round": 0},
-        {"event": "point", "point": "a/b4/c1", "round": 0},
-        {"event": "progress", "phase": "window", "requests": 30, "seconds": 2.0, "p99_ms": 8.0},
+        PLAN, SessionStarted("a", "default", 0), PointStarted("a/b4/c1", 0),
+        Progress("window", 30, 2.0, 8.0),
     )  # fmt: skip
     assert [k[1:] for k in found if k[0] == "harness_point_running"] == [("window", "a/b4/c1")]
     assert found["harness_requests_per_second",] == 15
@@ -57,13 +59,14 @@ def test_only_what_goes_on_now_is_running() -> None:
 
 
 def test_a_percentile_among_the_failures_is_infinite() -> None:
-    event = {**measured("a/b1/c1"), "latency_ms": {"p99": "inf"}}
-    assert after(PLAN, event)["harness_latency_seconds", "p99", "a/b1/c1"] == float("inf")
+    assert after(PLAN, measured("a/b1/c1", p99=float("inf")))[
+        "harness_latency_seconds", "p99", "a/b1/c1"
+    ] == float("inf")
 
 
 def test_failures_are_counted_by_backend_and_reason() -> None:
-    failure = {"event": "failure", "point": "a/b1/c1", "backend": "a", "reason": "hung"}
-    assert after(failure, failure, {"event": "note", "text": "?"})[
+    failure = FailureRow("a/b1/c1", 0, "a", "hung", "no answer")
+    assert after(failure, failure, Note("?"))[
         "harness_failures_total", "a", "hung"
     ] == 2  # fmt: skip
 

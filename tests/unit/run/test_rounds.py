@@ -70,7 +70,7 @@ def test_a_config_that_takes_no_batch_does_not_end_a_climb(store: RunStore) -> N
     while wanted := rounds.wanted(0):
         for point in wanted:
             asked.append(point.config)
-            state.keep(measured(point.id, point.config, 100.0 - len(asked), 0))
+            state.add_result(measured(point.id, point.config, 100.0 - len(asked), 0))
     assert not any("mb4" in config for config in asked)
     assert any(config.startswith("i2") for config in asked)
 
@@ -83,7 +83,7 @@ def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> N
     for round_ in range(2):
         for p in points:
             noise = 1 + 0.02 * round_
-            state.keep(measured(p.id, p.config, values.get(p.config, 20.0) * noise, round_))
+            state.add_result(measured(p.id, p.config, values.get(p.config, 20.0) * noise, round_))
     near = [p for p in points if values.get(p.config, 20.0) > 90]
     assert rounds.why_added(1, points) == ""
     assert rounds.why_added(2, near) == "to tell the best apart"
@@ -98,7 +98,7 @@ def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None
     points = rounds.wanted(0)
     for index, p in enumerate(points):
         for round_ in range((1, 2, 3)[min(index, 2)]):
-            state.keep(measured(p.id, p.config, 100.0 + 9 * round_, round_))
+            state.add_result(measured(p.id, p.config, 100.0 + 9 * round_, round_))
     rounds.say_what_was_reached()
     events = (tmp_path / "run" / "journal.jsonl").read_text()
     assert '"why": "dropped by the search, or a round failed"' in events

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.errors import SetupError
+from harness.results.rows import ArtifactRow
 from harness.results.store import RunStore
 from harness.system import credentials as secrets
 
@@ -51,11 +52,12 @@ def test_the_journal_holds_the_placeholder(monkeypatch, tmp_path):
     monkeypatch.setenv("TOKEN", VALUE)
     secrets.expand("${TOKEN}")
     with RunStore.create(tmp_path / "run", {"a": 1}) as store:
-        store.append({"event": "failure", "message": f"no {VALUE}!", "more": [{"x": (VALUE, 1)}]})
+        details = {"more": [{"x": (VALUE, 1)}]}
+        store.append(ArtifactRow("onnx", f"no {VALUE}!", 1, 1.0, False, details))
     text = (tmp_path / "run" / "journal.jsonl").read_text()
-    assert json.loads(text) == {
-        "event": "failure", "message": "no ${TOKEN}!", "more": [{"x": ["${TOKEN}", 1]}],
-    }  # fmt: skip
+    line = json.loads(text)
+    assert line["path"] == "no ${TOKEN}!"
+    assert line["details"] == {"more": [{"x": ["${TOKEN}", 1]}]}
     assert "lue" not in text
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from harness.results.series import SeriesKey
 from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
 
@@ -12,6 +13,8 @@ HOG = (
     "x = bytearray(200 * 2**20); x[::4096] = b'1' * len(x[::4096]); "
     "print('ready', flush=True); input()"
 )
+
+key = SeriesKey.parse
 
 
 def test_memory_and_cpu_of_a_tree(tmp_path: Path) -> None:
@@ -28,10 +31,10 @@ def test_memory_and_cpu_of_a_tree(tmp_path: Path) -> None:
         process.kill()
         telemetry.save(tmp_path / "t.parquet")
     assert telemetry.problem == ""
-    peak = readings["host_bytes"].within(begin, end).peak()
+    peak = readings[key("host_bytes")].within(begin, end).peak()
     assert peak is not None
     assert 200 * 2**20 < peak < 260 * 2**20
-    machine = readings["machine_cpu_s"].rate(begin, end)
+    machine = readings[key("machine_cpu_s")].rate(begin, end)
     assert machine is not None
     assert machine > 0  # this very test was spinning
     assert (tmp_path / "t.parquet").stat().st_size > 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.telemetry.nvml import find
+from harness.telemetry.nvml import Reading, find
 
 
 class NVMLError(Exception):
@@ -93,6 +93,13 @@ class Recorded:
         return 0x4
 
 
+def named(readings: Iterable[Reading]) -> dict[str, float]:
+    """By quantity, of the one device that was read."""
+    found = list(readings)
+    assert len({key.device for key, _ in found}) == 1
+    return {key.quantity.value: value for key, value in found}
+
+
 def name_of(device: str, visible: str | None = None) -> tuple[str, Any] | None:
     gpu = find(Recorded(), device, visible)
     return None if gpu is None else (gpu.name, gpu._handle)
@@ -122,10 +129,10 @@ def test_memory_of_the_tree_and_of_others() -> None:
     nvml = Recorded()
     gpu = find(nvml, "cuda")
     assert gpu is not None
-    assert dict(gpu.memory({10, 11, 12}, {10, 11})) == {
+    assert named(gpu.memory({10, 11, 12}, {10, 11})) == {
         "device_bytes": 1000.0, "process_bytes": 570.0, "foreign_processes": 1.0,
     }  # fmt: skip
-    assert dict(gpu.memory({10}, {10, 11, 99}))["foreign_processes"] == 0.0
+    assert named(gpu.memory({10}, {10, 11, 99}))["foreign_processes"] == 0.0
 
 
 def test_processes_that_the_driver_hides_are_not_guessed() -> None:
@@ -133,20 +140,20 @@ def test_processes_that_the_driver_hides_are_not_guessed() -> None:
     gpu = find(nvml, "cuda")
     assert gpu is not None
     nvml.processes = None
-    assert dict(gpu.memory({10}, set())) == {"device_bytes": 1000.0}
+    assert named(gpu.memory({10}, set())) == {"device_bytes": 1000.0}
     nvml.processes = [process(10, None)]
-    assert "process_bytes" not in dict(gpu.memory({10}, set()))
+    assert "process_bytes" not in named(gpu.memory({10}, set()))
     nvml.processes = [process(4242, 500)]  # a container's own process numbers: ours, or foreign?
-    assert "foreign_processes" not in dict(gpu.memory({10}, set()))
+    assert "foreign_processes" not in named(gpu.memory({10}, set()))
     nvml.processes = []
-    assert dict(gpu.memory({10}, set()))["foreign_processes"] == 0.0
+    assert named(gpu.memory({10}, set()))["foreign_processes"] == 0.0
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "MIG-cccc"])
 def test_state_leaves_out_what_is_not_offered(device: str) -> None:
     gpu = find(Recorded(), device)
     assert gpu is not None
-    assert dict(gpu.state()) == {
+    assert named(gpu.state()) == {
         "utilization_percent": 87.0, "power_w": 612.5, "sm_clock_mhz": 1980.0,
         "memory_clock_mhz": 3201.0, "temperature_c": 61.0, "clock_events": 4.0,
     }  # fmt: skip
@@ -163,4 +170,4 @@ def test_older_drivers_call_the_events_throttle_reasons(monkeypatch: pytest.Monk
 
     gpu = find(Old(), "cuda")
     assert gpu is not None
-    assert dict(gpu.state())["clock_events"] == 0x40
+    assert named(gpu.state())["clock_events"] == 0x40

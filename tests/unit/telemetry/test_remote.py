@@ -12,12 +12,14 @@ import pytest
 from support.certificates import make
 
 from harness.errors import ServerError, SetupError
-from harness.results.series import RECORD, Series
+from harness.results.series import RECORD, SeriesKey, TelemetrySeries
 from harness.scenario.spec.scenario import TelemetrySource
 from harness.system.guard import spawn
 from harness.telemetry.client import Telemetry
-from harness.telemetry.remote import RemoteTelemetry, colocated, exchange
+from harness.telemetry.remote import RemoteTelemetry, exchange, with_server
 from harness.telemetry.serve import TelemetryServer
+
+key = SeriesKey.parse
 
 TOKEN = "a token of some length"
 HOG = "x = bytearray(120 * 2**20); print('ready', flush=True); input()"
@@ -64,14 +66,14 @@ def test_readings_of_the_tree_on_our_clock(source, tmp_path: Path) -> None:
         series = telemetry.read()
         again = telemetry.read()
         remote.close()
-    host = series["host_bytes"]
+    host = series[key("host_bytes")]
     assert 120 * 2**20 < host.within(begin, end).peak() < 180 * 2**20
     assert host.within(begin, end).t_ns.size >= 5  # 20 a second
     assert host.t_ns[0] <= end
     assert (np.diff(host.t_ns) > 0).all()
-    assert again["host_bytes"].t_ns[: host.t_ns.size] == pytest.approx(host.t_ns, abs=1e6)
+    assert again[key("host_bytes")].t_ns[: host.t_ns.size] == pytest.approx(host.t_ns, abs=1e6)
     assert telemetry.problem == ""
-    assert {"run_cpu_s", "machine_cpu_s", "server_foreign_s"} <= series.keys()
+    assert {key("run_cpu_s"), key("machine_cpu_s"), key("server_foreign_s")} <= series.keys()
     clock = remote.clock  # the same host: no offset, but for the error that is stated
     assert abs(clock["offset_ns"]) <= clock["error_ns"] < 5_000_000
 
@@ -100,8 +102,8 @@ def test_clocks_that_run_at_different_speeds(source, monkeypatch) -> None:
     ours = np.arange(0, 100_000_000_001, 10_000_000_000)
     records = np.zeros(ours.size, RECORD)
     records["t_ns"] = [theirs(int(t)) for t in ours]
-    remote._parts = [(["a"], records)]
-    assert np.abs(remote._series()["a"].t_ns - ours).max() < 1000
+    remote._parts = [(["host_bytes"], records)]
+    assert np.abs(remote._series()[key("host_bytes")].t_ns - ours).max() < 1000
 
 
 @pytest.mark.parametrize("token", [None, "Bearer wrong", TOKEN, f"Bearer {TOKEN} ", "Bearer é"])
@@ -144,7 +146,7 @@ def test_a_service_that_ends_is_a_problem_not_a_failure(source, server, tmp_path
         server.close()
         server.close = lambda: None
         remote.close()
-        assert "host_bytes" in telemetry.read()  # what was fetched before
+        assert key("host_bytes") in telemetry.read()  # what was fetched before
         assert "no telemetry from" in telemetry.problem
 
 
@@ -189,7 +191,7 @@ def test_https(hog, tmp_path: Path, monkeypatch) -> None:
         trusting = TelemetrySource.model_validate({**wanted, "tls": {"ca": str(files.ca)}})
         remote = RemoteTelemetry(trusting)
         time.sleep(0.1)  # two readings
-        assert "host_bytes" in remote.read()
+        assert key("host_bytes") in remote.read()
         remote.close()
         for tls in ({}, None):
             with pytest.raises(ServerError):
@@ -204,13 +206,17 @@ def test_a_port_in_use(server) -> None:
 
 def test_what_comes_from_where() -> None:
     def counter(*values):
-        return Series(np.array([0, 10**9]), np.array(values, float))
+        return TelemetrySeries(np.array([0, 10**9]), np.array(values, float))
 
-    here = {k: counter(0, 1) for k in ("host_bytes", "gpu0_power_w", "run_cpu_s", "machine_cpu_s")}
-    there = {"host_bytes": counter(5, 6), "gpu0_power_w": counter(7, 8), "run_cpu_s": counter(0, 1),
-             "tree_cpu_s": counter(0, 2), "machine_cpu_s": counter(0, 7)}  # fmt: skip
-    found = colocated(here, there, cores=4)
-    assert found["host_bytes"] is there["host_bytes"]
-    assert found["gpu0_power_w"] is there["gpu0_power_w"]
-    assert found["run_cpu_s"] is here["run_cpu_s"]
-    assert found["server_foreign_s"].rate(0, 10**9) == pytest.approx((7 - 1 - 2) / 4)
+    names = ("host_bytes", "gpu0_power_w", "run_cpu_s", "machine_cpu_s")
+    here = {key(name): counter(0, 1) for name in names}
+    there = {
+        key("host_bytes"): counter(5, 6), key("gpu0_power_w"): counter(7, 8),
+        key("run_cpu_s"): counter(0, 1), key("tree_cpu_s"): counter(0, 2),
+        key("machine_cpu_s"): counter(0, 7),
+    }  # fmt: skip
+    found = with_server(here, there, cores=4)
+    assert found[key("host_bytes")] is there[key("host_bytes")]
+    assert found[key("gpu0_power_w")] is there[key("gpu0_power_w")]
+    assert found[key("run_cpu_s")] is here[key("run_cpu_s")]
+    assert found[key("server_foreign_s")].rate(0, 10**9) == pytest.approx((7 - 1 - 2) / 4)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.results.series import Series
+from harness.results.series import TelemetrySeries
 from harness.telemetry.stages import LATE_NS, Stage, cut
 
 
-def series(*pairs: tuple[int, float]) -> Series:
+def series(*pairs: tuple[int, float]) -> TelemetrySeries:
     times, values = zip(*pairs, strict=True)
-    return Series(np.array(times, np.int64), np.array(values, float))
+    return TelemetrySeries(np.array(times, np.int64), np.array(values, float))
 
 
 STEP = 10 * LATE_NS

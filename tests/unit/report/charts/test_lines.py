@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import plotly.graph_objects as go
@@ -26,7 +25,8 @@ from harness.report.charts.lines import (
 from harness.report.model.blocks import Bound, Chart, Series
 from harness.report.model.context import COLORS, REFERENCE_COLOR, Context, build_context
 from harness.report.sections.configurations import detail_charts, performance_charts
-from harness.results.rows import PERCENTILES
+from harness.results.events import JournalLine, UnknownEvent
+from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import read_run
 
 
@@ -71,8 +71,10 @@ def test_points_in_the_chart_are_those_of_the_rows(cpu: Context) -> None:
 
 
 def test_invalid_points_are_not_drawn(cpu: Context) -> None:
-    events = tuple({**e, "flags": ["parity"]} if e.get("batch_size") == 4 else e
-                   for e in cpu.data.events)  # fmt: skip
+    events = tuple(
+        replace(e, flags=("parity",)) if isinstance(e, MeasurementRow) and e.batch_size == 4 else e
+        for e in cpu.data.events
+    )
     chart = summary_charts(build_context(replace(cpu.data, events=events)))[0]
     assert sum(len(s.x) for s in chart.series) == 12
     assert "12 points failed or invalid: not drawn." in chart.notes
@@ -177,20 +179,20 @@ def test_names_are_text_in_both_formats() -> None:
     assert "<" not in json.dumps(figure)
 
 
-def opened(event: dict[str, Any]) -> dict[str, Any]:
+def opened(event: JournalLine | UnknownEvent) -> JournalLine | UnknownEvent:
     """Concurrency 2 becomes a rate and 4 a ramp: three kinds of load in one run."""
-    load = {2: "r150", 4: "ramp"}.get(event.get("concurrency", 1))
-    if load is None:
+    if not isinstance(event, MeasurementRow) or event.concurrency not in (2, 4):
         return event
-    point = f"{event['point'].rpartition('/')[0]}/{load}"
+    load = "r150" if event.concurrency == 2 else "ramp"
+    point = f"{event.point.rpartition('/')[0]}/{load}"
     rate = 150.0 if load == "r150" else None
-    return {**event, "point": point, "concurrency": None, "request_rate": rate}
+    return replace(event, point=point, concurrency=None, request_rate=rate)
 
 
 def test_closed_and_open_loops_are_kept_apart(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:3], failures=False)
     data = read_run(run)
-    context = build_context(replace(data, events=tuple(opened(dict(e)) for e in data.events)))
+    context = build_context(replace(data, events=tuple(opened(e) for e in data.events)))
     assert context.load_title == "Load"
     assert len(summary_charts(context)[0].series) == 12  # three backends, two batches, two loops
     chart = speedup_chart(context)

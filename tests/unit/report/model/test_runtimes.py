@@ -11,6 +11,7 @@ from harness.report.model.context import Context, build_context
 from harness.report.model.runtimes import driver, runtimes
 from harness.report.sections.evidence import machine_table
 from harness.report.view import build_view
+from harness.results.rows import LoadedRow
 from harness.results.store import read_run
 
 
@@ -32,8 +33,8 @@ def test_tensorrt_is_named_by_its_flavor(tmp_path: Path) -> None:
 
 def test_two_versions_in_one_run_are_both_named(cpu: Context) -> None:
     events = [
-        {**e, "details": {"onnxruntime": "1.31.1"}}
-        if e["event"] == "loaded" and e["backend"] == CPU_BACKENDS[1].name and e["round"] == 1
+        replace(e, details={"onnxruntime": "1.31.1"})
+        if isinstance(e, LoadedRow) and e.backend == CPU_BACKENDS[1].name and e.round == 1
         else e
         for e in cpu.data.events
     ]
@@ -45,7 +46,7 @@ def test_without_a_load_the_package_says_it_and_of_two_the_one_that_is_imported(
     cpu: Context,
 ) -> None:
     packages = {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.31.1"}
-    events = tuple(e for e in cpu.data.events if e["event"] != "loaded")
+    events = tuple(e for e in cpu.data.events if not isinstance(e, LoadedRow))
     data = replace(cpu.data, events=events, manifest={**cpu.manifest, "packages": packages})
     assert runtimes(build_context(data)) == [("ONNX Runtime", "1.31.1")]
 

@@ -14,6 +14,7 @@ from harness.analysis.objective import Objective, parse_objective
 from harness.report.model.context import Context, build_context
 from harness.report.model.labels import objective_text, place_text
 from harness.report.sections.answer import answer
+from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
 
 
@@ -34,8 +35,8 @@ def flagged(run: Path, points: dict[str, str]) -> Context:
     """The run with a flag in every round of some points."""
     data = read_run(run)
     events = [
-        {**e, "flags": [points[e["point"]]]}
-        if e["event"] == "measurement" and e["point"] in points
+        replace(e, flags=(points[e.point],))
+        if isinstance(e, MeasurementRow) and e.point in points
         else e
         for e in data.events
     ]

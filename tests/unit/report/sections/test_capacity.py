@@ -18,14 +18,14 @@ from harness.report.model.numbers import both_text, value_text
 from harness.report.outputs.html import render_html
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.view import build_view
-from harness.results.rows import CapacityRow
+from harness.results.events import RunEnded
+from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import write_samples
 from harness.results.store import RunStore, read_run
 from harness.run.capacity import Target, find_capacity
 from harness.run.execute import outcome
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import FindCapacity
-from harness.system.files import jsonable
 
 CALIBRATION = {
     "schema_version": 1, "scenario": "aa", "created": "2026-03-04T10:11:12+00:00", "rounds": 10,
@@ -60,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         point, found = Point("fake", "default", 1, shape="find_capacity"), None
         for round_ in range(2):
             found = search(store, point, round_, found)
-        store.append({"event": "run_ended", "status": "complete"})
+        store.append(RunEnded("complete"))
     return path
 
 
@@ -93,19 +93,19 @@ def test_invalid_rates_of_a_search_do_not_make_the_run_invalid(
     run: Path, searched: bool, code: int
 ) -> None:
     data = read_run(run)
-    events = [dict(e) for e in data.events]
-    for event in events:
-        if event["event"] == "measurement":
-            event["flags"] = ["client_late"]
-            event["details"] = {"search": "fake/b1/find_capacity"} if searched else {}
+    details = {"search": "fake/b1/find_capacity"} if searched else {}
+    events = [
+        replace(e, flags=("client_late",), details=details) if isinstance(e, MeasurementRow) else e
+        for e in data.events
+    ]
     assert outcome(replace(data, events=tuple(events))) == code
 
 
 @pytest.mark.parametrize(("change", "code"), [({"rate": None}, 1), ({"limit": "client"}, 4)])
 def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: int) -> None:
     data = read_run(run)
-    events = [{**e, **change} if e["event"] == "capacity" else e for e in data.events]
-    assert outcome(replace(data, events=tuple(jsonable(events)))) == code
+    events = [replace(e, **change) if isinstance(e, CapacityRow) else e for e in data.events]
+    assert outcome(replace(data, events=tuple(events))) == code
 
 
 def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:

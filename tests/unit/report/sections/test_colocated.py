@@ -17,6 +17,7 @@ from harness.report.outputs.html import render_html
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import colocated_table, together_table
 from harness.report.view import build_view
+from harness.results.events import RunEnded
 from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.store import RunStore, read_run
 from harness.scenario.points import Point
@@ -68,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 details: dict[str, Any] = {"config": CONFIG.replace("det", "net"), **others}
                 store.append(LoadedRow(backend, n, 1, 1, 1, 1, None, details, config))
                 store.append(_row(backend, config, n, *(v * wobble for v in speeds)))
-        store.append({"event": "run_ended", "status": "complete"})
+        store.append(RunEnded("complete"))
     return path
 
 

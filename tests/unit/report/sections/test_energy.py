@@ -32,10 +32,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 def measured(data: RunData, joules: Callable[[MeasurementRow], float | None]) -> Context:
     """The run with other energies."""
-    rows = iter(data.measurements)
     events = [
-        {**e, "details": {**e["details"], "joules_per_inference": joules(next(rows))}}
-        if e["event"] == "measurement"
+        replace(e, details={**e.details, "joules_per_inference": joules(e)})
+        if isinstance(e, MeasurementRow)
         else e
         for e in data.events
     ]

@@ -12,6 +12,7 @@ from harness.measure.validity import INVALIDATES
 from harness.report.model.context import Context, build_context
 from harness.report.sections.evidence import flags_table, method
 from harness.report.view import build_view
+from harness.results.rows import MeasurementRow
 from harness.results.store import RunData, read_run
 
 
@@ -24,7 +25,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 def _up_to(data: RunData, rounds: int) -> RunData:
     """The run as it stands after so many rounds."""
-    return replace(data, events=tuple(e for e in data.events if e.get("round", 0) < rounds))
+    return replace(data, events=tuple(e for e in data.events if getattr(e, "round", 0) < rounds))
 
 
 def test_the_method_says_how_many_rounds_were_measured(plain: RunData) -> None:
@@ -64,7 +65,9 @@ def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> N
 
     def valid(flagged: int, rounds: int) -> bool:
         events = [
-            {**e, "flags": [flag]} if e.get("point") == point and e["round"] < flagged else e
+            replace(e, flags=(flag,))
+            if isinstance(e, MeasurementRow) and e.point == point and e.round < flagged
+            else e
             for e in _up_to(plain, rounds).events
         ]
         context = build_context(replace(plain, events=tuple(events)))

@@ -1,0 +1,240 @@
+"""What is told of a run: every line of its journal, and what observers hear while it goes on.
+
+The journal's rows are in `harness.results.rows`; here are the lines and live events beside them,
+and how a line becomes the dataclass that it is (`read_event`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, get_args
+
+from harness.results.line import Line
+from harness.results.rows import (
+    ArtifactRow,
+    CapacityRow,
+    CeilingRow,
+    FailureRow,
+    LoadedRow,
+    MeasurementRow,
+    ParityRow,
+    ServerOnlyRow,
+)
+
+# ------------------------------------------------------------------------------- journal lines
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Line):
+    """The first line of a journal."""
+
+    EVENT = "run_started"
+    time: str = ""
+    """UTC, ISO 8601; of the next two as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed(Line):
+    """An interrupted run goes on."""
+
+    EVENT = "run_resumed"
+    time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Line):
+    """The run, or this part of it, is over."""
+
+    EVENT = "run_ended"
+    status: str
+    """`complete` or `interrupted`."""
+    time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Line):
+    """What was done differently than the scenario asks, in words."""
+
+    EVENT = "note"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredAgain(Line):
+    """A rate of a capacity search whose first measurement was doubtful."""
+
+    EVENT = "measured_again"
+    point: str
+    round: int
+    flags: tuple[str, ...] = ()
+    """Of the measurement that was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEnded(Line):
+    """Why a search stopped before its end."""
+
+    EVENT = "search_ended"
+    why: str
+    not_measured: tuple[str, ...]
+    """The configs it left out, as `BACKEND/CONFIG`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached(Line):
+    """How narrow a point's intervals became, and why no round was added."""
+
+    EVENT = "reached"
+    point: str
+    rounds: int
+    why: str
+    half_widths: Mapping[str, float | None]
+    """By target, as shares of the value; None where there is none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided(Line):
+    """What a search could not tell apart at its end; the last line counts."""
+
+    EVENT = "undecided"
+    text: str
+    """Empty where nothing is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best(Line):
+    """The config that was written to `best/`, why, and what it is tied with."""
+
+    EVENT = "best"
+    backend: str = ""
+    config: str | None = None
+    """None when no config was written; `why` then says why, and the rest is empty."""
+    point: str = ""
+    directory: str = ""
+    """The model directory, relative to the run directory."""
+    difference: str = ""
+    """Its difference from the default config, likewise."""
+    tied: tuple[str, ...] = ()
+    """Other configs that can't be told apart from it, as `BACKEND/CONFIG`."""
+    why: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What the server's environment must hold."""
+
+    def to_event(self) -> dict[str, object]:
+        """The line; where no config was written it has none of what describes one."""
+        if self.config is None:
+            return {"event": self.EVENT, "config": None, "why": self.why}
+        return Line.to_event(self)
+
+
+# --------------------------------------------------------------------------------- live events
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Line):
+    """What the run is going to measure."""
+
+    EVENT = "plan"
+    points: tuple[str, ...]
+    rounds: int
+    measured: int = 0
+    """Of the points, over all rounds, by earlier parts of the run."""
+    at_most: bool = False
+    """Whether a search may end sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundAdded(Line):
+    """A round that not every point gets."""
+
+    EVENT = "more"
+    round: int
+    points: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Line):
+    """What the run does now that is no measurement, in words."""
+
+    EVENT = "status"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted(Line):
+    """A backend's config is being loaded."""
+
+    EVENT = "session"
+    backend: str
+    config: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointStarted(Line):
+    """A point is being measured."""
+
+    EVENT = "point"
+    point: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Line):
+    """How a measurement goes on; from the worker."""
+
+    EVENT = "progress"
+    phase: str
+    """`warmup` or `window`."""
+    requests: int
+    """Finished so far."""
+    seconds: float
+    """In which they finished."""
+    p99_ms: float | None = None
+    """Of the latest requests; None before there are any."""
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds if self.seconds else 0.0
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """A line of a newer version, which this one passes over."""
+
+    event: str
+    content: Mapping[str, object]
+
+
+JournalLine: TypeAlias = (
+    RunStarted | RunResumed | RunEnded | Note | MeasuredAgain | SearchEnded | Reached | Undecided
+    | Best | ArtifactRow | LoadedRow | ServerOnlyRow | ParityRow | MeasurementRow | CeilingRow
+    | FailureRow | CapacityRow
+)  # fmt: skip
+"""What `journal.jsonl` holds."""
+Event: TypeAlias = (
+    JournalLine | Plan | RoundAdded | Status | SessionStarted | PointStarted | Progress
+)
+"""What an observer is told."""
+JOURNAL_LINES: Mapping[str, type[JournalLine]] = {c.EVENT: c for c in get_args(JournalLine)}
+
+
+class Observer(Protocol):
+    """Told of every journal line and of what is going on; must be quick and must not raise."""
+
+    def notify(self, event: Event) -> None:
+        """Take one event."""
+        ...
+
+
+def read_event(event: Mapping[str, object]) -> JournalLine | UnknownEvent:
+    """A journal line as what it is. Raises TypeError when something it must have is missing."""
+    name = str(event["event"])
+    cls = JOURNAL_LINES.get(name)
+    return UnknownEvent(name, event) if cls is None else cls.from_event(event)
