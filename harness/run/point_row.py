@@ -10,7 +10,7 @@ from harness.measure.agreement import server_view
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
 from harness.measure.gpu_time import split as gpu_split
 from harness.measure.quantiles import FLOORS
-from harness.measure.readings import gpu_readings, gpu_spreads, host_readings
+from harness.measure.readings import foreign_share, gpu_readings, gpu_spreads, host_readings
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.tail import check_tail
@@ -60,10 +60,9 @@ def measurement_row(
     seconds = (end - begin) / 1e9
     open_loop = point.concurrency is None
     reduced = reduce(samples, begin, end, point.batch_size, open_loop)
-    host = host_readings(telemetry, begin, end, conditions.cores)
     split = server_split(window)
     cpu = 100 * window.cpu_seconds / seconds
-    foreign = host["foreign_share"]
+    foreign = foreign_share(telemetry, begin, end, conditions.cores)
     findings = [
         *(Finding(flag, "") for flag in conditions.flags),
         *(Finding("wrong_outputs", text) for text in conditions.outputs_wrong),
@@ -93,7 +92,6 @@ def measurement_row(
         latency_ms=reduced.latency_ms, latency_order_ms=reduced.latency_order_ms,
         server_us=dict(split.server_us) if split else {},
         server_count=split.count if split else None, client_cpu_percent=cpu,
-        host_memory_mib=host["host_memory_mib"], cpu_percent=host["cpu_percent"],
         samples=samples_path, warmup_requests=int((samples.done <= begin).sum()),
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
@@ -106,7 +104,7 @@ def measurement_row(
             **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
             **gpu_spreads(telemetry, begin, end), **server,
         },
-        **gpu,
+        **host_readings(telemetry, begin, end), **gpu,
     )  # fmt: skip
 
 
