@@ -38,6 +38,9 @@ class Metric:
     """Whether only a GPU has it."""
     objective: bool = True
     constraint: bool = True
+    shared: str = ""
+    """Why it is of all models together, not of one that is co-located; empty where it is each
+    one's own."""
     primary: bool = False
     """Whether runs are compared by it, and rounds added until its interval is narrow."""
     summary: bool = True
@@ -129,12 +132,14 @@ METRICS: dict[str, Metric] = {
         _latency("p999", objective=False),
         Metric(
             "host_memory_mib", "host memory", "MiB", "peak of the process tree, 2^20 bytes",
-            "largest", column="Max CPU Memory Usage (MiB)", terminal="host MiB", plot="RAM Usage",
+            "largest", shared="memory is the whole server's", column="Max CPU Memory Usage (MiB)",
+            terminal="host MiB", plot="RAM Usage",
             plot_axis="Peak host memory (MiB)",
         ),
         Metric(
             "gpu_memory_mib", "GPU memory", "MiB", "peak of the process tree, 2^20 bytes",
-            "largest", gpu=True, column="Max GPU Memory Usage (MiB)", terminal="GPU MiB",
+            "largest", shared="memory is the whole server's", gpu=True,
+            column="Max GPU Memory Usage (MiB)", terminal="GPU MiB",
             plot="GPU Memory", plot_axis="Peak GPU memory (MiB)",
         ),
         Metric(
@@ -149,6 +154,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "joules_per_inference", "energy per inference", "J",
             "energy of the whole GPU by the inferences, in joules", gpu=True,
+            shared="energy is the whole GPU's",
             explain="GPU energy, J/inference",
         ),
         Metric(

@@ -232,7 +232,7 @@ def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[fl
     """Figures with an interval: name, value over the rounds, value of each round."""
     for metric in sorted(METRICS.values(), key=lambda m: m.gpu and not m.objective):
         values = [of_round(r.row, metric.name) for r in found.rounds]
-        there = any(v is not None for v in values) or not metric.gpu
+        there = any(v is not None for v in values) or not (metric.gpu or metric.optional)
         if metric.over_rounds == "interval" and there:
             title = metric.explained
             if found.open_loop:

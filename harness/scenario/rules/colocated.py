@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from harness.scenario.metrics import METRICS
 from harness.scenario.rules.base import (
     Broken,
     Data,
@@ -22,11 +23,7 @@ from harness.scenario.rules.load import bound
 from harness.scenario.rules.model import input_, model_, source
 from harness.scenario.rules.triton import engine_on_server, tf32_on_cuda, varied
 
-SHARED = {
-    "host_memory_mib": "memory is the whole server's",
-    "gpu_memory_mib": "memory is the whole server's",
-    "joules_per_inference": "energy is the whole GPU's",
-}
+SHARED = {m.name: m.shared for m in METRICS.values() if m.shared}
 """Metrics of all models together, not of one colocated: metric → why."""
 
 
