@@ -17,6 +17,7 @@ class HostReadings(TypedDict):
 
     host_memory_mib: float | None
     cpu_percent: float | None
+    cpu_cores: float | None
 
 
 class GpuReadings(TypedDict, total=False):
@@ -37,6 +38,7 @@ def host_readings(telemetry: Readings, begin: int, end: int) -> HostReadings:
     return {
         "host_memory_mib": memory / MIB if memory is not None else None,
         "cpu_percent": 100 * tree if tree is not None else None,
+        "cpu_cores": tree,
     }
 
 

@@ -158,6 +158,11 @@ METRICS: dict[str, Metric] = {
             explain="GPU energy, J/inference",
         ),
         Metric(
+            "cpu_cores", "CPU use", "cores", "cores that the process tree used, mean of the window",
+            shared="CPU use is the whole server's", column="Average CPU Usage (cores)",
+            optional=True, terminal="cores", plot="CPU Usage",
+        ),
+        Metric(
             "errors", "errors", "", "failed requests, over all rounds", "sum", objective=False,
             summary=False,
         ),

@@ -167,3 +167,24 @@ def test_what_is_not_known_is_farthest() -> None:
     assert found.row.backend == "b"
     assert nearest([], {"errors": {"max": 0}}) is None
     assert isinstance(parse_objective("throughput"), Objective)
+
+
+def test_cores_used_are_a_metric_of_which_less_is_better() -> None:
+    rows = [row("idle", 100.0, 1.0, cpu_cores=0.5), row("busy", 200.0, 1.0, cpu_cores=2.0)]
+    assert [r.backend for r in order(rows, single("cpu_cores"))] == ["idle", "busy"]
+    ratio = advantage(*rows, single("cpu_cores"))
+    assert ratio is not None
+    assert ratio.value == pytest.approx(4.0)
+    assert [satisfies(r, {"cpu_cores": {"max": 1.0}}) for r in rows] == ["yes", "no"]
+    assert objective_text(single("cpu_cores")) == "minimizing CPU use"
+
+
+def test_journals_of_earlier_versions_do_not_know_the_cores() -> None:
+    event = row("a", 100.0, 1.0, cpu_percent=150.0).measurements[0].to_event()
+    del event["cpu_cores"]
+    old = MeasurementRow.from_event(event)
+    assert (old.cpu_cores, old.cpu_percent) == (None, 150.0)
+    (found,) = summarize([old])
+    assert found.value("cpu_cores") is None
+    assert satisfies(found, {"cpu_cores": {"max": 1.0}}) == "unknown"
+    assert order([found], single("cpu_cores")) == []

@@ -12,6 +12,7 @@ import pytest
 from support.rows import with_metrics
 from support.synthetic_run import CPU_BACKENDS, EVIL, write_run
 
+from harness.analysis.best import choose
 from harness.report.charts import matplotlib as static
 from harness.report.charts import plotly as interactive
 from harness.report.charts.legend import entries
@@ -25,6 +26,7 @@ from harness.report.charts.lines import (
 from harness.report.model.blocks import Bound, Chart, Series
 from harness.report.model.context import COLORS, REFERENCE_COLOR, Context, build_context
 from harness.report.sections.configurations import detail_charts, performance_charts
+from harness.report.sections.points import points_table
 from harness.results.events import JournalLine, UnknownEvent
 from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import read_run
@@ -241,3 +243,18 @@ def test_the_right_axis_follows_the_same_rule(cpu: Context) -> None:
     found = interactive.extent(replace(chart, series=(*chart.series[:-1], wide)), "y", right=True)
     assert found == pytest.approx((0.0, 1.06 * 1.5 * max(line.y)))
     assert interactive.extent(chart, "y") is None  # bars, whose heights add up
+
+
+def test_cores_used_have_a_chart_and_a_column_where_they_were_measured(cpu: Context) -> None:
+    title = "CPU Usage vs. Latency"
+    name = cpu.name(cpu.rows[0])
+    assert title not in [c.title for c in detail_charts(cpu, name)]
+    assert "CPU use (cores)" not in [h.text for h in points_table(cpu).headers]
+    rows = tuple(with_metrics(r, cpu_cores=1.75) for r in cpu.rows)
+    choice = choose(rows, cpu.objective, cpu.bounds)
+    context = replace(cpu, rows=rows, choice=choice)
+    (chart,) = (c for c in detail_charts(context, name) if c.title == title)
+    assert chart.y_title == "CPU use (cores)"
+    assert {y for s in chart.series for y in s.y} == {1.75}
+    headers = [h.text for h in points_table(context).headers]
+    assert points_table(context).rows[0][headers.index("CPU use (cores)")].text == "1.75"
