@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import CapacityRow, MeasurementRow
+from harness.scenario.points import Point
 
 
 def measurement(**changes: Any) -> MeasurementRow:
@@ -41,10 +42,10 @@ def point(throughputs: Sequence[float] = (250.0,), **changes: Any) -> SummaryRow
     """
     rows = [measurement(**{"throughput": t, "round": n, **changes})
             for n, t in enumerate(throughputs)]  # fmt: skip
-    names = [rows[0].backend, *([rows[0].config] if rows[0].config != "default" else [])]
-    load = f"c{rows[0].concurrency}" if rows[0].concurrency else f"r{rows[0].request_rate:g}"
-    name = changes.get("point", "/".join([*names, f"b{rows[0].batch_size}", load]))
-    (row,) = summarize(replace(r, point=name) for r in rows)
+    r = rows[0]
+    place = Point(r.backend, r.config, r.batch_size, r.concurrency, r.request_rate or 0.0)
+    name = changes.get("point", place.id)
+    (row,) = summarize(replace(row, point=name) for row in rows)
     return row
 
 
