@@ -12,18 +12,11 @@ from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.pareto import Front, front, margin, round_values, trade_off_metrics
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import bounds_on, dots, shared_percentile, wide
-from harness.report.model.blocks import (
-    Chart,
-    Series,
-    Table,
-    figure,
-    interval_cell,
-    table,
-    word,
-)
+from harness.report.model.blocks import Chart, Series, Table, figure, interval_cell, word
 from harness.report.model.context import Context
-from harness.report.model.labels import counted, listed, load_label
+from harness.report.model.labels import counted, listed
 from harness.report.model.numbers import both_text
+from harness.report.sections.points import Column, batch, column_table, configuration, load
 from harness.scenario.metrics import METRICS
 
 FAINT = "#CDD3DA"
@@ -49,7 +42,7 @@ def pareto_view(context: Context) -> ParetoView | None:
     judged = [r for r in rows if all(round_values(r, m) for m in found.metrics)]
     x_metrics = [m for m in found.metrics if m != found.metrics[0]]
     charts = tuple(_chart(context, found, judged, metric) for metric in x_metrics)
-    return ParetoView(_intro(context, found), charts, _table(context, found, judged))
+    return ParetoView(_intro(context, found), charts, _table(context, found))
 
 
 def front_metrics(context: Context, rows: Sequence[SummaryRow]) -> tuple[str, ...]:
@@ -127,34 +120,25 @@ def _label(row: SummaryRow, found: Front) -> str:
 
 
 def _chart_table(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Table:
-    headers = ["Configuration", "Batch", context.load_title, METRICS[metric].with_unit,
-               METRICS[found.metrics[0]].with_unit, "Clearly dominated by"]  # fmt: skip
-    body = [
-        [
-            word(context.name(r)), figure(str(r.batch_size)), figure(load_label(r)),
-            interval_cell(_value(r, metric)), interval_cell(_value(r, found.metrics[0])),
-            word(found.dominated.get(r.point, "on the front")),
-        ]
-        for r in rows
+    columns: list[Column] = [
+        ("Configuration", lambda r: word(context.name(r))), batch(), load(context.load_title),
+        *(_column(m, METRICS[m].with_unit) for m in (metric, found.metrics[0])),
+        ("Clearly dominated by", lambda r: word(found.dominated.get(r.point, "on the front"))),
     ]  # fmt: skip
-    return table(headers, body)
+    return column_table(columns, rows)
 
 
-def _table(context: Context, found: Front, rows: Sequence[SummaryRow]) -> Table:
+def _column(metric: str, title: str) -> Column:
+    return title, lambda row: interval_cell(_value(row, metric))
+
+
+def _table(context: Context, found: Front) -> Table:
     """The front, the most throughput first."""
-    beats = Counter(found.dominated.values())
-    first = found.metrics[0]
-    ordered = sorted(found.rows, key=lambda r: -METRICS[first].sign * _value(r, first).value)
-    headers = ["Configuration", "Batch", context.load_title,
-               *(METRICS[m].heading for m in found.metrics),
-               "Points it clearly dominates"]  # fmt: skip
-    body = [
-        [
-            word(context.name(r), swatch=context.colors[context.name(r)]),
-            figure(str(r.batch_size)), figure(load_label(r)),
-            *(interval_cell(_value(r, m)) for m in found.metrics),
-            figure(str(beats[r.point])),
-        ]
-        for r in ordered
+    beats, first = Counter(found.dominated.values()), METRICS[found.metrics[0]]
+    ordered = sorted(found.rows, key=lambda r: -first.sign * _value(r, first.name).value)
+    columns: list[Column] = [
+        configuration(context), batch(), load(context.load_title),
+        *(_column(m, METRICS[m].heading) for m in found.metrics),
+        ("Points it clearly dominates", lambda r: figure(str(beats[r.point]))),
     ]  # fmt: skip
-    return table(headers, body, ["Each dominated point is counted once."])
+    return column_table(columns, ordered, ["Each dominated point is counted once."])

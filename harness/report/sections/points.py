@@ -35,7 +35,10 @@ BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
 
-def _table(columns: Sequence[Column], rows: Sequence[SummaryRow], notes: list[str]) -> Table:
+def column_table(
+    columns: Sequence[Column], rows: Sequence[SummaryRow], notes: list[str] | None = None
+) -> Table:
+    """A row a point."""
     return table([title for title, _ in columns], [[cell(r) for _, cell in columns] for r in rows],
                  notes)  # fmt: skip
 
@@ -68,7 +71,9 @@ def _use(context: Context, *, short: bool = False) -> list[Column]:
     return [_metric(m, (m.short or m.heading) if short else m.column) for m in shown]
 
 
-def _configuration(context: Context, title: str) -> Column:
+def configuration(context: Context, title: str = "Configuration") -> Column:
+    """Its name with its colour."""
+
     def cell(row: SummaryRow) -> Cell:
         name = context.name(row)
         return word(name, swatch=context.colors[name])
@@ -80,11 +85,13 @@ def _rank(context: Context) -> Column:
     return "Rank", lambda row: word(context.ranks.get(row.point, "—"))
 
 
-def _batch(title: str = "Batch") -> Column:
+def batch(title: str = "Batch") -> Column:
+    """Its batch size."""
     return title, lambda row: figure(str(row.batch_size))
 
 
-def _load(title: str) -> Column:
+def load(title: str) -> Column:
+    """Its load in short."""
     return title, lambda row: figure(load_label(row))
 
 
@@ -121,13 +128,13 @@ def best_table(context: Context) -> Table:
     for row in best_first(context):
         firsts.setdefault(context.name(row), row)
     columns = [
-        _rank(context), _configuration(context, "Model Config Name"), _batch(),
-        _load(context.load_title), *_served(context),
+        _rank(context), configuration(context, "Model Config Name"), batch(),
+        load(context.load_title), *_served(context),
         *_percentiles(BEST_PERCENTILES, " Latency (ms)"), THROUGHPUT, *_use(context), ERRORS,
     ]  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return _table(columns, list(firsts.values()), notes)
+    return column_table(columns, list(firsts.values()), notes)
 
 
 def _unranked_note(context: Context) -> list[str]:
@@ -157,12 +164,14 @@ def points_table(context: Context) -> Table:
     percentiles = context.shown_percentiles()
     bounded: list[Column] = [("Constraints", lambda row: _constraint_cell(context, row))]
     columns = [
-        _rank(context), _configuration(context, "Configuration"), _batch(),
-        _load(context.load_title), ("Rounds", lambda row: figure(str(row.rounds))),
+        _rank(context), configuration(context), batch(),
+        load(context.load_title), ("Rounds", lambda row: figure(str(row.rounds))),
         *(bounded if context.bounds else []), STATUS, THROUGHPUT,
         *_percentiles(percentiles, " (ms)"), *_use(context, short=True), ERRORS,
     ]  # fmt: skip
-    return _table(columns, best_first(context), [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
+    return column_table(
+        columns, best_first(context), [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)]
+    )
 
 
 def _errors(row: SummaryRow) -> Cell:
@@ -180,9 +189,9 @@ def detail_table(context: Context, name: str) -> Table:
     """Model Analyzer's detailed columns with every percentile and interval, a row a point."""
     rows = context.of(name)
     split = any(r.server_us for r in rows)
-    load = _load("Load" if context.open_loop else "Request Concurrency")
+    load_ = load("Load" if context.open_loop else "Request Concurrency")
     columns = [
-        *([_batch("Client Batch Size")] if context.offline else [_batch(), load]),
+        *([batch("Client Batch Size")] if context.offline else [batch(), load_]),
         *_percentiles(context.shown_percentiles(), " Latency (ms)"),
         _metric(METRICS["latency_mean_ms"], "Client Response Wait (ms)"),
         *(_server_parts() if split else []), THROUGHPUT, *_use(context), STATUS,
@@ -196,7 +205,7 @@ def detail_table(context: Context, name: str) -> Table:
             else "."
         ),
     ]
-    return _table(columns, rows, [INTERVAL_NOTE, *notes, *_floor_note(context)])
+    return column_table(columns, rows, [INTERVAL_NOTE, *notes, *_floor_note(context)])
 
 
 def _server_parts() -> list[Column]:
