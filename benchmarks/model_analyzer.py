@@ -49,9 +49,9 @@ from harness.system import guard
 from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import proto
 from harness.triton.server import stub_memory as shm
+from harness.triton.server.command import environment
 from harness.triton.server.install import find
 from harness.triton.server.ports import choose as choose_ports
-from harness.triton.server.process import environment
 
 VERSION = "1.58.0"
 ROOT = Path(__file__).resolve().parents[1]

@@ -137,6 +137,13 @@ class DeadlineError(PointError):
     retried = False
 
 
+class MessageError(PointError):
+    """What a worker sent is no message, or not the one that was expected; it was killed."""
+
+    reason = "message"
+    words = "the worker's answer made no sense"
+
+
 class WorkerDiedError(PointError):
     """The worker process ended on its own, by a signal or an exit."""
 

@@ -33,5 +33,6 @@ def make_generator(
             backend, requests, plan.schedule, max_outstanding=plan.max_outstanding,
             request_timeout=request_timeout, shed=plan.shed,
         )  # fmt: skip
-    assert plan.concurrency is not None
+    if plan.concurrency is None:
+        raise ValueError("a load needs a concurrency or a schedule")
     return ClosedLoop(backend, requests, plan.concurrency, request_timeout)

@@ -33,10 +33,10 @@ class LoadPlan:
     def schedule(self) -> Int64 | None:
         """ns after the start, shape (requests,), see `harness.load.schedule`; made once.
 
-        None for a closed loop. Raises ValueError for segments without a request, UsageError for a
-        trace that can't be read.
+        None for a closed loop, and without segments or a trace. Raises ValueError for segments
+        without a request, UsageError for a trace that can't be read.
         """
-        if self.concurrency is not None:
+        if self.concurrency is not None or not (self.segments or self.trace):
             return None
         if self.trace is not None:
             return read_trace(self.trace)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from harness.results.details import MeasurementDetails
 from harness.results.series import Quantity, Readings, SeriesKey, each

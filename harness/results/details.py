@@ -7,7 +7,8 @@ are spelt here: see `harness.results.line`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 
 class ServerMetrics(TypedDict, total=False):

@@ -14,7 +14,9 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict
 
 MIB = 2**20
 GIT_TIMEOUT_S = 10.0

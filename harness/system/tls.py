@@ -7,7 +7,9 @@ in a server may have no `ssl` at all.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Protocol, cast
+
+from typing_extensions import TypedDict
 
 from harness.errors import ServerError
 from harness.system.network import Tls, split_address

@@ -15,9 +15,10 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from harness.results.series import RECORD, Quantity, SeriesKey
 from harness.telemetry.host import REFRESH_S, Tree, busy_seconds

@@ -131,7 +131,7 @@ def test_no_docker(repository, tmp_path):
 def test_sigkill_of_the_harness_removes_the_container(engine, repository, tmp_path):
     program = (
         "import sys, time, pathlib\n"
-        "from harness.scenario.spec.scenario import TritonSettings\n"
+        "from harness.triton.client.settings import TritonSettings\n"
         "from harness.triton.server.start import start_server\n"
         "spec = TritonSettings.model_validate_json(sys.argv[1])\n"
         "at = pathlib.Path(sys.argv[2])\n"

@@ -30,7 +30,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, get_ar
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from harness.backends.registry import from_message, message_of
-from harness.errors import BackendError, HarnessError, from_reason
+from harness.errors import HarnessError, MessageError, from_reason
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.measure.window import Window
 from harness.models.tensors import PreparedModel, TensorSpec
@@ -39,10 +39,6 @@ from harness.results.rows import ArtifactRow, ParityRow
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.scenario import ModelSpec, Parity
 from harness.system.credentials import redact_all
-
-
-class MessageError(BackendError):
-    """What came is no message, or not the one that was expected."""
 
 
 class Message:

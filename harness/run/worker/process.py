@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.errors import DeadlineError, WorkerDiedError
+from harness.errors import DeadlineError, MessageError, WorkerDiedError
 from harness.results.events import Progress
 from harness.run.worker import messages
-from harness.run.worker.messages import A, Command, MessageError
+from harness.run.worker.messages import A, Command
 from harness.system.guard import GuardedProcess, spawn
 from harness.system.paths import PACKAGE
 

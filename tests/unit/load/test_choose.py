@@ -9,14 +9,15 @@ from harness.load.choose import make_generator
 from harness.load.closed import ClosedLoop
 from harness.load.open import OpenLoop
 from harness.load.plan import LoadPlan
+from harness.load.schedule import Segment
 from harness.load.wire.loop import WireGenerator
 from harness.system.network import PLAIN
 
-SCHEDULE = np.array([0, 5_000_000], np.int64)
+OPEN = LoadPlan(segments=(Segment(100.0, 100.0, 0.02),), max_outstanding=7, shed=True)
 
 
 @pytest.mark.parametrize(("plan", "kind"), [
-    (LoadPlan(concurrency=3), ClosedLoop), (LoadPlan(None, SCHEDULE, 4, False), OpenLoop),
+    (LoadPlan(concurrency=3), ClosedLoop), (OPEN, OpenLoop),
 ])  # fmt: skip
 def test_threads_for_what_runs_in_this_process(plan, kind):
     assert type(make_generator(object(), ["r"], plan, request_timeout=1.0)) is kind
@@ -28,7 +29,7 @@ def test_a_load_is_either_closed_or_open():
 
 
 @pytest.mark.parametrize(("plan", "slots"), [
-    (LoadPlan(concurrency=3), 3), (LoadPlan(None, SCHEDULE, 7, True), 7),
+    (LoadPlan(concurrency=3), 3), (OPEN, 7),
 ])  # fmt: skip
 def test_the_wire_client_has_a_slot_for_each_that_may_be_open(plan, slots):
     client = pytest.importorskip("tritonclient.http")

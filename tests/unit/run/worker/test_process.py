@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from harness.backends.registry import parse_spec
-from harness.errors import DeadlineError, DeviceError, ServerDiedError, WorkerDiedError
+from harness.errors import (
+    DeadlineError,
+    DeviceError,
+    MessageError,
+    ServerDiedError,
+    WorkerDiedError,
+)
 from harness.models.tensors import PreparedModel
 from harness.results.events import Progress
 from harness.run.worker import messages
@@ -91,7 +97,7 @@ def test_an_answer_may_come_in_pieces(ends: Ends) -> None:
 )
 def test_an_answer_that_is_none_ends_the_worker(ends: Ends, answer: bytes) -> None:
     ends.answer(answer)
-    with pytest.raises(messages.MessageError):
+    with pytest.raises(MessageError):
         ends.worker.ask(messages.UnloadBackend(), deadline=5)
     assert ends.guarded.killed == 1
 

@@ -131,7 +131,11 @@ def test_inputs_that_only_the_loaded_backend_knows_are_taken_from_it(
     ("error", "reason", "words"),
     [
         (MemoryError(), "out_of_memory", "out of host memory"),
-        (ModuleNotFoundError("no", name="onnx"), "missing_package", "onnx is not installed"),
+        (
+            ModuleNotFoundError("no", name="onnx"),
+            "missing_package",
+            "the Python package that provides 'onnx' is not installed",
+        ),
         (DeviceError("no GPU", fix="buy one"), "device", "no GPU"),
         (ValueError("odd"), "raised", "ValueError: odd"),
     ],

@@ -15,10 +15,6 @@ def test_triton_needs_client_and_server():
     assert not without["triton server"].runs
 
 
-def test_the_protocol_is_which_client_runs_it():
-    assert (triton().variant, triton(protocol="http").variant) == ("grpc", "http")
-
-
 def test_its_name_holds_what_differs_from_the_default():
     assert triton().default_name == "triton-grpc"
     spec = triton(serve="tensorrt", device="cuda", precision="fp16", cuda_graphs=True,

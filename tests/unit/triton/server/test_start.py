@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import TritonSettings
+from harness.triton.client.settings import TritonSettings
 from harness.triton.server.start import what_runs
 
 
