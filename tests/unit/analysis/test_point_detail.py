@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import simulated_queue
@@ -80,8 +82,6 @@ def test_histogram_counts_every_success_once():
 
 
 def test_explain_reads_the_samples_and_bears_with_missing_ones(tmp_path):
-    from dataclasses import replace
-
     rows = []
     for number, name in enumerate(["good", "gone", "bad", ""]):
         row, samples = measured(round_=number)
@@ -94,3 +94,20 @@ def test_explain_reads_the_samples_and_bears_with_missing_ones(tmp_path):
     assert [r.timeline is not None for r in found.rounds] == [True, False, False, False]
     assert found.rounds[0].latency_ms.size
     assert found.open_loop
+
+
+def test_the_cut_of_mser_is_where_the_transient_ends_after_the_window_has_begun():
+    done = 5_000 * MS + np.arange(1, 1001, dtype=np.int64) * 10 * MS
+    slow = np.where(np.arange(1000) < 200, 50.0, 5.0) + np.arange(1000) % 3  # slow for 2 s
+    samples = samples_of(done - (slow * MS).astype(np.int64), done)
+    row = replace(measured(CLOSED)[0], window_begin_ns=5_000 * MS, window_end_ns=15_000 * MS)
+    found = detail(row, samples)
+    assert found.steady.truncation == 200
+    assert found.cut_s == pytest.approx(2.0)
+
+
+def test_nothing_is_cut_where_there_is_no_transient_and_nothing_said_of_few_requests():
+    done = np.arange(1, 1001, dtype=np.int64) * 10 * MS
+    row = replace(measured(CLOSED)[0], window_begin_ns=0, window_end_ns=10_000 * MS)
+    assert detail(row, samples_of(done - 5 * MS, done)).cut_s == 0.0
+    assert detail(row, samples_of(done[:50] - 5 * MS, done[:50])).cut_s is None

@@ -11,7 +11,7 @@ import pytest
 from support.rows import measurement
 
 from harness.analysis.best import choose
-from harness.analysis.objective import parse_objective
+from harness.analysis.objective import THROUGHPUT, parse_objective
 from harness.analysis.summary import summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.points import Point
@@ -109,7 +109,7 @@ def _search(truth: Mapping[str, float], spread: float, seed: int) -> tuple[str |
             names = asked(rows, goal)
             if not names:
                 break
-    choice = choose(summarize(rows), "throughput", {})
+    choice = choose(summarize(rows), THROUGHPUT, {})
     assert choice.recommended is not None
     winner = choice.winner.config if choice.winner else None
     return winner, choice.recommended.config, choice.recommended.rounds
@@ -125,7 +125,7 @@ def test_the_recommended_point_is_within_the_zone_of_the_best() -> None:
         rng = random.Random(seed)
         rows = rows_of(**{n: [v * math.exp(rng.gauss(0, 0.1)) for _ in range(3)]
                           for n, v in truth.items()})  # fmt: skip
-        three.append(choose(summarize(rows), "throughput", {}).candidates[0].config)
+        three.append(choose(summarize(rows), THROUGHPUT, {}).candidates[0].config)
     assert three.count("a") <= 85
 
 

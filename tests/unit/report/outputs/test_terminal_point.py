@@ -111,7 +111,7 @@ def test_energy_and_power_of_each_round_and_over_them(gpu: Context, cpu_run: Pat
     for name, interval, values in (
         ("GPU energy, J/inference", row.joules_per_inference,
          [m.joules_per_inference for m in row.measurements]),
-        ("GPU power, W", row.gpu_power_w, [m.gpu_power_w for m in row.measurements]),
+        ("GPU power, W", row.metrics["gpu_power_w"], [m.gpu_power_w for m in row.measurements]),
     ):  # fmt: skip
         assert lines[name].split()[-3:] == [significant(v) for v in values if v is not None]
         assert both_text(interval) in lines[name]
