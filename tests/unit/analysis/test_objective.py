@@ -13,6 +13,7 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.objective import Objective, advantage, parse_objective, single
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.labels import objective_text
+from harness.results.rows import MeasurementRow
 from harness.scenario.points import Point
 
 BOTH = {"throughput": 2.0, "latency_p99_ms": 1.0}
