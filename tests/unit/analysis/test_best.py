@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from support.rows import with_metrics
+from support.rows import measurement, with_metrics
 
 from harness.analysis.best import INDIFFERENCE, cheapest, choose, indifference_of, ranks
 from harness.analysis.objective import THROUGHPUT, single
@@ -23,11 +23,9 @@ def measured(
 ) -> list[MeasurementRow]:  # fmt: skip
     point = Point(name, config, 1, concurrency=concurrency)
     return [
-        MeasurementRow(**{
-            "point": point.id, "round": n, "backend": name, "config": config, "batch_size": 1,
-            "concurrency": concurrency, "request_rate": None, "started": "", "window_begin_ns": 0,
-            "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": value,
-            "latency_mean_ms": 1e3 / value, "latency_order_ms": {},
+        measurement(**{
+            "point": point.id, "round": n, "backend": name, "config": config,
+            "concurrency": concurrency, "throughput": value, "latency_mean_ms": 1e3 / value,
             "latency_ms": {"p50": 1e3 / value, "p90": None, "p95": None, "p99": None, "p999": None},
             **more,
         })

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis import colocated
 from harness.analysis.best import choose, nearest
@@ -13,7 +14,6 @@ from harness.analysis.constraints import bounds_of, holds, satisfies
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.objective import THROUGHPUT, objective_of
 from harness.analysis.summary import SummaryRow, summarize
-from harness.results.rows import MeasurementRow
 from harness.scenario.points import Point
 from harness.scenario.reading.loader import load_text
 
@@ -60,9 +60,9 @@ def row(
         }}}  # fmt: skip
 
     (found,) = summarize(
-        MeasurementRow(
-            point.id, n, backend, config, 1, 1, None, "", 0, 10**9, 100, 0, throughput * WOBBLE[n],
-            1.0, {"p50": 1.0}, {}, details=facts(n),
+        measurement(
+            point=point.id, round=n, backend=backend, config=config, requests=100,
+            throughput=throughput * WOBBLE[n], latency_ms={"p50": 1.0}, details=facts(n),
         )
         for n in range(3)
     )  # fmt: skip

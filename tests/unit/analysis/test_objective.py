@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis.best import choose, nearest, order, ranks
 from harness.analysis.constraints import satisfies
@@ -24,11 +25,8 @@ def row(
     point = Point(name, "default", 1, concurrency=1)
     wobble = (1.0, 1.01, 0.99)
     (found,) = summarize(
-        MeasurementRow(**{
-            "point": point.id, "round": n, "backend": name, "config": "default", "batch_size": 1,
-            "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
-            "window_end_ns": 10**9, "requests": 1000, "errors": 0,
-            "throughput": throughput * wobble[n], "latency_mean_ms": 1.0, "latency_order_ms": {},
+        measurement(**{
+            "point": point.id, "round": n, "backend": name, "throughput": throughput * wobble[n],
             "latency_ms": {"p50": 1.0, "p99": p99 and p99 / wobble[n]}, **more,
         })
         for n in range(rounds)

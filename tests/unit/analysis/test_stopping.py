@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis.stopping import widest_first, width
 from harness.analysis.summary import SummaryRow, summarize
@@ -14,11 +15,9 @@ TARGETS = {"throughput": 0.01, "p50": 0.01, "p99": 0.05}
 def row(
     point: str, round_: int, throughput: float, p50: float, p99: float | None
 ) -> MeasurementRow:
-    return MeasurementRow(
-        point=point, round=round_, backend=point.partition("/")[0], config="default",
-        batch_size=1, concurrency=1, request_rate=None, started="", window_begin_ns=0,
-        window_end_ns=1, requests=10, errors=0, throughput=throughput, latency_mean_ms=p50,
-        latency_ms={"p50": p50, "p99": p99}, latency_order_ms={},
+    return measurement(
+        point=point, round=round_, backend=point.partition("/")[0], throughput=throughput,
+        latency_mean_ms=p50, latency_ms={"p50": p50, "p99": p99},
     )  # fmt: skip
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.summary import summarize
 from harness.results.rows import FailureRow, MeasurementRow
 
-ROW = MeasurementRow(
-    point="fake/b2/c1", round=0, backend="fake", config="default", batch_size=2, concurrency=1,
-    request_rate=None, started="", window_begin_ns=0, window_end_ns=10**9, requests=100, errors=0,
-    throughput=200.0, latency_mean_ms=10.0,
+ROW = measurement(
+    point="fake/b2/c1", backend="fake", batch_size=2, requests=100, throughput=200.0,
+    latency_mean_ms=10.0,
     latency_ms={"p50": 10.0, "p90": 12.0, "p95": None, "p99": None, "p999": None},
-    latency_order_ms={},
 )  # fmt: skip
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from support.rows import measurement
+
 from harness.analysis.best import Choice
 from harness.analysis.summary import SummaryRow, summarize
-from harness.results.rows import MeasurementRow
 from harness.scenario.points import Point
 from harness.search.best_config import _serving, pick
 
 
 def row(config: str) -> SummaryRow:
     point = Point("t", config, 1, concurrency=1)
-    (found,) = summarize([
-        MeasurementRow(
-            point.id, 0, "t", config, 1, 1, None, "", 0, 1, 10, 0, 1.0, None, {}, {}
-        )
-    ])  # fmt: skip
+    (found,) = summarize([measurement(point=point.id, backend="t", config=config)])
     return found
 
 

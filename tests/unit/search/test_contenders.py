@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis.best import choose
 from harness.analysis.objective import THROUGHPUT, parse_objective
@@ -28,11 +29,9 @@ def aim(objective: Any = "throughput", bounds: Any = None, **more: Any) -> Goal:
 def measured(config: str, throughput: float, round_: int, **more: Any) -> MeasurementRow:
     point = Point("t", config, 1, concurrency=1)
     ms = 1e3 / throughput
-    return MeasurementRow(**{
-        "point": point.id, "round": round_, "backend": "t", "config": config, "batch_size": 1,
-        "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
-        "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": throughput,
-        "latency_mean_ms": ms, "latency_order_ms": {},
+    return measurement(**{
+        "point": point.id, "round": round_, "backend": "t", "config": config,
+        "throughput": throughput, "latency_mean_ms": ms,
         "latency_ms": {"p50": ms, "p90": None, "p95": None, "p99": None, "p999": None}, **more,
     })  # fmt: skip
 

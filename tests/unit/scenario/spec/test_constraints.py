@@ -30,6 +30,13 @@ def test_a_bound_is_on_the_side_that_is_worse(name: str) -> None:
     assert (missing.loc, missing.lacks) == ((name,), (useful,))
 
 
+def test_a_useless_side_is_a_mistake_beside_a_useful_one_too_and_zero_is_a_bound() -> None:
+    for name, useless in (("throughput", "max"), ("latency_p50_ms", "min")):
+        (wrong,) = broken(Constraints, {name: {"min": 0.0, "max": 0.0}})
+        assert wrong.loc == (name, useless)
+    assert not broken(Constraints, {"throughput": {"min": 0.0}, "errors": {"max": 0.0}})
+
+
 def test_constraints_that_were_written_are_items() -> None:
     found = Constraints.model_validate({"errors": {"max": 0}, "throughput": {"min": 5}})
     assert [(name, limit.min, limit.max) for name, limit in found.items()] == [
