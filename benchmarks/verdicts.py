@@ -4,8 +4,8 @@
 
 A block's A and B have the logs of throughput, p50 and p99, p99 with twice the scatter, throughput
 and p50 correlated (half of the variance is shared). A run looks after 4, 6, 9, 13 and 19 blocks and
-ends at the first verdict, as `harness.analysis.verdict` has it. Beside it the naive rule: medians
-of five measurements each, a regression from 5 % on.
+ends at the first verdict, as `harness.analysis.comparison` has it. Beside it the naive rule: two
+medians of five measurements, a regression from 5 % on.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.verdict import LOOKS, Question, Verdict, judge
+from harness.analysis.comparison import LOOKS, Verdict, judge
+from harness.scenario.metrics import PRIMARY
 
-QUESTIONS = (
-    Question("throughput", 0.02, higher_is_better=True), Question("p50", 0.02),
-    Question("p99", 0.05),
-)  # fmt: skip
 DEVIATIONS = (0.005, 0.01, 0.02, 0.03)
 SLOWER = (0.0, 0.02, 0.05)
 RUNS = 2000
@@ -58,7 +55,7 @@ def run(measured: dict[str, Float64]) -> tuple[Verdict, int]:
     """The verdict of one run, and the blocks that it took."""
     for blocks in LOOKS:
         pairs = {m: [(float(a), float(b)) for a, b in v[:blocks]] for m, v in measured.items()}
-        said = {j.verdict for j in judge(pairs, QUESTIONS)}
+        said = {j.verdict for j in judge(pairs, PRIMARY.values())}
         for verdict in (Verdict.REGRESSION, Verdict.IMPROVEMENT):
             if verdict in said:
                 return verdict, blocks

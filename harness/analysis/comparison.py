@@ -1,119 +1,107 @@
-"""The comparison rule, and what it does when there is nothing to find (an A/A test).
+"""Whether B is worse than A: blocks of one run, looked at a few times, with errors that are known.
 
-The rule (docs/measurement.md, Comparison): the effect is the Hodges–Lehmann estimate of the shift
-between the logs of two sets of rounds, its interval the inversion of the exact rank-sum test, both
-signed so that worse is positive. A REGRESSION needs an interval above the margin and a p-value
-below 0.05 after Holm's correction over the metrics; an IMPROVEMENT is its mirror image.
-Sources: J. L. Hodges & E. L. Lehmann, Annals of Mathematical Statistics 34 (1963); H. B. Mann &
-D. R. Whitney, ibid. 18 (1947); S. Holm, Scandinavian Journal of Statistics 6 (1979).
+A block is A and B measured one after the other, in an order that alternates (AB, BA, …), so that
+drift cancels and a block's luck falls on both. What is judged is the log of B over A of each block,
+by the paired t. Looks are allowed after 4, 6, 9, 13 and 19 blocks, each at a level of 0.0125, so
+that a run without a difference raises a false alarm in fewer than 5 % (S. J. Pocock, Biometrika 64,
+1977, has 0.0158 for five looks at equal distances; ours is below it because ours begin with four
+blocks, where t is far from normal); within a look the metrics share the level by Holm. The error
+rates are simulated in benchmarks/verdicts.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from harness.analysis.metrics import of_round
-from harness.results.rows import MeasurementRow
-from harness.scenario.metrics import PRIMARY
+from harness.analysis.intervals import t_quantile
+from harness.scenario.metrics import Metric
 
-ALPHA = 0.05
-MARGINS = {key: metric.margin for key, metric in PRIMARY.items()}
-"""Primary metric → relative change that matters; smaller ones are never called a regression."""
-REGRESSION, IMPROVEMENT = "regression", "improvement"
-EQUIVALENT, INCONCLUSIVE = "equivalent", "inconclusive"
-POWER = 0.8
+LOOKS = (4, 6, 9, 13, 19)
+LOOK_LEVEL = 0.0125
+INTERVAL_LEVEL = 0.05
 Float64 = NDArray[np.float64]
 
 
-# -------------------------------------------------------------------------------- effect and test
+class Verdict(StrEnum):
+    """What may be said of one metric, or of all together."""
 
-
-@cache
-def rank_sum_tail(n: int, m: int) -> tuple[float, ...]:
-    """P(U ≤ u) for u = 0 … n·m: Mann and Whitney's U of two samples of n and m without a shift.
-
-    Counts by their recursion, as the coefficients of the Gaussian binomial; exact without ties.
-    """
-    counts = np.zeros(n * m + 1)
-    counts[0] = 1.0
-    for i in range(1, n + 1):
-        for u in range(m + i, n * m + 1)[::-1]:  # times 1 − q^(m+i)
-            counts[u] -= counts[u - m - i]
-        for u in range(i, n * m + 1):  # divided by 1 − q^i
-            counts[u] += counts[u - i]
-    return tuple(np.cumsum(counts) / math.comb(n + m, n))
+    REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class Judged:
     """How B differs from A in one metric; logs, worse is positive."""
 
+    metric: str
+    verdict: Verdict
     shift: float
     low: float
     high: float
-    """95 % interval; infinite where there are too few rounds for one."""
-    low90: float
-    high90: float
+    """95 % interval of the mean over the blocks; infinite with fewer than two."""
     p: float
-    """Two-sided, exact; before any correction."""
+    """Two-sided, adjusted over the metrics."""
+    blocks: int
+    needed: int | None
+    """Blocks by which it should be decided; None where it is, or where no look would do."""
 
     @property
     def relative(self) -> float:
-        """The effect as a share: 0.03 is 3 % worse."""
+        """The shift as a share: 0.03 is 3 % worse."""
         return math.expm1(self.shift)
 
 
-def differences(a: Sequence[float], b: Sequence[float], metric: str) -> Float64:
-    """All log b − log a in ascending order, signed so that worse is positive, shape (n·m,).
+Pairs = Mapping[str, Sequence[tuple[float, float]]]
+"""Key of a metric → A's and B's value of each block."""
 
-    Raises ValueError when a side is empty or holds a value that is not positive and finite.
+
+def judge(pairs: Pairs, metrics: Iterable[Metric], points: int = 1) -> tuple[Judged, ...]:
+    """The verdict on each metric that has blocks; `points` compared at once share the level.
+
+    Raises ValueError for a value that is not positive and finite: leaving it out would hide a
+    failure.
     """
-    if not a or not b:
-        raise ValueError("no values")
-    if not all(0 < v < math.inf for v in (*a, *b)):
-        raise ValueError("not all values are positive and finite")
-    logs = np.subtract.outer(np.log(b), np.log(a)).ravel()
-    return np.sort(-PRIMARY[metric].sign * logs)
+    measured = {m.key: m for m in metrics if pairs.get(m.key)}
+    shifts = {key: shifts_of(pairs[key], m) for key, m in measured.items()}
+    adjusted = holm({key: _p_value(values) for key, values in shifts.items()})
+    return tuple(
+        _judged(m, shifts[key], adjusted[key], LOOK_LEVEL / points) for key, m in measured.items()
+    )
 
 
-def bound(ascending: Float64, n: int, m: int, alpha: float) -> float:
-    """Lower end of the 1 − `alpha` interval of the shift; −∞ where n and m are too small.
-
-    The k-th smallest difference, for the largest k with P(U < k) ≤ alpha/2: the interval holds
-    exactly those shifts that the two-sided test does not reject.
-    """
-    k = int(np.searchsorted(rank_sum_tail(n, m), alpha / 2 * (1 + 1e-12), "right"))
-    return float(ascending[k - 1]) if k else -math.inf
-
-
-def effect(a: Sequence[float], b: Sequence[float], metric: str) -> Effect:
-    """B against A in one metric, a value a round. Raises ValueError as `differences` does."""
-    n, m = len(b), len(a)
-    ascending = differences(a, b, metric)
-    mirrored = -ascending[::-1]
-    return Effect(
-        float(np.median(ascending)),
-        bound(ascending, n, m, ALPHA), -bound(mirrored, n, m, ALPHA),
-        bound(ascending, n, m, 2 * ALPHA), -bound(mirrored, n, m, 2 * ALPHA),
-        _p_value(ascending, n, m),
-    )  # fmt: skip
+def shifts_of(pairs: Sequence[tuple[float, float]], metric: Metric) -> Float64:
+    """Log B over A of each block, worse is positive, shape (blocks,). Raises ValueError."""
+    values = np.asarray(pairs, np.float64).reshape(-1, 2)
+    if not ((values > 0) & np.isfinite(values)).all():
+        raise ValueError(f"{metric.key}: not all values are positive and finite")
+    shift = np.log(values[:, 1] / values[:, 0])
+    return -shift if metric.more_is_better else shift
 
 
-def _p_value(ascending: Float64, n: int, m: int) -> float:
-    """Two-sided; a tie counts half on each side and is rounded towards no difference."""
-    above = float((ascending > 0).sum()) + float((ascending == 0).sum()) / 2
-    smaller = math.ceil(min(above, n * m - above))
-    return min(1.0, 2 * rank_sum_tail(n, m)[smaller])
+def _p_value(shifts: Float64) -> float:
+    n = len(shifts)
+    if n < 2:
+        return 1.0
+    error = shifts.std(ddof=1) / math.sqrt(n)
+    if error == 0:
+        return 0.0 if shifts.mean() else 1.0
+    return float(2 * special.stdtr(n - 1, -abs(shifts.mean()) / error))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjusted p-values that keep the chance of any false alarm below the level."""
+    """Adjusted p-values that keep the chance of any false alarm below the level.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
     adjusted: dict[str, float] = {}
     largest = 0.0
     for place, key in enumerate(sorted(p_values, key=lambda k: p_values[k])):
@@ -122,110 +110,42 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def verdict(found: Effect, adjusted_p: float, margin: float) -> str:
-    """What may be said of one metric; `margin` is relative."""
-    limit = math.log1p(margin)
-    if found.low > limit and adjusted_p < ALPHA:
-        return REGRESSION
-    if found.high < -limit and adjusted_p < ALPHA:
-        return IMPROVEMENT
-    if -limit <= found.low90 and found.high90 <= limit:
-        return EQUIVALENT
-    return INCONCLUSIVE
+def _judged(metric: Metric, shifts: Float64, p: float, level: float) -> Judged:
+    n, mean = len(shifts), float(shifts.mean())
+    deviation = float(shifts.std(ddof=1)) if n > 1 else math.inf
+    half = _half_width(deviation, n)
+    limit = math.log1p(metric.margin)
+    verdict = Verdict.INCONCLUSIVE
+    if n >= LOOKS[0]:
+        if p < level and abs(mean) > limit:
+            verdict = Verdict.REGRESSION if mean > 0 else Verdict.IMPROVEMENT
+        elif -limit <= mean - half and mean + half <= limit:
+            verdict = Verdict.EQUIVALENT
+    needed = None
+    if verdict is Verdict.INCONCLUSIVE:
+        needed = _needed(mean, deviation, n, limit, level)
+    return Judged(metric.key, verdict, mean, mean - half, mean + half, p, n, needed)
 
 
-Values = Mapping[str, Sequence[float]]
-"""Metric → a value a round."""
+def _half_width(deviation: float, blocks: int) -> float:
+    if blocks < 2:
+        return math.inf
+    return t_quantile(1 - INTERVAL_LEVEL / 2, blocks - 1) * deviation / math.sqrt(blocks)
 
 
-def verdicts(a: Values, b: Values) -> dict[str, str]:
-    """The verdict on each metric that both sides have."""
-    effects = {metric: effect(a[metric], b[metric], metric) for metric in a if metric in b}
-    adjusted = holm({metric: e.p for metric, e in effects.items()})
-    return {m: verdict(e, adjusted[m], MARGINS[m]) for m, e in effects.items()}
+def _needed(mean: float, deviation: float, blocks: int, limit: float, level: float) -> int | None:
+    """The first look that would decide if the mean and the scatter stayed as they are."""
+    for n in LOOKS:
+        if n <= blocks or not math.isfinite(deviation):
+            continue
+        significant = 2 * special.stdtr(n - 1, -abs(mean) / max(deviation, 1e-300) * math.sqrt(n))
+        if abs(mean) > limit and significant < level:
+            return n
+        if abs(mean) + _half_width(deviation, n) <= limit:
+            return n
+    return None
 
 
-# ------------------------------------------------------------------------------------- A/A splits
-
-
-def primary_values(rows: Sequence[MeasurementRow]) -> dict[str, list[float]]:
-    """The primary metrics of a point's rounds, in order; a metric must be finite in all of them."""
-    ordered = sorted(rows, key=lambda r: r.round)
-    rounds = {key: [of_round(r, m.name) for r in ordered] for key, m in PRIMARY.items()}
-    return {
-        key: known
-        for key, values in rounds.items()
-        if len(known := [v for v in values if v is not None and 0 < v < math.inf]) == len(values)
-    }
-
-
-def splits(rounds: int, count: int, seed: int) -> Iterator[tuple[list[int], list[int]]]:
-    """`count` ways to call rounds A or B: neighbours form a block, each AB or BA by chance."""
-    rng = np.random.default_rng(seed)
-    for flips in rng.integers(0, 2, (count, rounds // 2)):
-        blocks = [(2 * i + int(f), 2 * i + 1 - int(f)) for i, f in enumerate(flips)]
-        yield [a for a, _ in blocks], [b for _, b in blocks]
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """What the rule makes of one point that is compared with itself."""
-
-    point: str
-    rounds: int
-    """A side."""
-    comparisons: int
-    false_alarms: Mapping[str, int]
-    """Metric → comparisons whose verdict was REGRESSION or IMPROVEMENT."""
-    any_false_alarm: int
-    """Comparisons with a false alarm in at least one metric."""
-    equivalent: Mapping[str, int]
-    detectable: Mapping[str, float]
-    """Metric → the smallest slowdown that is called a REGRESSION in 80 % of the comparisons, as a
-    share; infinite where so few rounds can't show any."""
-
-
-def self_test(point: str, values: Values, *, count: int = 1000, seed: int = 0) -> SelfTest:
-    """Compare a point with itself, over many random splits of its rounds.
-
-    `values` hold an even number of rounds, at least four; a last odd one is left out. Raises
-    ValueError when there are fewer, or no metric.
-    """
-    rounds = min((len(v) for v in values.values()), default=0) // 2 * 2
-    if rounds < 4:
-        raise ValueError(f"{point}: an A/A test needs four rounds at least, found {rounds}")
-    alarms, equivalent = dict.fromkeys(values, 0), dict.fromkeys(values, 0)
-    needed: dict[str, list[float]] = {metric: [] for metric in values}
-    together = 0
-    for a, b in splits(rounds, count, seed):
-        sides = [{m: [v[i] for i in side] for m, v in values.items()} for side in (a, b)]
-        said = verdicts(*sides)
-        raised = [m for m, word in said.items() if word in (REGRESSION, IMPROVEMENT)]
-        together += bool(raised)
-        for metric in raised:
-            alarms[metric] += 1
-        for metric in values:
-            equivalent[metric] += said[metric] == EQUIVALENT
-            needed[metric].append(_needed(sides[0][metric], sides[1][metric], metric, len(values)))
-    return SelfTest(
-        point, rounds // 2, count, alarms, together, equivalent,
-        {m: math.expm1(_quantile(found)) for m, found in needed.items()},
-    )  # fmt: skip
-
-
-def _needed(a: Sequence[float], b: Sequence[float], metric: str, metrics: int) -> float:
-    """The slowdown of B, as a log, from which this comparison would say REGRESSION.
-
-    A slowdown by d adds d to every difference, so it is what the interval's lower end lacks to the
-    margin, or to zero in the interval that belongs to Holm's strictest level, if that is more.
-    """
-    ascending = differences(a, b, metric)
-    n, m = len(b), len(a)
-    above_margin = math.log1p(MARGINS[metric]) - bound(ascending, n, m, ALPHA)
-    significant = -bound(ascending, n, m, ALPHA / metrics)
-    return max(0.0, above_margin, significant)
-
-
-def _quantile(needed: Sequence[float]) -> float:
-    """The value that `POWER` of all reach."""
-    return sorted(needed)[math.ceil(POWER * len(needed)) - 1]
+def look_at(blocks: int) -> int | None:
+    """The latest look that so many blocks allow; None before the first."""
+    return max((n for n in LOOKS if n <= blocks), default=None)

@@ -81,15 +81,15 @@ def _table(found: Calibration) -> Table:
     from rich.table import Table
 
     from harness.analysis.calibrate import detectable_text
-    from harness.analysis.comparison import MARGINS
+    from harness.scenario.metrics import PRIMARY
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("point", overflow="fold")
-    for title in ("rounds", "false alarms", *(f"{m} finds" for m in MARGINS)):
+    for title in ("rounds", "false alarms", *(f"{m} finds" for m in PRIMARY)):
         table.add_column(title, justify="right")
     for test in found.tests:
         sizes = [
-            detectable_text(test.detectable[m]) if m in test.detectable else "n/a" for m in MARGINS
+            detectable_text(test.detectable[m]) if m in test.detectable else "n/a" for m in PRIMARY
         ]
         table.add_row(
             test.point, f"{test.rounds}+{test.rounds}",

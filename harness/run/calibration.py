@@ -70,7 +70,7 @@ def conclude(directory: Path) -> Concluded:
     found = calibrate(summarize(data.measurements, data.failures))
     if not found.tests:
         raise InconclusiveError(
-            "no point is valid in at least four rounds, so nothing can be compared",
+            "no point is valid in at least eight rounds, so nothing can be compared",
             fix=f"harness report {directory} says what is wrong with each point",
         )
     result = {

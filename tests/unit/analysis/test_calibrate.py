@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -5,9 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support import simulated_queue
+from support.rows import measurement
 
-from harness.analysis.calibrate import calibrate, false_alarm_text
+from harness.analysis.calibrate import (
+    calibrate,
+    false_alarm_text,
+    primary_values,
+    self_test,
+    splits,
+)
+from harness.analysis.comparison import Verdict, judge
 from harness.analysis.summary import summarize
+from harness.scenario.metrics import PRIMARY
 from harness.scenario.points import Point
 from harness.system.files import jsonable
 
@@ -60,3 +70,63 @@ def test_text_is_made_from_what_is_stored():
     )
     with pytest.raises(KeyError):
         false_alarm_text({})
+
+
+rng = np.random.default_rng(5)
+
+
+def noisy(count, scale=1.0, spread=0.01, generator=rng):
+    return list(scale * np.exp(generator.normal(0, spread, count)))
+
+
+def test_splits_take_one_of_each_pair_of_neighbours():
+    found = list(splits(8, 50, seed=3))
+    for blocks in found:
+        assert [set(block) for block in blocks] == [{2 * i, 2 * i + 1} for i in range(4)]
+    assert len({tuple(blocks) for blocks in found}) > 8
+    assert found == list(splits(8, 50, seed=3))
+
+
+def test_self_test_raises_hardly_any_false_alarm_and_knows_what_it_can_detect():
+    generator = np.random.default_rng(2)
+    values = {
+        "throughput": noisy(20, 100, 0.01, generator), "p50": noisy(20, 4, 0.01, generator),
+        "p99": noisy(20, 9, 0.03, generator),
+    }  # fmt: skip
+    found = self_test("fake/b1/c1", values, count=300)
+    assert (found.rounds, found.comparisons) == (10, 300)
+    assert found.any_false_alarm <= 0.05 * 300
+    # with sd 1 % and ten blocks t at Holm's strictest level asks for 1.6 %, the margin for 2 %
+    assert 0.02 < found.detectable["p50"] < 0.04
+    assert found.detectable["p99"] > found.detectable["p50"]
+    assert found.equivalent["p50"] > 0
+
+
+def test_a_shift_of_the_detectable_size_is_found_four_times_in_five():
+    generator = np.random.default_rng(4)
+    values = {"p50": noisy(20, 4, 0.01, generator), "throughput": noisy(20, 9, 0.01, generator)}
+    found = self_test("x", values, count=300, seed=8)
+    hits = {1.001: 0, 0.9: 0}
+    for blocks, (factor, _) in itertools.product(splits(20, 300, 8), hits.items()):
+        slower = (1 + found.detectable["p50"]) ** factor
+        pairs = {m: [(v[a], v[b]) for a, b in blocks] for m, v in values.items()}
+        pairs["p50"] = [(a, b * slower) for a, b in pairs["p50"]]
+        said = {j.metric: j.verdict for j in judge(pairs, PRIMARY.values())}
+        hits[factor] += said["p50"] is Verdict.REGRESSION
+    # Holm's level is the strictest only where the other metric is no more significant
+    assert hits[0.9] < 240 <= hits[1.001] <= 270
+
+
+def test_self_test_of_few_rounds():
+    with pytest.raises(ValueError, match="needs 8 rounds at least, found 6"):
+        self_test("x", {"p50": noisy(7)})
+    with pytest.raises(ValueError, match="found 0"):
+        self_test("x", {})
+
+
+def test_primary_values_are_those_that_every_round_has():
+    row = measurement(round=1, throughput=200.0, latency_ms={"p50": 2.0, "p99": None})
+    other = replace(row, round=0, latency_ms={"p50": 1.0, "p99": 3.0}, throughput=100.0)
+    assert primary_values([row, other]) == {"throughput": [100.0, 200.0], "p50": [1.0, 2.0]}
+    unanswered = replace(other, latency_ms={"p50": math.inf, "p99": 3.0})
+    assert list(primary_values([row, unanswered])) == ["throughput"]
