@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
+from harness.system.credentials import redact_all
 from harness.system.files import jsonable
 
 
@@ -24,6 +25,10 @@ class Line:
         """The line as a dict that is valid JSON."""
         fields = {name: jsonable(value) for name, value in dataclasses.asdict(self).items()}
         return {"event": self.EVENT, **fields}
+
+    def redacted(self) -> Self:
+        """The line as it may leave this process: see `credentials.redact`."""
+        return self.from_event(cast(dict[str, object], redact_all(self.to_event())))
 
     @classmethod
     def from_event(cls, event: Mapping[str, object]) -> Self:

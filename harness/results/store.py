@@ -47,7 +47,7 @@ L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
 def _write_manifest(path: Path, manifest: Json) -> None:
-    text = json.dumps(jsonable(manifest), indent=2, allow_nan=False)
+    text = json.dumps(redact_all(jsonable(manifest)), indent=2, allow_nan=False)
     write_text(path / MANIFEST, text + "\n")
 
 
@@ -210,7 +210,7 @@ class RunStore:
 
         Raises SetupError when it can't be written (a full disk); the journal stays as it was.
         """
-        line = redact_all(event.to_event())
+        line = event.redacted().to_event()
         data = json.dumps(line, allow_nan=False).encode() + b"\n"
         with self._mutex:
             size = os.fstat(self._journal).st_size

@@ -152,11 +152,11 @@ class RemoteTelemetry:
     def _checked(self, status: int, body: bytes) -> bytes:
         if status == 200:
             return body
-        said = body[:200].decode("utf-8", "replace")
+        said = body.decode("utf-8", "replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             said = json.loads(body)["error"]
         raise ServerError(
-            f"the telemetry at {self._address} answers {status}: {secrets.redact(said)}",
+            f"the telemetry at {self._address} answers {status}: {secrets.cut(str(said), 200)}",
             fix="the token here and the one of `harness telemetry serve` must be the same"
             if status == 401 else None,
         )  # fmt: skip
