@@ -93,9 +93,8 @@ AWKWARD = "pass/wörd+\"'<&>\\ 😀=%7"
 def test_every_spelling_of_a_value_is_found(monkeypatch, form, value):
     monkeypatch.setenv("TOKEN", value)
     secrets.expand("${TOKEN}")
-    assert secrets.redact(f"a {form(value)} b") == f"a {form('@')} b".replace(
-        "@", "${TOKEN}"
-    ).replace("%40", "${TOKEN}")
+    expected = f"a {form('X')} b".replace("X", "${TOKEN}")
+    assert secrets.redact(f"a {form(value)} b") == expected
 
 
 @pytest.mark.parametrize("around", ["{}", "Bearer {}", "user:{}", "me:{}:x", "{}:password"])
