@@ -37,7 +37,7 @@ from harness.results.rows import (
 )
 from harness.results.upgrade import Json
 from harness.system.credentials import redact_all
-from harness.system.files import jsonable, write_text
+from harness.system.files import inside, jsonable, write_text
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
@@ -182,6 +182,9 @@ class RunStore:
         Raises RunDirectoryError when it is none, can't be read, or is being written.
         """
         read_run(path)  # before anything is created: `path` may be no run directory
+        for name in OURS:
+            if inside(path, name) is None:
+                raise RunDirectoryError(f"{path / name} leads out of the run directory")
         store = cls._open(path)
         try:
             raw = (path / JOURNAL).read_bytes()
@@ -204,6 +207,13 @@ class RunStore:
             journal = os.open(path / JOURNAL, flags, 0o644)
             undo.pop_all()
         return cls(path, journal, lock)
+
+    def file(self, name: str) -> Path:
+        """A file that the journal names. Raises RunDirectoryError for one outside."""
+        path = inside(self.path, name)
+        if path is None:
+            raise RunDirectoryError(f"{self.path / JOURNAL} names '{name}', which lies outside")
+        return path
 
     def append(self, event: JournalLine) -> None:
         """Add one line and have it on disk before returning; threads may share the store.

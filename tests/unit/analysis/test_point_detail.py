@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import simulated_queue
@@ -80,8 +82,6 @@ def test_histogram_counts_every_success_once():
 
 
 def test_explain_reads_the_samples_and_bears_with_missing_ones(tmp_path):
-    from dataclasses import replace
-
     rows = []
     for number, name in enumerate(["good", "gone", "bad", ""]):
         row, samples = measured(round_=number)
@@ -94,3 +94,14 @@ def test_explain_reads_the_samples_and_bears_with_missing_ones(tmp_path):
     assert [r.timeline is not None for r in found.rounds] == [True, False, False, False]
     assert found.rounds[0].latency_ms.size
     assert found.open_loop
+
+
+@pytest.mark.parametrize("name", ["../mine.parquet", "ABSOLUTE", "link.parquet"])
+def test_samples_outside_of_the_run_are_not_read(tmp_path, name):
+    row, samples = measured()
+    mine, run = tmp_path / "mine.parquet", tmp_path / "run"
+    run.mkdir()
+    write_samples(mine, samples, {})
+    (run / "link.parquet").symlink_to(mine)
+    (summary,) = summarize([replace(row, samples=name.replace("ABSOLUTE", str(mine)))])
+    assert explain(summary, run).rounds[0].timeline is None
