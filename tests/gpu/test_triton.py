@@ -90,8 +90,8 @@ def test_the_server_runs_the_same_engine_as_the_local_backend(serve, opened) -> 
     local.__exit__(None, None, None)
     _, _, served = serve(serve="tensorrt", precision="fp16", instances=2)
     assert served.engine["sha256"] == cost.details["sha256"]
-    assert not served.loaded["built"]
-    assert served.loaded["precision_share"] > 0.5
+    assert not served.engine["built"]
+    assert served.engine["precision_share"] > 0.5
 
 
 def _flavor() -> Any:
