@@ -21,7 +21,9 @@ _HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _HTTP_OWN = ("host", "content-length", "inference-header-content-length", "transfer-encoding",
              "connection", "te", "content-type", "user-agent")  # fmt: skip
 _RUN_OWN = ("--name", "--rm", "--detach", "-d", "--gpus", "--network", "--net", "--shm-size",
-            "--publish", "-p", "--cidfile")  # fmt: skip
+            "--publish", "-p", "--publish-all", "-P", "--cidfile")  # fmt: skip
+_PUBLISH = re.compile(r"-[itd]*[pPd]")
+"""Short options of `docker run` in one word."""
 Port = Annotated[int, Field(gt=0, lt=65536)]
 
 
@@ -71,7 +73,7 @@ class DockerSettings(Model):
                 yield Broken(("mounts", index), message)
         for index, argument in enumerate(self.args):
             name = argument.partition("=")[0]
-            if name in _RUN_OWN:
+            if name in _RUN_OWN or _PUBLISH.match(name):
                 yield Broken(("args", index), f"{name} is set by the harness; remove it")
 
 

@@ -21,6 +21,8 @@ from harness.scenario.spec.server import Server, TlsSettings, access_of, tls_of
         ({"url": "h:1", "headers": {"Host": "me"}}, "is set by the client itself"),
         ({"url": "h:1", "headers": {"a": "b\n"}}, "one line of printable"),
         ({"docker": {"image": "i", "mounts": "a"}}, r"HOST:CONTAINER\[:ro\], found 'a'"),
+        ({"docker": {"image": "i", "args": ["-p80:80"]}}, "-p80:80 is set by the harness"),
+        ({"docker": {"image": "i", "args": ["-itP"]}}, "-itP is set by the harness"),
         ({"docker": {"image": "i", "args": "--gpus=1"}}, "--gpus is set by the harness"),
         ({"url": "h:1", "telemetry": {"url": "h:2", "token": "secret"}}, r"must be \$\{NAME\}"),
     ],
