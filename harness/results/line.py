@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 
-from harness.system.credentials import redact_all
+from harness.system.credentials import outward
 from harness.system.files import jsonable
+from harness.system.text import every_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,9 @@ class Line:
         fields = {name: jsonable(value) for name, value in dataclasses.asdict(self).items()}
         return {"event": self.EVENT, **fields}
 
-    def redacted(self) -> Self:
-        """The line as it may leave this process: see `credentials.redact`."""
-        return self.from_event(cast(dict[str, object], redact_all(self.to_event())))
+    def outward(self) -> Self:
+        """The line as it may leave this process: see `credentials.outward`."""
+        return self.from_event(every_text(self.to_event(), outward))
 
     @classmethod
     def from_event(cls, event: Mapping[str, object]) -> Self:

@@ -38,6 +38,7 @@ from harness.results.rows import (
 from harness.results.upgrade import Json
 from harness.system.credentials import redact_all
 from harness.system.files import inside, jsonable, write_text
+from harness.system.text import every_text, harmless
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
@@ -99,8 +100,11 @@ class RunData:
         return any(ended.status == "complete" for ended in self.rows(RunEnded))
 
 
-def read_run(path: Path) -> RunData:
-    """Read a run directory. Raises RunDirectoryError when `path` is none."""
+def read_run(path: Path, *, shown: bool = True) -> RunData:
+    """Read a run directory, with texts that are harmless where they are `shown`.
+
+    Raises RunDirectoryError when `path` is none.
+    """
     manifest = path / MANIFEST
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
@@ -116,6 +120,8 @@ def read_run(path: Path) -> RunData:
     lines = _read_journal(path / JOURNAL)
     if upgrade.version_of(path, data) < upgrade.SCHEMA_VERSION:
         data, lines = upgrade.upgrade_manifest(data), map(upgrade.upgrade_event, lines)
+    if shown:
+        data, lines = every_text(data, harmless), (every_text(line, harmless) for line in lines)
     return RunData(path, data, tuple(_read_events(path / JOURNAL, lines)))
 
 
@@ -189,7 +195,7 @@ class RunStore:
         try:
             raw = (path / JOURNAL).read_bytes()
             os.ftruncate(store._journal, raw.rfind(b"\n") + 1)
-            return store, read_run(path)
+            return store, read_run(path, shown=False)
         except BaseException:
             store.close()
             raise
@@ -220,7 +226,7 @@ class RunStore:
 
         Raises SetupError when it can't be written (a full disk); the journal stays as it was.
         """
-        line = event.redacted().to_event()
+        line = event.outward().to_event()
         data = json.dumps(line, allow_nan=False).encode() + b"\n"
         with self._mutex:
             size = os.fstat(self._journal).st_size

@@ -41,7 +41,7 @@ class RunState:
 
     def notify(self, event: Event) -> None:
         """Tell the observer."""
-        self._observer.notify(event.redacted())
+        self._observer.notify(event.outward())
 
     def add(self, line: JournalLine) -> None:
         """Write a journal line and tell the observer."""

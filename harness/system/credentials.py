@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from harness.errors import SetupError
-from harness.system.text import every_text
+from harness.system.text import T, every_text, harmless
 
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SHORTEST = 6
@@ -77,15 +77,20 @@ def redact(text: str) -> str:
     return text
 
 
+def outward(text: str) -> str:
+    """`text` as it may be shown: without secrets, and `harmless`."""
+    return harmless(redact(text))
+
+
 def cut(text: str, limit: int) -> str:
     """At most `limit` characters of `text`. What is cut is redacted before: nobody finds half a
     value afterwards.
     """
-    text = redact(text)
+    text = outward(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def redact_all(value: object) -> object:
+def redact_all(value: T) -> T:
     """`redact` for every text in nested mappings and lists."""
     return every_text(value, redact) if _placeholders else value
 

@@ -53,7 +53,9 @@ def listeners(pid: int) -> set[tuple[str, int]]:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
         return set()
-    return {tuple(c.laddr) for c in connections if c.laddr and c.status == psutil.CONN_LISTEN}
+    return {
+        (c.laddr[0], c.laddr[1]) for c in connections if c.laddr and c.status == psutil.CONN_LISTEN
+    }
 
 
 def check_loopback(pid: int) -> None:

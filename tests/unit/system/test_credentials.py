@@ -139,7 +139,7 @@ def test_a_helper_process_is_told_what_to_redact(monkeypatch):
 def test_what_observers_hear_and_the_manifest_hold_the_placeholder(monkeypatch, tmp_path):
     monkeypatch.setenv("TOKEN", VALUE)
     secrets.expand("${TOKEN}")
-    assert Note(f"no {VALUE}").redacted() == Note("no ${TOKEN}")
+    assert Note(f"no {VALUE}").outward() == Note("no ${TOKEN}")
     RunStore.create(tmp_path / "run", {"a": [VALUE]}).close()
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest == {"a": ["${TOKEN}"]}
