@@ -41,6 +41,7 @@ from model_analyzer_page import DECIDED, ONE, THEIRS, TOOLS, Run, page
 from perf_analyzer import CACHE, CODE, CONFIG, busy_ns, cpu_name, perf_analyzer
 
 from harness.analysis.best import choose, order
+from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.store import read_run
 from harness.scenario.variants import variants
@@ -308,11 +309,11 @@ def chosen(model: Model, repository: Path, folder: Path, run: Run) -> Run:
     """What the harness chooses from the run in `folder`: a function of its journal alone."""
     names, data = our_names(model, repository), read_run(folder / "run")
     rows = summarize(data.measurements, data.failures)
-    choice = choose(rows, "throughput", {})
+    choice = choose(rows, THROUGHPUT, {})
     point = choice.recommended or choice.best
     if point is None:
         raise SystemExit(f"nothing valid was measured; see {folder / 'run'}")
-    ranked = dict.fromkeys(names[row.config] for row in order(rows, "throughput"))
+    ranked = dict.fromkeys(names[row.config] for row in order(rows, THROUGHPUT))
     mine = names[point.config]
     tied = dict.fromkeys(names[row.config] for row in choice.tied) if choice.decidable else {}
     return replace(

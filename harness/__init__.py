@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DeviceError,
         HarnessError,
         InconclusiveError,
+        MessageError,
         MissingPackageError,
         OutOfMemoryError,
         ParityError,
@@ -44,10 +45,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError", "DeadlineError", "DeviceError", "HarnessError", "InconclusiveError",
-    "MissingPackageError", "OutOfMemoryError", "ParityError", "PointError", "PointText", "Run",
-    "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError", "ServerError",
-    "SetupError", "UsageError", "WorkerDiedError", "__version__", "load_scenario", "open_run",
-    "resume", "run",
+    "MessageError", "MissingPackageError", "OutOfMemoryError", "ParityError", "PointError",
+    "PointText", "Run", "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError",
+    "ServerError", "SetupError", "UsageError", "WorkerDiedError", "__version__", "load_scenario",
+    "open_run", "resume", "run",
 ]  # fmt: skip
 _WHERE = {
     **dict.fromkeys(("PointText", "Run", "load_scenario", "open_run", "resume", "run"), "api"),

@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from harness.analysis.constraints import Bounds, holds, metric, satisfies
-from harness.analysis.intervals import Interval, ratio_interval
-from harness.analysis.objective import Aim, Objective, parse_objective, smaller
+from harness.analysis.constraints import Bound, Bounds, holds, satisfies
+from harness.analysis.intervals import Interval
+from harness.analysis.objective import Objective, advantage
 from harness.analysis.pareto import front
 from harness.analysis.summary import SummaryRow
 
@@ -25,43 +24,11 @@ SAME_MEMORY = 0.02
 """Share by which sizes may differ and still count as the same."""
 
 
-def smaller_is_better(objective: Aim) -> bool:
-    """True for latencies, memory and energy, False for throughput and for weighted scores."""
-    single = parse_objective(objective).single
-    return single is not None and smaller(single)
-
-
 def usable(row: SummaryRow) -> bool:
     """Whether a point may be ranked and compared: valid, no round of it failed, and its load was
     asked for, not tried by a search.
     """
     return row.valid and not row.failures and not row.searched
-
-
-def per_round(row: SummaryRow, objective: Aim) -> list[float]:
-    """The objective's value in each round; empty where a round lacks it."""
-    return parse_objective(objective).per_round(row)
-
-
-def value_of(row: SummaryRow, objective: Aim) -> Interval | None:
-    """The objective's value with its interval: the metric's own, or the weighted score."""
-    return parse_objective(objective).value(row)
-
-
-def advantage(
-    row: SummaryRow, other: SummaryRow, objective: Aim, level: float = 0.95
-) -> Interval | None:
-    """How many times better `row` is than `other`; above 1 is better, whatever the objective.
-
-    None where one of them has no positive, finite value of the objective in each round.
-    """
-    mine, theirs = per_round(row, objective), per_round(other, objective)
-    if smaller_is_better(objective):
-        mine, theirs = theirs, mine
-    try:
-        return ratio_interval(mine, theirs, level)
-    except ValueError:
-        return None
 
 
 def differs(ratio: Interval | None) -> bool:
@@ -100,20 +67,21 @@ class Choice:
         return self.tied[0] if self.decidable and len(self.tied) == 1 else None
 
 
-def order(rows: Sequence[SummaryRow], objective: Aim) -> list[SummaryRow]:
+def order(rows: Sequence[SummaryRow], objective: Objective) -> list[SummaryRow]:
     """The usable points that have a finite value of the objective, best first (a stable sort).
 
     For a Pareto objective, by the geometric mean of its metrics.
     """
-    objective = parse_objective(objective)
-    valued = [(value_of(r, objective), r) for r in rows if usable(r)]
+    valued = [(objective.value(r), r) for r in rows if usable(r)]
     known = [(v.value, r) for v, r in valued if v is not None and 0 < v.value < math.inf]
-    sign = 1 if smaller_is_better(objective) else -1
-    return [r for _, r in sorted(known, key=lambda pair: sign * pair[0])]
+    return [r for _, r in sorted(known, key=lambda pair: -objective.sign * pair[0])]
 
 
 def choose(
-    rows: Sequence[SummaryRow], objective: Aim, bounds: Bounds, indifference: float = INDIFFERENCE
+    rows: Sequence[SummaryRow],
+    objective: Objective,
+    bounds: Bounds,
+    indifference: float = INDIFFERENCE,
 ) -> Choice:
     """The best of the points that are shown to hold every bound, with those tied with it.
 
@@ -121,18 +89,17 @@ def choose(
     one's by no more than `indifference` (a share). Where intervals are wide, a tie also holds
     points that look much worse, and that nothing shows to be as good.
     """
-    objective = parse_objective(objective)
     candidates = [r for r in order(rows, objective) if satisfies(r, bounds) == "yes"]
     if not candidates:
         return Choice((), (), None, False, is_front=objective.pareto)
     if objective.pareto:
-        found = front(candidates, objective.metrics)
-        first = [*found.rows, *(r for r in candidates if r not in found.rows)]
-        return Choice(tuple(first), found.rows, None, found.decidable, is_front=True)
+        best = front(candidates, objective.metrics)
+        first = [*best.rows, *(r for r in candidates if r not in best.rows)]
+        return Choice(tuple(first), best.rows, None, best.decidable, is_front=True)
     dropped = _dropped(candidates, objective)
     candidates = _dropped_last(candidates, dropped)
     tied = _group(candidates, objective, dropped)
-    values = [value_of(r, objective) for r in tied]
+    values = [objective.value(r) for r in tied]
     decidable = all(v is not None and v.low is not None for v in values)
     close = [r for r in tied if _within(candidates[0], r, objective, indifference)]
     recommended = cheapest(close) if decidable else None
@@ -140,10 +107,9 @@ def choose(
 
 
 def _group(
-    ordered: Sequence[SummaryRow], objective: Aim, dropped: Collection[str]
+    ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str]
 ) -> list[SummaryRow]:
     """The first row and those whose ratio to it includes 1; for a Pareto objective, the front."""
-    objective = parse_objective(objective)
     if objective.pareto:
         return list(front(ordered, objective.metrics).rows)
     first = ordered[0]
@@ -151,7 +117,7 @@ def _group(
     return [first, *(r for r in rest if r.point not in dropped or first.point in dropped)]
 
 
-def _dropped(rows: Sequence[SummaryRow], objective: Aim) -> set[str]:
+def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
     """The points that a search gave up after one round: another point, which was repeated, beat
     them there.
 
@@ -161,7 +127,7 @@ def _dropped(rows: Sequence[SummaryRow], objective: Aim) -> set[str]:
     configs: dict[str, set[str]] = {}
     for row in rows:
         configs.setdefault(row.backend, set()).add(row.config)
-    sign = 1 if smaller_is_better(objective) else -1
+    sign = -objective.sign
     best: dict[int, float] = {}
     """By round, of the points that were repeated; the smallest is best."""
     for row in rows:
@@ -175,8 +141,8 @@ def _dropped(rows: Sequence[SummaryRow], objective: Aim) -> set[str]:
     }  # fmt: skip
 
 
-def _by_round(row: SummaryRow, objective: Aim) -> list[tuple[int, float]]:
-    values = per_round(row, objective)  # none where a round lacks the metric
+def _by_round(row: SummaryRow, objective: Objective) -> list[tuple[int, float]]:
+    values = objective.per_round(row)  # none where a round lacks the metric
     return [(m.round, v) for m, v in zip(row.measurements, values, strict=False)]
 
 
@@ -184,9 +150,12 @@ def _dropped_last(ordered: Sequence[SummaryRow], dropped: Collection[str]) -> li
     return sorted(ordered, key=lambda r: r.point in dropped)
 
 
-def indifference_of(scenario: Mapping[str, Any]) -> float:
+def indifference_of(scenario: Mapping[str, object]) -> float:
     """The indifference zone of a resolved scenario, as a share."""
-    return float((scenario.get("search") or {}).get("indifference", INDIFFERENCE))
+    search = scenario.get("search")
+    return float(
+        search.get("indifference", INDIFFERENCE) if isinstance(search, Mapping) else INDIFFERENCE
+    )
 
 
 def _within(best: SummaryRow, row: SummaryRow, objective: Objective, share: float) -> bool:
@@ -200,29 +169,28 @@ def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
     Of rows that need the same to within `SAME_MEMORY`, the first; also where memory is not known.
     """
     for name in ("gpu_memory_mib", "host_memory_mib"):
-        sizes: list[float | None] = [getattr(r, name) for r in rows]
-        known = [s for s in sizes if s is not None]
+        known = [size.value for r in rows if (size := r.value(name)) is not None]
         if len(known) == len(rows):
             most = min(known) * (1 + SAME_MEMORY)
             return next(r for r, s in zip(rows, known, strict=True) if s <= most)
     return rows[0]
 
 
-def ranks(rows: Sequence[SummaryRow], objective: Aim) -> dict[str, str]:
+def ranks(rows: Sequence[SummaryRow], objective: Objective) -> dict[str, str]:
     """Point → rank: `1` alone, or `1=` for every row not told apart from the best of its group.
 
     A row joins the group of the best row that is left, so ranks run down in groups: 1=, 1=, 3.
     """
     ordered = order(rows, objective)
     dropped = _dropped(ordered, objective)
-    left, found, place = _dropped_last(ordered, dropped), {}, 1
+    left, ranked, place = _dropped_last(ordered, dropped), {}, 1
     while left:
         group = _group(left, objective, dropped)
         for row in group:
-            found[row.point] = f"{place}=" if len(group) > 1 else str(place)
+            ranked[row.point] = f"{place}=" if len(group) > 1 else str(place)
         place += len(group)
-        left = [r for r in left if r.point not in found]
-    return found
+        left = [r for r in left if r.point not in ranked]
+    return ranked
 
 
 # ----------------------------------------------------------------- when no point holds every bound
@@ -258,24 +226,24 @@ class Nearest:
 
 def misses(row: SummaryRow, bounds: Bounds) -> tuple[Miss, ...]:
     """The bounds that a point is not shown to hold, the worst first."""
-    found = [
+    missed = (
         _miss(row, name, bound)
         for name, bound in bounds.items()
         if holds(row, name, bound) != "yes"
-    ]
-    return tuple(sorted(found, key=lambda m: -m.severity))
+    )
+    return tuple(sorted(missed, key=lambda m: -m.severity))
 
 
-def _miss(row: SummaryRow, name: str, bound: Mapping[str, Any]) -> Miss:
-    found = metric(row, name)
+def _miss(row: SummaryRow, name: str, bound: Bound) -> Miss:
+    value = row.value(name)
     least, most = bound.get("min"), bound.get("max")
     limit = float(most if most is not None else least or 0.0)
-    if found is None:
+    if value is None:
         return Miss(name, limit, None, None)
-    excess = found.value - limit if most is not None else limit - found.value
+    excess = value.value - limit if most is not None else limit - value.value
     if excess <= 0:
-        return Miss(name, limit, found, 0.0)
-    return Miss(name, limit, found, excess / limit if limit else math.inf)
+        return Miss(name, limit, value, 0.0)
+    return Miss(name, limit, value, excess / limit if limit else math.inf)
 
 
 def nearest(rows: Sequence[SummaryRow], bounds: Bounds) -> Nearest | None:

@@ -47,7 +47,7 @@ class Calibration:
             if (found := [t.detectable[metric] for t in self.tests if metric in t.detectable])
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What is stored of it; infinities become `inf` when it is written."""
         return {
             "rounds": self.rounds, "comparisons": self.comparisons,
@@ -71,7 +71,7 @@ def calibrate(rows: Sequence[SummaryRow], *, seed: int = 0) -> Calibration:
     return Calibration(tuple(tests), tuple(left_out))
 
 
-def detectable_text(share: Any) -> str:
+def detectable_text(share: float | str) -> str:
     """`2.9 %`, or `none` where so few rounds can't show any; takes what the file holds."""
     value = float(share)
     return f"{100 * value:.2g} %" if math.isfinite(value) else "none"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.intervals import Interval, log_t_interval
+from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow
 
 
@@ -87,8 +87,8 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
         point=first.point, backend=first.backend, config=first.config,
         batch_size=first.batch_size, percentile=first.percentile, target_ms=first.target_ms,
         precision=float(first.details.get("precision", 0.0)), rounds=len(rows),
-        rate=_all([r.rate for r in rows]), goodput=_all([r.goodput for r in rows]),
-        knee=_some([r.knee_rate for r in rows]),
+        rate=_over_rounds([r.rate for r in rows]), goodput=_over_rounds([r.goodput for r in rows]),
+        knee=_over_rounds([r.knee_rate for r in rows], every=False),
         low=min((r.low for r in rows if r.low is not None), default=None),
         high=max(highs) if len(highs) == len(rows) else None,
         limit=max(dict.fromkeys(limits), key=limits.count),
@@ -97,26 +97,21 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
     )  # fmt: skip
 
 
-def _all(values: Sequence[float | None]) -> Interval | None:
-    """None unless every round has the value."""
+def _over_rounds(values: Sequence[float | None], *, every: bool = True) -> Interval | None:
+    """With `every`, None unless each round has the value."""
     known = [v for v in values if v is not None]
-    return log_t_interval(known) if known and len(known) == len(values) else None
-
-
-def _some(values: Sequence[float | None]) -> Interval | None:
-    known = [v for v in values if v is not None]
-    return log_t_interval(known) if known else None
+    return log_t_interval(known) if known and (len(known) == len(values) or not every) else None
 
 
 def _rates(rows: Sequence[CapacityRow]) -> list[RateSummary]:
-    tried: dict[float, list[Mapping[str, Any]]] = {}
+    tried: dict[float, list[TrialDetails]] = {}
     for row in rows:
         for trial in row.details.get("trials", ()):
             tried.setdefault(float(trial["rate"]), []).append(trial)
     return [_rate(rate, found) for rate, found in sorted(tried.items())]
 
 
-def _rate(rate: float, trials: Sequence[Mapping[str, Any]]) -> RateSummary:
+def _rate(rate: float, trials: Sequence[TrialDetails]) -> RateSummary:
     medians = [float(t["p50_ms"]) for t in trials if t["p50_ms"] is not None]
     finite = [m for m in medians if 0 < m < math.inf]
     outcomes = [str(t["outcome"]) for t in trials]

@@ -18,12 +18,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.metrics import of_round
 from harness.results.rows import MeasurementRow
+from harness.scenario.metrics import PRIMARY
 
 ALPHA = 0.05
-MARGINS: dict[str, float] = {"throughput": 0.02, "p50": 0.02, "p99": 0.05}
+MARGINS = {key: metric.margin for key, metric in PRIMARY.items()}
 """Primary metric → relative change that matters; smaller ones are never called a regression."""
-HIGHER_IS_BETTER = frozenset({"throughput"})
 REGRESSION, IMPROVEMENT = "regression", "improvement"
 EQUIVALENT, INCONCLUSIVE = "equivalent", "inconclusive"
 POWER = 0.8
@@ -78,7 +79,7 @@ def differences(a: Sequence[float], b: Sequence[float], metric: str) -> Float64:
     if not all(0 < v < math.inf for v in (*a, *b)):
         raise ValueError("not all values are positive and finite")
     logs = np.subtract.outer(np.log(b), np.log(a)).ravel()
-    return np.sort(-logs if metric in HIGHER_IS_BETTER else logs)
+    return np.sort(-PRIMARY[metric].sign * logs)
 
 
 def bound(ascending: Float64, n: int, m: int, alpha: float) -> float:
@@ -150,14 +151,10 @@ def verdicts(a: Values, b: Values) -> dict[str, str]:
 def primary_values(rows: Sequence[MeasurementRow]) -> dict[str, list[float]]:
     """The primary metrics of a point's rounds, in order; a metric must be finite in all of them."""
     ordered = sorted(rows, key=lambda r: r.round)
-    found: dict[str, list[float | None]] = {
-        "throughput": [r.throughput for r in ordered],
-        "p50": [r.latency_ms.get("p50") for r in ordered],
-        "p99": [r.latency_ms.get("p99") for r in ordered],
-    }
+    rounds = {key: [of_round(r, m.name) for r in ordered] for key, m in PRIMARY.items()}
     return {
-        metric: known
-        for metric, values in found.items()
+        key: known
+        for key, values in rounds.items()
         if len(known := [v for v in values if v is not None and 0 < v < math.inf]) == len(values)
     }
 

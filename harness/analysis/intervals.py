@@ -1,4 +1,4 @@
-"""From measurement rows to one summary row a point."""
+"""A value with its interval: of rounds, and of the ratio of two points."""
 
 from __future__ import annotations
 

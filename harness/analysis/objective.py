@@ -14,11 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from harness.analysis import colocated
-from harness.analysis.constraints import metric
-from harness.analysis.intervals import Interval, log_t_interval
+from harness.analysis.colocated import models_colocated
+from harness.analysis.intervals import Interval, log_t_interval, ratio_interval
+from harness.analysis.metrics import metric_name, metric_of
 from harness.analysis.summary import SummaryRow
 
 
@@ -39,42 +38,63 @@ class Objective:
         """The metrics, in the order written."""
         return tuple(name for name, _ in self.weights)
 
+    @property
+    def sign(self) -> int:
+        """1 where more is better, as of a score; −1 where less is."""
+        return 1 if self.single is None else metric_of(self.single).sign
+
     def value(self, row: SummaryRow) -> Interval | None:
         """The point's value: of the single metric, else the score (for `pareto`, equal weights).
 
         None where a round lacks it.
         """
         if self.single is not None:
-            return metric(row, self.single)
+            return row.value(self.single)
         values = self.per_round(row)
         return log_t_interval(values) if values else None
 
     def per_round(self, row: SummaryRow) -> list[float]:
         """The value in each round; empty where a round lacks it."""
         if self.single is not None:
-            return round_values(row, self.single)
-        columns = [round_values(row, name) for name in self.metrics]
+            return row.per_round(self.single)
+        columns = [row.per_round(name) for name in self.metrics]
         if not all(columns) or not all(0 < v < math.inf for column in columns for v in column):
             return []
         total = math.fsum(weight for _, weight in self.weights)
-        powers = [(-w if smaller(name) else w) / total for name, w in self.weights]
+        powers = [metric_of(name).sign * weight / total for name, weight in self.weights]
         rounds = zip(*columns, strict=True)
         return [math.prod(v**p for v, p in zip(values, powers, strict=True)) for values in rounds]
 
 
-Aim = str | Objective
-"""What functions take: a metric's name, or an objective."""
+def single(name: str) -> Objective:
+    """The objective of one metric alone."""
+    return Objective(((name, 1.0),))
 
 
-def parse_objective(written: Any) -> Objective:
+THROUGHPUT = single("throughput")
+
+
+def advantage(
+    row: SummaryRow, other: SummaryRow, objective: Objective, level: float = 0.95
+) -> Interval | None:
+    """How many times better `row` is than `other`; above 1 is better, whatever the objective.
+
+    None where one of them has no positive, finite value of the objective in each round.
+    """
+    mine, theirs = (objective.per_round(r) for r in (row, other)[:: objective.sign])
+    try:
+        return ratio_interval(mine, theirs, level)
+    except ValueError:
+        return None
+
+
+def parse_objective(written: object) -> Objective:
     """From a scenario's `objective`: a name, a mapping to weights, or a list.
 
     Raises ValueError for anything else.
     """
-    if isinstance(written, Objective):
-        return written
     if isinstance(written, str):
-        return Objective(((written, 1.0),))
+        return single(written)
     if isinstance(written, Mapping):
         known = tuple((str(k), float(v)) for k, v in written.items() if v is not None)
         if known:
@@ -84,38 +104,17 @@ def parse_objective(written: Any) -> Objective:
     raise ValueError(f"{written!r} is no objective")
 
 
-def objective_of(scenario: Mapping[str, Any]) -> Objective:
+def objective_of(scenario: Mapping[str, object]) -> Objective:
     """The objective of a resolved scenario, with co-located models' throughputs by their weights.
 
     Raises ValueError for what is no objective.
     """
-    found = parse_objective(scenario.get("objective") or "throughput")
+    written = parse_objective(scenario.get("objective") or "throughput")
     others = tuple(
-        (colocated.metric_name(name, "throughput"), float(other["weight"]))
-        for name, other in colocated.models_colocated(scenario).items()
+        (metric_name(name, "throughput"), float(other["weight"]))
+        for name, other in models_colocated(scenario).items()
         if other.get("weight")
     )
-    return found if found.pareto or not others else Objective((*found.weights, *others))
-
-
-def smaller(name: str) -> bool:
-    """Whether less of a metric is better: of everything but throughput."""
-    return name.rpartition("/")[2] != "throughput"
-
-
-def round_values(row: SummaryRow, name: str) -> list[float]:
-    """A metric's value in each round; empty where a round lacks it.
-
-    Of `latency_<percentile>_ms`, a co-located model, or an attribute of `MeasurementRow`; raises
-    AttributeError on another name.
-    """
-    if (found := colocated.split_name(name)) is not None:
-        return colocated.round_values(row, *found)
-    values: list[float | None]
-    if name.startswith("latency_p"):
-        percentile = name.removeprefix("latency_").removesuffix("_ms")
-        values = [m.latency_ms.get(percentile) for m in row.measurements]
-    else:
-        values = [getattr(m, name) for m in row.measurements]
-    known = [v for v in values if v is not None]
-    return known if len(known) == len(values) else []
+    if written.pareto or not others:
+        return written
+    return Objective((*written.weights, *others))

@@ -13,40 +13,29 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis import objective
-from harness.analysis.intervals import Interval, ratio_interval
+from harness.analysis.intervals import Interval
+from harness.analysis.metrics import metric_of
+from harness.analysis.objective import advantage, single
 from harness.analysis.summary import SummaryRow
-
-MARGIN = 0.02
-"""What may be lost in throughput, memory, energy and p50 without being worse: MEASUREMENT 10."""
-TAIL_MARGIN = 0.05
-"""The same for higher percentiles, which are noisier."""
+from harness.scenario.metrics import latency_name
 
 
 def margin(metric: str) -> float:
     """The difference that does not count, as a share: 0.02 or 0.05."""
-    tail = metric.startswith("latency_") and metric != "latency_p50_ms"
-    return TAIL_MARGIN if tail else MARGIN
+    return metric_of(metric).margin
 
 
 def round_values(row: SummaryRow, metric: str) -> list[float]:
-    """The metric in each round as `objective.round_values`; empty also where a round's is not
-    positive and finite.
-    """
-    values = objective.round_values(row, metric)
+    """The metric in each round; empty where a round's is not known, or not positive and finite."""
+    values = row.per_round(metric)
     return values if all(0 < v < math.inf for v in values) else []
 
 
 def gain(row: SummaryRow, other: SummaryRow, metric: str) -> Interval | None:
     """How many times better `row` is than `other` in a metric, above 1 is better; None where one
-    of them lacks it. Everything but throughput is better when smaller.
+    of them lacks it.
     """
-    mine, theirs = round_values(row, metric), round_values(other, metric)
-    if not mine or not theirs:
-        return None
-    if metric != "throughput":
-        mine, theirs = theirs, mine
-    return ratio_interval(mine, theirs)
+    return advantage(row, other, single(metric))
 
 
 def dominates(row: SummaryRow, other: SummaryRow, metrics: Sequence[str]) -> bool:
@@ -107,18 +96,15 @@ def front(rows: Sequence[SummaryRow], metrics: Sequence[str]) -> Front:
 def _centre(row: SummaryRow, metric: str) -> float:
     """Mean of the logs over the rounds; larger is better."""
     logs = [math.log(v) for v in round_values(row, metric)]
-    return math.fsum(logs) / len(logs) * (1 if metric == "throughput" else -1)
+    return math.fsum(logs) / len(logs) * metric_of(metric).sign
 
 
 def trade_off_metrics(rows: Sequence[SummaryRow], percentile: str) -> tuple[str, ...]:
     """Throughput, latency at the percentile (`mean` for the mean), and the memory that is scarce:
     the GPU's where any was measured, else the host's where it was.
     """
-    latency = "latency_mean_ms" if percentile == "mean" else f"latency_{percentile}_ms"
+    latency = latency_name(percentile)
     for memory in ("gpu_memory_mib", "host_memory_mib"):
-        if any(getattr(r, memory) is not None for r in rows):
+        if any(r.value(memory) for r in rows):
             return "throughput", latency, memory
     return "throughput", latency
-
-
-__all__ = ["Front", "dominates", "front", "gain", "margin", "round_values", "trade_off_metrics"]

@@ -24,7 +24,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class LatencyTimeline:
     """Latency over time, all requests from the first to the last; arrays of shape (bins,).
 
     A request belongs to the stretch in which it was due (open loop) or finished (closed loop). A
@@ -56,7 +56,7 @@ class RoundDetail:
     """One round of a point; None where the samples are not there."""
 
     row: MeasurementRow
-    timeline: Timeline | None = None
+    timeline: LatencyTimeline | None = None
     latency_ms: Float64 | None = None
     """Of the window's requests that succeeded, ascending."""
     failed: int = 0
@@ -131,7 +131,7 @@ def _cut(samples: Samples, begin: int, end: int, steady: Steadiness) -> float | 
     return float(done[steady.truncation - 1] - begin) / 1e9 if steady.truncation else 0.0
 
 
-def timeline(samples: Samples, begin_ns: int, end_ns: int, open_loop: bool) -> Timeline:
+def timeline(samples: Samples, begin_ns: int, end_ns: int, open_loop: bool) -> LatencyTimeline:
     """Cut the time from the first request to the last into `BINS` stretches."""
     moment = samples.scheduled if open_loop else samples.done
     first = min(int(samples.scheduled.min(initial=begin_ns)), begin_ns)
@@ -148,7 +148,7 @@ def timeline(samples: Samples, begin_ns: int, end_ns: int, open_loop: bool) -> T
     middle = bounds[:-1] + (bounds[1:] - bounds[:-1] - 1) // 2  # nearest rank, as everywhere
     median[filled] = sorted_ms[middle[filled]]
     worst[filled] = sorted_ms[bounds[1:][filled] - 1]
-    return Timeline(
+    return LatencyTimeline(
         ((edges[1:] + edges[:-1]) / 2 - begin_ns) / 1e9, median, worst,
         np.bincount(place[~ok], minlength=BINS).astype(np.int64), (end_ns - begin_ns) / 1e9,
     )  # fmt: skip

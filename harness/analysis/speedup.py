@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from harness.analysis.best import advantage, usable
+from harness.analysis.best import usable
 from harness.analysis.intervals import Interval
+from harness.analysis.objective import THROUGHPUT, advantage
 from harness.analysis.summary import SummaryRow
 
 Cell = tuple[int, int, float, str]
@@ -25,7 +25,7 @@ def cells(rows: Sequence[SummaryRow]) -> list[Cell]:
 
 
 def reference_backend(
-    backends: Sequence[Mapping[str, Any]], measured: Sequence[str]
+    backends: Sequence[Mapping[str, object]], measured: Sequence[str]
 ) -> tuple[str | None, bool]:
     """Name of the backend that others are compared with, and whether it is eager PyTorch fp32.
 
@@ -55,5 +55,5 @@ def speedups(rows: Sequence[SummaryRow], reference: str) -> dict[str, Interval |
         if other is row:
             continue
         both = other is not None and usable(row) and usable(other)
-        found[row.point] = advantage(row, other, "throughput") if both and other else None
+        found[row.point] = advantage(row, other, THROUGHPUT) if both and other else None
     return found

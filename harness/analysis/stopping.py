@@ -11,17 +11,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
+from harness.scenario.metrics import PRIMARY
 
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Half-widths of the log interval that count as narrow enough, e.g. 0.01 for ±1 %."""
-
-    throughput: float = 0.01
-    p50: float = 0.01
-    p99: float = 0.05
+HalfWidths = Mapping[str, float]
+"""Primary metric (`throughput`, `p50`, `p99`) → half-width of its log interval that is narrow
+enough, e.g. 0.01 for ±1 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +32,20 @@ class Width:
     half_widths: Mapping[str, float | None]
 
 
-def width(row: SummaryRow, targets: Targets) -> Width:
+def width(row: SummaryRow, targets: HalfWidths) -> Width:
     """Judge one point. A percentile that is n/a or infinite sets no target: rounds don't help."""
-    wanted: dict[str, tuple[Interval | None, float]] = {
-        "throughput": (row.throughput, targets.throughput),
-        "p50": (row.latency_ms.get("p50"), targets.p50),
-        "p99": (row.latency_ms.get("p99"), targets.p99),
-    }
-    halves = {name: _half(interval) for name, (interval, _) in wanted.items()}
+    intervals = {key: row.value(metric.name) for key, metric in PRIMARY.items()}
+    halves = {key: i.half_width if i is not None else None for key, i in intervals.items()}
     ratios = {
-        name: (math.inf if half is None else half) / wanted[name][1]
-        for name, half in halves.items()
-        if _can_narrow(wanted[name][0])
+        key: (math.inf if (half := halves[key]) is None else half) / targets[key]
+        for key, interval in intervals.items()
+        if interval is not None and 0 < interval.value < math.inf
     }
-    metric = max(ratios, key=lambda name: ratios[name], default="")
+    metric = max(ratios, key=lambda key: ratios[key], default="")
     return Width(row.point, row.rounds, ratios.get(metric, 0.0), metric, halves)
 
 
-def _half(interval: Interval | None) -> float | None:
-    return interval.half_width if interval is not None else None
-
-
-def _can_narrow(interval: Interval | None) -> bool:
-    return interval is not None and 0 < interval.value < math.inf
-
-
-def widest_first(rows: Iterable[SummaryRow], targets: Targets) -> list[Width]:
+def widest_first(rows: Iterable[SummaryRow], targets: HalfWidths) -> list[Width]:
     """The points that are not narrow enough yet, widest first."""
     widths = [width(row, targets) for row in rows]
     return sorted((w for w in widths if w.worst > 1), key=lambda w: -w.worst)

@@ -14,11 +14,11 @@ MIB = 2**20
 
 
 class HostReadings(TypedDict):
-    """Of a window: fields of a row, and the share of the machine that others used."""
+    """Of a window: fields of a row."""
 
     host_memory_mib: float | None
     cpu_percent: float | None
-    foreign_share: float | None
+    cpu_cores: float | None
 
 
 class GpuReadings(TypedDict, total=False):
@@ -31,26 +31,32 @@ class GpuReadings(TypedDict, total=False):
     gpu_energy_j: float | None
 
 
-def host_readings(telemetry: Readings, begin: int, end: int, cores: int) -> HostReadings:
-    """Peak memory and mean CPU of the backend's tree, and the share that others used."""
-
-    def rate(quantity: Quantity) -> float | None:
-        series = telemetry.get(SeriesKey(quantity))
-        return series.rate(begin, end) if series is not None else None
-
+def host_readings(telemetry: Readings, begin: int, end: int) -> HostReadings:
+    """Peak memory and mean CPU of the backend's tree."""
     resident = telemetry.get(SeriesKey(Quantity.HOST_BYTES))
     memory = resident.within(begin, end).peak() if resident is not None else None
-    tree, run = rate(Quantity.TREE_CPU_S), rate(Quantity.RUN_CPU_S)
-    machine = rate(Quantity.MACHINE_CPU_S)
-    foreign = None if run is None or machine is None else max(0.0, machine - run) / cores
-    there = rate(Quantity.SERVER_FOREIGN_S)  # on the server's own host, where that is another one
-    if there is not None:
-        foreign = max(there, foreign or 0.0)
+    tree = _rate(telemetry, Quantity.TREE_CPU_S, begin, end)
     return {
         "host_memory_mib": memory / MIB if memory is not None else None,
         "cpu_percent": 100 * tree if tree is not None else None,
-        "foreign_share": foreign,
+        "cpu_cores": tree,
     }
+
+
+def foreign_share(telemetry: Readings, begin: int, end: int, cores: int) -> float | None:
+    """The share of the machine's CPU that others used; None where it was not read."""
+    run, machine, there = (
+        _rate(telemetry, quantity, begin, end)
+        for quantity in (Quantity.RUN_CPU_S, Quantity.MACHINE_CPU_S, Quantity.SERVER_FOREIGN_S)
+    )
+    here = None if run is None or machine is None else max(0.0, machine - run) / cores
+    # on the server's own host, where that is another one
+    return here if there is None else max(there, here or 0.0)
+
+
+def _rate(telemetry: Readings, quantity: Quantity, begin: int, end: int) -> float | None:
+    series = telemetry.get(SeriesKey(quantity))
+    return series.rate(begin, end) if series is not None else None
 
 
 def gpu_readings(telemetry: Readings, begin: int, end: int) -> GpuReadings:

@@ -129,6 +129,8 @@ class MeasurementRow(Line):
     """Peak RSS of the backend's process tree in the window."""
     cpu_percent: float | None = None
     """Of that tree, mean over the window; 100 is one core."""
+    cpu_cores: float | None = None
+    """The same in cores; None in runs of earlier versions."""
     client_cpu_percent: float | None = None
     """Of the load generator's process (the same process for in-process backends)."""
     gpu_memory_mib: float | None = None

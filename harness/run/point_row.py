@@ -13,7 +13,7 @@ from harness.measure.agreement import server_view
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
 from harness.measure.gpu_time import split as gpu_split
 from harness.measure.quantiles import FLOORS
-from harness.measure.readings import gpu_readings, gpu_spreads, host_readings
+from harness.measure.readings import foreign_share, gpu_readings, gpu_spreads, host_readings
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.tail import check_tail
@@ -70,13 +70,13 @@ def measurement_row(
     begin, end = window.begin_ns, window.end_ns
     counted = conditions.counted or window
     reduced = reduce(samples, begin, end, point.batch_size, point.concurrency is None)
-    host = host_readings(telemetry, begin, end, conditions.cores)
+    foreign = foreign_share(telemetry, begin, end, conditions.cores)
     gpu = gpu_readings(telemetry, begin, end)
     split = server_split(counted)
     server, disagreements = server_view(counted, samples, conditions.metrics, point.batch_size)
     findings = [
         *_findings(point, window, samples, reduced, conditions),
-        *_surroundings(window, telemetry, host["foreign_share"]),
+        *_surroundings(window, telemetry, foreign),
         *check_host(gpu_split(counted.after, counted.before)),
         *_server_count(counted, split, samples), *disagreements,
     ]  # fmt: skip
@@ -89,7 +89,6 @@ def measurement_row(
         latency_ms=reduced.latency_ms, latency_order_ms=reduced.latency_order_ms,
         server_us=dict(split.server_us) if split else {},
         server_count=split.count if split else None, client_cpu_percent=counted.cpu_percent,
-        host_memory_mib=host["host_memory_mib"], cpu_percent=host["cpu_percent"],
         samples=samples_path, warmup_requests=int((samples.done <= begin).sum()),
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
@@ -97,7 +96,7 @@ def measurement_row(
             **_details(counted, samples, conditions), **gpu_spreads(telemetry, begin, end),
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
         },
-        **gpu,
+        **host_readings(telemetry, begin, end), **gpu,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 
 from harness.analysis.capacity import summarize_capacity
-from harness.analysis.stopping import Targets, widest_first, width
+from harness.analysis.stopping import HalfWidths, widest_first, width
 from harness.analysis.summary import summarize
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.selection import Selection
@@ -110,9 +110,11 @@ class Rounds:
         self._state.add(Undecided(text))
 
     @property
-    def _targets(self) -> Targets:
+    def _targets(self) -> HalfWidths:
         wanted = self._scenario.measurement.targets
-        return Targets(wanted.throughput, wanted.latency_p50, wanted.latency_p99)
+        return {
+            "throughput": wanted.throughput, "p50": wanted.latency_p50, "p99": wanted.latency_p99,
+        }  # fmt: skip
 
     def _next(self, backend: str) -> list[str]:
         """The configs that the search asks for in the first round."""

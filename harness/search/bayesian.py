@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from harness.analysis.best import value_of
+from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search.score import Score, best_score, countable, score
 from harness.search.space import Goal, Place, Space
 from harness.system.packages import require
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 ASKS = 30
 """Proposals that are asked for before one is drawn by chance: on a small grid, the sampler comes
@@ -70,7 +73,7 @@ def _propose(
     return random.Random(seed).choice(list(left))
 
 
-def _distributions(space: Space) -> dict[str, Any]:
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
     """Numbers are indices of a sorted list, so that the sampler knows what lies near; the rest are
     choices."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
@@ -102,6 +105,5 @@ def _scalar(found: Score) -> float:
 
 def _best(rows: Sequence[SummaryRow], name: str) -> float:
     """The best value of one metric that a config reaches at any of its points, as a logarithm."""
-    sign = 1 if name == "throughput" else -1
-    found = [v.value for r in rows if (v := value_of(r, name)) is not None]
-    return max((sign * math.log(v) for v in found if 0 < v < math.inf), default=MISSED)
+    values = [v.value for r in rows if (v := r.value(name)) is not None and 0 < v.value < math.inf]
+    return max((metric_of(name).sign * math.log(v) for v in values), default=MISSED)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.best import INDIFFERENCE, Choice, choose, indifference_of, nearest
-from harness.analysis.constraints import bounds_of
+from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
@@ -135,7 +135,7 @@ def _name(row: SummaryRow) -> str:
     return f"{row.backend}/{row.config}"
 
 
-def _none(rows: list[SummaryRow], bounds: Mapping[str, Any]) -> str:
+def _none(rows: list[SummaryRow], bounds: Bounds) -> str:
     found = nearest(rows, bounds)
     if found is None:
         return "no point of a searched backend can be ranked"

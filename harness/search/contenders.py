@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.analysis.best import advantage, usable
-from harness.analysis.constraints import holds, metric, satisfies
+from harness.analysis.best import usable
+from harness.analysis.constraints import holds, satisfies
+from harness.analysis.objective import advantage
 from harness.analysis.summary import SummaryRow
 from harness.search.halving import LEVEL, breaks
 from harness.search.score import score
@@ -47,8 +48,8 @@ def _may_hold(row: SummaryRow, goal: Goal) -> bool:
     """Whether every bound holds, or may be shown to hold by more rounds."""
     if breaks(row, goal):
         return False
-    found = (metric(row, n) for n, b in goal.bounds.items() if holds(row, n, b) == "unknown")
-    return all(value is not None and value.low is not None for value in found)
+    open_ = (row.value(n) for n, b in goal.bounds.items() if holds(row, n, b) == "unknown")
+    return all(value is not None and value.low is not None for value in open_)
 
 
 def _is_open(best: SummaryRow, row: SummaryRow, goal: Goal) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.analysis.best import advantage
 from harness.analysis.constraints import satisfies
+from harness.analysis.objective import advantage
 from harness.analysis.pareto import dominates
 from harness.analysis.summary import SummaryRow
 from harness.scenario.variants import DEFAULT_CONFIG

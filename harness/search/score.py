@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.analysis.best import misses, smaller_is_better, value_of
+from harness.analysis.best import misses
 from harness.analysis.summary import SummaryRow
 from harness.search.space import Goal
 
@@ -36,12 +36,11 @@ def countable(row: SummaryRow) -> bool:
 
 def score(row: SummaryRow, goal: Goal) -> Score:
     """Of one point."""
-    found = value_of(row, goal.objective)
-    if not countable(row) or found is None or not 0 < found.value < math.inf:
+    value = goal.objective.value(row)
+    if not countable(row) or value is None or not 0 < value.value < math.inf:
         return WORST
     worst = max((m.severity for m in misses(row, goal.bounds)), default=0.0)
-    sign = -1 if smaller_is_better(goal.objective) else 1
-    return Score(-worst, sign * math.log(found.value))
+    return Score(-worst, goal.objective.sign * math.log(value.value))
 
 
 def best_score(rows: Iterable[SummaryRow], goal: Goal) -> Score:

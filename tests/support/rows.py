@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from harness.analysis.intervals import Interval
+from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import CapacityRow, MeasurementRow
+from harness.scenario.points import Point
 
 
 def measurement(**changes: Any) -> MeasurementRow:
@@ -28,3 +33,23 @@ def capacity(**changes: Any) -> CapacityRow:
         "low": 80.0, "high": 84.0, "knee_rate": None, "steps": 7, "limit": "target",
     }  # fmt: skip
     return CapacityRow(**{**fields, **changes})
+
+
+def point(throughputs: Sequence[float] = (250.0,), **changes: Any) -> SummaryRow:
+    """A point with a round a throughput; `changes` are those of each of its rounds.
+
+    Unless it is given, its name is made of backend, config, batch size and load.
+    """
+    rows = [measurement(**{"throughput": t, "round": n, **changes})
+            for n, t in enumerate(throughputs)]  # fmt: skip
+    r = rows[0]
+    place = Point(r.backend, r.config, r.batch_size, r.concurrency, r.request_rate or 0.0)
+    name = changes.get("point", place.id)
+    (row,) = summarize(replace(row, point=name) for row in rows)
+    return row
+
+
+def with_metrics(row: SummaryRow, **values: float | None) -> SummaryRow:
+    """The point with other values of metrics, without intervals."""
+    known = {name: None if value is None else Interval(value) for name, value in values.items()}
+    return replace(row, metrics={**row.metrics, **known})

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from support.rows import measurement
+
 from harness.measure.quantiles import FLOORS
 from harness.results.events import RunEnded
 from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
@@ -268,7 +270,7 @@ def _measure(
     watts = (240 + 25 * callers + 4 * point.batch_size) * (1 + 0.01 * number)
     flags = ["few_requests"] if latency["p99"] is None else []
     flagged = failures and backend.protocol == "grpc" and callers == 1 and number == 0
-    return MeasurementRow(
+    return measurement(
         point=point.id, round=number, backend=backend.name, config="default",
         batch_size=point.batch_size, concurrency=callers, request_rate=None,
         started=f"2026-03-04T10:{12 + number}:00+00:00", window_begin_ns=10**12,

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.rows import measurement
 from support.synthetic_run import _manifest
 
 from harness.measure.quantiles import FLOORS
@@ -102,7 +103,7 @@ def _measure(
         for p, t in tails.items()
     }
     parts = {"queue": 0.3, "compute_input": 0.02, "compute_infer": 0.6, "compute_output": 0.01}
-    return MeasurementRow(
+    return measurement(
         point=point.id, round=number, backend=NAME, config=variant.name, batch_size=1,
         concurrency=callers, request_rate=None, started="2026-03-04T10:12:00+00:00",
         window_begin_ns=10**12, window_end_ns=10**12 + 20 * 10**9, requests=requests, errors=0,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
-from harness.analysis.constraints import metric as value_of
 from harness.analysis.intervals import Interval
 from harness.analysis.speedup import cell, cells, speedups
 from harness.analysis.summary import SummaryRow
@@ -14,8 +13,8 @@ from harness.measure.quantiles import FLOORS
 from harness.report.model.blocks import (
     Chart,
     ChartSeries,
+    Mode,
     ReferenceLine,
-    Table,
     figure,
     interval_cell,
     percentile_name,
@@ -26,9 +25,10 @@ from harness.report.model.context import Context, best_first
 from harness.report.model.labels import bound_text, counted, load_label, load_text
 from harness.report.model.numbers import both_text, mib_text
 from harness.results.rows import PERCENTILES
+from harness.scenario.metrics import METRICS, Metric, latency_name
 
 Line = tuple[str, int, list[SummaryRow]]
-"""ChartSeries, batch size, and its points by load."""
+"""Series, batch size, and its points by load."""
 Dot = tuple[Interval, Interval, str]
 """Where it lies on x and on y, and what hovering over it says."""
 MOST_LINES = 12
@@ -52,21 +52,21 @@ def limits(interval: Interval | None) -> tuple[float, float] | None:
 def shared_percentile(rows: Sequence[SummaryRow]) -> str:
     """`p99` where every row has it, else the highest below that all have, else `mean`."""
     for percentile in reversed(PERCENTILES[: PERCENTILES.index("p99") + 1]):
-        if all(r.latency_ms.get(percentile) is not None for r in rows):
+        if all(latency(r, percentile) is not None for r in rows):
             return percentile
     return "mean"
 
 
 def latency(row: SummaryRow, percentile: str) -> Interval | None:
     """A percentile of the row's latency, or with `mean` its mean."""
-    return row.latency_mean_ms if percentile == "mean" else row.latency_ms.get(percentile)
+    return row.value(latency_name(percentile))
 
 
 def percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
     """Why the axis is not p99; empty where it is."""
     if percentile == "p99" or not rows:
         return ""
-    lacking = sum(r.latency_ms.get("p99") is None for r in rows)
+    lacking = sum(latency(r, "p99") is None for r in rows)
     fewest = min(m.requests for r in rows for m in r.measurements)
     return (
         f"The axis shows {percentile_name(percentile)}, the highest percentile that all shown "
@@ -90,17 +90,16 @@ def shown_lines(context: Context) -> tuple[list[Line], int]:
         if row.valid and row.throughput is not None:
             key = (context.name(row), row.batch_size, row.concurrency is None)
             groups.setdefault(key, []).append(row)
-    shown = context.shown
-    kept = [key for key in groups if key[0] in shown]
-    total = len(kept)
-    if len(kept) > MOST_LINES:
-        firsts = {(name, loop): (name, size, loop) for name, size, loop in reversed(kept)}
-        kept = [key for key in kept if key in firsts.values()]
-    known = [k for k in kept if k[0] == context.reference_series][:1]
-    kept = kept[:MOST_LINES] + [k for k in known if k not in kept[:MOST_LINES]]
+    drawn = [key for key in groups if key[0] in context.shown]
+    total = len(drawn)
+    if len(drawn) > MOST_LINES:
+        firsts = {(name, loop): (name, size, loop) for name, size, loop in reversed(drawn)}
+        drawn = [key for key in drawn if key in firsts.values()]
+    reference = [k for k in drawn if k[0] == context.reference_series][:1]
+    drawn = drawn[:MOST_LINES] + [k for k in reference if k not in drawn[:MOST_LINES]]
     places = {name: i for i, name in enumerate(context.series)}
-    kept.sort(key=lambda key: (places[key[0]], *key[1:]))
-    return [(key[0], key[1], sorted(groups[key], key=cell)) for key in kept], total
+    drawn.sort(key=lambda key: (places[key[0]], *key[1:]))
+    return [(key[0], key[1], sorted(groups[key], key=cell)) for key in drawn], total
 
 
 def summary_charts(context: Context) -> list[Chart]:
@@ -117,20 +116,20 @@ def _online(context: Context) -> list[Chart]:
     if not any(finite(latency(r, percentile)) for r in rows):
         return []
     notes = _summary_notes(context, lines, rows, percentile, total)
-    gpu = any(r.gpu_memory_mib is not None for r in rows)
-    key = "gpu_memory_mib" if gpu else "host_memory_mib"
-    x_title = f"{percentile_name(percentile)} latency (ms)"
-    plots = [
-        ("throughput-latency", "Throughput vs. Latency", "throughput", "Throughput (infer/sec)"),
-        (
-            "memory-latency", f"{'GPU' if gpu else 'Host'} Memory vs. Latency", key,
-            f"Peak {'GPU' if gpu else 'host'} memory (MiB)",
-        ),
-    ]  # fmt: skip
+    memory, kind = _scarce_memory(rows)
+    plots = [("throughput", "Throughput", METRICS["throughput"]),
+             ("memory", f"{kind} Memory", memory)]  # fmt: skip
     return [
-        _against_latency(context, lines, percentile, metric, id_, title, x_title, y_title, notes)
-        for id_, title, metric, y_title in plots
-    ]
+        _against_latency(context, lines, percentile, metric, f"{id_}-latency",
+                         f"{title} vs. Latency", notes)
+        for id_, title, metric in plots
+    ]  # fmt: skip
+
+
+def _scarce_memory(rows: Sequence[SummaryRow]) -> tuple[Metric, str]:
+    """The GPU's memory where any was measured, else the host's; and whose it is."""
+    gpu = any(r.gpu_memory_mib is not None for r in rows)
+    return (METRICS["gpu_memory_mib"], "GPU") if gpu else (METRICS["host_memory_mib"], "Host")
 
 
 def _summary_notes(
@@ -165,93 +164,102 @@ def curves(context: Context, lines: Sequence[Line], total: int) -> str:
 
 def _offline(context: Context) -> list[Chart]:
     """Against batch size, a line a configuration."""
-    lines, _ = _batch_lines(context, context.shown)
+    lines = _batch_lines(context)
     rows = [r for _, group in lines for r in group]
-    gpu = any(r.gpu_memory_mib is not None for r in rows)
     percentile = shared_percentile(rows)
     if not any(finite(latency(r, percentile)) for r in rows):
         return []
-    charts_ = [*batch_charts(context, lines, "batch", percentile)[:2]]
-    kind = "GPU" if gpu else "Host"
-    memory = against_batch(
-        context, lines, "memory-batch", f"{kind} Memory vs. Batch Size",
-        f"Peak {kind if gpu else 'host'} memory (MiB)",
-        lambda r: value_of(r, "gpu_memory_mib" if gpu else "host_memory_mib"),
-    )  # fmt: skip
-    return [*charts_, memory]
+    memory, kind = _scarce_memory(rows)
+    title = f"{kind} Memory vs. Batch Size"
+    return [
+        *batch_charts(context, lines, "batch", percentile),
+        _against_batch(context, lines, memory, "memory-batch", title, memory.axis),
+    ]
 
 
-def _batch_lines(
-    context: Context, names: Sequence[str]
-) -> tuple[list[tuple[str, list[SummaryRow]]], int]:
-    groups = {n: [r for r in context.of(n) if r.valid and r.throughput] for n in names}
-    kept = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
-    shown = set(kept[:MOST_LINES])
-    return [(n, group) for n, group in groups.items() if n in shown], len(kept)
+def _batch_lines(context: Context) -> list[tuple[str, list[SummaryRow]]]:
+    groups = {n: [r for r in context.of(n) if r.valid and r.throughput] for n in context.shown}
+    ranked = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
+    return [(n, group) for n, group in groups.items() if n in ranked[:MOST_LINES]]
 
 
 def batch_charts(
     context: Context, lines: list[tuple[str, list[SummaryRow]]], id_: str, percentile: str
 ) -> list[Chart]:
     """Model Analyzer's two plots of its offline mode."""
-    name = percentile_name(percentile)
+    throughput, tail = METRICS["throughput"], METRICS[latency_name(percentile)]
+    note = percentile_note([r for _, group in lines for r in group], percentile)
     return [
-        against_batch(
-            context, lines, f"throughput-{id_}", "Throughput vs. Batch Size",
-            "Throughput (infer/sec)", lambda r: r.throughput, ("throughput",),
-        ),
-        against_batch(
-            context, lines, f"latency-{id_}", f"{name} Latency vs. Batch Size",
-            f"{name} latency (ms)", lambda r: latency(r, percentile),
-            (f"latency_{percentile}_ms",),
-            [percentile_note([r for _, group in lines for r in group], percentile)],
-        ),
+        _against_batch(context, lines, throughput, f"throughput-{id_}",
+                       "Throughput vs. Batch Size", throughput.axis),
+        _against_batch(context, lines, tail, f"latency-{id_}",
+                       f"{percentile_name(percentile)} Latency vs. Batch Size", tail.with_unit,
+                       note),
     ]  # fmt: skip
 
 
-def against_batch(
-    context: Context, lines: list[tuple[str, list[SummaryRow]]], id_: str, title: str,
-    y_title: str, value: Callable[[SummaryRow], Interval | None], bounded: tuple[str, ...] = (),
-    notes: Sequence[str] = (),
+def _against_batch(
+    context: Context, lines: list[tuple[str, list[SummaryRow]]], metric: Metric, id_: str,
+    title: str, y_title: str, note: str = "",
 ) -> Chart:  # fmt: skip
     """A metric against the batch size: equal steps, since batch sizes usually double."""
     sizes = sorted({r.batch_size for _, group in lines for r in group})
-    series, body = [], []
-    for name, group in lines:
-        found = [(r, v) for r in group if (v := value(r)) is not None]
-        drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
-        series.append(ChartSeries(
-            name, context.colors[name], tuple(float(sizes.index(r.batch_size)) for r, _ in drawn),
-            tuple(v.value for _, v in drawn), y_range=tuple(limits(v) for _, v in drawn),
-            labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn),
+    series = (
+        _values(
+            context, name, [(sizes.index(r.batch_size), r, r.value(metric.name)) for r in group],
             marker=context.series.index(name),
-        ))  # fmt: skip
-        body += [[word(name), figure(str(r.batch_size)), interval_cell(value(r))] for r in group]
-    bounds = [
-        ReferenceLine("y", float(limit), bound_text(metric, bound))
-        for metric, bound in context.bounds.items()
-        if metric in bounded and (limit := bound.get("max", bound.get("min"))) is not None
+        )
+        for name, group in lines
+    )  # fmt: skip
+    body = [
+        [word(name), figure(str(r.batch_size)), interval_cell(r.value(metric.name))]
+        for name, group in lines
+        for r in group
     ]
     return Chart(
         id_, title, "Batch size", y_title, tuple(s for s in series if s.x),
         table(["Configuration", "Batch", y_title], body), ticks=tuple(map(str, sizes)),
-        bounds=tuple(bounds), notes=tuple(n for n in notes if n), size="third",
+        bounds=bounds_on(context, {metric.name: "y"}), notes=(note,) if note else (), size="third",
+    )  # fmt: skip
+
+
+def _values(
+    context: Context, name: str, values: Sequence[tuple[float, SummaryRow, Interval | None]], *,
+    mode: Mode = "line", marker: int = 0, width: float = 0.5,
+) -> ChartSeries:  # fmt: skip
+    """A configuration's finite values at places on x, each with its interval."""
+    drawn = [(x, r, v) for x, r, v in values if v is not None and math.isfinite(v.value)]
+    return ChartSeries(
+        name, context.colors[name], tuple(float(x) for x, _, _ in drawn),
+        tuple(v.value for _, _, v in drawn), mode, y_range=tuple(limits(v) for _, _, v in drawn),
+        labels=tuple(f"{r.point}: {both_text(v)}" for _, r, v in drawn), marker=marker,
+        width=width,
     )  # fmt: skip
 
 
 def _against_latency(
-    context: Context, lines: list[Line], percentile: str, metric: str,
-    id_: str, title: str, x_title: str, y_title: str, notes: list[str],
+    context: Context, lines: list[Line], percentile: str, metric: Metric, id_: str, title: str,
+    notes: list[str],
 ) -> Chart:  # fmt: skip
+    x_title = METRICS[latency_name(percentile)].with_unit
     sizes = sorted({size for _, size, _ in lines})
     series = [
-        _line(context, name, size, rows, percentile, metric, sizes) for name, size, rows in lines
+        _line(context, name, rows, percentile, metric, marker_of(size, sizes))
+        for name, size, rows in lines
     ]
-    values = [v for s in series for v in s.x]
+    body = [
+        [
+            word(name), figure(str(size)), figure(load_label(r)),
+            interval_cell(latency(r, percentile)), interval_cell(r.value(metric.name)),
+        ]
+        for name, size, group in lines
+        for r in group
+    ]  # fmt: skip
+    headers = ["Configuration", "Batch", context.load_title, x_title, metric.axis]
     return Chart(
-        id_, title, x_title, y_title, tuple(s for s in series if s.x),
-        _line_table(lines, percentile, metric, [context.load_title, x_title, y_title]),
-        log_x=wide(values), bounds=tuple(_bounds(context, percentile, metric)),
+        id_, title, x_title, metric.axis, tuple(s for s in series if s.x), table(headers, body),
+        log_x=wide([v for s in series for v in s.x]),
+        bounds=bounds_on(context, {latency_name(percentile): "x", metric.name: "y"}),
         notes=tuple(notes),
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
@@ -263,17 +271,17 @@ def wide(values: Sequence[float]) -> bool:
 
 
 def _line(
-    context: Context, name: str, size: int, rows: list[SummaryRow], percentile: str, metric: str,
-    sizes: list[int],
+    context: Context, name: str, rows: list[SummaryRow], percentile: str, metric: Metric,
+    marker: int,
 ) -> ChartSeries:  # fmt: skip
-    found = [(r, latency(r, percentile), value_of(r, metric)) for r in rows]
+    values = [(r, latency(r, percentile), r.value(metric.name)) for r in rows]
     drawn = [
         (x, y, f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
                f"{both_text(x)} ms, {mib_text(r.gpu_memory_mib or r.host_memory_mib)} MiB")
-        for r, x, y in found
+        for r, x, y in values
         if x is not None and finite(x) and y is not None
     ]  # fmt: skip
-    return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
+    return dots(name, context.colors[name], drawn, marker=marker)
 
 
 def marker_of(size: int, sizes: Sequence[int]) -> int:
@@ -281,39 +289,28 @@ def marker_of(size: int, sizes: Sequence[int]) -> int:
     return sizes.index(size) if len(sizes) > 1 else 0
 
 
-def dots(name: str, color: str, drawn: Sequence[Dot], **more: Any) -> ChartSeries:
+def dots(
+    name: str, color: str, drawn: Sequence[Dot], *, mode: Mode = "line", marker: int = 0
+) -> ChartSeries:
     """Points with a bar on each axis where there is an interval."""
     return ChartSeries(
-        name, color, tuple(x.value for x, _, _ in drawn), tuple(y.value for _, y, _ in drawn),
+        name, color, tuple(x.value for x, _, _ in drawn), tuple(y.value for _, y, _ in drawn), mode,
         x_range=tuple(limits(x) for x, _, _ in drawn),
         y_range=tuple(limits(y) for _, y, _ in drawn),
-        labels=tuple(label for _, _, label in drawn), **more,
+        labels=tuple(label for _, _, label in drawn), marker=marker,
     )  # fmt: skip
 
 
-def _bounds(context: Context, percentile: str, metric: str) -> list[ReferenceLine]:
-    axes: dict[str, Any] = {f"latency_{percentile}_ms": "x", metric: "y"}
-    return [
-        ReferenceLine(axes[name], float(limit), bound_text(name, bound))
-        for name, bound in context.bounds.items()
-        if name in axes
-        for limit in (bound.get("max"), bound.get("min"))
-        if limit is not None
-    ]
+def bounds_on(context: Context, axes: Mapping[str, Literal["x", "y"]]) -> tuple[ReferenceLine, ...]:
+    """The constraints on the metrics that a chart's axes show."""
 
+    def bounds() -> Iterator[ReferenceLine]:
+        for name, bound in context.bounds.items():
+            for limit in (bound.get("max"), bound.get("min")):
+                if name in axes and limit is not None:
+                    yield ReferenceLine(axes[name], float(limit), bound_text(name, bound))
 
-def _line_table(
-    lines: list[Line], percentile: str, metric: str, titles: list[str]
-) -> Table:  # fmt: skip
-    rows = [
-        [
-            word(name), figure(str(size)), figure(load_label(r)),
-            interval_cell(latency(r, percentile)), interval_cell(value_of(r, metric)),
-        ]
-        for name, size, group in lines
-        for r in group
-    ]  # fmt: skip
-    return table(["Configuration", "Batch", *titles], rows)
+    return tuple(bounds())
 
 
 # --------------------------------------------------------------------------------- the comparison
@@ -336,7 +333,7 @@ def latency_by_batch(context: Context) -> Chart | None:
     return _grouped(
         context, "latency-by-batch", f"Latency by batch size, {load}", rows,
         [f"batch {s}" for s in sizes], lambda r: sizes.index(r.batch_size),
-        lambda r: r.latency_ms.get("p50"), "p50 latency (ms)", "Batch size", mode="bar",
+        lambda r: latency(r, "p50"), "p50 latency (ms)", "Batch size", mode="bar",
     )  # fmt: skip
 
 
@@ -361,7 +358,7 @@ def speedup_chart(context: Context) -> Chart | None:
 def _grouped(
     context: Context, id_: str, title: str, rows: list[SummaryRow], ticks: list[str],
     place: Callable[[SummaryRow], int], value: Callable[[SummaryRow], Interval | None],
-    y_title: str, x_title: str, *, mode: Any, bounds: tuple[ReferenceLine, ...] = (),
+    y_title: str, x_title: str, *, mode: Mode, bounds: tuple[ReferenceLine, ...] = (),
 ) -> Chart:  # fmt: skip
     """Categories on x, one trace a configuration, side by side within a category."""
     rows = [r for r in rows if context.name(r) in context.shown]
@@ -370,19 +367,12 @@ def _grouped(
     series = []
     for index, name in enumerate(names):
         offset = (index - (len(names) - 1) / 2) * step
-        found = [(r, v) for r in rows if context.name(r) == name and (v := value(r)) is not None]
-        drawn = [(r, v) for r, v in found if math.isfinite(v.value)]
-        series.append(ChartSeries(
-            name, context.colors[name],
-            tuple(place(r) + offset for r, _ in drawn), tuple(v.value for _, v in drawn), mode,
-            y_range=tuple(limits(v) for _, v in drawn),
-            labels=tuple(f"{r.point}: {both_text(v)}" for r, v in drawn), marker=index,
-            width=0.9 * step,
-        ))  # fmt: skip
+        values = [(place(r) + offset, r, value(r)) for r in rows if context.name(r) == name]
+        series.append(_values(context, name, values, mode=mode, marker=index, width=0.9 * step))
     body = [[word(ticks[place(r)]), word(context.name(r)), interval_cell(value(r))] for r in rows]
-    values = [v for s in series for v in s.y]
     return Chart(
         id_, title, x_title, y_title, tuple(series),
         table([x_title, "Configuration", y_title], body), ticks=tuple(ticks),
-        log_y=mode == "marks" and wide(values), bounds=bounds, zero=mode == "bar",
+        log_y=mode == "marks" and wide([v for s in series for v in s.y]), bounds=bounds,
+        zero=mode == "bar",
     )  # fmt: skip

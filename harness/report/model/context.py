@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from harness.analysis.best import Choice, choose, indifference_of, order, ranks
 from harness.analysis.constraints import Bounds, bounds_of
-from harness.analysis.objective import Objective, objective_of, parse_objective
+from harness.analysis.objective import THROUGHPUT, Objective, objective_of
 from harness.analysis.speedup import cell, reference_backend
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.model.served import ServedFacts, served
 from harness.results.rows import PERCENTILES
 from harness.results.store import RunData
+from harness.scenario.metrics import METRICS
 from harness.scenario.points import SHAPES
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -135,11 +136,8 @@ class Context:
     @property
     def has_gpu(self) -> bool:
         """Whether any GPU figure was measured."""
-        return any(
-            v is not None
-            for r in self.rows
-            for v in (r.gpu_memory_mib, r.gpu_utilization_percent, r.gpu_power_w)
-        )
+        gpu = [name for name, metric in METRICS.items() if metric.gpu]
+        return any(r.metrics[name] is not None for r in self.rows for name in gpu)
 
     @property
     def model(self) -> str:
@@ -223,7 +221,7 @@ def _objective(scenario: Json) -> Objective:
     try:
         return objective_of(scenario)
     except (TypeError, ValueError):
-        return parse_objective("throughput")
+        return THROUGHPUT
 
 
 def _names(rows: list[SummaryRow]) -> Names:

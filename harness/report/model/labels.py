@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from harness.analysis import colocated
-from harness.analysis.constraints import Bounds
-from harness.analysis.objective import Aim, parse_objective, smaller
+from harness.analysis.constraints import Bound, Bounds
+from harness.analysis.metrics import PRESENT, metric_of, split_name
+from harness.analysis.objective import Objective
 from harness.analysis.summary import SummaryRow
 from harness.errors import words_of
 from harness.measure.validity import INVALIDATES, explain
-from harness.report.model.numbers import PERCENTILE_NAMES
 
 
 def load_text(row: SummaryRow) -> str:
@@ -47,48 +45,35 @@ def place_text(row: SummaryRow) -> str:
     return f"batch {row.batch_size}, {load_text(row)}"
 
 
-METRICS: dict[str, tuple[str, str]] = {
-    "throughput": ("throughput", " infer/sec"),
-    "host_memory_mib": ("host memory", " MiB"),
-    "gpu_memory_mib": ("GPU memory", " MiB"),
-    "joules_per_inference": ("energy per inference", " J"),
-    "errors": ("errors", ""),
-    **{f"latency_{p}_ms": (f"{name} latency", " ms") for p, name in PERCENTILE_NAMES.items()},
-}
-"""Metric of a constraint or objective → its name and unit."""
-
-
 def metric_words(name: str) -> tuple[str, str]:
     """A metric's name and unit; of a co-located model, `detector's p99 latency`."""
-    found = colocated.split_name(name)
-    if found is None:
-        return METRICS.get(name, (name, ""))
-    model, metric = found
-    if metric == colocated.PRESENT:
+    model, key = split_name(name)
+    if key == PRESENT:
         return f"{model} beside it", ""
-    title, unit = METRICS.get(metric, (metric, ""))
-    return f"{model}'s {title}", unit
+    metric = metric_of(name)
+    owner, unit = f"{model}'s " if model else "", f" {metric.unit}" if metric.unit else ""
+    return f"{owner}{metric.title}", unit
 
 
-def objective_text(objective: Aim) -> str:
+def objective_text(objective: Objective) -> str:
     """`maximizing throughput`, `minimizing p99 latency`; several metrics with their weights."""
-    wanted = parse_objective(objective)
-    names = [metric_words(name)[0] for name in wanted.metrics]
-    if wanted.single is not None:
-        return f"{'minimizing' if smaller(wanted.single) else 'maximizing'} {names[0]}"
-    if wanted.pareto:
+    names = [metric_words(name)[0] for name in objective.metrics]
+    if objective.single is not None:
+        return f"{'maximizing' if objective.sign > 0 else 'minimizing'} {names[0]}"
+    if objective.pareto:
         return f"trading {listed(names)} against each other"
-    weights = [weight for _, weight in wanted.weights]
+    weights = [weight for _, weight in objective.weights]
     parts = [f"{name} (weight {w:g})" for name, w in zip(names, weights, strict=True)]
     return f"balancing {listed(parts)}"
 
 
-def bound_text(name: str, bound: Mapping[str, Any]) -> str:
+def bound_text(name: str, bound: Bound) -> str:
     """`p99 latency ≤ 20 ms`."""
     title, unit = metric_words(name)
-    if name.endswith(f"/{colocated.PRESENT}"):
+    if split_name(name)[1] == PRESENT:
         return title
-    sign, limit = ("≤", bound["max"]) if bound.get("max") is not None else ("≥", bound.get("min"))
+    least, most = bound.get("min"), bound.get("max")
+    sign, limit = ("≤", most) if most is not None else ("≥", least)
     return f"{title} {sign} {float(limit or 0):g}{unit}"
 
 

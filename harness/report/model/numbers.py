@@ -12,10 +12,9 @@ import math
 
 from harness.analysis.intervals import Interval
 from harness.measure.quantiles import FLOORS
+from harness.scenario import metrics
 
-PERCENTILE_NAMES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
-"""Key of a percentile → how it is written."""
-
+PERCENTILE_NAMES = metrics.PERCENTILE_NAMES
 NOT_AVAILABLE = "n/a"
 BEYOND_TIMEOUT = "> timeout"
 MB_PER_MIB = 2**20 / 1e6

@@ -6,9 +6,9 @@ a percentile beyond the timeout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from harness.analysis.capacity import CapacitySummary
 from harness.analysis.constraints import satisfies
@@ -21,55 +21,64 @@ from harness.report.model.served import NONE
 from harness.report.sections import colocated
 from harness.report.sections.capacity import capacities
 from harness.report.sections.servers import server_only_rows
-from harness.results.rows import PERCENTILES, MeasurementRow, ServerOnlyRow
+from harness.results.rows import MeasurementRow, ServerOnlyRow
+from harness.scenario.metrics import METRICS, PERCENTILE_NAMES, Metric, latency_name
 from harness.system.files import write_text
 from harness.triton.counters.statistics import PHASES
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
+Columns = dict[str, Callable[[Context, SummaryRow], object]]
 
-INFERENCE_COLUMNS = (
-    "Model", "Batch", "Concurrency", "Model Config Path", "Instance Group", "Max Batch Size",
-    "Satisfies Constraints", "Throughput (infer/sec)", "p99 Latency (ms)",
-)  # fmt: skip
-GPU_COLUMNS = (
-    "Model", "GPU UUID", "Batch", "Concurrency", "Model Config Path", "Instance Group",
-    "Satisfies Constraints", "GPU Memory Usage (MB)", "GPU Utilization (%)", "GPU Power Usage (W)",
-)  # fmt: skip
-SERVER_COLUMNS = (
-    "Model", "GPU UUID", "GPU Memory Usage (MB)", "GPU Utilization (%)", "GPU Power Usage (W)",
-)  # fmt: skip
-EMPTY_COLUMNS = (
-    "backend", "round", "seconds", "host_memory_mib", "cpu_percent", "gpu_memory_mib",
-    "gpu_memory_scope", "gpu_utilization_percent", "gpu_power_w",
-)  # fmt: skip
+
+def _value(interval: Interval | None) -> float | None:
+    return None if interval is None else interval.value
+
+
+def _instances(context: Context, row: SummaryRow) -> str | None:
+    """`2:GPU` or `1:CPU`, as Model Analyzer writes it; None without a server."""
+    served = context.served(row)
+    return None if served.instances == NONE else f"{served.instances}:{served.kind}"
+
+
+def _none(text: str) -> str | None:
+    return None if text == NONE else text
+
+
+def _mb(mib: float | None) -> float | None:
+    return None if mib is None else mib * MB_PER_MIB
+
+
+def _uuid(context: Context, backend: str) -> str:
+    return text(device_gpu(context.manifest, context.spec(backend)), "uuid", default="")
+
+
+_PLACE: Columns = {
+    "Batch": lambda _, row: row.batch_size,
+    "Concurrency": lambda _, row: row.concurrency,
+    "Model Config Path": lambda context, row: context.name(row),
+    "Instance Group": _instances,
+}
+_SATISFIES: Columns = {"Satisfies Constraints": lambda context, row: (
+    {"yes": "Yes", "no": "No", "unknown": "Unknown"}[satisfies(row, context.bounds)]
+)}  # fmt: skip
+INFERENCE: Columns = {
+    "Model": lambda context, _: context.model,
+    **_PLACE,
+    "Max Batch Size": lambda context, row: _none(context.served(row).max_batch_size),
+    **_SATISFIES,
+    "Throughput (infer/sec)": lambda _, row: _value(row.throughput),
+    "p99 Latency (ms)": lambda _, row: _value(row.value("latency_p99_ms")),
+}
+GPU: Columns = {
+    "Model": lambda context, _: context.model,
+    "GPU UUID": lambda context, row: _uuid(context, row.backend),
+    **_PLACE,
+    **_SATISFIES,
+    "GPU Memory Usage (MB)": lambda _, row: _mb(row.gpu_memory_mib),
+    "GPU Utilization (%)": lambda _, row: row.gpu_utilization_percent,
+    "GPU Power Usage (W)": lambda _, row: _value(row.metrics["gpu_power_w"]),
+}
 _POINT = ("point", "backend", "config", "batch_size", "concurrency", "request_rate")
-SUMMARY_COLUMNS = (
-    *_POINT, "rounds",
-    *(f"throughput{end}" for end in ("", "_low", "_high")),
-    *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_low", "_high")),
-    "host_memory_mib", "host_memory_mib_least", "gpu_memory_mib", "gpu_memory_mib_least",
-    "gpu_utilization_percent",
-    *(f"{name}{end}" for name in ("gpu_power_w", "joules_per_inference")
-      for end in ("", "_low", "_high")),
-    "errors", "valid", "flags",
-)  # fmt: skip
-_PLAIN = (
-    "server_count", "host_memory_mib", "cpu_percent", "client_cpu_percent", "gpu_memory_mib",
-    "gpu_memory_scope", "gpu_utilization_percent", "gpu_power_w", "gpu_energy_j",
-    "joules_per_inference", "gpu_sm_clock_mhz_least", "gpu_sm_clock_mhz_most", "gpu_temperature_c",
-    "samples", "warmup_requests",
-)  # fmt: skip
-MEASUREMENT_COLUMNS = (
-    "point", "round", *_POINT[1:], "started", "window_s", "requests", "errors", "throughput",
-    "latency_mean_ms",
-    *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_order_low", "_order_high")),
-    *(f"server_{part}_us" for part in PHASES), *_PLAIN, "flags",
-)  # fmt: skip
-CAPACITY_COLUMNS = (
-    "point", "backend", "config", "batch_size", "percentile", "target_ms", "precision", "rounds",
-    *(f"{name}{end}" for name in ("rate", "goodput", "knee") for end in ("", "_low", "_high")),
-    "lowest_end", "failed_at", "limit", "steps",
-)  # fmt: skip
 
 
 def write_csvs(context: Context, directory: Path) -> list[Path]:
@@ -80,34 +89,37 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     searched for.
     """
     rows, servers = best_first(context), server_only_rows(context)
-    files: dict[str, tuple[tuple[str, ...], list[Record]]] = {
-        "metrics-model-inference.csv": (INFERENCE_COLUMNS, _all(_inference, context, rows)),
-        "metrics-model-gpu.csv": (GPU_COLUMNS, _all(_gpu, context, rows)),
-        "metrics-server-only.csv": (SERVER_COLUMNS, [_server(context, r) for r in servers]),
-        "summary.csv": (SUMMARY_COLUMNS, summary_records(context)),
-        "measurements.csv": (MEASUREMENT_COLUMNS, measurement_records(context)),
-    }  # fmt: skip
+    measured = [r for r in rows if r.rounds]
+    on_gpu = [r for r in rows if any(r.metrics[n] for n, m in METRICS.items() if m.gpu)]
+    files: dict[str, tuple[Iterable[str], list[Record]]] = {
+        "metrics-model-inference.csv": (INFERENCE, _records(INFERENCE, context, measured)),
+        "metrics-model-gpu.csv": (GPU, _records(GPU, context, on_gpu)),
+        "metrics-server-only.csv": (SERVER, [_server(context, r) for r in servers]),
+        "summary.csv": (SUMMARY, summary_records(context)),
+        "measurements.csv": (MEASUREMENTS, measurement_records(context)),
+    }
     if servers:
-        files["server-only.csv"] = (EMPTY_COLUMNS, [_row(r, EMPTY_COLUMNS) for r in servers])
+        files["server-only.csv"] = (SERVER_ONLY, [_fields(r, SERVER_ONLY) for r in servers])
     if others := colocated.records(context):
         files["colocated.csv"] = (colocated.COLUMNS, others)
     if searched := [_capacity(c) for c in capacities(context)]:
-        files["capacity.csv"] = (CAPACITY_COLUMNS, searched)
+        files["capacity.csv"] = (CAPACITY, searched)
     return [_write(directory / name, *content) for name, content in files.items()]
 
 
 def summary_records(context: Context) -> list[Record]:
-    """A record a point, by `SUMMARY_COLUMNS`."""
+    """A record a point, by `SUMMARY`."""
     return [_summary(row) for row in context.rows]
 
 
 def measurement_records(context: Context) -> list[Record]:
-    """A record a point and round, by `MEASUREMENT_COLUMNS`; the rates of a search too."""
+    """A record a point and round, by `MEASUREMENTS`; the rates of a search too."""
     rows = (*context.rows, *context.searched)
-    return [_measurement(measured) for row in rows for measured in row.measurements]
+    measured = (m for row in rows for m in row.measurements)
+    return [{name: get(m) for name, get in MEASUREMENTS.items()} for m in measured]
 
 
-def _write(path: Path, columns: tuple[str, ...], records: list[Record]) -> Path:
+def _write(path: Path, columns: Iterable[str], records: list[Record]) -> Path:
     import pandas as pd
 
     # objects keep integers whole in columns that also hold None
@@ -116,104 +128,122 @@ def _write(path: Path, columns: tuple[str, ...], records: list[Record]) -> Path:
     return path
 
 
-def _all(
-    make: Callable[[Context, SummaryRow], Record | None], context: Context, rows: list[SummaryRow]
-) -> list[Record]:
-    return [record for row in rows if (record := make(context, row)) is not None]
+def _records(columns: Columns, context: Context, rows: list[SummaryRow]) -> list[Record]:
+    return [{name: get(context, row) for name, get in columns.items()} for row in rows]
 
 
-def _value(interval: Interval | None) -> float | None:
-    return None if interval is None else interval.value
+def _fields(row: object, names: Iterable[str]) -> dict[str, object]:
+    """What the row has of these columns."""
+    return {name: getattr(row, name) for name in names if hasattr(row, name)}
 
 
-def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+def _ends(name: str, interval: Interval | None) -> dict[str, object]:
     low, high = (interval.low, interval.high) if interval is not None else (None, None)
     return {name: _value(interval), f"{name}_low": low, f"{name}_high": high}
 
 
-def _common(context: Context, row: SummaryRow) -> dict[str, Any]:
-    answer = {"yes": "Yes", "no": "No", "unknown": "Unknown"}[satisfies(row, context.bounds)]
-    return {
-        "Model": context.model, "Batch": row.batch_size, "Concurrency": row.concurrency,
-        "Model Config Path": context.name(row), "Instance Group": _instances(context, row),
-        "Satisfies Constraints": answer,
-    }  # fmt: skip
+# ------------------------------------------------------------------------- Model Analyzer's three
 
 
-def _instances(context: Context, row: SummaryRow) -> str | None:
-    """`2:GPU` or `1:CPU`, as Model Analyzer writes it; None without a server."""
-    found = context.served(row)
-    return None if found.instances == NONE else f"{found.instances}:{found.kind}"
-
-
-def _inference(context: Context, row: SummaryRow) -> Record | None:
-    if not row.rounds:
-        return None
-    most = context.served(row).max_batch_size
-    return _common(context, row) | {
-        "Max Batch Size": None if most == NONE else most,
-        "Throughput (infer/sec)": _value(row.throughput),
-        "p99 Latency (ms)": _value(row.latency_ms.get("p99")),
-    }
-
-
-def _gpu(context: Context, row: SummaryRow) -> Record | None:
-    memory = row.gpu_memory_mib
-    if memory is None and row.gpu_utilization_percent is None and row.gpu_power_w is None:
-        return None
-    gpu = device_gpu(context.manifest, context.spec(row.backend))
-    return _common(context, row) | {
-        "GPU UUID": text(gpu, "uuid", default=""),
-        "GPU Memory Usage (MB)": None if memory is None else memory * MB_PER_MIB,
-        "GPU Utilization (%)": row.gpu_utilization_percent,
-        "GPU Power Usage (W)": _value(row.gpu_power_w),
-    }
+SERVER = (
+    "Model", "GPU UUID", "GPU Memory Usage (MB)", "GPU Utilization (%)", "GPU Power Usage (W)",
+)  # fmt: skip
 
 
 def _server(context: Context, row: ServerOnlyRow) -> Record:
     """Model Analyzer's name for a server without a model; without a GPU its columns are empty."""
-    gpu = device_gpu(context.manifest, context.spec(row.backend))
-    memory = row.gpu_memory_mib
-    return {
-        "Model": "triton-server", "GPU UUID": text(gpu, "uuid", default=""),
-        "GPU Memory Usage (MB)": None if memory is None else memory * MB_PER_MIB,
-        "GPU Utilization (%)": row.gpu_utilization_percent, "GPU Power Usage (W)": row.gpu_power_w,
-    }  # fmt: skip
+    values = ("triton-server", _uuid(context, row.backend), _mb(row.gpu_memory_mib),
+              row.gpu_utilization_percent, row.gpu_power_w)  # fmt: skip
+    return dict(zip(SERVER, values, strict=True))
 
 
-def _row(row: ServerOnlyRow, columns: tuple[str, ...]) -> Record:
-    return {name: getattr(row, name) for name in columns}
+# ------------------------------------------------------------------------------------------- ours
+
+SERVER_ONLY = tuple(f.name for f in fields(ServerOnlyRow))
+CAPACITY = (
+    "point", "backend", "config", "batch_size", "percentile", "target_ms", "precision", "rounds",
+    *(f"{name}{end}" for name in ("rate", "goodput", "knee") for end in ("", "_low", "_high")),
+    "lowest_end", "failed_at", "limit", "steps",
+)  # fmt: skip
+SUMMARY = (
+    *_POINT, "rounds", *(c for m in METRICS.values() if m.summary for c in m.columns),
+    "errors", "valid", "flags",
+)  # fmt: skip
 
 
-def _capacity(found: CapacitySummary) -> Record:
-    record = {name: getattr(found, name) for name in CAPACITY_COLUMNS if hasattr(found, name)}
+def _capacity(capacity: CapacitySummary) -> Record:
+    record = _fields(capacity, CAPACITY)
     for name in ("rate", "goodput", "knee"):
-        record |= _ends(name, getattr(found, name))
-    return record | {"lowest_end": found.low, "failed_at": found.high}
+        record |= _ends(name, getattr(capacity, name))
+    return record | {"lowest_end": capacity.low, "failed_at": capacity.high}
 
 
 def _summary(row: SummaryRow) -> Record:
-    record = {name: getattr(row, name) for name in SUMMARY_COLUMNS if hasattr(row, name)}
-    for percentile in PERCENTILES:
-        record |= _ends(f"latency_{percentile}_ms", row.latency_ms.get(percentile))
-    for name in ("throughput", "gpu_power_w", "joules_per_inference"):
-        record |= _ends(name, getattr(row, name))
-    return record | {"flags": ";".join(row.flags)}
+    record = _fields(row, (*_POINT, "rounds", "errors", "valid"))
+    for metric in METRICS.values():
+        record |= _over_rounds(row, metric)
+    return record | {"errors": row.errors, "flags": ";".join(row.flags)}
 
 
-def _measurement(row: MeasurementRow) -> Record:
-    record = {name: getattr(row, name) for name in MEASUREMENT_COLUMNS if hasattr(row, name)}
-    record |= {"window_s": (row.window_end_ns - row.window_begin_ns) / 1e9}
-    for percentile in PERCENTILES:
-        low, high = row.latency_order_ms.get(percentile) or (None, None)
-        key = f"latency_{percentile}_ms"
-        record |= {
-            key: row.latency_ms.get(percentile), f"{key}_order_low": low, f"{key}_order_high": high,
+def _over_rounds(row: SummaryRow, metric: Metric) -> dict[str, object]:
+    """The metric's columns: the interval's ends, or the smallest round beside the largest."""
+    value = row.metrics[metric.name]
+    if metric.over_rounds == "largest":
+        return dict(zip(metric.columns, (_value(value), row.least(metric.name)), strict=True))
+    return _ends(metric.name, value)
+
+
+Measured = dict[str, Callable[[MeasurementRow], object]]
+
+
+def _latencies() -> Measured:
+    def value(percentile: str) -> Callable[[MeasurementRow], object]:
+        return lambda row: row.latency_ms.get(percentile)
+
+    def order(percentile: str, end: int) -> Callable[[MeasurementRow], object]:
+        return lambda row: (row.latency_order_ms.get(percentile) or (None, None))[end]
+
+    columns: Measured = {}
+    for p in PERCENTILE_NAMES:
+        name = latency_name(p)
+        columns |= {
+            name: value(p), f"{name}_order_low": order(p, 0), f"{name}_order_high": order(p, 1),
         }  # fmt: skip
-    record |= {f"server_{part}_us": row.server_us.get(part) for part in PHASES}
-    clock, temperature = row.gpu_sm_clock_mhz or (None, None), row.gpu_temperature_c or (None, None)
-    record |= {
-        "gpu_sm_clock_mhz_least": clock[0], "gpu_sm_clock_mhz_most": clock[1],
-        "gpu_temperature_c": temperature[1],
-    }  # fmt: skip
-    return record | {"flags": ";".join(row.flags)}
+    return columns
+
+
+def _server_part(part: str) -> Callable[[MeasurementRow], object]:
+    return lambda row: row.server_us.get(part)
+
+
+_SPREAD: dict[str, Measured] = {
+    "window_begin_ns": {},
+    "window_end_ns": {"window_s": lambda row: (row.window_end_ns - row.window_begin_ns) / 1e9},
+    "latency_ms": _latencies(),
+    "latency_order_ms": {},
+    "server_us": {f"server_{part}_us": _server_part(part) for part in PHASES},
+    "samples": {
+        "joules_per_inference": lambda row: row.joules_per_inference,
+        "gpu_sm_clock_mhz_least": lambda row: (row.gpu_sm_clock_mhz or (None, None))[0],
+        "gpu_sm_clock_mhz_most": lambda row: (row.gpu_sm_clock_mhz or (None, None))[1],
+        "gpu_temperature_c": lambda row: (row.gpu_temperature_c or (None, None))[1],
+        "samples": lambda row: row.samples,
+    },
+    "flags": {"flags": lambda row: ";".join(row.flags)},
+    "details": {},
+}
+"""Fields of a measurement row that aren't one column as they are; what stands in its details comes
+before the samples.
+"""
+
+
+def _as_it_is(field: str) -> Measured:
+    return {field: lambda row: getattr(row, field)}
+
+
+MEASUREMENTS: Measured = {
+    name: get
+    for field in fields(MeasurementRow)
+    for name, get in _SPREAD.get(field.name, _as_it_is(field.name)).items()
+}
+"""measurements.csv: the rows of the journal, field by field."""

@@ -6,13 +6,13 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from harness.report.model.context import Context
 from harness.report.outputs.csv import (
-    MEASUREMENT_COLUMNS,
-    SUMMARY_COLUMNS,
+    MEASUREMENTS,
+    SUMMARY,
     Record,
     measurement_records,
     summary_records,
@@ -37,15 +37,15 @@ TYPES = {
 
 def summary_frame(context: Context) -> pd.DataFrame:
     """A row a point, as in summary.csv."""
-    return _frame(summary_records(context), SUMMARY_COLUMNS)
+    return _frame(summary_records(context), SUMMARY)
 
 
 def measurements_frame(context: Context) -> pd.DataFrame:
     """A row a point and round, as in measurements.csv."""
-    return _frame(measurement_records(context), MEASUREMENT_COLUMNS)
+    return _frame(measurement_records(context), MEASUREMENTS)
 
 
-def _frame(records: Sequence[Record], columns: Sequence[str]) -> pd.DataFrame:
+def _frame(records: Sequence[Record], columns: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(records, columns=list(columns), dtype=object)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.errors import words_of
 from harness.report.model.context import Context, best_first, build_context
 from harness.report.model.labels import counted, load_label
-from harness.report.model.numbers import (
-    NOT_AVAILABLE,
-    PERCENTILE_NAMES,
-    mib_text,
-    spread_text,
-    value_text,
-)
+from harness.report.model.numbers import NOT_AVAILABLE, spread_text, value_text
 from harness.report.model.section import Sentence
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.points import status_cell
+from harness.scenario.metrics import METRICS
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -56,39 +52,52 @@ def _more(context: Context) -> list[Text]:
 def _table(context: Context) -> Table:
     from rich.table import Table
 
-    percentiles = [
-        p for p in ("p50", "p90", "p99") if p in context.shown_percentiles() or _known(context, p)
-    ]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("backend", no_wrap=True)
-    latency = [f"{PERCENTILE_NAMES[p]} ms" for p in percentiles]
-    memory = ["GPU MiB"] if context.has_gpu else []
-    for title in ("batch", "load", "infer/s", "±", *latency, "host MiB", *memory, "errors"):
+    columns = _columns(context)
+    for title in columns:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     for row in best_first(context):
-        table.add_row(*_cells(context, row, percentiles))
+        figures = (_figure(get(row)) for get in columns.values())
+        table.add_row(_figure(context.name(row)), *figures, _status(row))
     return table
 
 
-def _known(context: Context, percentile: str) -> bool:
-    return any(r.latency_ms.get(percentile) is not None for r in context.rows)
+def _columns(context: Context) -> dict[str, Callable[[SummaryRow], str]]:
+    """Title → a point's figure; percentiles that no point has are left out, but for p50 and p99."""
+
+    def plain(name: str) -> Callable[[SummaryRow], str]:
+        return lambda row: value_text(row.value(name))
+
+    columns: dict[str, Callable[[SummaryRow], str]] = {
+        "batch": lambda row: str(row.batch_size), "load": _load,
+    }  # fmt: skip
+    for metric in METRICS.values():
+        known = any(r.value(metric.name) for r in context.rows)
+        wanted = metric.key in ("p50", "p99") or not (metric.percentile or metric.optional)
+        if metric.terminal and (context.has_gpu if metric.gpu else known or wanted):
+            columns[metric.terminal] = plain(metric.name)
+        if metric.name == "throughput":
+            columns["±"] = lambda row: spread_text(row.throughput) or NOT_AVAILABLE
+    return columns | {"errors": lambda row: str(row.errors)}
 
 
-def _cells(context: Context, row: SummaryRow, percentiles: list[str]) -> list[Text]:
+def _load(row: SummaryRow) -> str:
+    return f"c{row.concurrency}" if row.concurrency is not None else load_label(row)
+
+
+def _figure(text: str) -> Text:
     from rich.text import Text
 
-    load = f"c{row.concurrency}" if row.concurrency is not None else load_label(row)
+    return Text(text, style="dim" if text == NOT_AVAILABLE else "")
+
+
+def _status(row: SummaryRow) -> Text:
+    from rich.text import Text
+
     status = status_cell(row)
-    style = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
-    texts = [
-        context.name(row), str(row.batch_size), load, value_text(row.throughput),
-        spread_text(row.throughput) or NOT_AVAILABLE,
-        *(value_text(row.latency_ms.get(p)) for p in percentiles), mib_text(row.host_memory_mib),
-        *([mib_text(row.gpu_memory_mib)] if context.has_gpu else []), str(row.errors),
-    ]  # fmt: skip
-    return [*(Text(t, style="dim" if t == NOT_AVAILABLE else "") for t in texts),
-            Text(status.text, style=style)]  # fmt: skip
+    return Text(status.text, style={"bad": "red", "good": "green"}.get(status.tone, "yellow"))
 
 
 def _failures(context: Context) -> list[Text]:

@@ -16,7 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
-from harness.analysis.point_detail import Explanation, RoundDetail, Timeline, explain, histogram
+from harness.analysis.point_detail import (
+    Explanation,
+    LatencyTimeline,
+    RoundDetail,
+    explain,
+    histogram,
+)
 from harness.analysis.summary import summarize
 from harness.errors import UsageError, words_of
 from harness.measure.validity import INVALIDATES
@@ -139,7 +145,7 @@ def _timelines(rounds: Sequence[RoundDetail]) -> list[RenderableType]:
     return [heading("latency over time", note), *(_timeline(r, t, low, high) for r, t in lines)]
 
 
-def _timeline(found: RoundDetail, line: Timeline, low: float, high: float) -> Text:
+def _timeline(found: RoundDetail, line: LatencyTimeline, low: float, high: float) -> Text:
     step = len(line.seconds) // COLUMNS
     text = Text(f"round {found.row.round + 1:<3} ")
     inside = False

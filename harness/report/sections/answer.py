@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from harness.analysis.best import (
-    advantage,
-    differs,
-    indifference_of,
-    nearest,
-    order,
-    smaller_is_better,
-    usable,
-    value_of,
-)
-from harness.analysis.constraints import holds, metric
+from harness.analysis.best import differs, indifference_of, nearest, order, usable
+from harness.analysis.constraints import Bound, holds
+from harness.analysis.metrics import metric_of
+from harness.analysis.objective import advantage
 from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
 from harness.report.model.labels import (
-    METRICS,
     bound_text,
     counted,
     listed,
@@ -36,8 +28,6 @@ from harness.report.sections.colocated import served_colocated
 from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
-GPU_METRICS = ("gpu_memory_mib", "joules_per_inference")
-"""What only a GPU has."""
 
 
 def answer(context: Context) -> list[Sentence]:
@@ -85,14 +75,14 @@ def _lacking(context: Context) -> str:
     """Which metric of the objective no point has, and why; empty where points failed instead."""
     rows = [r for r in context.rows if usable(r)]
     metrics = context.objective.metrics
-    lacking = [m for m in metrics if rows and all(metric(r, m) is None for r in rows)]
+    lacking = [m for m in metrics if rows and all(r.value(m) is None for r in rows)]
     if not lacking:
         return ""
     names = listed([metric_words(m)[0] for m in lacking])
     verb = "is" if len(lacking) == 1 else "are"
     aim = objective_text(context.objective)
     said = f"the objective is {aim}, and {names} {verb} n/a at every point"
-    if not any(m in GPU_METRICS for m in lacking):
+    if not any(metric_of(m).gpu for m in lacking):
         return said
     seen = "the GPU did not tell it" if context.has_gpu else "no GPU was measured"
     return f"{said}, since {seen}"
@@ -119,14 +109,14 @@ def _nearest(context: Context) -> list[Sentence]:
     )]  # fmt: skip
 
 
-def _missed(rows: list[SummaryRow], name: str, limits: Mapping[str, float | None]) -> str:
+def _missed(rows: list[SummaryRow], name: str, limits: Bound) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
         return f"{bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
-    if all(metric(r, name) is None for r in rows):
+    if all(r.value(name) is None for r in rows):
         return f"{bound_text(name, limits)} can't be judged, it is n/a at every point"
     pick = min if limits.get("max") is not None else max
-    closest = pick((v for r in rows if (v := metric(r, name))), key=lambda v: v.value)
+    closest = pick((v for r in rows if (v := r.value(name))), key=lambda v: v.value)
     return f"{bound_text(name, limits)}: the nearest point has {both_text(closest)}"
 
 
@@ -170,11 +160,11 @@ def _undecided(context: Context, best: SummaryRow) -> Sentence:
 
 
 def _value(context: Context, row: SummaryRow) -> str:
-    value = both_text(value_of(row, context.objective))
+    value = both_text(context.objective.value(row))
     single = context.objective.single
     if single is None:
         return f"a score of {value}"
-    name, unit = METRICS.get(single, (single, ""))
+    name, unit = metric_words(single)
     article = "an" if name[0] in "aeiou" else "a"
     return f"{article} {name} of {value}{unit}"
 
@@ -249,7 +239,7 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
         return ["can't be told apart from ", target]
     if context.objective.single == "throughput" and ratio.value > 3:
         return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
-    gain = gain_percent(ratio, less=smaller_is_better(context.objective))
+    gain = gain_percent(ratio, less=context.objective.sign < 0)
     return ["is ", bold(f"{percent_text(gain)} better"), " than ", target]
 
 

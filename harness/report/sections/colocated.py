@@ -12,6 +12,7 @@ from harness.analysis import colocated
 from harness.analysis.colocated import ColocatedSummary, Pair
 from harness.analysis.constraints import Bounds, Holds, holds
 from harness.analysis.intervals import Interval, ratio_interval
+from harness.analysis.metrics import PRESENT, metric_name
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import INVALIDATES
 from harness.report.model.blocks import (
@@ -122,8 +123,8 @@ def load_words(load: Mapping[str, float | None]) -> str:
 
 def _bounds(context: Context, model: str) -> Bounds:
     """The bounds of a co-located model that the scenario holds."""
-    named = colocated.metric_name(model, "")
-    present = colocated.metric_name(model, colocated.PRESENT)
+    named = metric_name(model, "")
+    present = metric_name(model, PRESENT)
     return {k: b for k, b in context.bounds.items() if k.startswith(named) and k != present}
 
 

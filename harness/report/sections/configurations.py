@@ -46,18 +46,12 @@ from harness.report.sections.colocated import colocated_table, configs_colocated
 from harness.report.sections.flags import problems
 from harness.report.sections.points import detail_table
 from harness.report.sections.servers import composing_table, metrics_table
+from harness.scenario.metrics import PLOTTED, Metric
 from harness.scenario.variants import DEFAULT_CONFIG
 
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
 
-GRID = (
-    ("gpu_memory_mib", "GPU Memory vs. Latency", "Peak GPU memory (MiB)"),
-    ("gpu_utilization_percent", "GPU Utilization vs. Latency", "GPU utilization (%)"),
-    ("host_memory_mib", "RAM Usage vs. Latency", "Peak host memory (MiB)"),
-    ("gpu_power_w", "GPU Power vs. Latency", "GPU power (W)"),
-)
-"""Model Analyzer's small plots of a configuration: attribute, title, axis."""
 SETTINGS = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "io")
 
 
@@ -154,45 +148,40 @@ def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
     percentile = shared_percentile(rows)
     drawn = [r for r in rows if finite(latency(r, percentile))]
     return [
-        _small(context, name, drawn, percentile, plot)
-        for plot in GRID
-        if any(_of(r, plot[0]) is not None for r in drawn)
+        _small(context, name, drawn, percentile, metric)
+        for metric in PLOTTED
+        if any(r.value(metric.name) is not None for r in drawn)
     ]
 
 
 def _small(
-    context: Context, name: str, rows: list[SummaryRow], percentile: str, plot: tuple[str, str, str]
+    context: Context, name: str, rows: list[SummaryRow], percentile: str, metric: Metric
 ) -> Chart:
     """One of the small plots; a row's batch size has the same marker in all of them."""
-    attribute, title, y_title = plot
     sizes = sorted({r.batch_size for r in rows})
-    known = [r for r in rows if _of(r, attribute) is not None]
+    known = [r for r in rows if r.value(metric.name) is not None]
     p = percentile_name(percentile)
     series = tuple(
         dots(name, context.colors[name], [
-            (x, y, f"{r.point}: {y_title} {both_text(y)}, {p} {both_text(x)} ms")
+            (x, y, f"{r.point}: {metric.axis} {both_text(y)}, {p} {both_text(x)} ms")
             for r in known
             if r.batch_size == size
             and (x := latency(r, percentile)) is not None
-            and (y := _of(r, attribute)) is not None
+            and (y := r.value(metric.name)) is not None
         ], marker=marker_of(size, sizes))
         for size in sizes
     )  # fmt: skip
     columns = {
         **load_columns(context.load_title),
         f"{p} latency (ms)": lambda r: interval_cell(latency(r, percentile)),
-        y_title: lambda r: interval_cell(_of(r, attribute)),
+        metric.axis: lambda r: interval_cell(r.value(metric.name)),
     }
     return Chart(
-        f"{attribute}-{context.series.index(name)}", title, f"{p} latency (ms)", y_title, series,
-        listing(known, columns), size="third", log_x=wide([v for s in series for v in s.x]),
+        f"{metric.name}-{context.series.index(name)}", f"{metric.plot} vs. Latency",
+        f"{p} latency (ms)", metric.axis, series, listing(known, columns), size="third",
+        log_x=wide([v for s in series for v in s.x]),
         markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
-
-
-def _of(row: SummaryRow, attribute: str) -> Interval | None:
-    found = getattr(row, attribute)
-    return found if found is None or isinstance(found, Interval) else Interval(float(found))
 
 
 def performance_charts(context: Context, name: str) -> list[Chart]:

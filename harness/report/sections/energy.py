@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.best import Choice, advantage, choose, differs, usable
+from harness.analysis.best import Choice, choose, differs, usable
 from harness.analysis.colocated import models_colocated
 from harness.analysis.intervals import Interval
+from harness.analysis.objective import THROUGHPUT, advantage, single
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
 from harness.report.model.blocks import (
@@ -44,7 +45,8 @@ from harness.report.model.section import (
 from harness.report.sections.points import INTERVAL_NOTE
 
 METRIC = "joules_per_inference"
-PER_JOULE, THROUGHPUT = "Inferences per joule", "Throughput (infer/sec)"
+ENERGY = single(METRIC)
+PER_JOULE, PER_SECOND = "Inferences per joule", "Throughput (infer/sec)"
 COUNTER_NOTE = (
     "Energy is the difference of the GPU's energy counter over the window, divided by the "
     "inferences. It is the whole GPU's, idle power included, so on a shared GPU it counts what "
@@ -85,8 +87,8 @@ def section(context: Context) -> Section | None:
 
 def answer(context: Context) -> list[Sentence]:
     """Which point needs the least energy, whether that is shown, and what the fastest needs."""
-    held = choose(context.rows, METRIC, context.bounds)
-    found = held if held.best is not None else choose(context.rows, METRIC, {})
+    held = choose(context.rows, ENERGY, context.bounds)
+    found = held if held.best is not None else choose(context.rows, ENERGY, {})
     best = found.best
     if best is None:
         return []
@@ -130,7 +132,7 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     """How the point of highest throughput compares with the one of least energy; `some`: others,
     which are not compared, may be faster.
     """
-    top = choose(found.candidates, "throughput", {}).best
+    top = choose(found.candidates, THROUGHPUT, {}).best
     if top is None:
         return []
     if top is best:
@@ -143,7 +145,7 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     ]  # fmt: skip
     if not found.decidable:
         return [compose(*where, f"had {value_text(top.joules_per_inference)} J per inference.")]
-    energy, throughput = advantage(best, top, METRIC), advantage(top, best, "throughput")
+    energy, throughput = advantage(best, top, ENERGY), advantage(top, best, THROUGHPUT)
     return [compose(*where, _compared(energy, throughput), ".")]
 
 
@@ -186,7 +188,7 @@ def charts(context: Context) -> list[Chart]:
         *([f"{counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
     )
     return [Chart(
-        "energy-throughput", "Inferences per joule vs. Throughput", THROUGHPUT, PER_JOULE, drawn,
+        "energy-throughput", "Inferences per joule vs. Throughput", PER_SECOND, PER_JOULE, drawn,
         _chart_table(context, lines), log_x=wide([v for s in drawn for v in s.x]),
         log_y=wide([v for s in drawn for v in s.y]), bounds=tuple(_bounds(context)), notes=notes,
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (), size="full",
@@ -226,7 +228,7 @@ def _bounds(context: Context) -> list[ReferenceLine]:
 def _chart_table(context: Context, lines: Sequence[Line]) -> Table:
     return listing([r for _, _, group in lines for r in group], {
         **point_columns(context),
-        THROUGHPUT: lambda r: interval_cell(r.throughput),
+        PER_SECOND: lambda r: interval_cell(r.throughput),
         PER_JOULE: lambda r: interval_cell(r.inferences_per_joule),
     })  # fmt: skip
 
@@ -237,7 +239,7 @@ def points_table(context: Context, rows: Sequence[SummaryRow]) -> Table:
         **point_columns(context, swatch=True),
         "Energy (J/inference)": lambda r: interval_cell(r.joules_per_inference),
         PER_JOULE: lambda r: interval_cell(r.inferences_per_joule),
-        "GPU power (W)": lambda r: interval_cell(r.gpu_power_w),
+        "GPU power (W)": lambda r: interval_cell(r.value("gpu_power_w")),
         "GPU util. (%)": lambda r: number_cell(r.gpu_utilization_percent),
         "SM clock (MHz)": lambda r: figure(_clock(r)),
         "GPU temperature (°C)": lambda r: figure(_temperature(r)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.best import usable
@@ -11,21 +11,23 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.pareto import Front, front, margin, round_values, trade_off_metrics
 from harness.analysis.summary import SummaryRow
-from harness.report.charts.lines import dots, shared_percentile, wide
+from harness.report.charts.lines import bounds_on, dots, shared_percentile, wide
 from harness.report.model.blocks import (
+    Cell,
     Chart,
     ChartSeries,
-    ReferenceLine,
     Table,
     figure,
     interval_cell,
-    table,
+    listing,
     word,
 )
+from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
-from harness.report.model.labels import METRICS, bound_text, counted, listed, load_label
+from harness.report.model.labels import counted, listed
 from harness.report.model.numbers import both_text
 from harness.report.model.section import Charts, Section, TableBlock, Text
+from harness.scenario.metrics import METRICS
 
 FAINT = "#CDD3DA"
 LEAST = 3
@@ -61,7 +63,7 @@ def pareto_view(context: Context) -> ParetoView | None:
     judged = [r for r in rows if all(round_values(r, m) for m in found.metrics)]
     x_metrics = [m for m in found.metrics if m != found.metrics[0]]
     charts = tuple(_chart(context, found, judged, metric) for metric in x_metrics)
-    return ParetoView(_intro(context, found), charts, _table(context, found, judged))
+    return ParetoView(_intro(context, found), charts, _table(context, found))
 
 
 def front_metrics(context: Context, rows: Sequence[SummaryRow]) -> tuple[str, ...]:
@@ -71,18 +73,12 @@ def front_metrics(context: Context, rows: Sequence[SummaryRow]) -> tuple[str, ..
     return trade_off_metrics(rows, shared_percentile(rows))
 
 
-def title(metric: str, *, unit: bool = False) -> str:
-    """`p99 latency`, with its unit `p99 latency (ms)`."""
-    name, of = METRICS.get(metric, ("mean latency", " ms"))
-    return f"{name} ({of.strip()})" if unit and of.strip() else name
-
-
-def _capital(text: str) -> str:
-    return text if text[1:2].isdigit() else text[0].upper() + text[1:]
+def _title(metric: str) -> str:
+    return METRICS[metric].title
 
 
 def _intro(context: Context, found: Front) -> str:
-    names = listed([title(m) for m in found.metrics])
+    names = listed([_title(m) for m in found.metrics])
     said = (
         f"{len(found.rows)} of {counted(found.judged, 'point')} are on the front of {names}: of "
         "none of them is it shown that another point is better in one of these and not worse in "
@@ -93,7 +89,7 @@ def _intro(context: Context, found: Front) -> str:
             "With one round there are no intervals, so no point can be shown to be beaten: all "
             f"{found.judged} are on the front of {names}."
         )
-    margins = " and ".join(f"{100 * margin(m):g}% in {title(m)}" for m in found.metrics)
+    margins = " and ".join(f"{100 * margin(m):g}% in {_title(m)}" for m in found.metrics)
     held = " Points that are shown to miss a constraint are left out." if context.bounds else ""
     return (
         f"{said} Better means that the 95% interval of the ratio excludes 1; not worse, that it "
@@ -118,19 +114,13 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
         for name in context.series
         if name in groups
     ]
-    values = [v for s in series for v in s.x]
-    x_title, y_title = (_capital(title(m, unit=True)) for m in (metric, first))
-    axes = {metric: "x", first: "y"}
-    bounds = [
-        ReferenceLine("x" if axes[name] == "x" else "y", float(limit), bound_text(name, bound))
-        for name, bound in context.bounds.items()
-        if name in axes and (limit := bound.get("max", bound.get("min"))) is not None
-    ]
     return Chart(
         f"pareto-{metric.replace('_', '-')}",
-        f"Pareto front: {title(first)} and {title(metric)}", x_title, y_title,
-        tuple(s for s in series if s.x), _chart_table(context, found, rows, metric),
-        log_x=wide(values), bounds=tuple(bounds),
+        f"Pareto front: {_title(first)} and {_title(metric)}", METRICS[metric].heading,
+        METRICS[first].heading, tuple(s for s in series if s.x),
+        _chart_table(context, found, rows, metric),
+        log_x=wide([v for s in series for v in s.x]),
+        bounds=bounds_on(context, {metric: "x", first: "y"}),
     )  # fmt: skip
 
 
@@ -145,41 +135,29 @@ def _marks(
 
 
 def _label(row: SummaryRow, found: Front) -> str:
-    values = ", ".join(f"{title(m)} {both_text(_value(row, m))}" for m in found.metrics)
+    values = ", ".join(f"{_title(m)} {both_text(_value(row, m))}" for m in found.metrics)
     by = found.dominated.get(row.point)
     return f"{row.point}: {values}" + (f"; dominated by {by}" if by else "")
 
 
 def _chart_table(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Table:
-    headers = ["Configuration", "Batch", context.load_title, title(metric, unit=True),
-               title(found.metrics[0], unit=True), "Clearly dominated by"]  # fmt: skip
-    body = [
-        [
-            word(context.name(r)), figure(str(r.batch_size)), figure(load_label(r)),
-            interval_cell(_value(r, metric)), interval_cell(_value(r, found.metrics[0])),
-            word(found.dominated.get(r.point, "on the front")),
-        ]
-        for r in rows
-    ]  # fmt: skip
-    return table(headers, body)
+    return listing(rows, {
+        **point_columns(context),
+        **{METRICS[m].with_unit: _values(m) for m in (metric, found.metrics[0])},
+        "Clearly dominated by": lambda r: word(found.dominated.get(r.point, "on the front")),
+    })  # fmt: skip
 
 
-def _table(context: Context, found: Front, rows: Sequence[SummaryRow]) -> Table:
-    """The front, the most throughput first."""
-    beats = Counter(found.dominated.values())
-    first = found.metrics[0]
-    sign = -1 if first == "throughput" else 1
-    ordered = sorted(found.rows, key=lambda r: sign * _value(r, first).value)
-    headers = ["Configuration", "Batch", context.load_title,
-               *(_capital(title(m, unit=True)) for m in found.metrics),
-               "Points it clearly dominates"]  # fmt: skip
-    body = [
-        [
-            word(context.name(r), swatch=context.colors[context.name(r)]),
-            figure(str(r.batch_size)), figure(load_label(r)),
-            *(interval_cell(_value(r, m)) for m in found.metrics),
-            figure(str(beats[r.point])),
-        ]
-        for r in ordered
-    ]  # fmt: skip
-    return table(headers, body, ["Each dominated point is counted once."])
+def _values(metric: str) -> Callable[[SummaryRow], Cell]:
+    return lambda row: interval_cell(_value(row, metric))
+
+
+def _table(context: Context, found: Front) -> Table:
+    """The front, the best in its first metric first."""
+    beats, first = Counter(found.dominated.values()), METRICS[found.metrics[0]]
+    ordered = sorted(found.rows, key=lambda r: -first.sign * _value(r, first.name).value)
+    return listing(ordered, {
+        **point_columns(context, swatch=True),
+        **{METRICS[m].heading: _values(m) for m in found.metrics},
+        "Points it clearly dominates": lambda r: figure(str(beats[r.point])),
+    }, ["Each dominated point is counted once."])  # fmt: skip

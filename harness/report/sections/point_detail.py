@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from harness.analysis.intervals import Interval
+from harness.analysis.metrics import of_round
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import QUANTILES
@@ -38,7 +39,7 @@ from harness.report.model.section import Charts, Part, Section, TableBlock, Text
 from harness.report.sections.method import ceiling_share
 from harness.report.sections.points import status_cell
 from harness.report.sections.servers import composing_of, metrics_of
-from harness.results.rows import PERCENTILES
+from harness.scenario.metrics import METRICS
 from harness.triton.counters.statistics import PHASES
 
 INK = "#1D2733"
@@ -233,21 +234,14 @@ def ms(value: float | None) -> str:
 
 def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
     """Figures with an interval: name, value over the rounds, value of each round."""
-    row, rounds = found.summary, [r.row for r in found.rounds]
-    yield "throughput, infer/s", row.throughput, [r.throughput for r in rounds]
-    latency = "response" if found.open_loop else "latency"
-    yield f"mean {latency}, ms", row.latency_mean_ms, [r.latency_mean_ms for r in rounds]
-    for p in PERCENTILES:
-        values = [r.latency_ms.get(p) for r in rounds]
-        yield f"{PERCENTILE_NAMES[p]} {latency}, ms", row.latency_ms.get(p), values
-    energy = [r.joules_per_inference for r in rounds]
-    power = [r.gpu_power_w for r in rounds]
-    for name, interval, of_rounds in (
-        ("GPU energy, J/inference", row.joules_per_inference, energy),
-        ("GPU power, W", row.gpu_power_w, power),
-    ):
-        if any(v is not None for v in of_rounds):
-            yield name, interval, of_rounds
+    for metric in sorted(METRICS.values(), key=lambda m: m.gpu and not m.objective):
+        values = [of_round(r.row, metric.name) for r in found.rounds]
+        there = any(v is not None for v in values) or not (metric.gpu or metric.optional)
+        if metric.over_rounds == "interval" and there:
+            title = metric.explained
+            if found.open_loop:
+                title = title.replace("latency", "response")
+            yield title, found.summary.value(metric.name), values
 
 
 def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
@@ -265,6 +259,21 @@ def conditions(found: Explanation) -> Iterator[tuple[str, list[float | None]]]:
 
 
 Figures = Mapping[str, Callable[[RoundDetail], float | None]]
+
+
+def _plain(*, gpu: bool) -> Figures:
+    """The table's metrics without an interval; errors stand with the requests."""
+
+    def of(name: str) -> Callable[[RoundDetail], float | None]:
+        return lambda r: of_round(r.row, name)
+
+    return {
+        m.explained: of(m.name)
+        for m in METRICS.values()
+        if m.over_rounds in ("largest", "mean") and m.gpu == gpu
+    }
+
+
 SENDING: Figures = {
     "slip p50, ms": lambda r: r.slip.p50_ms if r.slip else None,
     "slip p99, ms": lambda r: r.slip.p99_ms if r.slip else None,
@@ -277,13 +286,12 @@ CONDITIONS: Figures = {
     "failed": lambda r: r.row.errors or None,
     "warm-up requests": lambda r: r.row.warmup_requests,
     "window, s": _window_s,
-    "host memory, MiB": lambda r: r.row.host_memory_mib,
+    **_plain(gpu=False),
     "CPU, %": lambda r: r.row.cpu_percent,
     "client CPU, %": lambda r: r.row.client_cpu_percent,
     "generator's ceiling, requests/s": lambda r: r.row.details.get("ceiling"),
     "share of its ceiling, %": lambda r: ceiling_share(r.row),
-    "GPU memory, MiB": lambda r: r.row.gpu_memory_mib,
-    "GPU utilisation, %": lambda r: r.row.gpu_utilization_percent,
+    **_plain(gpu=True),
     "GPU clock, lowest, MHz": lambda r: (r.row.gpu_sm_clock_mhz or (None, None))[0],
     "GPU clock, highest, MHz": lambda r: (r.row.gpu_sm_clock_mhz or (None, None))[1],
     "GPU temperature, highest, °C": lambda r: (r.row.gpu_temperature_c or (None, None))[1],

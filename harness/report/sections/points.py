@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from harness.analysis.best import usable
 from harness.analysis.constraints import satisfies
@@ -13,22 +14,25 @@ from harness.report.model.blocks import (
     Table,
     figure,
     interval_cell,
+    listing,
+    number_cell,
     percentile_cell,
     status,
-    table,
     word,
 )
-from harness.report.model.columns import errors_cell, holds_cell
-from harness.report.model.context import Context, best_first
-from harness.report.model.labels import flag_text, load_label, why_invalid
-from harness.report.model.numbers import (
-    NOT_AVAILABLE,
-    PERCENTILE_NAMES,
-    mib_text,
-    significant,
+from harness.report.model.columns import (
+    Columns,
+    errors_cell,
+    holds_cell,
+    load_columns,
+    series_cell,
 )
+from harness.report.model.context import Context, best_first
+from harness.report.model.labels import flag_text, why_invalid
+from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.phases import STACK, rest_ms
 from harness.report.model.section import Section, TableBlock, Text
+from harness.scenario.metrics import METRICS, Metric, latency_name
 
 RANK_NOTE = (
     "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
@@ -45,37 +49,54 @@ def section(context: Context) -> Section:
     return Section("points", "Every point", (block,))
 
 
-def server_settings(context: Context, row: SummaryRow) -> tuple[str, str, str]:
-    """Max batch size, dynamic batching and total instance count; `—` where there is no server."""
-    found = context.served(row)
-    return found.max_batch_size, found.dynamic_batching, found.instances
+def metric_cell(row: SummaryRow, metric: Metric) -> Cell:
+    """A metric's value over its interval, or the value alone."""
+    value = row.value(metric.name)
+    if metric.percentile:
+        return percentile_cell(metric.percentile, value)
+    if metric.over_rounds == "interval":
+        return interval_cell(value)
+    return number_cell(None if value is None else value.value)
 
 
-def _name(context: Context, row: SummaryRow) -> Cell:
-    name = context.name(row)
-    return word(name, swatch=context.colors[name])
+def _metric(name: str) -> Callable[[SummaryRow], Cell]:
+    return lambda row: metric_cell(row, METRICS[name])
 
 
-def _memory(context: Context, row: SummaryRow) -> list[Cell]:
-    """Max CPU memory, and on a GPU machine max GPU memory and average GPU utilisation."""
-    cells_ = [figure(mib_text(row.host_memory_mib))]
-    if context.has_gpu:
-        usage = row.gpu_utilization_percent
-        cells_ += [
-            figure(mib_text(row.gpu_memory_mib)),
-            figure(NOT_AVAILABLE if usage is None else significant(usage)),
-        ]
-    return cells_
+def _percentiles(percentiles: Sequence[str], end: str) -> Columns:
+    return {PERCENTILE_NAMES[p] + end: _metric(latency_name(p)) for p in percentiles}
 
 
-def _short_memory_headers(context: Context) -> list[str]:
-    gpu = ["GPU memory (MiB)", "GPU util. (%)"]
-    return ["Host memory (MiB)", *(gpu if context.has_gpu else [])]
+def _use(context: Context, *, short: bool = False) -> Columns:
+    """What a point needed of host and GPU; of a GPU only where there is one."""
+    shown = (
+        m for m in METRICS.values()
+        if m.column and (context.has_gpu if m.gpu else not m.optional
+                         or any(r.value(m.name) for r in context.rows))
+    )  # fmt: skip
+    return {(m.short or m.heading) if short else m.column: _metric(m.name) for m in shown}
 
 
-def _memory_headers(context: Context) -> list[str]:
-    gpu = ["Max GPU Memory Usage (MiB)", "Average GPU Utilization (%)"]
-    return ["Max CPU Memory Usage (MiB)", *(gpu if context.has_gpu else [])]
+def _ranked(context: Context, title: str = "Configuration") -> Columns:
+    """Rank, and the configuration with its colour."""
+    return {
+        "Rank": lambda row: word(context.ranks.get(row.point, "—")),
+        title: lambda row: series_cell(context, context.name(row)),
+        **load_columns(context.load_title),
+    }
+
+
+def _served(context: Context) -> Columns:
+    """What a server was told; `—` where there is none."""
+    return {
+        "Max Batch Size": lambda row: word(context.served(row).max_batch_size),
+        "Dynamic Batching": lambda row: word(context.served(row).dynamic_batching),
+        "Total Instance Count": lambda row: word(context.served(row).instances),
+    }
+
+
+THROUGHPUT: Columns = {METRICS["throughput"].heading: _metric("throughput")}
+ERRORS: Columns = {"Errors": lambda row: errors_cell(row.errors, row.requests)}
 
 
 def status_cell(row: SummaryRow) -> Cell:
@@ -98,24 +119,13 @@ def best_table(context: Context) -> Table:
     firsts: dict[str, SummaryRow] = {}
     for row in best_first(context):
         firsts.setdefault(context.name(row), row)
-    headers = [
-        "Rank", "Model Config Name", "Batch", context.load_title, "Max Batch Size",
-        "Dynamic Batching", "Total Instance Count",
-        *(f"{p} Latency (ms)" for p in BEST_PERCENTILES), "Throughput (infer/sec)",
-        *_memory_headers(context), "Errors",
-    ]  # fmt: skip
-    body = [
-        [
-            word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(load_label(r)), *(word(s) for s in server_settings(context, r)),
-            *(percentile_cell(p, r.latency_ms.get(p)) for p in BEST_PERCENTILES),
-            interval_cell(r.throughput), *_memory(context, r), errors_cell(r.errors, r.requests),
-        ]
-        for r in firsts.values()
-    ]  # fmt: skip
+    columns = {
+        **_ranked(context, "Model Config Name"), **_served(context),
+        **_percentiles(BEST_PERCENTILES, " Latency (ms)"), **THROUGHPUT, **_use(context), **ERRORS,
+    }  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return table(headers, body, notes)
+    return listing(firsts.values(), columns, notes)
 
 
 def _unranked_note(context: Context) -> list[str]:
@@ -142,50 +152,27 @@ def points_table(context: Context) -> Table:
     """Every point, best first; what holds it back stands before the figures, where a narrow
     window shows it.
     """
-    percentiles = context.shown_percentiles()
-    bounded = ["Constraints"] if context.bounds else []
-    headers = [
-        "Rank", "Configuration", "Batch", context.load_title, "Rounds", *bounded, "Status",
-        "Throughput (infer/sec)", *(f"{PERCENTILE_NAMES[p]} (ms)" for p in percentiles),
-        *_short_memory_headers(context), "Errors",
-    ]  # fmt: skip
-    body = [
-        [
-            word(context.ranks.get(r.point, "—")), _name(context, r), figure(str(r.batch_size)),
-            figure(load_label(r)), figure(str(r.rounds)),
-            *([holds_cell(satisfies(r, context.bounds))] if bounded else []), status_cell(r),
-            interval_cell(r.throughput),
-            *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
-            *_memory(context, r), errors_cell(r.errors, r.requests),
-        ]
-        for r in best_first(context)
-    ]  # fmt: skip
-    return table(headers, body, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
+    bounded: Columns = {"Constraints": lambda row: holds_cell(satisfies(row, context.bounds))}
+    columns = {
+        **_ranked(context), "Rounds": lambda row: figure(str(row.rounds)),
+        **(bounded if context.bounds else {}), "Status": status_cell, **THROUGHPUT,
+        **_percentiles(context.shown_percentiles(), " (ms)"), **_use(context, short=True), **ERRORS,
+    }  # fmt: skip
+    return listing(best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
 
 
 def detail_table(context: Context, name: str) -> Table:
     """Model Analyzer's detailed columns with every percentile and interval, a row a point."""
     rows = context.of(name)
     split = any(r.server_us for r in rows)
-    percentiles = context.shown_percentiles()
-    titles = [t if t.startswith("Server") else f"Server {t}" for _, t, _ in STACK]
-    parts = [f"{title} (ms)" for title in (*titles, "Client and network")] if split else []
-    load = "Load" if context.open_loop else "Request Concurrency"
-    headers = [
-        *(["Client Batch Size"] if context.offline else ["Batch", load]),
-        *(f"{PERCENTILE_NAMES[p]} Latency (ms)" for p in percentiles),
-        "Client Response Wait (ms)", *parts, "Throughput (infer/sec)", *_memory_headers(context),
-        "Status",
-    ]  # fmt: skip
-    body = [
-        [
-            figure(str(r.batch_size)), *([] if context.offline else [figure(load_label(r))]),
-            *(percentile_cell(p, r.latency_ms.get(p)) for p in percentiles),
-            interval_cell(r.latency_mean_ms), *(_split(r) if split else []),
-            interval_cell(r.throughput), *_memory(context, r), status_cell(r),
-        ]
-        for r in rows
-    ]  # fmt: skip
+    size: Columns = {"Client Batch Size": lambda row: figure(str(row.batch_size))}
+    load = load_columns("Load" if context.open_loop else "Request Concurrency")
+    columns = {
+        **(size if context.offline else load),
+        **_percentiles(context.shown_percentiles(), " Latency (ms)"),
+        "Client Response Wait (ms)": _metric("latency_mean_ms"),
+        **(_server_parts() if split else {}), **THROUGHPUT, **_use(context), "Status": status_cell,
+    }  # fmt: skip
     notes = [
         "Client Response Wait is the mean time from sending a request to having its answer"
         + (
@@ -195,14 +182,17 @@ def detail_table(context: Context, name: str) -> Table:
             else "."
         ),
     ]
-    return table(headers, body, [INTERVAL_NOTE, *notes, *_floor_note(context)])
+    return listing(rows, columns, [INTERVAL_NOTE, *notes, *_floor_note(context)])
 
 
-def _split(row: SummaryRow) -> list[Cell]:
-    if not row.server_us:
-        return [figure(NOT_AVAILABLE)] * (len(STACK) + 1)
-    rest = rest_ms(row)
-    return [
-        *(figure(significant(row.server_us.get(key, 0.0) / 1e3)) for key, _, _ in STACK),
-        figure(NOT_AVAILABLE if rest is None else significant(rest)),
-    ]
+def _server_parts() -> Columns:
+    """Triton's parts of a request, and what they leave of the client's mean."""
+
+    def part(key: str) -> Callable[[SummaryRow], Cell]:
+        return lambda row: number_cell(row.server_us.get(key, 0.0) / 1e3 if row.server_us else None)
+
+    titles = {k: t if t.startswith("Server") else f"Server {t}" for k, t, _ in STACK}
+    return {
+        **{f"{title} (ms)": part(key) for key, title in titles.items()},
+        "Client and network (ms)": lambda row: number_cell(rest_ms(row)),
+    }

@@ -128,7 +128,7 @@ def server_only_row(
 ) -> ServerOnlyRow:
     """The readings of `span_ns` (monotonic ns) as a row."""
     begin, end = span_ns
-    host = host_readings(telemetry, begin, end, cores=1)
+    host = host_readings(telemetry, begin, end)
     gpu = gpu_readings(telemetry, begin, end)
     return ServerOnlyRow(
         backend, round_, (end - begin) / 1e9, host["host_memory_mib"], host["cpu_percent"],

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from harness.scenario.metrics import METRICS
 from harness.scenario.rules.base import Broken, remove, repeated
 from harness.scenario.spec.constraints import Constraints
 from harness.scenario.spec.fields import (
@@ -29,11 +30,7 @@ from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Duration
 from harness.scenario.wording import nearest
 
-SHARED = {
-    "host_memory_mib": "memory is the whole server's",
-    "gpu_memory_mib": "memory is the whole server's",
-    "joules_per_inference": "energy is the whole GPU's",
-}
+SHARED = {m.name: m.shared for m in METRICS.values() if m.shared}
 """Metrics of all models together, not of one that is co-located: metric → why."""
 MODEL_CONFIG_FIELDS = (
     "platform", "backend", "runtime", "version_policy", "max_batch_size", "input", "output",

@@ -9,15 +9,13 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -26,12 +24,10 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from harness.scenario.rules import base as rule_base
-from harness.scenario.rules import load as load_rules
 from harness.scenario.rules.base import Broken, remove, repeated, twice, under
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
-from harness.scenario.spec.constraints import Bound, Constraints
+from harness.scenario.spec.constraints import Bound, Constraints, Objective, Weights
 from harness.scenario.spec.fields import (
     BATCH,
     PARSE_ONLY,
@@ -40,12 +36,8 @@ from harness.scenario.spec.fields import (
     Many,
     Model,
     Name,
-    PositiveFloat,
     PositiveInt,
     Some,
-    as_tuple,
-    only,
-    shape_of,
 )
 from harness.scenario.spec.load import FindCapacity, Load, Measurement, Ramp, Step, Targets
 from harness.scenario.spec.model import Files, Input, ModelSpec, Parity, Source
@@ -85,43 +77,6 @@ __all__ = [
     "TlsSettings",
     "Weights",
 ]  # fmt: skip
-
-ObjectiveMetric = Literal[
-    "throughput", "latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms",
-    "host_memory_mib", "gpu_memory_mib", "joules_per_inference",
-]  # fmt: skip
-
-
-class Weights(Model):
-    """Several metrics in one: their weighted geometric mean. A weight of 2 beside one of 1 says
-    that 1 % of the first is worth 2 % of the second.
-    """
-
-    throughput: PositiveFloat | None = Field(None, description="weight; more is better")
-    latency_p50_ms: PositiveFloat | None = Field(None, description="weight; less is better")
-    latency_p90_ms: PositiveFloat | None = Field(None, description="weight; less is better")
-    latency_p95_ms: PositiveFloat | None = Field(None, description="weight; less is better")
-    latency_p99_ms: PositiveFloat | None = Field(None, description="weight; less is better")
-    host_memory_mib: PositiveFloat | None = Field(None, description="weight; less is better")
-    gpu_memory_mib: PositiveFloat | None = Field(None, description="weight; less is better")
-    joules_per_inference: PositiveFloat | None = Field(None, description="weight; less is better")
-
-    def _broken(self) -> Iterable[rule_base.Broken]:
-        return load_rules.weights(self.model_dump())
-
-
-Objective = Annotated[
-    Annotated[ObjectiveMetric, Tag("one")]
-    | Annotated[Weights, Tag("settings")]
-    | Annotated[
-        tuple[ObjectiveMetric, ...],
-        Field(min_length=1),
-        BeforeValidator(as_tuple, json_schema_input_type=list[ObjectiveMetric]),
-        Tag("several"),
-    ],
-    Discriminator(shape_of),
-    BeforeValidator(only),
-]
 
 
 class Search(Model):

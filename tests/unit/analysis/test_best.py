@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.rows import measurement, with_metrics
 
 from harness.analysis.best import INDIFFERENCE, cheapest, choose, indifference_of, ranks
+from harness.analysis.objective import THROUGHPUT, single
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.points import Point
@@ -22,11 +23,9 @@ def measured(
 ) -> list[MeasurementRow]:  # fmt: skip
     point = Point(name, config, 1, concurrency=concurrency)
     return [
-        MeasurementRow(**{
-            "point": point.id, "round": n, "backend": name, "config": config, "batch_size": 1,
-            "concurrency": concurrency, "request_rate": None, "started": "", "window_begin_ns": 0,
-            "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": value,
-            "latency_mean_ms": 1e3 / value, "latency_order_ms": {},
+        measurement(**{
+            "point": point.id, "round": n, "backend": name, "config": config,
+            "concurrency": concurrency, "throughput": value, "latency_mean_ms": 1e3 / value,
             "latency_ms": {"p50": 1e3 / value, "p90": None, "p95": None, "p99": None, "p999": None},
             **more,
         })
@@ -40,7 +39,7 @@ def rows_of(*groups: list[MeasurementRow]) -> list[SummaryRow]:
 
 def test_clear_winner() -> None:
     found = choose(rows_of(measured("a", [10, 10.1, 9.9]), measured("b", [20, 20.1, 19.9])),
-                   "throughput", {})  # fmt: skip
+                   THROUGHPUT, {})  # fmt: skip
     assert found.winner is not None
     assert found.winner.backend == "b"
     assert found.recommended is found.winner
@@ -48,7 +47,7 @@ def test_clear_winner() -> None:
 
 def test_objective_latency_prefers_the_smaller() -> None:
     found = choose(rows_of(measured("a", [10, 10.1, 9.9]), measured("b", [20, 20.1, 19.9])),
-                   "latency_p50_ms", {})  # fmt: skip
+                   single("latency_p50_ms"), {})  # fmt: skip
     assert found.winner is not None
     assert found.winner.backend == "b"
 
@@ -59,7 +58,7 @@ def test_tie_recommends_the_cheapest_in_memory() -> None:
         measured("b", [20.2, 21.2, 19.1], host_memory_mib=900.0),
         measured("c", [5, 5.1, 4.9], host_memory_mib=10.0),
     )
-    found = choose(rows, "throughput", {})
+    found = choose(rows, THROUGHPUT, {})
     assert found.winner is None
     assert {r.backend for r in found.tied} == {"a", "b"}
     assert found.recommended is not None
@@ -72,11 +71,11 @@ def test_cheapest_uses_gpu_memory_where_all_have_it() -> None:
         measured("b", [20.0], host_memory_mib=2.0, gpu_memory_mib=800.0),
     )
     assert cheapest(rows).backend == "b"
-    assert cheapest([rows[0], replace(rows[1], gpu_memory_mib=None)]).backend == "a"
+    assert cheapest([rows[0], with_metrics(rows[1], gpu_memory_mib=None)]).backend == "a"
 
 
 def test_one_round_decides_nothing() -> None:
-    found = choose(rows_of(measured("a", [10.0]), measured("b", [90.0])), "throughput", {})
+    found = choose(rows_of(measured("a", [10.0]), measured("b", [90.0])), THROUGHPUT, {})
     assert found.best is not None
     assert found.best.backend == "b"
     assert (found.winner, found.recommended, found.decidable) == (None, None, False)
@@ -91,9 +90,9 @@ def test_invalid_and_partly_failed_points_are_never_chosen() -> None:
         ],
         [FailureRow("flaky/b1/c1", 2, "flaky", "died", "signal 11")],
     )
-    found = choose(rows, "throughput", {})
+    found = choose(rows, THROUGHPUT, {})
     assert [r.backend for r in found.candidates] == ["slow"]
-    assert set(ranks(rows, "throughput")) == {"slow/b1/c1"}
+    assert set(ranks(rows, THROUGHPUT)) == {"slow/b1/c1"}
 
 
 def test_constraints_are_judged_by_the_interval() -> None:
@@ -101,7 +100,7 @@ def test_constraints_are_judged_by_the_interval() -> None:
 
     def chosen(limit: float) -> list[str]:  # fmt: skip
         bounds = {"throughput": {"max": limit}}
-        return [r.backend for r in choose(rows, "throughput", bounds).candidates]
+        return [r.backend for r in choose(rows, THROUGHPUT, bounds).candidates]
 
     assert chosen(40) == ["b", "a"]
     assert chosen(20.5) == ["a"]  # b's value is below, its interval is not
@@ -110,12 +109,12 @@ def test_constraints_are_judged_by_the_interval() -> None:
 
 def test_constraint_on_a_percentile_that_is_na_is_not_shown_to_hold() -> None:
     rows = rows_of(measured("a", [10, 10.1, 9.9]))
-    assert choose(rows, "throughput", {"latency_p99_ms": {"max": 1e9}}).best is None
+    assert choose(rows, THROUGHPUT, {"latency_p99_ms": {"max": 1e9}}).best is None
 
 
 def test_percentile_beyond_the_timeout_is_no_candidate() -> None:
     rows = rows_of(measured("a", [10, 11], latency_ms={"p50": math.inf}))
-    assert choose(rows, "latency_p50_ms", {}).best is None
+    assert choose(rows, single("latency_p50_ms"), {}).best is None
 
 
 def test_ranks_run_in_groups() -> None:
@@ -123,7 +122,7 @@ def test_ranks_run_in_groups() -> None:
         measured("a", [20, 21, 19]), measured("b", [20.2, 21.2, 19.1]),
         measured("c", [5, 5.05, 4.95]), measured("d", [1, 1.01, 0.99]),
     )  # fmt: skip
-    found = ranks(rows, "throughput")
+    found = ranks(rows, THROUGHPUT)
     assert found == {"b/b1/c1": "1=", "a/b1/c1": "1=", "c/b1/c1": "3", "d/b1/c1": "4"}
 
 
@@ -137,7 +136,7 @@ def test_equal_points_seldom_have_a_winner(count: int) -> None:
             measured(f"m{i}", [math.exp(rng.gauss(3, 0.02)) for _ in range(3)])
             for i in range(count)
         ]
-        false += choose(rows_of(*groups), "throughput", {}).winner is not None
+        false += choose(rows_of(*groups), THROUGHPUT, {}).winner is not None
     assert false / 400 <= 0.075  # 5 % and three standard errors, less for more than two
 
 
@@ -147,11 +146,11 @@ def test_what_a_search_gave_up_is_neither_best_nor_tied() -> None:
         measured("t", [25], config="lucky"), measured("t", [26, 16, 18], config="a"),
         measured("t", [20, 19, 21], config="b"),
     )  # fmt: skip
-    found = choose(rows, "throughput", {})
+    found = choose(rows, THROUGHPUT, {})
     assert {r.config for r in found.tied} == {"a", "b"}
     assert found.decidable
     assert [r.config for r in found.candidates][-1] == "lucky"
-    assert ranks(rows, "throughput") == {
+    assert ranks(rows, THROUGHPUT) == {
         "t/a/b1/c1": "1=", "t/b/b1/c1": "1=", "t/lucky/b1/c1": "3",
     }  # fmt: skip
 
@@ -163,14 +162,14 @@ def test_a_run_that_ended_before_the_best_was_repeated_names_no_best(config: str
         measured("t", [20, 20.1]), measured("t" if config == "i2" else "u", [40], config=config),
         measured("v", [5]),
     )  # fmt: skip
-    found = choose(rows, "throughput", {})
+    found = choose(rows, THROUGHPUT, {})
     assert found.best is not None
     assert (found.best.throughput.value, found.decidable) == (40, False)  # type: ignore[union-attr]
     assert found.winner is None and found.recommended is None
 
 
 def test_a_repeated_point_is_no_winner_over_other_backends_that_were_not() -> None:
-    found = choose(rows_of(measured("a", [20, 20.1]), measured("b", [19.9])), "throughput", {})
+    found = choose(rows_of(measured("a", [20, 20.1]), measured("b", [19.9])), THROUGHPUT, {})
     assert found.winner is None
     assert not found.decidable
 
@@ -182,14 +181,14 @@ def test_what_looks_much_worse_is_tied_but_not_recommended() -> None:
         measured("b", [70, 100, 50], host_memory_mib=100.0),
         measured("c", [98, 135, 76], host_memory_mib=500.0),
     )
-    found = choose(rows, "throughput", {})
+    found = choose(rows, THROUGHPUT, {})
     assert {r.backend for r in found.tied} == {"a", "b", "c"}
     assert found.recommended is not None
     assert found.recommended.backend == "c"
-    wide = choose(rows, "throughput", {}, indifference=0.5).recommended
+    wide = choose(rows, THROUGHPUT, {}, indifference=0.5).recommended
     assert wide is not None
     assert wide.backend == "b"
-    lone = choose(rows, "throughput", {}, indifference=0.001)
+    lone = choose(rows, THROUGHPUT, {}, indifference=0.001)
     assert [r.backend for r in lone.close] == ["a"]
     assert lone.recommended is lone.best
 
@@ -200,7 +199,7 @@ def test_sizes_that_are_about_the_same_leave_it_to_the_value() -> None:
         measured("worse", [19.9, 20.9, 18.9], host_memory_mib=500.0),
     )
     assert cheapest([better, worse]) is better
-    assert cheapest([replace(better, host_memory_mib=520.0), worse]) is worse
+    assert cheapest([with_metrics(better, host_memory_mib=520.0), worse]) is worse
 
 
 def test_the_zone_is_the_scenarios() -> None:

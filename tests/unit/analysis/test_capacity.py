@@ -1,15 +1,15 @@
 import math
 
 import pytest
+from support.rows import capacity
 
 from harness.analysis.capacity import summarize_capacity
 from harness.results.rows import CapacityRow
 
 
 def row(round_, rate, *, limit="target", knee=None, trials=(), point="fake/b1/find_capacity"):
-    return CapacityRow(
-        point=point, round=round_, backend="fake", config="default", batch_size=2,
-        percentile="p99", target_ms=50.0, rate=rate, goodput=rate and 2 * rate, low=rate,
+    return capacity(
+        point=point, round=round_, batch_size=2, rate=rate, goodput=rate and 2 * rate, low=rate,
         high=rate and rate * 1.05, knee_rate=knee, steps=len(trials), limit=limit,
         reason="" if limit == "target" else limit,
         details={"precision": 0.05, "trials": list(trials)},

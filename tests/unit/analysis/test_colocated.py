@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis import colocated
 from harness.analysis.best import choose, nearest
-from harness.analysis.constraints import bounds_of, holds, metric, satisfies
-from harness.analysis.intervals import log_t_interval
-from harness.analysis.objective import objective_of
+from harness.analysis.constraints import bounds_of, holds, satisfies
+from harness.analysis.intervals import Interval, log_t_interval
+from harness.analysis.objective import THROUGHPUT, objective_of
 from harness.analysis.summary import SummaryRow, summarize
-from harness.results.rows import MeasurementRow
 from harness.scenario.points import Point
 from harness.scenario.reading.loader import load_text
 
@@ -60,9 +60,9 @@ def row(
         }}}  # fmt: skip
 
     (found,) = summarize(
-        MeasurementRow(
-            point.id, n, backend, config, 1, 1, None, "", 0, 10**9, 100, 0, throughput * WOBBLE[n],
-            1.0, {"p50": 1.0}, {}, details=facts(n),
+        measurement(
+            point=point.id, round=n, backend=backend, config=config, requests=100,
+            throughput=throughput * WOBBLE[n], latency_ms={"p50": 1.0}, details=facts(n),
         )
         for n in range(3)
     )  # fmt: skip
@@ -76,14 +76,14 @@ def test_values_are_geometric_means_with_intervals_over_the_rounds() -> None:
     assert found.latency_ms["p50"] is not None
     assert found.latency_ms["p99"] is None
     assert (found.requests, found.errors, found.flags) == (300, 3, ("errors",))
-    assert metric(one, "colocated/det/throughput") == found.throughput
-    assert metric(one, "colocated/det/errors") == colocated.Interval(3.0)
-    assert metric(one, "colocated/other/throughput") is None
+    assert one.value("colocated/det/throughput") == found.throughput
+    assert one.value("colocated/det/errors") == Interval(3.0)
+    assert one.value("colocated/other/throughput") is None
     assert colocated.summarize_colocated(row("alone", "default", 100)) == []
 
 
 def test_infinite_percentiles_of_a_journal_are_numbers_again() -> None:
-    found = metric(row("pair", "default", 100, 40, p50="inf"), "colocated/det/latency_p50_ms")
+    found = row("pair", "default", 100, 40, p50="inf").value("colocated/det/latency_p50_ms")
     assert found is not None
     assert math.isinf(found.value)
 
@@ -98,7 +98,7 @@ def test_its_constraints_are_those_of_the_point() -> None:
     )
     alone = row("alone", "default", 500)
     assert holds(alone, "colocated/det/present", {"min": 1}) == "no"
-    choice = choose([slow, alone, row("pair", "i2", 100, 40)], "throughput", bounds)
+    choice = choose([slow, alone, row("pair", "i2", 100, 40)], THROUGHPUT, bounds)
     assert [r.config for r in choice.candidates] == ["i2"]
     found = nearest([slow], bounds)
     assert found is not None

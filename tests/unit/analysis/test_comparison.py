@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from support.rows import measurement
 
 from harness.analysis.comparison import (
     ALPHA,
@@ -23,7 +24,6 @@ from harness.analysis.comparison import (
     verdict,
     verdicts,
 )
-from harness.results.rows import MeasurementRow
 
 rng = np.random.default_rng(5)
 
@@ -156,12 +156,7 @@ def test_self_test_of_few_rounds():
 
 
 def test_primary_values_are_those_that_every_round_has():
-    row = MeasurementRow(
-        point="fake/b1/c1", round=1, backend="fake", config="default", batch_size=1, concurrency=1,
-        request_rate=None, started="", window_begin_ns=0, window_end_ns=10**9, requests=100,
-        errors=0, throughput=200.0, latency_mean_ms=10.0, latency_order_ms={},
-        latency_ms={"p50": 2.0, "p99": None},
-    )  # fmt: skip
+    row = measurement(round=1, throughput=200.0, latency_ms={"p50": 2.0, "p99": None})
     other = replace(row, round=0, latency_ms={"p50": 1.0, "p99": 3.0}, throughput=100.0)
     assert primary_values([row, other]) == {"throughput": [100.0, 200.0], "p50": [1.0, 2.0]}
     unanswered = replace(other, latency_ms={"p50": math.inf, "p99": 3.0})

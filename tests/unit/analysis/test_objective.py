@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
-from harness.analysis.best import advantage, choose, nearest, order, ranks, value_of
+from harness.analysis.best import choose, nearest, order, ranks
 from harness.analysis.constraints import satisfies
-from harness.analysis.objective import Objective, parse_objective
+from harness.analysis.objective import Objective, advantage, parse_objective, single
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.labels import objective_text
 from harness.results.rows import MeasurementRow
@@ -24,11 +25,8 @@ def row(
     point = Point(name, "default", 1, concurrency=1)
     wobble = (1.0, 1.01, 0.99)
     (found,) = summarize(
-        MeasurementRow(**{
-            "point": point.id, "round": n, "backend": name, "config": "default", "batch_size": 1,
-            "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
-            "window_end_ns": 10**9, "requests": 1000, "errors": 0,
-            "throughput": throughput * wobble[n], "latency_mean_ms": 1.0, "latency_order_ms": {},
+        measurement(**{
+            "point": point.id, "round": n, "backend": name, "throughput": throughput * wobble[n],
             "latency_ms": {"p50": 1.0, "p99": p99 and p99 / wobble[n]}, **more,
         })
         for n in range(rounds)
@@ -50,7 +48,6 @@ def test_every_way_to_write_it(written: Any, metrics: tuple[str, ...], pareto: b
     found = parse_objective(written)
     assert (found.metrics, found.pareto) == (metrics, pareto)
     assert found.single == (metrics[0] if len(metrics) == 1 else None)
-    assert parse_objective(found) is found
 
 
 @pytest.mark.parametrize("written", [None, 3, [], {}, {"throughput": None}])
@@ -61,13 +58,13 @@ def test_what_is_none(written: Any) -> None:
 
 def test_a_single_metric_is_itself() -> None:
     found = row("a", 100.0, 5.0)
-    assert value_of(found, "throughput") == found.throughput
-    assert value_of(found, "latency_p99_ms") == found.latency_ms["p99"]
-    assert value_of(row("a", 1.0, None), "latency_p99_ms") is None
+    assert single("throughput").value(found) == found.throughput
+    assert single("latency_p99_ms").value(found) == found.latency_ms["p99"]
+    assert single("latency_p99_ms").value(row("a", 1.0, None)) is None
 
 
 def test_the_score_is_the_weighted_geometric_mean() -> None:
-    value = value_of(row("a", 100.0, 8.0), parse_objective(BOTH))
+    value = parse_objective(BOTH).value(row("a", 100.0, 8.0))
     assert value is not None
     assert value.value == pytest.approx((100.0**2 / 8.0) ** (1 / 3), rel=1e-3)
     assert value.low is not None
@@ -102,7 +99,7 @@ def test_a_round_without_the_metric_is_not_ranked() -> None:
 
 def test_memory_is_a_metric() -> None:
     rows = [row("a", 1.0, 1.0, gpu_memory_mib=500.0), row("b", 1.0, 1.0, gpu_memory_mib=200.0)]
-    assert order(rows, "gpu_memory_mib")[0].backend == "b"
+    assert order(rows, single("gpu_memory_mib"))[0].backend == "b"
 
 
 def test_energy_is_a_metric_of_which_less_is_better() -> None:
@@ -110,16 +107,16 @@ def test_energy_is_a_metric_of_which_less_is_better() -> None:
         row(name, speed, 1.0, details={"joules_per_inference": joules})
         for name, speed, joules in (("a", 100.0, 0.5), ("b", 90.0, 0.2), ("c", 200.0, 0.6))
     ]
-    assert [r.backend for r in order(rows, "joules_per_inference")] == ["b", "a", "c"]
-    assert objective_text("joules_per_inference") == "minimizing energy per inference"
-    ratio = advantage(rows[1], rows[0], "joules_per_inference")
+    assert [r.backend for r in order(rows, single("joules_per_inference"))] == ["b", "a", "c"]
+    assert objective_text(single("joules_per_inference")) == "minimizing energy per inference"
+    ratio = advantage(rows[1], rows[0], single("joules_per_inference"))
     assert ratio is not None
     assert ratio.value == pytest.approx(2.5)
     weighted = parse_objective({"throughput": 1, "joules_per_inference": 1})
     assert [r.backend for r in order(rows, weighted)] == ["b", "c", "a"]
     found = choose(rows, parse_objective(["throughput", "joules_per_inference"]), {})
     assert {r.backend for r in found.tied} == {"b", "c", "a"}
-    assert order([row("cpu", 1.0, 1.0)], "joules_per_inference") == []
+    assert order([row("cpu", 1.0, 1.0)], single("joules_per_inference")) == []
 
 
 def test_energy_may_be_bounded() -> None:
@@ -168,3 +165,24 @@ def test_what_is_not_known_is_farthest() -> None:
     assert found.row.backend == "b"
     assert nearest([], {"errors": {"max": 0}}) is None
     assert isinstance(parse_objective("throughput"), Objective)
+
+
+def test_cores_used_are_a_metric_of_which_less_is_better() -> None:
+    rows = [row("idle", 100.0, 1.0, cpu_cores=0.5), row("busy", 200.0, 1.0, cpu_cores=2.0)]
+    assert [r.backend for r in order(rows, single("cpu_cores"))] == ["idle", "busy"]
+    ratio = advantage(*rows, single("cpu_cores"))
+    assert ratio is not None
+    assert ratio.value == pytest.approx(4.0)
+    assert [satisfies(r, {"cpu_cores": {"max": 1.0}}) for r in rows] == ["yes", "no"]
+    assert objective_text(single("cpu_cores")) == "minimizing CPU use"
+
+
+def test_journals_of_earlier_versions_do_not_know_the_cores() -> None:
+    event = row("a", 100.0, 1.0, cpu_percent=150.0).measurements[0].to_event()
+    del event["cpu_cores"]
+    old = MeasurementRow.from_event(event)
+    assert (old.cpu_cores, old.cpu_percent) == (None, 150.0)
+    (found,) = summarize([old])
+    assert found.value("cpu_cores") is None
+    assert satisfies(found, {"cpu_cores": {"max": 1.0}}) == "unknown"
+    assert order([found], single("cpu_cores")) == []

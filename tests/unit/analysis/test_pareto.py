@@ -7,10 +7,11 @@ import random
 from dataclasses import replace
 
 import pytest
+from support.rows import measurement, with_metrics
 
 from harness.analysis.pareto import dominates, front, gain, margin, trade_off_metrics
 from harness.analysis.summary import SummaryRow, summarize
-from harness.results.rows import PERCENTILES, MeasurementRow
+from harness.results.rows import PERCENTILES
 
 METRICS = ("throughput", "latency_p99_ms", "gpu_memory_mib")
 
@@ -26,11 +27,9 @@ def row(
         def shaken(value: float, rng: random.Random = rng) -> float:
             return value * math.exp(rng.gauss(0, noise))
 
-        found.append(MeasurementRow(
-            point=f"{name}/b1/c1", round=number, backend=name, config="default", batch_size=1,
-            concurrency=1, request_rate=None, started="", window_begin_ns=0, window_end_ns=10**9,
-            requests=1000, errors=0, throughput=shaken(throughput), latency_mean_ms=p99 / 2,
-            latency_ms=dict.fromkeys(PERCENTILES) | {"p99": shaken(p99)}, latency_order_ms={},
+        found.append(measurement(
+            point=f"{name}/b1/c1", round=number, backend=name, throughput=shaken(throughput),
+            latency_mean_ms=p99 / 2, latency_ms=dict.fromkeys(PERCENTILES) | {"p99": shaken(p99)},
             gpu_memory_mib=None if memory is None else shaken(memory),
         ))  # fmt: skip
     (summary,) = summarize(found)
@@ -116,7 +115,7 @@ def test_metrics_follow_what_was_measured() -> None:
     gpu, host = row("a", 1, 1, 5), row("b", 1, 1, None)
     assert trade_off_metrics([gpu, host], "p99") == METRICS
     assert trade_off_metrics([host], "mean") == ("throughput", "latency_mean_ms")
-    with_host = replace(host, host_memory_mib=7.0)
+    with_host = with_metrics(host, host_memory_mib=7.0)
     assert trade_off_metrics([with_host], "p50")[1:] == ("latency_p50_ms", "host_memory_mib")
 
 
@@ -135,5 +134,5 @@ def test_energy_is_a_metric_with_the_margin_of_memory() -> None:
 
 
 def test_unknown_metric_is_an_error() -> None:
-    with pytest.raises(AttributeError):
+    with pytest.raises(KeyError):
         front([row("a", 1, 1, 1)], ("speed",))

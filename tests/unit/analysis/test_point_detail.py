@@ -105,3 +105,20 @@ def test_samples_outside_of_the_run_are_not_read(tmp_path, name):
     (run / "link.parquet").symlink_to(mine)
     (summary,) = summarize([replace(row, samples=name.replace("ABSOLUTE", str(mine)))])
     assert explain(summary, run).rounds[0].timeline is None
+
+
+def test_the_cut_of_mser_is_where_the_transient_ends_after_the_window_has_begun():
+    done = 5_000 * MS + np.arange(1, 1001, dtype=np.int64) * 10 * MS
+    slow = np.where(np.arange(1000) < 200, 50.0, 5.0) + np.arange(1000) % 3  # slow for 2 s
+    samples = samples_of(done - (slow * MS).astype(np.int64), done)
+    row = replace(measured(CLOSED)[0], window_begin_ns=5_000 * MS, window_end_ns=15_000 * MS)
+    found = detail(row, samples)
+    assert found.steady.truncation == 200
+    assert found.cut_s == pytest.approx(2.0)
+
+
+def test_nothing_is_cut_where_there_is_no_transient_and_nothing_said_of_few_requests():
+    done = np.arange(1, 1001, dtype=np.int64) * 10 * MS
+    row = replace(measured(CLOSED)[0], window_begin_ns=0, window_end_ns=10_000 * MS)
+    assert detail(row, samples_of(done - 5 * MS, done)).cut_s == 0.0
+    assert detail(row, samples_of(done[:50] - 5 * MS, done[:50])).cut_s is None

@@ -1,15 +1,21 @@
-"""What two readings of a server may differ by, and what not."""
+"""What two readings of a server may differ by, and what a row's details say of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
+from support.paths import DATA
 
-from harness.measure.agreement import LATE_NS, check_agreement, open_between
+from harness.measure.agreement import LATE_NS, check_agreement, open_between, server_view
+from harness.measure.window import Window
 from harness.results.samples import OK, Samples
 from harness.triton.counters.metrics import WindowMetrics
+from harness.triton.counters.scrape import Reading
+from harness.triton.counters.statistics import counters
 
 MS = 1_000_000
 SPANS = ((100 * MS, 101 * MS), (1100 * MS, 1101 * MS))
@@ -105,3 +111,74 @@ def test_on_a_shared_server_others_may_have_requests_open_too(others: int) -> No
     total = 400.0 * (1 + others)
     edge = open_between(samples, SPANS)[0]
     assert seen(metrics(total + edge * others), counted(total), samples) == ""
+
+
+# --------------------------------------------------- from what a worker sends to a row's details
+
+PAGES = json.loads((DATA / "triton/metrics.json").read_text())
+STATS = [counters(PAGES["statistics"][end], "ident") for end in ("before", "after")]
+SCRAPES = ((0, MS), (1000 * MS, 1001 * MS))
+
+
+def window(after: dict[str, float] | None = None, **extra: float) -> Window:
+    before = {**STATS[0], **dict.fromkeys(extra, 0.0)}
+    last = {**(after or STATS[1]), **extra}
+    return Window(MS // 2, 1000 * MS, False, before, last, reads_ns=SCRAPES)
+
+
+def in_the_middle(count: int = 3) -> Samples:
+    """Requests in the middle of the window: none is open at its ends."""
+    sent = np.full(count, 300 * MS, np.int64)
+    status = np.full(count, OK, np.uint8)
+    return Samples(sent, sent, sent + 5 * MS, status, np.zeros(count, np.uint16))
+
+
+def scraped(**changes: Any) -> dict[str, Any]:
+    texts = zip(SCRAPES, (PAGES["before"], PAGES["after"]), strict=True)
+    readings = [asdict(Reading(*at, True, text)) for at, text in texts]
+    return {"readings": readings, "problem": "", "model": "ident", **changes}
+
+
+def test_metrics_that_agree_are_kept_without_a_flag() -> None:
+    details, findings = server_view(window(), in_the_middle(), scraped(), 1)
+    assert findings == []
+    assert details["metrics"]["requests"] == 3
+    assert "composing" not in details
+    json.dumps(details)
+
+
+def test_metrics_that_disagree_with_the_statistics_are_flagged() -> None:
+    more = {**STATS[1], "count": STATS[1]["count"] + 7}
+    _, (finding,) = server_view(window(more), in_the_middle(), scraped(), 1)
+    assert finding.flag == "metrics_disagree"
+    assert "requests: 3 in the metrics, 10 in the statistics" in finding.seen
+
+
+def test_counters_of_a_reloaded_model_are_judged_by_the_count_alone() -> None:
+    """`count_mismatch` says that they were reset; there is nothing to compare with."""
+    details, findings = server_view(
+        window(dict.fromkeys(STATS[1], 0.0)), in_the_middle(), scraped(), 1
+    )
+    assert findings == []
+    assert details["metrics"]["requests"] == 3
+
+
+def test_what_could_not_be_read_is_said() -> None:
+    for given, words in (
+        (None, "metrics_url"),
+        (scraped(problem="the server's metrics: HTTP 404"), "404"),
+        (scraped(readings=[]), "both ends"),
+    ):
+        details, findings = server_view(window(), in_the_middle(), given, 1)
+        assert words in details["metrics"]["problem"]
+        assert findings == []
+
+
+def test_composing_models_have_their_own_share() -> None:
+    parts = {f"composing/part/{key}": value for key, value in STATS[1].items()}
+    details, _ = server_view(window(**parts), in_the_middle(), scraped(), 1)
+    assert details["composing"]["part"]["count"] == STATS[1]["count"]
+
+
+def test_a_backend_without_a_server_has_nothing_to_say() -> None:
+    assert server_view(Window(0, MS, False), in_the_middle(), None, 1) == ({}, [])

@@ -1,21 +1,66 @@
-"""GPU readings of a window, from telemetry series."""
+"""Readings of a window: what a row says of host and GPU, from telemetry series."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from harness.measure.readings import gpu_readings, gpu_stages
+from harness.measure.readings import (
+    MIB,
+    foreign_share,
+    gpu_readings,
+    gpu_spreads,
+    gpu_stages,
+    host_readings,
+)
 from harness.results.series import SeriesKey, TelemetrySeries
 
 key = SeriesKey.parse
-MIB = 2**20
 S = 1_000_000_000
 
 
 def series(*pairs: tuple[float, float]) -> TelemetrySeries:
     seconds, values = zip(*pairs, strict=True)
     return TelemetrySeries((np.array(seconds) * S).astype(np.int64), np.array(values, float))
+
+
+def test_the_host_in_the_window_alone() -> None:
+    telemetry = {
+        key("host_bytes"): series((0, 90 * MIB), (0.5, 30 * MIB), (2, 40 * MIB), (5, 99 * MIB)),
+        key("tree_cpu_s"): series((0, 0.0), (1, 10.0), (3, 15.0), (5, 90.0)),
+    }
+    found = host_readings(telemetry, 1 * S, 3 * S)
+    assert found["host_memory_mib"] == 40
+    assert found["cpu_percent"] == pytest.approx(250)  # 5 s of CPU in 2 s
+    assert found["cpu_cores"] == pytest.approx(2.5)
+
+
+def test_what_was_not_read_is_not_known() -> None:
+    assert set(host_readings({}, 0, S).values()) == {None}
+    assert foreign_share({}, 0, S, 4) is None
+    assert gpu_readings({}, 0, S) == {}
+    assert gpu_spreads({}, 0, S) == {}
+
+
+def test_what_others_used_is_the_machines_less_the_runs() -> None:
+    telemetry = {
+        key("machine_cpu_s"): series((0, 0.0), (2, 5.0)),
+        key("run_cpu_s"): series((0, 0.0), (2, 3.0)),
+    }
+    assert foreign_share(telemetry, 0, 2 * S, 4) == pytest.approx(0.25)  # 1 s a second of 4
+    more = {**telemetry, key("machine_cpu_s"): series((0, 0.0), (2, 1.0))}
+    assert foreign_share(more, 0, 2 * S, 4) == 0.0  # never below nothing
+
+
+def test_of_two_hosts_the_busier_one_counts() -> None:
+    there = {key("server_foreign_s"): series((0, 0.0), (2, 0.6))}
+    assert foreign_share(there, 0, 2 * S, 4) == pytest.approx(0.3)
+    both = {
+        **there, key("machine_cpu_s"): series((0, 0.0), (2, 6.0)),
+        key("run_cpu_s"): series((0, 0.0), (2, 2.0)),
+    }  # fmt: skip
+    assert foreign_share(both, 0, 2 * S, 4) == pytest.approx(0.5)
+    assert foreign_share(both, 0, 2 * S, 20) == pytest.approx(0.3)
 
 
 MEMORY = {
@@ -53,3 +98,47 @@ def test_without_process_memory_the_device_less_its_baseline_stands_in() -> None
     assert gpu_stages(only, {"baseline": S // 2, "warm": 2 * S}) == {
         "baseline": {"peak_mib": 0, "held_mib": 0}, "warm": {"peak_mib": 800, "held_mib": 800},
     }  # fmt: skip
+
+
+def test_where_the_driver_hides_processes_the_device_stands_in_as_well() -> None:
+    hidden = {
+        key("gpu0_device_bytes"): series((0, 100 * MIB), (1, 150 * MIB), (2, 160 * MIB)),
+        key("gpu0_process_bytes"): series((0, 0.0), (1, 0.0), (2, 0.0)),
+    }
+    found = gpu_readings(hidden, S + 1, 3 * S)
+    assert (found["gpu_memory_mib"], found["gpu_memory_scope"]) == (60, "device")
+
+
+def test_power_is_the_energy_over_the_window() -> None:
+    telemetry = {
+        key("gpu0_device_bytes"): series((0, 100 * MIB), (1, 600 * MIB)),
+        key("gpu0_process_bytes"): series((0, 0.0), (1, 400 * MIB)),
+        key("gpu0_energy_j"): series((0, 0.0), (1, 100.0), (3, 300.0), (4, 900.0)),
+        key("gpu0_power_w"): series((0, 1.0), (4, 1.0)),
+    }
+    found = gpu_readings(telemetry, 1 * S, 3 * S)
+    assert (found["gpu_memory_mib"], found["gpu_memory_scope"]) == (400, "process")
+    assert found["gpu_power_w"] == pytest.approx(100)
+    assert found["gpu_energy_j"] == pytest.approx(200)
+
+
+def test_what_was_polled_is_averaged_where_a_gpu_counts_no_energy() -> None:
+    telemetry = {
+        key("gpu0_device_bytes"): series((0, 0.0)),
+        key("gpu0_utilization_percent"): series((0, 0.0), (1, 50.0), (2, 70.0)),
+        key("gpu0_power_w"): series((0, 10.0), (1, 20.0), (2, 30.0)),
+    }
+    found = gpu_readings(telemetry, S + 1, 3 * S)
+    assert found["gpu_utilization_percent"] == pytest.approx(60)
+    assert (found["gpu_power_w"], found["gpu_energy_j"]) == (pytest.approx(25), None)
+
+
+def test_spreads_are_smallest_and_largest() -> None:
+    telemetry = {
+        key("gpu0_sm_clock_mhz"): series((0, 1000.0), (1, 1400.0), (2, 1300.0)),
+        key("sampler_cpu_s"): series((0, 0.0), (1, 0.0), (3, 0.02)),
+    }
+    found = gpu_spreads(telemetry, S + 1, 3 * S)
+    assert found["gpu_sm_clock_mhz"] == [1300, 1400]
+    assert found["sampler_cpu_percent"] == pytest.approx(1)
+    assert "gpu_temperature_c" not in found

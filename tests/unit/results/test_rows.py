@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.rows import measurement
 
 from harness.results.events import read_event
 from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
 from harness.system.files import jsonable
 
-MEASUREMENT = MeasurementRow(
+MEASUREMENT = measurement(
     point="ort/b4/c2", round=1, backend="ort", config="default", batch_size=4, concurrency=2,
     request_rate=None, started="2026-01-02T03:04:05+00:00", window_begin_ns=5, window_end_ns=10**18,
     requests=700, errors=9, throughput=123.25, latency_mean_ms=8.5,

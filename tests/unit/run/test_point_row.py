@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from support.rows import measurement
 
+from harness.measure.readings import MIB
 from harness.measure.validity import FLAGS, INVALIDATES
 from harness.measure.window import Window
 from harness.results.rows import MeasurementRow
 from harness.results.samples import ERROR, OK, Samples
+from harness.results.series import Quantity, SeriesKey, TelemetrySeries
 from harness.run.point_row import Conditions, _server_count, measurement_row, with_colocated
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import ColocatedLoad
@@ -61,6 +63,26 @@ def test_only_the_window_counts() -> None:
     assert row.client_cpu_percent == pytest.approx(10.0)
     assert row.warmup_requests == 100
     assert row.flags == ("few_requests",)
+
+
+def test_the_host_of_the_window_is_in_the_row_and_what_others_used_is_judged() -> None:
+    ends = np.array([500 * MS, 1500 * MS], np.int64)
+
+    def grown(by: float) -> TelemetrySeries:
+        return TelemetrySeries(ends, np.array([0.0, by]))
+
+    telemetry = {
+        SeriesKey(Quantity.HOST_BYTES): TelemetrySeries(ends, np.full(2, 3.0 * MIB)),
+        SeriesKey(Quantity.TREE_CPU_S): grown(0.8), SeriesKey(Quantity.RUN_CPU_S): grown(0.9),
+        SeriesKey(Quantity.MACHINE_CPU_S): grown(1.3),
+    }  # fmt: skip
+    point, place = Point("t", "default", 2, 1), "samples/x.parquet"
+    row = measurement_row(point, 0, "", WINDOW, steady(), telemetry, place, Conditions(2, True))
+    assert row.cpu_cores == pytest.approx(0.8)
+    assert (row.cpu_percent, row.host_memory_mib) == (pytest.approx(80.0), 3.0)
+    assert row.flags == ("few_requests", "foreign_load")  # 0.4 of 2 cores are a fifth
+    many = measurement_row(point, 0, "", WINDOW, steady(), telemetry, place, Conditions(8, True))
+    assert many.flags == ("few_requests",)
 
 
 @pytest.mark.parametrize(

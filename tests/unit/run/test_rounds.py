@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
-from harness.results.rows import MeasurementRow
+from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import RunStore
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
@@ -40,13 +41,10 @@ def scenario(**more: Any) -> Scenario:
 
 
 def measured(point: str, config: str, throughput: float, round_: int) -> MeasurementRow:
-    return MeasurementRow(**{
-        "point": point, "round": round_, "backend": "t", "config": config, "batch_size": 8,
-        "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
-        "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": throughput,
-        "latency_mean_ms": 1.0, "latency_order_ms": {},
-        "latency_ms": dict.fromkeys(("p50", "p90", "p95", "p99", "p999"), 1.0),
-    })  # fmt: skip
+    return measurement(
+        point=point, round=round_, backend="t", config=config, batch_size=8, throughput=throughput,
+        latency_ms=dict.fromkeys(PERCENTILES, 1.0),
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
-from harness.results.rows import MeasurementRow
+from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.run import selection
 from harness.run.selection import Selection
 from harness.scenario.points import Point
@@ -123,13 +124,10 @@ def test_without_a_search_an_added_round_ends_with_the_budget_and_a_planned_one_
 
 def rows(**values: list[float]) -> list[MeasurementRow]:
     return [
-        MeasurementRow(**{
-            "point": Point("t", config, 1, concurrency=1).id, "round": n, "backend": "t",
-            "config": config, "batch_size": 1, "concurrency": 1, "request_rate": None,
-            "started": "", "window_begin_ns": 0, "window_end_ns": 10**9, "requests": 1000,
-            "errors": 0, "throughput": value, "latency_mean_ms": 1.0, "latency_order_ms": {},
-            "latency_ms": dict.fromkeys(("p50", "p90", "p95", "p99", "p999")),
-        })
+        measurement(
+            point=Point("t", config, 1, concurrency=1).id, round=n, backend="t", config=config,
+            throughput=value, latency_ms=dict.fromkeys(PERCENTILES),
+        )
         for config, found in values.items()
         for n, value in enumerate(found)
     ]  # fmt: skip

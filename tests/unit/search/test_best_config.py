@@ -13,7 +13,7 @@ from harness.analysis.best import Choice
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
 from harness.results.events import Best
-from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results.rows import LoadedRow
 from harness.results.store import RunData
 from harness.scenario.points import Point
 from harness.search.best_config import _serving, pick, write_best
@@ -21,11 +21,7 @@ from harness.search.best_config import _serving, pick, write_best
 
 def row(config: str) -> SummaryRow:
     point = Point("t", config, 1, concurrency=1)
-    (found,) = summarize([
-        MeasurementRow(
-            point.id, 0, "t", config, 1, 1, None, "", 0, 1, 10, 0, 1.0, None, {}, {}
-        )
-    ])  # fmt: skip
+    (found,) = summarize([measurement(point=point.id, backend="t", config=config)])
     return found
 
 

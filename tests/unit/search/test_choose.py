@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.points import Point
@@ -53,11 +54,9 @@ def measured(
 ) -> MeasurementRow:
     point = Point("t", config, 1, concurrency=concurrency)
     ms = 1e3 * concurrency / throughput
-    return MeasurementRow(**{
-        "point": point.id, "round": round_, "backend": "t", "config": config, "batch_size": 1,
-        "concurrency": concurrency, "request_rate": None, "started": "", "window_begin_ns": 0,
-        "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": throughput,
-        "latency_mean_ms": ms, "latency_order_ms": {},
+    return measurement(**{
+        "point": point.id, "round": round_, "backend": "t", "config": config,
+        "concurrency": concurrency, "throughput": throughput, "latency_mean_ms": ms,
         "latency_ms": {"p50": ms, "p90": None, "p95": None, "p99": None, "p999": None}, **more,
     })  # fmt: skip
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from support.rows import measurement
 
 from harness.analysis.best import choose
-from harness.analysis.objective import parse_objective
+from harness.analysis.objective import THROUGHPUT, parse_objective
 from harness.analysis.summary import summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.points import Point
@@ -28,11 +29,9 @@ def aim(objective: Any = "throughput", bounds: Any = None, **more: Any) -> Goal:
 def measured(config: str, throughput: float, round_: int, **more: Any) -> MeasurementRow:
     point = Point("t", config, 1, concurrency=1)
     ms = 1e3 / throughput
-    return MeasurementRow(**{
-        "point": point.id, "round": round_, "backend": "t", "config": config, "batch_size": 1,
-        "concurrency": 1, "request_rate": None, "started": "", "window_begin_ns": 0,
-        "window_end_ns": 10**9, "requests": 1000, "errors": 0, "throughput": throughput,
-        "latency_mean_ms": ms, "latency_order_ms": {},
+    return measurement(**{
+        "point": point.id, "round": round_, "backend": "t", "config": config,
+        "throughput": throughput, "latency_mean_ms": ms,
         "latency_ms": {"p50": ms, "p90": None, "p95": None, "p99": None, "p999": None}, **more,
     })  # fmt: skip
 
@@ -110,7 +109,7 @@ def _search(truth: Mapping[str, float], spread: float, seed: int) -> tuple[str |
             names = asked(rows, goal)
             if not names:
                 break
-    choice = choose(summarize(rows), "throughput", {})
+    choice = choose(summarize(rows), THROUGHPUT, {})
     assert choice.recommended is not None
     winner = choice.winner.config if choice.winner else None
     return winner, choice.recommended.config, choice.recommended.rounds
@@ -126,7 +125,7 @@ def test_the_recommended_point_is_within_the_zone_of_the_best() -> None:
         rng = random.Random(seed)
         rows = rows_of(**{n: [v * math.exp(rng.gauss(0, 0.1)) for _ in range(3)]
                           for n, v in truth.items()})  # fmt: skip
-        three.append(choose(summarize(rows), "throughput", {}).candidates[0].config)
+        three.append(choose(summarize(rows), THROUGHPUT, {}).candidates[0].config)
     assert three.count("a") <= 85
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.rows import with_metrics
 from support.synthetic_run import CPU_BACKENDS, write_run
 
+from harness.analysis.best import choose
 from harness.report.charts.lines import (
     MOST_LINES,
     latency_by_batch,
@@ -18,8 +20,9 @@ from harness.report.charts.lines import (
 from harness.report.model.blocks import Chart
 from harness.report.model.context import COLORS, REFERENCE_COLOR, Context, build_context
 from harness.report.sections.configurations import detail_charts, performance_charts
+from harness.report.sections.points import points_table
 from harness.results.events import JournalLine, UnknownEvent
-from harness.results.rows import MeasurementRow
+from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import read_run
 
 
@@ -38,7 +41,7 @@ def test_axis_is_the_highest_percentile_that_all_points_have(cpu: Context, gpu: 
 
 
 def test_without_a_shared_percentile_the_mean_is_shown(cpu: Context) -> None:
-    row = replace(cpu.rows[0], latency_ms={})
+    row = with_metrics(cpu.rows[0], **{f"latency_{p}_ms": None for p in PERCENTILES})
     assert shared_percentile([row, *cpu.rows[1:5]]) == "mean"
 
 
@@ -135,3 +138,18 @@ def test_closed_and_open_loops_are_kept_apart(tmp_path: Path) -> None:
     drawn = dict(zip((label.partition(":")[0] for label in onnx.labels), onnx.y, strict=True))
     assert drawn["onnxruntime-cpu-fp32/b4/ramp"] == pytest.approx(ratio)
     assert performance_charts(context, "torch-cpu-fp32")[0].ticks == ("1", "ramp", "150/s")
+
+
+def test_cores_used_have_a_chart_and_a_column_where_they_were_measured(cpu: Context) -> None:
+    title = "CPU Usage vs. Latency"
+    name = cpu.name(cpu.rows[0])
+    assert title not in [c.title for c in detail_charts(cpu, name)]
+    assert "CPU use (cores)" not in [h.text for h in points_table(cpu).headers]
+    rows = tuple(with_metrics(r, cpu_cores=1.75) for r in cpu.rows)
+    choice = choose(rows, cpu.objective, cpu.bounds)
+    context = replace(cpu, rows=rows, choice=choice)
+    (chart,) = (c for c in detail_charts(context, name) if c.title == title)
+    assert chart.y_title == "CPU use (cores)"
+    assert {y for s in chart.series for y in s.y} == {1.75}
+    headers = [h.text for h in points_table(context).headers]
+    assert points_table(context).rows[0][headers.index("CPU use (cores)")].text == "1.75"

@@ -58,6 +58,7 @@ def header(context: Context, directory: Path, name: str) -> str:
             "host_memory_mib,host_memory_mib_least,gpu_memory_mib,gpu_memory_mib_least,"
             "gpu_utilization_percent,gpu_power_w,gpu_power_w_low,gpu_power_w_high,"
             "joules_per_inference,joules_per_inference_low,joules_per_inference_high,"
+            "cpu_cores,cpu_cores_low,cpu_cores_high,"
             "errors,valid,flags",
         ),
     ],
@@ -107,7 +108,8 @@ def test_energy_power_and_the_range_of_memory(gpu: Context, tmp_path: Path) -> N
     row = next(r for r in gpu.rows if r.point == "torch-cuda-fp32/b1/c4")
     line = summary.loc[row.point]
     for name, interval in (
-        ("gpu_power_w", row.gpu_power_w), ("joules_per_inference", row.joules_per_inference),
+        ("gpu_power_w", row.metrics["gpu_power_w"]),
+        ("joules_per_inference", row.joules_per_inference),
     ):  # fmt: skip
         assert interval is not None
         ends = [line[name], line[f"{name}_low"], line[f"{name}_high"]]
@@ -149,8 +151,8 @@ def test_model_analyzer_memory_is_in_megabytes(gpu: Context, tmp_path: Path) -> 
     ].iloc[0]
     assert row.gpu_memory_mib is not None
     assert line["GPU Memory Usage (MB)"] == pytest.approx(row.gpu_memory_mib * 1.048576)
-    assert row.gpu_power_w is not None
-    assert line["GPU Power Usage (W)"] == pytest.approx(row.gpu_power_w.value)
+    assert row.metrics["gpu_power_w"] is not None
+    assert line["GPU Power Usage (W)"] == pytest.approx(row.metrics["gpu_power_w"].value)
     assert {"Yes", "No"} <= set(found["Satisfies Constraints"])
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.synthetic_run import write_all_failed, write_bare
 
 from harness.report.model.context import Context, build_context
-from harness.report.outputs.csv import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
+from harness.report.outputs.csv import MEASUREMENTS, SUMMARY
 from harness.report.outputs.frames import TYPES, measurements_frame, summary_frame
 from harness.results.store import read_run
 
@@ -18,12 +18,12 @@ def test_types_are_the_same_in_every_run(cpu: Context, gpu: Context, tmp_path: P
     others = [write_bare(tmp_path / "bare"), write_all_failed(tmp_path / "failed")]
     contexts = [cpu, gpu, *(build_context(read_run(path)) for path in others)]
     for make, columns in (
-        (summary_frame, SUMMARY_COLUMNS), (measurements_frame, MEASUREMENT_COLUMNS)
+        (summary_frame, SUMMARY), (measurements_frame, MEASUREMENTS)
     ):  # fmt: skip
         frames = [make(context) for context in contexts]
         assert [*frames[0].columns] == [*columns]
         assert all((frame.dtypes == frames[0].dtypes).all() for frame in frames)
-    assert set(TYPES) <= {*SUMMARY_COLUMNS, *MEASUREMENT_COLUMNS}
+    assert set(TYPES) <= {*SUMMARY, *MEASUREMENTS}
 
 
 def test_numbers_are_those_of_the_rows(gpu: Context) -> None:

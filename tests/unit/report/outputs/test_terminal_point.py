@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from support import simulated_queue
+from support.rows import capacity
 
 from harness.cli.explain import command
 from harness.errors import UsageError
 from harness.report.model.context import Context
 from harness.report.model.numbers import both_text, significant
-from harness.results.rows import CapacityRow, FailureRow
+from harness.results.rows import FailureRow
 from harness.results.samples import write_samples
 from harness.results.store import RunStore
 from harness.scenario.points import Point
@@ -43,11 +44,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_samples(path / row.samples, samples, {})
             store.append(row)
         store.append(FailureRow(point.id, 3, "fake", "hung", "no answer", "restart", "logs/x.log"))
-        store.append(CapacityRow(
-            "fake/b1/find_capacity", 0, "fake", "default", 1, "p99", 30.0, 150.0, 149.0, 150.0,
-            158.0, None, 1, "target", "", {"precision": 0.05, "trials": [
-                {"rate": 150.0, "within": 1.0, "goodput": 149.0, "p50_ms": 4.0, "outcome": "holds"},
-            ]},
+        trial = {"rate": 150.0, "within": 1.0, "goodput": 149.0, "p50_ms": 4.0, "outcome": "holds"}
+        store.append(capacity(
+            point="fake/b1/find_capacity", backend="fake", target_ms=30.0, rate=150.0,
+            goodput=149.0, low=150.0, high=158.0, steps=1,
+            details={"precision": 0.05, "trials": [trial]},
         ))  # fmt: skip
     return path
 
@@ -111,7 +112,7 @@ def test_energy_and_power_of_each_round_and_over_them(gpu: Context, cpu_run: Pat
     for name, interval, values in (
         ("GPU energy, J/inference", row.joules_per_inference,
          [m.joules_per_inference for m in row.measurements]),
-        ("GPU power, W", row.gpu_power_w, [m.gpu_power_w for m in row.measurements]),
+        ("GPU power, W", row.metrics["gpu_power_w"], [m.gpu_power_w for m in row.measurements]),
     ):  # fmt: skip
         assert lines[name].split()[-3:] == [significant(v) for v in values if v is not None]
         assert both_text(interval) in lines[name]

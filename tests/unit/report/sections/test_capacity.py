@@ -25,7 +25,7 @@ from harness.results.events import RunEnded
 from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import write_samples
 from harness.results.store import RunStore, read_run
-from harness.run.capacity import Target, find_capacity
+from harness.run.capacity import LatencyTarget, find_capacity
 from harness.run.execute import exit_code
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import FindCapacity
@@ -155,6 +155,8 @@ def test_search_is_judged_as_in_the_run(run: Path) -> None:
     for found in data.capacities:
         for trial in found.details["trials"]:
             row = rows[trial["rate"], found.round]
-            again = Target("p99", 30.0, 0.05, 256).judge(row, read_samples(run / row.samples))
+            again = LatencyTarget("p99", 30.0, 0.05, 256).judge(
+                row, read_samples(run / row.samples)
+            )
             assert again.within == trial["within"]
             assert again.outcome == trial["outcome"]

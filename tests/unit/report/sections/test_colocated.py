@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rows import measurement
 from support.synthetic_run import _manifest
 
 from harness.report.model.context import Context, build_context
@@ -81,10 +82,10 @@ def _row(backend: str, config: str, n: int, speed: float, det: float) -> Measure
         "latency_ms": {"p50": 1000 / max(det, 1), "p99": None}, "requests": 30, "errors": 0,
         "flags": [],
     }  # fmt: skip
-    return MeasurementRow(
-        point.id, n, backend, config, 1, 1, None, "", 0, 10**9, 100, 0, speed, 1000 / speed,
-        {"p50": 1000 / speed}, {}, host_memory_mib=100.0,
-        details={"colocated": {"det": facts}} if det else {},
+    return measurement(
+        point=point.id, round=n, backend=backend, config=config, window_end_ns=10**9, requests=100,
+        throughput=speed, latency_mean_ms=1000 / speed, latency_ms={"p50": 1000 / speed},
+        host_memory_mib=100.0, details={"colocated": {"det": facts}} if det else {},
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 from support.synthetic_run import write_run
 
 from harness.analysis.best import order, usable
+from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
 from harness.report.model.blocks import Chart, Table
 from harness.report.model.context import Context, build_context
@@ -69,7 +70,7 @@ def said(context: Context) -> str:
 
 
 def fastest(context: Context) -> SummaryRow:
-    return order(context.rows, "throughput")[0]
+    return order(context.rows, THROUGHPUT)[0]
 
 
 def test_there_is_a_section_only_where_energy_was_measured(cpu: Context, gpu: Context) -> None:
@@ -106,7 +107,7 @@ def test_table_has_every_valid_point_the_most_inferences_per_joule_first(gpu: Co
         ordered.append(row.joules_per_inference.value)
         assert energy.text == value_text(row.joules_per_inference)
         assert per_joule.text == value_text(row.inferences_per_joule)
-        assert power.text == value_text(row.gpu_power_w)
+        assert power.text == value_text(row.metrics["gpu_power_w"])
         assert all(c.range for c in (energy, per_joule, power)) == (row.rounds > 1)
         assert clock.text == ("1,965–1,980" if row.concurrency == 4 else "1,980")
         last = max(m.round for m in row.measurements)
@@ -226,7 +227,7 @@ def test_only_what_has_energy_is_drawn_and_called_fastest(data: RunData) -> None
     assert text.startswith("Of the points that have energy, torch-cuda-fp16 (batch 4, ")
     assert ". Of these, the point of highest throughput, " in text
     assert ". The point of highest throughput" not in text
-    first = next(r for r in order(context.rows, "throughput") if context.name(r) != top).point
+    first = next(r for r in order(context.rows, THROUGHPUT) if context.name(r) != top).point
     context = measured(data, lambda m: None if m.backend == top else 1 + (m.point != first))
     assert "It also has the highest throughput of these, " in said(context)
     (chart,) = viewed(context).charts

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from support.rows import measurement
 
 from harness.report.charts import matplotlib as static
 from harness.report.charts import plotly as interactive
@@ -24,8 +25,8 @@ from harness.report.sections.memory import (
     memory_charts,
     timelines,
 )
-from harness.results.rows import LoadedRow, MeasurementRow
-from harness.results.series import Series, write_parquet
+from harness.results.rows import LoadedRow
+from harness.results.series import SeriesKey, TelemetrySeries, write_parquet
 from harness.results.store import RunData
 
 FOUND = MemoryTimeline(
@@ -79,21 +80,23 @@ def test_the_first_round_of_what_the_summary_shows(
     assert memory_charts(cpu) == ()  # this run has no telemetry
 
 
+key = SeriesKey.parse
+
 MIB = 2**20
 S = 1_000_000_000
 BEGIN = 50 * S
 
 
-def series(*pairs: tuple[float, float]) -> Series:
+def series(*pairs: tuple[float, float]) -> TelemetrySeries:
     """(seconds after BEGIN, MiB)."""
     seconds, values = zip(*pairs, strict=True)
-    return Series((BEGIN + np.array(seconds) * S).astype(np.int64), np.array(values) * MIB)
+    return TelemetrySeries((BEGIN + np.array(seconds) * S).astype(np.int64), np.array(values) * MIB)
 
 
 MEMORY = {
-    "host_bytes": series((0, 0.0), (1.1, 30.0), (2.1, 100.0), (5.3, 700.0), (5.302, 100.0),
+    key("host_bytes"): series((0, 0.0), (1.1, 30.0), (2.1, 100.0), (5.3, 700.0), (5.302, 100.0),
                          (10, 101.0)),
-    "tree_cpu_s": series((0, 0.0), (10, 1.0)),
+    key("tree_cpu_s"): series((0, 0.0), (10, 1.0)),
 }  # fmt: skip
 STAGES = {"baseline": BEGIN + S // 2, "context": BEGIN + S, "weights": BEGIN + 2 * S,
           "warm": BEGIN + 3 * S}  # fmt: skip
@@ -105,17 +108,16 @@ def loaded(file: str = "telemetry/r0-t.parquet", **details: Any) -> LoadedRow:
 
 
 def measured(point: str = "t/b4/c2", begin: float = 4, end: float = 9, **changes: Any) -> Any:
-    row = MeasurementRow(
-        point, 0, "t", "default", 4, 2, None, "", int(BEGIN + begin * S), int(BEGIN + end * S),
-        1, 0, 1.0, 1.0, {}, {},
-    )  # fmt: skip
-    return replace(row, **changes)
+    ends = {"window_begin_ns": int(BEGIN + begin * S), "window_end_ns": int(BEGIN + end * S)}
+    return measurement(**{"point": point, "backend": "t", **ends, **changes})
 
 
-def run(path: Path, *rows: Any, memory: dict[str, Series] | None = None) -> list[MemoryTimeline]:
+def run(
+    path: Path, *rows: Any, memory: dict[SeriesKey, TelemetrySeries] | None = None
+) -> list[MemoryTimeline]:
     (path / "telemetry").mkdir(exist_ok=True)
     write_parquet(path / "telemetry/r0-t.parquet", MEMORY if memory is None else memory)
-    return timelines(RunData(path, {}, tuple(row.to_event() for row in rows)), steps=10)
+    return timelines(RunData(path, {}, rows), steps=10)
 
 
 def test_memory_against_time_with_stages_and_windows(tmp_path: Path) -> None:
@@ -131,7 +133,10 @@ def test_memory_against_time_with_stages_and_windows(tmp_path: Path) -> None:
 
 
 def test_before_there_is_a_process_nothing_is_known_of_it(tmp_path: Path) -> None:
-    memory = {"host_bytes": series((3.1, 30.0), (9, 30.0)), "machine_cpu_s": MEMORY["tree_cpu_s"]}
+    memory = {
+        key("host_bytes"): series((3.1, 30.0), (9, 30.0)),
+        key("machine_cpu_s"): MEMORY[key("tree_cpu_s")],
+    }
     (found,) = run(tmp_path, loaded(), memory=memory)
     assert found.series[HOST] == (None, None, None, *[30] * 7)
 
@@ -142,9 +147,9 @@ def test_a_local_backend_has_a_cuda_context_for_a_server(tmp_path: Path) -> None
 
 
 def test_the_gpu_is_told_by_process_where_it_can_be(tmp_path: Path) -> None:
-    gpu = {"gpu0_device_bytes": series((0, 500.0), (10, 900.0))}
-    hidden = {**gpu, "gpu0_process_bytes": series((0, 0.0), (10, 0.0))}
-    seen = {**gpu, "gpu0_process_bytes": series((0, 0.0), (10, 350.0))}
+    gpu = {key("gpu0_device_bytes"): series((0, 500.0), (10, 900.0))}
+    hidden = {**gpu, key("gpu0_process_bytes"): series((0, 0.0), (10, 0.0))}
+    seen = {**gpu, key("gpu0_process_bytes"): series((0, 0.0), (10, 350.0))}
     for memory, names in ((gpu, 1), (hidden, 1), (seen, 2)):
         (found,) = run(tmp_path, loaded(), memory=memory)
         assert len(found.series) == names
@@ -164,7 +169,7 @@ def test_sessions_without_readings_are_left_out(tmp_path: Path) -> None:
     assert run(tmp_path, loaded("telemetry/gone.parquet")) == []
     assert run(tmp_path, replace(loaded(), details={})) == []
     assert run(tmp_path, loaded(), memory={}) == []
-    assert run(tmp_path, loaded(), memory={"tree_cpu_s": MEMORY["tree_cpu_s"]}) == []
+    assert run(tmp_path, loaded(), memory={key("tree_cpu_s"): MEMORY[key("tree_cpu_s")]}) == []
 
 
 def test_a_peak_of_one_reading_survives_and_gaps_hold_the_last_value() -> None:

@@ -22,7 +22,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 
 def _up_to(data: RunData, rounds: int) -> RunData:
     """The run as it stands after so many rounds."""
-    return replace(data, events=tuple(e for e in data.events if e.get("round", 0) < rounds))
+    return replace(data, events=tuple(e for e in data.events if getattr(e, "round", 0) < rounds))
 
 
 def test_the_method_says_how_many_rounds_were_measured(plain: RunData) -> None:

@@ -9,20 +9,19 @@ from support.synthetic_variants import NAME
 
 from harness.report.model.context import build_context
 from harness.report.sections.notes import best_directory, notes, unmeasured
+from harness.results.events import Best, Note, SearchEnded, Undecided
 from harness.results.store import read_run
 
 
 def test_what_the_run_wrote_down_is_in_the_report(variants_run: Path) -> None:
     data = read_run(variants_run)
-    left = [f"{NAME}/i{n}" for n in range(5, 13)]
+    left = tuple(f"{NAME}/i{n}" for n in range(5, 13))
     events = [
-        {"event": "note", "text": "i4 was clipped"}, {"event": "note", "text": "i4 was clipped"},
-        {"event": "undecided", "text": "first"}, {"event": "undecided", "text": "at its end"},
-        {"event": "search_ended", "why": "budget", "not_measured": left},
-        {
-            "event": "best", "backend": NAME, "config": "i2-dyn", "directory": "best/resnet50",
-            "difference": "best/difference.diff",
-        },
+        Note("i4 was clipped"), Note("i4 was clipped"),
+        Undecided("first"), Undecided("at its end"), SearchEnded("budget", left),
+        Best(
+            NAME, "i2-dyn", directory="best/resnet50", difference="best/difference.diff",
+        ),
     ]  # fmt: skip
     context = build_context(replace(data, events=(*data.events, *events)))
     assert notes(context) == ("i4 was clipped", "at its end")

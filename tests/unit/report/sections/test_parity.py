@@ -27,8 +27,7 @@ def test_errors_and_the_reason_of_a_disagreement_are_told(cpu: Context) -> None:
 
 def test_without_a_check_or_something_to_compare_with_the_note_says_so(cpu: Context) -> None:
     def note(*rows: ParityRow) -> str:
-        events = tuple(row.to_event() for row in rows)
-        text, *tables = section(replace(cpu, data=replace(cpu.data, events=events))).blocks
+        text, *tables = section(replace(cpu, data=replace(cpu.data, events=rows))).blocks
         assert isinstance(text, Text)
         assert len(tables) == bool(rows) and all(isinstance(t, TableBlock) for t in tables)
         return text.text

@@ -32,7 +32,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
                       details=details if round_ else {}, server_us={"queue": 1500.0})  # fmt: skip
         write_samples(path / row.samples, samples, {})
         rows.append(row)
-    return build_context(RunData(path, {}, tuple(r.to_event() for r in rows)))
+    return build_context(RunData(path, {}, tuple(rows)))
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from support.rows import measurement
 
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.blocks import Table
 from harness.report.model.context import build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.sections.servers import composing_table, metrics_table, server_only_table
-from harness.results.rows import MeasurementRow, ServerOnlyRow
+from harness.results.rows import ServerOnlyRow
 from harness.results.store import RunStore, read_run
 
 S = 1_000_000_000
@@ -27,10 +28,8 @@ PART = {"count": 100, "failures": 1, "inferences": 200, "executions": 50, "queue
 
 def rows(*details: dict[str, Any]) -> list[SummaryRow]:
     """One point; a round for each of `details`, with a window of two seconds."""
-    row = MeasurementRow(
-        "t/b2/c4", 0, "t", "default", 2, 4, None, "", 0, 2 * S, 100, 0, 100.0, 1.0, {}, {},
-    )  # fmt: skip
-    return summarize([replace(row, round=i, details=d) for i, d in enumerate(details)])
+    place = {"point": "t/b2/c4", "backend": "t", "batch_size": 2, "concurrency": 4}
+    return summarize(measurement(**place, round=i, details=d) for i, d in enumerate(details))
 
 
 def as_dicts(found: Table | None) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from harness.backends.registry import parse_spec
-from harness.errors import BackendError, DeadlineError, MessageError, MissingPackageError
+from harness.errors import DeadlineError, MessageError, MissingPackageError
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.load.schedule import Segment
 from harness.measure.window import Window
@@ -107,7 +107,7 @@ def test_each_command_has_an_answer_of_its_own() -> None:
 def test_what_is_no_command_is_an_error(line: bytes) -> None:
     with pytest.raises(MessageError, match="no message that is known"):
         messages.read_command(line)
-    with pytest.raises(BackendError):
+    with pytest.raises(MessageError, match="no message that is known"):
         messages.read_answer(line)
 
 

@@ -1,0 +1,83 @@
+"""A metric read off the rows: of each round, and over the rounds with its interval.
+
+Those of a co-located model are named `colocated/NAME/METRIC`, like
+`colocated/detector/latency_p99_ms`; its `present` is 1 where the model was there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from harness.analysis.intervals import Interval, log_t_interval
+from harness.results.details import ColocatedDetails
+from harness.results.rows import MeasurementRow
+from harness.scenario.metrics import METRICS, Metric
+
+PREFIX, PRESENT = "colocated/", "present"
+
+
+def metric_name(model: str, metric: str) -> str:
+    """The name of a co-located model's metric among those of a point."""
+    return f"{PREFIX}{model}/{metric}"
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Co-located model and metric; the model is empty for a metric of the measured one."""
+    if not name.startswith(PREFIX):
+        return "", name
+    model, _, metric = name.removeprefix(PREFIX).partition("/")
+    return model, metric
+
+
+def metric_of(name: str) -> Metric:
+    """The row of the table, also of a co-located model's metric. Raises KeyError."""
+    return METRICS[split_name(name)[1]]
+
+
+def colocated_facts(row: MeasurementRow) -> Mapping[str, ColocatedDetails]:
+    """The co-located models of a round by name; empty without any."""
+    return row.details.get("colocated") or {}
+
+
+def of_round(row: MeasurementRow, name: str) -> float | None:
+    """A metric's value in one round; None where it is not known. Raises KeyError on a name that
+    is no metric's.
+    """
+    model, key = split_name(name)
+    facts = colocated_facts(row).get(model)
+    if key == PRESENT:
+        return float(facts is not None)
+    metric = METRICS[key]
+    value: object = None
+    if not model:
+        value = row.latency_ms.get(metric.percentile) if metric.percentile else getattr(row, key)
+    elif facts is not None:
+        latency = facts["latency_ms"]
+        value = latency.get(metric.percentile) if metric.percentile else facts.get(key)
+    # a journal spells infinity as text
+    return float(value) if isinstance(value, int | float | str) else None
+
+
+def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
+    """A metric's value over a point's rounds; None where it is not known.
+
+    One that has an interval needs every round; a largest or a mean is of those that have it.
+    """
+    values = [of_round(row, name) for row in rows]
+    known = [v for v in values if v is not None]
+    model, key = split_name(name)
+    how = "least" if key == PRESENT else METRICS[key].over_rounds
+    if not known or (len(known) < len(values) and (model or how == "interval")):
+        return None
+    match how:
+        case "interval":
+            return log_t_interval(known)
+        case "least":
+            return Interval(min(known))
+        case "largest":
+            return Interval(max(known))
+        case "mean":
+            return Interval(math.fsum(known) / len(known))
+        case "sum":
+            return Interval(math.fsum(known))
