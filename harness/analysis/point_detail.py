@@ -15,6 +15,7 @@ from harness.measure.reduce import in_window
 from harness.measure.steady import Steadiness, window_steadiness
 from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
+from harness.system.files import inside
 
 BINS = 120
 """Stretches that a timeline is cut into."""
@@ -97,8 +98,8 @@ def explain(summary: SummaryRow, directory: Path) -> Explanation:
 def _round(row: MeasurementRow, directory: Path) -> RoundDetail:
     from harness.results.samples import read_samples
 
-    path = directory / row.samples
-    if not row.samples or not path.is_file():
+    path = inside(directory, row.samples)
+    if path is None or not path.is_file():
         return RoundDetail(row)
     try:
         samples = read_samples(path)

@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from harness.errors import HarnessError, ScenarioError
-from harness.system.credentials import redact
+from harness.system.credentials import outward
 from harness.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -158,7 +158,7 @@ def _run(args: list[str]) -> int:
 
 def _say(*lines: str) -> None:
     with contextlib.suppress(BrokenPipeError):
-        click.echo(redact("\n".join(lines)), err=True)
+        click.echo(outward("\n".join(lines)), err=True)
 
 
 def _traceback() -> None:

@@ -27,6 +27,7 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
     """
     from harness.run.prepare import export
     from harness.scenario.reading.loader import load
+    from harness.system.credentials import outward
 
     found = export(load(scenario, overrides), repository)
     _print_table(
@@ -35,7 +36,7 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
          for r in found.artifacts],
     )  # fmt: skip
     for format, reason in found.failures.items():
-        click.echo(f"{format} could not be made: {reason}", err=True)
+        click.echo(outward(f"{format} could not be made: {reason}"), err=True)
     if repository is not None:
         click.echo(f"\n{repository}:")
         _print_table(

@@ -26,12 +26,13 @@ def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> Non
     failed runs have a report too.
     """
     from harness.run.execute import rebuild
+    from harness.system.credentials import outward
 
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
     found = rebuild(run_dir, output, chosen)
     for path in [*found.report.all(), *([found.best] if found.best else [])]:
         click.echo(path)
     if found.why_not:
-        click.echo(found.why_not, err=True)
+        click.echo(outward(found.why_not), err=True)
     if show and found.report.html is not None:
         click.launch(found.report.html.resolve().as_uri())

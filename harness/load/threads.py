@@ -13,7 +13,8 @@ import numpy as np
 from harness.backends.base import Backend, Caller
 from harness.errors import DeadlineError, HarnessError, OutOfMemoryError, ServerDiedError
 from harness.models.tensors import Tensors
-from harness.results.samples import ERROR, OK, TIMEOUT, Int64, Samples
+from harness.results.samples import ERROR, MESSAGE, OK, TIMEOUT, Int64, Samples
+from harness.system.credentials import cut
 
 ERROR_PAUSE_S = 0.01
 """Wait after a failed request, so that a dead server is not asked a million times a second."""
@@ -131,4 +132,4 @@ def classify(error: Exception) -> tuple[int, str]:
     """The status of a request that raised, and the message to count it under."""
     text = error.message if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
     late = isinstance(error, (DeadlineError, TimeoutError))
-    return (TIMEOUT if late else ERROR), text[:500]
+    return (TIMEOUT if late else ERROR), cut(text, MESSAGE)

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from harness.system.credentials import outward
 from harness.system.files import jsonable
+from harness.system.text import every_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class Line:
         """The line as a dict that is valid JSON."""
         fields = {name: jsonable(value) for name, value in dataclasses.asdict(self).items()}
         return {"event": self.EVENT, **fields}
+
+    def outward(self) -> Self:
+        """The line as it may leave this process: see `credentials.outward`."""
+        return self.from_event(every_text(self.to_event(), outward))
 
     @classmethod
     def from_event(cls, event: Mapping[str, object]) -> Self:

@@ -14,6 +14,9 @@ from harness.system.files import atomic_write
 OK, ERROR, TIMEOUT, SHED, UNFINISHED = range(5)
 """Request statuses. UNFINISHED was still open when the generator stopped."""
 
+MESSAGE = 500
+"""Characters of an error's message that are kept."""
+
 Int64 = NDArray[np.int64]
 
 

@@ -37,7 +37,8 @@ from harness.results.rows import (
 )
 from harness.results.upgrade import Json
 from harness.system.credentials import redact_all
-from harness.system.files import jsonable, write_text
+from harness.system.files import inside, jsonable, write_text
+from harness.system.text import every_text, harmless
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
@@ -47,7 +48,7 @@ L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
 def _write_manifest(path: Path, manifest: Json) -> None:
-    text = json.dumps(jsonable(manifest), indent=2, allow_nan=False)
+    text = json.dumps(redact_all(jsonable(manifest)), indent=2, allow_nan=False)
     write_text(path / MANIFEST, text + "\n")
 
 
@@ -99,8 +100,11 @@ class RunData:
         return any(ended.status == "complete" for ended in self.rows(RunEnded))
 
 
-def read_run(path: Path) -> RunData:
-    """Read a run directory. Raises RunDirectoryError when `path` is none."""
+def read_run(path: Path, *, shown: bool = True) -> RunData:
+    """Read a run directory, with texts that are harmless where they are `shown`.
+
+    Raises RunDirectoryError when `path` is none.
+    """
     manifest = path / MANIFEST
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
@@ -116,6 +120,8 @@ def read_run(path: Path) -> RunData:
     lines = _read_journal(path / JOURNAL)
     if upgrade.version_of(path, data) < upgrade.SCHEMA_VERSION:
         data, lines = upgrade.upgrade_manifest(data), map(upgrade.upgrade_event, lines)
+    if shown:
+        data, lines = every_text(data, harmless), (every_text(line, harmless) for line in lines)
     return RunData(path, data, tuple(_read_events(path / JOURNAL, lines)))
 
 
@@ -182,11 +188,14 @@ class RunStore:
         Raises RunDirectoryError when it is none, can't be read, or is being written.
         """
         read_run(path)  # before anything is created: `path` may be no run directory
+        for name in OURS:
+            if inside(path, name) is None:
+                raise RunDirectoryError(f"{path / name} leads out of the run directory")
         store = cls._open(path)
         try:
             raw = (path / JOURNAL).read_bytes()
             os.ftruncate(store._journal, raw.rfind(b"\n") + 1)
-            return store, read_run(path)
+            return store, read_run(path, shown=False)
         except BaseException:
             store.close()
             raise
@@ -205,12 +214,19 @@ class RunStore:
             undo.pop_all()
         return cls(path, journal, lock)
 
+    def file(self, name: str) -> Path:
+        """A file that the journal names. Raises RunDirectoryError for one outside."""
+        path = inside(self.path, name)
+        if path is None:
+            raise RunDirectoryError(f"{self.path / JOURNAL} names '{name}', which lies outside")
+        return path
+
     def append(self, event: JournalLine) -> None:
         """Add one line and have it on disk before returning; threads may share the store.
 
         Raises SetupError when it can't be written (a full disk); the journal stays as it was.
         """
-        line = redact_all(event.to_event())
+        line = event.outward().to_event()
         data = json.dumps(line, allow_nan=False).encode() + b"\n"
         with self._mutex:
             size = os.fstat(self._journal).st_size

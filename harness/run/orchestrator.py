@@ -173,7 +173,7 @@ class Orchestrator:
         from harness.search.best_config import write_best
 
         try:
-            best = write_best(read_run(self._store.path))
+            best = write_best(read_run(self._store.path), own=True)
         except (HarnessError, OSError) as error:
             self._state.note(f"the best config was not written: {error}")
             return

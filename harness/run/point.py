@@ -52,7 +52,7 @@ class PointMeasurement:
         def measure(sub: Point, doubtful: Callable[[MeasurementRow, Samples], bool]) -> Measured:
             for done in self.state.rows:
                 if (done.point, done.round) == (sub.id, self.round_):
-                    return done, read_samples(self.state.store.path / done.samples)
+                    return done, read_samples(self.state.store.file(done.samples))
             row, samples = self._measure(sub)
             if doubtful(row, samples):
                 self.state.add(MeasuredAgain(sub.id, self.round_, row.flags))

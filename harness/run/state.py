@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from harness.errors import HarnessError
-from harness.results.events import JournalLine, Note, Observer
+from harness.results.events import Event, JournalLine, Note, Observer
 from harness.results.rows import (
     CapacityRow,
     CeilingRow,
@@ -23,7 +23,7 @@ class RunState:
     """Rows of this process and of the interrupted run that it goes on with (`done`)."""
 
     def __init__(self, store: RunStore, observer: Observer, done: RunData | None = None) -> None:
-        self.store, self.notify = store, observer.notify
+        self.store, self._observer = store, observer
         self.fresh = done is None
         self.rows = list(done.measurements) if done else []
         self.capacities = list(done.capacities) if done else []
@@ -38,6 +38,10 @@ class RunState:
         self.ceilings = Ceilings(done.rows(CeilingRow) if done else ())
         self.empty = {row.backend for row in done.rows(ServerOnlyRow)} if done else set()
         """Backends whose server has been watched without a model."""
+
+    def notify(self, event: Event) -> None:
+        """Tell the observer."""
+        self._observer.notify(event.outward())
 
     def add(self, line: JournalLine) -> None:
         """Write a journal line and tell the observer."""

@@ -30,7 +30,7 @@ from harness.errors import ServerError
 from harness.results.events import Best
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.system.files import write_text
+from harness.system.files import inside, write_text
 from harness.triton.metadata import proto
 from harness.triton.repository.change import CONFIG, read_config
 from harness.triton.repository.write import TITLES
@@ -50,12 +50,15 @@ class Picked:
     """Other configs that can't be told apart from it, or that are on the front beside it."""
 
 
-def write_best(data: RunData, target: Path | None = None) -> Best:
+def write_best(data: RunData, target: Path | None = None, *, own: bool = False) -> Best:
     """Write `best/` below `target` (the run directory); what was written, as the journal has it.
 
     Only backends that were measured in several configs take part. Where no point holds the
     constraints, nothing is written and `why` says what is nearest. Raises ServerError when the
     files of the model are gone.
+
+    Only the run that makes them (`own`) follows links out of its directory. Later, names and links
+    are data: what lies outside is taken from the `best/` that the run has made, or not at all.
     """
     rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
     scenario = data.manifest["scenario"]
@@ -67,26 +70,38 @@ def write_best(data: RunData, target: Path | None = None) -> Best:
     folder = (target or data.path) / BEST
     model = _name_of(scenario["model"])
     fresh = folder.with_name(f".{BEST}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    _remove(fresh)
     try:
-        difference = ""
-        texts = []
-        for name, source, default in _models(data, picked.row, model):
-            text = _copy(source, fresh / name)
-            texts.append(text)
-            before = _text(read_config(default), name)
-            difference += _difference(before, text, picked.row.config, name)
-        write_text(fresh / DIFFERENCE, difference)
-        env = _environment(data, picked.row)
-        write_text(fresh / README, _readme(picked, model, difference, env, texts))
+        env = _fill(fresh, _Files(data, picked.row, own), picked, model)
     except OSError as error:
         raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     fresh.rename(folder)
     return Best(
         picked.row.backend, picked.row.config, picked.row.point, f"{BEST}/{model}",
         f"{BEST}/{DIFFERENCE}", picked.tied, picked.why, env,
     )  # fmt: skip
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(folder: Path, files: _Files, picked: Picked, model: str) -> dict[str, str]:
+    """Write what belongs into `best/`; the environment that the server needs."""
+    difference = ""
+    texts = []
+    for name, source, default in files.models(model):
+        text = files.copy(source, folder / _model_name(name))
+        texts.append(text)
+        before = _text(read_config(default), name)
+        difference += _difference(before, text, picked.row.config, name)
+    write_text(folder / DIFFERENCE, difference)
+    env = _environment(files.data, picked.row)
+    write_text(folder / README, _readme(picked, model, difference, env, texts))
+    return env
 
 
 def pick(choice: Choice, zone: float = INDIFFERENCE) -> Picked | None:
@@ -142,67 +157,115 @@ def _name_of(model: Mapping[str, Any]) -> str:
     return str(model["source"].get("triton") or model["name"])
 
 
-def _models(data: RunData, row: SummaryRow, model: str) -> list[tuple[str, Path, Path]]:
-    """The measured model and those beside it: name, directory of the config, of the default."""
-    spec = next(b for b in data.manifest["scenario"]["backends"] if b["name"] == row.backend)
-    found = {model: ""}
-    for other in spec.get("colocated") or ():
-        found[_name_of(other["model"]) if other.get("model") else other["name"]] = other["name"]
-    return [
-        (
-            name, _directory(data, row.backend, row.config, colocated),
-            _directory(data, row.backend, DEFAULT_CONFIG, colocated),
-        )
-        for name, colocated in found.items()
-    ]  # fmt: skip
-
-
-def _directory(data: RunData, backend: str, config: str, colocated: str = "") -> Path:
-    """The directory that served a config, or then the model `colocated`, in the latest round.
-
-    Raises ServerError.
-    """
-    for row in reversed(data.loads):
-        if (row.backend, row.config) != (backend, config):
-            continue
-        facts = row.details.get("colocated", {}).get(colocated, {}) if colocated else row.details
-        if "model_directory" in facts and (data.path / str(facts["model_directory"])).is_dir():
-            return data.path / str(facts["model_directory"])
-    what = f"{colocated} beside {backend}/{config}" if colocated else f"{backend}/{config}"
-    raise ServerError(f"the model directory of {what} is not in {data.path}")
-
-
 def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
     loads = [x for x in data.loads if (x.backend, x.config) == (row.backend, row.config)]
     env = loads[-1].details.get("settings", {}).get("env") if loads else None
     return {str(k): str(v) for k, v in env.items()} if isinstance(env, Mapping) else {}
 
 
-def _copy(source: Path, directory: Path) -> str:
-    """Copy a model directory with what its links lead to; the config.pbtxt that was written."""
-    ignore = shutil.ignore_patterns(_INSTANCE_FILES, CONFIG, "__pycache__")
-    try:
-        shutil.copytree(source, directory, ignore=ignore)
-    except shutil.Error as error:
-        gone = error.args[0][0][0] if error.args and error.args[0] else source
-        raise ServerError(f"{gone} can't be copied: {error}") from None
-    config = read_config(source)
-    _localise(config, directory)
-    text = _text(config, directory.name)
-    write_text(directory / CONFIG, text)
-    return text
+def _model_name(name: str) -> str:
+    """The name as that of a folder. Raises ServerError for one that leads elsewhere."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ServerError(f"a model can't be called '{name}'")
+    return name
 
 
-def _localise(config: Any, directory: Path) -> None:
-    """Put the ONNX file that the harness's model.py runs beside it, out of the cache."""
-    from harness.triton.repository.native import place
+class _Files:
+    """The files of a config's models in a run directory."""
 
-    if "onnx" not in config.parameters or not (directory / "1" / "model.py").exists():
-        return
-    file = Path(config.parameters["onnx"].string_value)
-    if file.is_absolute():
-        place(file, directory / "1" / "model.onnx")
-        config.parameters["onnx"].string_value = "model.onnx"
+    def __init__(self, data: RunData, row: SummaryRow, own: bool) -> None:
+        self.data, self._row, self._own = data, row, own
+        self._root = data.path.resolve()
+        earlier = data.rows(Best)[-1:]
+        same = bool(earlier) and earlier[0].backend == row.backend
+        self._earlier = self._root / BEST if same else None
+        """What the run has made of the same backend, with files that its links led to."""
+
+    def models(self, model: str) -> list[tuple[str, Path, Path]]:
+        """The measured model and those beside it: name, directory of the config, of the default."""
+        backends = self.data.manifest["scenario"]["backends"]
+        spec = next(b for b in backends if b["name"] == self._row.backend)
+        found = {model: ""}
+        for other in spec.get("colocated") or ():
+            found[_name_of(other["model"]) if other.get("model") else other["name"]] = other["name"]
+        return [
+            (
+                name, self._directory(self._row.config, colocated, name),
+                self._directory(DEFAULT_CONFIG, colocated, name),
+            )
+            for name, colocated in found.items()
+        ]  # fmt: skip
+
+    def _directory(self, config: str, colocated: str, name: str) -> Path:
+        """The directory that served a config, or then the model `colocated`, in the latest round.
+
+        Raises ServerError.
+        """
+        backend = self._row.backend
+        for row in reversed(self.data.loads):
+            if (row.backend, row.config) != (backend, config):
+                continue
+            facts = row.details.get("colocated", {}).get(colocated, {}) if colocated \
+                else row.details  # fmt: skip
+            path = self._root / str(facts.get("model_directory", ""))
+            if "model_directory" in facts and path.is_dir():
+                if self._may(path) and self._may(path / CONFIG):
+                    return path
+                return self._again(Path(_model_name(name)), path)
+        what = f"{colocated} beside {backend}/{config}" if colocated else f"{backend}/{config}"
+        raise ServerError(f"the model directory of {what} is not in {self.data.path}")
+
+    def _may(self, path: Path) -> bool:
+        return self._own or inside(self._root, path) is not None
+
+    def _again(self, name: Path, found: Path) -> Path:
+        """A file or folder of the earlier `best/`, in place of `found`. Raises ServerError."""
+        path = self._earlier / name if self._earlier else None
+        parts = [] if path is None else [path, *path.rglob("*")]
+        if path is None or not path.exists() or any(inside(self._root, p) is None for p in parts):
+            raise ServerError(f"{found} leads out of {self.data.path}")
+        return path
+
+    def copy(self, source: Path, directory: Path) -> str:
+        """Copy a model directory with what its links lead to; the config.pbtxt it then has."""
+        ours = shutil.ignore_patterns(_INSTANCE_FILES, CONFIG, "__pycache__")
+        away: list[Path] = []
+
+        def ignore(folder: str, names: list[str]) -> set[str]:
+            left_out = set(ours(folder, names))
+            outside = {n for n in names if n not in left_out and not self._may(Path(folder, n))}
+            away.extend(Path(folder, n).relative_to(source) for n in outside)
+            return left_out | outside
+
+        try:
+            shutil.copytree(source, directory, ignore=ignore)
+        except shutil.Error as error:
+            gone = error.args[0][0][0] if error.args and error.args[0] else source
+            raise ServerError(f"{gone} can't be copied: {error}") from None
+        for part in away:
+            found = self._again(directory.name / part, source / part)
+            (shutil.copytree if found.is_dir() else shutil.copyfile)(found, directory / part)
+        config = read_config(source)
+        self._localise(config, directory)
+        text = _text(config, directory.name)
+        write_text(directory / CONFIG, text)
+        return text
+
+    def _localise(self, config: Any, directory: Path) -> None:
+        """Put the ONNX file that the harness's model.py runs beside it, out of the cache."""
+        from harness.models.cache import parts
+        from harness.triton.repository.native import place
+
+        if "onnx" not in config.parameters or not (directory / "1" / "model.py").exists():
+            return
+        file = Path(config.parameters["onnx"].string_value)
+        if file.is_absolute():
+            if not self._may(file):
+                file = self._again(directory.name / Path("1", "model.onnx"), file)
+                if not all(map(self._may, parts(file))):
+                    raise ServerError(f"the data of {file} lies outside of {self.data.path}")
+            place(file, directory / "1" / "model.onnx")
+            config.parameters["onnx"].string_value = "model.onnx"
 
 
 def _text(config: Any, name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import WorkerDiedError
+from harness.system.credentials import cut
 from harness.system.guard import spawn
 
 END_S = 5.0
@@ -113,7 +114,7 @@ class Child:
             lines = self.log.read_text(errors="replace").strip().splitlines() if self.log else []
         except OSError:
             return ""
-        return f"; its last words: {lines[-1][:LAST_WORDS]}" if lines else ""
+        return f"; its last words: {cut(lines[-1], LAST_WORDS)}" if lines else ""
 
     def kill(self) -> int:
         """SIGKILL the whole process tree; its status."""

@@ -7,16 +7,25 @@ placeholder back into text that came from elsewhere: a proxy may quote a token i
 
 from __future__ import annotations
 
+import base64
+import functools
+import html
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from harness.errors import SetupError
+from harness.system.text import T, every_text, harmless
 
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SHORTEST = 6
 """Values with fewer characters are not looked for in texts: they would be found in other words."""
-_SENSITIVE = re.compile(r"authorization|cookie|token|secret|passw|api-?key|credential", re.I)
+_SENSITIVE = re.compile(
+    r"auth|cookie|token|secret|pass|pwd|key|credential|session|signature|jwt|bearer", re.I
+)
+_SCHEME = re.compile(r"\s*(basic|bearer|digest|token|apikey|negotiate)\b", re.I)
+_PART = rf"(?:[\w-]+=)?\"?{PLACEHOLDER.pattern}\"?"
+_HIDDEN = re.compile(rf"(?:[A-Za-z]+ +)?{_PART}(?:[;,: ]+{_PART})*")
 
 _placeholders: dict[str, str] = {}
 """Value → placeholder, of everything that this process has expanded."""
@@ -47,26 +56,82 @@ def _value(name: str, placeholder: str) -> str:
     return value
 
 
+def known() -> dict[str, str]:
+    """Value → placeholder, for a process that sends values which it did not expand."""
+    return dict(_placeholders)
+
+
+def learn(values: Mapping[str, str]) -> None:
+    """Redact these from now on, too."""
+    _placeholders.update(values)
+
+
 def redact(text: str) -> str:
-    """`text` with the values that were expanded turned back into their placeholders."""
+    """`text` with the values that were expanded turned back into their placeholders.
+
+    A value is found as it is, escaped (JSON, repr, HTML), URL-encoded and in base64, there also
+    inside of something longer, as in `Basic` of `user:password`.
+    """
     for value in sorted(_placeholders, key=len, reverse=True):
-        text = text.replace(value, _placeholders[value])
+        text = _pattern(value).sub(lambda _, name=_placeholders[value]: name, text)  # type: ignore[misc]
     return text
 
 
-def redact_all(value: object) -> object:
-    """The same for every text in nested mappings and lists; the value itself if there are none."""
-    if not _placeholders:
-        return value
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {redact_all(key): redact_all(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redact_all(item) for item in value]
-    return value
+def outward(text: str) -> str:
+    """`text` as it may be shown: without secrets, and `harmless`."""
+    return harmless(redact(text))
 
 
-def is_sensitive(header: str) -> bool:
-    """Whether a header of that name carries what must not be written into a file."""
-    return _SENSITIVE.search(header) is not None
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters of `text`. What is cut is redacted before: nobody finds half a
+    value afterwards.
+    """
+    text = outward(text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def redact_all(value: T) -> T:
+    """`redact` for every text in nested mappings and lists."""
+    return every_text(value, redact) if _placeholders else value
+
+
+@functools.cache
+def _pattern(value: str) -> re.Pattern[str]:
+    return re.compile("|".join(["".join(map(_spellings, value)), *_base64(value.encode())]))
+
+
+def _spellings(character: str) -> str:
+    """A pattern of the ways in which a character is written in JSON, Python, HTML and URLs."""
+    units = character.encode("utf-16-be").hex()
+    octets = [f"{octet:02x}" for octet in character.encode()]
+    ways = [
+        "".join(rf"\\+u{units[at : at + 4]}" for at in range(0, len(units), 4)),
+        "".join(rf"\\+x{octet}" for octet in octets),
+        "".join(rf"%(?:25)*{octet}" for octet in octets),
+        rf"\\+[xu]0*{ord(character):x}", rf"&#0*{ord(character)};", rf"&#x0*{ord(character):x};",
+    ]  # fmt: skip
+    plain = [re.escape(character), re.escape(html.escape(character))]
+    plain += [r"\+"] if character == " " else []
+    escape = "" if character.isalnum() else r"\\*"
+    return f"(?:{escape}(?:{'|'.join(plain)})|(?i:{'|'.join(ways)}))"
+
+
+def _base64(value: bytes) -> Iterator[str]:
+    """Patterns of the base64 of whatever holds the value: its three places in a group of three."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + value).decode().rstrip("=")
+        inner = whole[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
+        yield "".join({"+": "[+-]", "/": "[/_]"}.get(letter, letter) for letter in inner)
+
+
+def is_sensitive(header: str, value: str = "") -> bool:
+    """Whether a header of that name, or with that value, carries what must not be in a file."""
+    return bool(_SENSITIVE.search(header) or _SCHEME.match(value))
+
+
+def is_hidden(value: str) -> bool:
+    """Whether every part of a header that may be a secret is a variable.
+
+    Beside variables there may be a scheme (`Bearer`) and the names of cookies.
+    """
+    return _HIDDEN.fullmatch(value) is not None

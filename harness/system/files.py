@@ -39,6 +39,19 @@ def _fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def inside(folder: Path, name: object) -> Path | None:
+    """The path `name` below `folder`, for a name that somebody else has written.
+
+    None where it leads out of the folder: absolute, by `..`, or through a link.
+    """
+    path = folder / str(name)
+    try:
+        root, end = folder.resolve(), path.resolve()
+    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
+        return None
+    return path if end != root and end.is_relative_to(root) else None
+
+
 def jsonable(value: object) -> object:
     """The same in dicts, lists, strings, numbers, true, false and null.
 

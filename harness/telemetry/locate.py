@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
-from harness.system.network import split_address
+from harness.system.network import is_loopback, split_address
 
 TRITON = "tritonserver"
 
@@ -42,7 +41,7 @@ def is_here(host: str) -> bool:
         wanted = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    if any(ipaddress.ip_address(a.partition("%")[0]).is_loopback for a in wanted):
+    if any(map(is_loopback, wanted)):
         return True
     ours = {a.address for entries in psutil.net_if_addrs().values() for a in entries}
     return bool(wanted & ours)

@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +31,11 @@ from harness.system.tls import ssl_context
 
 EXCHANGES = 16
 TIMEOUT_S = 10.0
+"""For one step of an exchange."""
+FETCH_S = 30.0
+"""For all that is asked at once."""
+LARGEST = 256 << 20
+"""Bytes of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,7 @@ class RemoteTelemetry:
         self._connection: http.client.HTTPConnection | None = None
         self.problem = ""
         try:
-            self.about: dict[str, Any] = json.loads(self._get("/v1/about"))
-            self._begin()
+            self._in_time(self._begin)
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             self.close()
             raise ServerError(
@@ -75,6 +82,7 @@ class RemoteTelemetry:
             )
 
     def _begin(self) -> None:
+        self.about: dict[str, Any] = json.loads(self._get("/v1/about"))
         self._exchanges = [self._ask_clock()]
         self._since = self._exchanges[0].remote_ns
         self._parts: list[tuple[list[str], NDArray[np.void]]] = []
@@ -88,16 +96,40 @@ class RemoteTelemetry:
     def read(self) -> dict[SeriesKey, TelemetrySeries]:
         """All readings since this was made, on this host's clock."""
         try:
-            self._fetch()
+            self._in_time(self._fetch)
         except (OSError, http.client.HTTPException, ValueError, KeyError, HarnessError) as error:
             self.problem = f"no telemetry from {self._address}: {error or type(error).__name__}"
         return self._series()
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if connection.sock is not None:
+                with contextlib.suppress(OSError):  # wakes who waits for an answer
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+            connection.close()
+
+    def _in_time(self, ask: Callable[[], None]) -> None:
+        """Ask in a thread, which is left alone when it takes too long: steps have deadlines of
+        their own, and a peer can make any number of them. Raises TimeoutError, and what `ask` does.
+        """
+        raised: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                ask()
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(FETCH_S)
+        if thread.is_alive():
+            self.close()
+            raise TimeoutError(f"no whole answer within {FETCH_S:g} s")
+        for error in raised:
+            raise error
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -133,7 +165,9 @@ class RemoteTelemetry:
             try:
                 connection.request("GET", path, headers=self._headers)
                 response = connection.getresponse()
-                body = response.read()
+                body = response.read(LARGEST)
+                if not response.isclosed():
+                    raise http.client.HTTPException(f"more than {LARGEST} bytes")
             except (OSError, http.client.HTTPException):
                 self.close()
                 if fresh or last:
@@ -152,11 +186,11 @@ class RemoteTelemetry:
     def _checked(self, status: int, body: bytes) -> bytes:
         if status == 200:
             return body
-        said = body[:200].decode("utf-8", "replace")
+        said = body.decode("utf-8", "replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             said = json.loads(body)["error"]
         raise ServerError(
-            f"the telemetry at {self._address} answers {status}: {secrets.redact(said)}",
+            f"the telemetry at {self._address} answers {status}: {secrets.cut(str(said), 200)}",
             fix="the token here and the one of `harness telemetry serve` must be the same"
             if status == 401 else None,
         )  # fmt: skip

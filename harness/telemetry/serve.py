@@ -11,6 +11,7 @@ Readings are kept for a while in memory. Nothing can be changed through it, and 
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import os
@@ -24,19 +25,26 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Self
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import SetupError
+from harness.errors import HarnessError, SetupError
+from harness.system.network import is_loopback
 from harness.telemetry.client import Telemetry
 
 DRAIN_S = 1.0
 """How often readings are taken over from the sampler when nobody asks."""
 IDLE_S = 120.0
-"""A connection that asks for nothing is closed."""
+"""A connection that asks for nothing is closed; so is one whose question takes that long."""
+STRANGER_S = 5.0
+"""The same until the token was shown."""
+ANSWER_S = 30.0
+"""How long an answer may take to be read."""
+MOST = 64
+"""Connections. One more closes the oldest of those that have not shown the token."""
 SHORTEST_TOKEN = 16
 """Characters."""
 
@@ -124,8 +132,9 @@ class TelemetryServer:
 
     def _follow(self) -> None:
         while not self._stop.wait(DRAIN_S):
-            self.ring.follow()
-            self.ring.drain()
+            with contextlib.suppress(OSError, HarnessError):  # no descriptor left: once more then
+                self.ring.follow()
+                self.ring.drain()
 
     def close(self) -> None:
         """Stop listening and sampling."""
@@ -160,6 +169,56 @@ class _Http(ThreadingHTTPServer):
     token = b""
     ring: Ring
 
+    def __init__(self, *arguments: Any) -> None:
+        self._until: dict[socket.socket, float] = {}
+        """When each connection is closed, the oldest first."""
+        self._friends: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; without a descriptor to be had, others' connections have to end first."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(0.1)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own."""
+        while len(self._until) >= MOST:
+            strangers = (c for c in list(self._until) if c not in self._friends)
+            if (oldest := next(strangers, None)) is None:
+                self.shutdown_request(request)
+                return
+            self._end(oldest)
+        self.allow(request, STRANGER_S)
+        super().process_request(request, client_address)
+
+    def allow(self, connection: socket.socket, seconds: float, *, known: bool = False) -> None:
+        """Let a connection live for so long from now; `known`: it has shown the token."""
+        self._until[connection] = time.monotonic() + seconds
+        if known:
+            self._friends.add(connection)
+
+    def service_actions(self) -> None:
+        """Twice a second: close what has had its time."""
+        now = time.monotonic()
+        for connection, until in list(self._until.items()):
+            if until < now:
+                self._end(connection)
+
+    def _end(self, connection: socket.socket) -> None:
+        """Break a connection; its thread then closes it."""
+        self._until.pop(connection, None)
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # a TLS one's own would wait
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        self._until.pop(request, None)
+        self._friends.discard(request)
+        super().shutdown_request(request)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Connections that break are the other side's business."""
 
@@ -180,7 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(given, b"Bearer " + self.server.token):
             self._answer(401, b'{"error": "the bearer token is missing or wrong"}')
             return
-        url = urlsplit(self.path)
+        self.server.allow(self.connection, ANSWER_S, known=True)
+        self._answer_to(urlsplit(self.path), received)
+        self.server.allow(self.connection, IDLE_S)
+
+    def _answer_to(self, url: SplitResult, received: int) -> None:
         if url.path == "/v1/clock":
             times = {"received_ns": received, "sent_ns": time.monotonic_ns()}
             self._answer(200, json.dumps(times).encode())
@@ -267,6 +330,8 @@ def serve(
         missing = watched if isinstance(watched, str) else "such process"
         what = f"pid {pids}" if pids else f"nothing yet: no {missing} runs"
         scheme = "https" if certificate else "http"
+        if certificate is None and not is_loopback(address[0]):
+            say("warning: without --cert, whoever sees the network's packets sees the token")
         say(f"telemetry on {scheme}://{server.address}, watching {what}; Ctrl-C stops it")
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,7 @@
 """A real tritonserver: starting, loading, failing, stopping, being killed."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ import psutil
 import pytest
 
 from harness.errors import ServerError
-from harness.triton.server import api, ports
+from harness.triton.server import api, ports, process
+from harness.triton.server.command import OWN_OPTIONS, environment
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
 
@@ -69,6 +71,32 @@ def test_it_listens_on_loopback_only(repository, tmp_path):
         status, body = api.call(server.metrics, "GET", "/metrics")
         assert status == 200
         assert b"nv_cpu_memory_used_bytes" in body
+
+
+def test_the_options_that_open_a_server_are_those_it_has():
+    install = find()
+    env = environment(install, {})
+    done = subprocess.run(
+        [install.binary, "--help"], capture_output=True, text=True, env=env, timeout=60, check=False
+    )
+    options = re.findall(r"^\s+(--[a-z0-9-]+) <", done.stdout + done.stderr, re.M)
+    opening = re.compile(
+        r"-address$|^--(allow|reuse)-|-port|-directory$|^--model-(repo|store|contr)"
+    )
+    harmless = re.compile(r"^--(allow-(http|grpc|metrics|.pu-metrics)|(http|grpc|metrics)-port)$")
+    found = {o for o in options if opening.search(o) and not harmless.search(o)}
+    assert len(options) > 50
+    assert found == set(OWN_OPTIONS)
+
+
+def test_a_server_that_listens_to_others_is_refused(repository, tmp_path, monkeypatch):
+    """Whatever opened it: here an option that is not looked for."""
+    monkeypatch.setattr(process, "check_args", lambda args: None)
+    with pytest.raises(ServerError, match=r"listens on 0\.0\.0\.0:\d+, for other machines"):
+        start(repository, tmp_path / "log", args=["--http-addr=0.0.0.0"])
+    assert not [
+        p for p in psutil.process_iter() if p.ppid() == os.getpid() and "triton" in p.name()
+    ]
 
 
 def test_stopping_leaves_nothing(repository, tmp_path):

@@ -20,6 +20,7 @@ from harness.load.wire.loop import WireGenerator
 from harness.load.wire.plan import Order, Rest, make
 from harness.load.wire.recorder import RECENT
 from harness.results.samples import Int64
+from harness.system.credentials import learn
 
 ROW = 3 + RECENT
 """The live row of a helper, int64: requests completed, CPU time in ns, how many latencies follow,
@@ -76,7 +77,8 @@ def _publish_until_told(generator: WireGenerator, live: Int64) -> None:
 
 def main() -> None:
     """Connect, say so, begin when told, publish counts, and save the samples when told to stop."""
-    index, directory, plan = cast(Order, receive(0))
+    index, directory, plan, secrets = cast(Order, receive(0))
+    learn(secrets)
     base = Path(directory)
     live = np.memmap(base / "live", np.int64, "r+").reshape(-1, ROW)[index]
     with _errors_to(base / f"{index}.error"):

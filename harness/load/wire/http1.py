@@ -6,6 +6,8 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 
+from harness.system.credentials import cut
+
 ERROR_BODY = 1 << 16
 """How much of an error's body is kept for its message."""
 
@@ -29,7 +31,7 @@ def parse_head(head: bytes) -> Head:
     first, *lines = head.split(b"\r\n")
     parts = first.split(b" ", 2)
     if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
-        raise ProtocolError(f"not an HTTP response: {first[:80]!r}")
+        raise ProtocolError(f"not an HTTP response: {cut(repr(first), 80)}")
     headers = {
         name.strip().lower(): value.strip()
         for name, _, value in (line.partition(b":") for line in lines)
@@ -37,7 +39,7 @@ def parse_head(head: bytes) -> Head:
     status = int(parts[1])
     length = headers.get(b"content-length")
     if length is not None and not length.isdigit():
-        raise ProtocolError(f"Content-Length is {length[:40]!r}")
+        raise ProtocolError(f"Content-Length is {cut(repr(length), 40)}")
     chunked = headers.get(b"transfer-encoding", b"").lower().endswith(b"chunked")
     connection = headers.get(b"connection", b"").lower()
     close = connection == b"close" or (parts[0] == b"HTTP/1.0" and connection != b"keep-alive")
@@ -136,7 +138,7 @@ class Response:
         try:
             size = int(line.partition(b";")[0], 16)
         except ValueError:
-            raise ProtocolError(f"chunk size is {line[:40]!r}") from None
+            raise ProtocolError(f"chunk size is {cut(repr(line), 40)}") from None
         if size:
             del self._buffer[: end + 2]
             self._data_left, self._left = size, size + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -49,6 +50,8 @@ class Order(NamedTuple):
     part: int
     directory: str
     plan: Plan
+    secrets: Mapping[str, str]
+    """What is to be redacted there: see `harness.system.credentials`."""
 
 
 class Rest(NamedTuple):

@@ -23,6 +23,7 @@ from harness.load.wire.helper import READY, ROW, pack
 from harness.load.wire.plan import Order, Plan, Rest, first_request, split
 from harness.results.samples import Int64, Samples
 from harness.system.child import Child
+from harness.system.credentials import known
 
 LEAD_NS = 50_000_000
 """From the last "ready" to the common start."""
@@ -68,7 +69,7 @@ class WireProcesses:
         try:
             for index, part in enumerate(self._parts):
                 self._helpers.append(Child("a generator process", "harness.load.wire.helper"))
-                self._tell(index, Order(index, self._directory.name, part))
+                self._tell(index, Order(index, self._directory.name, part, known()))
             for index in range(len(self._helpers)):
                 self._await_ready(index)
             begin = time.monotonic_ns() + LEAD_NS

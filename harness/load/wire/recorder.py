@@ -7,12 +7,12 @@ from collections import Counter
 
 import numpy as np
 
-from harness.results.samples import OK, TIMEOUT, UNFINISHED, Int64, Samples
+from harness.results.samples import MESSAGE, OK, TIMEOUT, UNFINISHED, Int64, Samples
+from harness.system.credentials import cut
 
 RECENT = 1024
 KEPT = 64
 KEPT_BYTES = 256 << 20
-MESSAGE = 500
 
 
 class Recorder:
@@ -34,7 +34,7 @@ class Recorder:
         """A row that did not succeed; `scheduled` is None in a closed loop."""
         self._bad.append((len(self.done), status))
         if message:
-            self._messages[message[:MESSAGE]] += 1
+            self._messages[cut(message, MESSAGE)] += 1
         if scheduled is not None:
             self.scheduled.append(scheduled)
         self.sent.append(sent)

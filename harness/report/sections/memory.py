@@ -26,6 +26,7 @@ from harness.results.rows import LoadedRow, MeasurementRow
 from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, read_parquet
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
+from harness.system.files import inside
 
 HOST, GPU, DEVICE = "host memory", "GPU memory", "GPU memory, whole device"
 HOST_COLOR = "#0072B2"
@@ -144,8 +145,8 @@ def timelines(data: RunData, steps: int = STEPS) -> list[MemoryTimeline]:
 
 def _timeline(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | None:
     file = row.details.get("telemetry")
-    path = data.path / str(file)
-    if not file or not path.is_file():
+    path = inside(data.path, file) if file else None
+    if path is None or not path.is_file():
         return None
     series = read_parquet(path)
     memory = dict(_memory(series))

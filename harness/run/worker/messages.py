@@ -38,7 +38,7 @@ from harness.results.events import Progress
 from harness.results.rows import ArtifactRow, ParityRow
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.scenario import ModelSpec, Parity
-from harness.system.credentials import redact_all
+from harness.system.credentials import cut, redact_all
 
 
 class Message:
@@ -360,5 +360,5 @@ def _read(line: bytes, key: str, classes: Mapping[str, type[M]]) -> M:
         cls = classes[content.pop(key)]
         return _adapter(cls).validate_json(json.dumps(content))
     except (ValidationError, ValueError, TypeError, AttributeError, KeyError) as error:
-        start = line[:80].decode("utf-8", "replace")
+        start = cut(line.decode("utf-8", "replace"), 80).rstrip("…")
         raise MessageError(f"no message that is known: {start}…: {error!r}") from error

@@ -15,6 +15,7 @@ from harness.errors import DeadlineError, MessageError, WorkerDiedError
 from harness.results.events import Progress
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command
+from harness.system.credentials import cut
 from harness.system.guard import GuardedProcess, spawn
 from harness.system.paths import PACKAGE
 
@@ -180,4 +181,4 @@ def _last_words(log: Path, limit: int = 300) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return f"; its last words: {lines[-1][:limit]}" if lines else ""
+    return f"; its last words: {cut(lines[-1], limit)}" if lines else ""

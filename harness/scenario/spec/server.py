@@ -11,18 +11,19 @@ from pydantic import Field
 from harness.scenario.rules.base import Broken, remove, twice
 from harness.scenario.spec.fields import Address, File, Folder, MetricsUrl, Model, Words
 from harness.scenario.units import PositiveDuration, Size
-from harness.system.credentials import expand, is_sensitive
+from harness.system.credentials import PLACEHOLDER, expand, is_hidden, is_sensitive
 from harness.system.network import Access, Tls
 
 _PORTS = ("http_port", "grpc_port", "metrics_port")
 _STARTED_ONLY = ("args", *_PORTS, "backend_directory", "native")
 _RUNNING_ONLY = ("tls", "headers", "load", "metrics_url", "telemetry")
-_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _HTTP_OWN = ("host", "content-length", "inference-header-content-length", "transfer-encoding",
              "connection", "te", "content-type", "user-agent")  # fmt: skip
 _RUN_OWN = ("--name", "--rm", "--detach", "-d", "--gpus", "--network", "--net", "--shm-size",
-            "--publish", "-p", "--cidfile")  # fmt: skip
+            "--publish", "-p", "--publish-all", "-P", "--cidfile")  # fmt: skip
+_PUBLISH = re.compile(r"-[itd]*[pPd]")
+"""Short options of `docker run` in one word."""
 Port = Annotated[int, Field(gt=0, lt=65536)]
 
 
@@ -72,7 +73,7 @@ class DockerSettings(Model):
                 yield Broken(("mounts", index), message)
         for index, argument in enumerate(self.args):
             name = argument.partition("=")[0]
-            if name in _RUN_OWN:
+            if name in _RUN_OWN or _PUBLISH.match(name):
                 yield Broken(("args", index), f"{name} is set by the harness; remove it")
 
 
@@ -86,7 +87,7 @@ class TelemetrySource(Model):
     tls: TlsSettings | None = Field(None, description="when it was given a certificate")
 
     def _broken(self) -> Iterator[Broken]:
-        if not _VARIABLE.fullmatch(self.token):
+        if not PLACEHOLDER.fullmatch(self.token):
             message = "must be ${NAME}, an environment variable; the token itself would be written "
             yield Broken(("token",), message + "into the run directory")
 
@@ -181,7 +182,7 @@ def _header(name: str, value: str) -> Iterator[Broken]:
         yield broken("no header has such a name")
     if not value.isprintable():
         yield broken("must be one line of printable characters", on_key=False)
-    if is_sensitive(name) and not _VARIABLE.search(value):
+    if is_sensitive(name, value) and not is_hidden(value):
         yield broken(
             "would be written into the run directory; put the secret into an environment "
             "variable and write ${NAME} in its place"

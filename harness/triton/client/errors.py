@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError, translate
-from harness.system.credentials import redact
+from harness.system.credentials import cut
 from harness.system.network import split_address
 from harness.triton.client.common import CONNECT_S, ServerTarget
 
@@ -114,8 +114,7 @@ def setup_failed(target: ServerTarget, error: Exception) -> ServerError:
 
 def said(error: Exception) -> str:
     """What the server, or a proxy before it, answered: one line, of a length that can be read."""
-    text = " ".join(redact(str(message_of(error))).split())
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return cut(" ".join(str(message_of(error)).split()), LONGEST)
 
 
 def message_of(error: Exception) -> str:

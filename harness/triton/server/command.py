@@ -19,7 +19,15 @@ from harness.triton.server.ports import HOST, SERVICES
 
 METRICS_MS = 250
 """How often the server reads its GPUs for /metrics; its own default, 2 s, is long for a window."""
-_ADDRESS = ("--http-address", "--grpc-address", "--metrics-address")
+OWN_OPTIONS = (
+    *(f"--{service}-address" for service in SERVICES), "--reuse-http-port", "--reuse-grpc-port",
+    "--allow-sagemaker", "--sagemaker-port", "--sagemaker-safe-port-range", "--allow-vertex-ai",
+    "--vertex-ai-port", "--model-repository", "--model-store", "--model-control-mode",
+    "--backend-directory", "--repoagent-directory", "--cache-directory",
+)  # fmt: skip
+"""What opens a server, or what it runs, is not the user's to give."""
+_READ_OPTIONS = tuple(f"--{name}" for s in SERVICES for name in (f"{s}-port", f"allow-{s}"))
+"""What the harness reads in the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +84,15 @@ def command(
 def check_args(args: Sequence[str]) -> None:
     """Raise ServerError for arguments that are not the user's to give."""
     for name in (argument.partition("=")[0] for argument in args):
-        if name in _ADDRESS:
+        whole = [o for o in (*OWN_OPTIONS, *_READ_OPTIONS) if o.startswith(name) and len(name) > 2]
+        if any(option in OWN_OPTIONS for option in whole):
             raise ServerError(
-                f"server.args has {name}: a server that the harness starts listens on {HOST} only",
+                f"server.args has {name}: a server that the harness starts listens on {HOST} only, "
+                "and has the models and folders that the scenario names",
                 fix="leave it out, or start the server yourself and give server: {url: host:port}",
             )
+        if whole and name not in whole:  # tritonserver takes what is short for one option
+            raise ServerError(f"server.args has {name}: write it out, {' or '.join(whole)}")
 
 
 def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, str]:
@@ -91,6 +103,7 @@ def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, s
     LD_LIBRARY_PATH and PYTHONPATH: there it comes behind what is set here.
     """
     inherited = {**os.environ, **extra}
+    inherited.pop("AIP_MODE", None)  # with it, Triton opens a port for Vertex AI
     own = {
         "PATH": str(Path(sys.executable).parent),
         "LD_LIBRARY_PATH": library_path(install),

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from harness.errors import ServerError
+from harness.system.network import is_loopback
 
 HOST = "127.0.0.1"
 SERVICES = ("http", "grpc", "metrics")
@@ -44,15 +45,27 @@ def option(args: Sequence[str], name: str) -> str:
     return found
 
 
-def listening(pid: int) -> set[int]:
-    """The TCP ports on which a process of this user listens."""
+def listeners(pid: int) -> set[tuple[str, int]]:
+    """The addresses on which a process of this user listens by TCP: IP and port."""
     import psutil
 
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
         return set()
-    return {c.laddr[1] for c in connections if c.laddr and c.status == psutil.CONN_LISTEN}
+    return {
+        (c.laddr[0], c.laddr[1]) for c in connections if c.laddr and c.status == psutil.CONN_LISTEN
+    }
+
+
+def check_loopback(pid: int) -> None:
+    """Raise ServerError where a server listens to others than this machine."""
+    found = sorted(f"{ip}:{port}" for ip, port in listeners(pid) if not is_loopback(ip))
+    if found:
+        raise ServerError(
+            f"the Triton server listens on {', '.join(found)}, for other machines, too",
+            fix="leave out of server.args and env what opens a port",
+        )
 
 
 def check_free(asked: Mapping[str, int]) -> None:

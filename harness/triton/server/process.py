@@ -26,9 +26,10 @@ from harness.triton.server.ports import (
     SERVICES,
     asked_in,
     check_free,
+    check_loopback,
     choose,
     in_use,
-    listening,
+    listeners,
     switched_off,
 )
 from harness.triton.server.stubs import StubEndedError, Stubs, has_ended
@@ -90,6 +91,7 @@ class TritonServer:
                 stack.callback(server.stop)
                 taken = server._wait_ready(began + timeout)
                 if taken is None:
+                    server.check_loopback()
                     stack.pop_all()
                     server.start_seconds = time.monotonic() - began
                     return server
@@ -134,12 +136,19 @@ class TritonServer:
         The engine keeps a container's ports for it, and refuses to start one whose port is taken.
         """
         if self._find_pid is None:
-            return self._wanted <= listening(self.pid) and api.is_ready(self.http)
+            return self._wanted <= {port for _, port in listeners(self.pid)} and api.is_ready(
+                self.http
+            )
         if not api.is_ready(self.http) or not self.alive():
             return False
         found = self._find_pid()
         self._stubs.server, self.visible = found or self.pid, found is not None
         return True
+
+    def check_loopback(self) -> None:
+        """Raise ServerError where it listens to other machines; of a container, its engine does."""
+        if self._find_pid is None:
+            check_loopback(self.pid)
 
     def version(self) -> str:
         """Of tritonserver, as it says itself, e.g. `2.51.0`."""
@@ -172,6 +181,7 @@ class TritonServer:
         if not api.is_ready(self.http, name):
             raise self._not_loaded(name, f"it is not ready after loading; {self._last(offset)}")
         self._stubs.loaded(name)
+        self.check_loopback()
         return time.monotonic() - began
 
     def unload(self, name: str, *, timeout: float = 60.0, at_once: bool = False) -> None:

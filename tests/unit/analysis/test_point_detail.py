@@ -96,6 +96,17 @@ def test_explain_reads_the_samples_and_bears_with_missing_ones(tmp_path):
     assert found.open_loop
 
 
+@pytest.mark.parametrize("name", ["../mine.parquet", "ABSOLUTE", "link.parquet"])
+def test_samples_outside_of_the_run_are_not_read(tmp_path, name):
+    row, samples = measured()
+    mine, run = tmp_path / "mine.parquet", tmp_path / "run"
+    run.mkdir()
+    write_samples(mine, samples, {})
+    (run / "link.parquet").symlink_to(mine)
+    (summary,) = summarize([replace(row, samples=name.replace("ABSOLUTE", str(mine)))])
+    assert explain(summary, run).rounds[0].timeline is None
+
+
 def test_the_cut_of_mser_is_where_the_transient_ends_after_the_window_has_begun():
     done = 5_000 * MS + np.arange(1, 1001, dtype=np.int64) * 10 * MS
     slow = np.where(np.arange(1000) < 200, 50.0, 5.0) + np.arange(1000) % 3  # slow for 2 s

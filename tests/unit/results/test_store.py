@@ -334,7 +334,8 @@ def test_newlines_and_odd_characters_stay_in_one_line(run):
     store, _ = RunStore.resume(run)
     with store:
         store.append(Note(message))
-    assert read_run(run).events[-1].text == message
+    shown = 'a\nb\\r\\u2028\\x00 "quoted" ☃ \\udc80'
+    assert read_run(run).events[-1].text == shown
 
 
 # ------------------------------------------------------------------------ atomic writes
@@ -401,3 +402,21 @@ def test_readers_never_see_half_a_file(tmp_path):
         writer.join()
     assert seen <= texts
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["samples", "journal.jsonl", ".lock"])
+def test_a_run_is_not_resumed_through_a_link_out_of_it(tmp_path, name):
+    RunStore.create(tmp_path / "run", {}).close()
+    path = tmp_path / "run" / name
+    path.rmdir() if path.is_dir() else path.unlink()
+    path.symlink_to(tmp_path / "mine")
+    with pytest.raises(RunDirectoryError, match="leads out"):
+        RunStore.resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd"])
+def test_a_file_that_the_journal_names_lies_in_the_run(tmp_path, name):
+    with RunStore.create(tmp_path / "run", {}) as store:
+        assert store.file("samples/a.parquet") == tmp_path / "run" / "samples" / "a.parquet"
+        with pytest.raises(RunDirectoryError, match="lies outside"):
+            store.file(name)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
 from support.rows import measurement
 
 from harness.analysis.best import Choice
 from harness.analysis.summary import SummaryRow, summarize
+from harness.errors import ServerError
+from harness.results.events import Best
+from harness.results.rows import LoadedRow
+from harness.results.store import RunData
 from harness.scenario.points import Point
-from harness.search.best_config import _serving, pick
+from harness.search.best_config import _serving, pick, write_best
 
 
 def row(config: str) -> SummaryRow:
@@ -85,3 +94,92 @@ def test_what_the_directory_needs_is_said() -> None:
     assert "tritonserver --model-repository=$PWD/best" in native
     steps = 'platform: "ensemble" ensemble_scheduling { step { model_name: "a" } }'
     assert "The ensemble's steps are not here" in _serving("", [steps])
+
+
+def searched(folder: Path, model: str = "m", directory: str = "models/m") -> RunData:
+    """A run that searched, with the directory of its only config."""
+    served = folder / "models" / "m"
+    (served / "1").mkdir(parents=True)
+    (served / "config.pbtxt").write_text(config("python", "onnxruntime"))
+    (served / "1" / "model.py").write_text("pass")
+    details = {"settings": {}, "model_directory": directory}
+    manifest = {"scenario": {
+        "model": {"name": "m", "source": {"triton": model}},
+        "backends": [{"name": "a", "kind": "triton"}], "objective": "throughput",
+    }}  # fmt: skip
+    loaded = LoadedRow("a", 0, 1.0, 1.0, None, 1.0, None, details)
+    return RunData(folder, manifest, (loaded, measurement()))
+
+
+def test_a_run_directory_becomes_the_best_config(tmp_path: Path) -> None:
+    assert write_best(searched(tmp_path / "run"), tmp_path / "out").directory == "best/m"
+    assert (tmp_path / "out" / "best" / "m" / "1" / "model.py").read_text() == "pass"
+
+
+@pytest.mark.parametrize("name", ["../../../own", "/tmp/own", "..", ".", "a/b"])
+def test_a_model_name_writes_nothing_outside(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ServerError, match="can't be called"):
+        write_best(searched(tmp_path / "run", model=name), tmp_path / "a" / "b" / "out")
+    assert not {p.name for p in tmp_path.iterdir()} - {"a", "run"}
+
+
+def other(folder: Path) -> Path:
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "mine.onnx").write_text("private")
+    (folder / "config.pbtxt").write_text(config("python"))
+    return folder
+
+
+@pytest.mark.parametrize("directory", ["ABSOLUTE", "../other", "models/link"])
+def test_a_model_directory_outside_is_not_copied(tmp_path: Path, directory: str) -> None:
+    private = other(tmp_path / "other")
+    run = searched(tmp_path / "run", directory=directory.replace("ABSOLUTE", str(private)))
+    (tmp_path / "run" / "models" / "link").symlink_to(private)
+    with pytest.raises(ServerError, match="leads out of"):
+        write_best(run, tmp_path / "out")
+
+
+def linked(run: Path, private: Path) -> None:
+    (run / "models" / "m" / "1" / "link").symlink_to(private / "1" / "mine.onnx")
+
+
+def linked_config(run: Path, private: Path) -> None:
+    (run / "models" / "m" / "config.pbtxt").unlink()
+    (run / "models" / "m" / "config.pbtxt").symlink_to(private / "config.pbtxt")
+
+
+def parameter(run: Path, private: Path) -> None:
+    file = f'parameters {{ key: "onnx" value {{ string_value: "{private / "1" / "mine.onnx"}" }} }}'
+    (run / "models" / "m" / "config.pbtxt").write_text(config("python") + file)
+
+
+@pytest.mark.parametrize("lead", [linked, linked_config, parameter])
+def test_files_outside_are_not_copied_but_by_the_run_itself(tmp_path: Path, lead: Any) -> None:
+    run, private = searched(tmp_path / "run"), other(tmp_path / "other")
+    lead(run.path, private)
+    with pytest.raises(ServerError, match="leads out of"):
+        write_best(run, tmp_path / "out")
+    assert not (tmp_path / "out" / "best").exists()
+    best = write_best(run, own=True)
+    again = replace(run, events=(*run.events, best))
+    if lead is not linked_config:
+        assert write_best(again, tmp_path / "out").directory == "best/m"
+        (copied,) = (p for p in (tmp_path / "out" / "best").rglob("1/*") if p.suffix != ".py")
+        assert (copied.read_text(), copied.is_symlink()) == ("private", False)
+
+
+def test_the_earlier_best_is_data_too(tmp_path: Path) -> None:
+    run, private = searched(tmp_path / "run"), other(tmp_path / "other")
+    linked(run.path, private)
+    (run.path / "best" / "m").mkdir(parents=True)
+    (run.path / "best" / "m" / "1").symlink_to(private / "1")
+    with pytest.raises(ServerError, match="leads out of"):
+        write_best(replace(run, events=(*run.events, Best("a", "default"))), tmp_path / "out")
+
+
+def test_the_unfinished_folder_may_be_no_link(tmp_path: Path) -> None:
+    run = searched(tmp_path / "run")
+    (tmp_path / "mine").mkdir()
+    (run.path / ".best.new").symlink_to(tmp_path / "mine")
+    write_best(run)
+    assert not list((tmp_path / "mine").iterdir())

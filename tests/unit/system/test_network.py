@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import ServerError
-from harness.system.network import PLAIN, Access, Tls, split_address
+from harness.system.network import PLAIN, Access, Tls, is_loopback, split_address
 
 
 @pytest.mark.parametrize(("address", "host", "port"), [
@@ -28,3 +28,13 @@ def test_encryption_decides_the_scheme_and_grpc_names_are_small():
 
 def test_headers_are_secret():
     assert "Bearer" not in repr(Access(None, (("Authorization", "Bearer x"),)))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True),
+     ("localhost", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("", False),
+     ("fe80::1%eth0", False), ("::ffff:10.0.0.1", False), ("example.org", False)],
+)  # fmt: skip
+def test_who_is_on_this_machine(host, loopback):
+    assert is_loopback(host) == loopback

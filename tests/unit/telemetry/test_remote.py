@@ -1,5 +1,7 @@
 """The service's client, for real, on loopback; and the alignment of clocks."""
 
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from support.watched import TOKEN
 from harness.errors import ServerError
 from harness.results.series import RECORD, SeriesKey, TelemetrySeries
 from harness.scenario.spec.scenario import TelemetrySource
+from harness.telemetry import remote as client
 from harness.telemetry.client import Telemetry
 from harness.telemetry.remote import RemoteTelemetry, exchange, with_server
 from harness.telemetry.serve import TelemetryServer
@@ -134,3 +137,39 @@ def test_what_comes_from_where() -> None:
     assert found[key("gpu0_power_w")] is there[key("gpu0_power_w")]
     assert found[key("run_cpu_s")] is here[key("run_cpu_s")]
     assert found[key("server_foreign_s")].rate(0, 10**9) == pytest.approx((7 - 1 - 2) / 4)
+
+
+@pytest.mark.parametrize("tls", [None, {}])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"])
+def test_a_peer_that_answers_by_the_byte_holds_nothing_up(monkeypatch, tls, answer) -> None:
+    monkeypatch.setenv("TEST_TELEMETRY", TOKEN)
+    monkeypatch.setattr(client, "FETCH_S", 0.5)
+    over = threading.Event()
+
+    def drip(listener):
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(answer)
+            while not over.wait(0.05):
+                try:
+                    peer.sendall(b"1")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        wanted = {"url": address, "token": "${TEST_TELEMETRY}", "tls": tls}
+        began = time.monotonic()
+        with pytest.raises(ServerError, match="can't be read"):
+            RemoteTelemetry(TelemetrySource.model_validate(wanted))
+        assert time.monotonic() - began < 5
+        over.set()
+        thread.join(10)
+
+
+def test_an_answer_has_a_largest_size(source, monkeypatch) -> None:
+    monkeypatch.setattr(client, "LARGEST", 20)
+    with pytest.raises(ServerError, match="more than 20 bytes"):
+        RemoteTelemetry(source)

@@ -9,7 +9,7 @@ import pytest
 import harness
 from harness.errors import ServerError
 from harness.scenario.spec.scenario import DockerSettings
-from harness.triton.server.command import Command, check_args, command, environment
+from harness.triton.server.command import OWN_OPTIONS, Command, check_args, command, environment
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall
 
@@ -82,4 +82,22 @@ def test_a_program_that_is_not_there_is_said_with_the_way_out(tmp_path, afterwar
 def test_an_address_in_any_form_is_refused(args):
     with pytest.raises(ServerError, match="listens on"):
         check_args(["--log-verbose=1", *args])
-    check_args(["--http-port=8000", "--http-thread-count=2"])
+    check_args(["--http-port=8000", "--http-thread-count=2", "--backend-config=a,b=c"])
+
+
+@pytest.mark.parametrize("option", OWN_OPTIONS)
+def test_what_is_short_for_an_option_of_ours_is_refused(option):
+    for end in range(3, len(option) + 1):
+        with pytest.raises(ServerError, match=r"server\.args has"):
+            check_args([f"{option[:end]}=x"])
+
+
+@pytest.mark.parametrize("argument", ["--http-po=8000", "--allow-met=false"])
+def test_what_the_harness_reads_is_written_out(argument):
+    with pytest.raises(ServerError, match="write it out"):
+        check_args([argument])
+
+
+def test_no_variable_opens_a_port(installed, monkeypatch):
+    monkeypatch.setenv("AIP_MODE", "PREDICTION")
+    assert "AIP_MODE" not in environment(installed, {"AIP_MODE": "PREDICTION"})

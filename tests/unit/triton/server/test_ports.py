@@ -8,8 +8,9 @@ from harness.triton.server.ports import (
     SERVICES,
     asked_in,
     check_free,
+    check_loopback,
     choose,
-    listening,
+    listeners,
     switched_off,
 )
 
@@ -47,10 +48,19 @@ def test_listening():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        assert port not in listening(os.getpid())
+        assert ("127.0.0.1", port) not in listeners(os.getpid())
         listener.listen()
-        assert port in listening(os.getpid())
-    assert listening(2**22 + 1) == set()
+        assert ("127.0.0.1", port) in listeners(os.getpid())
+    assert listeners(2**22 + 1) == set()
+
+
+def test_a_listener_for_other_machines_is_an_error():
+    check_loopback(os.getpid())
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen()
+        with pytest.raises(ServerError, match=rf"0\.0\.0\.0:{listener.getsockname()[1]}"):
+            check_loopback(os.getpid())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
