@@ -228,7 +228,7 @@ def _download(directory: Path) -> None:
 
 def _pip(arguments: Sequence[str]) -> None:
     """Run this Python's pip; its index settings apply, a user-wide `user = true` does not."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input",
+    command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input",
                "--quiet", *arguments]  # fmt: skip
     done = subprocess.run(
         command, env={**os.environ, "PIP_USER": "0"}, text=True, check=False,
