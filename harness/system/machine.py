@@ -287,9 +287,7 @@ def _git(path: Path, *args: str, unset: Iterable[str] = ()) -> str | None:
     env = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
     keys, first = ["core.fsmonitor", *unset], int(env.get("GIT_CONFIG_COUNT") or 0)
     env["GIT_CONFIG_COUNT"] = str(first + len(keys))
-    for number, key in enumerate(
-        keys, first
-    ):  # stronger than any file; not `-c`: keys may have an `=`
+    for number, key in enumerate(keys, first):  # wins over files; `-c` ends a key at its `=`
         env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": ""}
     command = ["git", "-C", str(path), "--no-optional-locks", *args]
     try:

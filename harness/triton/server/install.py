@@ -29,6 +29,8 @@ from harness.errors import ServerError
 
 VERSION = "0.7.0"
 """Of nvidia-pytriton; it carries tritonserver 2.51.0."""
+OLD = "tritonserver 2.51 lacks later security fixes; it listens on this machine only"
+"""What `harness doctor` says of it: docs/security.md."""
 REQUIREMENT = f"nvidia-pytriton=={VERSION}"
 GLIBC = (2, 35)
 FIX = "harness triton install"
