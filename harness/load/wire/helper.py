@@ -49,7 +49,7 @@ def _plain(value: object) -> dict[str, object]:
 
 _KINDS: dict[str, Callable[..., object]] = {
     "bytes": b64decode, "ndarray": partial(np.array, dtype=np.int64),
-    "Plan": lambda f: Plan(*f[:2], tuple(f[2]), *f[3:]), "Tls": lambda f: Tls(*f),
+    "Plan": lambda f: Plan(*[*f[:2], tuple(f[2]), *f[3:]]), "Tls": lambda f: Tls(*f),
     "Access": lambda f: Access(f[0], tuple(map(tuple, f[1]))),
 }  # fmt: skip
 
