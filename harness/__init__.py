@@ -76,4 +76,5 @@ class _FrontDoor(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _FrontDoor
+importlib.import_module("harness.system.environment")  # before any runtime
 importlib.import_module("harness.backends.registry")  # by name: no folder depends on it by this

@@ -79,7 +79,7 @@ def _resolve(spec: ModelSpec, base: Path) -> dict[str, object]:
         }  # fmt: skip
     if source.kind in ("onnx", "exported_program", "engine"):
         path = _existing(getattr(source, source.kind), base, f"source.{source.kind}")
-        return {source.kind: str(path)}
+        return {source.kind: str(path), **({"trust": True} if source.trust else {})}
     return {source.kind: source.triton if source.kind == "triton" else {}}
 
 
@@ -177,11 +177,12 @@ def _open_program(
     from harness.models.program import open_program, program_inputs, read_program, scenario_names
 
     path = Path(model.source["exported_program"])
-    shapes, names = program_inputs(read_program(path)), [i.name for i in model.inputs]
+    trust, names = bool(model.source.get("trust")), [i.name for i in model.inputs]
+    shapes = program_inputs(read_program(path, trust=trust))
     axes = onnx_file.batch_axes(model.inputs)
     ours = scenario_names(path, shapes, names)
     onnx_file.check_batches(str(path), shapes, batches, {w: axes[ours[w]] for w in shapes})
-    return open_program(path, names), {"exported_program": file_hash(path)}
+    return open_program(path, names, trust=trust), {"exported_program": file_hash(path)}
 
 
 def _write_weights(

@@ -30,7 +30,8 @@ def open_model(
     """
     names = [spec.name for spec in model.inputs]
     if "exported_program" in model.files:
-        program = open_program(Path(model.file("exported_program")), names, device)
+        trust = bool(model.source.get("trust"))
+        program = open_program(Path(model.file("exported_program")), names, device, trust=trust)
         program.module.to(dtype=dtype)
         return program
     module = build(model.source)

@@ -39,7 +39,7 @@ def probe(code: str, timeout: float = TIMEOUT_S) -> Answer:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, errors="replace",
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True, errors="replace",
             timeout=timeout, check=False, stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Self
 
 from harness.errors import WorkerDiedError
 from harness.system.credentials import cut
+from harness.system.environment import child_env, module_command
 from harness.system.guard import spawn
 
 END_S = 5.0
@@ -40,7 +41,7 @@ class Child:
         self._buffer = b""
         theirs_in, self._to_child = os.pipe()
         self._from_child, theirs_out = os.pipe()
-        argv = [python, "-m", module, *arguments]
+        argv = [*module_command(module, python), *arguments]
         argv += [] if on_stdio else [str(theirs_in), str(theirs_out)]
         try:
             with contextlib.ExitStack() as stack:
@@ -48,7 +49,7 @@ class Child:
                 self._process = spawn(
                     argv, stdin=theirs_in if on_stdio else subprocess.DEVNULL,
                     stdout=theirs_out if on_stdio else printed, stderr=printed,
-                    env=environment(env or {}),
+                    env=child_env(env or {}),
                     pass_fds=() if on_stdio else (theirs_in, theirs_out),
                 )  # fmt: skip
         except BaseException:
@@ -132,14 +133,6 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours with `extra`, and a PYTHONPATH from which any interpreter imports this very harness."""
-    root = str(Path(__file__).parents[2])
-    rest = extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    path = os.pathsep.join(p for p in (root, rest) if p)
-    return {**os.environ, **extra, "PYTHONPATH": path}
 
 
 def describe_status(status: int) -> str:

@@ -263,20 +263,36 @@ def package_versions(more: Iterable[str] = ()) -> dict[str, str]:
 def git_state(path: Path) -> Commit | None:
     """The work tree that holds `path`.
 
-    None when there is no git, no repository or no commit.
+    None when there is no git, no repository or no commit. Runs nothing that the repository's own
+    configuration names: no monitor, hook, filter or transport.
     """
+    listed = _git(path, "config", "--show-scope", "-z", "--get-regexp", r"^filter\.") or ""
+    fields = listed.split("\0")
+    filters = (
+        entry.partition("\n")[0]
+        for scope, entry in zip(fields[::2], fields[1::2], strict=False)
+        if scope in ("local", "worktree")
+    )
     commit = _git(path, "rev-parse", "--verify", "HEAD")
-    changes = _git(path, "status", "--porcelain", "--untracked-files=no")
+    changes = _git(
+        path, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty",
+        unset=filters,
+    )  # fmt: skip
     if not commit or changes is None:
         return None
     return {"commit": commit, "dirty": bool(changes)}
 
 
-def _git(path: Path, *args: str) -> str | None:
+def _git(path: Path, *args: str, unset: Iterable[str] = ()) -> str | None:
+    env = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+    keys, first = ["core.fsmonitor", *unset], int(env.get("GIT_CONFIG_COUNT") or 0)
+    env["GIT_CONFIG_COUNT"] = str(first + len(keys))
+    for number, key in enumerate(keys, first):  # wins over files; `-c` ends a key at its `=`
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": ""}
     command = ["git", "-C", str(path), "--no-optional-locks", *args]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False
+            command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False, env=env
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

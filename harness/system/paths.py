@@ -1,4 +1,4 @@
-"""Where things are: this package, what is cached, what workers import from."""
+"""Where things are: this package, and what is cached."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 """The folder of the package `harness`."""
-
-
-def worker_env(base: Path) -> dict[str, str]:
-    """Environment of a worker: the scenario's folder and the current one can be imported from."""
-    paths = [str(base), str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(p for p in paths if p))}
 
 
 def cache_directory() -> Path:

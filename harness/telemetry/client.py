@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 from harness.results.series import SeriesKey, TelemetrySeries, read, records_of, write_parquet
+from harness.system.environment import child_env, module_command
 from harness.system.guard import spawn
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ class Telemetry:
         self._remote: RemoteTelemetry | None = None
         ours, theirs = os.pipe()
         self._answers, answers = os.pipe()
-        argv = [sys.executable, "-m", "harness.telemetry.sampler", str(raw), str(os.getpid())]
+        argv = [*module_command("harness.telemetry.sampler"), str(raw), str(os.getpid())]
         with log.open("ab") as errors:
-            self._process = spawn(argv, stdin=ours, stdout=answers, stderr=errors)
+            self._process = spawn(
+                argv, stdin=ours, stdout=answers, stderr=errors, env=child_env({})
+            )
         os.close(ours)
         os.close(answers)
         self._commands = theirs

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from harness.errors import ServerError, UsageError
-from harness.system.paths import worker_env
+from harness.system.environment import worker_env
 from harness.triton.repository.fill import split_models
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer

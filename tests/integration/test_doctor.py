@@ -13,6 +13,7 @@ def test_json_says_all_about_this_machine(run_cli):
     assert answer["packages"]["inference-harness"]
     checks = {check["name"]: check for check in answer["checks"]}
     assert all(checks[n]["runs"] for n in ("torch (cpu)", "onnxruntime (cpu)", "triton server"))
+    assert "security fixes" in checks["triton server"]["detail"]
     assert checks["triton client"]["status"] == checks["PDF"]["status"] == "ok"
     assert all(check["fix"] for check in answer["checks"] if check["status"] == "missing")
 

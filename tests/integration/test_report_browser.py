@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,6 +78,54 @@ def test_no_error_and_no_request_but_the_file(evil: Opened) -> None:
     assert evil.errors == []
     assert [u for u in evil.requests if not u.startswith(("file:", "data:", "blob:"))] == []
     assert len([u for u in evil.requests if u.startswith("file:")]) == 1
+
+
+BLOCKED = {
+    "fetch": "fetch('https://example.invalid/a').catch(() => 0)",
+    "image": "new Image().src = 'https://example.invalid/b.png'",
+    "form": """document.body.insertAdjacentHTML('beforeend',
+        '<form action="https://example.invalid/c"><input></form>');
+        document.forms[document.forms.length - 1].submit()""",
+    "beacon": "navigator.sendBeacon('https://example.invalid/d', 'x')",
+    "frame": "document.body.insertAdjacentHTML('beforeend', '<iframe src=https://example.invalid>')",
+    "script": "document.head.append(Object.assign(document.createElement('script'), "
+              "{textContent: 'window.pwned = 1'}))",
+    "handler": "document.body.insertAdjacentHTML('beforeend', '<img src=data:, "
+               "onerror=window.pwned=1>')",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("planted", BLOCKED)
+def test_the_page_may_ask_nobody_for_anything(browser: Any, evil: Opened, planted: str) -> None:
+    page, asked = browser.new_page(), list[Any]()
+    page.set_default_timeout(10_000)
+    try:
+        page.on("request", asked.append)
+        page.goto(evil.page.url)
+        page.evaluate(
+            f"""new Promise((done) => {{
+                addEventListener("securitypolicyviolation", () => done(), {{once: true}});
+                setTimeout(done, 3000);
+                {BLOCKED[planted]};
+            }})"""
+        )
+        assert page.evaluate("window.pwned") is None
+        outside = [r.failure for r in asked if "example.invalid" in r.url]
+        assert set(outside) <= {"csp"}, "never sent"
+    finally:
+        page.close()
+
+
+def test_no_button_uploads_a_chart(evil: Opened) -> None:
+    buttons = evil.page.evaluate(
+        "[...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)"
+    )
+    assert "Zoom" in buttons and "Download plot as a PNG" in str(buttons)
+    assert [b for b in buttons if re.search("cloud|share|studio|edit", b or "", re.I)] == []
+    urls = evil.page.evaluate(
+        "[...document.querySelectorAll('.plot')].map((p) => p._context.plotlyServerURL)"
+    )
+    assert set(urls) == {""}
 
 
 def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
@@ -184,12 +233,12 @@ def test_folds_open_and_contents_lead_to_their_sections(evil: Opened) -> None:
     fold.locator("summary").click()
     assert fold.locator("table").is_visible()
     page.click("nav a[href='#method']")
-    page.wait_for_function("document.querySelector('nav a.now')?.hash === '#method'")
+    page.wait_for_function("() => document.querySelector('nav a.now')?.hash === '#method'")
 
 
 def test_page_fits_a_small_window(evil: Opened) -> None:
     evil.page.set_viewport_size({"width": 420, "height": 800})
-    evil.page.wait_for_function("document.documentElement.scrollWidth <= 420", timeout=10_000)
+    evil.page.wait_for_function("() => document.documentElement.scrollWidth <= 420", timeout=10_000)
     evil.page.set_viewport_size({"width": 1400, "height": 900})
 
 

@@ -1,5 +1,6 @@
 """A real tritonserver: starting, loading, failing, stopping, being killed."""
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from harness.errors import ServerError
+from harness.system.environment import QUIET, worker_env
 from harness.triton.server import api, ports, process
 from harness.triton.server.command import OWN_OPTIONS, environment
 from harness.triton.server.install import find
@@ -57,6 +59,32 @@ def regions(server: TritonServer) -> list[str]:
 def repository(tmp_path):
     (tmp_path / "repository").mkdir()
     return tmp_path / "repository"
+
+
+IMPORTING = (
+    IDENTITY
+    + """
+import colorsys, json, os
+import mine
+open(mine.WHERE, "w").write(json.dumps(dict(os.environ)))
+"""
+)
+
+
+def test_server_and_stub_are_quiet_and_the_scenarios_folder_comes_last(
+    repository, tmp_path, monkeypatch
+):
+    for name in QUIET:  # what this process has is not what is looked for
+        monkeypatch.delenv(name)
+    (tmp_path / "mine.py").write_text(f"WHERE = {str(tmp_path / 'env')!r}")
+    (tmp_path / "colorsys.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    add(repository, "one", IMPORTING)
+    with start(repository, tmp_path / "log", env=worker_env(tmp_path)) as server:
+        server.load("one")
+        environ = Path(f"/proc/{server._process.child_pid}/environ").read_text()
+    assert json.loads((tmp_path / "env").read_text()).items() >= QUIET.items()
+    assert {f"{name}={value}" for name, value in QUIET.items()} <= set(environ.split("\0"))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_it_listens_on_loopback_only(repository, tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import select
 import struct
 import time
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -17,10 +19,11 @@ import numpy as np
 
 from harness.errors import BackendError, HarnessError
 from harness.load.wire.loop import WireGenerator
-from harness.load.wire.plan import Order, Rest, make
+from harness.load.wire.plan import Order, Plan, make
 from harness.load.wire.recorder import RECENT
 from harness.results.samples import Int64
 from harness.system.credentials import learn
+from harness.system.network import Access, Tls
 
 ROW = 3 + RECENT
 """The live row of a helper, int64: requests completed, CPU time in ns, how many latencies follow,
@@ -31,15 +34,41 @@ READY = b"ready"
 CHUNK = 1 << 20
 
 
+def dumps(message: object) -> bytes:
+    """As JSON, in which plans, addresses, arrays and bytes are objects with one key: their kind."""
+    return json.dumps(message, default=_plain).encode()
+
+
+def _plain(value: object) -> dict[str, object]:
+    if isinstance(value, bytes):
+        return {"bytes": b64encode(value).decode()}
+    if isinstance(value, np.ndarray):
+        return {"ndarray": value.tolist()}
+    assert is_dataclass(value)
+    return {type(value).__name__: [getattr(value, field.name) for field in fields(value)]}
+
+
+_KINDS: dict[str, Callable[..., object]] = {
+    "bytes": b64decode, "ndarray": partial(np.array, dtype=np.int64),
+    "Plan": lambda f: Plan(*[*f[:2], tuple(f[2]), *f[3:]]), "Tls": lambda f: Tls(*f),
+    "Access": lambda f: Access(f[0], tuple(map(tuple, f[1]))),
+}  # fmt: skip
+
+
+def loads(data: bytes | bytearray) -> object:
+    """What `dumps` wrote; tuples are lists."""
+    return json.loads(data, object_hook=lambda one: next(_KINDS[k](v) for k, v in one.items()))
+
+
 def pack(message: object) -> bytes:
-    """A message to a helper: its length, and the pickled object."""
-    data = pickle.dumps(message)
+    """A message to a helper: its length, and `dumps` of it."""
+    data = dumps(message)
     return struct.pack(">Q", len(data)) + data
 
 
 def receive(descriptor: int) -> object:
     """Read one message and no byte more, so that select sees the next one. Raises EOFError."""
-    return pickle.loads(_exactly(descriptor, *struct.unpack(">Q", _exactly(descriptor, 8))))
+    return loads(_exactly(descriptor, *struct.unpack(">Q", _exactly(descriptor, 8))))
 
 
 def _exactly(descriptor: int, size: int) -> bytearray:
@@ -77,7 +106,7 @@ def _publish_until_told(generator: WireGenerator, live: Int64) -> None:
 
 def main() -> None:
     """Connect, say so, begin when told, publish counts, and save the samples when told to stop."""
-    index, directory, plan, secrets = cast(Order, receive(0))
+    index, directory, plan, secrets = Order(*cast(Order, receive(0)))
     learn(secrets)
     base = Path(directory)
     live = np.memmap(base / "live", np.int64, "r+").reshape(-1, ROW)[index]
@@ -90,8 +119,8 @@ def main() -> None:
         samples = generator.stop(cast(float, receive(0)))
         samples.save(base / f"{index}.npz")
         last = generator.last() if plan.pinned else []
-        rest = Rest(dict(samples.messages), generator.sampled(), last)
-        (base / f"{index}.rest").write_bytes(pickle.dumps(rest))
+        rest = [*samples.messages.items()], generator.sampled(), last
+        (base / f"{index}.rest").write_bytes(dumps(rest))
 
 
 if __name__ == "__main__":

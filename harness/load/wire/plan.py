@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from harness.errors import SetupError
 from harness.load.wire.grpc import WireGrpc
@@ -61,6 +61,12 @@ class Rest(NamedTuple):
     sampled: list[tuple[int, bytes]]
     last: list[int]
     """Empty for a plan that is not pinned."""
+
+    @classmethod
+    def read(cls, content: object) -> Rest:
+        """From its JSON: the messages are pairs, since any text may be one."""
+        messages, sampled, last = cast(tuple[list[Any], list[Any], list[int]], content)
+        return cls(dict(messages), [(index, raw) for index, raw in sampled], last)
 
 
 def make(plan: Plan) -> WireGenerator:

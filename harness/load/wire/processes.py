@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import pickle
 import subprocess
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import WorkerDiedError, from_reason
-from harness.load.wire.helper import READY, ROW, pack
+from harness.load.wire.helper import READY, ROW, loads, pack
 from harness.load.wire.plan import Order, Plan, Rest, first_request, split
 from harness.results.samples import Int64, Samples
 from harness.system.child import Child
@@ -143,7 +142,7 @@ class WireProcesses:
     def _collect(self) -> Samples:
         parts, messages = [], Counter[str]()
         for index, part in enumerate(self._parts):
-            rest: Rest = pickle.loads((self._base / f"{index}.rest").read_bytes())
+            rest = Rest.read(loads((self._base / f"{index}.rest").read_bytes()))
             shift = first_request(index, self._count, len(self._parts))
             self._sampled += [((n + shift) % self._count, raw) for n, raw in rest.sampled]
             self._last += [self._whole(index, request) for request in rest.last]

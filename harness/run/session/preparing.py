@@ -10,7 +10,7 @@ from harness.results.rows import ArtifactRow
 from harness.run.worker.messages import ModelPrepared, PrepareModel
 from harness.run.worker.process import WorkerProcess
 from harness.scenario.spec.scenario import ModelSpec, Scenario, ServedSettings
-from harness.system.paths import worker_env
+from harness.system.environment import worker_env
 
 Prepared = Mapping[str, ModelPrepared]
 """What the prepare step left: the measured model by an empty name, the others by `BACKEND/NAME`."""

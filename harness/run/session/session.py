@@ -19,7 +19,7 @@ from harness.run.worker.process import Listener, WorkerProcess
 from harness.scenario.points import Point
 from harness.scenario.spec.scenario import AnyBackend, Scenario, ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.system.paths import worker_env
+from harness.system.environment import worker_env
 from harness.telemetry.client import Telemetry
 
 if TYPE_CHECKING:

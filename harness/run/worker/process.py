@@ -15,12 +15,13 @@ from harness.errors import DeadlineError, MessageError, WorkerDiedError
 from harness.results.events import Progress
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command
+from harness.system.child import OOM_HINT, describe_status
 from harness.system.credentials import cut
+from harness.system.environment import child_env, module_command
 from harness.system.guard import GuardedProcess, spawn
-from harness.system.paths import PACKAGE
 
+MODULE = "harness.run.worker.worker"
 POLL_S = 0.1
-OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
 Listener = Callable[[Progress], None]
 Check = Callable[[], None]
 
@@ -42,11 +43,11 @@ class WorkerProcess:
         """Start a worker with the interpreter `python`; it waits for its first command."""
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-        argv = [python, "-m", "harness.run.worker.worker", str(theirs_in), str(theirs_out)]
+        argv = [*module_command(MODULE, python), str(theirs_in), str(theirs_out)]
         try:
             with log.open("ab") as file:
                 process = spawn(
-                    argv, stdout=file, stderr=file, env=_environment(env or {}),
+                    argv, stdout=file, stderr=file, env=child_env(env or {}),
                     pass_fds=(theirs_in, theirs_out),
                 )  # fmt: skip
         except BaseException:
@@ -155,24 +156,6 @@ class WorkerProcess:
         for descriptor in descriptors:
             if descriptor >= 0:
                 os.close(descriptor)
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours with `extra`, and a PYTHONPATH from which any interpreter imports this very harness."""
-    root = str(PACKAGE.parent)
-    rest = extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    path = os.pathsep.join(p for p in (root, rest) if p)
-    return {**os.environ, **extra, "PYTHONPATH": path}
-
-
-def describe_status(status: int) -> str:
-    """An exit status in words: `exited with code 3`, `was killed by SIGSEGV`."""
-    if status >= 0:
-        return f"exited with code {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
 
 
 def _last_words(log: Path, limit: int = 300) -> str:

@@ -47,6 +47,9 @@ class Source(Model):
     )
     onnx: File | None = Field(None, description="path of an ONNX file")
     exported_program: File | None = Field(None, description="path written by torch.export.save")
+    trust: bool = Field(
+        False, description="read a program though that may run code in it (exported_program only)"
+    )
     engine: File | None = Field(None, description="path of a TensorRT engine")
     triton: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="name of a model that lives on a Triton server already"
@@ -72,6 +75,8 @@ class Source(Model):
         for key in ("kwargs", "seed", "weights") if kinds and "torch" not in kinds else ():
             if getattr(self, key):
                 yield remove(key, "goes with a torch source only")
+        if self.trust and kinds and "exported_program" not in kinds:
+            yield remove("trust", "goes with an exported_program source only")
 
 
 class Files(Model):

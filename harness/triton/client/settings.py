@@ -112,7 +112,7 @@ def judge(client: Answer) -> list[Check]:
 
 def server_check(*, runs: bool) -> Check:
     """Whether the embedded server is installed and its binary starts."""
-    from harness.triton.server.install import find, library_path
+    from harness.triton.server.install import OLD, find, library_path
 
     def missing(why: str, fix: str | None = None) -> Check:
         return Check(BACKENDS, "triton server", MISSING, why, fix or "harness triton install")
@@ -130,4 +130,5 @@ def server_check(*, runs: bool) -> Check:
     if b"--model-repository" not in done.stdout + done.stderr:
         why = done.stderr.decode(errors="replace").strip()[-200:] or f"exit {done.returncode}"
         return missing(f"does not start: {why}")
-    return Check(BACKENDS, "triton server", OK, f"nvidia-pytriton {install.version}", runs=runs)
+    version = f"nvidia-pytriton {install.version}; {OLD}"
+    return Check(BACKENDS, "triton server", OK, version, runs=runs)

@@ -12,6 +12,7 @@ from typing import IO
 
 from harness.errors import ServerError
 from harness.system import guard
+from harness.system.environment import QUIET
 from harness.system.paths import PACKAGE
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall, library_path
@@ -68,6 +69,7 @@ def command(
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         *(["--disable-auto-complete-config"] if prepared else []), *args,
     ]  # fmt: skip
+    env = {**QUIET, **env}  # a container inherits nothing
     if isinstance(install, Container):
         name = install.new_name()
         argv = install.run(name, repository, ports, list(env), options)

@@ -29,6 +29,8 @@ from harness.errors import ServerError
 
 VERSION = "0.7.0"
 """Of nvidia-pytriton; it carries tritonserver 2.51.0."""
+OLD = "tritonserver 2.51 lacks later security fixes; it listens on this machine only"
+"""What `harness doctor` says of it: docs/security.md."""
 REQUIREMENT = f"nvidia-pytriton=={VERSION}"
 GLIBC = (2, 35)
 FIX = "harness triton install"
@@ -228,7 +230,7 @@ def _download(directory: Path) -> None:
 
 def _pip(arguments: Sequence[str]) -> None:
     """Run this Python's pip; its index settings apply, a user-wide `user = true` does not."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input",
+    command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input",
                "--quiet", *arguments]  # fmt: skip
     done = subprocess.run(
         command, env={**os.environ, "PIP_USER": "0"}, text=True, check=False,

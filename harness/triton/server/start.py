@@ -24,7 +24,7 @@ def start_server(
     `prepared` says that the harness wrote every configuration, `cache` is the folder that models
     which it wrote refer to. Raises ServerError.
     """
-    from harness.system.paths import worker_env
+    from harness.system.environment import worker_env
     from harness.triton.repository.write import device_env
 
     settings = spec.server

@@ -143,6 +143,15 @@ def test_a_format_that_a_source_does_not_have_is_refused(tmp_path):
         ready(spec(inputs=(), triton="served"), tmp_path, formats=("onnx",))
 
 
+def test_trust_in_a_program_travels_with_its_source(tmp_path):
+    from harness.models.prepare import _resolve
+
+    (tmp_path / "p.pt2").touch()
+    for trust in (True, False):
+        source = _resolve(spec(exported_program="p.pt2", trust=trust), tmp_path)
+        assert next(iter(source)) == "exported_program" and bool(source.get("trust")) == trust
+
+
 def test_missing_files_are_named_before_anything_is_made(tmp_path):
     for source in ({"onnx": "no.onnx"}, {"exported_program": "no.pt2"},
                    {"torch": "sample_models:mlp", "weights": "no.pt"}):  # fmt: skip

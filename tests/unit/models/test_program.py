@@ -1,5 +1,10 @@
 """Exported programs."""
 
+import io
+import re
+import zipfile
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -10,7 +15,7 @@ from support.sample import MODELS, VECTOR, ready, spec, torch_backend  # noqa: E
 from harness.backends.base import run_once  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.program import scenario_names  # noqa: E402
+from harness.models.program import read_program, scenario_names  # noqa: E402
 
 
 @pytest.fixture
@@ -86,3 +91,71 @@ def test_names_go_by_name_or_else_by_order():
     path = MODELS / "p.pt2"
     assert scenario_names(path, ["a", "b"], ["b", "a"]) == {"a": "a", "b": "b"}
     assert scenario_names(path, ["a", "b"], ["x", "a"]) == {"a": "x", "b": "a"}
+
+
+class Writes:
+    """A pickle that makes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.fixture
+def spoiled(tmp_path, program):
+    """An exported program with one part replaced: the end of its name → bytes to bytes."""
+
+    def write(end, change):
+        path, _ = program("two_inputs", (torch.zeros(2, 6, dtype=torch.int64),),
+                          {"mask": torch.ones(2, 6)})  # fmt: skip
+        with zipfile.ZipFile(path) as whole:
+            parts = {name: whole.read(name) for name in whole.namelist()}
+        (name,) = [name for name in parts if name.endswith(end)]
+        changed = change(parts[name])
+        assert changed != parts[name]
+        with zipfile.ZipFile(path, "w") as whole:  # stored, as torch's reader wants it
+            for part, data in parts.items():
+                whole.writestr(part, changed if part == name else data)
+        return path
+
+    return write
+
+
+def malicious(value):
+    data = io.BytesIO()
+    torch.save(value, data)
+    return data.getvalue()
+
+
+SAMPLES = "sample_inputs/model.pt"
+
+
+def test_a_program_whose_pickle_would_write_a_file_is_refused_and_nothing_ran(spoiled, tmp_path):
+    path = spoiled(SAMPLES, lambda _: malicious((Writes(tmp_path / "ran"), {})))
+    with pytest.raises(UsageError, match="would run code") as caught:
+        read_program(path)
+    assert caught.value.fix is not None and "trust: true" in caught.value.fix
+    assert not (tmp_path / "ran").exists()
+    with mock.patch("torch._export.serde.serialize.log"):  # its warning has a wrong format
+        read_program(path, trust=True)
+    assert (tmp_path / "ran").exists(), "it is malicious indeed"
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    (rb'"target": ?"torch\.ops\.aten[^"]*"', b'"target": "torch.os.system"'),
+    (rb'"target": ?"torch\.ops\.aten[^"]*"', b'"target": "torch.ops.load_library"'),
+    (rb'"expr_str": ?"[^"]*"', b'"expr_str": "exec(chr(1))"'),
+    (rb'"expr_str": ?"[^"]*"', b'"expr_str": "s0.__class__"'),
+])  # fmt: skip
+def test_a_program_that_calls_what_is_no_operator_is_refused(spoiled, old, new):
+    path = spoiled("models/model.json", lambda text: re.sub(old, new, text, count=1))
+    with pytest.raises(UsageError, match="would run code"):
+        read_program(path)
+
+
+def test_a_constant_that_is_a_pickle_is_refused(spoiled):
+    entry = b'{"config": {"c": {"path_name": "anything", "use_pickle": true}}}'
+    with pytest.raises(UsageError, match="would run code"):
+        read_program(spoiled("model_constants_config.json", lambda _: entry))

@@ -104,7 +104,8 @@ def test_a_time_limit_is_for_the_whole_line(start):
 
 
 @pytest.mark.parametrize(("status", "words"), [
-    (0, "exited with code 0"), (-11, "was killed by SIGSEGV"), (-99, "was killed by signal 99"),
+    (0, "exited with code 0"), (3, "exited with code 3"), (-9, "was killed by SIGKILL"),
+    (-11, "was killed by SIGSEGV"), (-99, "was killed by signal 99"),
 ])  # fmt: skip
 def test_a_status_in_words(status, words):
     assert describe_status(status) == words

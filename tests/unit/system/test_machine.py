@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 
@@ -213,6 +214,29 @@ def test_git_state(tmp_path):
     assert git_state(tmp_path) == {"commit": commit, "dirty": True}
     (tmp_path / "deep").mkdir()
     assert git_state(tmp_path / "deep") == {"commit": commit, "dirty": True}
+
+
+@pytest.mark.parametrize("key", [
+    "core.fsmonitor", "filter.evil.clean", "filter.evil.process", "diff.evil.textconv", "hook",
+])  # fmt: skip
+def test_asking_git_runs_nothing_that_the_repository_names(tmp_path, key):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\ncat\n")
+    program.chmod(0o755)
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "--quiet")
+    (repository / "file").write_text("1")
+    git(repository, "add", "file")
+    git(repository, "commit", "--quiet", "--message", "first")
+    if key == "hook":
+        shutil.copy(program, repository / ".git/hooks/post-index-change")
+    else:
+        (repository / ".gitattributes").write_text("* filter=evil diff=evil")
+        git(repository, "config", key, str(program))
+    (repository / "file").write_text("2")  # so that git must look into it
+    assert git_state(repository)["dirty"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_no_repository_no_git_state(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ import c_python_backend_utils as native
 import numpy as np
 from numpy.typing import NDArray
 
+import harness.system.environment  # noqa: F401 - models import from the scenario's folder, last
+
 Array = NDArray[np.generic]
 _NAME, _USED = b"dltensor", b"used_dltensor"
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer

@@ -2,17 +2,23 @@
 
 import json
 import os
+import pickle
 import threading
+from dataclasses import replace
+from typing import cast
 
+import numpy as np
 import pytest
 
 from harness.errors import ServerDiedError
-from harness.load.wire.helper import _errors_to, pack, receive
+from harness.load.wire.helper import _errors_to, dumps, loads, pack, receive
+from harness.load.wire.plan import Order, Plan
+from harness.system.network import Access, Tls
 
 
 def test_messages_larger_than_the_pipe_arrive_whole_and_one_at_a_time():
     read, write = os.pipe()
-    sent = [bytes(range(256)) * 4000, 123_456_789, ("plan", 1.5)]
+    sent = [bytes(range(256)) * 4000, 123_456_789, ["plan", 1.5]]
     data = memoryview(b"".join(map(pack, sent)))
 
     def feed():
@@ -30,6 +36,27 @@ def test_messages_larger_than_the_pipe_arrive_whole_and_one_at_a_time():
         receive(read)
     feeder.join()
     os.close(read)
+
+
+def test_a_plan_arrives_as_it_was(tmp_path):
+    access = Access(Tls("ca.pem"), (("authorization", "secret"),))
+    schedule = np.array([1, 2**40], np.int64)
+    plan = Plan("grpc", "h:1", (b"\x00\xff", b""), 2, 1.5, None, pinned=True, access=access)
+    index, folder, arrived = loads(dumps(Order(3, "/d", plan)))
+    assert (index, folder, arrived) == (3, "/d", plan)
+    scheduled = cast(Plan, loads(dumps(replace(plan, schedule=schedule))))
+    assert scheduled.schedule is not None and scheduled.schedule.dtype == np.int64
+    assert list(scheduled.schedule) == list(schedule)
+
+
+def test_a_pickle_is_no_message(tmp_path):
+    class Writes:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    with pytest.raises(ValueError):
+        loads(pickle.dumps(Writes()))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_message_cut_off_is_the_end():

@@ -21,7 +21,7 @@ from harness.errors import (
 from harness.models.tensors import PreparedModel
 from harness.results.events import Progress
 from harness.run.worker import messages
-from harness.run.worker.process import WorkerProcess, describe_status
+from harness.run.worker.process import WorkerProcess
 
 
 class Guarded:
@@ -128,15 +128,6 @@ def test_a_process_that_ended_is_said_with_its_last_words(ends: Ends) -> None:
         with pytest.raises(WorkerDiedError):
             ends.worker.ask(messages.UnloadBackend(), deadline=5)
     ends.worker.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [(3, "exited with code 3"), (0, "exited with code 0"), (-9, "was killed by SIGKILL"),
-     (-999, "was killed by signal 999")],
-)  # fmt: skip
-def test_an_exit_status_in_words(status: int, words: str) -> None:
-    assert describe_status(status) == words
 
 
 def test_a_real_worker_loads_says_what_failed_and_is_killed(tmp_path: Path) -> None:

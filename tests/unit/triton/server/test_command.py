@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import harness
 from harness.errors import ServerError
 from harness.scenario.spec.scenario import DockerSettings
+from harness.system.environment import QUIET
 from harness.triton.server.command import OWN_OPTIONS, Command, check_args, command, environment
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall
@@ -66,7 +68,9 @@ def test_a_container_is_removed_by_its_name_whatever_happens(tmp_path):
     made = command(container, tmp_path, PORTS, "mine-", args=[], env={"A": "b"}, prepared=True)
     name = made.argv[made.argv.index("--name") + 1]
     assert made.afterwards[-1] == name and "rm" in made.afterwards
-    assert made.argv[made.argv.index("--env") + 1] == "A", "its value shows in no list"
+    given = [b for a, b in pairwise(made.argv) if a == "--env"]
+    assert given == [*QUIET, "A"], "their values show in no list"
+    assert made.env.items() >= QUIET.items(), "a container inherits nothing"
     assert made.env["A"] == "b" and made.find_pid is not None
 
 
