@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test lint format browser prometheus clean
+.PHONY: setup demo test lint format browser prometheus strace clean
 
 setup: $(STAMP)
 
@@ -28,32 +28,28 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/harness run scenarios/quickstart.yaml
 
-test: setup browser prometheus
+test: setup browser prometheus strace
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-# Chromium for the browser tests: from apt where that is allowed, else those tests skip and say so
-browser:
-	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
-	  command -v $$name >/dev/null && exit 0; \
-	done; \
+# What tests need from Debian, where apt is allowed; else those tests skip and say so:
+# Chromium (the browser's), Prometheus (the dashboard's), strace (who is called by a run)
+apt_tool = @for name in $(2); do command -v $$name >/dev/null && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
-	  echo "installing Chromium for the browser tests"; \
-	  $(APT) install -y chromium >/dev/null 2>&1 || \
-	  { $(APT) update && $(APT) install -y chromium >/dev/null; } && exit 0; \
+	  echo "installing $(1) for the tests"; \
+	  $(APT) install -y $(3) $(1) >/dev/null 2>&1 || \
+	  { $(APT) update && $(APT) install -y $(3) $(1) >/dev/null; } && exit 0; \
 	fi; \
-	echo "no Chromium: the browser tests will be skipped (apt-get install chromium)"
+	echo "no $(1): its tests will be skipped (apt-get install $(1))"
 
-# Prometheus for the test that scrapes a real Triton, in the same way
+browser:
+	$(call apt_tool,chromium,chromium chromium-browser google-chrome google-chrome-stable)
+
 prometheus:
-	@command -v prometheus >/dev/null && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  export DEBIAN_FRONTEND=noninteractive; \
-	  echo "installing Prometheus for the dashboard's tests"; \
-	  $(APT) install -y --no-install-recommends prometheus >/dev/null 2>&1 || \
-	  { $(APT) update && $(APT) install -y --no-install-recommends prometheus >/dev/null; } && exit 0; \
-	fi; \
-	echo "no Prometheus: its test will be skipped (apt-get install prometheus)"
+	$(call apt_tool,prometheus,prometheus,--no-install-recommends)
+
+strace:
+	$(call apt_tool,strace,strace,--no-install-recommends)
 
 lint: setup
 	$(BIN)/ruff check .
