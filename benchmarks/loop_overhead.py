@@ -31,10 +31,10 @@ from scipy import stats
 
 from harness.backends.base import BackendContext
 from harness.backends.fake import FakeBackend
+from harness.backends.fake import FakeSettings as FakeSpec
 from harness.load.closed import ClosedLoop
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import OK
-from harness.scenario.spec.scenario import FakeBackend as FakeSpec
 
 TARGET_NS = 1000.0
 BARE = 200_000

@@ -4,6 +4,7 @@ import pytest
 from support.rows import capacity
 
 from harness.analysis.capacity import summarize_capacity
+from harness.results.rows import CapacityRow
 
 
 def row(round_, rate, *, limit="target", knee=None, trials=(), point="fake/b1/find_capacity"):
