@@ -38,7 +38,7 @@ def method(context: Context) -> list[str]:
     floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
     return [
         f"Rounds. {_rounds(context, say)}. Each round starts every backend in a fresh process and "
-        f"visits the points in a newly shuffled order (seed {say['seed']}), so drift of the "
+        f"visits the points in another order (seed {say['seed']}), so drift of the "
         "machine does not favour one backend.",
         f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
         f"requests before the window opened. The window lasted at least {say['window']}, went on "
