@@ -11,10 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 
 from harness.analysis.constraints import Bound, Bounds, holds, satisfies
+from harness.analysis.differences import Differences, by_round
 from harness.analysis.intervals import Interval
-from harness.analysis.objective import Objective, advantage
+from harness.analysis.objective import Objective
 from harness.analysis.pareto import front
 from harness.analysis.summary import SummaryRow
 
@@ -82,39 +85,52 @@ def choose(
     objective: Objective,
     bounds: Bounds,
     indifference: float = INDIFFERENCE,
+    run: Differences | None = None,
 ) -> Choice:
     """The best of the points that are shown to hold every bound, with those tied with it.
 
     Of the tied points the cheapest in memory is recommended, if its value is worse than the best
     one's by no more than `indifference` (a share). Where intervals are wide, a tie also holds
-    points that look much worse, and that nothing shows to be as good.
+    points that look much worse, and that nothing shows to be as good. `run` knows all points of the
+    run; without it `rows` are all.
     """
+    run = run or Differences(rows)
     candidates = [r for r in order(rows, objective) if satisfies(r, bounds) == "yes"]
     if not candidates:
         return Choice((), (), None, False, is_front=objective.pareto)
     if objective.pareto:
-        best = front(candidates, objective.metrics)
+        best = front(candidates, objective.metrics, run)
         first = [*best.rows, *(r for r in candidates if r not in best.rows)]
         return Choice(tuple(first), best.rows, None, best.decidable, is_front=True)
     dropped = _dropped(candidates, objective)
     candidates = _dropped_last(candidates, dropped)
-    tied = _group(candidates, objective, dropped)
+    tied = _tied(candidates, objective, dropped, run)
     values = [objective.value(r) for r in tied]
     decidable = all(v is not None and v.low is not None for v in values)
-    close = [r for r in tied if _within(candidates[0], r, objective, indifference)]
+    close = [r for r in tied if _within(candidates[0], r, objective, indifference, run)]
     recommended = cheapest(close) if decidable else None
     return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(close))
 
 
-def _group(
-    ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str]
+def _tied(
+    ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str], run: Differences
 ) -> list[SummaryRow]:
-    """The first row and those whose ratio to it includes 1; for a Pareto objective, the front."""
-    if objective.pareto:
-        return list(front(ordered, objective.metrics).rows)
+    """The first row and those that are not shown to be worse."""
     first = ordered[0]
-    rest = [r for r in ordered[1:] if not differs(advantage(first, r, objective))]
-    return [first, *(r for r in rest if r.point not in dropped or first.point in dropped)]
+    return [first, *(r for r in ordered[1:] if _is_tied(first, r, objective, dropped, run))]
+
+
+def _is_tied(
+    first: SummaryRow, row: SummaryRow, objective: Objective, dropped: Collection[str],
+    run: Differences,
+) -> bool:  # fmt: skip
+    """Whether `row`, of no better value than `first`, is not shown to be worse.
+
+    Where rounds are missing it may even be better within rounds: then nobody wins.
+    """
+    ratio = run.advantage(first, row, objective)
+    worse = ratio is not None and ratio.low is not None and ratio.low > 1
+    return not worse and (row.point not in dropped or first.point in dropped)
 
 
 def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
@@ -131,19 +147,14 @@ def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
     best: dict[int, float] = {}
     """By round, of the points that were repeated; the smallest is best."""
     for row in rows:
-        for number, value in _by_round(row, objective) if row.rounds > 1 else ():
+        for number, value in by_round(row, objective) if row.rounds > 1 else ():
             best[number] = min(best.get(number, math.inf), sign * value)
     return {
         row.point
         for row in rows
         if row.rounds < 2 and len(configs[row.backend]) > 1
-        and any(best.get(n, math.inf) < sign * value for n, value in _by_round(row, objective))
+        and any(best.get(n, math.inf) < sign * value for n, value in by_round(row, objective))
     }  # fmt: skip
-
-
-def _by_round(row: SummaryRow, objective: Objective) -> list[tuple[int, float]]:
-    values = objective.per_round(row)  # none where a round lacks the metric
-    return [(m.round, v) for m, v in zip(row.measurements, values, strict=False)]
 
 
 def _dropped_last(ordered: Sequence[SummaryRow], dropped: Collection[str]) -> list[SummaryRow]:
@@ -158,8 +169,10 @@ def indifference_of(scenario: Mapping[str, object]) -> float:
     )
 
 
-def _within(best: SummaryRow, row: SummaryRow, objective: Objective, share: float) -> bool:
-    ratio = advantage(best, row, objective)
+def _within(
+    best: SummaryRow, row: SummaryRow, objective: Objective, share: float, run: Differences
+) -> bool:
+    ratio = run.advantage(best, row, objective)
     return row is best or (ratio is not None and ratio.value <= 1 + share)
 
 
@@ -176,16 +189,27 @@ def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
     return rows[0]
 
 
-def ranks(rows: Sequence[SummaryRow], objective: Objective) -> dict[str, str]:
-    """Point → rank: `1` alone, or `1=` for every row not told apart from the best of its group.
+def ranks(
+    rows: Sequence[SummaryRow], objective: Objective, run: Differences | None = None
+) -> dict[str, str]:
+    """Point → rank, best first: `1` alone, or `1=` for neighbours that can't be told apart from the
+    best of their group.
 
-    A row joins the group of the best row that is left, so ranks run down in groups: 1=, 1=, 3.
+    Ranks follow the value: a group ends at the first point that is shown to be worse than its best,
+    and no wide interval lifts what comes later above that one. For a Pareto objective the front is
+    the first group, the front of what is left the second. `run` knows all points of the run;
+    without it `rows` are all.
     """
+    run = run or Differences(rows)
     ordered = order(rows, objective)
     dropped = _dropped(ordered, objective)
-    left, ranked, place = _dropped_last(ordered, dropped), {}, 1
+    left, ranked, place = _dropped_last(ordered, dropped), dict[str, str](), 1
     while left:
-        group = _group(left, objective, dropped)
+        if objective.pareto:
+            group = list(front(left, objective.metrics, run).rows)
+        else:
+            tied = partial(_is_tied, left[0], objective=objective, dropped=dropped, run=run)
+            group = [left[0], *takewhile(tied, left[1:])]
         for row in group:
             ranked[row.point] = f"{place}=" if len(group) > 1 else str(place)
         place += len(group)

@@ -28,6 +28,9 @@ FEWEST_POINTS = 3
 """Points with two rounds or more, below which they know too little of one another."""
 SWEEPS = 100
 TOLERANCE = 1e-12
+FLOOR = 1e-18
+"""Variance of a point whose rounds are all equal, where those of the others are too: a scatter of
+1e-9."""
 Float64 = NDArray[np.float64]
 
 
@@ -46,7 +49,7 @@ def prior(variances: Float64, freedoms: Float64) -> Prior:
 
     `variances` and `freedoms` have the shape (points,); at least two points.
     """
-    floor = 1e-6 * float(np.median(variances))  # of a point whose rounds are equal
+    floor = max(1e-6 * float(np.median(variances)), FLOOR)  # of a point whose rounds are equal
     logs = np.log(np.maximum(variances, floor)) - special.digamma(freedoms / 2)
     logs += np.log(freedoms / 2)
     mean = float(logs.mean())
@@ -124,6 +127,10 @@ class Blocks:
         drawn = (found.freedom * found.variance + squares) / (found.freedom + known)
         return drawn, found.freedom + float(freedom[replicated].min())
 
+    @cached_property
+    def _typical(self) -> float:
+        return float(np.median(self._variances[0]))
+
     def ratio(self, point: str, other: str, level: float = 0.95) -> Interval | None:
         """How many times `other`'s value `point`'s is; without ends where there is one round.
 
@@ -154,5 +161,4 @@ class Blocks:
         """Variance from rounds that only one of two points has: the others say what they were."""
         weight = self._there[a] / self._count[a] - self._there[b] / self._count[b]
         points = np.maximum(self._there[self._count > 1].sum(axis=0), 1)
-        variances, _ = self._variances
-        return float(np.median(variances) * (weight**2 / points).sum())
+        return self._typical * float((weight**2 / points).sum())

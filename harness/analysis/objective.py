@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.analysis.colocated import models_colocated
-from harness.analysis.intervals import Interval, log_t_interval, ratio_interval
+from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.metrics import metric_name, metric_of
 from harness.analysis.summary import SummaryRow
 
@@ -72,20 +72,6 @@ def single(name: str) -> Objective:
 
 
 THROUGHPUT = single("throughput")
-
-
-def advantage(
-    row: SummaryRow, other: SummaryRow, objective: Objective, level: float = 0.95
-) -> Interval | None:
-    """How many times better `row` is than `other`; above 1 is better, whatever the objective.
-
-    None where one of them has no positive, finite value of the objective in each round.
-    """
-    mine, theirs = (objective.per_round(r) for r in (row, other)[:: objective.sign])
-    try:
-        return ratio_interval(mine, theirs, level)
-    except ValueError:
-        return None
 
 
 def parse_objective(written: object) -> Objective:

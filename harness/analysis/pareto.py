@@ -13,9 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.intervals import Interval
+from harness.analysis.differences import Differences
 from harness.analysis.metrics import metric_of
-from harness.analysis.objective import advantage, single
+from harness.analysis.objective import single
 from harness.analysis.summary import SummaryRow
 from harness.scenario.metrics import latency_name
 
@@ -31,18 +31,11 @@ def round_values(row: SummaryRow, metric: str) -> list[float]:
     return values if all(0 < v < math.inf for v in values) else []
 
 
-def gain(row: SummaryRow, other: SummaryRow, metric: str) -> Interval | None:
-    """How many times better `row` is than `other` in a metric, above 1 is better; None where one
-    of them lacks it.
-    """
-    return advantage(row, other, single(metric))
-
-
-def dominates(row: SummaryRow, other: SummaryRow, metrics: Sequence[str]) -> bool:
+def dominates(row: SummaryRow, other: SummaryRow, metrics: Sequence[str], run: Differences) -> bool:
     """Whether `row` clearly dominates `other`: false wherever an interval is missing."""
     better = False
     for metric in metrics:
-        found = gain(row, other, metric)
+        found = run.advantage(row, other, single(metric))
         if found is None or found.low is None or found.high is None:
             return False
         if found.low < 1 - margin(metric) or found.high < 1:
@@ -69,17 +62,18 @@ class Front:
         return len(self.rows) + len(self.dominated)
 
 
-def front(rows: Sequence[SummaryRow], metrics: Sequence[str]) -> Front:
-    """The front of the points that have every metric in every round; others are left out."""
+def front(
+    rows: Sequence[SummaryRow], metrics: Sequence[str], run: Differences | None = None
+) -> Front:
+    """The front of the points that have every metric in every round; others are left out.
+
+    `run` knows all points of the run; without it `rows` are all.
+    """
+    run = run or Differences(rows)
     known = [r for r in rows if all(round_values(r, m) for m in metrics)]
-    centres = {r.point: [_centre(r, m) for m in metrics] for r in known}
-    least = [math.log(1 - margin(m)) for m in metrics]
 
     def beats(row: SummaryRow, other: SummaryRow) -> bool:
-        # intervals are costly, and the lower end lies below the centre
-        pairs = zip(centres[row.point], centres[other.point], least, strict=True)
-        hopeful = row is not other and all(a - b >= limit for a, b, limit in pairs)
-        return hopeful and dominates(row, other, metrics)
+        return row is not other and dominates(row, other, metrics, run)
 
     kept = list(known)
     for row in known:  # against those that are left, so that not all can go in a circle
@@ -91,12 +85,6 @@ def front(rows: Sequence[SummaryRow], metrics: Sequence[str]) -> Front:
         if row not in kept
     }
     return Front(tuple(metrics), tuple(kept), dominated, any(r.rounds > 1 for r in known))
-
-
-def _centre(row: SummaryRow, metric: str) -> float:
-    """Mean of the logs over the rounds; larger is better."""
-    logs = [math.log(v) for v in round_values(row, metric)]
-    return math.fsum(logs) / len(logs) * metric_of(metric).sign
 
 
 def trade_off_metrics(rows: Sequence[SummaryRow], percentile: str) -> tuple[str, ...]:

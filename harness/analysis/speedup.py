@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.best import usable
+from harness.analysis.differences import Differences
 from harness.analysis.intervals import Interval
-from harness.analysis.objective import THROUGHPUT, advantage
+from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
 
 Cell = tuple[int, int, float, str]
@@ -39,12 +40,16 @@ def reference_backend(
     return (measured[0], False) if measured else (None, False)
 
 
-def speedups(rows: Sequence[SummaryRow], reference: str) -> dict[str, Interval | None]:
+def speedups(
+    rows: Sequence[SummaryRow], reference: str, run: Differences | None = None
+) -> dict[str, Interval | None]:
     """Point → throughput over that of the reference's default config in the same cell.
 
     None where one of the two is missing, invalid or failed. Points of `reference` itself are left
-    out, except its configs other than the first.
+    out, except its configs other than the first. `run` knows all points of the run; without it
+    `rows` are all.
     """
+    run = run or Differences(rows)
     base: dict[Cell, SummaryRow] = {}
     for row in rows:
         if row.backend == reference:
@@ -55,5 +60,5 @@ def speedups(rows: Sequence[SummaryRow], reference: str) -> dict[str, Interval |
         if other is row:
             continue
         both = other is not None and usable(row) and usable(other)
-        found[row.point] = advantage(row, other, THROUGHPUT) if both and other else None
+        found[row.point] = run.advantage(row, other, THROUGHPUT) if both and other else None
     return found

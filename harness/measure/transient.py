@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.results.samples import OK, Samples
+
 STRETCHES = (20, 50)
 NEIGHBOURS = 4
 """The first 1/4 of the stretches may be slow together: a leak of up to that share is found."""
@@ -49,6 +51,13 @@ def warm_up_leak(
     place = (done_ns - begin_ns) / max(end_ns - begin_ns, 1)
     found = (_first_stretch(place, latency_ns, count) for count in STRETCHES)
     return next((leak for leak in found if leak is not None), None)
+
+
+def window_leak(samples: Samples, begin_ns: int, end_ns: int) -> Leak | None:
+    """The leak in the service times of the successful requests of a window."""
+    mask = (samples.done > begin_ns) & (samples.done <= end_ns) & (samples.status == OK)
+    done = samples.done[mask]
+    return warm_up_leak(done, done - samples.sent[mask], begin_ns, end_ns)
 
 
 def _first_stretch(

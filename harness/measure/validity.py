@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.measure.steady import Steadiness
+from harness.measure.transient import Leak
 from harness.results.samples import OK, SHED, Samples
 
 FLAGS: dict[str, str] = {
@@ -34,6 +35,8 @@ FLAGS: dict[str, str] = {
     "client_near_ceiling": "the rate is above half of what the load generator reaches at all",
     "littles_law": "concurrency, throughput and latency contradict each other (Little's law)",
     "no_steady_state": "NO STEADY STATE: latency was still drifting within the window",
+    "warm_up_leak": "the window begins with slow requests: the warm-up was not over, and they are "
+    "in the numbers; a longer warm-up helps",
     "host_bound": "the host needed more than 80 % of the computing time to enqueue the work",
     "throttled": "the GPU slowed its clocks down (power, temperature or hardware) in the window",
     "foreign_gpu_process": "another process used the GPU in the window",
@@ -43,8 +46,8 @@ FLAGS: dict[str, str] = {
 
 INVALIDATES = frozenset({
     "all_failed", "parity", "wrong_outputs", "client_not_sending", "client_late", "client_busy",
-    "client_near_ceiling", "littles_law", "no_steady_state", "foreign_gpu_process", "throttled",
-    "colocated_invalid",
+    "client_near_ceiling", "littles_law", "no_steady_state", "warm_up_leak", "foreign_gpu_process",
+    "throttled", "colocated_invalid",
 })  # fmt: skip
 """Flags that make a point INVALID where half of its rounds or more carry one of them."""
 
@@ -116,6 +119,16 @@ def check_steady(steadiness: Steadiness) -> Iterator[Finding]:
         yield Finding(
             "no_steady_state",
             f"mean latency moved by {shift:+.1f} % from the window's first half to its second",
+        )
+
+
+def check_warm_up(leak: Leak | None) -> Iterator[Finding]:
+    """Flag a window that begins with what the warm-up should have taken."""
+    if leak is not None:
+        yield Finding(
+            "warm_up_leak",
+            f"the first {100 * leak.share:.0f} % of the window were {100 * leak.slower:.0f} % "
+            "slower than the rest of it; make the warm-up longer",
         )
 
 

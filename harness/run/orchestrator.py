@@ -1,7 +1,7 @@
 """The orchestrator: rounds, sessions and points, in order, into the run directory. Never measures.
 
-For each round, for each backend in shuffled order, a session (fresh worker, fresh server) measures
-the backend's points in shuffled order. A fault is recorded on its point and the sweep goes on.
+For each round, for each backend in balanced order, a session (fresh worker, fresh server) measures
+the backend's points in balanced order. A fault is recorded on its point and the sweep goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 from harness.errors import HarnessError
 from harness.results import events
@@ -100,14 +99,11 @@ class Orchestrator:
     def _round(
         self, round_: int, points: list[Point], prepared: Prepared, telemetry: Telemetry
     ) -> None:
-        order = Random(f"{self._scenario.measurement.seed}/{round_}")
-        backends = list(self._scenario.backends)
-        order.shuffle(backends)
-        for spec in backends:
-            stem = f"r{round_}-{spec.name}"
-            with Shared(stem) if self._selection.varied(spec.name) else nullcontext() as shared:
-                for config, mine in self._rounds.in_order(spec.name, round_, points, order):
-                    self._config(spec.name, config, round_, mine, prepared, telemetry, shared)
+        for backend in self._rounds.backends(round_):
+            stem = f"r{round_}-{backend}"
+            with Shared(stem) if self._selection.varied(backend) else nullcontext() as shared:
+                for config, mine in self._rounds.in_order(backend, round_, points):
+                    self._config(backend, config, round_, mine, prepared, telemetry, shared)
 
     def _config(
         self, backend: str, config: str, round_: int, points: list[Point], prepared: Prepared,

@@ -17,6 +17,7 @@ from harness.measure.readings import foreign_share, gpu_readings, gpu_spreads, h
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.tail import check_tail
+from harness.measure.transient import window_leak
 from harness.measure.validity import (
     INVALIDATES,
     Finding,
@@ -24,6 +25,7 @@ from harness.measure.validity import (
     check_little,
     check_schedule,
     check_steady,
+    check_warm_up,
 )
 from harness.measure.window import Window
 from harness.results.details import ColocatedDetails, MeasurementDetails
@@ -128,6 +130,7 @@ def _findings(
     yield from check_little(samples, begin, end, point.concurrency)
     if conditions.level:
         yield from check_steady(window_steadiness(samples, begin, end))
+        yield from check_warm_up(window_leak(samples, begin, end))
         yield from check_tail(samples, begin, end, open_loop, reduced.latency_ms["p99"])
     if open_loop:
         yield from check_schedule(samples, begin, end)

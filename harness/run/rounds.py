@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from random import Random
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.stopping import HalfWidths, widest_first, width
 from harness.analysis.summary import summarize
 from harness.results.events import Reached, SearchEnded, Undecided
+from harness.run.order import balanced
 from harness.run.selection import Selection
 from harness.run.state import RunState
 from harness.scenario.points import Point
@@ -68,13 +68,23 @@ class Rounds:
             reasons.append("where intervals are too wide")
         return " and ".join(reasons)
 
+    def backends(self, round_: int) -> list[str]:
+        """The backends in the order of this round; over as many rounds each has every place."""
+        names = [spec.name for spec in self._scenario.backends]
+        return balanced(names, round_, self._seed)
+
+    @property
+    def _seed(self) -> str:
+        return str(self._scenario.measurement.seed)
+
     def in_order(
-        self, backend: str, round_: int, points: list[Point], order: Random
+        self, backend: str, round_: int, points: list[Point]
     ) -> Iterator[tuple[str, list[Point]]]:
         """A backend's configs, each with its points, in the order of measuring.
 
-        Shuffled by `order`, but those that one server can serve come together, and where a budget
-        may end the search early the default comes first. Ends where the budget does.
+        Balanced over the rounds as the backends are, but those that one server can serve come
+        together, and where a budget may end the search early the default comes first. Ends where
+        the budget does.
         """
         early = round_ == 0 and self._scenario.budget is not None
 
@@ -82,13 +92,12 @@ class Rounds:
             return early and item[0] != DEFAULT_CONFIG, self._environment(backend, item[0])
 
         for wave in self._waves(backend, round_, points):
-            by_config = list(_by_config(wave).items())
-            order.shuffle(by_config)
+            seed = f"{self._seed}/{backend}"
+            by_config = balanced(list(_by_config(wave).items()), round_, seed)
             for config, mine in sorted(by_config, key=place):
                 if self._too_late(config, round_, points):
                     return
-                order.shuffle(mine)
-                yield config, mine
+                yield config, balanced(mine, round_, f"{seed}/{config}")
 
     def conclude(self) -> None:
         """Journal lines: the half-widths of every point, why no round was added, and what the

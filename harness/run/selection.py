@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 
 from harness.analysis.constraints import satisfies
+from harness.analysis.differences import Differences
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.spec.scenario import Scenario
@@ -113,7 +114,8 @@ class Selection:
         earlier = summarize(
             (r for r in rows if r.round < round_), (f for f in failures if f.round < round_)
         )
-        return contenders((r for r in earlier if (r.backend, r.config) in repeated), self.goal)
+        left = [r for r in earlier if (r.backend, r.config) in repeated]
+        return contenders(left, self.goal, Differences(earlier))
 
     # -- the budget -----------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from harness.analysis.best import INDIFFERENCE, Choice, choose, indifference_of, nearest
 from harness.analysis.constraints import Bounds, bounds_of
+from harness.analysis.differences import Differences
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
@@ -60,11 +61,12 @@ def write_best(data: RunData, target: Path | None = None, *, own: bool = False) 
     Only the run that makes them (`own`) follows links out of its directory. Later, names and links
     are data: what lies outside is taken from the `best/` that the run has made, or not at all.
     """
-    rows = [r for r in summarize(data.measurements, data.failures) if r.backend in _varied(data)]
+    every = summarize(data.measurements, data.failures)
+    rows = [r for r in every if r.backend in _varied(data)]
     scenario = data.manifest["scenario"]
     bounds, objective = bounds_of(scenario), objective_of(scenario)
     zone = indifference_of(scenario)
-    picked = pick(choose(rows, objective, bounds, zone), zone)
+    picked = pick(choose(rows, objective, bounds, zone, Differences(every)), zone)
     if picked is None:
         return Best(why=_none(rows, bounds))
     folder = (target or data.path) / BEST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from harness.analysis.differences import Differences
 from harness.analysis.summary import summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -44,11 +45,12 @@ def kept_configs(
     for before in range(round_ if goal.method == "grid" else 1, round_ + 1):
         earlier = [r for r in rows if r.round < before]
         failed = [f for f in failures if f.round < before]
-        found = by_config(summarize(earlier, failed), space.backend)
+        every = summarize(earlier, failed)
+        found = by_config(every, space.backend)
         found = {name: points for name, points in found.items() if name in kept}
         kept = set(found)
         if goal.method != "grid":
-            kept = set(not_clearly_worse(found, goal))
+            kept = set(not_clearly_worse(found, goal, Differences(every)))
         if goal.method in ("quick", "bayesian"):
             ranked = scores({name: found[name] for name in kept}, goal)
             good = [n for n in kept if n != DEFAULT_CONFIG and ranked.get(n, WORST) > WORST]

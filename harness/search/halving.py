@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.constraints import satisfies
-from harness.analysis.objective import advantage
+from harness.analysis.differences import Differences
 from harness.analysis.pareto import dominates
 from harness.analysis.summary import SummaryRow
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -21,8 +21,14 @@ from harness.search.space import Goal
 LEVEL = 0.99
 
 
-def not_clearly_worse(rows: Mapping[str, Sequence[SummaryRow]], goal: Goal) -> list[str]:
-    """The configs that stay, in the order given; `default` always does."""
+def not_clearly_worse(
+    rows: Mapping[str, Sequence[SummaryRow]], goal: Goal, run: Differences | None = None
+) -> list[str]:
+    """The configs that stay, in the order given; `default` always does.
+
+    `run` knows all points of the run; without it `rows` are all.
+    """
+    run = run or Differences(row for found in rows.values() for row in found)
     every = [row for found in rows.values() for row in found if countable(row)]
     holding = [row for row in every if satisfies(row, goal.bounds) == "yes"]
     if not any(not breaks(row, goal) for row in every):
@@ -30,20 +36,20 @@ def not_clearly_worse(rows: Mapping[str, Sequence[SummaryRow]], goal: Goal) -> l
     return [
         config
         for config, found in rows.items()
-        if config == DEFAULT_CONFIG or any(_hopeful(row, holding, goal) for row in found)
+        if config == DEFAULT_CONFIG or any(_hopeful(row, holding, goal, run) for row in found)
     ]
 
 
-def _hopeful(row: SummaryRow, holding: Sequence[SummaryRow], goal: Goal) -> bool:
+def _hopeful(row: SummaryRow, holding: Sequence[SummaryRow], goal: Goal, run: Differences) -> bool:
     """Whether a point may still turn out to be the best, or on the front."""
     if not countable(row) or breaks(row, goal):
         return False
     if goal.objective.pareto:
-        return not any(dominates(other, row, goal.objective.metrics) for other in holding)
+        return not any(dominates(other, row, goal.objective.metrics, run) for other in holding)
     if not holding:
         return True
     best = max(holding, key=lambda other: score(other, goal))
-    ratio = advantage(best, row, goal.objective, LEVEL)
+    ratio = run.advantage(best, row, goal.objective, LEVEL)
     return row is best or ratio is None or ratio.low is None or ratio.low <= 1
 
 

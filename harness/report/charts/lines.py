@@ -341,7 +341,7 @@ def speedup_chart(context: Context) -> Chart | None:
     """Throughput over the reference's in each cell, with its interval and a line at 1."""
     if context.reference is None:
         return None
-    ratios = speedups(context.rows, context.reference)
+    ratios = speedups(context.rows, context.reference, context.differences)
     rows = [r for r in context.rows if finite(ratios.get(r.point))]
     if not rows:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.analysis.best import Choice, choose, indifference_of, order, ranks
 from harness.analysis.constraints import Bounds, bounds_of
+from harness.analysis.differences import Differences
 from harness.analysis.objective import THROUGHPUT, Objective, objective_of
 from harness.analysis.speedup import cell, reference_backend
 from harness.analysis.summary import SummaryRow, summarize
@@ -59,6 +60,8 @@ class Context:
     """Rates that a search for a capacity tried: they belong to its section."""
     objective: Objective
     bounds: Bounds
+    differences: Differences
+    """Between any two of `rows`."""
     choice: Choice
     ranks: Mapping[str, str]
     reference: str | None
@@ -210,10 +213,12 @@ def build_context(data: RunData) -> Context:
     objective, bounds = _objective(scenario), bounds_of(scenario)
     measured = list(dict.fromkeys(r.backend for r in rows if r.rounds))
     reference, eager = reference_backend(backend_specs(data.manifest), measured)
-    choice = choose(rows, objective, bounds, indifference_of(scenario))
+    run = Differences(rows)
+    choice = choose(rows, objective, bounds, indifference_of(scenario), run)
     return Context(
-        data, tuple(rows), searched, objective, bounds, choice, ranks(choice.candidates, objective),
-        reference, eager, _colors(rows, reference, names_), names_, _configs(data, names_),
+        data, tuple(rows), searched, objective, bounds, run, choice,
+        ranks(choice.candidates, objective, run), reference, eager,
+        _colors(rows, reference, names_), names_, _configs(data, names_),
     )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from harness.analysis.best import differs, indifference_of, nearest, order, usable
 from harness.analysis.constraints import Bound, holds
 from harness.analysis.metrics import metric_of
-from harness.analysis.objective import advantage
 from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
 from harness.report.model.labels import (
@@ -227,7 +226,7 @@ def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
 
 def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str | Span]:
     """`is 62% (57–68) better than torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 4)`."""
-    ratio = advantage(best, other, context.objective)
+    ratio = context.differences.advantage(best, other, context.objective)
     eager = context.reference_is_eager and other.backend == context.reference
     kind = "eager PyTorch, " if eager else ""
     target = f"{context.name(other)} ({kind}{place_text(other)})"

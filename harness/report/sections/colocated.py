@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from harness.analysis import colocated
-from harness.analysis.colocated import ColocatedSummary, Pair
+from harness.analysis.colocated import ColocatedSummary
 from harness.analysis.constraints import Bounds, Holds, holds
-from harness.analysis.intervals import Interval, ratio_interval
 from harness.analysis.metrics import PRESENT, metric_name
+from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import INVALIDATES
 from harness.report.model.blocks import (
@@ -102,17 +102,10 @@ def together_table(context: Context) -> Table | None:
         "p50 (ms) together": lambda p: percentile_cell("p50", p.together.latency_ms.get("p50")),
         "p99 (ms) alone": lambda p: percentile_cell("p99", p.alone.latency_ms.get("p99")),
         "p99 (ms) together": lambda p: percentile_cell("p99", p.together.latency_ms.get("p99")),
-        "Throughput kept": lambda p: interval_cell(throughput_ratio(p)),
+        "Throughput kept": lambda p: interval_cell(
+            context.differences.advantage(p.together, p.alone, THROUGHPUT)
+        ),
     }, [note])  # fmt: skip
-
-
-def throughput_ratio(pair: Pair) -> Interval | None:
-    """Throughput together ÷ alone; None where a round has none."""
-    together, alone = pair.together.measurements, pair.alone.measurements
-    try:
-        return ratio_interval([m.throughput for m in together], [m.throughput for m in alone])
-    except ValueError:
-        return None
 
 
 def load_words(load: Mapping[str, float | None]) -> str:

@@ -94,10 +94,10 @@ def speedup_table(context: Context) -> Table | None:
     names = [n for n in context.shown if n != context.reference_series]
     if context.reference is None or not names or not context.rows:
         return None
-    ratios = speedups(context.rows, context.reference)
+    ratios = speedups(context.rows, context.reference, context.differences)
     note = (
-        "Ratio of throughputs at the same batch size and concurrency with its 95% interval (Welch, "
-        "on the logs of the rounds). Grey: no difference shown, the interval includes 1."
+        "Ratio of throughputs at the same batch size and concurrency with its 95% interval (within "
+        "rounds, see Differences below). Grey: no difference shown, the interval includes 1."
     )
     return _sweep_table(context, names, lambda r: _ratio_cell(r, ratios), note)
 

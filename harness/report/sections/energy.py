@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.analysis.best import Choice, choose, differs, usable
 from harness.analysis.colocated import models_colocated
 from harness.analysis.intervals import Interval
-from harness.analysis.objective import THROUGHPUT, advantage, single
+from harness.analysis.objective import THROUGHPUT, single
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
 from harness.report.model.blocks import (
@@ -87,8 +87,9 @@ def section(context: Context) -> Section | None:
 
 def answer(context: Context) -> list[Sentence]:
     """Which point needs the least energy, whether that is shown, and what the fastest needs."""
-    held = choose(context.rows, ENERGY, context.bounds)
-    found = held if held.best is not None else choose(context.rows, ENERGY, {})
+    run = context.differences
+    held = choose(context.rows, ENERGY, context.bounds, run=run)
+    found = held if held.best is not None else choose(context.rows, ENERGY, {}, run=run)
     best = found.best
     if best is None:
         return []
@@ -132,7 +133,7 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     """How the point of highest throughput compares with the one of least energy; `some`: others,
     which are not compared, may be faster.
     """
-    top = choose(found.candidates, THROUGHPUT, {}).best
+    top = choose(found.candidates, THROUGHPUT, {}, run=context.differences).best
     if top is None:
         return []
     if top is best:
@@ -145,7 +146,8 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     ]  # fmt: skip
     if not found.decidable:
         return [compose(*where, f"had {value_text(top.joules_per_inference)} J per inference.")]
-    energy, throughput = advantage(best, top, ENERGY), advantage(top, best, THROUGHPUT)
+    energy = context.differences.advantage(best, top, ENERGY)
+    throughput = context.differences.advantage(top, best, THROUGHPUT)
     return [compose(*where, _compared(energy, throughput), ".")]
 
 

@@ -38,7 +38,7 @@ def method(context: Context) -> list[str]:
     floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
     return [
         f"Rounds. {_rounds(context, say)}. Each round starts every backend in a fresh process and "
-        f"visits the points in a newly shuffled order (seed {say['seed']}), so drift of the "
+        f"visits the points in another order (seed {say['seed']}), so drift of the "
         "machine does not favour one backend.",
         f"Warm-up and window. Load ran for at least {say['warmup']} and {say['warmup_requests']} "
         f"requests before the window opened. The window lasted at least {say['window']}, went on "
@@ -54,9 +54,11 @@ def method(context: Context) -> list[str]:
         "Intervals. The round is the unit. A value is the geometric mean over the rounds, and its "
         "range is the 95% t-interval on their logarithms: if the whole run were repeated many "
         "times, 95 of 100 such ranges would hold the true value. With one round there is none.",
-        "Differences. Two points differ when the 95% interval of their ratio (Welch) excludes 1. A "
-        "point is named best only if it differs so from every other; else the tie is named, and "
-        "of those measured within "
+        "Differences. Two points differ when the 95% interval of their ratio excludes 1. The ratio "
+        "is taken within rounds, whose luck all points share, and each point's scatter is drawn "
+        "towards that of all points (empirical Bayes), since a few rounds say little of it. A "
+        "point is named best only if it differs so from every other; else the tie is named, and of "
+        "those measured within "
         f"{100 * indifference_of(context.scenario):g}% of the best the one that needs least memory "
         "is recommended. Failed and invalid points are not ranked.",
         "Memory. The largest sum over the backend's process tree in the window, sampled: a lower "

@@ -57,7 +57,7 @@ def section(context: Context) -> Section | None:
 def pareto_view(context: Context) -> ParetoView | None:
     """The section; None with fewer than three points that may be ranked."""
     rows = [r for r in context.rows if usable(r) and satisfies(r, context.bounds) != "no"]
-    found = front(rows, front_metrics(context, rows))
+    found = front(rows, front_metrics(context, rows), context.differences)
     if found.judged < LEAST:
         return None
     judged = [r for r in rows if all(round_values(r, m) for m in found.metrics)]

@@ -35,8 +35,9 @@ from harness.report.model.section import Section, TableBlock, Text
 from harness.scenario.metrics import METRICS, Metric, latency_name
 
 RANK_NOTE = (
-    "Points with the same rank (1=) can't be told apart from the best of their group by the 95% "
-    "intervals of their ratios."
+    "Ranks follow the value. Neighbours with the same rank (1=) can't be told apart from the best "
+    "of their group by the 95% intervals of their ratios; the first paragraph names all that can't "
+    "be told apart from the best."
 )
 BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."

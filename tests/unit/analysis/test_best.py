@@ -126,6 +126,37 @@ def test_ranks_run_in_groups() -> None:
     assert found == {"b/b1/c1": "1=", "a/b1/c1": "1=", "c/b1/c1": "3", "d/b1/c1": "4"}
 
 
+def test_a_slower_point_is_no_tie_where_all_rounds_show_it() -> None:
+    """Its intervals overlap the better one's, but every round has the same luck for both."""
+    rows = rows_of(measured("a", [100, 140, 75]), measured("b", [70, 100, 50]))
+    found = choose(rows, THROUGHPUT, {})
+    assert found.winner is not None
+    assert found.winner.backend == "a"
+
+
+def test_a_wide_interval_lifts_no_point_above_a_better_one() -> None:
+    """4,800 (3,500–6,600) can't be told from what is best here, 5,900, but 5,420 can."""
+    rng = random.Random(3)
+    steady = {"best": 5900, "next": 5420, "third": 5416, "last": 4640, "far": 900, "more": 910,
+              "else": 905}  # fmt: skip
+    groups = [measured(name, [value * math.exp(rng.gauss(0, 0.001)) for _ in range(5)])
+              for name, value in steady.items()]  # fmt: skip
+    wide = measured("wide", [4620, 4791, 5485, 3280, 6450])
+    rows = rows_of(wide, *groups)
+    value = rows[0].throughput
+    assert value is not None and value.low is not None and value.high is not None
+    assert (round(value.value, -2), round(value.low, -2), round(value.high, -2)) == (
+        4800, 3500, 6600,
+    )  # fmt: skip
+    found = ranks(rows, THROUGHPUT)
+    names = [point.partition("/")[0] for point in found]
+    assert names[:5] == ["best", "next", "third", "wide", "last"]
+    assert found["best/b1/c1"] == "1"
+    assert found["next/b1/c1"] == found["third/b1/c1"] == found["wide/b1/c1"] == "2="
+    place = [int(rank.rstrip("=")) for rank in found.values()]
+    assert place == sorted(place)
+
+
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_equal_points_seldom_have_a_winner(count: int) -> None:
     """A/A: among points that are the same, one is called best in at most about 5 % of runs."""
@@ -175,11 +206,14 @@ def test_a_repeated_point_is_no_winner_over_other_backends_that_were_not() -> No
 
 
 def test_what_looks_much_worse_is_tied_but_not_recommended() -> None:
-    """Wide intervals hold b in the tie; that it needs less memory is no reason to take it."""
+    """Wide intervals hold b in the tie; that it needs less memory is no reason to take it.
+
+    Each has its slow round elsewhere: were it the same one, b would be slower by 1.4 in each.
+    """
     rows = rows_of(
         measured("a", [100, 140, 75], host_memory_mib=900.0),
-        measured("b", [70, 100, 50], host_memory_mib=100.0),
-        measured("c", [98, 135, 76], host_memory_mib=500.0),
+        measured("b", [70, 50, 100], host_memory_mib=100.0),
+        measured("c", [98, 76, 135], host_memory_mib=500.0),
     )
     found = choose(rows, THROUGHPUT, {})
     assert {r.backend for r in found.tied} == {"a", "b", "c"}

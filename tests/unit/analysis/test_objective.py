@@ -10,7 +10,9 @@ from support.rows import measurement
 
 from harness.analysis.best import choose, nearest, order, ranks
 from harness.analysis.constraints import satisfies
-from harness.analysis.objective import Objective, advantage, parse_objective, single
+from harness.analysis.differences import Differences
+from harness.analysis.intervals import Interval
+from harness.analysis.objective import Objective, parse_objective, single
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.labels import objective_text
 from harness.results.rows import MeasurementRow
@@ -32,6 +34,11 @@ def row(
         for n in range(rounds)
     )  # fmt: skip
     return found
+
+
+def between(found: SummaryRow, other: SummaryRow, aim: Objective) -> Interval | None:
+    """The advantage in a run of these two points."""
+    return Differences([found, other]).advantage(found, other, aim)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +80,8 @@ def test_the_score_is_the_weighted_geometric_mean() -> None:
 
 def test_the_advantage_does_not_depend_on_units() -> None:
     aim = parse_objective(BOTH)
-    seconds = advantage(row("a", 200.0, 0.004), row("b", 100.0, 0.002), aim)
-    millis = advantage(row("a", 200.0, 4.0), row("b", 100.0, 2.0), aim)
+    seconds = between(row("a", 200.0, 0.004), row("b", 100.0, 0.002), aim)
+    millis = between(row("a", 200.0, 4.0), row("b", 100.0, 2.0), aim)
     assert seconds is not None
     assert millis is not None
     assert seconds.value == pytest.approx(millis.value) == pytest.approx((2**2 / 2) ** (1 / 3))
@@ -109,7 +116,7 @@ def test_energy_is_a_metric_of_which_less_is_better() -> None:
     ]
     assert [r.backend for r in order(rows, single("joules_per_inference"))] == ["b", "a", "c"]
     assert objective_text(single("joules_per_inference")) == "minimizing energy per inference"
-    ratio = advantage(rows[1], rows[0], single("joules_per_inference"))
+    ratio = between(rows[1], rows[0], single("joules_per_inference"))
     assert ratio is not None
     assert ratio.value == pytest.approx(2.5)
     weighted = parse_objective({"throughput": 1, "joules_per_inference": 1})
@@ -170,7 +177,7 @@ def test_what_is_not_known_is_farthest() -> None:
 def test_cores_used_are_a_metric_of_which_less_is_better() -> None:
     rows = [row("idle", 100.0, 1.0, cpu_cores=0.5), row("busy", 200.0, 1.0, cpu_cores=2.0)]
     assert [r.backend for r in order(rows, single("cpu_cores"))] == ["idle", "busy"]
-    ratio = advantage(*rows, single("cpu_cores"))
+    ratio = between(*rows, single("cpu_cores"))
     assert ratio is not None
     assert ratio.value == pytest.approx(4.0)
     assert [satisfies(r, {"cpu_cores": {"max": 1.0}}) for r in rows] == ["yes", "no"]

@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 from support.rows import measurement, with_metrics
 
-from harness.analysis.pareto import dominates, front, gain, margin, trade_off_metrics
+from harness.analysis.differences import Differences
+from harness.analysis.objective import single
+from harness.analysis.pareto import dominates, front, margin, trade_off_metrics
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import PERCENTILES
 
@@ -42,7 +44,8 @@ def test_a_point_that_is_worse_in_all_is_dominated() -> None:
     assert found.rows == (good,)
     assert found.dominated == {"bad/b1/c1": "good/b1/c1"}
     assert found.judged == 2
-    assert dominates(good, bad, METRICS) and not dominates(bad, good, METRICS)
+    run = Differences([good, bad])
+    assert dominates(good, bad, METRICS, run) and not dominates(bad, good, METRICS, run)
 
 
 def test_trade_offs_are_all_on_the_front() -> None:
@@ -97,7 +100,8 @@ def test_points_without_a_metric_are_not_judged() -> None:
         replace(m, latency_ms={"p99": math.inf}) for m in known.measurements
     ))  # fmt: skip
     assert front([beyond], METRICS).judged == 0
-    assert gain(known, unknown, "gpu_memory_mib") is None
+    run = Differences([known, unknown])
+    assert run.advantage(known, unknown, single("gpu_memory_mib")) is None
 
 
 def test_equal_points_are_rarely_dropped() -> None:

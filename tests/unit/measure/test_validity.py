@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from harness.measure.steady import Steadiness
+from harness.measure.transient import Leak
 from harness.measure.validity import (
     FLAGS,
     INVALIDATES,
@@ -11,6 +12,7 @@ from harness.measure.validity import (
     check_little,
     check_schedule,
     check_steady,
+    check_warm_up,
     explain,
     open_requests,
 )
@@ -113,6 +115,14 @@ def test_unsteady_windows_say_how() -> None:
     assert "half of the window" in bound.seen
     (shift,) = check_steady(Steadiness(0, False, -0.05, 0.001))
     assert "-5.0 %" in shift.seen
+
+
+def test_a_leaked_warm_up_says_what_was_seen() -> None:
+    assert list(check_warm_up(None)) == []
+    (found,) = check_warm_up(Leak(0.05, 0.5))
+    assert found.flag == "warm_up_leak"
+    assert found.seen.startswith("the first 5 % of the window were 50 % slower")
+    assert "warm_up_leak" in INVALIDATES
 
 
 def test_every_flag_has_words() -> None:

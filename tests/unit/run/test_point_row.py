@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,34 @@ def test_a_load_that_moves_on_purpose_is_not_asked_to_be_steady() -> None:
     ))  # fmt: skip
     assert "no_steady_state" in row_of(both).flags
     assert "no_steady_state" not in row_of(both, level=False).flags
+
+
+@pytest.mark.parametrize("load", [{"concurrency": 1}, {"request_rate": 100}])
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_a_warm_up_that_reaches_into_the_window_is_flagged(
+    load: dict[str, Any], factor: float
+) -> None:
+    """What is sent in its first 5 % is slower by the factor."""
+    service = np.random.default_rng(7).gamma(400, MS / 400, 2000)  # 1 ms, cv 5 %
+    sent = np.arange(2000) * 10 * MS if "request_rate" in load else np.zeros(2000, np.int64)
+    window = replace(WINDOW, end_ns=8500 * MS) if "request_rate" in load else WINDOW
+    clock = 0
+    for i in range(len(service)):
+        sent[i] = max(clock, sent[i])
+        place = (sent[i] - window.begin_ns) / (window.end_ns - window.begin_ns)
+        service[i] *= factor if 0 <= place < 0.05 else 1.0
+        clock = sent[i] + int(service[i])
+    samples = Samples(
+        sent, sent, sent + service.astype(np.int64), np.full(2000, OK, np.uint8),
+        np.zeros(2000, np.uint16),
+    )  # fmt: skip
+    asked = ColocatedLoad.model_validate({"batch_size": 2, **load})
+    row = row_of(samples, asked, window)
+    assert ("warm_up_leak" in row.flags) is (factor > 1)
+    assert "warm_up_leak" not in row_of(samples, asked, window, level=False).flags
+    if factor > 1:
+        seen = row.details["findings"]["warm_up_leak"]
+        assert re.match(r"the first 5 % of the window were (4\d|50|5[1-5]) % slower", seen)
 
 
 def test_what_a_co_located_model_did_is_in_the_points_row() -> None:

@@ -79,8 +79,8 @@ def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> N
     points = rounds.wanted(0)
     values = {"default": 100.0, "i1-mb16": 99.0, "i2-mb16": 10.0}
     for round_ in range(2):
-        for p in points:
-            noise = 1 + 0.02 * round_
+        for i, p in enumerate(points):  # luck that all shared would be the round's
+            noise = 1 + 0.02 * round_ * (-1) ** i
             state.add_result(measured(p.id, p.config, values.get(p.config, 20.0) * noise, round_))
     near = [p for p in points if values.get(p.config, 20.0) > 90]
     assert rounds.why_added(1, points) == ""
@@ -103,3 +103,26 @@ def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None
     assert '"why": "rounds_max (2) reached"' in events
     assert '"why": "for the choice"' in events
     assert '"event": "undecided"' in events
+
+
+def test_every_config_and_point_has_every_place(store: RunStore) -> None:
+    """Of two backends, two configs and three loads: over as many rounds, each stands everywhere."""
+    both = [
+        {"kind": "triton", "protocol": p, "name": p, "serve": "onnxruntime", "instances": [1, 2]}
+        for p in ("grpc", "http")
+    ]
+    written = scenario(backends=both, load={"batch_sizes": 8, "concurrency": [1, 2, 4]})
+    rounds, state = made(store, written)
+    points = expand(written)
+    for p in points:  # the first round is measured in portions; the others whole
+        state.add_result(measured(p.id, p.config, 100.0, 0))
+    assert [{rounds.backends(r)[0] for r in (i, i + 1)} for i in (0, 2)] == [
+        {"grpc", "http"}, {"grpc", "http"},
+    ]  # fmt: skip
+    found = {r: list(rounds.in_order("grpc", r, points)) for r in range(2, 8)}
+    assert {found[r][0][0] for r in (2, 3)} == {config for config, _ in found[2]}
+    assert len(found[2]) == 2
+    for config, mine in found[3]:
+        firsts = {dict(found[r])[config][0].id for r in (3, 4, 5)}
+        assert firsts == {p.id for p in mine}
+        assert len(firsts) == 3

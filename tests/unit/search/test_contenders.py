@@ -50,12 +50,15 @@ def test_what_may_be_the_best_is_measured_again_and_what_is_clearly_worse_is_not
 
 
 def test_nothing_is_asked_once_all_others_are_worse_or_as_good() -> None:
-    rows = rows_of(a=[100, 100.1, 99.9], b=[99.4, 99.5, 99.3], c=[50, 51, 49])
+    # c scatters like the others: were it ten times as much, their scatter would look like luck
+    rows = rows_of(a=[100, 100.1, 99.9], b=[99.4, 99.5, 99.3], c=[50, 50.03, 49.97])
     assert asked(rows, aim()) == []
     assert asked(rows, aim(indifference=0.001)) == []  # b is worse, by a little
     alike = rows_of(a=[100, 101, 99], b=[100.1, 99, 101])
     assert asked(alike, aim(indifference=0.001)) == ["b", "a"]
-    assert asked(alike, aim(indifference=0.1)) == []
+    # log ratios by round .001, −.020, .020: 99.5 % half-width 14.1 · .0200 / √3 = .163
+    assert asked(alike, aim(indifference=0.17)) == ["b", "a"]
+    assert asked(alike, aim(indifference=0.18)) == []
 
 
 def test_a_latency_is_better_when_smaller() -> None:
