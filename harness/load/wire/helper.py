@@ -107,7 +107,7 @@ def _publish_until_told(generator: WireGenerator, live: Int64) -> None:
 def main() -> None:
     """Connect, say so, begin when told, publish counts, and save the samples when told to stop."""
     index, directory, plan, secrets = Order(*cast(Order, receive(0)))
-    learn(secrets)
+    learn(dict(secrets))
     base = Path(directory)
     live = np.memmap(base / "live", np.int64, "r+").reshape(-1, ROW)[index]
     with _errors_to(base / f"{index}.error"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -50,8 +49,8 @@ class Order(NamedTuple):
     part: int
     directory: str
     plan: Plan
-    secrets: Mapping[str, str]
-    """What is to be redacted there: see `harness.system.credentials`."""
+    secrets: Sequence[tuple[str, str]]
+    """What is to be redacted there, with its placeholder: see `harness.system.credentials`."""
 
 
 class Rest(NamedTuple):

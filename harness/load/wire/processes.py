@@ -68,7 +68,7 @@ class WireProcesses:
         try:
             for index, part in enumerate(self._parts):
                 self._helpers.append(Child("a generator process", "harness.load.wire.helper"))
-                self._tell(index, Order(index, self._directory.name, part, known()))
+                self._tell(index, Order(index, self._directory.name, part, tuple(known().items())))
             for index in range(len(self._helpers)):
                 self._await_ready(index)
             begin = time.monotonic_ns() + LEAD_NS
