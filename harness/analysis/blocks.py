@@ -28,6 +28,8 @@ FEWEST_POINTS = 3
 """Points with two rounds or more, below which they know too little of one another."""
 SWEEPS = 100
 TOLERANCE = 1e-12
+NO_SCATTER = 1e-8
+"""A smaller error is one of arithmetic: the rounds of all points are equal."""
 FLOOR = 1e-18
 """Variance of a point whose rounds are all equal, where those of the others are too: a scatter of
 1e-9."""
@@ -154,7 +156,7 @@ class Blocks:
         error = math.sqrt(
             variances[a] / self._count[a] + variances[b] / self._count[b] + self._unshared(a, b)
         )
-        half = t_quantile((1 + level) / 2, freedom) * error
+        half = t_quantile((1 + level) / 2, freedom) * error if error > NO_SCATTER else 0.0
         return Interval(value, math.exp(difference - half), math.exp(difference + half), rounds)
 
     def _unshared(self, a: int, b: int) -> float:

@@ -43,17 +43,18 @@ def test_the_other_points_say_how_much_a_point_scatters() -> None:
     pairs = [m.throughput / n.throughput for m, n in
              zip(rows[0].measurements, rows[1].measurements, strict=True)]  # fmt: skip
     assert alone is not None and alone.low == pytest.approx(log_t_interval(pairs).low)
-    widths = [
-        (Differences(those).advantage(a, b, THROUGHPUT), Differences([a, b]))
-        for those in (rows,)
+    run = Differences(rows)
+    in_run = [
+        found.half_width
         for a, b in zip(rows[::2], rows[1::2], strict=True)
+        if (found := run.advantage(a, b, THROUGHPUT)) and found.half_width
     ]
-    in_run = [found.half_width for found, _ in widths if found is not None and found.half_width]
     by_pairs = [
         found.half_width
         for a, b in zip(rows[::2], rows[1::2], strict=True)
         if (found := Differences([a, b]).advantage(a, b, THROUGHPUT)) and found.half_width
     ]
+    assert len(in_run) == len(by_pairs) == 6
     assert sum(in_run) < 0.7 * sum(by_pairs)
 
 

@@ -118,8 +118,9 @@ def test_alone_stands_against_together(context: Context) -> None:
     found = together_table(context)
     assert found is not None
     rows = texts(found)
+    # in every round the same, so there is no width to round to
     assert [(r["Configuration"], r["Throughput kept"]) for r in rows] == [
-        ("pair/default", "0.667"), ("pair/det.i2", "0.600"),
+        ("pair/default", "0.6667"), ("pair/det.i2", "0.6000"),
     ]  # fmt: skip
 
 
