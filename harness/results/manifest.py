@@ -82,7 +82,8 @@ def _hardware(machine: Mapping[str, Any]) -> dict[str, Any]:
 def differences(then: Any, now: Any, path: str = "") -> list[str]:
     """Where two JSON-like values differ, as `path was X, is Y`."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
-        keys = [*then, *(k for k in now if k not in then)]
+        added = (k for k in now if k not in then and now[k])  # a later version's, left at nothing
+        keys = [*then, *added]
         return [d for k in keys for d in differences(then.get(k), now.get(k), f"{path}.{k}")]
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         pairs = enumerate(zip(then, now, strict=True))

@@ -100,7 +100,7 @@ def test_the_page_may_ask_nobody_for_anything(browser: Any, evil: Opened, plante
     page, asked = browser.new_page(), list[Any]()
     page.set_default_timeout(10_000)
     try:
-        page.on("request", asked.append)
+        page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 playwright
         page.goto(evil.page.url)
         page.evaluate(
             f"""new Promise((done) => {{

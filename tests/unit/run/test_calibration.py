@@ -29,9 +29,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_result_is_kept_with_where_it_comes_from(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "r", rounds=6, failures=False)
+    run = write_run(tmp_path / "r", rounds=8, failures=False)
     found = calibration.conclude(run)
-    assert found.calibration.rounds == 3
+    assert found.calibration.rounds == 4
     stored = json.loads(found.path.read_text())
     assert stored["run"] == str(run.resolve())
     assert stored["comparisons"] == found.calibration.comparisons > 0
@@ -39,7 +39,7 @@ def test_the_result_is_kept_with_where_it_comes_from(tmp_path: Path) -> None:
 
 
 def test_nothing_to_compare_is_inconclusive(tmp_path: Path) -> None:
-    with pytest.raises(InconclusiveError, match="no point is valid in at least four rounds"):
+    with pytest.raises(InconclusiveError, match="no point is valid in at least eight rounds"):
         calibration.conclude(write_all_failed(tmp_path / "r"))
 
 

@@ -42,7 +42,9 @@ def test_a_plan_arrives_as_it_was(tmp_path):
     access = Access(Tls("ca.pem"), (("authorization", "secret"),))
     schedule = np.array([1, 2**40], np.int64)
     plan = Plan("grpc", "h:1", (b"\x00\xff", b""), 2, 1.5, None, pinned=True, access=access)
-    index, folder, arrived = loads(dumps(Order(3, "/d", plan)))
+    order = Order(3, "/d", plan, (("secret", "${NAME}"),))
+    index, folder, arrived, secrets = loads(dumps(order))
+    assert dict(secrets) == {"secret": "${NAME}"}
     assert (index, folder, arrived) == (3, "/d", plan)
     scheduled = cast(Plan, loads(dumps(replace(plan, schedule=schedule))))
     assert scheduled.schedule is not None and scheduled.schedule.dtype == np.int64
