@@ -75,7 +75,7 @@ def test_a_beginning_within_two_percent_is_of_no_interest() -> None:
     assert closed_loop(noisy(5, cv=0.0005), 0.05, 1.03) is not None
 
 
-@pytest.mark.parametrize("size", [0, 1, 79])
+@pytest.mark.parametrize("size", [0, 1, 199])
 def test_of_few_requests_nothing_is_said(size: int) -> None:
     latency = np.full(size, MS)
     latency[:1] *= 100
