@@ -35,7 +35,7 @@ def test_the_result_is_kept_with_where_it_comes_from(tmp_path: Path) -> None:
     stored = json.loads(found.path.read_text())
     assert stored["run"] == str(run.resolve())
     assert stored["comparisons"] == found.calibration.comparisons > 0
-    assert "an A/A test of resnet50-backends (3 against 3 rounds" in found.text
+    assert "an A/A test of resnet50-backends (4 against 4 rounds" in found.text
 
 
 def test_nothing_to_compare_is_inconclusive(tmp_path: Path) -> None:
