@@ -26,6 +26,7 @@ FLAGS: dict[str, str] = {
     "count_mismatch": "client and server disagree on the number of requests in the window",
     "metrics_disagree": "the server's /metrics and its statistics differ about the window",
     "foreign_load": "other processes used more than a tenth of the machine's CPU in the window",
+    "no_telemetry": "memory, processor time or the GPU could not be read: what is missing is n/a",
     "parity": "outputs disagree with the reference; measured because the scenario says so",
     "wrong_outputs": "outputs sampled under load disagree with the reference",
     "colocated_invalid": "a co-located model can't be believed in this point: see there",

@@ -84,8 +84,6 @@ class Orchestrator:
                         state.notify(events.RoundAdded(round_, len(wanted), why))
                     self._round(round_, wanted, prepared, telemetry)
             self._conclude()
-            if telemetry.problem:
-                state.note(telemetry.problem)
 
     def _prepare(self) -> Prepared:
         prepared = prepare(
@@ -155,6 +153,8 @@ class Orchestrator:
                 elif state.missing(point, round_):  # else a search came by it
                     measurement.point(point)
             telemetry.save(self._store.path / session.telemetry_file)
+            if telemetry.problem:
+                state.note(f"{stem}: {telemetry.problem}")
         return left
 
     def _conclude(self) -> None:

@@ -110,7 +110,7 @@ class PointMeasurement:
         samples: Samples, started: str, name: str,
     ) -> MeasurementRow:  # fmt: skip
         """What one model did in the point's window; writes its samples."""
-        own, path, telemetry = point, f"samples/{name}.parquet", self.telemetry.read
+        own, path = point, f"samples/{name}.parquet"
         metadata = {
             "point": point.id, "round": str(self.round_),
             "window_begin_ns": str(window.begin_ns), "window_end_ns": str(window.end_ns),
@@ -120,16 +120,18 @@ class PointMeasurement:
             own = Point(
                 model.label, point.config, load.batch_size, load.concurrency, load.request_rate
             )
-            path, telemetry = f"samples/{name}--colocated-{other.name}.parquet", dict
+            path = f"samples/{name}--colocated-{other.name}.parquet"
             metadata["colocated"] = other.name
         write_samples(self.state.store.path / path, samples, metadata)
+        readings = self.telemetry.read() if other is None else {}
         conditions = Conditions(
             len(os.sched_getaffinity(0)), self.session.remote, model.flags,
             self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
-            answer.outputs_wrong, answer.metrics, answer.window, level=not point.shape,
+            answer.outputs_wrong, answer.metrics, answer.window,
+            self.telemetry.problem if other is None else "", level=not point.shape,
         )  # fmt: skip
         return measurement_row(
-            own, self.round_, started, window, samples, telemetry(), path, conditions
+            own, self.round_, started, window, samples, readings, path, conditions
         )
 
     def _ceiling(

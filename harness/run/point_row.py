@@ -60,6 +60,8 @@ class Conditions:
     counted: Window | None = None
     """The stretch at whose ends the counters were read, where that is not the window: a co-located
     model's load begins before the window and ends after it."""
+    no_telemetry: str = ""
+    """Why readings are missing; empty where they are not."""
     level: bool = True
     """Whether the load on the server is to stay as it is within the window."""
 
@@ -81,6 +83,7 @@ def measurement_row(
         *_surroundings(window, telemetry, foreign),
         *check_host(gpu_split(counted.after, counted.before)),
         *_server_count(counted, split, samples), *disagreements,
+        *([Finding("no_telemetry", why)] if (why := conditions.no_telemetry) else []),
     ]  # fmt: skip
     return MeasurementRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,

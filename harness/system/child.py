@@ -1,4 +1,8 @@
-"""A child process of ours: guarded, spoken to through two pipes, answers with a deadline."""
+"""A child process of ours: guarded, spoken to through two pipes, each message with a deadline.
+
+Every exchange between processes of the harness goes through here, so nothing waits for ever for a
+process that was stopped (SIGSTOP) or hangs.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from harness.errors import WorkerDiedError
+from harness.errors import DeadlineError, WorkerDiedError
 from harness.system.credentials import cut
 from harness.system.environment import child_env, module_command
 from harness.system.guard import spawn
 
 END_S = 5.0
 """How long a child whose pipe has ended may take to end itself."""
+SEND_S = 30.0
+"""How long a child may take to read a message that is larger than the pipe."""
 LAST_WORDS = 300
 OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
 
@@ -40,6 +46,7 @@ class Child:
         self.title, self.log = title, log
         self._buffer = b""
         theirs_in, self._to_child = os.pipe()
+        os.set_blocking(self._to_child, False)
         self._from_child, theirs_out = os.pipe()
         argv = [*module_command(module, python), *arguments]
         argv += [] if on_stdio else [str(theirs_in), str(theirs_out)]
@@ -77,20 +84,22 @@ class Child:
         """Wait for its end. Raises subprocess.TimeoutExpired."""
         return self._process.wait(seconds)
 
-    def send(self, data: bytes) -> None:
-        """Write a message. Raises WorkerDiedError."""
-        try:
-            while data:
+    def send(self, data: bytes, seconds: float = SEND_S) -> None:
+        """Write a message. Raises WorkerDiedError, or DeadlineError: not read within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while data:
+            if not self._ready(self._to_child, select.POLLOUT, deadline):
+                raise DeadlineError(f"{self.title} read nothing for {seconds:g} s")
+            try:
                 data = data[os.write(self._to_child, data) :]
-        except OSError:  # broken, or closed by `kill`
-            raise self.died() from None
+            except OSError:
+                raise self.died() from None
 
     def line(self, seconds: float) -> bytes | None:
         """Its next line, None when there is none within `seconds`. Raises WorkerDiedError."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._from_child], [], [], left)[0]:
+            if not self._ready(self._from_child, select.POLLIN, deadline):
                 return None
             chunk = os.read(self._from_child, 1 << 16)
             if not chunk:
@@ -99,8 +108,18 @@ class Child:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
+    def _ready(self, pipe: int, event: int, deadline: float) -> bool:
+        """Whether one may write or read, or the other end is closed, before `deadline`."""
+        if pipe < 0:
+            raise self.died()
+        poll = select.poll()  # `select` takes no descriptor above 1,023
+        poll.register(pipe, event)
+        return bool(poll.poll(1e3 * max(0.0, deadline - time.monotonic())))
+
     def died(self) -> WorkerDiedError:
         """How it ended, with its last words; one that does not end is killed."""
+        if self._to_child < 0:  # by `kill`
+            return WorkerDiedError(f"{self.title} was ended before{self._last_words()}")
         hint = ""
         try:
             status = self._process.wait(END_S)

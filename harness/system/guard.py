@@ -4,7 +4,8 @@
 write end only the harness has; when the harness ends, by whatever means, the pipe reads end of file
 and the guard kills its whole tree. The guard is a child subreaper (prctl(2)), so that grandchildren
 whose parent died stay in the tree; and if the guard itself is killed, its child gets SIGKILL by
-PR_SET_PDEATHSIG. The guard ends as its child did: same exit code, or same signal.
+PR_SET_PDEATHSIG. A guard that was stopped gets SIGCONT by it, and does its work when the harness
+has ended. The guard ends as its child did: same exit code, or same signal.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ AFTERWARDS, AFTERWARDS_S = "--afterwards", 20.0
 """The guard's option for a last command, and how long that may take."""
 GRACE_S = 3.0
 """How long a child may take to end after SIGTERM before its tree is killed."""
+GUARD_S = 15.0
+"""How long a guard may take to start its child, or to end when all it waits for has ended."""
 
 _File = int | IO[bytes] | IO[str] | None
 
@@ -54,7 +57,13 @@ class GuardedProcess:
     def terminate(self, grace: float = GRACE_S) -> int:
         """SIGTERM to the command, SIGKILL to its tree after `grace` seconds; return its status."""
         self._release(f"{grace}\n".encode())
-        return self._process.wait()
+        self._process.send_signal(signal.SIGCONT)  # it may have been stopped
+        try:
+            return self._process.wait(grace + GUARD_S + AFTERWARDS_S)
+        except subprocess.TimeoutExpired:  # it hangs: what it should have done
+            for pid in (*_descendants(self.pid), self.pid):
+                _signal(pid, signal.SIGKILL)
+            return self._process.wait()
 
     def kill(self) -> int:
         """SIGKILL to the whole tree at once; return the status."""
@@ -101,8 +110,9 @@ def spawn(
         os.close(control_read)
         os.close(status_write)
     with open(status_read, "rb") as status:  # noqa: PTH123
-        line = status.readline().split()
+        line = status.readline().split() if _readable([status_read], GUARD_S) else []
     if not line or line[0] != b"pid":
+        process.kill()
         process.wait()
         os.close(control_write)
         number = int(line[1]) if line else 0
@@ -190,6 +200,7 @@ def _run_afterwards(command: list[str]) -> None:
 
 
 def _main(control: int, status: int, afterwards: list[str], argv: list[str]) -> None:
+    _prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
     wake = _watch_children()
     child = _start(argv, status, [control, status])
     for descriptor in (0, 1, 2):  # the child's; held open here they would hide its end of file
@@ -219,7 +230,7 @@ def _supervise(child: int, control: int, wake: int) -> int:
     while True:
         timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
         watched = [wake] if kill_at is not None else [wake, control]
-        ready = select.select(watched, [], [], timeout)[0]
+        ready = _readable(watched, timeout)
         if wake in ready:
             os.read(wake, 4096)
         if control in ready:  # end of file or a grace period: time to go
@@ -234,6 +245,14 @@ def _supervise(child: int, control: int, wake: int) -> int:
         code = _reap(child)
         if code is not None:
             return code
+
+
+def _readable(descriptors: Sequence[int], seconds: float | None) -> list[int]:
+    """Those that can be read; waits for one. `select.select` takes none above 1,023."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [ready for ready, _ in poll.poll(None if seconds is None else 1e3 * seconds)]
 
 
 def _signal(pid: int, number: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,38 +11,35 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import HarnessError
+from harness.errors import DeadlineError, HarnessError
 from harness.results.series import SeriesKey, TelemetrySeries, read, records_of, write_parquet
-from harness.system.environment import child_env, module_command
-from harness.system.guard import spawn
+from harness.system.child import Child
 
 if TYPE_CHECKING:
     from harness.telemetry.remote import RemoteTelemetry
     from harness.telemetry.sampler import Command
 
+SAMPLER = "harness.telemetry.sampler"
+ANSWER_S = 10.0
+"""How long the sampler may take to answer; it takes milliseconds."""
+
 
 class Telemetry:
-    """A running sampler; `series` are the readings since the last `watch`.
+    """A running sampler; `read` gives the readings since the last `watch`.
 
-    A sampler that fails never fails the run: its readings are missing, and `problem` says why.
+    A sampler that fails never fails the run: its readings are missing, and `problem` says why until
+    the next `watch`, which starts another.
     """
 
     def __init__(self, raw: Path, log: Path) -> None:
-        self._raw = raw
+        self._raw, self._log = raw, log
         self.problem = ""
         self._remote: RemoteTelemetry | None = None
-        ours, theirs = os.pipe()
-        self._answers, answers = os.pipe()
-        argv = [*module_command("harness.telemetry.sampler"), str(raw), str(os.getpid())]
-        with log.open("ab") as errors:
-            self._process = spawn(
-                argv, stdin=ours, stdout=answers, stderr=errors, env=child_env({})
-            )
-        os.close(ours)
-        os.close(answers)
-        self._commands = theirs
-        self._reader = os.fdopen(self._answers, encoding="utf-8")
-        self._offset = 0
+        self._sampler = self._start()
+
+    def _start(self) -> Child:
+        arguments = [str(self._raw), str(os.getpid())]
+        return Child("the telemetry sampler", SAMPLER, arguments, log=self._log)
 
     def watch(
         self, pids: Sequence[int], gpu: str | None = None, *, itself: bool = False,
@@ -57,6 +53,10 @@ class Telemetry:
         server's readings come from when it is on another host; it is the caller's to close.
         """
         self._remote = remote
+        self.problem = ""
+        if not self._sampler.alive:
+            self._sampler.kill()
+            self._sampler, keep = self._start(), False
         if not keep:
             self._raw.write_bytes(b"")  # the sampler appends, so it goes on from the start
         self._ask({"watch": list(pids), "gpu": gpu, "itself": itself, "keep": keep})
@@ -90,27 +90,21 @@ class Telemetry:
 
     def _ask(self, command: Command) -> list[str]:
         try:
-            os.write(self._commands, json.dumps(command).encode() + b"\n")
-            line = self._reader.readline()
-            names: list[str] = json.loads(line)["series"] if line else []
-            if not line:
-                raise HarnessError("the telemetry sampler ended")
+            self._sampler.send(json.dumps(command).encode() + b"\n", ANSWER_S)
+            line = self._sampler.line(ANSWER_S)
+            if line is None:
+                raise DeadlineError(f"{self._sampler.title} gave no answer for {ANSWER_S:g} s")
+            names: list[str] = json.loads(line)["series"]
             return names
-        except (OSError, HarnessError) as error:
+        except (HarnessError, ValueError, KeyError, TypeError) as error:
+            self._sampler.kill()  # `watch` starts another
             self.problem = f"no telemetry: {error}"
             return []
 
     def close(self) -> None:
         """End the sampler."""
-        os.close(self._commands)
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            self._process.kill()
-            self._reader.close()
-            self._raw.unlink(missing_ok=True)
+        self._sampler.kill()
+        self._raw.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

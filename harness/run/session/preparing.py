@@ -18,7 +18,7 @@ Prepared = Mapping[str, ModelPrepared]
 
 def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepared:
     """Export the models once, in a worker of its own."""
-    worker = WorkerProcess.start(logs / "prepare.log", python=sys.executable, env=worker_env(base))
+    worker = WorkerProcess(logs / "prepare.log", python=sys.executable, env=worker_env(base))
     deadline = max(600.0, scenario.measurement.load_timeout)
     try:
         return {

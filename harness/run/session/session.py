@@ -143,7 +143,7 @@ class Session:
         workers = {} if self._shared is None else self._shared.workers
         if name not in workers:
             log = self._folders.log(f"-colocated-{name}" if name else "")
-            workers[name] = WorkerProcess.start(log, env=worker_env(self._folders.base))
+            workers[name] = WorkerProcess(log, env=worker_env(self._folders.base))
             if self._shared is None:
                 self._stack.callback(workers[name].kill)
         return workers[name]

@@ -77,9 +77,9 @@ def state(tmp_path: Path) -> Iterator[RunState]:
         yield RunState(store, SimpleNamespace(notify=lambda _: None))
 
 
-def measured(session: Any, state: RunState, point: Point = POINT) -> Any:
+def measured(session: Any, state: RunState, point: Point = POINT, problem: str = "") -> Any:
     """The row of a point."""
-    telemetry: Any = SimpleNamespace(read=dict, clock=None)
+    telemetry: Any = SimpleNamespace(problem=problem, read=dict, clock=None)
     PointMeasurement(session, state, telemetry, 0, "logs/x.log").point(point)
     return state.rows[-1] if state.rows else None
 
@@ -93,6 +93,13 @@ def test_a_point_leaves_its_row_and_its_samples(state: RunState) -> None:
     assert len(read_samples(path / row.samples)) == 400
     assert [p.name for p in (path / "samples").iterdir()] == ["t--b1--c1--r0.parquet"]
     assert [m.point for m in read_run(path).measurements] == ["t/b1/c1"]
+
+
+def test_a_point_says_that_it_lacks_readings_and_why(state: RunState) -> None:
+    row = measured(Session(Model(), Model(OTHER)), state, problem="no telemetry: stopped")
+    assert row.details["findings"]["no_telemetry"] == "no telemetry: stopped"
+    assert "no_telemetry" in row.flags
+    assert "no_telemetry" not in row.details["colocated"]["det"]["flags"]
 
 
 def test_a_fault_is_recorded_and_leaves_no_samples(state: RunState) -> None:
@@ -155,7 +162,7 @@ def test_each_kind_of_load_has_a_ceiling_of_its_own(state: RunState) -> None:
 def test_a_search_says_of_its_rates_that_they_are_its_own(state: RunState) -> None:
     load = Load.model_validate({"find_capacity": {"latency_p50_ms": 100.0, "max_rate": 100.0}})
     session: Any = Session(Model())
-    telemetry: Any = SimpleNamespace(read=dict, clock=None)
+    telemetry: Any = SimpleNamespace(problem="", read=dict, clock=None)
     point = Point("t", "default", 1, shape="find_capacity")
     planned = {"t/b1/r50"}
     PointMeasurement(session, state, telemetry, 0, "logs/x.log").capacity(point, load, planned)

@@ -1,12 +1,14 @@
 """A child of ours, with real processes: modules that are written for the test."""
 
+import os
+import resource
 import signal
 import time
 
 import psutil
 import pytest
 
-from harness.errors import WorkerDiedError
+from harness.errors import DeadlineError, WorkerDiedError
 from harness.system.child import OOM_HINT, Child, describe_status
 
 ECHO = """
@@ -91,8 +93,43 @@ def test_killing_takes_the_whole_tree_and_may_come_twice(start):
     assert child.kill() == child.kill() == -signal.SIGKILL
     psutil.wait_procs(tree, timeout=5)
     assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree)
-    with pytest.raises(WorkerDiedError):
-        child.send(b"x\n")
+    for _ in range(2):
+        with pytest.raises(WorkerDiedError, match="the echo was ended before"):
+            child.send(b"x\n")
+        with pytest.raises(WorkerDiedError, match="the echo was ended before"):
+            child.line(1.0)
+
+
+def test_a_child_that_is_stopped_with_its_guard_is_ended_all_the_same(start):
+    child = start()
+    child.send(b"one\n")
+    assert child.line(20) == b"ONE"
+    guard = psutil.Process(child.pid)
+    tree = [guard, *guard.children()]
+    for process in reversed(tree):
+        process.suspend()
+    with pytest.raises(DeadlineError, match="the echo read nothing for 0.1 s"):
+        child.send(bytes(1 << 20), 0.1)
+    assert child.line(0.1) is None
+    begin = time.monotonic()
+    assert child.kill() == -signal.SIGKILL
+    assert time.monotonic() - begin < 10
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree)
+
+
+def test_more_than_1024_open_files_are_no_matter(start):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        child = start(on_stdio=False)
+        child.send(b"one\n")
+        assert child.line(20) == b"ONE"
+        assert child.kill() == -signal.SIGKILL
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_time_limit_is_for_the_whole_line(start):

@@ -27,7 +27,7 @@ def test_importing_the_package_switches_off_what_phones_home():
 
 
 def test_a_real_worker_and_a_helper_have_it(tmp_path):
-    worker = WorkerProcess.start(tmp_path / "log", env=worker_env(tmp_path))
+    worker = WorkerProcess(tmp_path / "log", env=worker_env(tmp_path))
     try:
         assert variables(worker._process.child_pid).items() >= QUIET.items()
     finally:
@@ -58,7 +58,7 @@ def test_a_module_there_replaces_no_library(tmp_path, monkeypatch, place):
         assert (
             spawn([sys.executable, "-P", "-c", code], stdout=log, stderr=log, env=env).wait() == 0
         )
-    worker = WorkerProcess.start(tmp_path / "worker.log", env=worker_env(scenario))
+    worker = WorkerProcess(tmp_path / "worker.log", env=worker_env(scenario))
     worker.close()
     assert (tmp_path / "log").read_text() == "mine\n"
     assert not (tmp_path / "ran").exists()

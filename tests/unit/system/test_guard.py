@@ -122,3 +122,40 @@ def test_the_last_command_runs_when_the_owner_is_killed(tmp_path: Path) -> None:
 
 def test_a_last_command_that_is_not_there_changes_nothing() -> None:
     assert spawn(["sh", "-c", "exit 3"], afterwards=["/no/such/program"]).wait(10) == 3
+
+
+OWNER = """
+import os, signal, sys
+from harness.system.guard import spawn
+process = spawn(["sleep", "60"])
+os.kill(process.pid, signal.SIGSTOP)
+print(process.pid, process.child_pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_stopped_guard_does_its_work_when_its_owner_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        pids = [int(word) for word in owner.stdout.readline().split()]
+        assert psutil.Process(pids[0]).status() == psutil.STATUS_STOPPED
+        owner.kill()
+        owner.wait()
+    assert all(map(gone, pids))
+
+
+def test_a_guard_that_does_not_wake_up_is_ended_with_its_tree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = spawn(["sh", "-c", "sleep 60 & sleep 60"])
+    guard = psutil.Process(process.pid)
+    while len(tree := guard.children(recursive=True)) < 3:
+        time.sleep(0.01)
+    guard.suspend()
+    monkeypatch.setattr("harness.system.guard.GUARD_S", 0.2)
+    monkeypatch.setattr("harness.system.guard.AFTERWARDS_S", 0.0)
+    monkeypatch.setattr(process._process, "send_signal", lambda _: None)
+    assert process.kill() == -signal.SIGKILL
+    assert all(gone(p.pid) for p in (guard, *tree))

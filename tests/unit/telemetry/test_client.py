@@ -3,7 +3,11 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
+import pytest
 
 from harness.results.series import SeriesKey
 from harness.system.guard import spawn
@@ -50,8 +54,31 @@ def test_watch_forgets_what_came_before(tmp_path: Path) -> None:
         assert all(s.t_ns[0] >= before for s in telemetry.read().values())
 
 
-def test_a_dead_sampler_is_a_problem_not_a_failure(tmp_path: Path) -> None:
+def suspend_sampler(telemetry: Telemetry) -> None:
+    for process in psutil.Process(telemetry._sampler.pid).children(recursive=True):
+        process.suspend()
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (lambda t: t._sampler._process.kill(), "the telemetry sampler was killed by SIGKILL"),
+        (suspend_sampler, "the telemetry sampler gave no answer for 0.3 s"),
+    ],
+)
+def test_a_dead_or_stopped_sampler_is_a_problem_not_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Telemetry], None], why: str
+) -> None:
     with Telemetry(tmp_path / "raw", tmp_path / "log") as telemetry:
-        telemetry._process.kill()
-        assert telemetry.read() == {}
-        assert "no telemetry" in telemetry.problem
+        telemetry.watch([])
+        assert telemetry.read()
+        monkeypatch.setattr("harness.telemetry.client.ANSWER_S", 0.3)
+        fault(telemetry)
+        for _ in range(2):
+            assert telemetry.read() == {}
+            assert telemetry.problem.startswith(f"no telemetry: {why}")
+            why = "the telemetry sampler was ended before"
+        monkeypatch.setattr("harness.telemetry.client.ANSWER_S", 30.0)
+        telemetry.watch([])  # with another
+        assert telemetry.read()
+        assert telemetry.problem == ""

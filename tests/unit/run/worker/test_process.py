@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import base64
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.backends.registry import parse_spec
@@ -24,114 +25,115 @@ from harness.run.worker import messages
 from harness.run.worker.process import WorkerProcess
 
 
-class Guarded:
-    """A process that is there until it is killed."""
-
-    pid, status = 7, None
-
-    def __init__(self) -> None:
-        self.killed = 0
-
-    def poll(self) -> int | None:
-        return self.status
-
-    def wait(self, timeout: float) -> int:
-        assert self.status is not None
-        return self.status
-
-    def kill(self) -> int:
-        self.killed += 1
-        return -signal.SIGKILL
+SCRIPTED = """
+import base64, os, sys, time
+asked, answers, script = int(sys.argv[1]), int(sys.argv[2]), os.environ["SCRIPT"]
+for line in os.fdopen(asked, "rb"):
+    os.write(answers, base64.b64decode(script))
+"""
 
 
-class Ends:
-    """A `WorkerProcess` whose other ends are here."""
+class Scripted(WorkerProcess):
+    """A process that gives the same answer to every command."""
 
-    def __init__(self, log: Path) -> None:
-        self.commands, requests = os.pipe()
-        answers, self.answers = os.pipe()
-        self.guarded = Guarded()
-        self.log = log
-        guarded: Any = self.guarded
-        self.worker = WorkerProcess(guarded, requests, answers, log)
-
-    def answer(self, *answers: Any) -> None:
-        data = (a if isinstance(a, bytes) else messages.answer_line(a) for a in answers)
-        os.write(self.answers, b"".join(data))
-
-    def close(self) -> None:
-        """As the system does when the process ends."""
-        os.close(self.commands)
-        os.close(self.answers)
+    MODULE = "scripted_worker"
 
 
 @pytest.fixture
-def ends(tmp_path: Path) -> Iterator[Ends]:
-    made = Ends(tmp_path / "log")
-    yield made
-    made.worker.kill()
+def answering(tmp_path: Path) -> Iterator[Callable[..., Scripted]]:
+    """Starts workers that answer so."""
+    started: list[Scripted] = []
+
+    def start(*answers: Any, script: str = SCRIPTED) -> Scripted:
+        (tmp_path / "scripted_worker.py").write_text(script)
+        data = b"".join(a if isinstance(a, bytes) else messages.answer_line(a) for a in answers)
+        env = {"PYTHONPATH": str(tmp_path), "SCRIPT": base64.b64encode(data).decode()}
+        started.append(Scripted(tmp_path / "log", env=env))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.kill()
 
 
-def test_an_answer_comes_as_its_class_and_what_comes_before_is_told(ends: Ends) -> None:
+def test_an_answer_comes_as_its_class_and_what_comes_before_is_told(
+    answering: Callable[..., Scripted],
+) -> None:
     heard: list[Progress] = []
-    ends.answer(Progress("window", 1, 0.5, None), messages.CeilingMeasured(9.5, 3))
-    command = messages.MeasureCeiling(4)
-    answer = ends.worker.ask(command, deadline=5, listener=heard.append)
+    worker = answering(Progress("window", 1, 0.5, None), messages.CeilingMeasured(9.5, 3))
+    answer = worker.ask(messages.MeasureCeiling(4), deadline=60, listener=heard.append)
     assert answer == messages.CeilingMeasured(9.5, 3)
     assert heard == [Progress("window", 1, 0.5, None)]
-    assert messages.read_command(os.read(ends.commands, 1 << 16)) == command
-    assert ends.worker.alive
+    assert worker.alive
 
 
-def test_an_answer_may_come_in_pieces(ends: Ends) -> None:
-    line = messages.answer_line(messages.BackendUnloaded())
-    ends.answer(line[:5])
-    with pytest.raises(DeadlineError, match=r"no answer to 'unload' within 0\.01 s; worker killed"):
-        ends.worker.ask(messages.UnloadBackend(), deadline=0.01)
-    assert ends.guarded.killed == 1
-    assert not ends.worker.alive
+def test_an_answer_that_does_not_end_is_none(answering: Callable[..., Scripted]) -> None:
+    worker = answering(messages.answer_line(messages.BackendUnloaded())[:5])
+    with pytest.raises(DeadlineError, match=r"no answer to 'unload' within 0\.5 s; worker killed"):
+        worker.ask(messages.UnloadBackend(), deadline=0.5)
+    assert not worker.alive
+    assert worker.poll() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
     "answer", [b"rubbish\n", b'{"event": "sung"}\n', messages.answer_line(messages.LoadStarted())]
 )
-def test_an_answer_that_is_none_ends_the_worker(ends: Ends, answer: bytes) -> None:
-    ends.answer(answer)
+def test_an_answer_that_is_none_ends_the_worker(
+    answering: Callable[..., Scripted], answer: bytes
+) -> None:
+    worker = answering(answer)
     with pytest.raises(MessageError):
-        ends.worker.ask(messages.UnloadBackend(), deadline=5)
-    assert ends.guarded.killed == 1
+        worker.ask(messages.UnloadBackend(), deadline=60)
+    assert not worker.alive
 
 
-def test_what_the_worker_reports_is_raised_and_it_can_be_asked_again(ends: Ends) -> None:
-    ends.answer(messages.CommandFailed("device", "no GPU", "buy one"), messages.LoadStarted())
-    with pytest.raises(DeviceError, match="no GPU"):
-        ends.worker.ask(messages.UnloadBackend(), deadline=5)
-    assert ends.worker.alive
+def test_what_the_worker_reports_is_raised_and_it_can_be_asked_again(
+    answering: Callable[..., Scripted],
+) -> None:
+    worker = answering(messages.CommandFailed("device", "no GPU", "buy one"))
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="no GPU"):
+            worker.ask(messages.UnloadBackend(), deadline=60)
+    assert worker.alive
 
 
-def test_a_dead_server_explains_an_error_better(ends: Ends) -> None:
+def test_a_dead_server_explains_an_error_better(answering: Callable[..., Scripted]) -> None:
     def check() -> None:
         raise ServerDiedError("the Triton server was killed")
 
-    ends.answer(messages.CommandFailed("raised", "connection refused"))
+    worker = answering(messages.CommandFailed("raised", "connection refused"))
     with pytest.raises(ServerDiedError):
-        ends.worker.ask(messages.UnloadBackend(), deadline=5, check=check)
+        worker.ask(messages.UnloadBackend(), deadline=60, check=check)
 
 
-def test_a_process_that_ended_is_said_with_its_last_words(ends: Ends) -> None:
-    ends.guarded.status = -signal.SIGSEGV  # type: ignore[assignment]
-    ends.log.write_text("Fatal: stack\nsegmentation fault\n")
-    ends.close()
+def test_a_process_that_ended_is_said_with_its_last_words(
+    answering: Callable[..., Scripted],
+) -> None:
+    crash = "import os\nprint('Fatal: stack\\nsegmentation fault', flush=True)\nos.kill(os.getpid(), 11)"
+    worker = answering(script=crash)
     with pytest.raises(WorkerDiedError, match="killed by SIGSEGV; its last words: segmentation"):
-        ends.worker.ask(messages.UnloadBackend(), deadline=5)
-    for _ in range(2):  # and so it is whenever it is asked again
-        with pytest.raises(WorkerDiedError):
-            ends.worker.ask(messages.UnloadBackend(), deadline=5)
-    ends.worker.close()
+        worker.ask(messages.UnloadBackend(), deadline=60)
+    for _ in range(2):  # and that it is no more, whenever it is asked again
+        with pytest.raises(WorkerDiedError, match="was ended before; its last words"):
+            worker.ask(messages.UnloadBackend(), deadline=60)
+    worker.close()
+
+
+def test_a_stopped_worker_has_a_deadline_for_what_it_does_not_read(
+    answering: Callable[..., Scripted],
+) -> None:
+    worker = answering(messages.BackendUnloaded())
+    worker.ask(messages.UnloadBackend(), deadline=60)
+    for process in psutil.Process(worker.pid).children():
+        process.send_signal(signal.SIGSTOP)
+    with pytest.raises(DeadlineError, match=r"the worker read nothing for 0\.2 s"):
+        worker.send(b"x" * 200_000, 0.2)
+    worker.close(0.2)
+    assert worker.poll() == -signal.SIGKILL
 
 
 def test_a_real_worker_loads_says_what_failed_and_is_killed(tmp_path: Path) -> None:
-    worker = WorkerProcess.start(tmp_path / "log")
+    worker = WorkerProcess(tmp_path / "log")
     try:
         spec = parse_spec({"kind": "fake", "name": "f", "service_time_ms": 0.1})
         model = PreparedModel("m", {"fake": {}}, "k", (), ())
