@@ -108,7 +108,7 @@ def test_a_child_that_is_stopped_with_its_guard_is_ended_all_the_same(start):
     tree = [guard, *guard.children()]
     for process in reversed(tree):
         process.suspend()
-    with pytest.raises(DeadlineError, match="the echo read nothing for 0.1 s"):
+    with pytest.raises(DeadlineError, match=r"the echo read nothing for 0\.1 s"):
         child.send(bytes(1 << 20), 0.1)
     assert child.line(0.1) is None
     begin = time.monotonic()

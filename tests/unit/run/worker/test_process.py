@@ -24,7 +24,6 @@ from harness.results.events import Progress
 from harness.run.worker import messages
 from harness.run.worker.process import WorkerProcess
 
-
 SCRIPTED = """
 import base64, os, sys, time
 asked, answers, script = int(sys.argv[1]), int(sys.argv[2]), os.environ["SCRIPT"]
@@ -109,7 +108,7 @@ def test_a_dead_server_explains_an_error_better(answering: Callable[..., Scripte
 def test_a_process_that_ended_is_said_with_its_last_words(
     answering: Callable[..., Scripted],
 ) -> None:
-    crash = "import os\nprint('Fatal: stack\\nsegmentation fault', flush=True)\nos.kill(os.getpid(), 11)"
+    crash = "import os\nprint('Fatal\\nsegmentation fault', flush=True)\nos.kill(os.getpid(), 11)"
     worker = answering(script=crash)
     with pytest.raises(WorkerDiedError, match="killed by SIGSEGV; its last words: segmentation"):
         worker.ask(messages.UnloadBackend(), deadline=60)
