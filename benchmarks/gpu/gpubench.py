@@ -100,7 +100,7 @@ def prepare_model(
 ) -> None:  # fmt: skip
     """Export the model, or find it in the cache; children read it with `read_model`."""
     from harness.models.prepare import prepare
-    from harness.scenario.spec.scenario import ModelSpec
+    from harness.scenario.spec.model import ModelSpec
 
     parsed = ModelSpec.model_validate_json(json.dumps(spec))
     model, _ = prepare(parsed, formats, batches, cache_directory(), base=Path(__file__).parent)

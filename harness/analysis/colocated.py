@@ -99,7 +99,7 @@ def pairs(rows: Sequence[SummaryRow], scenario: Mapping[str, object]) -> list[Pa
 
 
 def _served(scenario: Scenario) -> Served:
-    from harness.scenario.spec.scenario import ServedSettings
+    from harness.scenario.spec.served import ServedSettings
     from harness.scenario.variants import configs, settings
 
     largest = max(scenario.load.batch_sizes)

@@ -11,7 +11,9 @@ import numpy as np
 from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import ColocatedLoad, Load, Scenario
+from harness.scenario.spec.colocated import ColocatedLoad
+from harness.scenario.spec.load import Load
+from harness.scenario.spec.scenario import Scenario
 
 
 @dataclass(frozen=True)

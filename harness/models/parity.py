@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.models.reference import write_references
 from harness.models.tensors import Array, Tensors
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 
 Floats = NDArray[np.float64]
 __all__ = ["TOLERANCES", "Comparison", "compare", "write_references"]

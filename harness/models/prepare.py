@@ -25,7 +25,7 @@ from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert
 from harness.models.tensors import InputData, PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
-from harness.scenario.spec.scenario import ModelSpec
+from harness.scenario.spec.model import ModelSpec
 from harness.system.packages import require
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import cpu_session
 from harness.models.tensors import Array, PreparedModel, Tensors
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 from harness.system.files import atomic_write, write_text
 from harness.system.packages import require
 

@@ -1,16 +1,20 @@
 """What rows hold under `details`: what has no column of its own, as JSON has it.
 
-Keys that a row lacks were not known, or were not written by an earlier version. Infinite numbers
-are spelt here: see `harness.results.line`.
+Keys that a row lacks were not known, or were not written by an earlier version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+_OPEN = with_config(ConfigDict(extra="allow"))
+"""A later version's keys, and what a backend adds, are kept."""
 
+
+@_OPEN
 class ServerMetrics(TypedDict, total=False):
     """A window by the server's /metrics (`triton.counters.metrics`), or the `problem` alone."""
 
@@ -31,6 +35,7 @@ class ServerMetrics(TypedDict, total=False):
     mean_us: Mapping[str, float]
 
 
+@_OPEN
 class ColocatedDetails(TypedDict, total=False):
     """What a co-located model did in a point's window; its numbers are as in a row."""
 
@@ -51,6 +56,7 @@ class ColocatedDetails(TypedDict, total=False):
     ceiling: float
 
 
+@_OPEN
 class MeasurementDetails(TypedDict, total=False):
     """Of a `MeasurementRow`."""
 
@@ -82,6 +88,7 @@ class MeasurementDetails(TypedDict, total=False):
     colocated: Mapping[str, ColocatedDetails]
 
 
+@_OPEN
 class LoadedColocated(TypedDict, total=False):
     """What was noted when a co-located model was loaded, beside the facts of its backend."""
 
@@ -89,6 +96,7 @@ class LoadedColocated(TypedDict, total=False):
     model_directory: str
 
 
+@_OPEN
 class LoadedDetails(TypedDict, total=False):
     """Of a `LoadedRow`; each backend adds facts of its own, under further keys."""
 
@@ -114,6 +122,7 @@ class LoadedDetails(TypedDict, total=False):
     flavor: str
 
 
+@_OPEN
 class TrialDetails(TypedDict):
     """What one rate gave in a search for the capacity: see `harness.run.capacity.Trial`."""
 
@@ -124,6 +133,7 @@ class TrialDetails(TypedDict):
     outcome: str
 
 
+@_OPEN
 class CapacityDetails(TypedDict, total=False):
     """Of a `CapacityRow`."""
 

@@ -235,6 +235,8 @@ class Observer(Protocol):
 
 def read_event(event: Mapping[str, object]) -> JournalLine | UnknownEvent:
     """A journal line as what it is. Raises TypeError when something it must have is missing."""
-    name = str(event["event"])
+    name = event.get("event")
+    if not isinstance(name, str):
+        raise TypeError("it has no `event`")
     cls = JOURNAL_LINES.get(name)
     return UnknownEvent(name, event) if cls is None else cls.from_event(event)

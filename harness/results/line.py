@@ -9,11 +9,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from harness.system.credentials import outward
 from harness.system.files import jsonable
 from harness.system.text import every_text
+
+M = TypeVar("M")
+_adapters: dict[type, TypeAdapter[Any]] = {}
+
+
+def adapter(cls: type[M]) -> TypeAdapter[M]:
+    """What reads, checks and writes a class; made once, when it is first used."""
+    if cls not in _adapters:
+        _adapters[cls] = TypeAdapter(cls)
+    return _adapters[cls]
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first thing that is wrong, e.g. `latency_ms.p50: Input should be a valid number`."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +53,9 @@ class Line:
     def from_event(cls, event: Mapping[str, object]) -> Self:
         """Read a line; keys this version does not know are left out.
 
-        Raises TypeError when a field without a default is missing.
+        Raises TypeError when a field without a default is missing, or one has another type.
         """
-        fields = [f for f in dataclasses.fields(cls) if f.name in event]
-        return cls(**{f.name: _read(str(f.type), event[f.name]) for f in fields})
-
-
-def _read(annotation: str, value: object) -> object:
-    if "float" in annotation:
-        value = _unspell(value)
-    return tuple(value) if annotation.startswith("tuple") and isinstance(value, list) else value
-
-
-def _unspell(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {k: _unspell(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_unspell(v) for v in value)
-    return float(value) if value in ("inf", "-inf", "nan") else value
+        try:
+            return adapter(cls).validate_python(event)
+        except ValidationError as error:
+            raise TypeError(first_mistake(error)) from None

@@ -19,7 +19,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -36,7 +36,7 @@ from harness.results.rows import (
     ParityRow,
 )
 from harness.results.upgrade import Json
-from harness.system.credentials import redact_all
+from harness.system.credentials import cut, redact_all
 from harness.system.files import inside, jsonable, write_text
 from harness.system.text import every_text, harmless
 
@@ -44,6 +44,8 @@ JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
 OURS = frozenset({JOURNAL, LOCK, *FOLDERS})
 """What a run that was killed before it had a manifest leaves: nothing that was measured."""
+DEEPEST = 60
+"""Levels that anything of ours may be nested; what comes after reads them by recursion."""
 L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
@@ -59,6 +61,8 @@ class RunData:
     path: Path
     manifest: Mapping[str, Any]
     events: tuple[JournalLine | UnknownEvent, ...]
+    damage: tuple[str, ...] = ()
+    """A sentence for each line of the journal that could not be read, and was passed over."""
 
     def rows(self, cls: type[L]) -> list[L]:
         """The journal's lines of one class, in order."""
@@ -66,13 +70,13 @@ class RunData:
 
     @property
     def measurements(self) -> list[MeasurementRow]:
-        """Every measurement."""
-        return self.rows(MeasurementRow)
+        """Every measurement; of one that is there twice, the last."""
+        return list({(m.point, m.round): m for m in self.rows(MeasurementRow)}.values())
 
     @property
     def capacities(self) -> list[CapacityRow]:
-        """What each search for a capacity found, a row a round."""
-        return self.rows(CapacityRow)
+        """What each search for a capacity found, a row a round, likewise."""
+        return list({(c.point, c.round): c for c in self.rows(CapacityRow)}.values())
 
     @property
     def failures(self) -> list[FailureRow]:
@@ -103,50 +107,63 @@ class RunData:
 def read_run(path: Path, *, shown: bool = True) -> RunData:
     """Read a run directory, with texts that are harmless where they are `shown`.
 
-    Raises RunDirectoryError when `path` is none.
+    Lines of the journal that are damaged are passed over, and said in `damage`. Raises
+    RunDirectoryError when `path` is none, its manifest is damaged, or of a newer version.
     """
+    manifest = _read_manifest(path)
+    old = upgrade.version_of(path, manifest) < upgrade.SCHEMA_VERSION
+    if old:
+        manifest = upgrade.upgrade_manifest(manifest)
+    events: list[JournalLine | UnknownEvent] = []
+    damage: list[str] = []
+    for number, line in enumerate(_journal_lines(path / JOURNAL), 1):
+        try:
+            read = _object(line)
+            read = upgrade.upgrade_event(read) if old else read
+            events.append(read_event(every_text(read, harmless) if shown else read))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            why = f"is no journal line that can be read: {harmless(cut(str(error), 200))}"
+            damage.append(f"{JOURNAL}:{number} {why}; it was passed over")
+    manifest = every_text(manifest, harmless) if shown else manifest
+    return RunData(path, manifest, tuple(events), tuple(damage))
+
+
+def _read_manifest(path: Path) -> dict[str, object]:
     manifest = path / MANIFEST
     try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
+        return _object(manifest.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise RunDirectoryError(
             f"{path} is not a run directory: it has no {MANIFEST}",
             fix="give the directory that `harness run` printed",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{manifest} can't be read: {error}") from error
-    if not isinstance(data, dict):
-        raise RunDirectoryError(f"{manifest} is not a manifest: it holds no JSON object")
-    lines = _read_journal(path / JOURNAL)
-    if upgrade.version_of(path, data) < upgrade.SCHEMA_VERSION:
-        data, lines = upgrade.upgrade_manifest(data), map(upgrade.upgrade_event, lines)
-    if shown:
-        data, lines = every_text(data, harmless), (every_text(line, harmless) for line in lines)
-    return RunData(path, data, tuple(_read_events(path / JOURNAL, lines)))
 
 
-def _read_journal(path: Path) -> Iterator[dict[str, object]]:
-    if not path.exists():
-        return
-    *lines, _ = path.read_bytes().split(b"\n")  # the last is empty, or a line cut short by a kill
-    for number, line in enumerate(lines, 1):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-            raise RunDirectoryError(f"{path}:{number}: not a journal line")
-        yield event
+def _object(text: bytes) -> dict[str, object]:
+    """The JSON object that a text is. Raises ValueError, or RecursionError."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")  # noqa: TRY004 - as what is no JSON
+    if _depth(found) > DEEPEST:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+    return found
 
 
-def _read_events(path: Path, lines: Iterable[Json]) -> Iterator[JournalLine | UnknownEvent]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield read_event(line)
-        except TypeError as error:
-            raise RunDirectoryError(
-                f"{path}:{number}: the '{line['event']}' line is incomplete: {error}"
-            ) from error
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+def _journal_lines(path: Path) -> list[bytes]:
+    """Every line that is whole: the last may be one that a kill cut short."""
+    try:
+        return path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunDirectoryError(f"{path} can't be read: {error.strerror}") from error
 
 
 class RunStore:

@@ -24,7 +24,7 @@ from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import FindCapacity
+from harness.scenario.spec.load import FindCapacity
 
 HOLDS, FAILS, CLIENT, GROWING = "holds", "fails", "client", "growing"
 """Outcomes of a rate; only the first counts as held, the last two are measured once more."""

@@ -18,7 +18,7 @@ from harness.measure.validity import CEILING_SHARE
 from harness.results.rows import CeilingRow
 from harness.run.worker.messages import CeilingMeasured
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import AnyBackend
+from harness.scenario.spec.backend import AnyBackend
 from harness.triton.client.settings import TritonSettings
 
 FAR_BELOW = CEILING_SHARE / 2

@@ -15,7 +15,7 @@ from types import FrameType
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.constraints import bounds_of, satisfies
 from harness.analysis.summary import summarize
-from harness.errors import HarnessError, RunDirectoryError
+from harness.errors import HarnessError
 from harness.report.build import ReportPaths, build_report
 from harness.results.events import Observer, RunEnded, RunResumed, RunStarted
 from harness.results.manifest import check_resumable, make_manifest, utc_now
@@ -65,6 +65,15 @@ def resume(
     The scenario is read again where it was, or from `path`, or else from the manifest. Raises
     RunDirectoryError when it, the machine or the packages are not those of the run.
     """
+    scenario, base = reread(directory, path, overrides)
+    store, done = RunStore.resume(directory)
+    return _measure(scenario, base, store, done, watch)
+
+
+def reread(
+    directory: Path, path: Path | None = None, overrides: Sequence[str] = ()
+) -> tuple[Scenario, Path]:
+    """The scenario of a run directory, if the run can go on here, and the scenario's folder."""
     manifest = read_run(directory).manifest
     written = path or Path(manifest["scenario_path"])
     if path is None and "scenario_folder" in manifest:  # so that it is found from any folder
@@ -73,12 +82,10 @@ def resume(
     if path is not None or written.exists():
         scenario = load(written, sets).scenario
     else:
-        scenario = load_text(manifest["scenario_text"], str(written), written.parent, sets)
+        text = manifest["scenario_text"]
+        scenario = load_text(text, str(written), written.parent, sets)
     check_resumable(manifest, scenario)
-    store, done = RunStore.resume(directory)
-    if not done.manifest:
-        raise RunDirectoryError(f"{directory} has an empty manifest")
-    return _measure(scenario, written.resolve().parent, store, done, watch)
+    return scenario, written.resolve().parent
 
 
 def _default_directory(name: str) -> Path:

@@ -20,7 +20,7 @@ from harness.run.session.session import Session
 from harness.run.state import RunState
 from harness.run.worker.messages import PointMeasured
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import Load
+from harness.scenario.spec.load import Load
 from harness.telemetry.client import Telemetry
 
 

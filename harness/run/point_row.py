@@ -33,7 +33,7 @@ from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, Samples
 from harness.results.series import Readings
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import ColocatedLoad
+from harness.scenario.spec.colocated import ColocatedLoad
 from harness.triton.counters.statistics import Split, difference
 
 FOREIGN_SHARE = 0.1

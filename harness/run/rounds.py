@@ -12,7 +12,9 @@ from harness.run.order import balanced
 from harness.run.selection import Selection
 from harness.run.state import RunState
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import AnyBackend, Scenario, ServedSettings
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
 
 Specs = Mapping[str, Mapping[str, AnyBackend]]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.scenario.spec.scenario import AnyBackend, Load, Scenario, ServedSettings
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.load import Load
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG, configs
 
 

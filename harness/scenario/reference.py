@@ -18,9 +18,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticUndefined
 
 from harness.scenario.reading import walk
-from harness.scenario.spec import scenario as schema
-from harness.scenario.spec.backend import all_settings
+from harness.scenario.spec import constraints, fields, load, model
+from harness.scenario.spec.backend import BackendSettings, all_settings
 from harness.scenario.spec.load import PROFILES
+from harness.scenario.spec.scenario import Scenario, Search
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,53 +46,53 @@ the points that it stands for. [scenarios/](../scenarios) holds some to start fr
 """
 
 _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("The file", schema.Scenario),
-    ("model", schema.ModelSpec),
-    ("model.source", schema.Source),
-    ("model.inputs", schema.Input),
-    ("model.inputs.data: {files: …}", schema.Files),
-    ("model.parity", schema.Parity),
+    ("The file", Scenario),
+    ("model", model.ModelSpec),
+    ("model.source", model.Source),
+    ("model.inputs", model.Input),
+    ("model.inputs.data: {files: …}", model.Files),
+    ("model.parity", model.Parity),
     *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),
     *(
         (f"backends: {title}", part)
         for cls in all_settings().values()
         for title, part in cls.parts.items()
     ),
-    ("load", schema.Load),
-    ("load.steps[]", schema.Step),
-    ("load.ramp", schema.Ramp),
-    ("load.find_capacity", schema.FindCapacity),
-    ("measurement", schema.Measurement),
-    ("measurement.targets", schema.Targets),
-    ("constraints", schema.Constraints),
-    ("one constraint", schema.Bound),
-    ("objective: {metric: weight}", schema.Weights),
-    ("search", schema.Search),
+    ("load", load.Load),
+    ("load.steps[]", load.Step),
+    ("load.ramp", load.Ramp),
+    ("load.find_capacity", load.FindCapacity),
+    ("measurement", load.Measurement),
+    ("measurement.targets", load.Targets),
+    ("constraints", constraints.Constraints),
+    ("one constraint", constraints.Bound),
+    ("objective: {metric: weight}", constraints.Weights),
+    ("search", Search),
 )
 
 
 def reference() -> str:
     """The whole page, Markdown."""
     parts = [_INTRO]
-    for title, model in _PARTS:
-        parts.append("\n".join(_part(title, model)))
-        if model is schema.Measurement:
+    for title, part in _PARTS:
+        parts.append("\n".join(_part(title, part)))
+        if part is load.Measurement:
             parts.append("\n".join(_profiles()))
     return "\n".join(parts)
 
 
 def documented() -> list[type[BaseModel]]:
     """The models that have a part of the page."""
-    return [model for _, model in _PARTS]
+    return [part for _, part in _PARTS]
 
 
-def _part(title: str, model: type[BaseModel]) -> Iterator[str]:
+def _part(title: str, part: type[BaseModel]) -> Iterator[str]:
     yield f"## {title}\n"
-    yield inspect.cleandoc(model.__doc__ or "") + "\n"
+    yield inspect.cleandoc(part.__doc__ or "") + "\n"
     yield "| key | what may stand there | default | meaning |"
     yield "|---|---|---|---|"
-    for name, field in model.model_fields.items():
-        kind, default = _type(_annotation(field)), _default(model, name, field)
+    for name, field in part.model_fields.items():
+        kind, default = _type(_annotation(field)), _default(part, name, field)
         yield f"| `{name}` | {kind} | {default} | {(field.description or '').replace('|', '/')} |"
     yield ""
 
@@ -117,7 +118,7 @@ def _annotation(field: FieldInfo) -> object:
 _NAMES: tuple[tuple[object, str], ...] = (
     (Duration, "duration"),
     (PositiveDuration, "duration"),
-    (schema.Dimension, "size or word"),
+    (fields.Dimension, "size or word"),
     (Size, "size in bytes"),
 )
 _SIMPLE: dict[object, str] = {
@@ -133,7 +134,7 @@ def _type(here: object) -> str:
         return _type(args[0])
     if origin is Literal:
         return ", ".join(f"`{word}`" for word in args)
-    if origin in (Union, types.UnionType) or here is schema.BackendSettings:
+    if origin in (Union, types.UnionType) or here is BackendSettings:
         names = [_type(a) for a in walk.members_of(here) if a is not type(None)]
         return ", or ".join(dict.fromkeys(names))
     if origin is tuple:
@@ -147,14 +148,14 @@ def _type(here: object) -> str:
     return _SIMPLE.get(here) or f"mapping ({_link(here)})"
 
 
-def _link(model: object) -> str:
-    title = next((t for t, m in _PARTS if m is model), "")
+def _link(part: object) -> str:
+    title = next((t for t, m in _PARTS if m is part), "")
     slug = "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
     return f"[{title}](#{slug})" if title else "`{}`"
 
 
-def _default(model: type[BaseModel], name: str, field: FieldInfo) -> str:
-    if model is schema.Measurement and name in PROFILES["quick"]:
+def _default(part: type[BaseModel], name: str, field: FieldInfo) -> str:
+    if part is load.Measurement and name in PROFILES["quick"]:
         return "by profile"
     if field.default_factory is not None or field.default in (None, "", ()):
         return ""
@@ -172,13 +173,13 @@ def scenario_schema() -> JsonSchemaValue:
 
     It knows keys, types and words, not what must hold between keys: `harness validate` does.
     """
-    made = schema.Scenario.model_json_schema(mode="validation")
+    made = Scenario.model_json_schema(mode="validation")
     for part in (made, *made["$defs"].values()):
         part.pop("title", None)
         for spec in part.get("properties", {}).values():
             spec.pop("title", None)
             _drop_empty_default(spec)
-    made["$defs"]["Source"]["oneOf"] = [{"required": [kind]} for kind in schema.SOURCE_KINDS]
+    made["$defs"]["Source"]["oneOf"] = [{"required": [kind]} for kind in fields.SOURCE_KINDS]
     return {"$schema": DIALECT, "title": "harness scenario", **made}
 
 

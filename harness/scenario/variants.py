@@ -20,13 +20,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from harness.scenario.spec.scenario import (
-    AnyBackend,
-    Batching,
-    ColocatedModel,
-    Scenario,
-    ServedSettings,
-)
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.colocated import Batching, ColocatedModel
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.units import format_duration
 
 DEFAULT_CONFIG = "default"

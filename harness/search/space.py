@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from harness.analysis.best import INDIFFERENCE
 from harness.analysis.constraints import Bounds, bounds_of
 from harness.analysis.objective import Objective, objective_of
-from harness.scenario.spec.scenario import Scenario, ServedSettings
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG, Axis, axes, grid
 
 TRIALS, TOP = 20, 3

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError, ServerError
 from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, records_of, split
-from harness.scenario.spec.scenario import TelemetrySource
-from harness.scenario.spec.server import tls_of
+from harness.scenario.spec.server import TelemetrySource, tls_of
 from harness.system import credentials as secrets
 from harness.system.network import split_address
 from harness.system.tls import ssl_context

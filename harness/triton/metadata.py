@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
-from harness.scenario.spec.scenario import BATCH
+from harness.scenario.spec.fields import BATCH
 from harness.system.packages import require
 from harness.triton.dtypes import TRITON, to_numpy
 

@@ -25,7 +25,7 @@ def resnet(cache: Path) -> tuple[Any, Path]:
     pytest.importorskip("onnxconverter_common")
     from harness.models.prepare import FORMATS, prepare
     from harness.models.reference import write_references
-    from harness.scenario.spec.scenario import ModelSpec, Parity
+    from harness.scenario.spec.model import ModelSpec, Parity
 
     spec = ModelSpec.model_validate({
         "name": "resnet50", "source": {"torch": "harness.models.resnet:resnet50", "seed": 0},
@@ -59,7 +59,7 @@ def opened(resnet: tuple[Any, Path], cache: Path) -> Iterator[Callable[..., Any]
 def agrees(resnet: tuple[Any, Path]) -> Callable[[Any], None]:
     """Assert that a loaded backend gives the reference's outputs, within its precision."""
     from harness.run.worker.parity import check
-    from harness.scenario.spec.scenario import Parity
+    from harness.scenario.spec.model import Parity
 
     def run(backend: Any) -> None:
         model, reference = resnet

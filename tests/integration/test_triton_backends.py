@@ -18,7 +18,7 @@ from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import BackendError, DeadlineError, ServerDiedError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import ModelSpec
+from harness.scenario.spec.model import ModelSpec
 from harness.triton.client.settings import TritonSettings
 from harness.triton.counters.statistics import difference
 from harness.triton.repository.write import describe, write_model

@@ -15,7 +15,8 @@ from support.paths import ROOT
 from harness.cli.main import main
 from harness.scenario.reading import walk
 from harness.scenario.reading.loader import load
-from harness.scenario.spec.scenario import BackendSettings, Scenario
+from harness.scenario.spec.backend import BackendSettings
+from harness.scenario.spec.scenario import Scenario
 from harness.triton.client.settings import TritonSettings
 
 PAGE = (ROOT / "docs" / "model-analyzer.md").read_text()

@@ -14,7 +14,9 @@ from harness.run.session.served_model import ServedModel
 from harness.run.session.session import Session
 from harness.run.state import RunState
 from harness.scenario.points import takes
-from harness.scenario.spec.scenario import Parity, Scenario, ServedSettings
+from harness.scenario.spec.model import Parity
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import settings
 from harness.telemetry.client import Telemetry
 

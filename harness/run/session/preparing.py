@@ -9,7 +9,9 @@ from pathlib import Path
 from harness.results.rows import ArtifactRow
 from harness.run.worker.messages import ModelPrepared, PrepareModel
 from harness.run.worker.process import WorkerProcess
-from harness.scenario.spec.scenario import ModelSpec, Scenario, ServedSettings
+from harness.scenario.spec.model import ModelSpec
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.system.environment import worker_env
 
 Prepared = Mapping[str, ModelPrepared]

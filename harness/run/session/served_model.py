@@ -20,12 +20,10 @@ from harness.results.rows import ParityRow
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command, ModelPrepared
 from harness.run.worker.process import Check, Listener, WorkerProcess
-from harness.scenario.spec.scenario import (
-    AnyBackend,
-    ColocatedModel,
-    Measurement,
-    Parity,
-)
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.colocated import ColocatedModel
+from harness.scenario.spec.load import Measurement
+from harness.scenario.spec.model import Parity
 from harness.triton.client.settings import TritonSettings
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from harness.run.session.watch import ProcessWatch
 from harness.run.worker.messages import PointMeasured
 from harness.run.worker.process import Listener, WorkerProcess
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import AnyBackend, Scenario, ServedSettings
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.environment import worker_env
 from harness.telemetry.client import Telemetry

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from harness.scenario.spec.scenario import AnyBackend, ServedSettings, Server
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.served import ServedSettings
+from harness.scenario.spec.server import Server
 from harness.telemetry.client import Telemetry
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
+from typing import Annotated, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
-from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
 from harness.backends.registry import from_message, message_of
 from harness.errors import HarnessError, MessageError, from_reason
@@ -35,9 +35,10 @@ from harness.load.plan import LoadPlan, WindowSettings
 from harness.measure.window import Window
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.events import Progress
+from harness.results.line import adapter
 from harness.results.rows import ArtifactRow, ParityRow
 from harness.scenario.spec.backend import BackendSettings
-from harness.scenario.spec.scenario import ModelSpec, Parity
+from harness.scenario.spec.model import ModelSpec, Parity
 from harness.system.credentials import cut, redact_all
 
 
@@ -319,24 +320,16 @@ ANSWERS: Mapping[str, type[AnyAnswer]] = {cls.EVENT: cls for cls in get_args(Any
 # ----------------------------------------------------------------------------------- on the wire
 
 M = TypeVar("M")
-_adapters: dict[type, TypeAdapter[Any]] = {}
-
-
-def _adapter(cls: type[M]) -> TypeAdapter[M]:
-    """What reads and writes a class; made once, when it is first used."""
-    if cls not in _adapters:
-        _adapters[cls] = TypeAdapter(cls)
-    return _adapters[cls]
 
 
 def command_line(command: Command[A]) -> bytes:
     """A command as the worker reads it."""
-    return _line({"do": command.DO, **_adapter(type(command)).dump_python(command)})
+    return _line({"do": command.DO, **adapter(type(command)).dump_python(command)})
 
 
 def answer_line(answer: Answer | Progress) -> bytes:
     """An answer as the orchestrator reads it; secrets are placeholders again."""
-    found = {"event": answer.EVENT, **_adapter(type(answer)).dump_python(answer)}
+    found = {"event": answer.EVENT, **adapter(type(answer)).dump_python(answer)}
     return _line(redact_all(found))
 
 
@@ -358,7 +351,7 @@ def _read(line: bytes, key: str, classes: Mapping[str, type[M]]) -> M:
     try:
         content = json.loads(line)
         cls = classes[content.pop(key)]
-        return _adapter(cls).validate_json(json.dumps(content))
+        return adapter(cls).validate_json(json.dumps(content))
     except (ValidationError, ValueError, TypeError, AttributeError, KeyError) as error:
         start = cut(line.decode("utf-8", "replace"), 80).rstrip("…")
         raise MessageError(f"no message that is known: {start}…: {error!r}") from error

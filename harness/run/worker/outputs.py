@@ -12,7 +12,7 @@ from harness.models.inputs import make_inputs
 from harness.models.parity import compare
 from harness.models.tensors import PreparedModel, Tensors
 from harness.scenario.spec.backend import BackendSettings
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 
 OUTPUTS_CHECKED = 1
 """Distinct requests whose outputs under load are compared, in each measurement."""

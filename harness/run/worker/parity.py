@@ -11,7 +11,8 @@ from harness.models.parity import TOLERANCES, Comparison, Rule, compare
 from harness.models.reference import ReferenceOutputs
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
-from harness.scenario.spec.scenario import AnyBackend, Parity
+from harness.scenario.spec.backend import AnyBackend
+from harness.scenario.spec.model import Parity
 
 
 def check(

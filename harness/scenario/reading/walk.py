@@ -9,8 +9,8 @@ from typing import Annotated, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag
 
-from harness.scenario.spec.backend import all_settings
-from harness.scenario.spec.scenario import BackendSettings, Scenario
+from harness.scenario.spec.backend import BackendSettings, all_settings
+from harness.scenario.spec.scenario import Scenario
 
 Loc = tuple[str | int, ...]
 

@@ -10,15 +10,8 @@ import operator
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-)
+import pydantic
+from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -47,7 +40,7 @@ class BackendSettings(Model):
     """The setting that makes it run on a GPU."""
     remote: ClassVar[bool] = False
     """Whether the load generator runs outside the process that runs the model."""
-    parts: ClassVar[Mapping[str, type[BaseModel]]] = {}
+    parts: ClassVar[Mapping[str, type[pydantic.BaseModel]]] = {}
     """Parts of the settings that the reference shows in tables of their own, by title."""
 
     name: Name = Field("", validate_default=False, description="default: made from the settings")
@@ -136,7 +129,7 @@ class _ByKind:
         return core_schema.with_info_plain_validator_function(_parse)
 
     def __get_pydantic_json_schema__(
-        self, _: CoreSchema, handler: GetJsonSchemaHandler
+        self, _: CoreSchema, handler: pydantic.GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return handler(_adapter(tuple(kinds.SETTINGS.items())).core_schema)
 
@@ -151,7 +144,7 @@ def _adapter(_: tuple[tuple[str, str], ...]) -> TypeAdapter[BackendSettings]:
     return TypeAdapter(Annotated[union, Field(discriminator="kind")])  # type: ignore[arg-type]
 
 
-def _parse(data: object, info: ValidationInfo) -> BackendSettings:
+def _parse(data: object, info: pydantic.ValidationInfo) -> BackendSettings:
     return parse_backend(data, info.context)
 
 

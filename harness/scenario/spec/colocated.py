@@ -9,23 +9,9 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo,
 
 from harness.scenario.metrics import METRICS
 from harness.scenario.rules.base import Broken, remove, repeated
+from harness.scenario.spec import fields as of
 from harness.scenario.spec.constraints import Constraints
-from harness.scenario.spec.fields import (
-    BatchSizes,
-    Caller,
-    Device,
-    Model,
-    Name,
-    OneOrMore,
-    OneOrSeveral,
-    PositiveFloat,
-    PositiveInt,
-    Precision,
-    Rate,
-    Several,
-    only,
-    shape_of,
-)
+from harness.scenario.spec.fields import Model
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Duration
 from harness.scenario.wording import nearest
@@ -48,7 +34,7 @@ _OWN_KEYS = {"instance_group": "instances", "max_batch_size": "max_batch_size",
 class Batching(Model):
     """Settings of Triton's dynamic batcher, which joins requests that wait into one batch."""
 
-    preferred: BatchSizes | None = Field(
+    preferred: of.BatchSizes | None = Field(
         None, description="batch sizes that it sends on at once; default: any, up to the largest"
     )
     queue_delay: Duration | None = Field(
@@ -57,36 +43,38 @@ class Batching(Model):
 
 
 BatchingChoice = Annotated[
-    Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")], Discriminator(shape_of)
+    Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")], Discriminator(of.shape_of)
 ]
 BatchingChoices = Annotated[
-    Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")] | Several[BatchingChoice],
-    Discriminator(shape_of),
-    BeforeValidator(only),
+    Annotated[bool, Tag("one")] | Annotated[Batching, Tag("settings")] | of.Several[BatchingChoice],
+    Discriminator(of.shape_of),
+    BeforeValidator(of.only),
 ]
 ModelConfigFields = dict[str, Any]
-ModelConfigChoices = OneOrSeveral[ModelConfigFields]
+ModelConfigChoices = of.OneOrSeveral[ModelConfigFields]
 
 
 class OtherModel(ModelSpec):
     """A model that is served beside the one that the scenario measures."""
 
-    name: Name = Field("", validate_default=False, description="default: the name beside it")
+    name: of.Name = Field("", validate_default=False, description="default: the name beside it")
 
 
 class ColocatedLoad(Model):
     """What is asked of a co-located model, from before the warm-up until after the window."""
 
-    batch_size: PositiveInt = Field(1, description="items in one request")
-    concurrency: Caller | None = Field(
+    batch_size: of.PositiveInt = Field(1, description="items in one request")
+    concurrency: of.Caller | None = Field(
         None, description="closed loop: callers that each wait for their answer"
     )
-    request_rate: Rate | None = Field(None, description="open loop: requests a second")
+    request_rate: of.Rate | None = Field(None, description="open loop: requests a second")
     arrivals: Literal["constant", "poisson", "gamma"] = Field(
         "poisson", description="open loop: how arrivals are spaced"
     )
-    cv: PositiveFloat = Field(1.0, description="gamma arrivals: coefficient of variation")
-    max_outstanding: Caller = Field(256, description="open loop: requests that may be open at once")
+    cv: of.PositiveFloat = Field(1.0, description="gamma arrivals: coefficient of variation")
+    max_outstanding: of.Caller = Field(
+        256, description="open loop: requests that may be open at once"
+    )
     overload: Literal["wait", "shed"] = Field(
         "wait", description="open loop: what is due while all are open waits, or is shed"
     )
@@ -103,7 +91,7 @@ class ColocatedLoad(Model):
 class ColocatedModel(Model):
     """Another model on the same server; its own throughput and latency are in every point."""
 
-    name: Name = Field(description="its name in tables and on the server")
+    name: of.Name = Field(description="its name in tables and on the server")
     model: OtherModel | None = Field(
         None,
         description="what it is; left out for a model of that name in your `repository`, or on a "
@@ -112,11 +100,13 @@ class ColocatedModel(Model):
     serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
         None, description="default: as the backend's"
     )
-    device: Device | None = Field(None, description="default: the backend's")
-    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
-    threads: PositiveInt | None = Field(None, description="intra-op threads of an instance")
-    instances: OneOrMore | None = Field(None, description="as the backend's; a list is searched")
-    max_batch_size: OneOrMore | None = Field(
+    device: of.Device | None = Field(None, description="default: the backend's")
+    precision: of.Precision = Field(
+        "fp32", description="of weights and arithmetic; tf32 on cuda only"
+    )
+    threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
+    instances: of.OneOrMore | None = Field(None, description="as the backend's; a list is searched")
+    max_batch_size: of.OneOrMore | None = Field(
         None, description="a list is searched; default: the batch size of its load"
     )
     dynamic_batching: BatchingChoices | None = Field(

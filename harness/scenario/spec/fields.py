@@ -7,28 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetCoreSchemaHandler,
-    ModelWrapValidatorHandler,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
-from pydantic_core import (
-    CoreSchema,
-    ErrorDetails,
-    InitErrorDetails,
-    PydanticCustomError,
-    core_schema,
-)
+import pydantic
+from pydantic import BaseModel, BeforeValidator, Field, Tag, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from harness.scenario.rules import base as rule_base
 
@@ -55,10 +36,12 @@ class _Listed:
     alone: bool = True
 
     def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+        self, source: object, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
         item = handler.generate_schema(get_args(source)[0])
-        written: CoreSchema = core_schema.list_schema(item, min_length=self.least or None)
+        written: core_schema.CoreSchema = core_schema.list_schema(
+            item, min_length=self.least or None
+        )
         return core_schema.no_info_before_validator_function(
             as_tuple, handler(source),
             json_schema_input_schema=core_schema.union_schema([written, item])
@@ -112,7 +95,7 @@ def _again(error: ErrorDetails) -> InitErrorDetails:
 
 
 def _one_batch(
-    value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    value: object, handler: pydantic.ValidatorFunctionWrapHandler, info: ValidationInfo
 ) -> object:
     """A shape has one batch dimension: said beside what is wrong with its sizes."""
     errors: list[InitErrorDetails] = []
@@ -164,7 +147,7 @@ Dimension = Annotated[
     int | str, BeforeValidator(_dimension, json_schema_input_type=PositiveInt | str)
 ]
 Shape = Annotated[
-    Many[Dimension], WrapValidator(_one_batch, json_schema_input_type=Many[Dimension])
+    Many[Dimension], pydantic.WrapValidator(_one_batch, json_schema_input_type=Many[Dimension])
 ]
 Pair = Annotated[tuple[float, float], BeforeValidator(_pair)]
 Numbers = Many[float]
@@ -194,7 +177,7 @@ def _environment_value(value: object) -> object:
 
 OneOrSeveral = Annotated[
     Annotated[T, Tag("one")] | Several[T],
-    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+    pydantic.Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
     BeforeValidator(only),
 ]
 """A value, or a list of values that are tried one after another."""
@@ -215,17 +198,20 @@ class Model(BaseModel):
     rules of all parts are in one ValidationError, as errors of the type `rule`.
     """
 
-    model_config = ConfigDict(
+    model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False
     )
 
     def _broken(self) -> Iterable[rule_base.Broken]:
         return ()
 
-    @model_validator(mode="wrap")
+    @pydantic.model_validator(mode="wrap")
     @classmethod
     def _parse_then_check(
-        cls, data: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+        cls,
+        data: object,
+        handler: pydantic.ModelWrapValidatorHandler[Self],
+        info: ValidationInfo,
     ) -> Self:
         errors: list[InitErrorDetails] = []
         try:

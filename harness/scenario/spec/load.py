@@ -9,26 +9,15 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from harness.scenario.rules.base import Broken, repeated
-from harness.scenario.spec.fields import (
-    BatchSizes,
-    Caller,
-    Callers,
-    File,
-    Model,
-    PositiveFloat,
-    PositiveInt,
-    Rate,
-    Rates,
-    Seed,
-    Some,
-)
+from harness.scenario.spec import fields as of
+from harness.scenario.spec.fields import Model
 from harness.scenario.units import Duration, PositiveDuration, format_duration
 
 
 class Step(Model):
     """A stretch of constant rate."""
 
-    rate: Rate = Field(description="requests a second")
+    rate: of.Rate = Field(description="requests a second")
     duration: PositiveDuration = Field(description="for how long")
 
 
@@ -36,21 +25,21 @@ class Ramp(Model):
     """A rate that changes evenly."""
 
     begin: Annotated[float, Field(ge=0)] = Field(description="requests a second at the start")
-    end: Rate = Field(description="requests a second at the end")
+    end: of.Rate = Field(description="requests a second at the end")
     duration: PositiveDuration = Field(description="from one to the other")
 
 
 class FindCapacity(Model):
     """Search for the highest rate at which the share of requests within the target holds."""
 
-    latency_p50_ms: PositiveFloat | None = Field(None, description="half within this")
-    latency_p90_ms: PositiveFloat | None = Field(None, description="90 % within this")
-    latency_p95_ms: PositiveFloat | None = Field(None, description="95 % within this")
-    latency_p99_ms: PositiveFloat | None = Field(None, description="99 % within this")
+    latency_p50_ms: of.PositiveFloat | None = Field(None, description="half within this")
+    latency_p90_ms: of.PositiveFloat | None = Field(None, description="90 % within this")
+    latency_p95_ms: of.PositiveFloat | None = Field(None, description="95 % within this")
+    latency_p99_ms: of.PositiveFloat | None = Field(None, description="99 % within this")
     precision: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.05, description="relative step of the rates that are tried"
     )
-    max_rate: Rate | None = Field(None, description="never ask for more than this")
+    max_rate: of.Rate | None = Field(None, description="never ask for more than this")
 
     @property
     def target(self) -> tuple[str, float]:
@@ -72,18 +61,18 @@ OPEN_LOOP = ("request_rate", "steps", "ramp", "trace", "find_capacity")
 class Load(Model):
     """What is asked of each backend: closed loop (concurrency), open loop (rates), or both."""
 
-    batch_sizes: BatchSizes = Field((1,), description="items in one request")
-    concurrency: Callers | None = Field(
+    batch_sizes: of.BatchSizes = Field((1,), description="items in one request")
+    concurrency: of.Callers | None = Field(
         None, description="closed loop: callers that each wait for their answer; default [1]"
     )
-    request_rate: Rates | None = Field(
+    request_rate: of.Rates | None = Field(
         None, description="open loop: requests a second, sent on schedule whatever comes back"
     )
-    steps: Some[Step] | None = Field(
+    steps: of.Some[Step] | None = Field(
         None, description="open loop: constant rates, one after another"
     )
     ramp: Ramp | None = Field(None, description="open loop: a rate that changes evenly")
-    trace: File | None = Field(
+    trace: of.File | None = Field(
         None, description="open loop: a file of arrival times, one a line, in seconds"
     )
     find_capacity: FindCapacity | None = Field(
@@ -92,10 +81,12 @@ class Load(Model):
     arrivals: Literal["constant", "poisson", "gamma"] = Field(
         "poisson", description="how arrivals are spaced at a given rate"
     )
-    cv: PositiveFloat = Field(
+    cv: of.PositiveFloat = Field(
         1.0, description="gamma arrivals: coefficient of variation of the gaps; above 1 is bursty"
     )
-    max_outstanding: Caller = Field(256, description="open loop: requests that may be open at once")
+    max_outstanding: of.Caller = Field(
+        256, description="open loop: requests that may be open at once"
+    )
     overload: Literal["wait", "shed"] = Field(
         "wait",
         description="open loop: what is due while all are open waits, or is shed and counted",
@@ -162,9 +153,9 @@ def _fill(data: Mapping[str, object]) -> dict[str, object]:
 class Targets(Model):
     """Half-widths of the 95 % intervals that are narrow enough; 0.01 is ±1 %."""
 
-    throughput: PositiveFloat = Field(0.01, description="of throughput")
-    latency_p50: PositiveFloat = Field(0.01, description="of the median")
-    latency_p99: PositiveFloat = Field(0.05, description="of p99, where there is one")
+    throughput: of.PositiveFloat = Field(0.01, description="of throughput")
+    latency_p50: of.PositiveFloat = Field(0.01, description="of the median")
+    latency_p99: of.PositiveFloat = Field(0.05, description="of p99, where there is one")
 
 
 class Measurement(Model):
@@ -193,9 +184,11 @@ class Measurement(Model):
         description="half-widths of the intervals that are narrow enough",
     )
     warmup: Duration = Field(description="at least this long before the window, at every point")
-    warmup_requests: PositiveInt = Field(description="and at least this many requests")
+    warmup_requests: of.PositiveInt = Field(description="and at least this many requests")
     window: PositiveDuration = Field(description="measured at least this long")
-    window_requests: PositiveInt = Field(description="and until this many requests have finished")
+    window_requests: of.PositiveInt = Field(
+        description="and until this many requests have finished"
+    )
     window_max: PositiveDuration = Field(description="but no longer than this")
     request_timeout: PositiveDuration = Field(
         "30s", validate_default=True, description="a request that takes longer has failed"
@@ -206,7 +199,7 @@ class Measurement(Model):
     distinct_inputs: Annotated[int, Field(gt=0, le=10_000)] = Field(
         8, description="inputs that the requests cycle through"
     )
-    seed: Seed = Field(0, description="for order of points and arrivals; inputs have their own")
+    seed: of.Seed = Field(0, description="for order of points and arrivals; inputs have their own")
 
     @model_validator(mode="before")
     @classmethod

@@ -8,22 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from harness.scenario.rules.base import Broken, remove, shown, twice, with_article
-from harness.scenario.spec.fields import (
-    BATCH,
-    SOURCE_KINDS,
-    DType,
-    File,
-    Many,
-    Model,
-    ModuleCallable,
-    Name,
-    Numbers,
-    Pair,
-    Paths,
-    PositiveInt,
-    Seed,
-    Shape,
-)
+from harness.scenario.spec import fields as of
+from harness.scenario.spec.fields import Model
 
 
 class FakeSource(Model):
@@ -35,22 +21,24 @@ class Source(Model):
     and fake. Paths are relative to the scenario file.
     """
 
-    torch: ModuleCallable | None = Field(
+    torch: of.ModuleCallable | None = Field(
         None, description="`module:callable` that returns a torch.nn.Module"
     )
     kwargs: dict[str, Any] = Field(
         default_factory=dict, description="arguments of that callable (torch only)"
     )
-    seed: Seed = Field(0, description="seed for the weights that the callable draws (torch only)")
-    weights: File | None = Field(
+    seed: of.Seed = Field(
+        0, description="seed for the weights that the callable draws (torch only)"
+    )
+    weights: of.File | None = Field(
         None, description="state-dict file to load into the module (torch only)"
     )
-    onnx: File | None = Field(None, description="path of an ONNX file")
-    exported_program: File | None = Field(None, description="path written by torch.export.save")
+    onnx: of.File | None = Field(None, description="path of an ONNX file")
+    exported_program: of.File | None = Field(None, description="path written by torch.export.save")
     trust: bool = Field(
         False, description="read a program though that may run code in it (exported_program only)"
     )
-    engine: File | None = Field(None, description="path of a TensorRT engine")
+    engine: of.File | None = Field(None, description="path of a TensorRT engine")
     triton: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="name of a model that lives on a Triton server already"
     )
@@ -59,7 +47,7 @@ class Source(Model):
     @property
     def kinds(self) -> list[str]:
         """Which of the keys are set: one, where the rules hold."""
-        return [key for key in SOURCE_KINDS if getattr(self, key) is not None]
+        return [key for key in of.SOURCE_KINDS if getattr(self, key) is not None]
 
     @property
     def kind(self) -> str:
@@ -70,8 +58,8 @@ class Source(Model):
         kinds = self.kinds
         if len(kinds) != 1:
             found = " and ".join(kinds) if kinds else "none"
-            yield Broken((), f"needs exactly one of {', '.join(SOURCE_KINDS)}; found {found}",
-                         lacks=() if kinds else SOURCE_KINDS)  # fmt: skip
+            yield Broken((), f"needs exactly one of {', '.join(of.SOURCE_KINDS)}; found {found}",
+                         lacks=() if kinds else of.SOURCE_KINDS)  # fmt: skip
         for key in ("kwargs", "seed", "weights") if kinds and "torch" not in kinds else ():
             if getattr(self, key):
                 yield remove(key, "goes with a torch source only")
@@ -82,9 +70,9 @@ class Source(Model):
 class Files(Model):
     """Input data from files; each file is one or more samples without, or with, the batch axis."""
 
-    files: Paths = Field(description=".npy, .npz or image files, relative to the scenario file")
-    mean: Numbers | None = Field(None, description="per channel, for images")
-    std: Numbers | None = Field(None, description="per channel, for images")
+    files: of.Paths = Field(description=".npy, .npz or image files, relative to the scenario file")
+    mean: of.Numbers | None = Field(None, description="per channel, for images")
+    std: of.Numbers | None = Field(None, description="per channel, for images")
 
     def _broken(self) -> Iterator[Broken]:
         mean, std = self.mean or (), self.std or ()
@@ -105,15 +93,15 @@ class Input(Model):
     """One input tensor of the model."""
 
     name: Annotated[str, Field(min_length=1)] = Field(description="as the model calls it")
-    dtype: DType = Field("float32", description="type of the elements")
-    shape: Shape = Field(
+    dtype: of.DType = Field("float32", description="type of the elements")
+    shape: of.Shape = Field(
         description="sizes; `batch` is the batch dimension, other words are dynamic dimensions"
     )
     data: Annotated[
         Annotated[Literal["random", "zeros"], Tag("word")] | Annotated[Files, Tag("files")],
         Discriminator(_data_kind),
     ] = Field("random", description="random (seeded), zeros, or `{files: [...]}`")
-    range: Pair | None = Field(
+    range: of.Pair | None = Field(
         None, description="bounds of random data [low, high); integers default to [0, 2)"
     )
 
@@ -135,7 +123,7 @@ class Input(Model):
 class Parity(Model):
     """Correctness before speed: how outputs are compared with the eager fp32 reference."""
 
-    inputs: PositiveInt = Field(3, description="distinct inputs per batch size")
+    inputs: of.PositiveInt = Field(3, description="distinct inputs per batch size")
     max_abs_error: float | None = Field(None, gt=0, description="overrides the precision's")
     max_rel_error: float | None = Field(None, gt=0, description="overrides the precision's")
     on_mismatch: Literal["skip", "measure"] = Field(
@@ -146,12 +134,12 @@ class Parity(Model):
 class ModelSpec(Model):
     """What is measured."""
 
-    name: Name = Field(description="the model's name in tables and on the server")
+    name: of.Name = Field(description="the model's name in tables and on the server")
     source: Source = Field(description="where it comes from")
-    inputs: Many[Input] = Field(
+    inputs: of.Many[Input] = Field(
         default=(), description="may be left out for onnx, engine, triton and fake sources"
     )
-    dynamic: dict[str, PositiveInt] = Field(
+    dynamic: dict[str, of.PositiveInt] = Field(
         default_factory=dict, description="sizes of the dynamic dimensions other than batch"
     )
     parity: Parity = Field(
@@ -171,7 +159,7 @@ class ModelSpec(Model):
         words: set[str] = set()
         for index, item in enumerate(self.inputs):
             for axis, word in enumerate(item.shape):
-                if not isinstance(word, str) or word in {BATCH, *words}:
+                if not isinstance(word, str) or word in {of.BATCH, *words}:
                     continue
                 words.add(word)
                 if word not in self.dynamic:
@@ -179,7 +167,7 @@ class ModelSpec(Model):
                     message = f"the dynamic dimension '{word}' has no size; {fix}"
                     yield Broken(("inputs", index, "shape", axis), message)
         for word in self.dynamic:
-            if word == BATCH:
+            if word == of.BATCH:
                 message = "the batch dimension gets its sizes from load.batch_sizes"
                 yield remove(word, message, "dynamic")
             elif self.inputs and word not in words:

@@ -12,71 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import Field
 from pydantic.config import JsonDict
 
 from harness.scenario.rules.base import Broken, remove, repeated, twice, under
+from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
-from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
-from harness.scenario.spec.constraints import Bound, Constraints, Objective, Weights
-from harness.scenario.spec.fields import (
-    BATCH,
-    PARSE_ONLY,
-    SOURCE_KINDS,
-    Dimension,
-    Many,
-    Model,
-    Name,
-    PositiveInt,
-    Some,
-)
-from harness.scenario.spec.load import FindCapacity, Load, Measurement, Ramp, Step, Targets
-from harness.scenario.spec.model import Files, Input, ModelSpec, Parity, Source
+from harness.scenario.spec.colocated import ColocatedModel
+from harness.scenario.spec.constraints import Constraints, Objective
+from harness.scenario.spec.fields import Model
+from harness.scenario.spec.load import Load, Measurement
+from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.served import ServedSettings
-from harness.scenario.spec.server import DockerSettings, Server, TelemetrySource, TlsSettings
 from harness.scenario.units import PositiveDuration
-
-__all__ = [
-    "BATCH",
-    "SOURCE_KINDS",
-    "AnyBackend",
-    "BackendSettings",
-    "Batching",
-    "Bound",
-    "ColocatedLoad",
-    "ColocatedModel",
-    "Constraints",
-    "Dimension",
-    "DockerSettings",
-    "Files",
-    "FindCapacity",
-    "Input",
-    "Load",
-    "Measurement",
-    "ModelSpec",
-    "OtherModel",
-    "Parity",
-    "Ramp",
-    "Scenario",
-    "Search",
-    "ServedSettings",
-    "Server",
-    "Source",
-    "Step",
-    "Targets",
-    "TelemetrySource",
-    "TlsSettings",
-    "Weights",
-]  # fmt: skip
 
 
 class Search(Model):
@@ -90,10 +39,10 @@ class Search(Model):
     budget: PositiveDuration | None = Field(
         None, description="the same as measurement.budget; write one of the two"
     )
-    trials: PositiveInt | None = Field(
+    trials: of.PositiveInt | None = Field(
         None, description="bayesian: configs of a backend that are tried; default 20"
     )
-    top: PositiveInt | None = Field(
+    top: of.PositiveInt | None = Field(
         None,
         description="quick and bayesian: best configs that are measured in further rounds, "
         "beside the default one; default 3",
@@ -124,7 +73,7 @@ def _search(value: object) -> object:
 
 SearchSettings = Annotated[
     Search,
-    BeforeValidator(
+    pydantic.BeforeValidator(
         _search, json_schema_input_type=Search | Literal["grid", "halving", "quick", "bayesian"]
     ),
 ]
@@ -137,12 +86,12 @@ def _allow_x_keys(schema: JsonDict) -> None:
 class Scenario(Model):
     """One scenario file. Top-level keys that begin with `x-` are ignored: a place for anchors."""
 
-    model_config = ConfigDict(json_schema_extra=_allow_x_keys)
+    model_config = pydantic.ConfigDict(json_schema_extra=_allow_x_keys)
 
-    scenario: Name = Field(description="the scenario's name")
+    scenario: of.Name = Field(description="the scenario's name")
     description: str = Field("", description="a sentence for the report")
     model: ModelSpec = Field(description="what is measured")
-    backends: Some[AnyBackend] = Field(description="the ways to run it that are compared")
+    backends: of.Some[AnyBackend] = Field(description="the ways to run it that are compared")
     load: Load = Field(default_factory=Load, description="what is asked of each backend")
     measurement: Measurement = Field(
         default_factory=lambda: Measurement.model_validate({}),
@@ -167,14 +116,14 @@ class Scenario(Model):
         """Seconds after which nothing more is begun; None without a limit."""
         return self.search.budget or self.measurement.budget
 
-    @model_validator(mode="before")
+    @pydantic.model_validator(mode="before")
     @classmethod
     def _drop_x(cls, data: object) -> object:
         if isinstance(data, dict):
             return {k: v for k, v in data.items() if not str(k).startswith("x-")}
         return data
 
-    @field_validator("backends")
+    @pydantic.field_validator("backends")
     @classmethod
     def _names(cls, backends: tuple[AnyBackend, ...]) -> tuple[AnyBackend, ...]:
         return tuple(
@@ -189,19 +138,19 @@ class Scenario(Model):
         written = data if isinstance(data, dict) else {}
         parts = _Parts.model_validate(
             {key: written[key] for key in _Parts.model_fields if key in written},
-            context=PARSE_ONLY,
+            context=of.PARSE_ONLY,
         )
         return _between(parts)
 
 
-def _or_none(data: object, handler: ValidatorFunctionWrapHandler) -> object:
+def _or_none(data: object, handler: pydantic.ValidatorFunctionWrapHandler) -> object:
     try:
         return handler(data)
-    except ValidationError:
+    except pydantic.ValidationError:
         return None
 
 
-OrNone = WrapValidator(_or_none)
+OrNone = pydantic.WrapValidator(_or_none)
 """What can't be parsed is None."""
 
 
@@ -209,7 +158,7 @@ class _Parts(Model):
     """The sections that have rules between them, of a scenario that can't be parsed as a whole."""
 
     model: Annotated[ModelSpec | None, OrNone] = None
-    backends: Annotated[Many[Annotated[AnyBackend | None, OrNone]] | None, OrNone] = None
+    backends: Annotated[of.Many[Annotated[AnyBackend | None, OrNone]] | None, OrNone] = None
     load: Annotated[Load | None, OrNone] = None
     measurement: Annotated[Measurement | None, OrNone] = None
     objective: Annotated[Objective | None, OrNone] = None

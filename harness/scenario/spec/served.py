@@ -6,23 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from harness.scenario.spec import colocated as models
+from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import BackendSettings
-from harness.scenario.spec.colocated import (
-    CHOICES,
-    Batching,
-    BatchingChoices,
-    ColocatedModel,
-    ModelConfigChoices,
-)
-from harness.scenario.spec.fields import (
-    Device,
-    EnvironmentValue,
-    Many,
-    OneOrMore,
-    PositiveInt,
-    Precision,
-    Words,
-)
 from harness.scenario.spec.server import Server
 from harness.scenario.units import Size
 
@@ -35,38 +21,40 @@ class ServedSettings(BackendSettings):
     serve: Literal["onnxruntime", "torch", "tensorrt"] | None = Field(
         None, description="what the server runs; left out for a model that is already there"
     )
-    device: Device = Field("cpu", description="where the server runs it")
-    precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
-    threads: PositiveInt | None = Field(None, description="intra-op threads of an instance")
-    instances: OneOrMore | None = Field(
+    device: of.Device = Field("cpu", description="where the server runs it")
+    precision: of.Precision = Field(
+        "fp32", description="of weights and arithmetic; tf32 on cuda only"
+    )
+    threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
+    instances: of.OneOrMore | None = Field(
         None,
         description="copies of the model that run side by side; a list is searched. Default: 1, "
         "or what the config.pbtxt of a model in your `repository` says",
     )
-    max_batch_size: OneOrMore | None = Field(
+    max_batch_size: of.OneOrMore | None = Field(
         None,
         description="a list is searched. Default: the largest batch, or what the config.pbtxt of "
         "a model in your `repository` says",
     )
-    dynamic_batching: BatchingChoices | None = Field(
+    dynamic_batching: models.BatchingChoices | None = Field(
         None,
         description="whether the server joins requests that wait into one batch; a list is "
         "searched. Default: false, or what the config.pbtxt of a model in your `repository` says",
     )
-    config: ModelConfigChoices = Field(
+    config: models.ModelConfigChoices = Field(
         default_factory=dict,
         description="any field of config.pbtxt, as protobuf writes it in JSON; a list is searched",
     )
-    env: dict[str, EnvironmentValue] = Field(
+    env: dict[str, of.EnvironmentValue] = Field(
         default_factory=dict,
         description="environment variables of the server; a list of values is searched",
     )
-    colocated: Many[ColocatedModel] = Field(
+    colocated: of.Many[models.ColocatedModel] = Field(
         (),
         description="other models that the same server runs at the same time, each under a load "
         "of its own; their lists are searched jointly",
     )
-    composing: Words = Field(
+    composing: of.Words = Field(
         (),
         description="models that the model calls itself (BLS), whose statistics are read too; "
         "those of an ensemble are found without being named",
@@ -88,9 +76,9 @@ class ServedSettings(BackendSettings):
         description="default: a server that the harness starts",
     )
 
-    def alone(self, other: ColocatedModel) -> Self:
+    def alone(self, other: models.ColocatedModel) -> Self:
         """A co-located model as the backend that it would be alone."""
-        own = ("precision", "threads", *CHOICES)
+        own = ("precision", "threads", *models.CHOICES)
         return self.model_copy(update={
             **{key: getattr(other, key) for key in own},
             "name": other.name, "serve": other.serve or self.serve,
@@ -109,7 +97,7 @@ class ServedSettings(BackendSettings):
         return _single(self.max_batch_size)
 
     @property
-    def batching(self) -> Batching | None:
+    def batching(self) -> models.Batching | None:
         """The dynamic batcher's settings; None where it is off or not mentioned.
 
         Raises ValueError where a list stands.
@@ -117,7 +105,7 @@ class ServedSettings(BackendSettings):
         found = self.dynamic_batching
         if isinstance(found, tuple):
             raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
-        return (Batching() if found else None) if isinstance(found, bool) else found
+        return (models.Batching() if found else None) if isinstance(found, bool) else found
 
     @property
     def config_fields(self) -> dict[str, Any]:

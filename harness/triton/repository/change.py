@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Batching
+from harness.scenario.spec.colocated import Batching
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings

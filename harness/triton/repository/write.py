@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
-from harness.scenario.spec.scenario import BATCH
+from harness.scenario.spec.fields import BATCH
 from harness.system.files import write_text
 from harness.triton.client.control import describe
 from harness.triton.client.settings import TritonSettings

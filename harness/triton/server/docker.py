@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.scenario.spec.scenario import DockerSettings
+from harness.scenario.spec.server import DockerSettings
 from harness.triton.server.ports import HOST, SERVICES
 
 INSPECT_S = 10.0

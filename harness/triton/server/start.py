@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Server
+from harness.scenario.spec.server import Server
 from harness.triton.client.settings import TritonSettings
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall, find, local

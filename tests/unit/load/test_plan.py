@@ -11,7 +11,8 @@ import pytest
 from harness.load.plan import LoadPlan, plan_colocated, plan_point
 from harness.load.schedule import Segment
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import ColocatedLoad, Scenario
+from harness.scenario.spec.colocated import ColocatedLoad
+from harness.scenario.spec.scenario import Scenario
 
 S = 1_000_000_000
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.models.parity import TOLERANCES, compare
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 
 RNG = np.random.default_rng(0)
 B = {"y": RNG.standard_normal((6, 10)).astype(np.float32)}

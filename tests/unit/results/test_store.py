@@ -9,6 +9,7 @@ import threading
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.rows import measurement
 
 from harness.errors import RunDirectoryError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
@@ -93,20 +94,54 @@ def test_garbage_after_the_last_newline_is_dropped(run, garbage):
 @pytest.mark.parametrize(
     "garbage", [b"{", b"\x00\x00\x00", b"\xff\xfe", b"[1]", b'"event"', b"{}", b'{"event": 3}', b""]
 )
-def test_garbage_in_the_middle_is_an_error_with_its_line(run, garbage):
+def test_garbage_in_the_middle_is_passed_over_and_said_with_its_line(run, garbage):
     lines = (run / JOURNAL).read_bytes().split(b"\n")
-    (run / JOURNAL).write_bytes(b"\n".join([lines[0], garbage, *lines[1:]]))
-    with pytest.raises(RunDirectoryError, match=r"journal\.jsonl:2: not a journal line"):
-        read_run(run)
-    with pytest.raises(RunDirectoryError):
-        RunStore.resume(run)
+    damaged = b"\n".join([lines[0], garbage, *lines[1:]])
+    (run / JOURNAL).write_bytes(damaged)
+    store, data = RunStore.resume(run)
+    store.close()
+    assert data.rows(FailureRow) == [FAILURE]
+    (said,) = data.damage
+    assert said.startswith("journal.jsonl:2 ")
+    assert data.damage == read_run(run).damage
+    assert (run / JOURNAL).read_bytes() == damaged
 
 
-def test_an_incomplete_row_is_an_error_that_names_what_is_missing(run):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"throughput": None}, "throughput: "),
+        ({"requests": "many"}, "requests: "),
+        ({"latency_ms": {"p50": []}}, "latency_ms.p50: "),
+        ({"details": {"colocated": 3}}, "details.colocated: "),
+    ],
+)
+def test_a_row_whose_values_have_other_types_is_passed_over(run, changed, said):
+    good = measurement().to_event()
+    missing = {key: value for key, value in good.items() if key != "throughput"}
     with (run / JOURNAL).open("a") as file:
-        file.write('{"event": "measurement", "point": "a/b1/c1"}\n')
-    with pytest.raises(RunDirectoryError, match=r"'measurement' line is incomplete.*throughput"):
-        _ = read_run(run).measurements
+        file.writelines(json.dumps(row) + "\n" for row in (missing, {**good, **changed}, good))
+    data = read_run(run)
+    assert data.measurements == [measurement()]
+    assert "journal.jsonl:4 is no journal line that can be read: throughput: " in data.damage[0]
+    assert said in data.damage[1]
+
+
+def test_a_measurement_that_is_there_twice_counts_once(run):
+    rows = [measurement(throughput=t, round=r).to_event() for t, r in ((1, 0), (2, 1), (3, 0))]
+    with (run / JOURNAL).open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    assert [m.throughput for m in read_run(run).measurements] == [3.0, 2.0]
+
+
+@pytest.mark.parametrize("depth", [100, 200, 100_000])
+def test_what_is_nested_too_deep_is_passed_over(run, depth):
+    with (run / JOURNAL).open("a") as file:
+        file.write('{"event": "note", "text": "", "x": ' + "[" * depth + "]" * depth + "}\n")
+    assert read_run(run).damage
+    (run / MANIFEST).write_text('{"x": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(RunDirectoryError, match=r"manifest\.json can't be read"):
+        read_run(run)
 
 
 def test_a_line_of_a_newer_version_is_kept_and_passed_over(run):
@@ -216,9 +251,11 @@ def test_the_same_process_can_t_open_it_twice(run):
 
 def test_a_failed_resume_lets_the_lock_go(run):
     raw = (run / JOURNAL).read_bytes()
-    (run / JOURNAL).write_bytes(b"garbage\n" + raw)
-    with pytest.raises(RunDirectoryError):
+    (run / JOURNAL).unlink()
+    (run / JOURNAL).mkdir()
+    with pytest.raises((RunDirectoryError, OSError)):
         RunStore.resume(run)
+    (run / JOURNAL).rmdir()
     (run / JOURNAL).write_bytes(raw)
     RunStore.resume(run)[0].close()
 

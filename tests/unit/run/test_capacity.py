@@ -22,7 +22,7 @@ from harness.run.capacity import (
     search,
 )
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import FindCapacity
+from harness.scenario.spec.load import FindCapacity
 
 MS = 1_000_000
 POINT = Point("fake", "default", 2, shape="find_capacity")

@@ -21,7 +21,8 @@ from harness.run.point import PointMeasurement
 from harness.run.state import RunState
 from harness.run.worker.messages import CeilingMeasured, PointMeasured
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import ColocatedModel, Load
+from harness.scenario.spec.colocated import ColocatedModel
+from harness.scenario.spec.load import Load
 
 MS = 1_000_000
 POINT = Point("t", "default", 1, concurrency=1)

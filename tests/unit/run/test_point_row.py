@@ -18,7 +18,7 @@ from harness.results.samples import ERROR, OK, Samples
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries
 from harness.run.point_row import Conditions, _server_count, measurement_row, with_colocated
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import ColocatedLoad
+from harness.scenario.spec.colocated import ColocatedLoad
 from harness.triton.counters.statistics import Split
 
 MS = 1_000_000

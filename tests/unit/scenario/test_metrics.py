@@ -15,7 +15,8 @@ from harness.scenario.metrics import (
     PLOTTED,
     PRIMARY,
 )
-from harness.scenario.spec.scenario import Constraints, Scenario, Weights
+from harness.scenario.spec.constraints import Constraints, Weights
+from harness.scenario.spec.scenario import Scenario
 
 
 def scenario(**more: object) -> Scenario:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from support.watched import TOKEN, start_hog
 
-from harness.scenario.spec.scenario import TelemetrySource
+from harness.scenario.spec.server import TelemetrySource
 from harness.system.guard import GuardedProcess
 from harness.telemetry.serve import TelemetryServer
 

@@ -12,7 +12,7 @@ from support.watched import TOKEN
 
 from harness.errors import ServerError
 from harness.results.series import RECORD, SeriesKey, TelemetrySeries
-from harness.scenario.spec.scenario import TelemetrySource
+from harness.scenario.spec.server import TelemetrySource
 from harness.telemetry import remote as client
 from harness.telemetry.client import Telemetry
 from harness.telemetry.remote import RemoteTelemetry, exchange, with_server

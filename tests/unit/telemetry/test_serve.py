@@ -12,7 +12,7 @@ import pytest
 from support.watched import TOKEN, start_hog
 
 from harness.errors import SetupError
-from harness.scenario.spec.scenario import TelemetrySource
+from harness.scenario.spec.server import TelemetrySource
 from harness.system.network import split_address
 from harness.telemetry import serve
 from harness.telemetry.remote import RemoteTelemetry

@@ -28,7 +28,7 @@ from harness.results.store import RunStore, read_run
 from harness.run.capacity import LatencyTarget, find_capacity
 from harness.run.execute import exit_code
 from harness.scenario.points import Point
-from harness.scenario.spec.scenario import FindCapacity
+from harness.scenario.spec.load import FindCapacity
 
 CALIBRATION = {
     "schema_version": 1, "scenario": "aa", "created": "2026-03-04T10:11:12+00:00", "rounds": 10,

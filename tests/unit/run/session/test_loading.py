@@ -16,7 +16,7 @@ from harness.results.series import SeriesKey, TelemetrySeries
 from harness.results.store import RunStore
 from harness.run.session.loading import compare_outputs, judge, server_only_row
 from harness.run.state import RunState
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 
 ROWS = [
     ParityRow("f", 1, "agrees", "eager"),

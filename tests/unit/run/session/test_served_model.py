@@ -16,7 +16,9 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import Samples
 from harness.run.session.served_model import Folders, ServedModel
 from harness.run.worker import messages
-from harness.scenario.spec.scenario import ColocatedModel, Measurement, Parity
+from harness.scenario.spec.colocated import ColocatedModel
+from harness.scenario.spec.load import Measurement
+from harness.scenario.spec.model import Parity
 from harness.triton.launch import Served
 
 X, Y = TensorSpec("x", "float32", ("batch", 3)), TensorSpec("y", "float32", ("batch", 1))

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from harness.run.session.watch import ProcessWatch, gpu_of
-from harness.scenario.spec.scenario import AnyBackend
+from harness.scenario.spec.backend import AnyBackend
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyBackend)
 CUDA = {"kind": "onnxruntime", "provider": "CUDAExecutionProvider"}

@@ -18,7 +18,7 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.events import Progress
 from harness.results.rows import ArtifactRow, ParityRow
 from harness.run.worker import messages
-from harness.scenario.spec.scenario import ModelSpec, Parity
+from harness.scenario.spec.model import ModelSpec, Parity
 from harness.system import credentials
 
 SPEC = TensorSpec("x", "float32", ("batch", 3))

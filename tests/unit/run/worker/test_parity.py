@@ -10,7 +10,7 @@ from harness.backends.fake import FakeBackend, FakeSettings
 from harness.models.parity import compare, write_references
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.run.worker.parity import _hint, check
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 
 DEFAULT = Parity()
 

@@ -7,7 +7,7 @@ import pytest
 from harness.backends.torch.settings import TorchSettings
 from harness.scenario import kinds
 from harness.scenario.reading.walk import follow, homes, words
-from harness.scenario.spec.scenario import Input
+from harness.scenario.spec.model import Input
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness.scenario.spec.scenario import AnyBackend
+from harness.scenario.spec.backend import AnyBackend
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyBackend)
 CUDA = {"kind": "onnxruntime", "provider": "CUDAExecutionProvider"}

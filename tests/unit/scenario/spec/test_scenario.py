@@ -8,18 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.scenario.spec.load import PROFILES
-from harness.scenario.spec.scenario import (
-    Bound,
-    Files,
-    Input,
-    Load,
-    Measurement,
-    ModelSpec,
-    Scenario,
-    Server,
-    Source,
-)
+from harness.scenario.spec.constraints import Bound
+from harness.scenario.spec.load import PROFILES, Load, Measurement
+from harness.scenario.spec.model import Files, Input, ModelSpec, Source
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.server import Server
 
 GOOD: dict[str, Any] = {
     "scenario": "s",

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import Batching
+from harness.scenario.spec.colocated import Batching
 from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.change import (
     finalizes,

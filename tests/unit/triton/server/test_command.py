@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness.errors import ServerError
-from harness.scenario.spec.scenario import DockerSettings
+from harness.scenario.spec.server import DockerSettings
 from harness.system.environment import QUIET
 from harness.triton.server.command import OWN_OPTIONS, Command, check_args, command, environment
 from harness.triton.server.docker import Container

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.docker_engine import parse_mount, run_parser
 
-from harness.scenario.spec.scenario import DockerSettings
+from harness.scenario.spec.server import DockerSettings
 from harness.triton.client.settings import TritonSettings
 from harness.triton.server.docker import Container
 from harness.triton.server.log import last_error, port_in_use

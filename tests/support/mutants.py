@@ -1,0 +1,123 @@
+"""Run directories damaged at random, and everything that reads one: see results/test_damage.py."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harness.report.model.context import build_context
+from harness.report.outputs.csv import write_csvs
+from harness.report.outputs.terminal import terminal_summary
+from harness.report.outputs.terminal_point import about, points_of
+from harness.report.view import build_view
+from harness.results.store import RunStore, read_run
+from harness.run.execute import exit_code, reread
+from harness.run.state import RunState
+
+DEEP: Any = json.loads("[" * 200 + "]" * 200)
+VALUES: tuple[Any, ...] = (
+    None, True, False, -1, 0, 1, 2.5, -0.5, 1e308, 10**30, -(10**30), 10**400, float("nan"),
+    float("inf"), "", "x", "nan", "a/b1/c1", "\x00", "x" * 3000, "../../etc", [], {}, [None], ["x"],
+    {"x": 1}, [[1, 2]], [1, 2, 3], {"": {}}, DEEP,
+)  # fmt: skip
+
+
+def damaged(raw: bytes, rng: random.Random) -> bytes:
+    """The bytes of a journal or a manifest with one to three things changed in them."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        raw = rng.choice((_flip, _cut, _lines, _values, _values, _values))(raw, rng)
+    return raw
+
+
+def _flip(raw: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(raw)
+    for _ in range(rng.randint(1, 8) if raw else 0):
+        changed[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def _cut(raw: bytes, rng: random.Random) -> bytes:
+    begin = rng.randrange(len(raw) + 1)
+    return raw[:begin] + rng.choice((b"", raw[begin + rng.randint(1, 200) :]))
+
+
+def _lines(raw: bytes, rng: random.Random) -> bytes:
+    lines = raw.splitlines(keepends=True) or [b""]
+    at, other = rng.randrange(len(lines)), rng.randrange(len(lines))
+    change = rng.choice(("drop", "double", "swap", "garbage"))
+    if change == "drop":
+        del lines[at]
+    elif change == "double":
+        lines.insert(other, lines[at])
+    elif change == "swap":
+        lines[at], lines[other] = lines[other], lines[at]
+    else:
+        lines.insert(at, rng.choice((b"{\n", b"\n", b"\xff\xfe\n", b"[1]\n", b'{"event": 3}\n')))
+    return b"".join(lines)
+
+
+def _values(raw: bytes, rng: random.Random) -> bytes:
+    """One value of one JSON text has another type, or is gone."""
+    try:
+        json.loads(raw)
+        lines = [raw]
+    except ValueError:
+        lines = raw.splitlines(keepends=True)
+    at = rng.randrange(len(lines) or 1)
+    try:
+        tree = json.loads(lines[at])
+        places = list(_places(tree))
+        holder, key = rng.choice(places)
+    except (ValueError, IndexError, RecursionError):
+        return raw
+    if rng.random() < 0.15:
+        del holder[key]
+    elif rng.random() < 0.1 and isinstance(holder, dict):
+        holder[f"{key}x"] = holder.pop(key)
+    else:
+        holder[key] = copy.copy(rng.choice(VALUES))
+    lines[at] = json.dumps(tree).encode() + b"\n"
+    return b"".join(lines)
+
+
+def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+    inner = tree.items() if isinstance(tree, dict) else ()
+    for key, value in list(enumerate(tree) if isinstance(tree, list) else inner):
+        yield tree, key
+        if isinstance(value, dict | list):
+            yield from _places(value)
+
+
+def read_everything(path: Path, scratch: Path) -> None:
+    """What report, explain and --resume read of a run directory; as they do."""
+    data = read_run(path)
+    context = build_context(data)
+    build_view(context)
+    scratch.mkdir(exist_ok=True)
+    write_csvs(context, scratch)
+    console = Console(file=(scratch / "terminal").open("w"), width=120)
+    console.print(terminal_summary(data))
+    for point in points_of(data)[:2]:
+        console.print(about(data, point))
+    exit_code(data)
+
+
+def resume_everything(path: Path) -> None:
+    """What --resume reads before it measures."""
+    reread(path)
+    store, done = RunStore.resume(path)
+    with store:
+        RunState(store, Silent(), done)
+
+
+class Silent:
+    """An observer that takes no notice."""
+
+    def notify(self, event: object) -> None:
+        """Take one event."""
