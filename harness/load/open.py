@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.backends.base import Backend, Caller
-from harness.load.closed import RECENT
+from harness.load.closed import NEVER, RECENT
 from harness.load.threads import FATAL, SAMPLE_AT, ThreadLoad, classify
 from harness.results.samples import OK, SHED, UNFINISHED, Int64, Samples
 
@@ -41,6 +41,7 @@ class OpenLoop(ThreadLoad):
         self._schedule = np.asarray(schedule, np.int64)
         self._due: list[int] = []
         self._shed = shed
+        self._stopped = NEVER
         self._take = iter(range(len(schedule))).__next__  # atomic under the interpreter lock
         self._records = [array("q") for _ in range(max_outstanding)]
 
@@ -53,12 +54,14 @@ class OpenLoop(ThreadLoad):
         clock, take, due = time.monotonic_ns, self._take, self._due
         requests, count = self._requests, len(self._requests)
         extend = self._records[index].extend
-        while not self._stopping.is_set():
+        while clock() < self._stopped + self._timeout_ns:
             try:
                 arrival = take()
             except StopIteration:
                 return
             scheduled, taken = due[arrival], clock()
+            if scheduled > self._stopped:
+                return
             if self._shed and taken - scheduled > SHED_NS:
                 extend((arrival, taken, taken, SHED))
                 continue
@@ -82,7 +85,7 @@ class OpenLoop(ThreadLoad):
     def _wait_until(self, due: int) -> bool:
         """Sleep, then spin; False when the load was stopped meanwhile."""
         left = due - SPIN_NS - time.monotonic_ns()
-        if left > 0 and self._stopping.wait(left / 1e9):
+        if left > 0 and self._stopping.wait(left / 1e9) and due > self._stopped:
             return False
         while time.monotonic_ns() < due:
             time.sleep(0)  # lets the other callers have the interpreter
@@ -102,9 +105,12 @@ class OpenLoop(ThreadLoad):
         return np.asarray(rows[:, 2] - np.array(self._due, np.int64)[rows[:, 0]])
 
     def stop(self, timeout: float) -> Samples:
-        """Send nothing more, finish what is open, return everything in order of completion."""
-        stopped = time.monotonic_ns()
-        self._finish(timeout)
+        """Send what was due by now and nothing more, finish it, return all as it was completed.
+
+        A request that is sent late in that time has its own time-out after `timeout` seconds.
+        """
+        self._stopped = stopped = time.monotonic_ns()
+        self._finish(timeout + self._timeout_ns / 1e9)
         parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
         parts.append(self._never_sent(stopped))
         rows = np.concatenate(parts)
@@ -113,10 +119,10 @@ class OpenLoop(ThreadLoad):
         return self._samples(np.array(self._due, np.int64)[arrival], sent, done, status, caller)
 
     def _never_sent(self, stopped: int) -> Int64:
-        """Arrivals that were due before the end and found no caller: they stay in the count."""
+        """Arrivals that were due before the end and found no caller in all of the time-out."""
         due = np.array(self._due, np.int64)
         late = np.arange(self._next_arrival(), int(np.searchsorted(due, stopped)), dtype=np.int64)
-        at = np.full_like(late, stopped)
+        at = np.full_like(late, stopped + self._timeout_ns)
         return np.stack([late, at, at, np.full_like(late, UNFINISHED)], axis=1)
 
     def _next_arrival(self) -> int:

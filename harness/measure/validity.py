@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.measure.steady import Steadiness
 from harness.measure.transient import Leak
-from harness.results.samples import OK, SHED, Samples
+from harness.results.samples import OK, SHED, UNFINISHED, Int64, Samples
 
 FLAGS: dict[str, str] = {
     "few_requests": "fewer requests finished than the percentiles need: some are n/a",
@@ -32,6 +33,8 @@ FLAGS: dict[str, str] = {
     "colocated_invalid": "a co-located model can't be believed in this point: see there",
     "client_not_sending": "the load generator sent less than 99 % of what the schedule asked for",
     "client_late": "the load generator sent requests too late: its own delay is in the numbers",
+    "slots_full": "at times max_outstanding requests were open and later ones waited for the "
+    "server: their response times hold the wait",
     "client_busy": "the load generator used more than 80 % of a core: it may be the bottleneck",
     "client_near_ceiling": "the rate is above half of what the load generator reaches at all",
     "littles_law": "concurrency, throughput and latency contradict each other (Little's law)",
@@ -133,29 +136,55 @@ def check_warm_up(leak: Leak | None) -> Iterator[Finding]:
         )
 
 
+def sendable_ns(samples: Samples, began: NDArray[np.bool_]) -> Int64:
+    """When each request could be sent: once due, and once its slot was free.
+
+    An open loop gives a due request the slot that has been free for longest: where even that one
+    was taken, all were, and what the request waited for is the server. Shape (requests,); of those
+    that never `began` when they were due.
+    """
+    which = np.flatnonzero(began)
+    which = which[np.lexsort((samples.sent[which], samples.caller[which]))]
+    before, after = which[:-1], which[1:]
+    ready = samples.scheduled.copy()
+    freed = np.where(samples.caller[before] == samples.caller[after], samples.done[before], 0)
+    ready[after] = np.maximum(ready[after], freed)
+    return ready
+
+
 def check_schedule(samples: Samples, begin_ns: int, end_ns: int) -> Iterator[Finding]:
-    """Open loop: was everything sent, and in time?"""
+    """Open loop: was everything sent, and in time?
+
+    What found every slot taken when it was due waited for the server, and is no lateness of ours.
+    """
     due = (samples.scheduled > begin_ns) & (samples.scheduled <= end_ns)
     offered = int(due.sum())
     if not offered:
         return
-    tried = due & (samples.status != SHED)
-    sent = int((tried & (samples.sent <= end_ns)).sum())
-    shed = int((due & (samples.status == SHED)).sum())
-    if (sent + shed) / offered < SENT_SHARE:
+    began = ~np.isin(samples.status, (SHED, UNFINISHED))
+    ready, tried = sendable_ns(samples, began), due & began
+    sent = offered - int((tried & (ready <= end_ns) & (samples.sent > end_ns)).sum())
+    if sent / offered < SENT_SHARE:
         yield Finding("client_not_sending", f"sent {sent} of {offered} requests that were due")
-    slip = (samples.sent - samples.scheduled)[tried]
     good = tried & (samples.status == OK)
-    if not slip.size or not good.any():
+    if not good.any():
         return
     service = float(np.median((samples.done - samples.sent)[good]))
     limit = max(SLIP_FLOOR_NS, SLIP_SHARE * service)
-    p99 = float(np.quantile(slip, 0.99))
+    free = ready <= samples.scheduled
+    p99 = float(np.quantile(np.where(free, samples.sent - samples.scheduled, 0)[tried], 0.99))
     if p99 > limit:
         yield Finding(
             "client_late",
             f"1 % of the requests left more than {p99 / 1e6:.2f} ms late "
             f"(allowed: {limit / 1e6:.2f} ms)",
+        )
+    waited = due & ((ready - samples.scheduled > limit) | (samples.status == UNFINISHED))
+    if waited.any():
+        yield Finding(
+            "slots_full",
+            f"{int(waited.sum())} of {offered} requests waited until the server had answered an "
+            "earlier one",
         )
 
 

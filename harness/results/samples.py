@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from harness.system.files import atomic_write
 
 OK, ERROR, TIMEOUT, SHED, UNFINISHED = range(5)
-"""Request statuses. UNFINISHED was still open when the generator stopped."""
+"""Request statuses. UNFINISHED was due before the load stopped, and
+had not been sent when a time-out had passed since."""
 
 MESSAGE = 500
 """Characters of an error's message that are kept."""

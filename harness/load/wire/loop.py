@@ -18,7 +18,7 @@ from harness.errors import DeadlineError
 from harness.load.wire.poller import TICK_S
 from harness.load.wire.recorder import Recorder
 from harness.load.wire.transport import Transport
-from harness.results.samples import SHED, TIMEOUT, Int64, Samples
+from harness.results.samples import SHED, TIMEOUT, UNFINISHED, Int64, Samples
 
 ERROR_PAUSE_NS = 10_000_000
 """Wait of a caller after a failed request, so that a broken server is not asked in a hot loop."""
@@ -29,6 +29,8 @@ LONGEST_S = 0.9 * TICK_S
 CHECK_NS = 1_000_000_000
 LEAD_NS = 50_000_000
 """From `start` to a schedule's zero: the window of a trace begins in between."""
+NEVER = 1 << 62
+NEVER_SENT = "every slot was taken until the time-out after the end was over"
 _clock = time.monotonic_ns
 
 
@@ -67,7 +69,6 @@ class WireGenerator:
         self._going = True
         self._stopped_ns = 0
         self._next_due = 0
-        self._late: list[tuple[int, int]] = []
         self._gc = False
         self._ready = threading.Event()
         self._begin_at = 0
@@ -75,10 +76,10 @@ class WireGenerator:
         transport.done, transport.failed, transport.keep = self._done, self._failed, self._keep
 
     def open(self) -> None:
-        """Open the connections; `start` does it where it has not been done. Raises ServerDiedError.
+        """Connect; `start` does it where it has not been done. Raises ServerDiedError.
 
         The garbage collector is off from here to `stop`: the loop makes no cycles, and a
-        collection in the middle of a window would be measured as latency.
+        collection within a window would be measured as latency.
         """
         if self._ready.is_set():
             return
@@ -88,7 +89,7 @@ class WireGenerator:
         try:
             self._transport.open()
         except BaseException:
-            self._restore_gc()
+            self._collect_again()
             self._transport.close()
             raise
         self._ready.set()
@@ -114,27 +115,27 @@ class WireGenerator:
 
     def last(self) -> list[int]:
         """For each slot the index of its last request, or -1 where that was not answered."""
-        latest = self._record.latest()
-        return [
-            self._request[slot] if latest.get(slot) and not self._transport.sent[slot] else -1
-            for slot in range(self._slots)
-        ]
+        good, sent = self._record.latest(), self._transport.sent
+        return [r if good.get(s) and not sent[s] else -1 for s, r in enumerate(self._request)]
 
     def stop(self, timeout: float) -> Samples:
-        """Send nothing more, wait for open requests, close. Raises DeadlineError, or `failure`."""
+        """Send what was due by now and nothing more, wait for what is open, close.
+
+        Raises DeadlineError where that takes longer than `timeout` seconds, or `failure`.
+        """
         self._stopped_ns = _clock()
         self._going = False
         self._thread.join(timeout)
-        self._restore_gc()
+        self._collect_again()
         if self._thread.is_alive():
             raise DeadlineError(
                 f"{self._open} request(s) still open {timeout:g} s after the window ended"
             )
         if self.failure is not None:
             raise self.failure
-        return self._record.samples(self._timeout_ns, self._late)
+        return self._record.samples(self._timeout_ns)
 
-    def _restore_gc(self) -> None:
+    def _collect_again(self) -> None:
         if self._gc:
             gc.enable()
 
@@ -151,12 +152,10 @@ class WireGenerator:
             self._transport.close()
 
     def _sleep_until_begin(self) -> None:
-        begin = self._begin_at or _clock()
+        self._begin_at = self._next_check = begin = self._begin_at or _clock()
         time.sleep(max(0, begin - SPIN_NS - _clock()) / 1e9)
         while _clock() < begin:
             pass
-        self._begin_at = begin
-        self._next_check = begin
 
     # ------------------------------------------------------------------------------ closed loop
 
@@ -167,8 +166,7 @@ class WireGenerator:
         self._transport.flush()
         while self._going or self._open:
             poll(wake() if self._paused else TICK_S)
-            if _clock() > self._next_check:
-                self._check()
+            self._check(_clock())
 
     def _wake(self) -> float:
         """Let callers go on whose pause is over; seconds until the next one."""
@@ -184,10 +182,9 @@ class WireGenerator:
 
     def _open_loop(self, due: list[int]) -> None:
         begin, poll, flush = self._begin_at, self._transport.poll, self._transport.flush
-        due = [begin + offset for offset in due] + [1 << 62]
+        due = [begin + offset for offset in due] + [NEVER]
         while self._going and (self._next_due < len(due) - 1 or self._open):
-            now = _clock()
-            if due[self._next_due] <= now:
+            if due[self._next_due] <= (now := _clock()):
                 self._dispatch(due, now)
                 flush()
                 now = _clock()
@@ -195,9 +192,9 @@ class WireGenerator:
             ahead = math.inf if blocked else (due[self._next_due] - now - SPIN_NS) / 1e9
             # a wait of a whole tick may be a blocking read, which ends some milliseconds late
             poll(TICK_S if ahead > 2 * TICK_S else min(ahead, LONGEST_S))
-            if now > self._next_check:
-                self._check()
-        self._finish(due)
+            self._check(now)
+        if not self._going:
+            self._drain(due)
 
     def _dispatch(self, due: list[int], now: int) -> None:
         free, shed = self._free, self._shed
@@ -211,15 +208,23 @@ class WireGenerator:
             else:
                 self._record.bad(moment, now, now, 0, SHED, "")
 
-    def _finish(self, due: list[int]) -> None:
-        """After the stop: what was due but never sent counts as unfinished; the rest is awaited."""
-        while not self._going and due[self._next_due] <= self._stopped_ns:
-            self._late.append((due[self._next_due], self._stopped_ns))
+    def _drain(self, due: list[int]) -> None:
+        """Send what was due by the stop, as slots become free, and wait for all of it.
+
+        What has no answer when the time-out is over has failed: it was due for longer than that.
+        """
+        stopped = self._stopped_ns
+        while (now := _clock()) < stopped + self._timeout_ns:
+            self._dispatch(due, stopped)
+            self._transport.flush()
+            if not self._open:
+                return
+            self._transport.poll(min(TICK_S, (stopped + self._timeout_ns - now) / 1e9))
+            self._check(now)
+        self._expire(now, now)
+        while due[self._next_due] <= stopped:
+            self._record.bad(due[self._next_due], now, now, 0, UNFINISHED, NEVER_SENT)
             self._next_due += 1
-        while self._open:
-            self._transport.poll(TICK_S)
-            if _clock() > self._next_check:
-                self._check()
 
     # ------------------------------------------------------------------------------ one request
 
@@ -255,22 +260,25 @@ class WireGenerator:
         self._transport.sent[slot] = 0
         self._transport.wanted[slot] = False
         self._open -= 1
-        if self._due is None:
-            self._record.bad(None, sent, now, slot, status, message)
+        scheduled = self._scheduled[slot] if self._due is not None else None
+        self._record.bad(scheduled, sent, now, slot, status, message)
+        if scheduled is None:
             heapq.heappush(self._paused, (now + ERROR_PAUSE_NS, slot))
         else:
-            self._record.bad(self._scheduled[slot], sent, now, slot, status, message)
             self._free.append(slot)
 
     def _keep(self, slot: int, response: bytes) -> None:
         self._transport.wanted[slot] = False
         self._record.keep(self._serial[slot], self._request[slot], response)
 
-    def _check(self) -> None:
+    def _check(self, now: int) -> None:
         """Requests that have taken too long: a dozen looks in each time-out."""
-        now = _clock()
+        if now <= self._next_check:
+            return
         self._next_check = now + min(CHECK_NS, self._timeout_ns // 12)
-        limit = now - self._timeout_ns
+        self._expire(now, now - self._timeout_ns)
+
+    def _expire(self, now: int, limit: int) -> None:
         for slot, sent in enumerate(self._transport.sent):
             if sent and sent < limit:
                 self._transport.abandon(slot)

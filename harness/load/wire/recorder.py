@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from harness.results.samples import MESSAGE, OK, TIMEOUT, UNFINISHED, Int64, Samples
+from harness.results.samples import MESSAGE, OK, TIMEOUT, Int64, Samples
 from harness.system.credentials import cut
 
 RECENT = 1024
@@ -65,13 +65,8 @@ class Recorder:
         bad = {row for row, _ in self._bad}
         return {caller: row not in bad for row, caller in enumerate(self.callers)}
 
-    def samples(self, timeout_ns: int, unfinished: list[tuple[int, int]]) -> Samples:
-        """All rows in order of completion.
-
-        An answer after more than `timeout_ns` counts as TIMEOUT. `unfinished` are (scheduled,
-        end) of requests that were due and never sent.
-        """
-        late = np.array(unfinished, np.int64).reshape(-1, 2)
+    def samples(self, timeout_ns: int) -> Samples:
+        """All rows in order of completion; an answer after more than `timeout_ns` is a TIMEOUT."""
         sent, done = np.array(self.sent, np.int64), np.array(self.done, np.int64)
         scheduled = np.array(self.scheduled, np.int64) if len(self.scheduled) else sent
         status = np.full(len(done), OK, np.uint8)
@@ -79,10 +74,7 @@ class Recorder:
             status[row] = code
         status[(status == OK) & (done - sent > timeout_ns)] = TIMEOUT
         order = np.argsort(done, kind="stable")
-        callers = np.array(self.callers, np.uint16)[order]
         return Samples(
-            np.append(scheduled[order], late[:, 0]), np.append(sent[order], late[:, 1]),
-            np.append(done[order], late[:, 1]),
-            np.append(status[order], np.full(len(late), UNFINISHED, np.uint8)),
-            np.append(callers, np.zeros(len(late), np.uint16)), dict(self._messages),
+            scheduled[order], sent[order], done[order], status[order],
+            np.array(self.callers, np.uint16)[order], dict(self._messages),
         )  # fmt: skip

@@ -6,10 +6,12 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.load.open import OpenLoop
 from harness.load.schedule import Segment, make_schedule
-from harness.results.samples import ERROR, OK, SHED, Samples
+from harness.results.samples import ERROR, OK, SHED, UNFINISHED, Samples
 
 
 class Backend:
@@ -97,6 +99,43 @@ def test_errors_keep_their_place() -> None:
     samples = run(Backend(act), make_schedule([Segment(3000, 3000, 0.02)]))
     assert (samples.status == ERROR).sum() == 20
     assert samples.messages == {"ValueError: no b": 20}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    gaps=st.lists(st.integers(0, 3_000_000), min_size=1, max_size=40), callers=st.integers(1, 4),
+    shed=st.booleans(), stop_ms=st.integers(0, 60), service_ms=st.sampled_from([0, 1, 3]),
+)  # fmt: skip
+def test_all_that_was_due_by_the_stop_is_answered_failed_or_shed(
+    gaps: list[int], callers: int, shed: bool, stop_ms: int, service_ms: int
+) -> None:
+    backend = Backend(lambda request: time.sleep(service_ms / 1000))
+    schedule = np.cumsum(gaps)
+    loop = OpenLoop(
+        backend, ["a"], schedule, max_outstanding=callers, request_timeout=5, shed=shed
+    )  # fmt: skip
+    loop.start()
+    time.sleep(stop_ms / 1000)
+    samples = loop.stop(6)
+    due = np.array(loop._due)
+    due = due[due <= loop._stopped]
+    assert np.sort(samples.scheduled).tolist() == due.tolist()
+    assert set(samples.status) <= ({OK, SHED} if shed else {OK})
+
+
+def test_what_finds_no_caller_in_all_of_the_time_out_has_failed() -> None:
+    schedule = np.arange(60, dtype=np.int64) * 1_000_000
+    loop = OpenLoop(
+        Backend(lambda request: time.sleep(0.02)), ["a"], schedule, max_outstanding=1,
+        request_timeout=0.2,
+    )  # fmt: skip
+    loop.start()
+    time.sleep(0.1)
+    samples = loop.stop(1.2)
+    assert len(samples) == 60
+    lost = samples.status == UNFINISHED
+    assert 20 < lost.sum() < 55
+    assert ((samples.done - samples.scheduled)[lost] >= 200_000_000).all()
 
 
 def test_stop_cuts_a_long_schedule_short() -> None:

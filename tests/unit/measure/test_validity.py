@@ -16,18 +16,20 @@ from harness.measure.validity import (
     explain,
     open_requests,
 )
-from harness.results.samples import ERROR, OK, SHED, Samples
+from harness.results.samples import ERROR, OK, SHED, UNFINISHED, Samples
 
 MS = 1_000_000
 
 
 def make(
-    scheduled: list[int], sent: list[int], done: list[int], status: list[int] | None = None
-) -> Samples:
+    scheduled: list[int], sent: list[int], done: list[int], status: list[int] | None = None,
+    callers: list[int] | None = None,
+) -> Samples:  # fmt: skip
+    """Each request has a slot of its own, unless `callers` say which."""
     n = len(sent)
     return Samples(
         np.array(scheduled, np.int64), np.array(sent, np.int64), np.array(done, np.int64),
-        np.array(status or [OK] * n, np.uint8), np.zeros(n, np.uint16),
+        np.array(status or [OK] * n, np.uint8), np.array(callers or range(n), np.uint16),
     )  # fmt: skip
 
 
@@ -92,6 +94,45 @@ def test_requests_never_sent_in_the_window_are_missed() -> None:
     samples = make(due, sent, [s + MS for s in sent])
     flags = [f.flag for f in check_schedule(samples, -1, 999 * MS)]
     assert flags[0] == "client_not_sending"
+
+
+def behind_a_stall(slots: int, lateness: int) -> Samples:
+    """One request a millisecond, answered in half of one; nothing from 400 to 700 ms. Each slot
+    sends its next request `lateness` after it was free.
+    """
+    free, rows = [0] * slots, []
+    for moment in (i * MS for i in range(1000)):
+        slot = min(range(slots), key=free.__getitem__)
+        sent = max(moment, free[slot]) + lateness
+        begins = 700 * MS if 400 * MS <= sent < 700 * MS else sent
+        free[slot] = begins + MS // 2
+        rows.append((moment, sent, free[slot], OK, slot))
+    return make(*map(list, zip(*rows, strict=True)))
+
+
+def test_waiting_for_a_slot_is_the_servers_delay() -> None:
+    """With 100 slots, 200 requests of a stall wait until it is over, 200 ms and less."""
+    assert (np.diff(np.sort(behind_a_stall(100, 0).scheduled)) == MS).all()
+    (found,) = check_schedule(behind_a_stall(100, 0), -1, 999 * MS)
+    assert found.flag == "slots_full" and found.flag not in INVALIDATES
+    assert "of 1000 requests waited" in found.seen
+    assert list(check_schedule(behind_a_stall(400, 0), -1, 999 * MS)) == []
+
+
+def test_lateness_with_a_free_slot_stays_the_clients_within_a_stall_too() -> None:
+    flags = [f.flag for f in check_schedule(behind_a_stall(100, 2 * MS), -1, 999 * MS)]
+    assert flags[0] == "client_late"
+
+
+def test_what_a_full_server_kept_from_being_sent_is_not_missed() -> None:
+    """Ten slots that a server never frees within the window."""
+    due = [i * MS for i in range(100)]
+    sent = [d if i < 10 else 5000 * MS for i, d in enumerate(due)]
+    status = [UNFINISHED if i >= 50 else OK for i in range(100)]
+    slots = [i % 10 for i in range(100)]
+    done = [4999 * MS if i < 10 else 5001 * MS for i in range(100)]
+    samples = make(due, sent, done, status, slots)
+    assert [f.flag for f in check_schedule(samples, -1, 99 * MS)] == ["slots_full"]
 
 
 def test_shed_requests_were_offered_and_are_no_fault_of_the_client() -> None:

@@ -36,11 +36,11 @@ def steady(count: int = 400, service_ms: int = 5, status: int = OK) -> Samples:
 
 
 def late(by_ms: int = 50) -> Samples:
-    """Requests that each left that much after they were due."""
+    """Requests that each left that much after they were due, on a slot that was free."""
     on_time = steady()
     return Samples(
         on_time.scheduled, on_time.sent + by_ms * MS, on_time.done + by_ms * MS, on_time.status,
-        on_time.caller,
+        np.arange(len(on_time), dtype=np.uint16),
     )  # fmt: skip
 
 

@@ -4,11 +4,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import DeadlineError
 from harness.load.wire.loop import WireGenerator
 from harness.load.wire.poller import TICK_S
-from harness.results.samples import ERROR, OK, SHED, TIMEOUT
+from harness.results.samples import ERROR, OK, SHED, TIMEOUT, UNFINISHED
 
 
 class Instant:
@@ -149,6 +151,32 @@ def test_an_error_in_an_open_loop_frees_its_slot():
     schedule = np.arange(20, dtype=np.int64) * 100_000
     samples, _ = run(Instant(1, lambda s: "error" if s % 2 else "ok"), 1, 20, schedule=schedule)
     assert (samples.status == ERROR).sum() == 10 and len(samples) == 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gaps=st.lists(st.integers(0, 4_000_000), min_size=1, max_size=40),
+    fates=st.lists(st.sampled_from(["ok", "ok", "ok", "error", "never"]), min_size=1, max_size=7),
+    slots=st.integers(1, 4), shed=st.booleans(), stop_ms=st.integers(0, 150),
+)  # fmt: skip
+def test_all_that_was_due_by_the_stop_is_answered_failed_or_shed(gaps, fates, slots, shed, stop_ms):
+    transport = Instant(slots, lambda serial: fates[serial % len(fates)])
+    schedule = np.cumsum(gaps)
+    generator = WireGenerator(transport, slots, 0.06, schedule=schedule, shed=shed)
+    generator.start()
+    time.sleep(stop_ms / 1000)
+    samples = generator.stop(5.0)
+    due = generator._begin_at + schedule
+    due = due[due <= generator._stopped_ns]
+    assert np.sort(samples.scheduled).tolist() == due.tolist()
+    failed = np.isin(samples.status, (ERROR, TIMEOUT, UNFINISHED)).sum()
+    answered, dropped = (samples.status == OK).sum(), (samples.status == SHED).sum()
+    assert answered + failed + dropped == len(due)
+    if "error" not in fates and "never" not in fates:
+        assert not failed
+    assert shed or not dropped
+    lost = np.isin(samples.status, (TIMEOUT, UNFINISHED))
+    assert ((samples.done - samples.scheduled)[lost] >= 60_000_000).all()
 
 
 def test_a_schedule_begins_after_the_start_so_that_a_window_holds_its_first_request():

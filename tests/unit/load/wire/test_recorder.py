@@ -1,7 +1,7 @@
 import numpy as np
 
 from harness.load.wire.recorder import KEPT, KEPT_BYTES, Recorder
-from harness.results.samples import ERROR, OK, TIMEOUT, UNFINISHED
+from harness.results.samples import ERROR, OK, TIMEOUT
 
 BIG = bytes(20 << 20)
 
@@ -19,7 +19,7 @@ def test_rows_come_in_order_of_completion_with_their_status():
     add(record, 10, 40, 1)
     record.bad(None, 5, 20, 2, ERROR, "broken")
     add(record, 1, 30, 3)
-    samples = record.samples(1000, [])
+    samples = record.samples(1000)
     assert samples.done.tolist() == [20, 30, 40]
     assert samples.caller.tolist() == [2, 3, 1]
     assert samples.status.tolist() == [ERROR, OK, OK]
@@ -31,16 +31,7 @@ def test_an_answer_past_the_time_out_is_one():
     record = Recorder(0)
     add(record, 0, 100)
     add(record, 0, 101)
-    assert record.samples(100, []).status.tolist() == [OK, TIMEOUT]
-
-
-def test_requests_that_were_due_and_never_sent_are_unfinished():
-    record = Recorder(0)
-    add(record, 7, 9, scheduled=3)
-    samples = record.samples(100, [(4, 20), (5, 20)])
-    assert samples.scheduled.tolist() == [3, 4, 5]
-    assert samples.status.tolist() == [OK, UNFINISHED, UNFINISHED]
-    assert samples.sent.tolist() == [7, 20, 20]
+    assert record.samples(100).status.tolist() == [OK, TIMEOUT]
 
 
 def test_kept_responses_stay_bounded_and_even():
