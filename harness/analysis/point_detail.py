@@ -91,7 +91,7 @@ class Explanation:
 
 def explain(summary: SummaryRow, directory: Path) -> Explanation:
     """Read a point's samples from the run directory; rounds whose file is missing stay bare."""
-    rounds = [_round(row, directory) for row in summary.measurements]
+    rounds = [_round(row, directory) for row in summary.every]
     return Explanation(summary, tuple(rounds))
 
 

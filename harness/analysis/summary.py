@@ -2,6 +2,7 @@
 
 The round is the unit: a point's value is the geometric mean of its per-round values, and its
 interval the 95 % t-interval on their logs (MEASUREMENT 8). With one round there is no interval.
+Rounds that something from outside disturbed are left out, whatever their values, unless all are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.analysis import metrics
 from harness.analysis.intervals import Interval
-from harness.measure.validity import INVALIDATES
+from harness.measure.validity import INVALIDATES, causes
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import DEFAULT_CONFIG, Point
@@ -29,6 +30,7 @@ class SummaryRow:
     concurrency: int | None
     request_rate: float | None
     rounds: int
+    """Those that count."""
     metrics: Mapping[str, Interval | None]
     """Each of `harness.scenario.metrics` over the rounds; None where it is not known."""
     server_us: Mapping[str, float]
@@ -39,6 +41,25 @@ class SummaryRow:
     valid: bool
     failures: tuple[FailureRow, ...] = ()
     measurements: tuple[MeasurementRow, ...] = ()
+    """Of the rounds that count."""
+    disturbed: tuple[MeasurementRow, ...] = ()
+    """Of those that are left out: see `harness.measure.validity.OUTSIDE`."""
+
+    @property
+    def every(self) -> list[MeasurementRow]:
+        """All measurements, the disturbed ones too."""
+        return sorted((*self.measurements, *self.disturbed), key=lambda r: r.round)
+
+    @property
+    def every_flag(self) -> list[str]:
+        """Its flags, and what disturbed the rounds that are left out."""
+        left_out = (cause for m in self.disturbed for cause in causes(m.flags))
+        return list(dict.fromkeys((*self.flags, *left_out)))
+
+    @property
+    def rounds_disturbed(self) -> int:
+        """Rounds that were disturbed, also where they count because all were."""
+        return sum(bool(causes(m.flags)) for m in self.every)
 
     @property
     def searched(self) -> bool:
@@ -134,7 +155,8 @@ def summarize(
 def _summary(
     point: str, rows: list[MeasurementRow], failures: Sequence[FailureRow] | None
 ) -> SummaryRow:
-    done = {r.round for r in rows}
+    every, done = rows, {r.round for r in rows}
+    rows = [r for r in every if not causes(r.flags)] or every
     # a resumed round may succeed
     open_failures = tuple(f for f in failures or () if f.round not in done)
     flags = list(dict.fromkeys(flag for r in rows for flag in r.flags))
@@ -149,6 +171,7 @@ def _summary(
         requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
         flags=tuple(flags), valid=_believable(rows), failures=open_failures,
         measurements=tuple(rows),
+        disturbed=tuple(r for r in every if causes(r.flags)) if len(rows) < len(every) else (),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from harness.measure.validity import causes
 from harness.results import events
 from harness.results.events import Event, Observer
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
@@ -104,6 +105,8 @@ class RunProgress:
             case MeasurementRow():
                 p50 = event.latency_ms.get("p50")
                 shown = f", p50 {p50:.2f} ms" if p50 is not None and p50 < math.inf else ""
+                if found := causes(event.flags):
+                    shown += f" (disturbed: {', '.join(found).replace('_', ' ')})"
                 return self._measured(event, f"{event.throughput:.1f} inferences/s{shown}")
             case CapacityRow(rate=rate, reason=reason):
                 holding = "no rate holds" if rate is None else f"{rate:g} requests/s hold"

@@ -5,7 +5,8 @@ Thresholds are starting values. The bits are NVML's `nvmlClocksEventReasons`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -18,8 +19,10 @@ EVENTS = {
     0x10: "sync boost", 0x20: "software thermal limit", 0x40: "hardware thermal limit",
     0x80: "power brake", 0x100: "display clocks",
 }  # fmt: skip
-HELD_BACK = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
-"""The events that make a GPU slower than its settings allow."""
+HELD_BACK = 0x8 | 0x20 | 0x40 | 0x80
+"""The events that make a GPU slower than it is under a steady full load. That it is then at its
+power cap is how it works."""
+POWER_CAP = 0x4
 THROTTLED_SHARE = 0.01
 FOREIGN_SHARE = 0.01
 CLOCK_SPREAD = 0.05
@@ -36,8 +39,9 @@ def event_names(bits: int) -> list[str]:
 
 def check_gpu(telemetry: Readings, begin_ns: int, end_ns: int) -> Iterator[Finding]:
     """The gates of one window, over the GPUs that were read."""
+    caps = [float(s.value[-1]) for s in each(telemetry, Quantity.POWER_CAP_W)]
     for quantity, check in (
-        (Quantity.CLOCK_EVENTS, _throttled),
+        (Quantity.CLOCK_EVENTS, partial(_held_back, caps)),
         (Quantity.SM_CLOCK_MHZ, _clock_spread),
         (Quantity.FOREIGN_PROCESSES, _foreign),
     ):
@@ -45,14 +49,15 @@ def check_gpu(telemetry: Readings, begin_ns: int, end_ns: int) -> Iterator[Findi
             yield from check(series.within(begin_ns, end_ns))
 
 
-def _throttled(events: TelemetrySeries) -> Iterator[Finding]:
+def _held_back(caps: Sequence[float], events: TelemetrySeries) -> Iterator[Finding]:
     bits = events.value.astype(np.int64)
-    held = (bits & HELD_BACK) != 0
-    if held.size and held.mean() > THROTTLED_SHARE:
-        seen = int(np.bitwise_or.reduce(bits[held])) & HELD_BACK
-        yield Finding(
-            "throttled", f"{100 * held.mean():.0f} % of readings: {', '.join(event_names(seen))}"
-        )
+    for flag, kinds in (("throttled", HELD_BACK), ("power_cap", POWER_CAP)):
+        held = (bits & kinds) != 0
+        if held.size and held.mean() > THROTTLED_SHARE:
+            seen = ", ".join(event_names(int(np.bitwise_or.reduce(bits[held])) & kinds))
+            if flag == "power_cap" and caps:
+                seen += f" of {', '.join(f'{cap:.0f}' for cap in caps)} W"
+            yield Finding(flag, f"{100 * held.mean():.0f} % of readings: {seen}")
 
 
 def _clock_spread(clock: TelemetrySeries) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from typing_extensions import TypedDict
 
@@ -43,15 +44,42 @@ def host_readings(telemetry: Readings, begin: int, end: int) -> HostReadings:
     }
 
 
-def foreign_share(telemetry: Readings, begin: int, end: int, cores: int) -> float | None:
-    """The share of the machine's CPU that others used; None where it was not read."""
-    run, machine, there = (
-        _rate(telemetry, quantity, begin, end)
-        for quantity in (Quantity.RUN_CPU_S, Quantity.MACHINE_CPU_S, Quantity.SERVER_FOREIGN_S)
+@dataclass(frozen=True, slots=True)
+class CpuReadings:
+    """What a window's processors did beside the run; None where it was not read."""
+
+    foreign: float | None
+    """The share that others used: of the processors that the run may use, of its control group's
+    quota, or of the server's own host, whichever is largest."""
+    stolen: float | None
+    """The share of the processor time that was wanted which the hypervisor gave to others."""
+    throttled: float | None
+    """The share of the quota's periods in which it was used up."""
+
+
+def cpu_readings(telemetry: Readings, begin: int, end: int) -> CpuReadings:
+    """The CPUs of a window."""
+
+    def rate(quantity: Quantity) -> float | None:
+        return _rate(telemetry, quantity, begin, end)
+
+    run, machine, steal = map(
+        rate, (Quantity.RUN_CPU_S, Quantity.MACHINE_CPU_S, Quantity.MACHINE_STEAL_S)
     )
-    here = None if run is None or machine is None else max(0.0, machine - run) / cores
-    # on the server's own host, where that is another one
-    return here if there is None else max(there, here or 0.0)
+    shares = [rate(Quantity.SERVER_FOREIGN_S)]
+    for used, of in (
+        (machine, Quantity.MACHINE_CPUS), (rate(Quantity.GROUP_CPU_S), Quantity.GROUP_CPUS)
+    ):  # fmt: skip
+        cpus = telemetry.get(SeriesKey(of))
+        if run is not None and used is not None and cpus is not None:
+            shares.append(max(0.0, used - run) / float(cpus.value[-1]))
+    periods, used_up = map(rate, (Quantity.GROUP_PERIODS, Quantity.GROUP_THROTTLED))
+    wanted = (machine or 0.0) + (steal or 0.0)
+    return CpuReadings(
+        max((s for s in shares if s is not None), default=None),
+        steal / wanted if steal is not None and wanted else None,
+        used_up / periods if used_up is not None and periods else None,
+    )
 
 
 def _rate(telemetry: Readings, quantity: Quantity, begin: int, end: int) -> float | None:
@@ -95,24 +123,28 @@ def _total(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def gpu_spreads(telemetry: Readings, begin: int, end: int) -> MeasurementDetails:
-    """Clock and temperature of the GPU, [smallest, largest]; the sampler's own CPU in percent."""
+def spreads(telemetry: Readings, begin: int, end: int) -> MeasurementDetails:
+    """Clocks of GPU and CPUs, temperature of the GPU, [smallest, largest]; the sampler's own CPU in
+    percent.
+    """
 
     def spread(quantity: Quantity) -> list[float]:
         """Of the last GPU that has readings."""
         values = [s.within(begin, end).value for s in each(telemetry, quantity)]
         return next(([float(v.min()), float(v.max())] for v in reversed(values) if v.size), [])
 
-    spreads: MeasurementDetails = {}
+    found: MeasurementDetails = {}
     if clock := spread(Quantity.SM_CLOCK_MHZ):
-        spreads["gpu_sm_clock_mhz"] = clock
+        found["gpu_sm_clock_mhz"] = clock
     if temperature := spread(Quantity.TEMPERATURE_C):
-        spreads["gpu_temperature_c"] = temperature
+        found["gpu_temperature_c"] = temperature
+    if clock := spread(Quantity.CPU_MHZ):
+        found["cpu_mhz"] = clock
     sampler = telemetry.get(SeriesKey(Quantity.SAMPLER_CPU_S))
     if sampler is not None:
         rate = sampler.rate(begin, end)
-        spreads["sampler_cpu_percent"] = 100 * rate if rate is not None else None
-    return spreads
+        found["sampler_cpu_percent"] = 100 * rate if rate is not None else None
+    return found
 
 
 def gpu_stages(telemetry: Readings, ends: Mapping[str, int]) -> dict[str, dict[str, float]]:

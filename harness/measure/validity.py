@@ -7,7 +7,7 @@ used in a plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,12 @@ FLAGS: dict[str, str] = {
     "all_failed": "no request succeeded within its time-out",
     "count_mismatch": "client and server disagree on the number of requests in the window",
     "metrics_disagree": "the server's /metrics and its statistics differ about the window",
-    "foreign_load": "other processes used more than a tenth of the machine's CPU in the window",
     "no_telemetry": "memory, processor time or the GPU could not be read: what is missing is n/a",
+    "foreign_load": "other processes used more than a tenth of the CPUs, or of the CPU quota, that "
+    "this run may use",
+    "cpu_steal": "the hypervisor gave more than 5 % of the CPU time that was wanted to others",
+    "cpu_quota": "the CPU quota of the control group was used up in more than 5 % of its periods: "
+    "it held the run back",
     "parity": "outputs disagree with the reference; measured because the scenario says so",
     "wrong_outputs": "outputs sampled under load disagree with the reference",
     "colocated_invalid": "a co-located model can't be believed in this point: see there",
@@ -42,7 +46,9 @@ FLAGS: dict[str, str] = {
     "warm_up_leak": "the window begins with slow requests: the warm-up was not over, and they are "
     "in the numbers; a longer warm-up helps",
     "host_bound": "the host needed more than 80 % of the computing time to enqueue the work",
-    "throttled": "the GPU slowed its clocks down (power, temperature or hardware) in the window",
+    "throttled": "the GPU slowed its clocks down (temperature, power brake or hardware) in the "
+    "window",
+    "power_cap": "at the power cap: the GPU's clocks were what its power limit allows",
     "foreign_gpu_process": "another process used the GPU in the window",
     "clock_spread": "the GPU's clock varied more than a steady load explains",
 }
@@ -55,6 +61,20 @@ INVALIDATES = frozenset({
 })  # fmt: skip
 """Flags that make a point INVALID where half of its rounds or more carry one of them."""
 
+OUTSIDE: dict[str, str] = {
+    "foreign_load": "end what else runs on the machine, or give the run CPUs of its own (taskset, "
+    "a cpuset)",
+    "foreign_gpu_process": "end what else runs on the GPU (nvidia-smi lists it)",
+    "throttled": "see to the GPU's cooling and power supply (nvidia-smi -q -d PERFORMANCE)",
+    "cpu_steal": "take a machine whose CPUs are not shared",
+}
+"""Flags with a cause from outside the run → what to do. A round with one is disturbed: it is left
+out of the point's value and measured again, whatever its value is."""
+
+FOREIGN_SHARE = 0.1
+"""Of the processors, or of the quota."""
+STOLEN_SHARE = 0.05
+QUOTA_SHARE = 0.05
 SENT_SHARE = 0.99
 SLIP_FLOOR_NS = 1_000_000
 SLIP_SHARE = 0.05
@@ -69,6 +89,11 @@ def explain(flag: str) -> str:
     if flag.startswith("failed_"):
         return f"at least one round failed ({flag.removeprefix('failed_').replace('_', ' ')})"
     return FLAGS.get(flag, flag)
+
+
+def causes(flags: Iterable[str]) -> list[str]:
+    """Which of a round's flags come from outside; empty for one that was not disturbed."""
+    return [flag for flag in flags if flag in OUTSIDE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +211,19 @@ def check_schedule(samples: Samples, begin_ns: int, end_ns: int) -> Iterator[Fin
             f"{int(waited.sum())} of {offered} requests waited until the server had answered an "
             "earlier one",
         )
+
+
+def check_cpus(
+    foreign: float | None, stolen: float | None, throttled: float | None
+) -> Iterator[Finding]:
+    """What held the processors back in the window, as shares; None where it was not read."""
+    for flag, share, limit, seen in (
+        ("foreign_load", foreign, FOREIGN_SHARE, "others used {:.0f} % of the CPUs of this run"),
+        ("cpu_steal", stolen, STOLEN_SHARE, "{:.0f} % of the CPU time was stolen"),
+        ("cpu_quota", throttled, QUOTA_SHARE, "the quota was used up in {:.0f} % of its periods"),
+    ):
+        if share is not None and share > limit:
+            yield Finding(flag, seen.format(100 * share))
 
 
 def check_client(

@@ -77,6 +77,11 @@ class MeasurementDetails(TypedDict, total=False):
     gpu_sm_clock_mhz: Sequence[float]
     gpu_temperature_c: Sequence[float]
     """The lowest and the highest reading, of the clock too."""
+    cpu_mhz: Sequence[float]
+    """The lowest and the highest of the processors' mean clock."""
+    cpu_percent_lost: Mapping[str, float]
+    """Percent: `foreign` of the processors or of the quota, `stolen` of the time that was wanted,
+    `throttled` of the quota's periods."""
     sampler_cpu_percent: float | None
     composing: Mapping[str, Mapping[str, float]]
     """By composing model: see `triton.counters.statistics.composing`."""

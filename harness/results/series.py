@@ -26,9 +26,23 @@ class Quantity(StrEnum):
     TREE_CPU_S = "tree_cpu_s"
     """Counter: processor time of those trees."""
     RUN_CPU_S = "run_cpu_s"
-    """Counter: of the whole harness."""
+    """Counter: of the whole harness and of the watched trees."""
     MACHINE_CPU_S = "machine_cpu_s"
-    """Counter: of all processes."""
+    """Counter: of all processes, on the processors that this run may use."""
+    MACHINE_STEAL_S = "machine_steal_s"
+    """Counter: what the hypervisor gave to others of those processors' time."""
+    MACHINE_CPUS = "machine_cpus"
+    """How many these are."""
+    CPU_MHZ = "cpu_mhz"
+    """Mean clock of the processors."""
+    GROUP_CPU_S = "group_cpu_s"
+    """Counter: of all processes in the control group whose CPU quota is the tightest."""
+    GROUP_CPUS = "group_cpus"
+    """That quota, in processors."""
+    GROUP_PERIODS = "group_periods"
+    """Counter: periods of that quota in which something ran."""
+    GROUP_THROTTLED = "group_throttled"
+    """Counter: of them, those in which it was used up."""
     SAMPLER_CPU_S = "sampler_cpu_s"
     """Counter: of the sampler itself."""
     SERVER_FOREIGN_S = "server_foreign_s"
@@ -40,6 +54,8 @@ class Quantity(StrEnum):
     """How many processes outside the run use the GPU."""
     UTILIZATION_PERCENT = "utilization_percent"
     POWER_W = "power_w"
+    POWER_CAP_W = "power_cap_w"
+    """What the driver lets the board take."""
     ENERGY_J = "energy_j"
     """Counter."""
     SM_CLOCK_MHZ = "sm_clock_mhz"
@@ -67,6 +83,10 @@ class SeriesKey:
         if match is None:
             raise ValueError(f"'{name}' is no series")
         return cls(Quantity(match[2]), match[1] or "")
+
+
+Reading: TypeAlias = tuple[SeriesKey, float]
+"""One value, just read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Nothing on disk is changed. The versions of the format (`schema_version` in the 
 
     1  co-located models were `beside`: a key of the scenario and of rows' details, and in the flag
        `beside_invalid`
-    2  they are `colocated`
+    2  they are `colocated`; a GPU at its power cap was `throttled`
+    3  it is at its `power_cap`, which is no fault
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import RunDirectoryError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Json = Mapping[str, object]
 _OLD, _NEW = "beside", "colocated"
 _KEY_IN_YAML = re.compile(r"(?m)(^[ \t]*(?:- +)?|[{,]\s*)beside(\s*:)")
@@ -36,7 +37,7 @@ def version_of(path: Path, manifest: Json) -> int:
 
 
 def upgrade_manifest(manifest: Json) -> dict[str, object]:
-    """A manifest of version 1 as this version would have written it."""
+    """A manifest of an earlier version as this version would have written it."""
     new = dict(manifest)
     scenario = manifest.get("scenario")
     if isinstance(scenario, Mapping) and isinstance(scenario.get("backends"), Sequence):
@@ -51,14 +52,17 @@ def upgrade_manifest(manifest: Json) -> dict[str, object]:
 
 
 def upgrade_event(event: Json) -> dict[str, object]:
-    """A journal line of version 1, likewise."""
+    """A journal line of an earlier version, likewise."""
     new = dict(event)
+    details = _renamed(event.get("details"))
+    findings = details.get("findings")
+    known = findings if isinstance(findings, Mapping) else {}
     if isinstance(flags := event.get("flags"), Sequence):
-        new["flags"] = [_flag(flag) for flag in flags]
+        new["flags"] = [_flag(flag, known) for flag in flags]
     if isinstance(event.get("details"), Mapping):
-        details = new["details"] = _renamed(event["details"])
-        if isinstance(findings := details.get("findings"), Mapping):
-            details["findings"] = {_flag(flag): seen for flag, seen in findings.items()}
+        new["details"] = details
+        if "findings" in details:
+            details["findings"] = {_flag(flag, known): seen for flag, seen in known.items()}
         if "settings" in details:
             details["settings"] = _settings(details["settings"])
     return new
@@ -78,5 +82,9 @@ def _settings(value: object) -> dict[str, object]:
     return new
 
 
-def _flag(flag: object) -> str:
+def _flag(flag: object, findings: Json) -> str:
+    """A flag by today's name, which for a throttled GPU depends on what was seen."""
+    capped = flag == "throttled" and str(findings.get("throttled")).endswith(": power cap")
+    if capped:
+        return "power_cap"
     return "colocated_invalid" if flag == "beside_invalid" else str(flag)

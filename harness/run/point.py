@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from harness.errors import HarnessError
+from harness.measure.validity import causes
 from harness.measure.window import Window
 from harness.results.events import MeasuredAgain, PointStarted
 from harness.results.manifest import utc_now
@@ -54,7 +54,7 @@ class PointMeasurement:
                 if (done.point, done.round) == (sub.id, self.round_):
                     return done, read_samples(self.state.store.file(done.samples))
             row, samples = self._measure(sub)
-            if doubtful(row, samples):
+            if doubtful(row, samples) or causes(row.flags):
                 self.state.add(MeasuredAgain(sub.id, self.round_, row.flags))
                 row, samples = self._measure(sub)
             if sub.id not in planned:
@@ -125,7 +125,7 @@ class PointMeasurement:
         write_samples(self.state.store.path / path, samples, metadata)
         readings = self.telemetry.read() if other is None else {}
         conditions = Conditions(
-            len(os.sched_getaffinity(0)), self.session.remote, model.flags,
+            self.session.remote, model.flags,
             self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
             answer.outputs_wrong, answer.metrics, answer.window,
             self.telemetry.problem if other is None else "", level=not point.shape,

@@ -13,7 +13,7 @@ from harness.measure.agreement import server_view
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
 from harness.measure.gpu_time import split as gpu_split
 from harness.measure.quantiles import FLOORS
-from harness.measure.readings import foreign_share, gpu_readings, gpu_spreads, host_readings
+from harness.measure.readings import cpu_readings, gpu_readings, host_readings, spreads
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.tail import check_tail
@@ -22,6 +22,7 @@ from harness.measure.validity import (
     INVALIDATES,
     Finding,
     check_client,
+    check_cpus,
     check_little,
     check_schedule,
     check_steady,
@@ -36,15 +37,11 @@ from harness.scenario.points import Point
 from harness.scenario.spec.colocated import ColocatedLoad
 from harness.triton.counters.statistics import Split, difference
 
-FOREIGN_SHARE = 0.1
-"""Share of all processors that other processes may use before a measurement is flagged."""
-
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What a measurement row needs to know besides samples, window and telemetry."""
 
-    cores: int
     remote: bool
     """The load generator is not the process that runs the model."""
     flags: tuple[str, ...] = ()
@@ -74,13 +71,14 @@ def measurement_row(
     begin, end = window.begin_ns, window.end_ns
     counted = conditions.counted or window
     reduced = reduce(samples, begin, end, point.batch_size, point.concurrency is None)
-    foreign = foreign_share(telemetry, begin, end, conditions.cores)
+    cpus = cpu_readings(telemetry, begin, end)
     gpu = gpu_readings(telemetry, begin, end)
     split = server_split(counted)
     server, disagreements = server_view(counted, samples, conditions.metrics, point.batch_size)
     findings = [
         *_findings(point, window, samples, reduced, conditions),
-        *_surroundings(window, telemetry, foreign),
+        *([Finding("window_cut", "")] if window.cut else []),
+        *check_cpus(cpus.foreign, cpus.stolen, cpus.throttled), *check_gpu(telemetry, begin, end),
         *check_host(gpu_split(counted.after, counted.before)),
         *_server_count(counted, split, samples), *disagreements,
         *([Finding("no_telemetry", why)] if (why := conditions.no_telemetry) else []),
@@ -98,7 +96,8 @@ def measurement_row(
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
-            **_details(counted, samples, conditions), **gpu_spreads(telemetry, begin, end),
+            **_details(counted, samples, conditions), **spreads(telemetry, begin, end),
+            "cpu_percent_lost": {k: 100 * v for k, v in asdict(cpus).items() if v is not None},
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
         },
         **host_readings(telemetry, begin, end), **gpu,
@@ -141,15 +140,6 @@ def _findings(
         # an open loop spins before each arrival, by design: there its slip is the judge
         busy = None if open_loop else (conditions.counted or window).cpu_percent
         yield from check_client(busy, reduced.requests / window.seconds, conditions.ceiling)
-
-
-def _surroundings(window: Window, telemetry: Readings, foreign: float | None) -> Iterator[Finding]:
-    """What the machine says of the window."""
-    if window.cut:
-        yield Finding("window_cut", "")
-    if foreign is not None and foreign > FOREIGN_SHARE:
-        yield Finding("foreign_load", f"others used {100 * foreign:.0f} % of all processors")
-    yield from check_gpu(telemetry, window.begin_ns, window.end_ns)
 
 
 def _counting(reduced: Reduced) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.stopping import HalfWidths, widest_first, width
-from harness.analysis.summary import summarize
+from harness.analysis.summary import SummaryRow, summarize
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.order import balanced
 from harness.run.selection import Selection
@@ -55,7 +55,9 @@ class Rounds:
             return []
         again = set(self._selection.undecided(state.rows, state.failures, round_))
         if round_ < settings.rounds_max:
-            again |= {w.point for w in widest_first(summarize(state.rows), self._targets)}
+            rows = summarize(state.rows)
+            again |= {w.point for w in widest_first(rows, self._targets)}
+            again |= self._disturbed(rows)
             again |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
         return [p for p in points if p.id in again and state.missing(p, round_)]
 
@@ -66,9 +68,18 @@ class Rounds:
         state, ids = self._state, {p.id for p in points}
         undecided = ids & set(self._selection.undecided(state.rows, state.failures, round_))
         reasons = ["to tell the best apart"] if undecided else []
-        if ids - undecided:
+        disturbed = (ids & self._disturbed(summarize(state.rows))) - undecided
+        if disturbed:
+            reasons.append("where something disturbed it")
+        if ids - undecided - disturbed:
             reasons.append("where intervals are too wide")
         return " and ".join(reasons)
+
+    def _disturbed(self, rows: Iterable[SummaryRow]) -> set[str]:
+        """Points that have too few rounds without a cause from outside."""
+        least = self._scenario.measurement.rounds
+        return {r.point for r in rows if r.rounds_disturbed
+                and len(r.every) - r.rounds_disturbed < least}  # fmt: skip
 
     def backends(self, round_: int) -> list[str]:
         """The backends in the order of this round; over as many rounds each has every place."""
@@ -107,13 +118,14 @@ class Rounds:
         """
         settings, planned = self._scenario.measurement, {p.id for p in self._points}
         rows = summarize(r for r in self._state.rows if r.point in planned)
-        for found in (width(row, self._targets) for row in rows):
+        for row in rows:
+            found, measured = width(row, self._targets), len(row.every)
             why = (
                 "narrow enough" if found.worst <= 1
                 else "budget spent" if self._selection.budget_spent()
-                else "for the choice" if found.rounds > settings.rounds_max
+                else "for the choice" if measured > settings.rounds_max
                 else f"rounds_max ({settings.rounds_max}) reached"
-                if found.rounds == settings.rounds_max
+                if measured == settings.rounds_max
                 else "dropped by the search, or a round failed"
             )  # fmt: skip
             self._state.add(Reached(found.point, found.rounds, why, found.half_widths))

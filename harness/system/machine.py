@@ -167,6 +167,25 @@ def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
     return {"cpus": _tightest(cpus), "memory_mib": _tightest(memory)}
 
 
+def cpu_quota(root: Path = ROOT) -> tuple[Path, float] | None:
+    """The control group of this process with the tightest CPU quota, and that in processors."""
+    found = [(f, limit) for f in _cgroup_folders(root) if (limit := _cpu_limit(f)) is not None]
+    return min(found, key=lambda pair: pair[1], default=None)
+
+
+def group_usage(folder: Path) -> dict[str, float]:
+    """What a control group has used: `usage_s`, `nr_periods` and `nr_throttled`, as far as its
+    version (v1 or v2) says.
+    """
+    lines = (line.split() for line in (_read(folder / "cpu.stat") or "").splitlines())
+    found = {words[0]: float(words[1]) for words in lines if len(words) == 2}
+    if "usage_usec" in found:
+        found["usage_s"] = found["usage_usec"] / 1e6
+    elif (used := _read(folder / "cpuacct.usage") or "").isdigit():
+        found["usage_s"] = int(used) / 1e9
+    return found
+
+
 def _tightest(limits: list[float | None]) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import psutil
 
+from harness.results.series import Quantity, Reading, SeriesKey
+from harness.system.machine import ROOT, cpu_quota, group_usage
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Of /proc/stat, a second."""
 REFRESH_S = 0.5
 """How often the process trees are walked again; the known processes are read every time."""
 
@@ -23,6 +31,11 @@ class Tree:
     def pids(self) -> set[int]:
         """Pids found at the last refresh."""
         return set(self._known)
+
+    @property
+    def cpu(self) -> Mapping[int, float]:
+        """CPU seconds by pid, as of the last `read`."""
+        return self._cpu
 
     def refresh(self) -> None:
         """Walk the tree again."""
@@ -44,9 +57,48 @@ class Tree:
         return resident, sum(self._cpu.values())
 
 
-def busy_seconds() -> float:
-    """CPU seconds that all processors together have been busy since boot."""
-    times = psutil.cpu_times()
-    return float(
-        sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0)
-    )
+class Cpus:
+    """The processors that this process may use: those of its affinity, which a cpuset narrows too,
+    and of their time what the quotas of its control groups leave.
+    """
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root, self._usable = root, os.sched_getaffinity(0)
+        self._group = cpu_quota(root)
+
+    def counters(self) -> Iterator[Reading]:
+        """What only grows: seconds of the processors, and of the group that has the quota."""
+        busy, stolen = self._seconds()
+        yield SeriesKey(Quantity.MACHINE_CPU_S), busy
+        yield SeriesKey(Quantity.MACHINE_STEAL_S), stolen
+        if self._group is None:
+            return
+        used = group_usage(self._group[0])
+        for quantity, name in (
+            (Quantity.GROUP_CPU_S, "usage_s"), (Quantity.GROUP_PERIODS, "nr_periods"),
+            (Quantity.GROUP_THROTTLED, "nr_throttled"),
+        ):  # fmt: skip
+            if name in used:
+                yield SeriesKey(quantity), used[name]
+
+    def _seconds(self) -> tuple[float, float]:
+        """Busy and stolen seconds since boot; of all processors where they are not told apart."""
+        found: dict[str, list[int]] = {}
+        for line in (self._root / "proc/stat").read_text().splitlines():
+            name, *ticks = line.split()
+            if name.startswith("cpu"):
+                found[name.removeprefix("cpu")] = [int(t) for t in ticks]
+        rows = [found[n] for n in map(str, self._usable) if n in found] or [found[""]]
+        user, nice, system, _, _, irq, soft, steal = (
+            sum(column) / TICKS for column in zip(*(row[:8] for row in rows), strict=True)
+        )
+        return user + nice + system + irq + soft, steal
+
+    def limits(self) -> Iterator[Reading]:
+        """How many there are, what the quota allows, and how fast they run."""
+        yield SeriesKey(Quantity.MACHINE_CPUS), float(len(self._usable))
+        if self._group is not None:
+            yield SeriesKey(Quantity.GROUP_CPUS), self._group[1]
+        with contextlib.suppress(OSError, NotImplementedError):
+            if (clock := psutil.cpu_freq()) is not None and clock.current:
+                yield SeriesKey(Quantity.CPU_MHZ), float(clock.current)

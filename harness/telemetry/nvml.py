@@ -11,12 +11,11 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
-from harness.results.series import Quantity, SeriesKey
+from harness.results.series import Quantity, Reading, SeriesKey
 
 T = TypeVar("T")
-Reading: TypeAlias = tuple[SeriesKey, float]
 
 
 class NvmlGpu:
@@ -69,6 +68,7 @@ class NvmlGpu:
         readings: dict[Quantity, Callable[[], float]] = {
             Quantity.UTILIZATION_PERCENT: lambda: nvml.nvmlDeviceGetUtilizationRates(board).gpu,
             Quantity.POWER_W: lambda: nvml.nvmlDeviceGetPowerUsage(board) / 1e3,
+            Quantity.POWER_CAP_W: lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(board) / 1e3,
             Quantity.ENERGY_J: lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(board) / 1e3,
             Quantity.SM_CLOCK_MHZ: lambda: nvml.nvmlDeviceGetClockInfo(board, nvml.NVML_CLOCK_SM),
             Quantity.MEMORY_CLOCK_MHZ: lambda: nvml.nvmlDeviceGetClockInfo(

@@ -220,14 +220,14 @@ def with_server(here: Readings, there: Readings, cores: int) -> dict[SeriesKey, 
     Memory, processor time and GPUs are the server's; what disturbs the load generator is read
     here. `server_foreign_s` is what others used of the `cores` there: its rate is a share of all.
     """
-    run, tree, machine, sampler, memory, foreign = map(SeriesKey, (
-        Quantity.RUN_CPU_S, Quantity.TREE_CPU_S, Quantity.MACHINE_CPU_S, Quantity.SAMPLER_CPU_S,
-        Quantity.HOST_BYTES, Quantity.SERVER_FOREIGN_S,
+    run, tree, machine, memory, foreign = map(SeriesKey, (
+        Quantity.RUN_CPU_S, Quantity.TREE_CPU_S, Quantity.MACHINE_CPU_S, Quantity.HOST_BYTES,
+        Quantity.SERVER_FOREIGN_S,
     ))  # fmt: skip
     merged = {k: v for k, v in here.items() if k not in (memory, tree) and not k.device}
-    merged |= {k: v for k, v in there.items() if k not in (run, machine, sampler)}
-    if {machine, run, tree} <= there.keys():
+    merged |= {k: v for k, v in there.items() if k in (memory, tree) or k.device}
+    if {machine, run} <= there.keys():
         all_ = there[machine]
-        known = sum(np.interp(all_.t_ns, there[k].t_ns, there[k].value) for k in (run, tree))
+        known = np.interp(all_.t_ns, there[run].t_ns, there[run].value)
         merged[foreign] = TelemetrySeries(all_.t_ns, (all_.value - known) / max(1, cores))
     return merged

@@ -20,9 +20,9 @@ from typing import BinaryIO
 import numpy as np
 from typing_extensions import TypedDict
 
-from harness.results.series import RECORD, Quantity, SeriesKey
-from harness.telemetry.host import REFRESH_S, Tree, busy_seconds
-from harness.telemetry.nvml import NvmlGpu, Reading, open_gpu
+from harness.results.series import RECORD, Quantity, Reading, SeriesKey
+from harness.telemetry.host import REFRESH_S, Cpus, Tree
+from harness.telemetry.nvml import NvmlGpu, open_gpu
 
 HOST_HZ = 20.0
 GPU_MEMORY_HZ = 200.0
@@ -47,6 +47,7 @@ class Sampler:
         self._file = file
         self._owner = Tree(owner, include_root=True)
         self._trees: list[Tree] = []
+        self._cpus = Cpus()
         self._gpu: NvmlGpu | None = None
         self._device: str | None = None
         self._keys: dict[SeriesKey, int] = {}
@@ -61,7 +62,7 @@ class Sampler:
         if gpu != self._device:
             self._device, self._gpu = gpu, open_gpu(gpu)
         self._trees = [Tree(pid, include_root=itself) for pid in pids]
-        self._next["host"] = self._next["gpu_memory"] = 0.0
+        self._next = dict.fromkeys(self._next, 0.0)
 
     def forget(self) -> None:
         """Drop what was read and not written yet."""
@@ -87,15 +88,17 @@ class Sampler:
     def _refresh(self) -> Iterator[Reading]:
         for tree in (self._owner, *self._trees):
             tree.refresh()
-        yield from ()
+        yield from self._cpus.limits()
 
     def _host(self) -> Iterator[Reading]:
         both = [tree.read() for tree in self._trees]
         if both:
             yield SeriesKey(Quantity.HOST_BYTES), sum(resident for resident, _ in both)
             yield SeriesKey(Quantity.TREE_CPU_S), sum(cpu for _, cpu in both)
-        yield SeriesKey(Quantity.RUN_CPU_S), self._owner.read()[1]
-        yield SeriesKey(Quantity.MACHINE_CPU_S), busy_seconds()
+        self._owner.read()  # a server that is not ours is watched too: it is no foreign load
+        ours = {pid: s for tree in (self._owner, *self._trees) for pid, s in tree.cpu.items()}
+        yield SeriesKey(Quantity.RUN_CPU_S), sum(ours.values())
+        yield from self._cpus.counters()
         yield SeriesKey(Quantity.SAMPLER_CPU_S), time.process_time()
 
     def _gpu_memory(self) -> Iterator[Reading]:

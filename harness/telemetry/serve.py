@@ -275,7 +275,7 @@ def about(ring: Ring) -> dict[str, object]:
     from harness.version import __version__
 
     return {
-        "harness": __version__, "pids": ring.pids, "cores": os.cpu_count(),
+        "harness": __version__, "pids": ring.pids, "cores": len(os.sched_getaffinity(0)),
         "machine": describe_machine(),
     }  # fmt: skip
 

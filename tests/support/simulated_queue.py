@@ -56,7 +56,7 @@ def measure(point: Point, round_: int, service_ms: float, seconds: float, *, see
         samples, window = closed_loop(service_ms, seconds)
     else:
         samples, window = open_loop(point.request_rate, service_ms, seconds, seed=seed)
-    conditions = Conditions(2, True)
+    conditions = Conditions(True)
     return (
         measurement_row(point, round_, "", window, samples, {}, "", conditions), samples,
     )  # fmt: skip

@@ -287,7 +287,7 @@ def _measure(
         gpu_utilization_percent=min(99.0, 40.0 + 12 * callers) if gpu else None,
         gpu_power_w=watts if gpu else None, gpu_energy_j=watts * window_s if gpu else None,
         samples=f"samples/{point.id.replace('/', '_')}-{number}.parquet", warmup_requests=25,
-        flags=(*flags, *(["errors", "foreign_load"] if flagged else [])),
+        flags=(*flags, *(["errors", "host_bound"] if flagged else [])),
         details={
             "memory_since": "session" if backend.kind == "triton" else "point",
             **({

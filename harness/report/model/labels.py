@@ -35,6 +35,16 @@ def rounds_text(rows: Iterable[SummaryRow]) -> str:
     return counted(most, "round") if least == most else f"{least} to {most} rounds"
 
 
+def disturbed_text(row: SummaryRow) -> str:
+    """`4 of 5 rounds (1 disturbed)`; empty where none was."""
+    every, disturbed = len(row.every), row.rounds_disturbed
+    if not disturbed:
+        return ""
+    if disturbed == every:
+        return f"{counted(every, 'round')}, disturbed"
+    return f"{every - disturbed} of {counted(every, 'round')} ({disturbed} disturbed)"
+
+
 def why_invalid(row: SummaryRow) -> str:
     """`no steady state`: the flags for which an invalid point is so, in short."""
     return ", ".join(f.replace("_", " ") for f in row.flags if f in INVALIDATES)

@@ -115,7 +115,7 @@ def summary_records(context: Context) -> list[Record]:
 def measurement_records(context: Context) -> list[Record]:
     """A record a point and round, by `MEASUREMENTS`; the rates of a search too."""
     rows = (*context.rows, *context.searched)
-    measured = (m for row in rows for m in row.measurements)
+    measured = (m for row in rows for m in row.every)
     return [{name: get(m) for name, get in MEASUREMENTS.items()} for m in measured]
 
 
@@ -167,7 +167,7 @@ CAPACITY = (
 )  # fmt: skip
 SUMMARY = (
     *_POINT, "rounds", *(c for m in METRICS.values() if m.summary for c in m.columns),
-    "errors", "valid", "flags",
+    "errors", "valid", "flags", "rounds_disturbed",
 )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def _capacity(capacity: CapacitySummary) -> Record:
 
 
 def _summary(row: SummaryRow) -> Record:
-    record = _fields(row, (*_POINT, "rounds", "errors", "valid"))
+    record = _fields(row, (*_POINT, "rounds", "rounds_disturbed", "errors", "valid"))
     for metric in METRICS.values():
         record |= _over_rounds(row, metric)
     return record | {"errors": row.errors, "flags": ";".join(row.flags)}

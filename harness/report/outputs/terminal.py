@@ -13,6 +13,7 @@ from harness.report.model.numbers import NOT_AVAILABLE, spread_text, value_text
 from harness.report.model.section import Sentence
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
+from harness.report.sections.notes import disturbances
 from harness.report.sections.points import status_cell
 from harness.scenario.metrics import METRICS
 
@@ -37,7 +38,8 @@ def terminal_summary(data: RunData) -> Group:
         for c in capacities(context)
     ]
     said = map(_rich, answer(context))
-    return Group(_table(context), *_failures(context), *found, *said, *_more(context))
+    busy = (Text(text, style="bold yellow") for text in disturbances(context))
+    return Group(*busy, _table(context), *_failures(context), *found, *said, *_more(context))
 
 
 def _more(context: Context) -> list[Text]:

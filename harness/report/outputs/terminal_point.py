@@ -33,7 +33,7 @@ from harness.report.model.numbers import (
     spread_text,
 )
 from harness.report.sections.capacity import OUTCOMES, line
-from harness.report.sections.point_detail import conditions, measured, ms, seen
+from harness.report.sections.point_detail import conditions, measured, ms, round_name, seen
 from harness.report.sections.points import status_cell
 from harness.results.store import RunData
 
@@ -119,8 +119,7 @@ def heading(text: str, note: str = "") -> Text:
 
 
 def _figures(found: Explanation) -> Table:
-    rounds = (f"round {r.row.round + 1}" for r in found.rounds)
-    table = _columns("", "over rounds", "±", *rounds)
+    table = _columns("", "over rounds", "±", *map(round_name, found.rounds))
     for name, interval, values in measured(found):
         cells = [both_text(interval), spread_text(interval), *(ms(v) for v in values)]
         table.add_row(name, *cells, style="" if interval else "dim")
@@ -197,11 +196,12 @@ def _bar(share: float, width: int) -> str:
 
 
 def _flags(found: Explanation) -> Iterator[RenderableType]:
-    flags = found.summary.flags
+    flags = found.summary.every_flag
     yield heading("flags", "" if flags else "none")
     if found.rounds and not found.summary.valid:
-        broken = sum(bool(INVALIDATES.intersection(r.row.flags)) for r in found.rounds)
-        said = f"{broken} of {counted(len(found.rounds), 'round')}, {why_invalid(found.summary)}"
+        counts = found.summary.measurements
+        broken = sum(bool(INVALIDATES.intersection(m.flags)) for m in counts)
+        said = f"{broken} of {counted(len(counts), 'round')}, {why_invalid(found.summary)}"
         yield Text(f"invalid in {said}: from half of the rounds on, a point is not ranked")
     for flag in flags:
         bad = flag in INVALIDATES or flag.startswith("failed_")

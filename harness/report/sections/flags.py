@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from harness.analysis.summary import SummaryRow
 from harness.errors import words_of
-from harness.measure.validity import INVALIDATES
+from harness.measure.validity import INVALIDATES, OUTSIDE
 from harness.report.model.blocks import Cell, Table, listing, word
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, flag_text
 from harness.report.model.section import Block, Heading, Section, TableBlock, Text
 from harness.report.sections.notes import notes
 
+DISTURBS = "such a round is left out of the point's value and measured again; what to do:"
 MOST_NAMED = 12
 """More points than this are counted, not named."""
 
@@ -57,7 +58,7 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     """Every flag that was raised, what it means and where."""
     flagged: dict[str, list[SummaryRow]] = {}
     for row in rows:
-        for flag in row.flags:
+        for flag in row.every_flag:
             flagged.setdefault(flag, []).append(row)
     if not flagged:
         return None
@@ -81,6 +82,8 @@ def _named(flag: str, flagged: Sequence[SummaryRow], of: int) -> str:
 
 
 def _effect(flag: str) -> Cell:
+    if flag in OUTSIDE:
+        return word(f"{DISTURBS} {OUTSIDE[flag]}", tone="bad")
     if flag in INVALIDATES:
         said = "invalid where half of the rounds or more carry such a flag: not ranked, not drawn"
         return word(said, tone="bad")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from harness.measure.validity import OUTSIDE, causes
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed, some
 from harness.report.model.section import Sentence, bold, compose
@@ -32,6 +35,22 @@ def unmeasured(context: Context) -> list[str]:
                 f"could be measured: {listed(shown)}."
             ]
     return []
+
+
+def disturbances(context: Context) -> list[str]:
+    """That other work, heat or a hypervisor disturbed the run and what to do, as a banner."""
+    every = [m for row in (*context.rows, *context.searched) for m in row.every]
+    found = Counter(cause for m in every for cause in causes(m.flags))
+    if not found:
+        return []
+    touched = sum(bool(causes(m.flags)) for m in every)
+    kinds = listed(f"{c.replace('_', ' ')} at {n}" for c, n in found.most_common())
+    return [
+        f"The machine was not this run's alone: {touched} of {counted(len(every), 'measurement')} "
+        f"were disturbed from outside ({kinds}). A point's value leaves such rounds out unless all "
+        f"of them are. What to do: {'; '.join(OUTSIDE[c] for c in found)}; then measure again, or "
+        "raise rounds_max, up to which disturbed rounds are measured again."
+    ]
 
 
 def notes(context: Context) -> tuple[str, ...]:

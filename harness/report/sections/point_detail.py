@@ -12,6 +12,7 @@ from harness.analysis.metrics import of_round
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import QUANTILES
+from harness.measure.validity import causes
 from harness.report.charts.lines import limits, wide
 from harness.report.model.blocks import (
     Cell,
@@ -69,8 +70,10 @@ def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     ), folded=True)  # fmt: skip
 
 
-def _name(found: RoundDetail) -> str:
-    return f"round {found.row.round + 1}"
+def round_name(found: RoundDetail) -> str:
+    """`round 2`, and whether it was disturbed and so may not count."""
+    disturbed = " (disturbed)" if causes(found.row.flags) else ""
+    return f"round {found.row.round + 1}{disturbed}"
 
 
 def _color(found: RoundDetail) -> str:
@@ -89,10 +92,10 @@ def _timeline(id_: str, found: Explanation) -> Chart | None:
             for found in (r.timeline.seconds, r.timeline.p50_ms, r.timeline.worst_ms)
         )
         points = (
-            (a, m, f"{_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms")
+            (a, m, f"{round_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms")
             for a, m, w in zip(x, y, worst, strict=True)
         )
-        series.append(trace(_name(r), _color(r), points, "thin"))
+        series.append(trace(round_name(r), _color(r), points, "thin"))
         values += y
         ends.append(r.timeline.window_s)
     if not values:
@@ -132,10 +135,10 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
         x, share = r.share_below()
         if x.size:
             points = (
-                (v, 100 * s, f"{_name(r)}: {100 * s:.4g}% within {v:.4g} ms")
+                (v, 100 * s, f"{round_name(r)}: {100 * s:.4g}% within {v:.4g} ms")
                 for v, s in zip(x.tolist(), share.tolist(), strict=True)
             )
-            series += [trace(_name(r), _color(r), points, "thin"), _within(r)]
+            series += [trace(round_name(r), _color(r), points, "thin"), _within(r)]
             values += x.tolist()
     if not values:
         return None
@@ -153,7 +156,7 @@ def _within(found: RoundDetail) -> ChartSeries:
     known = {p: v for p, v in found.row.latency_ms.items() if v is not None and math.isfinite(v)}
     order = [found.row.latency_order_ms.get(p) for p in known]
     ranges = tuple(pair if pair and math.isfinite(pair[1]) else None for pair in order)
-    return _marks(_name(found), _color(found), known, ranges)
+    return _marks(round_name(found), _color(found), known, ranges)
 
 
 def _over(found: Explanation) -> ChartSeries:
@@ -176,7 +179,11 @@ def _marks(
 
 
 def _percentiles(found: Explanation) -> Table:
-    headers = ["Percentile", "Over rounds (ms)", *(_name(r).capitalize() for r in found.rounds)]
+    headers = [
+        "Percentile",
+        "Over rounds (ms)",
+        *(round_name(r).capitalize() for r in found.rounds),
+    ]
     body = [
         [
             word(name), interval_cell(found.summary.latency_ms.get(p)),
@@ -195,7 +202,7 @@ def _order_cell(found: RoundDetail, percentile: str) -> Cell:
 
 
 def _figures(found: Explanation) -> Table:
-    headers = ["", "Over rounds", *(_name(r).capitalize() for r in found.rounds)]
+    headers = ["", "Over rounds", *(round_name(r).capitalize() for r in found.rounds)]
     body = [
         [word(name), interval_cell(interval), *(figure(ms(v)) for v in values)]
         for name, interval, values in measured(found)
@@ -210,7 +217,7 @@ def _figures(found: Explanation) -> Table:
 def _flags(found: Explanation) -> Table | None:
     lines = [
         (flag, rounds, text)
-        for flag in found.summary.flags
+        for flag in found.summary.every_flag
         for rounds, text in seen(found, flag) or [([], "")]
     ]
     if not lines:

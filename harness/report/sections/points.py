@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.analysis.best import usable
 from harness.analysis.constraints import satisfies
@@ -28,7 +29,7 @@ from harness.report.model.columns import (
     series_cell,
 )
 from harness.report.model.context import Context, best_first
-from harness.report.model.labels import flag_text, why_invalid
+from harness.report.model.labels import disturbed_text, flag_text, why_invalid
 from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.phases import STACK, rest_ms
 from harness.report.model.section import Section, TableBlock, Text
@@ -103,6 +104,12 @@ ERRORS: Columns = {"Errors": lambda row: errors_cell(row.errors, row.requests)}
 def status_cell(row: SummaryRow) -> Cell:
     """`ok`, or in short what is wrong; hovering says it in words."""
     note = "; ".join(flag_text(f) for f in row.flags)
+    found = _status(row, note)
+    rounds = disturbed_text(row)
+    return replace(found, text=f"{found.text}; {rounds}") if rounds else found
+
+
+def _status(row: SummaryRow, note: str) -> Cell:
     if not row.rounds:
         return status("failed", tone="bad", note=note)
     if not row.valid:
@@ -155,7 +162,9 @@ def points_table(context: Context) -> Table:
     """
     bounded: Columns = {"Constraints": lambda row: holds_cell(satisfies(row, context.bounds))}
     columns = {
-        **_ranked(context), "Rounds": lambda row: figure(str(row.rounds)),
+        **_ranked(context), "Rounds": lambda row: figure(
+            f"{row.rounds} of {len(row.every)}" if row.disturbed else str(row.rounds)
+        ),
         **(bounded if context.bounds else {}), "Status": status_cell, **THROUGHPUT,
         **_percentiles(context.shown_percentiles(), " (ms)"), **_use(context, short=True), **ERRORS,
     }  # fmt: skip

@@ -114,7 +114,9 @@ def _sweep(context: Context) -> str:
 
 def banners(context: Context) -> list[str]:
     """What a reader must know first: an interrupted run, failures, outputs that disagree."""
-    found = [*_interrupted(context), *notes.unmeasured(context)]
+    found = [
+        *notes.disturbances(context), *_interrupted(context), *notes.unmeasured(context)
+    ]  # fmt: skip
     failed = [r for r in context.rows if r.failures]
     if failed:
         found.append(

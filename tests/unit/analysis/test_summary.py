@@ -8,7 +8,8 @@ import pytest
 from support.rows import measurement
 
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.analysis.summary import summarize
+from harness.analysis.summary import SummaryRow, summarize
+from harness.measure.validity import OUTSIDE
 from harness.results.rows import FailureRow, MeasurementRow
 
 ROW = measurement(
@@ -63,6 +64,41 @@ def test_partly_failed_point_keeps_its_failure() -> None:
 def test_invalidating_flags(flag: str) -> None:
     (row,) = summarize([replace(ROW, flags=(flag,))])
     assert not row.valid
+
+
+def rounds(*throughputs: float, disturbed: int, flag: str = "foreign_load") -> SummaryRow:
+    (row,) = summarize(
+        replace(ROW, round=n, throughput=t, flags=(flag,) if n == disturbed else ())
+        for n, t in enumerate(throughputs)
+    )
+    return row
+
+
+@pytest.mark.parametrize("flag", sorted(OUTSIDE))
+def test_a_round_with_a_cause_from_outside_is_left_out_and_stays_there(flag: str) -> None:
+    """23.6, 5.3 (flagged) and 23.8 became 14.4 [1.7, 124]."""
+    row = rounds(23.6, 5.3, 23.8, disturbed=1, flag=flag)
+    assert row.throughput is not None
+    assert row.throughput.value == pytest.approx(23.7, abs=0.01)
+    assert (row.rounds, row.rounds_disturbed, row.valid) == (2, 1, True)
+    assert [m.throughput for m in row.every] == [23.6, 5.3, 23.8]
+    assert (row.flags, row.every_flag) == ((), [flag])
+
+
+def test_no_round_is_left_out_for_its_value() -> None:
+    quick = rounds(23.6, 99.0, 23.8, disturbed=1)
+    assert quick.rounds == 2  # a lucky one neither stays
+    slow = rounds(23.6, 5.3, 23.8, disturbed=-1)
+    assert slow.rounds == 3
+    odd = rounds(23.6, 5.3, 23.8, disturbed=1, flag="no_steady_state")
+    assert odd.rounds == 3
+
+
+def test_where_every_round_was_disturbed_all_count_and_say_so() -> None:
+    (row,) = summarize([replace(ROW, round=n, flags=("cpu_steal",)) for n in range(3)])
+    assert (row.rounds, row.rounds_disturbed, row.disturbed) == (3, 3, ())
+    assert row.flags == ("cpu_steal",)
+    assert row.throughput is not None
 
 
 def test_failure_with_an_unreadable_point_is_kept() -> None:

@@ -10,7 +10,7 @@ from harness.measure.gpu_gates import (
     joules_per_inference,
 )
 from harness.measure.gpu_time import GpuTime
-from harness.measure.validity import FLAGS
+from harness.measure.validity import FLAGS, INVALIDATES, OUTSIDE
 from harness.results.series import SeriesKey, TelemetrySeries
 
 key = SeriesKey.parse
@@ -34,9 +34,20 @@ def test_a_steady_gpu_of_our_own_passes() -> None:
 
 
 def test_more_than_one_percent_throttled_readings() -> None:
-    assert flags(clock_events=[4.0] + [0.0] * 99) == {}
-    seen = flags(clock_events=[4.0, 0x44] + [0.0] * 98)
-    assert seen == {"throttled": "2 % of readings: power cap, hardware thermal limit"}
+    assert flags(clock_events=[8.0] + [0.0] * 99) == {}
+    seen = flags(clock_events=[8.0, 0x48] + [0.0] * 98)
+    assert seen == {"throttled": "2 % of readings: hardware slowdown, hardware thermal limit"}
+
+
+def test_a_steady_full_load_is_at_the_power_cap_and_valid() -> None:
+    seen = flags(clock_events=[4.0] * 90 + [0.0] * 10, power_cap_w=[700.0] * 100)
+    assert seen == {"power_cap": "90 % of readings: power cap of 700 W"}
+    assert set(seen).isdisjoint({*INVALIDATES, *OUTSIDE})
+    hot = flags(clock_events=[4.0] * 50 + [0x44] * 50)
+    assert hot == {
+        "throttled": "50 % of readings: hardware thermal limit",
+        "power_cap": "100 % of readings: power cap",
+    }
 
 
 @pytest.mark.parametrize("bits", [0x0, 0x1, 0x2, 0x10, 0x100])
@@ -55,16 +66,22 @@ def test_a_foreign_process() -> None:
 
 
 def test_the_window_alone_counts() -> None:
-    telemetry = {key("gpu0_clock_events"): readings([4.0] * 50 + [0.0] * 50)}
+    telemetry = {key("gpu0_clock_events"): readings([8.0] * 50 + [0.0] * 50)}
     assert list(check_gpu(telemetry, 505, 1000)) == []
 
 
 def test_every_flag_is_explained() -> None:
     found = flags(
-        clock_events=[8.0] * 50, sm_clock_mhz=[1980.0, 900.0] * 25, foreign_processes=[1.0] * 50
+        clock_events=[12.0] * 50, sm_clock_mhz=[1980.0, 900.0] * 25, foreign_processes=[1.0] * 50
     )
     found |= {f.flag: f.seen for f in check_host(GpuTime(1, 100, 1, 95, 7))}
-    assert set(found) == {"throttled", "clock_spread", "foreign_gpu_process", "host_bound"}
+    assert set(found) == {
+        "throttled",
+        "power_cap",
+        "clock_spread",
+        "foreign_gpu_process",
+        "host_bound",
+    }
     assert set(found) <= set(FLAGS)
 
 

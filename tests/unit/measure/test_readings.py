@@ -7,11 +7,12 @@ import pytest
 
 from harness.measure.readings import (
     MIB,
-    foreign_share,
+    CpuReadings,
+    cpu_readings,
     gpu_readings,
-    gpu_spreads,
     gpu_stages,
     host_readings,
+    spreads,
 )
 from harness.results.series import SeriesKey, TelemetrySeries
 
@@ -37,30 +38,52 @@ def test_the_host_in_the_window_alone() -> None:
 
 def test_what_was_not_read_is_not_known() -> None:
     assert set(host_readings({}, 0, S).values()) == {None}
-    assert foreign_share({}, 0, S, 4) is None
+    assert cpu_readings({}, 0, S) == CpuReadings(None, None, None)
     assert gpu_readings({}, 0, S) == {}
-    assert gpu_spreads({}, 0, S) == {}
+    assert spreads({}, 0, S) == {}
+
+
+def foreign(cpus: int, **more: TelemetrySeries) -> float | None:
+    known = {"machine_cpus": series((0, float(cpus))), **more}
+    return cpu_readings({key(name): s for name, s in known.items()}, 0, 2 * S).foreign
 
 
 def test_what_others_used_is_the_machines_less_the_runs() -> None:
-    telemetry = {
-        key("machine_cpu_s"): series((0, 0.0), (2, 5.0)),
-        key("run_cpu_s"): series((0, 0.0), (2, 3.0)),
-    }
-    assert foreign_share(telemetry, 0, 2 * S, 4) == pytest.approx(0.25)  # 1 s a second of 4
-    more = {**telemetry, key("machine_cpu_s"): series((0, 0.0), (2, 1.0))}
-    assert foreign_share(more, 0, 2 * S, 4) == 0.0  # never below nothing
+    run = series((0, 0.0), (2, 3.0))
+    busy, idle = series((0, 0.0), (2, 5.0)), series((0, 0.0), (2, 1.0))
+    assert foreign(4, machine_cpu_s=busy, run_cpu_s=run) == pytest.approx(0.25)  # 1 of 4
+    assert foreign(4, machine_cpu_s=idle, run_cpu_s=run) == 0.0  # never below nothing
+
+
+def test_others_in_the_control_group_take_from_its_quota() -> None:
+    """Half a CPU of 64 is nothing, of a quota of two it is a quarter."""
+    known = {
+        "run_cpu_s": series((0, 0.0), (2, 3.0)), "machine_cpu_s": series((0, 0.0), (2, 4.0)),
+        "group_cpu_s": series((0, 0.0), (2, 4.0)),
+    }  # fmt: skip
+    assert foreign(64, **known) == pytest.approx(0.5 / 64)
+    assert foreign(64, **known, group_cpus=series((0, 2.0))) == pytest.approx(0.25)
+
+
+def test_stolen_time_is_a_share_of_what_was_wanted_and_throttling_of_the_periods() -> None:
+    found = cpu_readings({
+        key("machine_cpu_s"): series((0, 0.0), (2, 1.8)),
+        key("machine_steal_s"): series((0, 5.0), (2, 5.2)),
+        key("group_periods"): series((0, 100.0), (2, 120.0)),
+        key("group_throttled"): series((0, 7.0), (2, 12.0)),
+    }, 0, 2 * S)  # fmt: skip
+    assert (found.stolen, found.throttled) == (pytest.approx(0.1), pytest.approx(0.25))
 
 
 def test_of_two_hosts_the_busier_one_counts() -> None:
-    there = {key("server_foreign_s"): series((0, 0.0), (2, 0.6))}
-    assert foreign_share(there, 0, 2 * S, 4) == pytest.approx(0.3)
+    there = {"server_foreign_s": series((0, 0.0), (2, 0.6))}
+    assert foreign(4, **there) == pytest.approx(0.3)
     both = {
-        **there, key("machine_cpu_s"): series((0, 0.0), (2, 6.0)),
-        key("run_cpu_s"): series((0, 0.0), (2, 2.0)),
+        **there, "machine_cpu_s": series((0, 0.0), (2, 6.0)),
+        "run_cpu_s": series((0, 0.0), (2, 2.0)),
     }  # fmt: skip
-    assert foreign_share(both, 0, 2 * S, 4) == pytest.approx(0.5)
-    assert foreign_share(both, 0, 2 * S, 20) == pytest.approx(0.3)
+    assert foreign(4, **both) == pytest.approx(0.5)
+    assert foreign(20, **both) == pytest.approx(0.3)
 
 
 MEMORY = {
@@ -137,8 +160,10 @@ def test_spreads_are_smallest_and_largest() -> None:
     telemetry = {
         key("gpu0_sm_clock_mhz"): series((0, 1000.0), (1, 1400.0), (2, 1300.0)),
         key("sampler_cpu_s"): series((0, 0.0), (1, 0.0), (3, 0.02)),
+        key("cpu_mhz"): series((0, 2000.0), (1, 3500.0), (2, 2500.0)),
     }
-    found = gpu_spreads(telemetry, S + 1, 3 * S)
+    found = spreads(telemetry, S + 1, 3 * S)
     assert found["gpu_sm_clock_mhz"] == [1300, 1400]
+    assert found["cpu_mhz"] == [2500, 3500]
     assert found["sampler_cpu_percent"] == pytest.approx(1)
     assert "gpu_temperature_c" not in found

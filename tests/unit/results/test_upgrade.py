@@ -102,3 +102,16 @@ def test_a_newer_version_is_refused_with_both_versions(old: Path, version: objec
 def test_versions_that_are_known() -> None:
     assert version_of(OLD, {}) == version_of(OLD, {"schema_version": 1}) == 1
     assert version_of(OLD, {"schema_version": SCHEMA_VERSION}) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    ("seen", "flag"),
+    [("86 % of readings: power cap", "power_cap"),
+     ("86 % of readings: power cap, hardware thermal limit", "throttled")],
+)  # fmt: skip
+def test_a_card_at_its_power_cap_was_throttled_once(seen: str, flag: str) -> None:
+    event = {"event": "measurement", "flags": ["errors", "throttled"],
+             "details": {"findings": {"throttled": seen}}}  # fmt: skip
+    new = upgrade_event(event)
+    assert new["flags"] == ["errors", flag]
+    assert new["details"] == {"findings": {flag: seen}}

@@ -48,7 +48,7 @@ def row_of(
     samples: Samples, load: ColocatedLoad = CLOSED, window: Window = WINDOW, **conditions: Any
 ) -> MeasurementRow:
     point = Point("t", "default", load.batch_size, load.concurrency, load.request_rate)
-    found = Conditions(2, True, **conditions)
+    found = Conditions(True, **conditions)
     return measurement_row(point, 0, "", window, samples, {}, "samples/x.parquet", found)
 
 
@@ -77,13 +77,16 @@ def test_the_host_of_the_window_is_in_the_row_and_what_others_used_is_judged() -
         SeriesKey(Quantity.HOST_BYTES): TelemetrySeries(ends, np.full(2, 3.0 * MIB)),
         SeriesKey(Quantity.TREE_CPU_S): grown(0.8), SeriesKey(Quantity.RUN_CPU_S): grown(0.9),
         SeriesKey(Quantity.MACHINE_CPU_S): grown(1.3),
+        SeriesKey(Quantity.MACHINE_CPUS): TelemetrySeries(ends, np.full(2, 2.0)),
     }  # fmt: skip
     point, place = Point("t", "default", 2, 1), "samples/x.parquet"
-    row = measurement_row(point, 0, "", WINDOW, steady(), telemetry, place, Conditions(2, True))
+    row = measurement_row(point, 0, "", WINDOW, steady(), telemetry, place, Conditions(True))
     assert row.cpu_cores == pytest.approx(0.8)
     assert (row.cpu_percent, row.host_memory_mib) == (pytest.approx(80.0), 3.0)
     assert row.flags == ("few_requests", "foreign_load")  # 0.4 of 2 cores are a fifth
-    many = measurement_row(point, 0, "", WINDOW, steady(), telemetry, place, Conditions(8, True))
+    assert row.details["cpu_percent_lost"] == {"foreign": pytest.approx(20.0)}
+    telemetry[SeriesKey(Quantity.MACHINE_CPUS)] = TelemetrySeries(ends, np.full(2, 8.0))
+    many = measurement_row(point, 0, "", WINDOW, steady(), telemetry, place, Conditions(True))
     assert many.flags == ("few_requests",)
 
 

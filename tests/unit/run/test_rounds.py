@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,28 @@ def test_reasons_of_an_added_round_are_those_of_its_points(store: RunStore) -> N
     assert rounds.why_added(2, far) == "where intervals are too wide"
     both = rounds.why_added(2, [*near, *far])
     assert both == "to tell the best apart and where intervals are too wide"
+
+
+def test_a_disturbed_round_is_measured_again_up_to_the_most(store: RunStore) -> None:
+    """Also where its interval is narrow, and whatever its value; not without end."""
+    wide = {"rounds": 2, "rounds_max": 4}
+    rounds, state = made(
+        store, scenario(measurement=wide, search={"method": "grid", "rounds_max": 1})
+    )
+    points = rounds.wanted(0)
+    for round_ in range(2):
+        for p in points:
+            state.add_result(measured(p.id, p.config, 100.0, round_))
+    assert rounds.wanted(2) == []
+    first = replace(state.rows[0], flags=("foreign_load",))
+    state.rows[0] = first
+    (again,) = rounds.wanted(2)
+    assert again.id == first.point
+    assert rounds.why_added(2, [again]) == "where something disturbed it"
+    state.add_result(replace(measured(again.id, again.config, 100.0, 2), flags=("cpu_steal",)))
+    assert rounds.wanted(3) == [again]
+    state.add_result(measured(again.id, again.config, 100.0, 3))
+    assert rounds.wanted(4) == []
 
 
 def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import psutil
+import pytest
 from support.watched import start_hog
 
-from harness.telemetry.host import Tree, busy_seconds
+from harness.telemetry.host import TICKS, Cpus, Tree
 
 HOG_BYTES = 120 * 2**20
 
@@ -39,7 +41,66 @@ def test_a_tree_without_a_root_is_empty() -> None:
     assert Tree(2**22 + 1, include_root=True).read() == (0.0, 0.0)
 
 
-def test_all_processors_together_are_at_least_as_busy_as_this_process() -> None:
-    before, own = busy_seconds(), psutil.Process(os.getpid()).cpu_times().user
-    assert before > own
-    assert busy_seconds() >= before
+STAT = """\
+cpu  1000 0 0 9000 0 0 0 300 50 0
+cpu0 100 20 30 800 7 5 5 40 10 0
+cpu1 900 0 0 100 0 0 0 260 40 0
+intr 12 3
+"""
+
+
+def machine(folder: Path, **files: str) -> Path:
+    """A file system with /proc/stat and what else is given."""
+    for name, content in {"proc/stat": STAT, **files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def read(root: Path) -> dict[str, float]:
+    cpus = Cpus(root)
+    return {str(key): value for key, value in (*cpus.counters(), *cpus.limits())}
+
+
+def test_only_processors_that_may_be_used_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work on processors that the run has no access to is none of its business."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    found = read(machine(tmp_path))
+    assert found["machine_cpu_s"] * TICKS == pytest.approx(160)  # not idle, iowait, steal
+    assert found["machine_steal_s"] * TICKS == pytest.approx(40)
+    assert found["machine_cpus"] == 1
+    assert not any(name.startswith("group") for name in found)
+
+
+def test_the_group_with_the_tightest_quota_is_read_v2(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/a"
+    stat = "usage_usec 7500000\nuser_usec 1\nnr_periods 20\nnr_throttled 3\nthrottled_usec 9\n"
+    found = read(machine(tmp_path, **{
+        "proc/self/cgroup": "0::/a/b\n", f"{group}/cpu.max": "200000 100000\n",
+        f"{group}/cpu.stat": stat, f"{group}/b/cpu.max": "max 100000\n",
+    }))  # fmt: skip
+    groups = {name: value for name, value in found.items() if name.startswith("group")}
+    assert groups == {
+        "group_cpu_s": 7.5, "group_cpus": 2.0, "group_periods": 20.0, "group_throttled": 3.0,
+    }  # fmt: skip
+
+
+def test_the_group_with_the_tightest_quota_is_read_v1(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/cpu,cpuacct/a"
+    found = read(machine(tmp_path, **{
+        "proc/self/cgroup": "4:cpu,cpuacct:/a\n", f"{group}/cpu.cfs_quota_us": "50000\n",
+        f"{group}/cpu.cfs_period_us": "100000\n", f"{group}/cpuacct.usage": "1500000000\n",
+        f"{group}/cpu.stat": "nr_periods 9\nnr_throttled 4\nthrottled_time 5\n",
+    }))  # fmt: skip
+    assert (found["group_cpu_s"], found["group_cpus"]) == (1.5, 0.5)
+    assert (found["group_periods"], found["group_throttled"]) == (9.0, 4.0)
+
+
+def test_the_processors_of_this_machine_are_at_least_as_busy_as_this_process() -> None:
+    before, own = read(Path("/")), psutil.Process(os.getpid()).cpu_times().user
+    assert before["machine_cpu_s"] > own
+    assert read(Path("/"))["machine_cpu_s"] >= before["machine_cpu_s"]
+    assert before["machine_cpus"] == len(os.sched_getaffinity(0))

@@ -125,18 +125,19 @@ def test_what_comes_from_where() -> None:
     def counter(*values):
         return TelemetrySeries(np.array([0, 10**9]), np.array(values, float))
 
-    names = ("host_bytes", "gpu0_power_w", "run_cpu_s", "machine_cpu_s")
+    names = ("host_bytes", "gpu0_power_w", "run_cpu_s", "machine_cpu_s", "machine_cpus")
     here = {key(name): counter(0, 1) for name in names}
     there = {
         key("host_bytes"): counter(5, 6), key("gpu0_power_w"): counter(7, 8),
-        key("run_cpu_s"): counter(0, 1), key("tree_cpu_s"): counter(0, 2),
-        key("machine_cpu_s"): counter(0, 7),
+        key("run_cpu_s"): counter(0, 3), key("tree_cpu_s"): counter(0, 2),
+        key("machine_cpu_s"): counter(0, 7), key("machine_cpus"): counter(4, 4),
     }  # fmt: skip
     found = with_server(here, there, cores=4)
     assert found[key("host_bytes")] is there[key("host_bytes")]
     assert found[key("gpu0_power_w")] is there[key("gpu0_power_w")]
-    assert found[key("run_cpu_s")] is here[key("run_cpu_s")]
-    assert found[key("server_foreign_s")].rate(0, 10**9) == pytest.approx((7 - 1 - 2) / 4)
+    for name in ("run_cpu_s", "machine_cpu_s", "machine_cpus"):
+        assert found[key(name)] is here[key(name)]
+    assert found[key("server_foreign_s")].rate(0, 10**9) == pytest.approx((7 - 3) / 4)
 
 
 @pytest.mark.parametrize("tls", [None, {}])

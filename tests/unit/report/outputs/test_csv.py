@@ -59,7 +59,7 @@ def header(context: Context, directory: Path, name: str) -> str:
             "gpu_utilization_percent,gpu_power_w,gpu_power_w_low,gpu_power_w_high,"
             "joules_per_inference,joules_per_inference_low,joules_per_inference_high,"
             "cpu_cores,cpu_cores_low,cpu_cores_high,"
-            "errors,valid,flags",
+            "errors,valid,flags,rounds_disturbed",
         ),
     ],
 )

@@ -8,8 +8,9 @@ from pathlib import Path
 from support.synthetic_variants import NAME
 
 from harness.report.model.context import build_context
-from harness.report.sections.notes import best_directory, notes, unmeasured
+from harness.report.sections.notes import best_directory, disturbances, notes, unmeasured
 from harness.results.events import Best, Note, SearchEnded, Undecided
+from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
 
 
@@ -35,6 +36,21 @@ def test_what_the_run_wrote_down_is_in_the_report(variants_run: Path) -> None:
         "the default."
     )
     assert [s.text for s in where.spans if s.strong] == ["best/resnet50"]
+
+
+def test_a_machine_that_was_not_the_runs_alone_is_said_with_what_to_do(cpu_run: Path) -> None:
+    data = read_run(cpu_run)
+    assert disturbances(build_context(data)) == []
+    first = [e for e in data.events if isinstance(e, MeasurementRow)][:2]
+    events = tuple(
+        replace(e, flags=("foreign_load", "cpu_steal")[: 1 + first.index(e)]) if e in first else e
+        for e in data.events
+    )
+    (said,) = disturbances(build_context(replace(data, events=events)))
+    assert "2 of 68 " in said
+    assert " were disturbed from outside (foreign load at 2 and cpu steal at 1)" in said
+    assert "CPUs of its own" in said
+    assert "not shared" in said
 
 
 def test_a_run_without_a_search_wrote_nothing_down(variants_run: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.rows import point, with_metrics
+from support.rows import measurement, point, with_metrics
 
+from harness.analysis.summary import summarize
 from harness.report.model.blocks import Table
 from harness.report.model.context import Context
 from harness.report.sections.points import (
@@ -58,9 +59,17 @@ def test_a_cell_is_an_interval_a_floor_or_a_number() -> None:
 def test_status() -> None:
     assert status_cell(point()).text == "ok"
     assert status_cell(point(flags=("few_requests",))).text == "ok"
-    assert status_cell(point(flags=("foreign_load",))).text == "foreign load"
+    assert status_cell(point(flags=("host_bound",))).text == "host bound"
     invalid = status_cell(point(flags=("parity", "errors")))
     assert (invalid.text, invalid.tone) == ("invalid (parity)", "bad")
+
+
+def test_rounds_that_were_disturbed_are_counted() -> None:
+    rows = [measurement(round=n, flags=("foreign_load",) if n == 2 else ()) for n in range(5)]
+    (found,) = summarize(rows)
+    assert status_cell(found).text == "ok; 4 of 5 rounds (1 disturbed)"
+    every = point([1.0, 1.0], flags=("foreign_load",))
+    assert status_cell(every).text == "foreign load; 2 rounds, disturbed"
 
 
 def test_where_time_goes_is_there_with_a_server_alone(cpu: Context) -> None:
