@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.summary import SummaryRow
+from harness.errors import RunDirectoryError
 from harness.measure.quantiles import percentile
 from harness.measure.reduce import in_window
 from harness.measure.steady import Steadiness, window_steadiness
@@ -103,7 +104,7 @@ def _round(row: MeasurementRow, directory: Path) -> RoundDetail:
         return RoundDetail(row)
     try:
         samples = read_samples(path)
-    except (OSError, ValueError, KeyError):  # cut short or damaged: ArrowInvalid is a ValueError
+    except RunDirectoryError:  # damaged: `RunData.damaged_files` says so
         return RoundDetail(row)
     return detail(row, samples)
 

@@ -25,6 +25,8 @@ def command(run_dir: Path, point: str | None) -> None:
     from harness.results.store import read_run
 
     data = read_run(run_dir)
+    for text in (*data.damage, *(data.damaged_files(point) if point else ())):
+        click.echo(text, err=True)
     if point is None:
         click.echo("\n".join(points_of(data)))
     else:

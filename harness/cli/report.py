@@ -32,7 +32,8 @@ def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> Non
     found = rebuild(run_dir, output, chosen)
     for path in [*found.report.all(), *([found.best] if found.best else [])]:
         click.echo(path)
-    if found.why_not:
-        click.echo(outward(found.why_not), err=True)
+    for text in (*found.damage, found.why_not):
+        if text:
+            click.echo(outward(text), err=True)
     if show and found.report.html is not None:
         click.launch(found.report.html.resolve().as_uri())

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.system.files import atomic_write
+from harness.results import tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OK, ERROR, TIMEOUT, SHED, UNFINISHED = range(5)
 """Request statuses. UNFINISHED was due before the load stopped, and
@@ -58,22 +62,23 @@ class Samples:
             )  # fmt: skip
 
 
-_STATUS_COLUMNS = ("scheduled", "sent", "done", "status", "caller")
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    times = dict.fromkeys(("scheduled", "sent", "done"), pa.int64())
+    return pa.schema({**times, "status": pa.uint8(), "caller": pa.uint16()})
 
 
 def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> None:
     """Raw samples as Parquet: int64 ns `scheduled`, `sent`, `done`; `status`; `caller`."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    table = pa.table({name: getattr(samples, name) for name in _STATUS_COLUMNS})
-    with atomic_write(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(dict(metadata)), temporary, compression="zstd")
+    schema = _schema()
+    columns = {name: getattr(samples, name) for name in schema.names}
+    tables.write_table(path, pa.table(columns, schema).replace_schema_metadata(dict(metadata)))
 
 
 def read_samples(path: Path) -> Samples:
-    """Read what `write_samples` wrote."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    return Samples(*(table[name].to_numpy() for name in _STATUS_COLUMNS))
+    """Read what `write_samples` wrote. Raises RunDirectoryError where it is damaged."""
+    table = tables.read_table(path, _schema())
+    return Samples(*(column.to_numpy() for column in table.columns))

@@ -8,10 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.results import tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RECORD = np.dtype([("t_ns", "<i8"), ("series", "<u2"), ("value", "<f8")])
 """One reading: monotonic nanoseconds, index into the series names, value."""
@@ -156,30 +161,30 @@ def read(path: Path, names: Sequence[str]) -> dict[SeriesKey, TelemetrySeries]:
     return split(names, records["series"], times, values)
 
 
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    names = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema({"t_ns": pa.int64(), "series": names, "value": pa.float64()})
+
+
 def write_parquet(path: Path, series: Readings) -> None:
     """All series as one table: t_ns int64, series dictionary-encoded, value float64."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from harness.system.files import atomic_write
 
     names = [str(key) for key, s in series.items() for _ in range(s.t_ns.size)]
     times = [s.t_ns for s in series.values()] or [np.empty(0, np.int64)]
     values = [s.value for s in series.values()] or [np.empty(0, np.float64)]
-    table = pa.table({
-        "t_ns": pa.array(np.concatenate(times), pa.int64()),
-        "series": pa.array(names, pa.string()).dictionary_encode(),
-        "value": pa.array(np.concatenate(values), pa.float64()),
-    })  # fmt: skip
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    columns = {"t_ns": np.concatenate(times), "series": names, "value": np.concatenate(values)}
+    tables.write_table(path, pa.table(columns, _schema()))
 
 
 def read_parquet(path: Path) -> dict[SeriesKey, TelemetrySeries]:
-    """Read what `write_parquet` wrote: every series that has a reading."""
-    import pyarrow.parquet as pq
+    """Read what `write_parquet` wrote: every series that has a reading.
 
-    table = pq.read_table(path)
+    Raises RunDirectoryError where it is damaged.
+    """
+    table = tables.read_table(path, _schema())
     column = table["series"].combine_chunks()
     if not len(column):
         return {}

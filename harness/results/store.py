@@ -19,7 +19,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -35,6 +35,8 @@ from harness.results.rows import (
     MeasurementRow,
     ParityRow,
 )
+from harness.results.samples import read_samples
+from harness.results.series import read_parquet
 from harness.results.upgrade import Json
 from harness.system.credentials import cut, redact_all
 from harness.system.files import inside, jsonable, write_text
@@ -97,6 +99,22 @@ class RunData:
     def loads(self) -> list[LoadedRow]:
         """What loading each backend cost."""
         return self.rows(LoadedRow)
+
+    def damaged_files(self, point: str | None = None) -> Iterator[str]:
+        """A sentence for each file of samples and telemetry, or of one point, that can't be read;
+        what needs one goes on without it.
+        """
+        rows = [m for m in self.measurements if point in (None, m.point)]
+        readers: dict[str, Callable[[Path], object]] = {m.samples: read_samples for m in rows}
+        for row in self.loads if point is None else ():
+            readers[row.details.get("telemetry") or ""] = read_parquet
+        for name, read in readers.items():
+            path = inside(self.path, name)
+            try:
+                if name and path is not None and path.exists():
+                    read(path)
+            except RunDirectoryError as error:
+                yield f"{error.message}; it was left out"
 
     @property
     def complete(self) -> bool:

@@ -17,7 +17,7 @@ from harness.analysis.constraints import bounds_of, satisfies
 from harness.analysis.summary import summarize
 from harness.errors import HarnessError
 from harness.report.build import ReportPaths, build_report
-from harness.results.events import Observer, RunEnded, RunResumed, RunStarted
+from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted
 from harness.results.manifest import check_resumable, make_manifest, utc_now
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.orchestrator import Orchestrator, Paths
@@ -101,6 +101,9 @@ def _measure(
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
             with watch as observer:
+                for text in done.damage if done else ():
+                    store.append(note := Note(text))
+                    observer.notify(note)
                 Orchestrator(scenario, store, paths, observer, done).run()
         except KeyboardInterrupt:
             interrupted = True
@@ -138,6 +141,8 @@ class Rebuilt:
     """Of a search: the best config as a model directory."""
     why_not: str
     """Why a search has none; empty where nothing was searched."""
+    damage: tuple[str, ...]
+    """What in the run directory could not be read, and was left out."""
 
 
 def rebuild(run_dir: Path, output: Path | None, formats: Collection[str]) -> Rebuilt:
@@ -155,7 +160,7 @@ def rebuild(run_dir: Path, output: Path | None, formats: Collection[str]) -> Reb
         else:
             best = (output or run_dir) / found.directory if found.config else None
             why_not = "" if best else f"no best config: {found.why}"
-    return Rebuilt(paths, best, why_not)
+    return Rebuilt(paths, best, why_not, (*data.damage, *data.damaged_files()))
 
 
 def exit_code(data: RunData) -> int:

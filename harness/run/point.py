@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunDirectoryError
 from harness.measure.validity import causes
 from harness.measure.window import Window
 from harness.results.events import MeasuredAgain, PointStarted
@@ -52,7 +52,12 @@ class PointMeasurement:
         def measure(sub: Point, doubtful: Callable[[MeasurementRow, Samples], bool]) -> Measured:
             for done in self.state.rows:
                 if (done.point, done.round) == (sub.id, self.round_):
-                    return done, read_samples(self.state.store.file(done.samples))
+                    try:
+                        return done, read_samples(self.state.store.file(done.samples))
+                    except RunDirectoryError as error:
+                        self.state.note(f"{error.message}; {sub.id} was measured again")
+                        self.state.rows.remove(done)
+                        break
             row, samples = self._measure(sub)
             if doubtful(row, samples) or causes(row.flags):
                 self.state.add(MeasuredAgain(sub.id, self.round_, row.flags))

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import RunDirectoryError
 from harness.report.model.blocks import (
     Band,
     Chart,
@@ -148,7 +149,10 @@ def _timeline(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | Non
     path = inside(data.path, file) if file else None
     if path is None or not path.is_file():
         return None
-    series = read_parquet(path)
+    try:
+        series = read_parquet(path)
+    except RunDirectoryError:  # damaged: the notes say so
+        return None
     memory = dict(_memory(series))
     if not memory:
         return None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,8 @@ from support.rows import measurement
 
 from harness.errors import RunDirectoryError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
-from harness.results.rows import FailureRow, ParityRow
+from harness.results.rows import FailureRow, LoadedRow, ParityRow
+from harness.results.samples import Samples, write_samples
 from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
 from harness.system.files import atomic_write, write_text
 
@@ -457,3 +459,21 @@ def test_a_file_that_the_journal_names_lies_in_the_run(tmp_path, name):
         assert store.file("samples/a.parquet") == tmp_path / "run" / "samples" / "a.parquet"
         with pytest.raises(RunDirectoryError, match="lies outside"):
             store.file(name)
+
+
+def test_damaged_files_are_named_and_missing_ones_are_none(run):
+    names = [f"samples/{n}.parquet" for n in ("good", "bad", "gone", "")]
+    rows = [measurement(round=n, samples=name).to_event() for n, name in enumerate(names)]
+    loaded = LoadedRow("a", 0, 1.0, None, None, None, None, {"telemetry": "telemetry/t.parquet"})
+    with (run / JOURNAL).open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in (*rows, loaded.to_event()))
+    none = np.empty(0, np.int64)
+    empty = Samples(none, none, none, np.empty(0, np.uint8), np.empty(0, np.uint16))
+    write_samples(run / names[0], empty, {})
+    (run / names[1]).write_bytes(b"PAR1 cut short")
+    (run / "telemetry" / "t.parquet").write_bytes(b"")
+    bad, telemetry = read_run(run).damaged_files()
+    assert "bad.parquet is damaged" in bad
+    assert "t.parquet is damaged" in telemetry
+    assert list(read_run(run).damaged_files("a/b1/c1")) == [bad]
+    assert list(read_run(run).damaged_files("a/b1/c2")) == []

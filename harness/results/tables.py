@@ -1,0 +1,41 @@
+"""Parquet files of a run directory: written with checksums, and read only where they still hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import RunDirectoryError
+from harness.system.files import atomic_write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table atomically, each of its pages with a checksum."""
+    import pyarrow.parquet as pq
+
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema`, with its types and no nulls.
+
+    Raises RunDirectoryError, which names the file, where it is damaged. Files of earlier versions
+    have no checksums: in them only what breaks the format is found.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_table(path, page_checksum_verification=True)
+        found = found.select(schema.names).cast(schema)
+        found.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        words = " ".join(str(error).split()).rstrip(".")
+        raise RunDirectoryError(f"{path} is damaged: {words}") from error
+    if any(column.null_count for column in found.columns):
+        raise RunDirectoryError(f"{path} is damaged: values are missing")
+    return found
