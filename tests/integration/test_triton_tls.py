@@ -13,7 +13,7 @@ from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import ServerError, SetupError
 from harness.load.wire.generator import for_backend
-from harness.load.wire.grpcio import GrpcioTransport
+from harness.load.wire.grpc import WireGrpc
 from harness.load.wire.requests import DECODE
 from harness.models.tensors import PreparedModel
 from harness.results.samples import OK
@@ -163,14 +163,16 @@ def test_unchecked_certificates(spec, protocol, files):
 
 def test_an_abandoned_call_is_not_taken_for_the_next_one(spec, server):
     wanted = spec("grpc")
-    transport = GrpcioTransport(server.grpc, [b"\0"], 1, 5.0, access=access_of(wanted.server))
+    transport = WireGrpc(server.grpc, [b"\0"], 1, access=access_of(wanted.server))
     seen = []
     transport.failed = lambda slot, now, status, text: seen.append(text)
     transport.done = lambda slot, now: seen.append("done")
     transport.open()
     transport.send(0, 0)
+    transport.flush()
     transport.abandon(0)
     transport.send(0, 0)
+    transport.flush()
     deadline = time.monotonic() + 5
     while not seen and time.monotonic() < deadline:
         transport.poll(0.05)

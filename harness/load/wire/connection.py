@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import time
 from collections import deque
 from enum import Enum, auto
@@ -14,10 +16,13 @@ from harness.load.wire.control_frames import ControlFrames
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.incoming import FRAME_WE_TAKE, Incoming
 from harness.load.wire.outgoing import Outgoing
-from harness.load.wire.poller import CONNECT_TIMEOUT_S, DONTWAIT, WRITE, Poller, connect
+from harness.load.wire.poller import BURST, CONNECT_TIMEOUT_S, DONTWAIT, TICK_S, WRITE, Poller
 from harness.load.wire.streams import Slots, Streams
+from harness.load.wire.tls import open_stream
+from harness.system.network import Tls
 
-VECTOR = 256
+VECTOR = 1024
+"""Pieces that one call hands to the kernel, which takes no more."""
 _clock = time.monotonic_ns
 
 
@@ -34,6 +39,7 @@ class Owner(Slots, Protocol):
     """The transport, as a connection sees it."""
 
     address: str
+    tls: Tls | None
     headers: http2.RequestHeaders
     payloads: list[bytes]
     middles: list[bytes]
@@ -71,7 +77,7 @@ class Connection:
         self._dirty = False
         self._life = Life.OPEN
         self._next = 1
-        self._socket = connect(owner.address)
+        self._socket = open_stream(owner.address, owner.tls, "h2")
         self._receive = self._socket.recv_into
         self._write = self._socket.send
         self._greet(control)
@@ -86,15 +92,13 @@ class Connection:
         more = http2.LARGEST_WINDOW - http2.DEFAULT_WINDOW
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         try:
-            self._socket.sendall(
-                http2.PREFACE + http2.settings(ours) + http2.window_update(0, more)
-            )
+            self._write(http2.PREFACE + http2.settings(ours) + http2.window_update(0, more))
             while not control.settled:
-                try:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("no SETTINGS frame")
+                with contextlib.suppress(BlockingIOError):
+                    select.select([self._socket], (), (), TICK_S)
                     self._incoming.take(self._receive(self._incoming.room()))
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError("no SETTINGS frame") from None
         except (OSError, ProtocolError) as error:
             self._socket.close()
             raise ServerDiedError(
@@ -116,6 +120,8 @@ class Connection:
         self.streams[stream] = slot
         self._fresh.append(stream)
         self._mark()
+        if not self._owner.middles[index]:
+            self._owner.sent[slot] = _clock()  # cutting a large message into frames takes a while
         self.outgoing.request(stream, index)
         if stream + 2 > http2.LAST_STREAM:
             self._leave()
@@ -169,7 +175,9 @@ class Connection:
     def _send_rest(self) -> None:
         unsent = self.unsent
         try:
-            while unsent:
+            for _ in range(BURST):
+                if not unsent:
+                    break
                 count = self._socket.sendmsg(list(islice(unsent, VECTOR)), (), DONTWAIT)
                 while unsent and count >= len(unsent[0]):
                     count -= len(unsent.popleft())

@@ -8,6 +8,7 @@ from harness.load.wire import http2
 from harness.load.wire.connection import Connection
 from harness.load.wire.poller import TICK_S, Poller
 from harness.load.wire.transport import Transport
+from harness.system.network import PLAIN, Access
 
 METHOD = b"/inference.GRPCInferenceService/ModelInfer"
 RETRIES = 100
@@ -15,13 +16,15 @@ RETRIES = 100
 USER_AGENT = b"harness-wire"
 
 
-def request_headers(address: str, metadata: Sequence[tuple[str, str]] = ()) -> http2.RequestHeaders:
+def request_headers(
+    address: str, metadata: Sequence[tuple[str, str]] = (), scheme: bytes = b"http"
+) -> http2.RequestHeaders:
     """What the gRPC protocol asks for, and `metadata`, whose names are in small letters.
 
     No grpc-accept-encoding, so answers are not compressed.
     """
     return http2.RequestHeaders([
-        (b":method", b"POST"), (b":scheme", b"http"), (b":path", METHOD),
+        (b":method", b"POST"), (b":scheme", scheme), (b":path", METHOD),
         (b":authority", address.encode()), (b"content-type", b"application/grpc"),
         (b"te", b"trailers"), (b"user-agent", USER_AGENT),
         *((name.encode(), value.encode()) for name, value in metadata),
@@ -36,18 +39,21 @@ class WireGrpc(Transport):
 
     def __init__(
         self, address: str, requests: Sequence[bytes], slots: int, connections: int = 1,
-        metadata: Sequence[tuple[str, str]] = (),
+        access: Access = PLAIN,
     ) -> None:  # fmt: skip
         super().__init__(requests, slots)
-        self.address = address
-        self.headers = request_headers(address, metadata)
+        self.address, self.tls = address, access.tls
+        self.headers = request_headers(
+            address, access.metadata, b"http" if access.tls is None else b"https"
+        )
         self.payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
         self.middles = [
             self.headers.again + http2.FRAME.pack(len(p) << 8, http2.END_STREAM, 0)[:5]
-            if len(p) <= http2.LARGEST_FRAME else b""
+            if len(p) <= http2.DEFAULT_FRAME else b""
             for p in self.payloads
         ]  # fmt: skip
-        """Between the stream's two numbers in a short request: header block, DATA frame's start."""
+        """Between the stream's two numbers in a request of one frame that every peer takes: header
+        block, DATA frame's start. Empty for larger ones."""
         self.poller = Poller()
         self.slots: list[Connection | None] = [None] * slots
         """For each slot: the connection its request is on."""
@@ -102,7 +108,7 @@ class WireGrpc(Transport):
     def poll(self, seconds: float) -> None:
         """Wait for frames; with a single connection, in the read itself."""
         connections = self._connections
-        alone = len(connections) == 1 and not self._old
+        alone = len(connections) == 1 and not self._old and self.tls is None
         if alone and seconds >= TICK_S and not connections[0].unsent:
             connections[0].ready(0)
         else:

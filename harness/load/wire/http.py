@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from harness.load.wire.http1 import ProtocolError, Response
-from harness.load.wire.poller import BUFFER, DONTWAIT, TICK_S, WRITE, Poller
+from harness.load.wire.poller import BUFFER, BURST, DONTWAIT, TICK_S, WRITE, Poller
 from harness.load.wire.tls import open_stream
 from harness.load.wire.transport import Transport
 from harness.results.samples import ERROR
@@ -105,7 +105,10 @@ class _Connection:
         if self.unsent is None:
             return
         try:
-            self.unsent = self.unsent[self._write(self.unsent, DONTWAIT) :]
+            for _ in range(BURST):
+                self.unsent = self.unsent[self._write(self.unsent, DONTWAIT) :]
+                if not self.unsent:
+                    break
         except BlockingIOError:
             return
         except OSError as error:

@@ -55,9 +55,11 @@ class Outgoing:
         payload = self._payloads[index]
         size = len(payload)
         name = stream.to_bytes(4, "big")
-        if self._indexed and size <= self._small and size <= self.window and not self.uploads:
+        middle = self._middles[index]
+        fits = middle and self._indexed and size <= self._small and size <= self.window
+        if fits and not self.uploads:
             self.window -= size
-            self.parts.append(b"".join((self._begin, name, self._middles[index], name, payload)))
+            self.parts.append(b"".join((self._begin, name, middle, name, payload)))
             return
         # headers spelled out, or a message that does not fit the windows as they are
         block = self._headers.again if self._indexed else self._first_block()

@@ -78,16 +78,9 @@ def make(plan: Plan) -> WireGenerator:
     transport: Transport
     if plan.protocol == "http":
         transport = WireHttp(plan.address, plan.requests, plan.slots, plan.access.tls)
-    elif plan.access.tls is None:
-        transport = WireGrpc(
-            plan.address, plan.requests, plan.slots, plan.connections, plan.access.metadata
-        )
     else:
-        from harness.load.wire.grpcio import GrpcioTransport
-
-        transport = GrpcioTransport(
-            plan.address, plan.requests, plan.slots, plan.request_timeout,
-            connections=plan.connections, access=plan.access,
+        transport = WireGrpc(
+            plan.address, plan.requests, plan.slots, plan.connections, plan.access
         )  # fmt: skip
     return WireGenerator(
         transport, plan.slots, plan.request_timeout, schedule=plan.schedule, shed=plan.shed,

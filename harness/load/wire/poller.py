@@ -17,6 +17,8 @@ TICK_S = 0.05
 COARSE_S = 0.002
 CONNECT_TIMEOUT_S = 5.0
 BUFFER = 1 << 18
+BURST = 64
+"""Writes in a row on one connection, of a TLS record at least; then the others get their turn."""
 Handler = Callable[[int], None]
 
 

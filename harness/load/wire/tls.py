@@ -1,10 +1,11 @@
-"""HTTPS for the loop: a TLS connection with the few methods of a socket that it uses."""
+"""TLS for the loop: an encrypted connection with the few methods of a socket that it uses."""
 
 from __future__ import annotations
 
 import functools
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Protocol
 
 from harness.errors import ServerDiedError
@@ -26,6 +27,13 @@ class Stream(Protocol):
         """Write what can be written; how many bytes. Raises BlockingIOError for none."""
         ...
 
+    def sendmsg(
+        self, buffers: Sequence[Buffer], ancillary: Sequence[tuple[int, int, Buffer]] = (),
+        flags: int = 0, /,
+    ) -> int:  # fmt: skip
+        """The same of several pieces."""
+        ...
+
     def fileno(self) -> int:
         """The descriptor, to wait on."""
         ...
@@ -33,6 +41,10 @@ class Stream(Protocol):
     def close(self) -> None:
         """Close it."""
         ...
+
+
+RECORD = 1 << 14
+"""Bytes that TLS encrypts at a time: pieces up to there are joined, for each write is a record."""
 
 
 class TlsStream:
@@ -60,6 +72,20 @@ class TlsStream:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 
+    def sendmsg(
+        self, buffers: Sequence[Buffer], ancillary: Sequence[tuple[int, int, Buffer]] = (),
+        flags: int = 0, /,
+    ) -> int:  # fmt: skip
+        """As `send`: of the first pieces as many as one record takes."""
+        first, size = buffers[0], 0
+        if len(first) < RECORD:
+            for count, piece in enumerate(buffers, 1):  # noqa: B007 - how many it takes
+                size += len(piece)
+                if size >= RECORD:
+                    break
+            first = b"".join(buffers[:count])
+        return self.send(first)
+
     def fileno(self) -> int:
         """The descriptor, to wait on."""
         return self._socket.fileno()
@@ -69,11 +95,17 @@ class TlsStream:
         self._socket.close()
 
 
-_context = functools.cache(ssl_context)  # reading the system's authorities takes milliseconds
+@functools.cache  # reading the system's authorities takes milliseconds
+def _context(tls: Tls, protocol: str) -> ssl.SSLContext:
+    context = ssl_context(tls)
+    context.set_alpn_protocols([protocol])
+    return context
 
 
-def open_stream(address: str, tls: Tls | None) -> Stream:
-    """A connection to `host:port`. Raises ServerDiedError, ServerError for bad certificates."""
+def open_stream(address: str, tls: Tls | None, protocol: str = "http/1.1") -> Stream:
+    """A connection to `host:port` for a `protocol` by its ALPN name. Raises ServerDiedError,
+    ServerError for bad certificates.
+    """
     plain = connect(address)
     if tls is None:
         return plain
@@ -81,7 +113,7 @@ def open_stream(address: str, tls: Tls | None) -> Stream:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))
         plain.settimeout(CONNECT_TIMEOUT_S)
         host = split_address(address)[0]
-        return TlsStream(_context(tls).wrap_socket(plain, server_hostname=host))
+        return TlsStream(_context(tls, protocol).wrap_socket(plain, server_hostname=host))
     except OSError as error:
         plain.close()
         raise ServerDiedError(f"no TLS connection to the server at {address}: {error}") from error

@@ -1,6 +1,7 @@
 """The socket of a gRPC connection, over a socket pair."""
 
 import socket
+import time
 
 import pytest
 from support.http2_peer import Owner, answer, frames
@@ -15,7 +16,7 @@ from harness.results.samples import ERROR
 
 
 class Transport(Owner):
-    address = "host:1"
+    address, tls = "host:1", None
 
     def __init__(self):
         super().__init__()
@@ -40,7 +41,7 @@ class Transport(Owner):
 @pytest.fixture
 def pair(monkeypatch):
     ours, theirs = socket.socketpair()
-    monkeypatch.setattr(module, "connect", lambda address: ours)
+    monkeypatch.setattr(module, "open_stream", lambda *_: ours)
     ours.setblocking(False)
     theirs.settimeout(5)
     with ours, theirs:
@@ -73,6 +74,27 @@ def test_requests_go_out_in_one_write_and_their_time_begins_then(opened):
     peer.sendall(answer(3) + answer(1))
     connection.ready(0)
     assert transport.log == [("done", 0), ("done", 2)]
+
+
+def test_cutting_a_large_message_into_frames_is_inside_the_clock(opened, monkeypatch):
+    connection, transport, _ = opened
+    framed_at = []
+    frame = connection.outgoing.request
+    monkeypatch.setattr(connection.outgoing, "request", lambda stream, index: (
+        framed_at.append(time.monotonic_ns()), frame(stream, index)
+    ))  # fmt: skip
+    connection.request(1, 1)
+    transport.flush()
+    assert 0 < transport.sent[1] <= framed_at[0]
+
+
+def test_a_large_message_is_handed_over_in_slices_of_itself(opened):
+    """No byte of it is copied on the way to the kernel; between them only frame headers."""
+    connection, transport, _ = opened
+    connection.request(1, 1)
+    pieces = [part for part in connection.outgoing.parts if isinstance(part, memoryview)]
+    assert all(piece.obj is transport.payloads[1] for piece in pieces)
+    assert sum(map(len, pieces)) == len(transport.payloads[1])
 
 
 def test_what_the_kernel_does_not_take_follows_when_it_can(opened):

@@ -68,6 +68,16 @@ def test_a_read_never_blocks_and_an_end_without_goodbye_is_an_end(server, certif
     stream.close()
 
 
+def test_short_pieces_leave_together_and_a_long_one_by_itself(server, certificates):
+    address, go = server
+    stream = open_stream(address, Tls(ca=str(certificates.ca)), "h2")
+    assert stream.sendmsg([b"he", memoryview(b"llo")]) == 5
+    rest = stream.sendmsg([bytes(module.RECORD), b"behind"])
+    assert rest == module.RECORD
+    go.set()
+    stream.close()
+
+
 def test_a_certificate_of_nobody_we_know_is_refused(server):
     with pytest.raises(HarnessError):
         open_stream(server[0], Tls())
