@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from harness.analysis.intervals import Interval
-from harness.report.model.numbers import (
-    NOT_AVAILABLE,
-    PERCENTILE_NAMES,
-    floor_text,
-    range_text,
-    significant,
-    value_text,
-)
+from harness.report.model import numbers
 
 T = TypeVar("T")
 Mode = Literal["line", "thin", "marks", "bar"]
@@ -90,19 +83,19 @@ def figure(text: str, *, note: str = "") -> Cell:
 def number_cell(value: float | None, form: str = "") -> Cell:
     """A number with three significant digits, or in a `form` of `format`; None is `n/a`."""
     if value is None:
-        return figure(NOT_AVAILABLE)
-    return figure(format(value, form) if form else significant(value))
+        return figure(numbers.NOT_AVAILABLE)
+    return figure(format(value, form) if form else numbers.significant(value))
 
 
 def interval_cell(interval: Interval | None, *, note: str = "") -> Cell:
     """A value over its interval."""
     tone: Tone = "muted" if interval is None else ""
-    return Cell(value_text(interval), range_text(interval), note, tone, number=True)
+    return Cell(numbers.value_text(interval), numbers.range_text(interval), note, tone, number=True)
 
 
 def percentile_cell(percentile: str, interval: Interval | None) -> Cell:
     """A percentile; where it is n/a, hovering says which floor was missed."""
-    return interval_cell(interval, note="" if interval else floor_text(percentile))
+    return interval_cell(interval, note="" if interval else numbers.floor_text(percentile))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +179,4 @@ class Chart:
 
 def percentile_name(percentile: str) -> str:
     """`p99.9` for `p999`; `mean` as it is."""
-    return PERCENTILE_NAMES.get(percentile, percentile)
+    return numbers.PERCENTILE_NAMES.get(percentile, percentile)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.analysis.best import Choice, choose, indifference_of, order, ranks
-from harness.analysis.constraints import Bounds, bounds_of
+from harness.analysis import best, constraints, speedup
 from harness.analysis.differences import Differences
 from harness.analysis.objective import THROUGHPUT, Objective, objective_of
-from harness.analysis.speedup import cell, reference_backend
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.model.served import ServedFacts, served
-from harness.results.rows import PERCENTILES
-from harness.results.store import RunData
+from harness.results import rows, store
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import SHAPES
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -53,16 +50,16 @@ class Names:
 class Context:
     """A run, summarised once."""
 
-    data: RunData
+    data: store.RunData
     rows: tuple[SummaryRow, ...]
     """One a point, in the order of the scenario's backends; without `searched`."""
     searched: tuple[SummaryRow, ...]
     """Rates that a search for a capacity tried: they belong to its section."""
     objective: Objective
-    bounds: Bounds
+    bounds: constraints.Bounds
     differences: Differences
     """Between any two of `rows`."""
-    choice: Choice
+    choice: best.Choice
     ranks: Mapping[str, str]
     reference: str | None
     """The backend that others are compared with."""
@@ -160,7 +157,7 @@ class Context:
     def of(self, series: str) -> list[SummaryRow]:
         """A series' points by batch size, then load."""
         found = [r for r in self.rows if self.name(r) == series]
-        return sorted(found, key=cell)
+        return sorted(found, key=speedup.cell)
 
     @property
     def load_title(self) -> str:
@@ -193,12 +190,12 @@ class Context:
         """Percentiles that some point has, and always p50 and p99."""
         return [
             p
-            for p in PERCENTILES
+            for p in rows.PERCENTILES
             if p in ("p50", "p99") or any(r.latency_ms.get(p) is not None for r in self.rows)
         ]
 
 
-def build_context(data: RunData) -> Context:
+def build_context(data: store.RunData) -> Context:
     """Summarise a run; works on an interrupted, empty or all-failed one."""
     scenario = mapping(data.manifest, "scenario")
     names = [str(b.get("name")) for b in backend_specs(data.manifest)]
@@ -210,14 +207,14 @@ def build_context(data: RunData) -> Context:
         names.index(r.backend) if r.backend in names else len(names), r.config != DEFAULT_CONFIG,
     ))  # fmt: skip
     names_ = _names(rows)
-    objective, bounds = _objective(scenario), bounds_of(scenario)
+    objective, bounds = _objective(scenario), constraints.bounds_of(scenario)
     measured = list(dict.fromkeys(r.backend for r in rows if r.rounds))
-    reference, eager = reference_backend(backend_specs(data.manifest), measured)
+    reference, eager = speedup.reference_backend(backend_specs(data.manifest), measured)
     run = Differences(rows)
-    choice = choose(rows, objective, bounds, indifference_of(scenario), run)
+    choice = best.choose(rows, objective, bounds, best.indifference_of(scenario), run)
     return Context(
         data, tuple(rows), searched, objective, bounds, run, choice,
-        ranks(choice.candidates, objective, run), reference, eager,
+        best.ranks(choice.candidates, objective, run), reference, eager,
         _colors(rows, reference, names_), names_, _configs(data, names_),
     )  # fmt: skip
 
@@ -237,7 +234,7 @@ def _names(rows: list[SummaryRow]) -> Names:
     return Names(varied, alone=len(configs) == 1)
 
 
-def _configs(data: RunData, names: Names) -> dict[str, str]:
+def _configs(data: store.RunData, names: Names) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in data.loads:
         written = row.details.get("config")
@@ -263,7 +260,7 @@ def best_first(context: Context) -> list[SummaryRow]:
     """
     place = {point: int(rank.rstrip("=")) for point, rank in context.ranks.items()}
     candidates = sorted(context.choice.candidates, key=lambda r: place[r.point])
-    valid = [r for r in order(context.rows, context.objective) if r not in candidates]
+    valid = [r for r in best.order(context.rows, context.objective) if r not in candidates]
     return [*candidates, *valid, *(r for r in context.rows if r not in candidates + valid)]
 
 

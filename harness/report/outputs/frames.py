@@ -10,13 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from harness.report.model.context import Context
-from harness.report.outputs.csv import (
-    MEASUREMENTS,
-    SUMMARY,
-    Record,
-    measurement_records,
-    summary_records,
-)
+from harness.report.outputs import csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,15 +31,15 @@ TYPES = {
 
 def summary_frame(context: Context) -> pd.DataFrame:
     """A row a point, as in summary.csv."""
-    return _frame(summary_records(context), SUMMARY)
+    return _frame(csv.summary_records(context), csv.SUMMARY)
 
 
 def measurements_frame(context: Context) -> pd.DataFrame:
     """A row a point and round, as in measurements.csv."""
-    return _frame(measurement_records(context), MEASUREMENTS)
+    return _frame(csv.measurement_records(context), csv.MEASUREMENTS)
 
 
-def _frame(records: Sequence[Record], columns: Collection[str]) -> pd.DataFrame:
+def _frame(records: Sequence[csv.Record], columns: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(records, columns=list(columns), dtype=object)

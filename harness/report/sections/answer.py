@@ -9,17 +9,8 @@ from harness.analysis.best import differs, indifference_of, nearest, order, usab
 from harness.analysis.constraints import Bound, holds
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
+from harness.report.model import labels
 from harness.report.model.context import Context
-from harness.report.model.labels import (
-    bound_text,
-    counted,
-    listed,
-    metric_words,
-    objective_text,
-    place_text,
-    some,
-    why_invalid,
-)
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
@@ -39,14 +30,15 @@ def answer(context: Context) -> list[Sentence]:
 def _scope(context: Context) -> str:
     measurements = sum(r.rounds for r in context.rows)
     return (
-        f"In {counted(measurements, 'measurement')} across "
-        f"{counted(len(context.series), 'configuration')}, "
+        f"In {labels.counted(measurements, 'measurement')} across "
+        f"{labels.counted(len(context.series), 'configuration')}, "
     )
 
 
 def _aim(context: Context) -> str:
     given = ", under the given constraints" if context.bounds else ""
-    return f" at {objective_text(context.objective)}{given}, on {hardware_line(context.manifest)}."
+    aim, on = labels.objective_text(context.objective), hardware_line(context.manifest)
+    return f" at {aim}{given}, on {on}."
 
 
 def _nothing(context: Context) -> Sentence:
@@ -77,9 +69,9 @@ def _lacking(context: Context) -> str:
     lacking = [m for m in metrics if rows and all(r.value(m) is None for r in rows)]
     if not lacking:
         return ""
-    names = listed([metric_words(m)[0] for m in lacking])
+    names = labels.listed([labels.metric_words(m)[0] for m in lacking])
     verb = "is" if len(lacking) == 1 else "are"
-    aim = objective_text(context.objective)
+    aim = labels.objective_text(context.objective)
     said = f"the objective is {aim}, and {names} {verb} n/a at every point"
     if not any(metric_of(m).gpu for m in lacking):
         return said
@@ -94,7 +86,7 @@ def _nearest(context: Context) -> list[Sentence]:
         return []
     parts = []
     for miss in found.misses:
-        limit = bound_text(miss.metric, context.bounds[miss.metric])
+        limit = labels.bound_text(miss.metric, context.bounds[miss.metric])
         if miss.found is None:
             parts.append(f"{limit} can't be judged there")
         elif miss.by:
@@ -104,19 +96,19 @@ def _nearest(context: Context) -> list[Sentence]:
                          f"({both_text(miss.found)})")  # fmt: skip
     return [compose(
         "Nearest to the constraints is ", bold(f"{context.name(found.row)}"),
-        f" ({place_text(found.row)}): {listed(parts)}.",
+        f" ({labels.place_text(found.row)}): {labels.listed(parts)}.",
     )]  # fmt: skip
 
 
 def _missed(rows: list[SummaryRow], name: str, limits: Bound) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
-        return f"{bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
+        return f"{labels.bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
     if all(r.value(name) is None for r in rows):
-        return f"{bound_text(name, limits)} can't be judged, it is n/a at every point"
+        return f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
     pick = min if limits.get("max") is not None else max
     closest = pick((v for r in rows if (v := r.value(name))), key=lambda v: v.value)
-    return f"{bound_text(name, limits)}: the nearest point has {both_text(closest)}"
+    return f"{labels.bound_text(name, limits)}: the nearest point has {both_text(closest)}"
 
 
 def _headline(context: Context) -> Sentence:
@@ -146,7 +138,7 @@ def _front(context: Context, names: list[str]) -> Sentence:
         " on the Pareto front: no other point is shown to beat them" if count > 1
         else " is alone on the Pareto front: no other point is shown to match it"
     )  # fmt: skip
-    points = counted(count, "point")
+    points = labels.counted(count, "point")
     return compose(_scope(context), f"{points} of ", *_strong_list(names), stands, _aim(context))
 
 
@@ -154,7 +146,7 @@ def _undecided(context: Context, best: SummaryRow) -> Sentence:
     return compose(
         _scope(context), bold("no best can be named"),
         f": a difference needs at least two rounds at every point. The highest-ranking value is "
-        f"{_value(context, best)} by {context.name(best)} ({place_text(best)}).",
+        f"{_value(context, best)} by {context.name(best)} ({labels.place_text(best)}).",
     )  # fmt: skip
 
 
@@ -163,7 +155,7 @@ def _value(context: Context, row: SummaryRow) -> str:
     single = context.objective.single
     if single is None:
         return f"a score of {value}"
-    name, unit = metric_words(single)
+    name, unit = labels.metric_words(single)
     article = "an" if name[0] in "aeiou" else "a"
     return f"{article} {name} of {value}{unit}"
 
@@ -176,7 +168,7 @@ def _tie(context: Context, names: list[str]) -> Sentence:
 
 
 def _strong_list(names: list[str]) -> list[Span]:
-    *head, last = some(names, _SHOWN)
+    *head, last = labels.some(names, _SHOWN)
     between = [span for name in head for span in (bold(name), Span(", "))]
     return [*between[:-1], Span(" and "), bold(last)] if head else [bold(last)]
 
@@ -211,7 +203,7 @@ def _uncompared(context: Context) -> str:
     if other is not None and context.name(other) == known:
         return ""
     name = "the default configuration" if known in context.defaults else known
-    return f" No comparison with {name}: at {place_text(pick)} it failed or is invalid."
+    return f" No comparison with {name}: at {labels.place_text(pick)} it failed or is invalid."
 
 
 def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
@@ -219,7 +211,9 @@ def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
     would be compared at another load.
     """
     return any(
-        context.name(r) == series and place_text(r) == place_text(row) and not usable(r)
+        context.name(r) == series
+        and labels.place_text(r) == labels.place_text(row)
+        and not usable(r)
         for r in context.rows
     )
 
@@ -229,9 +223,9 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     ratio = context.differences.advantage(best, other, context.objective)
     eager = context.reference_is_eager and other.backend == context.reference
     kind = "eager PyTorch, " if eager else ""
-    target = f"{context.name(other)} ({kind}{place_text(other)})"
+    target = f"{context.name(other)} ({kind}{labels.place_text(other)})"
     if best.backend == other.backend and context.name(other) in context.defaults:
-        target = f"the default configuration ({place_text(other)})"
+        target = f"the default configuration ({labels.place_text(other)})"
     elif not eager and context.name(other) != context.reference_series:
         target = f"the next best configuration, {target}"
     if ratio is None or not differs(ratio) or ratio.value <= 1:
@@ -249,14 +243,14 @@ def _details(context: Context) -> list[Sentence]:
         return []
     if choice.winner is not None:
         return [compose(
-            "Its best point is ", bold(place_text(choice.winner)),
+            "Its best point is ", bold(labels.place_text(choice.winner)),
             f", with {_value(context, choice.winner)}.",
             *_settings(context, choice.winner),
         )]  # fmt: skip
     pick = choice.recommended
-    where = f"{context.name(pick)}, {place_text(pick)}"
+    where = f"{context.name(pick)}, {labels.place_text(pick)}"
     return [
-        compose("No difference is shown between ", listed(_points(context, choice.tied)), "."),
+        compose(f"No difference is shown between {labels.listed(_points(context, choice.tied))}."),
         compose(
             "Recommended: ", bold(where), _why(context, pick), ".",
             *_over_reference(context, pick), *_settings(context, pick),
@@ -299,17 +293,17 @@ def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
 
 
 def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
-    return some([f"{context.name(r)} ({place_text(r)})" for r in rows], 2 * _SHOWN)
+    return labels.some([f"{context.name(r)} ({labels.place_text(r)})" for r in rows], 2 * _SHOWN)
 
 
 def _reasons(context: Context) -> str:
     """Why points are not ranked: each of a few with its name, of many how often each reason."""
     rows = [r for r in context.rows if not usable(r)]
-    said = [(why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
+    said = [(labels.why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
     if len(rows) > _SHOWN:  # a point may have several
         found = Counter(why for every in said for why in every.split(", "))
         return ", ".join(f"{why} at {count}" for why, count in found.most_common())
-    names = (f"{context.name(r)}, {place_text(r)}" for r in rows)
+    names = (f"{context.name(r)}, {labels.place_text(r)}" for r in rows)
     return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
 
 
@@ -319,10 +313,10 @@ def _left_out(context: Context) -> list[Sentence]:
     missed = len(valid) - len(context.choice.candidates)
     parts = []
     if unranked:
-        parts.append(f"{counted(unranked, 'point')} failed or invalid ({_reasons(context)})")
+        parts.append(f"{labels.counted(unranked, 'point')} failed or invalid ({_reasons(context)})")
     if missed and context.bounds:
-        parts.append(f"{counted(missed, 'point')} not shown to hold every constraint")
+        parts.append(f"{labels.counted(missed, 'point')} not shown to hold every constraint")
     elif missed:
-        parts.append(f"{counted(missed, 'point')} without a value to rank by")
-    said = f"Left out of the ranking: {listed(parts)}.{_uncompared(context)}"
+        parts.append(f"{labels.counted(missed, 'point')} without a value to rank by")
+    said = f"Left out of the ranking: {labels.listed(parts)}.{_uncompared(context)}"
     return [compose(said)] if parts else []

@@ -6,21 +6,8 @@ from collections.abc import Sequence
 
 from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summarize_capacity
 from harness.report.charts.lines import wide
-from harness.report.model.blocks import (
-    Chart,
-    ReferenceLine,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    number_cell,
-    trace,
-    word,
-)
-from harness.report.model.columns import series_cell
+from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import COLORS, Context
-from harness.report.model.labels import listed
-from harness.report.model.numbers import both_text
 from harness.report.model.section import Charts, Section, TableBlock, Text
 from harness.results.rows import CapacityRow
 
@@ -75,16 +62,15 @@ def line(label: str, found: CapacitySummary) -> str:
     where = f"capacity of {label}, batch {found.batch_size}, {target_text(found)}"
     if found.rate is None:
         return f"{where}: none; {limit_text(found)}"
-    said = (
-        f"{where}: {both_text(found.rate)} requests/s, goodput {both_text(found.goodput)} infer/s"
-    )
-    knee = f", knee at {both_text(found.knee)} requests/s" if found.knee else ""
+    rate, goodput, knee = map(numbers.both_text, (found.rate, found.goodput, found.knee))
+    said = f"{where}: {rate} requests/s, goodput {goodput} infer/s"
+    knee = f", knee at {knee} requests/s" if found.knee else ""
     return said + knee + ("" if found.server_limited else f"; limited by {limit_text(found)}")
 
 
 def _intro(found: Sequence[CapacitySummary]) -> str:
-    targets = listed(dict.fromkeys(target_text(c) for c in found))
-    steps = listed(dict.fromkeys(f"{100 * c.precision:g}%" for c in found))
+    targets = labels.listed(dict.fromkeys(target_text(c) for c in found))
+    steps = labels.listed(dict.fromkeys(f"{100 * c.precision:g}%" for c in found))
     return (
         f"The highest open-loop rate at which the target holds ({targets}): of all requests that "
         "were due in the window, failed, shed and unanswered ones included, that share was "
@@ -95,27 +81,27 @@ def _intro(found: Sequence[CapacitySummary]) -> str:
     )
 
 
-def _table(context: Context, found: Sequence[CapacitySummary]) -> Table:
-    return listing(found, {
-        "Configuration": lambda c: series_cell(context, name(context, c)),
-        "Batch": lambda c: figure(str(c.batch_size)),
-        "Target": lambda c: word(target_text(c)),
-        "Capacity (requests/s)": lambda c: interval_cell(c.rate),
-        "Goodput (infer/sec)": lambda c: interval_cell(c.goodput),
-        "Knee (requests/s)": lambda c: interval_cell(c.knee),
-        "Did not hold (requests/s)": lambda c: number_cell(c.high, "g"),
-        "Rounds": lambda c: figure(str(c.rounds)),
-        "Limited by": lambda c: word(
+def _table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
+    return blocks.listing(found, {
+        "Configuration": lambda c: columns.series_cell(context, name(context, c)),
+        "Batch": lambda c: blocks.figure(str(c.batch_size)),
+        "Target": lambda c: blocks.word(target_text(c)),
+        "Capacity (requests/s)": lambda c: blocks.interval_cell(c.rate),
+        "Goodput (infer/sec)": lambda c: blocks.interval_cell(c.goodput),
+        "Knee (requests/s)": lambda c: blocks.interval_cell(c.knee),
+        "Did not hold (requests/s)": lambda c: blocks.number_cell(c.high, "g"),
+        "Rounds": lambda c: blocks.figure(str(c.rounds)),
+        "Limited by": lambda c: blocks.word(
             limit_text(c), tone="" if c.server_limited and c.rate else "bad"
         ),
     })  # fmt: skip
 
 
-def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
+def _chart(context: Context, found: Sequence[CapacitySummary]) -> blocks.Chart:
     """Share within the target over the rate, a line a searched point."""
     sizes = sorted({c.batch_size for c in found})
     series = tuple(
-        trace(
+        blocks.trace(
             name(context, c), context.colors.get(name(context, c), COLORS[0]),
             (
                 (r.rate, 100 * r.within,
@@ -128,25 +114,25 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> Chart:
         for c in found
     )  # fmt: skip
     shares = sorted({float(c.percentile.removeprefix("p")) for c in found})
-    return Chart(
+    return blocks.Chart(
         "capacity", "Requests answered within the target", "Requests a second that were due",
         "Answered within the target (%)", series, rates_table(context, found),
         log_x=wide([r.rate for c in found for r in c.rates]),
-        bounds=tuple(ReferenceLine("y", share, f"{share:g}%") for share in shares),
+        bounds=tuple(blocks.ReferenceLine("y", share, f"{share:g}%") for share in shares),
         markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
 
 
-def rates_table(context: Context, found: Sequence[CapacitySummary]) -> Table:
+def rates_table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
     """Every rate that was tried, and how it went."""
-    return listing([(c, r) for c in found for r in c.rates], {
-        "Configuration": lambda x: word(name(context, x[0])),
-        "Batch": lambda x: figure(str(x[0].batch_size)),
-        "Requests/s": lambda x: figure(f"{x[1].rate:g}"),
-        "Rounds": lambda x: figure(str(x[1].rounds)),
-        "Within the target (%)": lambda x: figure(f"{100 * x[1].within:.4g}"),
-        "Median response (ms)": lambda x: number_cell(x[1].p50_ms),
-        "Outcome": lambda x: word(outcomes_text(x[1])),
+    return blocks.listing([(c, r) for c in found for r in c.rates], {
+        "Configuration": lambda x: blocks.word(name(context, x[0])),
+        "Batch": lambda x: blocks.figure(str(x[0].batch_size)),
+        "Requests/s": lambda x: blocks.figure(f"{x[1].rate:g}"),
+        "Rounds": lambda x: blocks.figure(str(x[1].rounds)),
+        "Within the target (%)": lambda x: blocks.figure(f"{100 * x[1].within:.4g}"),
+        "Median response (ms)": lambda x: blocks.number_cell(x[1].p50_ms),
+        "Outcome": lambda x: blocks.word(outcomes_text(x[1])),
     })  # fmt: skip
 
 

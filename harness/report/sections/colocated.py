@@ -8,28 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from harness.analysis import colocated
+from harness.analysis import colocated, constraints, metrics, objective
 from harness.analysis.colocated import ColocatedSummary
-from harness.analysis.constraints import Bounds, Holds, holds
-from harness.analysis.metrics import PRESENT, metric_name
-from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import INVALIDATES
-from harness.report.model.blocks import (
-    Cell,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    percentile_cell,
-    status,
-    word,
-)
-from harness.report.model.columns import errors_cell, holds_cell, series_cell
+from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import Context
-from harness.report.model.labels import flag_text, load_label
 from harness.report.model.manifest_facts import Json, text
-from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.served import served
 from harness.results.rows import PERCENTILES, LoadedRow
 
@@ -48,7 +33,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> Table | None:
+def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table | None:
     """A row a point and co-located model; None where there is none."""
     found = [(row, model) for row in rows for model in colocated.summarize_colocated(row)]
     if not found:
@@ -57,29 +42,33 @@ def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> Table | Non
         p for p in PERCENTILES
         if p in ("p50", "p99") or any(m.latency_ms[p] is not None for _, m in found)
     ]  # fmt: skip
-    constraints: dict[str, Callable[[At], Cell]] = {
-        "Its constraints": lambda x: holds_cell(holds_own(context, x[0], x[1].name))
+    constraints: dict[str, Callable[[At], blocks.Cell]] = {
+        "Its constraints": lambda x: columns.holds_cell(holds_own(context, x[0], x[1].name))
     }
     bounded = any(_bounds(context, model.name) for _, model in found)
-    return listing(found, {
-        "Batch": lambda x: figure(str(x[0].batch_size)),
-        "Load": lambda x: figure(load_label(x[0])),
-        "Co-located model": lambda x: word(x[1].name),
-        "Its batch": lambda x: figure(str(x[1].load["batch_size"])),
-        "Its load": lambda x: figure(load_words(x[1].load)),
-        "Throughput (infer/sec)": lambda x: interval_cell(x[1].throughput),
-        **{f"{PERCENTILE_NAMES[p]} (ms)": partial(_percentile, p) for p in shown},
-        "Errors": lambda x: errors_cell(x[1].errors, x[1].requests),
+    return blocks.listing(found, {
+        "Batch": lambda x: blocks.figure(str(x[0].batch_size)),
+        "Load": lambda x: blocks.figure(labels.load_label(x[0])),
+        "Co-located model": lambda x: blocks.word(x[1].name),
+        "Its batch": lambda x: blocks.figure(str(x[1].load["batch_size"])),
+        "Its load": lambda x: blocks.figure(load_words(x[1].load)),
+        "Throughput (infer/sec)": lambda x: blocks.interval_cell(x[1].throughput),
+        **{f"{numbers.PERCENTILE_NAMES[p]} (ms)": partial(_own_percentile, p) for p in shown},
+        "Errors": lambda x: columns.errors_cell(x[1].errors, x[1].requests),
         **(constraints if bounded else {}),
         "Status": lambda x: _status(x[1]),
     }, [*served_colocated(context, rows[0]), SHARED_NOTE])  # fmt: skip
 
 
-def _percentile(percentile: str, at: At) -> Cell:
-    return percentile_cell(percentile, at[1].latency_ms[percentile])
+def _own_percentile(percentile: str, at: At) -> blocks.Cell:
+    return _percentile(percentile, at[1])
 
 
-def together_table(context: Context) -> Table | None:
+def _percentile(percentile: str, of: SummaryRow | ColocatedSummary) -> blocks.Cell:
+    return blocks.percentile_cell(percentile, of.latency_ms.get(percentile))
+
+
+def together_table(context: Context) -> blocks.Table | None:
     """Points with co-located models against the same ones alone; None without such pairs."""
     pairs = [
         p for p in colocated.pairs(context.rows, context.scenario)
@@ -91,19 +80,19 @@ def together_table(context: Context) -> Table | None:
         "Alone: the same configuration without other models on the server. Throughput kept is "
         "together ÷ alone: 1 would mean that the models do not disturb each other."
     )
-    return listing(pairs, {
-        "Configuration": lambda p: series_cell(context, context.name(p.together)),
-        "Beside it": lambda p: word(", ".join(colocated.names(p.together))),
-        "Batch": lambda p: figure(str(p.together.batch_size)),
-        "Load": lambda p: figure(load_label(p.together)),
-        "Throughput (infer/sec) alone": lambda p: interval_cell(p.alone.throughput),
-        "Throughput (infer/sec) together": lambda p: interval_cell(p.together.throughput),
-        "p50 (ms) alone": lambda p: percentile_cell("p50", p.alone.latency_ms.get("p50")),
-        "p50 (ms) together": lambda p: percentile_cell("p50", p.together.latency_ms.get("p50")),
-        "p99 (ms) alone": lambda p: percentile_cell("p99", p.alone.latency_ms.get("p99")),
-        "p99 (ms) together": lambda p: percentile_cell("p99", p.together.latency_ms.get("p99")),
-        "Throughput kept": lambda p: interval_cell(
-            context.differences.advantage(p.together, p.alone, THROUGHPUT)
+    return blocks.listing(pairs, {
+        "Configuration": lambda p: columns.series_cell(context, context.name(p.together)),
+        "Beside it": lambda p: blocks.word(", ".join(colocated.names(p.together))),
+        "Batch": lambda p: blocks.figure(str(p.together.batch_size)),
+        "Load": lambda p: blocks.figure(labels.load_label(p.together)),
+        "Throughput (infer/sec) alone": lambda p: blocks.interval_cell(p.alone.throughput),
+        "Throughput (infer/sec) together": lambda p: blocks.interval_cell(p.together.throughput),
+        "p50 (ms) alone": lambda p: _percentile("p50", p.alone),
+        "p50 (ms) together": lambda p: _percentile("p50", p.together),
+        "p99 (ms) alone": lambda p: _percentile("p99", p.alone),
+        "p99 (ms) together": lambda p: _percentile("p99", p.together),
+        "Throughput kept": lambda p: blocks.interval_cell(
+            context.differences.advantage(p.together, p.alone, objective.THROUGHPUT)
         ),
     }, [note])  # fmt: skip
 
@@ -114,29 +103,29 @@ def load_words(load: Mapping[str, float | None]) -> str:
     return f"{load['request_rate']:g}/s" if callers is None else str(callers)
 
 
-def _bounds(context: Context, model: str) -> Bounds:
+def _bounds(context: Context, model: str) -> constraints.Bounds:
     """The bounds of a co-located model that the scenario holds."""
-    named = metric_name(model, "")
-    present = metric_name(model, PRESENT)
+    named = metrics.metric_name(model, "")
+    present = metrics.metric_name(model, metrics.PRESENT)
     return {k: b for k, b in context.bounds.items() if k.startswith(named) and k != present}
 
 
-def holds_own(context: Context, row: SummaryRow, model: str) -> Holds:
+def holds_own(context: Context, row: SummaryRow, model: str) -> constraints.Holds:
     """Whether a co-located model holds its own constraints at a point."""
-    answers = {holds(row, key, bound) for key, bound in _bounds(context, model).items()}
+    answers = {constraints.holds(row, key, bound) for key, bound in _bounds(context, model).items()}
     if "no" in answers:
         return "no"
     return "unknown" if "unknown" in answers else "yes"
 
 
-def _status(model: ColocatedSummary) -> Cell:
-    note = "; ".join(flag_text(f) for f in model.flags)
+def _status(model: ColocatedSummary) -> blocks.Cell:
+    note = "; ".join(labels.flag_text(f) for f in model.flags)
     bad = [f for f in model.flags if f in INVALIDATES]
     shown = bad or [f for f in model.flags if f != "few_requests"]
     if not shown:
-        return status("ok", tone="good", note=note)
+        return blocks.status("ok", tone="good", note=note)
     said = ", ".join(f.replace("_", " ") for f in shown)
-    return status(said, tone="bad" if bad else "", note=note)
+    return blocks.status(said, tone="bad" if bad else "", note=note)
 
 
 def _loaded(context: Context, row: SummaryRow) -> Mapping[str, Json]:

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.analysis.best import differs
+from harness.analysis import best, speedup
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.analysis.speedup import cell, cells, speedups
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import latency_by_batch, speedup_chart
-from harness.report.model.blocks import (
-    Cell,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    percentile_cell,
-    table,
-    word,
-)
-from harness.report.model.columns import series_cell
+from harness.report.model import blocks, columns, numbers
 from harness.report.model.context import Context
 from harness.report.model.labels import load_label
 from harness.report.model.manifest_facts import mapping, text
-from harness.report.model.numbers import (
-    NOT_AVAILABLE,
-    bytes_text,
-    mib_text,
-    range_text,
-    significant,
-    value_text,
-)
 from harness.report.model.section import Charts, Section, Text, titled
-from harness.report.sections.colocated import together_table
-from harness.report.sections.points import INTERVAL_NOTE
-from harness.report.sections.servers import server_only_table
+from harness.report.sections import colocated, points, servers
 from harness.results.rows import ArtifactRow, LoadedRow
 
 
@@ -50,11 +29,11 @@ def section(context: Context) -> Section:
             Charts(tuple(c for c in charts if c is not None)),
             *titled(
                 ("Speed-up", speedup_table(context)),
-                ("Alone and together", together_table(context)),
+                ("Alone and together", colocated.together_table(context)),
                 ("Median latency (ms)", latency_table(context)),
                 ("Size on disk", size_table(context)),
                 ("Loading and memory", load_table(context)),
-                ("Servers before they load a model", server_only_table(context)),
+                ("Servers before they load a model", servers.server_only_table(context)),
             ),
         ),
     )
@@ -74,27 +53,30 @@ def _intro(context: Context, alone: bool) -> str:
 
 
 def _sweep_table(
-    context: Context, names: Sequence[str], said: Callable[[SummaryRow | None], Cell], note: str
-) -> Table:
+    context: Context,
+    names: Sequence[str],
+    said: Callable[[SummaryRow | None], blocks.Cell],
+    note: str,
+) -> blocks.Table:
     """A row a cell of the sweep, a column a configuration."""
-    by_place = {(context.name(r), cell(r)): r for r in context.rows}
-    anyone = {cell(r): r for r in context.rows}
+    by_place = {(context.name(r), speedup.cell(r)): r for r in context.rows}
+    anyone = {speedup.cell(r): r for r in context.rows}
     body = [
         [
-            figure(str(anyone[place].batch_size)), figure(load_label(anyone[place])),
+            blocks.figure(str(anyone[place].batch_size)), blocks.figure(load_label(anyone[place])),
             *(said(by_place.get((name, place))) for name in names),
         ]
-        for place in cells(context.rows)
+        for place in speedup.cells(context.rows)
     ]  # fmt: skip
-    return table(["Batch", context.load_title, *names], body, [note])
+    return blocks.table(["Batch", context.load_title, *names], body, [note])
 
 
-def speedup_table(context: Context) -> Table | None:
+def speedup_table(context: Context) -> blocks.Table | None:
     """Throughput over the reference's; None without another configuration."""
     names = [n for n in context.shown if n != context.reference_series]
     if context.reference is None or not names or not context.rows:
         return None
-    ratios = speedups(context.rows, context.reference, context.differences)
+    ratios = speedup.speedups(context.rows, context.reference, context.differences)
     note = (
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (within "
         "rounds, see Differences below). Grey: no difference shown, the interval includes 1."
@@ -102,59 +84,60 @@ def speedup_table(context: Context) -> Table | None:
     return _sweep_table(context, names, lambda r: _ratio_cell(r, ratios), note)
 
 
-def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> Cell:
+def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> blocks.Cell:
     """`1.62× 1.57–1.68`, or that no difference is shown, or why there is no ratio."""
     ratio, unknown = None, "not measured"
     if row is not None and (not row.rounds or row.failures):
         unknown = "failed"
     elif row is not None:
-        ratio, unknown = ratios.get(row.point), NOT_AVAILABLE if row.valid else "invalid"
+        ratio, unknown = ratios.get(row.point), numbers.NOT_AVAILABLE if row.valid else "invalid"
     if ratio is None:
-        return Cell(unknown, tone="muted", number=True)
-    shown = differs(ratio)
-    return Cell(
-        f"{value_text(ratio)}×", range_text(ratio), "" if shown else "no difference shown",
+        return blocks.Cell(unknown, tone="muted", number=True)
+    shown = best.differs(ratio)
+    return blocks.Cell(
+        f"{numbers.value_text(ratio)}×", numbers.range_text(ratio),
+        "" if shown else "no difference shown",
         ("good" if ratio.value > 1 else "bad") if shown else "muted", number=True,
     )  # fmt: skip
 
 
-def latency_table(context: Context) -> Table | None:
+def latency_table(context: Context) -> blocks.Table | None:
     """Median latency; None where nothing was measured."""
     if context.reference is None:
         return None
-    return _sweep_table(context, context.shown, _median_cell, INTERVAL_NOTE)
+    return _sweep_table(context, context.shown, _median_cell, points.INTERVAL_NOTE)
 
 
-def _median_cell(row: SummaryRow | None) -> Cell:
-    return percentile_cell("p50", row.latency_ms.get("p50") if row and row.valid else None)
+def _median_cell(row: SummaryRow | None) -> blocks.Cell:
+    return blocks.percentile_cell("p50", row.latency_ms.get("p50") if row and row.valid else None)
 
 
-def size_table(context: Context) -> Table | None:
+def size_table(context: Context) -> blocks.Table | None:
     """Files that were made: format, size on disk, seconds, exporter."""
     firsts: dict[tuple[str, str], ArtifactRow] = {}
     for row in context.data.artifacts:  # a resumed run finds them again, in the cache
         firsts.setdefault((row.format, row.path), row)
     if not firsts:
         return None
-    return listing(firsts.values(), {
-        "Format": lambda a: word(a.format),
-        "Size on disk (MiB)": lambda a: figure(bytes_text(a.bytes)),
-        "Made in (s)": lambda a: figure(
-            "0" if a.cached and not a.seconds else significant(a.seconds)
+    return blocks.listing(firsts.values(), {
+        "Format": lambda a: blocks.word(a.format),
+        "Size on disk (MiB)": lambda a: blocks.figure(numbers.bytes_text(a.bytes)),
+        "Made in (s)": lambda a: blocks.figure(
+            "0" if a.cached and not a.seconds else numbers.significant(a.seconds)
         ),
-        "From cache": lambda a: word("yes" if a.cached else "no"),
+        "From cache": lambda a: blocks.word("yes" if a.cached else "no"),
         "Exporter": _exporter,
-        "File": lambda a: word(a.path),
+        "File": lambda a: blocks.word(a.path),
     })  # fmt: skip
 
 
-def _exporter(row: ArtifactRow) -> Cell:
+def _exporter(row: ArtifactRow) -> blocks.Cell:
     details = mapping(row.details)
     fallback = text(details, "fallback_reason", default="")
-    return Cell(text(details, "exporter", default="—"), fallback and f"fallback: {fallback}")
+    return blocks.Cell(text(details, "exporter", default="—"), fallback and f"fallback: {fallback}")
 
 
-def load_table(context: Context) -> Table | None:
+def load_table(context: Context) -> blocks.Table | None:
     """What each backend costs before it answers: size, loading, first call, memory."""
     groups: dict[str, list[LoadedRow]] = {}
     for row in context.data.loads:
@@ -163,13 +146,13 @@ def load_table(context: Context) -> Table | None:
         return None
     places = {name: i for i, name in enumerate(context.series)}
     ordered = sorted(groups, key=lambda name: places.get(name, len(places)))
-    gpu: dict[str, Callable[[str], Cell]] = {
+    gpu: dict[str, Callable[[str], blocks.Cell]] = {
         "GPU memory, loaded (MiB)": lambda n: _most(r.gpu_memory_mib for r in groups[n]),
         "GPU memory, peak (MiB)": lambda n: _most(r.gpu_memory_mib for r in context.of(n)),
     }
-    return listing(ordered, {
-        "Backend": lambda n: series_cell(context, n),
-        "Size on disk (MiB)": lambda n: figure(bytes_text(
+    return blocks.listing(ordered, {
+        "Backend": lambda n: columns.series_cell(context, n),
+        "Size on disk (MiB)": lambda n: blocks.figure(numbers.bytes_text(
             max((r.bytes_on_disk for r in groups[n] if r.bytes_on_disk is not None), default=None)
         )),
         "Load time (s)": lambda n: _over(r.seconds for r in groups[n]),
@@ -183,10 +166,10 @@ def load_table(context: Context) -> Table | None:
     ])  # fmt: skip
 
 
-def _over(values: Iterable[float | None]) -> Cell:
+def _over(values: Iterable[float | None]) -> blocks.Cell:
     known = [v for v in values if v is not None]
-    return interval_cell(log_t_interval(known) if known else None)
+    return blocks.interval_cell(log_t_interval(known) if known else None)
 
 
-def _most(values: Iterable[float | None]) -> Cell:
-    return figure(mib_text(max((v for v in values if v is not None), default=None)))
+def _most(values: Iterable[float | None]) -> blocks.Cell:
+    return blocks.figure(numbers.mib_text(max((v for v in values if v is not None), default=None)))

@@ -16,20 +16,10 @@ from harness.report.charts.lines import (
     shared_percentile,
     wide,
 )
-from harness.report.model.blocks import (
-    Chart,
-    ChartSeries,
-    figure,
-    interval_cell,
-    listing,
-    percentile_name,
-    table,
-)
+from harness.report.model import blocks, labels, phases, served
 from harness.report.model.columns import load_columns
 from harness.report.model.context import Context
-from harness.report.model.labels import counted, load_label, place_text
 from harness.report.model.numbers import both_text, significant
-from harness.report.model.phases import STACK, rest_ms
 from harness.report.model.section import (
     Block,
     Charts,
@@ -41,13 +31,8 @@ from harness.report.model.section import (
     Text,
     titled,
 )
-from harness.report.model.served import difference
-from harness.report.sections.colocated import colocated_table, configs_colocated
-from harness.report.sections.flags import problems
-from harness.report.sections.points import detail_table
-from harness.report.sections.servers import composing_table, metrics_table
-from harness.scenario.metrics import PLOTTED, Metric
-from harness.scenario.variants import DEFAULT_CONFIG
+from harness.report.sections import colocated, flags, points, servers
+from harness.scenario import metrics, variants
 
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
@@ -74,15 +59,15 @@ def _part(context: Context, index: int, name: str) -> Part:
     blocks: tuple[Block, ...] = (
         Text(_about(context, rows)),
         Charts(tuple(detail_charts(context, name))),
-        TableBlock(detail_table(context, name)),
+        TableBlock(points.detail_table(context, name)),
         *titled(
-            ("Co-located models", colocated_table(context, rows)),
-            ("Composing models", composing_table(rows)),
-            ("The server's metrics", metrics_table(rows)),
+            ("Co-located models", colocated.colocated_table(context, rows)),
+            ("Composing models", servers.composing_table(rows)),
+            ("The server's metrics", servers.metrics_table(rows)),
         ),
         *_served(context, rows[0], name),
         # in print they stand once, at the end
-        *(replace(block, only="screen") for block in problems(rows)),
+        *(replace(block, only="screen") for block in flags.problems(rows)),
     )
     return Part(
         f"config-{index}", f"Model Config: {name}", blocks, name, context.colors[name],
@@ -103,8 +88,8 @@ def _about(context: Context, rows: list[SummaryRow]) -> str:
         sum(getattr(r, n) for r in rows) for n in ("rounds", "requests", "errors")
     )
     return (
-        f"{settings}. {counted(measured, 'measurement')} with "
-        f"{counted(requests, 'request')}, of which {errors:,} failed."
+        f"{settings}. {labels.counted(measured, 'measurement')} with "
+        f"{labels.counted(requests, 'request')}, of which {errors:,} failed."
     )
 
 
@@ -114,17 +99,17 @@ def _served(context: Context, row: SummaryRow, name: str) -> list[Block]:
     Whose text is not known is left out.
     """
     found: list[Block] = []
-    default = context.series_of(row.backend, DEFAULT_CONFIG)
+    default = context.series_of(row.backend, variants.DEFAULT_CONFIG)
     config, other = context.configs.get(name, ""), context.configs.get(default, "")
     if config and other and name != default:
-        lines = difference(other, config)
+        lines = served.difference(other, config)
         same = Text("It is the same as the default's.")
         found.append(Difference("Difference from the default", lines) if lines else same)
     if config:
         found.append(_file(config, "config.pbtxt", " "))
     return found + [
         _file(text, f"config.pbtxt of {model}", ", ")
-        for model, text in configs_colocated(context, row)
+        for model, text in colocated.configs_colocated(context, row)
     ]
 
 
@@ -132,7 +117,7 @@ def _file(text: str, title: str, joint: str) -> Code:
     return Code(text, title, f"{title}{joint}as the server had it", short_lines=True)
 
 
-def detail_charts(context: Context, name: str) -> list[Chart]:
+def detail_charts(context: Context, name: str) -> list[blocks.Chart]:
     """A configuration's charts: where the time goes, then Model Analyzer's small plots."""
     rows = [r for r in context.of(name) if r.valid]
     if context.offline:
@@ -143,24 +128,24 @@ def detail_charts(context: Context, name: str) -> list[Chart]:
     return [*performance_charts(context, name), *_grid(context, name, rows)]
 
 
-def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[Chart]:
+def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[blocks.Chart]:
     """Memory, use and power against latency, a line a batch size; those that were measured."""
     percentile = shared_percentile(rows)
     drawn = [r for r in rows if finite(latency(r, percentile))]
     return [
         _small(context, name, drawn, percentile, metric)
-        for metric in PLOTTED
+        for metric in metrics.PLOTTED
         if any(r.value(metric.name) is not None for r in drawn)
     ]
 
 
 def _small(
-    context: Context, name: str, rows: list[SummaryRow], percentile: str, metric: Metric
-) -> Chart:
+    context: Context, name: str, rows: list[SummaryRow], percentile: str, metric: metrics.Metric
+) -> blocks.Chart:
     """One of the small plots; a row's batch size has the same marker in all of them."""
     sizes = sorted({r.batch_size for r in rows})
     known = [r for r in rows if r.value(metric.name) is not None]
-    p = percentile_name(percentile)
+    p = blocks.percentile_name(percentile)
     series = tuple(
         dots(name, context.colors[name], [
             (x, y, f"{r.point}: {metric.axis} {both_text(y)}, {p} {both_text(x)} ms")
@@ -173,18 +158,18 @@ def _small(
     )  # fmt: skip
     columns = {
         **load_columns(context.load_title),
-        f"{p} latency (ms)": lambda r: interval_cell(latency(r, percentile)),
-        metric.axis: lambda r: interval_cell(r.value(metric.name)),
+        f"{p} latency (ms)": lambda r: blocks.interval_cell(latency(r, percentile)),
+        metric.axis: lambda r: blocks.interval_cell(r.value(metric.name)),
     }
-    return Chart(
+    return blocks.Chart(
         f"{metric.name}-{context.series.index(name)}", f"{metric.plot} vs. Latency",
-        f"{p} latency (ms)", metric.axis, series, listing(known, columns), size="third",
+        f"{p} latency (ms)", metric.axis, series, blocks.listing(known, columns), size="third",
         log_x=wide([v for s in series for v in s.x]),
         markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
 
 
-def performance_charts(context: Context, name: str) -> list[Chart]:
+def performance_charts(context: Context, name: str) -> list[blocks.Chart]:
     """ "Online Performance": where the time goes, and the throughput.
 
     A chart a batch size, over the load; offline one chart, over the batch size.
@@ -198,7 +183,9 @@ def performance_charts(context: Context, name: str) -> list[Chart]:
     ]
 
 
-def _performance(context: Context, name: str, size: int | None, rows: list[SummaryRow]) -> Chart:
+def _performance(
+    context: Context, name: str, size: int | None, rows: list[SummaryRow]
+) -> blocks.Chart:
     """One chart; without `size` the batch size is what varies."""
     parts = _parts(rows)
     throughput = [r.throughput or Interval(0.0) for r in rows]
@@ -207,38 +194,38 @@ def _performance(context: Context, name: str, size: int | None, rows: list[Summa
     )  # fmt: skip
     if size is None:
         load = axis = "Client Batch Size"
-    ticks = tuple(load_label(r) if size is not None else str(r.batch_size) for r in rows)
+    ticks = tuple(labels.load_label(r) if size is not None else str(r.batch_size) for r in rows)
     headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/sec)"]
     body = [
         [
-            figure(tick),
-            *(figure(significant(values[i])) for _, _, values in parts),
-            interval_cell(throughput[i]),
+            blocks.figure(tick),
+            *(blocks.figure(significant(values[i])) for _, _, values in parts),
+            blocks.interval_cell(throughput[i]),
         ]
         for i, tick in enumerate(ticks)
     ]
-    return Chart(
+    return blocks.Chart(
         f"performance-{context.series.index(name)}-{size or 'all'}",
         "Offline Performance" if size is None else f"Online Performance, batch {size}", axis,
-        "Average latency (ms)", _stack(rows, parts, throughput), table(headers, body),
+        "Average latency (ms)", _stack(rows, parts, throughput), blocks.table(headers, body),
         right_title="Throughput (infer/sec)", ticks=ticks, stacked=True, size="third",
     )  # fmt: skip
 
 
 def _stack(
     rows: list[SummaryRow], parts: list[tuple[str, str, list[float]]], throughput: list[Interval]
-) -> tuple[ChartSeries, ...]:
+) -> tuple[blocks.ChartSeries, ...]:
     """A bar for each part on top of each other, and the throughput on the right axis."""
     x = tuple(float(i) for i in range(len(rows)))
-    places = [place_text(r) for r in rows]
+    places = [labels.place_text(r) for r in rows]
     bars = (
-        ChartSeries(title, color, x, tuple(values), "bar", labels=tuple(
+        blocks.ChartSeries(title, color, x, tuple(values), "bar", labels=tuple(
             f"{place}: {title} {significant(v)} ms"
             for place, v in zip(places, values, strict=True)
         ))
         for title, color, values in parts
     )  # fmt: skip
-    line = ChartSeries(
+    line = blocks.ChartSeries(
         "Throughput", LINE_COLOR, x, tuple(i.value for i in throughput),
         y_range=tuple(limits(i) for i in throughput),
         labels=tuple(
@@ -258,7 +245,7 @@ def _parts(rows: list[SummaryRow]) -> list[tuple[str, str, list[float]]]:
     return [
         *(
             (title, color, [r.server_us.get(key, 0.0) / 1e3 for r in rows])
-            for key, title, color in STACK
+            for key, title, color in phases.STACK
         ),
-        ("Client and network", REST_COLOR, [rest_ms(r) or 0.0 for r in rows]),
+        ("Client and network", REST_COLOR, [phases.rest_ms(r) or 0.0 for r in rows]),
     ]

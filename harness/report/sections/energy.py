@@ -4,33 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.analysis import colocated, objective
 from harness.analysis.best import Choice, choose, differs, usable
-from harness.analysis.colocated import models_colocated
 from harness.analysis.intervals import Interval
-from harness.analysis.objective import THROUGHPUT, single
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
-from harness.report.model.blocks import (
-    Chart,
-    ChartSeries,
-    ReferenceLine,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    number_cell,
-)
-from harness.report.model.columns import point_columns
+from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import Context
-from harness.report.model.labels import bound_text, counted, listed, place_text, some
-from harness.report.model.numbers import (
-    NOT_AVAILABLE,
-    both_text,
-    fixed,
-    gain_percent,
-    percent_text,
-    value_text,
-)
 from harness.report.model.section import (
     Charts,
     Prose,
@@ -45,7 +25,7 @@ from harness.report.model.section import (
 from harness.report.sections.points import INTERVAL_NOTE
 
 METRIC = "joules_per_inference"
-ENERGY = single(METRIC)
+ENERGY = objective.single(METRIC)
 PER_JOULE, PER_SECOND = "Inferences per joule", "Throughput (infer/sec)"
 COUNTER_NOTE = (
     "Energy is the difference of the GPU's energy counter over the window, divided by the "
@@ -105,8 +85,8 @@ def answer(context: Context) -> list[Sentence]:
 
 
 def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> Sentence:
-    where: list[str | Span] = [of, bold(context.name(best)), f" ({place_text(best)})"]
-    value = f"{both_text(best.joules_per_inference)} J"
+    where: list[str | Span] = [of, bold(context.name(best)), f" ({labels.place_text(best)})"]
+    value = f"{numbers.both_text(best.joules_per_inference)} J"
     if not found.decidable:
         return compose(
             *where, f" had the least energy per inference, {value}; with one round no difference "
@@ -121,8 +101,8 @@ def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> Senten
             *where, " needs the ", bold("least energy per inference"), f", {value}: less than "
             f"every other point{repeated}, by the 95% intervals of their ratios.",
         )  # fmt: skip
-    others = [f"{context.name(r)} ({place_text(r)})" for r in found.tied[1:]]
-    named = listed(some(others, _NAMED))
+    others = [f"{context.name(r)} ({labels.place_text(r)})" for r in found.tied[1:]]
+    named = labels.listed(labels.some(others, _NAMED))
     return compose(
         *where, " has the ", bold("lowest energy per inference"), f", {value}, and can't be told "
         f"apart from {named} by the 95% intervals of their ratios.",
@@ -133,21 +113,23 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     """How the point of highest throughput compares with the one of least energy; `some`: others,
     which are not compared, may be faster.
     """
-    top = choose(found.candidates, THROUGHPUT, {}, run=context.differences).best
+    top = choose(found.candidates, objective.THROUGHPUT, {}, run=context.differences).best
     if top is None:
         return []
     if top is best:
-        value = both_text(top.throughput)
+        value = numbers.both_text(top.throughput)
         of = " of these" if some else ""
         return [compose(f"It also has the highest throughput{of}, {value} infer/sec.")]
     where: list[str | Span] = [
         "Of these, the" if some else "The", " point of highest throughput, ",
-        bold(context.name(top)), f" ({place_text(top)}), ",
+        bold(context.name(top)), f" ({labels.place_text(top)}), ",
     ]  # fmt: skip
     if not found.decidable:
-        return [compose(*where, f"had {value_text(top.joules_per_inference)} J per inference.")]
+        return [
+            compose(*where, f"had {numbers.value_text(top.joules_per_inference)} J per inference.")
+        ]
     energy = context.differences.advantage(best, top, ENERGY)
-    throughput = context.differences.advantage(top, best, THROUGHPUT)
+    throughput = context.differences.advantage(top, best, objective.THROUGHPUT)
     return [compose(*where, _compared(energy, throughput), ".")]
 
 
@@ -168,14 +150,14 @@ def _more(ratio: Interval | None, of: str) -> str:
     if ratio is None or not differs(ratio):
         return ""
     if ratio.value >= TIMES_FROM:
-        return f"{both_text(ratio)} times the {of}"
-    return f"{percent_text(gain_percent(ratio))} more {of}"
+        return f"{numbers.both_text(ratio)} times the {of}"
+    return f"{numbers.percent_text(numbers.gain_percent(ratio))} more {of}"
 
 
 # -------------------------------------------------------------------------------- chart and table
 
 
-def charts(context: Context) -> list[Chart]:
+def charts(context: Context) -> list[blocks.Chart]:
     """Inferences per joule against throughput, the lines of the summary's charts that have it."""
     shown, total = shown_lines(context)
     lines = [line for line in shown if any(r.inferences_per_joule is not None for r in line[2])]
@@ -187,9 +169,9 @@ def charts(context: Context) -> list[Chart]:
     notes = (
         curves(context, shown, total) if lines == shown else _some_of(shown, lines),
         "Each dot is one load, each bar a 95% interval; up and to the right is better.",
-        *([f"{counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
+        *([f"{labels.counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
     )
-    return [Chart(
+    return [blocks.Chart(
         "energy-throughput", "Inferences per joule vs. Throughput", PER_SECOND, PER_JOULE, drawn,
         _chart_table(context, lines), log_x=wide([v for s in drawn for v in s.x]),
         log_y=wide([v for s in drawn for v in s.y]), bounds=tuple(_bounds(context)), notes=notes,
@@ -198,53 +180,54 @@ def charts(context: Context) -> list[Chart]:
 
 
 def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
-    combinations = counted(len(shown), "combination")
+    combinations = labels.counted(len(shown), "combination")
     return (
         f"Curves of {len(lines)} of the {combinations} of configuration and batch size in the "
         "summary's charts: the others have no energy."
     )
 
 
-def _line(context: Context, line: Line, sizes: Sequence[int]) -> ChartSeries:
+def _line(context: Context, line: Line, sizes: Sequence[int]) -> blocks.ChartSeries:
     name, size, rows = line
     drawn = [
-        (x, y, f"{r.point}: {both_text(y)} inferences per joule, "
-               f"{both_text(r.joules_per_inference)} J/inference, {both_text(x)} infer/sec")
+        (x, y, f"{r.point}: {numbers.both_text(y)} inferences per joule, "
+               f"{numbers.both_text(r.joules_per_inference)} J/inference, "
+               f"{numbers.both_text(x)} infer/sec")
         for r in rows
         if (x := r.throughput) is not None and (y := r.inferences_per_joule) is not None
     ]  # fmt: skip
     return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
 
 
-def _bounds(context: Context) -> list[ReferenceLine]:
+def _bounds(context: Context) -> list[blocks.ReferenceLine]:
     """A largest energy is a least number of inferences per joule."""
-    text = {name: bound_text(name, bound) for name, bound in context.bounds.items()}
+    text = {name: labels.bound_text(name, bound) for name, bound in context.bounds.items()}
     lines = []
     if least := (context.bounds.get("throughput") or {}).get("min"):
-        lines.append(ReferenceLine("x", float(least), text["throughput"]))
+        lines.append(blocks.ReferenceLine("x", float(least), text["throughput"]))
     if most := (context.bounds.get(METRIC) or {}).get("max"):
-        lines.append(ReferenceLine("y", 1 / float(most), text[METRIC]))
+        lines.append(blocks.ReferenceLine("y", 1 / float(most), text[METRIC]))
     return lines
 
 
-def _chart_table(context: Context, lines: Sequence[Line]) -> Table:
-    return listing([r for _, _, group in lines for r in group], {
-        **point_columns(context),
-        PER_SECOND: lambda r: interval_cell(r.throughput),
-        PER_JOULE: lambda r: interval_cell(r.inferences_per_joule),
+def _chart_table(context: Context, lines: Sequence[Line]) -> blocks.Table:
+    return blocks.listing([r for _, _, group in lines for r in group], {
+        **columns.point_columns(context),
+        PER_SECOND: lambda r: blocks.interval_cell(r.throughput),
+        PER_JOULE: lambda r: blocks.interval_cell(r.inferences_per_joule),
     })  # fmt: skip
 
 
-def points_table(context: Context, rows: Sequence[SummaryRow]) -> Table:
+def points_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table:
     """A row a point that has energy, the most inferences per joule first."""
-    return listing(sorted(rows, key=_per_joule, reverse=True), {
-        **point_columns(context, swatch=True),
-        "Energy (J/inference)": lambda r: interval_cell(r.joules_per_inference),
-        PER_JOULE: lambda r: interval_cell(r.inferences_per_joule),
-        "GPU power (W)": lambda r: interval_cell(r.value("gpu_power_w")),
-        "GPU util. (%)": lambda r: number_cell(r.gpu_utilization_percent),
-        "SM clock (MHz)": lambda r: figure(_clock(r)),
-        "GPU temperature (°C)": lambda r: figure(_temperature(r)),
+    return blocks.listing(sorted(rows, key=_per_joule, reverse=True), {
+        **columns.point_columns(context, swatch=True),
+        "Energy (J/inference)": lambda r: blocks.interval_cell(r.joules_per_inference),
+        PER_JOULE: lambda r: blocks.interval_cell(r.inferences_per_joule),
+        "GPU power (W)": lambda r: blocks.interval_cell(r.value("gpu_power_w")),
+        "GPU util. (%)": lambda r: blocks.number_cell(r.gpu_utilization_percent),
+        "SM clock (MHz)": lambda r: blocks.figure(_clock(r)),
+        "GPU temperature (°C)": lambda r: blocks.figure(_temperature(r)),
     }, [INTERVAL_NOTE, READINGS_NOTE])  # fmt: skip
 
 
@@ -257,18 +240,21 @@ def _clock(row: SummaryRow) -> str:
     """`1,980`, or `1,680–1,980` where it changed."""
     found = [m.gpu_sm_clock_mhz for m in row.measurements if m.gpu_sm_clock_mhz is not None]
     if not found:
-        return NOT_AVAILABLE
-    low, high = fixed(min(v[0] for v in found), 0), fixed(max(v[1] for v in found), 0)
+        return numbers.NOT_AVAILABLE
+    low, high = (
+        numbers.fixed(min(v[0] for v in found), 0),
+        numbers.fixed(max(v[1] for v in found), 0),
+    )
     return high if low == high else f"{low}–{high}"
 
 
 def _temperature(row: SummaryRow) -> str:
     found = [m.gpu_temperature_c[1] for m in row.measurements if m.gpu_temperature_c is not None]
-    return fixed(max(found), 0) if found else NOT_AVAILABLE
+    return numbers.fixed(max(found), 0) if found else numbers.NOT_AVAILABLE
 
 
 def _colocated(context: Context) -> list[str]:
-    if not models_colocated(context.scenario):
+    if not colocated.models_colocated(context.scenario):
         return []
     return [
         "Where models are measured together, the energy is that of all of them, divided by the "
@@ -282,6 +268,6 @@ def _lacking(context: Context) -> list[str]:
     if not lacking:
         return []
     names = list(dict.fromkeys(context.name(r) for r in lacking))
-    named = listed(some(names, _NAMED))
-    points = counted(len(lacking), "valid point")
+    named = labels.listed(labels.some(names, _NAMED))
+    points = labels.counted(len(lacking), "valid point")
     return [f"Not every round of {points} has energy, so left out here: of {named}."]

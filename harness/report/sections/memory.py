@@ -10,22 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import RunDirectoryError
-from harness.report.model.blocks import (
-    Band,
-    Chart,
-    ChartSeries,
-    Table,
-    number_cell,
-    table,
-    trace,
-    word,
-)
+from harness.report.model import blocks, numbers
 from harness.report.model.context import Context
-from harness.report.model.numbers import significant
 from harness.report.model.section import Charts, Section, Text
-from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results import rows, store
 from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, read_parquet
-from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import inside
 
@@ -48,7 +37,7 @@ def section(context: Context) -> Section | None:
     return Section("memory", "Memory over time", blocks) if charts else None
 
 
-def memory_charts(context: Context) -> tuple[Chart, ...]:
+def memory_charts(context: Context) -> tuple[blocks.Chart, ...]:
     """The first round of each configuration of the summary; empty without telemetry."""
     firsts: dict[str, MemoryTimeline] = {}
     for found in timelines(context.data):
@@ -64,25 +53,25 @@ def _series(context: Context, name: str) -> str:
     return context.series_of(backend, config or DEFAULT_CONFIG)
 
 
-def chart(id_: str, name: str, found: MemoryTimeline) -> Chart:
+def chart(id_: str, name: str, found: MemoryTimeline) -> blocks.Chart:
     """A round of one configuration."""
     series = tuple(
         _line(kind, _color(kind, i), found.t_s, values)
         for i, (kind, values) in enumerate(found.series.items())
     )
-    return Chart(
+    return blocks.Chart(
         id_, f"{name}, round {found.round + 1}", "Seconds",
         f"{series[0].name.capitalize()} (MiB)" if len(series) == 1 else "MiB", series,
-        _stages(found), bands=tuple(Band(*mark) for mark in found.marks),
+        _stages(found), bands=tuple(blocks.Band(*mark) for mark in found.marks),
     )  # fmt: skip
 
 
 def _line(
     name: str, color: str, times: Sequence[float], values: Sequence[float | None]
-) -> ChartSeries:
+) -> blocks.ChartSeries:
     known = ((t, v) for t, v in zip(times, values, strict=True) if v is not None)
-    points = ((t, v, f"{name} at {t:.4g} s: {significant(v)} MiB") for t, v in known)
-    return trace(name, color, points, "thin")
+    points = ((t, v, f"{name} at {t:.4g} s: {numbers.significant(v)} MiB") for t, v in known)
+    return blocks.trace(name, color, points, "thin")
 
 
 def _color(name: str, index: int) -> str:
@@ -91,17 +80,17 @@ def _color(name: str, index: int) -> str:
     return GPU_COLORS[(index - 1) % len(GPU_COLORS)]
 
 
-def _stages(found: MemoryTimeline) -> Table:
+def _stages(found: MemoryTimeline) -> blocks.Table:
     """The stages: from, to, and the largest value of each series in it."""
     body = [
         [
-            word(label), number_cell(begin), number_cell(end),
-            *(number_cell(_peak(found.t_s, v, begin, end)) for v in found.series.values()),
+            blocks.word(label), blocks.number_cell(begin), blocks.number_cell(end),
+            *(blocks.number_cell(_peak(found.t_s, v, begin, end)) for v in found.series.values()),
         ]
         for begin, end, label in found.marks
     ]  # fmt: skip
     largest = (f"{name}, largest (MiB)" for name in found.series)
-    return table(["Stage", "From (s)", "To (s)", *largest], body)
+    return blocks.table(["Stage", "From (s)", "To (s)", *largest], body)
 
 
 def _peak(
@@ -138,13 +127,13 @@ class MemoryTimeline:
     """(begin, end, label) in seconds: the stages, then each point's window."""
 
 
-def timelines(data: RunData, steps: int = STEPS) -> list[MemoryTimeline]:
+def timelines(data: store.RunData, steps: int = STEPS) -> list[MemoryTimeline]:
     """Every session of a run that has readings, in the order of the journal."""
     found = (_timeline(data, row, steps) for row in data.loads)
     return [timeline for timeline in found if timeline is not None]
 
 
-def _timeline(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | None:
+def _timeline(data: store.RunData, row: rows.LoadedRow, steps: int) -> MemoryTimeline | None:
     file = row.details.get("telemetry")
     path = inside(data.path, file) if file else None
     if path is None or not path.is_file():
@@ -196,7 +185,7 @@ def downsample(series: TelemetrySeries, edges: NDArray[np.float64]) -> tuple[flo
     return tuple(values)
 
 
-def _stage_times(row: LoadedRow, begin: int) -> Iterator[tuple[int, int, str]]:
+def _stage_times(row: rows.LoadedRow, begin: int) -> Iterator[tuple[int, int, str]]:
     """The stages' times; each begins where the one before it ends."""
     ends = row.details.get("stages_ns") or {}
     served = "server" in row.details
@@ -209,7 +198,7 @@ def _stage_times(row: LoadedRow, begin: int) -> Iterator[tuple[int, int, str]]:
 
 
 def _windows(
-    rows: Sequence[MeasurementRow], loaded: LoadedRow, begin: int, end: int
+    rows: Sequence[rows.MeasurementRow], loaded: rows.LoadedRow, begin: int, end: int
 ) -> Iterator[tuple[int, int, str]]:
     """The windows that this session measured: a broken session's points are measured by another."""
     session = (loaded.backend, loaded.config, loaded.round)
@@ -219,6 +208,6 @@ def _windows(
             yield row.window_begin_ns, row.window_end_ns, _place(row)
 
 
-def _place(row: MeasurementRow) -> str:
+def _place(row: rows.MeasurementRow) -> str:
     """`b4/c2`: the point's id without its backend and config."""
     return "/".join(row.point.split("/")[-2:])

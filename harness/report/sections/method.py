@@ -6,16 +6,9 @@ from collections.abc import Mapping
 
 from harness.analysis.best import indifference_of
 from harness.measure.quantiles import FLOORS
+from harness.report.model import manifest_facts, numbers
 from harness.report.model.context import Context
 from harness.report.model.labels import listed, rounds_text
-from harness.report.model.manifest_facts import (
-    UNKNOWN,
-    backend_specs,
-    mapping,
-    number,
-    text,
-)
-from harness.report.model.numbers import PERCENTILE_NAMES
 from harness.report.model.section import Prose, Section, Sentence, bold, compose
 from harness.results.rows import CeilingRow, MeasurementRow
 
@@ -33,9 +26,9 @@ def _lead(paragraph: str) -> Sentence:
 
 def method(context: Context) -> list[str]:
     """How the numbers came about, in plain words with the resolved scenario's numbers."""
-    measurement = mapping(context.scenario, "measurement")
-    say = {k: text(measurement, k) for k in _METHOD_KEYS}
-    floors = ", ".join(f"{PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
+    measurement = manifest_facts.mapping(context.scenario, "measurement")
+    say = {k: manifest_facts.text(measurement, k) for k in _METHOD_KEYS}
+    floors = ", ".join(f"{numbers.PERCENTILE_NAMES[p]} {n:,}" for p, n in FLOORS.items())
     return [
         f"Rounds. {_rounds(context, say)}. Each round starts every backend in a fresh process and "
         f"visits the points in another order (seed {say['seed']}), so drift of the "
@@ -91,14 +84,16 @@ def _rounds(context: Context, say: Mapping[str, str]) -> str:
 
 def _more_rounds(say: Mapping[str, str]) -> str:
     most = say["rounds_max"]
-    if most in (UNKNOWN, say["rounds"]):
+    if most in (manifest_facts.UNKNOWN, say["rounds"]):
         return ""
     return f", and in up to {most} where its intervals were too wide"
 
 
 def _search_rounds(context: Context) -> str:
-    most = number(mapping(context.scenario, "search"), "rounds_max")
-    rounds = number(mapping(context.scenario, "measurement"), "rounds")
+    most = manifest_facts.number(manifest_facts.mapping(context.scenario, "search"), "rounds_max")
+    rounds = manifest_facts.number(
+        manifest_facts.mapping(context.scenario, "measurement"), "rounds"
+    )
     if not context.varied or most is None or rounds is None or not 1 < rounds < most:
         return ""
     return f", and in up to {most:g} where it might be the best config"
@@ -127,7 +122,9 @@ def _load(context: Context, say: Mapping[str, str]) -> list[str]:
 
 
 def _clock(context: Context) -> str:
-    places = {str(b.get("io", "host")) for b in backend_specs(context.manifest)} or {"host"}
+    places = {str(b.get("io", "host")) for b in manifest_facts.backend_specs(context.manifest)} or {
+        "host"
+    }
     words = {
         "host": "inputs start and outputs end in host memory, so copies to and from a device, and "
         "for Triton the network, are included",
@@ -206,7 +203,7 @@ def _self_test(context: Context) -> list[str]:
     """What `harness calibrate` had found on this machine when the run began."""
     from harness.analysis.calibrate import false_alarm_text
 
-    found = mapping(context.manifest, "calibration")
+    found = manifest_facts.mapping(context.manifest, "calibration")
     try:
         said = false_alarm_text(found)
     except (KeyError, TypeError, ValueError, AttributeError):  # none, or one by another version

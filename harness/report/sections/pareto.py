@@ -12,20 +12,9 @@ from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.pareto import Front, front, margin, round_values, trade_off_metrics
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import bounds_on, dots, shared_percentile, wide
-from harness.report.model.blocks import (
-    Cell,
-    Chart,
-    ChartSeries,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    word,
-)
-from harness.report.model.columns import point_columns
+from harness.report.model import blocks, columns, numbers
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed
-from harness.report.model.numbers import both_text
 from harness.report.model.section import Charts, Section, TableBlock, Text
 from harness.scenario.metrics import METRICS
 
@@ -39,8 +28,8 @@ class ParetoView:
     """The section's parts."""
 
     intro: str
-    charts: tuple[Chart, ...]
-    table: Table
+    charts: tuple[blocks.Chart, ...]
+    table: blocks.Table
 
 
 def section(context: Context) -> Section | None:
@@ -101,7 +90,7 @@ def _value(row: SummaryRow, metric: str) -> Interval:
     return log_t_interval(round_values(row, metric))
 
 
-def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Chart:
+def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> blocks.Chart:
     """The first metric against another: the front in colours over the rest in grey."""
     first = found.metrics[0]
     beaten = [r for r in rows if r.point in found.dominated]
@@ -114,7 +103,7 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
         for name in context.series
         if name in groups
     ]
-    return Chart(
+    return blocks.Chart(
         f"pareto-{metric.replace('_', '-')}",
         f"Pareto front: {_title(first)} and {_title(metric)}", METRICS[metric].heading,
         METRICS[first].heading, tuple(s for s in series if s.x),
@@ -127,7 +116,7 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
 def _marks(
     name: str, color: str, rows: Sequence[SummaryRow], found: Front, metric: str, *,
     bars: bool = True,
-) -> ChartSeries:  # fmt: skip
+) -> blocks.ChartSeries:  # fmt: skip
     drawn = [(_value(r, metric), _value(r, found.metrics[0]), _label(r, found)) for r in rows]
     if not bars:
         drawn = [(Interval(x.value), Interval(y.value), label) for x, y, label in drawn]
@@ -135,29 +124,31 @@ def _marks(
 
 
 def _label(row: SummaryRow, found: Front) -> str:
-    values = ", ".join(f"{_title(m)} {both_text(_value(row, m))}" for m in found.metrics)
+    values = ", ".join(f"{_title(m)} {numbers.both_text(_value(row, m))}" for m in found.metrics)
     by = found.dominated.get(row.point)
     return f"{row.point}: {values}" + (f"; dominated by {by}" if by else "")
 
 
-def _chart_table(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> Table:
-    return listing(rows, {
-        **point_columns(context),
+def _chart_table(
+    context: Context, found: Front, rows: Sequence[SummaryRow], metric: str
+) -> blocks.Table:
+    return blocks.listing(rows, {
+        **columns.point_columns(context),
         **{METRICS[m].with_unit: _values(m) for m in (metric, found.metrics[0])},
-        "Clearly dominated by": lambda r: word(found.dominated.get(r.point, "on the front")),
+        "Clearly dominated by": lambda r: blocks.word(found.dominated.get(r.point, "on the front")),
     })  # fmt: skip
 
 
-def _values(metric: str) -> Callable[[SummaryRow], Cell]:
-    return lambda row: interval_cell(_value(row, metric))
+def _values(metric: str) -> Callable[[SummaryRow], blocks.Cell]:
+    return lambda row: blocks.interval_cell(_value(row, metric))
 
 
-def _table(context: Context, found: Front) -> Table:
+def _table(context: Context, found: Front) -> blocks.Table:
     """The front, the best in its first metric first."""
     beats, first = Counter(found.dominated.values()), METRICS[found.metrics[0]]
     ordered = sorted(found.rows, key=lambda r: -first.sign * _value(r, first.name).value)
-    return listing(ordered, {
-        **point_columns(context, swatch=True),
+    return blocks.listing(ordered, {
+        **columns.point_columns(context, swatch=True),
         **{METRICS[m].heading: _values(m) for m in found.metrics},
-        "Points it clearly dominates": lambda r: figure(str(beats[r.point])),
+        "Points it clearly dominates": lambda r: blocks.figure(str(beats[r.point])),
     }, ["Each dominated point is counted once."])  # fmt: skip

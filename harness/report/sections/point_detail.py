@@ -14,32 +14,10 @@ from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import QUANTILES
 from harness.measure.validity import causes
 from harness.report.charts.lines import limits, wide
-from harness.report.model.blocks import (
-    Cell,
-    Chart,
-    ChartSeries,
-    ReferenceLine,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    number_cell,
-    table,
-    trace,
-    word,
-)
+from harness.report.model import blocks, labels, numbers
 from harness.report.model.context import COLORS, Context
-from harness.report.model.labels import flag_text, place_text
-from harness.report.model.numbers import (
-    BEYOND_TIMEOUT,
-    NOT_AVAILABLE,
-    PERCENTILE_NAMES,
-    significant,
-)
 from harness.report.model.section import Charts, Part, Section, TableBlock, Text
-from harness.report.sections.method import ceiling_share
-from harness.report.sections.points import status_cell
-from harness.report.sections.servers import composing_of, metrics_of
+from harness.report.sections import method, points, servers
 from harness.scenario.metrics import METRICS
 from harness.triton.counters.statistics import PHASES
 
@@ -61,7 +39,7 @@ def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     charts = (_timeline(f"{id_}-time", found), _distribution(f"{id_}-ecdf", found))
     flags = _flags(found)
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
-    title = f"{context.name(row)}, {place_text(row)}: {status_cell(row).text}"
+    title = f"{context.name(row)}, {labels.place_text(row)}: {points.status_cell(row).text}"
     return Part(id_, title, (
         Charts(tuple(c for c in charts if c is not None)),
         TableBlock(_figures(found), style="small"),
@@ -80,7 +58,7 @@ def _color(found: RoundDetail) -> str:
     return COLORS[found.row.round % len(COLORS)]
 
 
-def _timeline(id_: str, found: Explanation) -> Chart | None:
+def _timeline(id_: str, found: Explanation) -> blocks.Chart | None:
     """Median latency of each stretch of time, a line a round, with the window's ends."""
     series, values, ends = [], [], []
     for r in found.rounds:
@@ -95,26 +73,29 @@ def _timeline(id_: str, found: Explanation) -> Chart | None:
             (a, m, f"{round_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms")
             for a, m, w in zip(x, y, worst, strict=True)
         )
-        series.append(trace(round_name(r), _color(r), points, "thin"))
+        series.append(blocks.trace(round_name(r), _color(r), points, "thin"))
         values += y
         ends.append(r.timeline.window_s)
     if not values:
         return None
     kind = "response" if found.open_loop else "latency"
-    bounds = (ReferenceLine("x", 0.0, "window begins"), ReferenceLine("x", min(ends), "ends"))
-    return Chart(
+    bounds = (
+        blocks.ReferenceLine("x", 0.0, "window begins"),
+        blocks.ReferenceLine("x", min(ends), "ends"),
+    )
+    return blocks.Chart(
         id_, "Latency over time", "Seconds from the begin of the window", f"Median {kind} (ms)",
         tuple(series), _windows(found), log_y=wide(values), bounds=bounds,
         notes=("Before the window lies the warm-up. MSER-5 says where it would have cut instead.",),
     )  # fmt: skip
 
 
-def _windows(found: Explanation) -> Table:
-    return listing(found.rounds, {
-        "Round": lambda r: word(str(r.row.round + 1)),
-        "Warm-up requests": lambda r: figure(f"{r.row.warmup_requests:,}"),
-        "Window (s)": lambda r: number_cell(_window_s(r)),
-        "MSER-5 cut (s)": lambda r: number_cell(r.cut_s),
+def _windows(found: Explanation) -> blocks.Table:
+    return blocks.listing(found.rounds, {
+        "Round": lambda r: blocks.word(str(r.row.round + 1)),
+        "Warm-up requests": lambda r: blocks.figure(f"{r.row.warmup_requests:,}"),
+        "Window (s)": lambda r: blocks.number_cell(_window_s(r)),
+        "MSER-5 cut (s)": lambda r: blocks.number_cell(r.cut_s),
         "Shift between halves": _shift,
     })  # fmt: skip
 
@@ -123,12 +104,12 @@ def _window_s(found: RoundDetail) -> float:
     return (found.row.window_end_ns - found.row.window_begin_ns) / 1e9
 
 
-def _shift(found: RoundDetail) -> Cell:
+def _shift(found: RoundDetail) -> blocks.Cell:
     shift = found.steady.shift if found.steady is not None else None
-    return figure(NOT_AVAILABLE if shift is None else f"{100 * shift:+.2g}%")
+    return blocks.figure(numbers.NOT_AVAILABLE if shift is None else f"{100 * shift:+.2g}%")
 
 
-def _distribution(id_: str, found: Explanation) -> Chart | None:
+def _distribution(id_: str, found: Explanation) -> blocks.Chart | None:
     """Empirical distribution of each round, with percentiles' intervals within and over rounds."""
     series, values = [], []
     for r in found.rounds:
@@ -138,11 +119,11 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
                 (v, 100 * s, f"{round_name(r)}: {100 * s:.4g}% within {v:.4g} ms")
                 for v, s in zip(x.tolist(), share.tolist(), strict=True)
             )
-            series += [trace(round_name(r), _color(r), points, "thin"), _within(r)]
+            series += [blocks.trace(round_name(r), _color(r), points, "thin"), _within(r)]
             values += x.tolist()
     if not values:
         return None
-    return Chart(
+    return blocks.Chart(
         id_, "Distribution", "Latency (ms)", "Requests within it (%)",
         (*series, _over(found)), _percentiles(found), log_x=wide(values),
         notes=(
@@ -152,14 +133,14 @@ def _distribution(id_: str, found: Explanation) -> Chart | None:
     )  # fmt: skip
 
 
-def _within(found: RoundDetail) -> ChartSeries:
+def _within(found: RoundDetail) -> blocks.ChartSeries:
     known = {p: v for p, v in found.row.latency_ms.items() if v is not None and math.isfinite(v)}
     order = [found.row.latency_order_ms.get(p) for p in known]
     ranges = tuple(pair if pair and math.isfinite(pair[1]) else None for pair in order)
     return _marks(round_name(found), _color(found), known, ranges)
 
 
-def _over(found: Explanation) -> ChartSeries:
+def _over(found: Explanation) -> blocks.ChartSeries:
     over = found.summary.latency_ms.items()
     known = {p: i for p, i in over if i is not None and math.isfinite(i.value)}
     values = {p: i.value for p, i in known.items()}
@@ -169,16 +150,16 @@ def _over(found: Explanation) -> ChartSeries:
 def _marks(
     name: str, color: str, values: Mapping[str, float],
     ranges: tuple[tuple[float, float] | None, ...], marker: int = 0,
-) -> ChartSeries:  # fmt: skip
+) -> blocks.ChartSeries:  # fmt: skip
     """Percentiles where they cross the distribution, each with its interval."""
-    return ChartSeries(
+    return blocks.ChartSeries(
         name, color, tuple(values.values()), tuple(100 * float(QUANTILES[p]) for p in values),
         "marks", x_range=ranges, marker=marker,
-        labels=tuple(f"{name}, {PERCENTILE_NAMES[p]}: {v:.4g} ms" for p, v in values.items()),
+        labels=tuple(f"{name}, {blocks.percentile_name(p)}: {v:.4g} ms" for p, v in values.items()),
     )  # fmt: skip
 
 
-def _percentiles(found: Explanation) -> Table:
+def _percentiles(found: Explanation) -> blocks.Table:
     headers = [
         "Percentile",
         "Over rounds (ms)",
@@ -186,35 +167,37 @@ def _percentiles(found: Explanation) -> Table:
     ]
     body = [
         [
-            word(name), interval_cell(found.summary.latency_ms.get(p)),
+            blocks.word(name), blocks.interval_cell(found.summary.latency_ms.get(p)),
             *(_order_cell(r, p) for r in found.rounds),
         ]
-        for p, name in PERCENTILE_NAMES.items()
+        for p, name in numbers.PERCENTILE_NAMES.items()
     ]  # fmt: skip
-    return table(headers, body)
+    return blocks.table(headers, body)
 
 
-def _order_cell(found: RoundDetail, percentile: str) -> Cell:
+def _order_cell(found: RoundDetail, percentile: str) -> blocks.Cell:
     limits = found.row.latency_order_ms.get(percentile)
-    text = f"{significant(limits[0])}–{significant(limits[1])}" if limits else ""
+    text = f"{numbers.significant(limits[0])}–{numbers.significant(limits[1])}" if limits else ""
     value = ms(found.row.latency_ms.get(percentile))
-    return Cell(value, text, tone="muted" if value == NOT_AVAILABLE else "", number=True)
+    return blocks.Cell(
+        value, text, tone="muted" if value == numbers.NOT_AVAILABLE else "", number=True
+    )
 
 
-def _figures(found: Explanation) -> Table:
+def _figures(found: Explanation) -> blocks.Table:
     headers = ["", "Over rounds", *(round_name(r).capitalize() for r in found.rounds)]
     body = [
-        [word(name), interval_cell(interval), *(figure(ms(v)) for v in values)]
+        [blocks.word(name), blocks.interval_cell(interval), *(blocks.figure(ms(v)) for v in values)]
         for name, interval, values in measured(found)
     ]
     body += [
-        [word(name), word(""), *(figure(ms(v)) for v in values)]
+        [blocks.word(name), blocks.word(""), *(blocks.figure(ms(v)) for v in values)]
         for name, values in conditions(found)
     ]
-    return table(headers, body)
+    return blocks.table(headers, body)
 
 
-def _flags(found: Explanation) -> Table | None:
+def _flags(found: Explanation) -> blocks.Table | None:
     lines = [
         (flag, rounds, text)
         for flag in found.summary.every_flag
@@ -222,21 +205,21 @@ def _flags(found: Explanation) -> Table | None:
     ]
     if not lines:
         return None
-    return listing(lines, {
-        "Flag": lambda x: word(x[0].replace("_", " ")),
-        "What it means": lambda x: word(flag_text(x[0])),
-        "Round": lambda x: word(", ".join(map(str, x[1])) or "—"),
-        "What was seen": lambda x: word(x[2] or "—"),
+    return blocks.listing(lines, {
+        "Flag": lambda x: blocks.word(x[0].replace("_", " ")),
+        "What it means": lambda x: blocks.word(labels.flag_text(x[0])),
+        "Round": lambda x: blocks.word(", ".join(map(str, x[1])) or "—"),
+        "What was seen": lambda x: blocks.word(x[2] or "—"),
     })  # fmt: skip
 
 
 def ms(value: float | None) -> str:
     """A figure of one round: `4.05`, `n/a`, `> timeout`."""
     if value is None:
-        return NOT_AVAILABLE
+        return numbers.NOT_AVAILABLE
     if isinstance(value, int):
         return f"{value:,}"
-    return BEYOND_TIMEOUT if math.isinf(value) else significant(value)
+    return numbers.BEYOND_TIMEOUT if math.isinf(value) else numbers.significant(value)
 
 
 def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
@@ -297,7 +280,7 @@ CONDITIONS: Figures = {
     "CPU, %": lambda r: r.row.cpu_percent,
     "client CPU, %": lambda r: r.row.client_cpu_percent,
     "generator's ceiling, requests/s": lambda r: r.row.details.get("ceiling"),
-    "share of its ceiling, %": lambda r: ceiling_share(r.row),
+    "share of its ceiling, %": lambda r: method.ceiling_share(r.row),
     **_plain(gpu=True),
     "GPU clock, lowest, MHz": lambda r: (r.row.gpu_sm_clock_mhz or (None, None))[0],
     "GPU clock, highest, MHz": lambda r: (r.row.gpu_sm_clock_mhz or (None, None))[1],
@@ -312,10 +295,10 @@ def _of_server(found: RoundDetail) -> dict[str, float]:
     return {
         **{
             f"{name} {part.replace('_', ' ')}, ms": value
-            for name, times in [("server", phases), *composing_of(row).items()]
+            for name, times in [("server", phases), *servers.composing_of(row).items()]
             for part, value in times.items()
         },
-        **{f"/metrics: {title}": value for title, value in metrics_of(row).items()},
+        **{f"/metrics: {title}": value for title, value in servers.metrics_of(row).items()},
     }
 
 

@@ -6,21 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.analysis.best import usable
+from harness.analysis import best
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
-from harness.report.model.blocks import (
-    Cell,
-    Table,
-    figure,
-    interval_cell,
-    listing,
-    number_cell,
-    percentile_cell,
-    status,
-    word,
-)
+from harness.report.model import blocks, labels, numbers, phases
 from harness.report.model.columns import (
     Columns,
     errors_cell,
@@ -29,9 +19,6 @@ from harness.report.model.columns import (
     series_cell,
 )
 from harness.report.model.context import Context, best_first
-from harness.report.model.labels import disturbed_text, flag_text, why_invalid
-from harness.report.model.numbers import PERCENTILE_NAMES
-from harness.report.model.phases import STACK, rest_ms
 from harness.report.model.section import Section, TableBlock, Text
 from harness.scenario.metrics import METRICS, Metric, latency_name
 
@@ -51,22 +38,22 @@ def section(context: Context) -> Section:
     return Section("points", "Every point", (block,))
 
 
-def metric_cell(row: SummaryRow, metric: Metric) -> Cell:
+def metric_cell(row: SummaryRow, metric: Metric) -> blocks.Cell:
     """A metric's value over its interval, or the value alone."""
     value = row.value(metric.name)
     if metric.percentile:
-        return percentile_cell(metric.percentile, value)
+        return blocks.percentile_cell(metric.percentile, value)
     if metric.over_rounds == "interval":
-        return interval_cell(value)
-    return number_cell(None if value is None else value.value)
+        return blocks.interval_cell(value)
+    return blocks.number_cell(None if value is None else value.value)
 
 
-def _metric(name: str) -> Callable[[SummaryRow], Cell]:
+def _metric(name: str) -> Callable[[SummaryRow], blocks.Cell]:
     return lambda row: metric_cell(row, METRICS[name])
 
 
 def _percentiles(percentiles: Sequence[str], end: str) -> Columns:
-    return {PERCENTILE_NAMES[p] + end: _metric(latency_name(p)) for p in percentiles}
+    return {numbers.PERCENTILE_NAMES[p] + end: _metric(latency_name(p)) for p in percentiles}
 
 
 def _use(context: Context, *, short: bool = False) -> Columns:
@@ -82,7 +69,7 @@ def _use(context: Context, *, short: bool = False) -> Columns:
 def _ranked(context: Context, title: str = "Configuration") -> Columns:
     """Rank, and the configuration with its colour."""
     return {
-        "Rank": lambda row: word(context.ranks.get(row.point, "—")),
+        "Rank": lambda row: blocks.word(context.ranks.get(row.point, "—")),
         title: lambda row: series_cell(context, context.name(row)),
         **load_columns(context.load_title),
     }
@@ -91,9 +78,9 @@ def _ranked(context: Context, title: str = "Configuration") -> Columns:
 def _served(context: Context) -> Columns:
     """What a server was told; `—` where there is none."""
     return {
-        "Max Batch Size": lambda row: word(context.served(row).max_batch_size),
-        "Dynamic Batching": lambda row: word(context.served(row).dynamic_batching),
-        "Total Instance Count": lambda row: word(context.served(row).instances),
+        "Max Batch Size": lambda row: blocks.word(context.served(row).max_batch_size),
+        "Dynamic Batching": lambda row: blocks.word(context.served(row).dynamic_batching),
+        "Total Instance Count": lambda row: blocks.word(context.served(row).instances),
     }
 
 
@@ -101,28 +88,28 @@ THROUGHPUT: Columns = {METRICS["throughput"].heading: _metric("throughput")}
 ERRORS: Columns = {"Errors": lambda row: errors_cell(row.errors, row.requests)}
 
 
-def status_cell(row: SummaryRow) -> Cell:
+def status_cell(row: SummaryRow) -> blocks.Cell:
     """`ok`, or in short what is wrong; hovering says it in words."""
-    note = "; ".join(flag_text(f) for f in row.flags)
+    note = "; ".join(labels.flag_text(f) for f in row.flags)
     found = _status(row, note)
-    rounds = disturbed_text(row)
+    rounds = labels.disturbed_text(row)
     return replace(found, text=f"{found.text}; {rounds}") if rounds else found
 
 
-def _status(row: SummaryRow, note: str) -> Cell:
+def _status(row: SummaryRow, note: str) -> blocks.Cell:
     if not row.rounds:
-        return status("failed", tone="bad", note=note)
+        return blocks.status("failed", tone="bad", note=note)
     if not row.valid:
-        return status(f"invalid ({why_invalid(row)})", tone="bad", note=note)
+        return blocks.status(f"invalid ({labels.why_invalid(row)})", tone="bad", note=note)
     if row.failures:
-        return status("a round failed", tone="bad", note=note)
+        return blocks.status("a round failed", tone="bad", note=note)
     shown = [f for f in row.flags if f != "few_requests"]
     if shown:
-        return status(", ".join(f.replace("_", " ") for f in shown), note=note)
-    return status("ok", tone="good", note=note)
+        return blocks.status(", ".join(f.replace("_", " ") for f in shown), note=note)
+    return blocks.status("ok", tone="good", note=note)
 
 
-def best_table(context: Context) -> Table:
+def best_table(context: Context) -> blocks.Table:
     """The best point of each configuration, best first: Model Analyzer's columns."""
     firsts: dict[str, SummaryRow] = {}
     for row in best_first(context):
@@ -133,12 +120,12 @@ def best_table(context: Context) -> Table:
     }  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return listing(firsts.values(), columns, notes)
+    return blocks.listing(firsts.values(), columns, notes)
 
 
 def _unranked_note(context: Context) -> list[str]:
     """Whose best point may be another: a configuration's points that were left out."""
-    lost = Counter(context.name(r) for r in context.rows if not usable(r))
+    lost = Counter(context.name(r) for r in context.rows if not best.usable(r))
     if not lost:
         return []
     found = ", ".join(f"{count} of {name}" for name, count in lost.items())
@@ -152,30 +139,32 @@ def _floor_note(context: Context) -> list[str]:
     ]  # fmt: skip
     if not lacking:
         return []
-    floors = ", ".join(f"{PERCENTILE_NAMES[p]} {FLOORS[p]:,}" for p in lacking)
+    floors = ", ".join(f"{numbers.PERCENTILE_NAMES[p]} {FLOORS[p]:,}" for p in lacking)
     return [f"n/a: a round had fewer requests than the percentile needs ({floors})."]
 
 
-def points_table(context: Context) -> Table:
+def points_table(context: Context) -> blocks.Table:
     """Every point, best first; what holds it back stands before the figures, where a narrow
     window shows it.
     """
     bounded: Columns = {"Constraints": lambda row: holds_cell(satisfies(row, context.bounds))}
     columns = {
-        **_ranked(context), "Rounds": lambda row: figure(
+        **_ranked(context), "Rounds": lambda row: blocks.figure(
             f"{row.rounds} of {len(row.every)}" if row.disturbed else str(row.rounds)
         ),
         **(bounded if context.bounds else {}), "Status": status_cell, **THROUGHPUT,
         **_percentiles(context.shown_percentiles(), " (ms)"), **_use(context, short=True), **ERRORS,
     }  # fmt: skip
-    return listing(best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)])
+    return blocks.listing(
+        best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)]
+    )
 
 
-def detail_table(context: Context, name: str) -> Table:
+def detail_table(context: Context, name: str) -> blocks.Table:
     """Model Analyzer's detailed columns with every percentile and interval, a row a point."""
     rows = context.of(name)
     split = any(r.server_us for r in rows)
-    size: Columns = {"Client Batch Size": lambda row: figure(str(row.batch_size))}
+    size: Columns = {"Client Batch Size": lambda row: blocks.figure(str(row.batch_size))}
     load = load_columns("Load" if context.open_loop else "Request Concurrency")
     columns = {
         **(size if context.offline else load),
@@ -192,17 +181,19 @@ def detail_table(context: Context, name: str) -> Table:
             else "."
         ),
     ]
-    return listing(rows, columns, [INTERVAL_NOTE, *notes, *_floor_note(context)])
+    return blocks.listing(rows, columns, [INTERVAL_NOTE, *notes, *_floor_note(context)])
 
 
 def _server_parts() -> Columns:
     """Triton's parts of a request, and what they leave of the client's mean."""
 
-    def part(key: str) -> Callable[[SummaryRow], Cell]:
-        return lambda row: number_cell(row.server_us.get(key, 0.0) / 1e3 if row.server_us else None)
+    def part(key: str) -> Callable[[SummaryRow], blocks.Cell]:
+        return lambda row: blocks.number_cell(
+            row.server_us.get(key, 0.0) / 1e3 if row.server_us else None
+        )
 
-    titles = {k: t if t.startswith("Server") else f"Server {t}" for k, t, _ in STACK}
+    titles = {k: t if t.startswith("Server") else f"Server {t}" for k, t, _ in phases.STACK}
     return {
         **{f"{title} (ms)": part(key) for key, title in titles.items()},
-        "Client and network (ms)": lambda row: number_cell(rest_ms(row)),
+        "Client and network (ms)": lambda row: blocks.number_cell(phases.rest_ms(row)),
     }

@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from harness.analysis.speedup import cell
 from harness.report.charts.lines import summary_charts
+from harness.report.model import labels, manifest_facts
 from harness.report.model.context import Context
-from harness.report.model.labels import (
-    bounds_text,
-    counted,
-    load_label,
-    objective_text,
-    rounds_text,
-)
-from harness.report.model.manifest_facts import (
-    cpu_line,
-    date_text,
-    gib_text,
-    gpu_line,
-    gpu_memory,
-    gpus,
-    mapping,
-    number,
-    sequence,
-    text,
-)
 from harness.report.model.runtimes import driver, runtimes
 from harness.report.model.section import (
     Charts,
@@ -35,10 +17,9 @@ from harness.report.model.section import (
     TableBlock,
     Text,
 )
-from harness.report.sections import notes
+from harness.report.sections import notes, points
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import models_line
-from harness.report.sections.points import best_table
 
 NOTHING = Text("No point was measured.")
 
@@ -46,8 +27,8 @@ NOTHING = Text("No point was measured.")
 def section(context: Context) -> Section:
     """What a reader sees first."""
     charts = tuple(summary_charts(context))
-    best = best_table(context)
-    description = text(context.scenario, "description", default="")
+    best = points.best_table(context)
+    description = manifest_facts.text(context.scenario, "description", default="")
     return Section("summary", "Summary", (
         Masthead(name(context), title(context), description),
         *(Text(banner, "banner") for banner in banners(context)),
@@ -66,7 +47,7 @@ def title(context: Context) -> str:
 
 def name(context: Context) -> str:
     """The scenario's."""
-    return text(context.scenario, "scenario", default="unnamed run")
+    return manifest_facts.text(context.scenario, "scenario", default="unnamed run")
 
 
 def facts(context: Context) -> list[tuple[str, str]]:
@@ -76,22 +57,27 @@ def facts(context: Context) -> list[tuple[str, str]]:
     alone = backends if context.varied and len(backends) == 1 else ()
     colocated = models_line(context)
     memory = (
-        ("Total Available GPU Memory", gib_text(gpu_memory(manifest)))
-        if gpus(manifest)
-        else ("Host memory", gib_text(number(mapping(manifest, "machine"), "memory_mib")))
+        ("Total Available GPU Memory", manifest_facts.gib_text(manifest_facts.gpu_memory(manifest)))
+        if manifest_facts.gpus(manifest)
+        else (
+            "Host memory",
+            manifest_facts.gib_text(
+                manifest_facts.number(manifest_facts.mapping(manifest, "machine"), "memory_mib")
+            ),
+        )
     )
     return [
         ("Model", context.model),
         *([("Co-located models", colocated)] if colocated else []),
         *(("Backend", backend) for backend in alone),
-        ("GPU(s)", gpu_line(manifest)),
-        ("CPU", cpu_line(manifest)),
+        ("GPU(s)", manifest_facts.gpu_line(manifest)),
+        ("CPU", manifest_facts.cpu_line(manifest)),
         memory,
-        ("Constraint targets", bounds_text(context.bounds)),
-        ("Objective", objective_text(context.objective)),
+        ("Constraint targets", labels.bounds_text(context.bounds)),
+        ("Objective", labels.objective_text(context.objective)),
         ("Sweep", _sweep(context)),
         ("Versions", _versions(context)),
-        ("Date", date_text(manifest)),
+        ("Date", manifest_facts.date_text(manifest)),
     ]
 
 
@@ -102,13 +88,15 @@ def _versions(context: Context) -> str:
 
 
 def _sweep(context: Context) -> str:
-    loads = dict.fromkeys(load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:]))
-    sizes = sequence(context.scenario, "load", "batch_sizes") or sorted(
+    loads = dict.fromkeys(
+        labels.load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:])
+    )
+    sizes = manifest_facts.sequence(context.scenario, "load", "batch_sizes") or sorted(
         {r.batch_size for r in context.rows}
     )
     batch, load = (", ".join(map(str, values)) or "—" for values in (sizes, loads))
-    configurations = counted(len(context.series), "configuration")
-    rounds = rounds_text(context.rows)
+    configurations = labels.counted(len(context.series), "configuration")
+    rounds = labels.rounds_text(context.rows)
     return f"{configurations}, batch {batch}, {context.load_title.lower()} {load}, {rounds}"
 
 
@@ -120,8 +108,8 @@ def banners(context: Context) -> list[str]:
     failed = [r for r in context.rows if r.failures]
     if failed:
         found.append(
-            f"{counted(len(failed), 'point')} could not be measured in every round; what failed "
-            "and why is listed under “What failed”."
+            f"{labels.counted(len(failed), 'point')} could not be measured in every round; what "
+            "failed and why is listed under “What failed”."
         )
     disagreeing = dict.fromkeys(p.backend for p in context.data.parity if p.status == "disagrees")
     if disagreeing:
@@ -138,6 +126,6 @@ def _interrupted(context: Context) -> list[str]:
     of = f" of {expected:,}" if expected else ""
     return [
         f"This run did not reach its end: {done:,}{of} measurements are in it, "
-        f"{rounds_text(context.rows)} a point. Finish it with harness run --resume "
+        f"{labels.rounds_text(context.rows)} a point. Finish it with harness run --resume "
         f"{context.data.path}; intervals are over the rounds that are there."
     ]
