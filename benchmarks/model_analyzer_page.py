@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from harness.analysis.intervals import Interval, log_t_interval, ratio_interval
+from welch import ratio_interval
+
+from harness.analysis.intervals import Interval, log_t_interval
 
 THEIRS, ONE, ENOUGH, DECIDED = "model_analyzer", "ours_one_round", "ours", "ours_decided"
 TOOLS = {

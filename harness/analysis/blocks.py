@@ -1,12 +1,17 @@
 """Comparing the points of one run: rounds are blocks, and points lend one another their variance.
 
 All points of a round share its luck (a cooler GPU, a quieter host), so a difference is taken within
-rounds: from the logs the round's effect is removed by a two-way fit. With three rounds a point
-knows little of its own scatter; all points together know how scatters are distributed, and each
-point's variance is drawn towards that: s² → (d0·s0² + d·s²) / (d0 + d), with a Student t of d + d0
-degrees of freedom. Source: G. K. Smyth, Linear models and empirical Bayes methods, Statistical
-Applications in Genetics and Molecular Biology 3 (2004), whose moment estimator of d0 and s0 is
-`prior`. The error rates are simulated in benchmarks/block_comparison.py.
+rounds: from the logs the round's effect is removed by a two-way fit, in which quiet points count
+for more. With three rounds a point knows little of its own scatter; all points together know how
+scatters are distributed. Their variances are taken to be log-normal: log s² of d degrees of freedom
+lies around log σ² + digamma(d/2) − log(d/2) with a variance of trigamma(d/2), and what the points'
+log s² vary beyond that is the spread of their true variances. So each point's log variance is drawn
+towards the mean of all by the weight of normal shrinkage, and keeps a variance of its own; a pair's
+follows by the delta method, to the second order, and its Student t has the freedom whose
+trigamma(f/2) is that variance. (G. K. Smyth, Statistical Applications in Genetics and Molecular
+Biology 3 (2004), has the moments of log s² and an inverse chi-square prior, which lifts quiet
+points more: its weights are the same for a quiet and for a noisy point on the scale of s².) The
+error rates are simulated in benchmarks/block_comparison.py.
 
 This is for differences. The interval of one point's own value keeps its own t over its own rounds.
 """
@@ -15,7 +20,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +32,12 @@ FEWEST_POINTS = 3
 """Points with two rounds or more, below which they know too little of one another."""
 SWEEPS = 100
 TOLERANCE = 1e-12
+CAUTION = 3.0
+"""Few points seldom show the whole spread of their scatters, least by few rounds: it is taken to be
+larger by this share over points and degrees of freedom. Tuned by simulation."""
+MOST_WEIGHT = 0.5
+"""Of one point in the effect of a round: of what a point says alone nothing is left to judge it by.
+"""
 NO_SCATTER = 1e-8
 """A smaller error is one of arithmetic: the rounds of all points are equal."""
 FLOOR = 1e-18
@@ -36,39 +46,32 @@ FLOOR = 1e-18
 Float64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What the points of a run say together about a point's variance."""
+def drawn(variances: Float64, freedoms: Float64) -> tuple[Float64, Float64]:
+    """Log of each point's variance, drawn towards the mean of all, and how uncertain it is.
 
-    freedom: float
-    """d0: how many rounds' worth it is; at most the number of points, which may be few."""
-    variance: float
-    """s0², of the log of one round's value."""
-
-
-def prior(variances: Float64, freedoms: Float64) -> Prior:
-    """d0 and s0² by the moments of log s², which is shifted by digamma and spread by trigamma.
-
-    `variances` and `freedoms` have the shape (points,); at least two points.
+    All have the shape (points,); at least two points. The second is a variance of the log.
     """
     floor = max(1e-6 * float(np.median(variances)), FLOOR)  # of a point whose rounds are equal
-    logs = np.log(np.maximum(variances, floor)) - special.digamma(freedoms / 2)
-    logs += np.log(freedoms / 2)
-    mean = float(logs.mean())
-    caution = 1 + 1 / len(logs)  # few points seldom show the whole spread
-    spread = caution * float(logs.var(ddof=1))
-    spread -= float(special.polygamma(1, freedoms / 2).mean())
-    most = len(variances) / 2
-    half = min(_inverse_trigamma(spread), most) if spread > 0 else most
-    return Prior(2 * half, math.exp(mean + float(special.digamma(half)) - math.log(half)))
+    seen = np.log(np.maximum(variances, floor)) - _bias(freedoms)
+    noise = special.zeta(2, freedoms / 2)  # trigamma
+    caution = 1 + CAUTION / float(freedoms.sum())
+    spread = max(caution * float(seen.var(ddof=1)) - float(noise.mean()), 0.0)
+    weight = spread / (spread + noise)
+    least = special.zeta(2, len(seen) + freedoms / 2)  # few points don't know the mean
+    return weight * seen + (1 - weight) * seen.mean(), np.maximum(weight * noise, least)
+
+
+def _bias(freedom: Float64) -> Float64:
+    """By how much the expected log of s² differs from the log of the variance."""
+    return np.asarray(special.digamma(freedom / 2) - np.log(freedom / 2))
 
 
 def _inverse_trigamma(value: float) -> float:
     """Newton's method on 1/trigamma, which is nearly a straight line (Smyth 2004, appendix)."""
     x = 0.5 + 1 / value
     for _ in range(SWEEPS):
-        trigamma = float(special.polygamma(1, x))
-        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
+        trigamma = float(special.zeta(2, x))  # faster than polygamma, and the same
+        step = trigamma * (1 - trigamma / value) / (-2 * float(special.zeta(3, x)))
         x += step
         if abs(step) < TOLERANCE * x:
             break
@@ -84,54 +87,89 @@ class Blocks:
 
     def __init__(self, values: Values) -> None:
         """Raises ValueError for a value that is not positive and finite."""
-        self.points = tuple(point for point, rounds in values.items() if rounds)
-        self._rounds = sorted({r for rounds in values.values() for r in rounds})
-        self._row = {point: i for i, point in enumerate(self.points)}
-        table = [[values[p].get(r, math.nan) for r in self._rounds] for p in self.points]
-        known = np.array(table, np.float64).reshape(len(self.points), len(self._rounds))
+        points = [point for point, rounds in values.items() if rounds]
+        rounds = sorted({r for found in values.values() for r in found})
+        self._row = {point: i for i, point in enumerate(points)}
+        table = [[values[p].get(r, math.nan) for r in rounds] for p in points]
+        known = np.array(table, np.float64).reshape(len(points), len(rounds))
         self._there = ~np.isnan(known)
         if not ((known > 0) & np.isfinite(known))[self._there].all():
             raise ValueError("not all values are positive and finite")
-        self._logs = np.where(self._there, np.log(np.where(self._there, known, 1.0)), 0.0)
+        self._logs = np.log(known)
+        self._keep_company()
+
+    def _keep_company(self) -> None:
+        """Leave out what can't be compared within its round: rounds of one repeated point alone.
+
+        A point that has no other rounds keeps them, and counts as not repeated.
+        """
+        self._repeated = self._there.sum(axis=1) > 1
+        while True:
+            among = self._there & self._repeated[:, None]
+            alone = among & (among.sum(axis=0) == 1)
+            kept = self._there & ~alone
+            self._repeated &= kept.sum(axis=1) > 1
+            kept = np.where(kept.any(axis=1)[:, None], kept, self._there)
+            if (kept == self._there).all():
+                break
+            self._there = kept
+        self._logs = np.where(self._there, self._logs, math.nan)
         self._count = self._there.sum(axis=1)
 
-    @cached_property
-    def _fit(self) -> tuple[Float64, Float64]:
-        """Level of each point and effect of each round, by least squares in turns."""
-        level = self._logs.sum(axis=1) / np.maximum(self._count, 1)
-        effect = np.zeros(len(self._rounds))
-        replicated = self._there & (self._count > 1)[:, None]
-        points = np.maximum(replicated.sum(axis=0), 1)
-        for _ in range(SWEEPS):
-            rest = np.where(replicated, self._logs - level[:, None], 0.0)
-            new = rest.sum(axis=0) / points
-            new -= new.mean() if len(new) else 0.0
-            moved = abs(new - effect).max(initial=0.0)
+    def _fit(self, weights: Float64 | None = None) -> tuple[Float64, Float64]:
+        """Level of each point, and what is left of each log (0 where nothing is), fitted in turns.
+
+        The effect of a round is the mean of its repeated points by their `weights`, shape (points,
+        rounds), which are 0 elsewhere; without weights it is their median.
+        """
+        repeated = self._logs[self._repeated]
+        seen = self._there[self._repeated].any(axis=0)
+        level, effect = np.nanmean(self._logs, axis=1), np.zeros(len(seen))
+        for _ in range(SWEEPS if len(repeated) else 0):
+            rest = (repeated - level[self._repeated, None])[:, seen]
+            new = np.zeros_like(effect)
+            new[seen] = (
+                np.nanmedian(rest, axis=0) if weights is None
+                else np.nansum(rest * weights[self._repeated][:, seen], axis=0)
+            )  # fmt: skip
+            new[seen] -= new[seen].mean()
+            moved = abs(new - effect).max()
             effect = new
-            rest = np.where(self._there, self._logs - effect, 0.0)
-            level = rest.sum(axis=1) / np.maximum(self._count, 1)
+            level = np.nanmean(self._logs - effect, axis=1)
             if moved < TOLERANCE:
                 break
-        return level, effect
+        return level, np.where(self._there, self._logs - level[:, None] - effect, 0.0)
+
+    def _weights(self, variances: Float64) -> Float64:
+        """What each point has to say in each round's effect, shape (points, rounds): 1/variance."""
+        weight = np.where(self._there & self._repeated[:, None], 1 / variances[:, None], 0.0)
+        weight /= np.maximum(weight.sum(axis=0), 1e-300)
+        most = weight > MOST_WEIGHT
+        others = np.where(most, 0.0, weight)
+        others *= (1 - MOST_WEIGHT) / np.maximum(others.sum(axis=0), 1e-300)
+        return np.where(most.any(axis=0), np.where(most, MOST_WEIGHT, others), weight)
+
+    def _scatter(self, rest: Float64, weights: Float64) -> tuple[Float64, Float64]:
+        """Log of each repeated point's variance and its uncertainty; of the others 0."""
+        share = weights.sum(axis=1) / self._count  # what the rounds' effects took of the point
+        freedom = ((self._count - 1) * (1 - share))[self._repeated]
+        log, uncertain = np.zeros(len(rest)), np.zeros(len(rest))
+        log[self._repeated], uncertain[self._repeated] = drawn(
+            (rest**2).sum(axis=1)[self._repeated] / freedom, freedom
+        )
+        return log, uncertain
 
     @cached_property
-    def _variances(self) -> tuple[Float64, float]:
-        """Variance of a round's log of each point, drawn towards the run's; its freedom."""
-        level, effect = self._fit
-        rest = np.where(self._there, self._logs - level[:, None] - effect, 0.0)
-        replicated = self._count > 1
-        share = 1 - 1 / max(int(replicated.sum()), 1)  # what the rounds' effects took with them
-        freedom = (self._count - 1) * share
-        own = (rest**2).sum(axis=1)[replicated] / freedom[replicated]
-        found = prior(own, freedom[replicated])
-        squares = np.where(replicated, (rest**2).sum(axis=1), 0.0)
-        known = np.where(replicated, freedom, 0.0)
-        drawn = (found.freedom * found.variance + squares) / (found.freedom + known)
-        return drawn, found.freedom + float(freedom[replicated].min())
-
-    @cached_property
-    def _typical(self) -> float:
-        return float(np.median(self._variances[0]))
+    def _fitted(self) -> tuple[Float64, Float64, Float64, Float64]:
+        """Levels; log variances of one round's log, and their uncertainty; weights."""
+        level, rest = self._fit()
+        weights = self._weights(np.ones(len(rest)))
+        if self._repeated.sum() < FEWEST_POINTS:
+            return level, rest, rest, weights
+        rough, _ = self._scatter(rest, weights)
+        weights = self._weights(np.exp(rough))
+        level, rest = self._fit(weights)
+        return level, *self._scatter(rest, weights), weights
 
     def ratio(self, point: str, other: str, level: float = 0.95) -> Interval | None:
         """How many times `other`'s value `point`'s is; without ends where there is one round.
@@ -142,25 +180,27 @@ class Blocks:
         if point not in self._row or other not in self._row:
             return None
         a, b = self._row[point], self._row[other]
-        levels, _ = self._fit
+        levels, logs, uncertain, weights = self._fitted
         difference = float(levels[a] - levels[b])
         rounds = int(min(self._count[a], self._count[b]))
         value = math.exp(difference)
-        if rounds < 2:
+        if not (self._repeated[a] and self._repeated[b]):
             return Interval(value, None, None, rounds)
-        if int((self._count > 1).sum()) < FEWEST_POINTS:
-            both = self._there[a] & self._there[b]
-            pairs = np.exp(self._logs[a] - self._logs[b])[both].tolist()
-            return log_t_interval(pairs, level) if pairs else Interval(value, None, None, 0)
-        variances, freedom = self._variances
-        error = math.sqrt(
-            variances[a] / self._count[a] + variances[b] / self._count[b] + self._unshared(a, b)
-        )
+        if self._repeated.sum() < FEWEST_POINTS:
+            pairs = self._logs[a] - self._logs[b]
+            return log_t_interval(np.exp(pairs[~np.isnan(pairs)]).tolist(), level)
+        # the sum of both variances, its log expanded to the second order in theirs
+        of_a, of_b = (math.exp(logs[i]) / self._count[i] for i in (a, b))
+        share = of_a / (of_a + of_b)
+        spread = share**2 * uncertain[a] + (1 - share) ** 2 * uncertain[b]
+        bulge = share * (1 - share) * (uncertain[a] + uncertain[b]) / 2
+        freedom = 2 * _inverse_trigamma(spread)
+        variance = (of_a + of_b) * math.exp(bulge + float(_bias(np.float64(freedom))))
+        error = math.sqrt(variance + self._unshared(a, b, np.exp(logs), weights))
         half = t_quantile((1 + level) / 2, freedom) * error if error > NO_SCATTER else 0.0
         return Interval(value, math.exp(difference - half), math.exp(difference + half), rounds)
 
-    def _unshared(self, a: int, b: int) -> float:
+    def _unshared(self, a: int, b: int, variances: Float64, weights: Float64) -> float:
         """Variance from rounds that only one of two points has: the others say what they were."""
-        weight = self._there[a] / self._count[a] - self._there[b] / self._count[b]
-        points = np.maximum(self._there[self._count > 1].sum(axis=0), 1)
-        return self._typical * float((weight**2 / points).sum())
+        part = self._there[a] / self._count[a] - self._there[b] / self._count[b]
+        return float((part**2 * (weights**2 * variances[:, None]).sum(axis=0)).sum())

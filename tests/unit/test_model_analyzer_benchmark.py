@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 from support.paths import ROOT
 
-from harness.analysis.intervals import ratio_interval
+from harness.analysis.intervals import Interval
 
 FOLDER = str(ROOT / "benchmarks")
 
@@ -178,8 +181,20 @@ def data(page: Any) -> dict[str, Any]:
 
 
 def share(one: dict[str, Any], best: dict[str, Any]) -> str:
-    ratio = ratio_interval(one["throughput"], best["throughput"])
-    return f"{ratio.value:.1%} ({ratio.low:.1%}–{ratio.high:.1%})"
+    """By Welch's t, of SciPy's."""
+    logs = [np.log(point["throughput"]) for point in (one, best)]
+    between = stats.ttest_ind(*logs, equal_var=False).confidence_interval()
+    ends = np.exp([logs[0].mean() - logs[1].mean(), *between])
+    return "{:.1%} ({:.1%}–{:.1%})".format(*ends)
+
+
+def test_a_ratio_without_an_interval(load: Any) -> None:
+    ratio_interval = load("welch").ratio_interval
+    assert ratio_interval([4.0, 4.0], [2.0, 2.0]) == Interval(2.0, 2.0, 2.0, 2)
+    assert ratio_interval([4.0], [2.0, 2.1]).low is None
+    for sides in (([], [1.0]), ([1.0, math.inf], [1.0, 1.0]), ([1.0, 1.0], [0.0, 1.0])):
+        with pytest.raises(ValueError, match=r"no values|not all"):
+            ratio_interval(*sides)
 
 
 def test_the_page_says_who_chose_well(page: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.intervals import Interval, log_t_interval, ratio_interval
+from harness.analysis.intervals import Interval, log_t_interval
 
 
 def test_interval_of_three_values_by_hand() -> None:
@@ -59,26 +59,3 @@ def test_interval_covers_the_truth_95_times_in_100() -> None:
         assert found.high is not None
         hits += found.low <= math.exp(2.0) <= found.high
     assert 0.935 <= hits / 2000 <= 0.965
-
-
-def test_ratio_of_equal_spreads_by_hand() -> None:
-    # logs: means 1 and 0, variances of the mean 1/3 each; Welch's freedom is 4, t = 2.776445
-    found = ratio_interval([1.0, math.e, math.e**2], [1 / math.e, 1.0, math.e])
-    half = 2.7764451051977987 * math.sqrt(2 / 3)
-    assert found.value == pytest.approx(math.e)
-    assert found.low == pytest.approx(math.exp(1 - half))
-    assert found.high == pytest.approx(math.exp(1 + half))
-
-
-def test_ratio_without_spread_is_exact_and_with_one_round_has_no_interval() -> None:
-    assert ratio_interval([4.0, 4.0], [2.0, 2.0]) == Interval(2.0, 2.0, 2.0, 2)
-    assert ratio_interval([4.0], [2.0, 2.1]).low is None
-
-
-@pytest.mark.parametrize(
-    ("numerator", "denominator"),
-    [([], [1.0]), ([1.0], []), ([1.0, math.inf], [1.0, 1.0]), ([1.0, 1.0], [0.0, 1.0])],
-)
-def test_ratio_refuses_what_has_no_ratio(numerator: list[float], denominator: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"no values|not all"):
-        ratio_interval(numerator, denominator)
