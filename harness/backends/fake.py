@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import Field
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.errors import BackendError
 from harness.models.tensors import Signature, Tensors, TensorSpec
+from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.fields import BATCH, Seed
 
@@ -33,6 +35,11 @@ class FakeSettings(BackendSettings):
     )
     jitter: float = Field(0.0, ge=0, lt=1, description="relative, uniform in ±jitter")
     seed: Seed = Field(0, description="for the jitter")
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        if not self.jitter:
+            yield from self.idle("goes with `jitter`", "seed")
 
 
 class FakeRequest(NamedTuple):

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.models import bfloat16
 from harness.models.tensors import Array, FileData, InputData, PreparedModel, TensorSpec
+from harness.scenario.spec.model import IMAGES
 from harness.system.packages import require
 
 Shape = tuple[int, ...]
 Bounds = Sequence[float]
 BATCH = "batch"
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 
 
 def make_inputs(

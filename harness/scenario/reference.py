@@ -91,7 +91,8 @@ def _part(title: str, part: type[BaseModel]) -> Iterator[str]:
     yield inspect.cleandoc(part.__doc__ or "") + "\n"
     yield "| key | what may stand there | default | meaning |"
     yield "|---|---|---|---|"
-    for name, field in part.model_fields.items():
+    own = sorted(part.model_fields.items(), key=lambda f: f[0] not in part.__annotations__)
+    for name, field in own:
         kind, default = _type(_annotation(field)), _default(part, name, field)
         yield f"| `{name}` | {kind} | {default} | {(field.description or '').replace('|', '/')} |"
     yield ""

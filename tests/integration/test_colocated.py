@@ -58,8 +58,8 @@ load: {concurrency: 2}
 measurement:
   {rounds: ROUNDS, rounds_max: ROUNDS, warmup: 60ms, warmup_requests: 2, window: 400ms,
    window_requests: 5, window_max: 2s}
-search: {method: grid, rounds_max: 1}
 """
+SEARCH = "search: {method: grid, rounds_max: 1}\n"
 
 
 def write(folder: Path, load: str, varied: str, rounds: int) -> Path:
@@ -69,7 +69,11 @@ def write(folder: Path, load: str, varied: str, rounds: int) -> Path:
         (version / "model.py").write_text(MODEL.replace("SLEEP", str(seconds)))
         (version.parent / "config.pbtxt").write_text(CONFIG)
     path = folder / "colocated.yaml"
-    text = SCENARIO.replace("LOAD", load).replace("VARIED", varied)
+    text = (
+        (SCENARIO + SEARCH if "[" in varied else SCENARIO)
+        .replace("LOAD", load)
+        .replace("VARIED", varied)
+    )
     path.write_text(text.replace("ROUNDS", str(rounds)))
     return path
 

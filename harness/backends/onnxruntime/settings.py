@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.scenario.rules.base import Broken, remove
+from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_ONNX, BackendSettings
 from harness.scenario.spec.fields import Device, PositiveInt
 from harness.scenario.units import Size
@@ -74,9 +74,8 @@ class OnnxRuntimeSettings(BackendSettings):
     def _broken(self) -> Iterator[Broken]:
         yield from super()._broken()
         if not self.on_gpu:
-            for key in _GPU_ONLY:
-                if getattr(self, key):
-                    yield remove(key, "goes with a GPU's provider, and this one runs on the CPU")
+            why = "goes with a GPU's provider, and this one runs on the CPU"
+            yield from self.idle(why, *_GPU_ONLY)
         if self.cuda_graphs and self.io != "device":
             message = "ONNX Runtime replays a graph on fixed device memory; add `io: device`"
             yield Broken(("cuda_graphs",), message, lacks=("io",))

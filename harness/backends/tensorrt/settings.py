@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_ONNX, BackendSettings, formats_of_engine
 from harness.scenario.spec.fields import Device, Model, PositiveInt, Precision, as_tuple
+from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Size
 from harness.system.check import BACKENDS, MISSING, NOTE, OK, Answer, Check, not_importable, probe
 from harness.system.packages import install_command
@@ -31,6 +32,10 @@ for library, module in (("pycuda", "pycuda.driver"), ("cuda-python", "cuda.bindi
 print(json.dumps({"version": trt.__version__, "name": trt.__name__, "memory": memory,
                   "why_not": "; ".join(why_not)}))
 """
+
+
+_OF_BUILDING = ("workspace", "optimization_level", "profile", "hardware_compatible",
+                "compute_capability")  # fmt: skip
 
 
 class TensorRtProfile(Model):
@@ -114,6 +119,14 @@ class TensorRtSettings(BackendSettings):
         yield from super()._broken()
         if self.device == "cpu":
             yield Broken(("device",), "TensorRT runs on a GPU; write `device: cuda`")
+        if self.flavor == "tensorrt":
+            yield from self.idle("goes with `flavor: tensorrt-rtx`", "compute_capability")
+
+    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+        """An engine that is there already is not built again."""
+        yield from super().fits(model, largest)
+        if model.source.kind == "engine":
+            yield from self.idle("is of building an engine, and this one is built", *_OF_BUILDING)
 
     @classmethod
     def checks(cls, gpu: bool) -> list[Check]:

@@ -12,6 +12,7 @@ from harness.scenario.rules.base import Broken, remove, repeated
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.constraints import Constraints
 from harness.scenario.spec.fields import Model
+from harness.scenario.spec.load import Arrivals
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Duration
 from harness.scenario.wording import nearest
@@ -60,7 +61,7 @@ class OtherModel(ModelSpec):
     name: of.Name = Field("", validate_default=False, description="default: the name beside it")
 
 
-class ColocatedLoad(Model):
+class ColocatedLoad(Arrivals):
     """What is asked of a co-located model, from before the warm-up until after the window."""
 
     batch_size: of.PositiveInt = Field(1, description="items in one request")
@@ -68,21 +69,13 @@ class ColocatedLoad(Model):
         None, description="closed loop: callers that each wait for their answer"
     )
     request_rate: of.Rate | None = Field(None, description="open loop: requests a second")
-    arrivals: Literal["constant", "poisson", "gamma"] = Field(
-        "poisson", description="open loop: how arrivals are spaced"
-    )
-    cv: of.PositiveFloat = Field(1.0, description="gamma arrivals: coefficient of variation")
-    max_outstanding: of.Caller = Field(
-        256, description="open loop: requests that may be open at once"
-    )
-    overload: Literal["wait", "shed"] = Field(
-        "wait", description="open loop: what is due while all are open waits, or is shed"
-    )
 
     def _broken(self) -> Iterator[Broken]:
         keys = ("concurrency", "request_rate")
         given = [key for key in keys if getattr(self, key) is not None]
-        if len(given) != 1:
+        if len(given) == 1:
+            yield from super()._broken()
+        else:
             found = " and ".join(given) or "none"
             yield Broken((), f"needs exactly one of concurrency and request_rate; found {found}",
                          lacks=() if given else keys)  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeVar, get_args
 
@@ -204,6 +204,16 @@ class Model(BaseModel):
 
     def _broken(self) -> Iterable[rule_base.Broken]:
         return ()
+
+    def idle(self, why: str, *keys: str) -> Iterator[rule_base.Broken]:
+        """Keys that have no effect here, where they hold another value than their default.
+
+        The default itself is no mistake: it stands in every scenario as resolved.
+        """
+        for key in keys:
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if getattr(self, key) not in (default, None):
+                yield rule_base.remove(key, why)
 
     @pydantic.model_validator(mode="wrap")
     @classmethod

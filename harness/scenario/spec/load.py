@@ -58,7 +58,36 @@ class FindCapacity(Model):
 OPEN_LOOP = ("request_rate", "steps", "ramp", "trace", "find_capacity")
 
 
-class Load(Model):
+class Arrivals(Model):
+    """How an open loop's requests arrive, and what becomes of those that nobody takes."""
+
+    arrivals: Literal["constant", "poisson", "gamma"] = Field(
+        "poisson", description="open loop: how arrivals are spaced at a given rate"
+    )
+    cv: of.PositiveFloat = Field(
+        1.0, description="gamma arrivals: coefficient of variation of the gaps; above 1 is bursty"
+    )
+    max_outstanding: of.Caller = Field(
+        256, description="open loop: requests that may be open at once"
+    )
+    overload: Literal["wait", "shed"] = Field(
+        "wait",
+        description="open loop: what is due while all are open waits, or is shed and counted",
+    )
+
+    def _broken(self) -> Iterator[Broken]:
+        given = [key for key in OPEN_LOOP if getattr(self, key, None) is not None]
+        if not given:
+            why = "goes with an open loop, like `request_rate`, and this load is a closed one"
+            yield from self.idle(why, *Arrivals.model_fields)
+        elif given == ["trace"]:
+            yield from self.idle("the trace says when requests arrive", "arrivals", "cv")
+        elif self.arrivals != "gamma":
+            why = f"goes with `arrivals: gamma`, and these are {self.arrivals}"
+            yield from self.idle(why, "cv")
+
+
+class Load(Arrivals):
     """What is asked of each backend: closed loop (concurrency), open loop (rates), or both."""
 
     batch_sizes: of.BatchSizes = Field((1,), description="items in one request")
@@ -78,19 +107,6 @@ class Load(Model):
     find_capacity: FindCapacity | None = Field(
         None, description="open loop: search for the highest rate that holds a latency target"
     )
-    arrivals: Literal["constant", "poisson", "gamma"] = Field(
-        "poisson", description="how arrivals are spaced at a given rate"
-    )
-    cv: of.PositiveFloat = Field(
-        1.0, description="gamma arrivals: coefficient of variation of the gaps; above 1 is bursty"
-    )
-    max_outstanding: of.Caller = Field(
-        256, description="open loop: requests that may be open at once"
-    )
-    overload: Literal["wait", "shed"] = Field(
-        "wait",
-        description="open loop: what is due while all are open waits, or is shed and counted",
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +118,7 @@ class Load(Model):
         return data
 
     def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
         for key in ("batch_sizes", "concurrency", "request_rate"):
             yield from repeated(key, getattr(self, key))
         shapes = [key for key in ("steps", "ramp", "trace") if getattr(self, key) is not None]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.scenario.rules.base import Broken, remove, shown, twice, with_article
+from harness.scenario.rules.base import Broken, remove, shown, twice, under, with_article
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.fields import Model
+
+NO_REFERENCE = ("engine", "triton", "fake")
+"""Sources that nothing else can run, so that there is nothing to compare outputs with."""
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 
 
 class FakeSource(Model):
@@ -60,11 +65,10 @@ class Source(Model):
             found = " and ".join(kinds) if kinds else "none"
             yield Broken((), f"needs exactly one of {', '.join(of.SOURCE_KINDS)}; found {found}",
                          lacks=() if kinds else of.SOURCE_KINDS)  # fmt: skip
-        for key in ("kwargs", "seed", "weights") if kinds and "torch" not in kinds else ():
-            if getattr(self, key):
-                yield remove(key, "goes with a torch source only")
-        if self.trust and kinds and "exported_program" not in kinds:
-            yield remove("trust", "goes with an exported_program source only")
+        if kinds and "torch" not in kinds:
+            yield from self.idle("goes with a torch source only", "kwargs", "seed", "weights")
+        if kinds and "exported_program" not in kinds:
+            yield from self.idle("goes with an exported_program source only", "trust")
 
 
 class Files(Model):
@@ -81,8 +85,10 @@ class Files(Model):
             yield Broken((present,), f"needs `{other}` beside it", on_key=True)
         elif len(mean) != len(std):
             yield Broken(("std",), f"has {len(std)} values, but mean has {len(mean)}")
-        if 0 in std:
+        elif 0 in std:
             yield Broken(("std",), "must not be 0: images are divided by it")
+        elif not any(Path(file).suffix.lower() in IMAGES for file in self.files):
+            yield from self.idle("goes with images, and none of the files is one", "mean", "std")
 
 
 def _data_kind(value: object) -> str:
@@ -151,6 +157,9 @@ class ModelSpec(Model):
             yield Broken(("inputs", index, "name"), f"two inputs have the name '{name}'")
         yield from self._broken_dynamic()
         kinds = self.source.kinds
+        if len(kinds) == 1 and kinds[0] in NO_REFERENCE:
+            why = f"outputs of a model from `{kinds[0]}` can't be compared: it has no reference"
+            yield from under(("parity",), self.parity.idle(why, *Parity.model_fields))
         if kinds in (["torch"], ["exported_program"]) and not self.inputs:
             yield Broken((), f"{with_article(kinds[0])} source needs `inputs`", lacks=("inputs",))
 

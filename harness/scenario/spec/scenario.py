@@ -19,7 +19,7 @@ from pydantic.config import JsonDict
 from harness.scenario.rules.base import Broken, remove, repeated, twice, under
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
-from harness.scenario.spec.colocated import ColocatedModel
+from harness.scenario.spec.colocated import CHOICES, ColocatedModel
 from harness.scenario.spec.constraints import Constraints, Objective
 from harness.scenario.spec.fields import Model
 from harness.scenario.spec.load import Load, Measurement
@@ -187,6 +187,17 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
         if spec is not None and model is not None:
             yield from under(("backends", index), spec.fits(model, largest))
     yield from _colocated_alike(backends, isinstance(sections.objective, tuple))
+    if sections.search and backends and not any(map(_searched, backends)):
+        why = "goes with a Triton backend that holds lists, and here none does"
+        yield from under(("search",), sections.search.idle(why, "method", "rounds_max"))
+
+
+def _searched(spec: BackendSettings | None) -> bool:
+    """Whether an entry may stand for several configs; one that can't be parsed may."""
+    if not isinstance(spec, ServedSettings):
+        return spec is None
+    settings = [getattr(s, key) for s in (spec, *spec.colocated) for key in CHOICES]
+    return any(isinstance(value, tuple) for value in (*settings, *spec.env.values()))
 
 
 def _names(backends: Backends) -> Iterator[Broken]:

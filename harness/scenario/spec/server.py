@@ -8,14 +8,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness.scenario.rules.base import Broken, remove, twice
+from harness.scenario.rules.base import Broken, twice
 from harness.scenario.spec.fields import Address, File, Folder, MetricsUrl, Model, Words
 from harness.scenario.units import PositiveDuration, Size
 from harness.system.credentials import PLACEHOLDER, expand, is_hidden, is_sensitive
 from harness.system.network import Access, Tls
 
 _PORTS = ("http_port", "grpc_port", "metrics_port")
-_STARTED_ONLY = ("args", *_PORTS, "backend_directory", "native")
+_STARTED_ONLY = ("args", *_PORTS, "backend_directory", "native", "start_timeout")
 _RUNNING_ONLY = ("tls", "headers", "load", "metrics_url", "telemetry")
 _HEADER = re.compile(r"[A-Za-z0-9_-]+")
 _HTTP_OWN = ("host", "content-length", "inference-header-content-length", "transfer-encoding",
@@ -132,7 +132,7 @@ class Server(Model):
     grpc_port: Port | None = Field(None, description="default: a free one")
     metrics_port: Port | None = Field(None, description="default: a free one")
     start_timeout: PositiveDuration = Field(
-        "60s", validate_default=True, description="how long the server may take to be ready"
+        60.0, description="how long the server may take to be ready"
     )
 
     @property
@@ -160,16 +160,15 @@ class Server(Model):
 
     def _broken_keys(self) -> Iterator[Broken]:
         """Keys of a server that the harness starts beside a url, and the other way round."""
-        running = self.url is not None
-        for key in _STARTED_ONLY if running else _RUNNING_ONLY:
-            if getattr(self, key):
-                message = (
-                    "goes with a server that the harness starts, not with a url"
-                    if running else "goes with the `url` of a server that already runs"
-                )  # fmt: skip
-                yield remove(key, message)
-        if self.backend_directory and self.binary is None and not running:
-            yield remove("backend_directory", "goes with `binary`")
+        if self.url is not None:
+            why = "goes with a server that the harness starts, not with a url"
+            yield from self.idle(why, *_STARTED_ONLY)
+            return
+        yield from self.idle("goes with the `url` of a server that already runs", *_RUNNING_ONLY)
+        if self.binary is None:
+            yield from self.idle("goes with `binary`", "backend_directory")
+        if self.repository is not None:
+            yield from self.idle("goes with models that the harness makes", "native")
 
 
 def _header(name: str, value: str) -> Iterator[Broken]:

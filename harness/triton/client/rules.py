@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.scenario.rules.base import WORD, Broken, any_of, remove, repeated, twice, under
+from harness.scenario.rules.base import WORD, Broken, any_of, repeated, twice, under
 from harness.scenario.spec.backend import IN_ONNX, IN_TORCH, tf32_on_gpu
 from harness.scenario.spec.colocated import CHOICES, ColocatedModel, broken_choices
 from harness.scenario.spec.model import ModelSpec
@@ -12,11 +12,9 @@ from harness.scenario.spec.served import ServedSettings
 
 SERVES = {"torch": IN_TORCH, "onnxruntime": IN_ONNX, "tensorrt": IN_ONNX}
 """What a server can run → the sources that it can run from, exported if need be."""
-_ENGINE_ONLY = {"flavor": "auto", "workspace": None, "optimization_level": None,
-                "cuda_graphs": False}  # fmt: skip
-_OF_OURS = {"serve": None, "precision": "fp32", "device": "cpu", "threads": None, **_ENGINE_ONLY}
-"""Settings of a model that the harness puts on the server, with their defaults; those that only
-`serve: tensorrt` has.
+_ENGINE_ONLY = ("flavor", "workspace", "optimization_level", "cuda_graphs")
+_OF_OURS = ("serve", "precision", "device", "threads", *_ENGINE_ONLY)
+"""Settings of a model that the harness puts on the server; those that only `serve: tensorrt` has.
 """
 
 
@@ -49,13 +47,12 @@ def _engine(spec: ServedSettings) -> Iterator[Broken]:
         if not spec.on_gpu:
             message = "TensorRT runs on a GPU; write `device: cuda`"
             yield Broken(("device" if "device" in spec.model_fields_set else "serve",), message)
+        yield from spec.idle("is of a CPU's threads, and TensorRT runs on a GPU", "threads")
         return
     if spec.serve == "onnxruntime" and spec.precision == "bf16":
         message = "ONNX Runtime has no bf16 here; use fp32 or fp16, or `serve: torch`"
         yield Broken(("precision",), message)
-    for key, default in _ENGINE_ONLY.items():
-        if getattr(spec, key) != default:
-            yield remove(key, f"goes with `serve: tensorrt`, not with {spec.serve}")
+    yield from spec.idle(f"goes with `serve: tensorrt`, not with {spec.serve}", *_ENGINE_ONLY)
 
 
 def _of_its_own(broken: Iterable[Broken], other: ColocatedModel) -> Iterator[Broken]:
@@ -116,12 +113,9 @@ def _on_server(spec: ServedSettings) -> Iterator[Broken]:
         else:
             yield Broken((), message, lacks=("server",))
     goes = "goes with a model that the harness serves, not with one"
-    for key, default in _OF_OURS.items():
-        if getattr(spec, key) != default:
-            yield remove(key, f"{goes} from `triton`")
-    for key in (*CHOICES, "env") if spec.server.url is not None else ():
-        if getattr(spec, key) not in (None, {}):
-            yield remove(key, f"{goes} behind a url")
+    yield from spec.idle(f"{goes} from `triton`", *_OF_OURS)
+    if spec.server.url is not None:
+        yield from spec.idle(f"{goes} behind a url", *CHOICES, "env")
 
 
 def _served(spec: ServedSettings, source_kind: str) -> Iterator[Broken]:
@@ -140,8 +134,7 @@ def _served(spec: ServedSettings, source_kind: str) -> Iterator[Broken]:
             "repository (`harness prepare --repository`) and give `server.repository`"
         )
         yield Broken(("serve",), message)
-    if spec.composing:
-        yield remove("composing", "goes with a model that is on the server already")
+    yield from spec.idle("goes with a model that is on the server already", "composing")
     for key in ("repository", "url"):
         if getattr(spec.server, key) is not None:
             message = "goes with `source: {triton: NAME}` only: the harness makes the model's "

@@ -89,6 +89,8 @@ class TritonSettings(ServedSettings):
 
     def _broken(self) -> Iterator[Broken]:
         yield from super()._broken()
+        if self.client != "wire":
+            yield from self.idle("goes with `client: wire`", "client_processes")
         yield from rules.alone(self)
 
     def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:

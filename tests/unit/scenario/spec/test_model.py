@@ -32,13 +32,13 @@ def test_a_range_that_can_not_be(keys, message):
 
 
 def test_mean_and_deviation_go_together():
-    assert Files.model_validate({"files": "a.npy", "mean": 1, "std": 2}).std == (2.0,)
+    assert Files.model_validate({"files": "a.png", "mean": 1, "std": 2}).std == (2.0,)
     for keys, message in (
         ({"mean": 1}, "mean: needs `std`"), ({"mean": [1, 2], "std": 1}, "has 1 values"),
         ({"mean": 0, "std": 0}, "must not be 0"),
     ):  # fmt: skip
         with pytest.raises(ValidationError, match=message):
-            Files.model_validate({"files": "a.npy", **keys})
+            Files.model_validate({"files": "a.png", **keys})
 
 
 @pytest.mark.parametrize(

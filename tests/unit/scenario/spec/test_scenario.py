@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
         "source": {"torch": "package.module:make", "kwargs": {"a": [1, {"b": None}]}},
         "inputs": [
             {"name": "ids", "dtype": "int64", "shape": ["batch", "words"], "range": [0, 9]},
-            {"name": "x", "shape": ["batch"], "data": {"files": ["a.npy"], "mean": 1, "std": 2}},
+            {"name": "x", "shape": ["batch"], "data": {"files": ["a.png"], "mean": 1, "std": 2}},
         ],
         "dynamic": {"words": 7},
     },
@@ -72,7 +72,7 @@ def test_given_constraints() -> None:
         (Source, {"onnx": "c", "seed": 1}),
         (Input, {"name": "x", "shape": [1, 2]}),
         (Input, {"name": "x", "shape": ["batch"], "range": [1, 1]}),
-        (Files, {"files": "a", "std": 1}),
+        (Files, {"files": "a.png", "std": 1}),
         (ModelSpec, {"name": "n", "source": {"torch": "a:b"}}),
         (Server, {"url": "h:1", "repository": "r"}),
         (Load, {"batch_sizes": [1, 1]}),
