@@ -12,7 +12,7 @@ from harness.load.plan import LoadPlan
 
 def make_generator(
     backend: Backend, requests: Sequence[object], plan: LoadPlan, *, request_timeout: float,
-    processes: int = 1, wire: bool = False,
+    wire: bool = False,
 ) -> Generator:  # fmt: skip
     """The generator for one point: threads, or for Triton's wire client event loops."""
     from harness.load.closed import ClosedLoop
@@ -26,7 +26,7 @@ def make_generator(
             cast(TritonBackend, backend), requests,
             concurrency=plan.concurrency, schedule=plan.schedule,
             request_timeout=request_timeout, max_outstanding=plan.max_outstanding,
-            shed=plan.shed, processes=processes,
+            shed=plan.shed, processes=plan.processes,
         )  # fmt: skip
     if plan.schedule is not None:
         return OpenLoop(

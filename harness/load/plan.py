@@ -30,6 +30,8 @@ class LoadPlan:
     seed: int = 0
     max_outstanding: int = 256
     shed: bool = False
+    processes: int = 1
+    """Wire client: over how many processes it is spread."""
 
     @cached_property
     def schedule(self) -> Int64 | None:

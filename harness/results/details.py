@@ -54,6 +54,7 @@ class ColocatedDetails(TypedDict, total=False):
     findings: Mapping[str, str]
     samples: str
     ceiling: float
+    client_processes: int
 
 
 @_OPEN
@@ -69,6 +70,8 @@ class MeasurementDetails(TypedDict, total=False):
     outputs_checked: int
     ceiling: float
     """Requests a second that the generator reaches against a null server."""
+    client_processes: int
+    """Over how many processes the wire client was spread."""
     memory_since: str
     """`session` or `point`: when the memory that the row has began to be taken."""
     joules_per_inference: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import HarnessError, RunDirectoryError
@@ -21,6 +21,7 @@ from harness.run.state import RunState
 from harness.run.worker.messages import PointMeasured
 from harness.scenario.points import Point
 from harness.scenario.spec.load import Load
+from harness.scenario.spec.served import ServedSettings
 from harness.telemetry.client import Telemetry
 
 
@@ -80,7 +81,55 @@ class PointMeasurement:
         self.state.add_result(found)
 
     def _measure(self, point: Point) -> tuple[MeasurementRow, Samples]:
-        """Measure, and write the samples; the row is not in the journal yet."""
+        """Measure, with more generator processes where one was the limit, and write the samples;
+        the row is not in the journal yet.
+        """
+        models = self.session.models
+        before = [row.details for row in self.state.rows if no_more_than(row, point)]
+        for model in models:
+            done = before if model.colocated is None else [
+                found[model.name] for details in before if (found := details.get("colocated"))
+            ]  # fmt: skip
+            model.processes = ceiling.spread(model.spec, done) or 1
+        rows, samples = self._measure_once(point)
+        while self._spread_further(point, rows):
+            rows, samples = self._measure_once(point)
+        rows = [
+            ceiling.with_advice(model.spec, row) for model, row in zip(models, rows, strict=True)
+        ]
+        row = rows[0]
+        if (clock := self.telemetry.clock) is not None:
+            row = replace(row, details={**row.details, "telemetry_clock": clock})
+        others = {
+            model.colocated.name: (other, model.colocated.load)
+            for model, other in zip(models, rows, strict=True)
+            if model.colocated is not None
+        }
+        return with_colocated(row, others), samples
+
+    def _spread_further(self, point: Point, rows: Sequence[MeasurementRow]) -> bool:
+        """Give each wire client that was the limit more processes, as far as cores are spare;
+        whether one got some.
+        """
+        models, found = self.session.models, False
+        elsewhere = isinstance(s := models[0].spec, ServedSettings) and s.server.telemetry
+        server = 0.0 if elsewhere else rows[0].cpu_cores or 0.0
+        for model, row in zip(models, rows, strict=True):
+            flag = ceiling.limit(row)
+            if flag is None or ceiling.spread(model.spec, ()) is None:
+                continue
+            others = sum(other.processes for other in models if other is not model)
+            count = ceiling.more(row, model.processes, ceiling.spare_cores(server + others))
+            if count > model.processes:
+                self.state.note(
+                    f"{point.id}{model.name and ' with ' + model.name} is measured with {count} "
+                    f"generator processes from here on: {row.details['findings'].get(flag, flag)}"
+                )
+                model.processes, found = count, True
+        return found
+
+    def _measure_once(self, point: Point) -> tuple[list[MeasurementRow], Samples]:
+        """The rows of all models, and the measured one's samples."""
         self.state.notify(PointStarted(point.id, self.round_))
         name = f"{point.id.replace('/', '--')}--r{self.round_}"
         folder, models = self.state.store.path / "samples", self.session.models
@@ -100,15 +149,7 @@ class PointMeasurement:
             self._row(point, model, answer, window, taken, started, name)
             for model, answer, taken in zip(models, answers, samples, strict=True)
         ]
-        row = rows[0]
-        if (clock := self.telemetry.clock) is not None:
-            row = replace(row, details={**row.details, "telemetry_clock": clock})
-        others = {
-            model.colocated.name: (other, model.colocated.load)
-            for model, other in zip(models, rows, strict=True)
-            if model.colocated is not None
-        }
-        return with_colocated(row, others), samples[0]
+        return rows, samples[0]
 
     def _row(
         self, point: Point, model: ServedModel, answer: PointMeasured, window: Window,
@@ -135,16 +176,19 @@ class PointMeasurement:
             answer.outputs_wrong, answer.metrics, answer.window,
             self.telemetry.problem if other is None else "", level=not point.shape,
         )  # fmt: skip
-        return measurement_row(
+        row = measurement_row(
             own, self.round_, started, window, samples, readings, path, conditions
         )
+        if ceiling.spread(model.spec, ()) is not None:
+            row = replace(row, details={**row.details, "client_processes": model.processes})
+        return row
 
     def _ceiling(
         self, model: ServedModel, load: Point, answer: PointMeasured, samples: Samples,
         window: Window,
     ) -> float | None:  # fmt: skip
         """What the generator reaches with such requests; measured here where it is not known."""
-        wanted = ceiling.wanted(model.spec, load, answer.input_bytes)
+        wanted = ceiling.wanted(model.spec, load, answer.input_bytes, model.processes)
         if wanted is None:
             return None
         known = self.state.ceilings
@@ -155,3 +199,14 @@ class PointMeasurement:
             known.add(row)
             self.state.add(row)
         return highest or None
+
+
+def no_more_than(row: MeasurementRow, point: Point) -> bool:
+    """Whether a row is of this point, or of a smaller rate on the same config and batch size."""
+    if row.point == point.id:
+        return True
+    same = (row.backend, row.config, row.batch_size)
+    rates = row.request_rate, point.request_rate
+    if None in rates or same != (point.backend, point.config, point.batch_size):
+        return False
+    return (rates[0] or 0.0) <= (rates[1] or 0.0)

@@ -216,4 +216,5 @@ def _entry(row: MeasurementRow, load: ColocatedLoad) -> ColocatedDetails:
         "outputs_checked": row.details["outputs_checked"], "flags": list(row.flags),
         "findings": row.details["findings"], "samples": row.samples,
         **({"ceiling": c} if (c := row.details.get("ceiling")) is not None else {}),
+        **({"client_processes": n} if (n := row.details.get("client_processes")) else {}),
     }  # fmt: skip

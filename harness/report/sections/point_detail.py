@@ -279,6 +279,7 @@ CONDITIONS: Figures = {
     **_plain(gpu=False),
     "CPU, %": lambda r: r.row.cpu_percent,
     "client CPU, %": lambda r: r.row.client_cpu_percent,
+    "client processes": lambda r: r.row.details.get("client_processes"),
     "generator's ceiling, requests/s": lambda r: r.row.details.get("ceiling"),
     "share of its ceiling, %": lambda r: method.ceiling_share(r.row),
     **_plain(gpu=True),

@@ -88,6 +88,8 @@ class ServedModel:
     """The model configuration that it is served with, as protobuf text."""
     worker: WorkerProcess | None = field(default=None, init=False)
     """The process that calls it."""
+    processes: int = field(default=1, init=False)
+    """Over how many processes its wire client is spread at the next load."""
 
     @property
     def name(self) -> str:
@@ -180,6 +182,7 @@ class ServedModel:
     ) -> messages.PointMeasured:  # fmt: skip
         """Warm up and measure a window; raw samples go to the .npz file `samples`."""
         m = self.measurement
+        plan = replace(plan, processes=self.processes)
         command = messages.MeasurePoint(plan, settings, batch_size, m.distinct_inputs, samples)
         deadline = settings.longest + 3 * m.request_timeout + SLACK_S
         return self._ask(command, deadline, listener)
@@ -187,6 +190,7 @@ class ServedModel:
     def start(self, batch_size: int, plan: LoadPlan) -> None:
         """Begin a load that goes on; returns when requests flow."""
         m = self.measurement
+        plan = replace(plan, processes=self.processes)
         command = messages.StartLoad(plan, batch_size, m.distinct_inputs, m.request_timeout)
         self._ask(command, SLACK_S + m.request_timeout)
 
@@ -196,7 +200,7 @@ class ServedModel:
 
     def ceiling(self, slots: int) -> messages.CeilingMeasured:
         """What the generator reaches with the latest load's requests against a null server."""
-        return self._ask(messages.MeasureCeiling(slots), SLACK_S)
+        return self._ask(messages.MeasureCeiling(slots, self.processes), SLACK_S)
 
     def _ask(self, command: Command[A], deadline: float, listener: Listener | None = None) -> A:
         assert self.worker is not None

@@ -290,6 +290,7 @@ class MeasureCeiling(Command[CeilingMeasured]):
 
     DO = "ceiling"
     slots: int
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,6 @@ class LoadedBackend:
         """Whether the harness's own client sends the requests."""
         return getattr(self.settings, "client", "") == "wire"
 
-    @property
-    def processes(self) -> int:
-        """Over how many processes the client is spread."""
-        return getattr(self.settings, "client_processes", 1)
-
     def scraper(self, every: float | None = None) -> Scraper | None:
         """Reads the server's metrics, also every so many seconds; None where there are none."""
         url = self.context.server_metrics
@@ -214,7 +209,7 @@ class Worker:
         loaded = self._ready
         found = backend_ceiling(
             cast(TritonBackend, loaded.backend), loaded.requests, command.slots, wire=loaded.wire,
-            processes=loaded.processes,
+            processes=command.processes,
         )  # fmt: skip
         return messages.CeilingMeasured(found.requests_per_s, found.response_bytes)
 
@@ -249,7 +244,7 @@ class Worker:
         loaded.requests = [loaded.backend.prepare(tensors) for tensors in inputs]
         generator = make_generator(
             loaded.backend, loaded.requests, command.plan, request_timeout=timeout,
-            processes=loaded.processes, wire=loaded.wire,
+            wire=loaded.wire,
         )  # fmt: skip
         return generator, size
 

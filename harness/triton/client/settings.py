@@ -66,7 +66,9 @@ class TritonSettings(ServedSettings):
         "to see what an application written on it would see",
     )
     client_processes: Annotated[int, Field(gt=0, le=64)] = Field(
-        1, description="wire client: processes to spread the load over when one core is not enough"
+        1,
+        description="wire client: processes to begin with; where it nears its limit, more are "
+        "added up to the spare cores, and the point is measured again",
     )
 
     @property

@@ -14,9 +14,11 @@ import pytest
 from harness.backends.registry import parse_spec
 from harness.errors import BackendError
 from harness.measure.window import Window
+from harness.results.events import Note
 from harness.results.rows import CeilingRow
 from harness.results.samples import OK, Samples, read_samples
 from harness.results.store import RunStore, read_run
+from harness.run import ceiling
 from harness.run.point import PointMeasurement
 from harness.run.state import RunState
 from harness.run.worker.messages import CeilingMeasured, PointMeasured
@@ -40,6 +42,15 @@ def steady(service_ms: int = 5) -> Samples:
     return Samples(sent, sent, sent + service_ms * MS, np.full(len(sent), OK, np.uint8), zeros)
 
 
+def eight_callers() -> Samples:
+    """Each of them back to back, 40 ms a request: 200 a second."""
+    one = steady(40)
+    caller = np.repeat(np.arange(8, dtype=np.uint16), len(one))
+    times = (np.tile(column, 8) for column in (one.scheduled, one.sent, one.done))
+    order = np.argsort(np.tile(one.done, 8), kind="stable")
+    return Samples(*(c[order] for c in (*times, np.tile(one.status, 8), caller)))
+
+
 class Model:
     """A model of a session; `rates` are what its generator reaches, one after another."""
 
@@ -48,6 +59,7 @@ class Model:
         self.name = other.name if other else ""
         self.label = f"t+{self.name}" if other else "t"
         self.flags: tuple[str, ...] = ()
+        self.processes, self.used = 1, []
         self.samples, self.answer = steady(), ANSWER
 
     def ceiling(self, slots: int) -> CeilingMeasured:
@@ -67,6 +79,7 @@ class Session:
     ) -> list[PointMeasured]:
         for model in self.models:
             model.samples.save(files[model.name])
+            model.used.append(model.processes)
         if self.fails:
             raise BackendError("it raised")
         return [model.answer for model in self.models]
@@ -149,6 +162,38 @@ def test_both_are_asked_the_same(state: RunState, whose: str, change: Any, flag:
     if whose and flag != "few_requests":
         assert flag not in row.flags
         assert row.details["findings"]["colocated_invalid"].startswith(f"det: {flag}")
+
+
+def test_a_client_near_its_ceiling_gets_processes_before_the_point_counts(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200/s: with one process it reaches 250/s, with two 300/s, with four 4,000/s."""
+    monkeypatch.setattr(ceiling, "spare_cores", lambda used: 8.0 - used)
+    reaches = {1: 250.0, 2: 300.0, 4: 4000.0}
+    model = Model()
+    monkeypatch.setattr(
+        model, "ceiling", lambda slots: CeilingMeasured(reaches[model.processes], 9)
+    )
+    monkeypatch.setattr(model, "samples", eight_callers())
+    row = measured(Session(model), state, replace(POINT, concurrency=8))
+    assert model.used == [1, 2, 4]
+    assert row.details["client_processes"] == 4 and "client_near_ceiling" not in row.flags
+    found = read_run(state.store.path)
+    assert len(found.measurements) == 1 and len(found.rows(Note)) == 2
+    assert "2 generator processes from here on" in found.rows(Note)[0].text
+    measured(Session(model), state, replace(POINT, concurrency=8))  # another round begins there
+    assert model.used == [1, 2, 4, 4]
+
+
+def test_with_no_core_to_spare_the_point_is_flagged_and_says_what_to_do(
+    state: RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ceiling, "spare_cores", lambda used: 1.0 - used)
+    model = Model(None, *[250.0] * 3)
+    monkeypatch.setattr(model, "samples", eight_callers())
+    row = measured(Session(model), state, replace(POINT, concurrency=8))
+    assert model.used == [1] and "client_near_ceiling" in row.flags
+    assert "give the run more CPUs" in row.details["findings"]["client_near_ceiling"]
 
 
 def test_each_kind_of_load_has_a_ceiling_of_its_own(state: RunState) -> None:
