@@ -151,6 +151,13 @@ class WorkerDiedError(PointError):
     words = "the worker process ended unexpectedly"
 
 
+class UnexpectedError(PointError):
+    """An exception that nobody thought of; its traceback is in the log that the point names."""
+
+    reason = "unexpected"
+    words = "the harness failed in a way that it does not know"
+
+
 class ServerDiedError(PointError):
     """The Triton server ended in the middle of the point."""
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from harness.cli.output import failure
 from harness.measure.validity import causes
 from harness.results import events
 from harness.results.events import Event, Observer
@@ -40,7 +41,7 @@ class Quiet:
 
 
 class JsonLines:
-    """Every event as one JSON object a line."""
+    """Every event as one JSON object a line; a reader that left interrupts the run."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -49,6 +50,8 @@ class JsonLines:
         """Take one event."""
         self._out.write(json.dumps(event.to_event()) + "\n")
         self._out.flush()
+        if (error := failure(self._out)) is not None:
+            raise KeyboardInterrupt from error
 
 
 class RunProgress:

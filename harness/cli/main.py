@@ -6,18 +6,17 @@ returns its exit code (None is 0) or raises; the codes are listed in `harness.er
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import importlib
-import io
 import os
-import select
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from harness.errors import HarnessError, ScenarioError
+from harness.cli import output
+from harness.errors import HarnessError, ScenarioError, SetupError, UnexpectedError
 from harness.system.credentials import outward
 from harness.version import __version__
 
@@ -70,26 +69,12 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None,
-        **extra: object,
-    ) -> click.Context:  # fmt: skip
-        """As in click, but a broken pipe (of `--help`) reaches `main`."""
-        with _broken_pipes_pass():
-            return super().make_context(info_name, args, parent, **extra)
-
     def invoke(self, ctx: click.Context) -> object:
-        """As in click, but a broken pipe reaches `main`."""
-        with _broken_pipes_pass():
+        """As in click, but a broken pipe within the program reaches `main`."""
+        try:
             return super().invoke(ctx)
-
-
-@contextlib.contextmanager
-def _broken_pipes_pass() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise _PipeError from error
+        except BrokenPipeError as error:
+            raise _PipeError from error
 
 
 def _did_you_mean(name: str) -> str:
@@ -113,11 +98,22 @@ def command(debug: bool) -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. `args` defaults to the process's own."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 is no reason to fail
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    output.prepare()
     code = _run(_take_debug(sys.argv[1:] if args is None else list(args)))
-    sys.exit(code if _flush() else PIPE_CLOSED)
+    sys.stdout.flush()
+    sys.exit(_code_of_output(code))
+
+
+def _code_of_output(code: int) -> int:
+    """The exit code, where standard output could not be written another one."""
+    match output.failure(sys.stdout):
+        case None | OSError(errno=errno.EIO):  # a terminal that is gone wants to know nothing
+            return code
+        case OSError(errno=errno.EPIPE):
+            return PIPE_CLOSED
+        case error:
+            _say(f"error: standard output can't be written: {error.strerror}")
+            return code or SetupError.exit_code
 
 
 def _take_debug(args: list[str]) -> list[str]:
@@ -148,17 +144,14 @@ def _run(args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("error: interrupted")
         return INTERRUPTED
-    except ModuleNotFoundError as error:
-        return _module_not_found(error)
     except _PipeError as error:
-        return PIPE_CLOSED if _output_closed() else _internal(error.__cause__ or error)
+        return _internal(error.__cause__ or error)
     except Exception as error:
-        return _internal(error)
+        return _other(error)
 
 
 def _say(*lines: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(outward("\n".join(lines)), err=True)
+    click.echo(outward("\n".join(lines)), err=True)
 
 
 def _traceback() -> None:
@@ -188,12 +181,13 @@ def _usage(error: click.ClickException) -> int:
     return USAGE
 
 
-def _module_not_found(error: ModuleNotFoundError) -> int:
-    from harness.system.packages import missing_package
+def _other(error: Exception) -> int:
+    """What none of us raised: a lack on this machine is said as such, the rest is a fault."""
+    from harness.system.faults import known
 
-    if (error.name or "harness").partition(".")[0] == "harness":
-        return _internal(error)
-    return _report(missing_package(error))
+    found = known(error)
+    ours = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("harness")
+    return _internal(error) if ours or isinstance(found, UnexpectedError) else _report(found)
 
 
 def _internal(error: BaseException) -> int:
@@ -201,21 +195,3 @@ def _internal(error: BaseException) -> int:
     hint = "" if debugging() else " (run again with --debug for the traceback)"
     _say(f"error: internal: {type(error).__name__}: {' '.join(str(error).split())}{hint}")
     return INTERNAL
-
-
-def _output_closed() -> bool:
-    """Whether the reader of stdout or stderr has gone, as in `harness … | head`."""
-    poll = select.poll()
-    for descriptor in (1, 2):
-        poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _flush() -> bool:
-    """Write out what is buffered now: at interpreter exit a closed pipe would print a warning."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return False
-    return True

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import signal
-import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.constraints import bounds_of, satisfies
@@ -20,6 +16,7 @@ from harness.report.build import ReportPaths, build_report
 from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted
 from harness.results.manifest import check_resumable, make_manifest, utc_now
 from harness.results.store import RunData, RunStore, read_run
+from harness.run.interruption import Interruption
 from harness.run.orchestrator import Orchestrator, Paths
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
@@ -97,39 +94,25 @@ def _measure(
     scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
 ) -> Ended:
     paths, interrupted = Paths(base=base, cache=cache_directory()), False
-    with store, _signals_as_interrupt():
+    with store, Interruption() as interruption:
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
+            interruption.armed = True
             with watch as observer:
                 for text in done.damage if done else ():
                     store.append(note := Note(text))
                     observer.notify(note)
-                Orchestrator(scenario, store, paths, observer, done).run()
+                Orchestrator(scenario, store, paths, observer, done, interruption.check).run()
+            interruption.armed = False
         except KeyboardInterrupt:
+            interrupted = True
+        except Exception:
+            if not interruption.asked:
+                raise
             interrupted = True
         status = "interrupted" if interrupted else "complete"
         store.append(RunEnded(status, utc_now()))
     return Ended(store.path, interrupted)
-
-
-@contextlib.contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does: cleanly, with a partial report.
-
-    Only the main thread can be interrupted; a run in another one ends with the process.
-    """
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    able = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGHUP) if able else ()
-    old = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the backend's points in balanced order. A fault is recorded on its point and the
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from harness.run.state import RunState
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
+from harness.system.faults import known
 from harness.telemetry.client import Telemetry
 
 
@@ -42,10 +44,11 @@ class Orchestrator:
 
     def __init__(
         self, scenario: Scenario, store: RunStore, paths: Paths, observer: events.Observer,
-        done: RunData | None = None,
+        done: RunData | None = None, check: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        """`check` is called at each step, and may raise."""
         self._scenario, self._store, self._paths = scenario, store, paths
-        self._state = RunState(store, observer, done)
+        self._state = RunState(store, observer, done, check)
         self._points, self._specs = expand(scenario), configs(scenario)
         self._selection = Selection(scenario, ended=bool(done and done.rows(events.SearchEnded)))
         self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
@@ -71,7 +74,7 @@ class Orchestrator:
         state.notify(events.Status("preparing the model"))
         try:
             prepared = self._prepare()
-        except HarnessError as error:
+        except Exception as error:
             for point in self._points:
                 state.fail(point, 0, error, "logs/prepare.log")
             return
@@ -121,41 +124,50 @@ class Orchestrator:
         self, backend: str, config: str, round_: int, attempt: int, points: list[Point],
         prepared: Prepared, telemetry: Telemetry, shared: Shared | None,
     ) -> list[Point]:  # fmt: skip
-        """Measure `points` until they are done or the session breaks; what is left to do."""
+        """Measure `points` until they are done or the session breaks; what is left to do.
+
+        Whatever is raised is recorded on the points that are left, or is a note if none are.
+        """
         state, stem = self._state, f"r{round_}-{backend}"
         stem += (f"-{config}" if shared is not None else "") + (f"-{attempt}" if attempt else "")
         state.notify(events.SessionStarted(backend, config, round_))
-        with Session(
-            self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
-            logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
-            telemetry=telemetry, config=config, shared=shared,
-        ) as session:  # fmt: skip
-            log = f"logs/{session.log.name}"
-            session.watch.empty_for = 0.0 if backend in state.empty else EMPTY_S
-            session.telemetry_file = f"telemetry/{stem}.parquet"
-            began = time.monotonic()
-            try:
-                open_session(
-                    session, self._scenario, state, telemetry, round_,
-                    varied=self._selection.varied(backend),
-                )  # fmt: skip
-            except HarnessError as error:
-                for point in points:
-                    state.fail(point, round_, error, log)
-                return []
-            self._opening += time.monotonic() - began
-            measurement = PointMeasurement(session, state, telemetry, round_, log)
-            left = list(points)
-            while left and session.alive:
-                point = left.pop(0)
-                if point.shape == "find_capacity":
-                    measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
-                elif state.missing(point, round_):  # else a search came by it
-                    measurement.point(point)
-            telemetry.save(self._store.path / session.telemetry_file)
-            if telemetry.problem:
-                state.note(f"{stem}: {telemetry.problem}")
+        left = list(points)
+        log = f"logs/{stem if shared is None else shared.stem}.log"
+        try:
+            with Session(
+                self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
+                logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
+                telemetry=telemetry, config=config, shared=shared,
+            ) as session:  # fmt: skip
+                session.telemetry_file = f"telemetry/{stem}.parquet"
+                self._open(session, round_, telemetry)
+                measurement = PointMeasurement(session, state, telemetry, round_, log)
+                while left and session.alive:
+                    self._measure(measurement, left[0])
+                    del left[0]
+                telemetry.save(self._store.path / session.telemetry_file)
+                if telemetry.problem:
+                    state.note(f"{stem}: {telemetry.problem}")
+        except Exception as error:
+            for point in left:
+                state.fail(point, round_, error, log)
+            if not left:
+                state.note(f"{stem}, after its last point: {known(error).message}")
+            return []
         return left
+
+    def _open(self, session: Session, round_: int, telemetry: Telemetry) -> None:
+        backend, began = session.spec.name, time.monotonic()
+        session.watch.empty_for = 0.0 if backend in self._state.empty else EMPTY_S
+        varied = self._selection.varied(backend)
+        open_session(session, self._scenario, self._state, telemetry, round_, varied=varied)
+        self._opening += time.monotonic() - began
+
+    def _measure(self, measurement: PointMeasurement, point: Point) -> None:
+        if point.shape == "find_capacity":
+            measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
+        elif self._state.missing(point, measurement.round_):  # else a search came by it
+            measurement.point(point)
 
     def _conclude(self) -> None:
         """What was reached, and what the search found."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from harness.errors import HarnessError, RunDirectoryError
+from harness.errors import RunDirectoryError
 from harness.measure.validity import causes
 from harness.measure.window import Window
 from harness.results.events import MeasuredAgain, PointStarted
@@ -40,7 +40,7 @@ class PointMeasurement:
         """Measure a point; a fault is recorded on it."""
         try:
             row, _ = self._measure(point)
-        except HarnessError as error:
+        except Exception as error:
             self.state.fail(point, self.round_, error, self.log)
         else:
             self.state.add_result(row)
@@ -75,7 +75,7 @@ class PointMeasurement:
                 point, load.find_capacity, self.round_, before[-1] if before else None, measure,
                 load.max_outstanding,
             )  # fmt: skip
-        except HarnessError as error:
+        except Exception as error:
             self.state.fail(point, self.round_, error, self.log)
             return
         self.state.add_result(found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import defaultdict
+from collections.abc import Callable
 
-from harness.errors import HarnessError
+from harness.errors import UnexpectedError
 from harness.results.events import Event, JournalLine, Note, Observer
 from harness.results.rows import (
     CapacityRow,
@@ -17,13 +19,18 @@ from harness.results.rows import (
 from harness.results.store import RunData, RunStore
 from harness.run.ceiling import Ceilings
 from harness.scenario.points import Point
+from harness.system.credentials import redact
+from harness.system.faults import known
 
 
 class RunState:
     """Rows of this process and of the interrupted run that it goes on with (`done`)."""
 
-    def __init__(self, store: RunStore, observer: Observer, done: RunData | None = None) -> None:
-        self.store, self._observer = store, observer
+    def __init__(
+        self, store: RunStore, observer: Observer, done: RunData | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.store, self._observer, self._check = store, observer, check
         self.fresh = done is None
         self.rows = list(done.measurements) if done else []
         self.capacities = list(done.capacities) if done else []
@@ -40,11 +47,13 @@ class RunState:
         """Backends whose server has been watched without a model."""
 
     def notify(self, event: Event) -> None:
-        """Tell the observer."""
+        """Tell the observer. Raises KeyboardInterrupt when the run is to end, as `add` does."""
+        self._check()
         self._observer.notify(event.outward())
 
     def add(self, line: JournalLine) -> None:
         """Write a journal line and tell the observer."""
+        self._check()
         self.store.append(line)
         self.notify(line)
 
@@ -61,13 +70,15 @@ class RunState:
             self.capacities.append(row)
         self.measured.add((row.point, row.round))
 
-    def fail(self, point: Point, round_: int, error: HarnessError, log: str) -> None:
-        """A point could not be measured in a round."""
-        if not error.retried:
+    def fail(self, point: Point, round_: int, error: Exception, log: str) -> None:
+        """A point could not be measured in a round; `log` is given a traceback that helps."""
+        why = known(error)
+        if not why.retried:
             self.given_up.add(point.id)
-        row = FailureRow(
-            point.id, round_, point.backend, error.reason, error.message, error.fix, log
-        )
+        if isinstance(why, UnexpectedError):
+            with (self.store.path / log).open("a", encoding="utf-8") as file:
+                file.write(redact("".join(traceback.format_exception(error))))
+        row = FailureRow(point.id, round_, point.backend, why.reason, why.message, why.fix, log)
         self.failures.append(row)
         self.add(row)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
+from harness.errors import DeadlineError, HarnessError, WorkerDiedError
 from harness.results.rows import ArtifactRow
 from harness.run.worker.messages import ModelPrepared, PrepareModel
 from harness.run.worker.process import WorkerProcess
@@ -14,29 +16,93 @@ from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
 from harness.system.environment import worker_env
 
-Prepared = Mapping[str, ModelPrepared]
+Prepared = Mapping[str, ModelPrepared | HarnessError]
 """What the prepare step left: the measured model by an empty name, the others by `BACKEND/NAME`."""
+SHORTEST_S = 600.0
+"""How long preparing a model may take, if loading it may not take longer."""
 
 
 def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepared:
-    """Export the models once, in a worker of its own."""
-    worker = WorkerProcess(logs / "prepare.log", python=sys.executable, env=worker_env(base))
-    deadline = max(600.0, scenario.measurement.load_timeout)
-    try:
-        return {
-            key: worker.ask(
-                PrepareModel(model, tuple(wanted), batch_sizes, cache, base), deadline=deadline
-            )
-            for key, (model, wanted, batch_sizes) in _models(scenario).items()
-        }
-    finally:
-        worker.close()
+    """Export the models once, in a worker of its own. Raises why the measured one can't be.
+
+    Of a co-located model that can't be, the error stands in its place.
+    """
+    deadline = max(SHORTEST_S, scenario.measurement.load_timeout)
+    found: dict[str, ModelPrepared | HarnessError] = {}
+    with Preparing(base, logs / "prepare.log", cache, deadline) as preparing:
+        for key, (model, wanted, batch_sizes) in _models(scenario).items():
+            try:
+                found[key] = preparing.model(model, wanted, batch_sizes)
+            except HarnessError as error:
+                if not key:
+                    raise
+                found[key] = error
+    return found
+
+
+class Preparing:
+    """The worker that prepares; one that ended is replaced. A context manager."""
+
+    def __init__(self, base: Path, log: Path, cache: Path, deadline: float) -> None:
+        self._base, self._log, self._cache, self._deadline = base, log, cache, deadline
+        self._worker = self._start()
+
+    def _start(self) -> WorkerProcess:
+        return WorkerProcess(self._log, env=worker_env(self._base))
+
+    def model(
+        self, model: ModelSpec, formats: Sequence[str], batch_sizes: tuple[int, ...]
+    ) -> ModelPrepared:
+        """Prepare a model. Raises what the worker reports.
+
+        Where that ends the worker or takes for ever, each format is tried alone: one that does so
+        is a failure of its own, as one that raises is, and the others are made.
+        """
+        try:
+            return self._ask(model, formats, batch_sizes)
+        except (WorkerDiedError, DeadlineError):
+            if not formats:
+                raise
+        self._ask(model, (), batch_sizes)
+        failures = {}
+        for format in formats:
+            try:
+                self._ask(model, (format,), batch_sizes)
+            except (WorkerDiedError, DeadlineError) as error:
+                failures[format] = error.message
+        made = self._ask(model, [f for f in formats if f not in failures], batch_sizes)
+        failures = {**made.model.failures, **failures}
+        return replace(made, model=replace(made.model, failures=failures))
+
+    def _ask(
+        self, model: ModelSpec, formats: Sequence[str], batch_sizes: tuple[int, ...]
+    ) -> ModelPrepared:
+        if not self._worker.alive:
+            self._worker.kill()
+            self._worker = self._start()
+        command = PrepareModel(model, tuple(formats), batch_sizes, self._cache, self._base)
+        return self._worker.ask(command, deadline=self._deadline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+
+def prepared_model(prepared: Prepared, key: str) -> ModelPrepared:
+    """The model by its key. Raises why it could not be prepared."""
+    found = prepared[key]
+    if isinstance(found, HarnessError):
+        raise found
+    return found
 
 
 def artifacts(prepared: Prepared) -> Iterator[ArtifactRow]:
     """The files that were made or found, each once."""
     known = set[str]()
-    for artifact in (artifact for model in prepared.values() for artifact in model.artifacts):
+    models = (model for model in prepared.values() if isinstance(model, ModelPrepared))
+    for artifact in (artifact for model in models for artifact in model.artifacts):
         if artifact.path not in known:
             yield artifact
         known.add(artifact.path)

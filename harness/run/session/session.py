@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.errors import HarnessError, ServerDiedError
 from harness.load.plan import plan_colocated, plan_point
-from harness.run.session.preparing import Prepared
+from harness.run.session.preparing import Prepared, prepared_model
 from harness.run.session.served_model import SLACK_S, Folders, ServedModel
 from harness.run.session.shared import Shared
 from harness.run.session.watch import ProcessWatch
@@ -46,14 +46,14 @@ class Session:
         self._server: TritonServer | None = None
         measurement = scenario.measurement
         self.measured = ServedModel(
-            spec, prepared[""], scenario.model.parity, scenario.load.batch_sizes, measurement,
-            self._folders, self._check_server, label=spec.name,
+            spec, prepared_model(prepared, ""), scenario.model.parity, scenario.load.batch_sizes,
+            measurement, self._folders, self._check_server, label=spec.name,
         )  # fmt: skip
         self.colocated: list[ServedModel] = []
         if isinstance(spec, ServedSettings):
             self.colocated = [
                 ServedModel(
-                    spec.alone(other), prepared[f"{spec.name}/{other.name}"],
+                    spec.alone(other), prepared_model(prepared, f"{spec.name}/{other.name}"),
                     other.spec.parity, (other.load.batch_size,), measurement, self._folders,
                     self._check_server, other, f"{spec.name}+{other.name}",
                 )

@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.backends.base import Backend, BackendContext, run_once
 from harness.backends.registry import open_backend
-from harness.errors import BackendError, HarnessError, OutOfMemoryError
+from harness.errors import BackendError
 from harness.measure.window import Counters, measure, read_counters, window_between
 from harness.models.inputs import make_inputs
 from harness.results.events import Progress
@@ -31,7 +31,7 @@ from harness.run.worker.outputs import OutputCheck
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.served import ServedSettings
 from harness.system.credentials import redact
-from harness.system.packages import missing_package
+from harness.system.faults import known
 
 if TYPE_CHECKING:
     from harness.load.generator import Generator
@@ -289,18 +289,8 @@ def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:
 
 def failed(error: BaseException) -> messages.CommandFailed:
     """The answer to a command that raised: reason, one sentence, fix and the traceback."""
-    known, trace = _known(error), "".join(traceback.format_exception(error))
-    return messages.CommandFailed(known.reason, known.message, known.fix, trace)
-
-
-def _known(error: BaseException) -> HarnessError:
-    if isinstance(error, HarnessError):
-        return error
-    if isinstance(error, MemoryError):
-        return OutOfMemoryError(f"out of host memory: {error}".rstrip(": "))
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return missing_package(error)
-    return BackendError(f"{type(error).__name__}: {error}")
+    found, trace = known(error, BackendError), "".join(traceback.format_exception(error))
+    return messages.CommandFailed(found.reason, found.message, found.fix, trace)
 
 
 def serve(incoming: int, outgoing: int) -> None:

@@ -92,3 +92,36 @@ def test_an_interrupted_run_is_gone_on_with(store: RunStore) -> None:
     assert state.empty == {"a"}
     assert state.failures == []
     assert state.missing(Point("a", "default", 1, concurrency=2), 0)  # what failed is tried again
+
+
+def test_any_exception_is_recorded_with_its_class_and_its_traceback_is_in_the_log(
+    store: RunStore,
+) -> None:
+    state = RunState(store, Watcher())
+
+    def in_a_library() -> None:
+        raise ZeroDivisionError("by zero")
+
+    try:
+        in_a_library()
+    except ZeroDivisionError as error:
+        state.fail(POINT, 1, error, "logs/r1-a.log")
+    (row,) = read_run(store.path).failures
+    assert (row.point, row.round, row.log) == ("a/b1/c1", 1, "logs/r1-a.log")
+    assert (row.reason, row.message) == ("unexpected", "ZeroDivisionError: by zero")
+    assert "in in_a_library" in (store.path / row.log).read_text()
+    assert state.missing(POINT, 2)
+
+
+def test_a_run_that_is_to_end_writes_and_tells_nothing_more(store: RunStore) -> None:
+    def check() -> None:
+        raise KeyboardInterrupt
+
+    watcher = Watcher()
+    state = RunState(store, watcher, check=check)
+    for step in (lambda: state.note("x"), lambda: state.notify(Status("x")),
+                 lambda: state.fail(POINT, 0, BackendError("x"), "logs/x.log")):  # fmt: skip
+        with pytest.raises(KeyboardInterrupt):
+            step()
+    assert watcher.events == []
+    assert read_run(store.path).events == ()

@@ -1,0 +1,45 @@
+"""How a run is told to end before it is done: Ctrl-C, SIGTERM, and a terminal that goes away."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+
+class Interruption:
+    """Turns signals into one KeyboardInterrupt that can't get lost. A context manager.
+
+    What runs when a signal comes may make another exception of the interrupt or swallow it: a
+    destructor, a library's callback. So `check`, called at each step, raises it again. Only the
+    main thread can be interrupted; a run in another one ends with the process.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.armed = False
+        """Whether a signal may raise; else it is only noted."""
+        self._old: dict[int, Any] = {}
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the run is to end."""
+        if self.asked and self.armed:
+            raise KeyboardInterrupt
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        again, self.asked = self.asked, True
+        if self.armed and not (again and number != signal.SIGINT):  # a closing terminal sends two
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+                    self._old[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            gone = self.asked and number == signal.SIGHUP and handler is signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN if gone else handler)  # a report is to be written

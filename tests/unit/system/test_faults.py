@@ -1,0 +1,55 @@
+"""What a user is told of exceptions that are not the harness's own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BackendError, OutOfMemoryError, SetupError, UnexpectedError
+from harness.system.faults import known
+
+
+def test_our_own_is_itself_and_others_have_their_class_and_words() -> None:
+    ours = BackendError("it raised")
+    assert known(ours) is ours
+    found = known(ZeroDivisionError("by zero"))
+    assert (type(found), found.message) == (UnexpectedError, "ZeroDivisionError: by zero")
+    assert known(KeyError()).message == "KeyError"
+    assert known(OSError(errno.EIO, "I/O"), BackendError).reason == "raised"
+
+
+def test_a_full_disk_is_said_with_its_path_and_what_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "there" / "yet"
+    found = known(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)))
+    assert isinstance(found, SetupError)
+    assert found.message.startswith(f"No space left on device: {path} can't be written (")
+    assert found.message.endswith(" MB are free there)")
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError) as caught:
+        full.write(b"x")
+    assert known(caught.value).message == "No space left on device: a file can't be written"
+
+
+def test_a_lack_of_descriptors_says_the_limit() -> None:
+    script = (
+        "import resource, os; from harness.system.faults import known\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n"
+        "try:\n    [os.open('/', 0) for _ in range(40)]\n"
+        "except OSError as error:\n    found = known(error)\n"
+        "print(found.reason, found.message, found.fix)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "Too many open files: this process may have 30 open allow more: ulimit" in done.stdout
+    assert done.stdout.startswith("setup ")
+
+
+def test_memory_and_packages() -> None:
+    assert isinstance(known(MemoryError("no 9 GiB")), OutOfMemoryError)
+    assert isinstance(known(OSError(errno.ENOMEM, "Cannot allocate")), OutOfMemoryError)
+    assert known(ModuleNotFoundError("x", name="x_of_the_future")).reason == "missing_package"
