@@ -12,8 +12,9 @@ class Interruption:
     """Turns signals into one KeyboardInterrupt that can't get lost. A context manager.
 
     What runs when a signal comes may make another exception of the interrupt or swallow it: a
-    destructor, a library's callback. So `check`, called at each step, raises it again. Only the
-    main thread can be interrupted; a run in another one ends with the process.
+    destructor, a library's callback. So `check`, called at each step, raises it again. An import is
+    not interrupted: half a module can't be imported again, and the report needs it. Only the main
+    thread can be interrupted; a run in another one ends with the process.
     """
 
     def __init__(self) -> None:
@@ -27,9 +28,11 @@ class Interruption:
         if self.asked and self.armed:
             raise KeyboardInterrupt
 
-    def _take(self, number: int, _: FrameType | None) -> None:
+    def _take(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = self.asked, True
-        if self.armed and not (again and number != signal.SIGINT):  # a closing terminal sends two
+        if again and number != signal.SIGINT:  # a terminal that closes sends two
+            return
+        if self.armed and not _importing(frame):
             raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
@@ -43,3 +46,11 @@ class Interruption:
         for number, handler in self._old.items():
             gone = self.asked and number == signal.SIGHUP and handler is signal.SIG_DFL
             signal.signal(number, signal.SIG_IGN if gone else handler)  # a report is to be written
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

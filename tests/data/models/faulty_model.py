@@ -1,4 +1,6 @@
-"""A small PyTorch model that misbehaves on purpose, but only in the timed loop at batch size 2."""
+"""A small PyTorch model that misbehaves on purpose: in the timed loop at batch size 2, or when it
+is exported or made.
+"""
 
 import os
 import signal
@@ -17,6 +19,8 @@ class Faulty(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[0] == 2 and threading.current_thread().name.startswith("caller-"):
             self.misbehave()
+        if self.fault.startswith("export_") and torch.compiler.is_compiling():
+            end(self.fault, "export")
         return self.linear(x)
 
     def misbehave(self) -> None:
@@ -32,5 +36,14 @@ class Faulty(torch.nn.Module):
             torch.empty(2**60)
 
 
+def end(fault: str, what: str) -> None:
+    print("no way to", what, "this", flush=True)
+    if fault.endswith("_exit"):
+        os._exit(3)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def make(fault: str = "none") -> torch.nn.Module:
+    if fault == "make_exit":
+        end(fault, "make")
     return Faulty(fault)

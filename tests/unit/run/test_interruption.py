@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,21 @@ def test_an_interrupt_that_was_swallowed_comes_again(monkeypatch: pytest.MonkeyP
         interruption.armed = True
         Swallowing()  # "Exception ignored in": nobody hears of it
         assert ignored
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+
+
+def test_an_import_is_not_interrupted_but_what_comes_after_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "interrupted_module.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhole = True\n"
+    )
+    with Interruption() as interruption:
+        interruption.armed = True
+        module = importlib.import_module("interrupted_module")
+        assert module.whole
         with pytest.raises(KeyboardInterrupt):
             interruption.check()
 

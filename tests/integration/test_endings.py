@@ -1,0 +1,123 @@
+"""The output's reader or the terminal goes away, really: the run ends as by Ctrl-C, or goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.results.events import RunEnded
+from harness.results.rows import MeasurementRow
+from harness.results.store import read_run
+from harness.run.execute import exit_code
+
+FAKE = """
+scenario: endings
+model: {name: nothing, source: {fake: {}}}
+backends: [{kind: fake, service_time_ms: 2.0, jitter: 0.05}]
+load: {batch_sizes: [1, 2, 4, 8], concurrency: [1, 2]}
+measurement: {profile: quick, rounds: 2, warmup: 20ms, warmup_requests: 2, window: 200ms}
+"""
+COMMAND = [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "s.yaml").write_text(FAKE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def check_interrupted_and_resume(run: Path) -> None:
+    """A partial report is there, and the rest is measured later."""
+    data = read_run(run)
+    assert [e.status for e in data.rows(RunEnded)] == ["interrupted"]
+    assert not data.failures
+    for name in ("report.html", "report.pdf", "summary.csv"):
+        assert (run / name).stat().st_size > 0
+    again = subprocess.run(
+        [*COMMAND[:4], "--resume", "run", "--quiet", "--no-report"], capture_output=True, text=True,
+        check=False, timeout=200,
+    )  # fmt: skip
+    after = read_run(run)
+    assert after.complete and len(after.measurements) == 16, again.stderr
+    assert after.measurements[: len(data.measurements)] == data.measurements
+    assert again.returncode == exit_code(after)
+
+
+def await_measurement(run: Path) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with contextlib.suppress(Exception):
+            if read_run(run).rows(MeasurementRow):
+                return
+        time.sleep(0.05)
+    raise AssertionError("nothing was measured")
+
+
+@pytest.mark.parametrize("how", ["closed", "SIGHUP"])
+def test_a_terminal_that_goes_away_is_as_ctrl_c(folder: Path, how: str) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.execv(sys.executable, COMMAND)
+    try:
+        os.set_blocking(terminal, False)
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not (folder / "run" / "journal.jsonl").exists():
+            with contextlib.suppress(BlockingIOError):
+                os.read(terminal, 1 << 16)
+            time.sleep(0.05)
+        await_measurement(folder / "run")
+        children = psutil.Process(pid).children(recursive=True)
+        if how == "SIGHUP":
+            os.kill(pid, signal.SIGHUP)
+    finally:
+        os.close(terminal)  # the kernel sends SIGHUP, and writing fails with EIO
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (129, 130)
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    check_interrupted_and_resume(folder / "run")
+
+
+def test_a_reader_of_events_that_leaves_interrupts_the_run(folder: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | head -1; exit ${PIPESTATUS[0]}', "bash", *COMMAND, "--json"],
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.strip()) == (
+        141, "interrupted; finish it with: harness run --resume run"
+    )  # fmt: skip
+    assert json.loads(done.stdout)["event"] == "plan"
+    check_interrupted_and_resume(folder / "run")
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&1 | head -1", "2>&-"])
+def test_a_run_goes_on_without_anybody_who_reads_its_lines(redirection: str) -> None:
+    subprocess.run(
+        ["bash", "-c", f'"$@" --no-report {redirection}', "bash", *COMMAND],
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    data = read_run(Path("run"))
+    assert data.complete and len(data.measurements) == 16
+
+
+def test_a_full_disk_behind_stdout_is_said_and_the_run_is_whole() -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >/dev/full', "bash", *COMMAND], capture_output=True, text=True,
+        check=False, timeout=200,
+    )  # fmt: skip
+    assert "error: standard output can't be written: No space left on device" in done.stderr
+    assert "internal" not in done.stderr
+    data = read_run(Path("run"))
+    assert data.complete and Path("run/report.html").exists()
+    assert done.returncode == (exit_code(data) or 3)
