@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.intervals import Interval
@@ -11,16 +12,20 @@ from harness.analysis.speedup import cell, cells, speedups
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model.blocks import (
+    Cell,
     Chart,
     ChartSeries,
     Mode,
     ReferenceLine,
+    Size,
     figure,
     interval_cell,
+    listing,
     percentile_name,
     table,
     word,
 )
+from harness.report.model.columns import Columns, point_columns
 from harness.report.model.context import Context, best_first
 from harness.report.model.labels import bound_text, counted, load_label, load_text
 from harness.report.model.numbers import both_text, mib_text
@@ -117,12 +122,22 @@ def _online(context: Context) -> list[Chart]:
         return []
     notes = _summary_notes(context, lines, rows, percentile, total)
     memory, kind = _scarce_memory(rows)
-    plots = [("throughput", "Throughput", METRICS["throughput"]),
-             ("memory", f"{kind} Memory", memory)]  # fmt: skip
+    tail = METRICS[latency_name(percentile)]
+
+    def label(row: SummaryRow, at: Interval, _: Interval) -> str:
+        return (
+            f"{row.point}: {both_text(row.throughput)} infer/sec, {percentile_name(percentile)} "
+            f"{both_text(at)} ms, {mib_text(row.gpu_memory_mib or row.host_memory_mib)} MiB"
+        )
+
     return [
-        _against_latency(context, lines, percentile, metric, f"{id_}-latency",
-                         f"{title} vs. Latency", notes)
-        for id_, title, metric in plots
+        versus(context, f"{id_}-latency", f"{title} vs. Latency", lines,
+               side(tail, tail.with_unit), side(metric), label, notes=notes,
+               bounds=bounds_on(context, {tail.name: "x", metric.name: "y"}))
+        for id_, title, metric in (
+            ("throughput", "Throughput", METRICS["throughput"]),
+            ("memory", f"{kind} Memory", memory),
+        )
     ]  # fmt: skip
 
 
@@ -237,30 +252,51 @@ def _values(
     )  # fmt: skip
 
 
-def _against_latency(
-    context: Context, lines: list[Line], percentile: str, metric: Metric, id_: str, title: str,
-    notes: list[str],
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What an axis shows: its title, and its value at a point."""
+
+    title: str
+    value: Callable[[SummaryRow], Interval | None]
+
+    def cell(self, row: SummaryRow) -> Cell:
+        """The value in a table."""
+        return interval_cell(self.value(row))
+
+
+def side(metric: Metric, title: str = "") -> Side:
+    """An axis of a metric."""
+    return Side(title or metric.axis, lambda row: row.value(metric.name))
+
+
+def versus(
+    context: Context, id_: str, title: str, lines: Sequence[Line], x: Side, y: Side,
+    label: Callable[[SummaryRow, Interval, Interval], str], *, columns: Columns | None = None,
+    notes: Sequence[str] = (), bounds: Sequence[ReferenceLine] = (), size: Size = "half",
+    log_y: bool = False,
 ) -> Chart:  # fmt: skip
-    x_title = METRICS[latency_name(percentile)].with_unit
+    """One figure against another: a line a configuration and batch size, a dot a load.
+
+    `columns` stand before the two figures in the table, by default which point it is; with `log_y`
+    the y axis is logarithmic where its values span much, as the x axis is.
+    """
     sizes = sorted({size for _, size, _ in lines})
-    series = [
-        _line(context, name, rows, percentile, metric, marker_of(size, sizes))
+    series = (
+        dots(name, context.colors[name], [
+            (at, of, label(r, at, of))
+            for r in rows
+            if (at := x.value(r)) is not None and finite(at) and (of := y.value(r)) is not None
+        ], marker=sizes.index(size) if len(sizes) > 1 else 0)
         for name, size, rows in lines
-    ]
-    body = [
-        [
-            word(name), figure(str(size)), figure(load_label(r)),
-            interval_cell(latency(r, percentile)), interval_cell(r.value(metric.name)),
-        ]
-        for name, size, group in lines
-        for r in group
-    ]  # fmt: skip
-    headers = ["Configuration", "Batch", context.load_title, x_title, metric.axis]
+    )  # fmt: skip
+    drawn = tuple(s for s in series if s.x)
+    figures = {x.title: x.cell, y.title: y.cell}
+    rows = [r for _, _, group in lines for r in group]
     return Chart(
-        id_, title, x_title, metric.axis, tuple(s for s in series if s.x), table(headers, body),
-        log_x=wide([v for s in series for v in s.x]),
-        bounds=bounds_on(context, {latency_name(percentile): "x", metric.name: "y"}),
-        notes=tuple(notes),
+        id_, title, x.title, y.title, drawn,
+        listing(rows, (columns or point_columns(context)) | figures),
+        log_x=wide([v for s in drawn for v in s.x]), notes=tuple(notes), bounds=tuple(bounds),
+        log_y=log_y and wide([v for s in drawn for v in s.y]), size=size,
         markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (),
     )  # fmt: skip
 
@@ -268,25 +304,6 @@ def _against_latency(
 def wide(values: Sequence[float]) -> bool:
     """Whether values span so much that their axis is logarithmic."""
     return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM
-
-
-def _line(
-    context: Context, name: str, rows: list[SummaryRow], percentile: str, metric: Metric,
-    marker: int,
-) -> ChartSeries:  # fmt: skip
-    values = [(r, latency(r, percentile), r.value(metric.name)) for r in rows]
-    drawn = [
-        (x, y, f"{r.point}: {both_text(r.throughput)} infer/sec, {percentile_name(percentile)} "
-               f"{both_text(x)} ms, {mib_text(r.gpu_memory_mib or r.host_memory_mib)} MiB")
-        for r, x, y in values
-        if x is not None and finite(x) and y is not None
-    ]  # fmt: skip
-    return dots(name, context.colors[name], drawn, marker=marker)
-
-
-def marker_of(size: int, sizes: Sequence[int]) -> int:
-    """A batch size's marker: none of its own where there is only one."""
-    return sizes.index(size) if len(sizes) > 1 else 0
 
 
 def dots(

@@ -11,6 +11,7 @@ from harness.report.model import numbers
 
 T = TypeVar("T")
 Mode = Literal["line", "thin", "marks", "bar"]
+Size = Literal["half", "third", "full"]
 Tone = Literal["", "good", "bad", "muted"]
 
 
@@ -173,7 +174,7 @@ class Chart:
     bands: tuple[Band, ...] = ()
     zero: bool = True
     """Whether linear axes of values begin at 0."""
-    size: Literal["half", "third", "full"] = "half"
+    size: Size = "half"
     """How much of the page's width it takes."""
 
 

@@ -6,18 +6,8 @@ from dataclasses import replace
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
-from harness.report.charts.lines import (
-    batch_charts,
-    dots,
-    finite,
-    latency,
-    limits,
-    marker_of,
-    shared_percentile,
-    wide,
-)
-from harness.report.model import blocks, labels, phases, served
-from harness.report.model.columns import load_columns
+from harness.report.charts import lines as plots
+from harness.report.model import blocks, columns, labels, phases, served
 from harness.report.model.context import Context
 from harness.report.model.numbers import both_text, significant
 from harness.report.model.section import (
@@ -123,15 +113,17 @@ def detail_charts(context: Context, name: str) -> list[blocks.Chart]:
     if context.offline:
         lines = [(name, rows)] if rows else []
         id_ = f"batch-{context.series.index(name)}"
-        small = batch_charts(context, lines, id_, shared_percentile(rows)) if rows else []
+        small = (
+            plots.batch_charts(context, lines, id_, plots.shared_percentile(rows)) if rows else []
+        )
         return [*performance_charts(context, name), *small]
     return [*performance_charts(context, name), *_grid(context, name, rows)]
 
 
 def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[blocks.Chart]:
     """Memory, use and power against latency, a line a batch size; those that were measured."""
-    percentile = shared_percentile(rows)
-    drawn = [r for r in rows if finite(latency(r, percentile))]
+    percentile = plots.shared_percentile(rows)
+    drawn = [r for r in rows if plots.finite(plots.latency(r, percentile))]
     return [
         _small(context, name, drawn, percentile, metric)
         for metric in metrics.PLOTTED
@@ -143,29 +135,18 @@ def _small(
     context: Context, name: str, rows: list[SummaryRow], percentile: str, metric: metrics.Metric
 ) -> blocks.Chart:
     """One of the small plots; a row's batch size has the same marker in all of them."""
-    sizes = sorted({r.batch_size for r in rows})
     known = [r for r in rows if r.value(metric.name) is not None]
+    tail = metrics.METRICS[metrics.latency_name(percentile)]
     p = blocks.percentile_name(percentile)
-    series = tuple(
-        dots(name, context.colors[name], [
-            (x, y, f"{r.point}: {metric.axis} {both_text(y)}, {p} {both_text(x)} ms")
-            for r in known
-            if r.batch_size == size
-            and (x := latency(r, percentile)) is not None
-            and (y := r.value(metric.name)) is not None
-        ], marker=marker_of(size, sizes))
-        for size in sizes
-    )  # fmt: skip
-    columns = {
-        **load_columns(context.load_title),
-        f"{p} latency (ms)": lambda r: blocks.interval_cell(latency(r, percentile)),
-        metric.axis: lambda r: blocks.interval_cell(r.value(metric.name)),
-    }
-    return blocks.Chart(
-        f"{metric.name}-{context.series.index(name)}", f"{metric.plot} vs. Latency",
-        f"{p} latency (ms)", metric.axis, series, blocks.listing(known, columns), size="third",
-        log_x=wide([v for s in series for v in s.x]),
-        markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
+    lines = [
+        (name, size, [r for r in known if r.batch_size == size])
+        for size in sorted({r.batch_size for r in rows})
+    ]
+    return plots.versus(
+        context, f"{metric.name}-{context.series.index(name)}", f"{metric.plot} vs. Latency", lines,
+        plots.side(tail, tail.with_unit), plots.side(metric),
+        lambda r, x, y: f"{r.point}: {metric.axis} {both_text(y)}, {p} {both_text(x)} ms",
+        columns=columns.load_columns(context.load_title), size="third",
     )  # fmt: skip
 
 
@@ -174,7 +155,7 @@ def performance_charts(context: Context, name: str) -> list[blocks.Chart]:
 
     A chart a batch size, over the load; offline one chart, over the batch size.
     """
-    rows = [r for r in context.of(name) if r.valid and finite(r.latency_mean_ms)]
+    rows = [r for r in context.of(name) if r.valid and plots.finite(r.latency_mean_ms)]
     if context.offline:
         return [_performance(context, name, None, rows)] if rows else []
     return [
@@ -227,7 +208,7 @@ def _stack(
     )  # fmt: skip
     line = blocks.ChartSeries(
         "Throughput", LINE_COLOR, x, tuple(i.value for i in throughput),
-        y_range=tuple(limits(i) for i in throughput),
+        y_range=tuple(plots.limits(i) for i in throughput),
         labels=tuple(
             f"{place}: {both_text(i)} infer/sec"
             for place, i in zip(places, throughput, strict=True)

@@ -8,7 +8,7 @@ from harness.analysis import colocated, objective
 from harness.analysis.best import Choice, choose, differs, usable
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
-from harness.report.charts.lines import Line, curves, dots, marker_of, shown_lines, wide
+from harness.report.charts.lines import Line, Side, curves, shown_lines, versus
 from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import Context
 from harness.report.model.section import (
@@ -161,9 +161,7 @@ def charts(context: Context) -> list[blocks.Chart]:
     """Inferences per joule against throughput, the lines of the summary's charts that have it."""
     shown, total = shown_lines(context)
     lines = [line for line in shown if any(r.inferences_per_joule is not None for r in line[2])]
-    sizes = sorted({size for _, size, _ in lines})
-    drawn = tuple(_line(context, line, sizes) for line in lines)
-    if not drawn:
+    if not lines:
         return []
     hidden = sum(not r.valid for r in context.rows)
     notes = (
@@ -171,12 +169,19 @@ def charts(context: Context) -> list[blocks.Chart]:
         "Each dot is one load, each bar a 95% interval; up and to the right is better.",
         *([f"{labels.counted(hidden, 'point')} failed or invalid: not drawn."] if hidden else []),
     )
-    return [blocks.Chart(
-        "energy-throughput", "Inferences per joule vs. Throughput", PER_SECOND, PER_JOULE, drawn,
-        _chart_table(context, lines), log_x=wide([v for s in drawn for v in s.x]),
-        log_y=wide([v for s in drawn for v in s.y]), bounds=tuple(_bounds(context)), notes=notes,
-        markers=tuple(f"batch {size}" for size in sizes) if len(sizes) > 1 else (), size="full",
+    return [versus(
+        context, "energy-throughput", "Inferences per joule vs. Throughput", lines,
+        Side(PER_SECOND, lambda r: r.throughput), Side(PER_JOULE, lambda r: r.inferences_per_joule),
+        _label, notes=notes, bounds=_bounds(context), size="full", log_y=True,
     )]  # fmt: skip
+
+
+def _label(row: SummaryRow, throughput: Interval, per_joule: Interval) -> str:
+    return (
+        f"{row.point}: {numbers.both_text(per_joule)} inferences per joule, "
+        f"{numbers.both_text(row.joules_per_inference)} J/inference, "
+        f"{numbers.both_text(throughput)} infer/sec"
+    )
 
 
 def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
@@ -185,18 +190,6 @@ def _some_of(shown: Sequence[Line], lines: Sequence[Line]) -> str:
         f"Curves of {len(lines)} of the {combinations} of configuration and batch size in the "
         "summary's charts: the others have no energy."
     )
-
-
-def _line(context: Context, line: Line, sizes: Sequence[int]) -> blocks.ChartSeries:
-    name, size, rows = line
-    drawn = [
-        (x, y, f"{r.point}: {numbers.both_text(y)} inferences per joule, "
-               f"{numbers.both_text(r.joules_per_inference)} J/inference, "
-               f"{numbers.both_text(x)} infer/sec")
-        for r in rows
-        if (x := r.throughput) is not None and (y := r.inferences_per_joule) is not None
-    ]  # fmt: skip
-    return dots(name, context.colors[name], drawn, marker=marker_of(size, sizes))
 
 
 def _bounds(context: Context) -> list[blocks.ReferenceLine]:
@@ -208,14 +201,6 @@ def _bounds(context: Context) -> list[blocks.ReferenceLine]:
     if most := (context.bounds.get(METRIC) or {}).get("max"):
         lines.append(blocks.ReferenceLine("y", 1 / float(most), text[METRIC]))
     return lines
-
-
-def _chart_table(context: Context, lines: Sequence[Line]) -> blocks.Table:
-    return blocks.listing([r for _, _, group in lines for r in group], {
-        **columns.point_columns(context),
-        PER_SECOND: lambda r: blocks.interval_cell(r.throughput),
-        PER_JOULE: lambda r: blocks.interval_cell(r.inferences_per_joule),
-    })  # fmt: skip
 
 
 def points_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table:
