@@ -195,7 +195,7 @@ class Blocks:
         spread = share**2 * uncertain[a] + (1 - share) ** 2 * uncertain[b]
         bulge = share * (1 - share) * (uncertain[a] + uncertain[b]) / 2
         freedom = 2 * _inverse_trigamma(spread)
-        variance = (of_a + of_b) * math.exp(bulge + float(_bias(np.float64(freedom))))
+        variance = (of_a + of_b) * math.exp(bulge + float(_bias(np.asarray(freedom))))
         error = math.sqrt(variance + self._unshared(a, b, np.exp(logs), weights))
         half = t_quantile((1 + level) / 2, freedom) * error if error > NO_SCATTER else 0.0
         return Interval(value, math.exp(difference - half), math.exp(difference + half), rounds)

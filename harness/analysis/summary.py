@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis import metrics
 from harness.analysis.intervals import Interval
-from harness.measure.validity import INVALIDATES, causes
+from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import DEFAULT_CONFIG, Point
@@ -53,7 +53,8 @@ class SummaryRow:
     @property
     def every_flag(self) -> list[str]:
         """Its flags, and what disturbed the rounds that are left out."""
-        left_out = (cause for m in self.disturbed for cause in causes(m.flags))
+        known = WRONG.union(OUTSIDE)
+        left_out = (flag for m in self.disturbed for flag in m.flags if flag in known)
         return list(dict.fromkeys((*self.flags, *left_out)))
 
     @property
@@ -140,16 +141,25 @@ def summarize(
     measurements: Iterable[MeasurementRow], failures: Iterable[FailureRow] = ()
 ) -> list[SummaryRow]:
     """One row per point that was measured or failed, in order of first appearance."""
+    measurements = list(measurements)
+    wrong = {(r.backend, r.config) for r in measurements if WRONG.intersection(r.flags)}
     by_point: dict[str, list[MeasurementRow]] = {}
     failed: dict[str, list[FailureRow]] = {}
     for row in measurements:
         by_point.setdefault(row.point, []).append(row)
     for failure in failures:
         failed.setdefault(failure.point, []).append(failure)
-    return [
+    found = (
         _summary(point, sorted(by_point.get(point, []), key=lambda r: r.round), failed.get(point))
         for point in dict.fromkeys([*by_point, *failed])
-    ]
+    )
+    return [_not_right(row) if (row.backend, row.config) in wrong else row for row in found]
+
+
+def _not_right(row: SummaryRow) -> SummaryRow:
+    """The point of a configuration that gave wrong answers somewhere: it is no candidate."""
+    flags = row.flags if WRONG.intersection(row.every_flag) else (*row.flags, "outputs_differ")
+    return replace(row, flags=flags, valid=False)
 
 
 def _summary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 import time
 from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
@@ -35,6 +36,13 @@ class FakeSettings(BackendSettings):
     )
     jitter: float = Field(0.0, ge=0, lt=1, description="relative, uniform in ±jitter")
     seed: Seed = Field(0, description="for the jitter")
+    cache_mib: float = Field(
+        0.0,
+        ge=0,
+        le=1024,
+        description="host memory for each item in flight, which is kept, as "
+        "allocators of runtimes do",
+    )
 
     def _broken(self) -> Iterator[Broken]:
         yield from super()._broken()
@@ -47,6 +55,24 @@ class FakeRequest(NamedTuple):
 
     inputs: Tensors
     service_ns: int
+    items: int
+
+
+class FakeCache:
+    """Memory as an allocator takes it that keeps what it has had: for the most items at once."""
+
+    def __init__(self, item_bytes: int) -> None:
+        self._item, self._lock = item_bytes, threading.Lock()
+        self._blocks: list[bytes] = []
+        self._free = 0
+
+    def take(self, items: int) -> None:
+        """Have memory for so many items; a negative number gives it back."""
+        with self._lock:
+            self._free -= items
+            while self._item and self._free < 0:
+                self._blocks.append(b"\1" * self._item)
+                self._free += 1
 
 
 class FakeBackend(Backend[FakeRequest, FakeRequest]):
@@ -55,6 +81,7 @@ class FakeBackend(Backend[FakeRequest, FakeRequest]):
     def __init__(self, spec: FakeSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._callers = itertools.count()
+        self.cache = FakeCache(round(spec.cache_mib * 2**20))
 
     @property
     def signature(self) -> Signature:
@@ -69,7 +96,7 @@ class FakeBackend(Backend[FakeRequest, FakeRequest]):
         """The inputs with their service time; the batch is the first axis, 1 without inputs."""
         batch = next((len(array) for array in inputs.values()), 1)
         return FakeRequest(
-            inputs, round((self.spec.service_time_ms + self.spec.per_item_ms * batch) * 1e6)
+            inputs, round((self.spec.service_time_ms + self.spec.per_item_ms * batch) * 1e6), batch
         )
 
     def caller(self) -> FakeCaller:
@@ -82,7 +109,7 @@ class FakeCaller(Caller[FakeRequest, FakeRequest]):
 
     def __init__(self, backend: FakeBackend, rng: random.Random) -> None:
         self._jitter, self._uniform = backend.spec.jitter, rng.uniform
-        self._cancelled = backend.context.cancelled
+        self._cancelled, self._cache = backend.context.cancelled, backend.cache
 
     def infer(self, request: FakeRequest) -> FakeRequest:
         """Return the request when its time is over; the answer is made outside the clock."""
@@ -91,7 +118,12 @@ class FakeCaller(Caller[FakeRequest, FakeRequest]):
         service = request.service_ns
         if self._jitter:
             service = round(service * (1 + self._uniform(-self._jitter, self._jitter)))
-        self._wait_until(time.monotonic_ns() + service)
+        until = time.monotonic_ns() + service
+        self._cache.take(request.items)
+        try:
+            self._wait_until(until)
+        finally:
+            self._cache.take(-request.items)
         return request
 
     def _wait_until(self, deadline: int) -> None:

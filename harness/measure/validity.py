@@ -34,6 +34,8 @@ FLAGS: dict[str, str] = {
     "it held the run back",
     "parity": "outputs disagree with the reference; measured because the scenario says so",
     "wrong_outputs": "outputs sampled under load disagree with the reference",
+    "outputs_differ": "outputs of this configuration disagree with the reference at another of its "
+    "points: none of them is a candidate",
     "colocated_invalid": "a co-located model can't be believed in this point: see there",
     "client_not_sending": "the load generator sent less than 99 % of what the schedule asked for",
     "client_late": "the load generator sent requests too late: its own delay is in the numbers",
@@ -54,8 +56,11 @@ FLAGS: dict[str, str] = {
 }
 """Code → what it means, in a sentence a newcomer understands; `failed_<reason>` is a round."""
 
+WRONG = frozenset({"parity", "wrong_outputs"})
+"""Flags by which a configuration gives wrong answers: none of its points is a candidate."""
+
 INVALIDATES = frozenset({
-    "all_failed", "parity", "wrong_outputs", "client_not_sending", "client_late", "client_busy",
+    *WRONG, "all_failed", "outputs_differ", "client_not_sending", "client_late", "client_busy",
     "client_near_ceiling", "littles_law", "no_steady_state", "warm_up_leak", "foreign_gpu_process",
     "throttled", "colocated_invalid",
 })  # fmt: skip

@@ -72,6 +72,29 @@ class MeasuredAgain(Line):
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded(Line):
+    """The measurement that a session opens with: it is cold, and counts nowhere."""
+
+    EVENT = "discarded"
+    point: str
+    round: int
+    requests: int
+    throughput: float
+    """Inferences a second."""
+    latency_ms: Mapping[str, float | None]
+    window_begin_ns: int
+    window_end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent(Line):
+    """How much of its budget a run has used so far, also by its parts before an interruption."""
+
+    EVENT = "spent"
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SearchEnded(Line):
     """Why a search stopped before its end."""
 
@@ -213,9 +236,9 @@ class UnknownEvent:
 
 
 JournalLine: TypeAlias = (
-    RunStarted | RunResumed | RunEnded | Note | MeasuredAgain | SearchEnded | Reached | Undecided
-    | Best | ArtifactRow | LoadedRow | ServerOnlyRow | ParityRow | MeasurementRow | CeilingRow
-    | FailureRow | CapacityRow
+    RunStarted | RunResumed | RunEnded | Note | MeasuredAgain | Discarded | Spent | SearchEnded
+    | Reached | Undecided | Best | ArtifactRow | LoadedRow | ServerOnlyRow | ParityRow
+    | MeasurementRow | CeilingRow | FailureRow | CapacityRow
 )  # fmt: skip
 """What `journal.jsonl` holds."""
 Event: TypeAlias = (

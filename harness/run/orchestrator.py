@@ -24,6 +24,7 @@ from harness.run.session.session import Session
 from harness.run.session.shared import Shared
 from harness.run.state import RunState
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
+from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
 from harness.system.faults import known
@@ -39,6 +40,15 @@ class Paths:
     cache: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One round, and what its sessions are given."""
+
+    number: int
+    prepared: Prepared
+    telemetry: Telemetry
+
+
 class Orchestrator:
     """One run of one scenario."""
 
@@ -50,7 +60,11 @@ class Orchestrator:
         self._scenario, self._store, self._paths = scenario, store, paths
         self._state = RunState(store, observer, done, check)
         self._points, self._specs = expand(scenario), configs(scenario)
-        self._selection = Selection(scenario, ended=bool(done and done.rows(events.SearchEnded)))
+        spent = done.rows(events.Spent) if done else []
+        self._selection = Selection(
+            scenario, ended=bool(done and done.rows(events.SearchEnded)),
+            spent=spent[-1].seconds if spent else 0.0,
+        )  # fmt: skip
         self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
         self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
@@ -85,7 +99,7 @@ class Orchestrator:
                 if wanted := rounds.wanted(round_):
                     if why := rounds.why_added(round_, wanted):
                         state.notify(events.RoundAdded(round_, len(wanted), why))
-                    self._round(round_, wanted, prepared, telemetry)
+                    self._round(_Round(round_, prepared, telemetry), wanted)
             self._conclude()
 
     def _prepare(self) -> Prepared:
@@ -97,51 +111,53 @@ class Orchestrator:
             self._state.add(artifact)
         return prepared
 
-    def _round(
-        self, round_: int, points: list[Point], prepared: Prepared, telemetry: Telemetry
-    ) -> None:
-        for backend in self._rounds.backends(round_):
-            stem = f"r{round_}-{backend}"
-            with Shared(stem) if self._selection.varied(backend) else nullcontext() as shared:
-                for config, mine in self._rounds.in_order(backend, round_, points):
-                    self._config(backend, config, round_, mine, prepared, telemetry, shared)
+    def _round(self, this: _Round, points: list[Point]) -> None:
+        for backend in self._rounds.backends(this.number):
+            varied = self._selection.varied(backend) and not self._rounds.apart
+            with Shared(f"r{this.number}-{backend}") if varied else nullcontext() as shared:
+                for config, mine in self._rounds.in_order(backend, this.number, points):
+                    self._config(this, self._specs[backend][config], config, mine, shared)
 
     def _config(
-        self, backend: str, config: str, round_: int, points: list[Point], prepared: Prepared,
-        telemetry: Telemetry, shared: Shared | None,
+        self, this: _Round, spec: AnyBackend, config: str, points: list[Point],
+        shared: Shared | None,
     ) -> None:  # fmt: skip
         """Measure points of one config, in as many sessions as it takes."""
-        attempt, began, self._opening = 0, time.monotonic(), 0.0
-        while points:
-            points = self._session(
-                backend, config, round_, attempt, points, prepared, telemetry, shared
-            )
-            attempt += 1
+        began, self._opening = time.monotonic(), 0.0
+        stem = f"r{this.number}-{spec.name}"
+        stem += f"-{config}" if self._selection.varied(spec.name) else ""
+        left, sessions = self._rounds.sessions(points), 0
+        while left:
+            name = stem + (f"-{sessions}" if sessions else "")
+            rest = self._session(this, spec, config, name, left[0], shared)
+            left[:1] = [rest] if rest else []
+            sessions += 1
         starts_anew = max(0.0, self._opening - RELOAD_SECONDS)  # a server that the next one has
         self._selection.add_duration(time.monotonic() - began - starts_anew)
 
     def _session(
-        self, backend: str, config: str, round_: int, attempt: int, points: list[Point],
-        prepared: Prepared, telemetry: Telemetry, shared: Shared | None,
+        self, this: _Round, spec: AnyBackend, config: str, stem: str, points: list[Point],
+        shared: Shared | None,
     ) -> list[Point]:  # fmt: skip
         """Measure `points` until they are done or the session breaks; what is left to do.
 
         Whatever is raised is recorded on the points that are left, or is a note if none are.
         """
-        state, stem = self._state, f"r{round_}-{backend}"
-        stem += (f"-{config}" if shared is not None else "") + (f"-{attempt}" if attempt else "")
-        state.notify(events.SessionStarted(backend, config, round_))
-        left = list(points)
+        state, telemetry, left = self._state, this.telemetry, list(points)
+        state.notify(events.SessionStarted(spec.name, config, this.number))
         log = f"logs/{stem if shared is None else shared.stem}.log"
+        fresh = shared is None or not shared.workers  # it starts its processes
         try:
             with Session(
-                self._scenario, self._specs[backend][config], prepared, base=self._paths.base,
+                self._scenario, spec, this.prepared, base=self._paths.base,
                 logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
                 telemetry=telemetry, config=config, shared=shared,
             ) as session:  # fmt: skip
                 session.telemetry_file = f"telemetry/{stem}.parquet"
-                self._open(session, round_, telemetry)
-                measurement = PointMeasurement(session, state, telemetry, round_, log)
+                self._open(session, this)
+                measurement = PointMeasurement(session, state, telemetry, this.number, log)
+                if fresh and not measurement.discard(left[0]):
+                    del left[0]
                 while left and session.alive:
                     self._measure(measurement, left[0])
                     del left[0]
@@ -150,17 +166,19 @@ class Orchestrator:
                     state.note(f"{stem}: {telemetry.problem}")
         except Exception as error:
             for point in left:
-                state.fail(point, round_, error, log)
+                state.fail(point, this.number, error, log)
             if not left:
                 state.note(f"{stem}, after its last point: {known(error).message}")
             return []
         return left
 
-    def _open(self, session: Session, round_: int, telemetry: Telemetry) -> None:
+    def _open(self, session: Session, this: _Round) -> None:
         backend, began = session.spec.name, time.monotonic()
         session.watch.empty_for = 0.0 if backend in self._state.empty else EMPTY_S
         varied = self._selection.varied(backend)
-        open_session(session, self._scenario, self._state, telemetry, round_, varied=varied)
+        open_session(
+            session, self._scenario, self._state, this.telemetry, this.number, varied=varied
+        )
         self._opening += time.monotonic() - began
 
     def _measure(self, measurement: PointMeasurement, point: Point) -> None:
@@ -168,6 +186,8 @@ class Orchestrator:
             measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
         elif self._state.missing(point, measurement.round_):  # else a search came by it
             measurement.point(point)
+        if self._scenario.budget is not None:
+            self._state.add(events.Spent(self._selection.spent))
 
     def _conclude(self) -> None:
         """What was reached, and what the search found."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import RunDirectoryError
+from harness.measure.reduce import reduce
 from harness.measure.validity import causes
 from harness.measure.window import Window
-from harness.results.events import MeasuredAgain, PointStarted
+from harness.results.events import Discarded, MeasuredAgain, PointStarted
 from harness.results.manifest import utc_now
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, read_samples, write_samples
@@ -44,6 +45,25 @@ class PointMeasurement:
             self.state.fail(point, self.round_, error, self.log)
         else:
             self.state.add_result(row)
+
+    def discard(self, point: Point) -> bool:
+        """Measure what counts nowhere: fresh processes are cold. False where `point` then failed.
+
+        In a closed loop, where the point is none: schedules are long, and rates may overload.
+        """
+        concurrency = point.concurrency or 1
+        load = replace(point, shape=None, request_rate=None, concurrency=concurrency)
+        try:
+            answers, (samples, *_) = self._answers(load, ".discarded", discarded=True)
+        except Exception as error:
+            self.state.fail(point, self.round_, error, self.log)
+            return False
+        begin, end = answers[0].window.begin_ns, answers[0].window.end_ns
+        found = reduce(samples, begin, end, load.batch_size, False)
+        self.state.add(Discarded(
+            load.id, self.round_, found.requests, found.throughput, found.latency_ms, begin, end
+        ))  # fmt: skip
+        return True
 
     def capacity(self, point: Point, load: Load, planned: Collection[str]) -> None:
         """Search for a capacity; each rate that is tried becomes a measurement of its own, and
@@ -128,23 +148,30 @@ class PointMeasurement:
                 model.processes, found = count, True
         return found
 
-    def _measure_once(self, point: Point) -> tuple[list[MeasurementRow], Samples]:
-        """The rows of all models, and the measured one's samples."""
+    def _answers(
+        self, point: Point, name: str, *, discarded: bool = False
+    ) -> tuple[list[PointMeasured], list[Samples]]:
+        """Measure: what each model did, and its samples."""
         self.state.notify(PointStarted(point.id, self.round_))
-        name = f"{point.id.replace('/', '--')}--r{self.round_}"
         folder, models = self.state.store.path / "samples", self.session.models
         files = {m.name: folder / f".{name}{m.name and '+'}{m.name}.npz" for m in models}
-        started = utc_now()
         try:
-            answers = self.session.measure(point, self.round_, files, self.state.notify)
-            samples = [
+            answers = self.session.measure(
+                point, self.round_, files, self.state.notify, discarded=discarded
+            )
+            return answers, [
                 Samples.load(files[model.name], answer.messages)
                 for model, answer in zip(models, answers, strict=True)
             ]
         finally:
             for raw in files.values():
                 raw.unlink(missing_ok=True)
-        window = answers[0].window
+
+    def _measure_once(self, point: Point) -> tuple[list[MeasurementRow], Samples]:
+        """The rows of all models, and the measured one's samples."""
+        name, started = f"{point.id.replace('/', '--')}--r{self.round_}", utc_now()
+        answers, samples = self._answers(point, name)
+        models, window = self.session.models, answers[0].window
         rows = [
             self._row(point, model, answer, window, taken, started, name)
             for model, answer, taken in zip(models, answers, samples, strict=True)

@@ -95,9 +95,10 @@ class Rounds:
     ) -> Iterator[tuple[str, list[Point]]]:
         """A backend's configs, each with its points, in the order of measuring.
 
-        Balanced over the rounds as the backends are, but those that one server can serve come
-        together, and where a budget may end the search early the default comes first. Ends where
-        the budget does.
+        Configs are balanced over the rounds as the backends are, but those that one server can
+        serve come together, and where a budget may end the search early the default comes first.
+        A config's loads ascend, so that none meets the memory of a larger one. Ends where the
+        budget does.
         """
         early = round_ == 0 and self._scenario.budget is not None
 
@@ -110,7 +111,19 @@ class Rounds:
             for config, mine in sorted(by_config, key=place):
                 if self._too_late(config, round_, points):
                     return
-                yield config, balanced(mine, round_, f"{seed}/{config}")
+                yield config, sorted(mine, key=_heaviness)
+
+    @property
+    def apart(self) -> bool:
+        """Whether each point has processes of its own, since its memory is asked about: what ran
+        before leaves a larger one to an allocator that keeps what it has had.
+        """
+        goal = self._selection.goal
+        return any(name.endswith("_memory_mib") for name in (*goal.bounds, *goal.objective.metrics))
+
+    def sessions(self, points: list[Point]) -> list[list[Point]]:
+        """What each session of a config measures."""
+        return [[point] for point in points] if self.apart else [points]
 
     def conclude(self) -> None:
         """Journal lines: the half-widths of every point, why no round was added, and what the
@@ -190,6 +203,12 @@ class Rounds:
             text = f"the budget was spent in round {round_ + 1}; not measured again in it: "
             self._state.note(text + ", ".join(left))
         return True
+
+
+def _heaviness(point: Point) -> tuple[bool, bool, float, float]:
+    """Closed loops first, by the items that are in flight; then rates; what changes comes last."""
+    items = point.batch_size * (point.load_value or 1)
+    return bool(point.shape), point.concurrency is None, items, point.load_value
 
 
 def _by_config(points: Iterable[Point]) -> dict[str, list[Point]]:

@@ -21,9 +21,11 @@ Name = tuple[str, str]
 
 
 class Selection:
-    """The search of one run. `ended` says that an interrupted run had ended it already."""
+    """The search of one run. `ended` says that an interrupted run had ended it already, `spent` how
+    many seconds of the budget its parts took.
+    """
 
-    def __init__(self, scenario: Scenario, *, ended: bool = False) -> None:
+    def __init__(self, scenario: Scenario, *, ended: bool = False, spent: float = 0.0) -> None:
         self.goal, self.spaces = goal(scenario), spaces(scenario)
         self.ended = ended
         self._rounds = scenario.measurement.rounds
@@ -31,7 +33,7 @@ class Selection:
         self.rounds_max = scenario.search.rounds_max if self._decides else 0
         """Up to this many rounds are added for what `undecided` names; 0: none."""
         self._budget = scenario.budget
-        self._began = time.monotonic()
+        self._began = time.monotonic() - spent
         self._seconds: list[float] = []
 
     @property
@@ -119,9 +121,14 @@ class Selection:
 
     # -- the budget -----------------------------------------------------------------------------
 
+    @property
+    def spent(self) -> float:
+        """Seconds since the run began, without the time in which it was interrupted."""
+        return time.monotonic() - self._began
+
     def budget_spent(self) -> bool:
         """Whether the budget, if there is one, is spent."""
-        return self._budget is not None and time.monotonic() - self._began > self._budget
+        return self._budget is not None and self.spent > self._budget
 
     def add_duration(self, seconds: float) -> None:
         """Know what measuring one config took."""
@@ -145,7 +152,7 @@ class Selection:
             return self.budget_spent()
         each = sum(self._seconds) / len(self._seconds)
         again = (self._rounds - 1) * self._most_repeated(len(self._seconds) + 1)
-        return time.monotonic() - self._began + each * (1 + again) > self._budget
+        return self.spent + each * (1 + again) > self._budget
 
     def _most_repeated(self, configs: int) -> int:
         """How many of so many configs a later round measures, at most."""

@@ -20,6 +20,8 @@ class Span:
 
     text: str
     strong: bool = False
+    bad: bool = False
+    """Whether it is in red."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,9 @@ def compose(*parts: str | Span) -> Sentence:
     return Sentence(tuple(p if isinstance(p, Span) else Span(p) for p in parts))
 
 
-def bold(value: str) -> Span:
+def bold(value: str, *, bad: bool = False) -> Span:
     """A bold stretch."""
-    return Span(value, strong=True)
+    return Span(value, strong=True, bad=bad)
 
 
 @dataclass(frozen=True, slots=True)

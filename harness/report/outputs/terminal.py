@@ -143,4 +143,5 @@ def _where_failed(context: Context) -> list[tuple[str, FailureRow, list[int]]]:
 def _rich(sentence: Sentence) -> Text:
     from rich.text import Text
 
-    return Text.assemble(*((s.text, "bold" if s.strong else "") for s in sentence.spans))
+    styles = {(True, True): "bold red", (True, False): "bold"}
+    return Text.assemble(*((s.text, styles.get((s.strong, s.bad), "")) for s in sentence.spans))

@@ -15,6 +15,7 @@ from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections.colocated import served_colocated
+from harness.report.sections.parity import wrong_outputs
 from harness.scenario.variants import DEFAULT_CONFIG
 
 _SHOWN = 4
@@ -23,8 +24,14 @@ _SHOWN = 4
 def answer(context: Context) -> list[Sentence]:
     """What was found, in one to a few sentences; the first is Model Analyzer's."""
     if context.choice.best is None:
-        return [_nothing(context), *_nearest(context)]
-    return [_headline(context), *_details(context), *_left_out(context)]
+        first, *more = [_nothing(context), *_nearest(context)]
+    else:
+        first, *more = [_headline(context), *_details(context), *_left_out(context)]
+    if where := wrong_outputs(context):
+        said = f"Wrong outputs: {labels.listed(where)}."
+        said += " They are no candidates at any batch size or load."
+        first = compose(*first.spans, " ", bold(said, bad=True))
+    return [first, *more]
 
 
 def _scope(context: Context) -> str:

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.report.model.blocks import Cell, Table, Tone, figure, listing, number_cell, word
 from harness.report.model.context import Context
+from harness.report.model.labels import listed
 from harness.report.model.numbers import NOT_AVAILABLE
-from harness.report.model.section import Section, TableBlock, Text
-from harness.results.rows import ParityRow
+from harness.report.model.section import Section, Text, titled
+from harness.results.rows import MeasurementRow, ParityRow
 
 TONES: dict[str, Tone] = {"agrees": "good", "disagrees": "bad"}
 
 
 def section(context: Context) -> Section:
     """What was compared, and how far apart outputs are."""
-    found = parity_table(context)
-    tables = [] if found is None else [TableBlock(found)]
-    return Section("parity", "Parity", (Text(_note(context)), *tables))
+    tables = titled(
+        ("Before the load", parity_table(context)), ("Under load", under_load_table(context))
+    )
+    wrong = wrong_outputs(context)
+    said = [Text(f"Wrong outputs: {listed(wrong)}.", "banner")] if wrong else []
+    return Section("parity", "Parity", (*said, Text(_note(context)), *tables))
+
+
+def _wrong(context: Context) -> Iterator[tuple[str, int, MeasurementRow | ParityRow]]:
+    """Series, batch size and row of every comparison, before and under load, that disagreed."""
+    for row in context.data.parity:
+        if row.status == "disagrees":
+            yield row.backend, row.batch_size, row
+    for m in context.data.measurements:
+        if "wrong_outputs" in m.flags:
+            yield context.series_of(m.backend, m.config), m.batch_size, m
+
+
+def wrong_outputs(context: Context) -> list[str]:
+    """`torch-tf32 (batch 1, 8)` for each whose outputs differ from the reference's."""
+    found: dict[str, set[int]] = {}
+    for name, batch, _ in _wrong(context):
+        found.setdefault(name, set()).add(batch)
+    return [f"{n} (batch {', '.join(map(str, sorted(b)))})" for n, b in found.items()]
+
+
+def under_load_table(context: Context) -> Table | None:
+    """Measurements whose outputs, sampled under load, differ from the reference's."""
+    rows = [m for _, _, m in _wrong(context) if isinstance(m, MeasurementRow)]
+    if not rows:
+        return None
+    return listing(rows, {
+        "Point": lambda m: word(m.point, tone="bad"),
+        "Round": lambda m: figure(str(m.round + 1)),
+        "What differs": lambda m: word((m.details.get("findings") or {}).get("wrong_outputs", "")),
+    })  # fmt: skip
 
 
 def _note(context: Context) -> str:

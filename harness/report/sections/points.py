@@ -45,7 +45,10 @@ def metric_cell(row: SummaryRow, metric: Metric) -> blocks.Cell:
         return blocks.percentile_cell(metric.percentile, value)
     if metric.over_rounds == "interval":
         return blocks.interval_cell(value)
-    return blocks.number_cell(None if value is None else value.value)
+    found = blocks.number_cell(None if value is None else value.value)
+    least = row.least(metric.name) if metric.over_rounds == "largest" else None
+    lowest = found.text if least is None else blocks.number_cell(least).text
+    return found if lowest == found.text else replace(found, text=f"{lowest}–{found.text}")
 
 
 def _metric(name: str) -> Callable[[SummaryRow], blocks.Cell]:

@@ -101,7 +101,7 @@ def _sweep(context: Context) -> str:
 
 
 def banners(context: Context) -> list[str]:
-    """What a reader must know first: an interrupted run, failures, outputs that disagree."""
+    """What a reader must know first: an interrupted run, other work on the machine, failures."""
     found = [
         *notes.disturbances(context), *_interrupted(context), *notes.unmeasured(context)
     ]  # fmt: skip
@@ -110,11 +110,6 @@ def banners(context: Context) -> list[str]:
         found.append(
             f"{labels.counted(len(failed), 'point')} could not be measured in every round; what "
             "failed and why is listed under “What failed”."
-        )
-    disagreeing = dict.fromkeys(p.backend for p in context.data.parity if p.status == "disagrees")
-    if disagreeing:
-        found.append(
-            f"Outputs of {', '.join(disagreeing)} disagree with the reference (see Parity)."
         )
     return found
 

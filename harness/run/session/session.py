@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -192,13 +193,17 @@ class Session:
     # -- work ---------------------------------------------------------------------------------
 
     def measure(
-        self, point: Point, round_: int, files: Mapping[str, Path], listener: Listener
-    ) -> list[PointMeasured]:
+        self, point: Point, round_: int, files: Mapping[str, Path], listener: Listener, *,
+        discarded: bool = False,
+    ) -> list[PointMeasured]:  # fmt: skip
         """Measure one point: what each of `models` did, in their order.
 
-        Raw samples go to the .npz files named in `files`, by the model's name.
+        Raw samples go to the .npz files named in `files`, by the model's name. The window of one
+        that is `discarded` waits for no number of requests.
         """
         settings, plan = plan_point(self._scenario, point, round_)
+        if discarded:
+            settings = replace(settings, window_requests=1)
         with self._loaded(round_, settings.longest + SLACK_S, files) as stopped:
             measured = self.measured.measure(
                 point.batch_size, settings, plan, files[self.measured.name], listener

@@ -139,3 +139,27 @@ def test_memory_over_rounds_is_a_range() -> None:
     assert (row.least("host_memory_mib"), row.host_memory_mib) == (9.0, 9.0)
     (bare,) = summarize([ROW])
     assert (bare.least("gpu_memory_mib"), bare.gpu_memory_mib) == (None, None)
+
+
+def test_a_backend_with_wrong_outputs_anywhere_is_a_candidate_nowhere() -> None:
+    """tensorrt-tf32 was wrong at batch 1 and ranked at batch 8; one round of one point is enough,
+    also one that other work disturbed. Other configs and backends are not touched.
+    """
+
+    def point(name: str, *flags: tuple[str, ...], config: str = "default") -> list[MeasurementRow]:
+        backend = name.partition("/")[0]
+        return [
+            replace(ROW, point=f"{name}/c1", backend=backend, config=config, round=n, flags=f)
+            for n, f in enumerate(flags)
+        ]
+
+    rows = [
+        *point("tf32/b1", (), ("wrong_outputs", "foreign_load"), ()), *point("tf32/b8", (), (), ()),
+        *point("tf32/i2/b8", (), (), (), config="i2"), *point("fp32/b8", (), (), ()),
+    ]  # fmt: skip
+    found = {row.point: row for row in summarize(rows)}
+    assert {p: r.valid for p, r in found.items()} == {
+        "tf32/b1/c1": False, "tf32/b8/c1": False, "tf32/i2/b8/c1": True, "fp32/b8/c1": True,
+    }  # fmt: skip
+    assert found["tf32/b8/c1"].flags == ("outputs_differ",)
+    assert found["tf32/b1/c1"].every_flag == ["wrong_outputs", "foreign_load"]

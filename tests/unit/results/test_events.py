@@ -11,6 +11,7 @@ import pytest
 from harness.results.events import (
     JOURNAL_LINES,
     Best,
+    Discarded,
     Event,
     JournalLine,
     MeasuredAgain,
@@ -25,6 +26,7 @@ from harness.results.events import (
     RunStarted,
     SearchEnded,
     SessionStarted,
+    Spent,
     Status,
     Undecided,
     UnknownEvent,
@@ -40,6 +42,13 @@ LINES = [
         MeasuredAgain("a/b1/r80", 2, ("client_late",)),
         '{"event": "measured_again", "point": "a/b1/r80", "round": 2, "flags": ["client_late"]}',
     ),
+    (
+        Discarded("a/b1/c1", 0, 20, 10.0, {"p50": 9.5, "p99": None}, 5, 7),
+        '{"event": "discarded", "point": "a/b1/c1", "round": 0, "requests": 20, '
+        '"throughput": 10.0, "latency_ms": {"p50": 9.5, "p99": null}, "window_begin_ns": 5, '
+        '"window_end_ns": 7}',
+    ),
+    (Spent(12.5), '{"event": "spent", "seconds": 12.5}'),
     (
         SearchEnded("budget", ("t/i2",)),
         '{"event": "search_ended", "why": "budget", "not_measured": ["t/i2"]}',

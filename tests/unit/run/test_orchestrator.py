@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.rows import measurement
 
-from harness.results.events import Event, Plan, Reached, Status, Undecided
+from harness.results.events import Event, Plan, Reached, Spent, Status, Undecided
 from harness.results.store import RunStore, read_run
 from harness.run.orchestrator import Orchestrator, Paths
 from harness.scenario.points import expand
@@ -72,3 +72,21 @@ def test_a_run_that_was_cut_short_after_its_last_point_is_concluded_once(
     assert [e.point for e in reached] == ["a/b1/c1", "a/b1/c2"]
     assert rest[-1] == Undecided("")
     assert resumed(scenario, store, tmp_path) == [plan]
+
+
+def test_what_was_spent_of_a_budget_before_an_interruption_stays_spent(
+    store: RunStore, tmp_path: Path
+) -> None:
+    """Ten rounds are allowed and intervals are wide, but the first part used up the budget."""
+    text = TEXT.replace("rounds_max: 2", "rounds_max: 10, budget: 60s")
+    scenario = load_text(text)
+    for round_ in range(2):
+        for point in expand(scenario):
+            store.append(measurement(
+                point=point.id, round=round_, concurrency=point.concurrency,
+                throughput=100.0 + 50 * round_,
+            ))  # fmt: skip
+        store.append(Spent(40.0 * (round_ + 1)))
+    *_, reached, _ = resumed(scenario, store, tmp_path)
+    assert isinstance(reached, Reached)
+    assert reached.why == "budget spent"

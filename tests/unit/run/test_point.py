@@ -14,7 +14,7 @@ import pytest
 from harness.backends.registry import parse_spec
 from harness.errors import BackendError
 from harness.measure.window import Window
-from harness.results.events import Note
+from harness.results.events import Discarded, Note
 from harness.results.rows import CeilingRow
 from harness.results.samples import OK, Samples, read_samples
 from harness.results.store import RunStore, read_run
@@ -73,10 +73,12 @@ class Session:
 
     def __init__(self, *models: Model) -> None:
         self.models = list(models)
+        self.asked: list[tuple[str, bool]] = []
 
     def measure(
-        self, point: Point, round_: int, files: dict[str, Path], _: Any
+        self, point: Point, round_: int, files: dict[str, Path], _: Any, *, discarded: bool
     ) -> list[PointMeasured]:
+        self.asked.append((point.id, discarded))
         for model in self.models:
             model.samples.save(files[model.name])
             model.used.append(model.processes)
@@ -219,3 +221,36 @@ def test_a_search_says_of_its_rates_that_they_are_its_own(state: RunState) -> No
         assert row.details.get("search", "planned") == (
             "planned" if row.point in planned else point.id
         )
+
+
+@pytest.mark.parametrize(
+    ("point", "asked"),
+    [
+        (Point("t", "default", 4, concurrency=2), "t/b4/c2"),
+        (Point("t", "default", 4, request_rate=50.0), "t/b4/c1"),
+        (Point("t", "default", 4, shape="find_capacity"), "t/b4/c1"),
+    ],
+)
+def test_what_a_session_opens_with_counts_nowhere(
+    state: RunState, point: Point, asked: str
+) -> None:
+    """It is in the journal as what it is; no row, no samples, and the point stays missing."""
+    session: Any = Session(Model(), Model(OTHER))
+    telemetry: Any = SimpleNamespace(read=dict, clock=None, problem="")
+    assert PointMeasurement(session, state, telemetry, 0, "logs/x.log").discard(point)
+    assert session.asked == [(asked, True)]
+    data = read_run(state.store.path)
+    (line,) = data.rows(Discarded)
+    assert (line.point, line.round, line.requests) == (asked, 0, 200)
+    assert line.throughput == pytest.approx(800.0)
+    assert data.measurements == state.rows == []
+    assert state.missing(point, 0)
+    assert list((state.store.path / "samples").iterdir()) == []
+
+
+def test_a_session_that_can_not_even_open_fails_its_first_point(state: RunState) -> None:
+    session: Any = Session(Model())
+    session.fails = True
+    telemetry: Any = SimpleNamespace(read=dict, clock=None, problem="")
+    assert not PointMeasurement(session, state, telemetry, 0, "logs/x.log").discard(POINT)
+    assert [f.point for f in state.failures] == ["t/b1/c1"]

@@ -128,13 +128,13 @@ def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None
     assert '"event": "undecided"' in events
 
 
-def test_every_config_and_point_has_every_place(store: RunStore) -> None:
-    """Of two backends, two configs and three loads: over as many rounds, each stands everywhere."""
+def test_every_backend_and_config_has_every_place_and_loads_ascend(store: RunStore) -> None:
+    """Of two backends and two configs: over as many rounds, each stands everywhere."""
     both = [
         {"kind": "triton", "protocol": p, "name": p, "serve": "onnxruntime", "instances": [1, 2]}
         for p in ("grpc", "http")
     ]
-    written = scenario(backends=both, load={"batch_sizes": 8, "concurrency": [1, 2, 4]})
+    written = scenario(backends=both, load={"batch_sizes": [8, 1], "concurrency": [4, 1, 2]})
     rounds, state = made(store, written)
     points = expand(written)
     for p in points:  # the first round is measured in portions; the others whole
@@ -146,6 +146,35 @@ def test_every_config_and_point_has_every_place(store: RunStore) -> None:
     assert {found[r][0][0] for r in (2, 3)} == {config for config, _ in found[2]}
     assert len(found[2]) == 2
     for config, mine in found[3]:
-        firsts = {dict(found[r])[config][0].id for r in (3, 4, 5)}
-        assert firsts == {p.id for p in mine}
-        assert len(firsts) == 3
+        loads = [p.id.removeprefix(f"grpc/{config}/").removeprefix("grpc/") for p in mine]
+        assert loads == ["b1/c1", "b1/c2", "b1/c4", "b8/c1", "b8/c2", "b8/c4"]
+
+
+def test_loads_ascend_by_what_is_in_flight_and_searches_come_last(store: RunStore) -> None:
+    load = {
+        "batch_sizes": [4, 1], "concurrency": [8, 1], "request_rate": [20],
+        "find_capacity": {"latency_p99_ms": 50},
+    }  # fmt: skip
+    fake = {"kind": "fake", "name": "f"}
+    source = {"name": "m", "source": {"fake": {}}}
+    written = scenario(model=source, backends=[fake], load=load)
+    rounds, _ = made(store, written)
+    ((_, mine),) = rounds.in_order("f", 1, expand(written))
+    assert [p.id.removeprefix("f/") for p in mine] == [
+        "b1/c1", "b4/c1", "b1/c8", "b4/c8", "b1/r20", "b4/r20", "b1/find_capacity",
+        "b4/find_capacity",
+    ]  # fmt: skip
+    assert rounds.sessions(mine) == [mine]
+
+
+@pytest.mark.parametrize("more", [
+    {"constraints": {"gpu_memory_mib": {"max": 1000}}},
+    {"objective": {"throughput": 1, "gpu_memory_mib": 1}}, {"objective": "host_memory_mib"},
+])  # fmt: skip
+def test_points_whose_memory_is_asked_about_have_sessions_of_their_own(
+    store: RunStore, more: dict[str, Any]
+) -> None:
+    rounds, _ = made(store, scenario(load={"batch_sizes": 8, "concurrency": [1, 2]}, **more))
+    points = rounds.wanted(0)
+    assert rounds.apart
+    assert rounds.sessions(points) == [[p] for p in points]

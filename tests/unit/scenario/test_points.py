@@ -44,8 +44,8 @@ def test_what_is_no_point(text: str) -> None:
 
 def test_the_estimate_counts_windows_warm_ups_and_starts() -> None:
     two_starts = 2 * settings_of("fake").start_seconds
-    assert estimate(scenario(batch_sizes=[1, 2], concurrency=[1, 2])) == 8 * 4.0 + two_starts
-    assert estimate(scenario(rounds=3)) == 3 * (2 * 4.0 + two_starts)
+    assert estimate(scenario(batch_sizes=[1, 2], concurrency=[1, 2])) == 10 * 4.0 + two_starts
+    assert estimate(scenario(rounds=3)) == 3 * (4 * 4.0 + two_starts)
 
 
 def test_every_kind_of_backend_has_an_allowance() -> None:

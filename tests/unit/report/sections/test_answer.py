@@ -46,15 +46,15 @@ def flagged(run: Path, points: dict[str, str]) -> Context:
 def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", failures=False)
     b1, b4 = "torch-cpu-fp32/b1/c4", "torch-cpu-fp32/b4/c4"
-    context = flagged(run, {b1: "no_steady_state", b4: "wrong_outputs"})
+    context = flagged(run, {b1: "no_steady_state", b4: "littles_law"})
     assert str(answer(context)[-1]) == (
         "Left out of the ranking: 2 points failed or invalid (torch-cpu-fp32, batch 1, concurrency "
-        "4: no steady state; torch-cpu-fp32, batch 4, concurrency 4: wrong outputs)."
+        "4: no steady state; torch-cpu-fp32, batch 4, concurrency 4: littles law)."
     )
     points = [r.point for r in context.rows if r.backend == "torch-cpu-fp32"]
-    many = flagged(run, dict.fromkeys(points, "no_steady_state") | {b1: "wrong_outputs"})
+    many = flagged(run, dict.fromkeys(points, "no_steady_state") | {b1: "littles_law"})
     count = len(points) - 1
-    assert f"(no steady state at {count}, wrong outputs at 1)" in said(many)
+    assert f"(no steady state at {count}, littles law at 1)" in said(many)
 
 
 def test_the_default_is_not_compared_at_another_load_because_its_point_is_invalid(
@@ -195,3 +195,19 @@ def test_variants_that_are_equal_are_a_tie(tmp_path: Path) -> None:
     assert "no single best can be named" in said
     assert "can't be told apart by their 95% intervals" in said
     assert "Recommended: " in said
+
+
+def test_wrong_outputs_are_red_in_the_first_paragraph_and_never_candidates(tmp_path: Path) -> None:
+    """One round of one point of the backend that would win."""
+    data = read_run(write_run(tmp_path / "r", failures=False))
+    whole = build_context(data)
+    assert whole.choice.best is not None
+    assert not any(span.bad for span in answer(whole)[0].spans)
+    backend = whole.choice.best.backend
+    first = next(r for r in data.measurements if r.backend == backend and r.batch_size == 1)
+    events = tuple(replace(e, flags=("wrong_outputs",)) if e is first else e for e in data.events)
+    context = build_context(replace(data, events=events))
+    assert all(r.backend != backend for r in context.choice.candidates)
+    (red,) = (span.text for span in answer(context)[0].spans if span.bad)
+    assert red.startswith(f"Wrong outputs: {backend} (batch 1). They are no candidates")
+    assert f"better than {backend}" not in said(context)

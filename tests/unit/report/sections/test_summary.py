@@ -61,10 +61,9 @@ def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
     assert f"harness run --resume {run}; " in banner
 
 
-def test_failures_and_disagreement_are_banners(cpu: Context) -> None:
-    failed, parity = banners(cpu)
+def test_failures_are_a_banner(cpu: Context) -> None:
+    (failed,) = banners(cpu)
     assert failed.startswith("2 points could not be measured in every round")
-    assert parity == "Outputs of onnxruntime-fp16 disagree with the reference (see Parity)."
 
 
 def test_facts_name_the_hardware_and_the_sweep(cpu: Context, gpu: Context) -> None:

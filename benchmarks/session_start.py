@@ -1,0 +1,153 @@
+"""Whether a session's first measurement that counts is like the ones after it.
+
+    .venv/bin/python benchmarks/session_start.py --sessions 40 --output docs/benchmarks
+
+Fresh processes are cold for longer than a point's warm-up, so a session opens with a measurement
+that is discarded. Here each session measures one point again and again: the discarded one, then
+`REPEATS` that count. Of every session the log of (one measurement / geometric mean of the last
+ones) is taken, and Wilcoxon's signed-rank test (Biometrics Bulletin 1, 1945) asks over the sessions
+whether it is off zero: for the discarded one, whose p says what the opening is good for, and for
+the first one that counts, whose p must be above 0.05. Real workers, PyTorch and ONNX Runtime on the
+CPU, a small convolutional net, backends in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from harness.measure.reduce import reduce
+from harness.results.samples import Samples
+from harness.run.session.preparing import Prepared, prepare
+from harness.run.session.session import Session
+from harness.scenario.points import Point
+from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.variants import DEFAULT_CONFIG
+from harness.system.paths import cache_directory
+from harness.telemetry.client import Telemetry
+
+HERE = Path(__file__).resolve().parent
+REPEATS = 4
+LEVEL = 0.05
+SCENARIO = """
+scenario: session-start
+model:
+  name: small
+  source: {torch: "session_start:make"}
+  inputs: [{name: x, shape: [batch, 3, 64, 64]}]
+backends: [{kind: torch, name: torch, device: cpu}, {kind: onnxruntime, name: onnxruntime}]
+load: {batch_sizes: 1, concurrency: 1}
+measurement: {rounds: 1, warmup: 500ms, warmup_requests: 5, window: 1s, window_requests: 130,
+              window_max: 10s}
+"""
+
+
+def make() -> Any:
+    """A convolutional net of some milliseconds a request."""
+    import torch
+
+    layers = [torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.Conv2d(32, 32, 3),
+              torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+              torch.nn.Linear(32, 10)]  # fmt: skip
+    return torch.nn.Sequential(*layers)
+
+
+def one_session(
+    scenario: Scenario, prepared: Prepared, backend: int, folder: Path, stem: str
+) -> list[float]:
+    """Requests a second of the discarded measurement and of those that count, in their order."""
+    spec, found = scenario.backends[backend], []
+    point, file = Point(spec.name, DEFAULT_CONFIG, 1, concurrency=1), folder / "samples.npz"
+    logs = folder / "logs"
+    with (
+        Telemetry(folder / ".raw", logs / "telemetry.log") as telemetry,
+        Session(scenario, spec, prepared, base=HERE, logs=logs, stem=stem,
+                cache=cache_directory(), telemetry=telemetry) as session,
+    ):  # fmt: skip
+        session.open(1, lambda _: None)
+        for number in range(1 + REPEATS):
+            (answer,) = session.measure(
+                point, 0, {"": file}, lambda _: None, discarded=number == 0
+            )  # fmt: skip
+            samples = Samples.load(file, answer.messages)
+            window = answer.window
+            found.append(reduce(samples, window.begin_ns, window.end_ns, 1, False).throughput)
+    return found
+
+
+def judged(sessions: list[list[float]]) -> dict[str, dict[str, float]]:
+    """For the discarded measurement and the first that counts: median difference and p."""
+    logs = np.log(np.array(sessions))
+    later = logs[:, 2:].mean(axis=1)
+    found = {}
+    for column, name in enumerate(("discarded", "first that counts")):
+        off = logs[:, column] - later
+        found[name] = {
+            "percent": 100 * float(np.expm1(np.median(off))), "below": int((off < 0).sum()),
+            "p": float(wilcoxon(off).pvalue),
+        }  # fmt: skip
+    return found
+
+
+def page(result: dict[str, Any]) -> str:
+    """The result in words."""
+    lines = [
+        "# The first measurement of a session", "",
+        f"`benchmarks/session_start.py`, {result['sessions']} sessions a backend on "
+        f"{result['machine']}. Each measures one point {1 + REPEATS} times; a measurement is "
+        f"compared with the geometric mean of the last {REPEATS - 1}, over the sessions by "
+        "Wilcoxon's signed-rank test.", "",
+        "| backend | measurement | median difference | below | p |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for backend, found in result["backends"].items():
+        for name, row in found.items():
+            lines.append(
+                f"| {backend} | {name} | {row['percent']:+.2f} % | {row['below']} of "
+                f"{result['sessions']} | {row['p']:.2g} |"
+            )
+    firsts = [found["first that counts"]["p"] for found in result["backends"].values()]
+    holds = "does not differ" if min(firsts) > LEVEL else "DIFFERS"
+    lines += ["", f"The first measurement that counts {holds} from the later ones (p > {LEVEL})."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write session-start.json and .md."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--sessions", type=int, default=40, help="of each backend")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    options = parser.parse_args()
+    scenario = load_text(SCENARIO)
+    names = [spec.name for spec in scenario.backends]
+    measured: dict[str, list[list[float]]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory(prefix="session-start-") as text:
+        folder = Path(text)
+        (folder / "logs").mkdir()
+        prepared = prepare(scenario, base=HERE, logs=folder / "logs", cache=cache_directory())
+        for number in range(options.sessions):
+            for backend in range(len(names))[:: 1 if number % 2 else -1]:
+                found = one_session(scenario, prepared, backend, folder, f"s{number}-{backend}")
+                measured[names[backend]].append(found)
+                print(number, names[backend], *(f"{v:.1f}" for v in found), flush=True)
+    result = {
+        "sessions": options.sessions,
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
+        "backends": {name: judged(rows) for name, rows in measured.items()}, "rates": measured,
+    }  # fmt: skip
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "session-start.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.output / "session-start.md").write_text(page(result))
+    print(page(result))
+
+
+if __name__ == "__main__":
+    main()
