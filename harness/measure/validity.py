@@ -144,16 +144,11 @@ def check_steady(steadiness: Steadiness) -> Iterator[Finding]:
     """Flag a window whose level was still moving."""
     if steadiness.steady:
         return
+    shift = 100 * (steadiness.shift or 0.0)
+    seen = f"mean latency moved by {shift:+.1f} % from the window's first half to its second"
     if steadiness.at_bound:
-        yield Finding(
-            "no_steady_state", "MSER-5 would cut half of the window away: the warm-up was not over"
-        )
-    else:
-        shift = 100 * (steadiness.shift or 0.0)
-        yield Finding(
-            "no_steady_state",
-            f"mean latency moved by {shift:+.1f} % from the window's first half to its second",
-        )
+        seen = "MSER-5 would cut half of the window away: the warm-up was not over"
+    yield Finding("no_steady_state", seen)
 
 
 def check_warm_up(leak: Leak | None) -> Iterator[Finding]:

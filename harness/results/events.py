@@ -10,17 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, get_args
 
+from harness.results import rows
 from harness.results.line import Line
-from harness.results.rows import (
-    ArtifactRow,
-    CapacityRow,
-    CeilingRow,
-    FailureRow,
-    LoadedRow,
-    MeasurementRow,
-    ParityRow,
-    ServerOnlyRow,
-)
 
 # ------------------------------------------------------------------------------- journal lines
 
@@ -237,8 +228,8 @@ class UnknownEvent:
 
 JournalLine: TypeAlias = (
     RunStarted | RunResumed | RunEnded | Note | MeasuredAgain | Discarded | Spent | SearchEnded
-    | Reached | Undecided | Best | ArtifactRow | LoadedRow | ServerOnlyRow | ParityRow
-    | MeasurementRow | CeilingRow | FailureRow | CapacityRow
+    | Reached | Undecided | Best | rows.ArtifactRow | rows.LoadedRow | rows.ServerOnlyRow
+    | rows.ParityRow | rows.MeasurementRow | rows.CeilingRow | rows.FailureRow | rows.CapacityRow
 )  # fmt: skip
 """What `journal.jsonl` holds."""
 Event: TypeAlias = (

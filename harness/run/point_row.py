@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from harness.measure import validity
 from harness.measure.agreement import server_view
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
 from harness.measure.gpu_time import split as gpu_split
@@ -18,16 +19,7 @@ from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.tail import check_tail
 from harness.measure.transient import window_leak
-from harness.measure.validity import (
-    INVALIDATES,
-    Finding,
-    check_client,
-    check_cpus,
-    check_little,
-    check_schedule,
-    check_steady,
-    check_warm_up,
-)
+from harness.measure.validity import INVALIDATES, Finding
 from harness.measure.window import Window
 from harness.results.details import ColocatedDetails, MeasurementDetails
 from harness.results.rows import MeasurementRow
@@ -78,7 +70,8 @@ def measurement_row(
     findings = [
         *_findings(point, window, samples, reduced, conditions),
         *([Finding("window_cut", "")] if window.cut else []),
-        *check_cpus(cpus.foreign, cpus.stolen, cpus.throttled), *check_gpu(telemetry, begin, end),
+        *validity.check_cpus(cpus.foreign, cpus.stolen, cpus.throttled),
+        *check_gpu(telemetry, begin, end),
         *check_host(gpu_split(counted.after, counted.before)),
         *_server_count(counted, split, samples), *disagreements,
         *([Finding("no_telemetry", why)] if (why := conditions.no_telemetry) else []),
@@ -87,9 +80,7 @@ def measurement_row(
         point=point.id, round=round_, backend=point.backend, config=point.config,
         batch_size=point.batch_size, concurrency=point.concurrency,
         request_rate=point.request_rate, started=started, window_begin_ns=begin,
-        window_end_ns=end, requests=reduced.requests, errors=reduced.errors,
-        throughput=reduced.throughput, latency_mean_ms=reduced.latency_mean_ms,
-        latency_ms=reduced.latency_ms, latency_order_ms=reduced.latency_order_ms,
+        window_end_ns=end, **asdict(reduced),
         server_us=dict(split.server_us) if split else {},
         server_count=split.count if split else None, client_cpu_percent=counted.cpu_percent,
         samples=samples_path, warmup_requests=int((samples.done <= begin).sum()),
@@ -129,17 +120,19 @@ def _findings(
     yield from (Finding(flag, "") for flag in conditions.flags)
     yield from (Finding("wrong_outputs", text) for text in conditions.outputs_wrong)
     yield from _counting(reduced)
-    yield from check_little(samples, begin, end, point.concurrency)
+    yield from validity.check_little(samples, begin, end, point.concurrency)
     if conditions.level:
-        yield from check_steady(window_steadiness(samples, begin, end))
-        yield from check_warm_up(window_leak(samples, begin, end))
+        yield from validity.check_steady(window_steadiness(samples, begin, end))
+        yield from validity.check_warm_up(window_leak(samples, begin, end))
         yield from check_tail(samples, begin, end, open_loop, reduced.latency_ms["p99"])
     if open_loop:
-        yield from check_schedule(samples, begin, end)
+        yield from validity.check_schedule(samples, begin, end)
     if conditions.remote:
         # an open loop spins before each arrival, by design: there its slip is the judge
         busy = None if open_loop else (conditions.counted or window).cpu_percent
-        yield from check_client(busy, reduced.requests / window.seconds, conditions.ceiling)
+        yield from validity.check_client(
+            busy, reduced.requests / window.seconds, conditions.ceiling
+        )
 
 
 def _counting(reduced: Reduced) -> Iterator[Finding]:

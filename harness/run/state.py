@@ -7,15 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from harness.errors import UnexpectedError
+from harness.results import rows
 from harness.results.events import Event, JournalLine, Note, Observer
-from harness.results.rows import (
-    CapacityRow,
-    CeilingRow,
-    FailureRow,
-    MeasurementRow,
-    ParityRow,
-    ServerOnlyRow,
-)
 from harness.results.store import RunData, RunStore
 from harness.run.ceiling import Ceilings
 from harness.scenario.points import Point
@@ -36,14 +29,14 @@ class RunState:
         self.capacities = list(done.capacities) if done else []
         self.measured = {(m.point, m.round) for m in self.rows}
         self.measured |= {(c.point, c.round) for c in self.capacities}
-        self.failures: list[FailureRow] = []
+        self.failures: list[rows.FailureRow] = []
         """Of this process: what failed in an interrupted run is tried again."""
         self.given_up: set[str] = set()
-        self.parity: dict[str, list[ParityRow]] = defaultdict(list)
+        self.parity: dict[str, list[rows.ParityRow]] = defaultdict(list)
         for row in done.parity if done else []:
             self.parity[row.backend].append(row)
-        self.ceilings = Ceilings(done.rows(CeilingRow) if done else ())
-        self.empty = {row.backend for row in done.rows(ServerOnlyRow)} if done else set()
+        self.ceilings = Ceilings(done.rows(rows.CeilingRow) if done else ())
+        self.empty = {row.backend for row in done.rows(rows.ServerOnlyRow)} if done else set()
         """Backends whose server has been watched without a model."""
 
     def notify(self, event: Event) -> None:
@@ -61,10 +54,10 @@ class RunState:
         """A line that the report shows among its notes."""
         self.add(Note(text))
 
-    def add_result(self, row: MeasurementRow | CapacityRow) -> None:
+    def add_result(self, row: rows.MeasurementRow | rows.CapacityRow) -> None:
         """A point is measured in a round."""
         self.add(row)
-        if isinstance(row, MeasurementRow):
+        if isinstance(row, rows.MeasurementRow):
             self.rows.append(row)
         else:
             self.capacities.append(row)
@@ -78,7 +71,8 @@ class RunState:
         if isinstance(why, UnexpectedError):
             with (self.store.path / log).open("a", encoding="utf-8") as file:
                 file.write(redact("".join(traceback.format_exception(error))))
-        row = FailureRow(point.id, round_, point.backend, why.reason, why.message, why.fix, log)
+        said = why.reason, why.message, why.fix, log
+        row = rows.FailureRow(point.id, round_, point.backend, *said)
         self.failures.append(row)
         self.add(row)
 
