@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.stopping import HalfWidths, widest_first, width
-from harness.analysis.summary import SummaryRow, summarize
+from harness.analysis.summary import summarize
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.order import balanced
 from harness.run.selection import Selection
@@ -53,33 +53,34 @@ class Rounds:
             return [p for p in points if state.missing(p, round_)]
         if self._selection.budget_spent():
             return []
-        again = set(self._selection.undecided(state.rows, state.failures, round_))
-        if round_ < settings.rounds_max:
-            rows = summarize(state.rows)
-            again |= {w.point for w in widest_first(rows, self._targets)}
-            again |= self._disturbed(rows)
-            again |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
+        again = set[str]().union(*self._again(round_).values())
         return [p for p in points if p.id in again and state.missing(p, round_)]
 
     def why_added(self, round_: int, points: Iterable[Point]) -> str:
         """Why `points` are measured in a round that not every point gets; empty where all do."""
         if round_ < self._scenario.measurement.rounds:
             return ""
-        state, ids = self._state, {p.id for p in points}
-        undecided = ids & set(self._selection.undecided(state.rows, state.failures, round_))
-        reasons = ["to tell the best apart"] if undecided else []
-        disturbed = (ids & self._disturbed(summarize(state.rows))) - undecided
-        if disturbed:
-            reasons.append("where something disturbed it")
-        if ids - undecided - disturbed:
-            reasons.append("where intervals are too wide")
+        left, reasons = {p.id for p in points}, []
+        for why, ids in self._again(round_).items():
+            reasons += [why] if left & ids else []
+            left -= ids
         return " and ".join(reasons)
 
-    def _disturbed(self, rows: Iterable[SummaryRow]) -> set[str]:
-        """Points that have too few rounds without a cause from outside."""
-        least = self._scenario.measurement.rounds
-        return {r.point for r in rows if r.rounds_disturbed
-                and len(r.every) - r.rounds_disturbed < least}  # fmt: skip
+    def _again(self, round_: int) -> dict[str, set[str]]:
+        """The points that a round beyond the planned ones measures, by why."""
+        settings, state = self._scenario.measurement, self._state
+        found = {"to tell the best apart":
+                 set(self._selection.undecided(state.rows, state.failures, round_))}  # fmt: skip
+        if round_ < settings.rounds_max:
+            rows = summarize(state.rows)
+            found["where something disturbed it"] = {
+                r.point for r in rows
+                if r.rounds_disturbed > max(0, len(r.every) - settings.rounds)
+            }  # fmt: skip
+            wide = {w.point for w in widest_first(rows, self._targets)}
+            wide |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
+            found["where intervals are too wide"] = wide
+        return found
 
     def backends(self, round_: int) -> list[str]:
         """The backends in the order of this round; over as many rounds each has every place."""
