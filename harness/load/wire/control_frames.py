@@ -14,6 +14,9 @@ from harness.load.wire.streams import Streams
 REASON = 192
 """Bytes of a GOAWAY frame's own words that go into the message."""
 
+FLOOD = 20_000
+"""Control frames in a second that no server needs; each asks for an answer of ours."""
+
 
 class Frame(NamedTuple):
     """A frame that has come, whole; `now` is when its last bytes were read, monotonic ns."""
@@ -34,6 +37,7 @@ class ControlFrames:
     def __init__(self, streams: Streams, outgoing: Outgoing, leave: Callable[[], None]) -> None:
         self.settled = False
         """Whether the peer's first settings have come."""
+        self._second = self._taken = 0
         self._streams, self._outgoing, self._leave = streams, outgoing, leave
         self._handlers: dict[int, Callable[[Frame], None]] = {
             http2.SETTINGS: self._settings, http2.PING: self._ping,
@@ -43,6 +47,11 @@ class ControlFrames:
 
     def take(self, frame: Frame) -> None:
         """Do what the frame asks for. Raises ProtocolError."""
+        if frame.now > self._second + 1_000_000_000:
+            self._second, self._taken = frame.now, 0
+        self._taken += 1
+        if self._taken > FLOOD:
+            raise ProtocolError(f"a flood: more than {FLOOD} control frames in a second")
         handler = self._handlers.get(frame.kind)
         if handler is not None:
             handler(frame)
@@ -52,7 +61,12 @@ class ControlFrames:
             return
         if len(frame.payload) % 6:
             raise ProtocolError("a SETTINGS frame of odd size")
-        self._outgoing.allow(list(struct.iter_unpack(">HI", frame.payload)))
+        values = list(struct.iter_unpack(">HI", frame.payload))
+        for key, value in values:
+            least, most = http2.ALLOWED.get(key, (0, value))
+            if not least <= value <= most:
+                raise ProtocolError(f"a SETTINGS frame with {key} = {value}")
+        self._outgoing.allow(values)
         self.settled = True
 
     def _ping(self, frame: Frame) -> None:

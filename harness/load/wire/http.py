@@ -174,7 +174,7 @@ class _Connection:
         if head.status != 200:
             owner.failed(slot, now, ERROR, response.message())
             return
-        if owner.wanted[slot]:
+        if owner.wanted[slot] and response.keep:
             owner.keep(slot, response.raw_head + bytes(response.body))
         owner.done(slot, now)
 

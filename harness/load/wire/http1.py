@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from harness.system.credentials import cut
 
 ERROR_BODY = 1 << 16
-"""How much of an error's body is kept for its message."""
+"""How much of an error's body is kept for its message, and of headers without an end."""
+KEPT_BYTES = 256 << 20
+"""No more of kept answers, together or one alone, stays in memory."""
+LONGEST_NUMBER = 18
+"""Digits of a length that is meant."""
+_HEXADECIMAL = b"0123456789abcdefABCDEF"
 
 
 class ProtocolError(Exception):
@@ -30,7 +37,8 @@ def parse_head(head: bytes) -> Head:
     """Read status line and headers (everything before the empty line). Raises ProtocolError."""
     first, *lines = head.split(b"\r\n")
     parts = first.split(b" ", 2)
-    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
+    good = len(parts) >= 2 and parts[0].startswith(b"HTTP/1.")
+    if not good or not parts[1].isdigit() or len(parts[1]) != 3:
         raise ProtocolError(f"not an HTTP response: {cut(repr(first), 80)}")
     headers = {
         name.strip().lower(): value.strip()
@@ -38,14 +46,27 @@ def parse_head(head: bytes) -> Head:
     }
     status = int(parts[1])
     length = headers.get(b"content-length")
-    if length is not None and not length.isdigit():
+    if length is not None and not (length.isdigit() and len(length) <= LONGEST_NUMBER):
         raise ProtocolError(f"Content-Length is {cut(repr(length), 40)}")
+    if (coding := headers.get(b"content-encoding", b"identity").lower()) != b"identity":
+        raise ProtocolError(f"a compressed answer, not asked for: {cut(repr(coding), 40)}")
     chunked = headers.get(b"transfer-encoding", b"").lower().endswith(b"chunked")
     connection = headers.get(b"connection", b"").lower()
     close = connection == b"close" or (parts[0] == b"HTTP/1.0" and connection != b"keep-alive")
     if status in (204, 304):
         length = b"0"
     return Head(status, None if chunked or length is None else int(length), chunked, close)
+
+
+class Expected(Enum):
+    """What comes next in a response."""
+
+    HEAD = auto()
+    BODY = auto()
+    CHUNK_SIZE = auto()
+    CHUNK = auto()
+    CHUNK_END = auto()
+    TRAILERS = auto()
 
 
 @dataclass(slots=True)
@@ -56,27 +77,26 @@ class Response:
     """
 
     keep: bool = False
+    """False again where the body is too large for that."""
     complete: bool = False
     head: Head | None = None
     raw_head: bytes = b""
     body: bytearray = field(default_factory=bytearray)
     rest: bytes = b""
     """Bytes after the end of the response; there should be none."""
-    _buffer: bytearray = field(default_factory=bytearray)
+    _next: Expected = Expected.HEAD
+    _line: bytearray = field(default_factory=bytearray)
+    """The beginning of a head or a line whose end has not come."""
     _left: int = 0
-    """Bytes of the body, or of the chunk and its line end, that are still to come."""
-    _data_left: int = 0
+    """Bytes of the body, or of the chunk, that are still to come."""
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Raises ProtocolError."""
-        if self.head is None:
-            self._buffer += data
-            self._read_head()
-        elif self.head.chunked:
-            self._buffer += data
-            self._read_chunks()
-        else:
-            self._read_body(data)
+        view = memoryview(data)
+        while view and not self.complete:
+            within = self._next in (Expected.BODY, Expected.CHUNK)
+            view = self._take_body(view) if within else self._take_line(view)
+        self.rest += view
 
     def end(self) -> None:
         """The peer closed: fine only for a body without a length. Raises ProtocolError."""
@@ -84,75 +104,55 @@ class Response:
             raise ProtocolError("the server closed the connection before its answer was complete")
         self.complete = True
 
-    def _read_head(self) -> None:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > ERROR_BODY:
-                raise ProtocolError("response headers without an end")
-            return
-        self.raw_head = bytes(self._buffer[: end + 4])
-        head = parse_head(self.raw_head[:-4])
-        body = bytes(self._buffer[end + 4 :])
-        self._buffer.clear()
-        if 100 <= head.status < 200:  # interim answers come before the real one
-            if body:
-                self.feed(body)
-            return
-        self.head = head
-        self.keep = self.keep or head.status != 200
-        self._left = head.length or 0
-        if head.length == 0:
-            self.complete, self.rest = True, body
-        elif body:
-            self.feed(body)
-
-    def _read_body(self, data: bytes | bytearray | memoryview) -> None:
-        assert self.head is not None
-        if self.head.length is None:
-            self._store(data)
-            return
-        mine = data[: self._left]
-        self._store(mine)
+    def _take_body(self, view: memoryview) -> memoryview:
+        mine = view[: self._left]
         self._left -= len(mine)
-        if self._left == 0:
-            self.complete, self.rest = True, bytes(data[len(mine) :])
+        self._store(mine)
+        if not self._left:
+            self.complete = self._next is Expected.BODY
+            self._next = Expected.CHUNK_END
+        return view[len(mine) :]
 
-    def _read_chunks(self) -> None:
-        buffer = self._buffer
-        while buffer and not self.complete:
-            if self._left:
-                taken = min(self._left, len(buffer))
-                data = min(self._data_left, taken)
-                self._store(bytes(buffer[:data]))
-                self._data_left -= data
-                self._left -= taken
-                del buffer[:taken]
-                continue
-            end = buffer.find(b"\r\n")
-            if end < 0:
-                return
-            if not self._next_chunk(bytes(buffer[:end]), end):
-                return
+    def _take_line(self, view: memoryview) -> memoryview:
+        mark = b"\r\n\r\n" if self._next is Expected.HEAD else b"\r\n"
+        self._line += view
+        line, found, rest = bytes(self._line).partition(mark)
+        if not found:
+            if len(line) > ERROR_BODY:
+                raise ProtocolError("response headers without an end")
+            return view[:0]
+        self._line.clear()
+        if self._next is Expected.HEAD:
+            self._read_head(line)
+        elif self._next is Expected.CHUNK_SIZE:
+            self._left = chunk_size(line)
+            self._next = Expected.CHUNK if self._left else Expected.TRAILERS
+        elif self._next is Expected.TRAILERS:
+            self.complete = not line  # they end with an empty line
+        elif line:
+            raise ProtocolError("a chunk is longer than its size says")
+        else:
+            self._next = Expected.CHUNK_SIZE
+        return memoryview(rest)
 
-    def _next_chunk(self, line: bytes, end: int) -> bool:
-        try:
-            size = int(line.partition(b";")[0], 16)
-        except ValueError:
-            raise ProtocolError(f"chunk size is {cut(repr(line), 40)}") from None
-        if size:
-            del self._buffer[: end + 2]
-            self._data_left, self._left = size, size + 2
-            return True
-        over = self._buffer.find(b"\r\n\r\n", end)  # trailers end with an empty line
-        if over < 0:
-            return False
-        self.complete, self.rest = True, bytes(self._buffer[over + 4 :])
-        return True
+    def _read_head(self, raw: bytes) -> None:
+        head = parse_head(raw)
+        if 100 <= head.status < 200:  # interim answers come before the real one
+            return
+        self.head, self.raw_head = head, raw + b"\r\n\r\n"
+        self.keep = self.keep or head.status != 200
+        self._next = Expected.CHUNK_SIZE if head.chunked else Expected.BODY
+        self._left = sys.maxsize if head.length is None else head.length
+        self.complete = head.length == 0
 
-    def _store(self, data: bytes | bytearray | memoryview) -> None:
+    def _store(self, data: memoryview) -> None:
         assert self.head is not None
-        if self.keep and (self.head.status == 200 or len(self.body) < ERROR_BODY):
-            self.body += data
+        if not self.keep or (self.head.status != 200 and len(self.body) >= ERROR_BODY):
+            return
+        self.body += data
+        if len(self.body) > KEPT_BYTES:
+            self.keep = False
+            self.body.clear()
 
     def message(self) -> str:
         """The error in words: Triton's own where the body has it."""
@@ -161,3 +161,11 @@ class Response:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             text = str(json.loads(text)["error"])
         return f"HTTP {self.head.status}: {text.strip()}"
+
+
+def chunk_size(line: bytes) -> int:
+    """The size that a chunk's first line gives. Raises ProtocolError."""
+    digits = line.partition(b";")[0].strip()
+    if not digits or len(digits) > LONGEST_NUMBER or digits.strip(_HEXADECIMAL):
+        raise ProtocolError(f"chunk size is {cut(repr(line), 40)}")
+    return int(digits, 16)

@@ -17,6 +17,8 @@ DEFAULT_FRAME = 16384
 LARGEST_FRAME = (1 << 24) - 1
 DEFAULT_TABLE = 4096
 LARGEST_WINDOW = LAST_STREAM = (1 << 31) - 1
+ALLOWED = {INITIAL_WINDOW: (0, LARGEST_WINDOW), MAX_FRAME: (DEFAULT_FRAME, LARGEST_FRAME)}
+"""Setting → least and largest value that a peer may give (RFC 9113 section 6.5.2)."""
 REFUSED_STREAM, CANCEL = 7, 8
 FRAME = struct.Struct(">IBI")
 """A frame's header: length (24 bits) and type (8 bits) together, flags, stream."""

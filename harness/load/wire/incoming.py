@@ -22,6 +22,7 @@ from harness.results.samples import ERROR, TIMEOUT
 
 FRAME_WE_TAKE = 1 << 16
 """Largest frame the server may send: fits the buffer several times, and is few frames a MB."""
+HEADERS_WE_TAKE = 1 << 20
 REFILL = 1 << 29
 """Return the connection's receive window in steps of this many bytes."""
 MISSES = 100
@@ -161,7 +162,7 @@ class Incoming:
         if slot is not None and size:
             if (
                 stream not in self._answers and size >= PREFIX and not self._owner.wanted[slot]
-                and _LENGTH(self._buffer, at + 1)[0] == size - PREFIX
+                and _LENGTH(self._buffer, at + 1)[0] == size - PREFIX and not self._buffer[at]
             ):  # fmt: skip
                 self._answers[stream] = WHOLE
             else:
@@ -200,6 +201,8 @@ class Incoming:
             if self._block is None:
                 raise ProtocolError("a CONTINUATION of nothing")
             self._block.data += payload
+            if len(self._block.data) > HEADERS_WE_TAKE:
+                raise ProtocolError("headers without an end")
         elif kind == http2.DATA:
             data = http2.strip(flags, kind, payload)
             self._used += len(payload)  # padding counts against the windows, like data

@@ -7,12 +7,12 @@ from collections import Counter
 
 import numpy as np
 
+from harness.load.wire.http1 import KEPT_BYTES
 from harness.results.samples import MESSAGE, OK, TIMEOUT, Int64, Samples
 from harness.system.credentials import cut
 
 RECENT = 1024
 KEPT = 64
-KEPT_BYTES = 256 << 20
 
 
 class Recorder:

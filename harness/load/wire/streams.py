@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from harness.load.wire.http1 import KEPT_BYTES
 from harness.load.wire.outgoing import Outgoing
 from harness.results.samples import ERROR
 
@@ -49,6 +50,8 @@ class Answer:
                 self.expected = PREFIX + int.from_bytes(self.prefix[1:PREFIX], "big")
         if self.body is not None:
             self.body += data
+            if len(self.body) > KEPT_BYTES:
+                self.body = None
 
 
 WHOLE = Answer(False)
@@ -86,6 +89,9 @@ class Streams:
             return
         if answer is None or answer.size < PREFIX or answer.size != answer.expected:
             self.fail(stream, "the answer is not one complete message", now)
+            return
+        if answer.prefix[:1] not in (b"", b"\0"):
+            self.fail(stream, "a compressed answer, not asked for", now)
             return
         self._end(stream)
         if answer.body is not None:

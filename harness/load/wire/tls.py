@@ -28,7 +28,7 @@ class Stream(Protocol):
         ...
 
     def sendmsg(
-        self, buffers: Sequence[Buffer], ancillary: Sequence[tuple[int, int, Buffer]] = (),
+        self, buffers: Sequence[Buffer], _: Sequence[tuple[int, int, Buffer]] = (),
         flags: int = 0, /,
     ) -> int:  # fmt: skip
         """The same of several pieces."""
@@ -73,7 +73,7 @@ class TlsStream:
             raise BlockingIOError from None
 
     def sendmsg(
-        self, buffers: Sequence[Buffer], ancillary: Sequence[tuple[int, int, Buffer]] = (),
+        self, buffers: Sequence[Buffer], _: Sequence[tuple[int, int, Buffer]] = (),
         flags: int = 0, /,
     ) -> int:  # fmt: skip
         """As `send`: of the first pieces as many as one record takes."""

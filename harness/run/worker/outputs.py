@@ -11,8 +11,10 @@ from harness.backends.base import Backend, run_once
 from harness.models.inputs import make_inputs
 from harness.models.parity import compare
 from harness.models.tensors import PreparedModel, Tensors
+from harness.results.samples import MESSAGE
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.model import Parity
+from harness.system.credentials import cut
 
 OUTPUTS_CHECKED = 1
 """Distinct requests whose outputs under load are compared, in each measurement."""
@@ -35,7 +37,11 @@ class OutputCheck:
 
     def _difference(self, outputs: Tensors | bytes, batch: int, which: int) -> str:
         if isinstance(outputs, bytes):
-            outputs = self._decoded(outputs)
+            try:
+                outputs = self._decoded(outputs)
+            except Exception as error:  # whatever a server may send
+                why = cut(f"{type(error).__name__}: {error}", MESSAGE)
+                return f"the server's answer can't be read: {why}"
         expected = self._expected(batch, which)
         shaped = {name: _shaped(array, expected.get(name)) for name, array in outputs.items()}
         precision = getattr(self._settings, "precision", "fp32")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from harness.errors import ServerError
@@ -100,12 +102,16 @@ class Connection:
             self.client.register_plugin(lambda request: request.headers.update(headers))
         self.sending = Translated(target, self.request_errors())
         """For requests: the server answers with an error, late, or not at all."""
-        self.setting_up = Translated(target, self.setup_errors())
+        self.setting_up = Translated(target, self.setup_errors(), self.patience)
         """For everything else: what goes wrong there is the server's setup."""
 
     def connect(self) -> Client:
         """The official client for the server, with its TLS."""
         raise NotImplementedError
+
+    def patience(self) -> AbstractContextManager[object]:
+        """What ends a block that is not done in time, where each call's limit is not enough."""
+        return contextlib.nullcontext()
 
     def headers(self) -> Sequence[tuple[str, str]]:
         """What each call carries besides: tokens, as the scenario has them."""

@@ -37,22 +37,23 @@ def load_remote(spec: TritonSettings, name: str) -> Callable[[], None]:
             client.close()
 
     try:
-        if client.is_model_ready(name, **limit):
-            client.close()
-            return lambda: None
-        client.load_model(name, **limit)
+        with connection.patience():
+            if client.is_model_ready(name, **limit):
+                client.close()
+                return lambda: None
+            client.load_model(name, **limit)
     except Exception as error:
         with contextlib.suppress(Exception):
             client.close()
-        raise _refused(target, name, error) from None
+        raise _refused(target, name, connection.setting_up.ours(error), error) from None
     return unload
 
 
-def _refused(target: ServerTarget, name: str, error: Exception) -> ServerError:
+def _refused(target: ServerTarget, name: str, ours: Exception, error: Exception) -> Exception:
     from tritonclient.utils import InferenceServerException
 
     if not isinstance(error, InferenceServerException):
-        return errors.unreachable(target, error)
+        return ours
     return ServerError(
         f"Triton at {target.address} did not load '{name}': {errors.said(error)}",
         fix="the server must run with --model-control-mode=explicit and have the model in its "

@@ -6,10 +6,12 @@ UNAVAILABLE when a queue is full. Nothing but the message tells them apart (`of_
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError, translate
@@ -47,24 +49,34 @@ ErrorTable = Sequence[tuple[Foreign, Callable[[ServerTarget, Exception], Harness
 """Foreign exceptions and what each becomes; the first row that fits is taken."""
 
 
+Patience = Callable[[], AbstractContextManager[object]]
+"""A block that raises TimeoutError where it takes too long, whatever goes on in it."""
+
+
 class Translated:
     """A `with` block, to be entered as often as wanted, whose foreign errors become ours."""
 
-    def __init__(self, target: ServerTarget, table: ErrorTable) -> None:
-        self._target, self._table = target, table
+    def __init__(
+        self, target: ServerTarget, table: ErrorTable, patience: Patience = contextlib.nullcontext
+    ) -> None:
+        self._target, self._table, self._patience = target, table, patience
+        self._limits: list[AbstractContextManager[object]] = []
 
     def __enter__(self) -> None:
-        return None
+        self._limits.append(self._patience())
+        self._limits[-1].__enter__()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._limits.pop().__exit__(None, None, None)
         if isinstance(error, Exception) and (ours := self.ours(error)) is not error:
             raise ours from None
 
     def ours(self, error: Exception) -> Exception:
         """What an error becomes; itself where the table does not have it."""
-        for foreign, become in self._table:
-            if isinstance(error, foreign):
-                return become(self._target, error)
+        if not isinstance(error, HarnessError):
+            for foreign, become in self._table:
+                if isinstance(error, foreign):
+                    return become(self._target, error)
         return error
 
 
@@ -103,6 +115,23 @@ def unreachable(target: ServerTarget, error: Exception) -> ServerError:
     """The error of a server that can't be talked to at load."""
     return ServerError(
         f"Triton at {target.address} can't be reached: {_words(error)}",
+        fix="check that it runs and that url is host:port of this protocol",
+    )
+
+
+def garbled(target: ServerTarget, error: Exception) -> ServerError:
+    """The error of an answer that no Triton gives."""
+    return ServerError(
+        f"Triton at {target.address} answers what can't be understood: "
+        f"{type(error).__name__}: {cut(_words(error), LONGEST)}",
+        fix="check that url is a Triton server, and the port of this protocol",
+    )
+
+
+def silent(target: ServerTarget, _: Exception | None = None) -> ServerError:
+    """The error of a server that takes too long over anything but a request."""
+    return ServerError(
+        f"Triton at {target.address} can't be reached: no whole answer within {target.timeout:g} s",
         fix="check that it runs and that url is host:port of this protocol",
     )
 

@@ -61,7 +61,7 @@ class GrpcConnection(Connection):
         """The same outside requests."""
         from tritonclient.utils import InferenceServerException
 
-        return ((InferenceServerException, _setup_failed),)
+        return ((InferenceServerException, _setup_failed), (Exception, errors.garbled))
 
     def names(self, reply: InferResult) -> list[str]:
         """The outputs in an answer."""

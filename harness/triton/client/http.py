@@ -7,6 +7,7 @@ the caller's own keep-alive connection, waits and parses the answer.
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from harness.system.tls import ssl_context
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import ssl
 
     from tritonclient.http import InferResult
+
+PATIENCE = 3
+"""Times the limit of a call that all calls of a block together may take."""
 
 
 class HttpConnection(Connection):
@@ -42,6 +46,15 @@ class HttpConnection(Connection):
         )  # fmt: skip
         return client
 
+    def patience(self) -> AbstractContextManager[object]:
+        """The client's own limit is one for each read: an answer may come byte by byte."""
+        import gevent
+
+        limit: AbstractContextManager[object] = gevent.Timeout(
+            PATIENCE * self.target.timeout, TimeoutError
+        )
+        return limit
+
     def request_errors(self) -> errors.ErrorTable:
         """Whatever is no answer is a broken connection."""
         from tritonclient.utils import InferenceServerException
@@ -59,7 +72,9 @@ class HttpConnection(Connection):
 
         return (
             (InferenceServerException, errors.setup_failed),
+            (TimeoutError, errors.silent),
             ((OSError, HTTPParseError), errors.unreachable),
+            (Exception, errors.garbled),
         )
 
     def names(self, reply: InferResult) -> list[str]:

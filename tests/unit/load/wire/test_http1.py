@@ -1,9 +1,11 @@
+import contextlib
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.load.wire import http1
 from harness.load.wire.http1 import ProtocolError, Response, parse_head
 
 BODY = json.dumps({"error": "no such model"}).encode()
@@ -84,6 +86,32 @@ def test_a_connection_that_ends_too_early_is_an_error():
 def test_nonsense_is_refused(head, words):
     with pytest.raises(ProtocolError, match=words):
         parse_head(head)
+
+
+@given(
+    st.sampled_from([PLAIN, CHUNKED]),
+    st.lists(st.tuples(st.integers(0, 120), st.binary(max_size=4)), min_size=1, max_size=4),
+)  # fmt: skip
+def test_whatever_comes_ends_in_an_answer_or_a_protocol_error(data, changes):
+    for at, new in changes:
+        data = data[:at] + new + data[at + len(new) // 2 :]
+    response = Response(True)
+    with contextlib.suppress(ProtocolError):
+        response.feed(data)
+        response.end()
+    assert len(response.body) + len(response.rest) <= len(data)
+
+
+@pytest.mark.parametrize("size", [b"-5", b"+5", b"0x5", b"5_0", b" ", b"9" * 5000])
+def test_a_chunk_size_is_hexadecimal_digits(size):
+    with pytest.raises(ProtocolError, match="chunk size"):
+        feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n", [])
+
+
+def test_a_body_too_large_to_keep_is_read_and_not_kept(monkeypatch):
+    monkeypatch.setattr(http1, "KEPT_BYTES", 10)
+    response = feed(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + bytes(20), [])
+    assert response.complete and not response.keep and not response.body
 
 
 def test_a_chunk_size_that_is_none_is_refused():

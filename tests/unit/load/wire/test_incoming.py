@@ -1,6 +1,10 @@
 """Bytes become answers, however they are cut."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.http2_peer import STATUS, TRAILERS, WHOLE, answer, give, parts, sent
 
 from harness.load.wire import http2
@@ -34,6 +38,33 @@ def test_equal_answers_are_recognised_and_an_unequal_one_is_read_all_the_same():
     assert [entry for entry in p.owner.log if entry[0] == "done"] == [("done", 1)] * 5
     kept = [entry[2] for entry in p.owner.log if entry[0] == "keep"]
     assert kept == [b"hello"] * 3 + [b"longer than the others", b"abcde"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 150), st.binary(max_size=4)), min_size=1, max_size=4))
+def test_whatever_comes_ends_in_answers_or_a_protocol_error(changes):
+    p = parts()
+    p.streams.slots.update({1: 0, 3: 1, 5: 2})
+    data = http2.settings({http2.MAX_FRAME: 1 << 15}) + answer(1) + answer(3) + answer(5)
+    for at, new in changes:
+        data = data[:at] + new + data[at + len(new) // 2 :]
+    with contextlib.suppress(ProtocolError):
+        give(p.incoming, data)
+    assert len(p.owner.log) <= 3
+
+
+def test_headers_in_pieces_without_an_end_are_refused():
+    p = parts()
+    give(p.incoming, http2.frame(http2.HEADERS, 0, 1, STATUS))
+    with pytest.raises(ProtocolError, match="headers without an end"):
+        for _ in range(100):
+            give(p.incoming, http2.frame(http2.CONTINUATION, 0, 1, bytes(1 << 14)))
+
+
+def test_a_compressed_message_is_named():
+    p = parts()
+    p.streams.slots[1] = 0
+    give(p.incoming, answer(1).replace(b"\0\0\0\0\5hello", b"\1\0\0\0\5hello"))
+    assert p.owner.log == [("failed", 0, ERROR, "a compressed answer, not asked for")]
 
 
 def test_a_data_frame_larger_than_the_buffer_is_taken_in_pieces():
