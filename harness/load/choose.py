@@ -20,7 +20,7 @@ def make_generator(
 
     if wire:
         from harness.load.wire.generator import for_backend
-        from harness.load.wire.shared_memory import TritonBackend
+        from harness.triton.client.backend import TritonBackend
 
         return for_backend(
             cast(TritonBackend, backend), requests,

@@ -42,7 +42,7 @@ class OpenLoop(ThreadLoad):
         self._due: list[int] = []
         self._shed = shed
         self._stopped = NEVER
-        self._take = iter(range(len(schedule))).__next__  # atomic under the interpreter lock
+        self._arrivals = iter(range(len(schedule)))  # its next is atomic under the interpreter lock
         self._records = [array("q") for _ in range(max_outstanding)]
 
     def _anchor(self) -> None:
@@ -51,7 +51,7 @@ class OpenLoop(ThreadLoad):
 
     def _loop(self, index: int, caller: Caller) -> None:
         infer = caller.infer
-        clock, take, due = time.monotonic_ns, self._take, self._due
+        clock, take, due = time.monotonic_ns, self._arrivals.__next__, self._due
         requests, count = self._requests, len(self._requests)
         extend = self._records[index].extend
         while clock() < self._stopped + self._timeout_ns:
@@ -120,16 +120,9 @@ class OpenLoop(ThreadLoad):
 
     def _never_sent(self, stopped: int) -> Int64:
         """Arrivals that were due before the end and found no caller in all of the time-out."""
-        due = np.array(self._due, np.int64)
-        late = np.arange(self._next_arrival(), int(np.searchsorted(due, stopped)), dtype=np.int64)
+        late = np.array([a for a in self._arrivals if self._due[a] <= stopped], np.int64)
         at = np.full_like(late, stopped + self._timeout_ns)
         return np.stack([late, at, at, np.full_like(late, UNFINISHED)], axis=1)
-
-    def _next_arrival(self) -> int:
-        try:
-            return self._take()
-        except StopIteration:
-            return len(self._due)
 
 
 _NONE = np.empty(0, np.int64)

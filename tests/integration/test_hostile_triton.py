@@ -6,9 +6,9 @@ import psutil
 import pytest
 from support.certificates import make as make_certificates
 from support.hostile_triton import GRPC, HTTP, JSON, HostileTriton
+from support.null_load import http_post
 
 from harness.errors import HarnessError
-from harness.load.null.ceiling import http_post
 from harness.load.wire.plan import Plan, make
 from harness.results.samples import OK
 from harness.system.network import Access, Tls

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
+from support.null_load import ceiling, http_post
 
 from harness.errors import DeadlineError, ServerDiedError
-from harness.load.null.ceiling import ceiling, http_post
 from harness.load.null.server import Behaviour, Queue, running
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.generator import run

@@ -20,8 +20,8 @@ from harness.load.null.peers import Answers
 from harness.load.null.server import running
 from harness.load.wire.generator import plan_for, run
 from harness.load.wire.plan import Plan, make
-from harness.load.wire.shared_memory import TritonBackend
 from harness.results.samples import OK
+from harness.triton.client.backend import TritonBackend
 
 WARM_S = 0.1
 SECONDS = 0.2
@@ -35,20 +35,6 @@ class Ceiling:
     requests_per_s: float
     response_bytes: int
     """Size of the answer's body; it is one that the real server gave."""
-
-
-def ceiling(
-    protocol: str, request_bytes: int, response_bytes: int, concurrency: int, seconds: float,
-    processes: int = 1,
-) -> float:  # fmt: skip
-    """Requests a second that the wire client reaches with requests and answers of zeros.
-
-    Raises WorkerDiedError, ServerDiedError.
-    """
-    with running(protocol, response_bytes) as address:
-        request = http_post(address, request_bytes) if protocol == "http" else bytes(request_bytes)
-        plan = Plan(protocol, address, (request,), concurrency, WAIT_S, sample_every=0)
-        return _rate(run(plan, processes), seconds)
 
 
 def backend_ceiling(
@@ -111,12 +97,3 @@ def _rate(generator: Generator, seconds: float) -> float:
     begin = samples.done[0] + int(WARM_S * 1e9)
     counted = (samples.status == OK) & (samples.done >= begin)
     return float(counted.sum() / max(1, samples.done[-1] - begin) * 1e9)
-
-
-def http_post(address: str, body_bytes: int) -> bytes:
-    """A POST of that many bytes, with the headers of an inference request."""
-    lines = (
-        "POST /v2/models/null/infer HTTP/1.1", f"Host: {address}", "User-Agent: harness-wire",
-        f"Content-Length: {body_bytes}", "Inference-Header-Content-Length: 0", "", "",
-    )  # fmt: skip
-    return "\r\n".join(lines).encode() + bytes(body_bytes)

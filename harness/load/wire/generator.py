@@ -9,8 +9,9 @@ from typing import cast
 from harness.load.generator import Generator
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import Message, grpc_request, http_request
-from harness.load.wire.shared_memory import SharedLoad, Slotted, TritonBackend, messages_for
+from harness.load.wire.shared_memory import SharedLoad, Slotted, messages_for
 from harness.results.samples import Int64
+from harness.triton.client.backend import TritonBackend
 from harness.triton.client.shared_memory import SharedRequest
 
 

@@ -7,7 +7,7 @@ this happens once, before the load, and not in every request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -77,15 +77,7 @@ def decode_grpc(raw: bytes) -> Tensors:
     return _arrays(result, [output.name for output in result.get_response().outputs])
 
 
-class Result(Protocol):
-    """What tritonclient makes of an answer."""
-
-    def as_numpy(self, name: str) -> object:
-        """The output's array."""
-        ...
-
-
-def _arrays(result: Result, names: Sequence[str]) -> Tensors:
+def _arrays(result: Any, names: Sequence[str]) -> Tensors:
     return {name: np.asarray(result.as_numpy(name)) for name in names}
 
 

@@ -14,10 +14,9 @@ from harness.load.generator import Generator
 from harness.load.wire.requests import Message
 from harness.models.tensors import Tensors
 from harness.results.samples import Int64, Samples
+from harness.triton.client.backend import TritonBackend
 from harness.triton.client.common import ServerTarget, all_to_host
-from harness.triton.client.connection import Client
-from harness.triton.client.settings import TritonSettings
-from harness.triton.client.shared_memory import Region, Regions, SharedRequest
+from harness.triton.client.shared_memory import Region, SharedRequest
 
 READ = 8
 """Output regions that are read after the load, at most."""
@@ -28,20 +27,6 @@ class Slotted(Generator, Protocol):
 
     def last(self) -> list[int]:
         """For each slot the index of its last request, or -1 where that was not answered."""
-        ...
-
-
-class TritonBackend(Protocol):
-    """What the wire client needs of a Triton backend, of either protocol."""
-
-    spec: TritonSettings
-    target: ServerTarget
-    regions: Regions | None
-    """Where tensors lie, with shared memory."""
-
-    @property
-    def control(self) -> Client:
-        """The connection for what is no inference."""
         ...
 
 

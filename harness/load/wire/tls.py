@@ -6,7 +6,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 from harness.errors import ServerDiedError
 from harness.load.wire.poller import CONNECT_TIMEOUT_S, connect
@@ -14,33 +14,6 @@ from harness.system.network import Tls, split_address
 from harness.system.tls import ssl_context
 
 Buffer = bytes | bytearray | memoryview
-
-
-class Stream(Protocol):
-    """What the loop needs of a connection; a plain socket has it."""
-
-    def recv_into(self, buffer: bytearray | memoryview, /) -> int:
-        """Read what is there; 0 at the end. Raises BlockingIOError when there is nothing."""
-        ...
-
-    def send(self, data: Buffer, flags: int = 0, /) -> int:
-        """Write what can be written; how many bytes. Raises BlockingIOError for none."""
-        ...
-
-    def sendmsg(
-        self, buffers: Sequence[Buffer], _: Sequence[tuple[int, int, Buffer]] = (),
-        flags: int = 0, /,
-    ) -> int:  # fmt: skip
-        """The same of several pieces."""
-        ...
-
-    def fileno(self) -> int:
-        """The descriptor, to wait on."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
-        ...
 
 
 RECORD = 1 << 14
@@ -100,6 +73,10 @@ def _context(tls: Tls, protocol: str) -> ssl.SSLContext:
     context = ssl_context(tls)
     context.set_alpn_protocols([protocol])
     return context
+
+
+Stream: TypeAlias = socket.socket | TlsStream
+"""What the loop reads and writes."""
 
 
 def open_stream(address: str, tls: Tls | None, protocol: str = "http/1.1") -> Stream:

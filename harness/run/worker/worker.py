@@ -204,7 +204,7 @@ class Worker:
 
     def _ceiling(self, command: messages.MeasureCeiling) -> messages.CeilingMeasured:
         from harness.load.null.ceiling import backend_ceiling
-        from harness.load.wire.shared_memory import TritonBackend
+        from harness.triton.client.backend import TritonBackend
 
         loaded = self._ready
         found = backend_ceiling(

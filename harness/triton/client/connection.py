@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from harness.errors import ServerError
 from harness.models.tensors import Array, Tensors
@@ -18,68 +18,11 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
-class TritonReply(Protocol):
-    """The official client's parsed answer."""
-
-    def as_numpy(self, name: str) -> Array:
-        """One output."""
-
-
-class Headed(Protocol):
-    """A message on its way."""
-
-    headers: dict[str, str]
-
-
-class Client(Protocol):
-    """What is called on the official client; over gRPC with a `client_timeout`."""
-
-    def infer(
-        self, name: str, inputs: object, *, outputs: object = None, **limit: float
-    ) -> TritonReply:
-        """Send a request, parse the answer."""
-
-    def is_server_live(self, **limit: float) -> bool:
-        """Whether it answers."""
-
-    def is_model_ready(self, name: str, **limit: float) -> bool:
-        """Whether a model can be asked."""
-
-    def get_server_metadata(self, **limit: float) -> Mapping[str, str]:
-        """Its name and version."""
-
-    def get_inference_statistics(self, name: str, **limit: float) -> Mapping[str, object]:
-        """The counters of a model, or of all."""
-
-    def get_model_metadata(self, name: str, **limit: float) -> Mapping[str, object]:
-        """Inputs and outputs."""
-
-    def get_model_config(self, name: str, **limit: float) -> Mapping[str, object]:
-        """The configuration."""
-
-    def load_model(self, name: str, **limit: float) -> None:
-        """Load a model."""
-
-    def unload_model(self, name: str, **limit: float) -> None:
-        """Unload a model."""
-
-    def register_plugin(self, plugin: Callable[[Headed], None]) -> None:
-        """Have every message changed before it leaves."""
-
-    def register_system_shared_memory(self, name: str, key: str, size: int) -> None:
-        """Map POSIX shared memory."""
-
-    def unregister_system_shared_memory(self, name: str) -> None:
-        """Forget it."""
-
-    def register_cuda_shared_memory(self, name: str, handle: bytes, device: int, size: int) -> None:
-        """Open device memory by its handle."""
-
-    def unregister_cuda_shared_memory(self, name: str) -> None:
-        """Forget it."""
-
-    def close(self) -> None:
-        """End the connection."""
+TritonReply: TypeAlias = Any
+"""`InferResult` of tritonclient."""
+Client: TypeAlias = Any
+"""`InferenceServerClient` of tritonclient, which has no types; over gRPC its calls take a
+`client_timeout`."""
 
 
 class Connection:

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any
 
 from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError, translate
 from harness.system.credentials import cut
@@ -32,16 +32,6 @@ _TRANSPORT = re.compile(
     re.IGNORECASE,
 )
 """Words of which every message of gRPC's core about a connection has one."""
-
-
-class ServerMessage(Protocol):
-    """`tritonclient.utils.InferenceServerException`: an answer that is an error."""
-
-    def message(self) -> str | None:
-        """What was answered."""
-
-    def status(self) -> str | None:
-        """The protocol's code."""
 
 
 Foreign = type[Exception] | tuple[type[Exception], ...]
@@ -128,12 +118,9 @@ def garbled(target: ServerTarget, error: Exception) -> ServerError:
     )
 
 
-def silent(target: ServerTarget, _: Exception | None = None) -> ServerError:
+def silent(target: ServerTarget, _: Exception) -> ServerError:
     """The error of a server that takes too long over anything but a request."""
-    return ServerError(
-        f"Triton at {target.address} can't be reached: no whole answer within {target.timeout:g} s",
-        fix="check that it runs and that url is host:port of this protocol",
-    )
+    return unreachable(target, TimeoutError(f"no whole answer within {target.timeout:g} s"))
 
 
 def setup_failed(target: ServerTarget, error: Exception) -> ServerError:
@@ -148,13 +135,13 @@ def said(error: Exception) -> str:
 
 def message_of(error: Exception) -> str:
     """The words of an `InferenceServerException`."""
-    known: ServerMessage = error  # type: ignore[assignment]
-    return known.message() or ""
+    known: Any = error
+    return str(known.message() or "")
 
 
 def status_of(error: Exception) -> str:
     """The last word of its code: `UNAVAILABLE` of `StatusCode.UNAVAILABLE`."""
-    known: ServerMessage = error  # type: ignore[assignment]
+    known: Any = error
     return str(known.status()).rpartition(".")[2]
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from support.null_load import http_post
 
 from harness.load.null import ceiling as module
-from harness.load.null.ceiling import WARM_S, _http_answer, _rate, http_post
+from harness.load.null.ceiling import WARM_S, _http_answer, _rate
 from harness.results.samples import ERROR, OK, Samples
 
 
