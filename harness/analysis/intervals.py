@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,7 +55,12 @@ def log_t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(values[0], None, None, n)
     deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (n - 1))
     half = t_quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n)
-    return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)
+    value, low, high = (math.exp(min(x, _LARGEST)) for x in (mean, mean - half, mean + half))
+    return Interval(value, low, high, n)
+
+
+_LARGEST = math.log(sys.float_info.max)
+"""What lies beyond is said as the largest number that there is."""
 
 
 @lru_cache(maxsize=1024)

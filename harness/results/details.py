@@ -6,10 +6,16 @@ Keys that a row lacks were not known, or were not written by an earlier version.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Required
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=1, lt=2**31)]
+Percentile = Annotated[str, Field(pattern="^(p50|p90|p95|p99|p999)$")]
+Range = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
+"""Lowest and highest."""
 _OPEN = with_config(ConfigDict(extra="allow"))
 """A later version's keys, and what a backend adds, are kept."""
 
@@ -39,18 +45,18 @@ class ServerMetrics(TypedDict, total=False):
 class ColocatedDetails(TypedDict, total=False):
     """What a co-located model did in a point's window; its numbers are as in a row."""
 
-    load: Mapping[str, object]
+    load: Required[Mapping[str, object]]
     """As the scenario has it."""
-    requests: int
-    errors: int
-    throughput: float
+    requests: Required[Count]
+    errors: Required[Count]
+    throughput: Required[float]
     latency_mean_ms: float | None
-    latency_ms: Mapping[str, float | None]
-    latency_order_ms: Mapping[str, tuple[float, float] | None]
+    latency_ms: Required[Mapping[Percentile, float | None]]
+    latency_order_ms: Mapping[Percentile, tuple[float, float] | None]
     client_cpu_percent: float | None
     messages: Mapping[str, int]
     outputs_checked: int
-    flags: Sequence[str]
+    flags: Required[Sequence[str]]
     findings: Mapping[str, str]
     samples: str
     ceiling: float
@@ -77,8 +83,8 @@ class MeasurementDetails(TypedDict, total=False):
     joules_per_inference: float
     gpu_time: Mapping[str, float]
     """Mean microseconds a request: see `harness.measure.gpu_time.GpuTime`."""
-    gpu_sm_clock_mhz: Sequence[float]
-    gpu_temperature_c: Sequence[float]
+    gpu_sm_clock_mhz: Range
+    gpu_temperature_c: Range
     """The lowest and the highest reading, of the clock too."""
     cpu_mhz: Sequence[float]
     """The lowest and the highest of the processors' mean clock."""
@@ -147,3 +153,65 @@ class CapacityDetails(TypedDict, total=False):
 
     precision: float
     trials: Sequence[TrialDetails]
+
+
+@_OPEN
+class ColocatedEntry(TypedDict, total=False):
+    """A co-located model in a manifest's scenario; here and below what its readers rely on."""
+
+    name: Required[str]
+    constraints: Mapping[str, Mapping[str, float | None] | None] | None
+    weight: float
+
+
+@_OPEN
+class BackendEntry(TypedDict, total=False):
+    """A backend in a manifest's scenario."""
+
+    kind: str
+    name: str
+    colocated: Sequence[ColocatedEntry] | None
+
+
+@_OPEN
+class LoadEntry(TypedDict, total=False):
+    """The load in a manifest's scenario."""
+
+    batch_sizes: Sequence[Size]
+    concurrency: Sequence[Size] | None
+    request_rate: Sequence[float] | None
+
+
+@_OPEN
+class ScenarioEntry(TypedDict, total=False):
+    """The scenario in a manifest, as resolved."""
+
+    scenario: str
+    model: Mapping[str, object]
+    backends: Sequence[BackendEntry]
+    load: LoadEntry
+    measurement: Mapping[str, object]
+    constraints: Mapping[str, Mapping[str, float | None] | None] | None
+    search: Mapping[str, object]
+
+
+@_OPEN
+class MachineEntry(TypedDict, total=False):
+    """The machine in a manifest."""
+
+    cpu: Mapping[str, object] | None
+    gpus: Sequence[Mapping[str, object]] | None
+
+
+@_OPEN
+class ManifestEntry(TypedDict, total=False):
+    """A manifest: `harness.results.manifest` makes it."""
+
+    scenario: ScenarioEntry
+    scenario_path: str
+    scenario_folder: str
+    scenario_text: str
+    overrides: Sequence[str]
+    created: str
+    machine: MachineEntry | None
+    packages: Mapping[str, str | None] | None

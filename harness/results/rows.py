@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.results.details import CapacityDetails, LoadedDetails, MeasurementDetails
+from harness.results.details import (
+    CapacityDetails,
+    Count,
+    LoadedDetails,
+    MeasurementDetails,
+    Percentile,
+    Size,
+)
 from harness.results.line import Line
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
@@ -25,7 +32,7 @@ class ArtifactRow(Line):
     format: str
     """`onnx`, `state_dict`, `exported_program`, `engine`, …"""
     path: str
-    bytes: int
+    bytes: Count
     seconds: float
     cached: bool
     details: Mapping[str, object] = field(default_factory=dict)
@@ -38,10 +45,10 @@ class LoadedRow(Line):
 
     EVENT = "loaded"
     backend: str
-    round: int
+    round: Count
     seconds: float
     first_call_ms: float | None
-    bytes_on_disk: int | None
+    bytes_on_disk: Count | None
     host_memory_mib: float | None
     """Of the backend's process tree, after loading."""
     gpu_memory_mib: float | None
@@ -56,7 +63,7 @@ class ServerOnlyRow(Line):
 
     EVENT = "server_only"
     backend: str
-    round: int
+    round: Count
     seconds: float
     """How long it was watched."""
     host_memory_mib: float | None
@@ -76,12 +83,12 @@ class ParityRow(Line):
 
     EVENT = "parity"
     backend: str
-    batch_size: int
+    batch_size: Size
     status: str
     """`agrees`, `disagrees` or `unavailable`."""
     reference: str
     """What it was compared with, in words."""
-    inputs: int = 0
+    inputs: Count = 0
     max_abs_error: float | None = None
     mean_abs_error: float | None = None
     max_rel_error: float | None = None
@@ -98,32 +105,32 @@ class MeasurementRow(Line):
 
     EVENT = "measurement"
     point: str
-    round: int
+    round: Count
     backend: str
     config: str
-    batch_size: int
-    concurrency: int | None
+    batch_size: Size
+    concurrency: Count | None
     request_rate: float | None
     started: str
     """UTC, ISO 8601."""
-    window_begin_ns: int
-    window_end_ns: int
-    requests: int
+    window_begin_ns: Count
+    window_end_ns: Count
+    requests: Count
     """Requests that finished in the window, whatever their status."""
-    errors: int
+    errors: Count
     """Of those, the ones that failed, timed out or were shed."""
     throughput: float
     """Inferences a second."""
     latency_mean_ms: float | None
-    latency_ms: Mapping[str, float | None]
+    latency_ms: Mapping[Percentile, float | None]
     """By percentile (`PERCENTILES`); None below the floor; infinite where the percentile falls
     among the failures."""
-    latency_order_ms: Mapping[str, tuple[float, float] | None]
+    latency_order_ms: Mapping[Percentile, tuple[float, float] | None]
     """Within-round 95 % order-statistic intervals: diagnostics, never the headline."""
     server_us: Mapping[str, float] = field(default_factory=dict)
     """Triton, mean microseconds a request in the window: `queue`, `compute_input`,
     `compute_infer`, `compute_output`; empty for other backends."""
-    server_count: int | None = None
+    server_count: Count | None = None
     """Requests that the server counted in the window."""
     host_memory_mib: float | None = None
     """Peak RSS of the backend's process tree in the window."""
@@ -141,7 +148,7 @@ class MeasurementRow(Line):
     gpu_energy_j: float | None = None
     samples: str = ""
     """Path of the Parquet file, relative to the run directory."""
-    warmup_requests: int = 0
+    warmup_requests: Count = 0
     flags: tuple[str, ...] = ()
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
     details: MeasurementDetails = field(default_factory=MeasurementDetails)
@@ -181,7 +188,7 @@ class CeilingRow(Line):
     """`wire` or `tritonclient`."""
     processes: int
     io: str
-    batch_size: int
+    batch_size: Size
     concurrency: int
     """Requests open at once; an open loop is stood for by a fixed number."""
     input_bytes: int
@@ -201,7 +208,7 @@ class FailureRow(Line):
 
     EVENT = "failure"
     point: str
-    round: int
+    round: Count
     backend: str
     reason: str
     """`reason` of the exception: see `harness.errors`."""
@@ -218,10 +225,10 @@ class CapacityRow(Line):
     EVENT = "capacity"
     point: str
     """The searched point, e.g. `fake/b1/find_capacity`; the rates tried are points of their own."""
-    round: int
+    round: Count
     backend: str
     config: str
-    batch_size: int
+    batch_size: Size
     percentile: str
     target_ms: float
     rate: float | None

@@ -24,9 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from pydantic import ValidationError
+
 from harness.errors import RunDirectoryError, SetupError
 from harness.results import upgrade
+from harness.results.details import ManifestEntry
 from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
+from harness.results.line import adapter, first_mistake
 from harness.results.rows import (
     ArtifactRow,
     CapacityRow,
@@ -132,6 +136,10 @@ def read_run(path: Path, *, shown: bool = True) -> RunData:
     old = upgrade.version_of(path, manifest) < upgrade.SCHEMA_VERSION
     if old:
         manifest = upgrade.upgrade_manifest(manifest)
+    try:
+        adapter(ManifestEntry).validate_python(manifest)
+    except ValidationError as error:
+        raise RunDirectoryError(f"{path / MANIFEST}: {first_mistake(error)}") from None
     events: list[JournalLine | UnknownEvent] = []
     damage: list[str] = []
     for number, line in enumerate(_journal_lines(path / JOURNAL), 1):

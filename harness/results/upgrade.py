@@ -26,7 +26,7 @@ _KEY_IN_OVERRIDE = re.compile(r"(?<=\.)beside(?=[.\[=])")
 def version_of(path: Path, manifest: Json) -> int:
     """The version of a manifest's format. Raises RunDirectoryError for a newer one than ours."""
     version = manifest.get("schema_version", 1)
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         by = manifest.get("harness_version")
         raise RunDirectoryError(
             f"{path} has version {version} of the format, and this harness knows versions up to "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.constraints import bounds_of, satisfies
 from harness.analysis.summary import summarize
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunDirectoryError
 from harness.report.build import ReportPaths, build_report
 from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted
 from harness.results.manifest import check_resumable, make_manifest, utc_now
@@ -72,17 +72,23 @@ def reread(
 ) -> tuple[Scenario, Path]:
     """The scenario of a run directory, if the run can go on here, and the scenario's folder."""
     manifest = read_run(directory).manifest
-    written = path or Path(manifest["scenario_path"])
+    written = path or Path(_written(directory, manifest, "scenario_path"))
     if path is None and "scenario_folder" in manifest:  # so that it is found from any folder
         written = Path(manifest["scenario_folder"], written.name)
     sets = tuple(overrides or manifest.get("overrides", ()))
     if path is not None or written.exists():
         scenario = load(written, sets).scenario
     else:
-        text = manifest["scenario_text"]
+        text = _written(directory, manifest, "scenario_text")
         scenario = load_text(text, str(written), written.parent, sets)
     check_resumable(manifest, scenario)
     return scenario, written.resolve().parent
+
+
+def _written(directory: Path, manifest: Mapping[str, object], key: str) -> str:
+    if key not in manifest:
+        raise RunDirectoryError(f"{directory} can't be resumed: its manifest has no `{key}`")
+    return str(manifest[key])
 
 
 def _default_directory(name: str) -> Path:

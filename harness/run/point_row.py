@@ -201,13 +201,16 @@ def with_colocated(
 
 def _entry(row: MeasurementRow, load: ColocatedLoad) -> ColocatedDetails:
     """What the row of a co-located model says in that of the measured one."""
-    return {
+    found: ColocatedDetails = {
         "load": load.model_dump(mode="json"), "requests": row.requests, "errors": row.errors,
         "throughput": row.throughput, "latency_mean_ms": row.latency_mean_ms,
         "latency_ms": dict(row.latency_ms), "latency_order_ms": dict(row.latency_order_ms),
         "client_cpu_percent": row.client_cpu_percent, "messages": row.details["errors"],
         "outputs_checked": row.details["outputs_checked"], "flags": list(row.flags),
         "findings": row.details["findings"], "samples": row.samples,
-        **({"ceiling": c} if (c := row.details.get("ceiling")) is not None else {}),
-        **({"client_processes": n} if (n := row.details.get("client_processes")) else {}),
     }  # fmt: skip
+    if (ceiling := row.details.get("ceiling")) is not None:
+        found["ceiling"] = ceiling
+    if processes := row.details.get("client_processes"):
+        found["client_processes"] = processes
+    return found

@@ -47,7 +47,8 @@ def inside(folder: Path, name: object) -> Path | None:
     path = folder / str(name)
     try:
         root, end = folder.resolve(), path.resolve()
-    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
+        end.exists()
+    except (OSError, ValueError, RuntimeError):  # a NUL, too long, links in a circle
         return None
     return path if end != root and end.is_relative_to(root) else None
 

@@ -24,6 +24,7 @@ ANY_SHARE = 0.05
 ACROSS_MODULES = frozenset({
     "backends/test_worker_needs.py",  # what a worker's process imports, of five folders
     "report/test_foreign_run.py",  # a run directory of somebody else, in every output
+    "results/test_damage.py",  # a damaged run directory in all that reads one
     "scenario/test_fuzz.py",  # from any text to a scenario or positions: reading, spec and rules
 })  # fmt: skip
 """Tests below a package's folder that mirror no module, on purpose."""

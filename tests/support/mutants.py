@@ -5,20 +5,28 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from support.paths import ROOT
+from support.rows import measurement
+from support.synthetic_run import write_run
 
 from harness.report.model.context import build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.outputs.terminal_point import about, points_of
 from harness.report.view import build_view
-from harness.results.store import RunStore, read_run
+from harness.results.events import RunStarted
+from harness.results.manifest import make_manifest
+from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
 from harness.run.execute import exit_code, reread
 from harness.run.state import RunState
+from harness.scenario.points import expand
+from harness.scenario.reading.loader import load
 
 DEEP: Any = json.loads("[" * 200 + "]" * 200)
 VALUES: tuple[Any, ...] = (
@@ -94,18 +102,52 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value)
 
 
-def read_everything(path: Path, scratch: Path) -> None:
-    """What report, explain and --resume read of a run directory; as they do."""
+def small_runs(folder: Path) -> list[Path]:
+    """One that can be resumed here, a larger one, and a part of a real one on a GPU."""
+    loaded = load(ROOT / "scenarios/fake.yaml")
+    manifest = make_manifest(loaded.scenario, loaded.text, loaded.path, [])
+    fake = folder / "fake"
+    with RunStore.create(fake, manifest) as store:
+        store.append(RunStarted())
+        for point in expand(loaded.scenario)[:3]:
+            backend, size, callers = point.backend, point.batch_size, point.concurrency
+            store.append(measurement(
+                point=point.id, backend=backend, batch_size=size, concurrency=callers
+            ))  # fmt: skip
+    bound = {"latency_p99_ms": {"max": 50}}
+    made_up = write_run(folder / "made-up", batch_sizes=(1,), concurrency=(1, 2), constraints=bound)
+    sample = folder / "sample"
+    sample.mkdir()
+    shutil.copy(ROOT / "reports/sample" / MANIFEST, sample)
+    lines = (ROOT / "reports/sample" / JOURNAL).read_text("utf-8").splitlines(keepends=True)
+    (sample / JOURNAL).write_text("".join(_few(lines)), "utf-8")
+    return [fake, made_up, sample]
+
+
+def _few(lines: Iterable[str]) -> Iterator[str]:
+    """One point a config in two rounds, and one line a backend of the others."""
+    first: dict[tuple[object, ...], object] = {}
+    for line in lines:
+        row = json.loads(line)
+        key = (row["event"], row.get("backend"), row.get("config"))
+        what = row.get("point") or (row.get("round"), row.get("batch_size"), row.get("text"))
+        if first.setdefault(key, what) == what and row.get("round", 0) < 2:
+            yield line
+
+
+def read_everything(path: Path, scratch: Path) -> tuple[str, ...]:
+    """What report and explain read of a run directory, as they do; what they say is damaged."""
     data = read_run(path)
     context = build_context(data)
     build_view(context)
-    scratch.mkdir(exist_ok=True)
     write_csvs(context, scratch)
-    console = Console(file=(scratch / "terminal").open("w"), width=120)
-    console.print(terminal_summary(data))
-    for point in points_of(data)[:2]:
-        console.print(about(data, point))
+    with (scratch / "terminal").open("w") as file:
+        console = Console(file=file, width=120)
+        console.print(terminal_summary(data))
+        for point in points_of(data)[:2]:
+            console.print(about(data, point))
     exit_code(data)
+    return (*data.damage, *data.damaged_files())
 
 
 def resume_everything(path: Path) -> None:

@@ -14,6 +14,7 @@ def runtimes(context: Context) -> list[tuple[str, str]]:
     """(name, version) of each runtime and server; several versions in one entry."""
     packages = mapping(context.manifest, "packages")
     details = [load.details for load in context.data.loads]
+    served = [d for d in details if d.get("server") == "triton"]
     said = _distinct(d.get("onnxruntime") for d in details)
     packaged = (packages.get(n) for n in ("onnxruntime-gpu", "onnxruntime"))  # what shadows first
     found = [
@@ -23,7 +24,7 @@ def runtimes(context: Context) -> list[tuple[str, str]]:
             (name, _distinct(d.get("tensorrt") for d in details if d.get("flavor") == flavor))
             for flavor, name in FLAVORS.items()
         ),
-        ("Triton", _distinct(d["server_version"] for d in details if d.get("server") == "triton")),
+        ("Triton", _distinct(d.get("server_version") for d in served)),
     ]
     return [(name, version) for name, version in found if version]
 

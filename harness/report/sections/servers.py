@@ -88,6 +88,8 @@ def _composing(row: SummaryRow) -> list[_Composing]:
     for m in row.measurements:
         seconds = (m.window_end_ns - m.window_begin_ns) / 1e9
         for name, part in (m.details.get("composing") or {}).items():
+            if not part.keys() >= {"count", "failures", "inferences", "executions"}:
+                continue
             found.setdefault(name, _Composing(row, name, [])).rounds.append((seconds, part))
     return list(found.values())
 
@@ -100,6 +102,9 @@ def _ratio(total: float | None, count: float | None) -> float | None:
 
 
 Rounds = Sequence[ServerMetrics]
+_KEYS = {"requests", "failures", "inferences", "executions", "cache", "pending", "pinned_mib",
+         "gpus"}  # fmt: skip
+"""What metrics have that were read."""
 
 
 def metrics_table(rows: Sequence[SummaryRow]) -> Table | None:
@@ -130,7 +135,7 @@ def metrics_table(rows: Sequence[SummaryRow]) -> Table | None:
 def _read(rows: Iterable[MeasurementRow]) -> Rounds:
     """The rounds whose metrics were read."""
     found = (m.details.get("metrics") for m in rows)
-    return [metrics for metrics in found if metrics and "requests" in metrics]
+    return [metrics for metrics in found if metrics and metrics.keys() >= _KEYS]
 
 
 def _failed(rounds: Rounds) -> float | None:
