@@ -19,7 +19,7 @@ from harness.report.build import FORMATS
 from harness.report.model.context import Context, build_context
 from harness.report.outputs import frames, notebook, terminal_point
 from harness.report.sections.answer import answer
-from harness.results.events import Event
+from harness.results.events import Event, Teller
 from harness.results.rows import FailureRow
 from harness.results.store import read_run
 from harness.run import execute
@@ -129,18 +129,6 @@ class Run:
         return notebook.run_html(self._context)
 
 
-class _Teller:
-    """An observer that calls a function."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
-        if self._progress is not None:
-            self._progress(event)
-
-
 def run(
     scenario: AnyScenario, *, output: str | os.PathLike[str] | None = None,
     overrides: Sequence[str] = (), backends: Backends | None = None,
@@ -192,7 +180,7 @@ def _register(backends: Backends | None) -> None:
 
 
 def _watch(progress: Progress | None) -> execute.Watch:
-    return nullcontext(_Teller(progress))
+    return nullcontext(Teller(progress or (lambda _: None)))
 
 
 def _opened(ended: execute.Ended) -> Run:

@@ -16,7 +16,8 @@ from harness.analysis.intervals import Interval
 from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
-from harness.scenario.points import DEFAULT_CONFIG, Point
+from harness.scenario.points import Point
+from harness.scenario.variants import DEFAULT_CONFIG
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from harness.cli.output import failure
 from harness.measure.validity import causes
 from harness.results import events
-from harness.results.events import Event, Observer
+from harness.results.events import Event, Observer, Teller
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
 
 if TYPE_CHECKING:
@@ -25,33 +24,28 @@ REFRESH_HZ = 4
 def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager[Observer]:
     """The observer that fits the flags and the terminal; use it as a context manager."""
     if as_json:
-        return contextlib.nullcontext(JsonLines(sys.stdout))
+        return contextlib.nullcontext(json_lines(sys.stdout))
     if quiet:
-        return contextlib.nullcontext(Quiet())
+        return contextlib.nullcontext(Teller(lambda _: None))
     if sys.stderr.isatty():
         return _live()
-    return contextlib.nullcontext(PlainLines(sys.stderr))
+    return contextlib.nullcontext(plain_lines(sys.stderr))
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
+def json_lines(out: TextIO) -> Teller:
+    """Every event as one JSON object a line."""
+    return Teller(lambda event: print(json.dumps(event.to_event()), file=out, flush=True))
 
 
-class JsonLines:
-    """Every event as one JSON object a line; a reader that left interrupts the run."""
+def plain_lines(out: TextIO) -> Teller:
+    """One line for each thing that happened; for logs and pipes."""
+    progress = RunProgress()
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def tell(event: Event) -> None:
+        if line := progress.take(event):
+            print(line, file=out, flush=True)
 
-    def notify(self, event: Event) -> None:
-        """Take one event."""
-        self._out.write(json.dumps(event.to_event()) + "\n")
-        self._out.flush()
-        if (error := failure(self._out)) is not None:
-            raise KeyboardInterrupt from error
+    return Teller(tell)
 
 
 class RunProgress:
@@ -141,20 +135,6 @@ class RunProgress:
             return ""
         seconds = (time.monotonic() - self._started) / fresh * (self.total - self.done)
         return f" (about {int(seconds // 60)}:{int(seconds % 60):02d} left)"
-
-
-class PlainLines:
-    """One line for each thing that happened; for logs and pipes."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._progress = RunProgress()
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
-        line = self._progress.take(event)
-        if line:
-            print(line, file=self._out, flush=True)
 
 
 @contextlib.contextmanager

@@ -11,9 +11,13 @@ from typing import Annotated, Required
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from harness.scenario.metrics import METRICS
+
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size = Annotated[int, Field(ge=1, lt=2**31)]
 Percentile = Annotated[str, Field(pattern="^(p50|p90|p95|p99|p999)$")]
+MetricName = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
+Bounds = Mapping[MetricName, Mapping[str, float | None] | None]
 Range = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
 """Lowest and highest."""
 _OPEN = with_config(ConfigDict(extra="allow"))
@@ -160,7 +164,7 @@ class ColocatedEntry(TypedDict, total=False):
     """A co-located model in a manifest's scenario; here and below what its readers rely on."""
 
     name: Required[str]
-    constraints: Mapping[str, Mapping[str, float | None] | None] | None
+    constraints: Bounds | None
     weight: float
 
 
@@ -178,8 +182,6 @@ class LoadEntry(TypedDict, total=False):
     """The load in a manifest's scenario."""
 
     batch_sizes: Sequence[Size]
-    concurrency: Sequence[Size] | None
-    request_rate: Sequence[float] | None
 
 
 @_OPEN
@@ -191,7 +193,8 @@ class ScenarioEntry(TypedDict, total=False):
     backends: Sequence[BackendEntry]
     load: LoadEntry
     measurement: Mapping[str, object]
-    constraints: Mapping[str, Mapping[str, float | None] | None] | None
+    constraints: Bounds | None
+    objective: MetricName | Mapping[MetricName, float | None] | Sequence[MetricName]
     search: Mapping[str, object]
 
 

@@ -6,7 +6,7 @@ and how a line becomes the dataclass that it is (`read_event`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, get_args
 
@@ -245,6 +245,17 @@ class Observer(Protocol):
     def notify(self, event: Event) -> None:
         """Take one event."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """An observer that calls a function."""
+
+    tell: Callable[[Event], object]
+
+    def notify(self, event: Event) -> None:
+        """Take one event."""
+        self.tell(event)
 
 
 def read_event(event: Mapping[str, object]) -> JournalLine | UnknownEvent:

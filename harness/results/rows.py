@@ -10,14 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.results.details import (
-    CapacityDetails,
-    Count,
-    LoadedDetails,
-    MeasurementDetails,
-    Percentile,
-    Size,
-)
+from harness.results import details as of
 from harness.results.line import Line
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
@@ -32,7 +25,7 @@ class ArtifactRow(Line):
     format: str
     """`onnx`, `state_dict`, `exported_program`, `engine`, …"""
     path: str
-    bytes: Count
+    bytes: of.Count
     seconds: float
     cached: bool
     details: Mapping[str, object] = field(default_factory=dict)
@@ -45,14 +38,14 @@ class LoadedRow(Line):
 
     EVENT = "loaded"
     backend: str
-    round: Count
+    round: of.Count
     seconds: float
     first_call_ms: float | None
-    bytes_on_disk: Count | None
+    bytes_on_disk: of.Count | None
     host_memory_mib: float | None
     """Of the backend's process tree, after loading."""
     gpu_memory_mib: float | None
-    details: LoadedDetails = field(default_factory=LoadedDetails)
+    details: of.LoadedDetails = field(default_factory=of.LoadedDetails)
     config: str = "default"
     """Which of the backend's configs; its text is `details["config"]`."""
 
@@ -63,7 +56,7 @@ class ServerOnlyRow(Line):
 
     EVENT = "server_only"
     backend: str
-    round: Count
+    round: of.Count
     seconds: float
     """How long it was watched."""
     host_memory_mib: float | None
@@ -83,12 +76,12 @@ class ParityRow(Line):
 
     EVENT = "parity"
     backend: str
-    batch_size: Size
+    batch_size: of.Size
     status: str
     """`agrees`, `disagrees` or `unavailable`."""
     reference: str
     """What it was compared with, in words."""
-    inputs: Count = 0
+    inputs: of.Count = 0
     max_abs_error: float | None = None
     mean_abs_error: float | None = None
     max_rel_error: float | None = None
@@ -105,32 +98,32 @@ class MeasurementRow(Line):
 
     EVENT = "measurement"
     point: str
-    round: Count
+    round: of.Count
     backend: str
     config: str
-    batch_size: Size
-    concurrency: Count | None
+    batch_size: of.Size
+    concurrency: of.Count | None
     request_rate: float | None
     started: str
     """UTC, ISO 8601."""
-    window_begin_ns: Count
-    window_end_ns: Count
-    requests: Count
+    window_begin_ns: of.Count
+    window_end_ns: of.Count
+    requests: of.Count
     """Requests that finished in the window, whatever their status."""
-    errors: Count
+    errors: of.Count
     """Of those, the ones that failed, timed out or were shed."""
     throughput: float
     """Inferences a second."""
     latency_mean_ms: float | None
-    latency_ms: Mapping[Percentile, float | None]
+    latency_ms: Mapping[of.Percentile, float | None]
     """By percentile (`PERCENTILES`); None below the floor; infinite where the percentile falls
     among the failures."""
-    latency_order_ms: Mapping[Percentile, tuple[float, float] | None]
+    latency_order_ms: Mapping[of.Percentile, tuple[float, float] | None]
     """Within-round 95 % order-statistic intervals: diagnostics, never the headline."""
     server_us: Mapping[str, float] = field(default_factory=dict)
     """Triton, mean microseconds a request in the window: `queue`, `compute_input`,
     `compute_infer`, `compute_output`; empty for other backends."""
-    server_count: Count | None = None
+    server_count: of.Count | None = None
     """Requests that the server counted in the window."""
     host_memory_mib: float | None = None
     """Peak RSS of the backend's process tree in the window."""
@@ -148,10 +141,10 @@ class MeasurementRow(Line):
     gpu_energy_j: float | None = None
     samples: str = ""
     """Path of the Parquet file, relative to the run directory."""
-    warmup_requests: Count = 0
+    warmup_requests: of.Count = 0
     flags: tuple[str, ...] = ()
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
-    details: MeasurementDetails = field(default_factory=MeasurementDetails)
+    details: of.MeasurementDetails = field(default_factory=of.MeasurementDetails)
 
     @property
     def joules_per_inference(self) -> float | None:
@@ -188,7 +181,7 @@ class CeilingRow(Line):
     """`wire` or `tritonclient`."""
     processes: int
     io: str
-    batch_size: Size
+    batch_size: of.Size
     concurrency: int
     """Requests open at once; an open loop is stood for by a fixed number."""
     input_bytes: int
@@ -208,7 +201,7 @@ class FailureRow(Line):
 
     EVENT = "failure"
     point: str
-    round: Count
+    round: of.Count
     backend: str
     reason: str
     """`reason` of the exception: see `harness.errors`."""
@@ -225,10 +218,10 @@ class CapacityRow(Line):
     EVENT = "capacity"
     point: str
     """The searched point, e.g. `fake/b1/find_capacity`; the rates tried are points of their own."""
-    round: Count
+    round: of.Count
     backend: str
     config: str
-    batch_size: Size
+    batch_size: of.Size
     percentile: str
     target_ms: float
     rate: float | None
@@ -246,4 +239,4 @@ class CapacityRow(Line):
     """What ended it: `target`, `client`, `growing` or `max_rate`."""
     reason: str = ""
     """In words, where it was not simply the target that failed at `high`."""
-    details: CapacityDetails = field(default_factory=CapacityDetails)
+    details: of.CapacityDetails = field(default_factory=of.CapacityDetails)

@@ -22,6 +22,7 @@ had not been sent when a time-out had passed since."""
 MESSAGE = 500
 """Characters of an error's message that are kept."""
 
+COLUMNS = ("scheduled", "sent", "done", "status", "caller")
 Int64 = NDArray[np.int64]
 
 
@@ -47,26 +48,20 @@ class Samples:
     def save(self, path: Path) -> None:
         """Write the arrays to an uncompressed .npz file (the parent turns it into Parquet)."""
         with path.open("wb") as file:
-            np.savez(
-                file, scheduled=self.scheduled, sent=self.sent, done=self.done,
-                status=self.status, caller=self.caller,
-            )  # fmt: skip
+            np.savez(file, **{name: getattr(self, name) for name in COLUMNS})
 
     @classmethod
     def load(cls, path: Path, messages: Mapping[str, int] | None = None) -> Samples:
         """Read what `save` wrote."""
         with np.load(path) as data:
-            return cls(
-                data["scheduled"], data["sent"], data["done"], data["status"], data["caller"],
-                messages or {},
-            )  # fmt: skip
+            return cls(**{name: data[name] for name in COLUMNS}, messages=messages or {})
 
 
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    times = dict.fromkeys(("scheduled", "sent", "done"), pa.int64())
-    return pa.schema({**times, "status": pa.uint8(), "caller": pa.uint16()})
+    types = (pa.int64(), pa.int64(), pa.int64(), pa.uint8(), pa.uint16())
+    return pa.schema(dict(zip(COLUMNS, types, strict=True)))
 
 
 def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> None:

@@ -27,18 +27,11 @@ from typing import Any, Self, TypeVar
 from pydantic import ValidationError
 
 from harness.errors import RunDirectoryError, SetupError
+from harness.results import rows as lines
 from harness.results import upgrade
 from harness.results.details import ManifestEntry
 from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
 from harness.results.line import adapter, first_mistake
-from harness.results.rows import (
-    ArtifactRow,
-    CapacityRow,
-    FailureRow,
-    LoadedRow,
-    MeasurementRow,
-    ParityRow,
-)
 from harness.results.samples import read_samples
 from harness.results.series import read_parquet
 from harness.results.upgrade import Json
@@ -75,34 +68,34 @@ class RunData:
         return [event for event in self.events if isinstance(event, cls)]
 
     @property
-    def measurements(self) -> list[MeasurementRow]:
+    def measurements(self) -> list[lines.MeasurementRow]:
         """Every measurement; of one that is there twice, the last."""
-        return list({(m.point, m.round): m for m in self.rows(MeasurementRow)}.values())
+        return list({(m.point, m.round): m for m in self.rows(lines.MeasurementRow)}.values())
 
     @property
-    def capacities(self) -> list[CapacityRow]:
+    def capacities(self) -> list[lines.CapacityRow]:
         """What each search for a capacity found, a row a round, likewise."""
-        return list({(c.point, c.round): c for c in self.rows(CapacityRow)}.values())
+        return list({(c.point, c.round): c for c in self.rows(lines.CapacityRow)}.values())
 
     @property
-    def failures(self) -> list[FailureRow]:
+    def failures(self) -> list[lines.FailureRow]:
         """Every failed try."""
-        return self.rows(FailureRow)
+        return self.rows(lines.FailureRow)
 
     @property
-    def parity(self) -> list[ParityRow]:
+    def parity(self) -> list[lines.ParityRow]:
         """Parity by backend and batch size."""
-        return self.rows(ParityRow)
+        return self.rows(lines.ParityRow)
 
     @property
-    def artifacts(self) -> list[ArtifactRow]:
+    def artifacts(self) -> list[lines.ArtifactRow]:
         """Files that were made or found."""
-        return self.rows(ArtifactRow)
+        return self.rows(lines.ArtifactRow)
 
     @property
-    def loads(self) -> list[LoadedRow]:
+    def loads(self) -> list[lines.LoadedRow]:
         """What loading each backend cost."""
-        return self.rows(LoadedRow)
+        return self.rows(lines.LoadedRow)
 
     def damaged_files(self, point: str | None = None) -> Iterator[str]:
         """A sentence for each file of samples and telemetry, or of one point, that can't be read;

@@ -127,9 +127,3 @@ def estimate(scenario: Scenario) -> float:
     starting = sum(backend.start_seconds + discarded for backend in scenario.backends)
     starting += RELOAD_SECONDS * sum(len(found) - 1 for found in configs(scenario).values())
     return spec.rounds * (measuring + starting)
-
-
-__all__ = [
-    "CAPACITY_RATES", "DEFAULT_CONFIG", "RELOAD_SECONDS", "SHAPES", "Point",
-    "estimate", "expand", "left_out", "takes",
-]  # fmt: skip

@@ -85,23 +85,13 @@ def format_size(size: int) -> str:
 _DURATION_SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(us|ms|s|m|min|h)\s*$"}
 )
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
-    _DURATION_SCHEMA,
-]
+_SIZE_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB|KB|MB|GB)\s*$"}
+)
+_AS_DURATION = PlainSerializer(format_duration, return_type=str)
+_AS_SIZE = PlainSerializer(format_size, return_type=str)
+Duration = Annotated[float, BeforeValidator(parse_duration), _AS_DURATION, _DURATION_SCHEMA]
 PositiveDuration = Annotated[
-    float,
-    BeforeValidator(parse_positive_duration),
-    PlainSerializer(format_duration, return_type=str),
-    _DURATION_SCHEMA,
+    float, BeforeValidator(parse_positive_duration), _AS_DURATION, _DURATION_SCHEMA
 ]
-Size = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    PlainSerializer(format_size, return_type=str),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB|KB|MB|GB)\s*$"}
-    ),
-]
+Size = Annotated[int, BeforeValidator(parse_size), _AS_SIZE, _SIZE_SCHEMA]

@@ -215,9 +215,3 @@ def _shown(spec: ServedSettings) -> object:
     if found is None:
         return False
     return found.model_dump(mode="json", exclude_none=True) or True
-
-
-__all__ = [
-    "COLOCATED", "DEFAULT_CONFIG", "Axis", "Config", "axes", "configs", "grid",
-    "settings", "variants",
-]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.server import Server
 from harness.scenario.units import Size
+
+T = TypeVar("T")
 
 
 class ServedSettings(BackendSettings):
@@ -102,24 +104,18 @@ class ServedSettings(BackendSettings):
 
         Raises ValueError where a list stands.
         """
-        found = self.dynamic_batching
-        if isinstance(found, tuple):
-            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
+        found = _single(self.dynamic_batching)
         return (models.Batching() if found else None) if isinstance(found, bool) else found
 
     @property
     def config_fields(self) -> dict[str, Any]:
         """Fields of config.pbtxt that are set by hand. Raises ValueError where a list stands."""
-        if isinstance(self.config, tuple):
-            raise ValueError(_LISTS)  # noqa: TRY004 - as the other properties
-        return self.config
+        return _single(self.config)
 
     @property
     def environment(self) -> dict[str, str]:
         """The server's additional environment. Raises ValueError where a list stands."""
-        if any(isinstance(v, tuple) for v in self.env.values()):
-            raise ValueError(_LISTS)
-        return {k: str(v) for k, v in self.env.items()}
+        return {k: _single(v) for k, v in self.env.items()}
 
     @property
     def changes_model(self) -> bool:
@@ -128,10 +124,8 @@ class ServedSettings(BackendSettings):
         return bool(self.config) or any(v is not None for v in written)
 
 
-_LISTS = "this backend stands for several configs; see harness.scenario.variants"
-
-
-def _single(value: int | tuple[int, ...] | None) -> int | None:
+def _single(value: T | tuple[T, ...]) -> T:
     if isinstance(value, tuple):
-        raise ValueError(_LISTS)  # noqa: TRY004 - the type is right, the moment is wrong
+        message = "this backend stands for several configs; see harness.scenario.variants"
+        raise ValueError(message)  # noqa: TRY004 - the type is right, the moment is wrong
     return value

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import write_all_failed, write_run
 
-from harness.cli.live import Quiet
 from harness.errors import InconclusiveError, UsageError
+from harness.results.events import Teller
 from harness.run import calibration
 
 SEARCH = """
@@ -20,7 +20,7 @@ backends: [{name: fake, kind: fake}]
 load: {find_capacity: {latency_p90_ms: 100}}
 measurement: {profile: quick}
 """
-WATCH = nullcontext(Quiet())
+WATCH = nullcontext(Teller(lambda _: None))
 
 
 @pytest.fixture(autouse=True)
