@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ServerDiedError,
         ServerError,
         SetupError,
+        UnexpectedError,
         UsageError,
         WorkerDiedError,
     )
@@ -47,8 +48,8 @@ __all__ = [
     "BackendError", "DeadlineError", "DeviceError", "HarnessError", "InconclusiveError",
     "MessageError", "MissingPackageError", "OutOfMemoryError", "ParityError", "PointError",
     "PointText", "Run", "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError",
-    "ServerError", "SetupError", "UsageError", "WorkerDiedError", "__version__", "load_scenario",
-    "open_run", "resume", "run",
+    "ServerError", "SetupError", "UnexpectedError", "UsageError", "WorkerDiedError", "__version__",
+    "load_scenario", "open_run", "resume", "run",
 ]  # fmt: skip
 _WHERE = {
     **dict.fromkeys(("PointText", "Run", "load_scenario", "open_run", "resume", "run"), "api"),
