@@ -2,7 +2,7 @@
 
 `reason` is the word under which a journal records it, `words` says the same in a report, `retried`
 whether a point is tried again in later rounds, `exit_code` how it ends the program. A new reason is
-one class; docs/errors.md is made from the tree: `python -m harness.errors > docs/errors.md`.
+one class; the table of docs/errors.md is made of them: `python -m harness.errors docs/errors.md`.
 """
 
 from __future__ import annotations
@@ -218,26 +218,12 @@ def translate(error: Exception, doing: str = "") -> HarnessError:
     return BackendError(text)
 
 
-_INTRODUCTION = """\
-# Errors
-
-Every error that a user can cause is a class of `harness/errors.py`, with what is wrong and mostly
-a `fix`. What goes wrong with one point is recorded on it, with the reason, and the sweep goes on; a
-session whose worker or server died is started again for the points that are left. Where the cause
-would only come again, the point is not tried in later rounds. The exit code is the program's, when
-the error ends it; a point that failed makes it 1. Others are 0 for fine, 1 too when no point holds
-the constraints, 4 for an invalid measurement and 130 for an interrupted run, which can be resumed.
-
-This page is made from the classes: `python -m harness.errors > docs/errors.md`.
-
-| class | reason | what happened | in a report | tried in later rounds | exit code |
-|---|---|---|---|---|---|
-"""
-
-
 def reference() -> str:
-    """docs/errors.md: a row for each class of the tree, indented below the one it derives from."""
-    lines = []
+    """The table of docs/errors.md: a row a class, indented below the one it derives from."""
+    lines = [
+        "| class | reason | what happened | in a report | tried in later rounds | exit code |\n"
+        "|---|---|---|---|---|---|\n"
+    ]
     for cls in tree():
         indent = "· " * (len(cls.__mro__) - len(HarnessError.__mro__))
         happened = (cls.__doc__ or "").partition("\n")[0]
@@ -245,8 +231,13 @@ def reference() -> str:
             f"| {indent}`{cls.__name__}` | `{cls.reason}` | {happened} | {cls.words} "
             f"| {'yes' if cls.retried else 'no'} | {cls.exit_code} |\n"
         )
-    return _INTRODUCTION + "".join(lines)
+    return "".join(lines)
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    import pathlib
+    import sys
+
+    page = pathlib.Path(sys.argv[1])
+    introduction = page.read_text("utf-8").partition("\n| class ")[0]
+    page.write_text(f"{introduction}\n{reference()}", "utf-8")

@@ -1,15 +1,17 @@
 """The scenario reference, docs/scenario.md, and the JSON Schema: made from the models, so that they
 can't go stale.
 
-python -m harness.scenario.reference > docs/scenario.md
+python -m harness.scenario.reference docs/scenario.md
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -25,26 +27,6 @@ from harness.scenario.spec.scenario import Scenario, Search
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_INTRO = """\
-# Scenario reference
-
-<!-- made by `python -m harness.scenario.reference > docs/scenario.md`; don't edit by hand -->
-
-A scenario is one YAML file. `harness validate FILE` shows every mistake in it with its line and
-column, `harness schema` prints a JSON Schema for editors, and `harness run FILE --dry-run` prints
-the points that it stands for. [scenarios/](../scenarios) holds some to start from.
-
-- An unknown key is a mistake, never ignored; only top-level keys that begin with `x-` are: a place
-  for YAML anchors, which work, as do merge keys (`<<: *anchor`).
-- Where a list is expected, one value stands for a list of one: `concurrency: 4`.
-- Durations have a unit: `200ms`, `3s`, `20m`, `1h` (also `us`). Sizes in bytes have one too:
-  `64MiB`, `4GiB` (powers of two), `500MB` (powers of ten).
-- Paths are relative to the scenario file.
-- `--set` puts a value in from the command line, read as YAML: `--set load.concurrency=[1,2]`,
-  `--set backends[0].precision=fp16`, or by the backend's name,
-  `--set backends[torch-cpu-fp32].threads=2`. Paths in it are relative to the working directory.
-"""
-
 _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", Scenario),
     ("model", model.ModelSpec),
@@ -72,8 +54,8 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
 
 
 def reference() -> str:
-    """The whole page, Markdown."""
-    parts = [_INTRO]
+    """What stands below the page's introduction, Markdown."""
+    parts = [""]
     for title, part in _PARTS:
         parts.append("\n".join(_part(title, part)))
         if part is load.Measurement:
@@ -191,4 +173,6 @@ def _drop_empty_default(spec: JsonSchemaValue) -> None:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    page = Path(sys.argv[1])
+    introduction = page.read_text("utf-8").partition("\n## ")[0]
+    page.write_text(introduction + reference(), "utf-8")
