@@ -2,7 +2,12 @@
 
     .venv/bin/python benchmarks/perf_analyzer.py --rounds 7 --output docs/benchmarks
 
-One Python-backend identity model, FP32[16], batch 1, over HTTP and gRPC, at concurrency 1 and 8.
+One Python-backend identity model, FP32[16], batch 1, over HTTP and gRPC, at concurrency 1 and 8;
+other sizes, callers, generator processes and instances of the model with options::
+
+    .venv/bin/python benchmarks/perf_analyzer.py --bytes 9600000 --callers 1,4,8 --processes 4 \\
+        --instances 8 --seconds 4 --output docs/benchmarks --name perf_analyzer_large
+
 In each round every case is measured with both clients, one right after the other, in alternating
 order; only the ratios within a round are compared, so a machine that is busy in one round and
 quiet in the next disturbs both alike. Intervals are t-intervals on the logarithm of the ratio.
@@ -45,9 +50,9 @@ from harness.triton.server.process import TritonServer
 MODEL = "identity"
 CONFIG = """backend: "python"
 max_batch_size: 8
-input { name: "INPUT0" data_type: TYPE_FP32 dims: [ 16 ] }
-output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 16 ] }
-instance_group { count: 1 kind: KIND_CPU }
+input { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] }
+output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }
+instance_group { count: COUNT kind: KIND_CPU }
 """
 CODE = """import triton_python_backend_utils as pb
 
@@ -64,6 +69,25 @@ class TritonPythonModel:
 WHEEL = "tritonclient==2.50.0"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inference-harness"
 CASES = [(protocol, concurrency) for protocol in ("http", "grpc") for concurrency in (1, 8)]
+"""`--callers` changes them."""
+
+
+@dataclass
+class Shape:
+    """What `--bytes`, `--processes` and `--instances` say."""
+
+    floats: int = 16
+    processes: int = 1
+    instances: int = 1
+
+    @property
+    def large(self) -> bool:
+        return self.floats * 4 >= 1_000_000
+
+
+SHAPE = Shape()
+LARGE_TARGET = ("≥", 1.3)
+"""Of throughput, for requests of a megabyte and more."""
 TARGETS = {
     ("http", 8, "throughput"): ("≥", 1.4),
     ("http", 1, "p50"): ("≤", 0.8),
@@ -131,7 +155,8 @@ def serve(folder: Path, install: TritonInstall) -> TritonServer:
     version = folder / "repository" / MODEL / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(CODE)
-    (version.parent / "config.pbtxt").write_text(CONFIG)
+    config = CONFIG.replace("COUNT", str(SHAPE.instances))
+    (version.parent / "config.pbtxt").write_text(config)
     server = TritonServer.start(install, folder / "repository", log=folder / "triton.log")
     server.load(MODEL)
     return server
@@ -179,7 +204,7 @@ class Meter:
         return int(found.inference_stats.success.count)
 
     def read(self, pid: int) -> tuple[int, ...]:
-        return time.monotonic_ns(), self.count(), cpu_ns(pid), tree_ns(self.server.pid), busy_ns()
+        return time.monotonic_ns(), self.count(), tree_ns(pid), tree_ns(self.server.pid), busy_ns()
 
     def run(
         self, command: list[str], env: dict[str, str], seconds: float
@@ -193,7 +218,8 @@ class Meter:
         out: list[str] = []
         reader = threading.Thread(target=lambda: out.append(process.communicate()[0]))
         reader.start()
-        while self.count() < before + STARTED and process.poll() is None:
+        started = 5 if SHAPE.large else STARTED
+        while self.count() < before + started and process.poll() is None:
             time.sleep(0.02)
         time.sleep(SETTLE_S)
         try:
@@ -227,6 +253,7 @@ def theirs(meter: Meter, protocol: str, concurrency: int, seconds: float) -> Mea
             str(binary), "-m", MODEL, "-i", protocol, "-u", address(meter.server, protocol),
             "--concurrency-range", str(concurrency), "-p", str(round(seconds * 1000)),
             "-r", str(WINDOWS), "-s", "999", "--percentile", "50", "-f", file.name,
+            "--shape", f"INPUT0:{SHAPE.floats}",
         ]  # fmt: skip
         _, window = meter.run(command, env, seconds * WINDOWS - 2 * SETTLE_S)
         (row,) = csv.DictReader(Path(file.name).read_text().splitlines())
@@ -237,32 +264,36 @@ def ours(meter: Meter, protocol: str, concurrency: int, seconds: float) -> Measu
     """The wire client in a process of its own, for as long as perf_analyzer takes."""
     command = [
         sys.executable, __file__, "--client", protocol, address(meter.server, protocol),
-        str(concurrency), str(seconds * WINDOWS),
+        str(concurrency), str(seconds * WINDOWS), str(SHAPE.floats), str(SHAPE.processes),
     ]  # fmt: skip
     text, window = meter.run(command, dict(os.environ), seconds * WINDOWS - 2 * SETTLE_S)
     return Measured(**json.loads(text), **window)
 
 
-def client(protocol: str, where: str, concurrency: int, seconds: float) -> None:
+def client(
+    protocol: str, where: str, concurrency: int, seconds: float, floats: int, processes: int
+) -> None:  # fmt: skip
     """What `ours` runs."""
-    from harness.load.wire.plan import Plan, make
+    from harness.load.wire.generator import run
+    from harness.load.wire.plan import Plan
     from harness.load.wire.requests import decode_grpc, decode_http, grpc_request, http_request
+    from harness.measure.validity import check_little
     from harness.results.samples import OK
 
     random, made, arrays = np.random.default_rng(0), [], []
-    for _ in range(16):
-        arrays.append(random.random((1, 16), np.float32))
+    for _ in range(16 if floats < 1 << 16 else 2):
+        arrays.append(random.random((1, floats), np.float32))
         if protocol == "http":
             from tritonclient.http import InferInput
         else:
             from tritonclient.grpc import InferInput
-        tensor = InferInput("INPUT0", [1, 16], "FP32")
+        tensor = InferInput("INPUT0", [1, floats], "FP32")
         tensor.set_data_from_numpy(arrays[-1])
         if protocol == "http":
             made.append(http_request(where, MODEL, [tensor]))
         else:
             made.append(grpc_request(MODEL, [tensor]))
-    generator = make(Plan(protocol, where, tuple(made), concurrency, 10.0))
+    generator = run(Plan(protocol, where, tuple(made), concurrency, 10.0), processes)
     generator.start()
     time.sleep(seconds + SETTLE_S)
     samples = generator.stop(10.0)
@@ -271,6 +302,8 @@ def client(protocol: str, where: str, concurrency: int, seconds: float) -> None:
     for index, raw in generator.sampled():
         assert (decode(raw)["OUTPUT0"] == arrays[index]).all()
     begin = samples.done[-1] - int(seconds * 1e9)
+    for finding in check_little(samples, int(begin), int(samples.done[-1]), concurrency):
+        print(f"INVALID {protocol} c{concurrency}: {finding.seen}", file=sys.stderr)
     latency = (samples.done - samples.sent)[samples.done > begin]
     print(json.dumps({"throughput": len(latency) / seconds, "p50": np.median(latency) / 1e3}))
 
@@ -336,9 +369,10 @@ def interval(ratios: list[float]) -> dict[str, float]:
 
 
 def verdict(case: tuple[str, int], metric: str, ratio: float) -> str:
-    if (*case, metric) not in TARGETS:
+    targets = {(*case, "throughput"): LARGE_TARGET} if SHAPE.large else TARGETS
+    if (*case, metric) not in targets:
         return ""
-    sign, target = TARGETS[(*case, metric)]
+    sign, target = targets[(*case, metric)]
     met = ratio >= target if sign == "≥" else ratio <= target
     return f"{sign} {target:g}: {'met' if met else 'missed'}"
 
@@ -363,6 +397,8 @@ def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
         again = f" A pair was measured again if others used more than {quiet:g} cores."
     lines = [
         "# The wire client against perf_analyzer", "",
+        f"Requests of {SHAPE.floats * 4:,} bytes, {SHAPE.instances} instance(s) of the model, "
+        f"the wire client in {SHAPE.processes} process(es). "
         f"{about['rounds']} interleaved rounds; {about['cpus']} cores ({about['cpu']}) for client "
         f"and server together; other processes used {about['foreign']:.2f} cores in the median. "
         "Values are medians over the rounds, ratios are geometric means of ours / perf_analyzer's "
@@ -426,12 +462,20 @@ def main() -> None:
         help="measure a pair again if other processes used more than this meanwhile",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder for perf_analyzer.json and .md")
-    parser.add_argument("--client", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--bytes", type=int, default=64, help="of a request's tensor")
+    parser.add_argument("--callers", default="1,8", help="concurrencies, such as 1,4,8")
+    parser.add_argument("--processes", type=int, default=1, help="of the wire client")
+    parser.add_argument("--instances", type=int, default=1, help="of the model on the server")
+    parser.add_argument("--name", default="perf_analyzer", help="of the files in --output")
+    parser.add_argument("--client", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
-        protocol, where, concurrency, seconds = options.client
-        client(protocol, where, int(concurrency), float(seconds))
+        protocol, where, concurrency, seconds, floats, processes = options.client
+        client(protocol, where, int(concurrency), float(seconds), int(floats), int(processes))
         return
+    SHAPE.floats, SHAPE.processes = options.bytes // 4, options.processes
+    SHAPE.instances = options.instances
+    CASES[:] = [(p, int(c)) for p in ("http", "grpc") for c in options.callers.split(",")]
     if options.rounds < 2:
         parser.error("an interval needs at least two rounds")
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder), find()) as server:
@@ -452,8 +496,8 @@ def main() -> None:
         }
         options.output.mkdir(parents=True, exist_ok=True)
         data = {"about": about, "results": results, "rounds": raw}
-        (options.output / "perf_analyzer.json").write_text(json.dumps(data, indent=1) + "\n")
-        (options.output / "perf_analyzer.md").write_text(text)
+        (options.output / f"{options.name}.json").write_text(json.dumps(data, indent=1) + "\n")
+        (options.output / f"{options.name}.md").write_text(text)
 
 
 def command_line() -> str:

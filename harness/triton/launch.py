@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ class Served:
     """What was served differently than it was asked for."""
     metrics: str | None = None
     """Where its /metrics are; None where that is not known, or they are switched off."""
+    load_seconds: float | None = None
+    """From the load request to the model being ready, where it was the harness that asked."""
     release: Callable[[], None] = nothing
     """What is to be done at the end with a server that is not ours: unload the model."""
 
@@ -93,7 +96,7 @@ def launch(
     )  # fmt: skip
     try:
         before_load(server)
-        engine = _load(server, spec, written, load_timeout, alone=running is None)
+        seconds, engine = _load(server, spec, written, load_timeout, alone=running is None)
     except BaseException:
         if running is None:
             server.stop()
@@ -101,6 +104,7 @@ def launch(
     return Served(
         server.http, server.grpc, written.name, server, written.config, engine, written.directory,
         written.notes, None if "metrics" in switched_off(spec.server.args) else server.metrics,
+        seconds,
     )  # fmt: skip
 
 
@@ -127,18 +131,19 @@ class _Written:
 def _load(
     server: TritonServer, spec: TritonSettings, written: _Written, load_timeout: float, *,
     alone: bool,
-) -> Mapping[str, object]:  # fmt: skip
-    """Load the model and, on a server that is its own, what it is made of; facts of its engine."""
+) -> tuple[float, Mapping[str, object]]:  # fmt: skip
+    """Load the model and, on a server that is its own, what it is made of; the seconds that took,
+    and facts of its engine.
+    """
     timeout = spec.server.start_timeout
-    for other in spec.composing if alone else ():
-        server.load(other, timeout=timeout)
+    seconds = sum(server.load(other, timeout=timeout) for other in spec.composing if alone)
     building = load_timeout if spec.serve == "tensorrt" else 0.0
-    server.load(written.name, timeout=max(timeout, building))
+    seconds += server.load(written.name, timeout=max(timeout, building))
     if spec.serve != "tensorrt":
-        return {}
+        return seconds, {}
     from harness.triton.repository.engine import check_engine
 
-    return check_engine(written.directory)
+    return seconds, check_engine(written.directory)
 
 
 def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
@@ -146,13 +151,16 @@ def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
     from harness.scenario.spec.server import access_of
 
     access_of(spec.server)  # a variable that is not set is said now
-    release = nothing
+    release, seconds = nothing, None
     if spec.server.load:
         from harness.triton.client.control import load_remote
 
+        began = time.monotonic()
         release = load_remote(spec, name)
+        seconds = time.monotonic() - began
     http, grpc = (url, None) if spec.protocol == "http" else (None, url)
-    return Served(http, grpc, name, None, metrics=spec.server.metrics_url, release=release)
+    return Served(http, grpc, name, None, metrics=spec.server.metrics_url, load_seconds=seconds,
+                  release=release)  # fmt: skip
 
 
 def _write(

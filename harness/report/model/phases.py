@@ -14,8 +14,13 @@ STACK = (
 
 
 def rest_ms(row: SummaryRow) -> float | None:
-    """Mean latency that the server's parts don't explain: client, network, serialising."""
-    if row.latency_mean_ms is None or not row.server_us:
-        return None
-    served = sum(row.server_us.get(key, 0) for key, _, _ in STACK) / 1e3
-    return max(0.0, row.latency_mean_ms.value - served)
+    """Mean latency that the server's parts don't explain: client, network, serialising.
+
+    The mean of the rounds' own; below zero where client and server disagree, and shown as that.
+    """
+    rests = [
+        m.latency_mean_ms - sum(m.server_us.get(key, 0) for key, _, _ in STACK) / 1e3
+        for m in row.measurements
+        if m.latency_mean_ms is not None and m.server_us
+    ]
+    return sum(rests) / len(rests) if rests else None

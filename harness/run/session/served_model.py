@@ -141,6 +141,8 @@ class ServedModel:
         if served is not None and served.engine:  # it is in the server: the worker can't know it
             details = {**served.engine, **loaded.details}
             loaded = replace(loaded, details=details, bytes_on_disk=served.engine_bytes)
+        if served is not None and served.load_seconds is not None:
+            loaded = replace(loaded, seconds=served.load_seconds)
         self.loaded = loaded
         return loaded
 

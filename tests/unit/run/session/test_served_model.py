@@ -122,6 +122,14 @@ def test_a_model_that_lives_on_the_server_is_as_that_says_but_for_inputs_of_the_
     assert model.config == "name: 'm'"
 
 
+def test_load_time_is_the_servers_where_it_was_asked_to_load(tmp_path: Path) -> None:
+    """Not the 1.0 s that the worker's client took to connect."""
+    model, _ = on_server(tmp_path, MODEL, load_seconds=4.5)
+    assert model.load(1, lambda _: None).seconds == 4.5
+    there_already, _ = on_server(tmp_path, MODEL)
+    assert there_already.load(1, lambda _: None).seconds == 1.0
+
+
 def test_what_the_instances_said_of_the_engine_is_in_what_loading_cost(tmp_path: Path) -> None:
     model, _ = on_server(tmp_path, MODEL, engine={"engine_bytes": 77, "sha256": "server's"})
     loaded = model.load(1, lambda _: None)
