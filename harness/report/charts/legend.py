@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from harness.report.charts.geometry import MUTED
 from harness.report.model.blocks import Chart, ChartSeries
+from harness.results.grouping import firsts
 
 DASHES = ("", "5 2.5", "1.5 2", "5 2 1.5 2", "8 2.5", "8 2.5 1.5 2.5")
 """By marker, as the charts' dashes."""
@@ -39,11 +40,9 @@ def entries(chart: Chart) -> list[LegendEntry]:
 
     Where there is one name alone, the text around the chart says it.
     """
-    firsts: dict[str, ChartSeries] = {}
-    for series in chart.series:
-        firsts.setdefault(series.name, series)
     found = [
-        LegendEntry(s.name, _key(s, bool(chart.markers)), escape(s.name)) for s in firsts.values()
+        LegendEntry(s.name, _key(s, bool(chart.markers)), escape(s.name))
+        for s in firsts(chart.series, lambda series: series.name)
     ]
     if len(found) == 1:
         found = []

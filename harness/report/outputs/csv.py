@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from harness.analysis.capacity import CapacitySummary
+from harness.analysis.colocated import ColocatedSummary, summarize_colocated
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
@@ -18,8 +19,8 @@ from harness.report.model.context import Context, best_first
 from harness.report.model.manifest_facts import device_gpu, text
 from harness.report.model.numbers import MB_PER_MIB
 from harness.report.model.served import NONE
-from harness.report.sections import colocated
 from harness.report.sections.capacity import capacities
+from harness.report.sections.colocated import holds_own
 from harness.report.sections.servers import server_only_rows
 from harness.results.rows import MeasurementRow, ServerOnlyRow
 from harness.scenario.metrics import METRICS, PERCENTILE_NAMES, Metric, latency_name
@@ -100,8 +101,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     }
     if servers:
         files["server-only.csv"] = (SERVER_ONLY, [_fields(r, SERVER_ONLY) for r in servers])
-    if others := colocated.records(context):
-        files["colocated.csv"] = (colocated.COLUMNS, others)
+    if others := [_colocated(context, r, m) for r in context.rows for m in summarize_colocated(r)]:
+        files["colocated.csv"] = (COLOCATED, others)
     if searched := [_capacity(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY, searched)
     return [_write(directory / name, *content) for name, content in files.items()]
@@ -165,6 +166,12 @@ CAPACITY = (
     *(f"{name}{end}" for name in ("rate", "goodput", "knee") for end in ("", "_low", "_high")),
     "lowest_end", "failed_at", "limit", "steps",
 )  # fmt: skip
+COLOCATED = (
+    *_POINT, "model", "model_batch_size", "model_concurrency", "model_request_rate", "rounds",
+    *(f"{name}{end}" for name in ("throughput", *map(latency_name, PERCENTILE_NAMES))
+      for end in ("", "_low", "_high")),
+    "requests", "errors", "holds_constraints", "flags",
+)  # fmt: skip
 SUMMARY = (
     *_POINT, "rounds", *(c for m in METRICS.values() if m.summary for c in m.columns),
     "errors", "valid", "flags", "rounds_disturbed",
@@ -176,6 +183,17 @@ def _capacity(capacity: CapacitySummary) -> Record:
     for name in ("rate", "goodput", "knee"):
         record |= _ends(name, getattr(capacity, name))
     return record | {"lowest_end": capacity.low, "failed_at": capacity.high}
+
+
+def _colocated(context: Context, row: SummaryRow, model: ColocatedSummary) -> Record:
+    record = _fields(row, COLOCATED) | _ends("throughput", model.throughput)
+    for percentile, latency in model.latency_ms.items():
+        record |= _ends(latency_name(percentile), latency)
+    load = {f"model_{k}": model.load.get(k) for k in ("batch_size", "concurrency", "request_rate")}
+    return record | load | {
+        "model": model.name, "requests": model.requests, "errors": model.errors,
+        "holds_constraints": holds_own(context, row, model.name), "flags": ";".join(model.flags),
+    }  # fmt: skip
 
 
 def _summary(row: SummaryRow) -> Record:

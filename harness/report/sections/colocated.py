@@ -1,7 +1,4 @@
-"""Several models on one server: what those beside did at each point, and what they cost the first.
-
-Tables for the report, and `colocated.csv`.
-"""
+"""Several models on one server: what those beside did at each point, what they cost the first."""
 
 from __future__ import annotations
 
@@ -24,13 +21,6 @@ SHARED_NOTE = (
     "Memory, CPU and GPU readings are of the whole server: of all its models together. Throughput "
     "and latency are each model's own, over the same windows."
 )
-COLUMNS = (
-    "point", "backend", "config", "batch_size", "concurrency", "request_rate", "model",
-    "model_batch_size", "model_concurrency", "model_request_rate", "rounds",
-    *(f"throughput{end}" for end in ("", "_low", "_high")),
-    *(f"latency_{p}_ms{end}" for p in PERCENTILES for end in ("", "_low", "_high")),
-    "requests", "errors", "holds_constraints", "flags",
-)  # fmt: skip
 
 
 def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table | None:
@@ -158,29 +148,3 @@ def models_line(context: Context) -> str:
         f"{name} (batch {other['load']['batch_size']}, load {load_words(other['load'])})"
         for name, other in found.items()
     )
-
-
-def records(context: Context) -> list[Mapping[str, object]]:
-    """The rows of `colocated.csv`."""
-    return [
-        _record(context, row, model)
-        for row in context.rows
-        for model in colocated.summarize_colocated(row)
-    ]
-
-
-def _record(context: Context, row: SummaryRow, model: ColocatedSummary) -> dict[str, object]:
-    record = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
-    record |= {f"model_{k}": model.load.get(k)
-               for k in ("batch_size", "concurrency", "request_rate")}  # fmt: skip
-    values = {"throughput": model.throughput}
-    values |= {f"latency_{p}_ms": model.latency_ms[p] for p in PERCENTILES}
-    for name, interval in values.items():
-        ends = (None, None, None) if interval is None else (
-            interval.value, interval.low, interval.high
-        )  # fmt: skip
-        record |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
-    return record | {
-        "model": model.name, "requests": model.requests, "errors": model.errors,
-        "holds_constraints": holds_own(context, row, model.name), "flags": ";".join(model.flags),
-    }  # fmt: skip

@@ -14,7 +14,8 @@ from harness.report.model.labels import load_label
 from harness.report.model.manifest_facts import mapping, text
 from harness.report.model.section import Charts, Section, Text, titled
 from harness.report.sections import colocated, points, servers
-from harness.results.rows import ArtifactRow, LoadedRow
+from harness.results.grouping import firsts, grouped
+from harness.results.rows import ArtifactRow
 
 
 def section(context: Context) -> Section:
@@ -114,12 +115,11 @@ def _median_cell(row: SummaryRow | None) -> blocks.Cell:
 
 def size_table(context: Context) -> blocks.Table | None:
     """Files that were made: format, size on disk, seconds, exporter."""
-    firsts: dict[tuple[str, str], ArtifactRow] = {}
-    for row in context.data.artifacts:  # a resumed run finds them again, in the cache
-        firsts.setdefault((row.format, row.path), row)
-    if not firsts:
+    # a resumed run finds them again, in the cache
+    files = firsts(context.data.artifacts, lambda a: (a.format, a.path))
+    if not files:
         return None
-    return blocks.listing(firsts.values(), {
+    return blocks.listing(files, {
         "Format": lambda a: blocks.word(a.format),
         "Size on disk (MiB)": lambda a: blocks.figure(numbers.bytes_text(a.bytes)),
         "Made in (s)": lambda a: blocks.figure(
@@ -139,9 +139,7 @@ def _exporter(row: ArtifactRow) -> blocks.Cell:
 
 def load_table(context: Context) -> blocks.Table | None:
     """What each backend costs before it answers: size, loading, first call, memory."""
-    groups: dict[str, list[LoadedRow]] = {}
-    for row in context.data.loads:
-        groups.setdefault(context.series_of(row.backend, row.config), []).append(row)
+    groups = grouped(context.data.loads, lambda r: context.series_of(r.backend, r.config))
     if not groups:
         return None
     places = {name: i for i, name in enumerate(context.series)}

@@ -23,6 +23,7 @@ from harness.report.model.section import (
     compose,
 )
 from harness.report.sections.points import INTERVAL_NOTE
+from harness.results.grouping import firsts
 
 METRIC = "joules_per_inference"
 ENERGY = objective.single(METRIC)
@@ -49,11 +50,9 @@ def section(context: Context) -> Section | None:
     rows = [r for r in context.rows if r.valid and r.inferences_per_joule is not None]
     if not rows:
         return None
-    firsts: dict[str, SummaryRow] = {}
-    for row in sorted(rows, key=_per_joule, reverse=True):
-        firsts.setdefault(context.name(row), row)
+    frugal = firsts(sorted(rows, key=_per_joule, reverse=True), context.name)
     about = (COUNTER_NOTE, *_colocated(context), *_lacking(context))
-    best, every = (points_table(context, found) for found in (list(firsts.values()), rows))
+    best, every = (points_table(context, found) for found in (frugal, rows))
     return Section("energy", "Power and energy", (
         Prose(tuple(answer(context))), *(Text(note, "note") for note in about),
         Charts(tuple(charts(context))),

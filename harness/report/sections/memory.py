@@ -14,6 +14,7 @@ from harness.report.model import blocks, numbers
 from harness.report.model.context import Context
 from harness.report.model.section import Charts, Section, Text
 from harness.results import rows, store
+from harness.results.grouping import firsts
 from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, read_parquet
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import inside
@@ -39,10 +40,8 @@ def section(context: Context) -> Section | None:
 
 def memory_charts(context: Context) -> tuple[blocks.Chart, ...]:
     """The first round of each configuration of the summary; empty without telemetry."""
-    firsts: dict[str, MemoryTimeline] = {}
-    for found in timelines(context.data):
-        firsts.setdefault(found.name, found)
-    named = {_series(context, name): found for name, found in firsts.items()}
+    found = firsts(timelines(context.data), lambda timeline: timeline.name)
+    named = {_series(context, timeline.name): timeline for timeline in found}
     shown = [n for n in context.shown if n in named]
     return tuple(chart(f"memory-{context.series.index(n)}", n, named[n]) for n in shown)
 

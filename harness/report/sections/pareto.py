@@ -16,6 +16,7 @@ from harness.report.model import blocks, columns, numbers
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed
 from harness.report.model.section import Charts, Section, TableBlock, Text
+from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
 
 FAINT = "#CDD3DA"
@@ -94,9 +95,7 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
     """The first metric against another: the front in colours over the rest in grey."""
     first = found.metrics[0]
     beaten = [r for r in rows if r.point in found.dominated]
-    groups: dict[str, list[SummaryRow]] = {}
-    for row in found.rows:
-        groups.setdefault(context.name(row), []).append(row)
+    groups = grouped(found.rows, context.name)
     series = [_marks("clearly dominated", FAINT, beaten, found, metric, bars=False)]
     series += [
         _marks(name, context.colors[name], groups[name], found, metric)

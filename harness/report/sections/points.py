@@ -20,6 +20,7 @@ from harness.report.model.columns import (
 )
 from harness.report.model.context import Context, best_first
 from harness.report.model.section import Section, TableBlock, Text
+from harness.results.grouping import firsts
 from harness.scenario.metrics import METRICS, Metric, latency_name
 
 RANK_NOTE = (
@@ -114,16 +115,13 @@ def _status(row: SummaryRow, note: str) -> blocks.Cell:
 
 def best_table(context: Context) -> blocks.Table:
     """The best point of each configuration, best first: Model Analyzer's columns."""
-    firsts: dict[str, SummaryRow] = {}
-    for row in best_first(context):
-        firsts.setdefault(context.name(row), row)
     columns = {
         **_ranked(context, "Model Config Name"), **_served(context),
         **_percentiles(BEST_PERCENTILES, " Latency (ms)"), **THROUGHPUT, **_use(context), **ERRORS,
     }  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return blocks.listing(firsts.values(), columns, notes)
+    return blocks.listing(firsts(best_first(context), context.name), columns, notes)
 
 
 def _unranked_note(context: Context) -> list[str]:

@@ -11,11 +11,7 @@ from pydantic import Field
 
 from harness.errors import HarnessError
 from harness.scenario.rules.base import Broken
-from harness.scenario.spec.backend import IN_ONNX, formats_of_engine
-from harness.scenario.spec.colocated import Batching, ColocatedLoad, ColocatedModel, OtherModel
-from harness.scenario.spec.model import ModelSpec
-from harness.scenario.spec.served import ServedSettings
-from harness.scenario.spec.server import DockerSettings, Server, TelemetrySource, TlsSettings
+from harness.scenario.spec import backend, colocated, model, served, server
 from harness.system.check import (
     BACKENDS,
     MISSING,
@@ -34,23 +30,23 @@ print(json.dumps({"version": importlib.metadata.version("tritonclient")}))
 """
 
 
-class TritonSettings(ServedSettings):
+class TritonSettings(served.ServedSettings):
     """A real Triton server, called over HTTP or gRPC."""
 
-    sources: ClassVar = (*IN_ONNX, "triton")
+    sources: ClassVar = (*backend.IN_ONNX, "triton")
     start_seconds: ClassVar = 8.0
     packages: ClassVar = (
         "tritonclient", "nvidia-pytriton", "grpcio", "geventhttpclient", "gevent", "protobuf",
     )  # fmt: skip
     parts: ClassVar = {
-        "dynamic_batching: {…} (triton)": Batching,
-        "colocated[] (triton)": ColocatedModel,
-        "colocated[].model": OtherModel,
-        "colocated[].load": ColocatedLoad,
-        "server (triton)": Server,
-        "server.docker": DockerSettings,
-        "server.tls": TlsSettings,
-        "server.telemetry": TelemetrySource,
+        "dynamic_batching: {…} (triton)": colocated.Batching,
+        "colocated[] (triton)": colocated.ColocatedModel,
+        "colocated[].model": colocated.OtherModel,
+        "colocated[].load": colocated.ColocatedLoad,
+        "server (triton)": server.Server,
+        "server.docker": server.DockerSettings,
+        "server.tls": server.TlsSettings,
+        "server.telemetry": server.TelemetrySource,
     }
 
     kind: Literal["triton"] = Field(description="which backend; the other keys depend on it")
@@ -86,7 +82,7 @@ class TritonSettings(ServedSettings):
         """What the server runs; nothing of a model that is there already."""
         onnx = "onnx_fp16" if self.precision == "fp16" else "onnx"
         served = {"onnxruntime": frozenset({onnx}), "torch": frozenset({"torch"}),
-                  "tensorrt": formats_of_engine(self.precision)}  # fmt: skip
+                  "tensorrt": backend.formats_of_engine(self.precision)}  # fmt: skip
         return served.get(self.serve or "", frozenset())
 
     def _broken(self) -> Iterator[Broken]:
@@ -95,7 +91,7 @@ class TritonSettings(ServedSettings):
             yield from self.idle("goes with `client: wire`", "client_processes")
         yield from rules.alone(self)
 
-    def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
+    def fits(self, model: model.ModelSpec, largest: int) -> Iterator[Broken]:
         """By what the server runs, whose models it has, and the co-located ones."""
         yield from super().fits(model, largest)
         yield from rules.with_model(self, model, largest)
