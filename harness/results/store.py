@@ -26,7 +26,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
 
-from harness.errors import RunDirectoryError, SetupError
+from harness.errors import RunDirectoryError
 from harness.results import rows as lines
 from harness.results import upgrade
 from harness.results.details import ManifestEntry
@@ -36,6 +36,7 @@ from harness.results.samples import read_samples
 from harness.results.series import read_parquet
 from harness.results.upgrade import Json
 from harness.system.credentials import cut, redact_all
+from harness.system.faults import cant_write
 from harness.system.files import inside, jsonable, write_text
 from harness.system.text import every_text, harmless
 
@@ -272,10 +273,9 @@ class RunStore:
             except OSError as error:
                 with contextlib.suppress(OSError):  # half a line would spoil what comes after it
                     os.ftruncate(self._journal, size)
-                raise SetupError(
-                    f"{self.path / JOURNAL} can't be written: {error.strerror}",
-                    fix=f"make room, then: harness run --resume {self.path}",
-                ) from error
+                found = cant_write(error, self.path / JOURNAL)
+                found.fix = f"make room, then: harness run --resume {self.path}"
+                raise found from error
 
     def close(self) -> None:
         """Close the journal and release the lock; closing twice is no error."""

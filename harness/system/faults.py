@@ -23,16 +23,16 @@ def known(
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return OutOfMemoryError(f"out of host memory: {error}".rstrip(": "))
     if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _no_space(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            return cant_write(error, error.filename)
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return _no_descriptor(error)
     return otherwise(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
-def _no_space(error: OSError) -> HarnessError:
+def cant_write(error: OSError, path: object) -> SetupError:
     """What could not be written, where that is known, and what is free there."""
-    path, free = error.filename, ""
+    free = ""
     if isinstance(path, str | os.PathLike):
         folder = next((p for p in Path(path).absolute().parents if p.is_dir()), Path("/"))
         free = f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB are free there)"

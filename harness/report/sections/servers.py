@@ -178,7 +178,7 @@ _COLUMNS: dict[str, Callable[[Rounds], float | None]] = {
     "GPU util. (%)": _of_gpus("utilization_percent", max),
     "GPU memory, device (MiB)": _of_gpus("memory_used_mib", sum),
     "GPU power (W)": _of_gpus("power_w", sum),
-    "Energy (J/inference)": lambda rounds: _mean(m["joules_per_inference"] for m in rounds),
+    "Energy (J/inference)": lambda rounds: _mean(m.get("joules_per_inference") for m in rounds),
 }
 """Title → its value over a point's rounds; None where nothing is known."""
 _COUNTS = {"Failed requests": ",.0f", "Pending, most": ",.0f"}

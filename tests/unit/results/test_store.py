@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.rows import measurement
 
-from harness.errors import RunDirectoryError
+from harness.errors import RunDirectoryError, SetupError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
 from harness.results.rows import FailureRow, LoadedRow, ParityRow
 from harness.results.samples import Samples, write_samples
@@ -477,3 +477,34 @@ def test_damaged_files_are_named_and_missing_ones_are_none(run):
     assert "t.parquet is damaged" in telemetry
     assert list(read_run(run).damaged_files("a/b1/c1")) == [bad]
     assert list(read_run(run).damaged_files("a/b1/c2")) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("file systems can't be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_with_the_path_and_what_is_free_and_loses_nothing(small_disk):
+    path, wrote = small_disk / "run", 0
+    with RunStore.create(path, {}) as store:
+        with pytest.raises(SetupError, match="No space left") as caught:
+            for number in range(1000):
+                store.append(Note(f"{number} " + "x" * 5000))
+                wrote = number + 1
+        assert str(path / JOURNAL) in caught.value.message
+        assert "MB are free there" in caught.value.message
+        assert f"--resume {path}" in caught.value.fix
+        with pytest.raises(OSError, match="No space left"), atomic_write(path / "big") as temporary:
+            temporary.write_bytes(b"x" * 2**20)
+    assert [p.name for p in path.iterdir() if "big" in p.name] == []
+    texts = [e.text for e in read_run(path).events]
+    assert [int(text.split()[0]) for text in texts] == list(range(wrote))
+    assert read_run(path).damage == ()
+    RunStore.resume(path)[0].close()
