@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from harness.scenario.spec.scenario import Scenario
 
 SCENARIOS = ROOT / "scenarios"
 GOOD = (SCENARIOS / "quickstart.yaml").read_text("utf-8") + "constraints: {errors: {max: 0}}\n"
-LINES = GOOD.splitlines(keepends=True)
+TEXTS = [GOOD, *(path.read_text("utf-8") for path in sorted(SCENARIOS.glob("*.yaml")))]
+SLOWEST = 2.0
+"""Seconds of processor time that reading any text may take."""
 NASTY = st.sampled_from(
     ["", "null", "-1", "0", "1e999", ".nan", "-.inf", "true", "yes", "'1'", "[]", "{}", "[[1]]",
      "{a: b}", "*x", "&x y", "!!set {a}", "!t", "<<", "<<: 1", "? [1]", "0x10", "0o7", "1_0", "é",
@@ -42,6 +45,7 @@ QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCh
 
 
 def attempt(text: str, sets: tuple[str, ...] = ()) -> None:
+    began = time.process_time()
     try:
         scenario = load_text(text, "f.yaml", SCENARIOS, sets)
     except ScenarioError as error:
@@ -56,12 +60,14 @@ def attempt(text: str, sets: tuple[str, ...] = ()) -> None:
     else:
         assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
         json.dumps(scenario.model_dump(mode="json"), allow_nan=False)
+    finally:
+        assert time.process_time() - began < SLOWEST
 
 
 @QUICK
 @given(st.data())
 def test_mutated_text(data: st.DataObject) -> None:
-    lines = list(LINES)
+    lines = data.draw(st.sampled_from(TEXTS)).splitlines(keepends=True)
     for _ in range(data.draw(st.integers(1, 3))):
         row = data.draw(st.integers(0, len(lines) - 1))
         action = data.draw(st.sampled_from(["insert", "delete", "double", "cut", "value", "swap"]))
@@ -80,6 +86,31 @@ def test_mutated_text(data: st.DataObject) -> None:
         else:
             lines[row], lines[0] = lines[0], line
     attempt("".join(lines))
+
+
+WORDS = st.sampled_from(
+    ["scenario", "model", "backends", "load", "measurement", "search", "kind", "name", "source",
+     "inputs", "shape", "batch", "torch", "triton", "fake", "concurrency", "request_rate", "x-a"]
+)  # fmt: skip
+YAML = st.recursive(
+    NASTY | WORDS | st.integers().map(str),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=6).map(lambda found: f"[{', '.join(found)}]"),
+        st.lists(st.tuples(WORDS, inner), max_size=6).map(
+            lambda found: "{" + ", ".join(f"{k}: {v}" for k, v in found) + "}"
+        ),
+        st.lists(st.tuples(WORDS, inner), max_size=6).map(
+            lambda found: "".join(f"\n{k}: {v}" for k, v in found).replace("\n", "\n  ")
+        ),
+    ),
+    max_leaves=40,
+)
+
+
+@QUICK
+@given(st.lists(st.tuples(WORDS, YAML), max_size=8))
+def test_random_yaml(found: list[tuple[str, str]]) -> None:
+    attempt("".join(f"{key}: {value}\n" for key, value in found))
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
