@@ -22,9 +22,9 @@ from harness.measure.steady import steadiness
 from harness.measure.transient import warm_up_leak
 
 MS = 1e6
-SIZES = (662, 3000)
+SIZES = (100, 200, 400, 662, 3000)
 SHARES, FACTORS = (0.02, 0.05, 0.1, 0.2), (1.2, 1.5, 3.0)
-RUNS = 500
+RUNS = 200
 SEED = 20_261_128
 OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "warm-up-leak.md"
 Float64 = NDArray[np.float64]
@@ -55,9 +55,15 @@ def queue(load: float) -> Series:
     return make
 
 
+def held_up(rng: np.random.Generator, size: int) -> Float64:
+    """Independent, cv 5 %; a busy machine makes one of 200 take ten times as long."""
+    return np.where(rng.random(size) < 1 / 200, 10, 1) * independent(0.05)(rng, size)
+
+
 QUIET: dict[str, Series] = {
     "independent, cv 5 %": independent(0.05), "independent, cv 30 %": independent(0.3),
     "AR(1) .9, cv 5 %": correlated(0.05), "M/D/1 at .5": queue(0.5), "M/D/1 at .8": queue(0.8),
+    "hold-ups, one of 200 ×10": held_up,
 }  # fmt: skip
 
 

@@ -1,15 +1,15 @@
 """Capacity over rounds: one summary for each point that was searched.
 
 As everywhere, the round is the unit: the capacity is the geometric mean of the rounds' highest
-rates that held, with the t-interval of their logs. Its resolution is the search's step, which
-stands beside it: rounds that end on the same step have an interval of no width.
+rates that held, with the t-interval of their logs. Its resolution is the search's step: the
+interval is never narrower than the steps between which the rounds ended.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.results.details import TrialDetails
@@ -44,6 +44,8 @@ class CapacitySummary:
     rounds: int
     rate: Interval | None
     """Requests a second: the highest that holds; None when a round found none."""
+    scatter: float | None
+    """Half-width of the t-interval of the logs of the rounds' rates."""
     goodput: Interval | None
     """Inferences a second within the target at that rate."""
     knee: Interval | None
@@ -59,11 +61,10 @@ class CapacitySummary:
 
     @property
     def narrow(self) -> bool:
-        """Whether more rounds would not help: the interval is no wider than the search's step."""
+        """Whether more rounds would not help: they scatter by no more than the search's step."""
         if self.rate is None:
             return self.rounds > 1
-        half = self.rate.half_width
-        return half is not None and half <= self.precision
+        return self.scatter is not None and self.scatter <= self.precision
 
     @property
     def server_limited(self) -> bool:
@@ -82,12 +83,14 @@ def summarize_capacity(rows: Iterable[CapacityRow]) -> list[CapacitySummary]:
 def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
     first = rows[0]
     limits = [r.limit for r in rows]
+    rates = _over_rounds([r.rate for r in rows])
     highs = [r.high for r in rows if r.high is not None]
     return CapacitySummary(
         point=first.point, backend=first.backend, config=first.config,
         batch_size=first.batch_size, percentile=first.percentile, target_ms=first.target_ms,
         precision=float(first.details.get("precision", 0.0)), rounds=len(rows),
-        rate=_over_rounds([r.rate for r in rows]), goodput=_over_rounds([r.goodput for r in rows]),
+        rate=_rate_over_rounds(rows), scatter=rates.half_width if rates else None,
+        goodput=_over_rounds([r.goodput for r in rows]),
         knee=_over_rounds([r.knee_rate for r in rows], every=False),
         low=min((r.low for r in rows if r.low is not None), default=None),
         high=max(highs) if len(highs) == len(rows) else None,
@@ -95,6 +98,18 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
         reasons=tuple(dict.fromkeys(r.reason for r in rows if r.reason)),
         rates=tuple(_rates(rows)), steps=sum(r.steps for r in rows),
     )  # fmt: skip
+
+
+def _rate_over_rounds(rows: Sequence[CapacityRow]) -> Interval | None:
+    """The capacity, with an interval no narrower than what the rounds ended between: from the
+    lowest rate that held to a step above the highest that did not.
+    """
+    found = _over_rounds([r.rate for r in rows])
+    if found is None or found.low is None or found.high is None:
+        return found
+    step = 1 + float(rows[0].details.get("precision", 0.0))
+    low = min([found.low, *(r.low for r in rows if r.low)])
+    return replace(found, low=low, high=max([found.high, *(r.high * step for r in rows if r.high)]))
 
 
 def _over_rounds(values: Sequence[float | None], *, every: bool = True) -> Interval | None:

@@ -25,8 +25,9 @@ NEIGHBOURS = 4
 Z = 4.0
 SMALLEST = 0.02
 """A beginning that is slower by less is of no interest."""
-FEWEST = 10
-"""Requests a stretch, on average, below which nothing is said: one hold-up would be a stretch."""
+FEWEST = 4
+"""Requests a stretch, on average, below which nothing is said. With ten no fewer windows without a
+leak are flagged, and a leak over 2 % of 200 to 400 requests is found in half of them only."""
 _TO_SIGMA = 1.4826
 """From a median absolute deviation to the standard deviation of a normal distribution."""
 

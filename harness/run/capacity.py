@@ -13,13 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-import numpy as np
-
 from harness.analysis.capacity import KNEE
 from harness.errors import BackendError
 from harness.measure.quantiles import QUANTILES
 from harness.measure.reduce import in_window
-from harness.measure.validity import SLIP_FLOOR_NS, SLIP_SHARE
 from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
@@ -37,6 +34,8 @@ MOST = 1_000_000.0
 CLIENT_FLAGS = frozenset({
     "client_not_sending", "client_late", "client_busy", "client_near_ceiling",
 })  # fmt: skip
+
+LATE = frozenset({"client_late", "client_not_sending"})
 
 Measured = tuple[MeasurementRow, Samples]
 Measure = Callable[[Point, Callable[[MeasurementRow, Samples], bool]], Measured]
@@ -155,22 +154,6 @@ def backlog_growth(samples: Samples, begin_ns: int, end_ns: int) -> int:
     return end - begin
 
 
-def late_by_itself(samples: Samples, begin_ns: int, end_ns: int, callers: int) -> bool:
-    """Whether the generator was late although it had a free caller, for more than 1 % of requests.
-
-    A request that is due while as many are open as may be has to wait for the server: that slip is
-    the server's doing. What counts as late is the same as for the flag `client_late`.
-    """
-    due = in_window(samples, begin_ns, end_ns, open_loop=True)
-    sent = (samples.status != SHED) & (samples.status != UNFINISHED)
-    service = (samples.done - samples.sent)[due & (samples.status == OK)]
-    limit = max(SLIP_FLOOR_NS, SLIP_SHARE * float(np.median(service)) if service.size else 0.0)
-    moments = samples.scheduled[due & (samples.sent - samples.scheduled > limit)]
-    sends, ends = np.sort(samples.sent[sent]), np.sort(samples.done[sent])
-    opened = np.searchsorted(sends, moments, "right") - np.searchsorted(ends, moments, "right")
-    return int((opened < callers).sum()) > 0.01 * int(due.sum())
-
-
 @dataclass(frozen=True, slots=True)
 class LatencyTarget:
     """What must hold, and the conditions that judging it takes."""
@@ -178,8 +161,6 @@ class LatencyTarget:
     percentile: str
     ms: float
     precision: float
-    callers: int
-    """Requests that may be open at once (`max_outstanding`)."""
 
     @property
     def share(self) -> Fraction:
@@ -192,7 +173,9 @@ class LatencyTarget:
         good, due = answered_within(samples, begin, end, self.ms)
         holds = bool(due) and good >= self.share * due
         outcome = HOLDS if holds else FAILS
-        if self._client_limited(row, samples, holds):
+        # lateness alone can't make a target hold: it is part of the response time
+        flags = CLIENT_FLAGS.intersection(row.flags) - (LATE if holds else set())
+        if flags:
             outcome = CLIENT
         elif holds and backlog_growth(samples, begin, end) > self.precision / 2 * due:
             outcome = GROWING
@@ -201,20 +184,6 @@ class LatencyTarget:
             row.request_rate or 0.0, good / due if due else 0.0, goodput,
             row.latency_ms.get("p50"), outcome,
         )  # fmt: skip
-
-    def _client_limited(self, row: MeasurementRow, samples: Samples, holds: bool) -> bool:
-        """Whether the generator's limits, not the server's, may be what this rate shows.
-
-        Lateness alone can't make a target hold: it is part of the response time, so a rate that
-        holds with it holds without it too.
-        """
-        flags = CLIENT_FLAGS.intersection(row.flags)
-        if not flags or (holds and flags == {"client_late"}):
-            return False
-        if flags <= {"client_late", "client_not_sending"}:
-            begin, end = row.window_begin_ns, row.window_end_ns
-            return late_by_itself(samples, begin, end, self.callers)
-        return True
 
 
 def knee(trials: Sequence[Trial]) -> float | None:
@@ -261,34 +230,27 @@ class _Search:
         one_caller = row.throughput / row.batch_size
         return self.grid.at_most(max(one_caller, 1e-3) * START_LOAD)
 
-    def run(self, settings: FindCapacity, previous: CapacityRow | None) -> Bracket:
-        """Search. Later rounds begin where the one before ended."""
+    def run(self, settings: FindCapacity) -> Bracket:
+        """Search, each round afresh: rounds that begin where one ended are no replicates."""
         top = self.grid.below(min(settings.max_rate or MOST, MOST))
-        if previous is None or previous.low is None:
-            first = min(self.start(), top)
-            strides: Iterable[int] = itertools.repeat(self.grid.octave)
-        else:
-            first = self.grid.at_most(previous.low)
-            strides = (2**i for i in itertools.count())
-            self.holds(self.grid.at_most(min(t["rate"] for t in previous.details["trials"])))
-        floor = min(first, min(self.trials, default=first)) - HALVINGS * self.grid.octave
-        return search(self.holds, first, strides, floor, top)
+        first = min(self.start(), top)
+        floor = first - HALVINGS * self.grid.octave
+        return search(self.holds, first, itertools.repeat(self.grid.octave), floor, top)
 
 
 def find_capacity(
-    point: Point, settings: FindCapacity, round_: int, previous: CapacityRow | None,
-    measure: Measure, max_outstanding: int,
-) -> CapacityRow:  # fmt: skip
+    point: Point, settings: FindCapacity, round_: int, measure: Measure
+) -> CapacityRow:
     """Search for the capacity of a `find_capacity` point in one round.
 
-    `previous` is the same point's row of an earlier round, if there is one. Raises what `measure`
-    raises, unless a lower rate has held already: then the rate counts as failed.
+    Raises what `measure` raises, unless a lower rate has held already: then the rate counts as
+    failed.
     """
     percentile, ms = settings.target
     grid = Grid(max(settings.precision, 1e-5))
-    target = LatencyTarget(percentile, ms, grid.precision, max_outstanding)
+    target = LatencyTarget(percentile, ms, grid.precision)
     this = _Search(point, target, grid, measure)
-    low, high = this.run(settings, previous)
+    low, high = this.run(settings)
     trials = sorted(this.trials.values(), key=lambda t: t.rate)
     best = this.trials[low] if low is not None else None
     limit, reason = _limit(target, best, this.trials[high] if high is not None else None)

@@ -89,12 +89,8 @@ class PointMeasurement:
             return row, samples
 
         assert load.find_capacity is not None
-        before = [c for c in self.state.capacities if c.point == point.id]
         try:
-            found = find_capacity(
-                point, load.find_capacity, self.round_, before[-1] if before else None, measure,
-                load.max_outstanding,
-            )  # fmt: skip
+            found = find_capacity(point, load.find_capacity, self.round_, measure)
         except Exception as error:
             self.state.fail(point, self.round_, error, self.log)
             return

@@ -38,12 +38,18 @@ def test_a_round_without_a_capacity_leaves_the_point_without_one():
     assert found.low == 100.0
 
 
-def test_narrow_when_the_interval_is_within_the_step():
+def test_narrow_when_rounds_scatter_by_no_more_than_the_step():
     assert not summarize_capacity([row(0, 100.0)])[0].narrow
     assert summarize_capacity([row(0, 100.0), row(1, 100.0)])[0].narrow
     assert not summarize_capacity([row(0, 100.0), row(1, 105.0)])[0].narrow
     assert summarize_capacity([row(r, 100.0 * 1.05 ** (r % 2)) for r in range(8)])[0].narrow
     assert summarize_capacity([row(0, None), row(1, None)])[0].narrow
+
+
+def test_rounds_that_end_on_the_same_step_know_no_more_than_the_step():
+    (found,) = summarize_capacity([row(n, 100.0) for n in range(5)])
+    assert (found.rate.low, found.rate.high) == pytest.approx((100.0, 110.25))
+    assert found.narrow
 
 
 def test_limit_is_what_ended_most_searches():

@@ -38,6 +38,23 @@ def test_a_slow_beginning_is_found(share: float, factor: float) -> None:
     assert sum(leak is not None for leak in found) >= 38
 
 
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("factor", [1.2, 1.5, 3.0])
+def test_so_it_is_in_a_window_of_few_requests(share: float, factor: float) -> None:
+    found = [closed_loop(noisy(seed, 300), share, factor) for seed in range(40)]
+    assert sum(leak is not None for leak in found) >= 38
+
+
+def test_hold_ups_of_a_busy_machine_are_no_leak() -> None:
+    """One request of 200 takes ten times as long, wherever it is."""
+    alarms = 0
+    for seed in range(300):
+        latency = noisy(seed, 300)
+        latency[np.random.default_rng(1000 + seed).random(300) < 1 / 200] *= 10
+        alarms += closed_loop(latency) is not None
+    assert alarms <= 15
+
+
 def test_how_slow_it_was_is_said() -> None:
     leak = closed_loop(noisy(1, cv=0.01), 0.05, 1.5)
     assert leak is not None
@@ -75,7 +92,7 @@ def test_a_beginning_within_two_percent_is_of_no_interest() -> None:
     assert closed_loop(noisy(5, cv=0.0005), 0.05, 1.03) is not None
 
 
-@pytest.mark.parametrize("size", [0, 1, 199])
+@pytest.mark.parametrize("size", [0, 1, 79])
 def test_of_few_requests_nothing_is_said(size: int) -> None:
     latency = np.full(size, MS)
     latency[:1] *= 100

@@ -18,7 +18,6 @@ from harness.run.capacity import (
     backlog_growth,
     find_capacity,
     knee,
-    late_by_itself,
     search,
 )
 from harness.scenario.points import Point
@@ -88,23 +87,6 @@ def test_backlog_growth_counts_what_is_due_and_open():
     assert backlog_growth(samples, 0, 9 * MS) == 6 - 1
 
 
-def late_samples(busy):
-    """Every tenth of 200 requests leaves 5 ms late, with or without the one caller being busy."""
-    scheduled = np.arange(200, dtype=np.int64) * 10 * MS
-    sent, done = scheduled.copy(), scheduled + 2 * MS
-    sent[10::10] += 5 * MS
-    done[10::10] += 5 * MS
-    if busy:
-        done[9::10] = scheduled[9::10] + 14 * MS
-    return samples_of(scheduled, done, sent=sent)
-
-
-def test_late_behind_a_busy_caller_is_not_the_generators_fault():
-    assert late_by_itself(late_samples(busy=False), 0, 2000 * MS, 1)
-    assert not late_by_itself(late_samples(busy=True), 0, 2000 * MS, 1)
-    assert late_by_itself(late_samples(busy=True), 0, 2000 * MS, 2)
-
-
 @pytest.mark.parametrize(
     ("flags", "rate", "outcome"),
     [
@@ -120,7 +102,7 @@ def test_outcome_of_a_rate(flags, rate, outcome):
     row, samples = simulated_queue.measure(
         Point("fake", "default", 2, request_rate=rate), 0, 4.0, 20.0, seed=1
     )
-    trial = LatencyTarget("p99", 50.0, 0.05, 1).judge(replace(row, flags=flags), samples)
+    trial = LatencyTarget("p99", 50.0, 0.05).judge(replace(row, flags=flags), samples)
     assert trial.outcome == outcome
     assert (trial.within > 0.99) == (rate == 100.0)
     assert trial.goodput == pytest.approx(2 * rate * trial.within, rel=0.05)
@@ -130,7 +112,7 @@ def test_a_queue_that_grows_within_the_target_does_not_hold():
     row, samples = simulated_queue.measure(
         Point("fake", "default", 1, request_rate=275.0), 0, 4.0, 5.0, seed=1
     )
-    trial = LatencyTarget("p99", 10_000.0, 0.05, 1).judge(replace(row, flags=()), samples)
+    trial = LatencyTarget("p99", 10_000.0, 0.05).judge(replace(row, flags=()), samples)
     assert (trial.within, trial.outcome) == (1.0, "growing")
 
 
@@ -168,10 +150,10 @@ class Server:
         return row, samples
 
 
-def capacity(server=None, previous=None, callers=256, **settings):
+def capacity(server=None, **settings):
     server = server or Server()
     wanted = FindCapacity.model_validate({"latency_p99_ms": 30.0, **settings})
-    return find_capacity(POINT, wanted, server.round, previous, server, callers), server
+    return find_capacity(POINT, wanted, server.round, server), server
 
 
 def true_share(rate, target_ms=30.0):
@@ -196,13 +178,11 @@ def test_capacity_of_a_simulated_queue():
     assert server.points[0] == "fake/b2/c1"
 
 
-def test_a_later_round_starts_at_the_bracket_and_shares_its_rates():
+def test_a_later_round_starts_afresh_and_shares_its_rates():
     first, server = capacity()
-    again, later = capacity(Server(round_=1), previous=CapacityRow.from_event(first.to_event()))
-    assert again.limit == "target"
-    assert len(later.points) < len(server.points) / 2 + 2
-    assert "fake/b2/c1" not in later.points
-    assert set(server.points) & set(later.points)
+    again, later = capacity(Server(round_=1))
+    assert later.points[0] == server.points[0] == "fake/b2/c1"
+    assert set(server.points[1:]) & set(later.points)
     assert again.rate == pytest.approx(first.rate, rel=0.11)
 
 

@@ -36,7 +36,7 @@ CALIBRATION = {
 }  # fmt: skip
 
 
-def search(store: RunStore, point: Point, round_: int, previous: CapacityRow | None) -> CapacityRow:
+def search(store: RunStore, point: Point, round_: int) -> CapacityRow:
     settings = FindCapacity.model_validate({"latency_p99_ms": 30.0})
 
     def measure(sub: Point, _: object):
@@ -47,7 +47,7 @@ def search(store: RunStore, point: Point, round_: int, previous: CapacityRow | N
         store.append(row)
         return row, samples
 
-    found = find_capacity(point, settings, round_, previous, measure, 256)
+    found = find_capacity(point, settings, round_, measure)
     store.append(found)
     return found
 
@@ -60,9 +60,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "load": {"batch_sizes": [1]}, "measurement": {"rounds": 2},
     }  # fmt: skip
     with RunStore.create(path, {"scenario": scenario, "calibration": CALIBRATION}) as store:
-        point, found = Point("fake", "default", 1, shape="find_capacity"), None
+        point = Point("fake", "default", 1, shape="find_capacity")
         for round_ in range(2):
-            found = search(store, point, round_, found)
+            search(store, point, round_)
         store.append(RunEnded("complete"))
     return path
 
@@ -155,8 +155,6 @@ def test_search_is_judged_as_in_the_run(run: Path) -> None:
     for found in data.capacities:
         for trial in found.details["trials"]:
             row = rows[trial["rate"], found.round]
-            again = LatencyTarget("p99", 30.0, 0.05, 256).judge(
-                row, read_samples(run / row.samples)
-            )
+            again = LatencyTarget("p99", 30.0, 0.05).judge(row, read_samples(run / row.samples))
             assert again.within == trial["within"]
             assert again.outcome == trial["outcome"]
