@@ -10,12 +10,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from support.rows import measurement
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
 from harness.errors import RunDirectoryError, UsageError
 from harness.results.events import Event, RunEnded
 from harness.results.rows import MeasurementRow
-from harness.results.store import read_run
+from harness.results.store import RunStore, read_run
 from harness.run import execute
 from harness.scenario.reading.loader import load
 
@@ -117,3 +118,9 @@ def test_rebuilding_writes_reports_and_says_nothing_of_a_best_config(tmp_path: P
     assert {p.parent for p in found.report.all()} == {tmp_path / "out"}
     with pytest.raises(UsageError, match="no report format given; choose from html, pdf, csv"):
         execute.rebuild(run, None, [])
+
+
+def test_a_run_whose_manifest_has_no_scenario_has_an_exit_code(tmp_path: Path) -> None:
+    with RunStore.create(tmp_path / "run", {}) as store:
+        store.append(measurement())
+    assert execute.exit_code(read_run(tmp_path / "run")) == 0
