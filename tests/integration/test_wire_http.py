@@ -367,7 +367,7 @@ def test_a_stall_with_all_slots_taken_is_the_servers_and_the_point_is_valid(prot
     end = begin + 6_000_000_000
     point = Point("triton", "default", 1, request_rate=400.0)
     row = measurement_row(
-        point, 0, "", Window(begin, end, False), samples, {}, "", Conditions(2, True)
+        point, 0, "", Window(begin, end, False), samples, {}, "", Conditions(True)
     )
     assert row.errors == 0 and "slots_full" in row.flags
     assert not INVALIDATES & set(row.flags), row.details["findings"]["client_late"]
