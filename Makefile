@@ -1,6 +1,7 @@
 # make setup   .venv with everything, pinned by constraints.txt, and the embedded Triton
 # make demo    run scenarios/quickstart.yaml for real; HTML and PDF report
 # make test    set up and run all tests that this machine can run; ARGS go to pytest
+# make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
 # make lint    ruff, mypy, import-linter (one way down), vulture (dead code)
 PYTHON ?= python3
 VENV   := .venv
@@ -11,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test lint format browser prometheus strace clean
+.PHONY: setup demo test assault lint format browser prometheus strace clean
 
 setup: $(STAMP)
 
@@ -30,6 +31,9 @@ demo: setup
 
 test: setup browser prometheus strace
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+assault: setup
+	$(BIN)/python tests/assault/assault.py $(ARGS)
 
 # What tests need from Debian, where apt is allowed; else those tests skip and say so:
 # Chromium (the browser's), Prometheus (the dashboard's), strace (who is called by a run)

@@ -202,6 +202,15 @@ class RunStore:
         Raises RunDirectoryError when it holds something or can't be written.
         """
         try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError:  # everything that names the path is UTF-8: JSON, HTML, PDF
+            raise RunDirectoryError(
+                f"the name of the run directory is no UTF-8: {path.absolute()}".encode(
+                    errors="backslashreplace"
+                ).decode(),
+                fix="give another --output",
+            ) from None
+        try:
             _require_new(path)
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,8 @@ def write_table(path: Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        to = temporary.absolute()  # a relative name with a colon is taken for a URI
+        pq.write_table(table, to, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
@@ -30,7 +31,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_table(path, page_checksum_verification=True)
+        found = pq.read_table(path.absolute(), page_checksum_verification=True)
         found = found.select(schema.names).cast(schema)
         found.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:

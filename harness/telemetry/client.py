@@ -70,7 +70,7 @@ class Telemetry:
 
         there = self._remote.read()
         self.problem = self.problem or self._remote.problem
-        return with_server(here, there, int(self._remote.about.get("cores") or 1))
+        return with_server(here, there, self._remote.about["cores"])
 
     @property
     def clock(self) -> dict[str, int] | None:

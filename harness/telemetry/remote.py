@@ -35,6 +35,8 @@ FETCH_S = 30.0
 """For all that is asked at once."""
 LARGEST = 256 << 20
 """Bytes of an answer."""
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What an answer that is none can make of those who read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class RemoteTelemetry:
         self.problem = ""
         try:
             self._in_time(self._begin)
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        except (OSError, http.client.HTTPException, *_MALFORMED) as error:
             self.close()
             raise ServerError(
                 f"the telemetry at {self._address} can't be read: {error or type(error).__name__}",
@@ -81,7 +83,8 @@ class RemoteTelemetry:
             )
 
     def _begin(self) -> None:
-        self.about: dict[str, Any] = json.loads(self._get("/v1/about"))
+        self.about: dict[str, Any] = _object(self._get("/v1/about"))
+        self.about["cores"] = int(self.about.get("cores") or 1)
         self._exchanges = [self._ask_clock()]
         self._since = self._exchanges[0].remote_ns
         self._parts: list[tuple[list[str], NDArray[np.void]]] = []
@@ -96,7 +99,7 @@ class RemoteTelemetry:
         """All readings since this was made, on this host's clock."""
         try:
             self._in_time(self._fetch)
-        except (OSError, http.client.HTTPException, ValueError, KeyError, HarnessError) as error:
+        except (OSError, http.client.HTTPException, HarnessError, *_MALFORMED) as error:
             self.problem = f"no telemetry from {self._address}: {error or type(error).__name__}"
         return self._series()
 
@@ -134,7 +137,7 @@ class RemoteTelemetry:
 
     def _fetch(self) -> None:
         head, _, records = self._get(f"/v1/series?since={self._since}").partition(b"\n")
-        told = json.loads(head)
+        told = _object(head)
         new = records_of(records)
         if not told["complete"]:
             self.problem = f"the telemetry at {self._address} no longer had the oldest readings"
@@ -142,7 +145,7 @@ class RemoteTelemetry:
             self.problem = f"{self._address}: {told['problem']}"
         self._exchanges.append(self._ask_clock())
         if new.size:
-            self._parts.append((list(told["series"]), new))
+            self._parts.append((list(map(str, told["series"])), new))
             self._since = int(new["t_ns"].max())
 
     def _ask_clock(self) -> Exchange:
@@ -152,8 +155,9 @@ class RemoteTelemetry:
             sent = time.monotonic_ns()
             answer = self._get("/v1/clock")
             back = time.monotonic_ns()
-            told = json.loads(answer)
-            found.append(exchange(sent, told["received_ns"], told["sent_ns"], back))
+            told = _object(answer)
+            received, answered = int(told["received_ns"]), int(told["sent_ns"])
+            found.append(exchange(sent, received, answered, back))
         return min(found, key=lambda e: e.error_ns)
 
     def _get(self, path: str) -> bytes:
@@ -212,6 +216,14 @@ class RemoteTelemetry:
             )
             for key, some in parts.items()
         }
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """The JSON object that an answer is. Raises ValueError."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("an answer that is no JSON object")  # noqa: TRY004 - as what is no JSON
+    return found
 
 
 def with_server(here: Readings, there: Readings, cores: int) -> dict[SeriesKey, TelemetrySeries]:

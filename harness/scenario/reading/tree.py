@@ -227,6 +227,8 @@ class _Builder:
             value = _SCALARS[tag](self.constructor, node)
         except (ValueError, KeyError, YAMLError):
             return self._fault(mark, path, f"'{shorten(node.value)}' can't be read as a number")
+        if isinstance(value, str) and "\0" in value:
+            return self._fault(mark, path, "a NUL character, which nothing can take; remove it")
         if isinstance(value, str) and _SURROGATE.search(value):
             return self._fault(mark, path, r"half a character; write it itself, not as \uD8…")
         if isinstance(value, int) and abs(value) >= 2**63:

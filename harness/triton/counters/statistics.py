@@ -7,9 +7,12 @@ statistics extension define the fields; both protocols carry the same ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
+
+from harness.errors import BackendError
 
 PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 """Where a request's time goes inside the server, in order."""
@@ -28,7 +31,8 @@ def counters(
     sizes counted), `executions`, `queue_ns`, `compute_input_ns`, `compute_infer_ns`,
     `compute_output_ns`, `cache_hits`, `cache_hit_ns`, `cache_misses`, `cache_miss_ns`. Durations
     are sums over requests, in nanoseconds. 64-bit integers may be strings, as protobuf's JSON
-    mapping writes them. Those of the models in `composing` follow, as `composing/NAME/KEY`.
+    mapping writes them. Those of the models in `composing` follow, as `composing/NAME/KEY`. Raises
+    BackendError for what is no number.
     """
     found = _counters(statistics, name)
     for other in composing:
@@ -60,7 +64,14 @@ def _sum(models: Iterable[Mapping[str, object]], key: str) -> tuple[float, float
 
 
 def _number(values: Mapping[str, object], key: str) -> float:
-    return float(cast(str | int, values.get(key, 0)))
+    found = values.get(key, 0)
+    try:
+        number = float(cast(str | int, found))
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise BackendError(f"the server's statistics make no sense: '{key}' is {found!r}")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

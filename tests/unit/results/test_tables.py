@@ -63,3 +63,10 @@ def test_a_file_without_checksums_is_read(path: Path) -> None:
     whole = read_table(path, SCHEMA)
     pq.write_table(whole, path)
     assert read_table(path, SCHEMA).equals(whole)
+
+
+def test_a_name_with_a_colon_is_no_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("out:put", "s3:t.parquet")
+    write_table(path, pa.table({"t_ns": [1], "value": [0.5]}, SCHEMA))
+    assert read_table(path, SCHEMA).num_rows == 1

@@ -174,3 +174,37 @@ def test_an_answer_has_a_largest_size(source, monkeypatch) -> None:
     monkeypatch.setattr(client, "LARGEST", 20)
     with pytest.raises(ServerError, match="more than 20 bytes"):
         RemoteTelemetry(source)
+
+
+MALFORMED = [
+    b"", b"null", b"[]", b"[1, 2]", b"{}", b'"text"', b"\xff\xfe", b"{" * 2000, b"NaN",
+    b'{"received_ns": null, "sent_ns": []}', b'{"received_ns": 1e400, "sent_ns": 0}',
+    b'{"series": 5, "complete": true, "problem": ""}\n' + bytes(RECORD.itemsize),
+    b'{"series": [{}], "complete": true, "problem": ""}\n' + bytes(3 * RECORD.itemsize),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["/v1/about", "/v1/clock", "/v1/series"])
+@pytest.mark.parametrize("answer", MALFORMED)
+def test_a_malformed_answer_is_a_problem_with_a_name(
+    source, tmp_path: Path, monkeypatch, page: str, answer: bytes
+) -> None:
+    get = RemoteTelemetry._get
+    if page != "/v1/about":
+        with Telemetry(tmp_path / "raw", tmp_path / "log") as telemetry:
+            remote = RemoteTelemetry(source)
+            telemetry.watch([], remote=remote)
+            monkeypatch.setattr(
+                RemoteTelemetry, "_get",
+                lambda self, path: answer if path.startswith(page) else get(self, path),
+            )  # fmt: skip
+            telemetry.read()
+            remote.close()
+        assert answer.startswith(b'{"series": [{}]') or "no telemetry from" in telemetry.problem
+        return
+    monkeypatch.setattr(
+        RemoteTelemetry, "_get",
+        lambda self, path: answer if path.startswith(page) else get(self, path),
+    )  # fmt: skip
+    with pytest.raises(ServerError):
+        RemoteTelemetry(source)

@@ -78,3 +78,10 @@ def test_place_of_counts_lines_and_characters() -> None:
 def test_shorten_keeps_one_short_line() -> None:
     assert shorten("a\n  b") == "a b"
     assert len(shorten("x" * 100)) == 40
+
+
+def test_a_nul_can_stand_nowhere() -> None:
+    _, faults = parse('a:\n  - "x\\0y"\n', "f")
+    assert [(f.mark, f.message) for f in faults] == [
+        (Mark("f", 2, 5), "a NUL character, which nothing can take; remove it")
+    ]

@@ -3,6 +3,7 @@ import json
 import pytest
 from support.paths import DATA
 
+from harness.errors import BackendError
 from harness.triton.counters.statistics import PHASES, composing, counters, difference
 
 READINGS = json.loads((DATA / "triton" / "statistics.json").read_text())["readings"]
@@ -103,3 +104,12 @@ def test_an_ensembles_queue_holds_the_waiting_for_its_parts():
     split = difference(after | part, before | dict.fromkeys(part, 0))
     assert split.server_us["queue"] == pytest.approx(24_764.867 - 8_767.092)
     assert sum(split.server_us.values()) == pytest.approx(24_764.867)
+
+
+@pytest.mark.parametrize("number", [float("nan"), "inf", "many", [], None])
+def test_what_is_no_number_is_said(number):
+    reading = json.loads(json.dumps(READINGS[1]["http"]))
+    (model,) = (m for m in reading["model_stats"] if m["name"] == "ident")
+    model["inference_stats"]["queue"]["ns"] = number
+    with pytest.raises(BackendError, match="the server's statistics make no sense: 'ns' is"):
+        counters(reading, "ident")
