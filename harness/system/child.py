@@ -26,6 +26,8 @@ END_S = 5.0
 """How long a child whose pipe has ended may take to end itself."""
 SEND_S = 30.0
 """How long a child may take to read a message that is larger than the pipe."""
+STOPPED = ("T", "t")
+"""What `state` says of a process that a signal (SIGSTOP) or a debugger has stopped."""
 LAST_WORDS = 300
 OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
 
@@ -75,6 +77,11 @@ class Child:
     def alive(self) -> bool:
         """Whether it still runs and can be spoken to."""
         return self._to_child >= 0 and self._process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it will do nothing more until somebody sends it SIGCONT."""
+        return state(self._process.child_pid) in STOPPED
 
     def poll(self) -> int | None:
         """Its exit code, −N if signal N ended it, None while it runs."""
@@ -152,6 +159,15 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+def state(pid: int) -> str:
+    """The letter that proc(5) has for what a process does, X if it is gone; one small read."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
 
 
 def describe_status(status: int) -> str:

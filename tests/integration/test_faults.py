@@ -205,6 +205,23 @@ def test_a_killed_server_is_recorded_and_started_again(
 
 
 @pytest.mark.triton
+def test_a_stopped_server_is_recorded_and_another_is_started(
+    tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = triton_run("1s")
+    victim = events_until(process, "point")["point"]
+    events_until(process, "progress")
+    (server,) = descendants(process.pid, "tritonserver")
+    server.suspend()
+    _, errors = process.communicate(timeout=200)
+    run = read_run(tmp_path / "run")
+    assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], errors
+    assert "the Triton server was stopped by a signal such as SIGSTOP" in run.failures[0].message
+    assert len(run.measurements) == 3
+    assert not psutil.pid_exists(server.pid)
+
+
+@pytest.mark.triton
 def test_a_port_in_use_is_said(
     tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
 ) -> None:

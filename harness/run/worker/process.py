@@ -63,6 +63,8 @@ class WorkerProcess(Child):
             if check is not None and (answer is None or isinstance(answer, messages.CommandFailed)):
                 check()  # a dead server explains an error better than the client can
             if answer is None:
+                if self.stopped:
+                    raise WorkerDiedError("the worker was stopped by a signal such as SIGSTOP")
                 if time.monotonic() >= end:
                     raise DeadlineError(f"no answer to '{do}' within {deadline:g} s; worker killed")
             elif isinstance(answer, messages.CommandFailed):

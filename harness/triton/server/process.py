@@ -247,32 +247,28 @@ class TritonServer:
         return self._stubs.server
 
     def alive(self) -> bool:
-        """Whether the server and the Python processes of its loaded models run.
+        """Whether the server and the Python processes of its loaded models run, none stopped.
 
         Triton does not replace a Python process that died: its model answers with errors only.
         """
-        return self._process.poll() is None and not self._stubs.lost()
+        return self._process.poll() is None and not self._stubs.trouble()
 
     def exit_reason(self) -> str:
         """How it ended, as in `the Triton server was killed by signal 9 (SIGKILL)`."""
         if self._stopped:
             return "was stopped"
-        lost = self._stubs.lost()
-        if lost:  # with the server, perhaps, whose end is reported a moment later
+        if trouble := self._stubs.trouble():  # the server's own end is reported a moment later
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(DYING_S)
         status = self._process.poll()
         if status is None:
-            return f"lost a Python process of its model (pid {lost[0]})" if lost else "is running"
-        if status < 0:
-            names = {s.value: s.name for s in signal.Signals}
-            return f"was killed by signal {-status} ({names.get(-status, 'unknown')})"
-        return f"ended with exit code {status}; {self._last()}"
+            return trouble or "is running"
+        return _killed_by(-status) or f"ended with exit code {status}; {self._last()}"
 
     def stop(self) -> None:
         """End the server and its stubs, and free their shared memory. May be called again."""
         if not self._stopped:
-            self._process.terminate(0.0 if self._stubs.lost() else self._grace)
+            self._process.terminate(0.0 if self._stubs.trouble() else self._grace)
             self._stopped = True
             shm.remove(self._prefix)
 
@@ -293,6 +289,12 @@ class TritonServer:
         """The log's last words, as the end of a sentence."""
         words = last_error(self._text()[offset:])
         return f"its log ends: {words}" if words else "its log says nothing"
+
+
+def _killed_by(number: int) -> str:
+    """The signal of a status that is negative; empty for another."""
+    names = {s.value: s.name for s in signal.Signals}
+    return f"was killed by signal {number} ({names.get(number, 'unknown')})" if number > 0 else ""
 
 
 class _RefusedError(Exception):

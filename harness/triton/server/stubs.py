@@ -7,9 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
+
+from harness.system.child import STOPPED, state
 
 STUB_GRACE_S = 1.0
 """A stub that ended is waited for this long: Triton collects one that was meant to end."""
@@ -70,8 +71,16 @@ class Stubs:
         return stubs
 
     def lost(self) -> list[int]:
-        """Those of loaded models that have ended: Triton does not replace them."""
-        return [pid for pid in self._running if has_ended(pid)]
+        """The server, and those of loaded models, that have ended: Triton does not replace them."""
+        return [pid for pid in (self.server, *self._running) if has_ended(pid)]
+
+    def trouble(self) -> str:
+        """Why nothing will answer, as in `the Triton server …`; empty where nothing is wrong."""
+        if lost := self.lost():
+            whose = "itself" if lost[0] == self.server else "a Python process of its model"
+            return f"lost {whose} (pid {lost[0]})"
+        stopped = [pid for pid in (self.server, *self._running) if state(pid) in STOPPED]
+        return f"was stopped by a signal such as SIGSTOP (pid {stopped[0]})" if stopped else ""
 
     def _alive(self) -> set[int]:
         return {pid for pid in children(self.server) if not has_ended(pid)}
@@ -86,9 +95,5 @@ def children(pid: int) -> list[int]:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone or a zombie; one small read."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
+    """Whether a process is gone or a zombie."""
+    return state(pid) in ("Z", "X")

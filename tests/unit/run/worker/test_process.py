@@ -118,6 +118,16 @@ def test_a_process_that_ended_is_said_with_its_last_words(
     worker.close()
 
 
+def test_a_stopped_worker_is_not_waited_for(answering: Callable[..., Scripted]) -> None:
+    worker = answering(messages.BackendUnloaded())
+    worker.ask(messages.UnloadBackend(), deadline=60)
+    for process in psutil.Process(worker.pid).children():
+        process.suspend()
+    with pytest.raises(WorkerDiedError, match="the worker was stopped by a signal such as SIGSTOP"):
+        worker.ask(messages.UnloadBackend(), deadline=600)
+    assert worker.poll() == -signal.SIGKILL
+
+
 def test_a_stopped_worker_has_a_deadline_for_what_it_does_not_read(
     answering: Callable[..., Scripted],
 ) -> None:

@@ -49,6 +49,18 @@ def test_what_came_while_a_model_was_loaded_runs_it(child):
     assert stubs.of_model == {"first": {mine}} and stubs.lost() == []
     end(mine)
     assert stubs.lost() == [mine] and not has_ended(before)
+    assert stubs.trouble() == f"lost a Python process of its model (pid {mine})"
+
+
+def test_what_keeps_a_server_from_answering_is_said(child):
+    stubs = Stubs(child())
+    assert stubs.trouble() == ""
+    os.kill(stubs.server, signal.SIGSTOP)
+    os.waitid(os.P_PID, stubs.server, os.WSTOPPED | os.WNOWAIT)
+    assert stubs.trouble() == f"was stopped by a signal such as SIGSTOP (pid {stubs.server})"
+    os.kill(stubs.server, signal.SIGCONT)
+    end(stubs.server)
+    assert stubs.trouble() == f"lost itself (pid {stubs.server})"
 
 
 def test_an_unloaded_models_end_is_no_loss(child):
