@@ -199,7 +199,12 @@ class Chain:
         self.ended(process, "the last resume")
         if not (self.run / "manifest.json").exists() or not read_run(self.run).complete:
             self.broke("the last resume did not complete the run")
-        temporary = sorted(str(p.relative_to(self.folder)) for p in (self.folder / "tmp").iterdir())
+        elif lacking := self.lacking():
+            self.broke(f"after the last resume there lack: {lacking}")
+        temporary = sorted(  # PyTorch keeps a cache there
+            str(p.relative_to(self.folder)) for p in (self.folder / "tmp").iterdir()
+            if not p.name.startswith("torchinductor_")
+        )  # fmt: skip
         hidden = [
             str(p.relative_to(self.folder)) for p in self.folder.rglob(".*")
             if not p.name.endswith(".lock")
@@ -209,6 +214,12 @@ class Chain:
         for what, names in (("TMPDIR", temporary), ("the folder", hidden), ("/dev/shm", shared)):
             if names:
                 self.broke(f"left in {what}: {', '.join(names[:10])}")
+
+    def lacking(self) -> list[str]:
+        """Why points have no measurement of the last round that they failed in."""
+        data = read_run(self.run)
+        measured = {(row.point, row.round) for row in (*data.measurements, *data.capacities)}
+        return [f.message for f in data.failures if (f.point, f.round) not in measured]
 
     def broke(self, what: str) -> None:
         print(f"BROKEN {self.kind} in {self.folder}: {what}", flush=True)
