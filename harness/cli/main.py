@@ -106,14 +106,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def _code_of_output(code: int) -> int:
     """The exit code, where standard output could not be written another one."""
-    match output.failure(sys.stdout):
-        case None | OSError(errno=errno.EIO):  # a terminal that is gone wants to know nothing
-            return code
-        case OSError(errno=errno.EPIPE):
-            return PIPE_CLOSED
-        case error:
-            _say(f"error: standard output can't be written: {error.strerror}")
-            return code or SetupError.exit_code
+    error = output.failure(sys.stdout)
+    if error is None or error.errno == errno.EIO:  # a terminal that is gone wants to know nothing
+        return code
+    if error.errno == errno.EPIPE:
+        return PIPE_CLOSED
+    _say(f"error: standard output can't be written: {error.strerror}")
+    return code or SetupError.exit_code
 
 
 def _take_debug(args: list[str]) -> list[str]:

@@ -201,15 +201,12 @@ class RunStore:
 
         Raises RunDirectoryError when it holds something or can't be written.
         """
-        try:
-            str(path.absolute()).encode()
-        except UnicodeEncodeError:  # everything that names the path is UTF-8: JSON, HTML, PDF
+        name = str(path.absolute())
+        if (shown := harmless(name)) != name:  # JSON, HTML and PDF could not name it
             raise RunDirectoryError(
-                f"the name of the run directory is no UTF-8: {path.absolute()}".encode(
-                    errors="backslashreplace"
-                ).decode(),
+                f"the run directory's name is no UTF-8, or has controls in it: {shown}",
                 fix="give another --output",
-            ) from None
+            )
         try:
             _require_new(path)
             for name in FOLDERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import traceback
 from types import FrameType
 from typing import Any, Self
 
@@ -32,7 +33,8 @@ class Interruption:
         again, self.asked = self.asked, True
         if again and number != signal.SIGINT:  # a terminal that closes sends two
             return
-        if self.armed and not _importing(frame):
+        files = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(frame))
+        if self.armed and not any(name.startswith("<frozen importlib") for name in files):
             raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
@@ -46,11 +48,3 @@ class Interruption:
         for number, handler in self._old.items():
             gone = self.asked and number == signal.SIGHUP and handler is signal.SIG_DFL
             signal.signal(number, signal.SIG_IGN if gone else handler)  # a report is to be written
-
-
-def _importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False

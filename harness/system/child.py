@@ -119,8 +119,7 @@ class Child:
         """Whether one may write or read, or the other end is closed, before `deadline`."""
         if pipe < 0:
             raise self.died()
-        poll = select.poll()  # `select` takes no descriptor above 1,023
-        poll.register(pipe, event)
+        (poll := select.poll()).register(pipe, event)  # `select` takes none above 1,023
         return bool(poll.poll(1e3 * max(0.0, deadline - time.monotonic())))
 
     def died(self) -> WorkerDiedError:

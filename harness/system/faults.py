@@ -12,9 +12,7 @@ from harness.errors import HarnessError, OutOfMemoryError, SetupError, Unexpecte
 from harness.system.packages import missing_package
 
 
-def known(
-    error: BaseException, otherwise: type[HarnessError] = UnexpectedError
-) -> HarnessError:  # fmt: skip
+def known(error: BaseException, otherwise: type[HarnessError] = UnexpectedError) -> HarnessError:
     """`error` itself if it is one of ours; else with its class and message, as `otherwise`."""
     if isinstance(error, HarnessError):
         return error

@@ -86,7 +86,7 @@ class GuardedProcess:
 def spawn(
     argv: Sequence[str], *, stdin: _File = subprocess.DEVNULL, stdout: _File = None,
     stderr: _File = None, env: Mapping[str, str] | None = None, cwd: Path | None = None,
-    pass_fds: Sequence[int] = (), afterwards: Sequence[str] = (),
+    pass_fds: Sequence[int] = (), afterwards: Sequence[str] = (), tries: int = 3,
 ) -> GuardedProcess:  # fmt: skip
     """Start `argv` under a guard. Raises FileNotFoundError or PermissionError if it can't run.
 
@@ -111,13 +111,18 @@ def spawn(
         os.close(status_write)
     with open(status_read, "rb") as status:  # noqa: PTH123
         line = status.readline().split() if _readable([status_read], GUARD_S) else []
-    if not line or line[0] != b"pid":
-        process.kill()
-        process.wait()
-        os.close(control_write)
+    if line[:1] == [b"pid"]:
+        return GuardedProcess(process, control_write, int(line[1]))
+    process.kill()
+    process.wait()
+    os.close(control_write)
+    if line or tries == 1:
         number = int(line[1]) if line else 0
         raise OSError(number, os.strerror(number) if number else "guard failed", argv[0])
-    return GuardedProcess(process, control_write, int(line[1]))
+    return spawn(  # somebody has ended the guard before it began
+        argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, pass_fds=pass_fds,
+        afterwards=afterwards, tries=tries - 1,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------- the guard process, stdlib only

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from harness.telemetry.remote import RemoteTelemetry
     from harness.telemetry.sampler import Command
 
-SAMPLER = "harness.telemetry.sampler"
 ANSWER_S = 10.0
 """How long the sampler may take to answer; it takes milliseconds."""
 
@@ -38,8 +37,8 @@ class Telemetry:
         self._sampler = self._start()
 
     def _start(self) -> Child:
-        arguments = [str(self._raw), str(os.getpid())]
-        return Child("the telemetry sampler", SAMPLER, arguments, log=self._log)
+        module, arguments = "harness.telemetry.sampler", [str(self._raw), str(os.getpid())]
+        return Child("the telemetry sampler", module, arguments, log=self._log)
 
     def watch(
         self, pids: Sequence[int], gpu: str | None = None, *, itself: bool = False,

@@ -11,13 +11,7 @@ from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.triton.client.settings import TritonSettings
-from harness.triton.repository.change import (
-    CONFIG,
-    is_plain,
-    link_models,
-    served_name,
-    write_variant,
-)
+from harness.triton.repository import change
 from harness.triton.server.ports import switched_off
 from harness.triton.server.process import TritonServer
 
@@ -84,7 +78,9 @@ def launch(
 
     config = sharing.config if sharing is not None else DEFAULT_CONFIG
     if spec.server.repository is None:
-        written = _write(repository, model, spec, max_batch_size, cache, served_name(name, config))
+        written = _write(
+            repository, model, spec, max_batch_size, cache, change.served_name(name, config)
+        )
         prepared = True
     else:
         written = _vary(repository, name, spec, base, None if sharing is None else config)
@@ -125,7 +121,7 @@ class _Written:
     @property
     def config(self) -> str:
         """The text of its configuration where the harness wrote that."""
-        return (self.directory / CONFIG).read_text(encoding="utf-8") if self.changed else ""
+        return (self.directory / change.CONFIG).read_text(encoding="utf-8") if self.changed else ""
 
 
 def _load(
@@ -188,7 +184,7 @@ def _plain(spec: TritonSettings, base: Path, model: str) -> bool:
     colocated = (other.spec for other in spec.colocated)
     names = (model, *(getattr(other.source, "triton", None) or other.name for other in colocated))
     repository = base / str(spec.server.repository)
-    return not spec.composing and all(is_plain(repository / name) for name in names)
+    return not spec.composing and all(change.is_plain(repository / name) for name in names)
 
 
 def _vary(
@@ -205,10 +201,10 @@ def _vary(
         raise ServerError(f"{users} is not a model repository: no such directory")
     if config is None and not spec.changes_model:
         return _Written(users, name, changed=False)
-    link_models(output, users)
+    change.link_models(output, users)
     config = config or DEFAULT_CONFIG
     if not spec.changes_model and config == DEFAULT_CONFIG:
         return _Written(output, name, changed=False)
-    changed = served_name(name, config)
-    notes = write_variant(output, users / name, changed, spec)
+    changed = change.served_name(name, config)
+    notes = change.write_variant(output, users / name, changed, spec)
     return _Written(output, changed, notes=tuple(notes))

@@ -101,7 +101,7 @@ def prepared_model(prepared: Prepared, key: str) -> ModelPrepared:
 def artifacts(prepared: Prepared) -> Iterator[ArtifactRow]:
     """The files that were made or found, each once."""
     known = set[str]()
-    models = (model for model in prepared.values() if isinstance(model, ModelPrepared))
+    models = [model for model in prepared.values() if isinstance(model, ModelPrepared)]
     for artifact in (artifact for model in models for artifact in model.artifacts):
         if artifact.path not in known:
             yield artifact

@@ -29,9 +29,7 @@ class WorkerProcess(Child):
         self, log: Path, *, python: str = sys.executable, env: Mapping[str, str] | None = None
     ) -> None:
         """Start it with the interpreter `python`; it waits for its first command."""
-        super().__init__(
-            "the worker", self.MODULE, log=log, python=python, env=env, on_stdio=False
-        )  # fmt: skip
+        super().__init__("the worker", self.MODULE, log=log, python=python, env=env, on_stdio=False)
 
     def ask(
         self, command: Command[A], *, deadline: float, listener: Listener | None = None,

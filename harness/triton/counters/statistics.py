@@ -7,6 +7,7 @@ statistics extension define the fields; both protocols carry the same ones.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,14 +65,11 @@ def _sum(models: Iterable[Mapping[str, object]], key: str) -> tuple[float, float
 
 
 def _number(values: Mapping[str, object], key: str) -> float:
-    found = values.get(key, 0)
-    try:
-        number = float(cast(str | int, found))
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise BackendError(f"the server's statistics make no sense: '{key}' is {found!r}")
-    return number
+    found = cast(str | int, values.get(key, 0))
+    with contextlib.suppress(TypeError, ValueError):
+        if math.isfinite(float(found)):
+            return float(found)
+    raise BackendError(f"the server's statistics make no sense: '{key}' is {found!r}")
 
 
 @dataclass(frozen=True, slots=True)

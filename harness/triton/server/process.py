@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,23 +14,14 @@ from urllib.parse import quote
 
 from harness.errors import ServerError
 from harness.system import guard
+from harness.system.child import describe_status
 from harness.triton.server import api
+from harness.triton.server import ports as net
 from harness.triton.server import stub_memory as shm
 from harness.triton.server.command import check_args, command
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall
 from harness.triton.server.log import last_error, load_failure, port_in_use
-from harness.triton.server.ports import (
-    HOST,
-    SERVICES,
-    asked_in,
-    check_free,
-    check_loopback,
-    choose,
-    in_use,
-    listeners,
-    switched_off,
-)
 from harness.triton.server.stubs import StubEndedError, Stubs, has_ended
 
 ATTEMPTS = 5
@@ -57,7 +47,7 @@ class TritonServer:
         """Whether its processes can be seen here: not those of a container on another machine."""
         self._prefix, self._grace, self._stopped = prefix, grace, False
         self._wanted = {port for service, port in chosen.items() if service not in off}
-        self.http, self.grpc, self.metrics = (f"{HOST}:{chosen[s]}" for s in SERVICES)
+        self.http, self.grpc, self.metrics = (f"{net.HOST}:{chosen[s]}" for s in net.SERVICES)
         self.start_seconds = 0.0
         """From the first start to ready, set by `start`."""
 
@@ -78,14 +68,14 @@ class TritonServer:
         models have nothing to finalize, so the server starts and stops faster.
         Raises ServerError: a port in use, arguments the server refuses, no answer in time.
         """
-        asked = {**asked_in(args), **(ports or {})}
+        asked = {**net.asked_in(args), **(ports or {})}
         check_args(args)
-        check_free(asked)
+        net.check_free(asked)
         shm.remove_leftovers()
         began = time.monotonic()
         for _ in range(ATTEMPTS):
             server = cls._spawn(
-                install, repository, choose(asked), log, args, env or {}, prepared
+                install, repository, net.choose(asked), log, args, env or {}, prepared
             )  # fmt: skip
             with contextlib.ExitStack() as stack:
                 stack.callback(server.stop)
@@ -97,7 +87,7 @@ class TritonServer:
                     return server
             for service, port in asked.items():
                 if port == taken:
-                    raise in_use(service, port)
+                    raise net.in_use(service, port)
         raise ServerError(f"Triton found its ports taken {ATTEMPTS} times in a row")
 
     @classmethod
@@ -112,7 +102,9 @@ class TritonServer:
             offset = output.tell()
             process = run.spawn(output)
         grace = 0.0 if prepared else FINALIZE_S
-        return cls(process, chosen, log, offset, prefix, grace, switched_off(args), run.find_pid)
+        return cls(
+            process, chosen, log, offset, prefix, grace, net.switched_off(args), run.find_pid
+        )
 
     def _wait_ready(self, deadline: float) -> int | None:
         """Wait; the port that was taken when the server gave up for that, None when it is ready."""
@@ -136,9 +128,8 @@ class TritonServer:
         The engine keeps a container's ports for it, and refuses to start one whose port is taken.
         """
         if self._find_pid is None:
-            return self._wanted <= {port for _, port in listeners(self.pid)} and api.is_ready(
-                self.http
-            )
+            listening = {port for _, port in net.listeners(self.pid)}
+            return self._wanted <= listening and api.is_ready(self.http)
         if not api.is_ready(self.http) or not self.alive():
             return False
         found = self._find_pid()
@@ -148,7 +139,7 @@ class TritonServer:
     def check_loopback(self) -> None:
         """Raise ServerError where it listens to other machines; of a container, its engine does."""
         if self._find_pid is None:
-            check_loopback(self.pid)
+            net.check_loopback(self.pid)
 
     def version(self) -> str:
         """Of tritonserver, as it says itself, e.g. `2.51.0`."""
@@ -263,7 +254,10 @@ class TritonServer:
         status = self._process.poll()
         if status is None:
             return trouble or "is running"
-        return _killed_by(-status) or f"ended with exit code {status}; {self._last()}"
+        if status < 0:
+            name = describe_status(status).rpartition(" ")[2]
+            return f"was killed by signal {-status} ({name})"
+        return f"ended with exit code {status}; {self._last()}"
 
     def stop(self) -> None:
         """End the server and its stubs, and free their shared memory. May be called again."""
@@ -289,12 +283,6 @@ class TritonServer:
         """The log's last words, as the end of a sentence."""
         words = last_error(self._text()[offset:])
         return f"its log ends: {words}" if words else "its log says nothing"
-
-
-def _killed_by(number: int) -> str:
-    """The signal of a status that is negative; empty for another."""
-    names = {s.value: s.name for s in signal.Signals}
-    return f"was killed by signal {number} ({names.get(number, 'unknown')})" if number > 0 else ""
 
 
 class _RefusedError(Exception):

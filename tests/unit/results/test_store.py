@@ -512,7 +512,7 @@ def test_a_full_disk_is_said_with_the_path_and_what_is_free_and_loses_nothing(sm
 
 def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / os.fsdecode(b"out\xff")
-    with pytest.raises(RunDirectoryError, match=r"is no UTF-8: .*out\\udcff") as caught:
+    with pytest.raises(RunDirectoryError, match=r"is no UTF-8, .*out\\udcff") as caught:
         RunStore.create(path, {"a": 1})
     str(caught.value).encode()
     assert not path.exists()

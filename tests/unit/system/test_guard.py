@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -140,7 +141,8 @@ def test_a_stopped_guard_does_its_work_when_its_owner_is_killed() -> None:
     ) as owner:
         assert owner.stdout is not None
         pids = [int(word) for word in owner.stdout.readline().split()]
-        assert psutil.Process(pids[0]).status() == psutil.STATUS_STOPPED
+        while psutil.Process(pids[0]).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
         owner.kill()
         owner.wait()
     assert all(map(gone, pids))
@@ -159,3 +161,27 @@ def test_a_guard_that_does_not_wake_up_is_ended_with_its_tree(
     monkeypatch.setattr(process._process, "send_signal", lambda _: None)
     assert process.kill() == -signal.SIGKILL
     assert all(gone(p.pid) for p in (guard, *tree))
+
+
+def test_a_guard_that_is_ended_before_it_begins_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Ended(subprocess.Popen[bytes]):
+        """The first is killed before it runs a line of Python."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            if len(started) in ended:
+                self.kill()
+
+    monkeypatch.setattr("harness.system.guard.subprocess.Popen", Ended)
+    ended = {1}
+    assert spawn(["sh", "-c", "exit 5"]).wait(20) == 5
+    assert len(started) == 2
+    ended = {3, 4, 5}
+    with pytest.raises(OSError, match="guard failed"):
+        spawn(["sh", "-c", "exit 5"])
+    assert len(started) == 5
