@@ -78,10 +78,8 @@ def launch(
 
     config = sharing.config if sharing is not None else DEFAULT_CONFIG
     if spec.server.repository is None:
-        written = _write(
-            repository, model, spec, max_batch_size, cache, change.served_name(name, config)
-        )
-        prepared = True
+        served = change.served_name(name, config)
+        written, prepared = _write(repository, model, spec, max_batch_size, cache, served), True
     else:
         written = _vary(repository, name, spec, base, None if sharing is None else config)
         prepared = sharing is not None and _plain(spec, base, name)
