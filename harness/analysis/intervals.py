@@ -36,9 +36,13 @@ class Interval:
         return math.log(self.high / self.low) / 2
 
 
-def log_t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def log_t_interval(
+    values: Sequence[float], level: float = 0.95, first: int | None = None
+) -> Interval:
     """Geometric mean of positive `values` with the t-interval of their logs.
 
+    The scatter is that of the `first` values (at least two, else of all): where it decided how many
+    more there are, only they say what it is. C. Stein, Annals of Mathematical Statistics 16 (1945).
     One infinite value makes the value and the upper end infinite; with fewer than two values, or
     a zero among them, there is no interval. Raises ValueError on an empty sequence.
     """
@@ -53,8 +57,10 @@ def log_t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     mean = math.fsum(logs) / n
     if n < 2:
         return Interval(values[0], None, None, n)
-    deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (n - 1))
-    half = t_quantile((1 + level) / 2, n - 1) * deviation / math.sqrt(n)
+    seen = logs[:first] if first is not None and first > 1 else logs
+    center = math.fsum(seen) / len(seen)
+    deviation = math.sqrt(math.fsum((x - center) ** 2 for x in seen) / (len(seen) - 1))
+    half = t_quantile((1 + level) / 2, len(seen) - 1) * deviation / math.sqrt(n)
     value, low, high = (math.exp(min(x, _LARGEST)) for x in (mean, mean - half, mean + half))
     return Interval(value, low, high, n)
 

@@ -15,6 +15,8 @@ from harness.results.rows import MeasurementRow
 from harness.scenario.metrics import METRICS, Metric
 
 PREFIX, PRESENT = "colocated/", "present"
+ADDED, CONFIRMATION = "added", "confirmation"
+"""Stages of a measurement: see `harness.results.details.MeasurementDetails`."""
 
 
 def metric_name(model: str, metric: str) -> str:
@@ -72,7 +74,8 @@ def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
         return None
     match how:
         case "interval":
-            return log_t_interval(known)
+            first = [row for row in rows if row.details.get("stage") != ADDED]
+            return log_t_interval(known, first=len(first))
         case "least":
             return Interval(min(known))
         case "largest":

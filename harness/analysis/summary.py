@@ -45,6 +45,8 @@ class SummaryRow:
     """Of the rounds that count."""
     disturbed: tuple[MeasurementRow, ...] = ()
     """Of those that are left out: see `harness.measure.validity.OUTSIDE`."""
+    confirmation: tuple[MeasurementRow, ...] = ()
+    """Of rounds after the choice, which count in nothing else; none is disturbed unless all are."""
 
     @property
     def every(self) -> list[MeasurementRow]:
@@ -75,6 +77,21 @@ class SummaryRow:
         """
         known = name in self.metrics
         return self.metrics[name] if known else metrics.over_rounds(self.measurements, name)
+
+    @property
+    def confirmed(self) -> SummaryRow | None:
+        """The point over its rounds of confirmation; None without at least two.
+
+        Of what was chosen as the best the other values are too good: luck was part of why.
+        """
+        found = self.confirmation
+        if len(found) < 2:
+            return None
+        values = {name: metrics.over_rounds(found, name) for name in METRICS}
+        return replace(
+            self, rounds=len(found), metrics=values, measurements=found, disturbed=(),
+            confirmation=(),
+        )  # fmt: skip
 
     def per_round(self, name: str) -> list[float]:
         """A metric's value in each round; empty where a round lacks it. Raises as `value`."""
@@ -166,8 +183,10 @@ def _not_right(row: SummaryRow) -> SummaryRow:
 def _summary(
     point: str, rows: list[MeasurementRow], failures: Sequence[FailureRow] | None
 ) -> SummaryRow:
-    every, done = rows, {r.round for r in rows}
-    rows = [r for r in every if not causes(r.flags)] or every
+    done = {r.round for r in rows}
+    after = [r for r in rows if r.details.get("stage") == metrics.CONFIRMATION]
+    every = [r for r in rows if r not in after]
+    rows, after = ([r for r in found if not causes(r.flags)] or found for found in (every, after))
     # a resumed round may succeed
     open_failures = tuple(f for f in failures or () if f.round not in done)
     flags = list(dict.fromkeys(flag for r in rows for flag in r.flags))
@@ -183,6 +202,7 @@ def _summary(
         flags=tuple(flags), valid=_believable(rows), failures=open_failures,
         measurements=tuple(rows),
         disturbed=tuple(r for r in every if causes(r.flags)) if len(rows) < len(every) else (),
+        confirmation=tuple(after),
     )  # fmt: skip
 
 

@@ -99,6 +99,9 @@ class MeasurementDetails(TypedDict, total=False):
     composing: Mapping[str, Mapping[str, float]]
     """By composing model: see `triton.counters.statistics.composing`."""
     metrics: ServerMetrics
+    stage: str
+    """`added`: in a round that was added because intervals were too wide; `confirmation`: of what
+    was chosen, after the choice, which it takes no part in. Lacking in the other rounds."""
     search: str
     """The point whose search tried this rate; lacking where the scenario asks for it."""
     telemetry_clock: Mapping[str, int]

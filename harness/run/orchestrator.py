@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.analysis.metrics import CONFIRMATION
 from harness.errors import HarnessError
 from harness.results import events
 from harness.results.store import RunData, RunStore, read_run
@@ -81,7 +82,7 @@ class Orchestrator:
         self._selection.check()
         for text in left_out(self._scenario) if state.fresh else ():
             state.note(text)
-        if not any(rounds.wanted(round_) for round_ in range(rounds.most)):
+        if not any(map(rounds.wanted, range(rounds.most))) and not any(rounds.confirmation()):
             if not self._concluded:
                 self._conclude()
             return
@@ -99,7 +100,12 @@ class Orchestrator:
                 if wanted := rounds.wanted(round_):
                     if why := rounds.why_added(round_, wanted):
                         state.notify(events.RoundAdded(round_, len(wanted), why))
+                    state.stages = rounds.added(round_, wanted)
                     self._round(_Round(round_, prepared, telemetry), wanted)
+            for round_, wanted in rounds.confirmation():
+                state.notify(events.RoundAdded(round_, len(wanted), "to confirm the choice"))
+                state.stages = {point.id: CONFIRMATION for point in wanted}
+                self._round(_Round(round_, prepared, telemetry), wanted)
             self._conclude()
 
     def _prepare(self) -> Prepared:

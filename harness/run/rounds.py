@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from harness.analysis.capacity import summarize_capacity
-from harness.analysis.stopping import HalfWidths, widest_first, width
+from harness.analysis.metrics import ADDED
+from harness.analysis.stopping import HalfWidths, correlated, widest_first, width
 from harness.analysis.summary import summarize
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.order import balanced
@@ -19,6 +20,8 @@ from harness.scenario.variants import DEFAULT_CONFIG
 
 Specs = Mapping[str, Mapping[str, AnyBackend]]
 """By backend and config."""
+DISTURBED, WIDE = "where something disturbed it", "where intervals are too wide"
+"""Why a point is measured in a round beyond the planned ones."""
 
 
 class Rounds:
@@ -73,14 +76,34 @@ class Rounds:
                  set(self._selection.undecided(state.rows, state.failures, round_))}  # fmt: skip
         if round_ < settings.rounds_max:
             rows = summarize(state.rows)
-            found["where something disturbed it"] = {
+            found[DISTURBED] = {
                 r.point for r in rows
                 if r.rounds_disturbed > max(0, len(r.every) - settings.rounds)
             }  # fmt: skip
             wide = {w.point for w in widest_first(rows, self._targets)}
             wide |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
-            found["where intervals are too wide"] = wide
+            found[WIDE] = wide
         return found
+
+    def added(self, round_: int, points: Iterable[Point]) -> dict[str, str]:
+        """The stage of those of `points` that this round measures because they are too wide."""
+        if round_ < self._scenario.measurement.rounds:
+            return {}
+        again = self._again(round_)
+        wide = again.get(WIDE, set()) - again.get(DISTURBED, set())
+        return {p.id: ADDED for p in points if p.id in wide}
+
+    def confirmation(self) -> Iterator[tuple[int, list[Point]]]:
+        """Rounds after all others, with their points: what was chosen, and the default beside it.
+
+        Their numbers begin where no other round can be, so that a resumed run finds them.
+        """
+        chosen = set(self._selection.to_confirm(self._state.rows, self._state.failures))
+        points = [p for p in self._points if p.id in chosen]
+        for round_ in range(self.most, self.most + self._scenario.search.confirm if points else 0):
+            wanted = [p for p in points if self._state.missing(p, round_)]
+            if wanted and not self._selection.budget_spent():
+                yield round_, wanted
 
     def backends(self, round_: int) -> list[str]:
         """The backends in the order of this round; over as many rounds each has every place."""
@@ -143,6 +166,11 @@ class Rounds:
                 else "dropped by the search, or a round failed"
             )  # fmt: skip
             self._state.add(Reached(found.point, found.rounds, why, found.half_widths))
+            if alike := correlated(row):
+                self._state.note(
+                    f"{row.point}: neighbouring rounds are alike in {', '.join(alike)} (a drift, "
+                    "or a slow cycle), so its intervals are too narrow"
+                )
         text = self._selection.not_told_apart(self._state.rows, self._state.failures)
         self._state.add(Undecided(text))
 

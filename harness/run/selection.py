@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
+from harness.analysis.best import choose, order
 from harness.analysis.constraints import satisfies
 from harness.analysis.differences import Differences
+from harness.analysis.metrics import CONFIRMATION
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.spec.scenario import Scenario
@@ -94,8 +97,31 @@ class Selection:
             return []
         return [row.point for row in self._contenders(rows, failures, round_)]
 
+    def to_confirm(
+        self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow]
+    ) -> list[str]:
+        """The point that is recommended, and the best one of its backend's default config.
+
+        Empty without a search, with one round, and where no point or a whole front is chosen.
+        """
+        if not self.searching or self._rounds < 2:
+            return []
+        every = summarize(rows, failures)
+        run, found = Differences(every), [r for r in every if self.varied(r.backend)]
+        chosen = choose(
+            found, self.goal.objective, self.goal.bounds, self.goal.indifference, run
+        ).recommended
+        if chosen is None:
+            return []
+        default = (
+            r.point for r in order(found, self.goal.objective)
+            if (r.backend, r.config) == (chosen.backend, DEFAULT_CONFIG)
+        )  # fmt: skip
+        return list(dict.fromkeys([chosen.point, *islice(default, 1)]))
+
     def not_told_apart(self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow]) -> str:
         """One sentence on what is undecided at the end; empty where nothing is."""
+        rows = [r for r in rows if r.details.get("stage") != CONFIRMATION]
         measured = max((r.round for r in rows), default=-1) + 1
         found = self._contenders(rows, failures, measured) if self._decides else []
         if not found:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from harness.errors import UnexpectedError
 from harness.results import rows
@@ -32,6 +33,8 @@ class RunState:
         self.failures: list[rows.FailureRow] = []
         """Of this process: what failed in an interrupted run is tried again."""
         self.given_up: set[str] = set()
+        self.stages: Mapping[str, str] = {}
+        """Of the points that this round measures in another stage than the first."""
         self.parity: dict[str, list[rows.ParityRow]] = defaultdict(list)
         for row in done.parity if done else []:
             self.parity[row.backend].append(row)
@@ -56,6 +59,8 @@ class RunState:
 
     def add_result(self, row: rows.MeasurementRow | rows.CapacityRow) -> None:
         """A point is measured in a round."""
+        if isinstance(row, rows.MeasurementRow) and (stage := self.stages.get(row.point)):
+            row = replace(row, details={**row.details, "stage": stage})
         self.add(row)
         if isinstance(row, rows.MeasurementRow):
             self.rows.append(row)

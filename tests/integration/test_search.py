@@ -59,7 +59,7 @@ def write(
     varied: str,
     rounds: int,
     loads: list[int],
-    search: str = "method: halving, rounds_max: 1",
+    search: str = "method: halving, rounds_max: 1, confirm: 0",
 ) -> Path:
     version = folder / "models" / "double" / "1"
     version.mkdir(parents=True)
@@ -173,13 +173,16 @@ def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
 
 def test_rounds_are_added_for_what_may_be_the_best_and_for_nothing_else(tmp_path, run_cli):
     """Two configs that are the same but for a second instance that one caller never uses."""
-    closer = "method: grid, rounds_max: 5, indifference: 0.0001"
+    closer = "method: grid, rounds_max: 5, indifference: 0.0001, confirm: 2"
     path = write(tmp_path, SLEEPS, 3, [1], closer)
     run = tmp_path / "run"
     done = run_cli("run", path, "-o", run, "-q", "--no-report")
     assert done.returncode in (0, 4), done.stderr
     data = read_run(run)
-    rounds = Counter(row.config for row in data.measurements)
+    after = [row for row in data.measurements if row.details.get("stage") == "confirmation"]
+    assert set(Counter(row.config for row in after).values()) == {2}
+    assert {"i1-cfg1", "i2-cfg1"} & {row.config for row in after}
+    rounds = Counter(row.config for row in data.measurements if row not in after)
     assert rounds["i1-cfg2"] == rounds["i2-cfg2"] == 3  # forty times slower
     assert max(rounds.values()) in (4, 5)
     why = {e.point: e.why for e in data.rows(Reached)}

@@ -158,13 +158,15 @@ def _undecided(context: Context, best: SummaryRow) -> Sentence:
 
 
 def _value(context: Context, row: SummaryRow) -> str:
-    value = both_text(context.objective.value(row))
+    shown = row.confirmed or row
+    value = both_text(context.objective.value(shown))
+    after = f" ({shown.rounds} rounds after the choice)" if shown is not row else ""
     single = context.objective.single
     if single is None:
-        return f"a score of {value}"
+        return f"a score of {value}{after}"
     name, unit = labels.metric_words(single)
     article = "an" if name[0] in "aeiou" else "a"
-    return f"{article} {name} of {value}{unit}"
+    return f"{article} {name} of {value}{unit}{after}"
 
 
 def _tie(context: Context, names: list[str]) -> Sentence:
@@ -260,6 +262,7 @@ def _details(context: Context) -> list[Sentence]:
         compose(f"No difference is shown between {labels.listed(_points(context, choice.tied))}."),
         compose(
             "Recommended: ", bold(where), _why(context, pick), ".",
+            *([f" It had {_value(context, pick)}."] if pick.confirmed else []),
             *_over_reference(context, pick), *_settings(context, pick),
         ),
     ]  # fmt: skip

@@ -52,6 +52,12 @@ class Search(Model):
         description="rounds are added, up to this many in all, for points that may still be the "
         "best",
     )
+    confirm: Annotated[int, Field(ge=0, le=1000)] = Field(
+        3,
+        description="rounds that measure the recommended point, and the default config's best one, "
+        "once more after the choice: the best of many looks better than it is, and these rounds "
+        "take no part in choosing it. At least 2, for an interval; 0: none",
+    )
     indifference: float = Field(
         0.05,
         gt=0,

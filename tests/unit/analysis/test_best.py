@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.rows import measurement, with_metrics
 
 from harness.analysis.best import INDIFFERENCE, cheapest, choose, indifference_of, ranks
+from harness.analysis.metrics import CONFIRMATION
 from harness.analysis.objective import THROUGHPUT, single
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import FailureRow, MeasurementRow
@@ -239,3 +241,32 @@ def test_sizes_that_are_about_the_same_leave_it_to_the_value() -> None:
 def test_the_zone_is_the_scenarios() -> None:
     assert indifference_of({"search": {"indifference": 0.2}}) == 0.2
     assert indifference_of({}) == INDIFFERENCE == Search.model_validate({}).indifference
+
+
+def test_rounds_after_the_choice_hold_the_truth_that_the_winners_own_do_not() -> None:
+    """The best of 24 equal configs in five rounds, 3 % of scatter: the truth is 100."""
+    rng = random.Random(11)
+
+    def rounds(count: int) -> list[float]:
+        return [100 * math.exp(rng.gauss(0, 0.03)) for _ in range(count)]
+
+    own = after = 0
+    searches = 120
+    for _ in range(searches):
+        rows = rows_of(*(measured("t", rounds(5), config=f"i{i}") for i in range(24)))
+        best = choose(rows, THROUGHPUT, {}).recommended
+        assert best is not None
+        stage = {"stage": CONFIRMATION}
+        again = measured("t", rounds(3), config=best.config, details=stage)
+        later = [replace(m, round=m.round + 5) for m in again]
+        (row,) = summarize([*best.measurements, *later])
+        assert row.throughput == best.throughput  # they take no part
+        own += _holds(row, 100)
+        after += _holds(row.confirmed, 100)
+    assert own / searches < 0.8
+    assert after / searches >= 0.93 - 3 * math.sqrt(0.05 * 0.95 / searches)
+
+
+def _holds(row: SummaryRow | None, truth: float) -> bool:
+    assert row is not None and row.throughput is not None
+    return row.throughput.low <= truth <= row.throughput.high

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from support.rows import measurement
 
+from harness.analysis.metrics import ADDED, CONFIRMATION
+from harness.analysis.summary import summarize
 from harness.results.rows import PERCENTILES, MeasurementRow
-from harness.results.store import RunStore
+from harness.results.store import RunStore, read_run
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
 from harness.run.state import RunState
@@ -112,6 +114,73 @@ def test_a_disturbed_round_is_measured_again_up_to_the_most(store: RunStore) -> 
     assert rounds.wanted(3) == [again]
     state.add_result(measured(again.id, again.config, 100.0, 3))
     assert rounds.wanted(4) == []
+
+
+def test_what_was_chosen_is_confirmed_after_all_other_rounds_and_a_resumed_run_goes_on(
+    store: RunStore, tmp_path: Path
+) -> None:
+    written = scenario(search={"method": "grid", "rounds_max": 4})
+    rounds, state = made(store, written)
+    for round_ in range(2):
+        for index, p in enumerate(rounds.wanted(round_)):
+            state.add_result(measured(p.id, p.config, 100.0 + 50 * index + round_, round_))
+    assert rounds.wanted(2) == []  # told apart
+    (best, default) = (p.id for p in sorted(
+        (p for p in expand(written) if p.config in ("default", "i2-mb16")),
+        key=lambda p: p.config == "default",
+    ))  # fmt: skip
+    confirmed = []
+    for round_, points in rounds.confirmation():
+        confirmed.append((round_, {p.id for p in points}))
+        state.stages = {p.id: CONFIRMATION for p in points}
+        for p in points if round_ < 6 else points[:1]:
+            state.add_result(measured(p.id, p.config, 90.0 + round_, round_))
+    assert confirmed == [(round_, {best, default}) for round_ in (4, 5, 6)]
+    done = read_run(tmp_path / "run")
+    (row,) = (r for r in summarize(done.measurements) if r.point == best)
+    assert (row.rounds, row.confirmed and row.confirmed.rounds) in ((2, 3), (2, 2))
+    assert row.value("throughput").value > 240  # the choice's rounds alone
+    again = RunState(store, Silent(), done)
+    resumed = Rounds(written, expand(written), configs(written), Selection(written), again)
+    assert not any(map(resumed.wanted, range(resumed.most)))
+    ((last, left),) = resumed.confirmation()
+    assert (last, len(left)) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"search": {"method": "grid", "confirm": 0}},
+        {"objective": ["throughput", "latency_p50_ms"]},
+        {"measurement": {"rounds": 1, "rounds_max": 1}},
+    ],
+)
+def test_nothing_is_confirmed_where_it_is_not_wanted_or_nothing_is_chosen(
+    store: RunStore, more: dict[str, Any]
+) -> None:
+    rounds, state = made(store, scenario(**more))
+    for round_ in range(2):
+        for index, p in enumerate(rounds.wanted(round_)):
+            state.add_result(measured(p.id, p.config, 100.0 + 50 * index + round_, round_))
+    assert not any(rounds.confirmation())
+
+
+def test_rounds_that_are_added_for_width_say_so(store: RunStore) -> None:
+    wide = {"rounds": 2, "rounds_max": 4}
+    rounds, state = made(
+        store, scenario(measurement=wide, search={"method": "grid", "rounds_max": 1})
+    )
+    points = rounds.wanted(0)
+    for round_ in range(2):
+        assert rounds.added(round_, points) == {}
+        for index, p in enumerate(points):
+            noise = 5.0 * round_ if index == 0 else 0.0
+            state.add_result(measured(p.id, p.config, 100.0 + noise, round_))
+    wanted = rounds.wanted(2)
+    state.stages = rounds.added(2, wanted)
+    assert state.stages == {points[0].id: ADDED}
+    state.add_result(measured(points[0].id, points[0].config, 100.0, 2))
+    assert state.rows[-1].details["stage"] == ADDED
 
 
 def test_why_a_point_has_no_more_rounds(store: RunStore, tmp_path: Path) -> None:
