@@ -7,7 +7,8 @@ one class; the table of docs/errors.md is made of them: `python -m harness.error
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -201,20 +202,39 @@ def from_reason(reason: str, message: str, fix: str | None = None) -> HarnessErr
 
 _MEMORY = (
     "out of memory", "out_of_memory", "can't allocate memory", "failed to allocate memory",
-    "bad_alloc", "alloc_failed", "cannot allocate memory",
+    "bad_alloc", "alloc_failed", "cannot allocate memory", "memoryallocation", "outofmemory",
     "is smaller than requested bytes",  # of ONNX Runtime's arenas, which have a limit
 )  # fmt: skip
 """What the runtimes' messages say when memory runs out, in lower case."""
+_DEVICE = (
+    "no cuda-capable device", "insufficientdriver", "driver version is insufficient",
+    "nodevice", "no_device", "invaliddevice", "invalid device ordinal", "invalid_device",
+    "nvidia driver", "stub library", "initializationerror", "system has unsupported",
+)  # fmt: skip
+"""And what CUDA's say where it finds no GPU, or none that it can use."""
 
 
-def translate(error: Exception, doing: str = "") -> HarnessError:
+@contextlib.contextmanager
+def translated(doing: str = "", but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raise what `translate` makes of whatever is raised inside, `but` these as they are."""
+    try:
+        yield
+    except but:
+        raise
+    except Exception as error:
+        raise translate(error, doing) from error
+
+
+def translate(error: Exception | str, doing: str = "") -> HarnessError:
     """The harness's exception for one that a runtime raised, with its type and message kept."""
     if isinstance(error, HarnessError):
         return error
-    text = f"{doing + ': ' if doing else ''}{type(error).__name__}: {error}".rstrip(": ")
-    full = f"{type(error).__name__} {error}".lower()
-    if isinstance(error, MemoryError) or any(words in full for words in _MEMORY):
+    said = error if isinstance(error, str) else f"{type(error).__name__}: {error}".rstrip(": ")
+    words, text = said.lower(), f"{doing}: {said}" if doing else said
+    if isinstance(error, MemoryError) or any(w in words for w in _MEMORY):
         return OutOfMemoryError(text)
+    if any(w in words for w in _DEVICE):
+        return DeviceError(text, fix="check `nvidia-smi`; choose another `device` in the scenario")
     return BackendError(text)
 
 

@@ -124,7 +124,7 @@ def open_case(model: PreparedModel, settings: Settings, batches: Sequence[int]) 
     from harness.backends.registry import open_backend, parse_spec
 
     context = BackendContext(model, cache=cache_directory(), batch_sizes=tuple(batches))
-    return open_backend(parse_spec(json.dumps(settings)), context)
+    return open_backend(parse_spec(dict(settings)), context)
 
 
 def on_device(settings: Settings, device: str) -> dict[str, Any]:

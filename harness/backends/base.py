@@ -1,8 +1,9 @@
 """The seam between the harness and a runtime: a backend, small enough to read in a minute.
 
 A backend is loaded once, in a worker process of its own. Each concurrent caller gets its own
-`Caller` (its own stream, session binding, execution context or connection). What is not part of
-a request (building tensors, serialising) happens in `prepare`, outside the clock::
+`Caller` (its own stream, session binding, execution context or connection), in a thread of its own
+unless the backend says that its callers are `streams`. What is not part of a request (building
+tensors, serialising) happens in `prepare`, outside the clock::
 
     with open_backend(spec, model) as backend:
         request = backend.prepare({"input": array})
@@ -68,6 +69,30 @@ class Caller(Protocol[Request_contra, Reply]):
         return None
 
 
+class StreamCaller(Caller[Request_contra, Reply], Protocol):
+    """A caller whose request runs by itself once it is begun, so that one thread drives many.
+
+    It has one request at a time, and is made, used and closed by the same thread. What `begin`
+    or `ready` raises has ended the request.
+    """
+
+    def warm(self, request: Request_contra) -> None:
+        """Do whatever only the first such request has to wait for, outside the clock."""
+        return
+
+    def begin(self, request: Request_contra) -> None:
+        """Start a request and return."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it is complete; cheap, asked in a loop."""
+        ...
+
+    def finish(self) -> Reply:
+        """The reply, once it is complete."""
+        ...
+
+
 class Backend(Protocol[Request, Reply]):
     """One way to run the model. Who inherits from it need not write what it does not have.
 
@@ -94,6 +119,11 @@ class Backend(Protocol[Request, Reply]):
     def caller(self) -> Caller[Request, Reply]:
         """A new concurrent caller."""
         ...
+
+    @property
+    def streams(self) -> bool:
+        """Whether `caller` makes `StreamCaller`s, all driven by one thread, not a thread each."""
+        return False
 
     def statistics(self) -> dict[str, float]:
         """Counters that only grow, read at both ends of a window; differences are reported.
@@ -158,3 +188,5 @@ COUNTERS = ("h2d_ns", "compute_ns", "d2h_ns", "enqueue_ns")
 """Sums that a backend may have in its `statistics`: what CUDA events and the clock said."""
 COUNT = "gpu_timed"
 """How many requests they are of."""
+LAUNCHING = "launching_ns"
+"""What the one thread that drives all callers has spent beginning requests; not with threads."""

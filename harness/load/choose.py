@@ -14,25 +14,37 @@ def make_generator(
     backend: Backend, requests: Sequence[object], plan: LoadPlan, *, request_timeout: float,
     wire: bool = False,
 ) -> Generator:  # fmt: skip
-    """The generator for one point: threads, or for Triton's wire client event loops."""
-    from harness.load.closed import ClosedLoop
-    from harness.load.open import OpenLoop
+    """The generator for one point.
 
+    One thread over streams where the backend has them, else a thread a caller; for Triton's wire
+    client event loops.
+    """
     if wire:
         from harness.load.wire.generator import for_backend
         from harness.triton.client.backend import TritonBackend
 
         return for_backend(
-            cast(TritonBackend, backend), requests,
-            concurrency=plan.concurrency, schedule=plan.schedule,
-            request_timeout=request_timeout, max_outstanding=plan.max_outstanding,
-            shed=plan.shed, processes=plan.processes,
+            cast(TritonBackend, backend), requests, concurrency=plan.concurrency,
+            schedule=plan.schedule, request_timeout=request_timeout, shed=plan.shed,
+            max_outstanding=plan.max_outstanding, processes=plan.processes,
         )  # fmt: skip
-    if plan.schedule is not None:
-        return OpenLoop(
-            backend, requests, plan.schedule, max_outstanding=plan.max_outstanding,
-            request_timeout=request_timeout, shed=plan.shed,
-        )  # fmt: skip
-    if plan.concurrency is None:
+    if plan.schedule is None and plan.concurrency is None:
         raise ValueError("a load needs a concurrency or a schedule")
-    return ClosedLoop(backend, requests, plan.concurrency, request_timeout)
+    slots = plan.concurrency or plan.max_outstanding
+    if backend.streams:
+        from harness.load.streams import SAMPLE_EVERY, StreamLoad, Streams
+
+        return StreamLoad(
+            Streams(backend, requests, slots), slots, request_timeout, schedule=plan.schedule,
+            shed=plan.shed, sample_every=SAMPLE_EVERY,
+        )  # fmt: skip
+    if plan.schedule is None:
+        from harness.load.closed import ClosedLoop
+
+        return ClosedLoop(backend, requests, slots, request_timeout)
+    from harness.load.open import OpenLoop
+
+    return OpenLoop(
+        backend, requests, plan.schedule, max_outstanding=slots, request_timeout=request_timeout,
+        shed=plan.shed,
+    )  # fmt: skip

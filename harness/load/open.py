@@ -9,14 +9,13 @@ While a caller is free this is an ideal open loop. When all are busy an arrival 
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
 from harness.backends.base import Backend, Caller
-from harness.load.closed import NEVER, RECENT
-from harness.load.threads import FATAL, SAMPLE_AT, ThreadLoad, classify
+from harness.load.closed import NEVER
+from harness.load.threads import SAMPLE_AT, ThreadLoad
 from harness.results.samples import OK, SHED, UNFINISHED, Int64, Samples
 
 SPIN_NS = 200_000
@@ -25,7 +24,6 @@ LEAD_NS = 20_000_000
 """From the release of the callers to the schedule's zero: time for the first to get ready."""
 SHED_NS = 1_000_000
 """An arrival taken this late found every caller busy: with `shed` it is dropped."""
-FIELDS = 4  # arrival, sent, done, status
 
 
 class OpenLoop(ThreadLoad):
@@ -37,15 +35,14 @@ class OpenLoop(ThreadLoad):
     ) -> None:  # fmt: skip
         if not len(schedule):
             raise ValueError("needs at least one arrival")
-        super().__init__(backend, requests, max_outstanding, request_timeout, self._anchor)
+        super().__init__(backend, requests, max_outstanding, request_timeout)
         self._schedule = np.asarray(schedule, np.int64)
         self._due: list[int] = []
         self._shed = shed
         self._stopped = NEVER
         self._arrivals = iter(range(len(schedule)))  # its next is atomic under the interpreter lock
-        self._records = [array("q") for _ in range(max_outstanding)]
 
-    def _anchor(self) -> None:
+    def _release(self) -> None:
         """Fix the schedule to the clock, once."""
         self._due = (self._schedule + (time.monotonic_ns() + LEAD_NS)).tolist()
 
@@ -63,22 +60,17 @@ class OpenLoop(ThreadLoad):
             if scheduled > self._stopped:
                 return
             if self._shed and taken - scheduled > SHED_NS:
-                extend((arrival, taken, taken, SHED))
+                extend((scheduled, taken, taken, SHED))
                 continue
             if not self._wait_until(scheduled):
                 return
             sent = clock()
             try:
                 reply = infer(requests[arrival % count])
-            except FATAL:
-                raise
             except Exception as error:
-                done = clock()
-                status, message = classify(error)
-                self._messages[index][message] += 1
-                extend((arrival, sent, done, status))
+                self._fail(index, scheduled, sent, error)
             else:
-                extend((arrival, sent, clock(), OK))
+                extend((scheduled, sent, clock(), OK))
                 if arrival + 1 in SAMPLE_AT:
                     self._kept.append((arrival % count, caller.outputs(reply)))
 
@@ -91,19 +83,6 @@ class OpenLoop(ThreadLoad):
             time.sleep(0)  # lets the other callers have the interpreter
         return True
 
-    def completed(self) -> int:
-        """Requests that have finished (or were shed) so far."""
-        return sum(len(r) for r in self._records) // FIELDS
-
-    def recent_ns(self) -> Int64:
-        """Response times (done − scheduled) of the latest requests."""
-        each = max(1, RECENT // len(self._records)) * FIELDS
-        whole = [r[max(0, len(r) // FIELDS * FIELDS - each) : len(r) // FIELDS * FIELDS]
-                 for r in self._records]  # fmt: skip
-        rows = np.concatenate([np.frombuffer(r, np.int64) for r in whole if len(r)] or [_NONE])
-        rows = rows.reshape(-1, FIELDS)
-        return np.asarray(rows[:, 2] - np.array(self._due, np.int64)[rows[:, 0]])
-
     def stop(self, timeout: float) -> Samples:
         """Send what was due by now and nothing more, finish it, return all as it was completed.
 
@@ -111,18 +90,11 @@ class OpenLoop(ThreadLoad):
         """
         self._stopped = stopped = time.monotonic_ns()
         self._finish(timeout + self._timeout_ns / 1e9)
-        parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
-        parts.append(self._never_sent(stopped))
-        rows = np.concatenate(parts)
-        caller = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
-        arrival, sent, done, status = rows.T
-        return self._samples(np.array(self._due, np.int64)[arrival], sent, done, status, caller)
+        return self._samples(self._never_sent(stopped))
 
     def _never_sent(self, stopped: int) -> Int64:
         """Arrivals that were due before the end and found no caller in all of the time-out."""
-        late = np.array([a for a in self._arrivals if self._due[a] <= stopped], np.int64)
+        due = [self._due[a] for a in self._arrivals]
+        late = np.array([moment for moment in due if moment <= stopped], np.int64)
         at = np.full_like(late, stopped + self._timeout_ns)
         return np.stack([late, at, at, np.full_like(late, UNFINISHED)], axis=1)
-
-
-_NONE = np.empty(0, np.int64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,7 +23,9 @@ ERROR_PAUSE_S = 0.01
 FATAL = (OutOfMemoryError, ServerDiedError)
 """What ends the point at once: asking again would not help."""
 
-Body = Callable[[int, Caller], None]
+RECENT = 1024
+FIELDS = 4
+"""Of a record: scheduled, sent, done (monotonic ns) and status."""
 SAMPLE_AT = (5, 97, 997)
 """Which of a caller's requests have their outputs kept, to be compared with the reference."""
 
@@ -34,26 +38,43 @@ class ThreadLoad(ABC):
     """
 
     def __init__(
-        self, backend: Backend, requests: Sequence[object], callers: int, request_timeout: float,
-        on_release: Callable[[], None] | None = None,
-    ) -> None:  # fmt: skip
+        self, backend: Backend, requests: Sequence[object], callers: int, request_timeout: float
+    ) -> None:
         if not requests or callers < 1:
             raise ValueError("needs at least one request and one caller")
-        self._requests = list(requests)
+        self.failure: BaseException | None = None
+        self._backend, self._requests = backend, list(requests)
         self._timeout_ns = int(request_timeout * 1e9)
         self._stopping = threading.Event()
         self._messages: list[Counter[str]] = [Counter() for _ in range(callers)]
         self._kept: list[tuple[int, Tensors]] = []
-        self._callers = CallerThreads(backend, callers, self._loop, on_release)
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What ended the load early, if anything did."""
-        return self._callers.failure
+        self._records = [array("q") for _ in range(callers)]
+        self._ready = threading.Barrier(callers + 1, action=self._release)
+        self._threads = [
+            threading.Thread(target=self._call, args=(i,), name=f"caller-{i}", daemon=True)
+            for i in range(callers)
+        ]
 
     def start(self) -> None:
-        """Open every caller, then let all of them go at once."""
-        self._callers.start()
+        """Open every caller, then let all of them go at once. Raises what opening one raised."""
+        for thread in self._threads:
+            thread.start()
+        with contextlib.suppress(threading.BrokenBarrierError):  # by a caller's failure
+            self._ready.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def _release(self) -> None:  # noqa: B027 - a closed loop has nothing to do
+        """What is done at the moment when all are let go."""
+
+    def _call(self, index: int) -> None:
+        try:
+            with self._backend.caller() as caller:
+                self._ready.wait()
+                self._loop(index, caller)
+        except BaseException as error:
+            self.failure = self.failure or error  # the first, not the barrier that it broke
+            self._ready.abort()
 
     def sampled(self) -> list[tuple[int, Tensors]]:
         """Outputs kept under load, each with the index of its request; after `stop`."""
@@ -63,61 +84,20 @@ class ThreadLoad(ABC):
     def _loop(self, index: int, caller: Caller) -> None:
         """What a caller does until the load is stopped, or nothing more is due."""
 
+    def completed(self) -> int:
+        """Requests that have finished (or were shed) so far."""
+        return sum(map(len, self._records)) // FIELDS
+
+    def recent_ns(self) -> Int64:
+        """Response times of the latest requests; slices are copies, safe while arrays grow."""
+        each = max(1, RECENT // len(self._records)) * FIELDS
+        ends = [(r, len(r) // FIELDS * FIELDS) for r in self._records]
+        rows = np.concatenate([np.array(r[max(0, n - each) : n], np.int64) for r, n in ends])
+        return np.asarray(rows[2::FIELDS] - rows[::FIELDS])
+
     def _finish(self, timeout: float) -> None:
         """Send nothing more, and wait for what is open. Raises DeadlineError, or a failure."""
         self._stopping.set()
-        self._callers.join(timeout)
-
-    def _samples(
-        self, scheduled: Int64, sent: Int64, done: Int64, status: Int64, caller: Int64
-    ) -> Samples:
-        """Everything in order of completion."""
-        order = np.argsort(done, kind="stable")
-        scheduled, sent, done = scheduled[order], sent[order], done[order]
-        state = status[order].astype(np.uint8)
-        state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
-        messages = dict(sum(self._messages, Counter()))
-        return Samples(scheduled, sent, done, state, caller[order].astype(np.uint16), messages)
-
-
-class CallerThreads:
-    """Runs `body(index, caller)` in `count` threads; keeps the first failure."""
-
-    def __init__(
-        self, backend: Backend, count: int, body: Body, on_release: Callable[[], None] | None = None
-    ) -> None:
-        self._backend, self._body = backend, body
-        self._ready = threading.Barrier(count + 1, action=on_release)
-        self.failure: BaseException | None = None
-        self._threads = [
-            threading.Thread(target=self._call, args=(i,), name=f"caller-{i}", daemon=True)
-            for i in range(count)
-        ]
-
-    def start(self) -> None:
-        """Open every caller, then let all of them go at once. Raises what opening one raised."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            self._ready.wait()
-        except threading.BrokenBarrierError:
-            if self.failure is not None:
-                raise self.failure from None
-            raise
-
-    def _call(self, index: int) -> None:
-        try:
-            with self._backend.caller() as caller:
-                self._ready.wait()
-                self._body(index, caller)
-        except threading.BrokenBarrierError:
-            pass
-        except BaseException as error:
-            self.failure = self.failure or error
-            self._ready.abort()
-
-    def join(self, timeout: float) -> None:
-        """Wait for every body to return. Raises DeadlineError, or what a body raised."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -126,6 +106,28 @@ class CallerThreads:
             raise self.failure
         if hung:
             raise DeadlineError(f"{hung} request(s) still open {timeout:g} s after the load ended")
+
+    def _fail(self, index: int, scheduled: int, sent: int, error: Exception) -> None:
+        """Write a request down that raised; what no other would survive is raised again."""
+        done = time.monotonic_ns()
+        if isinstance(error, FATAL):
+            raise error
+        status, message = classify(error)
+        self._messages[index][message] += 1
+        self._records[index].extend((scheduled, sent, done, status))
+
+    def _samples(self, never_sent: Int64 | None = None) -> Samples:
+        """Everything in order of completion; `never_sent` are further rows, shape (n, FIELDS)."""
+        parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
+        parts += [] if never_sent is None else [never_sent]
+        caller = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+        rows = np.concatenate(parts)
+        order = np.argsort(rows[:, 2], kind="stable")
+        scheduled, sent, done, status = rows[order].T
+        state = status.astype(np.uint8)
+        state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
+        messages = dict(sum(self._messages, Counter()))
+        return Samples(scheduled, sent, done, state, caller[order].astype(np.uint16), messages)
 
 
 def classify(error: Exception) -> tuple[int, str]:

@@ -76,13 +76,23 @@ def _foreign(processes: TelemetrySeries) -> Iterator[Finding]:
         yield Finding("foreign_gpu_process", f"{count} in {100 * there.mean():.0f} % of readings")
 
 
-def check_host(times: GpuTime | None) -> Iterator[Finding]:
-    """Whether the GPU waited for the host."""
-    if times is not None and times.host_bound:
+def check_host(
+    times: GpuTime | None, launching: float | None = None, helps: str = ""
+) -> Iterator[Finding]:
+    """Whether the GPU waited for the host, and what would help.
+
+    `launching` is the share of its time that the one thread of all callers spent beginning
+    requests, `helps` the setting that makes it less.
+    """
+    seen = ""
+    if launching is not None and launching > HOST_BOUND_SHARE:
+        seen = f"{100 * launching:.0f} % of the callers' one thread went into beginning requests"
+    elif times is not None and times.host_bound:
+        seen = f"enqueueing {times.enqueue_us:.0f} µs, computing {times.compute_us:.0f} µs"
+        seen += f" (limit {100 * HOST_BOUND_SHARE:.0f} %)"
+    if seen:
         yield Finding(
-            "host_bound",
-            f"enqueueing {times.enqueue_us:.0f} µs, computing {times.compute_us:.0f} µs "
-            f"(limit {100 * HOST_BOUND_SHARE:.0f} %)",
+            "host_bound", f"{seen}; {f'`{helps}`' if helps else 'a larger batch'} would help"
         )
 
 

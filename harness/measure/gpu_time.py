@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.backends.base import COUNT, COUNTERS
+from harness.backends.base import COUNT, COUNTERS, LAUNCHING
 
 HOST_BOUND_SHARE = 0.8
 """Enqueueing never takes much longer than the GPU's own time, because gaps between kernels, in
@@ -41,3 +41,15 @@ def split(after: Mapping[str, float], before: Mapping[str, float]) -> GpuTime | 
     means = ((after[name] - before.get(name, 0.0)) / count / 1e3 for name in COUNTERS)
     h2d, compute, d2h, enqueue = means
     return GpuTime(h2d, compute, d2h, enqueue, int(count))
+
+
+def launching(
+    after: Mapping[str, float], before: Mapping[str, float], seconds: float
+) -> float | None:
+    """Share of its time that the one thread of all callers spent beginning requests.
+
+    None for callers in threads of their own.
+    """
+    if LAUNCHING not in after:
+        return None
+    return (after[LAUNCHING] - before.get(LAUNCHING, 0.0)) / (seconds * 1e9)

@@ -47,7 +47,8 @@ FLAGS: dict[str, str] = {
     "no_steady_state": "NO STEADY STATE: latency was still drifting within the window",
     "warm_up_leak": "the window begins with slow requests: the warm-up was not over, and they are "
     "in the numbers; a longer warm-up helps",
-    "host_bound": "the host needed more than 80 % of the computing time to enqueue the work",
+    "host_bound": "launching the work held the GPU back: the host needed more than 80 % of the "
+    "computing time for it, or of the time of the one thread that begins all requests",
     "throttled": "the GPU slowed its clocks down (temperature, power brake or hardware) in the "
     "window",
     "power_cap": "at the power cap: the GPU's clocks were what its power limit allows",

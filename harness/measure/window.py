@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from harness.backends.base import Backend
+from harness.backends.base import LAUNCHING, Backend
 from harness.errors import BackendError, DeadlineError
 from harness.load.generator import Generator
 from harness.load.plan import WindowSettings
@@ -114,7 +114,7 @@ class Counters:
     """One reading of what only grows."""
 
     values: Mapping[str, float]
-    """The backend's statistics."""
+    """The backend's statistics, and the generator's."""
     span_ns: tuple[int, int]
     """When that reading began and ended, monotonic ns."""
     cpu_seconds: float
@@ -128,6 +128,8 @@ def read_counters(
     mark()
     first = time.monotonic_ns()
     values = backend.statistics()
+    if (launching := getattr(generator, "launching_ns", None)) is not None:
+        values = {**values, LAUNCHING: launching}
     last = time.monotonic_ns()
     return Counters(values, (first, last), cpu_seconds(generator))
 

@@ -108,9 +108,10 @@ def _torch_export(job: Job, path: Path) -> None:
     axes = [job.axes(i) for i in job.inputs]
     dims = {word: torch.export.Dim(word) for each in axes for word in each.values()}
     shapes = tuple({axis: dims[word] for axis, word in each.items()} for each in axes)
+    size = sum(t.nbytes for t in module.state_dict().values())
     torch.onnx.export(
         module, job.example, path, dynamo=True, dynamic_shapes={"tensors": shapes},
-        external_data=_bytes(module) > EXTERNAL_BYTES, **job.arguments,
+        external_data=size > EXTERNAL_BYTES, **job.arguments,
     )  # fmt: skip
 
 
@@ -120,15 +121,8 @@ def _legacy(job: Job, path: Path) -> None:
     torch.onnx.export(module, job.example, path, dynamo=False, dynamic_axes=axes, **job.arguments)
 
 
-EXPORTERS: dict[str, Callable[[Job, Path], None]] = {
-    "torch.export": _torch_export,
-    "legacy": _legacy,
-}
+EXPORTERS = {"torch.export": _torch_export, "legacy": _legacy}
 """Tried in this order."""
-
-
-def _bytes(module: nn.Module) -> int:
-    return sum(t.numel() * t.element_size() for t in module.state_dict().values())
 
 
 @contextlib.contextmanager

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.models.reference import write_references
 from harness.models.tensors import Array, Tensors
 from harness.scenario.spec.model import Parity
 
 Floats = NDArray[np.float64]
-__all__ = ["TOLERANCES", "Comparison", "compare", "write_references"]
 
 TOLERANCES: dict[str, tuple[float, float]] = {
     "fp32": (1e-3, 1e-3),  # u = 2^-24; sums of thousands of products in any order; see below

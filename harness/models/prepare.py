@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, PointError, UsageError, translate
+from harness.errors import HarnessError, PointError, UsageError, translate, translated
 from harness.models import onnx_file
 from harness.models.cache import CacheEntry, fetch, file_hash, text_hash
 from harness.models.inputs import make_inputs
@@ -50,16 +50,11 @@ def prepare(
     """
     if unknown := set(formats) - set(FORMATS):
         raise ValueError(f"unknown formats: {', '.join(sorted(unknown))}")
+    inputs = tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs)
     model = PreparedModel(
-        name=spec.name,
-        source=_resolve(spec, base),
-        key="",
-        inputs=tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs),
-        outputs=(),
-        dynamic=dict(spec.dynamic),
-        data=_data(spec, base),
-        max_batch_size=max(batch_sizes),
-    )
+        spec.name, _resolve(spec, base), "", inputs, (), dynamic=dict(spec.dynamic),
+        data=_data(spec, base), max_batch_size=max(batch_sizes),
+    )  # fmt: skip
     steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
     step = steps.get(spec.source.kind, _from_nothing)
     return step(model, tuple(formats), tuple(batch_sizes), cache)
@@ -297,9 +292,7 @@ def _add_onnx(
 
 def _converted(model: PreparedModel, precision: Precision, folder: Path) -> dict[str, object]:
     """Weights and operators in fp16 or bf16, inputs and outputs as they were."""
-    try:
+    with translated(f"converting to {precision}"):
         facts = convert(model.file("onnx"), folder / "model.onnx", precision)
         onnx_file.check_file(folder / "model.onnx")
-    except Exception as error:
-        raise translate(error, f"converting to {precision}") from error
     return facts

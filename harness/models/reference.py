@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 
-from harness.errors import MissingPackageError, PointError, UsageError, translate
+from harness.errors import MissingPackageError, PointError, UsageError, translated
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import cpu_session
@@ -87,10 +87,8 @@ def _compute(
     model: PreparedModel, run: Run, missing: Sequence[tuple[int, int]], folder: Path
 ) -> None:
     for batch, variant in missing:
-        try:
+        with translated(f"the reference at batch {batch} failed"):
             outputs = run(make_inputs(model, batch, variant, SEED))
-        except Exception as error:
-            raise translate(error, f"the reference at batch {batch} failed") from error
         _write(_path(folder, batch, variant), outputs)
 
 
@@ -127,24 +125,17 @@ def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
 
 def _eager(model: PreparedModel) -> Run:
     from harness.models.sources import open_model
-    from harness.models.torch_model import output_names, to_array
+    from harness.models.torch_model import named
 
     module = open_model(model)
     dtypes = {i.name: i.dtype for i in model.inputs}
-
-    def run(inputs: Tensors) -> dict[str, Array]:
-        tensors = module(inputs, dtypes)
-        return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))
-
-    return run
+    return lambda inputs: named(module(inputs, dtypes))
 
 
 def _unoptimised(model: PreparedModel) -> Run:
     path = model.file("onnx")
-    try:
+    with translated("ONNX Runtime can't load the model as a reference"):
         session = cpu_session(path, optimised=False)
-    except Exception as error:
-        raise translate(error, "ONNX Runtime can't load the model as a reference") from error
     names = [o.name for o in session.get_outputs()]
     wanted = {i.name for i in session.get_inputs()}
 

@@ -89,3 +89,8 @@ def flatten(result: object) -> list[Tensor]:
 def output_names(count: int) -> list[str]:
     """`output`, or `output_0`, `output_1`, … when there are several."""
     return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+
+
+def named(tensors: Sequence[Tensor]) -> dict[str, Array]:
+    """Outputs as host arrays, by name."""
+    return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))

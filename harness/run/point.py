@@ -198,6 +198,7 @@ class PointMeasurement:
             self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
             answer.outputs_wrong, answer.metrics, answer.window,
             self.telemetry.problem if other is None else "", level=not point.shape,
+            less_launching=model.spec.less_launching,
         )  # fmt: skip
         row = measurement_row(
             own, self.round_, started, window, samples, readings, path, conditions

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from harness.measure import validity
 from harness.measure.agreement import server_view
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
+from harness.measure.gpu_time import launching
 from harness.measure.gpu_time import split as gpu_split
 from harness.measure.quantiles import FLOORS
 from harness.measure.readings import cpu_readings, gpu_readings, host_readings, spreads
@@ -53,6 +54,8 @@ class Conditions:
     """Why readings are missing; empty where they are not."""
     level: bool = True
     """Whether the load on the server is to stay as it is within the window."""
+    less_launching: str = ""
+    """The setting that would help where launching holds the GPU back."""
 
 
 def measurement_row(
@@ -72,7 +75,7 @@ def measurement_row(
         *([Finding("window_cut", "")] if window.cut else []),
         *validity.check_cpus(cpus.foreign, cpus.stolen, cpus.throttled),
         *check_gpu(telemetry, begin, end),
-        *check_host(gpu_split(counted.after, counted.before)),
+        *_launching(counted, conditions.less_launching),
         *_server_count(counted, split, samples), *disagreements,
         *([Finding("no_telemetry", why)] if (why := conditions.no_telemetry) else []),
     ]  # fmt: skip
@@ -93,6 +96,11 @@ def measurement_row(
         },
         **host_readings(telemetry, begin, end), **gpu,
     )  # fmt: skip
+
+
+def _launching(counted: Window, helps: str) -> Iterator[Finding]:
+    after, before = counted.after, counted.before
+    return check_host(gpu_split(after, before), launching(after, before, counted.seconds), helps)
 
 
 def _details(counted: Window, samples: Samples, conditions: Conditions) -> MeasurementDetails:

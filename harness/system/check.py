@@ -63,10 +63,15 @@ def not_importable(name: str, module: str, reason: str) -> Check:
     return Check(BACKENDS, name, MISSING, reason, install_command(module))
 
 
-def on_gpu(name: str, detail: str, why_not: object, gpu: bool, fix: str) -> Check:
-    """The CUDA half of a backend: a note on a machine without a GPU, a fault on one with it."""
+def cpu_and_gpu(
+    name: str, version: str, detail: str, why_not: object, gpu: bool, fix: str
+) -> list[Check]:
+    """Both halves of a backend that is installed: its CUDA half is a note on a machine without a
+    GPU; on one with it a fault, if there is a reason why it can't be used.
+    """
+    cuda = Check(BACKENDS, f"{name} (cuda)", MISSING, f"{detail}: {why_not}", fix)
     if not gpu:
-        return Check(BACKENDS, name, NOTE, "no GPU here")
-    if why_not is None:
-        return Check(BACKENDS, name, OK, detail, runs=True)
-    return Check(BACKENDS, name, MISSING, f"{detail}: {why_not}", fix)
+        cuda = Check(BACKENDS, f"{name} (cuda)", NOTE, "no GPU here")
+    elif why_not is None:
+        cuda = Check(BACKENDS, f"{name} (cuda)", OK, detail, runs=True)
+    return [Check(BACKENDS, f"{name} (cpu)", OK, version, runs=True), cuda]

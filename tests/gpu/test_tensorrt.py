@@ -13,13 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.gpu_memory import free_bytes
 
 from harness.backends.base import run_once
 from harness.backends.tensorrt import library as trt
 from harness.errors import BackendError, MissingPackageError
-from harness.measure.gpu_time import split
+from harness.load.choose import make_generator
+from harness.load.plan import LoadPlan, WindowSettings
+from harness.load.streams import StreamLoad
+from harness.measure.gpu_time import launching, split
+from harness.measure.validity import open_requests
+from harness.measure.window import measure
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel
+from harness.results.samples import OK
 
 pytestmark = pytest.mark.gpu
 
@@ -46,7 +53,7 @@ from pathlib import Path
 from harness.backends.base import BackendContext, PreparedModel
 from harness.backends.registry import open_backend, parse_spec
 from harness.run.worker.parity import check
-from harness.scenario.spec.scenario import Parity
+from harness.scenario.spec.model import Parity
 model, reference, cache, precision = json.loads(sys.argv[1])
 model = PreparedModel.from_json(model)
 context = BackendContext(model, cache=Path(cache), batch_sizes=(1, 4))
@@ -75,18 +82,17 @@ def test_fp32_is_fp32_and_tf32_is_tf32(resnet, cache: Path) -> None:
 
 def test_a_points_memory_is_given_back(opened, resnet) -> None:
     backend, _ = opened(kind="tensorrt")
-    cuda = backend.loaded.cuda
     run_once(backend, make_inputs(resnet[0], 4, 0))  # the kernels themselves stay
     backend.release()
-    before = cuda.free_bytes()
+    before = free_bytes()
     request = backend.prepare(make_inputs(resnet[0], 4, 0))
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(backend.caller()).infer(request)
-        taken = before - cuda.free_bytes()
+        taken = before - free_bytes()
     del request
     backend.release()
-    left = before - cuda.free_bytes()
+    left = before - free_bytes()
     print(f"taken {taken / 2**20:.0f} MiB, left {left / 2**20:.0f} MiB")
     assert taken > 4 * 10 * 2**20
     assert left < 0.1 * taken
@@ -178,7 +184,8 @@ def test_several_callers_at_once_give_the_same_answers(opened, resnet, io: str) 
 
 
 @pytest.mark.parametrize("io", ["host", "device"])
-def test_events_split_the_time(opened, resnet, io: str) -> None:
+def test_events_split_the_time(opened, resnet, monkeypatch, io: str) -> None:
+    monkeypatch.setattr("harness.backends.tensorrt.caller.TIMED_EVERY_NS", 0)
     backend, _ = opened(kind="tensorrt", io=io)
     request = backend.prepare(make_inputs(resnet[0], 4, 0))
     with backend.caller() as caller:
@@ -190,7 +197,7 @@ def test_events_split_the_time(opened, resnet, io: str) -> None:
         times = split(backend.statistics(), before)
     assert times is not None
     print(io, times)
-    assert times.count == 10
+    assert times.count == 40
     assert times.compute_us > 50
     copied = 4 * 3 * 224 * 224 * 4
     if io == "host":  # no faster than any bus
@@ -213,3 +220,24 @@ def test_a_gpu_that_tensorrt_does_not_support_is_named_in_one_sentence(opened) -
     print(caught.value.message)
     assert "\n" not in caught.value.message
     assert FLAVOR.title in caught.value.message
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+@pytest.mark.parametrize("graphs", [False, True])
+def test_one_thread_drives_several_callers(opened, resnet, io: str, graphs: bool) -> None:
+    backend, _ = opened(kind="tensorrt", precision="fp16", io=io, cuda_graphs=graphs)
+    requests = [backend.prepare(make_inputs(resnet[0], 4, v)) for v in range(3)]
+    expected = [run_once(backend, make_inputs(resnet[0], 4, v))["output"] for v in range(3)]
+    load = make_generator(backend, requests, LoadPlan(concurrency=4), request_timeout=30.0)
+    assert type(load) is StreamLoad
+    settings = WindowSettings(0.1, 8, 0.3, 500, 20.0, 30.0)
+    window, samples = measure(backend, load, settings, lambda *_: None)
+    assert set(samples.status) == {OK}
+    assert set(samples.caller) == set(range(4))
+    assert open_requests(samples, window.begin_ns, window.end_ns) > 3.9
+    assert len(load.sampled()) >= 8
+    for which, kept in load.sampled():
+        assert np.abs(kept["output"] - expected[which]).max() < 1e-2 * np.abs(expected[0]).max()
+    rate = len(samples) / (samples.done[-1] - samples.sent[0]) * 1e9
+    print(f"{io}, graphs {graphs}: {rate:.0f}/s")
+    assert 0 < launching(window.after, window.before, window.seconds) < 1

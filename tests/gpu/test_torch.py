@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ pytestmark = pytest.mark.gpu
 torch = pytest.importorskip("torch")
 
 from harness.backends.base import run_once  # noqa: E402
+from harness.load.choose import make_generator  # noqa: E402
+from harness.load.plan import LoadPlan  # noqa: E402
+from harness.load.streams import StreamLoad  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
+from harness.results.samples import OK  # noqa: E402
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
@@ -83,3 +88,21 @@ def test_the_allocator_is_read(opened, resnet) -> None:
     assert backend.memory()["torch_allocated"] >= weights
     run_once(backend, make_inputs(resnet[0], 4, 0))
     assert backend.memory()["torch_peak_reserved"] >= backend.memory()["torch_allocated"]
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+def test_one_thread_drives_several_callers(opened, resnet, io: str) -> None:
+    backend, _ = opened(kind="torch", device="cuda", io=io, callers="streams")
+    expected = [run_once(backend, make_inputs(resnet[0], 4, v))["output"] for v in range(3)]
+    requests = [backend.prepare(make_inputs(resnet[0], 4, v)) for v in range(3)]
+    load = make_generator(backend, requests, LoadPlan(concurrency=4), request_timeout=30.0)
+    assert type(load) is StreamLoad
+    load.start()
+    while load.completed() < 500 and load.failure is None:
+        time.sleep(0.01)
+    samples = load.stop(30.0)
+    assert set(samples.status) == {OK}
+    assert set(samples.caller) == set(range(4))
+    assert len(load.sampled()) >= 8
+    for which, kept in load.sampled():
+        assert np.abs(kept["output"] - expected[which]).max() < 1e-3 * np.abs(expected[0]).max()

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.gpu_memory import free_bytes
 
 from harness.backends.base import BackendContext, run_once
-from harness.backends.cuda.memory import open_cuda
 from harness.backends.registry import open_backend, parse_spec
 from harness.errors import ServerError
 from harness.load.choose import make_generator
@@ -85,7 +85,6 @@ def registered(server: TritonServer) -> list[str]:
 def test_outputs_under_load_are_right_and_all_memory_is_given_back(
     server: TritonServer, protocol: str, client: str, processes: int
 ) -> None:
-    cuda = open_cuda(0)
     given = [np.random.default_rng(i).random(SHAPE, np.float32) for i in range(3)]
     with backend_on(server, protocol, client) as backend:
         backend.load()
@@ -106,10 +105,10 @@ def test_outputs_under_load_are_right_and_all_memory_is_given_back(
         assert generator.sampled()
         for which, outputs in generator.sampled():
             np.testing.assert_array_equal(outputs["y"], given[which] * 2)
-        before = cuda.free_bytes()
+        before = free_bytes()
         big = backend.prepare({"x": np.zeros((64, 1 << 20), np.float32)})
-        assert before - cuda.free_bytes() >= 256 << 20
+        assert before - free_bytes() >= 256 << 20
         del big
         backend.release()
         assert registered(server) == []
-        assert abs(cuda.free_bytes() - before) < 64 << 20
+        assert abs(free_bytes() - before) < 64 << 20

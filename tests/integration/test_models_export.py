@@ -15,10 +15,10 @@ from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError
 from harness.models import export
 from harness.models.inputs import make_inputs
-from harness.models.parity import write_references
 from harness.models.prepare import prepare
+from harness.models.reference import write_references
 from harness.run.worker.parity import check
-from harness.scenario.spec import scenario as schema
+from harness.scenario.spec import model as schema
 
 MODELS = DATA / "models"
 VECTOR = {"name": "x", "shape": ["batch", 8]}

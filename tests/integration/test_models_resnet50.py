@@ -10,10 +10,10 @@ from harness.backends.onnxruntime.backend import OnnxRuntimeBackend
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.torch.backend import TorchBackend
 from harness.backends.torch.settings import TorchSettings
-from harness.models.parity import write_references
 from harness.models.prepare import prepare
+from harness.models.reference import write_references
 from harness.run.worker.parity import check
-from harness.scenario.spec import scenario as schema
+from harness.scenario.spec import model as schema
 
 PARITY = schema.Parity(inputs=2)
 BATCHES = (1, 4)

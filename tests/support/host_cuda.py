@@ -28,7 +28,7 @@ class HostCuda:
     """Addresses are handed out from 4096 on; everything that is not given back is in `live`."""
 
     name = "host memory"
-    gpu = CudaDevice(0, "Test GPU", "9.0", 2**30)
+    gpu = CudaDevice(0, "Test GPU", "9.0")
 
     def __init__(self) -> None:
         self.live: dict[int, Bytes] = {}
@@ -101,16 +101,26 @@ class HostCuda:
             lambda: array.__setitem__(slice(None), self._from(address)[: array.size])
         )
 
-    def event(self) -> SimpleNamespace:
+    def event(self, *, timed: bool = True) -> SimpleNamespace:
         self.made += 1
-        return SimpleNamespace(time=None)
+        return SimpleNamespace(time=None, stream=None, asked=0)
 
     def record(self, event: SimpleNamespace, stream: Stream) -> None:
+        event.time, event.stream, event.asked = None, stream, 0
+
         def mark() -> None:
             self.clock += 1000.0
             event.time = self.clock
 
         stream.queue.append(mark)
+
+    def ready(self, event: SimpleNamespace) -> bool:
+        """The third question finds the work done."""
+        self._check()
+        event.asked += 1
+        if event.asked == 3:
+            self.synchronize(event.stream)
+        return event.time is not None
 
     def elapsed_ns(self, start: SimpleNamespace, end: SimpleNamespace) -> float:
         return float(end.time - start.time)
@@ -139,9 +149,6 @@ class HostCuda:
         self._check()
         assert not stream.queue, "work is pending"
         self.made -= 1 + len(events)
-
-    def free_bytes(self) -> int:
-        return self.gpu.total_bytes - sum(a.size for a in self.live.values())
 
 
 class Mode(Enum):

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import SupportsInt, TypeVar, cast
 
 import numpy as np
 from cuda.bindings import runtime
 
-from harness.backends.cuda.memory import Bytes, CudaDevice, translate
+from harness.backends.cuda.memory import Bytes, CudaDevice
+from harness.errors import translate
 
 _OK = runtime.cudaError_t.cudaSuccess
+_NOT_READY = runtime.cudaError_t.cudaErrorNotReady
 _TO_DEVICE = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
 _TO_HOST = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
 _MODE = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-_ATTRIBUTE = runtime.cudaDeviceAttr
 _NON_BLOCKING = 1
 """cudaStreamNonBlocking."""
 _HANDLE_BYTES = 64
@@ -50,14 +52,11 @@ class CudaBindings:
     """One device."""
 
     def __init__(self, ordinal: int) -> None:
-        try:
-            count = check(runtime.cudaGetDeviceCount(), "looking for GPUs")
-            if ordinal >= count:
-                raise translate("invalid device ordinal", f"opening GPU {ordinal} of {count}")
-            check(runtime.cudaSetDevice(ordinal), f"opening GPU {ordinal}")
-            check(runtime.cudaFree(0), "starting CUDA")  # makes the primary context
-        except RuntimeError as error:  # no driver library at all
-            raise translate(error, f"opening GPU {ordinal}") from error
+        count = check(runtime.cudaGetDeviceCount(), "looking for GPUs")
+        if ordinal >= count:
+            raise translate("invalid device ordinal", f"opening GPU {ordinal} of {count}")
+        check(runtime.cudaSetDevice(ordinal), f"opening GPU {ordinal}")
+        check(runtime.cudaFree(0), "starting CUDA")  # makes the primary context
         self.name = f"cuda-python {_version()}"
         self.gpu = _describe(ordinal)
 
@@ -109,13 +108,21 @@ class CudaBindings:
         copied = runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, _TO_HOST, stream)
         check(copied, "copying from the GPU")
 
-    def event(self) -> object:
-        """A new event that can be timed."""
-        return check(runtime.cudaEventCreate(), "creating an event")
+    def event(self, *, timed: bool = True) -> object:
+        """A new event."""
+        flags = runtime.cudaEventDefault if timed else runtime.cudaEventDisableTiming
+        return check(runtime.cudaEventCreateWithFlags(flags), "creating an event")
 
     def record(self, event: object, stream: object) -> None:
         """Enqueue the event."""
         check(runtime.cudaEventRecord(event, stream), "recording an event")
+
+    def ready(self, event: object) -> bool:
+        """Whether the event has happened."""
+        answer = runtime.cudaEventQuery(event)
+        if answer[0] != _NOT_READY:
+            check(answer, "waiting for the GPU")
+        return bool(answer[0] == _OK)
 
     def elapsed_ns(self, start: object, end: object) -> float:
         """Nanoseconds between two events that have both happened."""
@@ -160,10 +167,6 @@ class CudaBindings:
             check(runtime.cudaEventDestroy(event), "destroying an event")
         check(runtime.cudaStreamDestroy(stream), "destroying a stream")
 
-    def free_bytes(self) -> int:
-        """Free memory of the whole device."""
-        return int(check(runtime.cudaMemGetInfo(), "reading free memory"))
-
 
 # ------------------------------------------------------------------------------------------ facts
 
@@ -176,26 +179,16 @@ def _version() -> str:
 
 def _describe(ordinal: int) -> CudaDevice:
     properties = check(runtime.cudaGetDeviceProperties(ordinal), "reading the GPU's properties")
-    major, minor = (
-        check(runtime.cudaDeviceGetAttribute(a, ordinal), "reading the compute capability")
-        for a in (
-            _ATTRIBUTE.cudaDevAttrComputeCapabilityMajor,
-            _ATTRIBUTE.cudaDevAttrComputeCapabilityMinor,
-        )
-    )
     name = properties.name
     return CudaDevice(
         ordinal,
         name.decode().rstrip("\0") if isinstance(name, bytes) else str(name),
-        f"{major}.{minor}",
-        int(properties.totalGlobalMem),
+        f"{properties.major}.{properties.minor}",
         _uuid(properties),
     )
 
 
 def _uuid(properties: runtime.cudaDeviceProp) -> str:
     with contextlib.suppress(Exception):
-        digits = bytes(properties.uuid.bytes).hex()
-        parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32])
-        return "GPU-" + "-".join(parts)
+        return f"GPU-{uuid.UUID(bytes=bytes(properties.uuid.bytes))}"
     return ""

@@ -16,13 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import (
-    BackendError,
-    DeviceError,
-    HarnessError,
-    MissingPackageError,
-    OutOfMemoryError,
-)
+from harness.errors import MissingPackageError, translated
 from harness.system.packages import install_command
 
 Bytes = NDArray[np.uint8]
@@ -36,7 +30,6 @@ class CudaDevice:
     name: str
     capability: str
     """Compute capability, e.g. `9.0`."""
-    total_bytes: int
     uuid: str = ""
 
     @property
@@ -94,12 +87,16 @@ class Cuda(Protocol):
         """Enqueue a copy from `address` that fills the array."""
         ...
 
-    def event(self) -> object:
-        """A new event that can be timed."""
+    def event(self, *, timed: bool = True) -> object:
+        """A new event; one that is not timed costs the GPU less."""
         ...
 
     def record(self, event: object, stream: object) -> None:
         """Enqueue the event."""
+        ...
+
+    def ready(self, event: object) -> bool:
+        """Whether all that was enqueued before the event is done."""
         ...
 
     def elapsed_ns(self, start: object, end: object) -> float:
@@ -126,10 +123,6 @@ class Cuda(Protocol):
         """Destroy a stream on which nothing runs, and events."""
         ...
 
-    def free_bytes(self) -> int:
-        """Free memory of the whole device."""
-        ...
-
 
 # ------------------------------------------------------------------------------------ selection
 
@@ -151,40 +144,12 @@ def open_cuda(ordinal: int = 0, library: str | None = None) -> Cuda:
             continue
         module, _, attribute = path.partition(":")
         try:
-            opened: Cuda = getattr(importlib.import_module(module), attribute)(ordinal)
-            return opened
+            with translated(f"opening GPU {ordinal}", (ImportError,)):
+                opened: Cuda = getattr(importlib.import_module(module), attribute)(ordinal)
+                return opened
         except ImportError as error:  # not installed, or built for another CUDA or Python
             reasons.append(f"{name}: {error}")
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise translate(error, f"opening GPU {ordinal}") from error
     raise MissingPackageError(
         f"no library for device memory can be imported ({'; '.join(reasons)})",
         fix=f"{install_command('pycuda')} (needs a CUDA toolkit), or {install_command('cuda')}",
     )
-
-
-# --------------------------------------------------------------------------------------- errors
-
-_MEMORY = ("out of memory", "memoryallocation", "out_of_memory", "outofmemory")
-_DEVICE = (
-    "no cuda-capable device", "insufficientdriver", "driver version is insufficient",
-    "nodevice", "no_device", "invaliddevice", "invalid device ordinal", "invalid_device",
-    "libcuda", "nvidia driver", "stub library", "initializationerror", "system has unsupported",
-)  # fmt: skip
-
-
-def translate(error: BaseException | str, doing: str) -> HarnessError:
-    """The harness's exception for a CUDA error, by the words of its name and message."""
-    if isinstance(error, HarnessError):
-        return error
-    text = str(error) if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    words = text.lower()
-    if isinstance(error, MemoryError) or any(w in words for w in _MEMORY):
-        return OutOfMemoryError(f"{doing}: {text}")
-    if any(w in words for w in _DEVICE):
-        return DeviceError(
-            f"{doing}: {text}", fix="check `nvidia-smi`; choose another `device` in the scenario"
-        )
-    return BackendError(f"{doing}: {text}")

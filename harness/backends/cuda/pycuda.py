@@ -7,15 +7,17 @@ still on it, so every thread attaches for as long as it works and detaches itsel
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pycuda
 from pycuda import driver
 
-from harness.backends.cuda.memory import Bytes, CudaDevice, translate
-from harness.errors import SetupError
+from harness.backends.cuda.memory import Bytes, CudaDevice
+from harness.errors import SetupError, translate, translated
 from harness.system.packages import install_command
 
 if TYPE_CHECKING:
@@ -27,15 +29,11 @@ class PyCuda:
 
     def __init__(self, ordinal: int) -> None:
         os.environ["CUDA_DEVICE"] = str(ordinal)  # what autoprimaryctx reads
-        try:
-            from pycuda import autoprimaryctx
-        except ImportError:
-            raise
-        except Exception as error:
-            raise translate(error, f"opening GPU {ordinal}") from error
+        from pycuda import autoprimaryctx
+
         self._context = autoprimaryctx.context
         self._allocations: dict[int, driver.DeviceAllocation] = {}
-        self.name = f"pycuda {'.'.join(map(str, driver_version()))}"
+        self.name = f"pycuda {'.'.join(map(str, pycuda.VERSION))}"
         self.gpu = _describe(autoprimaryctx.device, ordinal)
 
     @contextlib.contextmanager
@@ -49,10 +47,8 @@ class PyCuda:
 
     def allocate(self, size: int) -> int:
         """The address of `size` new bytes on the device. Raises OutOfMemoryError."""
-        try:
+        with translated(f"allocating {size} bytes on the GPU"):
             memory = driver.mem_alloc(max(size, 1))
-        except driver.Error as error:
-            raise translate(error, f"allocating {size} bytes on the GPU") from error
         self._allocations[int(memory)] = memory
         return int(memory)
 
@@ -62,17 +58,13 @@ class PyCuda:
 
     def share(self, address: int) -> bytes:
         """The CUDA inter-process handle of an allocation."""
-        try:
+        with translated("sharing device memory"):
             return bytes(driver.mem_get_ipc_handle(self._allocations[address]))
-        except driver.Error as error:
-            raise translate(error, "sharing device memory") from error
 
     def pinned(self, size: int) -> Bytes:
         """Page-locked host memory, uint8 [size]. Raises OutOfMemoryError."""
-        try:
+        with translated(f"pinning {size} bytes"):
             array: Bytes = driver.pagelocked_empty(max(size, 1), np.uint8)[:size]
-        except driver.Error as error:
-            raise translate(error, f"pinning {size} bytes") from error
         return array
 
     def unpin(self, array: Bytes) -> None:
@@ -94,13 +86,20 @@ class PyCuda:
         """Enqueue a copy to the host."""
         driver.memcpy_dtoh_async(array, address, stream)
 
-    def event(self) -> driver.Event:
-        """A new event that can be timed."""
-        return driver.Event()
+    def event(self, *, timed: bool = True) -> driver.Event:
+        """A new event."""
+        return driver.Event(0 if timed else driver.event_flags.DISABLE_TIMING)
 
     def record(self, event: driver.Event, stream: driver.Stream) -> None:
         """Enqueue the event."""
         event.record(stream)
+
+    def ready(self, event: driver.Event) -> bool:
+        """Whether the event has happened."""
+        try:
+            return bool(event.query())
+        except driver.Error as error:
+            raise translate(error, "waiting for the GPU") from error
 
     def elapsed_ns(self, start: driver.Event, end: driver.Event) -> float:
         """Nanoseconds between two events that have both happened."""
@@ -108,7 +107,8 @@ class PyCuda:
 
     def synchronize(self, stream: driver.Stream) -> None:
         """Wait until the stream is empty."""
-        stream.synchronize()
+        with translated("waiting for the GPU"):
+            stream.synchronize()
 
     def capture(self, stream: driver.Stream, enqueue: Callable[[], None]) -> object:
         """A CUDA graph of what `enqueue` does; pycuda has none, cuda-python captures them."""
@@ -125,20 +125,9 @@ class PyCuda:
     def give_back(self, stream: driver.Stream, events: Sequence[driver.Event]) -> None:
         """Nothing to do: pycuda's objects destroy themselves with their last reference."""
 
-    def free_bytes(self) -> int:
-        """Free memory of the whole device."""
-        return int(driver.mem_get_info()[0])
-
 
 _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING; pycuda passes the flags to cuStreamCreate as they are."""
-
-
-def driver_version() -> tuple[int, ...]:
-    """pycuda's own version."""
-    import pycuda
-
-    return tuple(pycuda.VERSION)
 
 
 def _describe(device: driver.Device, ordinal: int) -> CudaDevice:
@@ -146,9 +135,10 @@ def _describe(device: driver.Device, ordinal: int) -> CudaDevice:
     with contextlib.suppress(Exception):  # not in every pycuda
         uuid = str(device.uuid())
     major, minor = device.compute_capability()
-    return CudaDevice(ordinal, device.name(), f"{major}.{minor}", int(device.total_memory()), uuid)
+    return CudaDevice(ordinal, device.name(), f"{major}.{minor}", uuid)
 
 
+@functools.cache
 def _graphs() -> type[CudaBindings]:
     try:
         from harness.backends.cuda.cuda_python import CudaBindings

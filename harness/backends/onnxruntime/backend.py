@@ -20,7 +20,7 @@ import numpy as np
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost, collect
 from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
-from harness.errors import BackendError, DeviceError, translate
+from harness.errors import BackendError, DeviceError, translate, translated
 from harness.models.cache import parts
 from harness.models.tensors import Array, Signature, Tensors, TensorSpec
 from harness.system.packages import onnxruntime_gpu_command, require
@@ -96,10 +96,8 @@ class OnnxRuntimeBackend(Backend[OrtRequest, OrtReply]):
 
     def _create(self) -> ort.InferenceSession:
         assert self._open is not None, "load() comes first"
-        try:
+        with translated("creating the session"):
             session = self._open()
-        except Exception as error:
-            raise translate(error, "creating the session") from error
         assert_provider(session, self.spec.provider)
         return session
 
@@ -126,15 +124,13 @@ class OnnxRuntimeBackend(Backend[OrtRequest, OrtReply]):
         arrays = {s.name: _array(s, inputs[s.name]) for s in self._signature.inputs}
         if not self.on_device:
             return arrays
-        try:
+        with translated("copying the inputs to the GPU"):
             return {
                 name: ort.OrtValue.ortvalue_from_numpy(array, "cuda", self._device_id)
                 for name, array in arrays.items()
             }
-        except Exception as error:
-            raise translate(error, "copying the inputs to the GPU") from error
 
-    def caller(self) -> SessionCaller | DeviceCaller:
+    def caller(self) -> SessionCaller:
         """A caller on the shared session; with `io: device` it has a binding of its own.
 
         Raises BackendError for a second caller with `cuda_graphs`.
@@ -169,10 +165,11 @@ class SessionCaller(Caller[OrtRequest, OrtReply]):
     """`session.run` from and to host arrays."""
 
     def __init__(self, session: ort.InferenceSession, names: list[str]) -> None:
-        self._run, self._names = session.run, names
+        self._session, self._names = session, names
+        self._run = session.run
 
     def infer(self, request: OrtRequest) -> OrtReply:
-        """The outputs as a list of arrays."""
+        """The outputs: arrays, or values in device memory, complete when they are there."""
         try:
             outputs: OrtReply = self._run(self._names, request)
         except Exception as error:
@@ -181,24 +178,22 @@ class SessionCaller(Caller[OrtRequest, OrtReply]):
 
     def outputs(self, reply: OrtReply) -> Tensors:
         """Output name → array."""
-        return dict(zip(self._names, reply, strict=True))
+        arrays = (v if isinstance(v, np.ndarray) else v.numpy() for v in reply)
+        return dict(zip(self._names, arrays, strict=True))
 
 
-class DeviceCaller(Caller[OrtRequest, OrtReply]):
+class DeviceCaller(SessionCaller):
     """What callers from and to device memory share."""
 
     def __init__(self, session: ort.InferenceSession, names: list[str], device_id: int) -> None:
-        self._session, self._names, self._device_id = session, names, device_id
+        super().__init__(session, names)
+        self._device_id, self._run = device_id, self._run_bound
 
-    def infer(self, request: OrtRequest) -> OrtReply:
-        """The outputs as OrtValues in device memory, complete when they are there."""
-        try:
-            binding, *options = self._bound(request)
-            self._session.run_with_iobinding(binding, *options)
-            binding.synchronize_outputs()
-            outputs: OrtReply = binding.get_outputs()
-        except Exception as error:
-            raise translate(error) from error
+    def _run_bound(self, _: list[str], request: OrtRequest) -> OrtReply:
+        binding, *options = self._bound(request)
+        self._session.run_with_iobinding(binding, *options)
+        binding.synchronize_outputs()
+        outputs: OrtReply = binding.get_outputs()
         return outputs
 
     def _bound(self, request: OrtRequest) -> Bound:
@@ -211,10 +206,6 @@ class DeviceCaller(Caller[OrtRequest, OrtReply]):
         for name in self._names:
             binding.bind_output(name, "cuda", self._device_id)
         return binding
-
-    def outputs(self, reply: OrtReply) -> Tensors:
-        """Output name → array."""
-        return {name: value.numpy() for name, value in zip(self._names, reply, strict=True)}
 
 
 class BindingCaller(DeviceCaller):

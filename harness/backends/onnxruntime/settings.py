@@ -11,7 +11,7 @@ from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_ONNX, BackendSettings
 from harness.scenario.spec.fields import Device, PositiveInt
 from harness.scenario.units import Size
-from harness.system.check import BACKENDS, OK, Answer, Check, not_importable, on_gpu, probe
+from harness.system.check import Answer, Check, cpu_and_gpu, not_importable, probe
 from harness.system.packages import onnxruntime_gpu_command
 
 GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
@@ -102,7 +102,5 @@ def judge(answer: Answer, gpu: bool) -> list[Check]:
     version, providers = str(answer["version"]), answer["providers"]
     cuda = isinstance(providers, list) and "CUDAExecutionProvider" in providers
     why_not = None if cuda else "without the CUDA provider"
-    return [
-        Check(BACKENDS, "onnxruntime (cpu)", OK, version, runs=True),
-        on_gpu("onnxruntime (cuda)", version, why_not, gpu, onnxruntime_gpu_command()),
-    ]
+    fix = onnxruntime_gpu_command()
+    return cpu_and_gpu("onnxruntime", version, version, why_not, gpu, fix)

@@ -19,16 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.backends.base import Backend, BackendContext, LoadCost, collect
 from harness.backends.cuda.devices import TF32_OVERRIDE, select_gpu, set_tf32
 from harness.backends.cuda.memory import Cuda, open_cuda
+from harness.backends.tensorrt import bindings
 from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
-from harness.backends.tensorrt.bindings import (
-    Binding,
-    Loaded,
-    TensorRtRequest,
-    bindings,
-    make_request,
-)
+from harness.backends.tensorrt.bindings import Binding, Loaded, TensorRtRequest
 from harness.backends.tensorrt.caller import TensorRtCaller, TensorRtReply
 from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import BackendError
@@ -98,7 +93,7 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         runtime = flavor.trt.Runtime(log)
         self._kept = [log, runtime]
         engine, path, facts = self._open(Host(flavor, cuda, runtime, messages))
-        inputs, outputs = bindings(flavor.trt, engine)
+        inputs, outputs = bindings.bindings(flavor.trt, engine)
         self._loaded = Loaded(
             flavor, messages, cuda, engine, inputs, outputs, _profiles(engine, inputs)
         )
@@ -157,8 +152,6 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
             config.dynamic_shapes_kernel_specialization_strategy = (
                 module.DynamicShapesKernelSpecializationStrategy.EAGER
             )
-        if self.spec.cuda_graphs and not self._capture_graphs():
-            config.cuda_graph_strategy = module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if self.context.cache is not None and hasattr(config, "create_runtime_cache"):
             cache = config.create_runtime_cache()
             file = engine_cache.runtime_cache(
@@ -188,32 +181,28 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
             "warnings": loaded.messages.warnings[:10],
         }  # fmt: skip
 
+    @property
+    def streams(self) -> bool:
+        """As the settings say."""
+        return self.spec.callers == "streams"
+
     # -- requests -----------------------------------------------------------------------------
 
     def prepare(self, inputs: Tensors) -> TensorRtRequest:
         """The inputs in pinned host memory (`io: host`) or on the device (`io: device`)."""
         loaded = self.loaded
-        return make_request(loaded.cuda, loaded.inputs, inputs, on_device=self.spec.io == "device")
+        on_device = self.spec.io == "device"
+        return bindings.make_request(loaded.cuda, loaded.inputs, inputs, on_device=on_device)
 
     def caller(self) -> TensorRtCaller:
         """A caller with its own context, stream and buffers, for the thread that asks."""
         with self._lock:  # contexts are made one at a time
             made = TensorRtCaller(
-                self.loaded, copy=self.spec.io == "host", graphs=self._capture_graphs(),
+                self.loaded, copy=self.spec.io == "host", graphs=self.spec.cuda_graphs,
                 closed=self._closed,
             )  # fmt: skip
             self._callers.append(made)
         return made
-
-    def _capture_graphs(self) -> bool:
-        """Whether callers capture graphs themselves.
-
-        RTX can do it, but captures again whenever an address changes, as with `io: device` each
-        request's does; a caller keeps a graph for every request.
-        """
-        flavor = self.loaded.flavor
-        by_itself = flavor.rtx and hasattr(flavor.trt, "CudaGraphStrategy")
-        return self.spec.cuda_graphs and not (by_itself and self.spec.io == "host")
 
     def _closed(self, caller: TensorRtCaller) -> None:
         with self._lock:
@@ -300,15 +289,13 @@ def build_options(spec: TensorRtSettings, context: BackendContext) -> engines.Bu
     )
     dynamic = {name: engines.Range(n, n, n) for name, n in model.dynamic.items()}
     dynamic |= {name: engines.Range(*sizes) for name, sizes in profile.dynamic.items()}
+    same = ("precision", "workspace", "optimization_level", "version_compatible",
+            "hardware_compatible")  # fmt: skip
     return engines.BuildOptions(
-        precision=spec.precision,
         profiles=engines.make_profiles(model.inputs, batches, dynamic),
-        workspace=spec.workspace,
-        optimization_level=spec.optimization_level,
-        version_compatible=spec.version_compatible,
-        hardware_compatible=spec.hardware_compatible,
         compute_capability=spec.compute_capability or "",
         tf32_override=os.environ.get(TF32_OVERRIDE, ""),
+        **{name: getattr(spec, name) for name in same},
     )
 
 

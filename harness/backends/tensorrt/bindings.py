@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from harness.models.tensors import Array, Tensors
 if TYPE_CHECKING:
     import tensorrt
 
+T = TypeVar("T")
 Shape = tuple[int, ...]
 DTYPES = {
     "FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16", "INT32": "int32", "INT64": "int64",
@@ -89,12 +90,12 @@ def make_request(
     buffers = tuple(_pin(cuda, array) for array in arrays)
     if not on_device:
         request = TensorRtRequest(shapes, buffers, ())
-        weakref.finalize(request, _unpin, cuda, buffers).atexit = False
+        weakref.finalize(request, _each, cuda.unpin, buffers).atexit = False
         return request
     addresses = tuple(_upload(cuda, buffer) for buffer in buffers)
-    _unpin(cuda, buffers)
+    _each(cuda.unpin, buffers)
     request = TensorRtRequest(shapes, (), addresses)
-    weakref.finalize(request, _release, cuda, addresses).atexit = False
+    weakref.finalize(request, _each, cuda.free, addresses).atexit = False
     return request
 
 
@@ -147,14 +148,9 @@ def _upload(cuda: Cuda, buffer: Bytes) -> int:
     return address
 
 
-def _unpin(cuda: Cuda, buffers: Sequence[Bytes]) -> None:
-    for buffer in buffers:
-        cuda.unpin(buffer)
-
-
-def _release(cuda: Cuda, addresses: Sequence[int]) -> None:
-    for address in addresses:
-        cuda.free(address)
+def _each(give_back: Callable[[T], None], held: Sequence[T]) -> None:
+    for one in held:
+        give_back(one)
 
 
 @dataclass(slots=True)
@@ -171,4 +167,6 @@ class Loaded:
     runtime_config: tensorrt.IRuntimeConfig | None = None
     """TensorRT-RTX: kernel cache, specialisation and CUDA graphs."""
     first_use: threading.Lock = field(default_factory=threading.Lock)
-    """Held by a caller for its first request of a shape; see `TensorRtCaller._first`."""
+    """Held by a caller for its first request of a shape; see `TensorRtCaller.begin`."""
+    timed_ns: int = 0
+    """When the parts of a request were timed last."""

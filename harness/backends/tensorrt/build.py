@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from harness.backends.tensorrt.library import Flavor, Messages, logger, sentence
 from harness.errors import BackendError, UsageError
@@ -26,22 +26,20 @@ Shape = tuple[int, ...]
 BATCH = "batch"
 
 
-class Range(NamedTuple):
+T = TypeVar("T")
+
+
+class Sizes(NamedTuple, Generic[T]):
     """Smallest, most likely and largest size; the engine is fastest at the middle one."""
 
-    min: int
-    opt: int
-    max: int
+    min: T
+    opt: T
+    max: T
 
 
-class Shapes(NamedTuple):
-    """The same three for a whole tensor."""
-
-    min: Shape
-    opt: Shape
-    max: Shape
-
-
+Range = Sizes[int]
+Shapes = Sizes[Shape]
+"""The same three for a whole tensor."""
 Profile = Mapping[str, Shapes]
 """Input name to its shapes."""
 
@@ -65,13 +63,7 @@ class BuildOptions:
 
     def to_json(self) -> dict[str, object]:
         """JSON-able, for the cache key and the record beside the engine."""
-        return {
-            **asdict(self),
-            "profiles": [
-                {name: [list(s) for s in shapes] for name, shapes in profile.items()}
-                for profile in self.profiles
-            ],
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +82,7 @@ class Built:
 
 
 def make_profiles(
-    inputs: Sequence[TensorSpec],
-    batches: Sequence[Range],
-    dynamic: Mapping[str, Range],
+    inputs: Sequence[TensorSpec], batches: Sequence[Range], dynamic: Mapping[str, Range]
 ) -> tuple[Profile, ...]:
     """One profile for each range of batch sizes; none when no input has a dynamic dimension.
 
@@ -139,17 +129,14 @@ def batch_ranges(
 def profile_for(profiles: Sequence[Profile], shapes: Mapping[str, Shape]) -> int | None:
     """The number of the first profile that these input shapes fit in; None when none does."""
     for index, profile in enumerate(profiles):
-        if all(
-            name in profile
-            and len(shape) == len(profile[name].min)
-            and all(
-                a <= n <= b
-                for a, n, b in zip(profile[name].min, shape, profile[name].max, strict=True)
-            )
-            for name, shape in shapes.items()
-        ):
+        if all(name in profile and _holds(profile[name], s) for name, s in shapes.items()):
             return index
     return None
+
+
+def _holds(sizes: Shapes, shape: Shape) -> bool:
+    bounds = zip(sizes.min, shape, sizes.max, strict=False)
+    return len(shape) == len(sizes.min) and all(low <= n <= high for low, n, high in bounds)
 
 
 # ---------------------------------------------------------------------------------------- build

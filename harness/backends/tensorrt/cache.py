@@ -97,7 +97,7 @@ def _stale(path: Path, flavor: Flavor) -> str:
     try:
         reason = misfit(engine_header(path), flavor)
     except (BackendError, OSError) as error:
-        return f"the engine in the cache was thrown away ({error}): built again"
+        reason = str(error)
     return f"the engine in the cache was thrown away ({reason}): built again" if reason else ""
 
 

@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.backends.base import COUNT, COUNTERS, Caller
-from harness.backends.cuda.memory import Bytes, Cuda, translate
+from harness.backends.base import COUNT, COUNTERS, StreamCaller
+from harness.backends.cuda.memory import Bytes, Cuda
 from harness.backends.tensorrt.bindings import Binding, Loaded, Shape, TensorRtRequest, decode
 from harness.backends.tensorrt.build import profile_for
-from harness.errors import BackendError, HarnessError
+from harness.errors import BackendError, HarnessError, translate
 from harness.models.tensors import Tensors
 
 if TYPE_CHECKING:
     import tensorrt
 
-TIMED_EVERY = 4
-"""Every how many requests CUDA events are recorded; reading them costs a few microseconds."""
+TIMED_EVERY_NS = 100_000_000
+"""How often CUDA events time the parts of a request, of whichever caller. The GPU waits at each of
+them: with every request, 16 callers reached half of what they do without (docs/benchmarks)."""
 
 
 class TensorRtReply(NamedTuple):
@@ -59,7 +60,16 @@ class _Buffer:
         self.address, self.size = 0, 0
 
 
-class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
+def _fit(
+    cuda: Cuda, buffers: list[_Buffer], tensors: tuple[Binding, ...], shapes: tuple[Shape, ...], *,
+    host: bool,
+) -> bool:  # fmt: skip
+    """Make room in all of them; True when an address has changed."""
+    each = zip(buffers, tensors, shapes, strict=True)
+    return sum(buffer.fit(cuda, b.nbytes(shape), host=host) for buffer, b, shape in each) > 0
+
+
+class TensorRtCaller(StreamCaller[TensorRtRequest, TensorRtReply]):
     """Runs requests one after the other, on its own stream; belongs to the thread that made it."""
 
     def __init__(
@@ -73,7 +83,8 @@ class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
         self._reply = TensorRtReply(())
         self._bound: tuple[int, ...] = ()
         self._profile = 0
-        self._requests = 0
+        self._enqueued_ns = 0
+        """What putting the computation on the stream took, of a request that is timed."""
         self._times = (0.0, 0.0, 0.0, 0.0, 0)
         self._inputs = [_Buffer() for _ in loaded.inputs]
         self._outputs = [_Buffer() for _ in loaded.outputs]
@@ -82,7 +93,7 @@ class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
         try:
             self._stream = self._cuda.stream()
             self._handle = self._cuda.handle(self._stream)
-            self._events = [self._cuda.event() for _ in range(4)]
+            self._events = [*(self._cuda.event() for _ in range(4)), self._cuda.event(timed=False)]
             self._context = self._new_context()
         except BaseException:
             self._stack.close()  # a thread must not end while it is attached
@@ -91,10 +102,8 @@ class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
     def _new_context(self) -> tensorrt.IExecutionContext:
         loaded = self._loaded
         loaded.messages.errors.clear()
-        if loaded.runtime_config is not None:
-            context = loaded.engine.create_execution_context(loaded.runtime_config)
-        else:
-            context = loaded.engine.create_execution_context()
+        configured = () if loaded.runtime_config is None else (loaded.runtime_config,)
+        context = loaded.engine.create_execution_context(*configured)
         if context is None:
             raise loaded.messages.error("creating an execution context")
         return context
@@ -103,53 +112,72 @@ class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
 
     def infer(self, request: TensorRtRequest) -> TensorRtReply:
         """Copy in, compute, copy out, wait; with `io: device` compute and wait."""
+        self.begin(request)
+        self._cuda.synchronize(self._stream)
+        return self.finish()
+
+    def begin(self, request: TensorRtRequest) -> None:
+        """Put a request on the stream; the first of a shape is complete when this returns.
+
+        TensorRT-RTX compiles kernels in it, or takes them from a cache that all contexts share: so
+        one caller at a time.
+        """
         try:
-            if request.shapes != self._shapes:
-                return self._first(request)
-            timed = self._requests % TIMED_EVERY == 0
-            self._requests += 1
-            if timed:
-                self._run_timed(request)
-            else:
-                self._copy_in(request)
-                self._compute(request)
-                self._copy_out()
+            if request.shapes == self._shapes:
+                self._start(request)
+                return
+            with self._loaded.first_use:
+                self._reshape(request.shapes)
+                self._start(request)
                 self._cuda.synchronize(self._stream)
         except HarnessError:
             raise
         except Exception as error:
             raise translate(error, "running the engine") from error
-        return self._reply
 
-    def _first(self, request: TensorRtRequest) -> TensorRtReply:
-        """The first request of a shape, one caller at a time: once a shape, in the warm-up.
+    def warm(self, request: TensorRtRequest) -> None:
+        """Set the shape up, and capture the graph if there is to be one."""
+        self.infer(request)
 
-        TensorRT-RTX compiles kernels in it, or takes them from a cache that all contexts share.
-        """
-        with self._loaded.first_use:
-            self._reshape(request.shapes)
-            self._requests += 1
-            self._run_timed(request)
-        return self._reply
+    def _start(self, request: TensorRtRequest) -> None:
+        now = time.monotonic_ns()
+        if now - self._loaded.timed_ns > TIMED_EVERY_NS:
+            self._loaded.timed_ns = now
+            self._start_timed(request)
+        else:
+            self._enqueued_ns = 0
+            self._copy_in(request)
+            self._compute(request)
+            self._copy_out()
+        self._cuda.record(self._events[-1], self._stream)
 
-    def _run_timed(self, request: TensorRtRequest) -> None:
-        cuda, stream = self._cuda, self._stream
-        begin, started, computed, end = self._events
-        cuda.record(begin, stream)
+    def _start_timed(self, request: TensorRtRequest) -> None:
+        record, stream = self._cuda.record, self._stream
+        begin, started, computed, end, _ = self._events
+        record(begin, stream)
         self._copy_in(request)
-        cuda.record(started, stream)
+        record(started, stream)
         before = time.monotonic_ns()
         self._compute(request)
-        enqueue = time.monotonic_ns() - before
-        cuda.record(computed, stream)
+        self._enqueued_ns = time.monotonic_ns() - before
+        record(computed, stream)
         self._copy_out()
-        cuda.record(end, stream)
-        cuda.synchronize(stream)
-        h2d, compute, d2h, total, count = self._times
-        self._times = (  # replaced whole: another thread reads it at any time
-            h2d + cuda.elapsed_ns(begin, started), compute + cuda.elapsed_ns(started, computed),
-            d2h + cuda.elapsed_ns(computed, end), total + enqueue, count + 1,
-        )  # fmt: skip
+        record(end, stream)
+
+    def ready(self) -> bool:
+        """Whether the last event has happened."""
+        return self._cuda.ready(self._events[-1])
+
+    def finish(self) -> TensorRtReply:
+        """The shapes; where the request was timed, its events are read."""
+        if self._enqueued_ns:
+            elapsed, (begin, started, computed, end, _) = self._cuda.elapsed_ns, self._events
+            h2d, compute, d2h, total, count = self._times
+            self._times = (  # replaced whole: another thread reads it at any time
+                h2d + elapsed(begin, started), compute + elapsed(started, computed),
+                d2h + elapsed(computed, end), total + self._enqueued_ns, count + 1,
+            )  # fmt: skip
+        return self._reply
 
     def _copy_in(self, request: TensorRtRequest) -> None:
         if not self._copy:
@@ -194,8 +222,8 @@ class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
         outputs = tuple(self._output_shape(b) for b in loaded.outputs)
         moved = False
         if self._copy:
-            moved |= self._fit(self._inputs, loaded.inputs, shapes, host=False)
-        moved |= self._fit(self._outputs, loaded.outputs, outputs, host=self._copy)
+            moved |= _fit(self._cuda, self._inputs, loaded.inputs, shapes, host=False)
+        moved |= _fit(self._cuda, self._outputs, loaded.outputs, outputs, host=self._copy)
         if moved:
             self._drop_graphs()  # they hold the old addresses
         for binding, buffer in zip(loaded.outputs, self._outputs, strict=True):
@@ -235,16 +263,6 @@ class TensorRtCaller(Caller[TensorRtRequest, TensorRtReply]):
                 f"the shape of output {binding.name} depends on the data, which is not supported"
             )
         return shape
-
-    def _fit(
-        self, buffers: list[_Buffer], tensors: tuple[Binding, ...], shapes: tuple[Shape, ...], *,
-        host: bool,
-    ) -> bool:  # fmt: skip
-        moved = [
-            buffer.fit(self._cuda, binding.nbytes(shape), host=host)
-            for buffer, binding, shape in zip(buffers, tensors, shapes, strict=True)
-        ]
-        return any(moved)
 
     def _bind(self, addresses: tuple[int, ...]) -> None:
         for binding, address in zip(self._loaded.inputs, addresses, strict=True):

@@ -69,11 +69,10 @@ def find(flavor: str = "auto") -> Flavor:
     for name in wanted:
         try:
             trt = importlib.import_module(MODULES[name])
-        except ModuleNotFoundError as error:
-            if error.name != MODULES[name]:
-                raise SetupError(f"{MODULES[name]} can't be imported: {error}") from error
         except (ImportError, OSError) as error:
-            raise SetupError(f"{MODULES[name]} can't be imported: {error}") from error
+            absent = isinstance(error, ModuleNotFoundError) and error.name == MODULES[name]
+            if not absent:
+                raise SetupError(f"{MODULES[name]} can't be imported: {error}") from error
         else:
             if hasattr(trt, "Builder"):  # an empty namespace package is no TensorRT
                 return Flavor(name, str(trt.__version__), trt)

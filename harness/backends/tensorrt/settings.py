@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from harness.scenario.rules.base import Broken
-from harness.scenario.spec.backend import IN_ONNX, BackendSettings, formats_of_engine
+from harness.scenario.spec import backend as base
 from harness.scenario.spec.fields import Device, Model, PositiveInt, Precision, as_tuple
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Size
@@ -64,10 +64,10 @@ class TensorRtProfile(Model):
                 yield Broken(("dynamic", word), "write [min, opt, max], smallest first")
 
 
-class TensorRtSettings(BackendSettings):
+class TensorRtSettings(base.BackendSettings):
     """TensorRT in this process: an engine that is built from ONNX, or one that you have."""
 
-    sources: ClassVar = (*IN_ONNX, "engine")
+    sources: ClassVar = (*base.IN_ONNX, "engine")
     start_seconds: ClassVar = 10.0
     packages: ClassVar = (
         "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13",
@@ -92,6 +92,7 @@ class TensorRtSettings(BackendSettings):
         default_factory=TensorRtProfile, description="sizes that the engine must run"
     )
     cuda_graphs: bool = Field(False, description="capture the computation and replay it")
+    callers: base.CallersIn = Field("streams", description="one thread for all, or one each")
     version_compatible: bool = Field(
         False, description="an engine that newer versions of TensorRT can load"
     )
@@ -103,17 +104,13 @@ class TensorRtSettings(BackendSettings):
     @property
     def default_name(self) -> str:
         """By flavor, precision and whether graphs are replayed."""
-        return f"{'tensorrt' if self.flavor == 'auto' else self.flavor}-{self.mode}"
-
-    @property
-    def on_gpu(self) -> bool:
-        """Always."""
-        return True
+        threads = "-threads" if self.callers == "threads" else ""
+        return f"{'tensorrt' if self.flavor == 'auto' else self.flavor}-{self.mode}{threads}"
 
     @property
     def formats(self) -> frozenset[str]:
         """What an engine of that precision is built from."""
-        return formats_of_engine(self.precision)
+        return base.formats_of_engine(self.precision)
 
     def _broken(self) -> Iterator[Broken]:
         yield from super()._broken()

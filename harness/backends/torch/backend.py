@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.backends.base import Backend, BackendContext, Caller, LoadCost, collect
+from harness.backends.base import Backend, BackendContext, Caller, LoadCost, StreamCaller, collect
 from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.torch.settings import TorchSettings
-from harness.errors import BackendError, DeviceError, translate
+from harness.errors import BackendError, DeviceError, translate, translated
 from harness.models.tensors import Signature, Tensors
 from harness.system.packages import require
 
@@ -22,14 +22,8 @@ require("torch")
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from harness.models import torch_model  # noqa: E402
 from harness.models.sources import open_model  # noqa: E402
-from harness.models.torch_model import (  # noqa: E402
-    TorchModel,
-    flatten,
-    output_names,
-    to_array,
-    to_tensors,
-)
 
 DTYPES = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 """What weights and floating inputs are cast to; None leaves them in fp32."""
@@ -49,7 +43,7 @@ class TorchBackend(Backend[TorchRequest, object]):
 
     def __init__(self, spec: TorchSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
-        self._model: TorchModel | None = None
+        self._model: torch_model.TorchModel | None = None
         self._forward: Forward | None = None
         self._compiled: set[tuple[tuple[int, ...], ...]] = set()
         self._device = torch.device("cpu")
@@ -60,7 +54,7 @@ class TorchBackend(Backend[TorchRequest, object]):
         return Signature(self.context.model.inputs, self.context.model.outputs)
 
     @property
-    def model(self) -> TorchModel:
+    def model(self) -> torch_model.TorchModel:
         """The loaded model. Raises BackendError before `load`."""
         if self._model is None:
             raise BackendError("the torch backend is not loaded")
@@ -81,9 +75,8 @@ class TorchBackend(Backend[TorchRequest, object]):
         try:
             dtype = DTYPES[self.spec.precision]
             self._model = open_model(self.context.model, str(self._device), dtype)
-            self._forward = (
-                _compiled(self._model.module) if self.spec.compile else self._model.module
-            )
+            module = self._model.module
+            self._forward = _compiled(module) if self.spec.compile else module
             self._synchronise()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()  # what loading needed for a moment is no weight
@@ -91,12 +84,10 @@ class TorchBackend(Backend[TorchRequest, object]):
             raise translate(error, "loading the model") from error
         stages = {"context": context_ns, "weights": time.monotonic_ns()}
         seconds = time.monotonic() - start
-        return LoadCost(seconds, self._bytes_on_disk(), self._details(), stages)
-
-    def _bytes_on_disk(self) -> int | None:
-        files = self.context.model.files
-        format = "exported_program" if "exported_program" in files else "state_dict"
-        return self.context.model.file(format).stat().st_size
+        file = self.context.model.file(
+            "exported_program" if "exported_program" in self.context.model.files else "state_dict"
+        )
+        return LoadCost(seconds, file.stat().st_size, self._details(), stages)
 
     def _details(self) -> dict[str, object]:
         details: dict[str, object] = {
@@ -119,7 +110,7 @@ class TorchBackend(Backend[TorchRequest, object]):
         """Tensors in the precision, pinned (`io: host`) or on the device (`io: device`)."""
         dtypes = {i.name: i.dtype for i in self.context.model.inputs}
         try:
-            tensors = {k: self._place(t) for k, t in to_tensors(inputs, dtypes).items()}
+            tensors = {k: self._place(t) for k, t in torch_model.to_tensors(inputs, dtypes).items()}
             self._synchronise()
             request = TorchRequest(*self.model.arguments(tensors))
             if self.spec.compile:
@@ -148,15 +139,18 @@ class TorchBackend(Backend[TorchRequest, object]):
             return tensor
         return tensor.pin_memory() if self.spec.io == "host" else tensor.to(self._device)
 
+    @property
+    def streams(self) -> bool:
+        """As the settings say, or for what is compiled; on a GPU."""
+        usual = "streams" if self.spec.compile else "threads"
+        return self.spec.on_gpu and (self.spec.callers or usual) == "streams"
+
     def caller(self) -> TorchCaller:
         """A caller with its own stream on a GPU."""
+        module = self.model.module if self._forward is None else self._forward
         if self._device.type == "cuda":
-            return CudaCaller(self._module, self._device, copy=self.spec.io == "host")
-        return TorchCaller(self._module)
-
-    @property
-    def _module(self) -> Forward:
-        return self.model.module if self._forward is None else self._forward
+            return CudaCaller(module, self._device, copy=self.spec.io == "host")
+        return TorchCaller(module)
 
     def release(self) -> None:
         """Empty PyTorch's caches: freed blocks, workspaces of each stream, pinned host memory.
@@ -200,42 +194,53 @@ class TorchCaller(Caller[TorchRequest, object]):
         if self._new:  # set_num_threads reaches a new thread only once it asks for the number
             torch.get_num_threads()
             self._new = False
-        try:
-            with torch.inference_mode():
-                return self._module(*request.args, **request.kwargs)
-        except Exception as error:
-            raise translate(error) from error
+        with translated(), torch.inference_mode():
+            return self._module(*request.args, **request.kwargs)
 
     def outputs(self, reply: object) -> Tensors:
         """The reply's tensors as arrays; bfloat16 as float32."""
-        tensors = flatten(reply)
-        return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))
+        return torch_model.named(torch_model.flatten(reply))
 
 
-class CudaCaller(TorchCaller):
+class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
     """Calls the module on its own stream; complete when the stream is."""
 
     def __init__(self, module: Forward, device: torch.device, *, copy: bool) -> None:
         super().__init__(module)
         self._device, self._copy = device, copy
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._end = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._results: list[Tensor] = []
 
     def infer(self, request: TorchRequest) -> list[Tensor]:
         """The outputs: in pinned host memory for `io: host`, else on the device."""
-        try:
-            with torch.inference_mode(), torch.cuda.stream(self._stream):
-                results = self._forward(request)
+        self.begin(request)
+        with translated():
             self._stream.synchronize()
-            return results
-        except Exception as error:
-            raise translate(error) from error
+        return self.finish()
+
+    def begin(self, request: TorchRequest) -> None:
+        """Launch everything, from the copies in to the copies out."""
+        with translated(), torch.inference_mode(), torch.cuda.stream(self._stream):
+            self._results = self._forward(request)
+            self._end.record(self._stream)
+
+    def ready(self) -> bool:
+        """Whether all of it is done."""
+        with translated():
+            return bool(self._end.query())  # type: ignore[no-untyped-call]
+
+    def finish(self) -> list[Tensor]:
+        """The outputs, which are the reader's from now on."""
+        results, self._results = self._results, []
+        return results
 
     def _forward(self, request: TorchRequest) -> list[Tensor]:
         if not self._copy:
-            return flatten(self._module(*request.args, **request.kwargs))
+            return torch_model.flatten(self._module(*request.args, **request.kwargs))
         args = [t.to(self._device, non_blocking=True) for t in request.args]
         kwargs = {k: t.to(self._device, non_blocking=True) for k, t in request.kwargs.items()}
-        return [_to_host(t) for t in flatten(self._module(*args, **kwargs))]
+        return [_to_host(t) for t in torch_model.flatten(self._module(*args, **kwargs))]
 
     def __exit__(self, *_: object) -> None:
         self._stream.synchronize()

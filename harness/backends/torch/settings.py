@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.scenario.spec.backend import IN_TORCH, BackendSettings
+from harness.scenario.rules.base import Broken
+from harness.scenario.spec.backend import IN_TORCH, BackendSettings, CallersIn
 from harness.scenario.spec.fields import Device, PositiveInt, Precision
-from harness.system.check import BACKENDS, OK, Answer, Check, not_importable, on_gpu, probe
+from harness.system.check import Answer, Check, cpu_and_gpu, not_importable, probe
 from harness.system.packages import install_command
 
 PROBE = """
@@ -35,17 +37,24 @@ class TorchSettings(BackendSettings):
     precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
     threads: PositiveInt | None = Field(None, description="intra-op threads; default: PyTorch's")
     compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
+    callers: CallersIn | None = Field(None, description="default: streams if compiled for a GPU")
 
     @property
     def default_name(self) -> str:
         """By device, precision and whether it is compiled."""
-        device = self.device.replace(":", "")
-        return f"torch-{device}-{self.precision}" + ("-compiled" if self.compile else "")
+        device, compiled = self.device.replace(":", ""), "compiled" if self.compile else ""
+        marks = (device, self.precision, compiled, self.callers)
+        return "-".join(["torch", *filter(None, marks)])
 
     @property
     def formats(self) -> frozenset[str]:
         """The module itself."""
         return frozenset({"torch"})
+
+    def _broken(self) -> Iterator[Broken]:
+        yield from super()._broken()
+        if not self.on_gpu:
+            yield from self.idle("goes with a GPU", "callers")
 
     @classmethod
     def checks(cls, gpu: bool) -> list[Check]:
@@ -62,7 +71,4 @@ def judge(answer: Answer, gpu: bool) -> list[Check]:
     fix = f"{install_command('torch')} {PYPI}"
     if answer["cuda"]:
         fix = "update the NVIDIA driver, or install a torch built for the driver you have"
-    return [
-        Check(BACKENDS, "torch (cpu)", OK, version, runs=True),
-        on_gpu("torch (cuda)", detail, answer["why_not"], gpu, fix),
-    ]
+    return cpu_and_gpu("torch", version, detail, answer["why_not"], gpu, fix)

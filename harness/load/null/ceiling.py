@@ -73,6 +73,7 @@ def _recorded(plan: Plan) -> Answers:
         said = next(iter(samples.messages), "no answer")
         raise BackendError(f"no answer to show to the generator: {said}")
     raw = generator.sampled()[0][1]
+    assert isinstance(raw, bytes)
     return Answers(raw) if plan.protocol == "grpc" else _http_answer(raw)
 
 

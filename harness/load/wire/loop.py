@@ -13,11 +13,13 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from harness.errors import DeadlineError
 from harness.load.wire.poller import TICK_S
 from harness.load.wire.recorder import Recorder
 from harness.load.wire.transport import Transport
+from harness.models.tensors import Tensors
 from harness.results.samples import SHED, TIMEOUT, UNFINISHED, Int64, Samples
 
 ERROR_PAUSE_NS = 10_000_000
@@ -109,7 +111,7 @@ class WireGenerator:
         """Latencies of the latest requests."""
         return self._record.recent()
 
-    def sampled(self) -> list[tuple[int, bytes]]:
+    def sampled(self) -> Sequence[tuple[int, Tensors | bytes]]:
         """The kept responses with the index of the request that each answers."""
         return [(request, response) for _, request, response in self._record.kept]
 
@@ -267,7 +269,7 @@ class WireGenerator:
         else:
             self._free.append(slot)
 
-    def _keep(self, slot: int, response: bytes) -> None:
+    def _keep(self, slot: int, response: bytes | Tensors) -> None:
         self._transport.wanted[slot] = False
         self._record.keep(self._serial[slot], self._request[slot], response)
 

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from harness.load.wire.http1 import KEPT_BYTES
+from harness.models.tensors import Tensors
 from harness.results.samples import MESSAGE, OK, TIMEOUT, Int64, Samples
 from harness.system.credentials import cut
 
@@ -25,7 +26,8 @@ class Recorder:
         self.callers = array("H")
         self._bad: list[tuple[int, int]] = []
         self._messages: Counter[str] = Counter()
-        self.kept: list[tuple[int, int, bytes]] = []  # serial, request index, raw response
+        self.kept: list[tuple[int, int, bytes | Tensors]] = []
+        """Serial, request index, and the response, raw or as tensors."""
         self.every = sample_every
 
     def bad(
@@ -41,7 +43,7 @@ class Recorder:
         self.callers.append(caller)
         self.done.append(done)
 
-    def keep(self, serial: int, request: int, response: bytes) -> None:
+    def keep(self, serial: int, request: int, response: bytes | Tensors) -> None:
         """Keep a raw response. When there are too many, every second goes, evenly over the run."""
         self.kept.append((serial, request, response))
         while len(self.kept) > KEPT or self._kept_bytes() > KEPT_BYTES:
@@ -51,7 +53,10 @@ class Recorder:
             self.kept = self.kept[::2]
 
     def _kept_bytes(self) -> int:
-        return sum(len(response) for _, _, response in self.kept)
+        return sum(
+            len(r) if isinstance(r, bytes) else sum(a.nbytes for a in r.values())
+            for _, _, r in self.kept
+        )
 
     def recent(self) -> Int64:
         """Latencies of the latest rows in ns; slices are copies, safe while the arrays grow."""

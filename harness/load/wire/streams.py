@@ -7,6 +7,7 @@ from typing import Protocol
 
 from harness.load.wire.http1 import KEPT_BYTES
 from harness.load.wire.outgoing import Outgoing
+from harness.models.tensors import Tensors
 from harness.results.samples import ERROR
 
 PREFIX = 5
@@ -19,7 +20,7 @@ class Slots(Protocol):
     wanted: list[bool]
     done: Callable[[int, int], None]
     failed: Callable[[int, int, int, str], None]
-    keep: Callable[[int, bytes], None]
+    keep: Callable[[int, bytes | Tensors], None]
 
     def may_retry(self, slot: int) -> bool:
         """Whether a refused request is to be sent again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from harness.models.tensors import Tensors
+
 
 class Transport(ABC):
     """Moves requests and responses of the slots. A slot has at most one request in flight.
@@ -15,9 +17,9 @@ class Transport(ABC):
 
     done: Callable[[int, int], None]
     failed: Callable[[int, int, int, str], None]
-    keep: Callable[[int, bytes], None]
+    keep: Callable[[int, bytes | Tensors], None]
 
-    def __init__(self, requests: Sequence[bytes], slots: int) -> None:
+    def __init__(self, requests: Sequence[object], slots: int) -> None:
         if not requests:
             raise ValueError("needs at least one request")
         self.count = len(requests)

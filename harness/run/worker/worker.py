@@ -265,8 +265,8 @@ def _mark(scraper: Scraper | None) -> Callable[[], None]:
 
 
 def _prepare(command: messages.PrepareModel) -> messages.ModelPrepared:
-    from harness.models.parity import write_references
     from harness.models.prepare import prepare
+    from harness.models.reference import write_references
 
     spec, batches, cache = command.model, command.batch_sizes, command.cache
     model, artifacts = prepare(spec, command.formats, batches, cache, base=command.base)

@@ -26,6 +26,9 @@ IN_TORCH = ("torch", "exported_program")
 IN_ONNX = (*IN_TORCH, "onnx")
 """Sources of a model that PyTorch runs, and those that can be had as an ONNX file."""
 
+CallersIn = Literal["streams", "threads"]
+"""How the concurrent callers of a backend in this process are driven."""
+
 
 class BackendSettings(Model):
     """What every backend has; the ClassVars and properties are what the harness asks of a kind."""
@@ -64,6 +67,12 @@ class BackendSettings(Model):
         """Precision, and whether graphs are replayed: a part of names."""
         graphs = "-graphs" if getattr(self, "cuda_graphs", False) else ""
         return f"{getattr(self, 'precision', 'fp32')}{graphs}"
+
+    @property
+    def less_launching(self) -> str:
+        """What to write where launching holds the GPU back; empty where nothing is left."""
+        keys = [k for k in ("cuda_graphs", "compile") if getattr(self, k, True) is False]
+        return f"{keys[0]}: true" if keys else ""
 
     @property
     def on_gpu(self) -> bool:

@@ -10,6 +10,7 @@ from harness.load.closed import ClosedLoop
 from harness.load.open import OpenLoop
 from harness.load.plan import LoadPlan
 from harness.load.schedule import Segment
+from harness.load.streams import StreamLoad
 from harness.load.wire.loop import WireGenerator
 from harness.system.network import PLAIN
 
@@ -20,7 +21,15 @@ OPEN = LoadPlan(segments=(Segment(100.0, 100.0, 0.02),), max_outstanding=7, shed
     (LoadPlan(concurrency=3), ClosedLoop), (OPEN, OpenLoop),
 ])  # fmt: skip
 def test_threads_for_what_runs_in_this_process(plan, kind):
-    assert type(make_generator(object(), ["r"], plan, request_timeout=1.0)) is kind
+    backend = SimpleNamespace(streams=False)
+    assert type(make_generator(backend, ["r"], plan, request_timeout=1.0)) is kind
+
+
+@pytest.mark.parametrize(("plan", "slots"), [(LoadPlan(concurrency=3), 3), (OPEN, 7)])
+def test_one_thread_for_what_has_streams(plan, slots):
+    made = make_generator(SimpleNamespace(streams=True), ["r"], plan, request_timeout=2.0)
+    assert type(made) is StreamLoad and made._slots == slots
+    assert made._shed == plan.shed and (made._due is None) == (plan.schedule is None)
 
 
 def test_a_load_is_either_closed_or_open():

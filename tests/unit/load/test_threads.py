@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from harness.errors import BackendError, DeadlineError, ServerDiedError
-from harness.load.threads import CallerThreads, classify
+from harness.load.threads import ThreadLoad, classify
 from harness.results.samples import ERROR, TIMEOUT
 
 
@@ -24,19 +24,30 @@ class Callers:
         yield number
 
 
+class Load(ThreadLoad):
+    """Each caller does `body(index, caller)` once."""
+
+    def __init__(self, backend, count, body):
+        super().__init__(backend, ["request"], count, 30.0)
+        self._loop = body
+
+    def _loop(self, index, caller):
+        raise NotImplementedError
+
+
 def test_no_body_begins_before_every_caller_is_open():
     backend, seen = Callers(), []
-    threads = CallerThreads(backend, 5, lambda i, caller: seen.append((i, backend.open)))
-    threads.start()
-    threads.join(10)
+    load = Load(backend, 5, lambda i, caller: seen.append((i, backend.open)))
+    load.start()
+    load._finish(10)
     assert sorted(i for i, _ in seen) == list(range(5)) and {n for _, n in seen} == {5}
 
 
 def test_a_caller_that_can_not_be_opened_stops_all():
     seen = []
-    threads = CallerThreads(Callers(broken=2), 3, lambda i, _: seen.append(i))
+    load = Load(Callers(broken=2), 3, lambda i, _: seen.append(i))
     with pytest.raises(ServerDiedError, match="gone"):
-        threads.start()
+        load.start()
     assert seen == []
 
 
@@ -45,20 +56,20 @@ def test_what_a_body_raises_is_raised_at_the_end():
         if index == 1:
             raise BackendError("broke")
 
-    threads = CallerThreads(Callers(), 2, body)
-    threads.start()
+    load = Load(Callers(), 2, body)
+    load.start()
     with pytest.raises(BackendError, match="broke"):
-        threads.join(10)
+        load._finish(10)
 
 
 def test_a_body_that_hangs_is_counted():
     go = threading.Event()
-    threads = CallerThreads(Callers(), 3, lambda i, _: i and go.wait(10))
-    threads.start()
+    load = Load(Callers(), 3, lambda i, _: i and go.wait(10))
+    load.start()
     with pytest.raises(DeadlineError, match=r"2 request\(s\) still open"):
-        threads.join(0.05)
+        load._finish(0.05)
     go.set()
-    threads.join(10)
+    load._finish(10)
 
 
 @pytest.mark.parametrize(("error", "expected"), [

@@ -99,3 +99,17 @@ def test_energy_by_inference() -> None:
     assert joules_per_inference(300.0, 1000.0, 2.0) == pytest.approx(0.15)
     assert joules_per_inference(None, 1000.0, 2.0) is None
     assert joules_per_inference(300.0, 0.0, 2.0) is None
+
+
+def test_what_holds_the_gpu_back_comes_with_what_helps() -> None:
+    slow, fast = GpuTime(1, 100, 1, 95, 7), GpuTime(1, 100, 1, 20, 7)
+    (found,) = check_host(slow, None, "cuda_graphs: true")
+    assert found.seen == (
+        "enqueueing 95 µs, computing 100 µs (limit 80 %); `cuda_graphs: true` would help"
+    )
+    (found,) = check_host(fast, 0.93)
+    assert found.flag == "host_bound"
+    assert found.seen == (
+        "93 % of the callers' one thread went into beginning requests; a larger batch would help"
+    )
+    assert list(check_host(fast, 0.79)) == []

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.backends.base import COUNT, COUNTERS
-from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime, split
+from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime, launching, split
 
 
 def counters(count, **ns):
@@ -31,3 +31,8 @@ def test_nothing_timed_is_nothing_known(after, before):
 ])  # fmt: skip
 def test_the_host_is_the_bound_from_four_fifths_on(enqueue, bound):
     assert GpuTime(0.0, 100.0, 0.0, enqueue, 1).host_bound is bound
+
+
+def test_launching_is_a_share_of_the_window() -> None:
+    assert launching({"launching_ns": 9e9}, {"launching_ns": 8e9}, 2.0) == 0.5
+    assert launching({}, {}, 2.0) is None

@@ -10,10 +10,10 @@ from support.sample import MODELS, VECTOR, ready, spec, torch_backend  # noqa: E
 from harness.backends.base import run_once  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.parity import write_references  # noqa: E402
-from harness.models.reference import ReferenceOutputs  # noqa: E402
+from harness.models.reference import ReferenceOutputs, write_references  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
 from harness.scenario.spec import scenario as schema  # noqa: E402
+from harness.scenario.spec.model import Parity  # noqa: E402
 
 
 def test_a_factory_gives_weights_outputs_and_a_row(tmp_path):
@@ -65,12 +65,10 @@ def test_weights_that_no_seed_reaches_are_still_the_same_for_every_backend(tmp_p
     first, _ = ready(spec("unseeded"), tmp_path)
     second, _ = ready(spec("unseeded"), tmp_path)
     assert first.key != second.key
-    folder = write_references(first, schema.Parity(), [2], tmp_path)
+    folder = write_references(first, Parity(), [2], tmp_path)
     with torch_backend(first) as backend:
         backend.load()
-        assert (
-            check(backend, first, backend.spec, schema.Parity(), [2], folder)[0].max_abs_error == 0
-        )
+        assert check(backend, first, backend.spec, Parity(), [2], folder)[0].max_abs_error == 0
 
 
 def test_a_weights_file_is_loaded_and_part_of_the_key(tmp_path):
@@ -134,7 +132,7 @@ def test_fake_and_triton_sources_have_nothing_to_prepare(tmp_path):
     triton, _ = ready(spec(inputs=(), triton="served"), tmp_path, formats=())
     assert (triton.inputs, triton.outputs, triton.files) == ((), (), {})
     for model, reason in ((fake, "nothing to compare"), (triton, "lives on a server")):
-        folder = write_references(model, schema.Parity(), [1], tmp_path)
+        folder = write_references(model, Parity(), [1], tmp_path)
         assert reason in ReferenceOutputs.open(folder).unavailable
 
 

@@ -9,10 +9,9 @@ torch = pytest.importorskip("torch")
 from support.sample import VECTOR, ready, spec, torch_backend  # noqa: E402
 
 from harness.errors import UsageError  # noqa: E402
-from harness.models.parity import write_references  # noqa: E402
-from harness.models.reference import ReferenceOutputs  # noqa: E402
+from harness.models.reference import ReferenceOutputs, write_references  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
-from harness.scenario.spec import scenario as schema  # noqa: E402
+from harness.scenario.spec import model as schema  # noqa: E402
 
 
 def test_references_are_kept_made_again_when_damaged_and_follow_the_data(tmp_path):

@@ -8,13 +8,14 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from harness.backends.cuda import memory as cuda_memory
-from harness.backends.cuda.memory import CudaDevice, open_cuda, translate
+from harness.backends.cuda.memory import CudaDevice, open_cuda
 from harness.errors import (
     BackendError,
     DeviceError,
     HarnessError,
     MissingPackageError,
     OutOfMemoryError,
+    translate,
 )
 from harness.system.packages import install_command
 
@@ -87,7 +88,7 @@ def test_the_harness_own_errors_stay_as_they_are() -> None:
 
 
 def test_an_engine_fits_every_gpu_with_the_same_key() -> None:
-    one, two = (CudaDevice(i, "NVIDIA H200", "9.0", 10 + i, uuid=f"GPU-{i}") for i in range(2))
+    one, two = (CudaDevice(i, "NVIDIA H200", "9.0", uuid=f"GPU-{i}") for i in range(2))
     assert one.key == two.key == "NVIDIA H200 9.0"
 
 

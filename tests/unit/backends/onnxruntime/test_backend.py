@@ -19,12 +19,11 @@ from harness.backends.onnxruntime.backend import (  # noqa: E402
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings  # noqa: E402
 from harness.errors import BackendError, DeviceError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.parity import write_references  # noqa: E402
 from harness.models.prepare import prepare  # noqa: E402
-from harness.models.reference import ReferenceOutputs  # noqa: E402
+from harness.models.reference import ReferenceOutputs, write_references  # noqa: E402
 from harness.models.tensors import PreparedModel, TensorSpec  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
-from harness.scenario.spec import scenario as schema  # noqa: E402
+from harness.scenario.spec import model as schema  # noqa: E402
 
 
 @pytest.fixture(scope="module")

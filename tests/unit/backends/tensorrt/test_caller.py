@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 
@@ -54,6 +55,27 @@ def test_after_a_shape_that_found_no_memory_the_one_before_it_is_set_up_again() 
             caller.infer(large)
         cuda.allocate = allocate  # type: ignore[method-assign]
         assert np.array_equal(caller.outputs(caller.infer(small))["sum"], batch(2).sum(1))
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_several_requests_are_in_flight_and_each_caller_has_its_own_answer(
+    settings: dict[str, object],
+) -> None:
+    loaded = backend(HostCuda(), **settings)
+    assert loaded.streams
+    inputs = [batch(3, start) for start in (0, 5, 9)]
+    requests = [loaded.prepare({"x": x}) for x in inputs]
+    with contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(loaded.caller()) for _ in requests]
+        for caller in callers:
+            caller.warm(requests[0])
+        for caller, request in zip(callers, requests, strict=True):
+            caller.begin(request)
+        assert not any(caller.ready() for caller in callers)  # nothing waits in `begin`
+        for caller, x in zip(callers, inputs, strict=True):
+            while not caller.ready():
+                pass
+            assert np.array_equal(caller.outputs(caller.finish())["sum"], x.sum(1))
 
 
 def _no_memory(size: int) -> int:

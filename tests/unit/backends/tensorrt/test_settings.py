@@ -59,6 +59,14 @@ def test_it_runs_on_a_gpu_only_and_is_built_from_what_its_precision_needs():
     assert formats == [{"onnx"}, {"onnx", "onnx_bf16"}]
 
 
+def test_callers_are_streams_unless_threads_are_asked_for():
+    spec = TensorRtSettings(kind="tensorrt")
+    assert (spec.callers, spec.default_name) == ("streams", "tensorrt-fp32")
+    assert spec.less_launching == "cuda_graphs: true"
+    threads = TensorRtSettings(kind="tensorrt", cuda_graphs=True, callers="threads")
+    assert (threads.default_name, threads.less_launching) == ("tensorrt-fp32-graphs-threads", "")
+
+
 def made(**settings):
     return parse_spec({"kind": "tensorrt", **settings})
 

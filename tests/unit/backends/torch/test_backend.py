@@ -12,11 +12,11 @@ from harness.backends.torch.backend import TorchBackend  # noqa: E402
 from harness.backends.torch.settings import TorchSettings  # noqa: E402
 from harness.errors import BackendError, DeviceError, OutOfMemoryError, UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.parity import write_references  # noqa: E402
 from harness.models.prepare import prepare  # noqa: E402
+from harness.models.reference import write_references  # noqa: E402
 from harness.models.sources import open_model  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
-from harness.scenario.spec import scenario as schema  # noqa: E402
+from harness.scenario.spec import model as schema  # noqa: E402
 
 MODELS = DATA / "models"
 

@@ -45,6 +45,14 @@ def test_tf32_is_a_mode_of_a_gpu():
     assert TorchSettings(kind="torch", precision="tf32", device="cuda").mode == "tf32"
 
 
+def test_streams_are_a_gpus_and_named_where_they_are_not_as_usual():
+    with pytest.raises(ValidationError, match="callers: goes with a GPU"):
+        TorchSettings(kind="torch", callers="streams")
+    spec = TorchSettings(kind="torch", device="cuda", callers="streams")
+    assert (spec.default_name, spec.less_launching) == ("torch-cuda-fp32-streams", "compile: true")
+    assert TorchSettings(kind="torch", device="cuda", compile=True).less_launching == ""
+
+
 def test_an_onnx_file_is_no_source_for_it():
     model = ModelSpec.model_validate({"name": "m", "source": {"onnx": "m.onnx"}})
     (broken,) = TorchSettings(kind="torch").fits(model, 1)

@@ -11,7 +11,7 @@ from support.inline_worker import InlineWorker
 from harness.backends.registry import parse_spec
 from harness.errors import BackendError
 from harness.load.plan import LoadPlan, WindowSettings
-from harness.models.parity import write_references
+from harness.models.reference import write_references
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import Samples
 from harness.run.session.served_model import Folders, ServedModel
