@@ -500,9 +500,66 @@ def repeatability(data: Data) -> Page:
     return Page("repeatability", "The same answer twice", [*lines, *failures(data)])
 
 
+# --------------------------------------------------------------------------------------- streams
+
+LEAST_OF_C = 0.9
+
+
+def streams(data: Data) -> Page:
+    cases = {n: c for n, c in data["cases"].items() if n != "timing"}
+    lines = head(
+        data,
+        "ResNet-50 in fp16, closed loop, `io: host`, windows of 0.6 s after a warm-up. *Threads*: "
+        "each caller in a thread that waits for its stream. *Streams*: one thread begins the "
+        "requests of all callers and asks their events (`callers: streams`). *C*: a loop in C over "
+        "the same captured graphs, copies and streams (`streams_loop.c`), which is the least that "
+        "such a load can be. Throughput is the mean over rounds, ± its standard deviation from "
+        "round to round; latencies are means of the rounds'; *launching* is the share of its time "
+        "that the one thread spent beginning requests.",
+        *data.get("notes", ()),
+    )  # fmt: skip
+    columns = ("backend", "batch", "callers", "way", "rounds", "inferences/s", "p50 ms", "p99 ms",
+               "CPU %", "launching", "of C")  # fmt: skip
+    rows = [row for name, case in cases.items() for row in _stream_rows(name, case)]
+    lines += [*table(columns, rows), "", f"Target: at least {LEAST_OF_C} of C."]
+    if timing := data["cases"].get("timing"):
+        lines += ["", "## What timing costs", "",
+                  "Graphs, batch 1, 16 callers in one thread, by how often CUDA events time the "
+                  "parts of a request of each caller:", ""]  # fmt: skip
+        lines += table(("timed", "requests/s", "p50 ms", "p99 ms"), [
+            (row["name"], number(row["requests_s"], 4), number(row["p50_ms"]),
+             number(row["p99_ms"])) for row in timing["rows"]
+        ])  # fmt: skip
+    return Page("streams", "Concurrent callers in one process", [*lines, *failures(data)])
+
+
+def _stream_rows(name: str, case: Data) -> Iterator[tuple[str, ...]]:
+    found: dict[tuple[int, int], dict[str, list[Data]]] = {}
+    for row in case["rows"]:
+        found.setdefault((row["batch"], row["callers"]), {}).setdefault(row["way"], []).append(row)
+    for (batch, callers), ways in sorted(found.items()):
+        for way, rows in sorted(ways.items(), reverse=True):
+            rates = [row["requests_s"] for row in rows]
+            mean = statistics.fmean(rates)
+            spread = statistics.stdev(rates) / mean if len(rates) > 1 else None
+            c = statistics.fmean(r["requests_s"] for r in ways["c"]) if "c" in ways else None
+            yield (
+                f"`{name}`", str(batch), str(callers), way, str(len(rows)),
+                f"{number(batch * mean, 4)} ± {percent(spread)}", number(_mean(rows, "p50_ms")),
+                number(_mean(rows, "p99_ms")), number(_mean(rows, "cpu_percent")),
+                percent(_mean(rows, "launching"), 0),
+                number(mean / c) if c and way != "c" else "–",
+            )  # fmt: skip
+
+
+def _mean(rows: Sequence[Data], key: str) -> float | None:
+    values = [row[key] for row in rows if row.get(key) is not None]
+    return statistics.fmean(values) if values else None
+
+
 PAGES: dict[str, Callable[[Data], Page]] = {
     "overhead": overhead, "memory": memory, "roofline": roofline, "telemetry": telemetry,
-    "repeatability": repeatability,
+    "repeatability": repeatability, "streams": streams,
 }  # fmt: skip
 
 
