@@ -37,12 +37,13 @@ class ThreadLoad(ABC):
     seconds counts as TIMEOUT.
     """
 
+    failure: BaseException | None = None
+
     def __init__(
         self, backend: Backend, requests: Sequence[object], callers: int, request_timeout: float
     ) -> None:
         if not requests or callers < 1:
             raise ValueError("needs at least one request and one caller")
-        self.failure: BaseException | None = None
         self._backend, self._requests = backend, list(requests)
         self._timeout_ns = int(request_timeout * 1e9)
         self._stopping = threading.Event()

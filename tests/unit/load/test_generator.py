@@ -7,6 +7,7 @@ import pytest
 from harness.load.closed import ClosedLoop
 from harness.load.generator import Generator
 from harness.load.open import OpenLoop
+from harness.load.streams import StreamLoad
 from harness.load.wire.loop import WireGenerator
 from harness.load.wire.processes import WireProcesses
 from harness.load.wire.shared_memory import SharedLoad
@@ -18,7 +19,10 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize("kind", [ClosedLoop, OpenLoop, WireGenerator, WireProcesses, SharedLoad])
+KINDS = [ClosedLoop, OpenLoop, StreamLoad, WireGenerator, WireProcesses, SharedLoad]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_generator_can_be_called_as_the_seam_says(kind):
     assert set(NEEDED) >= {"start", "stop", "completed", "recent_ns", "sampled"}
     for name, signature in NEEDED.items():
