@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from harness.analysis.intervals import log_t_interval
 from harness.measure.quantiles import order_statistic_interval, percentiles
 from harness.measure.reduce import in_window, throughput
-from harness.measure.tail import check_tail
 from harness.results.samples import OK, Samples
 
 SERVICE_NS = 4_000_000
@@ -78,8 +77,6 @@ class Round:
 
     values: dict[str, float]
     within: tuple[float, float] | None
-    flagged: bool
-    """`few_tail_episodes`."""
 
 
 def simulate(load: float, window_s: float, rng: np.random.Generator) -> Iterator[Round]:
@@ -93,13 +90,12 @@ def simulate(load: float, window_s: float, rng: np.random.Generator) -> Iterator
         window = in_window(samples, begin, end, open_loop=True)
         latency = (departures - arrivals)[window]
         found = percentiles(latency, np.zeros(len(latency), bool))
-        flagged = any(check_tail(samples, begin, end, True, found["p99"]))
         yield Round(
             {
                 "throughput": throughput(samples, begin, end, 1),
                 "mean": float(latency.mean()) / 1e6, "p50": found["p50"], "p99": found["p99"],
             },
-            order_statistic_interval(np.sort(latency), len(latency), 0.99), flagged,
+            order_statistic_interval(np.sort(latency), len(latency), 0.99),
         )  # fmt: skip
 
 
@@ -113,8 +109,6 @@ class Line:
     coverage: float
     half_width: float
     bias: float
-    flagged: float = math.nan
-    """Share of rounds whose p99 says that it rests on few slow stretches."""
 
 
 def lines(load: float, window_s: float, rounds: int) -> Iterator[Line]:
@@ -130,7 +124,6 @@ def lines(load: float, window_s: float, rounds: int) -> Iterator[Line]:
             load, window_s, rounds, metric, true[metric], float(np.mean(held)),
             float(np.median([i.half_width for i in found])),
             float(np.mean([math.log(i.value / true[metric]) for i in found])),
-            float(np.mean([r.flagged for r in every])) if metric == "p99" else math.nan,
         )  # fmt: skip
     inner = [run[0].within for run in runs]
     held = [w is not None and w[0] / 1e6 <= true["p99"] <= w[1] / 1e6 for w in inner]
@@ -148,8 +141,7 @@ def report(found: list[Line], seconds: float) -> str:
         f"| {x.load:g} | {x.window_s:g} s | {x.rounds} | {x.metric} "
         f"| {x.truth:.4g} | **{100 * x.coverage:.1f} %** "
         f"| ±{100 * math.expm1(x.half_width):.2g} % | "
-        + ("" if math.isnan(x.bias) else f"{100 * x.bias:+.2f} %") + " | "
-        + ("" if math.isnan(x.flagged) else f"{100 * x.flagged:.0f} %") + " |"
+        + ("" if math.isnan(x.bias) else f"{100 * x.bias:+.2f} %") + " |"
         for x in found
     )  # fmt: skip
     return f"""# Do the intervals hold the truth?
@@ -160,11 +152,11 @@ Poisson arrivals, one server, {SERVICE_NS / 1e6:g} ms a request, at loads of {LO
 window. Coverage is the share of {RUNS} runs whose reported 95 % interval over the rounds holds the
 long-run value; with {RUNS} runs, chance alone moves a true 95 % by ±{error:.1f} % (one standard
 error). The half-width is the median.
-Bias is that of the reported value, the geometric mean over rounds. Flagged is the share of
-rounds with `few_tail_episodes`. Seed {SEED}.
+Bias is that of the geometric mean over rounds. A reported percentile is that of the requests of all
+rounds: what that changes says [tails](tails.md). Seed {SEED}.
 
-| load | window | rounds | metric | truth (1/s, ms) | coverage | half-width | bias | flagged |
-|---|---|---|---|---|---|---|---|---|
+| load | window | rounds | metric | truth (1/s, ms) | coverage | half-width | bias |
+|---|---|---|---|---|---|---|---|
 {rows}
 
 How to read it:

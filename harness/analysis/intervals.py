@@ -19,6 +19,8 @@ class Interval:
     low: float | None = None
     high: float | None = None
     rounds: int = 1
+    at_least: bool = False
+    """Whether only `low` is known: too few slow stretches were seen to say more of a tail."""
 
     @property
     def reciprocal(self) -> Interval | None:

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.results.details import ColocatedDetails
+from harness.analysis.tails import percentile_over_rounds
+from harness.results.details import ColocatedDetails, LatencyCounts
 from harness.results.rows import MeasurementRow
 from harness.scenario.metrics import METRICS, Metric
 
@@ -61,6 +62,14 @@ def of_round(row: MeasurementRow, name: str) -> float | None:
     return float(value) if isinstance(value, int | float | str) else None
 
 
+def counts_of(row: MeasurementRow, model: str = "") -> LatencyCounts | None:
+    """The latencies of a round, of a co-located `model` too; None in runs of earlier versions."""
+    if not model:
+        return row.details.get("latency_counts")
+    facts = colocated_facts(row).get(model)
+    return None if facts is None else facts.get("latency_counts")
+
+
 def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
     """A metric's value over a point's rounds; None where it is not known.
 
@@ -74,6 +83,9 @@ def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
         return None
     match how:
         case "interval":
+            counts = [c for row in rows if (c := counts_of(row, model)) is not None]
+            if (percentile := METRICS[key].percentile) and len(counts) == len(rows):
+                return percentile_over_rounds(percentile, known, counts)
             first = [row for row in rows if row.details.get("stage") != ADDED]
             return log_t_interval(known, first=len(first))
         case "least":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis import tails
+from harness.analysis.metrics import counts_of
 from harness.analysis.summary import SummaryRow
 from harness.errors import RunDirectoryError
 from harness.measure.quantiles import percentile
@@ -16,6 +19,7 @@ from harness.measure.reduce import in_window
 from harness.measure.steady import Steadiness, window_steadiness
 from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
+from harness.scenario.units import format_duration
 from harness.system.files import inside
 
 BINS = 120
@@ -88,6 +92,24 @@ class Explanation:
     def open_loop(self) -> bool:
         """Whether latency counts from the schedule."""
         return self.summary.concurrency is None
+
+    @property
+    def few_episodes(self) -> str:
+        """On what p99 rests, and the window it would need; empty where that is enough."""
+        rows = self.summary.measurements
+        counts = [c for r in rows if (c := counts_of(r)) is not None]
+        seconds = [(r.window_end_ns - r.window_begin_ns) / 1e9 for r in rows]
+        window = (
+            tails.window_for_p99(counts, seconds, len(rows)) if len(counts) == len(rows) else None
+        )
+        found = tails.episodes_over_rounds("p99", counts)
+        if window is None or found is None or found >= tails.PLAIN_EPISODES:
+            return ""
+        only = ", a lower bound only" if found < tails.FEW_EPISODES and len(rows) > 1 else ""
+        return (
+            f"p99 rests on about {found:.0f} slow stretches over all rounds{only}; "
+            f"{tails.PLAIN_EPISODES:.0f} take a window of {format_duration(math.ceil(window))}"
+        )
 
 
 def explain(summary: SummaryRow, directory: Path) -> Explanation:

@@ -1,8 +1,9 @@
 """From measurement rows to one summary row a point.
 
 The round is the unit: a point's value is the geometric mean of its per-round values, and its
-interval the 95 % t-interval on their logs (MEASUREMENT 8). With one round there is no interval.
-Rounds that something from outside disturbed are left out, whatever their values, unless all are.
+interval the 95 % t-interval on their logs; a percentile is that of all rounds' requests
+(`harness.analysis.tails`). With one round there is no interval. Rounds that something from outside
+disturbed are left out, whatever their values, unless all are.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from harness.analysis import metrics
 from harness.analysis.intervals import Interval
+from harness.analysis.tails import PLAIN_EPISODES, episodes_over_rounds
 from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
@@ -190,6 +192,8 @@ def _summary(
     # a resumed round may succeed
     open_failures = tuple(f for f in failures or () if f.round not in done)
     flags = list(dict.fromkeys(flag for r in rows for flag in r.flags))
+    if few_episodes(rows) and "few_tail_episodes" not in flags:
+        flags.append("few_tail_episodes")
     flags += dict.fromkeys(f"failed_{f.reason}" for f in open_failures)
     place = rows[0] if rows else _place(point, open_failures[0].backend)
     parts = {key for r in rows for key in r.server_us}
@@ -204,6 +208,13 @@ def _summary(
         disturbed=tuple(r for r in every if causes(r.flags)) if len(rows) < len(every) else (),
         confirmation=tuple(after),
     )  # fmt: skip
+
+
+def few_episodes(rows: Sequence[MeasurementRow]) -> bool:
+    """Whether p99 over the rounds rests on few slow stretches; False where that is not known."""
+    counts = [c for row in rows if (c := metrics.counts_of(row)) is not None]
+    found = episodes_over_rounds("p99", counts) if rows and len(counts) == len(rows) else None
+    return found is not None and found < PLAIN_EPISODES
 
 
 def _believable(rows: Sequence[MeasurementRow]) -> bool:

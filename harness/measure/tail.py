@@ -8,18 +8,9 @@ windows have fewer long stretches than the average one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.reduce import in_window
-from harness.measure.validity import Finding
-from harness.results.samples import OK, Samples
-
-FEW_EPISODES = 8.0
-CLUSTERED = 0.5
-"""Extremal index up to which slow requests count as coming together: two or more at a time."""
 _FEWEST = 3
 
 
@@ -40,24 +31,9 @@ def extremal_index(positions: NDArray[np.int64], size: int) -> float:
     return float(min(1.0, found))
 
 
-def check_tail(
-    samples: Samples, begin_ns: int, end_ns: int, open_loop: bool, p99_ms: float | None
-) -> Iterator[Finding]:
-    """Whether the window's p99 rests on few slow stretches. None or infinite: nothing is said."""
-    if p99_ms is None or not np.isfinite(p99_ms):
-        return
-    mask = in_window(samples, begin_ns, end_ns, open_loop)
-    moment = (samples.scheduled if open_loop else samples.done)[mask]
-    order = np.argsort(moment, kind="stable")
-    latency = (samples.done[mask] - samples.scheduled[mask])[order]
-    failed = (samples.status[mask] != OK)[order]
-    slow = np.flatnonzero((latency > round(p99_ms * 1e6)) | failed)
-    if len(slow) < _FEWEST:
-        return
-    index = extremal_index(slow, len(latency))
-    if index <= CLUSTERED and index * len(slow) < FEW_EPISODES:
-        yield Finding(
-            "few_tail_episodes",
-            f"the {len(slow)} requests above p99 came in about {index * len(slow):.0f} slow "
-            "stretches",
-        )
+def episodes(slow: NDArray[np.bool_]) -> float:
+    """How many separate stretches the slow requests of a window make; in order of time."""
+    places = np.flatnonzero(slow)
+    if len(places) < _FEWEST:
+        return float(len(places))
+    return extremal_index(places, len(slow)) * len(places)

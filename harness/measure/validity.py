@@ -19,8 +19,8 @@ from harness.results.samples import OK, SHED, UNFINISHED, Int64, Samples
 
 FLAGS: dict[str, str] = {
     "few_requests": "fewer requests finished than the percentiles need: some are n/a",
-    "few_tail_episodes": "p99 rests on a few slow stretches of the window and is likely too low; a "
-    "longer window helps",
+    "few_tail_episodes": "p99 rests on fewer than 40 slow stretches over all rounds and may be too "
+    "low; below 16 it is a lower bound only; a longer window helps",
     "window_cut": "the window ended at its longest allowed length before enough requests finished",
     "errors": "some requests failed; percentiles count them as slower than everything else",
     "all_failed": "no request succeeded within its time-out",

@@ -46,6 +46,20 @@ class ServerMetrics(TypedDict, total=False):
 
 
 @_OPEN
+class LatencyCounts(TypedDict):
+    """A window's latencies in five stretches of it: see `harness.measure.distribution`."""
+
+    first: int
+    """The lowest bin: bin k holds latencies from e^(k/1000) ns on."""
+    counts: str
+    """Requests by stretch and bin, from the lowest on: int32, little-endian, zlib, base64."""
+    failed: Sequence[int]
+    """By stretch."""
+    episodes: Mapping[str, float]
+    """Percentile → separate slow stretches above it."""
+
+
+@_OPEN
 class ColocatedDetails(TypedDict, total=False):
     """What a co-located model did in a point's window; its numbers are as in a row."""
 
@@ -65,6 +79,7 @@ class ColocatedDetails(TypedDict, total=False):
     samples: str
     ceiling: float
     client_processes: int
+    latency_counts: LatencyCounts
 
 
 @_OPEN
@@ -75,6 +90,7 @@ class MeasurementDetails(TypedDict, total=False):
     """Flag → what was seen."""
     errors: Mapping[str, int]
     """Message → how often it came."""
+    latency_counts: LatencyCounts
     allocators: Mapping[str, float]
     """What the runtime's own allocators say, in bytes."""
     outputs_checked: int

@@ -161,7 +161,9 @@ class Orchestrator:
             ) as session:  # fmt: skip
                 session.telemetry_file = f"telemetry/{stem}.parquet"
                 self._open(session, this)
-                measurement = PointMeasurement(session, state, telemetry, this.number, log)
+                measurement = PointMeasurement(
+                    session, state, telemetry, this.number, log, self._rounds.longer_window
+                )
                 if fresh and not measurement.discard(left[0]):
                     del left[0]
                 while left and session.alive:

@@ -36,6 +36,8 @@ class PointMeasurement:
     round_: int
     log: str
     """Named where a point fails."""
+    longer_window: Callable[[Point, int], float | None] = lambda *_: None
+    """Seconds that a point's window lasts at least in a round, where that is not as planned."""
 
     def point(self, point: Point) -> None:
         """Measure a point; a fault is recorded on it."""
@@ -153,8 +155,9 @@ class PointMeasurement:
         files = {m.name: folder / f".{name}{m.name and '+'}{m.name}.npz" for m in models}
         try:
             answers = self.session.measure(
-                point, self.round_, files, self.state.notify, discarded=discarded
-            )
+                point, self.round_, files, self.state.notify, discarded=discarded,
+                longer=self.longer_window(point, self.round_),
+            )  # fmt: skip
             return answers, [
                 Samples.load(files[model.name], answer.messages)
                 for model, answer in zip(models, answers, strict=True)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from harness.measure import validity
 from harness.measure.agreement import server_view
+from harness.measure.distribution import latency_counts
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
 from harness.measure.gpu_time import launching
 from harness.measure.gpu_time import split as gpu_split
@@ -18,7 +19,6 @@ from harness.measure.quantiles import FLOORS
 from harness.measure.readings import cpu_readings, gpu_readings, host_readings, spreads
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
-from harness.measure.tail import check_tail
 from harness.measure.transient import window_leak
 from harness.measure.validity import INVALIDATES, Finding
 from harness.measure.window import Window
@@ -92,6 +92,7 @@ def measurement_row(
             "findings": {f.flag: f.seen for f in findings if f.seen},
             **_details(counted, samples, conditions), **spreads(telemetry, begin, end),
             "cpu_percent_lost": {k: 100 * v for k, v in asdict(cpus).items() if v is not None},
+            **latency_counts(samples, begin, end, point.concurrency is None),
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
         },
         **host_readings(telemetry, begin, end), **gpu,
@@ -132,7 +133,6 @@ def _findings(
     if conditions.level:
         yield from validity.check_steady(window_steadiness(samples, begin, end))
         yield from validity.check_warm_up(window_leak(samples, begin, end))
-        yield from check_tail(samples, begin, end, open_loop, reduced.latency_ms["p99"])
     if open_loop:
         yield from validity.check_schedule(samples, begin, end)
     if conditions.remote:
@@ -221,4 +221,6 @@ def _entry(row: MeasurementRow, load: ColocatedLoad) -> ColocatedDetails:
         found["ceiling"] = ceiling
     if processes := row.details.get("client_processes"):
         found["client_processes"] = processes
+    if counts := row.details.get("latency_counts"):
+        found["latency_counts"] = counts
     return found

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from harness.analysis.capacity import summarize_capacity
-from harness.analysis.metrics import ADDED
+from harness.analysis.metrics import ADDED, counts_of
 from harness.analysis.stopping import HalfWidths, correlated, widest_first, width
 from harness.analysis.summary import summarize
+from harness.analysis.tails import next_window
+from harness.measure.quantiles import FLOORS
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.order import balanced
 from harness.run.selection import Selection
@@ -148,6 +150,21 @@ class Rounds:
     def sessions(self, points: list[Point]) -> list[list[Point]]:
         """What each session of a config measures."""
         return [[point] for point in points] if self.apart else [points]
+
+    def longer_window(self, point: Point, round_: int) -> float | None:
+        """Seconds that a point's window lasts at least in this round, where the rounds before show
+        that the planned one gives p99 too few slow stretches. None: as planned; so it is where the
+        scenario does not ask for as many requests as p99 takes, and where the budget is too short.
+        """
+        m, state = self._scenario.measurement, self._state
+        rows = [r for r in state.rows if r.point == point.id and r.round < round_]
+        counts = [c for r in rows if (c := counts_of(r)) is not None]
+        if point.shape or m.window_requests < FLOORS["p99"] or not rows or len(counts) < len(rows):
+            return None
+        seconds = [(r.window_end_ns - r.window_begin_ns) / 1e9 for r in rows]
+        longer = next_window(counts, seconds, max(m.rounds, round_ + 1), m.window_max)
+        left = sum(state.missing(p, n) for p in self._points for n in range(round_, m.rounds))
+        return longer if longer and self._selection.fits(longer * max(1, left)) else None
 
     def conclude(self) -> None:
         """Journal lines: the half-widths of every point, why no round was added, and what the

@@ -156,6 +156,10 @@ class Selection:
         """Whether the budget, if there is one, is spent."""
         return self._budget is not None and self.spent > self._budget
 
+    def fits(self, seconds: float) -> bool:
+        """Whether so much more fits into the budget, if there is one."""
+        return self._budget is None or time.monotonic() - self._began + seconds <= self._budget
+
     def add_duration(self, seconds: float) -> None:
         """Know what measuring one config took."""
         self._seconds.append(seconds)

@@ -61,13 +61,15 @@ def significant(value: float, digits: int = _PLAIN_DIGITS) -> str:
 
 
 def value_text(interval: Interval | None) -> str:
-    """The value alone: `105.3`, `n/a`, `> timeout`."""
+    """The value alone: `105.3`, `≥ 98.1`, `n/a`, `> timeout`."""
     if interval is None:
         return NOT_AVAILABLE
     if math.isinf(interval.value):
         return BEYOND_TIMEOUT
     if interval.low is None:
         return significant(interval.value)
+    if interval.at_least:
+        return f"≥ {significant(interval.low)}"
     return fixed(interval.value, decimals(interval))
 
 

@@ -208,7 +208,7 @@ def _flags(found: Explanation) -> Iterator[RenderableType]:
         style = "bold red" if bad else "bold yellow"
         yield Text.assemble((flag.replace("_", " "), style), f": {flag_text(flag)}")
         for rounds, text in seen(found, flag):
-            where = f"  round {', '.join(map(str, rounds))}"
+            where = f"  round {', '.join(map(str, rounds))}" if rounds else "  over the rounds"
             yield Text(f"{where}: {text}" if text else where, style="dim")
 
 

@@ -305,6 +305,8 @@ def _of_server(found: RoundDetail) -> dict[str, float]:
 
 def seen(found: Explanation, flag: str) -> list[tuple[list[int], str]]:
     """(rounds from 1, what was seen) of a flag; rounds that saw the same stand together."""
+    if flag == "few_tail_episodes" and found.few_episodes:
+        return [([], found.few_episodes)]
     said: dict[str, list[int]] = {}
     for r in found.rounds:
         if flag in r.row.flags:

@@ -194,14 +194,16 @@ class Session:
 
     def measure(
         self, point: Point, round_: int, files: Mapping[str, Path], listener: Listener, *,
-        discarded: bool = False,
+        discarded: bool = False, longer: float | None = None,
     ) -> list[PointMeasured]:  # fmt: skip
-        """Measure one point: what each of `models` did, in their order.
+        """Measure one point: what each of `models` did, in their order. The window lasts for
+        `longer` seconds at least, where that is given.
 
         Raw samples go to the .npz files named in `files`, by the model's name. The window of one
         that is `discarded` waits for no number of requests.
         """
         settings, plan = plan_point(self._scenario, point, round_)
+        settings = replace(settings, window=longer or settings.window)
         if discarded:
             settings = replace(settings, window_requests=1)
         with self._loaded(round_, settings.longest + SLACK_S, files) as stopped:

@@ -20,6 +20,9 @@ class Bound(Model):
 
     max: float | None = Field(None, ge=0, description="at most this")
     min: float | None = Field(None, ge=0, description="at least this")
+    one_round: bool = Field(
+        False, description="whether a single round may show that it holds; else it takes two"
+    )
 
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ backends:
       model: {source: {torch: package.module:other}, inputs: {name: y, shape: [batch, 3]}}
       instances: [1, 2]
       load: {concurrency: 2}
-      constraints: {latency_p50_ms: {max: 50}}
+      constraints: {latency_p50_ms: {max: 50, one_round: true}}
       weight: WEIGHT
   - {<<: *t, name: alone, colocated: []}
 constraints: {errors: {max: 0}}

@@ -122,3 +122,16 @@ def test_nothing_is_cut_where_there_is_no_transient_and_nothing_said_of_few_requ
     row = replace(measured(CLOSED)[0], window_begin_ns=0, window_end_ns=10_000 * MS)
     assert detail(row, samples_of(done - 5 * MS, done)).cut_s == 0.0
     assert detail(row, samples_of(done[:50] - 5 * MS, done[:50])).cut_s is None
+
+
+def test_the_window_that_p99_would_need_is_said(tmp_path):
+    """10 s at 150 requests/s have about 13 slow stretches: two rounds have too few."""
+    rows = [measured(round_=n)[0] for n in range(2)]
+    found = explain(summarize(rows)[0], tmp_path)
+    assert "few_tail_episodes" in found.summary.flags
+    assert found.few_episodes.startswith("p99 rests on about ")
+    seconds = int(found.few_episodes.rsplit(" ", 1)[1].removesuffix("s"))
+    assert 12 <= seconds <= 60
+    bare = replace(rows[0], details={k: v for k, v in rows[0].details.items() if k == "findings"})
+    old = explain(summarize([bare])[0], tmp_path)
+    assert (old.few_episodes, old.summary.flags) == ("", bare.flags)

@@ -76,7 +76,14 @@ class Session:
         self.asked: list[tuple[str, bool]] = []
 
     def measure(
-        self, point: Point, round_: int, files: dict[str, Path], _: Any, *, discarded: bool
+        self,
+        point: Point,
+        round_: int,
+        files: dict[str, Path],
+        _: Any,
+        *,
+        discarded: bool,
+        longer: float | None,
     ) -> list[PointMeasured]:
         self.asked.append((point.id, discarded))
         for model in self.models:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.rows import measurement
 
 from harness.analysis.metrics import ADDED, CONFIRMATION
 from harness.analysis.summary import summarize
+from harness.measure.distribution import counts_of
 from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import RunStore, read_run
 from harness.run.rounds import Rounds
@@ -247,3 +249,39 @@ def test_points_whose_memory_is_asked_about_have_sessions_of_their_own(
     points = rounds.wanted(0)
     assert rounds.apart
     assert rounds.sessions(points) == [[p] for p in points]
+
+
+def counted(point: str, round_: int, requests: int) -> MeasurementRow:
+    """Independent requests for 10 s."""
+    ns = (1e6 * np.random.default_rng(round_).exponential(1, requests)).astype(np.int64)
+    details = {"findings": {}, "latency_counts": counts_of(ns, np.zeros(requests, bool))}
+    return measurement(
+        point=point, round=round_, backend="t", batch_size=8, window_end_ns=10**10, details=details
+    )
+
+
+def test_a_window_grows_where_p99_would_rest_on_few_slow_stretches(store: RunStore) -> None:
+    """7 in 690 requests: the four rounds to come must hold 33, not 28."""
+    timing = {"rounds": 5, "rounds_max": 5, "window_requests": 662, "window_max": "60s"}
+    rounds, state = made(store, scenario(measurement=timing))
+    (point, *_) = rounds.wanted(0)
+    assert rounds.longer_window(point, 0) is None
+    state.add_result(counted(point.id, 0, 690))
+    longer = rounds.longer_window(point, 1)
+    assert longer is not None
+    assert 10 < longer <= 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "requests"),
+    [({}, 3000), ({"window_requests": 11}, 700), ({"window_max": "10s"}, 700),
+     ({"budget": "1s"}, 700)],
+)  # fmt: skip
+def test_it_stays_as_planned_where_that_is_enough_or_no_more_is_asked_for(
+    store: RunStore, changes: dict[str, Any], requests: int
+) -> None:
+    timing = {"rounds": 5, "rounds_max": 5, "window_requests": 662, "window_max": "60s"}
+    rounds, state = made(store, scenario(measurement={**timing, **changes}))
+    (point, *_) = rounds.wanted(0)
+    state.add_result(counted(point.id, 0, requests))
+    assert rounds.longer_window(point, 1) is None

@@ -33,6 +33,7 @@ from harness.report.model.numbers import (
         (Interval(0.61, 0.002, 190.0), "0.6 (0.0020–190)"),  # says nothing, but not "0 (0–200)"
         (Interval(42.0), "42.0"),
         (Interval(math.inf), "> timeout"),
+        (Interval(105.3, 98.13, None, 3, at_least=True), "≥ 98.1"),
         (None, "n/a"),
     ],
 )  # fmt: skip
