@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from model_analyzer_page import DECIDED, ONE, THEIRS, TOOLS, Run, page
-from perf_analyzer import CACHE, CODE, CONFIG, busy_ns, cpu_name, perf_analyzer
+from perf_analyzer import CACHE, CODE, busy_ns, config_text, cpu_name, perf_analyzer
 
 from harness.analysis.best import choose, order
 from harness.analysis.objective import THROUGHPUT
@@ -116,7 +116,7 @@ def identity_repository(repository: Path) -> None:
     version = repository / IDENTITY.name / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(CODE)
-    config = f'name: "{IDENTITY.name}"\n{CONFIG}'
+    config = f'name: "{IDENTITY.name}"\n{config_text(16, 1)}'
     (version.parent / "config.pbtxt").write_text(config)
 
 

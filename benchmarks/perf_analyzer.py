@@ -48,12 +48,6 @@ from harness.triton.server.install import TritonInstall, find
 from harness.triton.server.process import TritonServer
 
 MODEL = "identity"
-CONFIG = """backend: "python"
-max_batch_size: 8
-input { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] }
-output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }
-instance_group { count: COUNT kind: KIND_CPU }
-"""
 CODE = """import triton_python_backend_utils as pb
 
 
@@ -70,6 +64,16 @@ WHEEL = "tritonclient==2.50.0"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inference-harness"
 CASES = [(protocol, concurrency) for protocol in ("http", "grpc") for concurrency in (1, 8)]
 """`--callers` changes them."""
+
+
+def config_text(dim: int, instances: int) -> str:
+    """The identity model's config.pbtxt; a `dim` of -1 takes any size."""
+    return f"""backend: "python"
+max_batch_size: 8
+input {{ name: "INPUT0" data_type: TYPE_FP32 dims: [ {dim} ] }}
+output {{ name: "OUTPUT0" data_type: TYPE_FP32 dims: [ {dim} ] }}
+instance_group {{ count: {instances} kind: KIND_CPU }}
+"""
 
 
 @dataclass
@@ -155,8 +159,7 @@ def serve(folder: Path, install: TritonInstall) -> TritonServer:
     version = folder / "repository" / MODEL / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(CODE)
-    config = CONFIG.replace("COUNT", str(SHAPE.instances))
-    (version.parent / "config.pbtxt").write_text(config)
+    (version.parent / "config.pbtxt").write_text(config_text(-1, SHAPE.instances))
     server = TritonServer.start(install, folder / "repository", log=folder / "triton.log")
     server.load(MODEL)
     return server

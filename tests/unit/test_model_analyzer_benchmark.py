@@ -81,11 +81,12 @@ def test_no_space_has_the_default_in_it_twice(load: Any, tmp_path: Path, quick: 
         found = module.quick(model) if quick else model
         assert len(found.instances) > 1  # a list of one is not searched, so it would
         assert len(found.max_batch_sizes) > 1  # change the default
-    assert "max_batch_size: 8" in module.CONFIG
     assert 8 not in module.IDENTITY.max_batch_sizes
     module.identity_repository(tmp_path / "made")
     config = (tmp_path / "made" / "identity" / "config.pbtxt").read_text()
     assert config.startswith('name: "identity"')
+    assert "max_batch_size: 8" in config
+    assert "dims: [ 16 ]" in config  # Model Analyzer gives perf_analyzer no --shape
 
 
 def test_a_variant_for_the_judge_differs_in_what_its_name_says(load: Any, tmp_path: Path) -> None:
