@@ -101,6 +101,14 @@ class ServerError(SetupError):
     retried = True
 
 
+class ModelRefusedError(ServerError):
+    """A Triton server is there, and can't or won't serve the model as it is asked for."""
+
+    reason = "model_refused"
+    words = "the Triton server does not serve the model as it is asked for"
+    retried = False
+
+
 class DeviceError(SetupError):
     """A device or execution provider that was asked for is not available."""
 

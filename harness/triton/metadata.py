@@ -28,6 +28,7 @@ class ConfigMessage(Protocol):
     model_transaction_policy: Any
     optimization: Any
     parameters: Any
+    DESCRIPTOR: Any
 
     def HasField(self, name: str, /) -> bool:  # noqa: N802
         """Whether a message within this one is there."""

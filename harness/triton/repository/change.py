@@ -10,10 +10,11 @@ model directory from one that the user has, with a changed configuration::
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError, ServerError
 from harness.scenario.spec.colocated import Batching
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
@@ -21,6 +22,11 @@ from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import ConfigMessage, proto
 
 CONFIG = "config.pbtxt"
+OTHERWISE = {
+    "sequence_batching": "the requests of a sequence belong together",
+    "ensemble_scheduling": "it only passes requests on to the models of its steps",
+}
+"""How else Triton schedules the requests of a model, and why the dynamic batcher can't instead."""
 
 
 def served_name(model: str, config: str) -> str:
@@ -47,7 +53,11 @@ def read_config(directory: Path) -> ConfigMessage:
 
 
 def set_batching(config: ConfigMessage, batching: Batching) -> list[str]:
-    """Turn the dynamic batcher on with these settings; notes on what Triton would not take."""
+    """Turn the dynamic batcher on with these settings; notes on what Triton would not take.
+
+    Raises ModelRefusedError for a model that is scheduled otherwise.
+    """
+    _check_scheduling(config.name, filter(config.HasField, OTHERWISE))
     config.dynamic_batching.SetInParent()
     if batching.queue_delay is not None:
         delay = round(batching.queue_delay * 1e6)
@@ -64,33 +74,53 @@ def set_batching(config: ConfigMessage, batching: Batching) -> list[str]:
             f"{config.max_batch_size} and was left out"]  # fmt: skip
 
 
+def _check_scheduling(name: str, otherwise: Iterable[str]) -> None:
+    """Raise ModelRefusedError where the dynamic batcher would silently take another's place."""
+    for other in otherwise:
+        raise ModelRefusedError(
+            f"dynamic batching can't be put over the {other} of '{name}': {OTHERWISE[other]}",
+            fix="leave dynamic_batching out for this model",
+        )
+
+
 def merged(config: ConfigMessage, fields: Mapping[str, object]) -> ConfigMessage:
     """A new message with `fields` put into it: mappings are merged, lists and values replaced.
 
-    `null` takes a field out. Raises ServerError where Triton has no such field or value.
+    A member of a oneof takes the place of the one that is there; `null` takes a field out. Raises
+    ModelRefusedError where Triton has no such field or value, or the model does not go with it.
     """
     if not fields:
         return config
+    if fields.get("dynamic_batching") is not None:
+        kept = (o for o in OTHERWISE if config.HasField(o) and fields.get(o, o) is not None)
+        _check_scheduling(config.name, kept)
     found = proto()
     try:
-        return found.strict_from_dict(_merge(found.to_dict(config), fields), found.ModelConfig())
+        whole = _merge(found.to_dict(config), fields, config.DESCRIPTOR)
+        return found.strict_from_dict(whole, found.ModelConfig())
     except Exception as error:  # protobuf's ParseError, without importing protobuf here
         words = " ".join(str(error).split())
-        raise ServerError(
+        raise ModelRefusedError(
             f"`config` does not fit Triton's model configuration: {words}",
             fix="write its fields as protobuf does in JSON, "
             "like {parameters: {key: {string_value: text}}}",
         ) from None
 
 
-def _merge(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
+def _merge(old: Mapping[str, object], new: Mapping[str, object], message: Any) -> dict[str, object]:
+    """`message` is protobuf's descriptor of both; None where Triton has no such message."""
     result = dict(old)
     for key, value in new.items():
+        field = message and message.fields_by_name.get(key)
+        if field and field.containing_oneof and value is not None:
+            for other in {f.name for f in field.containing_oneof.fields} - {*new}:
+                result.pop(other, None)
         before = result.get(key)
         if value is None:
             result.pop(key, None)
         elif isinstance(value, Mapping):
-            result[key] = _merge(before if isinstance(before, Mapping) else {}, value)
+            within = field and field.message_type
+            result[key] = _merge(before if isinstance(before, Mapping) else {}, value, within)
         else:
             result[key] = value
     return result
@@ -112,7 +142,10 @@ def settle(config: ConfigMessage, spec: TritonSettings) -> tuple[ConfigMessage, 
             config.ClearField("dynamic_batching")
         else:
             notes += set_batching(config, spec.batching)
-    return merged(config, spec.config_fields), notes
+    found = merged(config, spec.config_fields)
+    if spec.batching is not None:
+        _check_scheduling(config.name, filter(found.HasField, OTHERWISE))
+    return found, notes
 
 
 def _set_instances(config: ConfigMessage, count: int) -> None:

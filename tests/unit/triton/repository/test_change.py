@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError, ServerError
 from harness.scenario.spec.colocated import Batching
 from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.change import (
@@ -188,3 +188,45 @@ def test_only_a_python_model_without_finalize_can_be_ended_at_once(tmp_path: Pat
     assert not finalizes(tmp_path)
     (version / "model.py").write_text("class TritonPythonModel:\n    def finalize(self): ...")
     assert finalizes(tmp_path)
+
+
+def test_a_member_of_a_oneof_takes_the_place_of_the_other() -> None:
+    """protobuf refuses a message with two; triton-inference-server/model_analyzer#162, #400."""
+    versions = text_format.Parse("version_policy { all { } }", ModelConfig())
+    one = merged(versions, {"version_policy": {"specific": {"versions": [1]}}})
+    assert list(one.version_policy.specific.versions) == [1]
+    assert merged(one, {"version_policy": {"latest": {"num_versions": 2}}}) == text_format.Parse(
+        "version_policy { latest { num_versions: 2 } }", ModelConfig()
+    )
+    sequences = text_format.Parse("sequence_batching { direct { } }", ModelConfig())
+    oldest = merged(sequences, {"sequence_batching": {"oldest": {"max_candidate_sequences": 4}}})
+    assert oldest.sequence_batching.WhichOneof("strategy_choice") == "oldest"
+    assert merged(config(), {"sequence_batching": {}}).HasField("sequence_batching")
+
+
+@pytest.mark.parametrize("scheduled", ["sequence_batching", "ensemble_scheduling"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"dynamic_batching": True},
+        {"dynamic_batching": {"queue_delay": "1ms"}},
+        {"config": {"dynamic_batching": {}}},
+    ],
+)
+def test_the_dynamic_batcher_takes_no_other_schedulers_place(
+    scheduled: str, keys: dict[str, Any]
+) -> None:
+    """Triton would serve another model than the user's, and its numbers would bear its name."""
+    users = text_format.Parse(f'name: "net" max_batch_size: 4 {scheduled} {{ }}', ModelConfig())
+    with pytest.raises(ModelRefusedError, match=f"over the {scheduled} of 'net'"):
+        settle(users, triton(**keys))
+    assert users.HasField(scheduled)
+    assert settle(users, triton(dynamic_batching=False, instances=2))[1] == []
+
+
+def test_a_scheduler_is_changed_where_that_is_said_and_only_one_is_asked_for() -> None:
+    users = text_format.Parse('name: "net" sequence_batching { }', ModelConfig())
+    found = merged(users, {"sequence_batching": None, "dynamic_batching": {}})
+    assert found.HasField("dynamic_batching")
+    with pytest.raises(ModelRefusedError, match="over the sequence_batching of"):
+        settle(config(), triton(dynamic_batching=True, config={"sequence_batching": {}}))
