@@ -152,6 +152,9 @@ class LoadedDetails(TypedDict, total=False):
     colocated: Mapping[str, LoadedColocated]
     server: str
     server_version: str
+    model_version: str
+    """The one that was measured; `model_versions` are those that the server had."""
+    model_versions: str
     server_host: Mapping[str, object]
     """What the telemetry beside a server on another host says of it."""
     onnxruntime: str

@@ -112,6 +112,11 @@ class Description:
     steps: tuple[str, ...] = ()
     """The models that an ensemble runs, in order; empty for a model that is none."""
 
+    @property
+    def latest(self) -> str:
+        """The version that answers where none is asked for: the highest number."""
+        return max(self.versions, key=lambda v: (v.isdecimal() and int(v), v), default="")
+
 
 def read(metadata: Metadata, config: ConfigMessage) -> Description:
     """A description from the server's `ModelMetadataResponse` and `ModelConfig` messages.

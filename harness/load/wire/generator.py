@@ -52,12 +52,13 @@ def plan_for(
     if backend.regions is not None:
         messages = messages_for(backend, cast(Sequence[SharedRequest], requests), slots)
     if protocol == "http":
-        headers = target.access.headers
+        headers, version = target.access.headers, target.version
         made = tuple(
-            http_request(target.address, target.name, *m, headers=headers) for m in messages
+            http_request(target.address, target.name, *m, headers=headers, version=version)
+            for m in messages
         )
     else:
-        made = tuple(grpc_request(target.name, *m) for m in messages)
+        made = tuple(grpc_request(target.name, *m, version=target.version) for m in messages)
     pinned = backend.regions is not None
     return Plan(
         protocol, target.address, made, slots, request_timeout, pinned=pinned,

@@ -21,11 +21,12 @@ Message = tuple[Sequence[object], Outputs]
 
 def http_request(
     address: str, model: str, inputs: Sequence[object], outputs: Outputs = None,
-    headers: Sequence[tuple[str, str]] = (),
+    headers: Sequence[tuple[str, str]] = (), version: str = "",
 ) -> bytes:  # fmt: skip
     """A whole HTTP/1.1 request; `inputs` are filled `tritonclient.http.InferInput` objects.
 
-    `headers` are the scenario's own, beside those that the protocol needs.
+    `headers` are the scenario's own, beside those that the protocol needs. Without a `version` the
+    server chooses.
     """
     from tritonclient.http import InferenceServerClient
 
@@ -33,7 +34,7 @@ def http_request(
         list(inputs), outputs=None if outputs is None else list(outputs)
     )
     lines = [
-        f"POST /v2/models/{quote(model)}/infer HTTP/1.1",
+        f"POST /v2/models/{quote(model)}{version and f'/versions/{version}'}/infer HTTP/1.1",
         f"Host: {address}",
         "User-Agent: harness-wire",
         f"Content-Length: {len(body)}",
@@ -44,12 +45,14 @@ def http_request(
     return "\r\n".join([*lines, "", ""]).encode() + bytes(body)
 
 
-def grpc_request(model: str, inputs: Sequence[object], outputs: Outputs = None) -> bytes:
+def grpc_request(
+    model: str, inputs: Sequence[object], outputs: Outputs = None, version: str = ""
+) -> bytes:
     """A serialised ModelInferRequest; `inputs` are `tritonclient.grpc.InferInput` objects."""
     from tritonclient.grpc._utils import _get_inference_request  # what its `infer` itself calls
 
     request = _get_inference_request(
-        model_name=model, inputs=list(inputs), model_version="", request_id="",
+        model_name=model, inputs=list(inputs), model_version=version, request_id="",
         outputs=None if outputs is None else list(outputs), sequence_id=0, sequence_start=False,
         sequence_end=False, priority=0, timeout=None, parameters=None,
     )  # fmt: skip

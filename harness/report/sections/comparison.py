@@ -15,7 +15,7 @@ from harness.report.model.manifest_facts import mapping, text
 from harness.report.model.section import Charts, Section, Text, titled
 from harness.report.sections import colocated, points, servers
 from harness.results.grouping import firsts, grouped
-from harness.results.rows import ArtifactRow
+from harness.results.rows import ArtifactRow, LoadedRow
 
 
 def section(context: Context) -> Section:
@@ -148,8 +148,12 @@ def load_table(context: Context) -> blocks.Table | None:
         "GPU memory, loaded (MiB)": lambda n: _most(r.gpu_memory_mib for r in groups[n]),
         "GPU memory, peak (MiB)": lambda n: _most(r.gpu_memory_mib for r in context.of(n)),
     }
+    version: dict[str, Callable[[str], blocks.Cell]] = {
+        "Model version": lambda n: blocks.word(_version(groups[n][-1])),
+    }
     return blocks.listing(ordered, {
         "Backend": lambda n: columns.series_cell(context, n),
+        **(version if any(_version(rows[-1]) for rows in groups.values()) else {}),
         "Size on disk (MiB)": lambda n: blocks.figure(numbers.bytes_text(
             max((r.bytes_on_disk for r in groups[n] if r.bytes_on_disk is not None), default=None)
         )),
@@ -162,6 +166,13 @@ def load_table(context: Context) -> blocks.Table | None:
         "Load time and first call over the rounds, each in a fresh process; memory is the largest "
         "seen, of the backend's process tree, sampled, so a lower bound.",
     ])  # fmt: skip
+
+
+def _version(row: LoadedRow) -> str:
+    """Of a model on a server, with those that it had besides."""
+    measured = row.details.get("model_version", "")
+    had = row.details.get("model_versions", measured)
+    return measured if had == measured else f"{measured} of {had}"
 
 
 def _over(values: Iterable[float | None]) -> blocks.Cell:

@@ -61,6 +61,11 @@ class ServedSettings(BackendSettings):
         description="models that the model calls itself (BLS), whose statistics are read too; "
         "those of an ensemble are found without being named",
     )
+    version: of.PositiveInt | None = Field(
+        None,
+        description="which version of a model that is on the server already; of a model in your "
+        "`repository` no other is loaded. Default: the server's choice, the highest that it has",
+    )
     flavor: Literal["auto", "tensorrt", "tensorrt-rtx"] = Field(
         "auto", description="`serve: tensorrt`: which one; auto takes the first that is installed"
     )
@@ -85,6 +90,7 @@ class ServedSettings(BackendSettings):
             **{key: getattr(other, key) for key in own},
             "name": other.name, "serve": other.serve or self.serve,
             "device": other.device or self.device, "colocated": (), "composing": (),
+            "version": None,
             "env": {k: v for k, v in self.env.items() if not isinstance(v, tuple)},
         })  # fmt: skip
 
@@ -120,7 +126,7 @@ class ServedSettings(BackendSettings):
     @property
     def changes_model(self) -> bool:
         """Whether a model that is in a repository already is to be served differently."""
-        written = (self.instances, self.max_batch_size, self.dynamic_batching)
+        written = (self.instances, self.max_batch_size, self.dynamic_batching, self.version)
         return bool(self.config) or any(v is not None for v in written)
 
 

@@ -78,7 +78,8 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
             self.regions = Regions(self.spec, self.target.address, self._plain)
         return LoadCost(seconds, details={
             "server": about.get("name", ""), "server_version": about.get("version", ""),
-            "model_version": ", ".join(found.versions), "max_batch_size": found.max_batch_size,
+            "model_version": self.target.version or found.latest,
+            "model_versions": ", ".join(found.versions), "max_batch_size": found.max_batch_size,
             "protocol": self.spec.protocol, "client": self.spec.client, "config": found.config,
         })  # fmt: skip
 
@@ -108,7 +109,7 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
             name = self.target.name
             wanted = "" if self._composing else name  # one answer for all models of the server
             found = self.control.get_inference_statistics(wanted, **self.connection.as_json)
-            return counters(found, name, self._composing)
+            return counters(found, name, self._composing, self.target.version)
 
     def release(self) -> None:
         """Give back shared memory; what the server keeps is its own, and reported as such."""

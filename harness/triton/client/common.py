@@ -33,6 +33,8 @@ class ServerTarget:
     flat: frozenset[str] = frozenset()
     """Outputs of the shape (batch,), which Triton can only send as (batch, 1)."""
     access: Access = PLAIN
+    version: str = ""
+    """Of the model; empty for the server's choice."""
 
 
 def target(spec: TritonSettings, context: BackendContext) -> ServerTarget:
@@ -46,7 +48,10 @@ def target(spec: TritonSettings, context: BackendContext) -> ServerTarget:
     split_address(address)
     name = context.served_name or context.model.name
     flat = frozenset(o.name for o in context.model.outputs if len(o.shape) == 1)
-    return ServerTarget(address, name, context.request_timeout, flat, access_of(spec.server))
+    return ServerTarget(
+        address, name, context.request_timeout, flat, access_of(spec.server),
+        str(spec.version or ""),
+    )  # fmt: skip
 
 
 InferInput: TypeAlias = Any

@@ -83,7 +83,9 @@ class Connection:
         Raises BackendError, OutOfMemoryError, DeadlineError, ServerDiedError.
         """
         try:  # no `with`: entering one costs a microsecond, inside the clock
-            return self.client.infer(self.target.name, inputs, outputs=outputs, **self.limit)
+            return self.client.infer(
+                self.target.name, inputs, self.target.version, outputs=outputs, **self.limit
+            )
         except Exception as error:
             raise self.sending.ours(error) from None
 
@@ -98,11 +100,12 @@ class Connection:
     def describe(self) -> Description:
         """What the server says about the model. Raises ServerError, also when it is not ready."""
         with self.setting_up:
-            name = self.target.name
-            if not self.client.is_model_ready(name, **self.limit):
+            name, version = self.target.name, self.target.version
+            if not self.client.is_model_ready(name, version, **self.limit):
                 self.client.get_server_metadata(**self.limit)  # a proxy that lets nobody in says so
-                raise ServerError(f"Triton has no model '{name}' ready")
-            metadata = self.client.get_model_metadata(name, **self.as_json)
+                which = f"version {version} of model" if version else "model"
+                raise ServerError(f"Triton has no {which} '{name}' ready")
+            metadata = self.client.get_model_metadata(name, version, **self.as_json)
             message = proto().from_dict(metadata, proto().ModelMetadata())
             return read(message, self.config(name))
 

@@ -134,7 +134,7 @@ def _served(spec: ServedSettings, source_kind: str) -> Iterator[Broken]:
             "repository (`harness prepare --repository`) and give `server.repository`"
         )
         yield Broken(("serve",), message)
-    yield from spec.idle("goes with a model that is on the server already", "composing")
+    yield from spec.idle("goes with a model that is on the server already", "composing", "version")
     for key in ("repository", "url"):
         if getattr(spec.server, key) is not None:
             message = "goes with `source: {triton: NAME}` only: the harness makes the model's "

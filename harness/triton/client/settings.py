@@ -74,6 +74,7 @@ class TritonSettings(served.ServedSettings):
         words += [self.mode if self.mode != "fp32" else ""]
         words += ["tritonclient" if self.client == "tritonclient" else ""]
         words += [{"shared_memory": "shm", "cuda_shared_memory": "cudashm"}.get(self.io, "")]
+        words += [f"v{self.version}"] if self.version else []
         words += ["with", *(other.name for other in self.colocated)] if self.colocated else []
         return "-".join(filter(None, words))
 

@@ -23,9 +23,12 @@ _DURATIONS = ("success", "fail", *PHASES, "cache_hit", "cache_miss")
 
 
 def counters(
-    statistics: Mapping[str, object], name: str, composing: Sequence[str] = ()
+    statistics: Mapping[str, object],
+    name: str,
+    composing: Sequence[str] = (),
+    version: str = "",
 ) -> dict[str, float]:
-    """Counters of model `name`, summed over its versions, from a `ModelStatistics` answer as JSON.
+    """Counters of model `name`, of one version or over all, from a `ModelStatistics` as JSON.
 
     `count` (requests that succeeded; to Triton that includes those which a Python model answered
     with an error), `success_ns`, `failures`, `inferences` (with their batch
@@ -35,16 +38,18 @@ def counters(
     mapping writes them. Those of the models in `composing` follow, as `composing/NAME/KEY`. Raises
     BackendError for what is no number.
     """
-    found = _counters(statistics, name)
+    found = _counters(statistics, name, version)
     for other in composing:
         parts = _counters(statistics, other)
         found |= {f"{COMPOSING}{other}/{key}": value for key, value in parts.items()}
     return found
 
 
-def _counters(statistics: Mapping[str, object], name: str) -> dict[str, float]:
+def _counters(
+    statistics: Mapping[str, object], name: str, version: str = ""
+) -> dict[str, float]:  # fmt: skip
     versions = cast(Sequence[Mapping[str, object]], statistics.get("model_stats", ()))
-    models = [m for m in versions if m.get("name") == name]
+    models = [m for m in versions if m.get("name") == name and version in ("", m.get("version"))]
     sums = {key: _sum(models, key) for key in _DURATIONS}
     return {
         "count": sums["success"][0], "success_ns": sums["success"][1],

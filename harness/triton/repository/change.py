@@ -142,7 +142,10 @@ def settle(config: ConfigMessage, spec: TritonSettings) -> tuple[ConfigMessage, 
             config.ClearField("dynamic_batching")
         else:
             notes += set_batching(config, spec.batching)
-    found = merged(config, spec.config_fields)
+    fields = spec.config_fields
+    if spec.version is not None:
+        fields = {"version_policy": {"specific": {"versions": [spec.version]}}, **fields}
+    found = merged(config, fields)
     if spec.batching is not None:
         _check_scheduling(config.name, filter(found.HasField, OTHERWISE))
     return found, notes

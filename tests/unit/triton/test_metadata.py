@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.grpc.service_pb2 import ModelMetadataResponse
 
 from harness.errors import ServerError
-from harness.models.tensors import PreparedModel, TensorSpec
-from harness.triton.metadata import check_inputs, composing, read
+from harness.models.tensors import PreparedModel, Signature, TensorSpec
+from harness.triton.metadata import Description, check_inputs, composing, read
 
 
 def metadata(**tensors):
@@ -128,3 +130,9 @@ def test_ensembles_within_ensembles_and_models_that_are_only_listed():
     assert composing(("pre", "main"), (), steps_of) == ("pre", "main", "a", "b")
     assert composing((), ("called",), steps_of) == ("called", "main", "a", "b")
     assert composing((), (), steps_of) == ()
+
+
+def test_the_latest_version_is_the_highest_number() -> None:
+    found = Description("m", ("10", "9", "1"), Signature((), ()), 0, frozenset(), "")
+    assert found.latest == "10"
+    assert replace(found, versions=()).latest == ""

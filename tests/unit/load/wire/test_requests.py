@@ -137,6 +137,17 @@ def test_grpc_message_and_headers_are_the_official_ones():
     assert {k: our_fields[k] for k in same} == {k: fields[k] for k in same}
 
 
+@pytest.mark.parametrize("version", ["", "2"])
+def test_a_version_is_asked_for_as_the_official_client_does(version):
+    def call(address):
+        client = triton_http.InferenceServerClient(address)
+        client.infer("a model", inputs_of(triton_http), version)
+
+    address, official = catch(swallow(call), whole_http)
+    ours = http_request(address, "a model", inputs_of(triton_http), version=version)
+    assert http_parts(official)[0] == http_parts(ours)[0]
+
+
 def test_own_headers_travel_with_each_request():
     from hpack import Decoder
 

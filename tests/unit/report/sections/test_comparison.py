@@ -74,6 +74,15 @@ def test_loading_is_over_the_rounds_and_memory_the_largest(cpu: Context, gpu: Co
     assert "GPU memory, peak (MiB)" in cells(load_table(gpu))[0]
 
 
+def test_the_version_that_was_measured_is_said_with_those_that_it_was_not(cpu: Context) -> None:
+    assert "Model version" not in cells(load_table(cpu))[0]
+    first, *others = cpu.data.loads
+    said = replace(first, details={"model_version": "3", "model_versions": "1, 3"})
+    events = tuple(said if e is first else e for e in cpu.data.events if e not in others)
+    (row,) = cells(load_table(replace(cpu, data=replace(cpu.data, events=events))))
+    assert row["Model version"].text == "3 of 1, 3"
+
+
 def test_the_intro_names_the_reference(cpu: Context) -> None:
     def said(context: Context) -> str:
         intro, *_ = section(context).blocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import numpy as np
@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harness.backends.base import BackendContext, run_once
 from harness.errors import ServerError
+from harness.load.wire.generator import plan_for
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.triton.client.backend import TritonBackend
 from harness.triton.client.settings import TritonSettings
@@ -24,12 +25,15 @@ class Echo(service_pb2_grpc.GRPCInferenceServiceServicer):
     """One model, `m`: y [batch] has the first column of x [batch, 3] at most 4 of a batch."""
 
     ready = True
+    asked: ClassVar[set[str]] = set()
+    """The versions that requests were for."""
 
     def ServerLive(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
 
     def ModelReady(self, request: Any, context: Any) -> Any:
-        return service_pb2.ModelReadyResponse(ready=self.ready and request.name == "m")
+        there = request.name == "m" and request.version in ("", "1", "2")
+        return service_pb2.ModelReadyResponse(ready=self.ready and there)
 
     def ServerMetadata(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerMetadataResponse(name="echo", version="2.0")
@@ -49,9 +53,11 @@ class Echo(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer = service_pb2.ModelStatisticsResponse()
         found = answer.model_stats.add(name="m", version="1", inference_count=7, execution_count=3)
         found.inference_stats.success.count = 7
+        answer.model_stats.add(name="m", version="2", inference_count=5)
         return answer
 
     def ModelInfer(self, request: Any, context: Any) -> Any:
+        self.asked.add(request.model_version)
         x = np.frombuffer(request.raw_input_contents[0], np.float32).reshape(-1, 3)
         answer = service_pb2.ModelInferResponse(model_name="m")
         answer.outputs.add(name="y", datatype="FP32", shape=[len(x), 1])
@@ -69,8 +75,12 @@ def echo() -> Iterator[tuple[Echo, str]]:
     server.stop(0)
 
 
-def backend(address: str, inputs: tuple[TensorSpec, ...] = (X,), name: str = "m") -> TritonBackend:
-    spec = TritonSettings.model_validate({"kind": "triton", "protocol": "grpc", "name": "t"})
+def backend(
+    address: str, inputs: tuple[TensorSpec, ...] = (X,), name: str = "m", **keys: Any
+) -> TritonBackend:
+    spec = TritonSettings.model_validate(
+        {"kind": "triton", "protocol": "grpc", "name": "t", **keys}
+    )
     model = PreparedModel(name, {}, "", inputs, (TensorSpec("y", "float32", ("batch",)),))
     return TritonBackend(spec, BackendContext(model, server_grpc=address))
 
@@ -81,7 +91,8 @@ def test_what_loading_tells(echo: tuple[Echo, str]) -> None:
         assert opened.signature.inputs == (X,)
     assert cost.bytes_on_disk is None
     assert {k: v for k, v in cost.details.items() if k != "config"} == {
-        "server": "echo", "server_version": "2.0", "model_version": "1, 2", "max_batch_size": 4,
+        "server": "echo", "server_version": "2.0", "model_version": "2", "max_batch_size": 4,
+        "model_versions": "1, 2",
         "protocol": "grpc", "client": "wire",
     }  # fmt: skip
     assert "max_batch_size: 4" in str(cost.details["config"])
@@ -92,10 +103,28 @@ def test_a_request_there_and_back(echo: tuple[Echo, str]) -> None:
     with backend(echo[1]) as opened:
         opened.load()
         outputs = run_once(opened, {"x": x})
-        assert opened.statistics()["inferences"] == 7
+        assert opened.statistics()["inferences"] == 12
         with pytest.raises(ServerError, match="batch 5 is more than the max_batch_size 4"):
             opened.prepare({"x": np.zeros((5, 3), np.float32)})
     assert outputs["y"].tolist() == [0.0, 3.0]
+
+
+def test_the_version_that_is_asked_for_is_the_one_that_answers(echo: tuple[Echo, str]) -> None:
+    """triton-inference-server/server#3485: which one was measured?"""
+    x = {"x": np.zeros((1, 3), np.float32)}
+    echo[0].asked.clear()
+    with backend(echo[1], version=1) as opened:
+        assert opened.load().details["model_version"] == "1"
+        run_once(opened, x)
+        assert opened.statistics()["inferences"] == 7
+        (wire,) = plan_for(opened, [opened.prepare(x)], 1, 1.0).requests
+    assert echo[0].asked == {"1"}
+    assert service_pb2.ModelInferRequest.FromString(wire).model_version == "1"
+    with (
+        backend(echo[1], version=3) as opened,
+        pytest.raises(ServerError, match="no version 3 of model 'm' ready"),
+    ):
+        opened.load()
 
 
 def test_a_model_that_is_not_ready_or_does_not_fit(echo: tuple[Echo, str]) -> None:

@@ -190,6 +190,14 @@ def test_only_a_python_model_without_finalize_can_be_ended_at_once(tmp_path: Pat
     assert finalizes(tmp_path)
 
 
+def test_the_version_that_is_asked_for_is_the_only_one_that_is_loaded() -> None:
+    users = text_format.Parse("version_policy { all { } }", ModelConfig())
+    found, _ = settle(users, triton(version=1))
+    assert list(found.version_policy.specific.versions) == [1]
+    by_hand = {"version_policy": {"latest": {"num_versions": 2}}}
+    assert settle(users, triton(version=1, config=by_hand))[0] == merged(users, by_hand)
+
+
 def test_a_member_of_a_oneof_takes_the_place_of_the_other() -> None:
     """protobuf refuses a message with two; triton-inference-server/model_analyzer#162, #400."""
     versions = text_format.Parse("version_policy { all { } }", ModelConfig())
