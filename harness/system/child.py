@@ -28,6 +28,8 @@ SEND_S = 30.0
 """How long a child may take to read a message that is larger than the pipe."""
 STOPPED = ("T", "t")
 """What `state` says of a process that a signal (SIGSTOP) or a debugger has stopped."""
+LOOK_S = 0.5
+"""How often one that is waited for is looked at: it may have been stopped."""
 LAST_WORDS = 300
 OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
 
@@ -116,16 +118,27 @@ class Child:
         return line
 
     def _ready(self, pipe: int, event: int, deadline: float) -> bool:
-        """Whether one may write or read, or the other end is closed, before `deadline`."""
+        """Whether one may write or read, or the other end is closed, before `deadline`.
+
+        Raises WorkerDiedError for a child that was stopped meanwhile.
+        """
         if pipe < 0:
             raise self.died()
         (poll := select.poll()).register(pipe, event)  # `select` takes none above 1,023
-        return bool(poll.poll(1e3 * max(0.0, deadline - time.monotonic())))
+        while not poll.poll(1e3 * min(LOOK_S, max(0.0, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                return False
+            if self.stopped:
+                raise self.died()
+        return True
 
     def died(self) -> WorkerDiedError:
-        """How it ended, with its last words; one that does not end is killed."""
+        """How it ended, with its last words; one that does not end, or was stopped, is killed."""
         if self._to_child < 0:  # by `kill`
             return WorkerDiedError(f"{self.title} was ended before{self._last_words()}")
+        if self.stopped:
+            self.kill()
+            return WorkerDiedError(f"{self.title} was stopped by a signal such as SIGSTOP")
         hint = ""
         try:
             status = self._process.wait(END_S)

@@ -7,10 +7,11 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 from support.null_load import ceiling, http_post
 
-from harness.errors import DeadlineError, ServerDiedError
+from harness.errors import DeadlineError, ServerDiedError, WorkerDiedError
 from harness.load.null.server import Behaviour, Queue, running
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.generator import run
@@ -405,6 +406,34 @@ def test_a_helper_that_fails_says_why():
     generator = run(Plan("http", address, (b"x",), 4, 1.0), 2)
     with pytest.raises(ServerDiedError, match=address):
         generator.start()
+
+
+def stop_a_helper():
+    """SIGSTOP to the first helper that is there."""
+    found = []
+    while not found:
+        every = psutil.Process().children(recursive=True)
+        found = [p for p in every if "harness.load.wire.helper" in p.cmdline()[:5]]
+        time.sleep(0.01)
+    found[-1].suspend()
+
+
+@pytest.mark.parametrize("when", ["not yet ready", "under load", "at the end"])
+def test_a_helper_that_is_stopped_is_said_at_once(when):
+    with running("http", 64) as address:
+        generator = run(Plan("http", address, (http_post(address, 10),), 4, 5.0), 2)
+        if when == "not yet ready":
+            threading.Thread(target=stop_a_helper, daemon=True).start()
+        else:
+            generator.start()
+            wait_for(generator, 20)
+            stop_a_helper()
+            while when == "under load" and generator.failure is None:
+                time.sleep(0.01)
+        begin = time.monotonic()
+        with pytest.raises(WorkerDiedError, match="a generator process was stopped by a signal"):
+            generator.start() if when == "not yet ready" else generator.stop(5.0)
+        assert time.monotonic() - begin < 15  # a deadline would take 60 s
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ LEAD_NS = 50_000_000
 """From the last "ready" to the common start."""
 PATIENCE_S = 60.0
 """How long a helper may take to connect, or to save its samples."""
+POLL_S = 0.005
 
 
 class WireProcesses:
@@ -48,17 +48,17 @@ class WireProcesses:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the load early: the first helper's error, or that a helper died."""
+        """What ended the load early: the first helper's error, or that one died or was stopped."""
         for index, helper in enumerate(self._helpers):
-            if self._failure is None and helper.poll():
+            if self._failure is None and (helper.poll() or helper.stopped):
                 self._failure = self._why(index)
         return self._failure
 
-    def _why(self, index: int) -> BaseException:
+    def _why(self, index: int, seen: WorkerDiedError | None = None) -> BaseException:
         path = self._base / f"{index}.error"
         if path.exists():
             return from_reason(**json.loads(path.read_text(encoding="utf-8")))
-        return self._helpers[index].died()
+        return seen or self._helpers[index].died()
 
     def start(self) -> None:
         """Start the helpers, wait until all are connected, begin in all at the same moment.
@@ -81,14 +81,14 @@ class WireProcesses:
     def _tell(self, index: int, message: object) -> None:
         try:
             self._helpers[index].send(pack(message))
-        except WorkerDiedError:
-            raise self._why(index) from None
+        except WorkerDiedError as error:
+            raise self._why(index, error) from None
 
     def _await_ready(self, index: int) -> None:
         try:
             line = self._helpers[index].line(PATIENCE_S)
-        except WorkerDiedError:
-            raise self._why(index) from None
+        except WorkerDiedError as error:
+            raise self._why(index, error) from None
         if line != READY:
             raise WorkerDiedError(f"a generator process was not ready within {PATIENCE_S:g} s")
 
@@ -129,13 +129,15 @@ class WireProcesses:
                 helper.send(pack(timeout))
         deadline = time.monotonic() + timeout + PATIENCE_S
         try:
-            for helper in self._helpers:
-                helper.wait(max(0.0, deadline - time.monotonic()))
+            while any(helper.poll() is None for helper in self._helpers):
+                if self.failure is not None:
+                    break
+                if time.monotonic() >= deadline:
+                    raise WorkerDiedError("a generator process did not stop")
+                time.sleep(POLL_S)
             if self.failure is not None:
                 raise self.failure
             return self._collect()
-        except subprocess.TimeoutExpired:
-            raise WorkerDiedError("a generator process did not stop") from None
         finally:
             self._end()
 

@@ -62,7 +62,7 @@ class WorkerProcess(Child):
                 check()  # a dead server explains an error better than the client can
             if answer is None:
                 if self.stopped:
-                    raise WorkerDiedError("the worker was stopped by a signal such as SIGSTOP")
+                    raise self.died()
                 if time.monotonic() >= end:
                     raise DeadlineError(f"no answer to '{do}' within {deadline:g} s; worker killed")
             elif isinstance(answer, messages.CommandFailed):

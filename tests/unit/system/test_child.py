@@ -117,6 +117,19 @@ def test_a_child_that_is_stopped_with_its_guard_is_ended_all_the_same(start):
     assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in tree)
 
 
+def test_one_that_was_stopped_is_not_waited_for(start):
+    for wait in (lambda child: child.line(60), lambda child: child.send(bytes(1 << 20), 60)):
+        child = start()
+        child.send(b"one\n")
+        assert child.line(20) == b"ONE"
+        psutil.Process(child.pid).children()[0].suspend()
+        begin = time.monotonic()
+        with pytest.raises(WorkerDiedError, match="the echo was stopped by a signal such as SIGSTOP"):
+            wait(child)
+        assert time.monotonic() - begin < 20
+        assert child.poll() == -signal.SIGKILL
+
+
 def test_more_than_1024_open_files_are_no_matter(start):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
