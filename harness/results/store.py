@@ -64,6 +64,11 @@ class RunData:
     damage: tuple[str, ...] = ()
     """A sentence for each line of the journal that could not be read, and was passed over."""
 
+    @property
+    def scenario(self) -> Mapping[str, Any]:
+        """The resolved scenario; empty where the manifest has none."""
+        return self.manifest.get("scenario") or {}
+
     def rows(self, cls: type[L]) -> list[L]:
         """The journal's lines of one class, in order."""
         return [event for event in self.events if isinstance(event, cls)]

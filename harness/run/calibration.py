@@ -52,9 +52,10 @@ def finish(directory: Path, settled: Mapping[str, object], watch: Watch) -> Ende
     for name, value in settled.items():
         if value:
             raise UsageError(f"{name} does not go with --resume: it is as it was begun")
-    measurement = read_run(directory).manifest["scenario"]["measurement"]
-    rounds = int(measurement["rounds"])
-    if rounds != measurement["rounds_max"] or rounds % 2 or rounds < 2 * FEWEST_REPEATS:
+    measurement = read_run(directory).scenario.get("measurement") or {}
+    rounds = measurement.get("rounds")
+    repeats = rounds // 2 if isinstance(rounds, int) and rounds % 2 == 0 else 0
+    if rounds != measurement.get("rounds_max") or repeats < FEWEST_REPEATS:
         raise UsageError(
             f"{directory} is no calibration", fix=f"harness run --resume {directory} finishes a run"
         )
@@ -74,9 +75,9 @@ def conclude(directory: Path) -> Concluded:
             fix=f"harness report {directory} says what is wrong with each point",
         )
     result = {
-        "created": data.manifest["created"], "harness_version": __version__,
-        "scenario": data.manifest["scenario"]["scenario"], "run": str(directory.resolve()),
+        "created": data.manifest.get("created"), "harness_version": __version__,
+        "scenario": data.scenario.get("scenario"), "run": str(directory.resolve()),
         **found.to_json(),
     }  # fmt: skip
-    path = write_calibration(data.manifest["machine"], result)
+    path = write_calibration(data.manifest.get("machine") or {}, result)
     return Concluded(found, false_alarm_text(result), path)

@@ -162,6 +162,6 @@ def exit_code(data: RunData) -> int:
     planned = [row for row in rows if not row.searched]  # a search tries what can't hold
     if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
         return 4
-    bounds = bounds_of(data.manifest.get("scenario") or {})
+    bounds = bounds_of(data.scenario)
     hold = not bounds or any(satisfies(row, bounds) == "yes" for row in planned if row.valid)
     return 0 if not planned or hold else 1

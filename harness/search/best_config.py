@@ -29,7 +29,7 @@ from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import ServerError
 from harness.results.events import Best
-from harness.results.store import RunData
+from harness.results.store import MANIFEST, RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import inside, write_text
 from harness.triton.metadata import proto
@@ -63,14 +63,14 @@ def write_best(data: RunData, target: Path | None = None, *, own: bool = False) 
     """
     every = summarize(data.measurements, data.failures)
     rows = [r for r in every if r.backend in _varied(data)]
-    scenario = data.manifest["scenario"]
+    scenario = data.scenario
     bounds, objective = bounds_of(scenario), objective_of(scenario)
     zone = indifference_of(scenario)
     picked = pick(choose(rows, objective, bounds, zone, Differences(every)), zone)
     if picked is None:
         return Best(why=_none(rows, bounds))
     folder = (target or data.path) / BEST
-    model = _name_of(scenario["model"])
+    model = _name_of(scenario.get("model"))
     fresh = folder.with_name(f".{BEST}.new")
     _remove(fresh)
     try:
@@ -154,9 +154,14 @@ def _varied(data: RunData) -> set[str]:
     return {row.backend for row in data.loads if "settings" in row.details}
 
 
-def _name_of(model: Mapping[str, Any]) -> str:
-    """What a model is called on the server."""
-    return str(model["source"].get("triton") or model["name"])
+def _name_of(model: object) -> str:
+    """What a model is called on the server. Raises ServerError where the manifest does not say."""
+    entry = model if isinstance(model, Mapping) else {}
+    source = entry.get("source")
+    known = source.get("triton") if isinstance(source, Mapping) else None
+    if not (name := known or entry.get("name")):
+        raise ServerError(f"{MANIFEST} does not say what the model is called")
+    return str(name)
 
 
 def _environment(data: RunData, row: SummaryRow) -> dict[str, str]:
@@ -185,11 +190,13 @@ class _Files:
 
     def models(self, model: str) -> list[tuple[str, Path, Path]]:
         """The measured model and those beside it: name, directory of the config, of the default."""
-        backends = self.data.manifest["scenario"]["backends"]
-        spec = next(b for b in backends if b["name"] == self._row.backend)
+        backends = self.data.scenario.get("backends") or ()
+        spec: Mapping[str, Any] = next(
+            (b for b in backends if b.get("name") == self._row.backend), {}
+        )
         found = {model: ""}
         for other in spec.get("colocated") or ():
-            found[_name_of(other["model"]) if other.get("model") else other["name"]] = other["name"]
+            found[_name_of(other.get("model") or other)] = other["name"]
         return [
             (
                 name, self._directory(self._row.config, colocated, name),

@@ -56,6 +56,15 @@ def _value(name: str, placeholder: str) -> str:
     return value
 
 
+def notice(text: str) -> None:
+    """Redact what the variables in `text` hold, where they are only read about: in the process
+    that shows what another has printed.
+    """
+    for found in PLACEHOLDER.finditer(text):
+        if len(value := os.environ.get(found[1], "")) >= SHORTEST:
+            _placeholders[value] = found[0]
+
+
 def known() -> dict[str, str]:
     """Value → placeholder, for a process that sends values which it did not expand."""
     return dict(_placeholders)

@@ -29,6 +29,8 @@ from harness.triton.counters.statistics import PHASES
 
 Record = Mapping[str, object]
 Columns = dict[str, Callable[[Context, SummaryRow], object]]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How what a spreadsheet evaluates begins: OWASP, CSV Injection."""
 
 
 def _value(interval: Interval | None) -> float | None:
@@ -124,9 +126,14 @@ def _write(path: Path, columns: Iterable[str], records: list[Record]) -> Path:
     import pandas as pd
 
     # objects keep integers whole in columns that also hold None
-    frame = pd.DataFrame(records, columns=list(columns), dtype=object)
+    frame = pd.DataFrame(records, columns=list(columns), dtype=object).map(_no_formula)
     write_text(path, frame.to_csv(index=False))
     return path
+
+
+def _no_formula(cell: object) -> object:
+    """A text that a spreadsheet would run as a formula, with the apostrophe that makes it text."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def _records(columns: Columns, context: Context, rows: list[SummaryRow]) -> list[Record]:

@@ -76,7 +76,7 @@ def composing_table(rows: Sequence[SummaryRow]) -> Table | None:
         "Batch": lambda c: figure(str(c.row.batch_size)),
         "Load": lambda c: figure(load_label(c.row)),
         "Composing model": lambda c: word(c.name),
-        "Requests/s": lambda c: c.mean(lambda seconds, p: p["count"] / seconds),
+        "Requests/s": lambda c: c.mean(lambda seconds, p: _ratio(p["count"], seconds)),
         "Mean batch": lambda c: c.mean(lambda _, p: _ratio(p["inferences"], p["executions"])),
         **times,
         "Failed": lambda c: number_cell(sum(p["failures"] for _, p in c.rounds), ",.0f"),

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.scenario.rules.base import Broken, twice
 from harness.scenario.spec.fields import Address, File, Folder, MetricsUrl, Model, Words
 from harness.scenario.units import PositiveDuration, Size
-from harness.system.credentials import PLACEHOLDER, expand, is_hidden, is_sensitive
+from harness.system.credentials import PLACEHOLDER, expand, is_hidden, is_sensitive, notice
 from harness.system.network import Access, Tls
 
 _PORTS = ("http_port", "grpc_port", "metrics_port")
@@ -90,6 +90,7 @@ class TelemetrySource(Model):
         if not PLACEHOLDER.fullmatch(self.token):
             message = "must be ${NAME}, an environment variable; the token itself would be written "
             yield Broken(("token",), message + "into the run directory")
+        notice(self.token)
 
 
 class Server(Model):
@@ -177,6 +178,7 @@ def _header(name: str, value: str) -> Iterator[Broken]:
     def broken(message: str, *, on_key: bool = True) -> Broken:
         return Broken(("headers", name), message, on_key=on_key)
 
+    notice(value)
     if not _HEADER.fullmatch(name):
         yield broken("no header has such a name")
     if not value.isprintable():

@@ -63,3 +63,29 @@ def test_what_can_not_be_resumed(
     (run / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UsageError, match=words):
         calibration.finish(run, settled, WATCH)
+
+
+@pytest.mark.parametrize(
+    "scenario", [None, {}, {"measurement": {"rounds": "x", "rounds_max": "x"}}]
+)
+def test_a_manifest_without_its_scenario_is_no_calibration(
+    tmp_path: Path, scenario: dict[str, object] | None
+) -> None:
+    run = write_all_failed(tmp_path / "r")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["scenario"] = scenario
+    if scenario is None:
+        del manifest["scenario"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="is no calibration"):
+        calibration.finish(run, {}, WATCH)
+
+
+def test_a_result_is_kept_of_a_manifest_that_lacks_what_it_names(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rounds=8, failures=False)
+    manifest = json.loads((run / "manifest.json").read_text())
+    for key in ("created", "machine", "scenario"):
+        del manifest[key]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    stored = json.loads(calibration.conclude(run).path.read_text())
+    assert stored["created"] is stored["scenario"] is None

@@ -183,3 +183,14 @@ def test_the_unfinished_folder_may_be_no_link(tmp_path: Path) -> None:
     (run.path / ".best.new").symlink_to(tmp_path / "mine")
     write_best(run)
     assert not list((tmp_path / "mine").iterdir())
+
+
+@pytest.mark.parametrize("manifest", [
+    {}, {"scenario": {}}, {"scenario": {"model": {}}}, {"scenario": {"model": {"source": {}}}},
+])  # fmt: skip
+def test_a_manifest_without_the_model_is_said(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    data = replace(searched(tmp_path / "run"), manifest=manifest)
+    with pytest.raises(ServerError, match=r"manifest\.json does not say what the model is called"):
+        write_best(data, tmp_path / "out")
+    data = replace(data, manifest={"scenario": {"model": {"name": "m"}}})  # no backends: alone
+    assert write_best(data, tmp_path / "out").directory == "best/m"

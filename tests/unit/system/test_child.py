@@ -124,7 +124,9 @@ def test_one_that_was_stopped_is_not_waited_for(start):
         assert child.line(20) == b"ONE"
         psutil.Process(child.pid).children()[0].suspend()
         begin = time.monotonic()
-        with pytest.raises(WorkerDiedError, match="the echo was stopped by a signal such as SIGSTOP"):
+        with pytest.raises(
+            WorkerDiedError, match="the echo was stopped by a signal such as SIGSTOP"
+        ):
             wait(child)
         assert time.monotonic() - begin < 20
         assert child.poll() == -signal.SIGKILL

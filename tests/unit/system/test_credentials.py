@@ -118,7 +118,7 @@ def test_a_value_at_the_cut_is_not_cut_in_half(monkeypatch, where):
     text = "x" * where + token + "y" * 200
     recorder = Recorder(1)
     recorder.bad(None, 1, 2, 0, 1, text)
-    (written,) = recorder.samples(10**9, []).messages
+    (written,) = recorder.samples(10**9).messages
     for cut in (classify(RuntimeError(text))[1], written, secrets.cut(text, 480)):
         assert "tok-" not in cut
         assert len(cut) <= 500

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.synthetic_run import write_bare
+from support.synthetic_run import Synthetic, write_bare, write_run
 
 from harness.report.model.context import Context, build_context
 from harness.report.outputs.csv import write_csvs
@@ -159,3 +160,26 @@ def test_model_analyzer_memory_is_in_megabytes(gpu: Context, tmp_path: Path) -> 
 def test_empty_run_has_all_files(tmp_path: Path) -> None:
     context = build_context(read_run(write_bare(tmp_path / "bare")))
     assert all(frame.empty for frame in frames(context, tmp_path / "out").values())
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t"])
+def test_no_text_is_a_formula_and_numbers_stay_numbers(tmp_path: Path, begin: str) -> None:
+    name = f"{begin}cmd|'calc'!A0"
+    backends = [Synthetic(name, "torch", 9.0, 0.6)]
+    context = build_context(read_run(write_run(tmp_path / "run", backends=backends)))
+    for path in write_csvs(context, tmp_path / "out"):
+        with path.open(newline="", encoding="utf-8") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        bad = [c for c in cells if c[:1] in tuple("=+-@\t\r\n") and not _is_number(c)]
+        assert not bad, path
+    found = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert set(found["backend"]) == {f"'{name}"}
+    assert found["throughput"].dtype == float
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

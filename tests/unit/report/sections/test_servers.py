@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.rows import measurement
 
 from harness.analysis.summary import SummaryRow, summarize
@@ -55,6 +56,16 @@ def test_a_model_that_had_no_requests_has_no_times() -> None:
     (found,) = as_dicts(composing_table(rows({"composing": {"a": idle}})))
     assert found["Mean batch"] == found["Server Queue (ms)"] == "n/a"
     assert composing_table(rows({})) is None
+
+
+@pytest.mark.parametrize("lacks", ["count", "failures", "inferences", "executions"])
+def test_a_composing_model_of_an_older_run_that_lacks_a_count_is_left_out(lacks: str) -> None:
+    older = {key: value for key, value in PART.items() if key != lacks}
+    assert composing_table(rows({"composing": {"a": older}})) is None
+    assert composing_table(rows({"composing": {"a": {}}})) is None
+    (found,) = as_dicts(composing_table(rows({"composing": {"a": older}},
+                                             {"composing": {"a": PART}})))  # fmt: skip
+    assert (found["Requests/s"], found["Failed"]) == ("50.0", "1")
 
 
 def test_metrics_that_say_nothing_have_no_column() -> None:

@@ -1,7 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
+from harness.errors import WorkerDiedError
 from harness.scenario.spec.server import Server, TlsSettings, access_of, tls_of
+from harness.system import credentials
+from harness.system.child import Child
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,22 @@ def test_variables_are_put_into_headers_when_they_are_used(monkeypatch):
     tls = tls_of(TlsSettings(ca="ca.pem"))
     assert tls is not None
     assert (tls.ca, tls.verify) == ("ca.pem", True)
+
+
+def test_who_reads_a_scenario_redacts_what_others_print(monkeypatch, tmp_path):
+    monkeypatch.setattr(credentials, "_placeholders", {})
+    values = {"A_TOKEN": "s3cr3t-of-a-header", "B_TOKEN": "s3cr3t-of-a-source"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    Server(
+        url="h:1", headers={"Authorization": "Bearer ${A_TOKEN}"},
+        telemetry={"url": "h:2", "token": "${B_TOKEN}"},
+    )  # fmt: skip
+    (tmp_path / "printing.py").write_text(
+        f"import sys; sys.exit('sent: ' + {' '.join(values.values())!r})"
+    )
+    env = {"PYTHONPATH": str(tmp_path)}
+    child = Child("the worker", "printing", log=tmp_path / "log", env=env)
+    with child, pytest.raises(WorkerDiedError) as caught:
+        child.line(60)
+    assert caught.value.message.endswith("its last words: sent: ${A_TOKEN} ${B_TOKEN}")
