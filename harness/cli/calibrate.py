@@ -9,61 +9,77 @@ import click
 from click.core import ParameterSource
 
 from harness.cli import options
-from harness.results.calibration import FEWEST_REPEATS
+from harness.results.calibration import FEWEST_REPEATS, FEWEST_RUNS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from rich.table import Table
 
     from harness.analysis.calibrate import Calibration
+    from harness.results.events import Observer
 
-REPEATS = 10
+RUNS, REPEATS = 4, 5
 
 
 @click.command()
 @options.scenario
 @click.option(
+    "--runs", type=click.IntRange(FEWEST_RUNS, 100), default=RUNS, show_default=True,
+    help="Whole runs.",
+)  # fmt: skip
+@click.option(
     "--repeats", "-n", type=click.IntRange(FEWEST_REPEATS, 500), default=REPEATS, show_default=True,
-    help="Rounds a side: twice as many are measured.",
+    help="Rounds of half a run: twice as many are measured in each.",
+)  # fmt: skip
+@click.option(
+    "--pause", type=click.FloatRange(0), default=0.0, metavar="MINUTES",
+    help="Time between two runs: hours apart, they see more of what the machine goes through.",
 )  # fmt: skip
 @options.overrides
 @click.option(
     "--output", "-o", type=options.PATH,
-    help="Run directory. Default: reports/SCENARIO-calibrate-TIME",
+    help="Directory of the runs. Default: reports/SCENARIO-calibrate-TIME",
 )  # fmt: skip
 @options.resume
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the result.")
 @click.pass_context
 def command(
-    context: click.Context, scenario: Path | None, repeats: int, overrides: tuple[str, ...],
-    output: Path | None, resume: Path | None, quiet: bool,
+    context: click.Context, scenario: Path | None, runs: int, repeats: int, pause: float,
+    overrides: tuple[str, ...], output: Path | None, resume: Path | None, quiet: bool,
 ) -> int:  # fmt: skip
     """Run SCENARIO against itself and say what a comparison on this machine is worth.
 
-    Every point is measured in 2 × REPEATS rounds, each in fresh processes. Neighbouring rounds are
-    then called A and B by chance, many times over, and compared by the rule that compares two runs:
-    how often does it raise a false alarm, and how large must a slowdown be to be found four times
-    in five? The result is kept for this machine and stands in the reports of its later runs.
+    The whole run is repeated, each time with fresh processes and servers, in 2 × REPEATS rounds.
+    How much do rounds and runs differ, does the machine drift, how often does the rule that
+    compares two things raise a false alarm for the first half of a run against its second half and
+    for run against run, and how large must a slowdown be to be found four times in five? The result
+    is kept for this machine and stands in the reports of its later runs.
     """
     from harness.cli.live import observer
     from harness.errors import UsageError
-    from harness.run.calibration import begin, conclude, finish
+    from harness.run.calibration import Plan, begin, conclude, finish
     from harness.run.execute import INTERRUPTED
 
-    watch = observer(quiet=quiet, as_json=False)
+    def watches() -> AbstractContextManager[Observer]:
+        return observer(quiet=quiet, as_json=False)
+
     if resume is not None:
-        written = context.get_parameter_source("repeats") != ParameterSource.DEFAULT
-        settled = {"--repeats": written, "--set": overrides, "--output": output}
-        ended = finish(resume, settled, watch)
+        settled: dict[str, object] = {
+            f"--{name}": context.get_parameter_source(name) != ParameterSource.DEFAULT
+            for name in ("runs", "repeats", "pause")
+        }
+        ended = finish(resume, {**settled, "--set": overrides, "--output": output}, watches)
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     else:
-        ended = begin(scenario, overrides, repeats, output, watch)
+        ended = begin(scenario, overrides, Plan(runs, repeats, 60 * pause), output, watches)
     if ended.interrupted:
         click.echo(ended.how_to_finish("calibrate"), err=True)
         return INTERRUPTED
     found = conclude(ended.path)
     _show(found.calibration, found.text)
-    click.echo(f"run directory: {ended.path}\nkept for later reports: {found.path}")
+    click.echo(f"directory of the runs: {ended.path}\nkept for later reports: {found.path}")
     return 0
 
 
@@ -72,6 +88,7 @@ def _show(found: Calibration, text: str) -> None:
 
     console = Console()
     console.print(_table(found))
+    console.print("finds: within a run / between runs", style="dim")
     for point in found.left_out:
         console.print(f"left out: {point}: invalid, failed, or too few rounds", style="yellow")
     console.print(text, style="bold", highlight=False)
@@ -85,14 +102,15 @@ def _table(found: Calibration) -> Table:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("point", overflow="fold")
-    for title in ("rounds", "false alarms", *(f"{m} finds" for m in PRIMARY)):
+    for title in ("half:half", "run:run", *(f"{m} finds" for m in PRIMARY)):
         table.add_column(title, justify="right")
     for test in found.tests:
+        designs = (test.halves, test.runs)
         sizes = [
-            detectable_text(test.detectable[m]) if m in test.detectable else "n/a" for m in PRIMARY
-        ]
-        table.add_row(
-            test.point, f"{test.rounds}+{test.rounds}",
-            f"{test.any_false_alarm}/{test.comparisons}", *sizes,
-        )  # fmt: skip
+            " / ".join(detectable_text(d.detectable[m]) for d in designs)
+            if m in test.effects else "n/a"
+            for m in PRIMARY
+        ]  # fmt: skip
+        alarms = [f"{d.false_alarms}/{d.comparisons}" for d in designs]
+        table.add_row(test.point, *alarms, *sizes)
     return table

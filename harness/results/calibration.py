@@ -18,9 +18,12 @@ from typing import Any
 from harness.errors import SetupError
 from harness.system.files import jsonable, write_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 held random splits of one run."""
 FEWEST_REPEATS = 5
-"""Rounds a side; with fewer no slowdown, however large, can be told from chance."""
+"""Rounds of half a run: halves of four have none to spare for one that was disturbed."""
+FEWEST_RUNS = 3
+"""With two, how much runs differ is hardly known."""
 
 
 def hardware(machine: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,18 +52,24 @@ def calibration_path(machine: Mapping[str, Any]) -> Path:
 
 
 def read_calibration(machine: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The machine's calibration; None when there is none that can be read."""
+    """The machine's calibration, of this version or an earlier one (which the reports then say);
+    None when there is none that can be read.
+    """
     try:
         found = json.loads(calibration_path(machine).read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory
         return None
-    if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
-        return None
-    return found
+    known = isinstance(found, dict) and found.get("schema_version") in (1, SCHEMA_VERSION)
+    return found if known else None
 
 
-def write_calibration(machine: Mapping[str, Any], result: Mapping[str, Any]) -> Path:
-    """Keep `result` as the machine's calibration; the path. Raises SetupError when it can't."""
+def write_calibration(
+    machine: Mapping[str, Any], result: Mapping[str, Any]
+) -> tuple[Path, dict[str, Any]]:
+    """Keep `result` as the machine's calibration; where, and what is kept.
+
+    Raises SetupError when it can't.
+    """
     path = calibration_path(machine)
     data = {"schema_version": SCHEMA_VERSION, "machine": hardware(machine), **result}
     try:
@@ -70,4 +79,4 @@ def write_calibration(machine: Mapping[str, Any], result: Mapping[str, Any]) -> 
             f"{path} can't be written: {error.strerror}",
             fix="set XDG_DATA_HOME to a folder that can be written",
         ) from error
-    return path
+    return path, data

@@ -1,20 +1,42 @@
-"""A scenario measured against itself: what a comparison on this machine is worth."""
+"""A scenario measured against itself in several runs: what a comparison on this machine is worth.
+
+The directory of a calibration holds `plan.json` and a run directory for each of its runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.analysis.calibrate import Calibration, calibrate, false_alarm_text
+from harness.analysis.calibrate import Calibration, calibrate, calibration_text
 from harness.analysis.summary import summarize
-from harness.errors import InconclusiveError, UsageError
-from harness.results.calibration import FEWEST_REPEATS, write_calibration
+from harness.errors import InconclusiveError, RunDirectoryError, UsageError
+from harness.results.calibration import write_calibration
+from harness.results.events import RunEnded
 from harness.results.store import read_run
-from harness.run.execute import Ended, Watch, resume, start
+from harness.run.execute import Ended, Watch, default_directory, reread, resume, start
 from harness.scenario.points import expand
-from harness.scenario.reading.loader import load
+from harness.scenario.reading.loader import LoadedScenario, load
+from harness.system.files import write_text
 from harness.version import __version__
+
+PLAN = "plan.json"
+Watches = Callable[[], Watch]
+"""Makes one for each run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a calibration was begun."""
+
+    runs: int
+    repeats: int
+    """Rounds of half a run."""
+    pause_s: float = 0.0
+    """Between two runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +45,42 @@ class Concluded:
 
     calibration: Calibration
     text: str
-    """In two sentences."""
+    """In a few sentences."""
     path: Path
     """Where it is kept."""
 
 
 def begin(
-    scenario: Path, overrides: tuple[str, ...], repeats: int, output: Path | None, watch: Watch
+    scenario: Path, overrides: tuple[str, ...], plan: Plan, output: Path | None, watches: Watches
 ) -> Ended:
-    """Measure in 2 × `repeats` rounds. Raises UsageError when there is nothing to repeat."""
-    rounds = (f"measurement.rounds={2 * repeats}", f"measurement.rounds_max={2 * repeats}")
-    loaded = load(scenario, (*overrides, *rounds))
+    """Measure the runs, each in processes of its own.
+
+    Raises UsageError when there is nothing to repeat, RunDirectoryError when `output` holds
+    something or can't be written.
+    """
+    rounds = 2 * plan.repeats
+    sets = (f"measurement.rounds={rounds}", f"measurement.rounds_max={rounds}")
+    loaded = load(scenario, (*overrides, *sets))
     if output is None and all(p.shape == "find_capacity" for p in expand(loaded.scenario)):
         raise UsageError(
             f"{scenario}: a capacity search can't be calibrated, its rates differ from round to "
             "round",
             fix="give fixed loads: --set load.find_capacity=null --set load.concurrency=[1]",
         )
-    return start(loaded, output, watch, suffix="-calibrate")
+    directory = output or default_directory(f"{loaded.scenario.scenario}-calibrate")
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            raise RunDirectoryError(f"{directory} is not empty", fix="give another --output")
+        directory.mkdir(parents=True, exist_ok=True)
+        write_text(directory / PLAN, json.dumps(asdict(plan)) + "\n")
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{directory} can't be written: {error.strerror}", fix="give another --output"
+        ) from error
+    return _measure(directory, plan, loaded, watches)
 
 
-def finish(directory: Path, settled: Mapping[str, object], watch: Watch) -> Ended:
+def finish(directory: Path, settled: Mapping[str, object], watches: Watches) -> Ended:
     """Measure what is missing of a calibration.
 
     Raises UsageError for options of `settled` that were given, as they were settled when it began,
@@ -52,14 +89,45 @@ def finish(directory: Path, settled: Mapping[str, object], watch: Watch) -> Ende
     for name, value in settled.items():
         if value:
             raise UsageError(f"{name} does not go with --resume: it is as it was begun")
-    measurement = read_run(directory).scenario.get("measurement") or {}
-    rounds = measurement.get("rounds")
-    repeats = rounds // 2 if isinstance(rounds, int) and rounds % 2 == 0 else 0
-    if rounds != measurement.get("rounds_max") or repeats < FEWEST_REPEATS:
+    plan, first = read_plan(directory), _run(directory, 1)
+    scenario, folder = reread(first)
+    manifest = read_run(first).manifest
+    path = folder / Path(manifest["scenario_path"]).name
+    sets = tuple(manifest.get("overrides", ()))
+    loaded = LoadedScenario(scenario, manifest.get("scenario_text", ""), path, sets)
+    return _measure(directory, plan, loaded, watches)
+
+
+def read_plan(directory: Path) -> Plan:
+    """How it was begun. Raises UsageError when `directory` is no calibration."""
+    try:
+        return Plan(**json.loads((directory / PLAN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise UsageError(
-            f"{directory} is no calibration", fix=f"harness run --resume {directory} finishes a run"
-        )
-    return resume(directory, watch)
+            f"{directory} is no calibration: it has no {PLAN} that can be read",
+            fix=f"harness run --resume {directory} finishes a run; a calibration by an earlier "
+            "version was one run, and has to be begun anew",
+        ) from error
+
+
+def _run(directory: Path, number: int) -> Path:
+    return directory / f"run-{number}"
+
+
+def _measure(directory: Path, plan: Plan, loaded: LoadedScenario, watches: Watches) -> Ended:
+    for number in range(1, plan.runs + 1):
+        run = _run(directory, number)
+        begun = (run / "manifest.json").exists()
+        if begun and [e.status for e in read_run(run).rows(RunEnded)][-1:] == ["complete"]:
+            continue
+        try:
+            time.sleep(plan.pause_s if number > 1 and not begun else 0.0)
+        except KeyboardInterrupt:
+            return Ended(directory, interrupted=True)
+        ended = resume(run, watches()) if begun else start(loaded, run, watches())
+        if ended.interrupted:
+            return Ended(directory, interrupted=True)
+    return Ended(directory, interrupted=False)
 
 
 def conclude(directory: Path) -> Concluded:
@@ -67,17 +135,20 @@ def conclude(directory: Path) -> Concluded:
 
     Raises InconclusiveError when nothing can be compared.
     """
-    data = read_run(directory)
-    found = calibrate(summarize(data.measurements, data.failures))
+    plan = read_plan(directory)
+    every = [read_run(_run(directory, number)) for number in range(1, plan.runs + 1)]
+    summaries = [summarize(data.measurements, data.failures) for data in every]
+    found = calibrate(summaries, 2 * plan.repeats)
     if not found.tests:
         raise InconclusiveError(
-            "no point is valid in at least eight rounds, so nothing can be compared",
-            fix=f"harness report {directory} says what is wrong with each point",
+            "no point is valid in at least eight rounds of every run, so nothing can be compared",
+            fix=f"harness report {_run(directory, 1)} says what is wrong with each point",
         )
+    first = every[0]
     result = {
-        "created": data.manifest.get("created"), "harness_version": __version__,
-        "scenario": data.scenario.get("scenario"), "run": str(directory.resolve()),
+        "created": first.manifest.get("created"), "harness_version": __version__,
+        "scenario": first.scenario.get("scenario"), "run": str(directory.resolve()),
         **found.to_json(),
     }  # fmt: skip
-    path = write_calibration(data.manifest.get("machine") or {}, result)
-    return Concluded(found, false_alarm_text(result), path)
+    path, kept = write_calibration(first.manifest.get("machine") or {}, result)
+    return Concluded(found, calibration_text(kept), path)

@@ -41,14 +41,13 @@ class Ended:
         return f"interrupted; finish it with: harness {command} --resume {self.path}"
 
 
-def start(loaded: LoadedScenario, output: Path | None, watch: Watch, *, suffix: str = "") -> Ended:
-    """Measure a scenario into the new run directory `output`.
+def start(loaded: LoadedScenario, output: Path | None, watch: Watch) -> Ended:
+    """Measure a scenario into the new run directory `output`, by default reports/SCENARIO-TIME.
 
-    Its default is reports/SCENARIO-TIME, with `suffix` behind the scenario's name. Raises
-    RunDirectoryError when it holds something or can't be written.
+    Raises RunDirectoryError when it holds something or can't be written.
     """
     scenario = loaded.scenario
-    directory = output or _default_directory(f"{scenario.scenario}{suffix}")
+    directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
     store = RunStore.create(directory, manifest)
     return _measure(scenario, loaded.path.resolve().parent, store, None, watch)
@@ -91,7 +90,8 @@ def _written(directory: Path, manifest: Mapping[str, object], key: str) -> str:
     return str(manifest[key])
 
 
-def _default_directory(name: str) -> Path:
+def default_directory(name: str) -> Path:
+    """Where what is called `name` and begins now is written."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path("reports") / f"{name}-{stamp}"
 

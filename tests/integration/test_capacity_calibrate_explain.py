@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,30 +75,36 @@ def test_capacity_search_is_journaled_resumed_and_reported(tmp_path: Path) -> No
 
 def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> None:
     path = scenario(tmp_path, "{concurrency: 1}")
-    done = harness("calibrate", path, "--repeats", 5, "-o", tmp_path / "aa", home=tmp_path)
+    aa, sizes = tmp_path / "aa", ("--runs", 3, "--repeats", 5)
+    done = harness("calibrate", path, *sizes, "-o", aa, home=tmp_path)
     assert done.returncode in (0, 4), done.stderr
     if done.returncode == 4:
         pytest.skip(f"this machine is too busy to measure anything: {done.stderr}")
-    assert "On this machine an A/A test of short (5 against 5 rounds" in done.stdout
+    assert "On this machine an A/A test of short (3 runs of 10 rounds" in done.stdout
     (kept,) = (tmp_path / "data" / "inference-harness" / "calibration").glob("*.json")
     stored = json.loads(kept.read_text(encoding="utf-8"))
-    assert stored["comparisons"] == 500
-    assert {m.round for m in read_run(tmp_path / "aa").measurements} == set(range(10))
+    assert stored["halves"]["comparisons"] == stored["between"]["comparisons"] == 3
+    for number in (1, 2, 3):
+        rows = read_run(aa / f"run-{number}").measurements
+        assert {m.round for m in rows} == set(range(10))
 
-    # killed in the ninth round: what is there is kept, the rest measured
-    journal = tmp_path / "aa" / "journal.jsonl"
-    before = read_run(tmp_path / "aa").measurements
+    # killed in the second run's ninth round: what is there is kept, the rest measured
+    shutil.rmtree(aa / "run-3")
+    journal, first = aa / "run-2" / "journal.jsonl", (aa / "run-1" / "journal.jsonl").read_bytes()
+    before = read_run(aa / "run-2").measurements
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
     cut = [i for i, x in enumerate(lines) if json.loads(x)["event"] == "measurement"][8]
     journal.write_text("".join(lines[:cut]), encoding="utf-8")
     kept.unlink()
-    again = harness("calibrate", "--resume", tmp_path / "aa", home=tmp_path)
+    again = harness("calibrate", "--resume", aa, home=tmp_path)
     assert again.returncode == 0, again.stderr
     stored = json.loads(kept.read_text(encoding="utf-8"))
-    assert "(5 against 5 rounds" in again.stdout
-    rows = read_run(tmp_path / "aa").measurements
+    assert "(3 runs of 10 rounds" in again.stdout
+    rows = read_run(aa / "run-2").measurements
     assert rows[:8] == before[:8] and [m.round for m in rows] == list(range(10))
-    other = harness("calibrate", "--resume", tmp_path / "aa", "-n", 6, home=tmp_path)
+    assert [m.round for m in read_run(aa / "run-3").measurements] == list(range(10))
+    assert (aa / "run-1" / "journal.jsonl").read_bytes() == first
+    other = harness("calibrate", "--resume", aa, "-n", 6, home=tmp_path)
     assert other.returncode == 2 and "does not go with --resume" in other.stderr
 
     harness("run", path, "-o", tmp_path / "run", home=tmp_path)
@@ -105,7 +112,7 @@ def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> No
     wrong = harness("calibrate", "--resume", tmp_path / "run", home=tmp_path)
     assert wrong.returncode == 2 and "is no calibration" in wrong.stderr
     html = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "an A/A test of short (5 against 5 rounds" in html
+    assert "an A/A test of short (3 runs of 10 rounds" in html
 
     said = harness("explain", tmp_path / "run", "fake/b1/c1", home=tmp_path)
     assert said.returncode == 0, said.stderr

@@ -119,9 +119,9 @@ def _nearest(context: Context) -> tuple[float, str]:
 
 def _false_alarms(context: Context) -> str:
     """What `harness calibrate` had found on this machine when the run began; empty without."""
-    from harness.analysis.calibrate import false_alarm_text
+    from harness.analysis.calibrate import calibration_text
 
     try:
-        return false_alarm_text(mapping(context.manifest, "calibration"))
+        return calibration_text(mapping(context.manifest, "calibration"))
     except (KeyError, TypeError, ValueError, AttributeError):  # none, or one by another version
         return ""

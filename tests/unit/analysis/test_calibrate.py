@@ -1,4 +1,5 @@
-import itertools
+"""What a machine that is compared with itself shows: known effects, a drift, and none."""
+
 import json
 import math
 from dataclasses import replace
@@ -9,25 +10,55 @@ from support import simulated_queue
 from support.rows import measurement
 
 from harness.analysis.calibrate import (
+    Calibration,
+    Design,
+    PointTest,
     calibrate,
-    false_alarm_text,
-    primary_values,
-    self_test,
-    splits,
+    calibration_text,
+    compare,
+    effects_of,
+    values_of,
 )
 from harness.analysis.comparison import Verdict, judge
 from harness.analysis.summary import summarize
+from harness.results.calibration import SCHEMA_VERSION
 from harness.scenario.metrics import PRIMARY
 from harness.scenario.points import Point
 from harness.system.files import jsonable
 
+RUNS, ROUNDS = 4, 10
 
-def rows(backend, rounds, spread=0.01, **changes):
+
+def logs(generator, run=0.0, spread=0.01, drift=0.0, shape=(RUNS, ROUNDS)):
+    """Logs of rounds with the standard deviations `run` and `spread`, and a drift a round."""
+    runs, rounds = shape
+    noise = generator.normal(0, spread, shape) + generator.normal(0, run, (runs, 1))
+    return noise + drift * np.arange(rounds)
+
+
+def effects_alone(point, values):
+    none = Design(0, 0, {})
+    return PointTest(point, {m: effects_of(v) for m, v in values.items()}, none, none)
+
+
+def machine(generator, of=compare, **effects):
+    """A calibration of two points; latencies are the reciprocal of the throughput, nearly."""
+    tests = []
+    for name in ("fake/b1/c1", "fake/b1/c4"):
+        slow = logs(generator, **effects)
+        tests.append(of(name, {
+            "throughput": 5 - slow, "p50": slow + generator.normal(0, 0.002, slow.shape),
+            "p99": slow + generator.normal(0, 0.02, slow.shape),
+        }))  # fmt: skip
+    return Calibration(RUNS, ROUNDS, tuple(tests), ())
+
+
+def rows(backend, rounds=ROUNDS, spread=0.01, seed=3, **changes):
     """Rounds of one point whose values vary from round to round by `spread`."""
     row, _ = simulated_queue.measure(
         Point(backend, "default", 1, concurrency=1), 0, 4.0, 5.0, seed=0
     )
-    factors = np.exp(np.random.default_rng(3).normal(0, spread, rounds))
+    factors = np.exp(np.random.default_rng(seed).normal(0, spread, rounds))
     latency = {p: v for p, v in row.latency_ms.items() if v is not None}
     return [
         replace(
@@ -38,95 +69,131 @@ def rows(backend, rounds, spread=0.01, **changes):
     ]  # fmt: skip
 
 
+# ------------------------------------------------------------------------- effects and drift
+
+
+@pytest.mark.parametrize("run", [0.0, 0.01, 0.03])
+def test_variances_are_those_that_were_put_in(run):
+    generator = np.random.default_rng(1)
+    found = [effects_of(logs(generator, run=run)) for _ in range(4000)]
+    assert np.mean([e.round_variance for e in found]) == pytest.approx(1e-4, rel=0.02)
+    assert np.mean([e.run_variance for e in found]) == pytest.approx(run**2, rel=0.08, abs=2e-6)
+
+
+@pytest.mark.parametrize("run", [0.0, 0.03])
+@pytest.mark.parametrize("spread", [0.005, 0.01, 0.03])
+def test_a_drift_of_one_percent_a_round_is_found_and_none_is_not_called_one(run, spread):
+    generator = np.random.default_rng(2)
+    for drift, lowest, highest in ((0.01, 0.95, 1), (-0.01, 0.95, 1), (0.0, 0, 0.03)):
+        effects = {"run": run, "spread": spread, "drift": drift}
+        found = [bool(machine(generator, effects_alone, **effects).drifts) for _ in range(250)]
+        assert lowest <= np.mean(found) <= highest
+
+
+def test_a_drift_is_named_with_its_size():
+    found = machine(np.random.default_rng(3), drift=0.01).drifts
+    assert set(found) >= {"p50 of fake/b1/c1", "throughput of fake/b1/c4"}
+    assert found["p50 of fake/b1/c1"] == pytest.approx(0.01, abs=0.002)
+    assert found["throughput of fake/b1/c4"] == pytest.approx(-0.01, abs=0.002)
+
+
+# ------------------------------------------------------------------------------ the two designs
+
+
+def rates(**effects):
+    generator = np.random.default_rng(4)
+    found = [machine(generator, **effects) for _ in range(60)]
+    halves = sum(t.halves.false_alarms for c in found for t in c.tests) / (60 * 2 * RUNS)
+    return halves, sum(t.runs.false_alarms for c in found for t in c.tests) / (60 * 2 * 6)
+
+
+def test_false_alarms_are_few_without_an_effect_and_show_what_there_is():
+    assert max(rates()) <= 0.05
+    halves, runs = rates(drift=0.01)  # 5 % from half to half, the same in every run
+    assert halves > 0.5 and runs <= 0.05
+    halves, runs = rates(run=0.05)
+    assert halves <= 0.05 and runs > 0.5
+
+
+def test_runs_that_differ_hide_what_their_rounds_would_show():
+    generator = np.random.default_rng(5)
+    found = compare("x", {"p50": logs(generator, run=0.05)})
+    assert found.runs.detectable["p50"] > 2 * found.halves.detectable["p50"] > 0.04
+    assert (found.halves.comparisons, found.runs.comparisons) == (RUNS, 6)
+
+
+def test_a_slowdown_of_the_detectable_size_is_found_four_times_in_five():
+    """Of the machine, by blocks of a spread that is known: the median of the sizes."""
+    generator, size, hits = np.random.default_rng(6), [], 0
+    for _ in range(400):
+        values = logs(generator, spread=0.02)
+        size.append(compare("x", {"p50": values}).halves.detectable["p50"])
+    for _ in range(2000):
+        one, other = np.exp(logs(generator, spread=0.02, shape=(2, ROUNDS // 2)))
+        slower = other * (1 + np.median(size))
+        said = judge({"p50": list(zip(one, slower, strict=True))}, [PRIMARY["p50"]])
+        hits += said[0].verdict is Verdict.REGRESSION
+    assert hits / 2000 == pytest.approx(0.8, abs=0.06)
+
+
+# --------------------------------------------------------------------------------------- points
+
+
 def test_points_that_can_not_be_compared_are_left_out_and_named():
-    found = calibrate(summarize([
-        *rows("good", 12), *rows("few", 3), *rows("invalid", 12, flags=("client_late",)),
-        *rows("searched", 12, details={"search": "searched/b1/find_capacity"}),
-    ]))  # fmt: skip
+    run = summarize([
+        *rows("good"), *rows("few", 3), *rows("invalid", flags=("client_late",)),
+        *rows("searched", details={"search": "searched/b1/find_capacity"}),
+    ])  # fmt: skip
+    found = calibrate([run, run, [*run, *summarize(rows("once"))]], ROUNDS)
     assert [t.point for t in found.tests] == ["good/b1/c1"]
-    assert found.left_out == ("few/b1/c1", "invalid/b1/c1")
-    assert found.rounds == 6
-    assert found.comparisons == 500
-    assert 0 <= found.false_alarms <= 25
+    assert found.left_out == ("few/b1/c1", "invalid/b1/c1", "once/b1/c1")
+    assert (found.runs, found.rounds) == (3, ROUNDS)
 
 
-def test_detectable_is_what_every_point_can_show():
-    found = calibrate(summarize([*rows("calm", 20, 0.003), *rows("noisy", 20, 0.05)]))
-    calm, noisy = found.tests
-    assert calm.detectable["p50"] < noisy.detectable["p50"] == found.detectable["p50"]
-    assert calm.detectable["p99"] > 0.05  # the margin of p99
+def test_what_is_stored_is_that_of_all_points():
+    run = [summarize([*rows("calm", seed=s), *rows("wild", spread=0.05, seed=9 - s)])
+           for s in range(4)]  # fmt: skip
+    found = calibrate(run, ROUNDS)
+    stored = found.to_json()
+    assert stored["halves"]["comparisons"] == 8 and stored["between"]["comparisons"] == 12
+    worst = max(t.halves.detectable["p50"] for t in found.tests)
+    assert stored["halves"]["detectable"]["p50"] == worst
+    squares = [t.effects["p50"].round_variance for t in found.tests]
+    assert found.spread["p50"]["round"] == pytest.approx(math.sqrt(np.mean(squares)))
+
+
+def test_values_are_those_that_every_round_has_and_runs_are_cut_to_the_shortest():
+    row = measurement(round=1, throughput=200.0, latency_ms={"p50": 2.0, "p99": None})
+    other = replace(row, round=0, latency_ms={"p50": 1.0, "p99": 3.0}, throughput=100.0)
+    found = values_of([[row, other], [replace(row, round=5), other, replace(row, round=7)]])
+    assert {m: np.exp(v).round(9).tolist() for m, v in found.items()} == {
+        "throughput": [[100, 200], [100, 200]], "p50": [[1, 2], [1, 2]],
+    }  # fmt: skip
+    unanswered = replace(other, latency_ms={"p50": math.inf, "p99": 3.0})
+    assert list(values_of([[row, unanswered], [row, other]])) == ["throughput"]
+
+
+# ---------------------------------------------------------------------------------- its sentences
 
 
 def test_text_is_made_from_what_is_stored():
+    design = {"comparisons": 4000, "false_alarms": 12,
+              "detectable": {"throughput": 0.0292, "p99": math.inf}}  # fmt: skip
     stored = json.loads(json.dumps(jsonable({
-        "scenario": "fake", "created": "2026-03-04T10:11:12+00:00", "rounds": 10,
-        "false_alarms": 12, "comparisons": 4000,
-        "detectable": {"throughput": 0.0292, "p50": 0.0261, "p99": math.inf},
+        "schema_version": SCHEMA_VERSION, "scenario": "fake",
+        "created": "2026-03-04T10:11:12+00:00", "runs": 4, "rounds": 10,
+        "spread": {"p50": {"round": 0.011, "run": 0.004}}, "halves": design,
+        "between": {**design, "false_alarms": 700}, "drifts": {"p50 of fake/b1/c1": 0.0101},
     })))  # fmt: skip
-    assert false_alarm_text(stored) == (
-        "On this machine an A/A test of fake (10 against 10 rounds, 2026-03-04) raised a false "
-        "alarm in 12 of 4,000 comparisons; smallest detectable effect: throughput 2.9 %, "
-        "p50 2.6 %, p99 none."
+    assert calibration_text(stored) == (
+        "On this machine an A/A test of fake (4 runs of 10 rounds, 2026-03-04) varied from round "
+        "to round and from run to run by p50 1.1 % and 0.4 % (standard deviations). First half "
+        "against second half of a run: a false alarm in 12 of 4,000 comparisons, smallest effect "
+        "found throughput 2.9 %, p99 none below 100 %. Run against run: a false alarm in 700 of "
+        "4,000 comparisons, smallest effect found throughput 2.9 %, p99 none below 100 %. "
+        "It drifts from one round of a run to the next: p50 of fake/b1/c1 by +1 %."
     )
+    assert "drifts" not in calibration_text({**stored, "drifts": {}})
+    assert "is of an earlier version" in calibration_text({"schema_version": 1})
     with pytest.raises(KeyError):
-        false_alarm_text({})
-
-
-rng = np.random.default_rng(5)
-
-
-def noisy(count, scale=1.0, spread=0.01, generator=rng):
-    return list(scale * np.exp(generator.normal(0, spread, count)))
-
-
-def test_splits_take_one_of_each_pair_of_neighbours():
-    found = list(splits(8, 50, seed=3))
-    for blocks in found:
-        assert [set(block) for block in blocks] == [{2 * i, 2 * i + 1} for i in range(4)]
-    assert len({tuple(blocks) for blocks in found}) > 8
-    assert found == list(splits(8, 50, seed=3))
-
-
-def test_self_test_raises_hardly_any_false_alarm_and_knows_what_it_can_detect():
-    generator = np.random.default_rng(2)
-    values = {
-        "throughput": noisy(20, 100, 0.01, generator), "p50": noisy(20, 4, 0.01, generator),
-        "p99": noisy(20, 9, 0.03, generator),
-    }  # fmt: skip
-    found = self_test("fake/b1/c1", values, count=300)
-    assert (found.rounds, found.comparisons) == (10, 300)
-    assert found.any_false_alarm <= 0.05 * 300
-    # with sd 1 % and ten blocks t at Holm's strictest level asks for 1.6 %, the margin for 2 %
-    assert 0.02 < found.detectable["p50"] < 0.04
-    assert found.detectable["p99"] > found.detectable["p50"]
-    assert found.equivalent["p50"] > 0
-
-
-def test_a_shift_of_the_detectable_size_is_found_four_times_in_five():
-    generator = np.random.default_rng(4)
-    values = {"p50": noisy(20, 4, 0.01, generator), "throughput": noisy(20, 9, 0.01, generator)}
-    found = self_test("x", values, count=300, seed=8)
-    hits = {1.001: 0, 0.9: 0}
-    for blocks, (factor, _) in itertools.product(splits(20, 300, 8), hits.items()):
-        slower = (1 + found.detectable["p50"]) ** factor
-        pairs = {m: [(v[a], v[b]) for a, b in blocks] for m, v in values.items()}
-        pairs["p50"] = [(a, b * slower) for a, b in pairs["p50"]]
-        said = {j.metric: j.verdict for j in judge(pairs, PRIMARY.values())}
-        hits[factor] += said["p50"] is Verdict.REGRESSION
-    # Holm's level is the strictest only where the other metric is no more significant
-    assert hits[0.9] < 240 <= hits[1.001] <= 270
-
-
-def test_self_test_of_few_rounds():
-    with pytest.raises(ValueError, match="needs 8 rounds at least, found 6"):
-        self_test("x", {"p50": noisy(7)})
-    with pytest.raises(ValueError, match="found 0"):
-        self_test("x", {})
-
-
-def test_primary_values_are_those_that_every_round_has():
-    row = measurement(round=1, throughput=200.0, latency_ms={"p50": 2.0, "p99": None})
-    other = replace(row, round=0, latency_ms={"p50": 1.0, "p99": 3.0}, throughput=100.0)
-    assert primary_values([row, other]) == {"throughput": [100.0, 200.0], "p50": [1.0, 2.0]}
-    unanswered = replace(other, latency_ms={"p50": math.inf, "p99": 3.0})
-    assert list(primary_values([row, unanswered])) == ["throughput"]
+        calibration_text({})

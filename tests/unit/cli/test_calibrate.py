@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from support.synthetic_run import write_run
 
 from harness.cli.calibrate import _table, command
 from harness.errors import UsageError
-from harness.run.calibration import conclude
+from harness.run.calibration import PLAN, conclude
 
 
 def test_a_scenario_or_a_directory_is_needed() -> None:
@@ -22,12 +21,10 @@ def test_a_scenario_or_a_directory_is_needed() -> None:
     assert "5<=x<=500" in done.output
 
 
-def test_repeats_that_were_not_given_do_go_with_resume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--repeats", "--runs", "--pause"])
+def test_what_was_not_given_does_go_with_resume(tmp_path: Path, option: str) -> None:
     run = write_run(tmp_path / "r")
-    manifest = json.loads((run / "manifest.json").read_text())
-    manifest["scenario"]["measurement"] |= {"rounds": 9, "rounds_max": 9}
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    for args, words in (((), "is no calibration"), (("-n", "10"), "--repeats does not go")):
+    for args, words in (((), "is no calibration"), ((option, "10"), f"{option} does not go")):
         with pytest.raises(UsageError, match=words):
             CliRunner().invoke(
                 command, ["--resume", str(run), *args], standalone_mode=False,
@@ -39,8 +36,11 @@ def test_a_row_a_point_and_a_column_a_metric(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    found = conclude(write_run(tmp_path / "r", rounds=8, failures=False)).calibration
+    for number in (1, 2, 3):
+        write_run(tmp_path / f"run-{number}", rounds=8, failures=False, seed=number)
+    (tmp_path / PLAN).write_text('{"runs": 3, "repeats": 4}')
+    found = conclude(tmp_path).calibration
     table = _table(found)
     assert table.row_count == len(found.tests) == 24
-    assert [str(c.header) for c in table.columns][:3] == ["point", "rounds", "false alarms"]
-    assert next(iter(table.columns[1].cells)) == "4+4"
+    assert [str(c.header) for c in table.columns][:3] == ["point", "half:half", "run:run"]
+    assert {str(cell)[-2:] for cell in table.columns[1].cells} == {"/3"}

@@ -33,12 +33,20 @@ def test_key_is_that_of_machines_that_are_alike():
 
 
 def test_what_is_written_is_read_back_on_the_same_machine_only(home):
-    path = write_calibration(MACHINE, {"detectable": {"p50": float("inf")}})
+    path, kept = write_calibration(MACHINE, {"detectable": {"p50": float("inf")}})
+    assert kept["schema_version"] == 2
     assert path.parent == home / "inference-harness" / "calibration"
     found = read_calibration(MACHINE)
     assert found["detectable"] == {"p50": "inf"}
     assert found["machine"]["gpus"] == ["A10", "H100"]
     assert read_calibration({**MACHINE, "gpus": []}) is None
+
+
+def test_a_calibration_by_an_earlier_version_is_read_for_the_reports_to_say_so():
+    path = calibration_path(MACHINE)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema_version": 1}')
+    assert read_calibration(MACHINE) == {"schema_version": 1}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}'])

@@ -66,9 +66,9 @@ def test_a_signal_interrupts_and_the_rest_is_measured_later(number: signal.Signa
 
 
 def test_without_an_output_the_directory_has_the_scenarios_name() -> None:
-    ended = execute.start(load("s.yaml"), None, nullcontext(Observed()), suffix="-x")
+    ended = execute.start(load("s.yaml"), None, nullcontext(Observed()))
     assert ended.path.parent == Path("reports")
-    assert ended.path.name.startswith("short-x-2")
+    assert ended.path.name.startswith("short-2")
 
 
 def test_another_thread_can_run_too() -> None:

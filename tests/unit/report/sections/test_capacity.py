@@ -31,8 +31,10 @@ from harness.scenario.points import Point
 from harness.scenario.spec.load import FindCapacity
 
 CALIBRATION = {
-    "schema_version": 1, "scenario": "aa", "created": "2026-03-04T10:11:12+00:00", "rounds": 10,
-    "false_alarms": 3, "comparisons": 1000, "detectable": {"throughput": 0.03, "p99": "inf"},
+    "schema_version": 2, "scenario": "aa", "created": "2026-03-04T10:11:12+00:00", "rounds": 10,
+    "runs": 4, "drifts": {}, "spread": {"p99": {"round": 0.01, "run": 0.02}},
+    "halves": {"false_alarms": 3, "comparisons": 40, "detectable": {"throughput": 0.03}},
+    "between": {"false_alarms": 9, "comparisons": 60, "detectable": {"p99": "inf"}},
 }  # fmt: skip
 
 
@@ -140,10 +142,8 @@ def test_rates_that_were_tried_are_in_the_capacity_section_only(run: Path, tmp_p
 
 
 def test_calibration_stands_in_the_method(html: str) -> None:
-    assert (
-        "an A/A test of aa (10 against 10 rounds, 2026-03-04) raised a false alarm in 3 of" in html
-    )
-    assert "throughput 3 %, p99 none" in html
+    assert "an A/A test of aa (4 runs of 10 rounds, 2026-03-04) varied" in html
+    assert "a false alarm in 9 of 60 comparisons, smallest effect found p99 none" in html
 
 
 def test_search_is_judged_as_in_the_run(run: Path) -> None:
