@@ -221,16 +221,16 @@ def _mismatch(
     if ours.dtype != server.dtype:
         yield f"{what} is {_dtype(server)} there, {_dtype(ours)} here"
     sizes = tuple(dynamic.get(d, d) if isinstance(d, str) else d for d in ours.shape)
-    if is_flat(ours.shape, server.shape):
+    if is_short(ours.shape, server.shape):
         sizes = (*sizes, 1)
     same_rank = len(sizes) == len(server.shape)
     if not same_rank or not all(map(_fits, sizes, server.shape)):
         yield f"{what} has the shape {_shape(server.shape)} there, {_shape(sizes)} here"
 
 
-def is_flat(ours: Sequence[object], server: Sequence[object]) -> bool:
-    """Whether a tensor that has only the batch dimension here has a 1 more on the server."""
-    return len(ours) == 1 and len(server) == 2 and server[1] == 1
+def is_short(ours: Sequence[object], server: Sequence[object]) -> bool:
+    """Whether what is a scalar here, or has the batch only, has a 1 more on the server."""
+    return len(ours) < 2 and len(server) == len(ours) + 1 and server[-1] == 1
 
 
 def _fits(ours: int | str, server: int | str) -> bool:

@@ -107,6 +107,22 @@ def every_type(folder: Path) -> PreparedModel:
     return PreparedModel("types", {"onnx": path}, "k", inputs, outputs, {"onnx": path})
 
 
+def scaled(folder: Path) -> PreparedModel:
+    """y = k·x and its sum, k and the sum being scalars."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "k"], ["y"]),
+         helper.make_node("ReduceSum", ["y"], ["sum"], keepdims=0)],
+        "scaled",
+        [info("x", TensorProto.FLOAT, ["batch", 3]), info("k", TensorProto.FLOAT, [])],
+        [info("y", TensorProto.FLOAT, ["batch", 3]), info("sum", TensorProto.FLOAT, [])],
+    )  # fmt: skip
+    path = save(graph, folder / "scaled.onnx")
+    inputs = TensorSpec("x", "float32", ("batch", 3)), TensorSpec("k", "float32", ())
+    outputs = TensorSpec("y", "float32", ("batch", 3)), TensorSpec("sum", "float32", ())
+    return PreparedModel("scaled", {"onnx": path}, "k", inputs, outputs, {"onnx": path})
+
+
 def linear(folder: Path, dtype: str) -> PreparedModel:
     """A real torch source, prepared for real."""
     from harness.models.prepare import prepare
@@ -129,6 +145,7 @@ def served(tmp_path_factory):
         "affine": (affine(folder), spec(instances=1)),
         "batching": (replace(affine(folder), name="batching"), spec(dynamic_batching=True)),
         "types": (every_type(folder), spec()),
+        "scaled": (scaled(folder), spec()),
         "linear-float32": (linear(folder, "float32"), spec(serve="torch")),
     }
     half = replace(models["linear-float32"][0], name="linear-bf16")
@@ -196,6 +213,18 @@ def test_every_type_passes_unchanged(served, protocol):
     for dtype in TYPES:
         assert found[f"out_{dtype}"].dtype == np.dtype(dtype)
         np.testing.assert_array_equal(found[f"out_{dtype}"], inputs[f"in_{dtype}"])
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("batch", [1, 3])
+def test_scalars_are_scalars_on_both_sides_of_the_server(served, protocol, batch):
+    """triton-inference-server/server#3239: it takes none where a model does not batch."""
+    inputs = {"x": np.ones((batch, 3), np.float32), "k": np.full((), 2.0, np.float32)}
+    with ExitStack() as stack:
+        backend, _ = opened(served, "scaled", protocol, stack)
+        found = run_once(backend, inputs)
+    assert {name: array.shape for name, array in found.items()} == {"y": (batch, 3), "sum": ()}
+    assert (found["y"].max(), found["sum"]) == (2.0, 6.0 * batch)
 
 
 @PROTOCOLS

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access, split_address
 from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
-from harness.triton.metadata import Description, is_flat
+from harness.triton.metadata import Description, is_short
 
 CONNECT_S = 2.0
 """How long the probe of a broken connection waits to be refused."""
@@ -30,8 +30,8 @@ class ServerTarget:
     name: str
     timeout: float
     """Seconds that a request may take."""
-    flat: frozenset[str] = frozenset()
-    """Outputs of the shape (batch,), which Triton can only send as (batch, 1)."""
+    short: Mapping[str, int] = field(default_factory=dict)
+    """Outputs that are scalars (0) or have the batch only (1): Triton sends a 1 behind that."""
     access: Access = PLAIN
     version: str = ""
     """Of the model; empty for the server's choice."""
@@ -47,9 +47,9 @@ def target(spec: TritonSettings, context: BackendContext) -> ServerTarget:
         raise ServerError(f"no address of a Triton server for {spec.protocol}")
     split_address(address)
     name = context.served_name or context.model.name
-    flat = frozenset(o.name for o in context.model.outputs if len(o.shape) == 1)
+    short = {o.name: len(o.shape) for o in context.model.outputs if len(o.shape) < 2}
     return ServerTarget(
-        address, name, context.request_timeout, flat, access_of(spec.server),
+        address, name, context.request_timeout, short, access_of(spec.server),
         str(spec.version or ""),
     )  # fmt: skip
 
@@ -93,8 +93,8 @@ def encoded(found: Description, inputs: Tensors) -> dict[str, tuple[Array, str]]
         spec = specs[name]
         datatype = to_triton(spec.dtype, name)
         exact = np.ascontiguousarray(array)
-        if is_flat(exact.shape, spec.shape):
-            exact = exact.reshape(-1, 1)
+        if is_short(array.shape, spec.shape):
+            exact = exact.reshape(*array.shape, 1)
         if datatype == "BF16":  # float32 that holds bfloat16 exactly, as `models.inputs` makes it
             exact = exact.astype(triton_to_np_dtype("BF16"))
         ready[name] = exact, datatype
@@ -122,10 +122,11 @@ def check_batch(found: Description, inputs: Tensors) -> None:
 
 def all_to_host(target: ServerTarget, arrays: Tensors) -> Tensors:
     """Outputs as the server wrote them, each as `to_host` makes it."""
-    return {name: to_host(array, name in target.flat) for name, array in arrays.items()}
+    return {name: to_host(array, target.short.get(name)) for name, array in arrays.items()}
 
 
-def to_host(array: Array, flat: bool = False) -> Array:
-    """One output: bfloat16 as float32 (exact); `flat` drops the 1 behind the batch."""
+def to_host(array: Array, short: int | None = None) -> Array:
+    """One output: bfloat16 as float32 (exact), without the 1 behind its `short` dimensions."""
     found = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-    return found.reshape(-1) if flat and found.shape[1:] == (1,) else found
+    longer = short is not None and found.shape[short:] == (1,)
+    return found.reshape(found.shape[:-1]) if longer else found

@@ -127,15 +127,18 @@ def _check(model: PreparedModel, spec: TritonSettings) -> None:
 
 
 def _tensor(spec: TensorSpec, batched: bool) -> dict[str, object]:
-    """Fields of a ModelInput or ModelOutput. Triton wants a dimension besides the batch: a tensor
-    without one gets a 1 that the model does not see (`triton_common` hides it from the caller)."""
+    """Fields of a ModelInput or ModelOutput.
+
+    Triton wants a dimension besides the batch: a tensor without one gets a 1. The client hides it
+    from the caller, Triton from a model that it batches, and our model.py from any other.
+    """
     dims = spec.shape[1:] if batched else spec.shape
     fields: dict[str, object] = {
         "name": spec.name,
         "data_type": proto().DataType.Value(f"TYPE_{to_triton(spec.dtype, spec.name)}"),
         "dims": [d if isinstance(d, int) else -1 for d in dims] or [1],
     }
-    return fields if dims else {**fields, "reshape": {"shape": []}}
+    return {**fields, "reshape": {"shape": []}} if batched and not dims else fields
 
 
 def _add_instances(config: ConfigMessage, spec: TritonSettings) -> None:
@@ -171,6 +174,8 @@ def _parameters(model: PreparedModel, spec: TritonSettings, cache: Path | None) 
     found = {"serve": str(spec.serve), "precision": spec.precision}
     if spec.serve == "onnxruntime":
         found["onnx"] = str(model.file(ONNX_FILE[spec.precision]).resolve())
+    if scalars := [tensor.name for tensor in model.inputs if not tensor.shape]:
+        found["scalars"] = json.dumps(scalars)
     if spec.threads is not None:
         found["threads"] = str(spec.threads)
     if spec.serve == "tensorrt":

@@ -136,3 +136,10 @@ def test_the_latest_version_is_the_highest_number() -> None:
     found = Description("m", ("10", "9", "1"), Signature((), ()), 0, frozenset(), "")
     assert found.latest == "10"
     assert replace(found, versions=()).latest == ""
+
+
+def test_a_scalar_fits_where_the_server_takes_one_number() -> None:
+    found = read(metadata(x=("FP32", [1]), y=("FP32", [1])), ModelConfig(name="m"))
+    check_inputs(found, model(("x", "float32", ())))
+    with pytest.raises(ServerError, match=r"shape \[1\] there, \[2\] here"):
+        check_inputs(found, model(("x", "float32", (2,))))

@@ -63,6 +63,7 @@ class TritonPythonModel:
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._outputs = [tensor["name"] for tensor in config["output"]]
         parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
+        self._scalars: list[str] = json.loads(parameters.get("scalars", "[]"))
         gpu = int(args["model_instance_device_id"]) if _on_gpu(args) else None
         folder = Path(args["model_repository"]) / args["model_version"]
         if parameters["serve"] == "torch":
@@ -89,7 +90,8 @@ class TritonPythonModel:
 
     def _read(self, request: object) -> dict[str, Sized]:
         found = {n: pb_utils.get_input_tensor_by_name(request, n) for n in self._inputs}
-        return {n: self._codec.decode(t) for n, t in found.items() if t is not None}
+        read = {n: self._codec.decode(t) for n, t in found.items() if t is not None}
+        return {n: a.reshape(()) if n in self._scalars else a for n, a in read.items()}
 
     def _run_together(self, batches: Sequence[dict[str, Sized]]) -> list[list[object]]:
         """The outputs of each request, from one run over all of them."""
@@ -214,7 +216,7 @@ class TorchCodec:
         """An output's tensor, in the configured type."""
         host = tensor.detach().cpu()
         if self._dtypes[name] is not None:
-            exact = host.to(self._dtypes[name]).contiguous()
+            exact = self._torch.atleast_1d(host.to(self._dtypes[name])).contiguous()
             capsule = self._torch.to_dlpack(exact)  # type: ignore[attr-defined]
             return pb_utils.Tensor.from_dlpack(name, capsule)
         host = host.float() if host.dtype == self._torch.bfloat16 else host

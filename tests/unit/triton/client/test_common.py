@@ -59,8 +59,17 @@ def test_a_tensor_of_the_batch_alone_has_a_1_more_on_the_server():
     found = description(("x", "int64", ("batch", 1)))
     (tensor,) = common.request_inputs(found, {"x": np.arange(3)}, "http")
     assert list(tensor.shape()) == [3, 1]
-    assert common.to_host(np.zeros((3, 1)), flat=True).shape == (3,)
+    assert common.to_host(np.zeros((3, 1)), 1).shape == (3,)
     assert common.to_host(np.zeros((3, 1))).shape == (3, 1)
+    assert common.to_host(np.zeros(1)).shape == (1,)
+
+
+def test_a_scalar_has_a_1_on_the_server():
+    found = description(("x", "float32", (1,)), max_batch_size=0)
+    (tensor,) = common.request_inputs(found, {"x": np.ones((), np.float32)}, "grpc")
+    assert list(tensor.shape()) == [1]
+    assert common.to_host(np.ones(1), 0).shape == ()
+    assert common.to_host(np.ones(()), 0).shape == ()
 
 
 def test_bfloat16_comes_back_as_float32():

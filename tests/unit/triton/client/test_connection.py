@@ -56,7 +56,7 @@ class Plain(Connection):
 
 def opened() -> tuple[Plain, Client]:
     access = Access(headers=(("x-key", "1"),))
-    made = Plain(ServerTarget("h:1", "m", 2.0, frozenset({"flat"}), access))
+    made = Plain(ServerTarget("h:1", "m", 2.0, {"flat": 1}, access))
     return made, made.client  # type: ignore[return-value]
 
 

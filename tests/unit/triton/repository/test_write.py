@@ -89,6 +89,18 @@ def test_a_tensor_of_the_batch_alone_gets_a_1_more(model):
     assert list(output.reshape.shape) == []
 
 
+def test_a_scalar_is_served_as_one_number_and_only_the_model_sees_that_it_is_none(model):
+    """Without batching Triton takes no empty reshape: triton-inference-server/server#3239."""
+    loss, step = TensorSpec("loss", "float32", ()), TensorSpec("step", "int64", ())
+    odd = replace(model, inputs=(*model.inputs, step), outputs=(*model.outputs, loss))
+    config = make_config(odd, spec(), 8)
+    assert config.max_batch_size == 0
+    for found in (config.input[-1], config.output[-1]):
+        assert (list(found.dims), found.HasField("reshape")) == ([1], False)
+    assert config.parameters["scalars"].string_value == '["step"]'
+    assert "scalars" not in make_config(model, spec(), 8).parameters
+
+
 def test_the_batch_elsewhere_means_full_shapes_and_no_batching(model):
     odd = replace(model, outputs=(TensorSpec("y", "float32", (4, "batch")),))
     config = make_config(odd, spec(), 8)
