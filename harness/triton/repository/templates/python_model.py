@@ -216,7 +216,7 @@ class TorchCodec:
         """An output's tensor, in the configured type."""
         host = tensor.detach().cpu()
         if self._dtypes[name] is not None:
-            exact = self._torch.atleast_1d(host.to(self._dtypes[name])).contiguous()
+            exact = host.to(self._dtypes[name]).reshape(host.shape or (1,)).contiguous()
             capsule = self._torch.to_dlpack(exact)  # type: ignore[attr-defined]
             return pb_utils.Tensor.from_dlpack(name, capsule)
         host = host.float() if host.dtype == self._torch.bfloat16 else host
