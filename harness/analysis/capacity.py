@@ -1,8 +1,8 @@
 """Capacity over rounds: one summary for each point that was searched.
 
-As everywhere, the round is the unit: the capacity is the geometric mean of the rounds' highest
-rates that held, with the t-interval of their logs. Its resolution is the search's step: the
-interval is never narrower than the steps between which the rounds ended.
+As everywhere, the round is the unit: the capacity is the geometric mean of the rates that were
+offered in the rounds where the highest held, with the t-interval of their logs. Its resolution is
+the search's step: the interval is never narrower than the steps between which the rounds ended.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ class CapacitySummary:
     precision: float
     rounds: int
     rate: Interval | None
-    """Requests a second: the highest that holds; None when a round found none."""
+    """Requests a second that were offered at the highest that holds; None when a round found
+    none.
+    """
     scatter: float | None
-    """Half-width of the t-interval of the logs of the rounds' rates."""
+    """Half-width of the t-interval of the logs of the rounds' rates as they were asked for."""
     goodput: Interval | None
     """Inferences a second within the target at that rate."""
     knee: Interval | None
@@ -83,7 +85,7 @@ def summarize_capacity(rows: Iterable[CapacityRow]) -> list[CapacitySummary]:
 def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
     first = rows[0]
     limits = [r.limit for r in rows]
-    rates = _over_rounds([r.rate for r in rows])
+    rates = _over_rounds([r.low for r in rows])
     highs = [r.high for r in rows if r.high is not None]
     return CapacitySummary(
         point=first.point, backend=first.backend, config=first.config,

@@ -6,7 +6,7 @@ Keys that a row lacks were not known, or were not written by an earlier version.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Required
+from typing import Annotated, NotRequired, Required
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
@@ -168,6 +168,7 @@ class TrialDetails(TypedDict):
 
     rate: float
     within: float
+    offered: NotRequired[float]
     goodput: float
     p50_ms: float | None
     outcome: str

@@ -225,7 +225,7 @@ class CapacityRow(Line):
     percentile: str
     target_ms: float
     rate: float | None
-    """Requests a second: the highest that held the target; None when none did."""
+    """Requests a second that were offered at `low`; None when no rate held the target."""
     goodput: float | None
     """Inferences a second answered within the target, at that rate."""
     low: float | None

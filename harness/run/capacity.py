@@ -118,16 +118,18 @@ class Trial:
     rate: float
     within: float
     """Share of the requests due in the window that were answered within the target."""
+    offered: float
+    """Requests a second that were due in the window: what arrivals by chance made of the rate."""
     goodput: float
-    """Inferences a second that were answered within the target."""
+    """Inferences a second that were answered within the target, never more than was offered."""
     p50_ms: float | None
     outcome: str
 
     def to_json(self) -> TrialDetails:
         """For a row's details."""
         return {
-            "rate": self.rate, "within": self.within, "goodput": self.goodput,
-            "p50_ms": self.p50_ms, "outcome": self.outcome,
+            "rate": self.rate, "within": self.within, "offered": self.offered,
+            "goodput": self.goodput, "p50_ms": self.p50_ms, "outcome": self.outcome,
         }  # fmt: skip
 
 
@@ -179,10 +181,11 @@ class LatencyTarget:
             outcome = CLIENT
         elif holds and backlog_growth(samples, begin, end) > self.precision / 2 * due:
             outcome = GROWING
-        goodput = good * row.batch_size / ((end - begin) / 1e9)
+        seconds = (end - begin) / 1e9
+        offered = int(in_window(samples, begin, end, open_loop=True).sum()) / seconds
         return Trial(
-            row.request_rate or 0.0, good / due if due else 0.0, goodput,
-            row.latency_ms.get("p50"), outcome,
+            row.request_rate or 0.0, good / due if due else 0.0, offered,
+            good * row.batch_size / seconds, row.latency_ms.get("p50"), outcome,
         )  # fmt: skip
 
 
@@ -221,7 +224,7 @@ class _Search:
         except BackendError:
             if not any(t.outcome == HOLDS for t in self.trials.values()):
                 raise  # it fails at any rate, so it is no question of capacity
-            return Trial(rate, 0.0, 0.0, None, FAILS)
+            return Trial(rate, 0.0, rate, 0.0, None, FAILS)
 
     def start(self) -> int:
         """The first step, from how long one request alone takes."""
@@ -257,7 +260,7 @@ def find_capacity(
     return CapacityRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,
         batch_size=point.batch_size, percentile=percentile, target_ms=ms,
-        rate=best.rate if best else None, goodput=best.goodput if best else None,
+        rate=best.offered if best else None, goodput=best.goodput if best else None,
         low=best.rate if best else None, high=grid.rate(high) if high is not None else None,
         knee_rate=knee(trials), steps=len(trials), limit=limit, reason=reason,
         details={"precision": grid.precision, "trials": [t.to_json() for t in trials]},

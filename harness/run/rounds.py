@@ -56,10 +56,12 @@ class Rounds:
         points = [p for p in self._points if (p.backend, p.config) in asked]
         if round_ < settings.rounds:
             return [p for p in points if state.missing(p, round_)]
-        if self._selection.budget_spent():
-            return []
         again = set[str]().union(*self._again(round_).values())
-        return [p for p in points if p.id in again and state.missing(p, round_)]
+        points = [p for p in points if p.id in again and state.missing(p, round_)]
+        if points and self._selection.budget_spent():
+            self._selection.cut = True
+            return []
+        return points
 
     def why_added(self, round_: int, points: Iterable[Point]) -> str:
         """Why `points` are measured in a round that not every point gets; empty where all do."""
@@ -176,10 +178,10 @@ class Rounds:
             found, measured = width(row, self._targets), len(row.every)
             why = (
                 "narrow enough" if found.worst <= 1
-                else "budget spent" if self._selection.budget_spent()
                 else "for the choice" if measured > settings.rounds_max
                 else f"rounds_max ({settings.rounds_max}) reached"
                 if measured == settings.rounds_max
+                else "budget spent" if self._selection.cut
                 else "dropped by the search, or a round failed"
             )  # fmt: skip
             self._state.add(Reached(found.point, found.rounds, why, found.half_widths))
@@ -236,6 +238,7 @@ class Rounds:
         """Whether the budget ends the search here; says once what is then not measured."""
         if not self._selection.too_late(round_, config):
             return False
+        self._selection.cut |= round_ > 0
         if round_ == 0 and not self._selection.ended:
             self._selection.ended = True
             seen = {(r.backend, r.config) for r in self._state.rows}

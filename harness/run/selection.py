@@ -36,6 +36,8 @@ class Selection:
         self.rounds_max = scenario.search.rounds_max if self._decides else 0
         """Up to this many rounds are added for what `undecided` names; 0: none."""
         self._budget = scenario.budget
+        self.cut = False
+        """Whether the budget kept something from being measured again."""
         self._began = time.monotonic() - spent
         self._seconds: list[float] = []
 
@@ -126,7 +128,7 @@ class Selection:
         found = self._contenders(rows, failures, measured) if self._decides else []
         if not found:
             return ""
-        when = "when the budget was spent" if self.budget_spent() else f"after {measured} rounds"
+        when = "when the budget was spent" if self.cut else f"after {measured} rounds"
         names = ", ".join(row.point for row in found)
         if any(satisfies(row, self.goal.bounds) == "unknown" for row in found):
             return f"not decided {when}, which hold every constraint and which is best: {names}"

@@ -72,7 +72,7 @@ def _intro(found: Sequence[CapacitySummary]) -> str:
     targets = labels.listed(dict.fromkeys(target_text(c) for c in found))
     steps = labels.listed(dict.fromkeys(f"{100 * c.precision:g}%" for c in found))
     return (
-        f"The highest open-loop rate at which the target holds ({targets}): of all requests that "
+        f"What was offered at the highest rate at which the target holds ({targets}): of all that "
         "were due in the window, failed, shed and unanswered ones included, that share was "
         f"answered in time. Rates are tried in steps of {steps}, so a figure is that sharp at "
         "best. Goodput counts what was answered within the target. The knee is the lowest tried "

@@ -31,8 +31,8 @@ def unmeasured(context: Context) -> list[str]:
         if names := ended.not_measured:
             shown = some([context.series_of(*n.partition("/")[::2]) for n in names], _SHOWN)
             return [
-                f"The {ended.why} was spent before {counted(len(names), 'configuration')} "
-                f"could be measured: {listed(shown)}."
+                f"The {ended.why} left no time for {counted(len(names), 'configuration')}: "
+                f"{listed(shown)}."
             ]
     return []
 

@@ -32,6 +32,6 @@ def test_of_a_co_located_model_too() -> None:
 
 
 def test_a_trial_is_written_whole() -> None:
-    written = Trial(80.0, 0.99, 79.0, None, HOLDS).to_json()
+    written = Trial(80.0, 0.99, 80.5, 79.0, None, HOLDS).to_json()
     assert set(written) == set(TrialDetails.__annotations__)
     assert set(CapacityDetails.__annotations__) == {"precision", "trials"}

@@ -90,3 +90,18 @@ def test_what_was_spent_of_a_budget_before_an_interruption_stays_spent(
     *_, reached, _ = resumed(scenario, store, tmp_path)
     assert isinstance(reached, Reached)
     assert reached.why == "budget spent"
+
+
+def test_a_budget_that_kept_nothing_back_is_not_the_reason(store: RunStore, tmp_path: Path) -> None:
+    """It is over, but every round that may be had been measured."""
+    scenario = load_text(TEXT.replace("rounds_max: 2", "rounds_max: 2, budget: 60s"))
+    for round_ in range(2):
+        for point in expand(scenario):
+            store.append(measurement(
+                point=point.id, round=round_, concurrency=point.concurrency,
+                throughput=100.0 + 50 * round_,
+            ))  # fmt: skip
+        store.append(Spent(40.0 * (round_ + 1)))
+    *_, reached, _ = resumed(scenario, store, tmp_path)
+    assert isinstance(reached, Reached)
+    assert reached.why == "rounds_max (2) reached"

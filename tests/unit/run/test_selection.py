@@ -143,6 +143,8 @@ def test_what_may_be_the_best_gets_further_rounds_up_to_the_most() -> None:
     said = found.not_told_apart(close, [])
     assert "after 3 rounds" in said
     assert "5 %: t/b1/c1, t/i2/b1/c1" in said
+    found.cut = True
+    assert "not told apart when the budget was spent" in found.not_told_apart(close, [])
     assert found.not_told_apart(rows(default=[100, 101, 99], i2=[50, 51, 49]), []) == ""
 
 
@@ -152,6 +154,16 @@ def test_what_may_be_the_best_gets_further_rounds_up_to_the_most() -> None:
 def test_the_choice_can_be_left_open(more: dict[str, Any]) -> None:
     found = Selection(scenario(**more))
     assert found.undecided(rows(default=[100, 103, 98], i2=[95, 104, 99]), [], 3) == []
+
+
+def test_a_budget_that_is_over_when_all_is_measured_is_not_said_to_be_why(
+    clock: list[float],
+) -> None:
+    found = Selection(scenario(search={"method": "grid", "rounds_max": 3, "budget": "100s"}))
+    clock[0] += 101
+    assert found.budget_spent()
+    said = found.not_told_apart(rows(default=[100, 103, 98], i2=[95, 104, 99]), [])
+    assert "not told apart after 3 rounds" in said
 
 
 def test_without_lists_nothing_is_added() -> None:

@@ -27,8 +27,7 @@ def test_what_the_run_wrote_down_is_in_the_report(variants_run: Path) -> None:
     context = build_context(replace(data, events=(*data.events, *events)))
     assert notes(context) == ("i4 was clipped", "at its end")
     assert unmeasured(context) == [
-        "The budget was spent before 8 configurations could be measured: i5, i6, i7, i8, i9, i10 "
-        "and 2 more."
+        "The budget left no time for 8 configurations: i5, i6, i7, i8, i9, i10 and 2 more."
     ]
     (where,) = best_directory(context)
     assert str(where) == (
