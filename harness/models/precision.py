@@ -7,10 +7,13 @@ Inputs and outputs keep their types, so every precision answers the same request
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +29,23 @@ Precision = Literal["fp16", "bf16"]
 FP16_MAX = 65504.0
 FP16_TINY = 2.0**-24
 """The largest and the smallest positive numbers that fp16 holds."""
+BF16_MAX = np.float32((2 - 2**-7) * 2.0**127)
+"""fp32's own largest would be rounded to infinity."""
+QUANTIZED = re.compile(r"(Dynamic|De)?[Qq]uantizeLinear|QLinear|QGemm|\w+Integer")
+"""Operators of int8 models, in the QDQ, the QOperator and the dynamic form."""
 
 
 def convert(source: Path, target: Path, precision: Precision) -> dict[str, object]:
     """Write the fp32 ONNX model `source` in another precision to `target`; facts about it.
 
-    Raises BackendError when a weight is too large for fp16, when there is nothing to convert, and
-    when the converter fails.
+    Raises BackendError when a weight is too large for fp16, when the file is in another precision
+    already, and when the converter fails.
     """
     onnx = require("onnx")
     original = onnx.load(str(source))
+    if (found := precision_of(original)) != "fp32":
+        raise BackendError(f"the ONNX file is {found} already; {precision} is made of fp32 files")
     floats = list(_tensors(original.graph, onnx.TensorProto.FLOAT))
-    if not floats:
-        raise BackendError(f"{source.name} has no fp32 weights to convert to {precision}")
     if precision == "fp16":
         _check_range(floats)
     converted = _to_fp16(original)
@@ -49,13 +56,21 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
     return _facts(converted, precision)
 
 
+def precision_of(model: ModelProto) -> str:
+    """What a model is in: int8 if it is quantized, else fp32, fp16 or bf16, as most weights are."""
+    if any(QUANTIZED.match(n.op_type) for graph in _graphs(model.graph) for n in graph.node):
+        return "int8"
+    kinds = {"fp32": 1, "fp16": 10, "bf16": 16}  # ONNX's numbers of them
+    return max(kinds, key=lambda k: sum(math.prod(t.dims) for t in _tensors(model.graph, kinds[k])))
+
+
 def _check_range(tensors: list[TensorProto]) -> None:
     from onnx import numpy_helper
 
     for tensor in tensors:
         values = np.abs(numpy_helper.to_array(tensor))
         largest = float(values[np.isfinite(values)].max(initial=0.0))
-        if largest > FP16_MAX:
+        if largest > FP16_MAX and values.size > 1:  # a lone −3.4e38, of a mask, becomes −65504
             raise BackendError(
                 f"{tensor.name or 'a constant'} reaches {largest:g}, and fp16 ends at {FP16_MAX:g}",
                 fix="use precision bf16, tf32 or fp32",
@@ -65,14 +80,38 @@ def _check_range(tensors: list[TensorProto]) -> None:
 def _to_fp16(model: ModelProto) -> ModelProto:
     converter = require("onnxconverter_common.float16")
     try:
-        with warnings.catch_warnings():  # it warns of every number below fp16's smallest
+        with (
+            warnings.catch_warnings(),  # it warns of every number below fp16's smallest
+            mock.patch.object(converter, "remove_unnecessary_cast_node"),  # also of the model's
+        ):
             warnings.simplefilter("ignore")
             converted: ModelProto = converter.convert_float_to_float16(
-                model, min_positive_val=FP16_TINY, max_finite_val=FP16_MAX, keep_io_types=True
-            )
+                _casts_to_fp16(model, converter.DEFAULT_OP_BLOCK_LIST), FP16_TINY, FP16_MAX,
+                keep_io_types=True, disable_shape_infer=True, check_fp16_ready=False,
+            )  # fmt: skip
             return converted
     except Exception as error:
         raise BackendError(f"converting to fp16: {type(error).__name__}: {error}") from error
+
+
+def _casts_to_fp16(model: ModelProto, blocked: Collection[str]) -> ModelProto:
+    """What the model itself casts to fp32, or makes in it, the converter leaves as it is.
+
+    Types are inferred before: the converter goes by them. It names casts after nodes, and nodes
+    without a name would share theirs.
+    """
+    from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+    typed = shape_inference.infer_shapes(model)
+    for index, node in enumerate(n for graph in _graphs(typed.graph) for n in graph.node):
+        node.name = f"{node.name or node.op_type}_{index}"
+        for attribute in [] if node.op_type in blocked else node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+            if attribute.name == "value_float":
+                number = numpy_helper.from_array(np.array(attribute.f, np.float32))
+                attribute.CopyFrom(helper.make_attribute("value", number))
+    return typed
 
 
 def _to_bf16(converted: ModelProto, original: ModelProto) -> None:
@@ -83,8 +122,8 @@ def _to_bf16(converted: ModelProto, original: ModelProto) -> None:
     values = {t.name: t for t in _tensors(original.graph, TensorProto.FLOAT)}
     for tensor in _tensors(converted.graph, half):
         exact = numpy_helper.to_array(values.get(tensor.name, tensor)).astype(np.float32)
-        name = tensor.name
-        tensor.CopyFrom(_bfloat16_tensor(exact, name))
+        exact = np.where(np.isfinite(exact), np.clip(exact, -BF16_MAX, BF16_MAX), exact)
+        tensor.CopyFrom(_bfloat16_tensor(exact, tensor.name))
     for graph in _graphs(converted.graph):
         for info in (*graph.value_info, *graph.input, *graph.output):
             if info.type.tensor_type.elem_type == half:

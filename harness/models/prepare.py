@@ -14,7 +14,6 @@ import functools
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +25,14 @@ from harness.models.precision import Precision, convert
 from harness.models.tensors import InputData, PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
 from harness.scenario.spec.model import ModelSpec
+from harness.system.machine import package_versions
 from harness.system.packages import require
 
 if TYPE_CHECKING:
     from harness.models.torch_model import TorchModel
 
 FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
-LAYOUT = 2
+LAYOUT = 3
 """Of the cache; a new number makes everything anew."""
 Rows = list[ArtifactRow]
 FACTS = ("exporter", "fallback_reason", "opset", "verified", "parameters")
@@ -56,8 +56,9 @@ def prepare(
         data=_data(spec, base), max_batch_size=max(batch_sizes),
     )  # fmt: skip
     steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
-    step = steps.get(spec.source.kind, _from_nothing)
-    return step(model, tuple(formats), tuple(batch_sizes), cache)
+    return steps.get(spec.source.kind, _from_nothing)(
+        model, tuple(formats), tuple(batch_sizes), cache
+    )
 
 
 # ---------------------------------------------------------------------------- what the user wrote
@@ -99,22 +100,10 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
 
 
 def _key(model: PreparedModel, content: Mapping[str, object]) -> str:
-    return text_hash(
-        LAYOUT, content, [(i.name, i.dtype, i.shape) for i in model.inputs], dict(model.dynamic),
-        onnx_file.OPSET, onnx_version(), _version("torch"), _version("onnxconverter-common"),
-    )  # fmt: skip
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def onnx_version() -> str:
-    """The installed onnx package's version, empty when there is none."""
-    return _version("onnx")
+    versions = package_versions()
+    makers = [versions.get(name) for name in ("onnx", "torch", "onnxconverter-common")]
+    shapes = [(i.name, i.dtype, i.shape) for i in model.inputs]
+    return text_hash(LAYOUT, content, shapes, dict(model.dynamic), onnx_file.OPSET, makers)
 
 
 def folder_of(model: PreparedModel, cache: Path) -> Path:

@@ -7,15 +7,20 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import quantize_dynamic
 from support.tiny_onnx import tiny_onnx
 
 from harness.errors import BackendError
-from harness.models.precision import convert
+from harness.models.precision import convert, precision_of
 
 
 def _run(path: Path, batch: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, {"input": batch})[0]
+
+
+def _found(path: Path) -> str:
+    return precision_of(onnx.load(path))
 
 
 def test_fp16_keeps_inputs_and_outputs_and_the_numbers(tmp_path: Path) -> None:
@@ -83,8 +88,84 @@ def test_bf16_reaches_constants_inside_the_graph(tmp_path: Path) -> None:
     assert numpy_helper.to_array(constant).astype(np.float32) == pytest.approx(1e6, rel=2**-8)
 
 
-def test_a_model_without_fp32_weights_is_refused(tmp_path: Path) -> None:
-    source = tiny_onnx(tmp_path / "tiny.onnx")
-    convert(source, tmp_path / "half.onnx", "fp16")
-    with pytest.raises(BackendError, match="no fp32 weights"):
-        convert(tmp_path / "half.onnx", tmp_path / "again.onnx", "fp16")
+def test_a_file_that_is_fp16_already_is_named_so(tmp_path: Path) -> None:
+    source, half = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / "half.onnx"
+    convert(source, half, "fp16")
+    assert (_found(source), _found(half)) == ("fp32", "fp16")
+    with pytest.raises(BackendError, match="is fp16 already"):
+        convert(half, tmp_path / "again.onnx", "fp16")
+    brain = tmp_path / "brain.onnx"
+    convert(source, brain, "bf16")
+    assert _found(brain) == "bf16"
+
+
+def test_a_quantized_file_is_int8_though_most_weights_may_be_fp32(tmp_path: Path) -> None:
+    source, quantized = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / "int8.onnx"
+    quantize_dynamic(source, quantized, op_types_to_quantize=["MatMul"])
+    assert _found(quantized) == "int8"
+    with pytest.raises(BackendError, match="is int8 already"):
+        convert(quantized, tmp_path / "half.onnx", "fp16")
+
+
+def _agrees(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> None:
+    """Convert x, mask → out to both precisions; fp16 is consistent, loads, and has the numbers."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 8, 8])
+    mask = helper.make_tensor_value_info("mask", TensorProto.INT64, ["batch", 4, 8, 8])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 4, "rows", "columns"])
+    made = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", [x, mask], [out], made)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    half = path.with_name("half.onnx")
+    convert(path, half, "bf16")
+    convert(path, half, "fp16")
+    onnx.checker.check_model(str(half), full_check=True)
+    rng = np.random.default_rng(1)
+    feeds = {
+        "x": rng.standard_normal((3, 4, 8, 8)).astype(np.float32),
+        "mask": rng.integers(0, 2, (3, 4, 8, 8)),
+    }
+    runs = [onnxruntime.InferenceSession(str(p)).run(None, feeds)[0] for p in (path, half)]
+    assert runs[0].dtype == runs[1].dtype
+    assert runs[0].shape == runs[1].shape
+    assert np.abs(runs[0] - runs[1]).max() <= 2e-3 * np.abs(runs[0]).max()
+
+
+WEIGHT = {"w": np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)}
+
+
+def test_a_mask_that_is_cast_to_float_is_cast_to_half(tmp_path: Path) -> None:
+    """`attention_mask.float()` of every sentence encoder; nodes may have no names."""
+    nodes = [
+        helper.make_node("Cast", ["mask"], ["m"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Mul", ["y", "m"], ["out"]),
+    ]
+    _agrees(tmp_path / "m.onnx", nodes, WEIGHT)
+
+
+def test_a_cast_before_what_stays_in_fp32_is_not_lost(tmp_path: Path) -> None:
+    """int64 would go into Max, whose other side is a float."""
+    nodes = [
+        helper.make_node("Cast", ["mask"], ["m"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Max", ["y", "m"], ["z"]),
+        helper.make_node("Relu", ["z"], ["out"]),
+    ]
+    _agrees(tmp_path / "m.onnx", nodes, WEIGHT)
+
+
+def test_a_mask_of_the_lowest_float_stays_finite(tmp_path: Path) -> None:
+    """`(1 - mask) * finfo.min`: 0 times an infinity would be NaN."""
+    lowest = float(np.finfo(np.float32).min)
+    nodes = [
+        helper.make_node("Cast", ["mask"], ["m"], to=TensorProto.FLOAT),
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Constant", [], ["lowest"], value_float=lowest),
+        helper.make_node("Sub", ["one", "m"], ["inverse"]),
+        helper.make_node("Mul", ["inverse", "lowest"], ["bias"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Add", ["y", "bias"], ["z"]),
+        helper.make_node("Softmax", ["z"], ["out"], axis=-1),
+    ]
+    _agrees(tmp_path / "m.onnx", nodes, WEIGHT)
