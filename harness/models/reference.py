@@ -106,8 +106,7 @@ def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
     """(the reference in words, why there is none, how to open it)."""
     kind = next(iter(model.source))
     if kind in ("torch", "exported_program"):
-        version = require("torch").__version__
-        return f"eager PyTorch {version}, fp32, CPU", "", lambda: _eager(model)
+        return f"eager PyTorch {require('torch').__version__}, fp32, CPU", "", lambda: _eager(model)
     if kind == "onnx":
         try:
             version = require("onnxruntime").__version__

@@ -50,10 +50,11 @@ def _check_batch(
 
 
 def _hint(spec: AnyBackend, precision: str, total: Comparison) -> str:
-    """Where TensorRT ran fp32 and the errors are of TF32's size: that it may have used TF32."""
+    """How far off it was and which key allows that; whether TensorRT may have run fp32 in TF32."""
+    if not any(p.what.startswith(("break", "differ")) for p in total.problems):
+        return ""
     runs = (spec.kind, getattr(spec, "serve", ""), getattr(spec, "provider", ""))
     tensorrt = any("tensorrt" in (name or "").lower() for name in runs)
-    sized = total.values > 0 and total.max_rel <= TOLERANCES["tf32"][0]
-    if total.agrees or not tensorrt or precision != "fp32" or not sized:
-        return ""
-    return "; TensorRT may have used TF32: ask for precision: tf32"
+    tf32 = tensorrt and precision == "fp32" and total.max_rel <= TOLERANCES["tf32"][0]
+    hint = "; TensorRT may have used TF32: ask for precision: tf32" if tf32 else ""
+    return f"; off by up to {total.max_abs:.3g}, which model.parity.max_abs_error may allow{hint}"

@@ -7,7 +7,8 @@ import pytest
 
 from harness.backends.base import BackendContext
 from harness.backends.fake import FakeBackend, FakeSettings
-from harness.models.parity import compare, write_references
+from harness.models.parity import compare
+from harness.models.reference import write_references
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.run.worker.parity import _hint, check
 from harness.scenario.spec.model import Parity
@@ -42,8 +43,17 @@ def test_errors_of_tf32s_size_in_tensorrts_fp32_are_said_to_be(settings, error, 
     total = compare({"y": b["y"] + error}, b, precision, DEFAULT)
     assert not total.agrees
     hint = _hint(spec, precision, total)
-    assert (hint == "; TensorRT may have used TF32: ask for precision: tf32") == hinted
+    assert hint.endswith("; TensorRT may have used TF32: ask for precision: tf32") == hinted
+    assert f"off by up to {error:.3g}, which model.parity.max_abs_error may allow" in hint
     assert _hint(spec, precision, compare(b, b, precision, DEFAULT)) == ""
+
+
+def test_no_tolerance_is_named_where_none_would_help():
+    b = {"y": np.ones((2, 3))}
+    for wrong in (b["y"] * np.nan, b["y"][:1]):
+        total = compare({"y": wrong}, b, "fp32", DEFAULT)
+        assert not total.agrees
+        assert _hint(SimpleNamespace(kind="torch"), "fp32", total) == ""
 
 
 def test_without_a_reference_the_row_says_why(fake, tmp_path):
