@@ -22,6 +22,7 @@ from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
 from harness.search.best_config import write_best
 from harness.system.paths import cache_directory
+from harness.system.scratch import temporary_folder
 
 INTERRUPTED = 130
 """Exit code of a run that was interrupted, as shells give it for the signal."""
@@ -100,7 +101,7 @@ def _measure(
     scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
 ) -> Ended:
     paths, interrupted = Paths(base=base, cache=cache_directory()), False
-    with store, Interruption() as interruption:
+    with store, temporary_folder(), Interruption() as interruption:
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
             interruption.armed = True

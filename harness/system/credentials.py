@@ -36,10 +36,11 @@ def expand(text: str) -> str:
 
     Raises SetupError for a variable that is not set, is empty, or can't stand in a header.
     """
-    return PLACEHOLDER.sub(lambda found: _value(found[1], found[0]), text)
+    notice(text)
+    return PLACEHOLDER.sub(lambda found: _value(found[1]), text)
 
 
-def _value(name: str, placeholder: str) -> str:
+def _value(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise SetupError(
@@ -51,8 +52,6 @@ def _value(name: str, placeholder: str) -> str:
             f"the environment variable {name} holds a line break or another control character",
             fix=f"set it again without one; {name}=$(cat FILE) drops a line break at the end",
         )
-    if len(value) >= SHORTEST:
-        _placeholders[value] = placeholder
     return value
 
 

@@ -172,6 +172,12 @@ class Chain:
         left = self.left_over()
         if left:
             self.broke(f"after {done}: processes are left: {left}")
+        temporary = [  # PyTorch keeps a cache there
+            p.name for p in (self.folder / "tmp").iterdir()
+            if not p.name.startswith("torchinductor_")
+        ]  # fmt: skip
+        if temporary:
+            self.broke(f"after {done}: left in TMPDIR: {', '.join(temporary)}")
         if not journal.startswith(self.journal):
             self.broke(f"after {done}: the journal does not begin as it was")
         self.journal = journal[: journal.rfind(b"\n") + 1]
@@ -201,17 +207,13 @@ class Chain:
             self.broke("the last resume did not complete the run")
         elif lacking := self.lacking():
             self.broke(f"after the last resume there lack: {lacking}")
-        temporary = sorted(  # PyTorch keeps a cache there
-            str(p.relative_to(self.folder)) for p in (self.folder / "tmp").iterdir()
-            if not p.name.startswith("torchinductor_")
-        )  # fmt: skip
         hidden = [
             str(p.relative_to(self.folder)) for p in self.folder.rglob(".*")
             if not p.name.endswith(".lock")
         ]  # fmt: skip
         shared = sorted(n for n in regions() - self.shared if "harness" in n)
         shared = [n for n in shared if not any(f"-{pid}-" in n for pid in psutil.pids())]
-        for what, names in (("TMPDIR", temporary), ("the folder", hidden), ("/dev/shm", shared)):
+        for what, names in (("the folder", hidden), ("/dev/shm", shared)):
             if names:
                 self.broke(f"left in {what}: {', '.join(names[:10])}")
 

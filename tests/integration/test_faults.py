@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -286,6 +287,36 @@ def test_kill_9_loses_no_finished_measurement_and_resume_finishes(
     assert after.measurements[: len(before)] == before
     assert len(after.measurements) == len({(m.point, m.round) for m in after.measurements}) == 16
     assert after.complete
+
+
+@pytest.mark.triton
+def test_kill_9_leaves_nothing_in_the_temporary_folder(
+    tmp_path: Path,
+    triton_run: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    for sort in ("tmp*.json", "wire-*"):
+        process = triton_run("9s", ", client_processes: 2")
+        end = time.monotonic() + 120
+        while not any(place.rglob(sort)):
+            assert process.poll() is None and time.monotonic() < end, sort
+            time.sleep(0.005)
+        process.kill()
+        children = [p for p in psutil.process_iter() if of(p, place)]
+        assert gone([p.pid for p in children])
+        shutil.rmtree(tmp_path / "run")
+    assert not any(place.iterdir())
+
+
+def of(process: psutil.Process, temporary: Path) -> bool:
+    """Whether a process has its temporary files there."""
+    try:
+        return process.environ().get("TMPDIR", "").startswith(str(temporary))
+    except psutil.Error:
+        return False
 
 
 def test_ctrl_c_ends_cleanly_with_a_partial_report(tmp_path: Path) -> None:

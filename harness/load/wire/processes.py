@@ -129,9 +129,7 @@ class WireProcesses:
                 helper.send(pack(timeout))
         deadline = time.monotonic() + timeout + PATIENCE_S
         try:
-            while any(helper.poll() is None for helper in self._helpers):
-                if self.failure is not None:
-                    break
+            while self.failure is None and any(h.poll() is None for h in self._helpers):
                 if time.monotonic() >= deadline:
                     raise WorkerDiedError("a generator process did not stop")
                 time.sleep(POLL_S)
@@ -163,10 +161,6 @@ def merge(parts: list[tuple[Samples, int]], messages: Counter[str]) -> Samples:
     first = np.cumsum([0, *(callers for _, callers in parts)])
     caller = [s.caller + np.uint16(f) for (s, _), f in zip(parts, first, strict=False)]
     order = np.argsort(np.concatenate([s.done for s, _ in parts]), kind="stable")
-    return Samples(
-        np.concatenate([s.scheduled for s, _ in parts])[order],
-        np.concatenate([s.sent for s, _ in parts])[order],
-        np.concatenate([s.done for s, _ in parts])[order],
-        np.concatenate([s.status for s, _ in parts])[order],
-        np.concatenate(caller)[order], dict(messages),
-    )  # fmt: skip
+    names = "scheduled", "sent", "done", "status"
+    rows = {name: np.concatenate([getattr(s, name) for s, _ in parts])[order] for name in names}
+    return Samples(**rows, caller=np.concatenate(caller)[order], messages=dict(messages))

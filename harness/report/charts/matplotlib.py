@@ -10,16 +10,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from harness.report.charts.geometry import (
-    BANDS,
-    GRID,
-    INK,
-    MUTED,
-    arms,
-    extent,
-    near_right,
-    wide_bands,
-)
+from harness.report.charts import geometry as geo
 from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine
 
 if TYPE_CHECKING:
@@ -36,8 +27,9 @@ FONTS = "'Liberation Sans', Arial, Report"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "text.parse_math": False,
     "font.family": "DejaVu Sans",
-    "font.size": 8.0, "axes.edgecolor": "#B8C0CA", "axes.labelcolor": MUTED, "text.color": INK,
-    "xtick.color": MUTED, "ytick.color": MUTED, "axes.linewidth": 0.6, "xtick.major.width": 0.6,
+    "font.size": 8.0, "axes.edgecolor": "#B8C0CA", "axes.labelcolor": geo.MUTED,
+    "text.color": geo.INK, "xtick.color": geo.MUTED, "ytick.color": geo.MUTED,
+    "axes.linewidth": 0.6, "xtick.major.width": 0.6,
     "ytick.major.width": 0.6, "axes.spines.top": False, "legend.frameon": False,
 }  # fmt: skip
 
@@ -74,24 +66,25 @@ def _draw(drawing: Figure, chart: Chart) -> None:
     _axes(axes, chart)
     if right is not None:
         right.set_ylabel(chart.right_title)
-        right.set_ylim(extent(chart, "y", right=True) or (0, right.get_ylim()[1] * 1.08))
+        right.set_ylim(geo.extent(chart, "y", right=True) or (0, right.get_ylim()[1] * 1.08))
         right.spines["right"].set_visible(True)
     else:
         axes.spines["right"].set_visible(False)
     for bound in chart.bounds:
-        _bound(axes, bound, leftwards=near_right(chart, bound))
+        _bound(axes, bound, leftwards=geo.near_right(chart, bound))
     for index, band in enumerate(chart.bands):
-        axes.axvspan(band.begin, band.end, color=BANDS[index % len(BANDS)], linewidth=0, zorder=0)
-    for band in wide_bands(chart):
+        color = geo.BANDS[index % len(geo.BANDS)]
+        axes.axvspan(band.begin, band.end, color=color, linewidth=0, zorder=0)
+    for band in geo.wide_bands(chart):
         axes.annotate(band.label, ((band.begin + band.end) / 2, 1), (0, 2), fontsize=6,
                       xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-                      ha="center", va="bottom", color=MUTED)  # fmt: skip
+                      ha="center", va="bottom", color=geo.MUTED)  # fmt: skip
 
 
 def _points(axes: Axes, series: ChartSeries) -> None:
     _, caps, bars = axes.errorbar(
-        series.x, series.y, xerr=arms(series.x, series.x_range),
-        yerr=arms(series.y, series.y_range), color=series.color, linewidth=1.4,
+        series.x, series.y, xerr=geo.arms(series.x, series.x_range),
+        yerr=geo.arms(series.y, series.y_range), color=series.color, linewidth=1.4,
         linestyle="none" if series.mode == "marks" else DASHES[series.marker % len(DASHES)],
         marker="" if series.mode == "thin" else SYMBOLS[series.marker % len(SYMBOLS)],
         markersize=4.6, markeredgecolor="white",
@@ -106,8 +99,8 @@ def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -
     bottom = heights if chart.stacked else None
     axes.bar(
         series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
-        yerr=arms(series.y, series.y_range), zorder=2,
-        error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": INK},
+        yerr=geo.arms(series.y, series.y_range), zorder=2,
+        error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK},
     )  # fmt: skip
     return [h + v for h, v in zip(heights, series.y, strict=True)] if chart.stacked else heights
 
@@ -115,7 +108,7 @@ def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -
 def _axes(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x_title)
     axes.set_ylabel(chart.y_title)
-    axes.grid(visible=True, axis="y" if chart.ticks else "both", color=GRID, linewidth=0.6)
+    axes.grid(visible=True, axis="y" if chart.ticks else "both", color=geo.GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     if chart.ticks:
         dense = sum(map(len, chart.ticks)) > {"half": 60, "third": 34, "full": 150}[chart.size]
@@ -130,9 +123,9 @@ def _axes(axes: Axes, chart: Chart) -> None:
         axes.set_yscale("log")
     elif chart.zero:
         axes.set_ylim(bottom=0)
-    if (found := extent(chart, "x")) is not None:
+    if (found := geo.extent(chart, "x")) is not None:
         axes.set_xlim(*found)
-    if (found := extent(chart, "y")) is not None:
+    if (found := geo.extent(chart, "y")) is not None:
         axes.set_ylim(*found)
     for axis, log in ((axes.xaxis, chart.log_x), (axes.yaxis, chart.log_y)):
         if log:
@@ -150,12 +143,12 @@ def _plain_log(axis: Axis) -> None:
 def _bound(axes: Axes, bound: ReferenceLine, *, leftwards: bool) -> None:
     upright = bound.axis == "x"
     draw = axes.axvline if upright else axes.axhline
-    draw(bound.value, color=MUTED, linewidth=0.9, linestyle="--", zorder=1)
+    draw(bound.value, color=geo.MUTED, linewidth=0.9, linestyle="--", zorder=1)
     label = axes.annotate(
         bound.label, (bound.value, 1) if upright else (1, bound.value),
         xycoords=axes.get_xaxis_transform() if upright else axes.get_yaxis_transform(),
         xytext=((-3 if leftwards else 3), -2) if upright else (-2, 2), textcoords="offset points",
         ha="left" if upright and not leftwards else "right", va="top" if upright else "bottom",
-        color=MUTED, fontsize=7,
+        color=geo.MUTED, fontsize=7,
     )  # fmt: skip
     label.set_in_layout(False)  # else the plot shrinks to make room

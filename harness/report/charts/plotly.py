@@ -8,17 +8,7 @@ from __future__ import annotations
 import math
 from html import escape
 
-from harness.report.charts.geometry import (
-    BANDS,
-    GRID,
-    INK,
-    MUTED,
-    Axis,
-    arms,
-    extent,
-    near_right,
-    wide_bands,
-)
+from harness.report.charts import geometry as geo
 from harness.report.model.blocks import Band, Chart, ChartSeries, ReferenceLine
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -52,7 +42,8 @@ def _rounded(value: object) -> object:
 
 
 def _trace(series: ChartSeries) -> dict[str, object]:
-    errors = {"error_x": arms(series.x, series.x_range), "error_y": arms(series.y, series.y_range)}
+    across, along = geo.arms(series.x, series.x_range), geo.arms(series.y, series.y_range)
+    errors = {"error_x": across, "error_y": along}
     return {
         "name": escape(series.name), "x": list(series.x), "y": list(series.y),
         "hovertext": [escape(label) for label in series.labels], "hoverinfo": "text",
@@ -95,7 +86,7 @@ def _layout(chart: Chart) -> dict[str, object]:
         }  # fmt: skip
     right, top = 58 if chart.right_title else 16, 24 if chart.bands else 14
     return {
-        "font": {"family": FONT, "size": 12, "color": INK},
+        "font": {"family": FONT, "size": 12, "color": geo.INK},
         "paper_bgcolor": "#FFFFFF", "plot_bgcolor": "#FFFFFF",
         "margin": {"l": 58, "r": right, "t": top, "b": 48}, "height": HEIGHTS[chart.size],
         "showlegend": False,  # the page has its own, see legend.py
@@ -104,7 +95,7 @@ def _layout(chart: Chart) -> dict[str, object]:
             *(_band(b, i) for i, b in enumerate(chart.bands)), *(_shape(b) for b in chart.bounds),
         ],
         "annotations": [
-            *(_band_label(b) for b in wide_bands(chart)),
+            *(_band_label(b) for b in geo.wide_bands(chart)),
             *(_annotation(b, chart) for b in chart.bounds),
         ],
     }  # fmt: skip
@@ -112,9 +103,9 @@ def _layout(chart: Chart) -> dict[str, object]:
 
 def _axis(title: str, log: bool) -> dict[str, object]:
     return {
-        "title": {"text": escape(title), "standoff": 8, "font": {"size": 12, "color": MUTED}},
+        "title": {"text": escape(title), "standoff": 8, "font": {"size": 12, "color": geo.MUTED}},
         "type": "log" if log else "linear", **(LOG_TICKS if log else {}),
-        "gridcolor": GRID, "zerolinecolor": GRID,
+        "gridcolor": geo.GRID, "zerolinecolor": geo.GRID,
         "linecolor": "#B8C0CA", "ticks": "outside", "tickcolor": "#B8C0CA",
     }  # fmt: skip
 
@@ -140,12 +131,12 @@ def _from_zero(chart: Chart, log: bool) -> dict[str, object]:
     return {"rangemode": "tozero"} if chart.zero and not log else {}
 
 
-def _range(chart: Chart, axis: Axis, *, right: bool = False) -> dict[str, object]:
-    ends = extent(chart, axis, right=right)
+def _range(chart: Chart, axis: geo.Axis, *, right: bool = False) -> dict[str, object]:
+    ends = geo.extent(chart, axis, right=right)
     return {} if ends is None else {"range": [_place(chart, axis, v, right) for v in ends]}
 
 
-def _place(chart: Chart, axis: Axis, value: float, right: bool = False) -> float:
+def _place(chart: Chart, axis: geo.Axis, value: float, right: bool = False) -> float:
     """Where a value lies for Plotly: on a logarithmic axis its exponent."""
     log = chart.log_x if axis == "x" else chart.log_y and not right
     return math.log10(value) if log else value
@@ -154,7 +145,7 @@ def _place(chart: Chart, axis: Axis, value: float, right: bool = False) -> float
 def _shape(bound: ReferenceLine) -> dict[str, object]:
     across = "y" if bound.axis == "x" else "x"
     return {
-        "type": "line", "line": {"color": MUTED, "width": 1.4, "dash": "dash"},
+        "type": "line", "line": {"color": geo.MUTED, "width": 1.4, "dash": "dash"},
         f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1,
         f"{bound.axis}0": bound.value, f"{bound.axis}1": bound.value,
     }  # fmt: skip
@@ -163,20 +154,20 @@ def _shape(bound: ReferenceLine) -> dict[str, object]:
 def _band(band: Band, index: int) -> dict[str, object]:
     return {
         "type": "rect", "layer": "below", "yref": "paper", "y0": 0, "y1": 1, "x0": band.begin,
-        "x1": band.end, "line": {"width": 0}, "fillcolor": BANDS[index % len(BANDS)],
+        "x1": band.end, "line": {"width": 0}, "fillcolor": geo.BANDS[index % len(geo.BANDS)],
     }  # fmt: skip
 
 
 def _band_label(band: Band) -> dict[str, object]:
     return {
         "text": escape(band.label), "x": (band.begin + band.end) / 2, "yref": "paper", "y": 1,
-        "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": MUTED},
+        "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": geo.MUTED},
     }  # fmt: skip
 
 
 def _annotation(bound: ReferenceLine, chart: Chart) -> dict[str, object]:
     at = _place(chart, bound.axis, bound.value)
-    side = "right" if near_right(chart, bound) else "left"
+    side = "right" if geo.near_right(chart, bound) else "left"
     place: dict[str, object] = (
         {"x": at, "yref": "paper", "y": 1, "yanchor": "top", "xanchor": side}
         if bound.axis == "x"
@@ -184,5 +175,5 @@ def _annotation(bound: ReferenceLine, chart: Chart) -> dict[str, object]:
     )
     return place | {
         "text": escape(bound.label), "showarrow": False, "bgcolor": "rgba(255,255,255,0.75)",
-        "font": {"size": 11, "color": MUTED},
+        "font": {"size": 11, "color": geo.MUTED},
     }  # fmt: skip

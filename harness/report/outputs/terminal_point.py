@@ -27,11 +27,7 @@ from harness.analysis.summary import summarize
 from harness.errors import UsageError, words_of
 from harness.measure.validity import INVALIDATES
 from harness.report.model.labels import counted, flag_text, place_text, why_invalid
-from harness.report.model.numbers import (
-    both_text,
-    significant,
-    spread_text,
-)
+from harness.report.model.numbers import both_text, significant, spread_text
 from harness.report.sections.capacity import OUTCOMES, line
 from harness.report.sections.point_detail import conditions, measured, ms, round_name, seen
 from harness.report.sections.points import status_cell

@@ -10,18 +10,8 @@ from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import Line, Side, curves, shown_lines, versus
 from harness.report.model import blocks, columns, labels, numbers
+from harness.report.model import section as parts
 from harness.report.model.context import Context
-from harness.report.model.section import (
-    Charts,
-    Prose,
-    Section,
-    Sentence,
-    Span,
-    TableBlock,
-    Text,
-    bold,
-    compose,
-)
 from harness.report.sections.points import INTERVAL_NOTE
 from harness.results.grouping import firsts
 
@@ -42,7 +32,7 @@ TIMES_FROM = 3.0
 _NAMED = 4
 
 
-def section(context: Context) -> Section | None:
+def section(context: Context) -> parts.Section | None:
     """The section; None where no valid point has energy.
 
     The table of every point is on the screen only: summary.csv has them all.
@@ -53,18 +43,18 @@ def section(context: Context) -> Section | None:
     frugal = firsts(sorted(rows, key=_per_joule, reverse=True), context.name)
     about = (COUNTER_NOTE, *_colocated(context), *_lacking(context))
     best, every = (points_table(context, found) for found in (frugal, rows))
-    return Section("energy", "Power and energy", (
-        Prose(tuple(answer(context))), *(Text(note, "note") for note in about),
-        Charts(tuple(charts(context))),
-        TableBlock(best, "The most frugal point of each configuration"),
-        TableBlock(every, "Energy of every point", only="screen", folded=True),
+    return parts.Section("energy", "Power and energy", (
+        parts.Prose(tuple(answer(context))), *(parts.Text(note, "note") for note in about),
+        parts.Charts(tuple(charts(context))),
+        parts.TableBlock(best, "The most frugal point of each configuration"),
+        parts.TableBlock(every, "Energy of every point", only="screen", folded=True),
     ))  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------- in words
 
 
-def answer(context: Context) -> list[Sentence]:
+def answer(context: Context) -> list[parts.Sentence]:
     """Which point needs the least energy, whether that is shown, and what the fastest needs."""
     run = context.differences
     held = choose(context.rows, ENERGY, context.bounds, run=run)
@@ -83,32 +73,40 @@ def answer(context: Context) -> list[Sentence]:
     return [_least(context, found, best, of), *_fastest(context, found, best, some=bool(of))]
 
 
-def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> Sentence:
-    where: list[str | Span] = [of, bold(context.name(best)), f" ({labels.place_text(best)})"]
+def _least(context: Context, found: Choice, best: SummaryRow, of: str) -> parts.Sentence:
+    where: list[str | parts.Span] = [
+        of,
+        parts.bold(context.name(best)),
+        f" ({labels.place_text(best)})",
+    ]
     value = f"{numbers.both_text(best.joules_per_inference)} J"
     if not found.decidable:
-        return compose(
+        return parts.compose(
             *where, f" had the least energy per inference, {value}; with one round no difference "
             "can be shown.",
         )  # fmt: skip
     if len(found.candidates) == 1:
-        return compose(*where, f" needs {value} per inference; there is no other point to compare.")
+        return parts.compose(
+            *where, f" needs {value} per inference; there is no other point to compare."
+        )
     if found.winner is not None:
         once = any(r.rounds < 2 for r in found.candidates)
         repeated = " that has several rounds" if once else ""
-        return compose(
-            *where, " needs the ", bold("least energy per inference"), f", {value}: less than "
-            f"every other point{repeated}, by the 95% intervals of their ratios.",
+        return parts.compose(
+            *where, " needs the ", parts.bold("least energy per inference"), f", {value}: less "
+            f"than every other point{repeated}, by the 95% intervals of their ratios.",
         )  # fmt: skip
     others = [f"{context.name(r)} ({labels.place_text(r)})" for r in found.tied[1:]]
     named = labels.listed(labels.some(others, _NAMED))
-    return compose(
-        *where, " has the ", bold("lowest energy per inference"), f", {value}, and can't be told "
-        f"apart from {named} by the 95% intervals of their ratios.",
+    return parts.compose(
+        *where, " has the ", parts.bold("lowest energy per inference"), f", {value}, and can't be "
+        f"told apart from {named} by the 95% intervals of their ratios.",
     )  # fmt: skip
 
 
-def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -> list[Sentence]:
+def _fastest(
+    context: Context, found: Choice, best: SummaryRow, *, some: bool
+) -> list[parts.Sentence]:
     """How the point of highest throughput compares with the one of least energy; `some`: others,
     which are not compared, may be faster.
     """
@@ -118,18 +116,20 @@ def _fastest(context: Context, found: Choice, best: SummaryRow, *, some: bool) -
     if top is best:
         value = numbers.both_text(top.throughput)
         of = " of these" if some else ""
-        return [compose(f"It also has the highest throughput{of}, {value} infer/sec.")]
-    where: list[str | Span] = [
+        return [parts.compose(f"It also has the highest throughput{of}, {value} infer/sec.")]
+    where: list[str | parts.Span] = [
         "Of these, the" if some else "The", " point of highest throughput, ",
-        bold(context.name(top)), f" ({labels.place_text(top)}), ",
+        parts.bold(context.name(top)), f" ({labels.place_text(top)}), ",
     ]  # fmt: skip
     if not found.decidable:
         return [
-            compose(*where, f"had {numbers.value_text(top.joules_per_inference)} J per inference.")
+            parts.compose(
+                *where, f"had {numbers.value_text(top.joules_per_inference)} J per inference."
+            )
         ]
     energy = context.differences.advantage(best, top, ENERGY)
     throughput = context.differences.advantage(top, best, objective.THROUGHPUT)
-    return [compose(*where, _compared(energy, throughput), ".")]
+    return [parts.compose(*where, _compared(energy, throughput), ".")]
 
 
 def _compared(energy: Interval | None, throughput: Interval | None) -> str:

@@ -11,13 +11,7 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model import blocks, labels, numbers, phases
-from harness.report.model.columns import (
-    Columns,
-    errors_cell,
-    holds_cell,
-    load_columns,
-    series_cell,
-)
+from harness.report.model.columns import Columns, errors_cell, holds_cell, load_columns, series_cell
 from harness.report.model.context import Context, best_first
 from harness.report.model.section import Section, TableBlock, Text
 from harness.results.grouping import firsts

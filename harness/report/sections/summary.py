@@ -5,38 +5,29 @@ from __future__ import annotations
 from harness.analysis.speedup import cell
 from harness.report.charts.lines import summary_charts
 from harness.report.model import labels, manifest_facts
+from harness.report.model import section as parts
 from harness.report.model.context import Context
 from harness.report.model.runtimes import driver, runtimes
-from harness.report.model.section import (
-    Charts,
-    FactList,
-    Heading,
-    Masthead,
-    Prose,
-    Section,
-    TableBlock,
-    Text,
-)
 from harness.report.sections import notes, points
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import models_line
 
-NOTHING = Text("No point was measured.")
+NOTHING = parts.Text("No point was measured.")
 
 
-def section(context: Context) -> Section:
+def section(context: Context) -> parts.Section:
     """What a reader sees first."""
     charts = tuple(summary_charts(context))
     best = points.best_table(context)
     description = manifest_facts.text(context.scenario, "description", default="")
-    return Section("summary", "Summary", (
-        Masthead(name(context), title(context), description),
-        *(Text(banner, "banner") for banner in banners(context)),
-        FactList(tuple(facts(context))),
-        Prose((*answer(context), *notes.best_directory(context)), "answer"),
-        Charts(charts),
-        Heading("Best point of each configuration", 2, break_before=bool(charts)),
-        TableBlock(best) if best.rows else NOTHING,
+    return parts.Section("summary", "Summary", (
+        parts.Masthead(name(context), title(context), description),
+        *(parts.Text(banner, "banner") for banner in banners(context)),
+        parts.FactList(tuple(facts(context))),
+        parts.Prose((*answer(context), *notes.best_directory(context)), "answer"),
+        parts.Charts(charts),
+        parts.Heading("Best point of each configuration", 2, break_before=bool(charts)),
+        parts.TableBlock(best) if best.rows else NOTHING,
     ))  # fmt: skip
 
 
