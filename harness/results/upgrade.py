@@ -36,12 +36,19 @@ def version_of(path: Path, manifest: Json) -> int:
     return version
 
 
+_SEARCH = {"confirm": 3}
+"""Keys of a search that earlier versions didn't have, as they are where they are not written."""
+
+
 def upgrade_manifest(manifest: Json) -> dict[str, object]:
     """A manifest of an earlier version as this version would have written it."""
     new = dict(manifest)
     scenario = manifest.get("scenario")
     if isinstance(scenario, Mapping) and isinstance(scenario.get("backends"), Sequence):
-        new["scenario"] = {**scenario, "backends": [_renamed(b) for b in scenario["backends"]]}
+        upgraded = {**scenario, "backends": [_renamed(b) for b in scenario["backends"]]}
+        if isinstance(search := scenario.get("search"), Mapping):
+            upgraded["search"] = {**_SEARCH, **search}
+        new["scenario"] = upgraded
     if isinstance(text := manifest.get("scenario_text"), str):
         new["scenario_text"] = _KEY_IN_YAML.sub(rf"\1{_NEW}\2", text)
     if isinstance(overrides := manifest.get("overrides"), Sequence):

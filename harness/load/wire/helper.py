@@ -8,10 +8,8 @@ import os
 import select
 import struct
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -35,21 +33,31 @@ CHUNK = 1 << 20
 
 
 def dumps(message: object) -> bytes:
-    """As JSON, in which plans, addresses, arrays and bytes are objects with one key: their kind."""
-    return json.dumps(message, default=_plain).encode()
+    """As JSON, in which plans, addresses, arrays and bytes are objects with one key: their kind.
 
+    Bytes and arrays come after the text as they are, each object once: requests are large, and
+    many are the same. Before it stands the text's length, in 8 bytes.
+    """
+    parts: list[bytes] = []
+    places: dict[int, tuple[int, int]] = {}
+    end = 0
 
-def _plain(value: object) -> dict[str, object]:
-    if isinstance(value, bytes):
-        return {"bytes": b64encode(value).decode()}
-    if isinstance(value, np.ndarray):
-        return {"ndarray": value.tolist()}
-    assert is_dataclass(value)
-    return {type(value).__name__: [getattr(value, field.name) for field in fields(value)]}
+    def plain(value: object) -> dict[str, object]:
+        nonlocal end
+        if isinstance(value, bytes | np.ndarray):
+            if id(value) not in places:
+                parts.append(value if isinstance(value, bytes) else value.tobytes())
+                places[id(value)] = end, end + len(parts[-1])
+                end += len(parts[-1])
+            return {type(value).__name__: places[id(value)]}
+        assert is_dataclass(value)
+        return {type(value).__name__: [getattr(value, field.name) for field in fields(value)]}
+
+    text = json.dumps(message, default=plain).encode()
+    return b"".join((struct.pack(">Q", len(text)), text, *parts))
 
 
 _KINDS: dict[str, Callable[..., object]] = {
-    "bytes": b64decode, "ndarray": partial(np.array, dtype=np.int64),
     "Plan": lambda f: Plan(*[*f[:2], tuple(f[2]), *f[3:]]), "Tls": lambda f: Tls(*f),
     "Access": lambda f: Access(f[0], tuple(map(tuple, f[1]))),
 }  # fmt: skip
@@ -57,7 +65,26 @@ _KINDS: dict[str, Callable[..., object]] = {
 
 def loads(data: bytes | bytearray) -> object:
     """What `dumps` wrote; tuples are lists."""
-    return json.loads(data, object_hook=lambda one: next(_KINDS[k](v) for k, v in one.items()))
+    begin = 8 + struct.unpack_from(">Q", data)[0]
+    rest = memoryview(data)[begin:]
+    known: dict[tuple[int, int], bytes] = {}
+
+    def piece(first: int, end: int) -> bytes:
+        if (first, end) not in known:
+            known[first, end] = bytes(rest[first:end])
+        return known[first, end]
+
+    def made(one: dict[str, list[int]]) -> object:
+        ((kind, value),) = one.items()
+        match kind:
+            case "bytes":
+                return piece(*value)
+            case "ndarray":
+                return np.frombuffer(piece(*value), np.int64)
+            case _:
+                return _KINDS[kind](value)
+
+    return json.loads(bytes(data[8:begin]), object_hook=made)
 
 
 def pack(message: object) -> bytes:

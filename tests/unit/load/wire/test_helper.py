@@ -51,6 +51,16 @@ def test_a_plan_arrives_as_it_was(tmp_path):
     assert list(scheduled.schedule) == list(schedule)
 
 
+def test_large_requests_are_sent_as_they_are_and_each_once():
+    large = os.urandom(1_000_000)
+    plan = Plan("http", "h:1", (large, b"small", large, large), 2, 1.5, None)
+    message = dumps(plan)
+    assert len(message) < len(large) + 1_000  # no base64, no second copy
+    arrived = cast(Plan, loads(message))
+    assert arrived == plan
+    assert arrived.requests[0] is arrived.requests[2]
+
+
 def test_a_pickle_is_no_message(tmp_path):
     class Writes:
         def __reduce__(self):

@@ -68,7 +68,9 @@ def test_points_in_the_chart_are_those_of_the_rows(cpu: Context) -> None:
 
 def test_invalid_points_are_not_drawn(cpu: Context) -> None:
     events = tuple(
-        replace(e, flags=("parity",)) if isinstance(e, MeasurementRow) and e.batch_size == 4 else e
+        replace(e, flags=("client_late",))
+        if isinstance(e, MeasurementRow) and e.batch_size == 4
+        else e
         for e in cpu.data.events
     )
     chart = summary_charts(build_context(replace(cpu.data, events=events)))[0]
