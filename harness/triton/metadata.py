@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from harness.errors import ServerError
@@ -85,13 +86,9 @@ def proto() -> Proto:
         ModelMetadata=service_pb2.ModelMetadataResponse,
         text=text_format.MessageToString,
         from_text=text_format.Parse,
-        from_dict=lambda data, message: json_format.ParseDict(
-            data, message, ignore_unknown_fields=True
-        ),
+        from_dict=partial(json_format.ParseDict, ignore_unknown_fields=True),
         strict_from_dict=json_format.ParseDict,
-        to_dict=lambda message: json_format.MessageToDict(
-            message, preserving_proto_field_name=True
-        ),
+        to_dict=partial(json_format.MessageToDict, preserving_proto_field_name=True),
     )
 
 

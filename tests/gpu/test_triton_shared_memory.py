@@ -92,7 +92,7 @@ def test_outputs_under_load_are_right_and_all_memory_is_given_back(
         assert registered(server)
         requests = [backend.prepare({"x": x}) for x in given]
         generator = make_generator(
-            backend, requests, LoadPlan(concurrency=4), request_timeout=10.0, processes=processes,
+            backend, requests, LoadPlan(concurrency=4, processes=processes), request_timeout=10.0,
             wire=client == "wire",
         )  # fmt: skip
         generator.start()

@@ -19,9 +19,10 @@ from harness.backends.registry import open_backend
 from harness.errors import BackendError, DeadlineError, ServerDiedError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.spec.model import ModelSpec
+from harness.triton.client.backend import fetch
 from harness.triton.client.settings import TritonSettings
 from harness.triton.counters.statistics import difference
-from harness.triton.repository.write import describe, write_model
+from harness.triton.repository.write import write_model
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
 
@@ -394,14 +395,14 @@ def naps(seconds):
 @PROTOCOLS
 def test_describe(slow, protocol):
     server, _ = slow
-    inputs, outputs, limit, config = describe(getattr(server, protocol), protocol, "slow")
-    assert inputs == (
+    found = fetch(protocol, getattr(server, protocol), "slow")
+    assert found.signature.inputs == (
         TensorSpec("x", "float32", ("batch", 2, "x_2")),
         TensorSpec("extra", "int64", ("batch", 1)),
     )
-    assert outputs == (TensorSpec("y", "float32", ("batch", 2, "y_2")),)
-    assert limit == 4
-    assert 'name: "slow"' in config
+    assert found.signature.outputs == (TensorSpec("y", "float32", ("batch", 2, "y_2")),)
+    assert found.max_batch_size == 4
+    assert 'name: "slow"' in found.config
 
 
 @PROTOCOLS

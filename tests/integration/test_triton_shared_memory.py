@@ -47,6 +47,17 @@ class TritonPythonModel:
             found.append(pb.InferenceResponse([pb.Tensor("y", x * 2), pb.Tensor("m", n + 1)]))
         return found
 """
+SOME = MODEL.replace(
+    'pb.Tensor("y", x * 2), pb.Tensor("m", n + 1)', 'pb.Tensor("y", x[x > 0.5]), pb.Tensor("m", n)'
+).replace("x[0, 0]", "x[0]")
+SOME_CONFIG = """
+backend: "python"
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1 ] },
+        { name: "n" data_type: TYPE_INT64 dims: [ 1 ] } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ -1 ] },
+         { name: "m" data_type: TYPE_INT64 dims: [ 1 ] } ]
+"""
+"""As many as there are above a half, as a detector's boxes."""
 SPECS = (TensorSpec("x", "float32", ("batch", 100)), TensorSpec("n", "int64", ("batch",)))
 CASES = [(p, c) for p in ("http", "grpc") for c in ("wire", "tritonclient")]
 
@@ -54,24 +65,28 @@ CASES = [(p, c) for p in ("http", "grpc") for c in ("wire", "tritonclient")]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     path = tmp_path_factory.mktemp("triton")
-    version = path / "repository" / "double" / "1"
-    version.mkdir(parents=True)
-    (version / "model.py").write_text(MODEL)
-    (version.parent / "config.pbtxt").write_text(CONFIG)
+    for name, code, config in (("double", MODEL, CONFIG), ("some", SOME, SOME_CONFIG)):
+        version = path / "repository" / name / "1"
+        version.mkdir(parents=True)
+        (version / "model.py").write_text(code)
+        (version.parent / "config.pbtxt").write_text(config)
     with TritonServer.start(find(), path / "repository", log=path / "log", timeout=60) as server:
         server.load("double")
+        server.load("some")
         yield server
 
 
-def backend_on(server: TritonServer, protocol: str, client: str = "wire", **more: Any) -> Any:
+def backend_on(
+    server: TritonServer, protocol: str, client: str = "wire", model: str = "double", **more: Any
+) -> Any:
     spec: Any = parse_spec({
         "kind": "triton", "protocol": protocol, "client": client, "name": "t",
         "io": "shared_memory", **more,
     })  # fmt: skip
     outputs = (TensorSpec("y", "float32", ("batch", 100)), TensorSpec("m", "int64", ("batch",)))
     context = BackendContext(
-        PreparedModel("double", {}, "key", SPECS, outputs), request_timeout=10.0,
-        server_http=server.http, server_grpc=server.grpc, served_name="double",
+        PreparedModel(model, {}, "key", SPECS if model == "double" else (), outputs),
+        request_timeout=10.0, server_http=server.http, server_grpc=server.grpc, served_name=model,
     )  # fmt: skip
     return open_backend(spec, context)
 
@@ -122,17 +137,18 @@ def test_a_call_goes_through_regions_and_leaves_nothing(server, protocol, client
 )
 @pytest.mark.parametrize("open_loop", [False, True])
 def test_outputs_under_load_are_right(server, protocol, client, processes, open_loop) -> None:
-    asked = LoadPlan(concurrency=5)
+    asked = LoadPlan(concurrency=5, processes=processes)
     if open_loop:
-        asked = LoadPlan(segments=(Segment(1000 / 3, 1000 / 3, 0.9),), max_outstanding=5)
+        asked = LoadPlan(
+            segments=(Segment(1000 / 3, 1000 / 3, 0.9),), max_outstanding=5, processes=processes
+        )
     given = [inputs(seed) for seed in range(3)]
     with backend_on(server, protocol, client) as backend:
         backend.load()
         requests = [backend.prepare(one) for one in given]
         generator = make_generator(
-            backend, requests, asked, request_timeout=10.0, processes=processes,
-            wire=client == "wire",
-        )  # fmt: skip
+            backend, requests, asked, request_timeout=10.0, wire=client == "wire"
+        )
         samples = run(generator, 100)
         assert np.isin(samples.status, (OK, UNFINISHED)).all(), samples.messages
         assert (samples.status == OK).sum() >= 100
@@ -143,6 +159,28 @@ def test_outputs_under_load_are_right(server, protocol, client, processes, open_
             np.testing.assert_array_equal(outputs["m"], given[which]["n"] + 1)
         backend.release()
         assert registered(server) == []
+
+
+@pytest.mark.parametrize(("protocol", "client"), CASES)
+def test_outputs_may_have_another_size_each_time_and_none(server, protocol, client) -> None:
+    above = [0, 3, 100, 0, 57]
+    given = [{"x": np.repeat([1, 0], (n, 100 - n)).astype(np.float32), "n": np.array([n])}
+             for n in above]  # fmt: skip
+    with backend_on(server, protocol, client, "some") as backend:
+        backend.load()
+        for one, n in zip(given, above, strict=True):
+            assert run_once(backend, one)["y"].tolist() == [1.0] * n
+        requests = [backend.prepare(one) for one in given]
+        generator = make_generator(
+            backend, requests, LoadPlan(concurrency=3), request_timeout=10.0,
+            wire=client == "wire",
+        )  # fmt: skip
+        samples = run(generator, 60)
+        assert np.isin(samples.status, (OK, UNFINISHED)).all(), samples.messages
+        sampled = generator.sampled()
+        assert sampled
+        for which, outputs in sampled:
+            assert (outputs["y"].tolist(), outputs["m"]) == ([1.0] * above[which], [above[which]])
 
 
 def test_nothing_stays_registered_after_a_failure(server) -> None:
@@ -169,7 +207,7 @@ def test_what_was_not_answered_is_not_taken_for_an_output(server) -> None:
         assert not (samples.status == OK).any()
         assert generator.sampled() == []
         (output, *_) = backend.regions.current
-        assert (output.tensors()["y"].view(np.uint8) == UNWRITTEN).all()
+        assert (output.tensors(request.shapes)["y"].view(np.uint8) == UNWRITTEN).all()
 
 
 def test_a_server_that_can_not_see_the_memory_says_what_to_do(server, monkeypatch) -> None:

@@ -18,8 +18,8 @@ from harness.load.wire.requests import DECODE
 from harness.models.tensors import PreparedModel
 from harness.results.samples import OK
 from harness.scenario.spec.server import access_of
+from harness.triton.client.backend import fetch
 from harness.triton.client.settings import TritonSettings
-from harness.triton.repository.write import describe
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
 
@@ -96,8 +96,8 @@ def backend(spec):
 @PROTOCOLS
 def test_the_official_client_and_the_description(spec, protocol, relay):
     wanted = spec(protocol)
-    inputs, _, _, _ = describe(wanted.server.url, protocol, NAME, access_of(wanted.server))
-    assert [i.name for i in inputs] == ["x"]
+    found = fetch(protocol, wanted.server.url, NAME, access_of(wanted.server))
+    assert [i.name for i in found.signature.inputs] == ["x"]
     with backend(wanted) as opened:
         opened.load()
         x = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -36,7 +36,8 @@ def for_backend(
     plan = plan_for(backend, requests, slots, request_timeout)
     generator = run(replace(plan, schedule=schedule, shed=shed), processes)
     if backend.regions is not None:
-        return SharedLoad(generator, backend.target, backend.regions.current)
+        shared = cast(Sequence[SharedRequest], requests)
+        return SharedLoad(generator, backend.target, backend.regions.current, shared)
     return generator
 
 

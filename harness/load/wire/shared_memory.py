@@ -37,7 +37,7 @@ def messages_for(
 
     The output regions live until the backend's `release`, as those of the inputs do.
     """
-    layout, regions = requests[0].outputs, backend.regions
+    layout, regions = requests[0].room.layout, backend.regions
     if regions is None:
         raise ValueError("the backend has no shared memory")
     outputs = [regions.wanted(r) for r in regions.slots(backend.control, layout, slots)]
@@ -47,8 +47,12 @@ def messages_for(
 class SharedLoad:
     """A Generator around another; after the load it reads what the server wrote last."""
 
-    def __init__(self, inner: Slotted, target: ServerTarget, regions: Sequence[Region]) -> None:
+    def __init__(
+        self, inner: Slotted, target: ServerTarget, regions: Sequence[Region],
+        requests: Sequence[SharedRequest],
+    ) -> None:  # fmt: skip
         self._inner, self._target, self._regions = inner, target, regions
+        self._requests = requests
         if hasattr(inner, "cpu_seconds"):
             self.cpu_seconds = inner.cpu_seconds
 
@@ -76,9 +80,9 @@ class SharedLoad:
     def sampled(self) -> list[tuple[int, Tensors]]:
         """What the last request of some slots left in their regions, with the input's index."""
         slots = len(self._regions)
-        answered = [
-            (index // slots, region)
-            for index, region in zip(self._inner.last(), self._regions, strict=True)
-            if index >= 0
+        last = zip(self._inner.last(), self._regions, strict=True)
+        answered = [(index // slots, region) for index, region in last if index >= 0]
+        return [
+            (which, all_to_host(self._target, region.tensors(self._requests[which].shapes)))
+            for which, region in answered[:READ]
         ]
-        return [(which, all_to_host(self._target, r.tensors())) for which, r in answered[:READ]]

@@ -276,15 +276,15 @@ def _prepare(command: messages.PrepareModel) -> messages.ModelPrepared:
 
 def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:
     from harness.scenario.spec.server import access_of
-    from harness.triton.client.control import describe
+    from harness.triton.client.backend import fetch
     from harness.triton.client.settings import TritonSettings
 
     settings, server = command.backend, command.server
     assert isinstance(settings, TritonSettings)
     url = server.http if settings.protocol == "http" else server.grpc
-    return messages.ModelDescribed(
-        *describe(str(url), settings.protocol, str(server.name), access_of(settings.server))
-    )
+    found = fetch(settings.protocol, str(url), str(server.name), access_of(settings.server))
+    both = found.signature
+    return messages.ModelDescribed(both.inputs, both.outputs, found.max_batch_size, found.config)
 
 
 def failed(error: BaseException) -> messages.CommandFailed:

@@ -162,14 +162,15 @@ class SharedCaller(TritonCaller):
     def infer(self, request: TritonRequest, outputs: object = None) -> TritonReply:
         """Send the names of the regions and wait until the outputs are written."""
         assert isinstance(request, SharedRequest), "as `prepare` makes them"
-        if self._region is None or self._region.layout is not request.outputs:
-            self._use(request.outputs)
+        if self._region is None or self._region.layout is not request.room.layout:
+            self._use(request.room.layout)
         return self.connection.infer(request.inputs, self._wanted)
 
     def outputs(self, reply: TritonReply) -> Tensors:
         """What the server wrote last."""
         assert self._region is not None
-        return common.all_to_host(self._target, self._region.tensors())
+        shapes = self.connection.shapes(reply)
+        return common.all_to_host(self._target, self._region.tensors(shapes))
 
     def _use(self, layout: Layout) -> None:
         """Outside of the window: a caller's first request comes in the warm-up."""

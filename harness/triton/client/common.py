@@ -48,10 +48,8 @@ def target(spec: TritonSettings, context: BackendContext) -> ServerTarget:
     split_address(address)
     name = context.served_name or context.model.name
     short = {o.name: len(o.shape) for o in context.model.outputs if len(o.shape) < 2}
-    return ServerTarget(
-        address, name, context.request_timeout, short, access_of(spec.server),
-        str(spec.version or ""),
-    )  # fmt: skip
+    access, version = access_of(spec.server), str(spec.version or "")
+    return ServerTarget(address, name, context.request_timeout, short, access, version)
 
 
 InferInput: TypeAlias = Any

@@ -72,6 +72,11 @@ class Connection:
         """The outputs in an answer."""
         raise NotImplementedError
 
+    def shapes(self, reply: TritonReply) -> dict[str, tuple[int, ...]]:
+        """Of the outputs in an answer, wherever they are."""
+        outputs = ((name, reply.get_output(name)) for name in self.names(reply))
+        return {n: tuple(o["shape"] if isinstance(o, dict) else o.shape) for n, o in outputs}
+
     def end_thread(self) -> None:
         """Give back what the client's library keeps for this thread."""
 

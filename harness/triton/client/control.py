@@ -6,11 +6,9 @@ import contextlib
 from collections.abc import Callable
 
 from harness.errors import ServerError
-from harness.models.tensors import TensorSpec
 from harness.scenario.spec.server import access_of
-from harness.system.network import PLAIN, Access
 from harness.triton.client import errors
-from harness.triton.client.backend import connect, fetch
+from harness.triton.client.backend import connect
 from harness.triton.client.common import ServerTarget
 from harness.triton.client.settings import TritonSettings
 
@@ -59,16 +57,3 @@ def _refused(target: ServerTarget, name: str, ours: Exception, error: Exception)
         fix="the server must run with --model-control-mode=explicit and have the model in its "
         "repository; without `load: true` the model must be loaded already",
     )
-
-
-def describe(
-    url: str, protocol: str, name: str, access: Access = PLAIN
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], int, str]:
-    """Inputs, outputs, max_batch_size and configuration text of a model on a server.
-
-    Raises ServerError when the server or the model is not there or can't be measured.
-    """
-    found = fetch(protocol, url, name, access)
-    return (
-        found.signature.inputs, found.signature.outputs, found.max_batch_size, found.config,
-    )  # fmt: skip

@@ -2,7 +2,8 @@
 
 Each prepared request has one region that holds all of its inputs. Outputs go to regions of the
 callers (one a caller, or a slot of the wire client), because two requests in flight must not
-write to the same place; how large they are is learned from one plain call a batch size.
+write to the same place; how large they are is learned from one plain call a prepared request,
+since outputs of inputs of one shape may differ in size: detections, say.
 
 `system` regions are POSIX shared memory, whose name is removed as soon as the server has mapped
 it: nothing stays in /dev/shm, even after `kill -9`. `cuda` regions are device memory that is
@@ -14,6 +15,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib
+import math
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -58,8 +60,14 @@ class Layout:
     size: int
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Array]) -> Self:
-        """The layout of these arrays. Raises BackendError for strings, which have no fixed size."""
+    def of(cls, arrays: Mapping[str, Array], before: Self | None = None) -> Self:
+        """The layout of these arrays, with no less room for each than `before`; itself where that
+        is enough. An empty one has room too: Triton takes no place of no size. Raises BackendError
+        for strings, which have no fixed size.
+        """
+        room = {tensor.name: tensor.size for tensor in before.tensors} if before else {}
+        if before and all(array.nbytes <= room.get(name, -1) for name, array in arrays.items()):
+            return before
         from tritonclient.utils import np_to_triton_dtype
 
         tensors, offset = [], 0
@@ -70,10 +78,9 @@ class Layout:
                 raise BackendError(
                     f"'{name}' holds strings, which have no fixed size in shared memory"
                 )
-            tensors.append(
-                SharedTensor(name, datatype, array.dtype, array.shape, offset, array.nbytes)
-            )
-            offset += -(-array.nbytes // ALIGN) * ALIGN
+            size = max(array.nbytes, room.get(name, 0)) or array.itemsize
+            tensors.append(SharedTensor(name, datatype, array.dtype, array.shape, offset, size))
+            offset += -(-size // ALIGN) * ALIGN
         return cls(tuple(tensors), max(offset, ALIGN))
 
 
@@ -165,6 +172,17 @@ class CudaMemory:
 Memory = SystemMemory | CudaMemory
 
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of tensors, by name."""
+
+
+@dataclass(slots=True)
+class Room:
+    """What the outputs of all requests of one shape need; it grows while they are prepared."""
+
+    layout: Layout
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """Registered memory with the tensors in it."""
@@ -173,12 +191,14 @@ class Region:
     layout: Layout
     memory: Memory
 
-    def tensors(self) -> dict[str, Array]:
-        """Copies of what is in it now."""
+    def tensors(self, shapes: Shapes) -> dict[str, Array]:
+        """Copies of what is in it now, in these shapes."""
+        sizes = {t: math.prod(shapes[t.name]) * t.dtype.itemsize for t in self.layout.tensors}
         return {
-            t.name: self.memory.read(t.offset, t.size).view(t.dtype).reshape(t.shape)
-            for t in self.layout.tensors
-        }
+            t.name: (self.memory.read(t.offset, size) if size else np.empty(0, np.uint8))
+            .view(t.dtype).reshape(shapes[t.name])
+            for t, size in sizes.items()
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +206,9 @@ class SharedRequest:
     """A prepared request: the client's input objects, and what will be written for them."""
 
     inputs: Sequence[InferInput]
-    outputs: Layout
+    room: Room
+    shapes: Shapes
+    """Of its outputs, as a plain call gave them."""
 
 
 Plain = Callable[[Tensors], Mapping[str, Array]]
@@ -210,7 +232,7 @@ class Regions:
         self._prefix = f"harness-{secrets.token_hex(4)}"
         self._count = 0
         self._lock = threading.Lock()
-        self._layouts: dict[tuple[tuple[object, ...], ...], Layout] = {}
+        self._rooms: dict[tuple[tuple[object, ...], ...], Room] = {}
         self._prepared: list[Region] = []
         self.current: list[Region] = []
         """The latest output regions of the wire client's slots."""
@@ -221,14 +243,16 @@ class Regions:
         Raises ServerError when the server refuses it.
         """
         key = tuple((name, a.shape, a.dtype.name) for name, a in inputs.items())
-        if key not in self._layouts:
-            self._layouts[key] = Layout.of(self._plain(inputs))
+        outputs = self._plain(inputs)
+        room = self._rooms.setdefault(key, Room(Layout.of(outputs)))
+        room.layout = Layout.of(outputs, room.layout)
+        shapes = {name: array.shape for name, array in outputs.items()}
         region = self._register(client, Layout.of(inputs))
         self._prepared.append(region)
         for tensor in region.layout.tensors:
             data = np.ascontiguousarray(inputs[tensor.name]).reshape(-1).view(np.uint8)
             region.memory.write(tensor.offset, data)
-        return SharedRequest(self._inputs(region), self._layouts[key])
+        return SharedRequest(self._inputs(region), room, shapes)
 
     def outputs(self, client: Client, layout: Layout) -> Region:
         """A region for the outputs of one request at a time; the caller frees it."""

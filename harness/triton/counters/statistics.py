@@ -45,9 +45,7 @@ def counters(
     return found
 
 
-def _counters(
-    statistics: Mapping[str, object], name: str, version: str = ""
-) -> dict[str, float]:  # fmt: skip
+def _counters(statistics: Mapping[str, object], name: str, version: str = "") -> dict[str, float]:
     versions = cast(Sequence[Mapping[str, object]], statistics.get("model_stats", ()))
     models = [m for m in versions if m.get("name") == name and version in ("", m.get("version"))]
     sums = {key: _sum(models, key) for key in _DURATIONS}

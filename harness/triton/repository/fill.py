@@ -8,15 +8,15 @@ version control, so one that is there is left as it is; the version directories 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, ServerError
 from harness.models.tensors import PreparedModel
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import ConfigMessage, proto
+from harness.triton.repository.change import read_config
 from harness.triton.repository.native import FILES, PLATFORMS, make_native_config, place
 from harness.triton.repository.write import make_config, model_py
 
@@ -96,8 +96,7 @@ def _model_file(
     from harness.backends.tensorrt.backend import TensorRtBackend
     from harness.triton.repository.engine import engine_spec
 
-    found = proto().from_text((directory / "config.pbtxt").read_text(), proto().ModelConfig())
-    largest = found.max_batch_size or model.max_batch_size
+    largest = read_config(directory).max_batch_size or model.max_batch_size
     spec = engine_spec({"precision": PRECISION[variant], "flavor": "tensorrt"}, 0)
     context = BackendContext(
         replace(model, max_batch_size=largest), cache=cache, batch_sizes=(1, largest)
@@ -123,18 +122,14 @@ def split_models(repository: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _why_not(path: Path) -> str:
-    message = proto()
     try:
-        config = message.from_text(path.read_text(encoding="utf-8"), message.ModelConfig())
-    except Exception as error:
-        return f"its config.pbtxt can't be read: {' '.join(str(error).split())}"
+        config = read_config(path.parent)
+    except ServerError as error:
+        return error.message
     runs = config.backend or config.platform
     if runs not in ("python", "ensemble"):
         return f"the embedded server has no backend for {runs or 'it'}; use a full server image"
-    if runs == "python" and not any(_versions(path.parent)):
+    code = path.parent.glob("*/model.py")
+    if runs == "python" and not any(p.parent.name.isdigit() for p in code):
         return "it has no version with a model.py yet: run `harness prepare --repository`"
     return ""
-
-
-def _versions(directory: Path) -> Iterable[Path]:
-    return (path for path in directory.glob("*/model.py") if path.parent.name.isdigit())

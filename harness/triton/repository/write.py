@@ -18,14 +18,11 @@ from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.spec.fields import BATCH
 from harness.system.files import write_text
-from harness.triton.client.control import describe
 from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
-from harness.triton.metadata import ConfigMessage, check_inputs, proto
+from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged, set_batching
 from harness.triton.repository.engine import ENGINE_KEYS, LOADED
-
-__all__ = ["check_inputs", "describe", "make_config", "write_model"]
 
 ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "fp16": "onnx_fp16"}
 """Precision → the prepared file that ONNX Runtime is given."""

@@ -13,6 +13,7 @@ from harness.load.schedule import Segment
 from harness.load.streams import StreamLoad
 from harness.load.wire.loop import WireGenerator
 from harness.system.network import PLAIN
+from harness.triton.client.common import ServerTarget
 
 OPEN = LoadPlan(segments=(Segment(100.0, 100.0, 0.02),), max_outstanding=7, shed=True)
 
@@ -44,7 +45,7 @@ def test_the_wire_client_has_a_slot_for_each_that_may_be_open(plan, slots):
     client = pytest.importorskip("tritonclient.http")
     tensor = client.InferInput("x", [1], "FP32")
     tensor.set_data_from_numpy(np.zeros(1, np.float32))
-    target = SimpleNamespace(address="host:1", name="net", access=PLAIN)
+    target = ServerTarget("host:1", "net", 1.0, access=PLAIN)
     backend = SimpleNamespace(spec=SimpleNamespace(protocol="http"), target=target, regions=None)
     made = make_generator(backend, [[tensor]], plan, request_timeout=2.0, wire=True)
     assert type(made) is WireGenerator and made._slots == slots

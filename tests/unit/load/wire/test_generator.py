@@ -10,12 +10,13 @@ from harness.load.wire.loop import WireGenerator
 from harness.load.wire.plan import Plan
 from harness.load.wire.processes import WireProcesses
 from harness.system.network import Access
+from harness.triton.client.common import ServerTarget
 
 tritonclient = pytest.importorskip("tritonclient")
 
 
 def backend(protocol, **access):
-    target = SimpleNamespace(address="host:1", name="net", access=Access(**access))
+    target = ServerTarget("host:1", "net", 1.0, access=Access(**access))
     return SimpleNamespace(spec=SimpleNamespace(protocol=protocol), target=target, regions=None)
 
 

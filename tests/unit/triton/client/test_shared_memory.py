@@ -36,6 +36,15 @@ def test_tensors_lie_behind_one_another() -> None:
     assert layout.size == 3 * ALIGN
 
 
+def test_room_grows_to_the_largest_and_what_is_empty_has_some() -> None:
+    """Triton takes no place of no size, and none that is too small: open-mmlab/mmdeploy#2737."""
+    none = Layout.of({"y": np.zeros((0, 3), np.int64), "n": np.zeros(2, np.int32)})
+    assert [t.size for t in none.tensors] == [8, 8]
+    few = Layout.of({"y": np.zeros((40, 3), np.int64), "n": np.zeros(1, np.int32)}, none)
+    assert [(t.offset, t.size) for t in few.tensors] == [(0, 960), (1024, 8)]
+    assert Layout.of({"y": np.zeros((2, 3), np.int64), "n": np.zeros(2, np.int32)}, few) is few
+
+
 def test_bfloat16_has_a_name() -> None:
     import ml_dtypes
 
@@ -60,7 +69,7 @@ def test_device_memory_is_written_shared_read_and_freed() -> None:
     assert (device, size) == (2, layout.size) and address in cuda.live
     for t in layout.tensors:
         memory.write(t.offset, np.ascontiguousarray(arrays[t.name]).reshape(-1).view(np.uint8))
-    for name, array in region.tensors().items():
+    for name, array in region.tensors({n: a.shape for n, a in arrays.items()}).items():
         np.testing.assert_array_equal(array, arrays[name])
         assert array.dtype == arrays[name].dtype
     memory.unregister(client, "name")
