@@ -8,14 +8,20 @@ one of 16 cases however skewed or correlated its latencies are, for its stretche
 exchangeable; and it has to lie far above their median, measured by their own scatter. Twenty
 stretches find a leak over a twentieth of the window or more, fifty a shorter one. The error rates
 are simulated in benchmarks/warm_up_leak.py.
+
+What is too small for one window keeps its sign over rounds: without a leak the first stretch's rank
+among all is uniform, so its mean over rounds is known (`leak_over_rounds`).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from harness.results.samples import OK, Samples
 
@@ -28,6 +34,9 @@ SMALLEST = 0.02
 FEWEST = 4
 """Requests a stretch, on average, below which nothing is said. With ten no fewer windows without a
 leak are flagged, and a leak over 2 % of 200 to 400 requests is found in half of them only."""
+FEWEST_ROUNDS = 3
+OVER_ROUNDS = 0.01
+"""Share of the points without a leak that are said to have one over their rounds, at most about."""
 _TO_SIGMA = 1.4826
 """From a median absolute deviation to the standard deviation of a normal distribution."""
 
@@ -56,14 +65,49 @@ def warm_up_leak(
 
 def window_leak(samples: Samples, begin_ns: int, end_ns: int) -> Leak | None:
     """The leak in the service times of the successful requests of a window."""
+    done, latency = _answered(samples, begin_ns, end_ns)
+    return warm_up_leak(done, latency, begin_ns, end_ns)
+
+
+def window_start(samples: Samples, begin_ns: int, end_ns: int) -> tuple[float, float] | None:
+    """The first stretch's rank, from 0 (the fastest) to 1, and by how much it is slower than the
+    median one; None with too few requests.
+    """
+    done, latency = _answered(samples, begin_ns, end_ns)
+    place = (done - begin_ns) / max(end_ns - begin_ns, 1)
+    mean = _means(place, latency, STRETCHES[0])
+    if mean is None:
+        return None
+    below = float((mean < mean[0]).sum()) + float((mean == mean[0]).sum()) / 2
+    return below / len(mean), float(mean[0] / np.median(mean)) - 1
+
+
+def leak_over_rounds(starts: Sequence[Sequence[float]]) -> float | None:
+    """By how much the windows' beginnings are slower, in the mean of the rounds' `window_start`;
+    None where that is not shown or of no interest.
+
+    Ranks have mean 1/2 and variance 1/12 without a leak; their mean is taken as normal.
+    """
+    if len(starts) < FEWEST_ROUNDS:
+        return None
+    rank, slower = (math.fsum(column) / len(starts) for column in zip(*starts, strict=True))
+    z = (rank - 0.5) * math.sqrt(12 * len(starts))
+    return slower if z > special.ndtri(1 - OVER_ROUNDS) and slower > SMALLEST else None
+
+
+def _answered(
+    samples: Samples, begin_ns: int, end_ns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """When the window's successful requests were done, and how long they took."""
     mask = (samples.done > begin_ns) & (samples.done <= end_ns) & (samples.status == OK)
     done = samples.done[mask]
-    return warm_up_leak(done, done - samples.sent[mask], begin_ns, end_ns)
+    return done, done - samples.sent[mask]
 
 
-def _first_stretch(
+def _means(
     place: NDArray[np.float64], latency: NDArray[np.int64], count: int
-) -> Leak | None:
+) -> NDArray[np.float64] | None:
+    """Mean latency of each stretch that has requests; None where the first has none, or all few."""
     if len(latency) < FEWEST * count:
         return None
     stretch = np.clip((place * count).astype(int), 0, count - 1)
@@ -71,8 +115,16 @@ def _first_stretch(
     if requests[0] == 0:
         return None
     total = np.bincount(stretch, latency.astype(float), minlength=count)
-    later = requests > 0
-    mean = total[later] / requests[later]
+    mean: NDArray[np.float64] = total[requests > 0] / requests[requests > 0]
+    return mean
+
+
+def _first_stretch(
+    place: NDArray[np.float64], latency: NDArray[np.int64], count: int
+) -> Leak | None:
+    mean = _means(place, latency, count)
+    if mean is None:
+        return None
     first, median = float(mean[0]), float(np.median(mean))
     above = mean[mean > median] - median  # latencies are skewed: the scatter upwards is larger
     scatter = max(np.median(abs(mean - median)), np.median(above) if len(above) else 0.0)

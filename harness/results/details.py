@@ -80,6 +80,8 @@ class ColocatedDetails(TypedDict, total=False):
     ceiling: float
     client_processes: int
     latency_counts: LatencyCounts
+    window_start: Sequence[float]
+    """Two numbers: see `harness.measure.transient.window_start`."""
 
 
 @_OPEN
@@ -91,6 +93,8 @@ class MeasurementDetails(TypedDict, total=False):
     errors: Mapping[str, int]
     """Message → how often it came."""
     latency_counts: LatencyCounts
+    window_start: Sequence[float]
+    """Two numbers: see `harness.measure.transient.window_start`."""
     allocators: Mapping[str, float]
     """What the runtime's own allocators say, in bytes."""
     outputs_checked: int

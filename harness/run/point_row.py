@@ -19,7 +19,7 @@ from harness.measure.quantiles import FLOORS
 from harness.measure.readings import cpu_readings, gpu_readings, host_readings, spreads
 from harness.measure.reduce import Reduced, reduce
 from harness.measure.steady import window_steadiness
-from harness.measure.transient import window_leak
+from harness.measure.transient import window_leak, window_start
 from harness.measure.validity import INVALIDATES, Finding
 from harness.measure.window import Window
 from harness.results.details import ColocatedDetails, MeasurementDetails
@@ -90,7 +90,7 @@ def measurement_row(
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
-            **_details(counted, samples, conditions), **spreads(telemetry, begin, end),
+            **_details(window, samples, conditions), **spreads(telemetry, begin, end),
             "cpu_percent_lost": {k: 100 * v for k, v in asdict(cpus).items() if v is not None},
             **latency_counts(samples, begin, end, point.concurrency is None),
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
@@ -104,14 +104,18 @@ def _launching(counted: Window, helps: str) -> Iterator[Finding]:
     return check_host(gpu_split(after, before), launching(after, before, counted.seconds), helps)
 
 
-def _details(counted: Window, samples: Samples, conditions: Conditions) -> MeasurementDetails:
+def _details(window: Window, samples: Samples, conditions: Conditions) -> MeasurementDetails:
     """What has no column of its own."""
+    counted = conditions.counted or window
+    begin, end = window.begin_ns, window.end_ns
+    start = window_start(samples, begin, end) if conditions.level else None
     gpu_time = gpu_split(counted.after, counted.before)
     return {
         "errors": dict(samples.messages), "allocators": dict(counted.memory),
         "outputs_checked": conditions.outputs_checked,
         **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
         "memory_since": "session" if conditions.remote else "point",
+        **({"window_start": [*start]} if start else {}),
         **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
     }  # fmt: skip
 

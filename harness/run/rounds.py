@@ -10,6 +10,7 @@ from harness.analysis.stopping import HalfWidths, correlated, widest_first, widt
 from harness.analysis.summary import summarize
 from harness.analysis.tails import next_window
 from harness.measure.quantiles import FLOORS
+from harness.measure.transient import leak_over_rounds
 from harness.results.events import Reached, SearchEnded, Undecided
 from harness.run.order import balanced
 from harness.run.selection import Selection
@@ -189,6 +190,12 @@ class Rounds:
                 self._state.note(
                     f"{row.point}: neighbouring rounds are alike in {', '.join(alike)} (a drift, "
                     "or a slow cycle), so its intervals are too narrow"
+                )
+            starts = [s for m in row.measurements if (s := m.details.get("window_start"))]
+            if slower := leak_over_rounds(starts):
+                self._state.note(
+                    f"{row.point}: its windows begin {100 * slower:.0f} % slower in the mean of "
+                    "the rounds; a longer warmup would leave that out"
                 )
         text = self._selection.not_told_apart(self._state.rows, self._state.failures)
         self._state.add(Undecided(text))

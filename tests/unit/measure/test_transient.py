@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.measure.transient import Leak, warm_up_leak
+from harness.measure.transient import Leak, leak_over_rounds, warm_up_leak, window_start
+from harness.results.samples import OK, Samples
 
 MS = 1_000_000
 
@@ -105,3 +108,50 @@ def test_a_beginning_without_requests_is_none() -> None:
     latency = np.full(400, MS)
     done = np.arange(400) * MS + 400 * MS
     assert warm_up_leak(done, latency, 0, 800 * MS) is None
+
+
+def shown(make: Callable[[int], NDArray[np.float64]], rounds: int, factor: float = 1.0) -> int:
+    """Of 200 points, those whose rounds show a leak; the first 5 % are slower by the factor."""
+    found = 0
+    for point in range(200):
+        starts = []
+        for round_ in range(rounds):
+            latency = make(1000 * point + round_)
+            latency[: len(latency) // 20] *= factor
+            done = np.cumsum(latency * MS).astype(np.int64)
+            sent = np.concatenate([[0], done[:-1]])
+            ok, caller = np.full(len(done), OK, np.uint8), np.zeros(len(done), np.uint16)
+            start = window_start(Samples(sent, sent, done, ok, caller), 0, int(done[-1]))
+            assert start is not None
+            starts.append(start)
+        found += leak_over_rounds(starts) is not None
+    return found
+
+
+def correlated(seed: int) -> NDArray[np.float64]:
+    steps, series = np.random.default_rng(seed).normal(0, 0.1, 400), np.zeros(400)
+    for i in range(1, 400):
+        series[i] = 0.9 * series[i - 1] + steps[i]
+    return np.exp(series)
+
+
+@pytest.mark.parametrize("rounds", [3, 5, 10])
+def test_noise_has_no_sign_over_rounds(rounds: int) -> None:
+    assert shown(lambda seed: noisy(seed, 400, 0.3), rounds) <= 8
+    assert shown(correlated, rounds) <= 8
+
+
+def test_a_leak_that_one_window_hides_keeps_its_sign_over_rounds() -> None:
+    def make(seed: int) -> NDArray[np.float64]:
+        return noisy(seed, 400, 0.2)
+
+    alone = [closed_loop(make(seed), 0.05, 1.1) for seed in range(200)]
+    assert sum(leak is not None for leak in alone) < 40
+    assert shown(make, 5, 1.1) >= 170
+
+
+def test_two_rounds_or_a_trifle_say_nothing() -> None:
+    assert leak_over_rounds([(0.975, 0.2)] * 2) is None
+    assert leak_over_rounds([(0.975, 0.2)] * 3) == pytest.approx(0.2)
+    assert leak_over_rounds([(0.975, 0.01)] * 9) is None
+    assert leak_over_rounds([(0.025, 0.2)] * 9) is None

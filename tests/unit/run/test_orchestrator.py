@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.rows import measurement
 
-from harness.results.events import Event, Plan, Reached, Spent, Status, Undecided
+from harness.results.events import Event, Note, Plan, Reached, Spent, Status, Undecided
 from harness.results.store import RunStore, read_run
 from harness.run.orchestrator import Orchestrator, Paths
 from harness.scenario.points import expand
@@ -90,6 +90,22 @@ def test_what_was_spent_of_a_budget_before_an_interruption_stays_spent(
     *_, reached, _ = resumed(scenario, store, tmp_path)
     assert isinstance(reached, Reached)
     assert reached.why == "budget spent"
+
+
+def test_windows_that_begin_slow_in_every_round_are_noted(
+    scenario: Scenario, store: RunStore, tmp_path: Path
+) -> None:
+    scenario = load_text(TEXT.replace("rounds_max: 2", "rounds_max: 3"))
+    for round_ in range(3):
+        for point in expand(scenario):
+            slower = 0.04 if point.concurrency == 1 else 0.01
+            store.append(measurement(
+                point=point.id, round=round_, concurrency=point.concurrency,
+                throughput=100.0 + round_, details={"window_start": (0.975, slower)},
+            ))  # fmt: skip
+    resumed(scenario, store, tmp_path)
+    (note,) = [n.text for n in read_run(store.path).rows(Note) if "begin" in n.text]
+    assert note.startswith("a/b1/c1: its windows begin 4 % slower in the mean of the rounds")
 
 
 def test_a_budget_that_kept_nothing_back_is_not_the_reason(store: RunStore, tmp_path: Path) -> None:
