@@ -2,6 +2,7 @@
 # make demo    run scenarios/quickstart.yaml for real; HTML and PDF report
 # make test    set up and run all tests that this machine can run; ARGS go to pytest
 # make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
+# make audit   known vulnerabilities of what is pinned (needs the network; docs/security.md)
 # make lint    ruff, mypy, import-linter (one way down), vulture (dead code)
 PYTHON ?= python3
 VENV   := .venv
@@ -12,7 +13,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test assault lint format browser prometheus strace clean
+.PHONY: setup demo test assault audit lint format browser prometheus strace clean
 
 setup: $(STAMP)
 
@@ -54,6 +55,14 @@ prometheus:
 
 strace:
 	$(call apt_tool,strace,strace,--no-install-recommends)
+
+# pip-audit in an environment of its own: none of its packages is audited, or changes what is
+audit:
+	@test -x $(VENV)/audit/bin/pip-audit || { \
+	  $(PYTHON) -m venv $(VENV)/audit && \
+	  $(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit; \
+	} || echo "NOT AUDITED: pip-audit can't be installed from here"
+	@test ! -x $(VENV)/audit/bin/pip-audit || $(VENV)/audit/bin/python tests/support/audit.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
