@@ -61,6 +61,23 @@ def test_a_generator_that_takes_its_time_breaks_littles_law(pause: float, flagge
     assert list(check_little(samples, 100 * MS, 900 * MS, None)) == []  # an open loop
 
 
+@pytest.mark.parametrize("callers", [4, 16])
+def test_of_many_callers_as_large_a_share_may_be_missing(callers: int) -> None:
+    def check(pause: float) -> list[str]:
+        sent = sorted(round(i * MS * (1 + pause)) for i in range(1000) for _ in range(callers))
+        samples = make(sent, sent, [s + MS for s in sent])
+        return [found.seen for found in check_little(samples, 100 * MS, 900 * MS, callers)]
+
+    assert check(0.05) == []
+    (seen,) = check(0.2)
+    assert "17 % of the time" in seen
+
+
+def test_a_request_outside_the_window_is_not_open_in_it() -> None:
+    samples = make([0, 0, 20], [0, 0, 20], [4, 14, 30])
+    assert open_requests(samples, 10, 20) == 0.4  # of the second alone, 4 of 10
+
+
 def test_where_callers_pause_after_failures_nothing_is_said() -> None:
     sent = [i * 2 * MS for i in range(500)]
     samples = make(sent, sent, [s + MS for s in sent], [ERROR, *[OK] * 499])
@@ -94,6 +111,28 @@ def test_requests_never_sent_in_the_window_are_missed() -> None:
     samples = make(due, sent, [s + MS for s in sent])
     flags = [f.flag for f in check_schedule(samples, -1, 999 * MS)]
     assert flags[0] == "client_not_sending"
+
+
+def test_only_what_was_due_in_the_window_is_judged() -> None:
+    """Lateness and long services before it and after it are not the window's."""
+    due = [i * MS for i in range(3000)]
+    inside = [1000 <= i < 2000 for i in range(3000)]
+    sent = [d if here else d + 50 * MS for d, here in zip(due, inside, strict=True)]
+    samples = make(due, sent, [s + MS for s in sent])
+    window = 1000 * MS - 1, 1999 * MS
+    assert list(check_schedule(samples, *window)) == []
+    before = [found.flag for found in check_schedule(samples, -1, 999 * MS)]
+    assert before == ["client_not_sending", "client_late"]
+
+
+def test_the_service_time_is_that_of_answered_requests() -> None:
+    """Failures that took 200 ms don't allow a slip of 10 ms."""
+    due = [i * MS for i in range(1000)]
+    failed = [i % 2 == 1 for i in range(1000)]
+    done = [d + 3 * MS + (200 if bad else 1) * MS for d, bad in zip(due, failed, strict=True)]
+    status = [ERROR if bad else OK for bad in failed]
+    (late,) = check_schedule(make(due, [d + 3 * MS for d in due], done, status), -1, 999 * MS)
+    assert "3.00 ms late (allowed: 1.00 ms)" in late.seen
 
 
 def behind_a_stall(slots: int, lateness: int) -> Samples:
@@ -153,8 +192,10 @@ def test_a_busy_client_or_one_near_its_ceiling_is_named() -> None:
 def test_unsteady_windows_say_how() -> None:
     assert list(check_steady(Steadiness(0, False, 0.01, 0.001))) == []
     (bound,) = check_steady(Steadiness(500, True, 0.0, 0.1))
+    assert bound.flag == "no_steady_state"
     assert "half of the window" in bound.seen
     (shift,) = check_steady(Steadiness(0, False, -0.05, 0.001))
+    assert shift.flag == "no_steady_state"
     assert "-5.0 %" in shift.seen
 
 
