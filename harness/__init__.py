@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         InconclusiveError,
         MessageError,
         MissingPackageError,
+        ModelRefusedError,
         OutOfMemoryError,
         ParityError,
         PointError,
@@ -46,10 +47,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError", "DeadlineError", "DeviceError", "HarnessError", "InconclusiveError",
-    "MessageError", "MissingPackageError", "OutOfMemoryError", "ParityError", "PointError",
-    "PointText", "Run", "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError",
-    "ServerError", "SetupError", "UnexpectedError", "UsageError", "WorkerDiedError", "__version__",
-    "load_scenario", "open_run", "resume", "run",
+    "MessageError", "MissingPackageError", "ModelRefusedError", "OutOfMemoryError", "ParityError",
+    "PointError", "PointText", "Run", "RunDirectoryError", "Scenario", "ScenarioError",
+    "ServerDiedError", "ServerError", "SetupError", "UnexpectedError", "UsageError",
+    "WorkerDiedError", "__version__", "load_scenario", "open_run", "resume", "run",
 ]  # fmt: skip
 _WHERE = {
     **dict.fromkeys(("PointText", "Run", "load_scenario", "open_run", "resume", "run"), "api"),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from harness.cli.output import failure
 from harness.measure.validity import causes
 from harness.results import events
 from harness.results.events import Event, Observer, Teller
@@ -33,8 +34,14 @@ def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager
 
 
 def json_lines(out: TextIO) -> Teller:
-    """Every event as one JSON object a line."""
-    return Teller(lambda event: print(json.dumps(event.to_event()), file=out, flush=True))
+    """Every event as one JSON object a line; a reader that left interrupts the run."""
+
+    def tell(event: Event) -> None:
+        print(json.dumps(event.to_event()), file=out, flush=True)
+        if (error := failure(out)) is not None:
+            raise KeyboardInterrupt from error
+
+    return Teller(tell)
 
 
 def plain_lines(out: TextIO) -> Teller:

@@ -26,8 +26,9 @@ END_S = 5.0
 """How long a child whose pipe has ended may take to end itself."""
 SEND_S = 30.0
 """How long a child may take to read a message that is larger than the pipe."""
-STOPPED = ("T", "t")
-"""What `state` says of a process that a signal (SIGSTOP) or a debugger has stopped."""
+STOPPED = ("T",)
+"""What `state` says of a process that a signal (SIGSTOP) has stopped. One that is traced (`t`) goes
+on: strace and debuggers stop it at every call."""
 LOOK_S = 0.5
 """How often one that is waited for is looked at: it may have been stopped."""
 LAST_WORDS = 300

@@ -56,7 +56,7 @@ backends:
     VARIED
 load: {concurrency: 2}
 measurement:
-  {rounds: ROUNDS, rounds_max: ROUNDS, warmup: 60ms, warmup_requests: 2, window: 400ms,
+  {rounds: ROUNDS, rounds_max: ROUNDS, warmup: 400ms, warmup_requests: 20, window: 400ms,
    window_requests: 5, window_max: 2s}
 """
 SEARCH = "search: {method: grid, rounds_max: 1}\n"
@@ -85,7 +85,7 @@ def together(tmp_path_factory):
     run = folder / "run"
     load = (
         "load: {batch_size: 2, concurrency: 2}, instances: [1, 2], weight: 1, "
-        "constraints: {latency_p50_ms: {max: 33}}"
+        "constraints: {latency_p50_ms: {max: 33, one_round: true}}"
     )
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", write(folder, load, "instances: [1, 2]", 1), "-o",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.killed import measured, run_and_kill
 
+from harness.measure.validity import causes
 from harness.results.events import Best, Reached
 from harness.results.store import read_run
 from harness.triton.server.install import find
@@ -46,8 +47,8 @@ backends:
   - {kind: triton, protocol: grpc, name: t, server: {repository: models}, VARIED}
 load: {concurrency: LOADS}
 measurement:
-  {rounds: ROUNDS, warmup: 30ms, warmup_requests: 2, window: 200ms, window_requests: 11,
-   window_max: 2s}
+  {rounds: ROUNDS, warmup: 200ms, warmup_requests: 10, window: 200ms,
+   window_requests: 11, window_max: 2s}
 search: {SEARCH}
 """
 SLEEP = "{{parameters: {{sleep_ms: {{string_value: '{}'}}}}}}"
@@ -179,6 +180,8 @@ def test_rounds_are_added_for_what_may_be_the_best_and_for_nothing_else(tmp_path
     done = run_cli("run", path, "-o", run, "-q", "--no-report")
     assert done.returncode in (0, 4), done.stderr
     data = read_run(run)
+    if any(causes(row.flags) for row in data.measurements):
+        pytest.skip("the machine was not this run's alone: what may be the best is not known")
     after = [row for row in data.measurements if row.details.get("stage") == "confirmation"]
     assert set(Counter(row.config for row in after).values()) == {2}
     assert {"i1-cfg1", "i2-cfg1"} & {row.config for row in after}

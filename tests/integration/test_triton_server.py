@@ -255,21 +255,19 @@ def test_metrics_may_be_turned_off(repository, tmp_path):
 
 
 def test_a_free_port_that_is_taken_meanwhile_is_replaced(repository, tmp_path, monkeypatch):
-    from harness.triton.server import process as module
-
-    taken = []
+    choose, taken = ports.choose, []
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", 0))
         thief.listen()
 
         def race(asked):
-            found = ports.choose(asked)
+            found = choose(asked)
             if not taken:
                 found["metrics"] = thief.getsockname()[1]
             taken.append(found)
             return found
 
-        monkeypatch.setattr(module, "choose", race)
+        monkeypatch.setattr(ports, "choose", race)
         with start(repository, tmp_path / "log") as server:
             assert api.is_ready(server.http)
     assert len(taken) == 2

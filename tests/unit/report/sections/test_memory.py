@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import pytest
 from support.rows import measurement
 
+from harness.report.charts import geometry
 from harness.report.charts import matplotlib as static
 from harness.report.charts import plotly as interactive
 from harness.report.model.context import Context
@@ -56,7 +57,7 @@ def test_stages_are_bands_and_rows_with_their_peaks() -> None:
 
 def test_labels_stand_where_they_fit_and_both_formats_draw_them() -> None:
     found = chart("m", "triton", FOUND)
-    assert [b.label for b in interactive.wide_bands(found)] == ["server", "b1/c4"]
+    assert [b.label for b in geometry.wide_bands(found)] == ["server", "b1/c4"]
     figure = interactive.figure(found)
     json.dumps(figure, allow_nan=False)
     go.Figure({"data": figure["data"], "layout": figure["layout"]})
