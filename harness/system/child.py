@@ -96,12 +96,12 @@ class Child:
 
     def send(self, data: bytes, seconds: float = SEND_S) -> None:
         """Write a message. Raises WorkerDiedError, or DeadlineError: not read within `seconds`."""
-        deadline = time.monotonic() + seconds
-        while data:
+        deadline, left = time.monotonic() + seconds, memoryview(data)
+        while left:
             if not self._ready(self._to_child, select.POLLOUT, deadline):
                 raise DeadlineError(f"{self.title} read nothing for {seconds:g} s")
             try:
-                data = data[os.write(self._to_child, data) :]
+                left = left[os.write(self._to_child, left) :]
             except OSError:
                 raise self.died() from None
 

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import time
+import tracemalloc
 
 import psutil
 import pytest
@@ -63,6 +64,17 @@ def test_a_message_larger_than_the_pipe_arrives_whole(start):
     child = start()
     child.send(b"x" * 60_000 + b"\n")
     assert child.line(20) == b"X" * 60_000
+
+
+def test_a_large_message_is_not_copied_for_each_piece_that_the_pipe_takes(start):
+    child = start()
+    message = b"x" * 8_000_000 + b"\n"
+    tracemalloc.start()
+    try:
+        child.send(message)
+        assert tracemalloc.get_traced_memory()[1] < len(message) / 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_how_it_ended_with_its_last_words(start):
