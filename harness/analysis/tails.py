@@ -3,7 +3,7 @@
 The geometric mean of the rounds' percentiles lies too low where few windows see the slow stretches
 that make the tail. The half-width is the larger of two: the t over rounds, which knows how rounds
 differ, and a delete-one-block jackknife over five stretches a round, which knows the stretches
-within them. How often it holds the truth: benchmarks/tail_intervals.py.
+within them. How often it holds the truth: benchmarks/tails.py.
 """
 
 from __future__ import annotations

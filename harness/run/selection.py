@@ -160,7 +160,7 @@ class Selection:
 
     def fits(self, seconds: float) -> bool:
         """Whether so much more fits into the budget, if there is one."""
-        return self._budget is None or time.monotonic() - self._began + seconds <= self._budget
+        return self._budget is None or self.spent + seconds <= self._budget
 
     def add_duration(self, seconds: float) -> None:
         """Know what measuring one config took."""

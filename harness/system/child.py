@@ -26,7 +26,7 @@ END_S = 5.0
 """How long a child whose pipe has ended may take to end itself."""
 SEND_S = 30.0
 """How long a child may take to read a message that is larger than the pipe."""
-STOPPED = ("T",)
+STOPPED = "T"
 """What `state` says of a process that a signal (SIGSTOP) has stopped. One that is traced (`t`) goes
 on: strace and debuggers stop it at every call."""
 LOOK_S = 0.5
@@ -84,7 +84,7 @@ class Child:
     @property
     def stopped(self) -> bool:
         """Whether it will do nothing more until somebody sends it SIGCONT."""
-        return state(self._process.child_pid) in STOPPED
+        return state(self._process.child_pid) == STOPPED
 
     def poll(self) -> int | None:
         """Its exit code, −N if signal N ended it, None while it runs."""

@@ -187,16 +187,27 @@ def descendants(pid: int, name: str) -> list[psutil.Process]:
     return [p for p in psutil.Process(pid).children(recursive=True) if name in p.name()]
 
 
+def server_struck(
+    process: subprocess.Popen[str], strike: Callable[[psutil.Process], None]
+) -> tuple[str, psutil.Process, str, str]:
+    """Strike the server in the first point, and wait for the run's end.
+
+    The point, the server, and what the run wrote since to stdout and to stderr.
+    """
+    victim = events_until(process, "point")["point"]
+    events_until(process, "progress")
+    (server,) = descendants(process.pid, "tritonserver")
+    strike(server)
+    rest, errors = process.communicate(timeout=200)
+    return victim, server, rest, errors
+
+
 @pytest.mark.triton
 def test_a_killed_server_is_recorded_and_started_again(
     tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = triton_run("1s")
-    victim = events_until(process, "point")["point"]
-    events_until(process, "progress")
-    (server,) = descendants(process.pid, "tritonserver")
-    server.kill()
-    rest, errors = process.communicate(timeout=200)
+    victim, _, rest, errors = server_struck(process, psutil.Process.kill)
     run = read_run(tmp_path / "run")
     assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], errors
     assert "SIGKILL" in run.failures[0].message
@@ -209,12 +220,7 @@ def test_a_killed_server_is_recorded_and_started_again(
 def test_a_stopped_server_is_recorded_and_another_is_started(
     tmp_path: Path, triton_run: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    process = triton_run("1s")
-    victim = events_until(process, "point")["point"]
-    events_until(process, "progress")
-    (server,) = descendants(process.pid, "tritonserver")
-    server.suspend()
-    _, errors = process.communicate(timeout=200)
+    victim, server, _, errors = server_struck(triton_run("1s"), psutil.Process.suspend)
     run = read_run(tmp_path / "run")
     assert [(f.point, f.reason) for f in run.failures] == [(victim, "server_died")], errors
     assert "the Triton server was stopped by a signal such as SIGSTOP" in run.failures[0].message

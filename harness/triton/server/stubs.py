@@ -79,7 +79,7 @@ class Stubs:
         if lost := self.lost():
             whose = "itself" if lost[0] == self.server else "a Python process of its model"
             return f"lost {whose} (pid {lost[0]})"
-        stopped = [pid for pid in (self.server, *self._running) if state(pid) in STOPPED]
+        stopped = [pid for pid in (self.server, *self._running) if state(pid) == STOPPED]
         return f"was stopped by a signal such as SIGSTOP (pid {stopped[0]})" if stopped else ""
 
     def _alive(self) -> set[int]:

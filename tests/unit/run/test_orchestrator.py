@@ -74,12 +74,8 @@ def test_a_run_that_was_cut_short_after_its_last_point_is_concluded_once(
     assert resumed(scenario, store, tmp_path) == [plan]
 
 
-def test_what_was_spent_of_a_budget_before_an_interruption_stays_spent(
-    store: RunStore, tmp_path: Path
-) -> None:
-    """Ten rounds are allowed and intervals are wide, but the first part used up the budget."""
-    text = TEXT.replace("rounds_max: 2", "rounds_max: 10, budget: 60s")
-    scenario = load_text(text)
+def two_wide_rounds(scenario: Scenario, store: RunStore) -> None:
+    """Of every point, far apart, and 40 s of the budget spent in each."""
     for round_ in range(2):
         for point in expand(scenario):
             store.append(measurement(
@@ -87,6 +83,15 @@ def test_what_was_spent_of_a_budget_before_an_interruption_stays_spent(
                 throughput=100.0 + 50 * round_,
             ))  # fmt: skip
         store.append(Spent(40.0 * (round_ + 1)))
+
+
+def test_what_was_spent_of_a_budget_before_an_interruption_stays_spent(
+    store: RunStore, tmp_path: Path
+) -> None:
+    """Ten rounds are allowed and intervals are wide, but the first part used up the budget."""
+    text = TEXT.replace("rounds_max: 2", "rounds_max: 10, budget: 60s")
+    scenario = load_text(text)
+    two_wide_rounds(scenario, store)
     *_, reached, _ = resumed(scenario, store, tmp_path)
     assert isinstance(reached, Reached)
     assert reached.why == "budget spent"
@@ -111,13 +116,7 @@ def test_windows_that_begin_slow_in_every_round_are_noted(
 def test_a_budget_that_kept_nothing_back_is_not_the_reason(store: RunStore, tmp_path: Path) -> None:
     """It is over, but every round that may be had been measured."""
     scenario = load_text(TEXT.replace("rounds_max: 2", "rounds_max: 2, budget: 60s"))
-    for round_ in range(2):
-        for point in expand(scenario):
-            store.append(measurement(
-                point=point.id, round=round_, concurrency=point.concurrency,
-                throughput=100.0 + 50 * round_,
-            ))  # fmt: skip
-        store.append(Spent(40.0 * (round_ + 1)))
+    two_wide_rounds(scenario, store)
     *_, reached, _ = resumed(scenario, store, tmp_path)
     assert isinstance(reached, Reached)
     assert reached.why == "rounds_max (2) reached"
