@@ -25,9 +25,12 @@ def test_any_is_rare(modules: list[house.Source]) -> None:
 
 
 def test_the_package_does_not_grow(modules: list[house.Source]) -> None:
-    """The aim is 22,500 (`CODE_LINES_AIM`): the limit only ever comes down to it."""
-    assert sum(house.code_lines(source) for source in modules) <= house.CODE_LINES
+    """The core's aim is 22,500 (`CODE_LINES_AIM`); what is built on it has its own measure."""
+    rooms = house.lines_of_rooms(modules)
+    assert rooms.pop("core") <= house.CODE_LINES
     assert house.CODE_LINES_AIM <= house.CODE_LINES
+    assert set(rooms) == house.USES
+    assert max(rooms.values()) <= house.USE_LINES
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -40,6 +43,13 @@ def test_every_module_has_its_test_and_every_test_its_module() -> None:
 
 
 # ------------------------------------------------------------------------------------- the checks
+
+
+def test_lines_are_counted_by_room() -> None:
+    modules = [house.parse(f"harness/{room}/a.py", "a = 1\n") for room in ("load", "run", "plan")]
+    assert house.lines_of_rooms(modules) == {
+        "core": 2, "plan": 1, "compare": 0, "stress": 0, "migrate": 0,
+    }  # fmt: skip
 
 
 def planted(text: str) -> house.Source:

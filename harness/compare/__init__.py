@@ -1,0 +1,1 @@
+"""Two backends, environments or runs against each other: measured in blocks, judged, explained."""

@@ -1,0 +1,1 @@
+"""Files and command lines of other tools read as scenarios, line by line."""
