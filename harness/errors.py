@@ -93,6 +93,13 @@ class MissingPackageError(SetupError):
     words = "a Python package is missing"
 
 
+class InterpreterError(SetupError):
+    """An environment of the scenario can't be made, or its Python can't run a worker."""
+
+    reason = "environment"
+    words = "its environment could not be made"
+
+
 class ServerError(SetupError):
     """A Triton server can't be installed, started, reached or understood."""
 

@@ -245,3 +245,5 @@ class ManifestEntry(TypedDict, total=False):
     created: str
     machine: MachineEntry | None
     packages: Mapping[str, str | None] | None
+    environments: Mapping[str, Mapping[str, object]]
+    """Name → `python`, `version`, and `packages`: name → `version`, from pip `sha256` and `url`."""

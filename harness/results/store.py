@@ -269,6 +269,16 @@ class RunStore:
             raise RunDirectoryError(f"{self.path / JOURNAL} names '{name}', which lies outside")
         return path
 
+    def annotate(self, key: str, value: object) -> None:
+        """Put a fact into the manifest that is known only once the run has begun.
+
+        Raises SetupError when it can't be written.
+        """
+        try:
+            _write_manifest(self.path, {**_read_manifest(self.path), key: value})
+        except OSError as error:
+            raise cant_write(error, self.path / MANIFEST) from error
+
     def append(self, event: JournalLine) -> None:
         """Add one line and have it on disk before returning; threads may share the store.
 

@@ -13,9 +13,10 @@ from harness.analysis.constraints import bounds_of, satisfies
 from harness.analysis.summary import summarize
 from harness.errors import HarnessError, RunDirectoryError
 from harness.report.build import ReportPaths, build_report
-from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted
-from harness.results.manifest import check_resumable, make_manifest, utc_now
+from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted, Status
+from harness.results.manifest import check_resumable, differences, make_manifest, utc_now
 from harness.results.store import RunData, RunStore, read_run
+from harness.run.environments import Interpreter, make_environments
 from harness.run.interruption import Interruption
 from harness.run.orchestrator import Orchestrator, Paths
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
@@ -100,7 +101,7 @@ def default_directory(name: str) -> Path:
 def _measure(
     scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
 ) -> Ended:
-    paths, interrupted = Paths(base=base, cache=cache_directory()), False
+    interrupted = False
     with store, temporary_folder(), Interruption() as interruption:
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
@@ -109,6 +110,7 @@ def _measure(
                 for text in done.damage if done else ():
                     store.append(note := Note(text))
                     observer.notify(note)
+                paths = _paths(scenario, base, store, done, observer)
                 Orchestrator(scenario, store, paths, observer, done, interruption.check).run()
             interruption.armed = False
         except KeyboardInterrupt:
@@ -120,6 +122,30 @@ def _measure(
         status = "interrupted" if interrupted else "complete"
         store.append(RunEnded(status, utc_now()))
     return Ended(store.path, interrupted)
+
+
+def _paths(
+    scenario: Scenario, base: Path, store: RunStore, done: RunData | None, observer: Observer
+) -> Paths:
+    """Where things are, the environments made; what is in them goes to the manifest.
+
+    Raises RunDirectoryError where a run that goes on had other packages in them.
+    """
+    cache, log = cache_directory(), store.path / "logs" / "environments.log"
+    made = make_environments(
+        scenario, base, cache, log, lambda text: observer.notify(Status(text).outward())
+    )
+    locks = {name: i.to_json() for name, i in made.items() if isinstance(i, Interpreter)}
+    before = done.manifest.get("environments", {}) if done else {}
+    for name, lock in locks.items():
+        if changes := differences(before.get(name, lock), lock, name):
+            raise RunDirectoryError(
+                f"the run can't be resumed, an environment has changed: {'; '.join(changes[:3])}",
+                fix="start a new run, without --resume",
+            )
+    if made:
+        store.annotate("environments", {**before, **locks})
+    return Paths(base, cache, made)
 
 
 @dataclass(frozen=True, slots=True)

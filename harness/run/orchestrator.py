@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.analysis.metrics import CONFIRMATION
 from harness.errors import HarnessError
 from harness.results import events
 from harness.results.store import RunData, RunStore, read_run
+from harness.run.environments import Interpreters
 from harness.run.point import PointMeasurement
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
@@ -39,6 +40,8 @@ class Paths:
     base: Path
     """The scenario's folder: relative paths and user modules are found from here."""
     cache: Path
+    interpreters: Interpreters = field(default_factory=dict)
+    """By the name of an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ class Orchestrator:
                 self._scenario, spec, this.prepared, base=self._paths.base,
                 logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
                 telemetry=telemetry, config=config, shared=shared,
+                interpreter=self._paths.interpreters.get(spec.environment or ""),
             ) as session:  # fmt: skip
                 session.telemetry_file = f"telemetry/{stem}.parquet"
                 self._open(session, this)

@@ -239,7 +239,7 @@ class Rounds:
         spec = self._specs[backend][config]
         if not isinstance(spec, ServedSettings):
             return ()
-        return tuple(sorted(spec.environment.items()))
+        return tuple(sorted(spec.variables.items()))
 
     def _too_late(self, config: str, round_: int, points: list[Point]) -> bool:
         """Whether the budget ends the search here; says once what is then not measured."""

@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 from harness.scenario.reading import walk
 from harness.scenario.spec import constraints, fields, load, model
 from harness.scenario.spec.backend import BackendSettings, all_settings
+from harness.scenario.spec.environment import Environment
 from harness.scenario.spec.load import PROFILES
 from harness.scenario.spec.scenario import Scenario, Search
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
@@ -34,6 +35,7 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model.inputs", model.Input),
     ("model.inputs.data: {files: …}", model.Files),
     ("model.parity", model.Parity),
+    ("environments.NAME", Environment),
     *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),
     *(
         (f"backends: {title}", part)

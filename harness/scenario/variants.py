@@ -176,7 +176,7 @@ def _effective(spec: ServedSettings, largest: int | None) -> tuple[object, ...]:
     size = spec.max_batch or largest
     others = tuple(_effective(spec.alone(other), other.load.batch_size) for other in spec.colocated)
     return (
-        spec.instance_count, size, spec.batching, spec.config_fields, spec.environment, others,
+        spec.instance_count, size, spec.batching, spec.config_fields, spec.variables, others,
     )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def settings(spec: ServedSettings, largest_batch: int) -> dict[str, object]:
         "dynamic_batching": None if spec.dynamic_batching is None and own else _shown(spec),
     }
     found |= {"config": spec.config_fields} if spec.config_fields else {}
-    found |= {"env": spec.environment} if spec.env else {}
+    found |= {"env": spec.variables} if spec.env else {}
     others = {o.name: settings(_alone(spec, o), o.load.batch_size) for o in spec.colocated}
     return found | ({"colocated": others} if others else {})
 

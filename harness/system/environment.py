@@ -16,6 +16,8 @@ QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_
 """Switches off what phones home: docs/security.md names each."""
 IMPORTS = "HARNESS_IMPORTS"
 """The variable with the folders that are searched after everything that is installed."""
+PACKAGE_IN = "HARNESS_PACKAGE_IN"
+"""The variable with a folder that holds this harness and no other package."""
 
 
 def module_command(module: str, python: str = sys.executable) -> list[str]:
@@ -24,7 +26,13 @@ def module_command(module: str, python: str = sys.executable) -> list[str]:
 
 
 def child_env(extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours with `extra`, and a PYTHONPATH from which any interpreter imports this very harness."""
+    """Ours with `extra`, and a PYTHONPATH from which any interpreter imports this very harness.
+
+    With `PACKAGE_IN` in `extra` it imports the harness alone: not what is installed beside it here,
+    nor what our own PYTHONPATH has.
+    """
+    if PACKAGE_IN in extra:
+        return {**os.environ, **extra, "PYTHONPATH": extra[PACKAGE_IN]}
     rest = extra.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     path = os.pathsep.join(p for p in (str(PACKAGE.parent), rest) if p)
     return {**os.environ, **extra, "PYTHONPATH": path}

@@ -85,7 +85,7 @@ def launch(
         prepared = sharing is not None and _plain(spec, base, name)
     running = sharing.server if sharing is not None else None
     server = running or start_server(
-        spec, written.repository, base=base, log=log, env=spec.environment, prepared=prepared,
+        spec, written.repository, base=base, log=log, env=spec.variables, prepared=prepared,
         cache=cache,
     )  # fmt: skip
     try:

@@ -56,8 +56,8 @@ def test_a_reason_in_words_even_if_nobody_knows_it(code, words):
 
 def test_what_would_only_come_again_is_not_retried():
     assert {c.reason for c in CLASSES if not c.retried} == {
-        "missing_package", "device", "usage", "setup", "parity", "out_of_memory", "hung",
-        "scenario", "run_directory", "model_refused",
+        "missing_package", "device", "environment", "usage", "setup", "parity", "out_of_memory",
+        "hung", "scenario", "run_directory", "model_refused",
     }  # fmt: skip
 
 

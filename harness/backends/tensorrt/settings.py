@@ -74,6 +74,7 @@ class TensorRtSettings(base.BackendSettings):
         "tensorrt-rtx-cu12-libs", "tensorrt-rtx-cu13-libs", "cuda-python", "cuda-bindings",
         "pycuda",
     )  # fmt: skip
+    worker_needs: ClassVar = (*base.BackendSettings.worker_needs, "cuda-python")
     parts: ClassVar = {"profile (tensorrt)": TensorRtProfile}
 
     kind: Literal["tensorrt"] = Field(description="which backend; the other keys depend on it")

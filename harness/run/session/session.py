@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Self
 
 from harness.errors import HarnessError, ServerDiedError
 from harness.load.plan import plan_colocated, plan_point
+from harness.run.environments import Interpreter
 from harness.run.session.preparing import Prepared, prepared_model
 from harness.run.session.served_model import SLACK_S, Folders, ServedModel
 from harness.run.session.shared import Shared
 from harness.run.session.watch import ProcessWatch
 from harness.run.worker.messages import PointMeasured
-from harness.run.worker.process import Listener, WorkerProcess
+from harness.run.worker.process import Listener, WorkerProcess, start_worker
 from harness.scenario.points import Point
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.system.environment import worker_env
 from harness.telemetry.client import Telemetry
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class Session:
     def __init__(
         self, scenario: Scenario, spec: AnyBackend, prepared: Prepared, *, base: Path, logs: Path,
         stem: str, cache: Path, telemetry: Telemetry, config: str = DEFAULT_CONFIG,
-        shared: Shared | None = None,
+        shared: Shared | None = None, interpreter: Interpreter | HarnessError | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self.spec = scenario, spec
         self._folders = Folders(base, logs, cache, stem if shared is None else shared.stem)
-        self.config, self._shared = config, shared
+        self.config, self._shared, self._interpreter = config, shared, interpreter
         self.watch = ProcessWatch(telemetry, spec)
         self._opened = False
         self._stack = contextlib.ExitStack()
@@ -136,7 +136,7 @@ class Session:
         assert isinstance(self.spec, ServedSettings)
         if self._shared is None:
             return Sharing(self.config, None) if self.colocated else None
-        running = self._shared.fitting(self.spec.environment)
+        running = self._shared.fitting(self.spec.variables)
         if running is not None:
             self.watch.server(running)
         return Sharing(self.config, running)
@@ -146,7 +146,7 @@ class Session:
         workers = {} if self._shared is None else self._shared.workers
         if name not in workers:
             log = self._folders.log(f"-colocated-{name}" if name else "")
-            workers[name] = WorkerProcess(log, env=worker_env(self._folders.base))
+            workers[name] = start_worker(log, self._folders.base, self._interpreter)
             if self._shared is None:
                 self._stack.callback(workers[name].kill)
         return workers[name]

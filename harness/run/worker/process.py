@@ -9,15 +9,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from harness.errors import DeadlineError, MessageError, WorkerDiedError
+from harness.errors import DeadlineError, HarnessError, MessageError, WorkerDiedError
 from harness.results.events import Progress
+from harness.run.environments import Interpreter
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command
 from harness.system.child import Child
+from harness.system.environment import worker_env
 
 POLL_S = 0.1
 Listener = Callable[[Progress], None]
 Check = Callable[[], None]
+
+
+def start_worker(
+    log: Path, base: Path, interpreter: Interpreter | HarnessError | None
+) -> WorkerProcess:
+    """A worker in an environment, or in ours; `base` is the scenario's folder.
+
+    Raises why the environment could not be made.
+    """
+    if isinstance(interpreter, HarnessError):
+        raise interpreter
+    env = worker_env(base)
+    if interpreter is None:
+        return WorkerProcess(log, env=env)
+    return WorkerProcess(log, python=interpreter.python, env={**env, **interpreter.env})
 
 
 class WorkerProcess(Child):

@@ -45,12 +45,24 @@ class BackendSettings(Model):
     """Whether the load generator runs outside the process that runs the model."""
     parts: ClassVar[Mapping[str, type[pydantic.BaseModel]]] = {}
     """Parts of the settings that the reference shows in tables of their own, by title."""
+    worker_needs: ClassVar[tuple[str, ...]] = ("numpy>=1.26", "pydantic>=2.10")
+    """What an environment has beside the packages that it names: a worker imports it."""
 
     name: Name = Field("", validate_default=False, description="default: made from the settings")
     io: Literal["host", "device"] = Field(
         "host", description="what the clock includes: host = both copies, device = neither"
     )
+    environment: Name | None = Field(
+        None,
+        description="one of `environments`, whose Python runs it; default: the harness's own",
+    )
     kind: str = Field(description="which backend; the other keys depend on it")
+
+    @property
+    def own_name(self) -> str:
+        """As written, or made from the settings and the environment."""
+        parts = (self.default_name, self.environment)
+        return self.name or "-".join(part for part in parts if part)
 
     @property
     def default_name(self) -> str:
@@ -169,4 +181,4 @@ def parse_name(data: object) -> str | None:
         spec = parse_backend(data, PARSE_ONLY)
     except ValidationError:
         return None
-    return spec.name or spec.default_name
+    return spec.own_name

@@ -9,7 +9,7 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal
 
 import pydantic
@@ -21,6 +21,7 @@ from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
 from harness.scenario.spec.colocated import CHOICES, ColocatedModel
 from harness.scenario.spec.constraints import Constraints, Objective
+from harness.scenario.spec.environment import Environment
 from harness.scenario.spec.fields import Model
 from harness.scenario.spec.load import Load, Measurement
 from harness.scenario.spec.model import ModelSpec
@@ -97,6 +98,10 @@ class Scenario(Model):
     scenario: of.Name = Field(description="the scenario's name")
     description: str = Field("", description="a sentence for the report")
     model: ModelSpec = Field(description="what is measured")
+    environments: dict[of.Name, Environment] = Field(
+        default_factory=dict,
+        description="Pythons with packages of their own, by name, for versions that are compared",
+    )
     backends: of.Some[AnyBackend] = Field(description="the ways to run it that are compared")
     load: Load = Field(default_factory=Load, description="what is asked of each backend")
     measurement: Measurement = Field(
@@ -132,9 +137,7 @@ class Scenario(Model):
     @pydantic.field_validator("backends")
     @classmethod
     def _names(cls, backends: tuple[AnyBackend, ...]) -> tuple[AnyBackend, ...]:
-        return tuple(
-            b if b.name else b.model_copy(update={"name": b.default_name}) for b in backends
-        )
+        return tuple(b if b.name else b.model_copy(update={"name": b.own_name}) for b in backends)
 
     def _broken(self) -> Iterator[Broken]:
         return _between(self)
@@ -164,6 +167,7 @@ class _Parts(Model):
     """The sections that have rules between them, of a scenario that can't be parsed as a whole."""
 
     model: Annotated[ModelSpec | None, OrNone] = None
+    environments: Annotated[dict[of.Name, Environment] | None, OrNone] = None
     backends: Annotated[of.Many[Annotated[AnyBackend | None, OrNone]] | None, OrNone] = None
     load: Annotated[Load | None, OrNone] = None
     measurement: Annotated[Measurement | None, OrNone] = None
@@ -187,6 +191,8 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
         yield Broken(("search", "budget"), message, on_key=True)
     backends = sections.backends or ()
     yield from _names(backends)
+    if sections.environments is not None:
+        yield from _environments(backends, sections.environments)
     model = sections.model if sections.model and len(sections.model.source.kinds) == 1 else None
     largest = max(sections.load.batch_sizes) if sections.load else 1
     for index, spec in enumerate(backends):
@@ -207,11 +213,24 @@ def _searched(spec: BackendSettings | None) -> bool:
 
 
 def _names(backends: Backends) -> Iterator[Broken]:
-    names = [spec and (spec.name or spec.default_name) for spec in backends]
+    names = [spec and spec.own_name for spec in backends]
     for index, name in twice(names):
         first = names.index(name)
         message = f"has the same name as backends[{first}], '{name}'; give each its own `name`"
         yield Broken(("backends", index), message, lacks=("name",))
+
+
+def _environments(backends: Backends, known: Collection[str]) -> Iterator[Broken]:
+    """What a backend names is there, and its worker can be started in it."""
+    for index, spec in enumerate(backends):
+        if spec is None or not spec.environment:
+            continue
+        if spec.remote:
+            why = "goes with a backend that runs in its worker; a server has packages of its own"
+            yield remove("environment", why, "backends", index)
+        elif spec.environment not in known:
+            message = f"'{spec.environment}' is none of `environments`"
+            yield Broken(("backends", index, "environment"), message)
 
 
 def _colocated_alike(backends: Backends, several: bool) -> Iterator[Broken]:

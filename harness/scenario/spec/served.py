@@ -119,8 +119,8 @@ class ServedSettings(BackendSettings):
         return _single(self.config)
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The server's additional environment. Raises ValueError where a list stands."""
+    def variables(self) -> dict[str, str]:
+        """The server's additional environment variables. Raises ValueError where a list stands."""
         return {k: _single(v) for k, v in self.env.items()}
 
     @property

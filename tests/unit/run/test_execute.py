@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -63,6 +64,37 @@ def test_a_signal_interrupts_and_the_rest_is_measured_later(number: signal.Signa
     data = read_run(Path("out"))
     assert [(m.point, m.round) for m in data.measurements] and data.complete
     assert len({m.point for m in data.measurements}) == len(data.measurements) == 2
+
+
+IN_ANOTHER = TEXT.replace("kind: fake,", "kind: fake, environment: mine,") + (
+    "environments: {mine: {python: PYTHON}, unused: {packages: [a==1]}}"
+)
+
+
+def test_an_environments_lock_is_in_the_manifest_and_a_run_goes_on_with_no_other() -> None:
+    Path("e.yaml").write_text(IN_ANOTHER.replace("PYTHON", sys.executable))
+    ended = execute.start(load("e.yaml"), Path("out"), nullcontext(Observed(signal.SIGTERM)))
+    assert ended.interrupted
+    ((name, lock),) = read_run(Path("out")).manifest["environments"].items()
+    assert (name, lock["python"]) == ("mine", sys.executable)
+    assert lock["packages"]["numpy"]["version"]
+    with RunStore.resume(Path("out"))[0] as store:
+        numpy = {"numpy": {"version": "1.0"}}
+        store.annotate("environments", {"mine": {**lock, "packages": numpy}})
+    with pytest.raises(RunDirectoryError, match=r"mine\.packages\.numpy\.version was '1\.0'"):
+        execute.resume(Path("out"), nullcontext(Observed()))
+
+
+def test_an_environment_that_cant_be_made_is_a_failure_of_its_backends_alone() -> None:
+    other = TEXT.replace("backends: [", "backends: [{kind: fake, service_time_ms: 1, "
+                         "name: broken, environment: mine}, ")  # fmt: skip
+    Path("e.yaml").write_text(other + "environments: {mine: {python: ./nothing}}")
+    execute.start(load("e.yaml"), Path("out"), nullcontext(Observed()))
+    data = read_run(Path("out"))
+    assert {f.point.split("/")[0] for f in data.failures} == {"broken"}
+    assert {f.reason for f in data.failures} == {"environment"}
+    assert {m.backend for m in data.measurements} == {"fake"}
+    assert data.manifest["environments"] == {}
 
 
 def test_without_an_output_the_directory_has_the_scenarios_name() -> None:

@@ -69,10 +69,10 @@ def test_every_variant_has_single_values_and_no_two_are_the_same() -> None:
     for spec in found.values():
         assert variants(spec) == {"default": spec}
         spec.instance_count, spec.max_batch, spec.batching, spec.config_fields  # noqa: B018
-        assert spec.environment["B"] == "fixed"
+        assert spec.variables["B"] == "fixed"
     assert len({spec.model_dump_json() for spec in found.values()}) == len(found)
-    assert found["i1-cfg2-A-two_words"].environment == {"A": "two words", "B": "fixed"}
-    assert found["default"].environment == {"B": "fixed"}
+    assert found["i1-cfg2-A-two_words"].variables == {"A": "two words", "B": "fixed"}
+    assert found["default"].variables == {"B": "fixed"}
 
 
 def test_the_variant_that_is_the_default_is_left_out() -> None:
@@ -95,7 +95,7 @@ def test_what_a_users_model_is_by_default_only_the_server_knows() -> None:
 def test_a_list_of_one_is_its_value() -> None:
     spec = triton(instances=[2], dynamic_batching=[True], config=[{}], env={"A": ["x"]})
     assert (spec.instances, spec.dynamic_batching, spec.config) == (2, True, {})
-    assert spec.environment == {"A": "x"}
+    assert spec.variables == {"A": "x"}
 
 
 def test_lists_are_no_value() -> None:
@@ -103,7 +103,7 @@ def test_lists_are_no_value() -> None:
         instances=[1, 2], max_batch_size=[1, 2], dynamic_batching=[True, False],
         config=[{}, {"backend": "x"}], env={"A": ["1", "2"]},
     )  # fmt: skip
-    for name in ("instance_count", "max_batch", "batching", "config_fields", "environment"):
+    for name in ("instance_count", "max_batch", "batching", "config_fields", "variables"):
         with pytest.raises(ValueError, match="several configs"):
             getattr(spec, name)
 

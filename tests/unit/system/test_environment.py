@@ -10,7 +10,7 @@ from support.paths import ROOT
 
 from harness.run.worker.process import WorkerProcess
 from harness.system.child import Child
-from harness.system.environment import IMPORTS, QUIET, child_env, worker_env
+from harness.system.environment import IMPORTS, PACKAGE_IN, QUIET, child_env, worker_env
 from harness.system.guard import spawn
 
 
@@ -62,3 +62,11 @@ def test_a_module_there_replaces_no_library(tmp_path, monkeypatch, place):
     worker.close()
     assert (tmp_path / "log").read_text() == "mine\n"
     assert not (tmp_path / "ran").exists()
+
+
+def test_another_environments_process_imports_the_harness_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/theirs")
+    assert child_env({PACKAGE_IN: "/alone"})["PYTHONPATH"] == "/alone"
+    assert "/theirs" in child_env({})["PYTHONPATH"]

@@ -11,7 +11,7 @@ def served(**keys):
 def test_single_values():
     spec = served(instances=2, max_batch_size=8, dynamic_batching=True, env={"A": 1})
     assert (spec.instance_count, spec.max_batch, spec.batching) == (2, 8, Batching())
-    assert spec.environment == {"A": "1"}
+    assert spec.variables == {"A": "1"}
     assert served(dynamic_batching=False).batching is None
     assert served().instance_count == 1
 
@@ -21,7 +21,7 @@ def test_single_values():
     [
         ({"instances": [1, 2]}, "instance_count"), ({"max_batch_size": [1, 2]}, "max_batch"),
         ({"dynamic_batching": [True, False]}, "batching"), ({"config": [{}, {}]}, "config_fields"),
-        ({"env": {"A": [1, 2]}}, "environment"),
+        ({"env": {"A": [1, 2]}}, "variables"),
     ],
 )  # fmt: skip
 def test_a_list_is_no_single_value(keys, name):
