@@ -1,29 +1,28 @@
 """ONNX models in fp16 or bf16, for runtimes that take the precision from the graph.
 
-The converter is onnxconverter-common's. It knows fp16 only; a bf16 model gets its structure from
-it (where casts go, which operators stay in fp32) and its numbers from the original fp32 weights.
-Inputs and outputs keep their types, so every precision answers the same requests.
+`half` rewrites the graph; here are its numbers, and the proof that a runtime takes the file. What
+a file is in already is read off its operators and weights.
 """
 
 from __future__ import annotations
 
-import math
 import re
-import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BackendError
+from harness.errors import BackendError, MissingPackageError
 from harness.models.bfloat16 import to_bits
+from harness.models.onnx_file import cpu_session
 from harness.system.packages import require
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import ModelProto, TensorProto
 
 Precision = Literal["fp16", "bf16"]
 FP16_MAX = 65504.0
@@ -31,155 +30,164 @@ FP16_TINY = 2.0**-24
 """The largest and the smallest positive numbers that fp16 holds."""
 BF16_MAX = np.float32((2 - 2**-7) * 2.0**127)
 """fp32's own largest would be rounded to infinity."""
-QUANTIZED = re.compile(r"(Dynamic|De)?[Qq]uantizeLinear|QLinear|QGemm|\w+Integer")
-"""Operators of int8 models, in the QDQ, the QOperator and the dynamic form."""
+MOST_REFUSED = 50
+"""Nodes that are put back to fp32, one by one, before the conversion is given up."""
+QUANTIZED = re.compile(r"(Quantize|Dequantize|DynamicQuantize)Linear|QLinear\w+|QGemm|\w+Integer")
+"""Operators of int8 models in the QDQ, the QOperator and the dynamic form."""
+
+
+def precision_of(path: Path) -> str:
+    """What an ONNX file is in: int8 (quantized), else fp32, fp16 or bf16, as most weights are."""
+    from onnx import TensorProto
+
+    from harness.models.half import graphs
+
+    model = _load(path, weights=False)
+    nodes = [node for graph in graphs(model.graph) for node in graph.node]
+    if any(QUANTIZED.match(node.op_type) for node in nodes):
+        return "int8"
+    kinds = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+    return max(kinds, key=lambda word: sum(prod(t.dims) for t in _tensors(model, kinds[word])))
 
 
 def convert(source: Path, target: Path, precision: Precision) -> dict[str, object]:
     """Write the fp32 ONNX model `source` in another precision to `target`; facts about it.
 
-    Raises BackendError when a weight is too large for fp16, when the file is in another precision
-    already, and when the converter fails.
+    A node that ONNX Runtime refuses in 16 bits stays in fp32. Raises BackendError when a weight is
+    too large for fp16, when the file is in another precision already, and when nothing helps.
     """
-    onnx = require("onnx")
-    original = onnx.load(str(source))
-    if (found := precision_of(original)) != "fp32":
-        raise BackendError(f"the ONNX file is {found} already; {precision} is made of fp32 files")
-    floats = list(_tensors(original.graph, onnx.TensorProto.FLOAT))
+    from onnx import TensorProto
+
+    if (found := precision_of(source)) != "fp32":
+        raise BackendError(
+            f"the ONNX file is {found} already; {precision} is made of fp32 files only",
+            fix="ask for precision fp32, which runs the file as it is, or give an fp32 file",
+        )
+    original = _load(source)
     if precision == "fp16":
-        _check_range(floats)
-    converted = _to_fp16(original)
-    if precision == "bf16":
-        _to_bf16(converted, onnx.load(str(source)))
-    onnx.checker.check_model(converted)
-    _save(converted, target)
-    return _facts(converted, precision)
+        _check_range(_tensors(original, TensorProto.FLOAT))
+    judged = not _refusal(source)  # else this ONNX Runtime lacks what the model needs
+    refused: dict[str, str] = {}
+    operators = _write(original, source, target, "fp16", refused)
+    while judged and (refusal := _refusal(target)):
+        node = _refused_node(refusal, original, refused)
+        if not node:
+            raise BackendError(f"in {precision}, ONNX Runtime refuses it: {refusal[:300]}")
+        refused[node] = refusal
+        operators = _write(original, source, target, "fp16", refused)
+    if precision == "bf16":  # its twin was judged: on the CPU ONNX Runtime has next to no bf16
+        _write(original, source, target, "bf16", refused)
+    half = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16
+    return {
+        "precision": precision, "kept_in_fp32": sorted(operators),
+        "converted_tensors": sum(1 for _ in _tensors(_load(target, weights=False), half)),
+        **({"refused_nodes": refused} if refused else {}),
+    }  # fmt: skip
 
 
-def precision_of(model: ModelProto) -> str:
-    """What a model is in: int8 if it is quantized, else fp32, fp16 or bf16, as most weights are."""
-    if any(QUANTIZED.match(n.op_type) for graph in _graphs(model.graph) for n in graph.node):
-        return "int8"
-    kinds = {"fp32": 1, "fp16": 10, "bf16": 16}  # ONNX's numbers of them
-    return max(kinds, key=lambda k: sum(math.prod(t.dims) for t in _tensors(model.graph, kinds[k])))
+def _load(path: Path, *, weights: bool = True) -> ModelProto:
+    """The model without functions of its own, each node named; `weights` in files beside it too."""
+    from harness.models.half import name_nodes
+
+    onnx = require("onnx")
+    model: ModelProto = onnx.load(str(path), load_external_data=weights)
+    if model.functions:
+        from onnx.inliner import inline_local_functions
+
+        model = inline_local_functions(model)
+    name_nodes(model)
+    return model
 
 
-def _check_range(tensors: list[TensorProto]) -> None:
+def _write(
+    original: ModelProto, source: Path, target: Path, precision: Precision, keep: Iterable[str]
+) -> set[str]:
+    """Convert and save it, the nodes of `keep` left in fp32; the operators that stayed so."""
+    import onnx
+
+    from harness.models.half import Rewriter, value_types
+
+    model = deepcopy(original)
+    half = onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.BFLOAT16
+    tensor = _fp16_tensor if precision == "fp16" else _bf16_tensor
+    types = value_types(_load(source, weights=False))
+    rewriter = Rewriter(model, types, half, tensor, frozenset(keep))
+    rewriter.run()
+    large = model.ByteSize() > 2**31 - 2**20  # protobuf's limit; weights then go beside the file
+    beside = f"{target.name}.data"
+    (target.parent / beside).unlink(missing_ok=True)
+    onnx.save(model, str(target), save_as_external_data=large, location=beside)
+    onnx.checker.check_model(str(target))
+    return rewriter.kept
+
+
+def _refusal(path: Path) -> str:
+    """What full type inference or ONNX Runtime (where it is installed) has against a file."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        cpu_session(path, optimised=False)
+    except MissingPackageError:
+        return ""
+    except Exception as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def _refused_node(refusal: str, model: ModelProto, refused: Iterable[str]) -> str:
+    """The node that ONNX Runtime names, empty where it names none, or one that is fp32 already."""
+    from harness.models.half import graphs
+
+    names = {node.name for graph in graphs(model.graph) for node in graph.node} - {*refused}
+    quoted = re.findall(r"""node\W+(?:(?:with )?name\W+)?([^'")]+)""", refusal, re.IGNORECASE)
+    found = [name for name in quoted if name in names]
+    return found[0] if found and len([*refused]) < MOST_REFUSED else ""
+
+
+def _check_range(tensors: Iterable[TensorProto]) -> None:
+    """Refuse weights beyond fp16; a lone number (the −3.4e38 of a mask) may become its largest."""
     from onnx import numpy_helper
 
     for tensor in tensors:
         values = np.abs(numpy_helper.to_array(tensor))
         largest = float(values[np.isfinite(values)].max(initial=0.0))
-        if largest > FP16_MAX and values.size > 1:  # a lone −3.4e38, of a mask, becomes −65504
+        if largest > FP16_MAX and values.size > 1:
             raise BackendError(
                 f"{tensor.name or 'a constant'} reaches {largest:g}, and fp16 ends at {FP16_MAX:g}",
                 fix="use precision bf16, tf32 or fp32",
             )
 
 
-def _to_fp16(model: ModelProto) -> ModelProto:
-    converter = require("onnxconverter_common.float16")
-    try:
-        with (
-            warnings.catch_warnings(),  # it warns of every number below fp16's smallest
-            mock.patch.object(converter, "remove_unnecessary_cast_node"),  # also of the model's
-        ):
-            warnings.simplefilter("ignore")
-            converted: ModelProto = converter.convert_float_to_float16(
-                _casts_to_fp16(model, converter.DEFAULT_OP_BLOCK_LIST), FP16_TINY, FP16_MAX,
-                keep_io_types=True, disable_shape_infer=True, check_fp16_ready=False,
-            )  # fmt: skip
-            return converted
-    except Exception as error:
-        raise BackendError(f"converting to fp16: {type(error).__name__}: {error}") from error
+def _fp16_tensor(tensor: TensorProto) -> TensorProto:
+    """Rounded to nearest; what is not 0 stays so (an epsilon to divide by), and finite."""
+    from onnx import numpy_helper
+
+    values = numpy_helper.to_array(tensor)
+    small = (values != 0) & (np.abs(values) < FP16_TINY)
+    finite = np.where(np.isfinite(values), np.clip(values, -FP16_MAX, FP16_MAX), values)
+    exact = np.where(small, np.copysign(np.float32(FP16_TINY), values), finite)
+    return numpy_helper.from_array(exact.astype(np.float16), tensor.name)
 
 
-def _casts_to_fp16(model: ModelProto, blocked: Collection[str]) -> ModelProto:
-    """What the model itself casts to fp32, or makes in it, the converter leaves as it is.
-
-    Types are inferred before: the converter goes by them. It names casts after nodes, and nodes
-    without a name would share theirs.
-    """
-    from onnx import TensorProto, helper, numpy_helper, shape_inference
-
-    typed = shape_inference.infer_shapes(model)
-    for index, node in enumerate(n for graph in _graphs(typed.graph) for n in graph.node):
-        node.name = f"{node.name or node.op_type}_{index}"
-        for attribute in [] if node.op_type in blocked else node.attribute:
-            if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
-                attribute.i = TensorProto.FLOAT16
-            if attribute.name == "value_float":
-                number = numpy_helper.from_array(np.array(attribute.f, np.float32))
-                attribute.CopyFrom(helper.make_attribute("value", number))
-    return typed
-
-
-def _to_bf16(converted: ModelProto, original: ModelProto) -> None:
-    """Turn every fp16 in `converted` into bf16, with weights from `original`, in place."""
+def _bf16_tensor(tensor: TensorProto) -> TensorProto:
+    """The upper halves of the floats, rounded to nearest even."""
     from onnx import TensorProto, numpy_helper
 
-    half, brain = TensorProto.FLOAT16, TensorProto.BFLOAT16
-    values = {t.name: t for t in _tensors(original.graph, TensorProto.FLOAT)}
-    for tensor in _tensors(converted.graph, half):
-        exact = numpy_helper.to_array(values.get(tensor.name, tensor)).astype(np.float32)
-        exact = np.where(np.isfinite(exact), np.clip(exact, -BF16_MAX, BF16_MAX), exact)
-        tensor.CopyFrom(_bfloat16_tensor(exact, tensor.name))
-    for graph in _graphs(converted.graph):
-        for info in (*graph.value_info, *graph.input, *graph.output):
-            if info.type.tensor_type.elem_type == half:
-                info.type.tensor_type.elem_type = brain
+    values: NDArray[np.float32] = numpy_helper.to_array(tensor).astype(np.float32)
+    values = np.where(np.isfinite(values), np.clip(values, -BF16_MAX, BF16_MAX), values)
+    raw = to_bits(values).astype("<u2").tobytes()
+    kind = TensorProto.BFLOAT16
+    return TensorProto(name=tensor.name, data_type=kind, dims=values.shape, raw_data=raw)
+
+
+def _tensors(model: ModelProto, data_type: int) -> Iterator[TensorProto]:
+    """Weights and constants of one type, at any depth."""
+    from harness.models.half import graphs
+
+    for graph in graphs(model.graph):
+        yield from (t for t in graph.initializer if t.data_type == data_type)
         for node in graph.node:
             for attribute in node.attribute:
-                if attribute.name in ("to", "dtype") and attribute.i == half:
-                    attribute.i = brain
-
-
-def _bfloat16_tensor(values: NDArray[np.float32], name: str) -> TensorProto:
-    """A bf16 TensorProto: the upper halves of the floats, rounded to nearest even."""
-    from onnx import TensorProto
-
-    raw = to_bits(values).astype("<u2").tobytes()
-    return TensorProto(name=name, data_type=TensorProto.BFLOAT16, dims=values.shape, raw_data=raw)
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """The graph and those inside its If, Loop and Scan nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
-
-
-def _tensors(graph: GraphProto, data_type: int) -> Iterator[TensorProto]:
-    """Weights and constants of one type; constants take the name of their node's output."""
-    for inner in _graphs(graph):
-        yield from (t for t in inner.initializer if t.data_type == data_type)
-        for node in inner.node:
-            for attribute in node.attribute:
                 if attribute.HasField("t") and attribute.t.data_type == data_type:
-                    attribute.t.name = attribute.t.name or node.output[0]
                     yield attribute.t
-
-
-def _save(model: ModelProto, target: Path) -> None:
-    onnx = require("onnx")
-    large = model.ByteSize() > 2**31 - 2**20  # protobuf's limit; weights then go beside the file
-    onnx.save(model, str(target), save_as_external_data=large, location=f"{target.name}.data")
-
-
-def _facts(model: ModelProto, precision: Precision) -> dict[str, object]:
-    """How many weights are in the new type, and which operators stay in fp32."""
-    from onnx import TensorProto
-
-    new = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16
-    kept = {
-        n.op_type
-        for n in model.graph.node
-        if n.op_type != "Cast" and any("_input_cast_" in i for i in n.input)
-    }
-    return {
-        "precision": precision,
-        "converted_tensors": sum(1 for _ in _tensors(model.graph, new)),
-        "kept_in_fp32": sorted(kept),
-    }

@@ -3,7 +3,7 @@
 Runs in a worker process of the harness's own environment; torch is imported only when the source
 needs it. Everything made is kept in a cache, in a folder named by the model's key: SHA-256 over
 the source, the factory's code, the weights' bytes, the inputs, the opset that is exported to, and
-the versions of torch, onnx and onnxconverter-common. PyTorch sources give `state_dict` (or
+the versions of torch and onnx. PyTorch sources give `state_dict` (or
 `exported_program`) and, when a backend needs it, `onnx` and `onnx_fp16`; ONNX sources give `onnx`;
 all others have nothing to prepare.
 """
@@ -21,7 +21,7 @@ from harness.errors import HarnessError, PointError, UsageError, translate, tran
 from harness.models import onnx_file
 from harness.models.cache import CacheEntry, fetch, file_hash, text_hash
 from harness.models.inputs import make_inputs
-from harness.models.precision import Precision, convert
+from harness.models.precision import Precision, convert, precision_of
 from harness.models.tensors import InputData, PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
 from harness.scenario.spec.model import ModelSpec
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from harness.models.torch_model import TorchModel
 
 FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
-LAYOUT = 3
+LAYOUT = 4
 """Of the cache; a new number makes everything anew."""
 Rows = list[ArtifactRow]
-FACTS = ("exporter", "fallback_reason", "opset", "verified", "parameters")
+FACTS = (
+    "exporter", "fallback_reason", "opset", "verified", "parameters", "precision", "kept_in_fp32",
+    "refused_nodes",
+)  # fmt: skip
 """Details of an entry that go into its row."""
 
 
@@ -101,7 +104,7 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
 
 def _key(model: PreparedModel, content: Mapping[str, object]) -> str:
     versions = package_versions()
-    makers = [versions.get(name) for name in ("onnx", "torch", "onnxconverter-common")]
+    makers = [versions.get(name) for name in ("onnx", "torch")]
     shapes = [(i.name, i.dtype, i.shape) for i in model.inputs]
     return text_hash(LAYOUT, content, shapes, dict(model.dynamic), onnx_file.OPSET, makers)
 
@@ -231,7 +234,7 @@ def _from_onnx(
 
     def copy(folder: Path) -> dict[str, object]:
         onnx_file.copy_model(path, folder / "model.onnx")
-        return facts
+        return {**facts, "precision": precision_of(path)}
 
     return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
 

@@ -25,7 +25,7 @@ ROOT = Path("/")
 PACKAGES = (
     "inference-harness", "numpy", "scipy", "pandas", "pyarrow", "pydantic", "click", "rich",
     "jinja2", "plotly", "matplotlib", "plutoprint", "psutil", "ruamel.yaml",
-    "onnx", "onnxscript", "onnxconverter-common", "nvidia-ml-py", "nvidia-cudnn-cu12",
+    "onnx", "onnxscript", "nvidia-ml-py", "nvidia-cudnn-cu12",
     "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cublas-cu12", "locust", "optuna",
 )  # fmt: skip
 """Distributions whose version can change a number or a report; backends have more of their own."""

@@ -18,7 +18,6 @@ REQUIREMENTS: dict[str, str] = {
     "hpack": "hpack>=4.0",
     "locust": "locust>=2.32",
     "onnx": "onnx>=1.18",
-    "onnxconverter_common": "onnxconverter-common>=1.14",
     "onnxruntime": "onnxruntime>=1.20",
     "onnxscript": "onnxscript>=0.3",
     "optuna": "optuna>=4.0",

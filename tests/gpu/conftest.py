@@ -22,7 +22,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def resnet(cache: Path) -> tuple[Any, Path]:
     """(PreparedModel in every format, folder of the reference outputs)."""
-    pytest.importorskip("onnxconverter_common")
+    pytest.importorskip("onnx")
     from harness.models.prepare import FORMATS, prepare
     from harness.models.reference import write_references
     from harness.scenario.spec.model import ModelSpec, Parity

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ABSENT = (
-    "torch", "onnx", "onnxruntime", "onnxscript", "onnxconverter_common", "tritonclient", "pandas",
+    "torch", "onnx", "onnxruntime", "onnxscript", "tritonclient", "pandas",
     "pyarrow", "scipy", "plotly", "matplotlib", "ruamel", "jinja2", "rich", "click", "psutil",
     "ssl", "_ssl",  # the interpreter inside Triton may be unable to load it
 )  # fmt: skip

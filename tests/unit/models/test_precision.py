@@ -19,10 +19,6 @@ def _run(path: Path, batch: np.ndarray) -> np.ndarray:
     return session.run(None, {"input": batch})[0]
 
 
-def _found(path: Path) -> str:
-    return precision_of(onnx.load(path))
-
-
 def test_fp16_keeps_inputs_and_outputs_and_the_numbers(tmp_path: Path) -> None:
     source = tiny_onnx(tmp_path / "tiny.onnx")
     facts = convert(source, tmp_path / "half.onnx", "fp16")
@@ -91,18 +87,18 @@ def test_bf16_reaches_constants_inside_the_graph(tmp_path: Path) -> None:
 def test_a_file_that_is_fp16_already_is_named_so(tmp_path: Path) -> None:
     source, half = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / "half.onnx"
     convert(source, half, "fp16")
-    assert (_found(source), _found(half)) == ("fp32", "fp16")
+    assert (precision_of(source), precision_of(half)) == ("fp32", "fp16")
     with pytest.raises(BackendError, match="is fp16 already"):
         convert(half, tmp_path / "again.onnx", "fp16")
     brain = tmp_path / "brain.onnx"
     convert(source, brain, "bf16")
-    assert _found(brain) == "bf16"
+    assert precision_of(brain) == "bf16"
 
 
 def test_a_quantized_file_is_int8_though_most_weights_may_be_fp32(tmp_path: Path) -> None:
     source, quantized = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / "int8.onnx"
     quantize_dynamic(source, quantized, op_types_to_quantize=["MatMul"])
-    assert _found(quantized) == "int8"
+    assert precision_of(quantized) == "int8"
     with pytest.raises(BackendError, match="is int8 already"):
         convert(quantized, tmp_path / "half.onnx", "fp16")
 
