@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from harness.analysis.verdict import verdict
 from harness.backends import registry
 from harness.errors import UsageError
 from harness.report.build import FORMATS
@@ -80,8 +81,10 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0 fine; 1 a point failed or none holds the constraints; 4 a point is invalid."""
-        return execute.exit_code(self._data)
+        """As of `harness run`: 0 fine; 1 a point failed, 2 for its scenario, 3 for a lack of this
+        machine; 4 a point is invalid, or the constraints undecided; 5 none holds them.
+        """
+        return verdict(self._data).code
 
     @property
     def failures(self) -> list[FailureRow]:

@@ -202,16 +202,22 @@ def tree(cls: type[HarnessError] = HarnessError) -> list[type[HarnessError]]:
     return [cls, *(leaf for sub in cls.__subclasses__() for leaf in tree(sub))]
 
 
+def class_of(reason: str) -> type[HarnessError]:
+    """The class of a reason that a journal holds; HarnessError for one that no class has."""
+    return {c.reason: c for c in tree()}.get(reason, HarnessError)
+
+
 def words_of(reason: str) -> str:
     """A reason that a journal holds, in words."""
-    return {c.reason: c.words for c in tree()}.get(reason) or reason.replace("_", " ") or "failed"
+    known = class_of(reason)
+    return known.words if known.reason == reason else reason.replace("_", " ") or "failed"
 
 
 def from_reason(reason: str, message: str, fix: str | None = None) -> HarnessError:
     """Rebuild the exception a worker reported by its `reason` and `message`."""
-    for cls in tree():
-        if cls.reason == reason and cls is not ScenarioError:
-            return cls(message, fix=fix)
+    cls = class_of(reason)
+    if cls.reason == reason and cls is not ScenarioError:
+        return cls(message, fix=fix)
     return BackendError(f"{reason}: {message}", fix=fix)
 
 

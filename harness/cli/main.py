@@ -88,7 +88,7 @@ def _did_you_mean(name: str) -> str:
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 fine, 1 the answer is no, 2 input or usage, 3 setup, 4 inconclusive, "
-    "130 interrupted.",
+    "5 constraints not held, 130 interrupted.",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks (also HARNESS_DEBUG=1).")
 @click.version_option(__version__, prog_name="harness")

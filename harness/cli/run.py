@@ -15,6 +15,7 @@ from harness.cli import options
 if TYPE_CHECKING:
     from harness.results.events import Observer
     from harness.results.store import RunData
+    from harness.run.execute import Ended
     from harness.scenario.spec.scenario import Scenario
 
 PIPE_WIDTH = 140
@@ -30,7 +31,7 @@ PIPE_WIDTH = 140
 @options.resume
 @click.option("--dry-run", is_flag=True, help="Print the points and a time estimate; run nothing.")
 @click.option(
-    "--quiet", "-q", is_flag=True, help="Print nothing but errors and the report's paths."
+    "--quiet", "-q", is_flag=True, help="Print nothing but errors, the verdict and paths."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 @click.option(
@@ -44,9 +45,9 @@ def command(
 ) -> int:  # fmt: skip
     """Measure SCENARIO and write its report.
 
-    Exit codes: 0 fine; 1 a point failed or no point holds the constraints; 2 the scenario is
-    wrong; 3 this machine lacks something; 4 a measurement is invalid; 130 interrupted: go on
-    with --resume.
+    Exit codes: 0 fine; 1 a point failed; 2 the scenario is wrong; 3 this machine lacks
+    something; 4 a measurement is invalid, or the constraints undecided; 5 the constraints are not
+    held; 130 interrupted: go on with --resume.
     """
     from harness.errors import UsageError
     from harness.run import execute
@@ -69,8 +70,7 @@ def command(
         ended = execute.start(loaded, output, _watch(quiet, as_json, metrics_port))
     if ended.interrupted:
         click.echo(ended.how_to_finish("run"), err=True)
-    code = _finish(ended.path, quiet=quiet, as_json=as_json, report=report)
-    return execute.INTERRUPTED if ended.interrupted else code
+    return _finish(ended, quiet=quiet, as_json=as_json, report=report)
 
 
 def _watch(
@@ -103,24 +103,26 @@ def _dry_run(scenario: Scenario, as_json: bool) -> int:
     return 0
 
 
-def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int:
+def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     """Write the reports, print the table and the paths; the exit code."""
+    from harness.analysis.verdict import verdict
     from harness.report.build import ReportPaths, build_report
     from harness.results.events import Best
     from harness.results.store import read_run
-    from harness.run.execute import exit_code
+    from harness.run.execute import INTERRUPTED
 
-    data = read_run(directory)
+    data = read_run(directory := ended.path)
     files = build_report(directory) if report else ReportPaths()
-    code = exit_code(data)
+    came = verdict(data)
+    code, words = (INTERRUPTED, "interrupted") if ended.interrupted else (came.code, came.words)
     if as_json:
         paths = {"html": str(files.html), "pdf": str(files.pdf),
                  "csv": [str(c) for c in files.csvs]}  # fmt: skip
         click.echo(json.dumps({"event": "finished", "directory": str(directory),
                                "reports": paths if report else {}, "exit_code": code}))  # fmt: skip
         return code
-    if not quiet:
-        _print_summary(data)
+    _print_summary(data, brief=quiet)
+    click.echo(f"verdict: {words} (exit code {code})")
     click.echo(f"run directory: {directory}")
     for best in [e for e in data.rows(Best) if e.config][-1:]:
         click.echo(f"best config as a model directory: {directory / best.directory}")
@@ -129,7 +131,7 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
     return code
 
 
-def _print_summary(data: RunData) -> None:
+def _print_summary(data: RunData, *, brief: bool) -> None:
     from rich.console import Console
 
     from harness.report.outputs.terminal import terminal_summary
@@ -137,4 +139,4 @@ def _print_summary(data: RunData) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = PIPE_WIDTH
-    console.print(terminal_summary(data))
+    console.print(terminal_summary(data, brief=brief))

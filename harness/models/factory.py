@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, OutOfMemoryError, SetupError, UsageError, translate
 from harness.models.cache import file_hash
 from harness.models.torch_model import in_fp32
 from harness.models.weights import load_weights, one_line
+from harness.system.faults import known
 
 
 def factory_of(source: Mapping[str, Any]) -> Callable[..., object]:
@@ -34,6 +35,7 @@ def factory_of(source: Mapping[str, Any]) -> Callable[..., object]:
         try:
             module = importlib.import_module(name)
         except Exception as error:
+            _lack(error, but=name)
             raise UsageError(
                 f"model.source.torch: can't import {name}: {type(error).__name__}: {error}",
                 fix="put the module beside the scenario, or install its package",
@@ -44,6 +46,18 @@ def factory_of(source: Mapping[str, Any]) -> Callable[..., object]:
     near = difflib.get_close_matches(attribute, vars(module), n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise UsageError(f"model.source.torch: {name} has no '{attribute}'{hint}")
+
+
+def _lack(error: Exception, but: str = "") -> None:
+    """Raise what this machine lacks where that was the reason: a package, memory, a GPU.
+
+    Not for the module `but` itself, whose name the scenario has wrong.
+    """
+    if isinstance(error, ModuleNotFoundError) and f"{but}.".startswith(f"{error.name}."):
+        return
+    lack = known(translate(error) if isinstance(error, RuntimeError) else error)
+    if isinstance(lack, SetupError | OutOfMemoryError):
+        raise lack from error
 
 
 @contextlib.contextmanager
@@ -75,6 +89,7 @@ def build(source: Mapping[str, Any]) -> nn.Module:
     except HarnessError:
         raise
     except Exception as error:
+        _lack(error)
         raise UsageError(f"model.source.torch: {ref} raised {one_line(error)}") from error
     if not isinstance(module, nn.Module):
         kind = type(module).__name__

@@ -8,9 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analysis.capacity import summarize_capacity
-from harness.analysis.constraints import bounds_of, satisfies
-from harness.analysis.summary import summarize
 from harness.errors import HarnessError, RunDirectoryError
 from harness.report.build import ReportPaths, build_report
 from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted, Status
@@ -177,18 +174,3 @@ def rebuild(run_dir: Path, output: Path | None, formats: Collection[str]) -> Reb
             best = (output or run_dir) / found.directory if found.config else None
             why_not = "" if best else f"no best config: {found.why}"
     return Rebuilt(paths, best, why_not, (*data.damage, *data.damaged_files()))
-
-
-def exit_code(data: RunData) -> int:
-    """0 fine; 1 a point failed or none holds the constraints; 4 a point is invalid."""
-    rows = summarize(data.measurements, data.failures)
-    capacities = summarize_capacity(data.capacities)
-    if any(row.failures for row in rows) or any(c.limit == "target" and c.rate is None
-                                                for c in capacities):  # fmt: skip
-        return 1
-    planned = [row for row in rows if not row.searched]  # a search tries what can't hold
-    if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
-        return 4
-    bounds = bounds_of(data.scenario)
-    hold = not bounds or any(satisfies(row, bounds) == "yes" for row in planned if row.valid)
-    return 0 if not planned or hold else 1

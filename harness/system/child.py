@@ -136,7 +136,7 @@ class Child:
     def died(self) -> WorkerDiedError:
         """How it ended, with its last words; one that does not end, or was stopped, is killed."""
         if self._to_child < 0:  # by `kill`
-            return WorkerDiedError(f"{self.title} was ended before{self._last_words()}")
+            return WorkerDiedError(f"{self.title} was ended before{self.last_words()}")
         if self.stopped:
             self.kill()
             return WorkerDiedError(f"{self.title} was stopped by a signal such as SIGSTOP")
@@ -146,15 +146,16 @@ class Child:
             hint = OOM_HINT if status == -signal.SIGKILL else ""
         except subprocess.TimeoutExpired:
             status = self.kill()
-        return WorkerDiedError(f"{self.title} {describe_status(status)}{hint}{self._last_words()}")
+        return WorkerDiedError(f"{self.title} {describe_status(status)}{hint}{self.last_words()}")
 
-    def _last_words(self) -> str:
-        """The log's last line, to say what the process complained of."""
+    def last_words(self) -> str:
+        """The log's last line, to say what the process complained of: of a crash, where it was."""
         try:
             lines = self.log.read_text(errors="replace").strip().splitlines() if self.log else []
         except OSError:
             return ""
-        return f"; its last words: {cut(lines[-1], LAST_WORDS)}" if lines else ""
+        said = _crash(lines) or (lines[-1] if lines else "")
+        return f"; its last words: {cut(said, LAST_WORDS)}" if said else ""
 
     def kill(self) -> int:
         """SIGKILL the whole process tree; its status."""
@@ -172,6 +173,15 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+def _crash(lines: Sequence[str]) -> str:
+    """What `faulthandler` wrote last, and the innermost line of Python; empty without a crash."""
+    begins = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error: ")]
+    if not begins:
+        return ""
+    frames = (line.strip() for line in lines[begins[-1] :] if line.startswith("  File "))
+    return ", ".join([lines[begins[-1]], *list(frames)[:1]])
 
 
 def state(pid: int) -> str:

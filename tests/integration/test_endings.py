@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.analysis.verdict import verdict
 from harness.results.events import RunEnded
 from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
-from harness.run.execute import exit_code
 
 FAKE = """
 scenario: endings
@@ -51,7 +51,7 @@ def check_interrupted_and_resume(run: Path) -> None:
     after = read_run(run)
     assert after.complete and len(after.measurements) == 16, again.stderr
     assert after.measurements[: len(data.measurements)] == data.measurements
-    assert again.returncode == exit_code(after)
+    assert again.returncode == verdict(after).code
 
 
 def await_measurement(run: Path) -> None:
@@ -120,4 +120,4 @@ def test_a_full_disk_behind_stdout_is_said_and_the_run_is_whole() -> None:
     assert "internal" not in done.stderr
     data = read_run(Path("run"))
     assert data.complete and Path("run/report.html").exists()
-    assert done.returncode == (exit_code(data) or 3)
+    assert done.returncode == (verdict(data).code or 3)

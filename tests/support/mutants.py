@@ -15,6 +15,7 @@ from support.paths import ROOT
 from support.rows import measurement
 from support.synthetic_run import write_run
 
+from harness.analysis.verdict import verdict
 from harness.report.model.context import build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.outputs.terminal import terminal_summary
@@ -23,7 +24,7 @@ from harness.report.view import build_view
 from harness.results.events import RunStarted
 from harness.results.manifest import make_manifest
 from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
-from harness.run.execute import exit_code, reread
+from harness.run.execute import reread
 from harness.run.state import RunState
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import load
@@ -146,7 +147,7 @@ def read_everything(path: Path, scratch: Path) -> tuple[str, ...]:
         console.print(terminal_summary(data))
         for point in points_of(data)[:2]:
             console.print(about(data, point))
-    exit_code(data)
+    verdict(data)
     return (*data.damage, *data.damaged_files())
 
 

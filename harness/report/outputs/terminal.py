@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from harness.results.store import RunData
 
 
-def terminal_summary(data: RunData) -> Group:
-    """The table, under it every failure with its reason, and the sentence on which is best."""
+def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
+    """The table, under it every failure with its reason, and the sentence on which is best.
+
+    A `brief` one is without the table.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -39,7 +42,8 @@ def terminal_summary(data: RunData) -> Group:
     ]
     said = map(_rich, answer(context))
     busy = (Text(text, style="bold yellow") for text in disturbances(context))
-    return Group(*busy, _table(context), *_failures(context), *found, *said, *_more(context))
+    table = () if brief else (_table(context),)
+    return Group(*busy, *table, *_failures(context), *found, *said, *_more(context))
 
 
 def _more(context: Context) -> list[Text]:

@@ -81,7 +81,8 @@ class WorkerProcess(Child):
                 if self.stopped:
                     raise self.died()
                 if time.monotonic() >= end:
-                    raise DeadlineError(f"no answer to '{do}' within {deadline:g} s; worker killed")
+                    late = f"no answer to '{do}' within {deadline:g} s; worker killed"
+                    raise DeadlineError(late + self.last_words())
             elif isinstance(answer, messages.CommandFailed):
                 raise answer.error
             elif not isinstance(answer, Progress):

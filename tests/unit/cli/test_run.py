@@ -60,5 +60,26 @@ def test_every_line_is_json_and_the_last_names_the_directory(
         "exit_code": done.return_value,
     }  # fmt: skip
     again = invoke("--resume", tmp_path / "run", "--quiet", "--no-report")
-    assert again.stdout == f"run directory: {tmp_path / 'run'}\n"
+    *said, verdict, where = again.stdout.splitlines()
+    assert verdict.startswith("verdict: ") and verdict.endswith(f"(exit code {done.return_value})")
+    assert where == f"run directory: {tmp_path / 'run'}"
+    assert said and "inferences/s" not in again.stdout  # the answer, without the table
     assert again.return_value == done.return_value
+
+
+def test_quiet_still_says_what_failed_and_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "s.yaml").write_text(
+        "scenario: s\nmodel: {name: m, source: {torch: 'lacking:make'}, "
+        "inputs: [{name: x, shape: [batch, 3]}]}\nbackends: [{kind: torch}]\n"
+        "load: {concurrency: [1]}\nmeasurement: {profile: quick, rounds: 1}\n"
+    )
+    (tmp_path / "lacking.py").write_text("import not_a_package_of_anybody\n")
+    done = invoke(tmp_path / "s.yaml", "-o", tmp_path / "run", "-q", "--no-report")
+    said = " ".join(done.stdout.split())
+    assert "failed: torch-cpu-fp32/b1/c1 (round 1): a Python package is missing: the Python" in said
+    assert "fix: install the package that provides 'not_a_package_of_anybody'" in said
+    assert "verdict: something that is needed is missing here (exit code 3)" in said
+    assert done.return_value == 3

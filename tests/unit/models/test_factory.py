@@ -5,7 +5,7 @@ from support.paths import DATA
 
 torch = pytest.importorskip("torch")
 
-from harness.errors import UsageError  # noqa: E402
+from harness.errors import DeviceError, MissingPackageError, OutOfMemoryError, UsageError  # noqa: E402
 from harness.models.factory import build, code_hash, factory_of  # noqa: E402
 from harness.models.weights import weights_hash  # noqa: E402
 
@@ -82,6 +82,23 @@ def test_a_module_that_fails_to_import_is_said(own):
     base = str(own(own_broken="1 / 0\n"))
     with pytest.raises(UsageError, match="ZeroDivisionError"):
         factory_of(source("own_broken:make", base))
+
+
+@pytest.mark.parametrize(("body", "kind"), [
+    ("import nobody_has_this", MissingPackageError),
+    ("def make(): import nobody_has_this", MissingPackageError),
+    ("def make(): raise MemoryError('no 99 GB')", OutOfMemoryError),
+    ("def make(): raise RuntimeError('No CUDA-capable device is detected')", DeviceError),
+])  # fmt: skip
+def test_what_the_machine_lacks_is_not_a_mistake_of_the_scenario(own, body, kind):
+    name = f"own_lacking_{abs(hash(body))}"
+    with pytest.raises(kind):
+        build(source(f"{name}:make", str(own(**{name: body + "\n"}))))
+
+
+def test_a_missing_part_of_the_module_itself_is_the_scenarios():
+    with pytest.raises(UsageError, match="can't import no_such_package"):
+        factory_of(source("no_such_package.models:make"))
 
 
 def test_the_code_hash_follows_the_files_a_factory_uses(own):

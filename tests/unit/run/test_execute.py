@@ -14,6 +14,7 @@ import pytest
 from support.rows import measurement
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
+from harness.analysis.verdict import verdict
 from harness.errors import RunDirectoryError, UsageError
 from harness.results.events import Event, RunEnded
 from harness.results.rows import MeasurementRow
@@ -126,13 +127,13 @@ def test_a_run_is_resumed_from_its_manifest_when_the_file_is_gone(elsewhere: Pat
 
 def test_exit_codes(tmp_path: Path) -> None:
     def code(path: Path) -> int:
-        return execute.exit_code(read_run(path))
+        return verdict(read_run(path)).code
 
     assert code(write_all_failed(tmp_path / "failed")) == 1
     good = write_run(tmp_path / "good", failures=False)
     assert code(good) == 0
     never = {"latency_p50_ms": {"max": 0.001}}
-    assert code(write_run(tmp_path / "never", failures=False, constraints=never)) == 1
+    assert code(write_run(tmp_path / "never", failures=False, constraints=never)) == 5
     journal = good / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     first = next(line["point"] for line in lines if line["event"] == "measurement")
@@ -155,4 +156,4 @@ def test_rebuilding_writes_reports_and_says_nothing_of_a_best_config(tmp_path: P
 def test_a_run_whose_manifest_has_no_scenario_has_an_exit_code(tmp_path: Path) -> None:
     with RunStore.create(tmp_path / "run", {}) as store:
         store.append(measurement())
-    assert execute.exit_code(read_run(tmp_path / "run")) == 0
+    assert verdict(read_run(tmp_path / "run")).code == 0

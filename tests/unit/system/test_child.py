@@ -22,6 +22,10 @@ with os.fdopen(read, "rb") as asked, os.fdopen(write, "wb", 0) as answers:
         if line == b"die\\n":
             print("last words", file=sys.stderr, flush=True)
             os._exit(3)
+        if line == b"crash\\n":
+            import ctypes, faulthandler
+            faulthandler.enable()
+            ctypes.string_at(0)
         if line == b"stop\\n":
             answers.close()
             sys.stdin.close()
@@ -86,6 +90,16 @@ def test_how_it_ended_with_its_last_words(start):
     with pytest.raises(WorkerDiedError, match="exited with code 3"):
         while True:
             child.send(b"anyone there\n")
+
+
+def test_the_last_words_of_a_crash_are_what_and_where(start):
+    child = start(on_stdio=False)
+    child.send(b"crash\n")
+    with pytest.raises(WorkerDiedError) as caught:
+        child.line(20)
+    said = str(caught.value)
+    assert "was killed by SIGSEGV; its last words: Fatal Python error: Segmentation fault, " in said
+    assert 'File "' in said and "string_at" in said
 
 
 def test_a_killed_child_may_have_been_too_large(start):

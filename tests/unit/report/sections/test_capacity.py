@@ -12,6 +12,7 @@ from support import simulated_queue
 from support.packed import unpacked
 
 from harness.analysis.capacity import summarize_capacity
+from harness.analysis.verdict import verdict
 from harness.report.build import build_report
 from harness.report.model.context import build_context
 from harness.report.model.numbers import both_text, value_text
@@ -26,7 +27,6 @@ from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import write_samples
 from harness.results.store import RunStore, read_run
 from harness.run.capacity import LatencyTarget, find_capacity
-from harness.run.execute import exit_code
 from harness.scenario.points import Point
 from harness.scenario.spec.load import FindCapacity
 
@@ -103,14 +103,14 @@ def test_invalid_rates_of_a_search_do_not_make_the_run_invalid(
         replace(e, flags=("client_late",), details=details) if isinstance(e, MeasurementRow) else e
         for e in data.events
     ]
-    assert exit_code(replace(data, events=tuple(events))) == code
+    assert verdict(replace(data, events=tuple(events))).code == code
 
 
-@pytest.mark.parametrize(("change", "code"), [({"rate": None}, 1), ({"limit": "client"}, 4)])
+@pytest.mark.parametrize(("change", "code"), [({"rate": None}, 5), ({"limit": "client"}, 4)])
 def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: int) -> None:
     data = read_run(run)
     events = [replace(e, **change) if isinstance(e, CapacityRow) else e for e in data.events]
-    assert exit_code(replace(data, events=tuple(events))) == code
+    assert verdict(replace(data, events=tuple(events))).code == code
 
 
 def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:

@@ -68,7 +68,9 @@ def test_an_answer_comes_as_its_class_and_what_comes_before_is_told(
 
 def test_an_answer_that_does_not_end_is_none(answering: Callable[..., Scripted]) -> None:
     worker = answering(messages.answer_line(messages.BackendUnloaded())[:5])
-    with pytest.raises(DeadlineError, match=r"no answer to 'unload' within 0\.5 s; worker killed"):
+    worker.log.write_text("waiting for a license\n")
+    said = r"no answer to 'unload' within 0\.5 s; worker killed; its last words: waiting for a lic"
+    with pytest.raises(DeadlineError, match=said):
         worker.ask(messages.UnloadBackend(), deadline=0.5)
     assert not worker.alive
     assert worker.poll() == -signal.SIGKILL

@@ -1,0 +1,75 @@
+"""How a run ends: one verdict, in words, with the exit code of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from harness.analysis.best import usable
+from harness.analysis.capacity import CapacitySummary, summarize_capacity
+from harness.analysis.constraints import Bounds, Holds, bounds_of, satisfies
+from harness.analysis.summary import SummaryRow, summarize
+from harness.errors import InconclusiveError, SetupError, UsageError, class_of
+from harness.results.store import RunData
+
+
+class Verdict(Enum):
+    """What came out; a value is the exit code and the words."""
+
+    OK = (0, "fine")
+    FAILED = (1, "a point failed")
+    SCENARIO = (UsageError.exit_code, "what the scenario asks for is wrong")
+    SETUP = (SetupError.exit_code, "something that is needed is missing here")
+    INVALID = (InconclusiveError.exit_code, "a measurement can't be believed")
+    UNDECIDED = (InconclusiveError.exit_code, "whether the constraints hold is not decided")
+    MISSED = (5, "the constraints are not held")
+
+    @property
+    def code(self) -> int:
+        """The program's exit code."""
+        return self.value[0]
+
+    @property
+    def words(self) -> str:
+        """In a few words."""
+        return self.value[1]
+
+
+def verdict(data: RunData) -> Verdict:
+    """The verdict on all that a run has, whole or not."""
+    rows = summarize(data.measurements, data.failures)
+    return judge_run(rows, summarize_capacity(data.capacities), data.scenario)
+
+
+def judge_run(
+    rows: Sequence[SummaryRow], capacities: Sequence[CapacitySummary],
+    scenario: Mapping[str, object],
+) -> Verdict:  # fmt: skip
+    """What failed comes first, then what can't be believed, then the constraints.
+
+    Of failures of several classes the one that says least of the user's part decides: a point that
+    broke, before a wrong scenario, before a lack of this machine.
+    """
+    codes = {class_of(f.reason).exit_code for row in rows for f in row.failures}
+    if codes:
+        failed = (Verdict.FAILED, Verdict.SCENARIO, Verdict.SETUP)
+        return next((v for v in failed if v.code == min(codes)), Verdict.FAILED)
+    planned = [row for row in rows if not row.searched]  # a search tries what can't hold
+    if any(not row.valid for row in planned) or any(c.limit == "client" for c in capacities):
+        return Verdict.INVALID
+    if any(c.limit == "target" and c.rate is None for c in capacities):
+        return Verdict.MISSED
+    answer = gate(planned, bounds_of(scenario), each=scenario.get("gate") == "each")
+    return {"yes": Verdict.OK, "no": Verdict.MISSED, "unknown": Verdict.UNDECIDED}[answer]
+
+
+def gate(rows: Sequence[SummaryRow], bounds: Bounds, *, each: bool = False) -> Holds:
+    """Whether some point holds every bound: of the run, or of `each` backend."""
+    if not rows or not bounds:
+        return "yes"
+    if each:
+        names = dict.fromkeys(row.backend for row in rows)
+        found = {gate([r for r in rows if r.backend == name], bounds) for name in names}
+        return "no" if "no" in found else "unknown" if "unknown" in found else "yes"
+    found = {satisfies(row, bounds) for row in rows if usable(row)}
+    return "yes" if "yes" in found else "unknown" if "unknown" in found else "no"
