@@ -17,7 +17,7 @@ from harness.results.details import MeasurementDetails, ServerMetrics
 from harness.results.samples import OK, Samples
 from harness.triton.counters.metrics import WindowMetrics, over_window
 from harness.triton.counters.scrape import Reading
-from harness.triton.counters.statistics import PHASES, composing
+from harness.triton.counters.statistics import LOOKUPS, PHASES, composing
 
 Span = tuple[int, int]
 LATE_NS = 5_000_000
@@ -87,8 +87,9 @@ NOT_READ = "the server's metrics were not read: `server: {metrics_url: …}` say
 def server_view(
     window: Window, samples: Samples, scraped: Mapping[str, object] | None, batch_size: int
 ) -> tuple[MeasurementDetails, list[Finding]]:
-    """For a row's details: `metrics` (`WindowMetrics.to_json`, or `{problem: …}`) and `composing`
-    (by model); and what contradicts the statistics. Nothing for backends without a server.
+    """For a row's details: `metrics` (`WindowMetrics.to_json`, or `{problem: …}`), `composing` (by
+    model), `cache` (by `LOOKUPS`, where there is one); and what contradicts the statistics.
+    Nothing for backends without a server.
     """
     if "count" not in window.before:
         return {}, []
@@ -96,6 +97,9 @@ def server_view(
     parts = composing(window.after, window.before)
     if parts:
         details["composing"] = parts
+    cache = {k: window.after.get(k, 0.0) - window.before.get(k, 0.0) for k in LOOKUPS}
+    if sum(cache.values()) > 0:
+        details["cache"] = cache
     details["metrics"], findings = _metrics(window, samples, scraped, batch_size)
     return details, findings
 

@@ -7,7 +7,7 @@ used in a plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,9 @@ FLAGS: dict[str, str] = {
     "window",
     "power_cap": "at the power cap: the GPU's clocks were what its power limit allows",
     "foreign_gpu_process": "another process used the GPU in the window",
+    "from_cache": "the server answered from its response cache: the numbers are the cache's, not "
+    "the model's; switch it off in the config.pbtxt, or rank such points with `rank_cached: true`",
+    "cache_hits": "answers came from the server's response cache, and the scenario ranks them",
     "clock_spread": "the GPU's clock varied more than a steady load explains",
 }
 """Code → what it means, in a sentence a newcomer understands; `failed_<reason>` is a round."""
@@ -63,7 +66,7 @@ WRONG = frozenset({"parity", "wrong_outputs"})
 INVALIDATES = frozenset({
     *WRONG, "all_failed", "outputs_differ", "client_not_sending", "client_late", "client_busy",
     "client_near_ceiling", "littles_law", "no_steady_state", "warm_up_leak", "foreign_gpu_process",
-    "throttled", "colocated_invalid",
+    "throttled", "colocated_invalid", "from_cache",
 })  # fmt: skip
 """Flags that make a point INVALID where half of its rounds or more carry one of them."""
 
@@ -86,6 +89,8 @@ SLIP_FLOOR_NS = 1_000_000
 SLIP_SHARE = 0.05
 BUSY_PERCENT = 80.0
 CEILING_SHARE = 0.5
+CACHED_SHARE = 0.01
+"""Of a model's requests: what fewer hits than that change lies within any interval."""
 LITTLE_TOLERANCE = 0.1
 """Share of the concurrency that may be missing."""
 
@@ -238,3 +243,17 @@ def check_client(
             "client_near_ceiling",
             f"{rate:.0f} requests/s; against a null server the generator reaches {ceiling:.0f}",
         )
+
+
+def check_cache(hits: Mapping[str, tuple[float, float]], *, ranked: bool) -> Iterator[Finding]:
+    """Flag a point that a response cache answered: by what, (hits, requests) on the server.
+
+    `ranked`: the scenario wants such points beside the others.
+    """
+    seen = [
+        f"{found / requests:.0%} of the requests to {what} ({found:,.0f} of {requests:,.0f})"
+        for what, (found, requests) in hits.items()
+        if requests and found > CACHED_SHARE * requests
+    ]
+    if seen:
+        yield Finding("cache_hits" if ranked else "from_cache", "; ".join(seen))

@@ -119,6 +119,8 @@ class MeasurementDetails(TypedDict, total=False):
     composing: Mapping[str, Mapping[str, float]]
     """By composing model: see `triton.counters.statistics.composing`."""
     metrics: ServerMetrics
+    cache: Mapping[str, float]
+    """`cache_hits` and `cache_misses` of the server's response cache, where the model has one."""
     stage: str
     """`added`: in a round that was added because intervals were too wide; `confirmation`: of what
     was chosen, after the choice, which it takes no part in. Lacking in the other rounds."""

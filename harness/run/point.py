@@ -202,6 +202,7 @@ class PointMeasurement:
             answer.outputs_wrong, answer.metrics, answer.window,
             self.telemetry.problem if other is None else "", level=not point.shape,
             less_launching=model.spec.less_launching,
+            rank_cached=getattr(model.spec, "rank_cached", False),
         )  # fmt: skip
         row = measurement_row(
             own, self.round_, started, window, samples, readings, path, conditions

@@ -56,6 +56,8 @@ class Conditions:
     """Whether the load on the server is to stay as it is within the window."""
     less_launching: str = ""
     """The setting that would help where launching holds the GPU back."""
+    rank_cached: bool = False
+    """Whether what a response cache answered is wanted beside the rest."""
 
 
 def measurement_row(
@@ -77,6 +79,7 @@ def measurement_row(
         *check_gpu(telemetry, begin, end),
         *_launching(counted, conditions.less_launching),
         *_server_count(counted, split, samples), *disagreements,
+        *_cached(split, server, conditions.rank_cached),
         *([Finding("no_telemetry", why)] if (why := conditions.no_telemetry) else []),
     ]  # fmt: skip
     return MeasurementRow(
@@ -183,6 +186,15 @@ def _server_count(window: Window, split: Split | None, samples: Samples) -> Iter
     straddling = max(1, *(int(((sent <= end) & (done > end)).sum()) for end in ends))
     if not least - straddling <= split.count <= most + straddling:
         yield Finding("count_mismatch", f"{here} answers here, {split.count} on the server")
+
+
+def _cached(split: Split | None, server: MeasurementDetails, ranked: bool) -> Iterator[Finding]:
+    """What response caches answered: that of the model, and those of the models it is made of."""
+    cache = server.get("cache", {})
+    hits = {"the model": (cache.get("cache_hits", 0.0), split.count if split else 0.0)}
+    for name, part in server.get("composing", {}).items():
+        hits[name] = part.get("cache_hits", 0.0), part["count"]
+    return validity.check_cache(hits, ranked=ranked)
 
 
 # ----------------------------------------------------------------------------- co-located models

@@ -63,10 +63,11 @@ ensemble_scheduling {
          input_map { key: "x" value: "between" } output_map { key: "y" value: "y" } }
 }
 """  # fmt: skip
+CACHE = ["--cache-config=local,size=1048576"]
 ONE_S, TWO_S = 0.001, 0.004
 SCENARIO = """
 scenario: metrics
-model: {{name: both, source: {{triton: both}}, inputs: [{{name: x, shape: [batch, 16]}}]}}
+model: {{name: {model}, source: {{triton: {model}}}, inputs: [{{name: x, shape: [batch, 16]}}]}}
 backends:
 {backends}
 load: {{batch_sizes: [2], concurrency: {concurrency}}}
@@ -80,29 +81,36 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models, the ensemble of both, and a model that calls the first by itself."""
     path = tmp_path_factory.mktemp("served") / "repository"
     step = {"one": STEP.replace("SECONDS", str(ONE_S)), "two": STEP.replace("SECONDS", str(TWO_S))}
-    for name, code in {**step, "calls": CALLS, "both": ""}.items():
+    for name, code in {**step, "cached": step["two"], "calls": CALLS, "both": ""}.items():
         (path / name / "1").mkdir(parents=True)
         (path / name / "config.pbtxt").write_text(PYTHON if code else ENSEMBLE)
         if code:
             (path / name / "1" / "model.py").write_text(code)
+    with (path / "cached" / "config.pbtxt").open("a") as config:
+        config.write("response_cache { enable: true }")
     return path
 
 
 @pytest.fixture(scope="module")
 def server(repository: Path) -> Iterator[TritonServer]:
     log = repository.parent / "server.log"
-    with TritonServer.start(find(), repository, log=log, prepared=True) as found:
-        for name in ("both", "calls"):
+    with TritonServer.start(find(), repository, log=log, prepared=True, args=CACHE) as found:
+        for name in ("both", "calls", "cached"):
             found.load(name)
         yield found
 
 
 def run(
-    folder: Path, backends: list[str], concurrency: str, window: str, rounds: int = 1
+    folder: Path,
+    backends: list[str],
+    concurrency: str,
+    window: str,
+    rounds: int = 1,
+    model: str = "both",
 ) -> RunData:
     (folder / "s.yaml").write_text(SCENARIO.format(
         backends="\n".join(f"  - {{kind: triton, {b}}}" for b in backends),
-        concurrency=concurrency, window=window, rounds=rounds,
+        concurrency=concurrency, window=window, rounds=rounds, model=model,
     ))  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run"], cwd=folder,
@@ -216,6 +224,22 @@ def test_a_server_by_url_has_metrics_where_it_is_said(server: TritonServer, tmp_
     assert "metrics_url" in rows["untold"].details["metrics"]["problem"]
     assert "HTTP 4" in rows["wrong"].details["metrics"]["problem"]
     assert all(row.server_count for row in rows.values())
+
+
+def test_what_the_response_cache_answers_is_named_and_not_ranked(
+    server: TritonServer, tmp_path: Path
+) -> None:
+    """The embedded server has its cache's library; here each request comes again."""
+    there = f"protocol: grpc, server: {{url: '{server.grpc}'}}"
+    backends = [f"{there}, name: left", f"{there}, name: wanted, rank_cached: true"]
+    left, wanted = run(tmp_path, backends, "1", "200ms", model="cached").measurements
+    for row in (left, wanted):
+        assert row.details["cache"]["cache_hits"] > 0.9 * (row.server_count or 0) > 0
+        assert (row.latency_ms["p50"] or 0) < 1e3 * TWO_S, "the model itself sleeps longer"
+    assert "from_cache" in left.flags
+    assert "of the requests to the model" in left.details["findings"]["from_cache"]
+    assert "cache_hits" in wanted.flags and "from_cache" not in wanted.flags
+    assert "Cache hits (%)" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def model(name: str) -> PreparedModel:

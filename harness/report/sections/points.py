@@ -16,6 +16,7 @@ from harness.report.model.context import Context, best_first
 from harness.report.model.section import Section, TableBlock, Text
 from harness.results.grouping import firsts
 from harness.scenario.metrics import METRICS, Metric, latency_name
+from harness.triton.counters.statistics import LOOKUPS
 
 RANK_NOTE = (
     "Ranks follow the value. Neighbours with the same rank (1=) can't be told apart from the best "
@@ -165,7 +166,8 @@ def detail_table(context: Context, name: str) -> blocks.Table:
         **(size if context.offline else load),
         **_percentiles(context.shown_percentiles(), " Latency (ms)"),
         "Client Response Wait (ms)": _metric("latency_mean_ms"),
-        **(_server_parts() if split else {}), **THROUGHPUT, **_use(context), "Status": status_cell,
+        **(_server_parts() if split else {}), **_cache_hits(rows), **THROUGHPUT, **_use(context),
+        "Status": status_cell,
     }  # fmt: skip
     notes = [
         "Client Response Wait is the mean time from sending a request to having its answer"
@@ -177,6 +179,20 @@ def detail_table(context: Context, name: str) -> blocks.Table:
         ),
     ]
     return blocks.listing(rows, columns, [INTERVAL_NOTE, *notes, *_floor_note(context)])
+
+
+def _cache_hits(rows: Sequence[SummaryRow]) -> Columns:
+    """The share of look-ups that the server's response cache answered; nothing without one."""
+
+    def hits(row: SummaryRow) -> float | None:
+        caches = [m.details.get("cache", {}) for m in row.measurements]
+        found, asked = (
+            sum(c.get(key, 0.0) for c in caches for key in keys) for keys in (LOOKUPS[:1], LOOKUPS)
+        )
+        return 100 * found / asked if asked else None
+
+    known = any(hits(row) is not None for row in rows)
+    return {"Cache hits (%)": lambda row: blocks.number_cell(hits(row))} if known else {}
 
 
 def _server_parts() -> Columns:

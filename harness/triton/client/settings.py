@@ -66,6 +66,11 @@ class TritonSettings(served.ServedSettings):
         description="wire client: processes to begin with; where it nears its limit, more are "
         "added up to the spare cores, and the point is measured again",
     )
+    rank_cached: bool = Field(
+        False,
+        description="rank points that the server answers from its response cache; without it they "
+        "are flagged `from_cache` and left out, since they say nothing of the model",
+    )
 
     @property
     def default_name(self) -> str:

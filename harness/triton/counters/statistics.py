@@ -19,6 +19,8 @@ PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 """Where a request's time goes inside the server, in order."""
 COMPOSING = "composing/"
 """Begins the keys of models that the measured one is made of: `composing/NAME/KEY`."""
+LOOKUPS = ("cache_hits", "cache_misses")
+"""Keys of the requests that the response cache answered, and of those that it could not."""
 _DURATIONS = ("success", "fail", *PHASES, "cache_hit", "cache_miss")
 
 
@@ -127,7 +129,7 @@ def composing(
         )
         split = difference(last, first)
         if split is not None:
-            hits = {k: last[k] - first.get(k, 0.0) for k in ("cache_hits", "cache_misses")}
+            hits = {k: last[k] - first.get(k, 0.0) for k in LOOKUPS}
             found[name] = {
                 "count": split.count, "failures": split.failures, "inferences": split.inferences,
                 "executions": split.executions, **hits, **split.server_us,

@@ -77,7 +77,7 @@ def command(
         return Command(argv, {**os.environ, **env}, install.removal(name), find_pid)
     own = [
         str(install.binary), f"--model-repository={repository.resolve()}",
-        f"--backend-directory={install.backends}",
+        f"--backend-directory={install.backends}", f"--cache-directory={install.caches}",
         *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
     ]  # fmt: skip
     return Command([*own, *options], environment(install, env))

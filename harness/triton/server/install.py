@@ -55,6 +55,11 @@ class TritonInstall:
         return ours if ours.is_dir() else self.root / "lib"
 
     @property
+    def caches(self) -> Path:
+        """For `--cache-directory`: the libraries of response caches, beside `bin`."""
+        return self.binary.parents[1] / "caches"
+
+    @property
     def stub(self) -> Path:
         """The process in which the Python backend runs a model."""
         return self.backends / "python" / "triton_python_backend_stub"

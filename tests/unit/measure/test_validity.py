@@ -8,6 +8,7 @@ from harness.measure.transient import Leak
 from harness.measure.validity import (
     FLAGS,
     INVALIDATES,
+    check_cache,
     check_client,
     check_little,
     check_schedule,
@@ -205,6 +206,15 @@ def test_a_leaked_warm_up_says_what_was_seen() -> None:
     assert found.flag == "warm_up_leak"
     assert found.seen.startswith("the first 5 % of the window were 50 % slower")
     assert "warm_up_leak" in INVALIDATES
+
+
+def test_answers_from_a_cache_are_no_measurement_of_the_model() -> None:
+    assert list(check_cache({"the model": (0.0, 0.0), "part": (1.0, 100.0)}, ranked=False)) == []
+    (found,) = check_cache({"the model": (0.0, 100.0), "part": (50.0, 100.0)}, ranked=False)
+    assert found.flag == "from_cache" and found.flag in INVALIDATES
+    assert found.seen == "50% of the requests to part (50 of 100)"
+    (wanted,) = check_cache({"the model": (2.0, 100.0)}, ranked=True)
+    assert wanted.flag == "cache_hits" and wanted.flag not in INVALIDATES
 
 
 def test_every_flag_has_words() -> None:

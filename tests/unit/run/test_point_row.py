@@ -90,6 +90,22 @@ def test_the_host_of_the_window_is_in_the_row_and_what_others_used_is_judged() -
     assert many.flags == ("few_requests",)
 
 
+@pytest.mark.parametrize("prefix", ["", "composing/part/"])
+def test_a_point_that_a_response_cache_answered_is_invalid_unless_it_is_wanted(prefix: str) -> None:
+    keys = ("count", "success_ns", "failures", "inferences", "executions", "queue_ns",
+            "compute_input_ns", "compute_infer_ns", "compute_output_ns", "cache_hits",
+            "cache_misses")  # fmt: skip
+    before = {f"{p}{key}": 0.0 for p in {"", prefix} for key in keys}
+    after = {**before, "count": 200.0, f"{prefix}count": 200.0, f"{prefix}cache_hits": 150.0}
+    window = replace(WINDOW, before=before, after=after)
+    row = row_of(steady(), window=window)
+    assert "from_cache" in row.flags and INVALIDATES.intersection(row.flags)
+    assert "75% of the requests" in row.details["findings"]["from_cache"]
+    assert ("cache" in row.details) == (not prefix)
+    wanted = row_of(steady(), window=window, rank_cached=True)
+    assert "cache_hits" in wanted.flags and not INVALIDATES.intersection(wanted.flags)
+
+
 @pytest.mark.parametrize(
     ("samples", "load", "conditions", "flag"),
     [

@@ -55,6 +55,7 @@ def test_an_installation_runs_with_its_own_backends_on_loopback(installed, tmp_p
     )  # fmt: skip
     assert made.argv[0] == str(installed.binary) and made.argv[-1] == "--log-verbose=1"
     assert f"--backend-directory={installed.backends}" in made.argv
+    assert f"--cache-directory={installed.caches}" in made.argv
     for service, port in PORTS.items():
         assert f"--{service}-port={port}" in made.argv
         assert f"--{service}-address=127.0.0.1" in made.argv
