@@ -61,6 +61,15 @@ def drawn(variances: Float64, freedoms: Float64) -> tuple[Float64, Float64]:
     return weight * seen + (1 - weight) * seen.mean(), np.maximum(weight * noise, least)
 
 
+def _medians(table: Float64) -> Float64:
+    """Of each column, without its NaNs; every column holds a number. For small tables it takes a
+    tenth of `numpy.nanmedian`'s time.
+    """
+    known = (~np.isnan(table)).sum(axis=0)
+    ordered, columns = np.sort(table, axis=0), np.arange(table.shape[1])  # NaNs come last
+    return np.asarray((ordered[(known - 1) // 2, columns] + ordered[known // 2, columns]) / 2)
+
+
 def _bias(freedom: Float64) -> Float64:
     """By how much the expected log of s² differs from the log of the variance."""
     return np.asarray(special.digamma(freedom / 2) - np.log(freedom / 2))
@@ -124,21 +133,25 @@ class Blocks:
         """
         repeated = self._logs[self._repeated]
         seen = self._there[self._repeated].any(axis=0)
-        level, effect = np.nanmean(self._logs, axis=1), np.zeros(len(seen))
+        level, effect = self._means(self._logs), np.zeros(len(seen))
         for _ in range(SWEEPS if len(repeated) else 0):
             rest = (repeated - level[self._repeated, None])[:, seen]
             new = np.zeros_like(effect)
             new[seen] = (
-                np.nanmedian(rest, axis=0) if weights is None
+                _medians(rest) if weights is None
                 else np.nansum(rest * weights[self._repeated][:, seen], axis=0)
             )  # fmt: skip
             new[seen] -= new[seen].mean()
             moved = abs(new - effect).max()
             effect = new
-            level = np.nanmean(self._logs - effect, axis=1)
+            level = self._means(self._logs - effect)
             if moved < TOLERANCE:
                 break
         return level, np.where(self._there, self._logs - level[:, None] - effect, 0.0)
+
+    def _means(self, logs: Float64) -> Float64:
+        """Of each point over its rounds."""
+        return np.asarray(np.where(self._there, logs, 0.0).sum(axis=1) / self._count)
 
     def _weights(self, variances: Float64) -> Float64:
         """What each point has to say in each round's effect, shape (points, rounds): 1/variance."""

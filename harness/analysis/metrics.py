@@ -96,3 +96,16 @@ def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
             return Interval(math.fsum(known) / len(known))
         case "sum":
             return Interval(math.fsum(known))
+
+
+class OverRounds(dict[str, Interval | None]):
+    """`over_rounds` of every metric that is asked for, worked out when it first is."""
+
+    def __init__(self, rows: Sequence[MeasurementRow]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __missing__(self, name: str) -> Interval | None:
+        """Raises KeyError on a name that is no metric's."""
+        self[name] = found = over_rounds(self._rows, name)
+        return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.analysis import metrics
 from harness.analysis.intervals import Interval
@@ -34,7 +34,7 @@ class SummaryRow:
     request_rate: float | None
     rounds: int
     """Those that count."""
-    metrics: Mapping[str, Interval | None]
+    metrics: Mapping[str, Interval | None] = field(compare=False)
     """Each of `harness.scenario.metrics` over the rounds; None where it is not known."""
     server_us: Mapping[str, float]
     """Mean over rounds of the server-side parts, per request."""
@@ -77,8 +77,7 @@ class SummaryRow:
 
         Raises KeyError on a name that is no metric's.
         """
-        known = name in self.metrics
-        return self.metrics[name] if known else metrics.over_rounds(self.measurements, name)
+        return self.metrics[name]
 
     @property
     def confirmed(self) -> SummaryRow | None:
@@ -89,10 +88,9 @@ class SummaryRow:
         found = self.confirmation
         if len(found) < 2:
             return None
-        values = {name: metrics.over_rounds(found, name) for name in METRICS}
         return replace(
-            self, rounds=len(found), metrics=values, measurements=found, disturbed=(),
-            confirmation=(),
+            self, rounds=len(found), metrics=metrics.OverRounds(found), measurements=found,
+            disturbed=(), confirmation=(),
         )  # fmt: skip
 
     def per_round(self, name: str) -> list[float]:
@@ -200,7 +198,7 @@ def _summary(
     return SummaryRow(
         point=point, backend=place.backend, config=place.config, batch_size=place.batch_size,
         concurrency=place.concurrency, request_rate=place.request_rate, rounds=len(rows),
-        metrics={name: metrics.over_rounds(rows, name) for name in METRICS},
+        metrics=metrics.OverRounds(rows),
         server_us={k: _mean([r.server_us.get(k) for r in rows]) for k in sorted(parts)},
         requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
         flags=tuple(flags), valid=_believable(rows), failures=open_failures,

@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import CapacityRow, MeasurementRow
+from harness.scenario.metrics import METRICS
 from harness.scenario.points import Point
 
 
@@ -52,4 +53,4 @@ def point(throughputs: Sequence[float] = (250.0,), **changes: Any) -> SummaryRow
 def with_metrics(row: SummaryRow, **values: float | None) -> SummaryRow:
     """The point with other values of metrics, without intervals."""
     known = {name: None if value is None else Interval(value) for name, value in values.items()}
-    return replace(row, metrics={**row.metrics, **known})
+    return replace(row, metrics={**{name: row.metrics[name] for name in METRICS}, **known})

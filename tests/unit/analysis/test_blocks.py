@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import special, stats
 
-from harness.analysis.blocks import Blocks, _inverse_trigamma, drawn
+from harness.analysis.blocks import Blocks, _inverse_trigamma, _medians, drawn
 from harness.analysis.intervals import log_t_interval
 
 
@@ -201,3 +204,12 @@ def test_points_that_share_no_round_are_not_told_apart() -> None:
     found = Blocks({"a": {0: 2.0, 1: 2.1}, "b": {2: 1.0, 3: 1.1}}).ratio("a", "b")
     assert found.value > 1.8
     assert (found.low, found.high) == (None, None)
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 6)),
+           elements=st.floats(-5, 5) | st.just(math.nan))
+)  # fmt: skip
+def test_the_median_of_each_column_is_numpys(table):
+    table = table[:, (~np.isnan(table)).any(axis=0)]
+    np.testing.assert_array_equal(_medians(table), np.nanmedian(table, axis=0))

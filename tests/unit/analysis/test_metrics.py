@@ -78,7 +78,11 @@ def test_names() -> None:
 
 def test_a_point_has_every_metric_of_the_table() -> None:
     found = point([10.0, 40.0], host_memory_mib=7.0)
-    assert list(found.metrics) == list(METRICS)
+    known = [name for name in METRICS if found.metrics[name] is not None]
+    assert known[0] == "throughput"
+    assert "host_memory_mib" in known
+    with pytest.raises(KeyError):
+        found.metrics["no such"]
     assert found.per_round("throughput") == [10.0, 40.0]
     assert found.per_round("gpu_memory_mib") == []
     assert (found.host_memory_mib, found.gpu_memory_mib) == (7.0, None)
