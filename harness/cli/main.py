@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("harness.cli.prepare", "Export a model; fill a Triton model repository."),
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),
     "explain": ("harness.cli.explain", "Say everything about one point of a run."),
+    "compare": ("harness.cli.compare", "Say whether a version is worse than another (for CI)."),
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),

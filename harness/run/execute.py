@@ -16,6 +16,7 @@ from harness.results.store import RunData, RunStore, read_run
 from harness.run.environments import Interpreter, make_environments
 from harness.run.interruption import Interruption
 from harness.run.orchestrator import Orchestrator, Paths
+from harness.run.rounds import Extra
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
 from harness.search.best_config import write_best
@@ -40,7 +41,9 @@ class Ended:
         return f"interrupted; finish it with: harness {command} --resume {self.path}"
 
 
-def start(loaded: LoadedScenario, output: Path | None, watch: Watch) -> Ended:
+def start(
+    loaded: LoadedScenario, output: Path | None, watch: Watch, extra: Extra | None = None
+) -> Ended:
     """Measure a scenario into the new run directory `output`, by default reports/SCENARIO-TIME.
 
     Raises RunDirectoryError when it holds something or can't be written.
@@ -49,12 +52,13 @@ def start(loaded: LoadedScenario, output: Path | None, watch: Watch) -> Ended:
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
     store = RunStore.create(directory, manifest)
-    return _measure(scenario, loaded.path.resolve().parent, store, None, watch)
+    return _measure(scenario, loaded.path.resolve().parent, store, None, watch, extra)
 
 
 def resume(
-    directory: Path, watch: Watch, *, path: Path | None = None, overrides: Sequence[str] = ()
-) -> Ended:
+    directory: Path, watch: Watch, *, path: Path | None = None, overrides: Sequence[str] = (),
+    extra: Extra | None = None,
+) -> Ended:  # fmt: skip
     """Measure what is missing in a run directory.
 
     The scenario is read again where it was, or from `path`, or else from the manifest. Raises
@@ -62,7 +66,7 @@ def resume(
     """
     scenario, base = reread(directory, path, overrides)
     store, done = RunStore.resume(directory)
-    return _measure(scenario, base, store, done, watch)
+    return _measure(scenario, base, store, done, watch, extra)
 
 
 def reread(
@@ -96,8 +100,9 @@ def default_directory(name: str) -> Path:
 
 
 def _measure(
-    scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
-) -> Ended:
+    scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch,
+    extra: Extra | None,
+) -> Ended:  # fmt: skip
     interrupted = False
     with store, temporary_folder(), Interruption() as interruption:
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
@@ -108,7 +113,9 @@ def _measure(
                     store.append(note := Note(text))
                     observer.notify(note)
                 paths = _paths(scenario, base, store, done, observer)
-                Orchestrator(scenario, store, paths, observer, done, interruption.check).run()
+                Orchestrator(
+                    scenario, store, paths, observer, done, interruption.check, extra
+                ).run()
             interruption.armed = False
         except KeyboardInterrupt:
             interrupted = True

@@ -18,7 +18,7 @@ from harness.results import events
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.environments import Interpreters
 from harness.run.point import PointMeasurement
-from harness.run.rounds import Rounds
+from harness.run.rounds import Extra, Rounds
 from harness.run.selection import Selection
 from harness.run.session.loading import EMPTY_S, open_session
 from harness.run.session.preparing import Prepared, artifacts, prepare
@@ -59,6 +59,7 @@ class Orchestrator:
     def __init__(
         self, scenario: Scenario, store: RunStore, paths: Paths, observer: events.Observer,
         done: RunData | None = None, check: Callable[[], None] = lambda: None,
+        extra: Extra | None = None,
     ) -> None:  # fmt: skip
         """`check` is called at each step, and may raise."""
         self._scenario, self._store, self._paths = scenario, store, paths
@@ -69,7 +70,9 @@ class Orchestrator:
             scenario, ended=bool(done and done.rows(events.SearchEnded)),
             spent=spent[-1].seconds if spent else 0.0,
         )  # fmt: skip
-        self._rounds = Rounds(scenario, self._points, self._specs, self._selection, self._state)
+        self._rounds = Rounds(
+            scenario, self._points, self._specs, self._selection, self._state, extra
+        )
         self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.metrics import ADDED, counts_of
@@ -12,6 +13,7 @@ from harness.analysis.tails import next_window
 from harness.measure.quantiles import FLOORS
 from harness.measure.transient import leak_over_rounds
 from harness.results.events import Reached, SearchEnded, Undecided
+from harness.results.rows import FailureRow, MeasurementRow
 from harness.run.order import balanced
 from harness.run.selection import Selection
 from harness.run.state import RunState
@@ -20,6 +22,18 @@ from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Asks for rounds beyond the planned ones: who compares two backends goes on until decided."""
+
+    points: Callable[[Sequence[MeasurementRow], Sequence[FailureRow], int], Collection[str]]
+    """Measurements, failures and the round's number → the points that it is to measure."""
+    most: int
+    """Rounds in all."""
+    why: str
+
 
 Specs = Mapping[str, Mapping[str, AnyBackend]]
 """By backend and config."""
@@ -32,16 +46,17 @@ class Rounds:
 
     def __init__(
         self, scenario: Scenario, points: list[Point], specs: Specs, selection: Selection,
-        state: RunState,
+        state: RunState, extra: Extra | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self._points, self._specs = scenario, points, specs
-        self._selection, self._state = selection, state
+        self._selection, self._state, self._extra = selection, state, extra
         self._cut: set[int] = set()
 
     @property
     def most(self) -> int:
         """Rounds there can be."""
-        return max(self._scenario.measurement.rounds_max, self._selection.rounds_max)
+        asked = self._extra.most if self._extra is not None else 0
+        return max(self._scenario.measurement.rounds_max, self._selection.rounds_max, asked)
 
     def wanted(self, round_: int) -> list[Point]:
         """The points this round measures: all at first, then those whose intervals are too wide,
@@ -79,6 +94,8 @@ class Rounds:
         settings, state = self._scenario.measurement, self._state
         found = {"to tell the best apart":
                  set(self._selection.undecided(state.rows, state.failures, round_))}  # fmt: skip
+        if self._extra is not None:
+            found[self._extra.why] = set(self._extra.points(state.rows, state.failures, round_))
         if round_ < settings.rounds_max:
             rows = summarize(state.rows)
             found[DISTURBED] = {

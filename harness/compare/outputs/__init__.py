@@ -1,0 +1,1 @@
+"""What is written of a comparison, a file a format."""

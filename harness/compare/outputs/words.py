@@ -1,0 +1,111 @@
+"""A comparison in words and numbers, the same in every output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from harness.analysis.comparison import Verdict as OfMetric
+from harness.compare.result import Comparison, PointResult, Row, Verdict
+from harness.report.model.numbers import NOT_AVAILABLE, significant
+
+CONFIDENCE = "95 %"
+POOLED = "all points"
+SYMBOLS = {
+    Verdict.REGRESSION: "✗", Verdict.IMPROVEMENT: "✓", Verdict.EQUIVALENT: "=",
+    Verdict.INCONCLUSIVE: "?", Verdict.INVALID: "!",
+}  # fmt: skip
+
+
+def headline(found: Comparison) -> str:
+    """`REGRESSION: B against A, …`, one line."""
+    return f"{found.verdict.upper()}: {found.candidate.name} against {found.base.name}"
+
+
+def explanation(found: Comparison) -> str:
+    """Why the verdict is what it is, in a sentence or two."""
+    of = [p for p in found.points if p.verdict is found.verdict]
+    match found.verdict:
+        case Verdict.REGRESSION | Verdict.IMPROVEMENT:
+            said = [f"{p.place}: {what_changed(p)}" for p in of]
+            if not said or found.drift:
+                said += [found.drift or f"{POOLED}: {_decided(found.pooled)}"]
+            return _list(said) + "."
+        case Verdict.EQUIVALENT:
+            return f"Every metric lies within its tolerance ({tolerances(found)}) at {CONFIDENCE}."
+        case Verdict.INCONCLUSIVE:
+            return _list([f"{p.place}: {p.reason}" for p in of]) + f". {still_needed(found)}"
+        case _:
+            return _list([f"{p.place}: {p.reason}" for p in of] or ["nothing was measured"]) + "."
+
+
+def what_changed(point: PointResult) -> str:
+    """The metrics that decided a point, with their change."""
+    return _decided(point.rows) or point.reason
+
+
+def _decided(rows: Iterable[Row]) -> str:
+    decided = (OfMetric.REGRESSION, OfMetric.IMPROVEMENT)
+    return ", ".join(
+        f"{r.metric.title} {change(r)} {interval(r)}" for r in rows if r.judged.verdict in decided
+    )
+
+
+def _list(said: Sequence[str], most: int = 3) -> str:
+    rest = f"; and {len(said) - most} more" if len(said) > most else ""
+    return "; ".join(said[:most]) + rest
+
+
+def still_needed(found: Comparison) -> str:
+    """Blocks and minutes by which it should be decided."""
+    if found.needed is None:
+        return "No planned number of blocks is in sight that would decide it."
+    minutes = found.minutes
+    time = f", about {minutes:.1f} more minutes" if minutes is not None else ""
+    return f"It should be decided after {found.needed} blocks{time}."
+
+
+def tolerances(found: Comparison) -> str:
+    """`throughput 2 %, p50 2 %, p99 5 %`."""
+    metrics = {r.metric.key: r.metric.margin for p in found.points for r in p.rows}
+    return ", ".join(f"{key} {100 * margin:g} %" for key, margin in metrics.items())
+
+
+def change(row: Row) -> str:
+    """`+3.1 %`."""
+    return percent(row.change)
+
+
+def percent(share: float) -> str:
+    """With a sign, and as many digits as one reads."""
+    if not math.isfinite(share):
+        return NOT_AVAILABLE
+    return f"{100 * share:+.1f} %".replace("-", "−")
+
+
+def interval(row: Row) -> str:
+    """`[+1.9 %, +4.4 %]`; empty where there is none."""
+    if not row.known:
+        return ""
+    low, high = row.interval
+    return f"[{percent(low)}, {percent(high)}]"
+
+
+def value(number: float) -> str:
+    """Three significant digits."""
+    return significant(number)
+
+
+def notes(found: Comparison) -> list[str]:
+    """What a reader must know of how it came about."""
+    said = [f"FORCED, not comparable: {reason}" for reason in found.forced]
+    said += [f"outputs: {found.drift}"] if found.drift else []
+    said += [f"not held equal: {text}" for text in found.unequal]
+    said += [f"{p.place}: {p.reason}" for p in found.points if p.reason]
+    said += [f"only on one side: {place}" for place in found.left_out]
+    return said
+
+
+def differing(found: Comparison) -> list[tuple[str, str, str]]:
+    """What differs between the two: name, the base's, the candidate's."""
+    return [(key, a or "absent", b or "absent") for key, (a, b) in found.changed.items()]

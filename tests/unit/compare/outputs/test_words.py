@@ -1,0 +1,43 @@
+"""What is said of a comparison."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from harness.compare.outputs import words
+from harness.compare.result import Comparison
+
+
+def test_headlines_and_why(slower: Comparison, same: Comparison, broken: Comparison) -> None:
+    assert words.headline(slower) == "REGRESSION: slow against a"
+    assert words.explanation(slower).startswith("b1/c1: throughput −9.")
+    assert words.explanation(same) == (
+        "Every metric lies within its tolerance (throughput 2 %, p50 2 %, p99 5 %) at 95 %."
+    )
+    assert words.explanation(broken).startswith("b1/c1: the candidate can't run it: it refuses")
+
+
+def test_what_is_still_needed(open_: Comparison) -> None:
+    said = words.explanation(open_)
+    assert "not decided yet" in said
+    assert "It should be decided after 4 blocks, about 1.0 more minutes." in said
+    assert words.still_needed(replace(open_, points=())) == (
+        "No planned number of blocks is in sight that would decide it."
+    )
+
+
+def test_numbers() -> None:
+    assert words.percent(0.0314) == "+3.1 %"
+    assert words.percent(-0.0314) == "−3.1 %"
+    assert words.percent(math.inf) == "n/a"
+
+
+def test_that_it_was_forced_is_among_the_notes(slower: Comparison) -> None:
+    found = replace(slower, forced=("the machine differs: cpu",), left_out=("b1/c9",), drift="off")
+    assert words.notes(found) == [
+        "FORCED, not comparable: the machine differs: cpu", "outputs: off",
+        "only on one side: b1/c9",
+    ]  # fmt: skip
+    assert ("onnxruntime", "absent", "1.23.2") in words.differing(slower)
+    assert "off" in words.explanation(found)

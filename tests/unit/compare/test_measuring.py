@@ -1,0 +1,100 @@
+"""Blocks until it is decided: when a further round is asked for, and a real run of fakes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from support.compared import write_blocks
+
+from harness.compare.comparing import within
+from harness.compare.measuring import Blocks, begin, chosen, finish
+from harness.errors import UsageError
+from harness.results.events import Event
+from harness.results.store import read_run
+
+TEXT = """\
+scenario: s
+model: {name: m, source: {fake: {}}}
+backends:
+  - {kind: fake, name: quick, service_time_ms: 1}
+  - {kind: fake, name: other, service_time_ms: 1}
+  - {kind: fake, name: slow, service_time_ms: 3}
+load: {concurrency: [1]}
+measurement: {profile: quick, warmup: 10ms, window: 60ms, window_max: 100ms, window_requests: 10,
+              warmup_requests: 2}
+"""
+
+
+class Silent:
+    """An observer that hears nothing."""
+
+    def notify(self, event: Event) -> None:
+        """Take one event."""
+
+
+@pytest.mark.parametrize(
+    ("rounds", "slower", "noise", "asks"),
+    [
+        (3, 0.1, 0.002, True),  # before the first look
+        (4, 0.1, 0.002, False),  # decided: a regression
+        (4, 0.0, 0.002, False),  # decided: equivalent
+        (4, 0.0, 0.05, True),  # open
+        (5, 0.0, 0.002, True),  # no look after five
+        (19, 0.0, 0.05, False),  # the last look
+    ],
+)
+def test_when_another_block_is_asked_for(
+    rounds: int, slower: float, noise: float, asks: bool, tmp_path: Path
+) -> None:
+    path = write_blocks(tmp_path / "r", {"a": 0.0, "b": slower}, rounds=rounds, noise=noise)
+    data = read_run(path)
+    found = Blocks("a", "b").open_points(data.measurements, data.failures, rounds)
+    assert sorted(found) == (["a/b1/c1", "b/b1/c1"] if asks else [])
+
+
+def test_what_is_decided_is_not_measured_again(tmp_path: Path) -> None:
+    quiet = read_run(write_blocks(tmp_path / "q", {"a": 0, "b": 0}, rounds=4))
+    noisy = read_run(
+        write_blocks(tmp_path / "n", {"a": 0, "b": 0}, rounds=4, noise=0.05, places=("b1/c2",))
+    )
+    rows = [*quiet.measurements, *noisy.measurements]
+    assert sorted(Blocks("a", "b").open_points(rows, [], 4)) == ["a/b1/c2", "b/b1/c2"]
+
+
+def test_a_candidate_that_cant_run_ends_it(tmp_path: Path) -> None:
+    data = read_run(write_blocks(tmp_path / "r", {"a": 0.0, "b": 0.0}, failed={"b": "raised"}))
+    assert list(Blocks("a", "b").open_points(data.measurements, data.failures, 4)) == []
+
+
+def test_the_two_alone_are_measured_as_often_as_the_first_look_takes(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(TEXT)
+    loaded, blocks = chosen(tmp_path / "s.yaml", (), "quick", "slow")
+    assert [b.name for b in loaded.scenario.backends] == ["quick", "slow"]
+    assert loaded.scenario.measurement.rounds == 4
+    assert (blocks.base, blocks.candidate) == ("quick", "slow")
+
+
+def test_from_a_scenario_to_a_verdict_and_on_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "s.yaml").write_text(TEXT)
+    watch = nullcontext(Silent())
+    ended, blocks = begin(tmp_path / "s.yaml", (), "quick", "slow", tmp_path / "out", watch)
+    found = within(read_run(ended.path), blocks.base, blocks.candidate)
+    p50 = found.points[0].rows[1]
+    assert p50.metric.key == "p50"
+    assert p50.change > 1  # three times the time, whatever else the machine does
+    assert p50.judged.blocks >= 4
+    before = len(read_run(ended.path).measurements)
+    again, _ = finish(tmp_path / "out", watch)
+    assert not again.interrupted
+    assert len(read_run(ended.path).measurements) >= before
+
+
+def test_a_run_of_other_than_two_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = write_blocks(tmp_path / "r", {"a": 0.0, "b": 0.0, "c": 0.0})
+    with pytest.raises(UsageError, match="measures 3 backends, not two"):
+        finish(path, nullcontext(Silent()))
