@@ -1,16 +1,18 @@
 """Correctness before speed: a backend's outputs against the eager fp32 reference.
 
-An element agrees when |a − b| ≤ atol·rms(b) + rtol·|b|, b being the reference and rms(b) its root
-mean square. A plain |a − b| ≤ rtol·|b| fails on elements near zero that are differences of large
-sums: their rounding error follows the size of the sums, of which the output's scale is the measure.
+An element agrees when |a − b| ≤ max(atol·rms(b), floor) + rtol·|b|, b being the reference, rms(b)
+its root mean square, and the floor what numbers of order 1 that cancel leave behind. A plain
+|a − b| ≤ rtol·|b| fails on elements near zero that are differences of large sums: their rounding
+error follows the size of the sums, of which the output's scale is the measure.
 The tolerances are multiples of the unit roundoff u of a precision's significand (IEEE 754;
 bfloat16 and TF32 as published): rounding errors of successive layers add up like a random walk
 (Higham & Mary, SIAM J. Sci. Comput. 41(5), 2019), and a result that is wrong is off by about 1.
+An output that is NaN or infinite everywhere is wrong on whichever side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,10 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "tf32": (3e-2, 1e-2),  # u = 2^-11: 61 u and 20 u; only factors are rounded, sums are fp32
     "fp16": (5e-2, 1e-2),  # u = 2^-11: 102 u, as activations and sums may be rounded to it too
     "bf16": (2.5e-1, 8e-2),  # u = 2^-8
+    "int8": (
+        2.5e-1,
+        8e-2,
+    ),  # a step is 2^-8 of the range, which is some 4 rms to each side: 8 steps
 }
 """Precision → (atol in units of the output's rms, rtol); docs/models.md has the measurements.
 
@@ -33,7 +39,21 @@ fp32 leaves room for other summation orders and Winograd convolutions, and is be
 u of it are 3e-3) would give. fp16 has more than tf32, which has the same u: activations are kept in
 fp16 too, and a runtime may add in it. 0.05 is 5.4 standard deviations of the largest errors
 measured (TensorRT-RTX, 0.0093 rms): normal, so of ten million values about one lies beyond.
+int8 also stands for a file that is quantized: a fused and an unfused run round to other steps.
 """
+FLOORS: dict[str, float] = dict.fromkeys(TOLERANCES, 1e-5) | {"fp32": 2.0**-23}
+"""Precision → smallest absolute tolerance: fp32's machine epsilon, and for what rounds more the
+`atol` of `torch.testing.assert_close`. An output of rounding errors only (a mean after a
+normalisation) has an rms of that size, and no value of it is right to a thousandth."""
+STEPS = 8
+"""Most by which an output in 8 bits may differ, in its units, where the model is int8."""
+SELF_SHARE = 0.1
+"""Part of fp32's tolerance by which a model may differ from itself and still be compared."""
+
+
+ONE_SIDE = "are NaN or infinite on one side only"
+NOWHERE = "are NaN or infinite, on both sides"
+"""With all of an output: nothing of it could be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,11 @@ class Mismatch:
     what: str
     count: int = 0
     size: int = 0
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether another run could have another value: not where there is none at all."""
+        return self.what != NOWHERE
 
     def __str__(self) -> str:
         many = f": {self.count} of {self.size} values" if self.size else ""
@@ -109,6 +134,9 @@ class Rule:
     atol: float
     rtol: float
     absolute: bool = False
+    floor: float = 0.0
+    steps: int = 0
+    """By how much integers of 8 bits may differ."""
 
     @classmethod
     def of(cls, precision: str, parity: Parity) -> Rule:
@@ -118,24 +146,50 @@ class Rule:
             rtol = parity.max_rel_error
         if parity.max_abs_error is not None:
             return cls(parity.max_abs_error, rtol, absolute=True)
-        return cls(atol, rtol)
+        return cls(atol, rtol, False, FLOORS[precision], STEPS if precision == "int8" else 0)
 
     def __str__(self) -> str:
         return f"|a−b| ≤ {self.atol:g}{'' if self.absolute else '·rms(b)'} + {self.rtol:g}·|b|"
 
-    def allowed(self, reference: Floats, scale: float) -> Floats:
-        """The largest error of each element."""
-        floor = self.atol if self.absolute else self.atol * scale
-        return np.asarray(floor + self.rtol * np.abs(reference))
+    def allowed(self, reference: Array, scale: float) -> Floats:
+        """The largest error of each element; 0 for integers, unless the scenario or int8 allows."""
+        if reference.dtype.kind in "iub" and not self.absolute:
+            eight_bits = reference.dtype.kind != "b" and reference.dtype.itemsize == 1
+            return np.full(reference.shape, float(self.steps if eight_bits else 0))
+        least = self.atol if self.absolute else max(self.atol * scale, self.floor)
+        return np.asarray(least + self.rtol * np.abs(reference.astype(np.float64)))
 
 
-def compare(outputs: Tensors, reference: Tensors, precision: str, parity: Parity) -> Comparison:
+def loosest(*precisions: str) -> str:
+    """The one with the most room: a file in fp16 stays fp16 whatever a backend asks for."""
+    return max(precisions, key=list(TOLERANCES).index)
+
+
+def unlike_itself(one: Tensors, two: Tensors) -> list[str]:
+    """Outputs of two runs on the same inputs that are not the same: noise, a clock, dropout.
+
+    What would be compared with them would fail, or pass, by chance.
+    """
+    atol, rtol = (SELF_SHARE * value for value in TOLERANCES["fp32"])
+    rule = Rule(atol, rtol, floor=FLOORS["fp32"])
+    return [
+        name for name, b in one.items()
+        if two[name].shape != b.shape
+        or any(p.by_chance for p in _compare(name, two[name], b, rule).problems)
+    ]  # fmt: skip
+
+
+def compare(
+    outputs: Tensors, reference: Tensors, precision: str, parity: Parity,
+    left_out: Collection[str] = (),
+) -> Comparison:  # fmt: skip
     """Compare tensors by name, or by position where the names differ but the shapes agree.
 
     `precision` is one of `TOLERANCES`. Integers and booleans must be equal, unless the scenario
-    sets `max_abs_error`.
+    sets `max_abs_error`. Outputs of the reference in `left_out` and in `parity.ignore` may be what
+    they like.
     """
-    pairs, problem = _match(outputs, reference)
+    pairs, problem = _match(outputs, reference, {*left_out, *parity.ignore})
     if problem:
         return Comparison(problems=(problem,))
     rule = Rule.of(precision, parity)
@@ -143,20 +197,23 @@ def compare(outputs: Tensors, reference: Tensors, precision: str, parity: Parity
 
 
 def _match(
-    outputs: Tensors, reference: Tensors
+    outputs: Tensors, reference: Tensors, left_out: Collection[str]
 ) -> tuple[list[tuple[str, Array, Array]], Mismatch | None]:
-    if reference.keys() <= outputs.keys():
-        pairs = [(name, np.asarray(outputs[name]), b) for name, b in reference.items()]
+    kept = {name: b for name, b in reference.items() if name not in left_out}
+    if kept.keys() <= outputs.keys():
+        pairs = [(name, np.asarray(outputs[name]), b) for name, b in kept.items()]
         for name, a, b in pairs:
             if a.shape != b.shape:
                 what = f"has shape {list(a.shape)}, the reference {list(b.shape)}"
                 return [], Mismatch(name, what)
         return pairs, None
-    ours, theirs = _shapes(outputs), _shapes(reference)
+    places = dict(zip(outputs, reference, strict=False))
+    ours = _shapes({n: a for n, a in outputs.items() if places.get(n, n) not in left_out})
+    theirs = _shapes(kept)
     if list(ours.values()) != list(theirs.values()):
         return [], Mismatch("outputs", f"are {_list(ours)}, the reference has {_list(theirs)}")
-    values = zip(reference, outputs.values(), reference.values(), strict=True)
-    return [(name, np.asarray(a), b) for name, a, b in values], None
+    values = zip(kept, ours, kept.values(), strict=True)
+    return [(name, np.asarray(outputs[a]), b) for name, a, b in values], None
 
 
 def _shapes(tensors: Tensors) -> dict[str, list[int]]:
@@ -170,19 +227,22 @@ def _list(shapes: dict[str, list[int]]) -> str:
 def _compare(name: str, a: Array, b: Array, rule: Rule) -> Comparison:
     if a.size == 0:
         return Comparison()
-    exact = b.dtype.kind in "iub" and not rule.absolute
     rows, same = _top1(a, b)
     ours, theirs = a.astype(np.float64), b.astype(np.float64)
     finite = np.isfinite(ours) & np.isfinite(theirs)
     alike = finite | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     scale = _rms(theirs[np.isfinite(theirs)])
     error = np.abs(ours[finite] - theirs[finite])
-    wrong = error > (0.0 if exact else rule.allowed(theirs[finite], scale))
+    allowed = rule.allowed(b[finite], scale)
+    wrong = error > allowed
     relative = error / np.maximum(np.abs(theirs[finite]), scale)
     return Comparison(
         values=error.size, max_abs=float(error.max(initial=0.0)), sum_abs=float(error.sum()),
         max_rel=float(relative.max(initial=0.0)), rows=rows, same_top1=same,
-        problems=_problems(name, int((~alike).sum()), int(wrong.sum()), a.size, exact, rule),
+        problems=_problems(
+            name, int((~alike).sum()), int(wrong.sum()), a.size, bool(finite.any()),
+            "differ" if not allowed.any() else f"break {rule}",
+        ),
     )  # fmt: skip
 
 
@@ -199,8 +259,7 @@ def _top1(a: Array, b: Array) -> tuple[int, int]:
 
 
 def _problems(
-    name: str, unlike: int, wrong: int, size: int, exact: bool, rule: Rule
+    name: str, unlike: int, wrong: int, size: int, finite: bool, differ: str
 ) -> tuple[Mismatch, ...]:
-    differ = "differ" if exact else f"break {rule}"
-    found = {"are NaN or infinite on one side only": unlike, differ: wrong}
+    found = {ONE_SIDE: unlike, differ: wrong, NOWHERE: 0 if unlike or finite else size}
     return tuple(Mismatch(name, what, n, size) for what, n in found.items() if n)

@@ -229,12 +229,13 @@ def _from_onnx(
     wanted = onnx_file.match_inputs(path, inputs, model.inputs, model.dynamic)
     axes = onnx_file.batch_axes(wanted)
     onnx_file.check_batches(str(path), {i.name: i.shape for i in inputs}, batches, axes)
-    model = replace(model, inputs=wanted, outputs=outputs)
+    precision = precision_of(path)
+    model = replace(model, inputs=wanted, outputs=outputs, precision=precision)
     model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
 
     def copy(folder: Path) -> dict[str, object]:
         onnx_file.copy_model(path, folder / "model.onnx")
-        return {**facts, "precision": precision_of(path)}
+        return {**facts, "precision": precision}
 
     return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
 

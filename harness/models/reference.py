@@ -2,7 +2,8 @@
 
 PyTorch sources: eager fp32 on the CPU. ONNX files: ONNX Runtime on the CPU with its graph
 optimisations off, the nearest thing to eager that such a file has. Other sources: none, and the
-reason is kept in its place.
+reason is kept in its place. It is run twice: outputs of which a model draws or measures the values
+differ from themselves, and are known then.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from harness.errors import MissingPackageError, PointError, UsageError, translat
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import cpu_session
+from harness.models.parity import unlike_itself
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.spec.model import Parity
 from harness.system.files import atomic_write, write_text
 from harness.system.packages import require
 
 ABOUT = "about.json"
+LAYOUT = 2
+"""Of a folder; a new number computes everything anew."""
 SEED = 0
 """Parity's inputs have a seed of their own: every run compares the same."""
 Run = Callable[[Tensors], dict[str, Array]]
@@ -38,6 +42,8 @@ class ReferenceOutputs:
     folder: Path
     words: str
     unavailable: str = ""
+    unstable: tuple[str, ...] = ()
+    """Outputs that differ between two runs on the same inputs."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -46,7 +52,8 @@ class ReferenceOutputs:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{folder} holds no reference outputs: {error}") from error
-        return cls(folder, about["words"], about["unavailable"])
+        unstable = tuple(about.get("unstable", ()))
+        return cls(folder, about["words"], about["unavailable"], unstable)
 
     def outputs(self, batch_size: int, variant: int) -> dict[str, Array]:
         """Output name → array. Raises UsageError when they were not computed."""
@@ -63,9 +70,11 @@ def write_references(
 
     Its name holds the model's key, the data of the inputs, and the reference in words, which say
     the version of what computes it: with other data or another ONNX Runtime it is computed anew.
+    Raises UsageError when an output that is to be ignored is none of the model's.
     """
+    _check_ignored(model, parity)
     words, unavailable, open_run = _source(model)
-    kept = text_hash(_data_hash(model), words)[:16]
+    kept = text_hash(LAYOUT, _data_hash(model), words)[:16]
     folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{kept}"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [
@@ -74,22 +83,50 @@ def write_references(
         for variant in range(parity.inputs)
         if _read(_path(folder, batch, variant)) is None
     ]
+    unstable = {*_known_unstable(folder)}
     if open_run is not None and missing:
         try:
-            _compute(model, open_run(), missing, folder)
+            unstable |= _compute(model, open_run(), missing, folder)
         except PointError as error:  # the backends may still run: unverified, and said to be so
             unavailable = error.message
-    write_text(folder / ABOUT, json.dumps({"words": words, "unavailable": unavailable}))
+    about = {"words": words, "unavailable": unavailable, "unstable": sorted(unstable)}
+    write_text(folder / ABOUT, json.dumps(about))
     return folder
+
+
+def _check_ignored(model: PreparedModel, parity: Parity) -> None:
+    names = [o.name for o in model.outputs]
+    for name in parity.ignore if names else ():
+        if name not in names:
+            raise UsageError(
+                f"model.parity.ignore: {model.name} has no output '{name}'; it has "
+                f"{', '.join(names)}"
+            )
+
+
+def _known_unstable(folder: Path) -> tuple[str, ...]:
+    try:
+        return ReferenceOutputs.open(folder).unstable
+    except UsageError:
+        return ()
 
 
 def _compute(
     model: PreparedModel, run: Run, missing: Sequence[tuple[int, int]], folder: Path
-) -> None:
+) -> set[str]:
+    """Write what is missing; which outputs differ from themselves at the smallest of its batches.
+
+    What forward does to its inputs reaches no other run: each has its own.
+    """
+    unstable: set[str] = set()
     for batch, variant in missing:
         with translated(f"the reference at batch {batch} failed"):
             outputs = run(make_inputs(model, batch, variant, SEED))
+            if batch == min(missing)[0]:
+                again = run(make_inputs(model, batch, variant, SEED))
+                unstable.update(unlike_itself(outputs, again))
         _write(_path(folder, batch, variant), outputs)
+    return unstable
 
 
 def _data_hash(model: PreparedModel) -> str:
@@ -112,7 +149,7 @@ def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
             version = require("onnxruntime").__version__
         except MissingPackageError as error:
             return "", f"an ONNX file's reference needs ONNX Runtime: {error.message}", None
-        words = f"ONNX Runtime {version} without graph optimisations, fp32, CPU"
+        words = f"ONNX Runtime {version} without graph optimisations, {model.precision}, CPU"
         return words, "", lambda: _unoptimised(model)
     reasons = {
         "fake": "a fake model has nothing to compare with",

@@ -69,6 +69,8 @@ class PreparedModel:
     data: Mapping[str, InputData] = field(default_factory=dict)
     """By input name; what is not here is random."""
     max_batch_size: int = 1
+    precision: str = "fp32"
+    """What the source is in: int8 where it is quantized."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Format to why it could not be made; backends that need it fail with that, others run."""
 

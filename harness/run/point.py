@@ -25,6 +25,9 @@ from harness.scenario.spec.load import Load
 from harness.scenario.spec.served import ServedSettings
 from harness.telemetry.client import Telemetry
 
+OUTPUTS_FLAG = {"skip": "wrong_outputs", "measure": "parity"}
+"""What outputs under load that disagree are called, by the scenario's `on_mismatch`."""
+
 
 @dataclass(frozen=True, slots=True)
 class PointMeasurement:
@@ -199,7 +202,8 @@ class PointMeasurement:
         conditions = Conditions(
             self.session.remote, model.flags,
             self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
-            answer.outputs_wrong, answer.metrics, answer.window,
+            answer.outputs_wrong, OUTPUTS_FLAG[model.rule.on_mismatch], answer.metrics,
+            answer.window,
             self.telemetry.problem if other is None else "", level=not point.shape,
             less_launching=model.spec.less_launching,
             rank_cached=getattr(model.spec, "rank_cached", False),

@@ -45,6 +45,8 @@ class Conditions:
     """Outputs kept under load that were compared with those of a quiet call."""
     outputs_wrong: Sequence[str] = ()
     """What differed."""
+    outputs_flag: str = "wrong_outputs"
+    """What that is called."""
     metrics: Mapping[str, object] | None = None
     """The readings of the server's /metrics: `Scraper.finish`, and the `model`."""
     counted: Window | None = None
@@ -134,7 +136,7 @@ def _findings(
     """What the model's own requests say."""
     begin, end, open_loop = window.begin_ns, window.end_ns, point.concurrency is None
     yield from (Finding(flag, "") for flag in conditions.flags)
-    yield from (Finding("wrong_outputs", text) for text in conditions.outputs_wrong)
+    yield from (Finding(conditions.outputs_flag, text) for text in conditions.outputs_wrong)
     yield from _counting(reduced)
     yield from validity.check_little(samples, begin, end, point.concurrency)
     if conditions.level:

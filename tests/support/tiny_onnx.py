@@ -36,3 +36,21 @@ def tiny_onnx(path: Path, *, scale: float = 0.1, batch: int | str = "batch") -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))
     return path
+
+
+def quantized_onnx(path: Path) -> Path:
+    """`tiny_onnx` in int8: quantize and dequantize nodes around each operator."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            rng = np.random.default_rng(1)
+            arrays = [rng.standard_normal((1, 3, 16, 16), np.float32) for _ in range(8)]
+            self.left = [{"input": array} for array in arrays]
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return self.left.pop() if self.left else None
+
+    source = tiny_onnx(path.with_name(f"{path.stem}-fp32.onnx"), scale=0.3)
+    quantize_static(source, path, Reader(), quant_format=QuantFormat.QDQ)
+    return path

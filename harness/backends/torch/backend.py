@@ -38,6 +38,31 @@ class TorchRequest(NamedTuple):
     kwargs: dict[str, Tensor]
 
 
+class InPlace:
+    """Whether forward changes its inputs; a request is sent many times, and stays as it was made.
+
+    The first forward is watched, on copies. Where it changed them, each gets copies, and the clock
+    includes that; else none does.
+    """
+
+    def __init__(self) -> None:
+        self.found: bool | None = None
+        """None before the first forward."""
+
+    def call(self, forward: Forward, request: TorchRequest) -> object:
+        """What forward returns for the request, under inference mode."""
+        if self.found is False:
+            with torch.inference_mode():
+                return forward(*request.args, **request.kwargs)
+        args = [t.clone() for t in request.args]  # before the mode, in which none has a version
+        kwargs = {k: t.clone() for k, t in request.kwargs.items()}
+        with torch.inference_mode():
+            result = forward(*args, **kwargs)
+        if self.found is None:
+            self.found = any(t._version for t in (*args, *kwargs.values()))
+        return result
+
+
 class TorchBackend(Backend[TorchRequest, object]):
     """The module in eval mode under inference_mode, weights and floating inputs cast."""
 
@@ -47,6 +72,7 @@ class TorchBackend(Backend[TorchRequest, object]):
         self._forward: Forward | None = None
         self._compiled: set[tuple[tuple[int, ...], ...]] = set()
         self._device = torch.device("cpu")
+        self._in_place = InPlace()
 
     @property
     def signature(self) -> Signature:
@@ -149,8 +175,8 @@ class TorchBackend(Backend[TorchRequest, object]):
         """A caller with its own stream on a GPU."""
         module = self.model.module if self._forward is None else self._forward
         if self._device.type == "cuda":
-            return CudaCaller(module, self._device, copy=self.spec.io == "host")
-        return TorchCaller(module)
+            return CudaCaller(module, self._in_place, self._device, copy=self.spec.io == "host")
+        return TorchCaller(module, self._in_place)
 
     def release(self) -> None:
         """Empty PyTorch's caches: freed blocks, workspaces of each stream, pinned host memory.
@@ -185,8 +211,8 @@ class TorchBackend(Backend[TorchRequest, object]):
 class TorchCaller(Caller[TorchRequest, object]):
     """Calls the module on the CPU."""
 
-    def __init__(self, module: Forward) -> None:
-        self._module = module
+    def __init__(self, module: Forward, in_place: InPlace) -> None:
+        self._module, self._in_place = module, in_place
         self._new = True
 
     def infer(self, request: TorchRequest) -> object:
@@ -194,8 +220,8 @@ class TorchCaller(Caller[TorchRequest, object]):
         if self._new:  # set_num_threads reaches a new thread only once it asks for the number
             torch.get_num_threads()
             self._new = False
-        with translated(), torch.inference_mode():
-            return self._module(*request.args, **request.kwargs)
+        with translated():
+            return self._in_place.call(self._module, request)
 
     def outputs(self, reply: object) -> Tensors:
         """The reply's tensors as arrays; bfloat16 as float32."""
@@ -205,8 +231,10 @@ class TorchCaller(Caller[TorchRequest, object]):
 class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
     """Calls the module on its own stream; complete when the stream is."""
 
-    def __init__(self, module: Forward, device: torch.device, *, copy: bool) -> None:
-        super().__init__(module)
+    def __init__(
+        self, module: Forward, in_place: InPlace, device: torch.device, *, copy: bool
+    ) -> None:
+        super().__init__(module, in_place)
         self._device, self._copy = device, copy
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._end = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -221,7 +249,7 @@ class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
 
     def begin(self, request: TorchRequest) -> None:
         """Launch everything, from the copies in to the copies out."""
-        with translated(), torch.inference_mode(), torch.cuda.stream(self._stream):
+        with translated(), torch.cuda.stream(self._stream):
             self._results = self._forward(request)
             self._end.record(self._stream)
 
@@ -237,10 +265,11 @@ class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
 
     def _forward(self, request: TorchRequest) -> list[Tensor]:
         if not self._copy:
-            return torch_model.flatten(self._module(*request.args, **request.kwargs))
-        args = [t.to(self._device, non_blocking=True) for t in request.args]
-        kwargs = {k: t.to(self._device, non_blocking=True) for k, t in request.kwargs.items()}
-        return [_to_host(t) for t in torch_model.flatten(self._module(*args, **kwargs))]
+            return torch_model.flatten(self._in_place.call(self._module, request))
+        with torch.inference_mode():
+            args = [t.to(self._device, non_blocking=True) for t in request.args]
+            kwargs = {k: t.to(self._device, non_blocking=True) for k, t in request.kwargs.items()}
+            return [_to_host(t) for t in torch_model.flatten(self._module(*args, **kwargs))]
 
     def __exit__(self, *_: object) -> None:
         self._stream.synchronize()

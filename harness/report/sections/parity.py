@@ -30,8 +30,14 @@ def _wrong(context: Context) -> Iterator[tuple[str, int, MeasurementRow | Parity
         if row.status == "disagrees":
             yield row.backend, row.batch_size, row
     for m in context.data.measurements:
-        if "wrong_outputs" in m.flags:
+        if _under_load(m):
             yield context.series_of(m.backend, m.config), m.batch_size, m
+
+
+def _under_load(row: MeasurementRow) -> str:
+    """What differed under load; `parity` alone is a flag of all points of a session."""
+    findings = row.details.get("findings") or {}
+    return str(findings.get("wrong_outputs") or findings.get("parity") or "")
 
 
 def wrong_outputs(context: Context) -> list[str]:
@@ -50,7 +56,7 @@ def under_load_table(context: Context) -> Table | None:
     return listing(rows, {
         "Point": lambda m: word(m.point, tone="bad"),
         "Round": lambda m: figure(str(m.round + 1)),
-        "What differs": lambda m: word((m.details.get("findings") or {}).get("wrong_outputs", "")),
+        "What differs": lambda m: word(_under_load(m)),
     })  # fmt: skip
 
 
@@ -65,7 +71,8 @@ def _note(context: Context) -> str:
     if unavailable:
         names = ", ".join(dict.fromkeys(unavailable))
         note += f" For {names} there is nothing to compare with, so parity is unavailable."
-    return note
+    left_out = dict.fromkeys(p.message for p in context.data.parity if p.status != "disagrees")
+    return " ".join([note, *(f"{text[:1].upper()}{text[1:]}." for text in left_out if text)])
 
 
 def parity_table(context: Context) -> Table | None:

@@ -135,7 +135,7 @@ class ServedModel:
             server = messages.ServerAddress(served.http, served.grpc, served.name, served.metrics)
         command = messages.LoadBackend(
             self.spec, self._model(server), first_batch, self.batch_sizes,
-            self.measurement.request_timeout, self.folders.cache, server,
+            self.measurement.request_timeout, self.folders.cache, server, self.rule,
         )  # fmt: skip
         loaded = self._ask(command, self.measurement.load_timeout, listener)
         if served is not None and served.engine:  # it is in the server: the worker can't know it

@@ -241,6 +241,8 @@ class LoadBackend(Command[BackendLoaded]):
     request_timeout: float = 30.0
     cache: Path | None = None
     server: ServerAddress = field(default_factory=ServerAddress)
+    parity: Parity = field(default_factory=Parity)
+    """How outputs under load are compared with those of a quiet call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class Worker:
         )  # fmt: skip
         backend = open_backend(command.backend, context)
         backend.__enter__()
-        check = OutputCheck(backend, command.backend, model)
+        check = OutputCheck(backend, command.backend, model, command.parity)
         self._loaded = LoadedBackend(backend, command.backend, context, check, [])
         stages = {"baseline": time.monotonic_ns()}
         cost = backend.load()
@@ -136,7 +136,7 @@ class Worker:
         if not model.inputs:  # only a loaded engine knows them
             model = replace(model, inputs=backend.signature.inputs)
             self._loaded.context = replace(context, model=model)
-            self._loaded.check = OutputCheck(backend, command.backend, model)
+            self._loaded.check = OutputCheck(backend, command.backend, model, command.parity)
         first = make_inputs(model, command.first_batch, 0)
         start = time.monotonic_ns()
         run_once(backend, first)

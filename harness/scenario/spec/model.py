@@ -132,6 +132,9 @@ class Parity(Model):
     inputs: of.PositiveInt = Field(3, description="distinct inputs per batch size")
     max_abs_error: float | None = Field(None, gt=0, description="overrides the precision's")
     max_rel_error: float | None = Field(None, gt=0, description="overrides the precision's")
+    ignore: of.Words = Field(
+        (), description="outputs that are not compared, by name: noise, or a time that it took"
+    )
     on_mismatch: Literal["skip", "measure"] = Field(
         "skip", description="what to do with a backend that disagrees"
     )

@@ -108,3 +108,20 @@ def unseeded() -> nn.Module:
     with torch.no_grad():
         module.weight.copy_(torch.from_numpy(np.random.default_rng().random((3, 8))))
     return module
+
+
+class Restless(nn.Module):
+    """One output as it should be, one with noise drawn in forward; doubles its input in place."""
+
+    def __init__(self, noise: bool = True) -> None:
+        super().__init__()
+        self.linear, self.noise = nn.Linear(8, 3), noise
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x.mul_(2)
+        rest = (torch.rand(len(x), 4),) if self.noise else ()
+        return (self.linear(x), *rest)
+
+
+def restless(noise: bool = True) -> nn.Module:
+    return Restless(noise)

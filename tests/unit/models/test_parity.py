@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from harness.models.parity import TOLERANCES, compare
+from harness.models.parity import TOLERANCES, compare, loosest, unlike_itself
 from harness.scenario.spec.model import Parity
 
 RNG = np.random.default_rng(0)
@@ -133,3 +133,63 @@ def test_fp16_has_room_for_the_errors_measured_but_not_for_a_wrong_weight():
     assert compare(rounded, b, "fp16", DEFAULT).agrees
     wrong = {"y": b["y"] + 0.1 * RNG.standard_normal((1, 1000))}
     assert not compare(wrong, b, "fp16", DEFAULT).agrees
+
+
+def test_numbers_that_cancel_have_a_floor_from_the_precision():
+    """An output of rounding errors only: the mean after a normalisation."""
+    noise = {"y": RNG.standard_normal((6, 10)) * 1e-8}
+    other = {"y": RNG.standard_normal((6, 10)) * 1e-8}
+    assert compare(other, noise, "fp32", DEFAULT).agrees
+    assert compare({"y": noise["y"] + 5e-6}, noise, "fp16", DEFAULT).agrees
+    assert not compare({"y": noise["y"] + 5e-6}, noise, "fp32", DEFAULT).agrees
+    assert not compare(other, noise, "fp32", Parity(max_abs_error=1e-9)).agrees
+
+
+def test_int8_rounds_to_other_steps():
+    step = 8 / 255  # of ±4 rms
+    steps = {"y": B["y"] + np.float32(step) * RNG.integers(-3, 4, B["y"].shape)}
+    assert not compare(steps, B, "fp32", DEFAULT).agrees
+    assert compare(steps, B, "int8", DEFAULT).agrees
+    assert not compare({"y": np.roll(B["y"], 1)}, B, "int8", DEFAULT).agrees
+    eight = {"y": np.arange(100, dtype=np.uint8)}
+    assert compare({"y": eight["y"] + np.uint8(3)}, eight, "int8", DEFAULT).agrees
+    assert not compare({"y": eight["y"] + np.uint8(9)}, eight, "int8", DEFAULT).agrees
+    assert not compare({"y": eight["y"] + np.uint8(3)}, eight, "fp32", DEFAULT).agrees
+    classes = {"y": np.arange(100)}
+    assert not compare({"y": classes["y"] + 1}, classes, "int8", DEFAULT).agrees
+
+
+def test_a_file_in_fewer_bits_is_judged_so_whatever_a_backend_asks_for():
+    assert loosest("int8", "fp32") == loosest("fp16", "int8") == "int8"
+    assert loosest("fp32", "fp16") == "fp16"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_output_without_one_finite_value_never_agrees(value):
+    b = {"y": np.full((2, 3), value), "z": np.ones(2)}
+    found = compare(b, b, "fp32", DEFAULT)
+    assert found.message == "y: 6 of 6 values are NaN or infinite, on both sides"
+    assert compare(b, b, "fp32", Parity(ignore=("y",))).agrees
+
+
+def test_outputs_are_left_out_by_name_also_where_the_names_differ():
+    b = {"y": B["y"], "seconds": np.zeros(2), "z": np.ones(3)}
+    a = {"y": B["y"], "seconds": np.ones(5), "z": np.ones(3)}
+    assert not compare(a, b, "fp32", DEFAULT).agrees
+    rule = Parity(ignore=("seconds",))
+    assert compare(a, b, "fp32", rule).agrees
+    assert compare(a, b, "fp32", DEFAULT, ["seconds"]).agrees
+    other_names = dict(zip(("o1", "o2", "o3"), a.values(), strict=True))
+    assert compare(other_names, b, "fp32", rule).agrees
+    other_names["o3"] = np.zeros(3)
+    assert compare(other_names, b, "fp32", rule).message.startswith("z: 3 of 3")
+
+
+def test_two_runs_tell_which_outputs_are_noise():
+    one = {"y": B["y"], "noise": RNG.random(4), "count": np.arange(3), "nan": np.full(2, np.nan)}
+    two = {**one, "y": B["y"] * np.float32(1 + 1e-6), "noise": RNG.random(4)}
+    assert unlike_itself(one, one) == []
+    assert unlike_itself(one, two) == ["noise"]
+    two["count"], two["noise"] = np.arange(1, 4), one["noise"]
+    assert unlike_itself(one, two) == ["count"]
+    assert unlike_itself(one, {**one, "y": B["y"][:1]}) == ["y"]

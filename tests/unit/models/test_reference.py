@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
-from support.tiny_onnx import tiny_onnx
+from support.tiny_onnx import quantized_onnx, tiny_onnx
 
 torch = pytest.importorskip("torch")
 
 from support.sample import VECTOR, ready, spec, torch_backend  # noqa: E402
 
+from harness.backends.base import BackendContext  # noqa: E402
+from harness.backends.onnxruntime.backend import OnnxRuntimeBackend  # noqa: E402
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.models.reference import ReferenceOutputs, write_references  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
@@ -68,3 +71,46 @@ def test_another_model_disagrees_with_the_reference(tmp_path):
     assert row.status == "disagrees"
     assert "values break |a−b| ≤ 0.001·rms(b) + 0.001·|b|" in row.message
     assert row.max_abs_error > 0.01
+
+
+def test_noise_among_the_outputs_is_known_and_said_and_not_compared(tmp_path):
+    """The reference runs twice; forward doubles its input in place, which reaches no other run."""
+    model, _ = ready(spec("restless"), tmp_path)
+    folder = write_references(model, schema.Parity(), [1, 4], tmp_path)
+    assert ReferenceOutputs.open(folder).unstable == ("output_1",)
+    assert write_references(model, schema.Parity(), [1, 4, 8], tmp_path) == folder
+    assert ReferenceOutputs.open(folder).unstable == ("output_1",)
+    with torch_backend(model) as backend:
+        backend.load()
+        rows = check(backend, model, backend.spec, schema.Parity(), [1, 4], folder)
+        only = schema.Parity(ignore=("output_0",))
+        nothing = check(backend, model, backend.spec, only, [1], folder)
+    assert [row.status for row in rows] == ["agrees", "agrees"]
+    assert rows[0].message.startswith("not compared: output_1, which the reference itself gives")
+    assert nothing[0].status == "unavailable"
+    assert nothing[0].message == rows[0].message
+
+
+def test_an_output_to_ignore_must_be_one(tmp_path):
+    model, _ = ready(spec(), tmp_path)
+    wrong = schema.Parity(ignore=("outputs",))
+    with pytest.raises(
+        UsageError, match=r"parity\.ignore: m has no output 'outputs'; it has output"
+    ):
+        write_references(model, wrong, [1], tmp_path)
+
+
+def test_a_quantized_file_is_known_and_judged_as_one(tmp_path):
+    """Fused and unfused, ONNX Runtime may round a QDQ model to other steps."""
+    pytest.importorskip("onnxruntime")
+    source = quantized_onnx(tmp_path / "int8.onnx")
+    model = schema.ModelSpec.model_validate({"name": "m", "source": {"onnx": str(source)}})
+    model, rows = ready(model, tmp_path, ("onnx",))
+    assert model.precision == rows[0].details["precision"] == "int8"
+    folder = write_references(model, schema.Parity(), [4], tmp_path)
+    assert ReferenceOutputs.open(folder).words.endswith("optimisations, int8, CPU")
+    settings = OnnxRuntimeSettings(kind="onnxruntime", name="o")
+    with OnnxRuntimeBackend(settings, BackendContext(model)) as backend:
+        backend.load()
+        row = check(backend, model, settings, schema.Parity(), [4], folder)[0]
+    assert (row.status, row.tolerance) == ("agrees", "|a−b| ≤ 0.25·rms(b) + 0.08·|b|")

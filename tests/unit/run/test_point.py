@@ -25,6 +25,7 @@ from harness.run.worker.messages import CeilingMeasured, PointMeasured
 from harness.scenario.points import Point
 from harness.scenario.spec.colocated import ColocatedModel
 from harness.scenario.spec.load import Load
+from harness.scenario.spec.model import Parity
 
 MS = 1_000_000
 POINT = Point("t", "default", 1, concurrency=1)
@@ -60,7 +61,7 @@ class Model:
         self.label = f"t+{self.name}" if other else "t"
         self.flags: tuple[str, ...] = ()
         self.processes, self.used = 1, []
-        self.samples, self.answer = steady(), ANSWER
+        self.samples, self.answer, self.rule = steady(), ANSWER, Parity()
 
     def ceiling(self, slots: int) -> CeilingMeasured:
         return CeilingMeasured(self.rates.pop(0) if self.rates else 1e6, 9)
@@ -261,3 +262,12 @@ def test_a_session_that_can_not_even_open_fails_its_first_point(state: RunState)
     telemetry: Any = SimpleNamespace(read=dict, clock=None, problem="")
     assert not PointMeasurement(session, state, telemetry, 0, "logs/x.log").discard(POINT)
     assert [f.point for f in state.failures] == ["t/b1/c1"]
+
+
+def test_what_the_scenario_lets_be_measured_is_called_so_under_load_too(state: RunState) -> None:
+    model = Model()
+    model.answer = replace(ANSWER, outputs_wrong=("y: 3",))
+    model.rule = Parity(on_mismatch="measure")
+    row = measured(Session(model), state)
+    assert "wrong_outputs" not in row.flags
+    assert (row.flags[0], row.details["findings"]["parity"]) == ("parity", "y: 3")

@@ -90,6 +90,27 @@ def test_requests_are_reusable_by_concurrent_callers(model):
         np.testing.assert_array_equal(found[index], expected[index])
 
 
+@pytest.mark.parametrize("factory", ["restless", "mlp"])
+def test_forward_gets_its_input_as_it_was_made(tmp_path, factory):
+    """Also when it doubles it in place; where it leaves it alone, no copies are made."""
+    spec = schema.ModelSpec.model_validate({
+        "name": "m", "source": {"torch": f"sample_models:{factory}"},
+        "inputs": [{"name": "x", "shape": ["batch", 8]}],
+    })  # fmt: skip
+    made = prepare(spec, ["torch"], [2], tmp_path, base=MODELS)[0]
+    with backend(made) as b:
+        b.load()
+        inputs = make_inputs(made, 2, 0)
+        request = b.prepare(inputs)
+        expected = open_model(made)(make_inputs(made, 2, 0))[0].numpy()
+        with b.caller() as caller:
+            for _ in range(5):
+                found = next(iter(caller.outputs(caller.infer(request)).values()))
+                np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(inputs["x"], make_inputs(made, 2, 0)["x"])
+        assert b._in_place.found is (factory == "restless")
+
+
 def test_a_callers_thread_has_the_number_of_threads_that_was_set(model):
     before = torch.get_num_threads()
     try:
