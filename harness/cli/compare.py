@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 WIDTH = 140
 """Columns where no terminal sets them."""
+LOOKS = (4, 6, 9, 13, 19)
+"""As in harness.analysis.comparison, whose import would take `--help` its time."""
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -29,6 +31,10 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @options.overrides
 @click.option("--output", "-o", type=options.PATH, help="SCENARIO: the run directory.")
 @options.resume
+@click.option(
+    "--blocks", type=click.Choice([str(n) for n in LOOKS]), default=str(LOOKS[-1]),
+    show_default=True, help="SCENARIO: measure at most so many blocks.",
+)  # fmt: skip
 @click.option("--json", "json_file", type=OUTPUT, help="Write the result as JSON.")
 @click.option("--markdown", type=OUTPUT, help="Write a comment for a pull request.")
 @click.option("--junit", type=OUTPUT, help="Write JUnit XML, a case a point and metric.")
@@ -38,7 +44,7 @@ def command(
     paths: tuple[Path, ...], base: str | None, candidate: str | None, baseline: Path | None,
     save_baseline: Path | None, force: bool, overrides: tuple[str, ...], output: Path | None,
     resume: Path | None, json_file: Path | None, markdown: Path | None, junit: Path | None,
-    bencher: Path | None, quiet: bool,
+    bencher: Path | None, quiet: bool, blocks: str,
 ) -> int:  # fmt: skip
     """Say whether a candidate is worse than a base.
 
@@ -59,7 +65,7 @@ def command(
     measured = resume is not None or (len(paths) == 1 and paths[0].is_file())
     if measured:
         scenario = paths[0] if paths else None
-        ended = _measured(scenario, resume, overrides, base, candidate, output, quiet)
+        ended = _measured(scenario, resume, overrides, base, candidate, output, quiet, int(blocks))
         if ended is None:
             return INTERRUPTED
         found = [ended]
@@ -72,7 +78,7 @@ def command(
 
 def _measured(
     scenario: Path | None, directory: Path | None, overrides: tuple[str, ...], base: str | None,
-    candidate: str | None, output: Path | None, quiet: bool,
+    candidate: str | None, output: Path | None, quiet: bool, most: int,
 ) -> Comparison | None:  # fmt: skip
     """Measure in blocks; None where that was interrupted."""
     from harness.cli.live import observer
@@ -85,10 +91,10 @@ def _measured(
     if directory is not None:
         if scenario is not None or overrides or output is not None:
             raise UsageError("--resume goes without a scenario, --set and --output")
-        ended, blocks = finish(directory, watch)
+        ended, blocks = finish(directory, watch, most)
     else:
         assert scenario is not None
-        ended, blocks = begin(scenario, overrides, base, candidate, output, watch)
+        ended, blocks = begin(scenario, overrides, base, candidate, output, watch, most)
     if ended.interrupted:
         click.echo(ended.how_to_finish("compare"), err=True)
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.analysis.comparison import LOOKS
@@ -67,10 +67,14 @@ class Blocks:
 
 def begin(
     scenario: Path, overrides: tuple[str, ...], base: str | None, candidate: str | None,
-    output: Path | None, watch: Watch,
+    output: Path | None, watch: Watch, most: int = LOOKS[-1],
 ) -> tuple[Ended, Blocks]:  # fmt: skip
-    """Measure the two backends alone. Raises UsageError, ScenarioError, RunDirectoryError."""
+    """Measure the two backends alone, in at most so many blocks.
+
+    Raises UsageError, ScenarioError, RunDirectoryError.
+    """
     loaded, blocks = chosen(scenario, overrides, base, candidate)
+    blocks = replace(blocks, looks=tuple(n for n in LOOKS if n <= most))
     return start(loaded, output, watch, blocks.extra()), blocks
 
 
@@ -89,7 +93,7 @@ def chosen(
     return load(scenario, (*overrides, *sets)), Blocks(*names)
 
 
-def finish(directory: Path, watch: Watch) -> tuple[Ended, Blocks]:
+def finish(directory: Path, watch: Watch, most: int = LOOKS[-1]) -> tuple[Ended, Blocks]:
     """Go on with one that was interrupted. Raises UsageError where it compares no two."""
     names = [str(s.get("name")) for s in backends_of(read_run(directory))]
     if len(names) != 2:
@@ -97,5 +101,5 @@ def finish(directory: Path, watch: Watch) -> tuple[Ended, Blocks]:
             f"{directory} measures {len(names)} backends, not two that are compared",
             fix=f"harness run --resume {directory}",
         )
-    blocks = Blocks(names[0], names[1])
+    blocks = Blocks(names[0], names[1], tuple(n for n in LOOKS if n <= most))
     return resume(directory, watch, extra=blocks.extra()), blocks
