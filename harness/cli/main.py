@@ -6,10 +6,13 @@ returns its exit code (None is 0) or raises; the codes are listed in `harness.er
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -100,9 +103,18 @@ def command(debug: bool) -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. `args` defaults to the process's own."""
     output.prepare()
+    _take_sigterm()
     code = _run(_take_debug(sys.argv[1:] if args is None else list(args)))
     sys.stdout.flush()
     sys.exit(_code_of_output(code))
+
+
+def _take_sigterm() -> None:
+    """SIGTERM is as Ctrl-C, so that all is put away; when all is done, it changes nothing."""
+    ours = threading.current_thread() is threading.main_thread()
+    if ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
 
 def _code_of_output(code: int) -> int:

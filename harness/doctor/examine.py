@@ -12,6 +12,7 @@ from harness.scenario.spec.backend import packages
 from harness.system.check import Check
 from harness.system.machine import describe_machine, package_versions, probe_gpus
 from harness.system.paths import cache_directory
+from harness.system.scratch import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ def examine() -> Findings:
     """
     load = os.getloadavg()[0]
     machine, (gpus, no_gpu) = describe_machine(), probe_gpus()
-    checks = [
-        *backend_checks(bool(gpus)),
-        *machine_checks(machine, no_gpu, load, cache_directory()),
-    ]
+    with temporary_folder():  # runtimes may leave things there, above all when they are killed
+        checks = [
+            *backend_checks(bool(gpus)),
+            *machine_checks(machine, no_gpu, load, cache_directory()),
+        ]
     return Findings(checks, {"machine": machine, "packages": package_versions(packages())})

@@ -19,6 +19,7 @@ from harness.models.onnx_file import OPSET, check_file, cpu_session
 from harness.models.tensors import Array, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
+from harness.system.faults import lacking
 from harness.system.packages import require
 
 EXAMPLE_BATCH = 2
@@ -94,6 +95,8 @@ def export_onnx(
             check_file(folder / MODEL_FILE)
             verified = verify(folder / MODEL_FILE, inputs_of, outputs, sizes)
         except Exception as error:
+            if lack := lacking(_root(error)):
+                raise lack from error
             reasons[name] = one_line(_root(error))[:300]
             continue
         details = {"exporter": name, "opset": OPSET, "verified": verified}

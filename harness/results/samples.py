@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.results import tables
+from harness.system.files import named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,7 @@ class Samples:
 
     def save(self, path: Path) -> None:
         """Write the arrays to an uncompressed .npz file (the parent turns it into Parquet)."""
-        with path.open("wb") as file:
+        with named(path), path.open("wb") as file:
             np.savez(file, **{name: getattr(self, name) for name in COLUMNS})
 
     @classmethod

@@ -37,7 +37,7 @@ from harness.results.series import read_parquet
 from harness.results.upgrade import Json
 from harness.system.credentials import cut, redact_all
 from harness.system.faults import cant_write
-from harness.system.files import inside, jsonable, write_text
+from harness.system.files import inside, jsonable, remove_unfinished, write_text
 from harness.system.text import every_text, harmless
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
@@ -243,6 +243,7 @@ class RunStore:
         try:
             raw = (path / JOURNAL).read_bytes()
             os.ftruncate(store._journal, raw.rfind(b"\n") + 1)
+            remove_unfinished(path)
             return store, read_run(path, shown=False)
         except BaseException:
             store.close()
@@ -294,7 +295,7 @@ class RunStore:
             except OSError as error:
                 with contextlib.suppress(OSError):  # half a line would spoil what comes after it
                     os.ftruncate(self._journal, size)
-                found = cant_write(error, self.path / JOURNAL)
+                found = cant_write(error.errno or 0, self.path / JOURNAL)
                 found.fix = f"make room, then: harness run --resume {self.path}"
                 raise found from error
 

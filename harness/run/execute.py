@@ -104,7 +104,7 @@ def _measure(
     extra: Extra | None,
 ) -> Ended:  # fmt: skip
     interrupted = False
-    with store, temporary_folder(), Interruption() as interruption:
+    with store, Interruption() as interruption, temporary_folder():
         store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
             interruption.armed = True

@@ -12,6 +12,7 @@ from harness.results.rows import ArtifactRow
 from harness.run.session.preparing import formats
 from harness.scenario.reading.loader import LoadedScenario
 from harness.system.paths import cache_directory
+from harness.system.scratch import temporary_folder
 from harness.triton.repository.fill import Filled, fill
 
 
@@ -28,13 +29,15 @@ class Exported:
 def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
     """Export the model as every backend needs it and, if given, fill a Triton repository.
 
-    The scenario's folder and the current one can be imported from, as in a worker.
+    The scenario's folder and the current one can be imported from, as in a worker: after all that
+    is installed.
     """
     scenario, base = loaded.scenario, loaded.path.resolve().parent
-    sys.path[:0] = [str(base), str(Path.cwd())]
+    sys.path += [str(base), str(Path.cwd())]
     wanted = set(formats(scenario)) | ({"onnx", "onnx_fp16"} if repository is not None else set())
-    model, rows = prepare(
-        scenario.model, sorted(wanted), scenario.load.batch_sizes, cache_directory(), base=base
-    )
-    filled = [] if repository is None else fill(repository, model, cache_directory())
+    with temporary_folder():
+        model, rows = prepare(
+            scenario.model, sorted(wanted), scenario.load.batch_sizes, cache_directory(), base=base
+        )
+        filled = [] if repository is None else fill(repository, model, cache_directory())
     return Exported(rows, model.failures, filled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -74,7 +75,10 @@ class RunState:
         if not why.retried:
             self.given_up.add(point.id)
         if isinstance(why, UnexpectedError):
-            with (self.store.path / log).open("a", encoding="utf-8") as file:
+            with (
+                contextlib.suppress(OSError),  # a full disk: the journal's line says so
+                (self.store.path / log).open("a", encoding="utf-8") as file,
+            ):
                 file.write(redact("".join(traceback.format_exception(error))))
         said = why.reason, why.message, why.fix, log
         row = rows.FailureRow(point.id, round_, point.backend, *said)

@@ -32,7 +32,12 @@ on: strace and debuggers stop it at every call."""
 LOOK_S = 0.5
 """How often one that is waited for is looked at: it may have been stopped."""
 LAST_WORDS = 300
-OOM_HINT = " (the kernel's out-of-memory killer does this: see dmesg)"
+HINTS = {
+    -signal.SIGKILL: " (the kernel's out-of-memory killer does this: see dmesg)",
+    -signal.SIGBUS: " (memory mapped from a full disk or a full /dev/shm does this: see df)",
+    -signal.SIGXFSZ: " (a file larger than allowed does this: see ulimit -f)",
+}
+"""What is mostly behind the end by a signal."""
 
 
 class Child:
@@ -143,7 +148,7 @@ class Child:
         hint = ""
         try:
             status = self._process.wait(END_S)
-            hint = OOM_HINT if status == -signal.SIGKILL else ""
+            hint = HINTS.get(status, "")
         except subprocess.TimeoutExpired:
             status = self.kill()
         return WorkerDiedError(f"{self.title} {describe_status(status)}{hint}{self.last_words()}")

@@ -6,10 +6,14 @@ import errno
 import os
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 from harness.errors import HarnessError, OutOfMemoryError, SetupError, UnexpectedError
 from harness.system.packages import missing_package
+from harness.system.paths import cache_directory
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def known(error: BaseException, otherwise: type[HarnessError] = UnexpectedError) -> HarnessError:
@@ -20,28 +24,52 @@ def known(error: BaseException, otherwise: type[HarnessError] = UnexpectedError)
         return missing_package(error)
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return OutOfMemoryError(f"out of host memory: {error}".rstrip(": "))
-    if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-            return cant_write(error, error.filename)
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            return _no_descriptor(error)
+    if lack := lacking(error):
+        return lack
     return otherwise(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
-def cant_write(error: OSError, path: object) -> SetupError:
-    """What could not be written, where that is known, and what is free there."""
-    free = ""
-    if isinstance(path, str | os.PathLike):
-        folder = next((p for p in Path(path).absolute().parents if p.is_dir()), Path("/"))
-        free = f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB are free there)"
+def lacking(error: BaseException) -> SetupError | None:
+    """The error where the machine had no room, descriptor or process left; None for another.
+
+    What native code raises has no errno, only the words.
+    """
+    number, words = getattr(error, "errno", None), str(error)
+    if number in _NO_ROOM or os.strerror(errno.ENOSPC) in words:
+        number = number if number in _NO_ROOM else errno.ENOSPC
+        return cant_write(number, getattr(error, "filename", None))
+    if number in (errno.EMFILE, errno.ENFILE) or os.strerror(errno.EMFILE) in words:
+        return _limited(errno.EMFILE, resource.RLIMIT_NOFILE, "open", "ulimit -n 65536")
+    if number == errno.EAGAIN or "can't start new thread" in words:
+        return _limited(errno.EAGAIN, resource.RLIMIT_NPROC, "processes and threads", "ulimit -u")
+    return None
+
+
+def cant_write(number: int, path: object) -> SetupError:
+    """What could not be written for the error `number`, and what is free there.
+
+    Of a file that is not known, the fullest of the places where it may lie.
+    """
+    place = Path(path).absolute() if isinstance(path, str | os.PathLike) else None
+    places = [Path.cwd(), Path(tempfile.gettempdir()), cache_directory()]
+    free, folder = min(map(_free, [place.parent] if place else places))
+    where = "there" if place else f"in {folder}"
     return SetupError(
-        f"{error.strerror}: {path or 'a file'} can't be written{free}",
+        f"{os.strerror(number)}: {path or 'a file'} can't be written "
+        f"({free / 1e6:.1f} MB are free {where})",
         fix="make room there; harness run --resume finishes what was begun",
     )
 
 
-def _no_descriptor(error: OSError) -> HarnessError:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+def _free(folder: Path) -> tuple[int, Path]:
+    """The bytes that are free at a folder, or where it would be made, and which that is."""
+    there = next((p for p in (folder, *folder.parents) if p.is_dir()), Path("/"))
+    return shutil.disk_usage(there).free, there
+
+
+def _limited(number: int, limit: int, of_what: str, command: str) -> SetupError:
+    most = resource.getrlimit(limit)[0]
     return SetupError(
-        f"{error.strerror}: this process may have {limit} open", fix="allow more: ulimit -n 65536"
+        f"{os.strerror(number)}: this process may have {most} {of_what}",
+        fix=f"allow more: {command}",
     )

@@ -12,17 +12,59 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed over `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed over `path`.
+
+    An OSError that names no file, or the temporary one, names `path`.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    with named(path, str(temporary)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _removed(temporary):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _fsync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _removed(path: Path) -> Iterator[None]:
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _fsync_directory(path.parent)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named(path: Path, also: str | None = None) -> Iterator[None]:
+    """An OSError from within says which file it was about: `path`, in place of none or `also`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, also):
+            error.filename = str(path)
+        raise
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make `path` a file of at least `size` bytes. Raises OSError where there is no room for them.
+
+    A hole that is mapped and written to ends its process with SIGBUS once the disk is full.
+    """
+    with named(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove below `folder` what `atomic_write` left in processes that were killed."""
+    for path in folder.rglob(".*.tmp"):
+        words = path.name.split(".")[-3:-1]
+        if len(words) == 2 and words[0].isdigit() and not Path("/proc", words[0]).exists():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

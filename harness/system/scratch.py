@@ -18,6 +18,16 @@ COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @contextlib.contextmanager
+def removed_at_the_end(folder: Path) -> Iterator[None]:
+    """Remove `folder` when the block or this process ends, also by SIGKILL."""
+    try:
+        with spawn(["sleep", "infinity"], afterwards=["sh", "-c", _UNTIL_GONE, str(folder)]):
+            yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the guard itself may have been killed
+
+
+@contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder, in which this process and its children make every temporary file.
 
@@ -29,7 +39,7 @@ def temporary_folder() -> Iterator[Path]:
     compiled = {COMPILED: str(folder.parent / f"torchinductor_{os.getuid()}")}
     before, known = dict(os.environ), tempfile.tempdir
     try:
-        with spawn(["sleep", "infinity"], afterwards=["sh", "-c", _UNTIL_GONE, str(folder)]):
+        with removed_at_the_end(folder):
             folder.mkdir(mode=0o700)  # when there is somebody who removes it
             os.environ.update({**compiled, **before, "TMPDIR": str(folder)})
             tempfile.tempdir = str(folder)
@@ -39,4 +49,3 @@ def temporary_folder() -> Iterator[Path]:
         for name in {COMPILED, "TMPDIR"} - before.keys():
             os.environ.pop(name, None)
         os.environ.update({n: before[n] for n in (COMPILED, "TMPDIR") if n in before})
-        shutil.rmtree(folder, ignore_errors=True)  # the guard itself may have been killed

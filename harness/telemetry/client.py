@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DeadlineError, HarnessError
+from harness.errors import DeadlineError, HarnessError, SetupError
 from harness.results.series import SeriesKey, TelemetrySeries, read, records_of, write_parquet
 from harness.system.child import Child
 
@@ -93,7 +93,10 @@ class Telemetry:
             line = self._sampler.line(ANSWER_S)
             if line is None:
                 raise DeadlineError(f"{self._sampler.title} gave no answer for {ANSWER_S:g} s")
-            names: list[str] = json.loads(line)["series"]
+            answer = json.loads(line)
+            if "failed" in answer:
+                raise SetupError(answer["failed"])
+            names: list[str] = answer["series"]
             return names
         except (HarnessError, ValueError, KeyError, TypeError) as error:
             self._sampler.kill()  # `watch` starts another

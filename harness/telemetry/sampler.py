@@ -15,12 +15,14 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from typing_extensions import TypedDict
 
 from harness.results.series import RECORD, Quantity, Reading, SeriesKey
+from harness.system.files import named
 from harness.telemetry.host import REFRESH_S, Cpus, Tree
 from harness.telemetry.nvml import NvmlGpu, open_gpu
 
@@ -112,8 +114,9 @@ class Sampler:
 
     def flush(self) -> list[str]:
         """Write the records and return the series' names, by index."""
-        np.array(self._records, RECORD).tofile(self._file)
-        self._file.flush()
+        with named(Path(self._file.name)):
+            self._file.write(np.array(self._records, RECORD).tobytes())
+            self._file.flush()
         self._records.clear()
         return [str(key) for key in self._keys]
 
@@ -142,7 +145,13 @@ def _answer(sampler: Sampler, command: Command) -> None:
             sampler.forget()
         sampler.watch(command["watch"], command.get("gpu"), itself=itself)
     sampler.tick()
-    print(json.dumps({"series": sampler.flush()}), flush=True)
+    try:
+        answer: dict[str, object] = {"series": sampler.flush()}
+    except OSError as error:
+        from harness.system.faults import known
+
+        answer = {"failed": known(error).message}
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError, SetupError
 from harness.system.network import is_loopback
+from harness.system.scratch import temporary_folder
 from harness.telemetry.client import Telemetry
 
 DRAIN_S = 1.0
@@ -321,7 +322,7 @@ def serve(
     *, gpu: str | None, keep: float, certificate: tuple[Path, Path] | None,
 ) -> None:  # fmt: skip
     """Serve the readings of processes, by pid or by name, until SIGINT or SIGTERM."""
-    with TelemetryServer(
+    with temporary_folder(), TelemetryServer(
         *address, token,
         lambda: find_by_name(watched) if isinstance(watched, str) else those_that_run(watched),
         gpu=gpu, keep=keep, certificate=certificate,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from harness.errors import ServerError, UsageError
 from harness.system.environment import worker_env
+from harness.system.paths import cache_directory
+from harness.system.scratch import temporary_folder
 from harness.triton.repository.fill import split_models
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
@@ -26,27 +26,22 @@ def serve(
     """Start, load every model that can be loaded, and wait for Ctrl-C or SIGTERM.
 
     Raises UsageError when there is nothing to serve, ServerError when the server ends by itself.
-    The server's log is kept when something failed: the messages name it.
+    The server's log lies in the cache, until the next start with the same port.
     """
     models = _choose(repository, only, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="harness-triton-"))
-    log, kept = folder / "server.log", False
-    try:
-        env = worker_env(Path.cwd())
-        with TritonServer.start(find(), repository, log=log, ports=ports, env=env) as server:
-            loaded = _load(server, models, say)
-            kept = len(loaded) < len(models)
-            with contextlib.suppress(KeyboardInterrupt):
-                say(f"Triton serves {', '.join(loaded)}: http {server.http}, grpc {server.grpc}, "
-                    f"metrics http://{server.metrics}/metrics; Ctrl-C stops it")  # fmt: skip
-                _wait(server, log)
-    except ServerError:
-        kept = log.exists()
-        raise
-    finally:
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
+    log = cache_directory() / f"triton-{ports['http']}-server.log"
+    log.unlink(missing_ok=True)
+    env = worker_env(Path.cwd())
+    with (
+        temporary_folder(),
+        TritonServer.start(find(), repository, log=log, ports=ports, env=env) as server,
+    ):
+        loaded = _load(server, models, say)
+        with contextlib.suppress(KeyboardInterrupt):
+            say(f"Triton serves {', '.join(loaded)}: http {server.http}, grpc {server.grpc}, "
+                f"metrics http://{server.metrics}/metrics; Ctrl-C stops it")  # fmt: skip
+            _wait(server, log)
 
 
 def _choose(repository: Path, only: Collection[str], say: Callable[[str], None]) -> list[str]:

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from support.small_disk import mounted
 
 from harness.analysis.verdict import verdict
 from harness.results.events import RunEnded
@@ -121,3 +123,94 @@ def test_a_full_disk_behind_stdout_is_said_and_the_run_is_whole() -> None:
     data = read_run(Path("run"))
     assert data.complete and Path("run/report.html").exists()
     assert done.returncode == (verdict(data).code or 3)
+
+
+def harness(*words: str, temporary: Path, **more: str) -> subprocess.Popen[str]:
+    """A subcommand with a TMPDIR of its own."""
+    temporary.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", *words], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(temporary), **more},
+    )  # fmt: skip
+
+
+def await_(what: Callable[[], object], why: str) -> None:
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end, why
+        time.sleep(0.01)
+
+
+SERVED = """
+backend: "python"
+input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
+output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
+"""
+
+
+TELEMETRY = ("telemetry", "serve", "--port", "0", "--pid", str(os.getpid()))
+PREPARED = """
+scenario: prepared
+model: {name: m, source: {torch: "asleep:make"}, inputs: [{name: x, shape: [batch, 1]}]}
+backends: [{kind: onnxruntime}]
+load: {concurrency: 1}
+"""
+
+
+@pytest.mark.parametrize(("number", "words"), [
+    (signal.SIGKILL, TELEMETRY), (signal.SIGKILL, ("doctor",)), (signal.SIGTERM, ("doctor",)),
+    (signal.SIGKILL, ("prepare", "prepared.yaml")),
+    pytest.param(signal.SIGKILL, ("triton", "serve", "--repository", "models"),
+                 marks=pytest.mark.triton),
+], ids=str)  # fmt: skip
+def test_nothing_is_left_of_a_command_that_is_ended(
+    folder: Path, number: int, words: tuple[str, ...]
+) -> None:
+    version = folder / "models" / "m" / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text("class TritonPythonModel:\n    def execute(self, r): ...\n")
+    (version.parent / "config.pbtxt").write_text(SERVED)
+    (folder / "prepared.yaml").write_text(PREPARED)
+    (folder / "asleep.py").write_text("import time\ntime.sleep(60)\n")
+    temporary = folder / "temporary"
+    process = harness(
+        *words, temporary=temporary, HARNESS_TELEMETRY_TOKEN="t" * 32,
+        XDG_CACHE_HOME=str(folder / "cache"),
+    )  # fmt: skip
+    try:
+        await_(lambda: any(temporary.glob("harness-*")) or process.poll() is not None, "no folder")
+        time.sleep(1.0)
+        assert process.poll() is None, process.communicate()
+        below = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGKILL, 130, 0)  # serve ends as it should
+    await_(lambda: not any(temporary.glob("harness-*")), "the folder stays")
+    assert not psutil.wait_procs(below, timeout=20)[1]
+    shared = f"harness-*-{process.pid}-*"
+    await_(lambda: not any(Path("/dev/shm").glob(shared)), "shared memory stays")
+
+
+def test_a_full_disk_ends_a_run_that_a_larger_one_finishes(folder: Path) -> None:
+    text = FAKE.replace("[1, 2, 4, 8]", "[1, 2]").replace("rounds: 2", "rounds: 1")
+    (folder / "s.yaml").write_text(text)
+    with mounted(folder / "disk", 48) as disk:
+        command = [*COMMAND[:-1], "disk/run"]
+        full = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+        assert full.returncode in (1, 3)
+        assert "No space left on device: disk/run/" in full.stderr
+        assert "can't be written (0.0 MB are free there)" in full.stderr
+        assert "internal" not in full.stderr and "died" not in full.stderr
+        before = read_run(disk.path / "run")
+        disk.resize(20_000)
+        again = subprocess.run(
+            [*COMMAND[:4], "--resume", "disk/run", "--quiet", "--no-report"],
+            capture_output=True, text=True, check=False, timeout=200,
+        )  # fmt: skip
+        after = read_run(disk.path / "run")
+        assert again.returncode == verdict(after).code, again.stderr
+        assert after.complete and len(after.measurements) == 4
+        assert after.measurements[: len(before.measurements)] == before.measurements
+        assert not [*after.damage, *after.damaged_files()]
+        assert not list((disk.path / "run").rglob(".*.tmp"))

@@ -20,9 +20,6 @@ PATIENCE_S = 15.0
 """Connecting (5 s), the load and its end, three limits of a client's block; and a busy machine."""
 MOST_BYTES = 600 << 20
 CASES = [("http", name) for name in HTTP] + [("grpc", name) for name in GRPC]
-ENDLESS = {("http", name) for name in HTTP if "without end" in name}
-"""The official HTTP client reads for as long as bytes come at once; what ends it then is the
-deadline of the worker that it runs in."""
 SCRIPTS = {"http": {**HTTP, **JSON}, "grpc": GRPC}
 
 
@@ -79,7 +76,7 @@ def test_the_same_within_tls(protocol, name, certificates):
 
 @pytest.mark.parametrize(
     ("protocol", "name"),
-    [case for case in CASES if case not in ENDLESS] + [("http", name) for name in JSON],
+    CASES + [("http", name) for name in JSON],
 )
 def test_the_official_client_has_a_reason_too(protocol, name):
     began = time.monotonic()
@@ -91,3 +88,22 @@ def test_the_official_client_has_a_reason_too(protocol, name):
         connection.describe()
     assert server.address in raised.value.message or "no model 'm'" in raised.value.message
     assert time.monotonic() - began < PATIENCE_S
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [("http", "headers without end"), ("http", "huge, without one"),
+     ("http", "four bytes a second"), ("grpc", "ping flood"), ("grpc", "a byte a second")],
+)  # fmt: skip
+def test_a_request_of_the_official_client_ends_in_its_time(protocol, name):
+    began, before = time.monotonic(), psutil.Process().memory_info().rss
+    with (
+        HostileTriton(SCRIPTS[protocol][name]) as server,
+        connect(protocol, ServerTarget(server.address, "m", TIMEOUT_S)) as connection,
+        pytest.raises(HarnessError) as raised,
+    ):
+        connection.infer([])
+    assert raised.value.message
+    assert raised.value.reason in ("hung", "raised", "server_died")
+    assert time.monotonic() - began < PATIENCE_S
+    assert psutil.Process().memory_info().rss - before < 3 * MOST_BYTES

@@ -110,14 +110,14 @@ def endless(begin: bytes, again: bytes) -> Script:
     return script
 
 
-def slowly(data: bytes) -> Script:
-    """A byte of it a second."""
+def slowly(data: bytes, pause: float = 1.0) -> Script:
+    """A byte of it, and then another after so many seconds."""
 
     def script(sock: socket.socket) -> None:
         asked(sock)
         for byte in data:
             sock.sendall(bytes([byte]))
-            time.sleep(1.0)
+            time.sleep(pause)
 
     return script
 
@@ -138,6 +138,7 @@ HTTP: dict[str, Script] = {
     "never": silence,
     "reset": hang_up,
     "a byte a second": slowly(OK + b"Content-Length: 2\r\n\r\n{}"),
+    "four bytes a second": slowly(OK + b"X: " + b"y" * 999, 0.25),
     "huge, with a length": endless(OK + b"Content-Length: 1099511627776\r\n\r\n", ZEROS),
     "huge, without one": endless(OK + b"\r\n", ZEROS),
     "huge, in chunks": endless(CHUNKED, b"100000\r\n" + ZEROS + b"\r\n"),

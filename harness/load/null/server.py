@@ -24,6 +24,7 @@ from harness.load.null.peers import Answers, GrpcPeer, HttpPeer, Peer
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.poller import BUFFER, Poller
 from harness.system.child import Child
+from harness.system.files import named
 
 SPIN_NS = 200_000
 START_S = 60.0
@@ -150,8 +151,9 @@ def running(
     answers = Answers(bytes(response)) if isinstance(response, int) else response
     behaviour = behaviour or Behaviour()
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        file.write(answers.to_json())
-        file.flush()
+        with named(Path(file.name)):
+            file.write(answers.to_json())
+            file.flush()
         arguments = [
             protocol, "--answers", file.name, "--service", f"{behaviour.service}ns",
             "--stall-at", f"{behaviour.stall_at}ns", "--stall", f"{behaviour.stall}ns",

@@ -15,12 +15,14 @@ from typing import cast
 
 import numpy as np
 
-from harness.errors import BackendError, HarnessError
+from harness.errors import BackendError
 from harness.load.wire.loop import WireGenerator
 from harness.load.wire.plan import Order, Plan, make
 from harness.load.wire.recorder import RECENT
 from harness.results.samples import Int64
 from harness.system.credentials import learn
+from harness.system.faults import known
+from harness.system.files import named
 from harness.system.network import Access, Tls
 
 ROW = 3 + RECENT
@@ -109,14 +111,15 @@ def _exactly(descriptor: int, size: int) -> bytearray:
 
 
 @contextlib.contextmanager
-def _errors_to(path: Path) -> Iterator[None]:
+def _errors_told() -> Iterator[None]:
+    """An error ends the process, and is its last line: a file might find no room."""
     try:
         yield
-    except (HarnessError, OSError, ValueError) as error:
-        if not isinstance(error, HarnessError):
-            error = BackendError(f"{type(error).__name__}: {error}")
-        text = {"reason": error.reason, "message": error.message, "fix": error.fix}
-        path.write_text(json.dumps(text), encoding="utf-8")
+    except Exception as error:
+        why = known(error, BackendError)
+        print(
+            json.dumps({"reason": why.reason, "message": why.message, "fix": why.fix}), flush=True
+        )
         raise SystemExit(1) from error
 
 
@@ -137,7 +140,7 @@ def main() -> None:
     learn(dict(secrets))
     base = Path(directory)
     live = np.memmap(base / "live", np.int64, "r+").reshape(-1, ROW)[index]
-    with _errors_to(base / f"{index}.error"):
+    with _errors_told():
         generator = make(plan)
         generator.open()
         print(READY.decode(), flush=True)
@@ -147,7 +150,8 @@ def main() -> None:
         samples.save(base / f"{index}.npz")
         last = generator.last() if plan.pinned else []
         rest = [*samples.messages.items()], generator.sampled(), last
-        (base / f"{index}.rest").write_bytes(dumps(rest))
+        with named(base / f"{index}.rest"):
+            (base / f"{index}.rest").write_bytes(dumps(rest))
 
 
 if __name__ == "__main__":

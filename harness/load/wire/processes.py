@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import tempfile
 import time
 from collections import Counter
@@ -22,11 +23,14 @@ from harness.load.wire.plan import Order, Plan, Rest, first_request, split
 from harness.results.samples import Int64, Samples
 from harness.system.child import Child
 from harness.system.credentials import known
+from harness.system.files import reserve
 
 LEAD_NS = 50_000_000
 """From the last "ready" to the common start."""
 PATIENCE_S = 60.0
 """How long a helper may take to connect, or to save its samples."""
+LAST_WORDS_S = 1.0
+"""How long one that has ended may take to say why: it is in the pipe already."""
 POLL_S = 0.005
 
 
@@ -41,7 +45,8 @@ class WireProcesses:
         self._failure: BaseException | None = None
         self._sampled: list[tuple[int, bytes]] = []
         shape = len(self._parts), ROW
-        self._live = np.memmap(self._base / "live", np.int64, "w+", shape=shape)
+        reserve(self._base / "live", 8 * math.prod(shape))
+        self._live = np.memmap(self._base / "live", np.int64, "r+", shape=shape)
         self._count = len(plan.requests)
         self._slots = plan.slots
         self._last: list[int] = []
@@ -55,9 +60,10 @@ class WireProcesses:
         return self._failure
 
     def _why(self, index: int, seen: WorkerDiedError | None = None) -> BaseException:
-        path = self._base / f"{index}.error"
-        if path.exists():
-            return from_reason(**json.loads(path.read_text(encoding="utf-8")))
+        with contextlib.suppress(WorkerDiedError, ValueError):  # its pipe has ended, or no words
+            while (line := self._helpers[index].line(LAST_WORDS_S)) is not None:
+                if line != READY:
+                    return from_reason(**json.loads(line))
         return seen or self._helpers[index].died()
 
     def start(self) -> None:
@@ -89,7 +95,9 @@ class WireProcesses:
             line = self._helpers[index].line(PATIENCE_S)
         except WorkerDiedError as error:
             raise self._why(index, error) from None
-        if line != READY:
+        if line is not None and line != READY:
+            raise from_reason(**json.loads(line))
+        if line is None:
             raise WorkerDiedError(f"a generator process was not ready within {PATIENCE_S:g} s")
 
     def completed(self) -> int:

@@ -293,6 +293,15 @@ def failed(error: BaseException) -> messages.CommandFailed:
     return messages.CommandFailed(found.reason, found.message, found.fix, trace)
 
 
+def _log(text: str) -> None:
+    """Into the log, if that can be written; where the disk is full, the answer still says why."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
 def serve(incoming: int, outgoing: int) -> None:
     """messages.Answer commands until `close` or end of file."""
     with os.fdopen(incoming, "rb") as lines, os.fdopen(outgoing, "wb") as answers:
@@ -308,13 +317,12 @@ def serve(incoming: int, outgoing: int) -> None:
                 command = messages.read_command(line)
                 answer = worker.handle(command)
             except BaseException as error:
-                sys.stderr.write(redact(traceback.format_exc()))
+                _log(redact(traceback.format_exc()))
                 answer = failed(error)
             send(answer)
             if isinstance(command, messages.CloseWorker):
                 break
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _log("")
     os._exit(0)  # a runtime's own threads must not keep a closed worker alive
 
 

@@ -35,7 +35,8 @@ _TRANSPORT = re.compile(
 
 
 Foreign = type[Exception] | tuple[type[Exception], ...]
-ErrorTable = Sequence[tuple[Foreign, Callable[[ServerTarget, Exception], HarnessError]]]
+Become = Callable[[ServerTarget, Exception], HarnessError]
+ErrorTable = Sequence[tuple[Foreign, Become]]
 """Foreign exceptions and what each becomes; the first row that fits is taken."""
 
 

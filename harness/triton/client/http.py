@@ -6,17 +6,22 @@ the caller's own keep-alive connection, waits and parses the answer.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness.errors import BackendError, HarnessError
 from harness.system.tls import ssl_context
-from harness.triton.client import errors
-from harness.triton.client.connection import Client, Connection
+from harness.triton.client import deadline, errors
+from harness.triton.client.common import ServerTarget
+from harness.triton.client.connection import Client, Connection, TritonReply
 
 if TYPE_CHECKING:
     import ssl
 
+    import gevent.socket
     from tritonclient.http import InferResult
 
 PATIENCE = 3
@@ -44,38 +49,78 @@ class HttpConnection(Connection):
             target.address, concurrency=1, connection_timeout=target.timeout,
             network_timeout=target.timeout, **secure,
         )  # fmt: skip
+        self._exchange = deadline.Exchange()
+        client._client_stub._connection_pool.after_connect = self._connected  # meant to be set
+        deadline.WATCH.add(self._exchange)
         return client
 
-    def patience(self) -> AbstractContextManager[object]:
+    def _connected(self, sock: gevent.socket.socket) -> None:
+        if self._exchange.ended:  # the client tries once more where nothing had come
+            raise TimeoutError
+        self._exchange.socket = sock
+
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[None]:
         """The client's own limit is one for each read: an answer may come byte by byte."""
         import gevent
 
-        limit: AbstractContextManager[object] = gevent.Timeout(
-            PATIENCE * self.target.timeout, TimeoutError
-        )
-        return limit
+        limit, before = PATIENCE * self.target.timeout, self._exchange.until
+        self._exchange.begin(limit)
+        with gevent.Timeout(limit, TimeoutError):
+            yield
+        self._exchange.until = before
+
+    def infer(self, inputs: object, outputs: object = None) -> TritonReply:
+        """As every connection's, with a limit on the whole answer."""
+        self._exchange.begin(self.target.timeout)
+        try:
+            return super().infer(inputs, outputs)
+        finally:
+            self._exchange.until = math.inf
 
     def request_errors(self) -> errors.ErrorTable:
         """Whatever is no answer is a broken connection."""
         from tritonclient.utils import InferenceServerException
 
-        return (
+        return self._unless_ended(errors.late, (
             (InferenceServerException, lambda _, e: errors.answered(errors.message_of(e))),
             (TimeoutError, errors.late),
             (Exception, errors.broken),
-        )
+        ))  # fmt: skip
 
     def setup_errors(self) -> errors.ErrorTable:
         """A refusal, or a server that does not speak HTTP."""
         from geventhttpclient.response import HTTPParseError
         from tritonclient.utils import InferenceServerException
 
-        return (
+        return self._unless_ended(errors.silent, (
             (InferenceServerException, errors.setup_failed),
             (TimeoutError, errors.silent),
             ((OSError, HTTPParseError), errors.unreachable),
             (Exception, errors.garbled),
-        )
+        ))  # fmt: skip
+
+    def _unless_ended(self, late: errors.Become, table: errors.ErrorTable) -> errors.ErrorTable:
+        """The table, where the watch did not end the exchange: the rest is what that looks like."""
+
+        def row(become: errors.Become) -> errors.Become:
+            def ours(target: ServerTarget, error: Exception) -> HarnessError:
+                match self._exchange.ended:
+                    case "":
+                        return become(target, error)
+                    case deadline.LATE:
+                        return late(target, error)
+                    case why:
+                        return BackendError(f"Triton at {target.address} answers {why}")
+
+            return ours
+
+        return [(foreign, row(become)) for foreign, become in table]
+
+    def close(self) -> None:
+        """End the connection."""
+        deadline.WATCH.remove(self._exchange)
+        super().close()
 
     def names(self, reply: InferResult) -> list[str]:
         """The outputs in an answer."""

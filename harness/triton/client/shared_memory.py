@@ -29,9 +29,12 @@ from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import Array, Tensors
+from harness.system.faults import cant_write
+from harness.system.files import reserve
 from harness.triton.client.common import InferInput, new_input
 from harness.triton.client.connection import Client
 from harness.triton.client.settings import TritonSettings
+from harness.triton.server.stub_memory import DIRECTORY
 
 ALIGN = 256
 """Tensors begin at multiples of this, as device allocations do."""
@@ -94,6 +97,11 @@ class SystemMemory:
             raise BackendError(f"no {size} bytes of shared memory: {error}") from error
         self._size = size
         self._named = True
+        try:
+            reserve(DIRECTORY / self._memory.name, size)
+        except OSError as error:
+            self.free()
+            raise cant_write(error.errno or 0, error.filename) from error
 
     @property
     def _buffer(self) -> memoryview:

@@ -14,6 +14,7 @@ from harness.errors import ServerError
 from harness.system import guard
 from harness.system.environment import QUIET
 from harness.system.paths import PACKAGE
+from harness.triton.server import stub_memory as shm
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall, library_path
 from harness.triton.server.ports import HOST, SERVICES
@@ -37,8 +38,8 @@ class Command:
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    afterwards: Sequence[str] = ()
-    """Removes the container, whatever ended its client."""
+    afterwards: Sequence[str]
+    """Removes the container and the shared memory, whatever ended the server or the harness."""
     find_pid: Callable[[], int | None] | None = None
     """For a container: the pid of the server, as this machine counts."""
 
@@ -52,7 +53,7 @@ class Command:
             raise ServerError(
                 f"{self.argv[0]} can't be run: {error.strerror}",
                 fix="install Docker, or give the program in server.docker.command"
-                if self.afterwards else "check server.binary",
+                if self.find_pid else "check server.binary",
             ) from None  # fmt: skip
 
 
@@ -74,13 +75,14 @@ def command(
         name = install.new_name()
         argv = install.run(name, repository, ports, list(env), options)
         find_pid = partial(install.pid, name)
-        return Command(argv, {**os.environ, **env}, install.removal(name), find_pid)
+        afterwards = shm.removal(prefix, install.removal(name))
+        return Command(argv, {**os.environ, **env}, afterwards, find_pid)
     own = [
         str(install.binary), f"--model-repository={repository.resolve()}",
         f"--backend-directory={install.backends}", f"--cache-directory={install.caches}",
         *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
     ]  # fmt: skip
-    return Command([*own, *options], environment(install, env))
+    return Command([*own, *options], environment(install, env), shm.removal(prefix))
 
 
 def check_args(args: Sequence[str]) -> None:

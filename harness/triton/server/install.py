@@ -14,11 +14,11 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +26,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.errors import ServerError
+from harness.system.scratch import removed_at_the_end
 
 VERSION = "0.7.0"
 """Of nvidia-pytriton; it carries tritonserver 2.51.0."""
@@ -203,16 +204,15 @@ def _appearing(directory: Path) -> Iterator[Path]:
     """A folder to fill, which then takes its name, whole; nothing of it stays after an error."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        temporary = directory.parent / f".{directory.name}.{secrets.token_hex(8)}"
+        temporary.mkdir(mode=0o700)
     except OSError as error:
         raise ServerError(
             f"{directory} can't be made: {error.strerror}", fix=f"{FIX} --directory DIR"
         ) from error
-    try:
+    with removed_at_the_end(temporary):
         yield temporary
         _rename(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _rename(temporary: Path, directory: Path) -> None:

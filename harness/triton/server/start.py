@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import ServerError
 from harness.scenario.spec.server import Server
+from harness.system.scratch import temporary_folder
 from harness.triton.client.settings import TritonSettings
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall, find, local
@@ -67,10 +67,9 @@ def try_out(install: TritonInstall) -> tuple[str, float]:
 
     Raises ServerError when it does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-triton-") as folder:
-        repository = Path(folder) / "repository"
-        repository.mkdir()
+    with temporary_folder() as folder:
+        (repository := folder / "repository").mkdir()
         with TritonServer.start(
-            install, repository, log=Path(folder) / "triton.log", timeout=30, prepared=True
+            install, repository, log=folder / "triton.log", timeout=30, prepared=True
         ) as server:
             return server.version(), server.start_seconds

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 DIRECTORY = Path("/dev/shm")
@@ -27,6 +28,12 @@ def remove(prefix: str) -> None:
     for path in _regions():
         if path.name.startswith(prefix):
             _unlink(path)
+
+
+def removal(prefix: str, before: Sequence[str] = ()) -> list[str]:
+    """A command that does the same after `before`, for a guard whose harness was killed."""
+    script = '[ $# = 0 ] || "$@"; rm -f -- "$0"*'
+    return ["/bin/sh", "-c", script, str(DIRECTORY / prefix), *before]
 
 
 def remove_leftovers() -> None:

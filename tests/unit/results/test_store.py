@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.rows import measurement
+from support.small_disk import mounted
 
 from harness.errors import RunDirectoryError, SetupError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
@@ -481,14 +482,8 @@ def test_damaged_files_are_named_and_missing_ones_are_none(run):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 256 KiB of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("file systems can't be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with mounted(tmp_path / "disk") as disk:
+        yield disk.path
 
 
 def test_a_full_disk_is_said_with_the_path_and_what_is_free_and_loses_nothing(small_disk):
@@ -501,13 +496,29 @@ def test_a_full_disk_is_said_with_the_path_and_what_is_free_and_loses_nothing(sm
         assert str(path / JOURNAL) in caught.value.message
         assert "MB are free there" in caught.value.message
         assert f"--resume {path}" in caught.value.fix
-        with pytest.raises(OSError, match="No space left"), atomic_write(path / "big") as temporary:
+        with (
+            pytest.raises(OSError, match="No space left") as full,
+            atomic_write(path / "big") as temporary,
+        ):
             temporary.write_bytes(b"x" * 2**20)
+        assert full.value.filename == str(path / "big")
     assert [p.name for p in path.iterdir() if "big" in p.name] == []
     texts = [e.text for e in read_run(path).events]
     assert [int(text.split()[0]) for text in texts] == list(range(wrote))
     assert read_run(path).damage == ()
     RunStore.resume(path)[0].close()
+
+
+def test_what_a_killed_writer_left_is_gone_after_resuming(tmp_path):
+    path = tmp_path / "run"
+    RunStore.create(path, {}).close()
+    with in_child(HALF, path / "samples" / "a.parquet") as writer:
+        assert writer.stdout.readline() == "half\n"
+        RunStore.resume(path)[0].close()
+        (mine,) = (path / "samples").iterdir()  # its writer lives
+        writer.kill()
+    RunStore.resume(path)[0].close()
+    assert not mine.exists()
 
 
 def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from harness.errors import DeadlineError, WorkerDiedError
-from harness.system.child import OOM_HINT, Child, describe_status
+from harness.system.child import HINTS, Child, describe_status
 
 ECHO = """
 import os, sys
@@ -108,7 +108,7 @@ def test_a_killed_child_may_have_been_too_large(start):
     echo.kill()
     with pytest.raises(WorkerDiedError) as caught:
         child.line(20)
-    assert caught.value.message == f"the echo was killed by SIGKILL{OOM_HINT}"
+    assert caught.value.message == f"the echo was killed by SIGKILL{HINTS[-signal.SIGKILL]}"
     assert child.poll() == -signal.SIGKILL
 
 

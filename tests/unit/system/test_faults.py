@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.small_disk import mounted
 
 from harness.errors import BackendError, OutOfMemoryError, SetupError, UnexpectedError
 from harness.system.faults import known
@@ -31,7 +32,33 @@ def test_a_full_disk_is_said_with_its_path_and_what_is_free(tmp_path: Path) -> N
     assert found.message.endswith(" MB are free there)")
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError) as caught:
         full.write(b"x")
-    assert known(caught.value).message == "No space left on device: a file can't be written"
+    assert known(caught.value).message.startswith(
+        "No space left on device: a file can't be written ("
+    )
+
+
+def test_of_an_unknown_file_the_fullest_place_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        disk.fill()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
+        found = known(OSError(errno.ENOSPC, "full"))
+    assert found.message == (
+        f"No space left on device: a file can't be written (0.0 MB are free in {disk.path})"
+    )
+
+
+@pytest.mark.parametrize(("error", "begin"), [
+    (RuntimeError("write failed: No space left on device"), "No space left on device: a file"),
+    (OSError("[ORT] Too many open files: libx.so"), "Too many open files: this process may have"),
+    (RuntimeError("can't start new thread"), "Resource temporarily unavailable: this process may"),
+    (OSError(errno.EAGAIN, "fork"), "Resource temporarily unavailable: this process may have"),
+])  # fmt: skip
+def test_native_code_has_only_words_for_what_lacks(error: Exception, begin: str) -> None:
+    found = known(error)
+    assert isinstance(found, SetupError) and found.fix
+    assert found.message.startswith(begin)
 
 
 def test_a_lack_of_descriptors_says_the_limit() -> None:

@@ -1,13 +1,27 @@
 """Files that are whole or not there, and values that are JSON."""
 
+import errno
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.small_disk import mounted
 
-from harness.system.files import atomic_write, inside, jsonable, write_text
+from harness.system.files import (
+    atomic_write,
+    inside,
+    jsonable,
+    named,
+    remove_unfinished,
+    reserve,
+    write_text,
+)
 
 
 def test_what_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -57,3 +71,56 @@ def test_a_name_inside_a_folder_is_a_path(tmp_path, name):
     (tmp_path / "a").mkdir()
     (tmp_path / "within").symlink_to("a")
     assert inside(tmp_path, name) == tmp_path / name
+
+
+MAPPED = """
+import mmap, sys
+from pathlib import Path
+from harness.system.files import reserve
+path, room = Path(sys.argv[1]), sys.argv[2]
+if room == "reserved":
+    try:
+        reserve(path, 1 << 20)
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
+with path.open("w+b") as file:
+    file.truncate(1 << 20)
+    mmap.mmap(file.fileno(), 1 << 20)[:] = bytes(1 << 20)
+"""
+
+
+@pytest.mark.parametrize(("room", "status"), [("hole", -signal.SIGBUS), ("reserved", 1)])
+def test_a_file_to_be_mapped_is_there_or_refused(tmp_path, room, status):
+    """The first shows what it is for."""
+    with mounted(tmp_path / "disk") as disk:
+        command = [sys.executable, "-c", MAPPED, str(disk.path / "file"), room]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert room == "hole" or done.stderr == f"{disk.path}/file: No space left on device\n"
+
+
+def test_a_reserved_file_keeps_what_is_in_it(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    reserve(tmp_path / "file", 10)
+    assert (tmp_path / "file").read_bytes() == b"abc" + bytes(7)
+
+
+@pytest.mark.parametrize("inner", [None, "file"])
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path, inner):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "file") as temporary:
+        raise OSError(errno.ENOSPC, "full", *([str(temporary)] if inner else []))
+    assert caught.value.filename == str(tmp_path / "file")
+    with pytest.raises(OSError) as caught, named(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "full", "another")
+    assert caught.value.filename == "another"
+
+
+def test_only_what_a_dead_writer_left_is_removed(tmp_path):
+    (tmp_path / "a").mkdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (f".x.{ended.pid}.7.tmp", f".x.{os.getpid()}.7.tmp", ".x.tmp", "x.1.2.tmp"):
+        (tmp_path / "a" / name).touch()
+    remove_unfinished(tmp_path)
+    left = {path.name for path in (tmp_path / "a").iterdir()}
+    assert left == {f".x.{os.getpid()}.7.tmp", ".x.tmp", "x.1.2.tmp"}

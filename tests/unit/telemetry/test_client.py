@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.small_disk import mounted
 
 from harness.results.series import SeriesKey
 from harness.system.guard import spawn
@@ -82,3 +83,20 @@ def test_a_dead_or_stopped_sampler_is_a_problem_not_a_failure(
         telemetry.watch([])  # with another
         assert telemetry.read()
         assert telemetry.problem == ""
+
+
+def test_a_full_disk_is_the_reason_for_no_telemetry(tmp_path: Path) -> None:
+    with (
+        mounted(tmp_path / "disk") as disk,
+        Telemetry(disk.path / "raw", tmp_path / "log") as telemetry,
+    ):
+        telemetry.watch([])
+        disk.fill()
+        end = time.monotonic() + 20
+        while not telemetry.problem and time.monotonic() < end:
+            telemetry.read()
+        assert "No space left on device" in telemetry.problem
+        assert f"{disk.path}/raw can't be written" in telemetry.problem
+        disk.clear()
+        telemetry.watch([])
+        assert telemetry.read() and not telemetry.problem

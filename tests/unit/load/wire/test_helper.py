@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ServerDiedError
-from harness.load.wire.helper import _errors_to, dumps, loads, pack, receive
+from harness.load.wire.helper import _errors_told, dumps, loads, pack, receive
 from harness.load.wire.plan import Order, Plan
 from harness.system.network import Access, Tls
 
@@ -84,9 +84,10 @@ def test_a_message_cut_off_is_the_end():
     (ServerDiedError("gone", fix="start it"),
      {"reason": "server_died", "message": "gone", "fix": "start it"}),
     (ValueError("odd"), {"reason": "raised", "message": "ValueError: odd", "fix": None}),
+    (MemoryError(), {"reason": "out_of_memory", "message": "out of host memory", "fix": None}),
 ])  # fmt: skip
-def test_an_error_is_left_where_the_parent_looks(tmp_path, error, expected):
-    with pytest.raises(SystemExit) as ended, _errors_to(tmp_path / "0.error"):
+def test_an_error_is_the_last_line_that_the_parent_reads(capfd, error, expected):
+    with pytest.raises(SystemExit) as ended, _errors_told():
         raise error
     assert ended.value.code == 1
-    assert json.loads((tmp_path / "0.error").read_text()) == expected
+    assert json.loads(capfd.readouterr().out) == expected

@@ -1,9 +1,17 @@
+import tempfile
 from collections import Counter
 
 import numpy as np
+import pytest
+from support.null_load import http_post
+from support.small_disk import mounted
 
-from harness.load.wire.processes import merge
+from harness.errors import HarnessError, SetupError
+from harness.load.null.server import running
+from harness.load.wire.plan import Plan
+from harness.load.wire.processes import WireProcesses, merge
 from harness.results.samples import OK, SHED, Samples
+from harness.system.faults import known
 
 
 def part(done, caller, status=OK):
@@ -22,3 +30,33 @@ def test_nothing_is_lost_and_callers_stay_apart():
     assert merged.status.tolist() == [SHED, OK, SHED, OK, SHED]
     assert (merged.done - merged.sent == 2).all() and (merged.sent - merged.scheduled == 1).all()
     assert merged.messages == {"bad": 2}
+
+
+def plan(address="127.0.0.1:1"):
+    return Plan("http", address, (http_post(address, 10),), 2, 0.5)
+
+
+def test_no_room_for_the_live_counts_is_an_error_and_no_signal(tmp_path, monkeypatch):
+    """Writing to a mapped hole of a full disk ends a process with SIGBUS."""
+    with mounted(tmp_path / "disk") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+        disk.fill()
+        with pytest.raises(OSError, match="No space left") as full:
+            WireProcesses(plan(), 2)
+        assert known(full.value).message.endswith("live can't be written (0.0 MB are free there)")
+
+
+def test_what_ends_a_helper_is_told_where_no_file_can_be_written(tmp_path, monkeypatch):
+    with mounted(tmp_path / "disk") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+        with running("http", 10) as address:
+            generator = WireProcesses(plan(address), 2)
+            generator.start()
+            disk.fill()
+            with pytest.raises(SetupError, match=r"No space left .*/\d\.(npz|rest) can't"):
+                generator.stop(5.0)
+
+
+def test_a_server_that_is_not_there_is_what_the_helper_says():
+    with pytest.raises(HarnessError, match="refused"):
+        WireProcesses(plan(), 2).start()

@@ -10,9 +10,11 @@ from typing import Any
 
 import psutil
 import pytest
+from support.small_disk import mounted
 
 from harness.backends.registry import parse_spec
 from harness.errors import (
+    BackendError,
     DeadlineError,
     DeviceError,
     MessageError,
@@ -158,3 +160,12 @@ def test_a_real_worker_loads_says_what_failed_and_is_killed(tmp_path: Path) -> N
     finally:
         worker.close()
     assert "no load is running" in (tmp_path / "log").read_text()
+
+
+def test_an_answer_comes_though_the_log_finds_no_room(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk") as disk, WorkerProcess(disk.path / "log") as worker:
+        disk.fill()
+        for _ in range(2):
+            with pytest.raises(BackendError, match="no load is running"):
+                worker.ask(messages.StopLoad(tmp_path / "x.npz"), deadline=60.0)
+        worker.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from support.host_cuda import HostCuda
+from support.small_disk import with_small_shm
 
 from harness.errors import BackendError
 from harness.triton.client.shared_memory import ALIGN, CudaMemory, Layout, Region
@@ -75,3 +77,23 @@ def test_device_memory_is_written_shared_read_and_freed() -> None:
     memory.unregister(client, "name")
     memory.free()
     assert not client.known and not cuda.live and cuda.made == 0
+
+
+FULL = """
+import os
+from harness.errors import SetupError
+from harness.triton.client.shared_memory import SystemMemory
+try:
+    SystemMemory(1 << 20)
+except SetupError as error:
+    print(error.message)
+print(os.listdir("/dev/shm"))
+"""
+
+
+def test_a_full_dev_shm_is_an_error_and_no_signal() -> None:
+    done = with_small_shm(64, [sys.executable, "-c", FULL])
+    said, left = done.stdout.splitlines()
+    assert said.startswith("No space left on device: /dev/shm/psm_")
+    assert said.endswith("can't be written (0.1 MB are free there)")
+    assert left == "[]"

@@ -61,7 +61,8 @@ def test_an_installation_runs_with_its_own_backends_on_loopback(installed, tmp_p
         assert f"--{service}-address=127.0.0.1" in made.argv
     assert "--backend-config=python,shm-region-prefix-name=mine-" in made.argv
     assert ("--disable-auto-complete-config" in made.argv) == prepared
-    assert made.env["A"] == "b" and not made.afterwards and made.find_pid is None
+    assert made.env["A"] == "b" and made.find_pid is None
+    assert made.afterwards[-1] == "/dev/shm/mine-"
 
 
 def test_a_container_is_removed_by_its_name_whatever_happens(tmp_path):
@@ -75,10 +76,10 @@ def test_a_container_is_removed_by_its_name_whatever_happens(tmp_path):
     assert made.env["A"] == "b" and made.find_pid is not None
 
 
-@pytest.mark.parametrize(("afterwards", "fix"), [((), "server.binary"), (("rm",), "Docker")])
-def test_a_program_that_is_not_there_is_said_with_the_way_out(tmp_path, afterwards, fix):
+@pytest.mark.parametrize(("find", "fix"), [(None, "server.binary"), (lambda: 1, "Docker")])
+def test_a_program_that_is_not_there_is_said_with_the_way_out(tmp_path, find, fix):
     with (tmp_path / "log").open("wb") as output, pytest.raises(ServerError) as caught:
-        Command(["/no/such/program"], {}, afterwards).spawn(output)
+        Command(["/no/such/program"], {}, [], find).spawn(output)
     assert "/no/such/program can't be run" in caught.value.message
     assert fix in str(caught.value.fix)
 

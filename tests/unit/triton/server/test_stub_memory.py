@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -96,3 +97,31 @@ def test_no_directory_no_error(monkeypatch, tmp_path):
     monkeypatch.setattr(shm, "DIRECTORY", tmp_path / "missing")
     shm.remove_leftovers()
     shm.remove("x")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from harness.system.guard import spawn
+from harness.triton.server import stub_memory as shm
+shm.DIRECTORY = Path(sys.argv[1])
+prefix = shm.new_prefix()
+with spawn(["sleep", "60"], afterwards=shm.removal(prefix, ["touch", sys.argv[1] + "/before"])):
+    for name in (prefix + "a", prefix + "b", "foreign"):
+        (shm.DIRECTORY / name).touch()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_memory_of_a_server_goes_with_a_harness_that_is_killed(directory):
+    command = [sys.executable, "-c", KILLED, str(directory)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as harness:
+        assert harness.stdout.readline() == "ready\n"
+        harness.kill()
+    end = time.monotonic() + 20
+    while (left := {p.name for p in directory.iterdir()}) != {"foreign", "before"}:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
