@@ -295,7 +295,7 @@ class RunStore:
             except OSError as error:
                 with contextlib.suppress(OSError):  # half a line would spoil what comes after it
                     os.ftruncate(self._journal, size)
-                found = cant_write(error.errno or 0, self.path / JOURNAL)
+                found = cant_write(error, self.path / JOURNAL)
                 found.fix = f"make room, then: harness run --resume {self.path}"
                 raise found from error
 

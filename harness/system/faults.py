@@ -37,7 +37,7 @@ def lacking(error: BaseException) -> SetupError | None:
     number, words = getattr(error, "errno", None), str(error)
     if number in _NO_ROOM or os.strerror(errno.ENOSPC) in words:
         number = number if number in _NO_ROOM else errno.ENOSPC
-        return cant_write(number, getattr(error, "filename", None))
+        return _no_room(number, getattr(error, "filename", None))
     if number in (errno.EMFILE, errno.ENFILE) or os.strerror(errno.EMFILE) in words:
         return _limited(errno.EMFILE, resource.RLIMIT_NOFILE, "open", "ulimit -n 65536")
     if number == errno.EAGAIN or "can't start new thread" in words:
@@ -45,8 +45,13 @@ def lacking(error: BaseException) -> SetupError | None:
     return None
 
 
-def cant_write(number: int, path: object) -> SetupError:
-    """What could not be written for the error `number`, and what is free there.
+def cant_write(error: OSError, path: object) -> SetupError:
+    """What could not be written, and what is free there."""
+    return _no_room(error.errno or errno.EIO, path)
+
+
+def _no_room(number: int, path: object) -> SetupError:
+    """The same for the error `number`.
 
     Of a file that is not known, the fullest of the places where it may lie.
     """

@@ -101,7 +101,7 @@ class SystemMemory:
             reserve(DIRECTORY / self._memory.name, size)
         except OSError as error:
             self.free()
-            raise cant_write(error.errno or 0, error.filename) from error
+            raise cant_write(error, error.filename) from error
 
     @property
     def _buffer(self) -> memoryview:
