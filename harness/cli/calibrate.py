@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from harness.analysis.calibrate import Calibration
+    from harness.compare.effects import Calibration
     from harness.results.events import Observer
 
 RUNS, REPEATS = 4, 5
@@ -57,8 +57,8 @@ def command(
     is kept for this machine and stands in the reports of its later runs.
     """
     from harness.cli.live import observer
+    from harness.compare.calibration import Plan, begin, conclude, finish
     from harness.errors import UsageError
-    from harness.run.calibration import Plan, begin, conclude, finish
     from harness.run.execute import INTERRUPTED
 
     def watches() -> AbstractContextManager[Observer]:

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from support.synthetic_run import write_run
 
 from harness.cli.calibrate import _table, command
+from harness.compare.calibration import PLAN, conclude
 from harness.errors import UsageError
-from harness.run.calibration import PLAN, conclude
 
 
 def test_a_scenario_or_a_directory_is_needed() -> None:

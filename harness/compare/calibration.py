@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.analysis.calibrate import Calibration, calibrate, calibration_text
+from harness.analysis.calibrate import calibration_text
 from harness.analysis.summary import summarize
+from harness.compare.effects import Calibration, calibrate
 from harness.errors import InconclusiveError, RunDirectoryError, UsageError
 from harness.results.calibration import write_calibration
 from harness.results.events import RunEnded
