@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import write_all_failed, write_run
 
+from harness.compare import calibration
 from harness.compare.calibration import PLAN, Plan
 from harness.errors import InconclusiveError, RunDirectoryError, UsageError
 from harness.results.events import Teller
-from harness.run import calibration
 
 SEARCH = """
 scenario: search
