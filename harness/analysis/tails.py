@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harness.analysis.intervals import Interval, log_t_interval, t_quantile
 from harness.measure.distribution import Pooled
@@ -111,9 +111,9 @@ def share_beyond(percentile: str, counts: Sequence[LatencyCounts], limit_ms: flo
             break
     low, high = 0.0, 1.0
     if k := int(sure.sum()) * worth:
-        low = float(stats.beta.ppf(TAIL, k, n * worth - k + 1))
+        low = float(special.betaincinv(k, n * worth - k + 1, TAIL))
     if (k := int(maybe.sum()) * worth) < n * worth:
-        high = float(stats.beta.ppf(1 - TAIL, k + 1, n * worth - k))
+        high = float(special.betaincinv(k + 1, n * worth - k, 1 - TAIL))
     if len(counts) > 1:
         t = t_quantile(1 - TAIL, len(counts) - 1) / math.sqrt(len(counts))
         shares = maybe / total

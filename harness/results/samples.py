@@ -70,7 +70,7 @@ def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> 
     import pyarrow as pa
 
     schema = _schema()
-    columns = {name: getattr(samples, name) for name in schema.names}
+    columns = {f.name: tables.column(getattr(samples, f.name), f.type) for f in schema}
     tables.write_table(path, pa.table(columns, schema).replace_schema_metadata(dict(metadata)))
 
 

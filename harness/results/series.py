@@ -172,10 +172,15 @@ def write_parquet(path: Path, series: Readings) -> None:
     """All series as one table: t_ns int64, series dictionary-encoded, value float64."""
     import pyarrow as pa
 
-    names = [str(key) for key, s in series.items() for _ in range(s.t_ns.size)]
-    times = [s.t_ns for s in series.values()] or [np.empty(0, np.int64)]
-    values = [s.value for s in series.values()] or [np.empty(0, np.float64)]
-    columns = {"t_ns": np.concatenate(times), "series": names, "value": np.concatenate(values)}
+    found, names = list(series.values()), [str(key) for key in series]
+    times = np.concatenate([np.empty(0, np.int64), *(s.t_ns for s in found)])
+    values = np.concatenate([np.empty(0, np.float64), *(s.value for s in found)])
+    index = np.repeat(np.arange(len(found), dtype=np.int32), [s.t_ns.size for s in found])
+    columns = {
+        "t_ns": tables.column(times, pa.int64()),
+        "series": tables.words(index, names),
+        "value": tables.column(values, pa.float64()),
+    }
     tables.write_table(path, pa.table(columns, _schema()))
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 from harness.measure.quantiles import (
     FLOORS,
     QUANTILES,
+    binomial_quantile,
     order_statistic_interval,
     order_statistic_intervals,
     percentile,
@@ -159,3 +160,11 @@ def test_interval_reaches_infinity_where_a_rank_falls_among_failures():
 def test_no_interval_from_too_few_requests():
     assert order_statistic_interval(ns(range(5)), 5, 0.5) is None
     assert order_statistic_intervals(ns(range(10)), np.zeros(10, bool))["p50"] is None
+
+
+@given(
+    st.sampled_from([0.005, 0.025, 0.05, 0.95, 0.975, 0.995]), st.integers(1, 10**6),
+    st.sampled_from([float(q) for q in QUANTILES.values()]),
+)  # fmt: skip
+def test_the_binomial_quantile_is_scipys(share, n, p):
+    assert binomial_quantile(share, n, p) == int(stats.binom.ppf(share, n, p))

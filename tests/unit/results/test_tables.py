@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import RunDirectoryError
-from harness.results.tables import read_table, write_table
+from harness.results.tables import column, read_table, words, write_table
 
 SCHEMA = pa.schema({"t_ns": pa.int64(), "value": pa.float64()})
 
@@ -70,3 +70,17 @@ def test_a_name_with_a_colon_is_no_uri(tmp_path: Path, monkeypatch: pytest.Monke
     path = Path("out:put", "s3:t.parquet")
     write_table(path, pa.table({"t_ns": [1], "value": [0.5]}, SCHEMA))
     assert read_table(path, SCHEMA).num_rows == 1
+
+
+@pytest.mark.parametrize("type_", [pa.int64(), pa.float64(), pa.uint8(), pa.uint16()])
+@pytest.mark.parametrize("values", [np.arange(7), np.arange(14)[::2], np.empty(0, int)])
+def test_a_column_is_what_pyarrow_makes(values: np.ndarray, type_: pa.DataType) -> None:
+    assert column(values, type_).equals(pa.array(values.astype(type_.to_pandas_dtype()), type_))
+
+
+def test_words_are_what_pyarrow_makes() -> None:
+    index, texts = np.array([2, 0, 0, 1], np.int32), ["a", "", "µ·é"]
+    found = words(index, texts)
+    found.validate(full=True)
+    assert found.to_pylist() == [texts[i] for i in index]
+    assert words(np.empty(0, np.int32), []).to_pylist() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from contextlib import nullcontext
@@ -157,3 +158,16 @@ def test_a_run_whose_manifest_has_no_scenario_has_an_exit_code(tmp_path: Path) -
     with RunStore.create(tmp_path / "run", {}) as store:
         store.append(measurement())
     assert verdict(read_run(tmp_path / "run")).code == 0
+
+
+def test_a_run_imports_nothing_that_is_slow_to_import_and_not_needed(elsewhere: Path) -> None:
+    """pandas and scipy.stats take longer than all the rest together."""
+    code = (
+        "import sys\nfrom harness.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'pandas', 'scipy.stats', 'torch', 'plotly'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "run", "s.yaml", "-o", "out", "--no-report", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    assert (elsewhere / "out" / "manifest.json").exists()
