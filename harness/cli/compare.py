@@ -35,6 +35,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
     "--blocks", type=click.Choice([str(n) for n in LOOKS]), default=str(LOOKS[-1]),
     show_default=True, help="SCENARIO: measure at most so many blocks.",
 )  # fmt: skip
+@click.option("--layers", is_flag=True, help="Also say which layers differ (ONNX Runtime).")
 @click.option("--json", "json_file", type=OUTPUT, help="Write the result as JSON.")
 @click.option("--markdown", type=OUTPUT, help="Write a comment for a pull request.")
 @click.option("--junit", type=OUTPUT, help="Write JUnit XML, a case a point and metric.")
@@ -44,7 +45,7 @@ def command(
     paths: tuple[Path, ...], base: str | None, candidate: str | None, baseline: Path | None,
     save_baseline: Path | None, force: bool, overrides: tuple[str, ...], output: Path | None,
     resume: Path | None, json_file: Path | None, markdown: Path | None, junit: Path | None,
-    bencher: Path | None, quiet: bool, blocks: str,
+    bencher: Path | None, quiet: bool, blocks: str, layers: bool,
 ) -> int:  # fmt: skip
     """Say whether a candidate is worse than a base.
 
@@ -71,6 +72,8 @@ def command(
         found = [ended]
     else:
         found = _stored(paths, base, candidate, baseline, force=force)
+    if layers:
+        found = [_with_layers(one, quiet=quiet) for one in found]
     _show(found, quiet=quiet)
     _write(found, json_file, markdown, junit, bencher)
     return worst(found).exit_code
@@ -122,6 +125,27 @@ def _stored(
     if len(paths) == 1:
         return [within(read_run(paths[0]), base, candidate)]
     return stored_runs(paths, base, candidate, force=force)
+
+
+def _with_layers(found: Comparison, *, quiet: bool) -> Comparison:
+    """The same with the layers of its two backends, which are those of one run."""
+    from dataclasses import replace
+
+    from harness.compare.layers.profiling import profile_blocks, subjects
+    from harness.errors import UsageError
+    from harness.results.store import read_run
+
+    if found.base.where != found.candidate.where:
+        raise UsageError("--layers goes with two backends of one run")
+    data = read_run(Path(found.base.where))
+    base, candidate = subjects(data, found.base.name, found.candidate.name)
+
+    def tell(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    log = data.path / "logs" / "layers.log"
+    return replace(found, layers=profile_blocks(base, candidate, log, tell))
 
 
 def _save(paths: Sequence[Path], backend: str | None, file: Path) -> int:

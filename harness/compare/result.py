@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from harness.analysis.comparison import Judged
 from harness.analysis.comparison import Verdict as MetricVerdict
+from harness.compare.layers.matching import Layers
 from harness.compare.side import Side
 from harness.scenario.metrics import Metric
 
@@ -109,6 +110,8 @@ class Comparison:
     """How far both were from the reference, in words."""
     left_out: tuple[str, ...] = ()
     """Points that only one side has."""
+    layers: Layers | None = None
+    """Where they were profiled."""
 
     @property
     def verdict(self) -> Verdict:

@@ -100,7 +100,7 @@ class _Making:
 
     def interpreter(self, tell: Tell) -> Interpreter:
         """The Python with its packages. Raises InterpreterError, SetupError."""
-        env = {PACKAGE_IN: str(_package_alone(self.cache))}
+        env = {PACKAGE_IN: str(package_alone(self.cache))}
         if self.spec.python is not None:
             python = self._given(self.spec.python)
             return Interpreter(python, *self._able(python), env)
@@ -252,7 +252,7 @@ def _hashes(report: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _package_alone(cache: Path) -> Path:
+def package_alone(cache: Path) -> Path:
     """A folder with a link to this harness, and nothing else."""
     digest = hashlib.sha256(str(PACKAGE).encode()).hexdigest()[:12]
     folder = cache / "environments" / f"harness-{digest}"

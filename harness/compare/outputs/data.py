@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from harness.compare.outputs import words
 from harness.compare.result import Comparison, PointResult, Row, worst
@@ -39,6 +40,7 @@ def _comparison(found: Comparison) -> dict[str, object]:
         "changed": {k: {"base": a, "candidate": b} for k, (a, b) in found.changed.items()},
         "unequal": list(found.unequal), "forced": list(found.forced), "drift": found.drift,
         "outputs": list(found.outputs), "left_out": list(found.left_out),
+        "layers": asdict(found.layers) if found.layers is not None else None,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.analysis.comparison import Verdict as MetricVerdict
+from harness.compare.layers.matching import Layers
 from harness.compare.outputs import words
 from harness.compare.result import Comparison, Row, Verdict, worst
 
@@ -49,6 +50,7 @@ def _one(found: Comparison) -> Iterable[str]:
     yield from _folded(f"{len(rest)} more rows without a significant change", rest)
     beside = [(p.place, r) for p in found.points for r in p.beside]
     yield from _folded("memory, loading, sizes and energy (no verdict)", beside)
+    yield from _layers(found.layers)
     yield from _versions(found)
 
 
@@ -74,6 +76,15 @@ def _folded(title: str, rows: Sequence[tuple[str, Row]]) -> Iterable[str]:
         yield f"<details><summary>{title}</summary>\n"
         yield from _table(rows)
         yield "</details>\n"
+
+
+def _layers(layers: Layers | None) -> Iterable[str]:
+    if layers is not None:
+        yield f"<details><summary>{escape(words.layers_said(layers))}</summary>\n"
+        yield f"| {' | '.join(words.LAYER_TITLES)} |\n|---|---|---|--:|--:|--:|---|---|"
+        rows = (f"| {' | '.join(map(escape, row))} |" for row in words.layer_rows(layers))
+        yield "\n".join(rows)
+        yield "\n</details>\n"
 
 
 def _versions(found: Comparison) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.compare.outputs import words
@@ -10,6 +11,9 @@ from harness.compare.result import Comparison, PointResult, Row, Verdict
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
+
+    from harness.compare.layers.matching import Layers
 
 STYLES = {
     "regression": "bold red", "invalid": "bold magenta", "inconclusive": "yellow",
@@ -33,7 +37,23 @@ def terminal(found: Comparison) -> Group:
         _table(found),
         Text(f"{words.CONFIDENCE} intervals; {found.design}", style="dim"),
         *said,
+        *_layers(found.layers),
     )
+
+
+def _layers(layers: Layers | None) -> Iterator[Text | Table]:
+    from rich.table import Table
+    from rich.text import Text
+
+    if layers is None:
+        return
+    yield Text(words.layers_said(layers), style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for index, title in enumerate(words.LAYER_TITLES):
+        table.add_column(title, justify="right" if 3 <= index <= 6 else "left", overflow="fold")
+    for row in words.layer_rows(layers):
+        table.add_row(*(Text(cell) for cell in row))
+    yield table
 
 
 def _table(found: Comparison) -> Table:

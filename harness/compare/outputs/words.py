@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from harness.analysis.comparison import Verdict as OfMetric
+from harness.compare.layers.matching import LayerChange, Layers
 from harness.compare.result import Comparison, PointResult, Row, Verdict
 from harness.report.model.numbers import NOT_AVAILABLE, significant
 
@@ -104,6 +105,42 @@ def notes(found: Comparison) -> list[str]:
     said += [f"{p.place}: {p.reason}" for p in found.points if p.reason]
     said += [f"only on one side: {place}" for place in found.left_out]
     return said
+
+
+LAYER_TITLES = ("layer", "type", "output", "base µs", "candidate µs", "change µs", "95 %", "")
+MOST_LAYERS = 10
+
+
+def layer_rows(layers: Layers) -> list[tuple[str, ...]]:
+    """By `LAYER_TITLES`: the layers that contribute most, then what no layer explains."""
+    return [_layer(c) for c in (*layers.changes[:MOST_LAYERS], layers.rest)]
+
+
+def _layer(found: LayerChange) -> tuple[str, ...]:
+    where = {found.base_where, found.candidate_where} - {""}
+    moved = f"{found.base_where} → {found.candidate_where}" if len(where) > 1 else ""
+    named = ("slower" if found.change_us > 0 else "faster") if found.named else ""
+    return (
+        found.name, found.kind, found.shape, _us(found.base_us), _us(found.candidate_us),
+        f"{found.change_us:+.1f}", f"[{found.low_us:+.1f}, {found.high_us:+.1f}]",
+        ", ".join(text for text in (named, moved) if text),
+    )  # fmt: skip
+
+
+def _us(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.1f}"
+
+
+def layers_said(layers: Layers) -> str:
+    """What the table of layers says, in a sentence."""
+    causes = [c.name for c in layers.named]
+    said = f"significant: {', '.join(causes[:3])}" if causes else "no layer differs significantly"
+    if layers.rest.named:
+        said += f"; {layers.rest.change_us:+.1f} µs are {layers.rest.name}"
+    return (
+        f"Layers, profiled in {layers.blocks} blocks of their own "
+        f"({layers.base_us:.0f} → {layers.candidate_us:.0f} µs a run): {said}."
+    )
 
 
 def differing(found: Comparison) -> list[tuple[str, str, str]]:

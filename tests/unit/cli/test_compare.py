@@ -82,6 +82,13 @@ def test_a_baseline_is_kept_and_compared_with(runs: Path, tmp_path: Path) -> Non
         called("--save-baseline", file)
 
 
+def test_layers_need_two_backends_of_one_run(runs: Path) -> None:
+    with pytest.raises(UsageError, match="goes with two backends of one run"):
+        called(runs / "one", runs / "two", "--layers")
+    with pytest.raises(UsageError, match="the layers of a can't be profiled"):
+        called(runs / "r", "-b", "a", "-c", "slow", "--layers")
+
+
 def test_the_looks_are_those_of_the_rule() -> None:
     assert LOOKS == comparison.LOOKS
 

@@ -9,6 +9,7 @@ import pytest
 from support.compared import write_blocks
 
 from harness.compare.comparing import within
+from harness.compare.layers.matching import Profile, judge_layers
 from harness.compare.result import Comparison
 from harness.results.store import read_run
 
@@ -29,6 +30,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def slower(run: Path) -> Comparison:
     return within(read_run(run), "a", "slow")
+
+
+@pytest.fixture(scope="session")
+def layered(slower: Comparison) -> Comparison:
+    """With layers, one of which is slower and has moved."""
+    conv, relu = ("con|v", "Conv", "[[1]]"), ("relu", "Relu", "[[1]]")
+    blocks = [
+        (Profile(100.0 + n, {conv: 50.0 + n, relu: 10.0}, {conv: "CPU", relu: "CPU"}),
+         Profile(190.0 + n, {conv: 140.0 + n, relu: 10.0}, {conv: "CUDA", relu: "CPU"}))
+        for n in range(4)
+    ]  # fmt: skip
+    return replace(slower, layers=judge_layers(blocks))
 
 
 @pytest.fixture(scope="session")

@@ -44,3 +44,10 @@ def test_without_an_interval_there_are_no_bounds(slower: Comparison, broken: Com
     metric = json.loads(json_text([found]))["comparisons"][0]["points"][0]["metrics"][0]
     assert metric["high"] == "inf"
     assert json.loads(bencher([broken])) == {}
+
+
+def test_layers_are_in_the_json(layered: Comparison, slower: Comparison) -> None:
+    layers = json.loads(json_text([layered]))["comparisons"][0]["layers"]
+    assert layers["changes"][0]["change_us"] == 90.0
+    assert layers["blocks"] == 4
+    assert json.loads(json_text([slower]))["comparisons"][0]["layers"] is None

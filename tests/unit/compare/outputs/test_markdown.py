@@ -43,3 +43,9 @@ def test_no_text_breaks_out(evil: Comparison) -> None:
     assert "<script>" not in text
     assert not re.search(r"(?<!\\)\|`", text)
     assert escape("a|b\n<c>") == r"a\|b &lt;c&gt;"
+
+
+def test_layers_are_folded(layered: Comparison) -> None:
+    text = markdown([layered])
+    assert "<details><summary>Layers, profiled in 4 blocks" in text
+    assert r"| con\|v | Conv |" in text

@@ -30,3 +30,9 @@ def test_what_cant_run_has_one_too(broken: Comparison) -> None:
     text = shown(broken)
     assert "note: b1/c1: the candidate can't run it: it refuses the engine" in text
     assert "✗ regression" in text
+
+
+def test_layers_have_a_table(layered: Comparison) -> None:
+    text = shown(layered)
+    assert "significant: con|v." in text
+    assert any("slower, CPU → CUDA" in line for line in text.splitlines())

@@ -41,3 +41,15 @@ def test_that_it_was_forced_is_among_the_notes(slower: Comparison) -> None:
     ]  # fmt: skip
     assert ("onnxruntime", "absent", "1.23.2") in words.differing(slower)
     assert "off" in words.explanation(found)
+
+
+def test_layers(layered: Comparison) -> None:
+    assert layered.layers is not None
+    assert words.layers_said(layered.layers) == (
+        "Layers, profiled in 4 blocks of their own (102 → 192 µs a run): significant: con|v."
+    )
+    first, *_, rest = words.layer_rows(layered.layers)
+    assert first == ("con|v", "Conv", "[[1]]", "51.5", "141.5", "+90.0", "[+90.0, +90.0]",
+                     "slower, CPU → CUDA")  # fmt: skip
+    assert rest[0] == "outside of all layers"
+    assert len(first) == len(words.LAYER_TITLES)

@@ -1,0 +1,1 @@
+"""Which layer became slower: per-layer times of two versions, matched and judged."""

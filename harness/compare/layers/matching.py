@@ -1,0 +1,173 @@
+"""Layers of two versions matched, and their differences judged over blocks.
+
+A layer is matched by its name, type and output shape; what is left, as fusions rename layers, by
+type and shape in order. Each block gives a layer's time on both sides, the interquartile mean of
+its runs (the runtime's clock has whole microseconds; a median of those would have no scatter). The
+differences in microseconds add up, so they are what is judged: paired t over blocks, adjusted by
+Holm over the layers. A layer is named where that is below 0.05 and the difference is at least 1 %
+of the whole run. What a run takes beyond its layers is a line of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from harness.analysis.comparison import Float64, holm
+from harness.analysis.intervals import t_quantile
+
+LEVEL = 0.05
+SMALLEST = 0.01
+"""Share of the base's run that a difference must reach."""
+REST = "outside of all layers"
+Key = tuple[str, str, str]
+"""Name, type and output shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One process's layers."""
+
+    run_us: float
+    layers: Mapping[Key, float]
+    """Microseconds."""
+    where: Mapping[Key, str]
+    """The provider that ran it."""
+
+    @classmethod
+    def of(cls, said: Mapping[str, object]) -> Profile:
+        """As `harness.compare.layers.onnxruntime` prints it. Raises KeyError, TypeError."""
+        layers = said["layers"]
+        assert isinstance(layers, list)
+        keys = [(str(x["name"]), str(x["type"]), str(x["shape"])) for x in layers]
+        runs = said["run_us"]
+        assert isinstance(runs, list)
+        return cls(
+            middle(runs),
+            {key: middle(x["us"]) for key, x in zip(keys, layers, strict=True) if x["us"]},
+            {key: str(x["where"]) for key, x in zip(keys, layers, strict=True)},
+        )
+
+
+def middle(values: Sequence[float]) -> float:
+    """Mean of the middle half."""
+    ordered = np.sort(np.asarray(values, np.float64))
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChange:
+    """What one layer contributes to the difference; microseconds, slower is positive."""
+
+    name: str
+    kind: str
+    shape: str
+    base_us: float | None
+    """None where the base has no such layer; so with the candidate."""
+    candidate_us: float | None
+    change_us: float
+    low_us: float
+    high_us: float
+    p: float
+    """Adjusted over the layers."""
+    named: bool
+    """Whether it may be called a cause."""
+    base_where: str = ""
+    candidate_where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Every layer, the largest contribution first, and what layers don't explain."""
+
+    changes: tuple[LayerChange, ...]
+    rest: LayerChange
+    blocks: int
+    base_us: float
+    candidate_us: float
+    """Of a whole profiled run."""
+
+    @property
+    def named(self) -> tuple[LayerChange, ...]:
+        """Those that may be called a cause."""
+        return tuple(c for c in self.changes if c.named)
+
+
+def judge_layers(blocks: Sequence[tuple[Profile, Profile]]) -> Layers:
+    """The layers of at least two blocks. Raises ValueError with fewer."""
+    if len(blocks) < 2:
+        raise ValueError("at least two blocks are needed")
+    pairs = match(list(blocks[0][0].layers), list(blocks[0][1].layers))
+    times = [
+        (
+            [block[0].layers.get(a, 0.0) if a else 0.0 for block in blocks],
+            [block[1].layers.get(b, 0.0) if b else 0.0 for block in blocks],
+        )
+        for a, b in pairs
+    ]
+    whole = [(a.run_us, b.run_us) for a, b in blocks]
+    rest = tuple(
+        [w[i] - sum(time[i][n] for time in times) for n, w in enumerate(whole)] for i in (0, 1)
+    )
+    shifts = [np.subtract(b, a) for a, b in (*times, (rest[0], rest[1]))]
+    adjusted = holm({str(i): _p(shift) for i, shift in enumerate(shifts)})
+    base, candidate = (float(np.mean([w[i] for w in whole])) for i in (0, 1))
+    changes = [
+        _change(blocks[0], pair, time, shifts[i], adjusted[str(i)], SMALLEST * base)
+        for i, (pair, time) in enumerate(zip(pairs, times, strict=True))
+    ]
+    last = _change(
+        blocks[0], ((REST, "", ""), (REST, "", "")), (rest[0], rest[1]), shifts[-1],
+        adjusted[str(len(shifts) - 1)], SMALLEST * base,
+    )  # fmt: skip
+    ranked = sorted(changes, key=lambda c: -abs(c.change_us))
+    return Layers(tuple(ranked), last, len(blocks), base, candidate)
+
+
+def match(base: Sequence[Key], candidate: Sequence[Key]) -> list[tuple[Key | None, Key | None]]:
+    """Each layer of both sides, in pairs; None where the other side has none like it."""
+    pairs: list[tuple[Key | None, Key | None]] = []
+    left = list(candidate)
+    open_ = []
+    for key in base:
+        if key in left:
+            left.remove(key)
+            pairs.append((key, key))
+        else:
+            open_.append(key)
+    for key in open_:
+        like = next((other for other in left if other[1:] == key[1:]), None)
+        if like is not None:
+            left.remove(like)
+        pairs.append((key, like))
+    return [*pairs, *((None, key) for key in left)]
+
+
+def _change(
+    block: tuple[Profile, Profile], pair: tuple[Key | None, Key | None],
+    times: tuple[Sequence[float], Sequence[float]], shift: Float64, p: float, smallest: float,
+) -> LayerChange:  # fmt: skip
+    a, b = pair
+    name, kind, shape = b or a or ("", "", "")
+    mean, n = float(shift.mean()), len(shift)
+    half = t_quantile(1 - LEVEL / 2, n - 1) * float(shift.std(ddof=1)) / math.sqrt(n)
+    return LayerChange(
+        name, kind, shape, float(np.mean(times[0])) if a else None,
+        float(np.mean(times[1])) if b else None, mean, mean - half, mean + half, p,
+        p < LEVEL and abs(mean) >= smallest,
+        block[0].where.get(a, "") if a else "", block[1].where.get(b, "") if b else "",
+    )  # fmt: skip
+
+
+def _p(shift: Float64) -> float:
+    """Of the paired t, two-sided."""
+    error = float(shift.std(ddof=1)) / math.sqrt(len(shift))
+    mean = float(shift.mean())
+    if error == 0:
+        return 0.0 if mean else 1.0
+    return float(2 * special.stdtr(len(shift) - 1, -abs(mean) / error))
