@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),
     "explain": ("harness.cli.explain", "Say everything about one point of a run."),
     "compare": ("harness.cli.compare", "Say whether a version is worse than another (for CI)."),
+    "history": ("harness.cli.history", "Keep many runs' values; find where they changed."),
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),

@@ -1,0 +1,178 @@
+"""What `harness compare` does with what it was asked: measure or read, judge, show, write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.compare.baseline import read_baseline, write_baseline
+from harness.compare.comparing import against, side_for_baseline, stored_runs, within
+from harness.compare.layers.profiling import profile_blocks, subjects
+from harness.compare.measuring import begin, finish
+from harness.compare.outputs import data
+from harness.compare.outputs.junit import junit
+from harness.compare.outputs.markdown import markdown
+from harness.compare.outputs.terminal import terminal
+from harness.compare.outputs.words import headline
+from harness.compare.result import Comparison, worst
+from harness.errors import UsageError
+from harness.results.events import Observer
+from harness.results.store import read_run
+from harness.run.execute import INTERRUPTED
+from harness.system.faults import cant_write
+from harness.system.files import write_text
+
+WIDTH = 140
+"""Columns where no terminal sets them."""
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable with the file that GitHub shows beside a job."""
+Watch = AbstractContextManager[Observer]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The arguments of the command."""
+
+    paths: tuple[Path, ...]
+    base: str | None
+    candidate: str | None
+    baseline: Path | None
+    save_baseline: Path | None
+    overrides: tuple[str, ...]
+    output: Path | None
+    resume: Path | None
+    blocks: int
+    force: bool
+    layers: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the result is written, by format."""
+
+    json: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+    bencher: Path | None = None
+
+
+def carry_out(asked: Asked, files: Files, watch: Watch) -> int:
+    """Do it; the exit code. Raises HarnessError."""
+    if asked.save_baseline is not None:
+        return _save(asked, asked.save_baseline)
+    if asked.resume is not None or (len(asked.paths) == 1 and asked.paths[0].is_file()):
+        measured = _measured(asked, watch)
+        if measured is None:
+            return INTERRUPTED
+        found = [measured]
+    else:
+        found = _stored(asked)
+    if asked.layers:
+        found = [_with_layers(one, _tell(asked)) for one in found]
+    _show(found, quiet=asked.quiet)
+    _write(found, files)
+    return worst(found).exit_code
+
+
+def _measured(asked: Asked, watch: Watch) -> Comparison | None:
+    """Measure in blocks; None where that was interrupted."""
+    if asked.resume is not None:
+        if asked.paths or asked.overrides or asked.output is not None:
+            raise UsageError("--resume goes without a scenario, --set and --output")
+        ended, blocks = finish(asked.resume, watch, asked.blocks)
+    else:
+        ended, blocks = begin(
+            asked.paths[0], asked.overrides, asked.base, asked.candidate, asked.output, watch,
+            asked.blocks,
+        )  # fmt: skip
+    if ended.interrupted:
+        print(ended.how_to_finish("compare"), file=sys.stderr)
+        return None
+    if not asked.quiet:
+        print(f"run directory: {ended.path}")
+    return within(read_run(ended.path), blocks.base, blocks.candidate)
+
+
+def _stored(asked: Asked) -> list[Comparison]:
+    paths, force = asked.paths, asked.force
+    if asked.baseline is not None:
+        if len(paths) != 1:
+            raise UsageError("--baseline FILE is compared with one run directory")
+        side = read_baseline(asked.baseline)
+        return [against(side, read_run(paths[0]), asked.candidate, force=force)]
+    if not paths:
+        raise UsageError("give a scenario, a run directory, or several: the first is the base")
+    if len(paths) == 1:
+        return [within(read_run(paths[0]), asked.base, asked.candidate)]
+    return stored_runs(paths, asked.base, asked.candidate, force=force)
+
+
+def _with_layers(found: Comparison, tell: Callable[[str], None]) -> Comparison:
+    """The same with the layers of its two backends, which are those of one run."""
+    if found.base.where != found.candidate.where:
+        raise UsageError("--layers goes with two backends of one run")
+    run = read_run(Path(found.base.where))
+    base, candidate = subjects(run, found.base.name, found.candidate.name)
+    log = run.path / "logs" / "layers.log"
+    return replace(found, layers=profile_blocks(base, candidate, log, tell))
+
+
+def _tell(asked: Asked) -> Callable[[str], None]:
+    return (lambda _: None) if asked.quiet else (lambda text: print(text, file=sys.stderr))
+
+
+def _save(asked: Asked, file: Path) -> int:
+    if len(asked.paths) != 1:
+        raise UsageError("--save-baseline keeps one run directory")
+    write_baseline(file, side_for_baseline(read_run(asked.paths[0]), asked.candidate))
+    print(f"baseline: {file}")
+    return 0
+
+
+def _show(found: Sequence[Comparison], *, quiet: bool) -> None:
+    console = terminal_console()
+    for one in found:
+        if quiet:
+            print(headline(one))
+        else:
+            console.print(terminal(one))
+
+
+def terminal_console() -> Console:
+    """Wide enough for the tables where no terminal says how wide it is."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
+
+
+def _write(found: Sequence[Comparison], files: Files) -> None:
+    """Every file that was asked for, and the job's summary on GitHub."""
+    written = (
+        (files.json, data.json_text), (files.markdown, markdown), (files.junit, junit),
+        (files.bencher, data.bencher),
+    )  # fmt: skip
+    for path, make in written:
+        if path is not None:
+            write_file(path, make(found))
+    if summary := os.environ.get(SUMMARY):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown(found))
+        except OSError as error:
+            raise cant_write(error, summary) from error
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file whole. Raises SetupError where it can't be written."""
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise cant_write(error, path) from error

@@ -1,0 +1,166 @@
+"""Many runs in one SQLite file: their values by point, and the versions that made them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.compare.changepoints import change_points
+from harness.compare.side import Side, backends_of, side_of
+from harness.errors import SetupError, UsageError
+from harness.results.store import RunData
+from harness.scenario.metrics import PRIMARY
+
+SCHEMA_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+  id INTEGER PRIMARY KEY, path TEXT NOT NULL, created TEXT NOT NULL, scenario TEXT NOT NULL,
+  backend TEXT NOT NULL, machine TEXT NOT NULL, conditions TEXT NOT NULL, versions TEXT NOT NULL,
+  UNIQUE (created, scenario, backend, machine, conditions)
+);
+CREATE TABLE IF NOT EXISTS samples (
+  run INTEGER NOT NULL REFERENCES runs (id), point TEXT NOT NULL, metric TEXT NOT NULL,
+  value REAL NOT NULL, rounds INTEGER NOT NULL, PRIMARY KEY (run, point, metric)
+);
+"""
+_SERIES = """
+SELECT runs.scenario, runs.backend, runs.machine, runs.conditions, samples.point, samples.metric,
+       runs.created, runs.path, runs.versions, samples.value
+FROM samples JOIN runs ON runs.id = samples.run
+ORDER BY runs.scenario, runs.backend, samples.point, samples.metric, runs.created, runs.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One run in a series."""
+
+    created: str
+    path: str
+    versions: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new level begins with a run."""
+
+    at: Observation
+    share: float
+    """The mean after over the mean before, −1, up to the neighbouring changes."""
+    worse: bool
+    versions: Mapping[str, tuple[str, str]]
+    """What differs from the run before: package → before and after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric of a point over the runs on one machine under the same conditions."""
+
+    scenario: str
+    backend: str
+    machine: str
+    point: str
+    metric: str
+    runs: tuple[Observation, ...]
+    changes: tuple[Change, ...]
+
+
+def default_database() -> Path:
+    """`history.sqlite` in the user's data directory."""
+    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(root) / "inference-harness" / "history.sqlite"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database, made where there is none; what is done is kept unless something is raised.
+
+    Raises SetupError where it can't be opened, UsageError where it is none, or of a newer version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=30)
+    except (OSError, sqlite3.Error) as error:
+        raise SetupError(f"{path} can't be opened: {error}") from error
+    with contextlib.closing(connection):
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise UsageError(f"{path} is of a newer version of the harness ({version})")
+            connection.executescript(f"{_TABLES} PRAGMA user_version = {SCHEMA_VERSION};")
+            with connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise UsageError(f"{path} is no history that can be used: {error}") from error
+
+
+def add(path: Path, data: RunData) -> int:
+    """Put a run into the history; how many of its backends are new there. Raises as `opened`."""
+    added = 0
+    with opened(path) as connection:
+        for spec in backends_of(data):
+            side = side_of(data, str(spec.get("name")))
+            added += _add(connection, side, str(data.scenario.get("scenario", "")))
+    return added
+
+
+def _add(connection: sqlite3.Connection, side: Side, scenario: str) -> bool:
+    row = connection.execute(
+        "INSERT OR IGNORE INTO runs (path, created, scenario, backend, machine, conditions, "
+        "versions) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (side.where, side.created, scenario, side.name, json.dumps(side.machine, sort_keys=True),
+         side.digest, json.dumps({**side.versions, "GPU driver": side.driver})),
+    )  # fmt: skip
+    if not row.rowcount:
+        return False
+    for place, point in side.points.items():
+        for key, values in point.values.items():
+            if key in PRIMARY and not point.problem and not (point.open_loop and "through" in key):
+                mean = math.fsum(map(math.log, values.values())) / len(values)
+                connection.execute(
+                    "INSERT INTO samples VALUES (?, ?, ?, ?, ?)",
+                    (row.lastrowid, place, key, math.exp(mean), len(values)),
+                )
+    return True
+
+
+def series_of(path: Path) -> list[Series]:
+    """Every series with its changes. Raises as `opened`."""
+    with opened(path) as connection:
+        rows = connection.execute(_SERIES).fetchall()
+    found: dict[tuple[str, ...], list[Observation]] = {}
+    for *key, created, where, versions, value in rows:
+        run = Observation(created, where, json.loads(versions), value)
+        found.setdefault(tuple(key), []).append(run)
+    return [
+        Series(scenario, backend, machine, point, metric, tuple(runs), changes_of(metric, runs))
+        for (scenario, backend, machine, _, point, metric), runs in found.items()
+    ]
+
+
+def changes_of(metric: str, runs: Sequence[Observation]) -> tuple[Change, ...]:
+    """Where the level changes by more than the metric's tolerance, with the versions."""
+    logs = [math.log(run.value) for run in runs]
+    places = change_points(logs)
+    ends = [0, *places, len(runs)]
+    found = []
+    for n, place in enumerate(places, 1):
+        before, after = logs[ends[n - 1] : place], logs[place : ends[n + 1]]
+        shift = math.fsum(after) / len(after) - math.fsum(before) / len(before)
+        if abs(shift) <= math.log1p(PRIMARY[metric].margin):
+            continue
+        old, new = runs[place - 1].versions, runs[place].versions
+        changed = {
+            name: (old.get(name, ""), new.get(name, ""))
+            for name in sorted({*old, *new}) if old.get(name) != new.get(name)
+        }  # fmt: skip
+        worse = shift * PRIMARY[metric].sign < 0
+        found.append(Change(runs[place], math.expm1(shift), worse, changed))
+    return tuple(found)
