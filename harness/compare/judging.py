@@ -204,7 +204,7 @@ def _too_few_builds(base: Side, candidate: Side) -> str:
         return ""
     return (
         f"{fewest} engine{'s were' if fewest > 1 else ' was'} built on a side, and a builder's "
-        f"choices differ from build to build: {FEWEST_BUILDS} are needed"
+        f"choices differ from build to build: {FEWEST_BUILDS} are needed (`rebuild: true`)"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -48,6 +49,8 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
     def __init__(self, spec: TensorRtSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
         self._loaded: Loaded | None = None
+        fresh = spec.rebuild and context.cache is not None
+        self._cache = Path(tempfile.mkdtemp(prefix="engines-")) if fresh else context.cache
         self._kept: list[object] = []  # logger, runtime: in use as long as the engine
         self._lock = threading.Lock()
         self._retired: list[tensorrt.IExecutionContext] = []
@@ -135,14 +138,14 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         return engine, built.path, facts
 
     def _build(self, host: Host) -> engine_cache.Engine:
-        if self.context.cache is None:
+        if self._cache is None:
             raise BackendError("the tensorrt backend needs a cache folder")
         model = self.context.model
         onnx = model.file(onnx_format(host.flavor, self.spec.precision))
         target = engine_cache.EngineTarget(
             model.name, model.key, onnx, host.cuda.gpu.key, build_options(self.spec, self.context)
         )
-        return engine_cache.get(host.flavor, target, self.context.cache, host.messages)
+        return engine_cache.get(host.flavor, target, self._cache, host.messages)
 
     def _configure_runtime(self, path: Path) -> None:
         """TensorRT-RTX compiles kernels when it runs: eagerly, so that no request waits later."""
@@ -152,10 +155,10 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
             config.dynamic_shapes_kernel_specialization_strategy = (
                 module.DynamicShapesKernelSpecializationStrategy.EAGER
             )
-        if self.context.cache is not None and hasattr(config, "create_runtime_cache"):
+        if self._cache is not None and hasattr(config, "create_runtime_cache"):
             cache = config.create_runtime_cache()
             file = engine_cache.runtime_cache(
-                loaded.flavor, self._engine or path, loaded.cuda.gpu.key, self.context.cache
+                loaded.flavor, self._engine or path, loaded.cuda.gpu.key, self._cache
             )
             if file.exists():
                 cache.deserialize(file.read_bytes())  # False when it does not fit: starts empty

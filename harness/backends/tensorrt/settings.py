@@ -35,7 +35,7 @@ print(json.dumps({"version": trt.__version__, "name": trt.__name__, "memory": me
 
 
 _OF_BUILDING = ("workspace", "optimization_level", "profile", "hardware_compatible",
-                "compute_capability")  # fmt: skip
+                "compute_capability", "rebuild")  # fmt: skip
 
 
 class TensorRtProfile(Model):
@@ -91,6 +91,11 @@ class TensorRtSettings(base.BackendSettings):
     )
     profile: TensorRtProfile = Field(
         default_factory=TensorRtProfile, description="sizes that the engine must run"
+    )
+    rebuild: bool = Field(
+        False,
+        description="build the engine anew in each round, with nothing from the cache: what a "
+        "builder chooses differs, and versions are compared by at least five builds each",
     )
     cuda_graphs: bool = Field(False, description="capture the computation and replay it")
     callers: base.CallersIn = Field("streams", description="one thread for all, or one each")

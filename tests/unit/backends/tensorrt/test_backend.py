@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import weakref
 from dataclasses import replace
@@ -123,6 +124,24 @@ def test_an_engine_is_that_of_the_weights_colocated_the_graph(
         made = TensorRtBackend(Spec(kind="tensorrt"), BackendContext(model, cache=tmp_path))
         made._build(Host(flavor, HostCuda(), None, trt.Messages()))
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("rebuild", [True, False])
+def test_to_build_anew_is_to_share_no_cache(
+    rebuild: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"m")
+    folders: list[Path] = []
+    monkeypatch.setattr(engine_cache, "get", lambda flavor, target, cache, _: folders.append(cache))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    flavor = trt.Flavor("tensorrt", "10.9.0.34", TRT)
+    model = replace(MODEL, files={"onnx": str(tmp_path / "m.onnx")})
+    for _ in range(2):
+        settings = Spec(kind="tensorrt", rebuild=rebuild)
+        made = TensorRtBackend(settings, BackendContext(model, cache=tmp_path / "cache"))
+        made._build(Host(flavor, HostCuda(), None, trt.Messages()))
+    shared = tmp_path / "cache"
+    assert (len(set(folders)), shared in folders) == ((2, False) if rebuild else (1, True))
 
 
 def test_build_options_come_from_scenario_and_batch_sizes() -> None:
