@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,13 +16,15 @@ from harness.models.tensors import TensorSpec
 from harness.system.packages import require
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+    from google.protobuf.message import Message
+    from onnx import ModelProto, TensorProto, ValueInfoProto
     from onnxruntime import InferenceSession
 
 BATCH = "batch"
 OPSET = 18
 """What models are exported to: the lowest of torch.export's exporter, so that older runtimes read
 the file too. Here and not beside the exporter, because the cache's keys hold it without torch."""
+_WITHOUT_TENSORS = ("value_info", "input", "output", "metadata_props", "quantization_annotation")
 Specs = tuple[TensorSpec, ...]
 
 
@@ -162,14 +164,28 @@ def check_batches(
 
 
 def _locations(path: Path) -> list[str]:
-    """External data files of the graph's weights, relative to the file. Raises UsageError."""
-    tensors = _load(path).graph.initializer
+    """External data files of the model's tensors, relative to the file. Raises UsageError."""
+    tensors = _tensors(_load(path))
     found = {e.value for t in tensors for e in t.external_data if e.key == "location"}
     for location in found:
         parts = PurePosixPath(location)
         if parts.is_absolute() or ".." in parts.parts or not (path.parent / location).is_file():
             raise UsageError(f"{path} needs {location} beside it, which is not there")
     return sorted(found)
+
+
+def _tensors(message: Message) -> Iterator[TensorProto]:
+    """Every tensor in a message at any depth: weights (sparse ones too), constants, those of
+    branches, loops and functions.
+    """
+    for field, value in message.ListFields():
+        if field.message_type is None or field.name in _WITHOUT_TENSORS:
+            continue
+        for part in value if isinstance(value, Sequence) else [value]:
+            if field.message_type.name == "TensorProto":
+                yield part
+            else:
+                yield from _tensors(part)
 
 
 def model_hash(path: Path) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, external_data_helper, helper, numpy_helper  # noqa: E402
 
 from harness.errors import UsageError  # noqa: E402
 from harness.models.onnx_file import (  # noqa: E402
@@ -10,6 +10,7 @@ from harness.models.onnx_file import (  # noqa: E402
     check_batches,
     check_file,
     copy_model,
+    cpu_session,
     match_inputs,
     model_hash,
     read_graph,
@@ -122,6 +123,55 @@ def test_external_data_is_hashed_and_copied_along(linear, tmp_path):
     assert [p.name for p in sorted(target.parent.iterdir())] == ["m.onnx.data", "model.onnx"]
     linear(external=True, scale=2.0)
     assert model_hash(path) != before
+
+
+@pytest.fixture
+def branching(tmp_path):
+    """An If whose branches hold their weights as an initializer and as a Constant's value, each in
+    a file of its own; the path.
+    """
+    weights = {n: numpy_helper.from_array(np.full(3, i, np.float32), n) for i, n in enumerate("ab")}
+    for name, tensor in weights.items():
+        external_data_helper.set_external_data(tensor, f"{name}.data")
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
+    branches = {
+        "then_branch": helper.make_graph(
+            [helper.make_node("Identity", ["a"], ["y"])], "then", [], [y], [weights["a"]]
+        ),
+        "else_branch": helper.make_graph(
+            [helper.make_node("Constant", [], ["y"], value=weights["b"])], "else", [], [y]
+        ),
+    }
+    graph = helper.make_graph(
+        [helper.make_node("If", ["choose"], ["y"], **branches)], "g",
+        [helper.make_tensor_value_info("choose", TensorProto.BOOL, [])], [y],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "branching" / "m.onnx"
+    path.parent.mkdir()
+    onnx.save(model, path)
+    return path
+
+
+def test_external_data_in_branches_and_constants_is_hashed_and_copied_along(branching, tmp_path):
+    assert {p.name for p in branching.parent.iterdir()} == {"m.onnx", "a.data", "b.data"}
+    before = model_hash(branching)
+    target = tmp_path / "copy" / "model.onnx"
+    target.parent.mkdir()
+    copy_model(branching, target)
+    check_file(target)
+    session = cpu_session(target)
+    for choose, value in ((True, 0.0), (False, 1.0)):
+        assert session.run(None, {"choose": np.array(choose)})[0].tolist() == [value] * 3
+    for name in ("a", "b"):
+        data = branching.parent / f"{name}.data"
+        data.write_bytes(data.read_bytes()[::-1] + b"x")
+        assert model_hash(branching) != before
+        before = model_hash(branching)
+        data.unlink()
+        with pytest.raises(UsageError, match=f"needs {name}.data beside it"):
+            model_hash(branching)
+        data.write_bytes(b"")
 
 
 def test_missing_or_outside_external_data_is_refused(linear, tmp_path):
