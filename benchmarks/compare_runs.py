@@ -47,7 +47,7 @@ class Line(NamedTuple):
 
 
 def learn(rng: np.random.Generator, run: float, round_: float, runs: int) -> RunEffect:
-    """As `harness.analysis.calibrate.effects_of` estimates it."""
+    """As `harness.compare.effects.effects_of` estimates it."""
     shape = (runs, CALIBRATION_ROUNDS)
     logs = rng.normal(0, run, (runs, 1)) + rng.normal(0, round_, shape)
     within = float(logs.var(axis=1, ddof=1).mean())
