@@ -141,6 +141,8 @@ DType = Literal[
     "uint64", "uint32", "uint16", "uint8", "bool",
 ]  # fmt: skip
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+FilePrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+"""Of what may run an ONNX file as it is."""
 Caller = Annotated[int, Field(gt=0, le=65_535)]  # samples keep the caller's number in 16 bits
 
 Dimension = Annotated[

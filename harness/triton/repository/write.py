@@ -24,8 +24,8 @@ from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged, set_batching
 from harness.triton.repository.engine import ENGINE_KEYS, LOADED
 
-ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "fp16": "onnx_fp16"}
-"""Precision → the prepared file that ONNX Runtime is given."""
+ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "int8": "onnx", "fp16": "onnx_fp16"}
+"""Precision → the prepared file that ONNX Runtime is given; int8 is the file's own."""
 TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "tensorrt": "TensorRT"}
 
 
