@@ -84,12 +84,11 @@ def describe_model(
     """
     if not model.inputs or not model.outputs:
         raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
-    specs = (*model.inputs, *model.outputs)
-    batched = all(s.shape[:1] == (BATCH,) and BATCH not in s.shape[1:] for s in specs)
-    if batched:
+    odd = unbatched(model)
+    batched = odd is None
+    if odd is None:
         config.max_batch_size = max_batch_size
     elif spec.batching is not None:
-        odd = next(s for s in specs if s.shape[:1] != (BATCH,) or BATCH in s.shape[1:])
         raise ServerError(
             f"dynamic_batching needs the batch as the first dimension of every input and output; "
             f"'{odd.name}' is [{', '.join(map(str, odd.shape))}]"
@@ -101,6 +100,12 @@ def describe_model(
     _add_instances(config, spec)
     if spec.batching is not None:
         set_batching(config, spec.batching)
+
+
+def unbatched(model: PreparedModel) -> TensorSpec | None:
+    """An input or output whose first dimension is not the batch, so that Triton can't batch."""
+    specs = (*model.inputs, *model.outputs)
+    return next((s for s in specs if s.shape[:1] != (BATCH,) or BATCH in s.shape[1:]), None)
 
 
 def _check(model: PreparedModel, spec: TritonSettings) -> None:
