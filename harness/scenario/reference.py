@@ -20,7 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticUndefined
 
 from harness.scenario.reading import walk
-from harness.scenario.spec import constraints, fields, load, model
+from harness.scenario.spec import constraints, fields, load, model, stress
 from harness.scenario.spec.backend import BackendSettings, all_settings
 from harness.scenario.spec.environment import Environment
 from harness.scenario.spec.load import PROFILES
@@ -52,6 +52,26 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("one constraint", constraints.Bound),
     ("objective: {metric: weight}", constraints.Weights),
     ("search", Search),
+    ("stress", stress.Stress),
+    ("stress.shape", stress.ShapeChoice),
+    *(
+        (f"stress.shape.{name}", part)
+        for name, part in {
+            "constant": stress.Constant,
+            "ramp": stress.StressRamp,
+            "step": stress.Steps,
+            "spike": stress.Spike,
+            "soak": stress.Soak,
+            "wave": stress.Wave,
+            "trace": stress.StressTrace,
+        }.items()
+    ),
+    ("stress.faults[]", stress.Fault),
+    ("stress.faults[].network", stress.Network),
+    ("stress.thresholds", stress.Thresholds),
+    ("one limit", stress.Limit),
+    ("a limit of a share", stress.ShareLimit),
+    ("a limit of a phase", stress.PhaseLimit),
 )
 
 

@@ -26,6 +26,7 @@ from harness.scenario.spec.fields import Model
 from harness.scenario.spec.load import Load, Measurement
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.served import ServedSettings
+from harness.scenario.spec.stress import Stress
 from harness.scenario.units import PositiveDuration
 
 
@@ -122,6 +123,10 @@ class Scenario(Model):
         "a mapping",
     )
 
+    stress: Stress | None = Field(
+        None, description="shapes of load and faults, for `harness stress`"
+    )
+
     @property
     def budget(self) -> float | None:
         """Seconds after which nothing more is begun; None without a limit."""
@@ -173,6 +178,7 @@ class _Parts(Model):
     measurement: Annotated[Measurement | None, OrNone] = None
     objective: Annotated[Objective | None, OrNone] = None
     search: Annotated[SearchSettings | None, OrNone] = None
+    stress: Annotated[Stress | None, OrNone] = None
 
 
 Backends = Sequence[BackendSettings | None]
@@ -199,6 +205,8 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
         if spec is not None and model is not None:
             yield from under(("backends", index), spec.fits(model, largest))
     yield from _colocated_alike(backends, isinstance(sections.objective, tuple))
+    if sections.stress and backends:
+        yield from under(("stress",), sections.stress.fits(backends))
     if sections.search and backends and not any(map(_searched, backends)):
         why = "goes with a Triton backend that holds lists, and here none does"
         yield from under(("search",), sections.search.idle(why, "method", "rounds_max"))
