@@ -26,7 +26,17 @@ def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> Non
     failed runs have a report too.
     """
     from harness.run.execute import rebuild
+    from harness.stress.store import is_stress
     from harness.system.credentials import outward
+
+    if is_stress(run_dir):
+        from harness.stress.report import write_report
+        from harness.stress.results import results_of, write_results
+
+        again = results_of(run_dir)
+        for path in (write_report(again), *write_results(again)):
+            click.echo(path)
+        return
 
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
     found = rebuild(run_dir, output, chosen)

@@ -85,14 +85,16 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
     """Write the results and the report, print the answer and the paths; the exit code."""
     from rich.console import Console
 
+    from harness.stress.report import write_report
     from harness.stress.results import results_of, write_results
     from harness.stress.terminal import answer_page
 
     found = results_of(directory)
     results, xml = write_results(found)
+    html = write_report(found) if report else None
     if as_json:
-        click.echo(json.dumps({"event": "finished", "directory": str(directory),
-                               **found.to_json()}))  # fmt: skip
+        told = {"directory": str(directory), "report": str(html) if html else None}
+        click.echo(json.dumps({"event": "finished", **told, **found.to_json()}))
         return found.exit_code
     if not quiet:
         console = Console()
@@ -100,4 +102,6 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
             console.width = 140
         console.print(answer_page(found))
     click.echo(f"run directory: {directory}\nresults: {results}\nJUnit: {xml}")
+    if html is not None:
+        click.echo(f"HTML report: {html}")
     return found.exit_code

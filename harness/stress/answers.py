@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from harness.stress.timeline import (
     recovery,
     saturation,
 )
-import itertools
 
 BINS = 20
 """Stretches into which a ramp is cut to see where it saturates."""

@@ -37,7 +37,9 @@ SLOWER = 0.85
 """Growth in the last quarter below this share of the third's is slowing down, if significantly."""
 GREW = 0.02
 """Memory that grew by this share in all, and by more than its noise, has grown."""
-TIGHT = 0.05
+RESTS = 0.3
+"""At rest is what grows, at the interval's upper end, by less than this share of what it did."""
+TIGHT = 0.01
 """An interval that leaves room for more growth than this share of all memory is wide."""
 STRONG = 6.0
 """Difference of Schwarz's criterion that counts as strong (Kass & Raftery, JASA 90, 1995)."""
@@ -136,10 +138,14 @@ def _kind(t: Floats, y: Floats, slope: float, width: float) -> Kind:
         still = last - last_width > SMALLEST or last > SLOWER * slope
         if rest - rise > STRONG and still and not slower:
             return "growing"
-        return "filled" if grew and last - last_width <= SMALLEST else "filling"
+        over = last + last_width <= max(SMALLEST, RESTS * slope)
+        return "filled" if grew and over else "filling"
     if width > max(SMALLEST, TIGHT * float(np.median(y)) / (t[-1] - t[0])):
         return "unclear"
-    return "filled" if grew else "steady"
+    if not grew:
+        return "steady"
+    mean = float(y[-1] - y[0]) / (t[-1] - t[0])
+    return "filled" if slope + width <= max(SMALLEST, RESTS * mean) else "unclear"
 
 
 def _blocks(

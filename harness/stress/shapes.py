@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from harness.scenario.spec.stress import (
     StressTrace,
     Wave,
 )
-import itertools
 
 PIECES = 48
 """Straight pieces that stand for one period of a wave: its rate is off by 0.2 % at most."""
