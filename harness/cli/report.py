@@ -30,12 +30,9 @@ def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> Non
     from harness.system.credentials import outward
 
     if is_stress(run_dir):
-        from harness.stress.report import write_report
-        from harness.stress.results import results_of, write_results
+        from harness.stress.command import rebuild as again
 
-        again = results_of(run_dir)
-        for path in (write_report(again), *write_results(again)):
-            click.echo(path)
+        again(run_dir)
         return
 
     chosen = [part.strip() for part in formats.split(",") if part.strip()]

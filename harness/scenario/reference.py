@@ -12,15 +12,16 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticUndefined
 
+from harness.scenario.kinds import import_path
 from harness.scenario.reading import walk
-from harness.scenario.spec import constraints, fields, load, model, stress
+from harness.scenario.spec import constraints, fields, load, model
 from harness.scenario.spec.backend import BackendSettings, all_settings
 from harness.scenario.spec.environment import Environment
 from harness.scenario.spec.load import PROFILES
@@ -28,7 +29,8 @@ from harness.scenario.spec.scenario import Scenario, Search
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
+Parts = tuple[tuple[str, type[BaseModel]], ...]
+_PARTS: Parts = (
     ("The file", Scenario),
     ("model", model.ModelSpec),
     ("model.source", model.Source),
@@ -52,26 +54,7 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("one constraint", constraints.Bound),
     ("objective: {metric: weight}", constraints.Weights),
     ("search", Search),
-    ("stress", stress.Stress),
-    ("stress.shape", stress.ShapeChoice),
-    *(
-        (f"stress.shape.{name}", part)
-        for name, part in {
-            "constant": stress.Constant,
-            "ramp": stress.StressRamp,
-            "step": stress.Steps,
-            "spike": stress.Spike,
-            "soak": stress.Soak,
-            "wave": stress.Wave,
-            "trace": stress.StressTrace,
-        }.items()
-    ),
-    ("stress.faults[]", stress.Fault),
-    ("stress.faults[].network", stress.Network),
-    ("stress.thresholds", stress.Thresholds),
-    ("one limit", stress.Limit),
-    ("a limit of a share", stress.ShareLimit),
-    ("a limit of a phase", stress.PhaseLimit),
+    *cast(Parts, import_path("harness.stress.settings:PARTS")),
 )
 
 

@@ -10,21 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.results.samples import OK, UNFINISHED
-from harness.scenario.spec.stress import StressRamp, StressTrace, Wave
 from harness.stress import shapes
+from harness.stress import timeline as tl
+from harness.stress.settings import StressRamp, StressTrace, Wave
 from harness.stress.shapes import Phase
 from harness.stress.store import StressRun
-from harness.stress.timeline import (
-    ErrorKind,
-    PhaseResult,
-    Recovery,
-    Saturation,
-    Timeline,
-    error_kinds,
-    phase_results,
-    recovery,
-    saturation,
-)
 
 BINS = 20
 """Stretches into which a ramp is cut to see where it saturates."""
@@ -44,10 +34,10 @@ class Answers:
     p99_ms: float | None
     goodput: float
     """Requests answered a second, over the whole."""
-    phases: list[PhaseResult]
-    saturation: Saturation | None
-    recoveries: list[Recovery]
-    errors: list[ErrorKind]
+    phases: list[tl.PhaseResult]
+    saturation: tl.Saturation | None
+    recoveries: list[tl.Recovery]
+    errors: list[tl.ErrorKind]
     lost: int
     """Requests whose fate is not known: due at a worker that was lost, after its last report."""
     slip_p99_ms: float | None
@@ -60,9 +50,9 @@ def answer(run: StressRun) -> Answers:
     """Everything at once; works on a run that was cut short too."""
     outcome, stress = run.outcome, run.stress
     shape = stress.shape.chosen
-    line = Timeline.of(run.merged, outcome.start_ns)
+    line = tl.Timeline.of(run.merged, outcome.start_ns)
     until = outcome.seconds or (float(line.done.max()) if len(line) else 0.0)
-    phases = phase_results(line, shapes.phases(shape), until)
+    phases = tl.phase_results(line, shapes.phases(shape), until)
     everything = slice(0, len(line))
     failures = int((~line.ok).sum())
     by_rate = shapes.by_rate(shape)
@@ -72,14 +62,14 @@ def answer(run: StressRun) -> Answers:
     found = Answers(
         len(line), failures, failures / len(line) if len(line) else 0.0, p50, p99,
         float(line.ok.sum()) / until if until else 0.0, phases,
-        saturation(_rising(run, line, until), by_rate), list(recoveries(run, line, until)),
-        error_kinds(line, run.merged.kinds), lost, slip,
+        tl.saturation(_rising(run, line, until), by_rate), list(recoveries(run, line, until)),
+        tl.error_kinds(line, run.merged.kinds), lost, slip,
     )  # fmt: skip
     found.flags.extend(_flags(run, found))
     return found
 
 
-def _slip(run: StressRun, line: Timeline) -> float | None:
+def _slip(run: StressRun, line: tl.Timeline) -> float | None:
     """p99 of sent − due of requests that were answered while users were idle all the time."""
     if not len(line):
         return None
@@ -90,7 +80,7 @@ def _slip(run: StressRun, line: Timeline) -> float | None:
     return float(np.quantile(line.slip_ms[free], 0.99)) if free.any() else None
 
 
-def _rising(run: StressRun, line: Timeline, until: float) -> list[PhaseResult]:
+def _rising(run: StressRun, line: tl.Timeline, until: float) -> list[tl.PhaseResult]:
     """Stretches of a shape whose level only rises; none for others."""
     shape = run.stress.shape.chosen
     found = shapes.phases(shape)
@@ -103,10 +93,10 @@ def _rising(run: StressRun, line: Timeline, until: float) -> list[PhaseResult]:
     elif isinstance(shape, (Wave, StressTrace)):
         return []
     rises = all(a.last < b.last for a, b in itertools.pairwise(found))
-    return phase_results(line, found, until) if rises else []
+    return tl.phase_results(line, found, until) if rises else []
 
 
-def recoveries(run: StressRun, line: Timeline, until: float) -> Iterator[Recovery]:
+def recoveries(run: StressRun, line: tl.Timeline, until: float) -> Iterator[tl.Recovery]:
     """After a spike, and after each fault that was done; counted to the next of them."""
     phases = shapes.phases(run.stress.shape.chosen)
     events = [(f["kind"], float(f["begin"])) for f in run.outcome.faults]
@@ -116,7 +106,9 @@ def recoveries(run: StressRun, line: Timeline, until: float) -> Iterator[Recover
     calm = (0.0, min(starts, default=until))
     for name, since in events:
         later = [t for t in starts if t > since]
-        found = recovery(line, name, since, calm, min([*later, until])) if since < until else None
+        found = (
+            tl.recovery(line, name, since, calm, min([*later, until])) if since < until else None
+        )
         if found is not None:
             yield found
 
@@ -144,8 +136,6 @@ def _flags(run: StressRun, found: Answers) -> Iterator[str]:
     if slip is not None and p50 is not None and slip > max(LATE_MS, LATE_SHARE * p50):
         yield (f"the client was late: 1 in 100 requests left {slip:.1f} ms or more after it was "
                "due, with users to spare; use more --workers")  # fmt: skip
-    if run.outcome.status not in ("complete", "aborted"):
-        yield f"the run is {run.outcome.status}: what follows is of its part"
     never = int(np.count_nonzero(run.samples.status == UNFINISHED))
     if never:
         yield f"{never} requests were due and never sent: all {run.stress.max_outstanding} users " \
@@ -166,7 +156,6 @@ def ms_text(value: float | None) -> str:
 
 def sentences(run: StressRun, found: Answers) -> list[str]:
     """The answers in words, the weightiest first."""
-    shape = run.stress.shape
     text = [
         f"{found.requests:,} requests in {run.outcome.seconds:.0f} s: {found.goodput:.1f} answered "
         f"a second, {found.error_rate:.2%} failed, p50 {ms_text(found.p50_ms)}, "
@@ -175,8 +164,6 @@ def sentences(run: StressRun, found: Answers) -> list[str]:
     text += [recovery_text(r) for r in found.recoveries]
     if found.saturation is not None:
         text.append(saturation_text(found.saturation))
-    elif shape.kind not in ("ramp", "step"):
-        text.append(f"Where it saturates a {shape.kind} does not show; use a ramp or a step.")
     text += list(_queue_text(found.phases))
     for kind in found.errors[:3]:
         text.append(f"{kind.count:,} × “{kind.kind}”, between {kind.first:.1f} s and "
@@ -191,7 +178,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def recovery_text(found: Recovery) -> str:
+def recovery_text(found: tl.Recovery) -> str:
     """How long it took, and what clients saw."""
     what = NAMES[found.after]
     when = f"After {what} ({found.since:.1f} s)"
@@ -205,7 +192,7 @@ def recovery_text(found: Recovery) -> str:
            f"{saw}{gone}."  # fmt: skip
 
 
-def saturation_text(found: Saturation) -> str:
+def saturation_text(found: tl.Saturation) -> str:
     """Where goodput stops rising."""
     unit = "requests a second" if found.by_rate else "users"
     most = f"{found.goodput:.1f} answered a second at most"
@@ -214,7 +201,7 @@ def saturation_text(found: Saturation) -> str:
     return f"It saturates at about {found.level:.3g} {unit}: {most}."
 
 
-def _queue_text(phases: Sequence[PhaseResult]) -> Iterator[str]:
+def _queue_text(phases: Sequence[tl.PhaseResult]) -> Iterator[str]:
     """Phases in which open requests piled up: by more than chance, and by half of them."""
     for p in phases:
         grown = p.open_end - p.open_begin

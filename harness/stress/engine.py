@@ -127,11 +127,6 @@ def master(config: Config, plan: EnginePlan, requests: bytes) -> None:
     say("done", seconds=min(shape.elapsed, shape.seconds), **crew.progress.end())
 
 
-def worker(config: Config) -> int:
-    """Join a master and do what it says; the exit code."""
-    return joining.work(config, say)
-
-
 def _page(environment: Environment, port: int) -> str:
     """Start Locust's page; its address, or nothing."""
     if not port:
@@ -147,7 +142,7 @@ def main(text: str) -> int:
     config = Config(**json.loads(text))
     try:
         if config.mode == "worker":
-            return worker(config)
+            return joining.work(config, say)
         folder = Path(config.folder)
         plan = EnginePlan.from_json((folder / PLAN).read_text(encoding="utf-8"))
         requests = (folder / REQUESTS).read_bytes()

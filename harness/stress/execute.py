@@ -19,9 +19,9 @@ from harness.run.execute import default_directory
 from harness.run.interruption import Interruption
 from harness.run.session.watch import gpu_of
 from harness.scenario.reading.loader import LoadedScenario
-from harness.scenario.spec.stress import Stress
 from harness.scenario.variants import variants
 from harness.stress import shapes
+from harness.stress import store as files
 from harness.stress.abort import Watcher
 from harness.stress.faults import FaultRecord, Faults
 from harness.stress.generator import Generator, Where
@@ -31,15 +31,7 @@ from harness.stress.progress import read_records
 from harness.stress.proxy import Proxy
 from harness.stress.recorder import merge
 from harness.stress.server import StressServer
-from harness.stress.store import (
-    KIND,
-    MEMORY,
-    METRICS,
-    SAMPLES,
-    TELEMETRY,
-    Outcome,
-    write_requests,
-)
+from harness.stress.settings import Stress
 from harness.system.files import write_text
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
@@ -78,7 +70,7 @@ def start(loaded: LoadedScenario, output: Path | None, where: Where, tell: Tell)
     backend_of(loaded)
     directory = output or default_directory(loaded.scenario.scenario)
     manifest = make_manifest(loaded.scenario, loaded.text, loaded.path, list(loaded.overrides))
-    store = RunStore.create(directory, {**manifest, "kind": KIND})
+    store = RunStore.create(directory, {**manifest, "kind": files.KIND})
     with store, temporary_folder(), Interruption() as interruption:
         store.append(RunStarted(utc_now()))
         run = _Run(loaded, directory, where, tell, interruption)
@@ -109,7 +101,7 @@ class _Run:
     where: Where
     tell: Tell
     interruption: Interruption
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: files.Outcome = field(default_factory=files.Outcome)
     faulty_until: float = 0.0
 
     def go(self) -> None:
@@ -136,7 +128,7 @@ class _Run:
             scraper = stack.enter_context(Scraper(server.metrics)) if server.metrics else None
             generator = stack.enter_context(Generator(
                 plan if proxy is None else plan.at(proxy.address), server.inputs(), self.where,
-                folder=self.directory / SAMPLES, logs=logs, base=base,
+                folder=self.directory / files.SAMPLES, logs=logs, base=base,
             ))  # fmt: skip
             try:
                 self._load(stress, generator, faults, scraper)
@@ -164,9 +156,9 @@ class _Run:
         return stack.enter_context(Proxy(str(address), logs / "proxy.log"))
 
     def _fault_done(self, record: FaultRecord) -> None:
-        self.outcome.faults.append(record.to_json())
+        self.outcome.faults.append(asdict(record))
         self.faulty_until = record.end + AFTER_FAULT_S
-        self.tell({"event": "fault", **record.to_json()})
+        self.tell({"event": "fault", **asdict(record)})
 
     # -- the load -------------------------------------------------------------------------------
 
@@ -176,7 +168,6 @@ class _Run:
         watcher = Watcher(stress, self.loaded.scenario.measurement.seed)
         ending = False
         for event in generator.events():
-            self._ask_interruption(generator)
             kind = event.get("event")
             if kind == "started":
                 self.outcome.start_ns, self.outcome.status = event["at_ns"], "running"
@@ -194,14 +185,6 @@ class _Run:
                 self.tell(event)
         if self.outcome.status == "running":
             self.outcome.status = "complete"
-
-    def _ask_interruption(self, generator: Generator) -> None:
-        """Ctrl-C ends the load in good order, the second one at once."""
-        if self.interruption.asked and self.outcome.status in ("running", "preparing"):
-            if not self.outcome.start_ns:
-                raise KeyboardInterrupt
-            self.outcome.status = "interrupted"
-            generator.stop()
 
     def _disturbed(self, stress: Stress, t: float) -> bool:
         if t < self.faulty_until:
@@ -229,13 +212,13 @@ class _Run:
         """Put everything that was read into files that the report reads."""
         if scraper is not None:
             scraper.mark()
-            write_text(self.directory / METRICS, json.dumps(scraper.finish()))
-        memory.save(self.directory / MEMORY)
-        write_parquet(self.directory / TELEMETRY, telemetry.read())
+            write_text(self.directory / files.METRICS, json.dumps(scraper.finish()))
+        memory.save(self.directory / files.MEMORY)
+        write_parquet(self.directory / files.TELEMETRY, telemetry.read())
         if self.outcome.start_ns and not self.outcome.seconds:
             elapsed = (time.monotonic_ns() - self.outcome.start_ns) / 1e9
             longest = shapes.duration(backend_of(self.loaded)[0].shape.chosen)
             self.outcome.seconds = min(elapsed, longest)
-        merged = merge(read_records(self.directory / SAMPLES))
-        write_requests(self.directory, merged, {"clock": "monotonic", "workers":
+        merged = merge(read_records(self.directory / files.SAMPLES))
+        files.write_requests(self.directory, merged, {"clock": "monotonic", "workers":
                                                 str(asdict(self.where)["workers"])})  # fmt: skip

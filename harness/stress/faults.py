@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from harness.errors import HarnessError
-from harness.scenario.spec.stress import Fault
 from harness.stress.proxy import Proxy
 from harness.stress.server import StressServer
+from harness.stress.settings import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,6 @@ class FaultRecord:
     how: str
     problem: str = ""
     """Why it could not be done or undone."""
-
-    def to_json(self) -> dict[str, object]:
-        """A JSON-able dict."""
-        return asdict(self)
 
 
 class Faults:

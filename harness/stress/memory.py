@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -67,7 +67,8 @@ class MemoryWatch:
 
     def save(self, path: Path) -> None:
         """Write all readings as Parquet: t_ns, process, resident (bytes)."""
-        write_memory(path, list(self._rows))
+        columns = list(zip(*self._rows, strict=True)) or [(), (), ()]
+        tables.write_table(path, pa.table([list(c) for c in columns], _schema()))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -80,12 +81,6 @@ class MemoryWatch:
 
 def _schema() -> pa.Schema:
     return pa.schema({"t_ns": pa.int64(), "process": pa.string(), "resident": pa.int64()})
-
-
-def write_memory(path: Path, rows: Sequence[tuple[int, str, int]]) -> None:
-    """Rows of monotonic ns, process, resident bytes."""
-    columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    tables.write_table(path, pa.table([list(c) for c in columns], _schema()))
 
 
 def read_memory(path: Path) -> list[ProcessMemory]:

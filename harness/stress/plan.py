@@ -18,7 +18,7 @@ import numpy as np
 from harness.backends.registry import from_message, message_of
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.reading.loader import LoadedScenario
-from harness.scenario.spec.stress import Stress
+from harness.stress.settings import Stress
 from harness.triton.client.settings import TritonSettings
 from harness.version import __version__
 

@@ -8,30 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.report.model.blocks import (
-    Band,
-    Cell,
-    Chart,
-    ChartSeries,
-    Table,
-    figure,
-    listing,
-    status,
-    trace,
-    word,
-)
+from harness.report.model import blocks as b
+from harness.report.model import section as s
 from harness.report.model.context import COLORS
 from harness.report.model.manifest_facts import date_text, text
-from harness.report.model.section import (
-    Charts,
-    FactList,
-    Masthead,
-    Prose,
-    Section,
-    TableBlock,
-    Text,
-    compose,
-)
 from harness.report.outputs.html import render_html
 from harness.report.view import View
 from harness.results.series import Quantity
@@ -70,24 +50,24 @@ def view_of(found: Results) -> View:
 # -------------------------------------------------------------------------------------- sections
 
 
-def _summary(found: Results) -> Section:
+def _summary(found: Results) -> s.Section:
     outcome = found.run.outcome
     description = text(found.run.manifest["scenario"], "description", default="")
     banners = list(found.answers.flags)
     if outcome.status != "complete":
         banners.insert(0, f"{outcome.status}: {outcome.why}".rstrip(": "))
     tone = {"holds": "good", "broken": "bad", "unknown": "muted"}
-    thresholds = listing(found.judged, {
-        "threshold": lambda j: word(j.name),
-        "verdict": lambda j: status(j.verdict, tone=tone[j.verdict]),  # type: ignore[arg-type]
-        "what was found": lambda j: word(j.words),
+    thresholds = b.listing(found.judged, {
+        "threshold": lambda j: b.word(j.name),
+        "verdict": lambda j: b.status(j.verdict, tone=tone[j.verdict]),  # type: ignore[arg-type]
+        "what was found": lambda j: b.word(j.words),
     })  # fmt: skip
-    return Section("summary", "Summary", (
-        Masthead(found.name, "Stress Result", description),
-        *(Text(banner, "banner") for banner in banners),
-        FactList(tuple(_facts(found))),
-        Prose(tuple(compose(s) for s in found.sentences()), "answer"),
-        *([TableBlock(thresholds, "Thresholds", "text")] if found.judged else []),
+    return s.Section("summary", "Summary", (
+        s.Masthead(found.name, "Stress Result", description),
+        *(s.Text(banner, "banner") for banner in banners),
+        s.FactList(tuple(_facts(found))),
+        s.Prose(tuple(s.compose(text) for text in found.sentences()), "answer"),
+        *([s.TableBlock(thresholds, "Thresholds", "text")] if found.judged else []),
     ))  # fmt: skip
 
 
@@ -105,59 +85,60 @@ def _facts(found: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _time(found: Results) -> Section:
+def _time(found: Results) -> s.Section:
     charts = [_rates(found), _latency(found), _open(found), _errors(found), _cpu(found)]
     marks = "Shaded: the phases, and from its begin to its end each fault."
-    return Section("time", "What happened when", (
-        Text(marks, "note"), Charts(tuple(c for c in charts if c is not None)),
+    return s.Section("time", "What happened when", (
+        s.Text(marks, "note"), s.Charts(tuple(c for c in charts if c is not None)),
     ))  # fmt: skip
 
 
-def _phases(found: Results) -> Section:
-    phases = listing(found.answers.phases, {
-        "phase": lambda p: word(p.name),
-        "seconds": lambda p: figure(f"{p.begin:.0f}–{p.end:.0f}"),
-        "requests": lambda p: figure(f"{p.requests:,}"),
-        "offered a second": lambda p: figure(f"{p.offered:.1f}"),
-        "answered a second": lambda p: figure(f"{p.goodput:.1f}"),
-        "failed": lambda p: figure(f"{p.error_rate:.2%}"),
-        "p50": lambda p: figure(ms_text(p.p50_ms)), "p99": lambda p: figure(ms_text(p.p99_ms)),
-        "open": lambda p: figure(f"{p.open_begin} → {p.open_end}"),
+def _phases(found: Results) -> s.Section:
+    phases = b.listing(found.answers.phases, {
+        "phase": lambda p: b.word(p.name),
+        "seconds": lambda p: b.figure(f"{p.begin:.0f}–{p.end:.0f}"),
+        "requests": lambda p: b.figure(f"{p.requests:,}"),
+        "offered a second": lambda p: b.figure(f"{p.offered:.1f}"),
+        "answered a second": lambda p: b.figure(f"{p.goodput:.1f}"),
+        "failed": lambda p: b.figure(f"{p.error_rate:.2%}"),
+        "p50": lambda p: b.figure(ms_text(p.p50_ms)), "p99": lambda p: b.figure(ms_text(p.p99_ms)),
+        "open": lambda p: b.figure(f"{p.open_begin} → {p.open_end}"),
     })  # fmt: skip
-    faults = listing(found.run.outcome.faults, {
-        "fault": lambda f: word(str(f["kind"])),
-        "begin": lambda f: figure(f"{f['begin']:.1f} s"),
-        "undone after": lambda f: figure(f"{f['end'] - f['begin']:.1f} s"),
-        "how": lambda f: word(str(f["problem"] or f["how"])),
+    faults = b.listing(found.run.outcome.faults, {
+        "fault": lambda f: b.word(str(f["kind"])),
+        "begin": lambda f: b.figure(f"{f['begin']:.1f} s"),
+        "undone after": lambda f: b.figure(f"{f['end'] - f['begin']:.1f} s"),
+        "how": lambda f: b.word(str(f["problem"] or f["how"])),
     })  # fmt: skip
-    errors = listing(found.answers.errors, {
-        "what went wrong": lambda e: word(e.kind), "times": lambda e: figure(f"{e.count:,}"),
-        "first": lambda e: figure(f"{e.first:.1f} s"), "last": lambda e: figure(f"{e.last:.1f} s"),
+    errors = b.listing(found.answers.errors, {
+        "what went wrong": lambda e: b.word(e.kind), "times": lambda e: b.figure(f"{e.count:,}"),
+        "first": lambda e: b.figure(f"{e.first:.1f} s"),
+        "last": lambda e: b.figure(f"{e.last:.1f} s"),
     })  # fmt: skip
     tables = (("Phases", phases), ("Faults", faults), ("Errors", errors))
-    blocks = [TableBlock(t, title, "text") for title, t in tables if t.rows]
-    return Section("phases", "Phases, faults and errors", tuple(blocks))
+    blocks = [s.TableBlock(t, title, "text") for title, t in tables if t.rows]
+    return s.Section("phases", "Phases, faults and errors", tuple(blocks))
 
 
-def _memory(found: Results) -> Section:
-    growth = listing(found.growth.items(), {
-        "of": lambda g: word(g[0]), "verdict": lambda g: word(g[1].kind),
-        "MiB an hour": lambda g: Cell(f"{g[1].slope:.3g}", f"{g[1].low:.3g} – {g[1].high:.3g}",
+def _memory(found: Results) -> s.Section:
+    growth = b.listing(found.growth.items(), {
+        "of": lambda g: b.word(g[0]), "verdict": lambda g: b.word(g[1].kind),
+        "MiB an hour": lambda g: b.Cell(f"{g[1].slope:.3g}", f"{g[1].low:.3g} – {g[1].high:.3g}",
                                       number=True),
-        "in words": lambda g: word(g[1].words("It")),
+        "in words": lambda g: b.word(g[1].words("It")),
     })  # fmt: skip
     lines = [
         (process.name, _seconds(found, process.t_ns), process.resident / MIB)
         for process in sorted(found.run.memory, key=lambda m: -int(m.resident.max()))
     ]
     chart = _chart(found, "memory", "Resident memory", "MiB", lines[:MOST_LINES])
-    judged = [TableBlock(growth, "Growth", "text")] if growth.rows else [
-        Text("Growth is judged from a minute on.", "note")
+    judged = [s.TableBlock(growth, "Growth", "text")] if growth.rows else [
+        s.Text("Growth is judged from a minute on.", "note")
     ]  # fmt: skip
-    return Section("memory", "Memory", (*([Charts((chart,))] if chart else []), *judged))
+    return s.Section("memory", "Memory", (*([s.Charts((chart,))] if chart else []), *judged))
 
 
-def _method(found: Results) -> Section:
+def _method(found: Results) -> s.Section:
     outcome = found.run.outcome
     sentences = [
         "Every request is kept with its nanoseconds by a recorder in Locust's events; percentiles "
@@ -167,7 +148,7 @@ def _method(found: Results) -> Section:
           f"{w['clock_error_ns'] / 1e6:.2f} ms." for w in outcome.joined),
         *(f"Fault {f['kind']}: {f['how']}." for f in outcome.faults), *outcome.notes,
     ]  # fmt: skip
-    return Section("method", "Method", (Prose(tuple(compose(s) for s in sentences)),))
+    return s.Section("method", "Method", (s.Prose(tuple(s.compose(text) for text in sentences)),))
 
 
 # ---------------------------------------------------------------------------------------- charts
@@ -190,39 +171,39 @@ def _cut(found: Results) -> tuple[Timeline, list[tuple[float, slice]], float]:
     return line, list(seconds_of(line, until, width)), width
 
 
-def bands(found: Results) -> tuple[Band, ...]:
+def bands(found: Results) -> tuple[b.Band, ...]:
     """Phases (where there are several) and faults, in seconds."""
     phases = [p for p in shapes.phases(found.run.stress.shape.chosen) if p.begin < _until(found)]
-    marks = [Band(p.begin, min(p.end, _until(found)), p.name) for p in phases]
-    faults = [Band(f["begin"], max(f["end"], f["begin"] + 0.1), f["kind"])
+    marks = [b.Band(p.begin, min(p.end, _until(found)), p.name) for p in phases]
+    faults = [b.Band(f["begin"], max(f["end"], f["begin"] + 0.1), f["kind"])
               for f in found.run.outcome.faults]  # fmt: skip
     return (*(marks if 1 < len(marks) < 12 else ()), *faults)
 
 
 def _chart(
     found: Results, id: str, title: str, unit: str, lines: Iterable[Line], *, log: bool = False
-) -> Chart | None:
+) -> b.Chart | None:
     """Lines over the run's seconds; None without a value."""
-    series: list[ChartSeries] = []
+    series: list[b.ChartSeries] = []
     rows: list[tuple[str, float, float]] = []
     for number, (name, x, y) in enumerate(lines):
         points = [(float(a), float(b), f"{float(b):.4g} {unit} at {float(a):.1f} s")
                   for a, b in zip(x, y, strict=True) if math.isfinite(b)]  # fmt: skip
         if points:
-            series.append(trace(name, COLORS[number % len(COLORS)], points, "thin"))
+            series.append(b.trace(name, COLORS[number % len(COLORS)], points, "thin"))
             rows += [(name, a, b) for a, b, _ in points[:: max(1, len(points) // 40)]]
     if not series:
         return None
-    columns: dict[str, Callable[[tuple[str, float, float]], Cell]] = {
-        "series": lambda r: word(r[0]), "second": lambda r: figure(f"{r[1]:.1f}"),
-        unit: lambda r: figure(f"{r[2]:.4g}"),
+    columns: dict[str, Callable[[tuple[str, float, float]], b.Cell]] = {
+        "series": lambda r: b.word(r[0]), "second": lambda r: b.figure(f"{r[1]:.1f}"),
+        unit: lambda r: b.figure(f"{r[2]:.4g}"),
     }  # fmt: skip
-    table: Table = listing(rows, columns)
-    return Chart(id, title, X, unit, tuple(series), table, bands=bands(found), size="full",
+    table: b.Table = b.listing(rows, columns)
+    return b.Chart(id, title, X, unit, tuple(series), table, bands=bands(found), size="full",
                  log_y=log and all(v > 0 for s in series for v in s.y))  # fmt: skip
 
 
-def _rates(found: Results) -> Chart | None:
+def _rates(found: Results) -> b.Chart | None:
     line, parts, width = _cut(found)
     x = [t for t, _ in parts]
     done = [np.count_nonzero(line.ok & (np.abs(line.done - t) <= width / 2)) / width for t in x]
@@ -232,7 +213,7 @@ def _rates(found: Results) -> Chart | None:
     ])  # fmt: skip
 
 
-def _latency(found: Results) -> Chart | None:
+def _latency(found: Results) -> b.Chart | None:
     line, parts, _ = _cut(found)
     x = [t for t, _ in parts]
 
@@ -244,7 +225,7 @@ def _latency(found: Results) -> Chart | None:
                   "ms", lines, log=True)  # fmt: skip
 
 
-def _open(found: Results) -> Chart | None:
+def _open(found: Results) -> b.Chart | None:
     line, parts, _ = _cut(found)
     x = [t for t, _ in parts]
     lines: list[Line] = [("due and not over (clients)", x, [open_at(line, t) for t in x])]
@@ -259,7 +240,7 @@ def _open(found: Results) -> Chart | None:
     return _chart(found, "open", "Open requests", "requests", lines)
 
 
-def _errors(found: Results) -> Chart | None:
+def _errors(found: Results) -> b.Chart | None:
     line, parts, width = _cut(found)
     x, names = [t for t, _ in parts], found.run.merged.kinds
     lines: list[Line] = []
@@ -270,7 +251,7 @@ def _errors(found: Results) -> Chart | None:
     return _chart(found, "errors", "Failures by kind", "failures a second", lines)
 
 
-def _cpu(found: Results) -> Chart | None:
+def _cpu(found: Results) -> b.Chart | None:
     """Processor time of the server's processes, and what the GPU does where there is one."""
     lines: list[Line] = []
     for key, values in found.run.telemetry.items():

@@ -135,11 +135,11 @@ class StressServer:
         assert served.directory is not None
         new = start_server(
             self._spec.model_copy(update={"server": settings}), served.directory.parent,
-            base=self._folders.base, log=self._folders.log("-server"), env=self._spec.environment,
+            base=self._folders.base, log=self._folders.log("-server"), env=self._spec.variables,
             prepared=bool(served.config), cache=self._folders.cache,
         )  # fmt: skip
         self._server = new
-        self._load()
+        self.reload()
 
     def unload(self) -> None:
         """Unload the model. Raises ServerError."""
@@ -147,9 +147,6 @@ class StressServer:
 
     def reload(self) -> None:
         """Load it again. Raises ServerError."""
-        self._load()
-
-    def _load(self) -> None:
         assert self._server is not None
         timeout = self._scenario.measurement.load_timeout
         for name in (*self._spec.composing, self.addresses[2]):

@@ -12,16 +12,7 @@ import numpy as np
 
 from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
-from harness.scenario.spec.stress import (
-    Level1,
-    Shape,
-    Spike,
-    Steps,
-    Stress,
-    StressRamp,
-    StressTrace,
-    Wave,
-)
+from harness.stress import settings as spec
 
 PIECES = 48
 """Straight pieces that stand for one period of a wave: its rate is off by 0.2 % at most."""
@@ -43,57 +34,57 @@ class Phase:
         return self.end - self.begin
 
 
-def by_rate(shape: Shape) -> bool:
+def by_rate(shape: spec.Shape) -> bool:
     """Whether its levels are requests a second (open loop), not users (closed loop)."""
-    if isinstance(shape, Level1):
+    if isinstance(shape, spec.Level1):
         return shape.rate is not None
     return shape.unit == "rate"
 
 
-def duration(shape: Shape) -> float:
+def duration(shape: spec.Shape) -> float:
     """Seconds of the whole; a trace is as long as its last arrival is late."""
-    if isinstance(shape, StressTrace):
+    if isinstance(shape, spec.StressTrace):
         return max(float(read_trace(Path(shape.file))[-1]) / 1e9, 1e-3)
     return float(getattr(shape, "duration"))  # noqa: B009 - every other shape has one
 
 
-def phases(shape: Shape) -> tuple[Phase, ...]:
+def phases(shape: spec.Shape) -> tuple[Phase, ...]:
     """The stretches that are told apart in answers, thresholds and the report."""
-    if isinstance(shape, Spike):
+    if isinstance(shape, spec.Spike):
         top, back = shape.at, shape.at + shape.lasts
         return (
             Phase("before", 0.0, top, shape.base, shape.base),
             Phase("spike", top, back, shape.peak, shape.peak),
             Phase("after", back, shape.duration, shape.base, shape.base),
         )
-    if isinstance(shape, Steps):
+    if isinstance(shape, spec.Steps):
         long = shape.duration / shape.steps
         levels = np.linspace(shape.begin, shape.end, shape.steps).tolist()
         return tuple(
             Phase(f"step {i + 1}", i * long, (i + 1) * long, v, v) for i, v in enumerate(levels)
         )
     end = duration(shape)
-    if isinstance(shape, StressTrace):
+    if isinstance(shape, spec.StressTrace):
         mean = len(read_trace(Path(shape.file))) / end
         return (Phase(shape.phases[0], 0.0, end, mean, mean),)
     return (Phase(shape.phases[0], 0.0, end, level(shape, 0.0), level(shape, end)),)
 
 
-def level(shape: Shape, t: float) -> float:
+def level(shape: spec.Shape, t: float) -> float:
     """Requests a second, or users, `t` seconds after the load began."""
-    if isinstance(shape, Level1):
+    if isinstance(shape, spec.Level1):
         return float(shape.rate or shape.users or 0.0)
-    if isinstance(shape, StressRamp):
+    if isinstance(shape, spec.StressRamp):
         return shape.begin + (shape.end - shape.begin) * min(t / shape.duration, 1.0)
-    if isinstance(shape, Wave):
+    if isinstance(shape, spec.Wave):
         swing = (1 - math.cos(2 * math.pi * t / shape.period)) / 2
         return shape.base + (shape.peak - shape.base) * swing
     found = [p for p in phases(shape) if p.begin <= t]
     return found[-1].first
 
 
-def _segments(shape: Shape) -> Iterator[Segment]:
-    if isinstance(shape, Wave):
+def _segments(shape: spec.Shape) -> Iterator[Segment]:
+    if isinstance(shape, spec.Wave):
         count = math.ceil(shape.duration / shape.period * PIECES)
         ends = np.linspace(0.0, shape.duration, count + 1).tolist()
         for begin, end in itertools.pairwise(ends):
@@ -103,7 +94,7 @@ def _segments(shape: Shape) -> Iterator[Segment]:
         yield Segment(phase.first, phase.last, phase.seconds)
 
 
-def schedule(stress: Stress, seed: int) -> Int64:
+def schedule(stress: spec.Stress, seed: int) -> Int64:
     """When each request is due, ns after the load began; empty for a closed loop.
 
     Raises UsageError for a trace that can't be read, ValueError for a shape without a request.
@@ -111,7 +102,7 @@ def schedule(stress: Stress, seed: int) -> Int64:
     shape = stress.shape.chosen
     if not by_rate(shape):
         return np.empty(0, np.int64)
-    if isinstance(shape, StressTrace):
+    if isinstance(shape, spec.StressTrace):
         return read_trace(Path(shape.file))
     return make_schedule(tuple(_segments(shape)), stress.arrivals, seed=seed)
 

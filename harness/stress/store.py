@@ -27,10 +27,10 @@ from harness.errors import RunDirectoryError
 from harness.results import series, tables
 from harness.results.samples import OK, Samples, read_samples, write_samples
 from harness.results.store import read_run
-from harness.scenario.spec.stress import Stress
 from harness.stress.memory import ProcessMemory, read_memory
 from harness.stress.progress import read_records
 from harness.stress.recorder import Merged, merge
+from harness.stress.settings import Stress
 from harness.system.files import write_text
 
 KIND = "stress"

@@ -73,8 +73,8 @@ class Page:
         now = self._now
         return (
             f"{now['t']:7.1f} s  {now['requests']:,} requests, {now['failures']:,} failed, "
-            f"{now['open']} open, {now['waiting']} waiting, p50 {_ms(now['p50_ms'])}, "
-            f"p99 {_ms(now['p99_ms'])}"
+            f"{now['open']} open, {now['waiting']} waiting, p50 {ms_text(now['p50_ms'])}, "
+            f"p99 {ms_text(now['p99_ms'])}"
         )
 
     def shown(self) -> Group:
@@ -94,10 +94,6 @@ def _cell(value: object) -> str:
     if value is None:
         return "–"
     return f"{value:,.1f}" if isinstance(value, float) else str(value)
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else ms_text(value)
 
 
 def told(event: Mapping[str, Any]) -> str:
@@ -139,15 +135,11 @@ def answer_page(found: Results) -> Group:
 def phases_table(found: Results) -> Table:
     """A row a phase."""
     table = Table(show_edge=False)
-    names = ("phase", "seconds", "offered/s", "answered/s", "failed", "p50 ms", "p99 ms", "open")
+    names = ("phase", "seconds", "offered/s", "answered/s", "failed", "p50", "p99", "open")
     for name in names:
         table.add_column(name, justify="left" if name == "phase" else "right")
     for p in found.answers.phases:
         table.add_row(p.name, f"{p.begin:.0f}–{p.end:.0f}", f"{p.offered:.1f}", f"{p.goodput:.1f}",
-                      f"{p.error_rate:.2%}", _plain_ms(p.p50_ms), _plain_ms(p.p99_ms),
+                      f"{p.error_rate:.2%}", ms_text(p.p50_ms), ms_text(p.p99_ms),
                       f"{p.open_begin} → {p.open_end}")  # fmt: skip
     return table
-
-
-def _plain_ms(value: float | None) -> str:
-    return ms_text(value).removesuffix(" ms")

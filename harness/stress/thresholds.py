@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 from xml.etree import ElementTree as ET
 
-from harness.scenario.spec.stress import Thresholds
 from harness.stress.answers import Answers
 from harness.stress.leak import Growth
+from harness.stress.settings import Thresholds
 
 Verdict = Literal["holds", "broken", "unknown"]
 BROKEN, UNKNOWN = 1, 4

@@ -116,10 +116,6 @@ class Station:
         return compare(connection.outputs(reply), expected, precision, Parity()).message
 
 
-class WrongAnswerError(Exception):
-    """An answer that differs from what the model gives in quiet."""
-
-
 class TritonUser(User):
     """One client. `station` is set on the class that an engine makes of this one."""
 
@@ -153,7 +149,7 @@ class TritonUser(User):
             )
             done = time.monotonic_ns()
             if wrong := station.wrong(connection, number, reply):
-                error, status = WrongAnswerError(f"wrong outputs: {wrong}"), ERROR
+                error, status = RuntimeError(f"wrong outputs: {wrong}"), ERROR
             station.pool.append(connection)
         except Exception as failure:
             done = time.monotonic_ns()

@@ -17,9 +17,9 @@ import numpy as np
 
 from harness.results.samples import OK, Samples
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.scenario.spec.stress import Stress
 from harness.stress.plan import EnginePlan
 from harness.stress.recorder import Merged
+from harness.stress.settings import Stress
 from harness.stress.store import Outcome, StressRun
 
 LOCUSTFILE = """

@@ -10,12 +10,13 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import pydantic
 from pydantic import Field
 from pydantic.config import JsonDict
 
+from harness.scenario.kinds import import_path
 from harness.scenario.rules.base import Broken, remove, repeated, twice, under
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
@@ -26,8 +27,12 @@ from harness.scenario.spec.fields import Model
 from harness.scenario.spec.load import Load, Measurement
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.served import ServedSettings
-from harness.scenario.spec.stress import Stress
 from harness.scenario.units import PositiveDuration
+
+if TYPE_CHECKING:
+    Stress: TypeAlias = Any
+else:  # the settings of a use stand in its own room, as a backend's beside it
+    Stress = import_path("harness.stress.settings:Stress")
 
 
 class Search(Model):

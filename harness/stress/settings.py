@@ -329,6 +329,8 @@ class Stress(Model):
                          "name it: `backend: NAME`", lacks=("backend",))  # fmt: skip
         else:
             chosen = served[names.index(self.backend) if self.backend else 0]
+            if chosen.colocated:
+                yield Broken((), "drives one model, and this backend has co-located ones")
             ours = chosen.server.url is None and chosen.server.docker is None
             if self.faults and not ours:
                 message = "only a server that the harness starts itself is harmed"
@@ -339,3 +341,14 @@ class Stress(Model):
 
 def _given(shape: ShapeChoice) -> list[str]:
     return [name for name in SHAPES if getattr(shape, name) is not None]
+
+
+PARTS = (
+    ("stress", Stress), ("stress.shape", ShapeChoice), ("stress.shape.constant", Constant),
+    ("stress.shape.ramp", StressRamp), ("stress.shape.step", Steps), ("stress.shape.spike", Spike),
+    ("stress.shape.soak", Soak), ("stress.shape.wave", Wave), ("stress.shape.trace", StressTrace),
+    ("stress.faults[]", Fault), ("stress.faults[].network", Network),
+    ("stress.thresholds", Thresholds), ("one limit", Limit),
+    ("a limit of a share", ShareLimit), ("a limit of a phase", PhaseLimit),
+)  # fmt: skip
+"""The parts of docs/scenario.md."""
