@@ -87,7 +87,7 @@ def judge(row: SummaryRow, name: str, bound: Bound) -> Judgement:
         answer = _worst(answers)
         room = _room(value, limit)
     else:
-        return Judgement("unknown", needs="" if metric is None else "measurement.window_requests")
+        return Judgement("unknown")
     alone = row.rounds == 1 and metric is not None and metric.over_rounds == "interval"
     if answer == "yes" and alone and not bound.get("one_round"):
         answer, room = "unknown", 2.0

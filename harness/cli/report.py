@@ -15,7 +15,7 @@ from harness.cli import options
     "--output", type=options.FOLDER, help="Where the files go; default: the run directory."
 )
 @click.option(
-    "--format", "formats", default="html,pdf,csv", show_default=True,
+    "--format", "formats", default="html,pdf,csv,json", show_default=True,
     help="Which files to write, separated by commas.",
 )  # fmt: skip
 @click.option("--open", "show", is_flag=True, help="Open the HTML report in the browser.")

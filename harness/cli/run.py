@@ -119,7 +119,7 @@ def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     code, words = (INTERRUPTED, "interrupted") if ended.interrupted else (came.code, came.words)
     if as_json:
         paths = {"html": str(files.html), "pdf": str(files.pdf),
-                 "csv": [str(c) for c in files.csvs]}  # fmt: skip
+                 "csv": [str(c) for c in files.csvs], "json": str(files.json)}  # fmt: skip
         click.echo(json.dumps({"event": "finished", "directory": str(directory),
                                "reports": paths if report else {}, "exit_code": code}))  # fmt: skip
         return code

@@ -117,6 +117,11 @@ class Scenario(Model):
     constraints: Constraints = Field(
         default_factory=Constraints, description="what a point must hold to be a candidate"
     )
+    gate: Literal["any", "each"] | None = Field(
+        None,
+        description="of which backends some point must hold the constraints, for the run to end "
+        "with exit code 0: of `any` one (the default), or of `each`",
+    )
     objective: Objective = Field(
         "throughput",
         description="what the best point is best at, under the constraints: one metric, "
@@ -181,6 +186,8 @@ class _Parts(Model):
     backends: Annotated[of.Many[Annotated[AnyBackend | None, OrNone]] | None, OrNone] = None
     load: Annotated[Load | None, OrNone] = None
     measurement: Annotated[Measurement | None, OrNone] = None
+    constraints: Annotated[Constraints | None, OrNone] = None
+    gate: str | None = None
     objective: Annotated[Objective | None, OrNone] = None
     search: Annotated[SearchSettings | None, OrNone] = None
     stress: Annotated[Stress | None, OrNone] = None
@@ -204,6 +211,8 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
     yield from _names(backends)
     if sections.environments is not None:
         yield from _environments(backends, sections.environments)
+    if sections.gate == "each" and sections.constraints and not sections.constraints.items():
+        yield remove("gate", "goes with `constraints`, and there are none")
     model = sections.model if sections.model and len(sections.model.source.kinds) == 1 else None
     largest = max(sections.load.batch_sizes) if sections.load else 1
     for index, spec in enumerate(backends):
