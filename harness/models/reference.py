@@ -165,7 +165,8 @@ def _eager(model: PreparedModel) -> Run:
 
     module = open_model(model)
     dtypes = {i.name: i.dtype for i in model.inputs}
-    return lambda inputs: named(module(inputs, dtypes))
+    names = [o.name for o in model.outputs]
+    return lambda inputs: named(module(inputs, dtypes), names)
 
 
 def _unoptimised(model: PreparedModel) -> Run:
