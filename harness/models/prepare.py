@@ -96,8 +96,8 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
         dumped = item.model_dump(mode="json", include={"data", "range"})
         if isinstance(dumped["data"], dict):
             where = f"inputs: {item.name}"
-            files = [str(_existing(file, base, where)) for file in dumped["data"]["files"]]
-            dumped["data"]["files"] = files
+            files = [str(_existing(file, base, where)) for file in dumped["data"].get("files", ())]
+            dumped["data"] |= {"files": files} if files else {}
         made[item.name] = InputData(data=dumped["data"], range=dumped["range"])
     return made
 

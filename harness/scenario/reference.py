@@ -36,6 +36,7 @@ _PARTS: Parts = (
     ("model.source", model.Source),
     ("model.inputs", model.Input),
     ("model.inputs.data: {files: …}", model.Files),
+    ("model.inputs.data: {values: …}", model.Values),
     ("model.parity", model.Parity),
     ("environments.NAME", Environment),
     *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),

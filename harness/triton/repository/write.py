@@ -19,7 +19,7 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.spec.fields import BATCH
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings
-from harness.triton.dtypes import to_triton
+from harness.triton.dtypes import to_config
 from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged, set_batching
 from harness.triton.repository.engine import ENGINE_KEYS, LOADED
@@ -137,7 +137,7 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, object]:
     dims = spec.shape[1:] if batched else spec.shape
     fields: dict[str, object] = {
         "name": spec.name,
-        "data_type": proto().DataType.Value(f"TYPE_{to_triton(spec.dtype, spec.name)}"),
+        "data_type": proto().DataType.Value(to_config(spec.dtype, spec.name)),
         "dims": [d if isinstance(d, int) else -1 for d in dims] or [1],
     }
     return {**fields, "reshape": {"shape": []}} if batched and not dims else fields
