@@ -106,7 +106,7 @@ def _answer(low: float, high: float, most: float) -> Holds:
 def _room(value: Interval, limit: float | None) -> float:
     """How many times as many rounds would put the interval on one side of the bound."""
     half = value.half_width
-    if not half or not limit or value.value == limit:
+    if not half or not limit or value.value == limit or value.value / limit <= 0:
         return math.inf
     return (half / math.log(value.value / limit)) ** 2
 
