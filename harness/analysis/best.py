@@ -17,12 +17,13 @@ from itertools import takewhile
 from harness.analysis.constraints import Bound, Bounds, holds, satisfies
 from harness.analysis.differences import Differences, by_round
 from harness.analysis.intervals import Interval
+from harness.analysis.knee import knees
 from harness.analysis.objective import Objective
 from harness.analysis.pareto import front
 from harness.analysis.summary import SummaryRow
 
 INDIFFERENCE = 0.05
-"""Share of the objective that is worth giving up for less memory."""
+"""Share of the objective that is worth giving up for less latency, memory or CPU."""
 SAME_MEMORY = 0.02
 """Share by which sizes may differ and still count as the same."""
 
@@ -50,11 +51,12 @@ class Choice:
     tied: tuple[SummaryRow, ...]
     """The first candidate and those that can't be told apart from it; empty without candidates."""
     recommended: SummaryRow | None
-    """The cheapest in memory of `close`; None where there are no intervals to choose by."""
+    """The cheapest in memory of `close`'s knees; None where there are no intervals to choose by."""
     decidable: bool
     """Whether all tied points have intervals, so that differences can be shown at all."""
     close: tuple[SummaryRow, ...] = ()
-    """Those of `tied` whose value is worse than the first one's by the indifference or less."""
+    """Candidates with an interval whose value is worse than the first one's by the indifference or
+    less."""
     is_front: bool = False
     """The objective is a list: `tied` is the Pareto front, whose points differ but none of which
     is clearly beaten. Then none is recommended."""
@@ -89,10 +91,11 @@ def choose(
 ) -> Choice:
     """The best of the points that are shown to hold every bound, with those tied with it.
 
-    Of the tied points the cheapest in memory is recommended, if its value is worse than the best
-    one's by no more than `indifference` (a share). Where intervals are wide, a tie also holds
-    points that look much worse, and that nothing shows to be as good. `run` knows all points of the
-    run; without it `rows` are all.
+    Of the points whose value is worse than the best one's by no more than `indifference` (a share)
+    the knee is recommended, even where the best is a winner: what needs clearly more latency,
+    memory or cores for the last percent is not. Where intervals are wide, a tie also holds points
+    that look much worse, and that nothing shows to be as good. `run` knows all points of the run;
+    without it `rows` are all.
     """
     run = run or Differences(rows)
     candidates = [r for r in order(rows, objective) if satisfies(r, bounds) == "yes"]
@@ -107,8 +110,11 @@ def choose(
     tied = _tied(candidates, objective, dropped, run)
     values = [objective.value(r) for r in tied]
     decidable = all(v is not None and v.low is not None for v in values)
-    close = [r for r in tied if _within(candidates[0], r, objective, indifference, run)]
-    recommended = cheapest(close) if decidable else None
+    close = [
+        r for r in candidates
+        if r.point not in dropped and _within(candidates[0], r, objective, indifference, run)
+    ]  # fmt: skip
+    recommended = cheapest(knees(close, objective, run)) if decidable else None
     return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(close))
 
 

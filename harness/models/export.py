@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.errors import BackendError, MissingPackageError, UsageError
+from harness.errors import BackendError, MissingPackageError
 from harness.models.onnx_file import OPSET, check_file, cpu_session
 from harness.models.tensors import Array, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
@@ -197,19 +197,12 @@ def trace_outputs(
     result, else None. Raises whatever the model raises at `batch`.
     """
     dtypes: Mapping[str, str] = {i.name: i.dtype for i in inputs}
-    result = model.result(inputs_of(batch), dtypes)
-    first = flatten(result)
+    first = model(inputs_of(batch), dtypes)
     try:
         second, fixed = model(inputs_of(batch + 1), dtypes), None
     except Exception:
         second, fixed = first, batch
-    if not first:
-        raise UsageError(
-            f"forward of {type(model.own).__name__} returned {type(result).__name__}, in which "
-            "there is no tensor",
-            fix="return a tensor, or tuples, lists, dicts or named tuples of tensors",
-        )
-    names = output_names(result, [i.name for i in inputs])
+    names = output_names(len(first))
     specs = tuple(
         TensorSpec(name, str(a.dtype).removeprefix("torch."), _shape(name, a.shape, b.shape, batch))
         for name, a, b in zip(names, first, second, strict=True)

@@ -61,6 +61,9 @@ def upgrade_manifest(manifest: Json) -> dict[str, object]:
 def upgrade_event(event: Json) -> dict[str, object]:
     """A journal line of an earlier version, likewise."""
     new = dict(event)
+    percent = event.get("cpu_percent")  # all there was before `cpu_cores`
+    if "window_begin_ns" in event and isinstance(percent, int | float):
+        new.setdefault("cpu_cores", percent / 100)
     details = _renamed(event.get("details"))
     findings = details.get("findings")
     known = findings if isinstance(findings, Mapping) else {}

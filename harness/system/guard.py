@@ -189,8 +189,7 @@ def _start(argv: list[str], status: int, keep: list[int]) -> int:
     if failure:
         os.write(status, b"errno " + failure)
         os._exit(127)
-    with contextlib.suppress(BrokenPipeError):  # the harness is gone: the end of `control` says so
-        os.write(status, f"pid {pid}\n".encode())
+    os.write(status, f"pid {pid}\n".encode())
     os.close(status)
     return pid
 

@@ -73,10 +73,14 @@ def percentile_note(rows: Sequence[SummaryRow], percentile: str) -> str:
         return ""
     lacking = sum(latency(r, "p99") is None for r in rows)
     fewest = min(m.requests for r in rows for m in r.measurements)
+    name = percentile_name(percentile)
+    shown = (
+        "the mean: there is no percentile that all shown points have" if percentile == "mean"
+        else f"{name}, the highest percentile that all shown points have"
+    )  # fmt: skip
     return (
-        f"The axis shows {percentile_name(percentile)}, the highest percentile that all shown "
-        f"points have: p99 needs {FLOORS['p99']:,} requests a round, and {lacking} of {len(rows)} "
-        f"points had fewer (as few as {fewest:,})."
+        f"The axis shows {shown}: p99 needs {FLOORS['p99']:,} requests a round, and {lacking} of "
+        f"{len(rows)} points had fewer (as few as {fewest:,})."
     )
 
 

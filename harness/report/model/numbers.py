@@ -29,7 +29,7 @@ def exponent(value: float) -> int:
 def decimals(interval: Interval) -> int:
     """Decimal places that the interval supports; negative ones round to tens, hundreds, …
 
-    One digit of the value is kept even where the interval is wider than the value.
+    Two digits of the value are kept even where the interval is wider than the value.
     """
     value, low, high = interval.value, interval.low, interval.high
     if not math.isfinite(value) or value == 0:
@@ -42,7 +42,7 @@ def decimals(interval: Interval) -> int:
         return min(most, _PLAIN_DIGITS - exponent(value))
     first = exponent(half)
     leading = half / 10.0**first
-    return max(-exponent(value), min(most, -first + (1 if leading < 3.55 else 0)))
+    return max(1 - exponent(value), min(most, -first + (1 if leading < 3.55 else 0)))
 
 
 def fixed(value: float, places: int) -> str:

@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
 TYPES = {
     **dict.fromkeys(
-        ("point", "backend", "config", "gpu_memory_scope", "samples", "flags",
-         "holds_constraints", *csv.RUN), "string",
+        ("point", "backend", "config", "gpu_memory_scope", "samples", "flags"), "string"
     ),
     **dict.fromkeys(
         ("batch_size", "concurrency", "rounds", "round", "requests", "errors", "server_count",
          "warmup_requests"), "Int64",
     ),
-    "valid": "bool", "recommended": "bool",
+    "valid": "bool",
     "started": "datetime64[ns, UTC]",
 }  # fmt: skip
 """Column → its type; all others are float64."""

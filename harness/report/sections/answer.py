@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from harness.analysis.best import differs, indifference_of, nearest, order, usable
 from harness.analysis.constraints import Bound, holds
+from harness.analysis.knee import knees
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.report.model import labels
 from harness.report.model.context import Context
-from harness.report.model.judged import judged, needed
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
@@ -62,7 +62,7 @@ def _nothing(context: Context) -> Sentence:
         failed = "each of them failed or is invalid. The reasons are listed below"
         why = _lacking(context) or failed
         return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
-    reasons = [_missed(context, valid, name, bound) for name, bound in context.bounds.items()]
+    reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
     return compose(
         _scope(context),
         bold("no point is shown to hold every constraint"),
@@ -92,32 +92,28 @@ def _nearest(context: Context) -> list[Sentence]:
     found = nearest(context.rows, context.bounds)
     if found is None or not found.misses:
         return []
-    parts, settings = [], {j.metric: j.needs for j in judged(context, found.row)}
+    parts = []
     for miss in found.misses:
-        setting = settings[miss.metric]
         limit = labels.bound_text(miss.metric, context.bounds[miss.metric])
         if miss.found is None:
-            parts.append(f"{limit} can't be judged there" + (setting and f" without {setting}"))
+            parts.append(f"{limit} can't be judged there")
         elif miss.by:
             parts.append(f"{limit} is missed by {100 * miss.by:.3g}% ({both_text(miss.found)})")
         else:
-            more = f"; {setting} would tell" if setting else ""
             parts.append(f"{limit} is held by the value, not by its interval "
-                         f"({both_text(miss.found)}{more})")  # fmt: skip
+                         f"({both_text(miss.found)})")  # fmt: skip
     return [compose(
         "Nearest to the constraints is ", bold(f"{context.name(found.row)}"),
         f" ({labels.place_text(found.row)}): {labels.listed(parts)}.",
     )]  # fmt: skip
 
 
-def _missed(context: Context, rows: list[SummaryRow], name: str, limits: Bound) -> str:
+def _missed(rows: list[SummaryRow], name: str, limits: Bound) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
         return f"{labels.bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
     if all(r.value(name) is None for r in rows):
-        said = f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
-        setting = needed(context, name)
-        return said + (f"; {setting} would give it" if setting else "")
+        return f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
     pick = min if limits.get("max") is not None else max
     closest = pick((v for r in rows if (v := r.value(name))), key=lambda v: v.value)
     return f"{labels.bound_text(name, limits)}: the nearest point has {both_text(closest)}"
@@ -125,21 +121,21 @@ def _missed(context: Context, rows: list[SummaryRow], name: str, limits: Bound) 
 
 def _headline(context: Context) -> Sentence:
     names = list(dict.fromkeys(context.name(r) for r in context.choice.tied))
-    best = context.choice.tied[0]
+    best = context.choice.recommended or context.choice.tied[0]
     if not context.choice.decidable:
         return _undecided(context, best)
     if context.choice.is_front:
         return _front(context, names)
     if len(names) > 1:
         return _tie(context, names)
-    other = _opponent(context, best)
+    other, name = _opponent(context, best), context.name(best)
     if other is None:
         return compose(
-            _scope(context), bold(names[0]), " is the only configuration that can be ranked",
+            _scope(context), bold(name), " is the only configuration that can be ranked",
             _aim(context),
         )  # fmt: skip
     return compose(
-        _scope(context), bold(names[0]), " ", *_better(context, best, other), _aim(context),
+        _scope(context), bold(name), " ", *_better(context, best, other), _aim(context),
     )  # fmt: skip
 
 
@@ -255,16 +251,20 @@ def _details(context: Context) -> list[Sentence]:
     choice = context.choice
     if not choice.decidable or choice.recommended is None:
         return []
-    if choice.winner is not None:
+    if choice.winner is choice.recommended:
         return [compose(
-            "Its best point is ", bold(labels.place_text(choice.winner)),
-            f", with {_value(context, choice.winner)}.",
-            *_settings(context, choice.winner),
+            "Its best point is ", bold(labels.place_text(choice.recommended)),
+            f", with {_value(context, choice.recommended)}.",
+            *_settings(context, choice.recommended),
         )]  # fmt: skip
     pick = choice.recommended
     where = f"{context.name(pick)}, {labels.place_text(pick)}"
+    first = f"No difference is shown between {labels.listed(_points(context, choice.tied))}."
+    if choice.winner is not None:
+        where_best = f"{context.name(choice.winner)} ({labels.place_text(choice.winner)})"
+        first = f"The best value is that of {where_best}, {_value(context, choice.winner)}."
     return [
-        compose(f"No difference is shown between {labels.listed(_points(context, choice.tied))}."),
+        compose(first),
         compose(
             "Recommended: ", bold(where), _why(context, pick), ".",
             *([f" It had {_value(context, pick)}."] if pick.confirmed else []),
@@ -285,7 +285,11 @@ def _why(context: Context, pick: SummaryRow) -> str:
     )
     if size is None:
         return ""
-    every = len(close) == len(context.choice.tied)
+    best = context.choice.best
+    if best is not None and best not in knees([best, pick], context.objective, context.differences):
+        dear = f"{context.name(best)} ({labels.place_text(best)})"
+        return f": within {zone:g}% of {dear}, which needs clearly more latency, memory or cores"
+    every = {r.point for r in close} == {r.point for r in context.choice.tied}
     those = "them" if every else f"those within {zone:g}% of the best"
     return f", the cheapest of {those} in {kind} ({mib_text(size)} MiB)"
 

@@ -82,6 +82,11 @@ def speedup_table(context: Context) -> blocks.Table | None:
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (within "
         "rounds, see Differences below). Grey: no difference shown, the interval includes 1."
     )
+    known = [ratio for ratio in ratios.values() if ratio is not None]
+    note += (
+        f" {sum(map(best.differs, known))} of {len(known)} ratios are coloured; if all were equal, "
+        f"about {0.05 * len(known):.1f} would be by chance."
+    )
     return _sweep_table(context, names, lambda r: _ratio_cell(r, ratios), note)
 
 

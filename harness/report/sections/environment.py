@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from harness.report.model.blocks import Table, listing, word
 from harness.report.model.context import Context
-from harness.report.model.manifest_facts import cpu_line, gib_text, gpus, mapping, number, text
+from harness.report.model.labels import listed
+from harness.report.model.manifest_facts import (
+    cpu_line,
+    gib_text,
+    gpus,
+    mapping,
+    number,
+    sequence,
+    text,
+)
 from harness.report.model.runtimes import runtimes
-from harness.report.model.section import Code, Section, TableBlock
+from harness.report.model.section import Block, Code, Section, TableBlock, Text
 
 
 def section(context: Context) -> Section:
@@ -14,7 +23,9 @@ def section(context: Context) -> Section:
     scenario = text(context.manifest, "scenario_text", default="")
     path = text(context.manifest, "scenario_path", default="")
     written = f"cenario as written{path and f', {path}'}"
-    source = [Code(scenario, f"S{written}", f"The s{written}")] if scenario else []
+    source: list[Block] = [Code(scenario, f"S{written}", f"The s{written}")] if scenario else []
+    if source and (changes := [str(o) for o in sequence(context.manifest, "overrides")]):
+        source.insert(0, Text(f"What was run is it with these changes (--set): {listed(changes)}."))
     table = TableBlock(machine_table(context), style="pairs")
     return Section("environment", "Environment", (table, *source))
 

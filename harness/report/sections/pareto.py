@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.best import usable
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.analysis.pareto import Front, front, margin, round_values, trade_off_metrics
+from harness.analysis.pareto import Front, dominates, front, margin, round_values, trade_off_metrics
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import bounds_on, dots, shared_percentile, wide
 from harness.report.model import blocks, columns, numbers
@@ -53,7 +52,7 @@ def pareto_view(context: Context) -> ParetoView | None:
     judged = [r for r in rows if all(round_values(r, m) for m in found.metrics)]
     x_metrics = [m for m in found.metrics if m != found.metrics[0]]
     charts = tuple(_chart(context, found, judged, metric) for metric in x_metrics)
-    return ParetoView(_intro(context, found), charts, _table(context, found))
+    return ParetoView(_intro(context, found), charts, _table(context, found, judged))
 
 
 def front_metrics(context: Context, rows: Sequence[SummaryRow]) -> tuple[str, ...]:
@@ -142,12 +141,17 @@ def _values(metric: str) -> Callable[[SummaryRow], blocks.Cell]:
     return lambda row: blocks.interval_cell(_value(row, metric))
 
 
-def _table(context: Context, found: Front) -> blocks.Table:
+def _table(context: Context, found: Front, judged: Sequence[SummaryRow]) -> blocks.Table:
     """The front, the best in its first metric first."""
-    beats, first = Counter(found.dominated.values()), METRICS[found.metrics[0]]
+    first = METRICS[found.metrics[0]]
+    beaten = [row for row in judged if row.point in found.dominated]
+
+    def beats(row: SummaryRow) -> int:
+        return sum(dominates(row, o, found.metrics, context.differences) for o in beaten)
+
     ordered = sorted(found.rows, key=lambda r: -first.sign * _value(r, first.name).value)
     return blocks.listing(ordered, {
         **columns.point_columns(context, swatch=True),
         **{METRICS[m].heading: _values(m) for m in found.metrics},
-        "Points it clearly dominates": lambda r: blocks.figure(str(beats[r.point])),
-    }, ["Each dominated point is counted once."])  # fmt: skip
+        "Points it clearly dominates": lambda r: blocks.figure(str(beats(r))),
+    }, ["A point may be dominated by several."])  # fmt: skip

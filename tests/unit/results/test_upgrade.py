@@ -115,3 +115,10 @@ def test_a_card_at_its_power_cap_was_throttled_once(seen: str, flag: str) -> Non
     new = upgrade_event(event)
     assert new["flags"] == ["errors", flag]
     assert new["details"] == {"findings": {flag: seen}}
+
+
+def test_cores_are_those_of_the_percent_that_earlier_versions_wrote() -> None:
+    line = {"window_begin_ns": 0, "cpu_percent": 397.5}
+    assert upgrade_event(line)["cpu_cores"] == 3.975
+    assert upgrade_event({**line, "cpu_cores": None})["cpu_cores"] is None
+    assert "cpu_cores" not in upgrade_event({"cpu_percent": 397.5})  # of loading, not of a point

@@ -30,7 +30,8 @@ from harness.report.model.numbers import (
         (Interval(12345.0, 11667.0, 13060.0), "12,300 (11,700–13,100)"),
         (Interval(0.012345, 0.0121, 0.0126), "0.01235 (0.01210–0.01260)"),
         (Interval(42.0, 42.0, 42.0), "42.00 (42.00–42.00)"),
-        (Interval(0.61, 0.002, 190.0), "0.6 (0.0020–190)"),  # says nothing, but not "0 (0–200)"
+        (Interval(0.61, 0.002, 190.0), "0.61 (0.0020–190)"),  # says nothing, but not "0 (0–200)"
+        (Interval(14.35, 4.0, 51.0), "14 (4.0–51)"),  # not "10"
         (Interval(42.0), "42.0"),
         (Interval(math.inf), "> timeout"),
         (Interval(105.3, 98.13, None, 3, at_least=True), "≥ 98.1"),

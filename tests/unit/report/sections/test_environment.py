@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.report.model.context import Context
-from harness.report.model.section import Code
+from harness.report.model.section import Code, Text
 from harness.report.sections.environment import machine_table, section
 
 
@@ -31,3 +31,10 @@ def test_the_scenario_stands_as_it_was_written(cpu: Context) -> None:
     assert code.summary == "The scenario as written, scenarios/resnet50.yaml"
     bare = replace(cpu, data=replace(cpu.data, manifest={}))
     assert len(section(bare).blocks) == 1
+
+
+def test_what_set_changed_stands_before_the_scenario_as_written(cpu: Context) -> None:
+    changed = {**cpu.manifest, "overrides": ["load.batch_sizes=[1, 8]", "measurement.rounds=3"]}
+    _, said, code = section(replace(cpu, data=replace(cpu.data, manifest=changed))).blocks
+    assert isinstance(said, Text) and isinstance(code, Code)
+    assert said.text.endswith("(--set): load.batch_sizes=[1, 8] and measurement.rounds=3.")

@@ -44,7 +44,8 @@ def test_table_holds_the_front_with_what_each_dominates(view: ParetoView) -> Non
     grey = next(s for s in view.charts[0].series if s.name == "clearly dominated")
     on_front = sum(len(s.x) for s in view.charts[0].series) - len(grey.x)
     assert len(view.table.rows) == on_front
-    assert sum(int(row[-1].text) for row in view.table.rows) == len(grey.x)
+    beats = [int(row[-1].text) for row in view.table.rows]
+    assert sum(beats) >= len(grey.x) and max(beats) <= len(grey.x)  # some are beaten by several
     throughput = [float(row[3].text.replace(",", "")) for row in view.table.rows]
     assert throughput == sorted(throughput, reverse=True)
     assert f"{on_front} of 18 points are on the front of" in view.intro
