@@ -45,7 +45,7 @@ def test_capacity_search_is_journaled_resumed_and_reported(tmp_path: Path) -> No
         tmp_path, "{find_capacity: {latency_p90_ms: 100, precision: 0.5, max_rate: 90}}"
     )
     done = harness("run", path, "-o", tmp_path / "run", home=tmp_path)
-    assert done.returncode in (0, 1, 4), done.stderr  # a busy machine may well be the limit
+    assert done.returncode in (0, 4, 5), done.stderr  # a busy machine may well be the limit
     assert "find_capacity" in done.stderr
     data = read_run(tmp_path / "run")
     assert [(c.point, c.round) for c in data.capacities] == [

@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True, capture_output=True, timeout=180, check=False,
         env={**os.environ, "XDG_CACHE_HOME": str(home / "cache"), "COLUMNS": "120"},
     )  # fmt: skip
-    assert done.returncode in (0, 1, 4), done.stderr  # a busy machine may well be the limit
+    assert done.returncode in (0, 4, 5), done.stderr  # a busy machine may well be the limit
     assert "capacity of wire, batch 1, p90 ≤ 50 ms" in done.stdout
     return home / "run"
 

@@ -136,7 +136,7 @@ def test_a_missing_package_is_named_with_its_fix(tmp_path: Path) -> None:
         f.backend == "onnxruntime-cpu-fp32" and "pip install" in str(f.fix) for f in run.failures
     )
     assert {m.backend for m in run.measurements} == {"torch-cpu-fp32"}
-    assert result.returncode == 1
+    assert result.returncode == 3
 
 
 TRITON = """
@@ -240,7 +240,7 @@ def test_a_port_in_use_is_said(
     assert {f.reason for f in run.failures} == {"server"}
     assert len({f.point for f in run.failures}) == 4
     assert f"port {port}" in run.failures[0].message
-    assert process.returncode == 1
+    assert process.returncode == 3
 
 
 FAKE = """
