@@ -19,7 +19,7 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY harness harness
 RUN pip install --constraint constraints.txt torch \
- && pip install --constraint constraints.txt --editable '.[torch,onnxruntime-gpu,triton]'
+ && pip install --constraint constraints.txt --editable '.[torch,onnxruntime-gpu,triton,stress]'
 COPY scenarios scenarios
 COPY model_repository model_repository
 

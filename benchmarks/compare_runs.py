@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.analysis.comparison import Verdict
 from harness.compare.judging import STORED_LEVEL, RunEffect, between_runs
+from harness.compare.verdicts import Verdict
 from harness.scenario.metrics import PRIMARY
 
 EFFECTS = ((0.0, 0.01), (0.005, 0.01), (0.01, 0.01), (0.02, 0.01))

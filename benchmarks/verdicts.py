@@ -4,7 +4,7 @@
 
 A block's A and B have the logs of throughput, p50 and p99, p99 with twice the scatter, throughput
 and p50 correlated (half of the variance is shared). A run looks after 4, 6, 9, 13 and 19 blocks and
-ends at the first verdict, as `harness.analysis.comparison` has it. Beside it the naive rule: two
+ends at the first verdict, as `harness.compare.verdicts` has it. Beside it the naive rule: two
 medians of five measurements, a regression from 5 % on.
 """
 
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.comparison import LOOKS, Verdict, judge
+from harness.compare.verdicts import LOOKS, Verdict, judge
 from harness.scenario.metrics import PRIMARY
 
 DEVIATIONS = (0.005, 0.01, 0.02, 0.03, 0.05)

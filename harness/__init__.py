@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DeviceError,
         HarnessError,
         InconclusiveError,
+        InterpreterError,
         MessageError,
         MissingPackageError,
         ModelRefusedError,
@@ -47,10 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError", "DeadlineError", "DeviceError", "HarnessError", "InconclusiveError",
-    "MessageError", "MissingPackageError", "ModelRefusedError", "OutOfMemoryError", "ParityError",
-    "PointError", "PointText", "Run", "RunDirectoryError", "Scenario", "ScenarioError",
-    "ServerDiedError", "ServerError", "SetupError", "UnexpectedError", "UsageError",
-    "WorkerDiedError", "__version__", "load_scenario", "open_run", "resume", "run",
+    "InterpreterError", "MessageError", "MissingPackageError", "ModelRefusedError",
+    "OutOfMemoryError", "ParityError", "PointError", "PointText", "Run", "RunDirectoryError",
+    "Scenario", "ScenarioError", "ServerDiedError", "ServerError", "SetupError", "UnexpectedError",
+    "UsageError", "WorkerDiedError", "__version__", "load_scenario", "open_run", "resume", "run",
 ]  # fmt: skip
 _WHERE = {
     **dict.fromkeys(("PointText", "Run", "load_scenario", "open_run", "resume", "run"), "api"),

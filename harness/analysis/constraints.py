@@ -87,7 +87,7 @@ def judge(row: SummaryRow, name: str, bound: Bound) -> Judgement:
         answer = _worst(answers)
         room = _room(value, limit)
     else:
-        return Judgement("unknown", needs="" if metric is None else "measurement.window_requests")
+        return Judgement("unknown")
     alone = row.rounds == 1 and metric is not None and metric.over_rounds == "interval"
     if answer == "yes" and alone and not bound.get("one_round"):
         answer, room = "unknown", 2.0
@@ -106,7 +106,7 @@ def _answer(low: float, high: float, most: float) -> Holds:
 def _room(value: Interval, limit: float | None) -> float:
     """How many times as many rounds would put the interval on one side of the bound."""
     half = value.half_width
-    if not half or not limit or value.value == limit:
+    if not half or not limit or value.value == limit or value.value / limit <= 0:
         return math.inf
     return (half / math.log(value.value / limit)) ** 2
 

@@ -23,6 +23,7 @@ class Verdict(Enum):
     INVALID = (InconclusiveError.exit_code, "a measurement can't be believed")
     UNDECIDED = (InconclusiveError.exit_code, "whether the constraints hold is not decided")
     MISSED = (5, "the constraints are not held")
+    INTERRUPTED = (130, "interrupted")
 
     @property
     def code(self) -> int:
@@ -39,6 +40,11 @@ def verdict(data: RunData) -> Verdict:
     """The verdict on all that a run has, whole or not."""
     rows = summarize(data.measurements, data.failures)
     return judge_run(rows, summarize_capacity(data.capacities), data.scenario)
+
+
+def ending(data: RunData) -> Verdict:
+    """How the run ended: the verdict of a whole one."""
+    return verdict(data) if data.complete else Verdict.INTERRUPTED
 
 
 def judge_run(

@@ -9,7 +9,7 @@ import click
 from harness.cli import options
 
 LOOKS = (4, 6, 9, 13, 19)
-"""As in harness.analysis.comparison, whose import would take `--help` its time."""
+"""As in harness.compare.verdicts, whose import would take `--help` its time."""
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 

@@ -104,8 +104,9 @@ class RunProgress:
                 return f"round {round_ + 1} is added: {again} again, {why}"
             case events.Status(text):
                 return text
-            case ParityRow(backend, batch_size, status) if status != "agrees":
-                return f"parity: {backend} b{batch_size}: {status}"
+            case ParityRow(backend, batch_size, status) if status != "agrees" or event.message:
+                why = "" if status == "disagrees" else event.message  # else the failure says it
+                return f"parity: {backend} b{batch_size}: {status}" + (f"; {why}" if why else "")
             case MeasurementRow():
                 p50 = event.latency_ms.get("p50")
                 shown = f", p50 {p50:.2f} ms" if p50 is not None and p50 < math.inf else ""

@@ -15,7 +15,7 @@ from harness.cli import options
     "--output", type=options.FOLDER, help="Where the files go; default: the run directory."
 )
 @click.option(
-    "--format", "formats", default="html,pdf,csv", show_default=True,
+    "--format", "formats", default="html,pdf,csv,json", show_default=True,
     help="Which files to write, separated by commas.",
 )  # fmt: skip
 @click.option("--open", "show", is_flag=True, help="Open the HTML report in the browser.")
@@ -26,7 +26,14 @@ def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> Non
     failed runs have a report too.
     """
     from harness.run.execute import rebuild
+    from harness.stress.store import is_stress
     from harness.system.credentials import outward
+
+    if is_stress(run_dir):
+        from harness.stress.command import rebuild as again
+
+        again(run_dir)
+        return
 
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
     found = rebuild(run_dir, output, chosen)

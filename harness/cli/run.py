@@ -50,6 +50,7 @@ def command(
     held; 130 interrupted: go on with --resume.
     """
     from harness.errors import UsageError
+    from harness.models.precision import in_own_precision
     from harness.run import execute
     from harness.scenario.reading.loader import load
 
@@ -64,7 +65,8 @@ def command(
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     elif dry_run:
-        return _dry_run(load(scenario, overrides).scenario, as_json)
+        found = in_own_precision(load(scenario, overrides).scenario, scenario.parent)
+        return _dry_run(found, as_json)
     else:
         loaded = load(scenario, overrides)
         ended = execute.start(loaded, output, _watch(quiet, as_json, metrics_port))
@@ -117,7 +119,7 @@ def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     code, words = (INTERRUPTED, "interrupted") if ended.interrupted else (came.code, came.words)
     if as_json:
         paths = {"html": str(files.html), "pdf": str(files.pdf),
-                 "csv": [str(c) for c in files.csvs]}  # fmt: skip
+                 "csv": [str(c) for c in files.csvs], "json": str(files.json)}  # fmt: skip
         click.echo(json.dumps({"event": "finished", "directory": str(directory),
                                "reports": paths if report else {}, "exit_code": code}))  # fmt: skip
         return code

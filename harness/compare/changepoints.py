@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.comparison import Float64
+from harness.compare.verdicts import Float64
 
 LEVEL, PERMUTATIONS, SMALLEST = 0.01, 199, 3
 """Of a test; permutations of one; values of a part."""

@@ -18,10 +18,10 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 
-from harness.analysis.comparison import LOOK_LEVEL, LOOKS, Float64, Verdict, holm, judge
 from harness.analysis.intervals import t_quantile
 from harness.analysis.metrics import of_round
 from harness.analysis.summary import SummaryRow
+from harness.compare.verdicts import LOOK_LEVEL, LOOKS, Float64, Verdict, holm, judge
 from harness.results.rows import MeasurementRow
 from harness.scenario.metrics import PRIMARY
 

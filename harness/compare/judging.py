@@ -1,6 +1,6 @@
 """From two sides to verdicts: by blocks of one run, or by two runs and a known run effect.
 
-Blocks: `harness.analysis.comparison`. Two stored runs: a run has luck of its own (where its memory
+Blocks: `harness.compare.verdicts`. Two stored runs: a run has luck of its own (where its memory
 came to lie, what else the machine did that hour), which no number of rounds averages out. The
 difference of the two runs' means on logs therefore has the variance 2 R + S (1/m + 1/n), where R is
 the run effect's and S the round effect's variance, m and n the rounds. R comes from the machine's
@@ -17,7 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from harness.analysis.comparison import (
+from harness.analysis.intervals import t_quantile
+from harness.compare.result import PointResult, Row, Verdict
+from harness.compare.side import BESIDE, CLOCK, Side, SidePoint
+from harness.compare.verdicts import (
     INTERVAL_LEVEL,
     Float64,
     Judged,
@@ -25,10 +28,7 @@ from harness.analysis.comparison import (
     judge,
     shifts_of,
 )
-from harness.analysis.comparison import Verdict as MetricVerdict
-from harness.analysis.intervals import t_quantile
-from harness.compare.result import PointResult, Row, Verdict
-from harness.compare.side import BESIDE, CLOCK, Side, SidePoint
+from harness.compare.verdicts import Verdict as MetricVerdict
 from harness.scenario.metrics import PRIMARY, Metric
 
 STORED_LEVEL = 0.05

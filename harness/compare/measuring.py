@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.analysis.comparison import LOOKS
 from harness.analysis.summary import summarize
 from harness.compare.judging import judge_blocks
 from harness.compare.result import Verdict
 from harness.compare.side import Side, backends_of, both, points_of
+from harness.compare.verdicts import LOOKS
 from harness.errors import UsageError
 from harness.results.events import Observer
 from harness.results.rows import FailureRow, MeasurementRow

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.analysis.comparison import Judged
-from harness.analysis.comparison import Verdict as MetricVerdict
 from harness.compare.layers.matching import Layers
 from harness.compare.side import Side
+from harness.compare.verdicts import Judged
+from harness.compare.verdicts import Verdict as MetricVerdict
 from harness.scenario.metrics import Metric
 
 

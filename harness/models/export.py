@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.errors import BackendError, MissingPackageError
+from harness.errors import BackendError, MissingPackageError, UsageError
 from harness.models.onnx_file import OPSET, check_file, cpu_session
 from harness.models.tensors import Array, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
@@ -197,12 +197,19 @@ def trace_outputs(
     result, else None. Raises whatever the model raises at `batch`.
     """
     dtypes: Mapping[str, str] = {i.name: i.dtype for i in inputs}
-    first = model(inputs_of(batch), dtypes)
+    result = model.result(inputs_of(batch), dtypes)
+    first = flatten(result)
     try:
         second, fixed = model(inputs_of(batch + 1), dtypes), None
     except Exception:
         second, fixed = first, batch
-    names = output_names(len(first))
+    if not first:
+        raise UsageError(
+            f"forward of {type(model.own).__name__} returned {type(result).__name__}, in which "
+            "there is no tensor",
+            fix="return a tensor, or tuples, lists, dicts or named tuples of tensors",
+        )
+    names = output_names(result, [i.name for i in inputs])
     specs = tuple(
         TensorSpec(name, str(a.dtype).removeprefix("torch."), _shape(name, a.shape, b.shape, batch))
         for name, a, b in zip(names, first, second, strict=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UsageError
 from harness.models import bfloat16
+from harness.models.strings import STRING, string_input
 from harness.models.tensors import Array, FileData, InputData, PreparedModel, TensorSpec
 from harness.scenario.spec.model import IMAGES
 from harness.system.packages import require
@@ -88,6 +89,9 @@ def _make(spec: TensorSpec, model: PreparedModel, batch: int, variant: int, seed
     settings = model.data.get(spec.name) or InputData()
     data = settings.get("data", "random")
     shape = shape_of(spec, batch, model.dynamic)
+    if spec.dtype == STRING:
+        entropy = [seed, zlib.crc32(spec.name.encode()), batch, variant]
+        return string_input(spec, data, shape, variant, entropy)
     if data == "zeros":
         return np.zeros(shape, numpy_dtype(spec.dtype))
     if data == "random":

@@ -81,7 +81,9 @@ def _dims(value: ValueInfoProto) -> list[int | str]:
 
 
 def _spec(value: ValueInfoProto, batches: set[int | str]) -> TensorSpec:
-    onnx = require("onnx")
+    onnx, what = require("onnx"), value.type.WhichOneof("value")
+    if what not in (None, "tensor_type"):  # a classifier's map or sequence of maps, as outputs
+        return TensorSpec(value.name, what.removesuffix("_type"), ())
     kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
     shape = tuple(BATCH if d in batches else d for d in _dims(value))

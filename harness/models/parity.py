@@ -227,6 +227,9 @@ def _list(shapes: dict[str, list[int]]) -> str:
 def _compare(name: str, a: Array, b: Array, rule: Rule) -> Comparison:
     if a.size == 0:
         return Comparison()
+    if "U" in (a.dtype.kind, b.dtype.kind):
+        unlike = int((a.astype(str) != b.astype(str)).sum())
+        return Comparison(problems=_problems(name, 0, unlike, a.size, True, "differ"))
     rows, same = _top1(a, b)
     ours, theirs = a.astype(np.float64), b.astype(np.float64)
     finite = np.isfinite(ours) & np.isfinite(theirs)

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BackendError, MissingPackageError
+from harness.errors import BackendError, MissingPackageError, UsageError
 from harness.models.bfloat16 import to_bits
-from harness.models.onnx_file import cpu_session
+from harness.models.onnx_file import copy_model, cpu_session
 from harness.system.packages import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
+
+    from harness.scenario.spec.backend import AnyBackend
+    from harness.scenario.spec.scenario import Scenario
 
 Precision = Literal["fp16", "bf16"]
 FP16_MAX = 65504.0
@@ -50,6 +53,50 @@ def precision_of(path: Path) -> str:
     return max(kinds, key=lambda word: sum(prod(t.dims) for t in _tensors(model, kinds[word])))
 
 
+def in_own_precision(scenario: Scenario, base: Path) -> Scenario:
+    """The scenario with its backends' precision, and names made of it, as its ONNX file is.
+
+    What runs the file as it is says `fp32` by default, which a file in fp16, bf16 or int8 is not.
+    One that can't be read is left to `prepare`, which says why. Raises UsageError where a backend
+    asks for bf16 or int8 that the file is not.
+    """
+    path = base / str(scenario.model.source.onnx)
+    if scenario.model.source.kind != "onnx" or not path.is_file():
+        return scenario
+    try:
+        found = precision_of(path)
+    except Exception:
+        return scenario
+    backends = tuple(_in_precision(spec, found) for spec in scenario.backends)
+    names = [spec.name for spec in backends]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(
+            f"the ONNX file is {found} already, so that two backends are the same: {min(twice)}",
+            fix="remove one, or give each its own `name`",
+        )
+    return scenario.model_copy(update={"backends": backends})
+
+
+def _in_precision(spec: AnyBackend, found: str) -> AnyBackend:
+    asked = getattr(spec, "precision", found)
+    if asked == found or asked in ("tf32", "fp16") or (asked == "bf16" and found == "fp32"):
+        return spec
+    if found == "bf16" and getattr(spec, "serve", None) == "onnxruntime":
+        raise UsageError(
+            f"backend {spec.name}: the ONNX file is bf16, which ONNX Runtime has not on a server",
+            fix="`serve: tensorrt`, or give an fp32 file",
+        )
+    if asked != "fp32":
+        raise UsageError(
+            f"backend {spec.name} asks for {asked}, and the ONNX file is {found}",
+            fix="leave `precision` out, which runs the file as it is",
+        )
+    unnamed = {"name": ""}
+    made = spec.name == spec.model_copy(update=unnamed).own_name
+    own = spec.model_copy(update={"precision": found, **(unnamed if made else {})})
+    return own.model_copy(update={"name": own.own_name})
+
+
 def convert(source: Path, target: Path, precision: Precision) -> dict[str, object]:
     """Write the fp32 ONNX model `source` in another precision to `target`; facts about it.
 
@@ -58,10 +105,13 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
     """
     from onnx import TensorProto
 
-    if (found := precision_of(source)) != "fp32":
+    if (found := precision_of(source)) == precision:
+        copy_model(source, target)
+        return {"precision": found}
+    if found != "fp32":
         raise BackendError(
             f"the ONNX file is {found} already; {precision} is made of fp32 files only",
-            fix="ask for precision fp32, which runs the file as it is, or give an fp32 file",
+            fix="leave `precision` out, which runs the file as it is, or give an fp32 file",
         )
     original = _load(source)
     if precision == "fp16":

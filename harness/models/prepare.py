@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness.models.torch_model import TorchModel
 
 FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
-LAYOUT = 4
+LAYOUT = 5
 """Of the cache; a new number makes everything anew."""
 Rows = list[ArtifactRow]
 FACTS = (
@@ -96,8 +96,8 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
         dumped = item.model_dump(mode="json", include={"data", "range"})
         if isinstance(dumped["data"], dict):
             where = f"inputs: {item.name}"
-            files = [str(_existing(file, base, where)) for file in dumped["data"]["files"]]
-            dumped["data"]["files"] = files
+            files = [str(_existing(file, base, where)) for file in dumped["data"].get("files", ())]
+            dumped["data"] |= {"files": files} if files else {}
         made[item.name] = InputData(data=dumped["data"], range=dumped["range"])
     return made
 
@@ -138,6 +138,11 @@ def _from_torch(
         outputs=tuple(TensorSpec(n, d, tuple(s)) for n, d, s in weights.details["outputs"]),
         files={format: str(weights.path / file)},
     )
+    if call := weights.details["call"]:
+        from harness.models.binding import bind
+
+        model = replace(model, source={**model.source, "call": call})
+        module = bind(module.own, [i.name for i in model.inputs], call)
     if (fixed := weights.details["fixed_batch"]) is not None:
         onnx_file.check_batches(model.name, {i.name: (fixed,) for i in model.inputs}, batches)
     rows = [_row(format, file, weights)]
@@ -148,8 +153,8 @@ def _from_torch(
 
 
 def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, object]]:
+    from harness.models.binding import bind
     from harness.models.factory import build, code_hash, factory_of
-    from harness.models.torch_model import bind
     from harness.models.weights import weights_hash
 
     module = build(model.source)
@@ -177,28 +182,50 @@ def _write_weights(
 ) -> dict[str, object]:
     import torch
 
-    from harness.models.export import trace_outputs
     from harness.models.weights import parameter_count
 
-    inputs_of = functools.partial(make_inputs, model, variant=0)
-    try:
-        outputs, fixed = trace_outputs(module, model.inputs, inputs_of, batch)
-    except HarnessError:
-        raise
-    except Exception as error:
-        shown = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in model.inputs)
-        raise UsageError(
-            f"{model.name} fails on its own inputs at batch {batch} ({shown}): {translate(error)}",
-            fix="compare model.inputs with what the model's forward takes",
-        ) from error
+    call, outputs, fixed = _traced(model, module, batch)
     if "exported_program" in model.source:
         shutil.copyfile(model.source["exported_program"], folder / file)
     else:
-        torch.save(module.module.state_dict(), folder / file)
+        torch.save(module.own.state_dict(), folder / file)
     return {
         "outputs": [(o.name, o.dtype, o.shape) for o in outputs],
         "parameters": parameter_count(module.module), "fixed_batch": fixed,
+        "call": call,
     }  # fmt: skip
+
+
+def _traced(
+    model: PreparedModel, module: TorchModel, batch: int
+) -> tuple[str, tuple[TensorSpec, ...], int | None]:
+    """How forward takes the inputs, where its signature leaves that open, and `trace_outputs`.
+
+    Raises UsageError with what each way of calling it gave.
+    """
+    from harness.models.binding import ways
+    from harness.models.export import trace_outputs
+
+    inputs_of = functools.partial(make_inputs, model, variant=0)
+    found = {"": module}
+    if "exported_program" not in model.source:
+        found = ways(module.own, [i.name for i in model.inputs])
+    reasons = {}
+    for call, bound in found.items():
+        try:
+            outputs, fixed = trace_outputs(bound, model.inputs, inputs_of, batch)
+        except HarnessError:
+            raise
+        except Exception as error:
+            reasons[call], first = str(translate(error)), error
+            continue
+        return (call if len(found) > 1 else ""), outputs, fixed
+    shown = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in model.inputs)
+    why = "; ".join(f"{call}: {why}" if len(reasons) > 1 else why for call, why in reasons.items())
+    raise UsageError(
+        f"{model.name} fails on its own inputs at batch {batch} ({shown}): {why}",
+        fix="compare model.inputs with what the model's forward takes",
+    ) from first
 
 
 def _write_onnx(

@@ -22,6 +22,7 @@ from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import cpu_session
 from harness.models.parity import unlike_itself
+from harness.models.strings import all_plain
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.spec.model import Parity
 from harness.system.files import atomic_write, write_text
@@ -134,7 +135,7 @@ def _data_hash(model: PreparedModel) -> str:
         file_hash(Path(file))
         for settings in model.data.values()
         if isinstance(data := settings.get("data"), dict)
-        for file in data["files"]
+        for file in data.get("files", ())
     ]
     return text_hash(dict(model.data), files, SEED)
 
@@ -165,7 +166,8 @@ def _eager(model: PreparedModel) -> Run:
 
     module = open_model(model)
     dtypes = {i.name: i.dtype for i in model.inputs}
-    return lambda inputs: named(module(inputs, dtypes))
+    names = [o.name for o in model.outputs]
+    return lambda inputs: named(module(inputs, dtypes), names)
 
 
 def _unoptimised(model: PreparedModel) -> Run:
@@ -177,7 +179,7 @@ def _unoptimised(model: PreparedModel) -> Run:
 
     def run(inputs: Tensors) -> dict[str, Array]:
         arrays = session.run(None, {k: v for k, v in inputs.items() if k in wanted})
-        return dict(zip(names, arrays, strict=True))
+        return all_plain(dict(zip(names, arrays, strict=True)))
 
     return run
 

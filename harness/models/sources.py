@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.models.binding import bind
 from harness.models.factory import build
 from harness.models.program import open_program
 from harness.models.tensors import PreparedModel
-from harness.models.torch_model import TorchModel, bind
+from harness.models.torch_model import TorchModel
 from harness.models.weights import load_weights
 
 if TYPE_CHECKING:
@@ -36,4 +37,4 @@ def open_model(
         return program
     module = build(model.source)
     load_weights(module, model.file("state_dict"))
-    return bind(module.to(dtype=dtype).to(device), names)
+    return bind(module.to(dtype=dtype).to(device), names, model.source.get("call", ""))

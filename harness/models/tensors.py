@@ -23,6 +23,8 @@ class FileData(TypedDict, total=False):
     """Samples from files, in this order; the last two are for images."""
 
     files: list[str]
+    values: list[str]
+    """Strings, instead of files."""
     mean: list[float] | None
     std: list[float] | None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.errors import BackendError
 from harness.models.tensors import Array, Tensors
 from harness.system.packages import require
 
@@ -15,6 +15,18 @@ require("torch")
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
+
+
+class TakesDict(nn.Module):
+    """A module whose forward takes all inputs as one dict."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, **tensors: Tensor) -> object:
+        """What the module makes of the dict."""
+        return self.inner(tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +49,20 @@ class TorchModel:
         args = [tensors[name] for name in self.positional]
         return args, {word: tensors[name] for name, word in self.keywords.items()}
 
+    @property
+    def own(self) -> nn.Module:
+        """The user's module, as its factory made it."""
+        return self.module.inner if isinstance(self.module, TakesDict) else self.module
+
     def __call__(self, inputs: Tensors, dtypes: Mapping[str, str] | None = None) -> list[Tensor]:
         """Eager outputs for host arrays, as a flat list."""
-        args, kwargs = self.arguments(to_tensors(inputs, dtypes or {}))
+        return flatten(self.result(inputs, dtypes or {}))
+
+    def result(self, inputs: Tensors, dtypes: Mapping[str, str]) -> object:
+        """What forward returns, eager, for host arrays."""
+        args, kwargs = self.arguments(to_tensors(inputs, dtypes))
         with torch.inference_mode():
-            return flatten(self.module(*args, **kwargs))
-
-
-def bind(module: nn.Module, names: Sequence[str]) -> TorchModel:
-    """How inputs go in: by name where forward has all the names, else in the order written."""
-    try:
-        parameters = list(inspect.signature(module.forward).parameters)
-    except (TypeError, ValueError):
-        parameters = []
-    if not set(names) <= set(parameters):
-        return TorchModel(module, tuple(names))
-    count = next((i for i, p in enumerate(parameters) if p not in names), len(parameters))
-    rest = [p for p in parameters[count:] if p in names]
-    return TorchModel(module, tuple(parameters[:count]), {name: name for name in rest})
+            return self.module(*args, **kwargs)
 
 
 def in_fp32(module: nn.Module) -> nn.Module:
@@ -65,6 +73,8 @@ def in_fp32(module: nn.Module) -> nn.Module:
 
 def to_tensors(inputs: Tensors, dtypes: Mapping[str, str]) -> dict[str, Tensor]:
     """Host arrays as host tensors; float32 arrays that stand for bfloat16 become bfloat16."""
+    if words := [name for name, array in inputs.items() if array.dtype.kind == "U"]:
+        raise BackendError(f"input {words[0]} holds strings, and PyTorch has no tensors of them")
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in inputs.items()}
     return {
         name: t.to(torch.bfloat16) if dtypes.get(name) == "bfloat16" else t
@@ -86,11 +96,37 @@ def flatten(result: object) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
 
 
-def output_names(count: int) -> list[str]:
-    """`output`, or `output_0`, `output_1`, … when there are several."""
-    return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+def output_names(result: object, inputs: Sequence[str] = ()) -> list[str]:
+    """A name for each tensor in what a forward returned, in the order of `flatten`.
+
+    Keys of dicts and fields of named tuples are kept, joined by `_` where they are nested; what has
+    none is `output`, or `output_0`, `output_1`, … A name that an input has already, or an earlier
+    output, gets `_out` behind it.
+    """
+    found, _ = pytree.tree_flatten_with_path(result)
+    paths = [[*map(_word, path)] for path, leaf in found if isinstance(leaf, Tensor)]
+    if all(isinstance(word, int) for path in paths for word in path):
+        return ["output"] if len(paths) == 1 else [f"output_{i}" for i in range(len(paths))]
+    taken, names = {*inputs}, []
+    for path in paths:
+        words = ["output", *path] if not path or isinstance(path[0], int) else path
+        name = "_".join(map(str, words))
+        while name in taken:
+            name += "_out"
+        taken.add(name)
+        names.append(name)
+    return names
 
 
-def named(tensors: Sequence[Tensor]) -> dict[str, Array]:
-    """Outputs as host arrays, by name."""
-    return dict(zip(output_names(len(tensors)), map(to_array, tensors), strict=True))
+def _word(key: object) -> object:
+    """A step of a path: a position as a number, a key or a field as its text."""
+    if isinstance(key, pytree.SequenceKey):
+        return int(key.idx)
+    return str(getattr(key, "key", getattr(key, "name", key)))
+
+
+def named(tensors: Sequence[Tensor], names: Sequence[str]) -> dict[str, Array]:
+    """Outputs as host arrays, by name. Raises BackendError where there are more or fewer."""
+    if len(tensors) != len(names):
+        raise BackendError(f"forward returned {len(tensors)} tensors here, and {len(names)} before")
+    return dict(zip(names, map(to_array, tensors), strict=True))

@@ -11,7 +11,7 @@ from harness.report.model.context import Context, build_context
 from harness.results.store import read_run
 from harness.system.files import atomic_write, write_text
 
-FORMATS = ("html", "pdf", "csv")
+FORMATS = ("html", "pdf", "csv", "json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,11 @@ class ReportPaths:
     html: Path | None = None
     pdf: Path | None = None
     csvs: tuple[Path, ...] = ()
+    json: Path | None = None
 
     def all(self) -> list[Path]:
         """Every file, HTML first."""
-        return [p for p in (self.html, self.pdf, *self.csvs) if p is not None]
+        return [p for p in (self.html, self.pdf, *self.csvs, self.json) if p is not None]
 
 
 def build_report(
@@ -43,7 +44,8 @@ def build_report(
     target = output or run_dir
     target.mkdir(parents=True, exist_ok=True)
     html, pdf = _documents(context, target, formats)
-    return ReportPaths(html, pdf, _csvs(context, target) if "csv" in formats else ())
+    csvs = _csvs(context, target) if "csv" in formats else ()
+    return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
 
 
 def _documents(
@@ -63,6 +65,13 @@ def _documents(
         with atomic_write(pdf) as temporary:
             write_pdf(view, temporary, str(context.manifest.get("created") or ""))
     return html, pdf
+
+
+def _json(context: Context, target: Path) -> Path:
+    from harness.report.outputs.summary_json import render_summary
+
+    write_text(target / "summary.json", render_summary(context))
+    return target / "summary.json"
 
 
 def _csvs(context: Context, target: Path) -> tuple[Path, ...]:

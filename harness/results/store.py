@@ -36,7 +36,7 @@ from harness.results.samples import read_samples
 from harness.results.series import read_parquet
 from harness.results.upgrade import Json
 from harness.system.credentials import cut, redact_all
-from harness.system.faults import cant_write
+from harness.system.faults import cant_write, lacking
 from harness.system.files import inside, jsonable, remove_unfinished, write_text
 from harness.system.text import every_text, harmless
 
@@ -223,6 +223,8 @@ class RunStore:
                 _write_manifest(path, manifest)
                 undo.pop_all()
         except OSError as error:
+            if lack := lacking(error):
+                raise lack from error
             raise RunDirectoryError(
                 f"{path} can't be made a run directory: {error.strerror}",
                 fix="give another --output",

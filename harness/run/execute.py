@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, RunDirectoryError
+from harness.models.precision import in_own_precision
 from harness.report.build import ReportPaths, build_report
 from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted, Status
 from harness.results.manifest import check_resumable, differences, make_manifest, utc_now
@@ -48,7 +49,7 @@ def start(
 
     Raises RunDirectoryError when it holds something or can't be written.
     """
-    scenario = loaded.scenario
+    scenario = in_own_precision(loaded.scenario, loaded.path.resolve().parent)
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
     store = RunStore.create(directory, manifest)
@@ -83,6 +84,7 @@ def reread(
     else:
         text = _written(directory, manifest, "scenario_text")
         scenario = load_text(text, str(written), written.parent, sets)
+    scenario = in_own_precision(scenario, written.resolve().parent)
     check_resumable(manifest, scenario)
     return scenario, written.resolve().parent
 

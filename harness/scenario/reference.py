@@ -12,13 +12,14 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticUndefined
 
+from harness.scenario.kinds import import_path
 from harness.scenario.reading import walk
 from harness.scenario.spec import constraints, fields, load, model
 from harness.scenario.spec.backend import BackendSettings, all_settings
@@ -28,12 +29,14 @@ from harness.scenario.spec.scenario import Scenario, Search
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
+Parts = tuple[tuple[str, type[BaseModel]], ...]
+_PARTS: Parts = (
     ("The file", Scenario),
     ("model", model.ModelSpec),
     ("model.source", model.Source),
     ("model.inputs", model.Input),
     ("model.inputs.data: {files: …}", model.Files),
+    ("model.inputs.data: {values: …}", model.Values),
     ("model.parity", model.Parity),
     ("environments.NAME", Environment),
     *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),
@@ -52,6 +55,7 @@ _PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("one constraint", constraints.Bound),
     ("objective: {metric: weight}", constraints.Weights),
     ("search", Search),
+    *cast(Parts, import_path("harness.stress.settings:PARTS")),
 )
 
 

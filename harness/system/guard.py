@@ -189,7 +189,8 @@ def _start(argv: list[str], status: int, keep: list[int]) -> int:
     if failure:
         os.write(status, b"errno " + failure)
         os._exit(127)
-    os.write(status, f"pid {pid}\n".encode())
+    with contextlib.suppress(BrokenPipeError):  # the harness is gone: the end of `control` says so
+        os.write(status, f"pid {pid}\n".encode())
     os.close(status)
     return pid
 

@@ -8,9 +8,10 @@ TRITON: dict[str, str] = {
     "float32": "FP32", "float16": "FP16", "float64": "FP64", "bfloat16": "BF16",
     "int64": "INT64", "int32": "INT32", "int16": "INT16", "int8": "INT8",
     "uint64": "UINT64", "uint32": "UINT32", "uint16": "UINT16", "uint8": "UINT8",
-    "bool": "BOOL",
+    "bool": "BOOL", "string": "BYTES",
 }  # fmt: skip
-"""Numpy's name → Triton's datatype; config.pbtxt writes the same with `TYPE_` before it."""
+"""Numpy's name → Triton's datatype; config.pbtxt writes the same with `TYPE_` before it, but
+`TYPE_STRING` for BYTES."""
 
 NUMPY = {triton: name for name, triton in TRITON.items()}
 
@@ -20,6 +21,12 @@ def to_triton(dtype: str, tensor: str) -> str:
     if dtype not in TRITON:
         raise ServerError(f"'{tensor}' is {dtype}, a type that Triton doesn't have")
     return TRITON[dtype]
+
+
+def to_config(dtype: str, tensor: str) -> str:
+    """The same as config.pbtxt calls it. Raises ServerError naming the tensor."""
+    found = to_triton(dtype, tensor)
+    return "TYPE_STRING" if found == "BYTES" else f"TYPE_{found}"
 
 
 def to_numpy(datatype: str, tensor: str) -> str:

@@ -15,6 +15,7 @@ from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError
 from harness.models import export
 from harness.models.inputs import make_inputs
+from harness.models.onnx_file import cpu_session
 from harness.models.prepare import prepare
 from harness.models.reference import write_references
 from harness.run.worker.parity import check
@@ -119,8 +120,16 @@ def test_what_neither_exporter_can_stops_only_the_backends_that_need_it(cache):
 def test_several_outputs_and_integer_outputs(cache):
     model, _ = ready(cache, "half_precision")
     assert [(o.name, o.dtype) for o in model.outputs] == [
-        ("output_0", "float32"), ("output_1", "int64"),
+        ("left", "float32"), ("right", "int64"),
     ]  # fmt: skip
+    assert agree(model, cache)[0] == ["agrees", "agrees"]
+
+
+def test_a_dict_goes_in_and_the_keys_of_what_comes_out_are_the_outputs_names(cache):
+    model, _ = ready(cache, "takes_dict")
+    assert [o.name for o in model.outputs] == ["x_out", "heads_0", "heads_1_mean"]
+    session = cpu_session(model.file("onnx"))
+    assert [o.name for o in session.get_outputs()] == [o.name for o in model.outputs]
     assert agree(model, cache)[0] == ["agrees", "agrees"]
 
 

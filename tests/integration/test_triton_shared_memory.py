@@ -16,6 +16,7 @@ from harness.errors import BackendError, ServerError
 from harness.load.choose import make_generator
 from harness.load.plan import LoadPlan
 from harness.load.schedule import Segment
+from harness.load.wire.requests import decode_grpc, decode_http
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import OK, UNFINISHED
 from harness.triton.client.shared_memory import UNWRITTEN
@@ -58,6 +59,26 @@ output [ { name: "y" data_type: TYPE_FP32 dims: [ -1 ] },
          { name: "m" data_type: TYPE_INT64 dims: [ 1 ] } ]
 """
 """As many as there are above a half, as a detector's boxes."""
+WORDS = """
+import numpy as np
+import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def execute(self, requests):
+        found = []
+        for r in requests:
+            sizes = pb.get_input_tensor_by_name(r, "n").as_numpy()
+            said = np.array([["zoë" * n for n in row] for row in sizes.tolist()], object)
+            found.append(pb.InferenceResponse([pb.Tensor("said", said), pb.Tensor("size", sizes)]))
+        return found
+"""
+WORDS_CONFIG = """
+backend: "python"
+max_batch_size: 64
+input [ { name: "n" data_type: TYPE_INT64 dims: [ 2 ] } ]
+output [ { name: "said" data_type: TYPE_STRING dims: [ 2 ] },
+         { name: "size" data_type: TYPE_INT64 dims: [ 2 ] } ]
+"""
+MODELS = {"double": (MODEL, CONFIG), "some": (SOME, SOME_CONFIG), "words": (WORDS, WORDS_CONFIG)}
 SPECS = (TensorSpec("x", "float32", ("batch", 100)), TensorSpec("n", "int64", ("batch",)))
 CASES = [(p, c) for p in ("http", "grpc") for c in ("wire", "tritonclient")]
 
@@ -65,14 +86,14 @@ CASES = [(p, c) for p in ("http", "grpc") for c in ("wire", "tritonclient")]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     path = tmp_path_factory.mktemp("triton")
-    for name, code, config in (("double", MODEL, CONFIG), ("some", SOME, SOME_CONFIG)):
+    for name, (code, config) in MODELS.items():
         version = path / "repository" / name / "1"
         version.mkdir(parents=True)
         (version / "model.py").write_text(code)
         (version.parent / "config.pbtxt").write_text(config)
     with TritonServer.start(find(), path / "repository", log=path / "log", timeout=60) as server:
-        server.load("double")
-        server.load("some")
+        for name in MODELS:
+            server.load(name)
         yield server
 
 
@@ -181,6 +202,31 @@ def test_outputs_may_have_another_size_each_time_and_none(server, protocol, clie
         assert sampled
         for which, outputs in sampled:
             assert (outputs["y"].tolist(), outputs["m"]) == ([1.0] * above[which], [above[which]])
+
+
+@pytest.mark.parametrize("io", ["host", "shared_memory"])
+@pytest.mark.parametrize(("protocol", "client"), CASES)
+def test_strings_of_any_length_come_out_beside_numbers(server, protocol, client, io) -> None:
+    given = [{"n": np.array([[0, k], [2 * k, 1]])} for k in (1, 40, 3)]
+    said = [[["zoë" * n for n in row] for row in one["n"].tolist()] for one in given]
+    with backend_on(server, protocol, client, "words", io=io) as backend:
+        backend.load()
+        assert [o.dtype for o in backend.signature.outputs] == ["string", "int64"]
+        for one, words in zip(given, said, strict=True):
+            assert run_once(backend, one)["said"].tolist() == words
+        requests = [backend.prepare(one) for one in given]
+        generator = make_generator(
+            backend, requests, LoadPlan(concurrency=2), request_timeout=10.0, wire=client == "wire"
+        )
+        samples = run(generator, 200)
+        assert np.isin(samples.status, (OK, UNFINISHED)).all(), samples.messages
+        sampled = generator.sampled()
+        assert sampled
+        decode = {"http": decode_http, "grpc": decode_grpc}[protocol]
+        for which, found in sampled:
+            outputs = decode(found) if isinstance(found, bytes) else found
+            assert outputs["said"].tolist() == said[which]
+            assert outputs["size"].tolist() == given[which]["n"].tolist()
 
 
 def test_nothing_stays_registered_after_a_failure(server) -> None:

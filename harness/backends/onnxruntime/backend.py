@@ -22,6 +22,7 @@ from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.errors import BackendError, DeviceError, translate, translated
 from harness.models.cache import parts
+from harness.models.strings import STRING, all_plain
 from harness.models.tensors import Array, Signature, Tensors, TensorSpec
 from harness.system.packages import onnxruntime_gpu_command, require
 
@@ -34,7 +35,7 @@ DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
     **{f"tensor({t})": t for t in
        ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool",
-        "bfloat16")},
+        "bfloat16", "string")},
 }  # fmt: skip
 """ONNX Runtime's names of tensor types."""
 OrtRequest = Mapping[str, "Array | ort.OrtValue"]
@@ -178,8 +179,8 @@ class SessionCaller(Caller[OrtRequest, OrtReply]):
 
     def outputs(self, reply: OrtReply) -> Tensors:
         """Output name → array."""
-        arrays = (v if isinstance(v, np.ndarray) else v.numpy() for v in reply)
-        return dict(zip(self._names, arrays, strict=True))
+        found = (v.numpy() if isinstance(v, ort.OrtValue) else v for v in reply)
+        return all_plain(dict(zip(self._names, found, strict=True)))
 
 
 class DeviceCaller(SessionCaller):
@@ -283,6 +284,8 @@ def _array(spec: TensorSpec, array: Array) -> Array:
         raise BackendError(
             f"input {spec.name}: ONNX Runtime's Python package takes no bfloat16 tensors"
         )
+    if spec.dtype == STRING:
+        return array.astype(object)
     wanted = np.dtype(spec.dtype)
     both_float = wanted.kind == array.dtype.kind == "f"
     return np.ascontiguousarray(array.astype(wanted, copy=False) if both_float else array)

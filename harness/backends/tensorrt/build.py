@@ -245,7 +245,7 @@ def _precision_flags(flavor: Flavor, config: tensorrt.IBuilderConfig, precision:
     flags = flavor.trt.BuilderFlag
     if hasattr(flags, "TF32"):  # on by default
         (config.clear_flag if precision == "fp32" else config.set_flag)(flags.TF32)
-    if flavor.weakly_typed and precision in ("fp16", "bf16"):
+    if flavor.weakly_typed and precision in ("fp16", "bf16", "int8"):
         if not hasattr(flags, precision.upper()):
             raise UsageError(f"{flavor.title} has no precision {precision}")
         config.set_flag(getattr(flags, precision.upper()))
@@ -321,6 +321,8 @@ def share(precision: str, types: Mapping[str, int]) -> float | None:
     tf32 is a way to multiply fp32 tensors, so it counts as fp32.
     """
     floats = sum(n for name, n in types.items() if name in FLOATS)
+    if precision == "int8":  # what is around the quantized products may be in any type
+        return None
     wanted = "fp32" if precision == "tf32" else precision
     return types.get(wanted, 0) / floats if floats else None
 

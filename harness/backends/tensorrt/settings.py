@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec import backend as base
-from harness.scenario.spec.fields import Device, Model, PositiveInt, Precision, as_tuple
+from harness.scenario.spec.fields import Device, FilePrecision, Model, PositiveInt, as_tuple
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Size
 from harness.system.check import BACKENDS, MISSING, NOTE, OK, Answer, Check, not_importable, probe
@@ -82,7 +82,9 @@ class TensorRtSettings(base.BackendSettings):
         "auto", description="which TensorRT; auto takes the first that is installed"
     )
     device: Device = Field("cuda", description="cuda, cuda:N, or a GPU's or MIG device's UUID")
-    precision: Precision = Field("fp32", description="of the engine; checked in what was built")
+    precision: FilePrecision = Field(
+        "fp32", description="of the engine; checked in what was built; int8 of a file that is so"
+    )
     workspace: Size | None = Field(
         None, description="scratch memory a layer may use; default: TensorRT's, all there is"
     )

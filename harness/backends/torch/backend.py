@@ -8,7 +8,7 @@ of `io` are the same, since there is nothing to copy.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost, StreamCaller, collect
@@ -174,9 +174,12 @@ class TorchBackend(Backend[TorchRequest, object]):
     def caller(self) -> TorchCaller:
         """A caller with its own stream on a GPU."""
         module = self.model.module if self._forward is None else self._forward
+        names = [o.name for o in self.context.model.outputs]
         if self._device.type == "cuda":
-            return CudaCaller(module, self._in_place, self._device, copy=self.spec.io == "host")
-        return TorchCaller(module, self._in_place)
+            return CudaCaller(
+                module, names, self._in_place, self._device, copy=self.spec.io == "host"
+            )
+        return TorchCaller(module, names, self._in_place)
 
     def release(self) -> None:
         """Empty PyTorch's caches: freed blocks, workspaces of each stream, pinned host memory.
@@ -211,8 +214,8 @@ class TorchBackend(Backend[TorchRequest, object]):
 class TorchCaller(Caller[TorchRequest, object]):
     """Calls the module on the CPU."""
 
-    def __init__(self, module: Forward, in_place: InPlace) -> None:
-        self._module, self._in_place = module, in_place
+    def __init__(self, module: Forward, names: Sequence[str], in_place: InPlace) -> None:
+        self._module, self._names, self._in_place = module, names, in_place
         self._new = True
 
     def infer(self, request: TorchRequest) -> object:
@@ -225,16 +228,17 @@ class TorchCaller(Caller[TorchRequest, object]):
 
     def outputs(self, reply: object) -> Tensors:
         """The reply's tensors as arrays; bfloat16 as float32."""
-        return torch_model.named(torch_model.flatten(reply))
+        return torch_model.named(torch_model.flatten(reply), self._names)
 
 
 class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
     """Calls the module on its own stream; complete when the stream is."""
 
     def __init__(
-        self, module: Forward, in_place: InPlace, device: torch.device, *, copy: bool
-    ) -> None:
-        super().__init__(module, in_place)
+        self, module: Forward, names: Sequence[str], in_place: InPlace, device: torch.device, *,
+        copy: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(module, names, in_place)
         self._device, self._copy = device, copy
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._end = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from harness.analysis.comparison import Float64, holm
 from harness.analysis.intervals import t_quantile
+from harness.compare.verdicts import Float64, holm
 
 LEVEL = 0.05
 SMALLEST = 0.01

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as Xml
 
-from harness.analysis.comparison import Verdict as MetricVerdict
 from harness.compare.outputs import words
 from harness.compare.result import Comparison, PointResult, Row, Verdict
+from harness.compare.verdicts import Verdict as MetricVerdict
 from harness.system.text import harmless
 
 

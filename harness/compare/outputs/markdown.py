@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.analysis.comparison import Verdict as MetricVerdict
 from harness.compare.layers.matching import Layers
 from harness.compare.outputs import words
 from harness.compare.result import Comparison, Row, Verdict, worst
+from harness.compare.verdicts import Verdict as MetricVerdict
 
 MARKER = "<!-- inference-harness compare: {key} -->"
 ICONS = {

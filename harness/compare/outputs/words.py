@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from harness.analysis.comparison import Verdict as OfMetric
 from harness.compare.layers.matching import LayerChange, Layers
 from harness.compare.result import Comparison, PointResult, Row, Verdict
+from harness.compare.verdicts import Verdict as OfMetric
 from harness.report.model.numbers import NOT_AVAILABLE, significant
 
 CONFIDENCE = "95 %"

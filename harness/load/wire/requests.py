@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from harness.models.strings import as_text
 from harness.models.tensors import Tensors
 
 Outputs = Sequence[object] | None
@@ -81,7 +82,7 @@ def decode_grpc(raw: bytes) -> Tensors:
 
 
 def _arrays(result: Any, names: Sequence[str]) -> Tensors:
-    return {name: np.asarray(result.as_numpy(name)) for name in names}
+    return {name: as_text(np.asarray(result.as_numpy(name))) for name in names}
 
 
 DECODE = {"http": decode_http, "grpc": decode_grpc}

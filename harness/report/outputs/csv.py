@@ -16,7 +16,7 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context, best_first
-from harness.report.model.manifest_facts import device_gpu, text
+from harness.report.model.manifest_facts import device_gpu, hardware_line, mapping, text
 from harness.report.model.numbers import MB_PER_MIB
 from harness.report.model.served import NONE
 from harness.report.sections.capacity import capacities
@@ -105,14 +105,30 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
         files["server-only.csv"] = (SERVER_ONLY, [_fields(r, SERVER_ONLY) for r in servers])
     if others := [_colocated(context, r, m) for r in context.rows for m in summarize_colocated(r)]:
         files["colocated.csv"] = (COLOCATED, others)
-    if searched := [_capacity(c) for c in capacities(context)]:
+    if searched := [capacity_record(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY, searched)
     return [_write(directory / name, *content) for name, content in files.items()]
 
 
 def summary_records(context: Context) -> list[Record]:
     """A record a point, by `SUMMARY`."""
-    return [_summary(row) for row in context.rows]
+    pick, same = context.choice.recommended, run_facts(context)
+    return [
+        {**_summary(row), "holds_constraints": satisfies(row, context.bounds),
+         "recommended": row is pick, **same}
+        for row in context.rows
+    ]  # fmt: skip
+
+
+def run_facts(context: Context) -> Record:
+    """What every row of `SUMMARY` says of its run, by `RUN`."""
+    manifest = context.manifest
+    values = (
+        context.data.path.resolve().name, text(context.scenario, "scenario"), context.model,
+        text(manifest, "created"), text(manifest, "machine", "hostname"), hardware_line(manifest),
+        mapping(manifest, "git").get("commit"), text(manifest, "harness_version"),
+    )  # fmt: skip
+    return dict(zip(RUN, values, strict=True))
 
 
 def measurement_records(context: Context) -> list[Record]:
@@ -179,13 +195,17 @@ COLOCATED = (
       for end in ("", "_low", "_high")),
     "requests", "errors", "holds_constraints", "flags",
 )  # fmt: skip
+RUN = ("run", "scenario", "model", "created", "hostname", "hardware", "commit", "harness_version")
+"""The same in every row, so that the files of many nights can be put below each other."""
 SUMMARY = (
     *_POINT, "rounds", *(c for m in METRICS.values() if m.summary for c in m.columns),
-    "errors", "valid", "flags", "rounds_disturbed",
+    "errors", "valid", "flags", "rounds_disturbed", "holds_constraints", "recommended",
+    *RUN,
 )  # fmt: skip
 
 
-def _capacity(capacity: CapacitySummary) -> Record:
+def capacity_record(capacity: CapacitySummary) -> Record:
+    """A record a search, by `CAPACITY`."""
     record = _fields(capacity, CAPACITY)
     for name in ("rate", "goodput", "knee"):
         record |= _ends(name, getattr(capacity, name))

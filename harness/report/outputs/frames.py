@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 TYPES = {
     **dict.fromkeys(
-        ("point", "backend", "config", "gpu_memory_scope", "samples", "flags"), "string"
+        ("point", "backend", "config", "gpu_memory_scope", "samples", "flags",
+         "holds_constraints", *csv.RUN), "string",
     ),
     **dict.fromkeys(
         ("batch_size", "concurrency", "rounds", "round", "requests", "errors", "server_count",
          "warmup_requests"), "Int64",
     ),
-    "valid": "bool",
+    "valid": "bool", "recommended": "bool",
     "started": "datetime64[ns, UTC]",
 }  # fmt: skip
 """Column → its type; all others are float64."""

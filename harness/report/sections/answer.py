@@ -12,6 +12,7 @@ from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.report.model import labels
 from harness.report.model.context import Context
+from harness.report.model.judged import judged, needed
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
@@ -62,7 +63,7 @@ def _nothing(context: Context) -> Sentence:
         failed = "each of them failed or is invalid. The reasons are listed below"
         why = _lacking(context) or failed
         return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
-    reasons = [_missed(valid, name, bound) for name, bound in context.bounds.items()]
+    reasons = [_missed(context, valid, name, bound) for name, bound in context.bounds.items()]
     return compose(
         _scope(context),
         bold("no point is shown to hold every constraint"),
@@ -92,28 +93,32 @@ def _nearest(context: Context) -> list[Sentence]:
     found = nearest(context.rows, context.bounds)
     if found is None or not found.misses:
         return []
-    parts = []
+    parts, settings = [], {j.metric: j.needs for j in judged(context, found.row)}
     for miss in found.misses:
+        setting = settings[miss.metric]
         limit = labels.bound_text(miss.metric, context.bounds[miss.metric])
         if miss.found is None:
-            parts.append(f"{limit} can't be judged there")
+            parts.append(f"{limit} can't be judged there" + (setting and f" without {setting}"))
         elif miss.by:
             parts.append(f"{limit} is missed by {100 * miss.by:.3g}% ({both_text(miss.found)})")
         else:
+            more = f"; {setting} would tell" if setting else ""
             parts.append(f"{limit} is held by the value, not by its interval "
-                         f"({both_text(miss.found)})")  # fmt: skip
+                         f"({both_text(miss.found)}{more})")  # fmt: skip
     return [compose(
         "Nearest to the constraints is ", bold(f"{context.name(found.row)}"),
         f" ({labels.place_text(found.row)}): {labels.listed(parts)}.",
     )]  # fmt: skip
 
 
-def _missed(rows: list[SummaryRow], name: str, limits: Bound) -> str:
+def _missed(context: Context, rows: list[SummaryRow], name: str, limits: Bound) -> str:
     answers = [holds(r, name, limits) for r in rows]
     if "yes" in answers:
         return f"{labels.bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
     if all(r.value(name) is None for r in rows):
-        return f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
+        said = f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
+        setting = needed(context, name)
+        return said + (f"; {setting} would give it" if setting else "")
     pick = min if limits.get("max") is not None else max
     closest = pick((v for r in rows if (v := r.value(name))), key=lambda v: v.value)
     return f"{labels.bound_text(name, limits)}: the nearest point has {both_text(closest)}"

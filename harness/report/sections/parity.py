@@ -30,7 +30,7 @@ def _wrong(context: Context) -> Iterator[tuple[str, int, MeasurementRow | Parity
         if row.status == "disagrees":
             yield row.backend, row.batch_size, row
     for m in context.data.measurements:
-        if _under_load(m):
+        if "wrong_outputs" in m.flags or _under_load(m):
             yield context.series_of(m.backend, m.config), m.batch_size, m
 
 

@@ -284,7 +284,8 @@ def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:
     url = server.http if settings.protocol == "http" else server.grpc
     found = fetch(settings.protocol, str(url), str(server.name), access_of(settings.server))
     both = found.signature
-    return messages.ModelDescribed(both.inputs, both.outputs, found.max_batch_size, found.config)
+    needed = tuple(i for i in both.inputs if i.name not in found.optional) or both.inputs
+    return messages.ModelDescribed(needed, both.outputs, found.max_batch_size, found.config)
 
 
 def failed(error: BaseException) -> messages.CommandFailed:

@@ -111,6 +111,11 @@ class BackendSettings(Model):
             who, can = f"{with_article(self.kind)} backend", any_of(self.sources)
             message = f"{who} can't run a model from `{kind}`; it needs {can}"
             yield Broken(("kind",), message)
+        runs = (self.kind, getattr(self, "serve", None))
+        wanted = getattr(self, "precision", "fp32")
+        if kind != "onnx" and (wanted == "int8" or (wanted == "bf16" and "onnxruntime" in runs)):
+            message = f"{wanted} is here for an ONNX file that is {wanted}; use fp32 or fp16"
+            yield Broken(("precision",), message)
 
 
 def tf32_on_gpu(spec: BackendSettings) -> Iterator[Broken]:

@@ -94,8 +94,10 @@ class ColocatedModel(Model):
         None, description="default: as the backend's"
     )
     device: of.Device | None = Field(None, description="default: the backend's")
-    precision: of.Precision = Field(
-        "fp32", description="of weights and arithmetic; tf32 on cuda only"
+    precision: of.FilePrecision = Field(
+        "fp32",
+        description="of weights and arithmetic; tf32 on cuda only; int8, and what an ONNX "
+        "file is in by default, of a file that is so",
     )
     threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
     instances: of.OneOrMore | None = Field(None, description="as the backend's; a list is searched")

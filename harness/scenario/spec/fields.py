@@ -138,9 +138,11 @@ DEVICE = re.compile(r"^(cpu|cuda(:[0-9]+)?|GPU-[0-9a-fA-F-]+|MIG-[0-9a-zA-Z/-]+)
 Device = Annotated[str, Field(pattern=DEVICE.pattern)]
 DType = Literal[
     "float32", "float16", "float64", "bfloat16", "int64", "int32", "int16", "int8",
-    "uint64", "uint32", "uint16", "uint8", "bool",
+    "uint64", "uint32", "uint16", "uint8", "bool", "string",
 ]  # fmt: skip
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+FilePrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+"""Of what may run an ONNX file as it is."""
 Caller = Annotated[int, Field(gt=0, le=65_535)]  # samples keep the caller's number in 16 bits
 
 Dimension = Annotated[

@@ -74,7 +74,10 @@ class Source(Model):
 class Files(Model):
     """Input data from files; each file is one or more samples without, or with, the batch axis."""
 
-    files: of.Paths = Field(description=".npy, .npz or image files, relative to the scenario file")
+    files: of.Paths = Field(
+        description=".npy, .npz or image files, and for strings text files with one a line; "
+        "relative to the scenario file"
+    )
     mean: of.Numbers | None = Field(None, description="per channel, for images")
     std: of.Numbers | None = Field(None, description="per channel, for images")
 
@@ -91,7 +94,15 @@ class Files(Model):
             yield from self.idle("goes with images, and none of the files is one", "mean", "std")
 
 
+class Values(Model):
+    """Strings, written here: they fill one sample after the other, in order and over again."""
+
+    values: of.Some[str] = Field(description="the strings of an input with `dtype: string`")
+
+
 def _data_kind(value: object) -> str:
+    if isinstance(value, Values) or (isinstance(value, dict) and "values" in value):
+        return "values"
     return "files" if isinstance(value, dict | Files) else "word"
 
 
@@ -104,20 +115,27 @@ class Input(Model):
         description="sizes; `batch` is the batch dimension, other words are dynamic dimensions"
     )
     data: Annotated[
-        Annotated[Literal["random", "zeros"], Tag("word")] | Annotated[Files, Tag("files")],
+        Annotated[Literal["random", "zeros"], Tag("word")]
+        | Annotated[Files, Tag("files")]
+        | Annotated[Values, Tag("values")],
         Discriminator(_data_kind),
-    ] = Field("random", description="random (seeded), zeros, or `{files: [...]}`")
+    ] = Field(
+        "random",
+        description="random (seeded), zeros, `{files: [...]}`, or for strings `{values: [...]}`",
+    )
     range: of.Pair | None = Field(
         None, description="bounds of random data [low, high); integers default to [0, 2)"
     )
 
     def _broken(self) -> Iterator[Broken]:
+        if isinstance(self.data, Values) and self.dtype != "string":
+            yield Broken(("data", "values"), "go with `dtype: string`", on_key=True)
         if self.range is None:
             return
         if self.data != "random":
             yield remove("range", "goes with `data: random` only")
-        if self.dtype == "bool":
-            yield remove("range", "bool inputs have no range")
+        if self.dtype in ("bool", "string"):
+            yield remove("range", f"{self.dtype} inputs have no range")
         low, high = self.range
         bounds = f"[{shown(low)}, {shown(high)}]"
         if not low < high:

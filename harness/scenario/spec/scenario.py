@@ -10,12 +10,13 @@ and in the modules beside and nowhere else, so `Scenario.model_dump(mode="json")
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import pydantic
 from pydantic import Field
 from pydantic.config import JsonDict
 
+from harness.scenario.kinds import import_path
 from harness.scenario.rules.base import Broken, remove, repeated, twice, under
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.backend import AnyBackend, BackendSettings
@@ -27,6 +28,11 @@ from harness.scenario.spec.load import Load, Measurement
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.units import PositiveDuration
+
+if TYPE_CHECKING:
+    Stress: TypeAlias = Any
+else:  # the settings of a use stand in its own room, as a backend's beside it
+    Stress = import_path("harness.stress.settings:Stress")
 
 
 class Search(Model):
@@ -112,6 +118,11 @@ class Scenario(Model):
     constraints: Constraints = Field(
         default_factory=Constraints, description="what a point must hold to be a candidate"
     )
+    gate: Literal["any", "each"] | None = Field(
+        None,
+        description="of which backends some point must hold the constraints, for the run to end "
+        "with exit code 0: of `any` one (the default), or of `each`",
+    )
     objective: Objective = Field(
         "throughput",
         description="what the best point is best at, under the constraints: one metric, "
@@ -121,6 +132,10 @@ class Scenario(Model):
         default_factory=lambda: Search.model_validate({}),
         description="how the configs of Triton backends that hold lists are chosen: a method, or "
         "a mapping",
+    )
+
+    stress: Stress | None = Field(
+        None, description="shapes of load and faults, for `harness stress`"
     )
 
     @property
@@ -172,8 +187,11 @@ class _Parts(Model):
     backends: Annotated[of.Many[Annotated[AnyBackend | None, OrNone]] | None, OrNone] = None
     load: Annotated[Load | None, OrNone] = None
     measurement: Annotated[Measurement | None, OrNone] = None
+    constraints: Annotated[Constraints | None, OrNone] = None
+    gate: str | None = None
     objective: Annotated[Objective | None, OrNone] = None
     search: Annotated[SearchSettings | None, OrNone] = None
+    stress: Annotated[Stress | None, OrNone] = None
 
 
 Backends = Sequence[BackendSettings | None]
@@ -194,12 +212,16 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
     yield from _names(backends)
     if sections.environments is not None:
         yield from _environments(backends, sections.environments)
+    if sections.gate == "each" and sections.constraints and not sections.constraints.items():
+        yield remove("gate", "goes with `constraints`, and there are none")
     model = sections.model if sections.model and len(sections.model.source.kinds) == 1 else None
     largest = max(sections.load.batch_sizes) if sections.load else 1
     for index, spec in enumerate(backends):
         if spec is not None and model is not None:
             yield from under(("backends", index), spec.fits(model, largest))
     yield from _colocated_alike(backends, isinstance(sections.objective, tuple))
+    if sections.stress and backends:
+        yield from under(("stress",), sections.stress.fits(backends))
     if sections.search and backends and not any(map(_searched, backends)):
         why = "goes with a Triton backend that holds lists, and here none does"
         yield from under(("search",), sections.search.idle(why, "method", "rounds_max"))

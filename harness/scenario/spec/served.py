@@ -24,8 +24,10 @@ class ServedSettings(BackendSettings):
         None, description="what the server runs; left out for a model that is already there"
     )
     device: of.Device = Field("cpu", description="where the server runs it")
-    precision: of.Precision = Field(
-        "fp32", description="of weights and arithmetic; tf32 on cuda only"
+    precision: of.FilePrecision = Field(
+        "fp32",
+        description="of weights and arithmetic; tf32 on cuda only; int8, and what an ONNX "
+        "file is in by default, of a file that is so",
     )
     threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
     instances: of.OneOrMore | None = Field(

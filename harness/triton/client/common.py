@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.backends.base import BackendContext
 from harness.errors import ServerError
+from harness.models.strings import STRING, as_text
 from harness.models.tensors import Array, Tensors
 from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access, split_address
@@ -93,6 +94,8 @@ def encoded(found: Description, inputs: Tensors) -> dict[str, tuple[Array, str]]
         exact = np.ascontiguousarray(array)
         if is_short(array.shape, spec.shape):
             exact = exact.reshape(*array.shape, 1)
+        if spec.dtype == STRING:
+            exact = exact.astype(object)
         if datatype == "BF16":  # float32 that holds bfloat16 exactly, as `models.inputs` makes it
             exact = exact.astype(triton_to_np_dtype("BF16"))
         ready[name] = exact, datatype
@@ -124,7 +127,9 @@ def all_to_host(target: ServerTarget, arrays: Tensors) -> Tensors:
 
 
 def to_host(array: Array, short: int | None = None) -> Array:
-    """One output: bfloat16 as float32 (exact), without the 1 behind its `short` dimensions."""
-    found = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    """One output: bfloat16 as float32 (exact), strings as text, without the 1 behind its `short`
+    dimensions.
+    """
+    found = array.astype(np.float32) if array.dtype.name == "bfloat16" else as_text(array)
     longer = short is not None and found.shape[short:] == (1,)
     return found.reshape(found.shape[:-1]) if longer else found

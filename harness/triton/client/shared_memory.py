@@ -28,6 +28,7 @@ import numpy as np
 from harness.backends.cuda.devices import select_gpu
 from harness.backends.cuda.memory import Bytes, Cuda, open_cuda
 from harness.errors import BackendError, ServerError
+from harness.models.strings import from_bytes, to_bytes
 from harness.models.tensors import Array, Tensors
 from harness.system.faults import cant_write
 from harness.system.files import reserve
@@ -55,6 +56,13 @@ class SharedTensor:
     size: int
 
 
+def raw(array: Array) -> Bytes:
+    """What the server reads or writes for a tensor."""
+    if array.dtype.kind == "O":
+        return to_bytes(array)
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The tensors of one message, one behind the other."""
@@ -65,11 +73,11 @@ class Layout:
     @classmethod
     def of(cls, arrays: Mapping[str, Array], before: Self | None = None) -> Self:
         """The layout of these arrays, with no less room for each than `before`; itself where that
-        is enough. An empty one has room too: Triton takes no place of no size. Raises BackendError
-        for strings, which have no fixed size.
+        is enough. An empty one has room too: Triton takes no place of no size.
         """
         room = {tensor.name: tensor.size for tensor in before.tensors} if before else {}
-        if before and all(array.nbytes <= room.get(name, -1) for name, array in arrays.items()):
+        sizes = {name: raw(array).nbytes for name, array in arrays.items()}
+        if before and all(size <= room.get(name, -1) for name, size in sizes.items()):
             return before
         from tritonclient.utils import np_to_triton_dtype
 
@@ -77,11 +85,7 @@ class Layout:
         for name, array in arrays.items():
             bfloat16 = array.dtype.name == "bfloat16"
             datatype = "BF16" if bfloat16 else np_to_triton_dtype(array.dtype)
-            if datatype in (None, "BYTES"):
-                raise BackendError(
-                    f"'{name}' holds strings, which have no fixed size in shared memory"
-                )
-            size = max(array.nbytes, room.get(name, 0)) or array.itemsize
+            size = max(sizes[name], room.get(name, 0)) or array.itemsize
             tensors.append(SharedTensor(name, datatype, array.dtype, array.shape, offset, size))
             offset += -(-size // ALIGN) * ALIGN
         return cls(tuple(tensors), max(offset, ALIGN))
@@ -201,12 +205,16 @@ class Region:
 
     def tensors(self, shapes: Shapes) -> dict[str, Array]:
         """Copies of what is in it now, in these shapes."""
-        sizes = {t: math.prod(shapes[t.name]) * t.dtype.itemsize for t in self.layout.tensors}
-        return {
-            t.name: (self.memory.read(t.offset, size) if size else np.empty(0, np.uint8))
-            .view(t.dtype).reshape(shapes[t.name])
-            for t, size in sizes.items()
-        }  # fmt: skip
+        return {t.name: self._tensor(t, shapes[t.name]) for t in self.layout.tensors}
+
+    def _tensor(self, tensor: SharedTensor, shape: tuple[int, ...]) -> Array:
+        count = math.prod(shape)
+        if tensor.datatype == "BYTES":
+            held = self.memory.read(tensor.offset, tensor.size).tobytes()
+            return from_bytes(held, count).reshape(shape)
+        size = count * tensor.dtype.itemsize
+        read = self.memory.read(tensor.offset, size) if size else np.empty(0, np.uint8)
+        return read.view(tensor.dtype).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +266,7 @@ class Regions:
         region = self._register(client, Layout.of(inputs))
         self._prepared.append(region)
         for tensor in region.layout.tensors:
-            data = np.ascontiguousarray(inputs[tensor.name]).reshape(-1).view(np.uint8)
-            region.memory.write(tensor.offset, data)
+            region.memory.write(tensor.offset, raw(inputs[tensor.name]))
         return SharedRequest(self._inputs(region), room, shapes)
 
     def outputs(self, client: Client, layout: Layout) -> Region:

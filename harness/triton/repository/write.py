@@ -19,13 +19,13 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.spec.fields import BATCH
 from harness.system.files import write_text
 from harness.triton.client.settings import TritonSettings
-from harness.triton.dtypes import to_triton
+from harness.triton.dtypes import to_config
 from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged, set_batching
 from harness.triton.repository.engine import ENGINE_KEYS, LOADED
 
-ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "fp16": "onnx_fp16"}
-"""Precision → the prepared file that ONNX Runtime is given."""
+ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "int8": "onnx", "fp16": "onnx_fp16"}
+"""Precision → the prepared file that ONNX Runtime is given; int8 is the file's own."""
 TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "tensorrt": "TensorRT"}
 
 
@@ -84,12 +84,11 @@ def describe_model(
     """
     if not model.inputs or not model.outputs:
         raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
-    specs = (*model.inputs, *model.outputs)
-    batched = all(s.shape[:1] == (BATCH,) and BATCH not in s.shape[1:] for s in specs)
-    if batched:
+    odd = unbatched(model)
+    batched = odd is None
+    if odd is None:
         config.max_batch_size = max_batch_size
     elif spec.batching is not None:
-        odd = next(s for s in specs if s.shape[:1] != (BATCH,) or BATCH in s.shape[1:])
         raise ServerError(
             f"dynamic_batching needs the batch as the first dimension of every input and output; "
             f"'{odd.name}' is [{', '.join(map(str, odd.shape))}]"
@@ -101,6 +100,12 @@ def describe_model(
     _add_instances(config, spec)
     if spec.batching is not None:
         set_batching(config, spec.batching)
+
+
+def unbatched(model: PreparedModel) -> TensorSpec | None:
+    """An input or output whose first dimension is not the batch, so that Triton can't batch."""
+    specs = (*model.inputs, *model.outputs)
+    return next((s for s in specs if s.shape[:1] != (BATCH,) or BATCH in s.shape[1:]), None)
 
 
 def _check(model: PreparedModel, spec: TritonSettings) -> None:
@@ -132,7 +137,7 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, object]:
     dims = spec.shape[1:] if batched else spec.shape
     fields: dict[str, object] = {
         "name": spec.name,
-        "data_type": proto().DataType.Value(f"TYPE_{to_triton(spec.dtype, spec.name)}"),
+        "data_type": proto().DataType.Value(to_config(spec.dtype, spec.name)),
         "dims": [d if isinstance(d, int) else -1 for d in dims] or [1],
     }
     return {**fields, "reshape": {"shape": []}} if batched and not dims else fields

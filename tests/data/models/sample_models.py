@@ -125,3 +125,37 @@ class Restless(nn.Module):
 
 def restless(noise: bool = True) -> nn.Module:
     return Restless(noise)
+
+
+class TakesDict(nn.Module):
+    """A dict in and dicts out, one of whose keys is an input's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, batch: Any) -> dict[str, Any]:
+        y = self.linear(batch["x"])
+        return {"x": y, "heads": [y.argmax(1), {"mean": y.mean()}], "none": None}
+
+
+def takes_dict() -> nn.Module:
+    return TakesDict()
+
+
+class Swapped(nn.Module):
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return tokens - mask
+
+
+def swapped() -> nn.Module:
+    return Swapped()
+
+
+class NoTensors(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, str]:
+        return {"text": "none"}
+
+
+def no_tensors() -> nn.Module:
+    return NoTensors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from support.rows import measurement, point
 
-from harness.analysis.constraints import Bound, bounds_of, holds, judge, satisfies
+from harness.analysis.constraints import Bound, _room, bounds_of, holds, judge, satisfies
+from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow, summarize
 from harness.measure.distribution import counts_of
 from harness.measure.quantiles import percentiles
@@ -141,3 +143,9 @@ def test_a_limit_that_is_just_broken_is_seldom_called_held() -> None:
                 rounds.append(np.where(slow, rng.uniform(51, 90, 2000), rng.uniform(1, 2, 2000)))
             wrong += holds(counted(*rounds), P99, {"max": 50.0}) == "yes"
         assert wrong <= 0.06 * 150
+
+
+@pytest.mark.parametrize("limit", [-1e30, -0.5])
+def test_no_number_of_rounds_is_named_for_a_bound_beyond_zero(limit: float) -> None:
+    """As a damaged manifest has it: there is no ratio to take the logarithm of."""
+    assert _room(Interval(55.9, 55.3, 56.5, 3), limit) == math.inf

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from support.compared import CALIBRATION, write_blocks
 
-from harness.analysis import comparison
 from harness.cli.compare import LOOKS, command
+from harness.compare import verdicts
 from harness.errors import UsageError
 from harness.results.events import RunEnded
 from harness.results.store import read_run
@@ -90,7 +90,7 @@ def test_layers_need_two_backends_of_one_run(runs: Path) -> None:
 
 
 def test_the_looks_are_those_of_the_rule() -> None:
-    assert LOOKS == comparison.LOOKS
+    assert LOOKS == verdicts.LOOKS
 
 
 def test_without_anything_to_compare() -> None:

@@ -8,7 +8,6 @@ import pytest
 from support import simulated_queue
 from support.rows import measurement
 
-from harness.analysis.comparison import Verdict, judge
 from harness.analysis.summary import summarize
 from harness.compare.effects import (
     Calibration,
@@ -19,6 +18,7 @@ from harness.compare.effects import (
     effects_of,
     values_of,
 )
+from harness.compare.verdicts import Verdict, judge
 from harness.scenario.metrics import PRIMARY
 from harness.scenario.points import Point
 

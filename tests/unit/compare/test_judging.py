@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from support.compared import CALIBRATION, write_blocks
 
-from harness.analysis.comparison import Verdict as MetricVerdict
 from harness.compare.judging import (
     RunEffect,
     between_runs,
@@ -20,6 +19,7 @@ from harness.compare.judging import (
 )
 from harness.compare.result import Verdict
 from harness.compare.side import CLOCK, Side, SidePoint, side_of
+from harness.compare.verdicts import Verdict as MetricVerdict
 from harness.results.store import read_run
 from harness.scenario.metrics import PRIMARY
 

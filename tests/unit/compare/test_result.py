@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis.comparison import Judged
-from harness.analysis.comparison import Verdict as OfMetric
 from harness.compare.result import Comparison, PointResult, Row, Verdict, worst
 from harness.compare.side import Side
+from harness.compare.verdicts import Judged
+from harness.compare.verdicts import Verdict as OfMetric
 from harness.scenario.metrics import PRIMARY
 
 SIDE = Side("s", "", "", {}, "", {}, {}, {}, {}, minutes_per_round=2.0)

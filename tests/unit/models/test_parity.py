@@ -193,3 +193,11 @@ def test_two_runs_tell_which_outputs_are_noise():
     two["count"], two["noise"] = np.arange(1, 4), one["noise"]
     assert unlike_itself(one, two) == ["count"]
     assert unlike_itself(one, {**one, "y": B["y"][:1]}) == ["y"]
+
+
+def test_strings_must_be_equal() -> None:
+    words = np.array(["cat", "dog"])
+    assert compare({"s": words}, {"s": words.copy()}, "fp32", Parity()).agrees
+    other = compare({"s": words}, {"s": np.array(["cat", "cow"])}, "fp32", Parity())
+    assert other.message == "s: 1 of 2 values differ"
+    assert not compare({"s": words}, {"s": np.ones(2)}, "fp32", Parity()).agrees

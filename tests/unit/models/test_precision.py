@@ -8,10 +8,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
-from support.tiny_onnx import tiny_onnx
+from support.tiny_onnx import quantized_onnx, tiny_onnx
 
-from harness.errors import BackendError
-from harness.models.precision import convert, precision_of
+from harness.backends.registry import from_message, message_of
+from harness.errors import BackendError, ScenarioError, UsageError
+from harness.models.precision import convert, in_own_precision, precision_of
+from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.scenario import Scenario
 
 
 def _run(path: Path, batch: np.ndarray) -> np.ndarray:
@@ -89,7 +92,9 @@ def test_a_file_that_is_fp16_already_is_named_so(tmp_path: Path) -> None:
     convert(source, half, "fp16")
     assert (precision_of(source), precision_of(half)) == ("fp32", "fp16")
     with pytest.raises(BackendError, match="is fp16 already"):
-        convert(half, tmp_path / "again.onnx", "fp16")
+        convert(half, tmp_path / "again.onnx", "bf16")
+    assert convert(half, tmp_path / "again.onnx", "fp16") == {"precision": "fp16"}
+    assert (tmp_path / "again.onnx").read_bytes() == half.read_bytes()
     brain = tmp_path / "brain.onnx"
     convert(source, brain, "bf16")
     assert precision_of(brain) == "bf16"
@@ -165,3 +170,59 @@ def test_a_mask_of_the_lowest_float_stays_finite(tmp_path: Path) -> None:
         helper.make_node("Softmax", ["z"], ["out"], axis=-1),
     ]
     _agrees(tmp_path / "m.onnx", nodes, WEIGHT)
+
+
+BACKENDS = """
+  - {kind: onnxruntime}
+  - {kind: onnxruntime, name: mine, threads: 1}
+  - {kind: triton, protocol: http, serve: onnxruntime}
+"""
+
+
+def _scenario(folder: Path, backends: str) -> Scenario:
+    text = f"scenario: s\nmodel: {{name: m, source: {{onnx: m.onnx}}}}\nbackends:{backends}"
+    return load_text(text, "s.yaml", folder)
+
+
+def test_what_runs_a_quantized_file_is_called_int8(tmp_path: Path) -> None:
+    tiny_onnx(tmp_path / "m.onnx")
+    scenario = _scenario(tmp_path, BACKENDS)
+    (tmp_path / "m.onnx").unlink()
+    assert in_own_precision(scenario, tmp_path) is scenario  # prepare says so
+    tiny_onnx(tmp_path / "m.onnx")
+    assert in_own_precision(scenario, tmp_path) == scenario
+    quantized_onnx(tmp_path / "m.onnx")
+    found = in_own_precision(scenario, tmp_path)
+    assert in_own_precision(found, tmp_path) == found
+    assert {b.name: getattr(b, "precision", "") for b in found.backends} == {
+        "onnxruntime-cpu-int8": "int8", "mine": "int8", "triton-http-onnxruntime-int8": "int8",
+    }  # fmt: skip
+    for backend in found.backends:
+        assert from_message(message_of(backend)) == backend  # as its worker gets it
+
+
+def test_a_precision_that_the_file_is_not_is_refused(tmp_path: Path) -> None:
+    source = tiny_onnx(tmp_path / "m.onnx")
+    int8 = _scenario(tmp_path, "\n  - {kind: onnxruntime, precision: int8}")
+    with pytest.raises(UsageError, match="cpu-int8 asks for int8, and the ONNX file is fp32"):
+        in_own_precision(int8, tmp_path)
+    fp32 = tmp_path / "fp32.onnx"
+    source.rename(fp32)
+    convert(fp32, source, "fp16")
+    both = _scenario(
+        tmp_path, "\n  - {kind: onnxruntime}\n  - {kind: onnxruntime, precision: fp16}"
+    )
+    with pytest.raises(UsageError, match="two backends are the same: onnxruntime-cpu-fp16"):
+        in_own_precision(both, tmp_path)
+    with pytest.raises(UsageError, match="asks for int8, and the ONNX file is fp16"):
+        in_own_precision(int8, tmp_path)
+
+
+def test_int8_is_of_onnx_files_only() -> None:
+    text = """
+scenario: s
+model: {name: m, source: {torch: "a:b"}, inputs: [{name: x, shape: [batch, 2]}]}
+backends: [{kind: onnxruntime, precision: int8}]
+"""
+    with pytest.raises(ScenarioError, match="int8 is here for an ONNX file that is int8"):
+        load_text(text, "s.yaml", Path())

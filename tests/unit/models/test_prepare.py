@@ -172,3 +172,27 @@ def test_formats_follow_from_the_backends():
 
 
 # ----------------------------------------------------------------------------------- references
+
+
+def test_an_input_that_forward_does_not_have_is_refused_before_anything_is_run(tmp_path):
+    inputs = [{"name": "mask", "shape": ["batch", 8]}, {"name": "token", "shape": ["batch", 8]}]
+    with pytest.raises(UsageError, match="no argument 'token'; did you mean 'tokens'"):
+        ready(spec("swapped", inputs), tmp_path)
+    with pytest.raises(UsageError, match="returned dict, in which there is no tensor"):
+        ready(spec("no_tensors"), tmp_path)
+
+
+def test_how_a_forward_is_called_is_found_once_and_kept(tmp_path):
+    for cached in (False, True):
+        model, rows = ready(spec("takes_dict"), tmp_path)
+        assert rows[0].cached == cached
+        assert model.source["call"] == "as a dict"
+        state = torch.load(model.files["state_dict"], weights_only=True)
+        assert set(state) == {"linear.weight", "linear.bias"}
+        arrays = make_inputs(model, 3, 0)
+        with torch_backend(model) as backend:
+            backend.load()
+            found = run_once(backend, arrays)
+        assert list(found) == ["x_out", "heads_0", "heads_1_mean"]
+    with pytest.raises(UsageError, match=r"by position: .*; as a dict: .*"):
+        ready(spec("takes_dict", [{"name": "z", "shape": ["batch", 8]}]), tmp_path)

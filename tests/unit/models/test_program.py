@@ -52,7 +52,7 @@ def test_an_exported_program_runs_with_its_own_argument_names(tmp_path, program)
     arrays = make_inputs(model, 5, 0)
     with torch_backend(model) as backend:
         backend.load()
-        found = run_once(backend, arrays)["output_0"]
+        found = run_once(backend, arrays)["pooled"]
     expected = module(torch.from_numpy(arrays["ids"]), mask=torch.from_numpy(arrays["mask"]))
     np.testing.assert_allclose(found, expected["pooled"], rtol=1e-6)
 

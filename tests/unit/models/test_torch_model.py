@@ -1,5 +1,7 @@
 """How the inputs of a scenario go into a module."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from support.sample import ready, spec, torch_backend  # noqa: E402
 
 from harness.backends.base import run_once  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.torch_model import bind, output_names, to_array, to_tensors  # noqa: E402
+from harness.models.torch_model import output_names, to_array, to_tensors  # noqa: E402
 
 
 def test_inputs_go_in_by_forwards_names_whatever_their_order(tmp_path):
@@ -19,31 +21,32 @@ def test_inputs_go_in_by_forwards_names_whatever_their_order(tmp_path):
     for inputs in ([ids, mask], [mask, ids]):
         model, _ = ready(spec("two_inputs", inputs, {"seq": 6}), tmp_path)
         assert [(o.name, o.shape) for o in model.outputs] == [
-            ("output_0", ("batch", 4)), ("output_1", ("batch",)),
+            ("pooled", ("batch", 4)), ("count", ("batch",)),
         ]  # fmt: skip
         with torch_backend(model) as backend:
             backend.load()
             found.append(run_once(backend, make_inputs(model, 3, 0)))
-    np.testing.assert_array_equal(found[0]["output_0"], found[1]["output_0"])
-    assert found[0]["output_0"].shape == (3, 4)
+    np.testing.assert_array_equal(found[0]["pooled"], found[1]["pooled"])
+    assert found[0]["pooled"].shape == (3, 4)
 
 
-class Mixed(torch.nn.Module):
-    def forward(self, a, extra=None, b=None):
-        return {"sum": a + b, "pair": (a, [b]), "words": "none"}
+def test_outputs_keep_the_names_that_forward_gives_them():
+    class Pair(NamedTuple):
+        left: torch.Tensor
+        right: torch.Tensor
 
-
-def test_inputs_behind_one_that_has_no_data_go_in_by_keyword():
-    model = bind(Mixed(), ["b", "a"])
-    assert (model.positional, dict(model.keywords)) == (("a",), {"b": "b"})
-    one, two = np.float32([[1]]), np.float32([[2]])
-    assert [float(t) for t in model({"a": one, "b": two})] == [3.0, 1.0, 2.0]
-    other = bind(Mixed(), ["x", "y"])
-    assert (other.positional, other.names) == (("x", "y"), ("x", "y"))
+    one = torch.zeros(1)
+    nested = {"losses": {"rec": one}, "output": [one, {"ids": one}], "hidden": None, "n": 3}
+    assert output_names(nested) == ["losses_rec", "output_0", "output_1_ids"]
+    assert output_names(Pair(one, one)) == ["left", "right"]
+    assert output_names({"logits": one}) == ["logits"]
+    assert output_names((one, {"a": one})) == ["output_0", "output_1_a"]
+    assert output_names({"x": one, "x_out": one}, ["x"]) == ["x_out", "x_out_out"]
+    assert (output_names(one), output_names((one, None))) == (["output"], ["output"])
+    assert output_names((one, None, [one])) == ["output_0", "output_1"]
 
 
 def test_bfloat16_goes_in_and_comes_out_as_float32():
     (tensor,) = to_tensors({"x": np.float32([1.5])}, {"x": "bfloat16"}).values()
     assert tensor.dtype == torch.bfloat16
     assert (to_array(tensor).dtype, to_array(tensor).tolist()) == (np.float32, [1.5])
-    assert (output_names(1), output_names(2)) == (["output"], ["output_0", "output_1"])

@@ -17,6 +17,7 @@ def test_files_go_to_the_run_directory_and_replace_older_ones(tmp_path: Path) ->
     assert paths.html == run / "report.html"
     assert paths.pdf == run / "report.pdf"
     assert [p.name for p in paths.csvs][-2:] == ["summary.csv", "measurements.csv"]
+    assert paths.json == run / "summary.json"
     before = [p.read_bytes() for p in paths.all()]
     assert [p.read_bytes() for p in build_report(run).all()] == before
 

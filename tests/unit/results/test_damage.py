@@ -16,7 +16,7 @@ from support.mutants import damaged, read_everything, resume_everything, small_r
 from harness.errors import HarnessError
 from harness.results.store import JOURNAL, MANIFEST
 
-MUTANTS = int(os.environ.get("HARNESS_MUTANTS", "40"))
+MUTANTS = int(os.environ.get("HARNESS_MUTANTS", "32"))
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,7 @@ def test_whole_runs_are_read_without_a_word(runs: list[Path], tmp_path: Path) ->
     resume_everything(runs[0])
 
 
+@pytest.mark.timeout(60 + 5 * MUTANTS)
 @pytest.mark.parametrize("share", range(4))
 def test_no_damage_is_an_internal_error(runs: list[Path], tmp_path: Path, share: int) -> None:
     for seed in range(share, MUTANTS, 4):

@@ -509,6 +509,13 @@ def test_a_full_disk_is_said_with_the_path_and_what_is_free_and_loses_nothing(sm
     RunStore.resume(path)[0].close()
 
 
+def test_a_disk_that_is_full_from_the_beginning_is_said_as_such(tmp_path):
+    with mounted(tmp_path / "disk") as disk:
+        disk.fill()
+        with pytest.raises(SetupError, match=r"No space left.*manifest.json can't be written"):
+            RunStore.create(disk.path / "run", {})
+
+
 def test_what_a_killed_writer_left_is_gone_after_resuming(tmp_path):
     path = tmp_path / "run"
     RunStore.create(path, {}).close()

@@ -11,13 +11,17 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.system import guard
 from harness.system.guard import spawn
 
 
 def gone(pid: int, within: float = 5.0) -> bool:
     end = time.monotonic() + within
     while time.monotonic() < end:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.01)
     return False
@@ -127,6 +131,7 @@ def test_a_last_command_that_is_not_there_changes_nothing() -> None:
 
 OWNER = """
 import os, signal, sys
+from harness.system import guard
 from harness.system.guard import spawn
 process = spawn(["sleep", "60"])
 os.kill(process.pid, signal.SIGSTOP)
@@ -185,3 +190,22 @@ def test_a_guard_that_is_ended_before_it_begins_is_started_again(
     with pytest.raises(OSError, match="guard failed"):
         spawn(["sh", "-c", "exit 5"])
     assert len(started) == 5
+
+
+def test_a_guard_whose_harness_died_while_it_began_ends_quietly_and_puts_away(tmp_path):
+    """The harness was killed between starting the guard and reading the child's pid."""
+    note = tmp_path / "note"
+    afterwards = ["touch", str(note)]
+    control_read, control_write = os.pipe()
+    status_read, status_write = os.pipe()
+    os.close(control_write)
+    os.close(status_read)
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", guard.__file__, str(control_read), str(status_write),
+         guard.AFTERWARDS, str(len(afterwards)), *afterwards, "sleep", "60"],
+        pass_fds=(control_read, status_write), capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    os.close(control_read)
+    os.close(status_write)
+    assert done.stderr == "" and note.exists()

@@ -42,9 +42,10 @@ def test_a_server_that_does_not_batch():
     assert found.signature.outputs[0].shape == (2, "y_1")
 
 
-def test_strings_are_not_supported():
-    with pytest.raises(ServerError, match="'x' on the server is BYTES"):
-        read(metadata(x=("BYTES", [-1])), BATCHED)
+def test_strings_have_a_type_and_what_is_unknown_is_named():
+    assert read(metadata(x=("BYTES", [-1])), BATCHED).signature.inputs[0].dtype == "string"
+    with pytest.raises(ServerError, match="'x' on the server is FP8"):
+        read(metadata(x=("FP8", [-1])), BATCHED)
 
 
 def test_models_whose_requests_depend_on_each_other():

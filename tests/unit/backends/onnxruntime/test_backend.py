@@ -86,6 +86,52 @@ def test_inputs_come_from_the_file_and_outputs_agree_with_the_unoptimised_graph(
     assert cost.details["providers"] == ["CPUExecutionProvider"]
 
 
+def test_strings_go_in_and_labels_with_a_zipmap_come_out(cache):
+    """A scikit-learn classifier, and strings that pass through."""
+    info, labels = helper.make_tensor_value_info, ["cat", "dog"]
+    graph = helper.make_graph(
+        [helper.make_node("LinearClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml",
+                          classlabels_strings=labels, coefficients=[1.0, 0.0, 0.0, 1.0],
+                          intercepts=[0.0, 0.0], post_transform="SOFTMAX"),
+         helper.make_node("ZipMap", ["scores"], ["probabilities"], domain="ai.onnx.ml",
+                          classlabels_strings=labels),
+         helper.make_node("Identity", ["words"], ["said"])],
+        "g",
+        [info("x", TensorProto.FLOAT, ["n", 2]), info("words", TensorProto.STRING, ["n", 1])],
+        [info("label", TensorProto.STRING, ["n"]),
+         helper.make_value_info("probabilities", helper.make_sequence_type_proto(
+             helper.make_map_type_proto(
+                 TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])))),
+         info("said", TensorProto.STRING, ["n", 1])],
+    )  # fmt: skip
+    path = cache / "classifier.onnx"
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    words = {"name": "words", "dtype": "string", "shape": ["batch", 1], "data": {"values": ["a"]}}
+    spec = schema.ModelSpec.model_validate({
+        "name": "c", "source": {"onnx": str(path)},
+        "inputs": [{"name": "x", "shape": ["batch", 2]}, words],
+    })  # fmt: skip
+    model, _ = prepare(spec, ["onnx"], [1, 3], cache, base=cache)
+    assert [(o.name, o.dtype) for o in model.outputs] == [
+        ("label", "string"), ("probabilities", "sequence"), ("said", "string"),
+    ]  # fmt: skip
+    given = make_inputs(model, 3, 0)
+    with backend(model) as found:
+        found.load()
+        outputs = run_once(found, given)
+        parity = schema.Parity(inputs=2)
+        folder = write_references(model, parity, [3], cache)
+        assert [r.status for r in check(found, model, found.spec, parity, [3], folder)] == [
+            "agrees"
+        ]
+    highest = given["x"].argmax(1)
+    assert outputs["label"].tolist() == [labels[i] for i in highest]
+    assert outputs["probabilities"].argmax(1).tolist() == highest.tolist()
+    assert outputs["probabilities_keys"].tolist() == labels
+    assert outputs["said"].tolist() == [["a"]] * 3
+
+
 def test_the_size_is_that_of_the_weights_too_whatever_their_file_is_called(tmp_path):
     info = helper.make_tensor_value_info
     graph = helper.make_graph(

@@ -30,6 +30,24 @@ def header(context: Context, directory: Path, name: str) -> str:
     return (directory / name).read_text(encoding="utf-8").splitlines()[0]
 
 
+def test_summaries_of_many_nights_can_be_put_below_each_other(tmp_path: Path) -> None:
+    nights = []
+    for night, more in (("mon", {}), ("tue", {"gpu": True, "constraints": {"errors": {"max": 0}}})):
+        context = build_context(read_run(write_run(tmp_path / night, rounds=2, **more)))
+        nights.append(frames(context, tmp_path / night)["summary.csv"])
+    assert list(nights[0]) == list(nights[1])
+    both = pd.concat(nights)
+    assert not both.duplicated(["run", "point"]).any()
+    assert {run: set(rows.hardware) for run, rows in both.groupby("run")} == {
+        "mon": {"CPU AMD EPYC 9B14, 2 cores, 2 threads"},
+        "tue": {"GPU(s) 1 × NVIDIA H100 80GB HBM3"},
+    }
+    assert both.scenario.unique().tolist() == ["resnet50-backends"]
+    assert both.created.notna().all()
+    assert set(both[both.run == "mon"].holds_constraints) == {"yes"}
+    assert "no" in set(both[both.run == "tue"].holds_constraints)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -60,7 +78,8 @@ def header(context: Context, directory: Path, name: str) -> str:
             "gpu_utilization_percent,gpu_power_w,gpu_power_w_low,gpu_power_w_high,"
             "joules_per_inference,joules_per_inference_low,joules_per_inference_high,"
             "cpu_cores,cpu_cores_low,cpu_cores_high,"
-            "errors,valid,flags,rounds_disturbed",
+            "errors,valid,flags,rounds_disturbed,holds_constraints,recommended,"
+            "run,scenario,model,created,hostname,hardware,commit,harness_version",
         ),
     ],
 )

@@ -7,12 +7,18 @@ import sys
 from typing import Any
 
 import numpy as np
-import pytest
 from support.host_cuda import HostCuda
 from support.small_disk import with_small_shm
 
-from harness.errors import BackendError
-from harness.triton.client.shared_memory import ALIGN, CudaMemory, Layout, Region
+from harness.triton.client.shared_memory import (
+    ALIGN,
+    UNWRITTEN,
+    CudaMemory,
+    Layout,
+    Region,
+    SystemMemory,
+    raw,
+)
 
 
 class Client:
@@ -54,9 +60,15 @@ def test_bfloat16_has_a_name() -> None:
     assert (tensor.datatype, tensor.size) == ("BF16", 8)
 
 
-def test_strings_are_refused() -> None:
-    with pytest.raises(BackendError, match="'s' holds strings"):
-        Layout.of({"s": np.array(["a"], object)})
+def test_strings_have_room_for_the_longest_and_are_read_by_their_lengths() -> None:
+    long = Layout.of({"s": np.array([b"long", b""], object)})
+    assert [(t.datatype, t.size) for t in long.tensors] == [("BYTES", 12)]
+    assert Layout.of({"s": np.array(["a", "b"], object)}, long) is long
+    memory = SystemMemory(long.size)
+    memory.write(0, np.full(long.size, UNWRITTEN, np.uint8))
+    memory.write(0, raw(np.array(["zoë"], object)))
+    assert Region("r", long, memory).tensors({"s": (1, 1)})["s"].tolist() == [["zoë"]]
+    memory.free()
 
 
 def test_device_memory_is_written_shared_read_and_freed() -> None:

@@ -56,6 +56,31 @@ def test_the_checked_in_configurations_are_what_would_be_written(variant: str) -
     assert there == expected
 
 
+def test_batching_is_asked_for_only_where_the_model_can_have_it(
+    tmp_path: Path, model: PreparedModel, no_tensorrt: None
+) -> None:
+    for name in ("tiny_python", "tiny_onnxruntime"):
+        config = variant_config(model, name.removeprefix("tiny_"), 8)
+        assert (config.max_batch_size, config.HasField("dynamic_batching")) == (8, True)
+    fixed = tiny_onnx(tmp_path / "fixed.onnx", batch=4)
+    pooled = replace(model, outputs=(TensorSpec("output", "float32", (10,)),))
+    for odd, sizes in (
+        (replace(model, files={"onnx": str(fixed)}), [[4, 3, 16, 16], [4, 10]]),
+        (pooled, [[-1, 3, 16, 16], [10]]),
+    ):
+        repository = tmp_path / str(sizes[1][0])
+        fill(repository, odd, tmp_path / "cache")
+        for name in ("tiny_python", "tiny_onnxruntime"):
+            config = read(repository / name / "config.pbtxt")
+            assert (config.max_batch_size, config.HasField("dynamic_batching")) == (0, False)
+            assert [[*t.dims] for t in (*config.input, *config.output)] == sizes
+
+
+def test_a_quantized_model_is_called_so(model: PreparedModel) -> None:
+    config = variant_config(replace(model, precision="int8"), "python", 8)
+    assert config.parameters["precision"].string_value == "int8"
+
+
 def test_files_land_where_triton_looks_and_what_is_missing_has_a_reason(
     tmp_path: Path, model: PreparedModel, no_tensorrt: None
 ) -> None:

@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from harness.errors import BackendError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.triton.client.settings import TritonSettings
-from harness.triton.dtypes import NUMPY, TRITON
+from harness.triton.dtypes import NUMPY, TRITON, to_config
 from harness.triton.repository.write import device_env, gpu_index, make_config, write_model
 
 
@@ -149,5 +149,5 @@ def test_the_model_directory_carries_the_prepared_model(tmp_path, model):
 
 def test_every_type_has_a_config_name():
     known = set(ModelConfig.DESCRIPTOR.file.enum_types_by_name["DataType"].values_by_name)
-    assert {f"TYPE_{name}" for name in TRITON.values()} <= known
+    assert {to_config(name, "x") for name in TRITON} <= known
     assert {NUMPY[TRITON[name]] for name in TRITON} == set(TRITON)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.comparison import LOOKS, Verdict, holm, judge, look_at
+from harness.compare.verdicts import LOOKS, Verdict, holm, judge, look_at
 from harness.scenario.metrics import PRIMARY
 
 P50, THROUGHPUT = PRIMARY["p50"], PRIMARY["throughput"]

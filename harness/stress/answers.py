@@ -1,0 +1,211 @@
+"""What a stress run says: phases, saturation, recovery, queue, errors; each with its sentence."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.results.samples import OK, UNFINISHED
+from harness.stress import shapes
+from harness.stress import timeline as tl
+from harness.stress.settings import StressRamp, StressTrace, Wave
+from harness.stress.shapes import Phase
+from harness.stress.store import StressRun
+
+BINS = 20
+"""Stretches into which a ramp is cut to see where it saturates."""
+LATE_SHARE, LATE_MS = 0.1, 1.0
+"""The client is late where, with users to spare, p99 of sent − due exceeds both: of p50, and ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Everything that is read off a run."""
+
+    requests: int
+    failures: int
+    error_rate: float
+    """Of the due requests, those that failed, came too late, were shed or never sent."""
+    p50_ms: float | None
+    p99_ms: float | None
+    goodput: float
+    """Requests answered a second, over the whole."""
+    phases: list[tl.PhaseResult]
+    saturation: tl.Saturation | None
+    recoveries: list[tl.Recovery]
+    errors: list[tl.ErrorKind]
+    lost: int
+    """Requests whose fate is not known: due at a worker that was lost, after its last report."""
+    slip_p99_ms: float | None
+    """Of the requests of an open loop that found a user: how late the client itself was."""
+    flags: list[str] = field(default_factory=list)
+    """What a reader should know before trusting a number."""
+
+
+def answer(run: StressRun) -> Answers:
+    """Everything at once; works on a run that was cut short too."""
+    outcome, stress = run.outcome, run.stress
+    shape = stress.shape.chosen
+    line = tl.Timeline.of(run.merged, outcome.start_ns)
+    until = outcome.seconds or (float(line.done.max()) if len(line) else 0.0)
+    phases = tl.phase_results(line, shapes.phases(shape), until)
+    everything = slice(0, len(line))
+    failures = int((~line.ok).sum())
+    by_rate = shapes.by_rate(shape)
+    lost = lost_requests(run)
+    slip = _slip(run, line) if by_rate else None
+    p50, p99 = (line.quantile(everything, q) for q in (0.5, 0.99))
+    found = Answers(
+        len(line), failures, failures / len(line) if len(line) else 0.0, p50, p99,
+        float(line.ok.sum()) / until if until else 0.0, phases,
+        tl.saturation(_rising(run, line, until), by_rate), list(recoveries(run, line, until)),
+        tl.error_kinds(line, run.merged.kinds), lost, slip,
+    )  # fmt: skip
+    found.flags.extend(_flags(run, found))
+    return found
+
+
+def _slip(run: StressRun, line: tl.Timeline) -> float | None:
+    """p99 of sent − due of requests that were answered while users were idle all the time."""
+    if not len(line):
+        return None
+    order = np.argsort(line.done)
+    over = np.searchsorted(line.done[order], line.due)
+    busy = np.arange(len(line)) - over
+    free = (busy < run.stress.max_outstanding) & line.ok
+    return float(np.quantile(line.slip_ms[free], 0.99)) if free.any() else None
+
+
+def _rising(run: StressRun, line: tl.Timeline, until: float) -> list[tl.PhaseResult]:
+    """Stretches of a shape whose level only rises; none for others."""
+    shape = run.stress.shape.chosen
+    found = shapes.phases(shape)
+    if isinstance(shape, StressRamp):
+        ends = np.linspace(0.0, shape.duration, BINS + 1).tolist()
+        found = tuple(
+            Phase("", a, b, shapes.level(shape, a), shapes.level(shape, b))
+            for a, b in itertools.pairwise(ends)
+        )
+    elif isinstance(shape, (Wave, StressTrace)):
+        return []
+    rises = all(a.last < b.last for a, b in itertools.pairwise(found))
+    return tl.phase_results(line, found, until) if rises else []
+
+
+def recoveries(run: StressRun, line: tl.Timeline, until: float) -> Iterator[tl.Recovery]:
+    """After a spike, and after each fault that was done; counted to the next of them."""
+    phases = shapes.phases(run.stress.shape.chosen)
+    events = [(f["kind"], float(f["begin"])) for f in run.outcome.faults]
+    events += [("spike", p.end) for p in phases if p.name == "spike"]
+    events.sort(key=lambda e: e[1])
+    starts = [t for _, t in events] + [p.begin for p in phases if p.name == "spike"]
+    calm = (0.0, min(starts, default=until))
+    for name, since in events:
+        later = [t for t in starts if t > since]
+        found = (
+            tl.recovery(line, name, since, calm, min([*later, until])) if since < until else None
+        )
+        if found is not None:
+            yield found
+
+
+def lost_requests(run: StressRun) -> int:
+    """Due requests of lost workers that no record tells of; 0 where that can't be counted."""
+    outcome = run.outcome
+    due = shapes.schedule(run.stress, run.seed)
+    total = 0
+    for worker in outcome.lost:
+        number, until = int(worker["worker"]), outcome.seconds * 1e9
+        mine = shapes.part(due, number, outcome.workers)
+        known = int(np.count_nonzero(run.samples.caller == number))
+        total += max(0, int(np.count_nonzero(mine <= until)) - known)
+    return total
+
+
+def _flags(run: StressRun, found: Answers) -> Iterator[str]:
+    for worker in run.outcome.lost:
+        yield (f"worker {worker['worker']} was lost {worker['at']:.1f} s after the load began; "
+               f"its part of the load was not made from then on")  # fmt: skip
+    if found.lost:
+        yield f"{found.lost} requests were due at lost workers and count nowhere"
+    slip, p50 = found.slip_p99_ms, found.p50_ms
+    if slip is not None and p50 is not None and slip > max(LATE_MS, LATE_SHARE * p50):
+        yield (f"the client was late: 1 in 100 requests left {slip:.1f} ms or more after it was "
+               "due, with users to spare; use more --workers")  # fmt: skip
+    never = int(np.count_nonzero(run.samples.status == UNFINISHED))
+    if never:
+        yield f"{never} requests were due and never sent: all {run.stress.max_outstanding} users " \
+              "were busy to the end"  # fmt: skip
+    if not np.any(run.samples.status == OK):
+        yield "not one request was answered"
+
+
+# ----------------------------------------------------------------------------------------- words
+
+
+def ms_text(value: float | None) -> str:
+    """A latency in words."""
+    if value is None:
+        return "n/a"
+    return f"{value:.3g} ms" if math.isfinite(value) else "no answer"
+
+
+def sentences(run: StressRun, found: Answers) -> list[str]:
+    """The answers in words, the weightiest first."""
+    text = [
+        f"{found.requests:,} requests in {run.outcome.seconds:.0f} s: {found.goodput:.1f} answered "
+        f"a second, {found.error_rate:.2%} failed, p50 {ms_text(found.p50_ms)}, "
+        f"p99 {ms_text(found.p99_ms)}."
+    ]
+    text += [recovery_text(r) for r in found.recoveries]
+    if found.saturation is not None:
+        text.append(saturation_text(found.saturation))
+    text += list(_queue_text(found.phases))
+    for kind in found.errors[:3]:
+        text.append(f"{kind.count:,} × “{kind.kind}”, between {kind.first:.1f} s and "
+                    f"{kind.last:.1f} s.")  # fmt: skip
+    return text
+
+
+NAMES = {
+    "kill": "the server was killed", "pause": "the server was stopped",
+    "unload": "the model was unloaded", "network": "the network was slowed down",
+    "spike": "the end of the spike",
+}  # fmt: skip
+
+
+def recovery_text(found: tl.Recovery) -> str:
+    """How long it took, and what clients saw."""
+    what = NAMES[found.after]
+    when = f"After {what} ({found.since:.1f} s)"
+    saw = f"clients saw {found.failed:,} failures and {found.slow:,} slow answers"
+    if found.seconds is None:
+        return f"{when} requests were not answered as before within the run; {saw}."
+    if found.seconds == 0.0:
+        return f"{when} requests were answered as before at once; {saw}."
+    gone = f", the failures within {found.outage:.1f} s" if found.failed else ""
+    return f"{when} it took {found.seconds:.1f} s until requests were answered as before; " \
+           f"{saw}{gone}."  # fmt: skip
+
+
+def saturation_text(found: tl.Saturation) -> str:
+    """Where goodput stops rising."""
+    unit = "requests a second" if found.by_rate else "users"
+    most = f"{found.goodput:.1f} answered a second at most"
+    if found.level is None:
+        return f"It did not saturate within the levels that were asked: {most}."
+    return f"It saturates at about {found.level:.3g} {unit}: {most}."
+
+
+def _queue_text(phases: Sequence[tl.PhaseResult]) -> Iterator[str]:
+    """Phases in which open requests piled up: by more than chance, and by half of them."""
+    for p in phases:
+        grown = p.open_end - p.open_begin
+        if grown > max(10.0, 3 * math.sqrt(p.open_begin + 1.0), p.open_begin / 2):
+            rate = grown / (p.end - p.begin)
+            yield (f"In {p.name} open requests grew from {p.open_begin} to {p.open_end}, "
+                   f"{rate:.1f} a second.")  # fmt: skip

@@ -1,0 +1,73 @@
+"""What the load has done so far, from the records as they come in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from harness.measure.quantiles import percentile
+from harness.results.samples import OK
+from harness.stress.recorder import rows_of
+
+
+class Progress:
+    """Appends each worker's records to FOLDER/worker-N.bin, and sums them up.
+
+    A record that was told is on disk: what a worker or this process does later can't undo it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kinds: dict[int, list[str]] = {}
+        self.requests = self.failures = 0
+        self._new: list[bytes] = []
+
+    def add(self, worker: int, data: bytes, kinds: list[str]) -> None:
+        """Take in what a worker recorded since its last report."""
+        self._kinds.setdefault(worker, [""])
+        if not data:
+            return
+        with (self._folder / f"worker-{worker}.bin").open("ab") as file:
+            file.write(data)
+        if kinds != self._kinds[worker]:
+            self._kinds[worker] = list(kinds)
+            text = json.dumps(kinds)
+            (self._folder / f"worker-{worker}.kinds.json").write_text(text, encoding="utf-8")
+        rows = rows_of(data)
+        self.requests += len(rows)
+        self.failures += int(np.count_nonzero(rows[:, 3] != OK))
+        self._new.append(data)
+
+    def told(self, elapsed: float, users: int, busy: int, waiting: int) -> dict[str, object]:
+        """The state now: totals, and percentiles of what was added since the last call (ms)."""
+        rows, self._new = rows_of(b"".join(self._new)), []
+        ok = rows[:, 3] == OK
+        times = np.sort((rows[:, 2] - rows[:, 0])[ok])
+        failed = int(len(rows) - ok.sum())
+        found: dict[str, object] = {
+            "t": round(elapsed, 3), "users": users, "open": busy, "waiting": waiting,
+            "requests": self.requests, "failures": self.failures, "new": len(rows),
+            "new_failures": failed,
+        }  # fmt: skip
+        for name, q in (("p50_ms", 0.5), ("p99_ms", 0.99)):
+            value = percentile(times, failed, q) / 1e6 if len(rows) else float("inf")
+            found[name] = round(value, 3) if np.isfinite(value) else None
+        return found
+
+    def end(self) -> dict[str, object]:
+        """The totals."""
+        return {"requests": self.requests, "failures": self.failures,
+                "workers": sorted(self._kinds)}  # fmt: skip
+
+
+def read_records(folder: Path) -> dict[int, tuple[bytes, list[str]]]:
+    """What every worker recorded, by its number: as far as it was written."""
+    found = {}
+    for path in sorted(folder.glob("worker-*.bin")):
+        number = int(path.stem.removeprefix("worker-"))
+        kinds = path.with_suffix(".kinds.json")
+        names = json.loads(kinds.read_text(encoding="utf-8")) if kinds.exists() else [""]
+        found[number] = path.read_bytes(), list(names)
+    return found

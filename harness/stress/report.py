@@ -1,0 +1,269 @@
+"""The report of a stress run: the answers in words first, then everything on one time axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.report.model import blocks as b
+from harness.report.model import section as s
+from harness.report.model.context import COLORS
+from harness.report.model.manifest_facts import date_text, text
+from harness.report.outputs.html import render_html
+from harness.report.view import View
+from harness.results.series import Quantity
+from harness.stress import shapes
+from harness.stress.answers import ms_text
+from harness.stress.results import MIB, Results
+from harness.stress.timeline import Timeline, open_at, seconds_of
+from harness.system.files import write_text
+from harness.triton.counters.metrics import parse
+
+HTML = "report.html"
+MOST_POINTS = 300
+"""Stretches that an axis is cut into at most; of a second each in a short run."""
+MOST_LINES = 6
+PENDING = "nv_inference_pending_request_count"
+X = "seconds after the load began"
+
+
+def write_report(found: Results) -> Path:
+    """Write the HTML report into the run directory; its path."""
+    path = found.run.directory / HTML
+    write_text(path, render_html(view_of(found)))
+    return path
+
+
+def view_of(found: Results) -> View:
+    """Everything the report says."""
+    manifest = found.run.manifest
+    version = text(manifest, "harness_version", default="")
+    footer = f"harness {version} · stress run of {date_text(manifest)}"
+    return View("Stress Result", found.name, footer, (
+        _summary(found), _time(found), _phases(found), _memory(found), _method(found),
+    ))  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------- sections
+
+
+def _summary(found: Results) -> s.Section:
+    outcome = found.run.outcome
+    description = text(found.run.manifest["scenario"], "description", default="")
+    banners = list(found.answers.flags)
+    if outcome.status != "complete":
+        banners.insert(0, f"{outcome.status}: {outcome.why}".rstrip(": "))
+    tone = {"holds": "good", "broken": "bad", "unknown": "muted"}
+    thresholds = b.listing(found.judged, {
+        "threshold": lambda j: b.word(j.name),
+        "verdict": lambda j: b.status(j.verdict, tone=tone[j.verdict]),  # type: ignore[arg-type]
+        "what was found": lambda j: b.word(j.words),
+    })  # fmt: skip
+    return s.Section("summary", "Summary", (
+        s.Masthead(found.name, "Stress Result", description),
+        *(s.Text(banner, "banner") for banner in banners),
+        s.FactList(tuple(_facts(found))),
+        s.Prose(tuple(s.compose(text) for text in found.sentences()), "answer"),
+        *([s.TableBlock(thresholds, "Thresholds", "text")] if found.judged else []),
+    ))  # fmt: skip
+
+
+def _facts(found: Results) -> list[tuple[str, str]]:
+    run = found.run
+    backends: list[dict[str, object]] = run.manifest["scenario"]["backends"]
+    spec = next((b for b in backends if b["kind"] == "triton"), {"protocol": ""})
+    unit = "requests a second" if shapes.by_rate(run.stress.shape.chosen) else "users"
+    return [
+        ("Shape", f"{run.stress.shape.kind}, in {unit}"),
+        ("Model", f"{run.outcome.served_name}, batch {run.outcome.batch_size}"),
+        ("Protocol", str(spec["protocol"])),
+        ("Load by", f"Locust, {run.outcome.workers} process(es)"),
+        ("Parity", ", ".join(sorted({str(p.get("status")) for p in run.outcome.parity})) or "n/a"),
+    ]
+
+
+def _time(found: Results) -> s.Section:
+    charts = [_rates(found), _latency(found), _open(found), _errors(found), _cpu(found)]
+    marks = "Shaded: the phases, and from its begin to its end each fault."
+    return s.Section("time", "What happened when", (
+        s.Text(marks, "note"), s.Charts(tuple(c for c in charts if c is not None)),
+    ))  # fmt: skip
+
+
+def _phases(found: Results) -> s.Section:
+    phases = b.listing(found.answers.phases, {
+        "phase": lambda p: b.word(p.name),
+        "seconds": lambda p: b.figure(f"{p.begin:.0f}–{p.end:.0f}"),
+        "requests": lambda p: b.figure(f"{p.requests:,}"),
+        "offered a second": lambda p: b.figure(f"{p.offered:.1f}"),
+        "answered a second": lambda p: b.figure(f"{p.goodput:.1f}"),
+        "failed": lambda p: b.figure(f"{p.error_rate:.2%}"),
+        "p50": lambda p: b.figure(ms_text(p.p50_ms)), "p99": lambda p: b.figure(ms_text(p.p99_ms)),
+        "open": lambda p: b.figure(f"{p.open_begin} → {p.open_end}"),
+    })  # fmt: skip
+    faults = b.listing(found.run.outcome.faults, {
+        "fault": lambda f: b.word(str(f["kind"])),
+        "begin": lambda f: b.figure(f"{f['begin']:.1f} s"),
+        "undone after": lambda f: b.figure(f"{f['end'] - f['begin']:.1f} s"),
+        "how": lambda f: b.word(str(f["problem"] or f["how"])),
+    })  # fmt: skip
+    errors = b.listing(found.answers.errors, {
+        "what went wrong": lambda e: b.word(e.kind), "times": lambda e: b.figure(f"{e.count:,}"),
+        "first": lambda e: b.figure(f"{e.first:.1f} s"),
+        "last": lambda e: b.figure(f"{e.last:.1f} s"),
+    })  # fmt: skip
+    tables = (("Phases", phases), ("Faults", faults), ("Errors", errors))
+    blocks = [s.TableBlock(t, title, "text") for title, t in tables if t.rows]
+    return s.Section("phases", "Phases, faults and errors", tuple(blocks))
+
+
+def _memory(found: Results) -> s.Section:
+    growth = b.listing(found.growth.items(), {
+        "of": lambda g: b.word(g[0]), "verdict": lambda g: b.word(g[1].kind),
+        "MiB an hour": lambda g: b.Cell(f"{g[1].slope:.3g}", f"{g[1].low:.3g} – {g[1].high:.3g}",
+                                      number=True),
+        "in words": lambda g: b.word(g[1].words("It")),
+    })  # fmt: skip
+    lines = [
+        (process.name, _seconds(found, process.t_ns), process.resident / MIB)
+        for process in sorted(found.run.memory, key=lambda m: -int(m.resident.max()))
+    ]
+    chart = _chart(found, "memory", "Resident memory", "MiB", lines[:MOST_LINES])
+    judged = [s.TableBlock(growth, "Growth", "text")] if growth.rows else [
+        s.Text("Growth is judged from a minute on.", "note")
+    ]  # fmt: skip
+    return s.Section("memory", "Memory", (*([s.Charts((chart,))] if chart else []), *judged))
+
+
+def _method(found: Results) -> s.Section:
+    outcome = found.run.outcome
+    sentences = [
+        "Every request is kept with its nanoseconds by a recorder in Locust's events; percentiles "
+        "are those of all requests of all workers, with failures at infinity.",
+        "At a rate, latency counts from when a request was due; with users, from when it was sent.",
+        *(f"Worker {w['worker']} on {w['host']}: its clock may be off by "
+          f"{w['clock_error_ns'] / 1e6:.2f} ms." for w in outcome.joined),
+        *(f"Fault {f['kind']}: {f['how']}." for f in outcome.faults), *outcome.notes,
+    ]  # fmt: skip
+    return s.Section("method", "Method", (s.Prose(tuple(s.compose(text) for text in sentences)),))
+
+
+# ---------------------------------------------------------------------------------------- charts
+
+Line = tuple[str, Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
+
+
+def _seconds(found: Results, t_ns: np.ndarray) -> np.ndarray:
+    return (t_ns - found.run.outcome.start_ns) / 1e9
+
+
+def _until(found: Results) -> float:
+    return max(found.run.outcome.seconds, 1e-3)
+
+
+def _cut(found: Results) -> tuple[Timeline, list[tuple[float, slice]], float]:
+    until = _until(found)
+    width = max(1.0, math.ceil(until / MOST_POINTS))
+    line = Timeline.of(found.run.merged, found.run.outcome.start_ns)
+    return line, list(seconds_of(line, until, width)), width
+
+
+def bands(found: Results) -> tuple[b.Band, ...]:
+    """Phases (where there are several) and faults, in seconds."""
+    phases = [p for p in shapes.phases(found.run.stress.shape.chosen) if p.begin < _until(found)]
+    marks = [b.Band(p.begin, min(p.end, _until(found)), p.name) for p in phases]
+    faults = [b.Band(f["begin"], max(f["end"], f["begin"] + 0.1), f["kind"])
+              for f in found.run.outcome.faults]  # fmt: skip
+    return (*(marks if 1 < len(marks) < 12 else ()), *faults)
+
+
+def _chart(
+    found: Results, id: str, title: str, unit: str, lines: Iterable[Line], *, log: bool = False
+) -> b.Chart | None:
+    """Lines over the run's seconds; None without a value."""
+    series: list[b.ChartSeries] = []
+    rows: list[tuple[str, float, float]] = []
+    for number, (name, x, y) in enumerate(lines):
+        points = [(float(a), float(b), f"{float(b):.4g} {unit} at {float(a):.1f} s")
+                  for a, b in zip(x, y, strict=True) if math.isfinite(b)]  # fmt: skip
+        if points:
+            series.append(b.trace(name, COLORS[number % len(COLORS)], points, "thin"))
+            rows += [(name, a, b) for a, b, _ in points[:: max(1, len(points) // 40)]]
+    if not series:
+        return None
+    columns: dict[str, Callable[[tuple[str, float, float]], b.Cell]] = {
+        "series": lambda r: b.word(r[0]), "second": lambda r: b.figure(f"{r[1]:.1f}"),
+        unit: lambda r: b.figure(f"{r[2]:.4g}"),
+    }  # fmt: skip
+    table: b.Table = b.listing(rows, columns)
+    return b.Chart(id, title, X, unit, tuple(series), table, bands=bands(found), size="full",
+                 log_y=log and all(v > 0 for s in series for v in s.y))  # fmt: skip
+
+
+def _rates(found: Results) -> b.Chart | None:
+    line, parts, width = _cut(found)
+    x = [t for t, _ in parts]
+    done = [np.count_nonzero(line.ok & (np.abs(line.done - t) <= width / 2)) / width for t in x]
+    return _chart(found, "rates", "Load and answers", "requests a second", [
+        ("due", x, [(p.stop - p.start) / width for _, p in parts]), ("answered", x, done),
+        ("failed", x, [float(np.count_nonzero(~line.ok[p])) / width for _, p in parts]),
+    ])  # fmt: skip
+
+
+def _latency(found: Results) -> b.Chart | None:
+    line, parts, _ = _cut(found)
+    x = [t for t, _ in parts]
+
+    def values(q: float) -> list[float]:
+        return [math.nan if (v := line.quantile(p, q)) is None else v for _, p in parts]
+
+    lines = [("p50", x, values(0.5)), ("p99", x, values(0.99))]
+    return _chart(found, "latency", "Latency of what was due in each second; gaps are failures",
+                  "ms", lines, log=True)  # fmt: skip
+
+
+def _open(found: Results) -> b.Chart | None:
+    line, parts, _ = _cut(found)
+    x = [t for t, _ in parts]
+    lines: list[Line] = [("due and not over (clients)", x, [open_at(line, t) for t in x])]
+    pending = []
+    for reading in found.run.metrics.get("readings", ()):
+        name = found.run.outcome.served_name
+        value = parse(reading["text"]).total(PENDING, model=name)
+        if value is not None:
+            pending.append((_seconds(found, np.array([reading["end_ns"]]))[0], value))
+    if pending:
+        lines.append(("pending (Triton)", [t for t, _ in pending], [v for _, v in pending]))
+    return _chart(found, "open", "Open requests", "requests", lines)
+
+
+def _errors(found: Results) -> b.Chart | None:
+    line, parts, width = _cut(found)
+    x, names = [t for t, _ in parts], found.run.merged.kinds
+    lines: list[Line] = []
+    for kind in found.answers.errors[:MOST_LINES]:
+        mine = (line.kind == list(names).index(kind.kind)) if kind.kind in names else ~line.ok
+        counts = [float(np.count_nonzero(mine[p] & ~line.ok[p])) / width for _, p in parts]
+        lines.append((kind.kind[:60], x, counts))
+    return _chart(found, "errors", "Failures by kind", "failures a second", lines)
+
+
+def _cpu(found: Results) -> b.Chart | None:
+    """Processor time of the server's processes, and what the GPU does where there is one."""
+    lines: list[Line] = []
+    for key, values in found.run.telemetry.items():
+        t = _seconds(found, values.t_ns)
+        inside = (t >= 0) & (t <= _until(found))
+        if not inside.any():
+            continue
+        if key.quantity is Quantity.TREE_CPU_S and len(t) > 20:
+            step = max(1, len(t) // MOST_POINTS, 20)
+            rate = np.diff(values.value[::step]) / np.diff(t[::step]) * 100
+            lines.append(("server, % of a processor", t[::step][1:], rate))
+        elif key.quantity is Quantity.UTILIZATION_PERCENT:
+            step = max(1, len(t) // MOST_POINTS)
+            lines.append((f"{key.device}, % busy", t[::step], values.value[::step]))
+    return _chart(found, "load", "What the server used", "%", lines)

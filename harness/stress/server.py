@@ -1,0 +1,165 @@
+"""The server under stress: started, checked, harmed on purpose and started again; or elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from harness.errors import ServerError
+from harness.models.inputs import make_inputs
+from harness.models.tensors import PreparedModel, Tensors
+from harness.results.rows import ParityRow
+from harness.run.session.preparing import prepare, prepared_model
+from harness.run.session.served_model import Folders, ServedModel
+from harness.run.worker.messages import DescribeModel, ServerAddress
+from harness.run.worker.process import WorkerProcess
+from harness.scenario.spec.scenario import Scenario
+from harness.system.environment import worker_env
+from harness.telemetry.locate import server_pid
+from harness.triton.client.settings import TritonSettings
+from harness.triton.launch import Served
+from harness.triton.server.process import TritonServer
+from harness.triton.server.start import start_server
+
+
+class StressServer:
+    """A context manager; `open` does the work. Nothing but its own processes is ever harmed."""
+
+    def __init__(
+        self, scenario: Scenario, spec: TritonSettings, *, base: Path, logs: Path, cache: Path
+    ) -> None:
+        self._scenario, self._spec, self._stack = scenario, spec, contextlib.ExitStack()
+        self._folders = Folders(base, logs, cache, "stress")
+        self.model: PreparedModel | None = None
+        """As it is served, inputs and all; known after `open`."""
+        self.parity: list[ParityRow] = []
+        self._served: Served | None = None
+        self._server: TritonServer | None = None
+
+    @property
+    def batch(self) -> int:
+        """Items in a request."""
+        return self._scenario.load.batch_sizes[0]
+
+    def open(self) -> None:
+        """Prepare the model, start the server, load, and compare outputs once.
+
+        All runtimes run in workers that have ended when this returns.
+        """
+        alone = self._scenario.model_copy(update={"backends": (self._spec,)})
+        folders, measurement = self._folders, self._scenario.measurement
+        prepared = prepare(alone, base=folders.base, logs=folders.logs, cache=folders.cache)
+        served = ServedModel(
+            self._spec, prepared_model(prepared, ""), self._scenario.model.parity, (self.batch,),
+            measurement, folders, lambda: None, label=str(self._spec.name),
+        )  # fmt: skip
+        self._served = found = served.launch(None)
+        self._stack.callback(found.release)
+        self._server = found.server
+        with WorkerProcess(folders.log(), env=worker_env(folders.base)) as worker:
+            served.worker = worker
+            self.model = prepared_model(prepared, "").model
+            if self.model.source.get("triton"):
+                there = worker.ask(
+                    DescribeModel(self._spec, ServerAddress(found.http, found.grpc, found.name)),
+                    deadline=measurement.load_timeout,
+                )  # fmt: skip
+                self.model = replace(
+                    self.model, inputs=self.model.inputs or there.inputs, outputs=there.outputs,
+                    max_batch_size=there.max_batch_size,
+                )  # fmt: skip
+            served.load(self.batch, lambda _: None)
+            self.parity = served.compare([self.batch], lambda _: None)
+
+    @property
+    def addresses(self) -> tuple[str | None, str | None, str]:
+        """http, grpc, and the model's name there."""
+        assert self._served is not None, "open() comes first"
+        return self._served.http, self._served.grpc, self._served.name
+
+    @property
+    def metrics(self) -> str | None:
+        """Where its /metrics are, where that is known."""
+        return None if self._served is None else self._served.metrics
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server, where it can be seen here."""
+        if self._server is not None:
+            return self._server.pid if self._server.visible else None
+        return server_pid(str(self._spec.server.url)) if self._spec.server.url else None
+
+    def inputs(self) -> Sequence[Tensors]:
+        """The tensors of every distinct request."""
+        assert self.model is not None, "open() comes first"
+        count = self._scenario.measurement.distinct_inputs
+        return [make_inputs(self.model, self.batch, variant) for variant in range(count)]
+
+    # -- harm -----------------------------------------------------------------------------------
+
+    def _ours(self) -> TritonServer:
+        """The server, if it is a descendant of this process. Raises ServerError."""
+        server = self._server
+        parents: list[int] = []
+        if server is not None:
+            with contextlib.suppress(psutil.Error):
+                parents = [p.pid for p in psutil.Process(server.pid).parents()]
+        if server is None or os.getpid() not in parents:
+            raise ServerError("only a server that the harness started itself is harmed")
+        return server
+
+    def kill(self) -> None:
+        """SIGKILL the server; its guard ends what it left behind."""
+        os.kill(self._ours().pid, signal.SIGKILL)
+
+    def stand_still(self, still: bool) -> None:
+        """Stop the server where it is, or let it go on."""
+        os.kill(self._ours().pid, signal.SIGSTOP if still else signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Start a server that was killed again: same ports, same model. Raises ServerError."""
+        assert self._server is not None
+        assert self._served is not None
+        old, served = self._server, self._served
+        old.stop()
+        keys = {"http_port": old.http, "grpc_port": old.grpc, "metrics_port": old.metrics}
+        ports = {key: int(address.rpartition(":")[2]) for key, address in keys.items()}
+        settings = self._spec.server.model_copy(update=ports)
+        assert served.directory is not None
+        new = start_server(
+            self._spec.model_copy(update={"server": settings}), served.directory.parent,
+            base=self._folders.base, log=self._folders.log("-server"), env=self._spec.variables,
+            prepared=bool(served.config), cache=self._folders.cache,
+        )  # fmt: skip
+        self._server = new
+        self.reload()
+
+    def unload(self) -> None:
+        """Unload the model. Raises ServerError."""
+        self._ours().unload(self.addresses[2])
+
+    def reload(self) -> None:
+        """Load it again. Raises ServerError."""
+        assert self._server is not None
+        timeout = self._scenario.measurement.load_timeout
+        for name in (*self._spec.composing, self.addresses[2]):
+            self._server.load(name, timeout=timeout)
+
+    def close(self) -> None:
+        """Stop the server, if it is ours."""
+        if self._server is not None:
+            self._server.stop()
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

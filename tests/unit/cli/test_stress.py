@@ -1,0 +1,31 @@
+"""`harness stress`: its options. A real run is in tests/integration/test_stress.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.stress import loaded
+
+from harness.cli.main import main
+
+
+def code_of(*args: str) -> int:
+    with pytest.raises(SystemExit) as info:
+        main(["stress", *args])
+    return int(info.value.code or 0)
+
+
+def test_a_worker_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(loaded(tmp_path).path)
+    assert code_of(path, "--worker", "127.0.0.1:5557", "-o", "x") == 2
+    assert "--worker goes with neither" in capsys.readouterr().err
+
+
+def test_a_scenario_without_the_section(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = loaded(tmp_path)
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(found.text.partition("stress:")[0], encoding="utf-8")
+    assert code_of(str(plain), "-o", str(tmp_path / "run")) == 2
+    assert "has no `stress`" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,86 @@
+"""Open-loop arrivals among users, with gevent's own loop and no server."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import pytest
+
+from harness.results.samples import SHED, UNFINISHED
+from harness.stress.arrivals import Arrivals, ClosedError
+from harness.stress.recorder import Recorder, rows_of
+
+
+def serve(arrivals: Arrivals, seconds: float, served: list[tuple[int, int]]) -> None:
+    """A user that takes so long over each request."""
+    while True:
+        try:
+            arrival, due = arrivals.take()
+        except ClosedError:
+            return
+        served.append((arrival, due))
+        gevent.sleep(seconds)
+        arrivals.done()
+
+
+def drive(gaps_ms: list[float], users: int, seconds: float, *, shed: bool = False):
+    recorder, served = Recorder(), []
+    start = time.monotonic_ns() + 5_000_000
+    arrivals = Arrivals([start + round(g * 1e6) for g in gaps_ms], recorder.add, shed=shed)
+    greenlets = [gevent.spawn(serve, arrivals, seconds, served) for _ in range(users)]
+    gevent.sleep(0)
+    gevent.spawn(arrivals.run)
+    return arrivals, greenlets, recorder, served
+
+
+def test_every_arrival_is_taken_once_with_the_moment_it_was_due() -> None:
+    arrivals, greenlets, recorder, served = drive([0, 1, 2, 3, 4], 2, 0.001)
+    gevent.joinall(greenlets, timeout=10)
+    assert sorted(a for a, _ in served) == [0, 1, 2, 3, 4]
+    assert [due for _, due in sorted(served)] == sorted(due for _, due in served)
+    assert arrivals.drained
+    assert recorder.take() == b""
+
+
+def test_what_finds_no_user_waits_and_keeps_its_moment() -> None:
+    arrivals, greenlets, _, served = drive([0, 0, 0], 1, 0.02)
+    gevent.joinall(greenlets, timeout=10)
+    assert [a for a, _ in served] == [0, 1, 2]
+    assert len({due for _, due in served}) == 1
+    assert (arrivals.waiting, arrivals.open) == (0, 0)
+
+
+def test_or_is_shed_and_counted() -> None:
+    _, greenlets, recorder, served = drive([0, 0, 0], 1, 0.02, shed=True)
+    gevent.joinall(greenlets, timeout=10)
+    assert len(served) == 1
+    rows = rows_of(recorder.take())
+    assert rows[:, 3].tolist() == [SHED, SHED]
+    assert recorder.kinds[1:] == ["shed: every user was busy"]
+
+
+def test_what_was_never_sent_is_counted() -> None:
+    arrivals, greenlets, recorder, served = drive([0, 0, 0], 1, 5.0)
+    gevent.sleep(0.05)
+    arrivals.give_up()
+    assert rows_of(recorder.take())[:, 3].tolist() == [UNFINISHED, UNFINISHED]
+    assert len(served) == 1
+    assert not arrivals.drained  # one is with the server
+    gevent.killall(greenlets)
+
+
+def test_the_user_that_was_idle_last_is_next() -> None:
+    recorder, order = Recorder(), []
+    arrivals = Arrivals([time.monotonic_ns() + 20_000_000], recorder.add)
+
+    def user(name: str) -> None:
+        arrivals.take()
+        order.append(name)
+
+    first, last = gevent.spawn(user, "first"), gevent.spawn(user, "last")
+    gevent.sleep(0)
+    gevent.spawn(arrivals.run)
+    with pytest.raises(ClosedError):  # nothing is left for the other
+        gevent.joinall([first, last], timeout=10, raise_error=True)
+    assert order == ["last"]

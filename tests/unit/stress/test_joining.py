@@ -1,0 +1,75 @@
+"""Master and workers as real processes: who may join, and what becomes of one that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from support.stress import loaded, plan_of, unpatched
+
+from harness.stress.generator import Generator, Where
+from harness.stress.progress import read_records
+
+
+def test_a_worker_of_another_version_or_scenario_is_refused(tmp_path: Path) -> None:
+    plan, refusal = plan_of(loaded(tmp_path)), unpatched("harness.stress.joining").refusal
+    assert refusal(plan, plan.version, plan.scenario_hash) == ""
+    assert "runs harness 0" in refusal(plan, "0", plan.scenario_hash)
+    assert "another one" in refusal(replace(plan, scenario_hash="x"), plan.version, "y")
+
+
+Events = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Events]]:
+    """Three workers, of which one is killed once load is made."""
+    home = tmp_path_factory.mktemp("crew")
+    plan, events = plan_of(loaded(home, "7s"), workers=3), []
+    with Generator(plan, [], Where(3), folder=home / "out", logs=home, base=home) as generator:
+        for event in generator.events():
+            if not event:
+                continue
+            events.append(event)
+            if event["event"] == "progress" and event["requests"] and not (home / "x").exists():
+                (victim,) = [e for e in events if e.get("worker") == 1]
+                guards = generator.pids().values()
+                ours = {c.pid for g in guards for c in psutil.Process(g).children(recursive=True)}
+                assert victim["pid"] in ours
+                os.kill(victim["pid"], signal.SIGKILL)
+                (home / "x").touch()
+        yield home, events
+
+
+def test_all_join_on_one_clock(crew: tuple[Path, Events]) -> None:
+    joined = [e for e in crew[1] if e["event"] == "joined"]
+    assert sorted(e["worker"] for e in joined) == [0, 1, 2]
+    assert all(0 <= e["clock_error_ns"] < 1e9 for e in joined)
+
+
+def test_the_one_that_died_is_noticed_and_what_it_reported_is_kept(
+    crew: tuple[Path, Events],
+) -> None:
+    home, events = crew
+    lost = [e for e in events if e["event"] == "worker_lost"]
+    assert [e["worker"] for e in lost] == [1]
+    records = read_records(home / "out")
+    assert sorted(records) == [0, 1, 2]
+    assert all(len(data) for data, _ in records.values())
+
+
+def test_the_others_go_on_to_the_end(crew: tuple[Path, Events]) -> None:
+    home, events = crew
+    assert events[-1]["event"] == "done"
+    from harness.stress.recorder import merge
+
+    samples = merge(read_records(home / "out")).samples
+    lost_ns = next(e["at_ns"] for e in events if e["event"] == "worker_lost")
+    after = samples.caller[samples.sent > lost_ns]
+    assert set(after.tolist()) == {0, 2}

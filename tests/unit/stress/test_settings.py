@@ -1,0 +1,79 @@
+"""The section `stress`: what is taken, and where what is wrong is said to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from harness.errors import ScenarioError
+from harness.scenario.reading.loader import load, load_text
+from harness.scenario.spec.scenario import Scenario
+
+FILE = ROOT / "scenarios" / "stress-triton.yaml"
+TEXT = FILE.read_text("utf-8")
+
+
+def test_the_sample_is_read_and_resolves_to_itself() -> None:
+    scenario = load(FILE).scenario
+    assert scenario.stress is not None
+    assert scenario.stress.thresholds.error_rate is not None
+    assert scenario.stress.thresholds.error_rate.max == 0.25
+    (fault,) = scenario.stress.faults
+    assert (fault.kind, fault.at, fault.lasts) == ("kill", 25.0, 0.0)
+    assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("for: 5s", "for: 50s", "duration: ends before the peak has"),
+        ("during: before", "during: peak", "no phase of a spike is called 'peak'"),
+        ("kill: server", "kill: model", "must be one of server"),
+        ("25%", "125%", "error_rate.max"),
+        ("kill: server", "kill: server, pause: 3s", "found kill and pause"),
+        ("at: 25s", "at: 45s", "after the load has ended"),
+        ("kill: server", "kill: server, for: 3s", "has no meaning for kill"),
+        ("kill: server", "network: {}", "does nothing; give delay_ms or stall"),
+        ("stress:", "stress:\n  max_outstanding: 0", "max_outstanding"),
+        ("stress:", "stress:\n  locustfile: models/tiny-mlp.onnx", "make a closed loop"),
+        ("stress:", "stress:\n  backend: other", "no Triton backend is called 'other'"),
+        ("protocol: grpc,", "protocol: grpc, io: shared_memory,", "use `io: host`"),
+        ("duration: 40s", "duration: 40s, unit: users",
+         None),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(old: str, new: str, message: str | None) -> None:
+    text = TEXT.replace(old, new, 1)
+    if message is None:
+        load_text(text, "x.yaml", FILE.parent)
+        return
+    with pytest.raises(ScenarioError) as info:
+        load_text(text, "x.yaml", FILE.parent)
+    (problem,) = info.value.problems
+    assert message in str(problem)
+    assert problem.line > 1
+
+
+def test_faults_are_only_for_a_server_of_the_harness(tmp_path: Path) -> None:
+    text = (
+        "scenario: x\nmodel: {name: m, source: {triton: m}}\n"
+        "backends: [{kind: triton, protocol: http, server: {url: 'a:1'}}]\n"
+        "stress:\n  shape: {constant: {users: 2, duration: 9s}}\n  faults: [{at: 1s, pause: 1s}]\n"
+    )
+    with pytest.raises(ScenarioError, match="only a server that the harness starts itself"):
+        load_text(text, "x.yaml", tmp_path)
+    alone = text.partition("  faults")[0]
+    assert load_text(alone, "x.yaml", tmp_path).stress is not None
+
+
+def test_a_shape_needs_exactly_one_kind_and_one_level() -> None:
+    for shape, message in [
+        ("{}", "give one of `constant`"), ("{constant: {duration: 3s}}", "one of rate and users"),
+        ("{constant: {rate: 2, users: 2, duration: 3s}}", "one of rate and users"),
+        ("{wave: {base: 1, peak: 2, duration: 3s}}", "period: this key is missing"),
+    ]:  # fmt: skip
+        head, _, _ = TEXT.partition("stress:\n")
+        with pytest.raises(ScenarioError, match=message):
+            load_text(f"{head}stress:\n  shape: {shape}\n", "x.yaml", FILE.parent)
