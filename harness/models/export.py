@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from harness.errors import BackendError, MissingPackageError, UsageError
 from harness.models.onnx_file import OPSET, check_file, cpu_session
-from harness.models.tensors import Array, Tensors, TensorSpec
+from harness.models.tensors import BATCH, Array, Signature, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
 from harness.system.faults import lacking
@@ -58,7 +58,7 @@ class Job:
     def axes(self, spec: TensorSpec) -> dict[int, str]:
         """Axis → word of the dynamic dimensions."""
         words = {i: d for i, d in enumerate(spec.shape) if isinstance(d, str)}
-        return {i: d for i, d in words.items() if self.dynamic or d != "batch"}
+        return {i: d for i, d in words.items() if self.dynamic or d != BATCH}
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _check_shapes(results: Sequence[Array], outputs: Sequence[TensorSpec], batch
     if len(results) != len(outputs):
         raise BackendError(f"the ONNX file has {len(results)} outputs, the model {len(outputs)}")
     for array, spec in zip(results, outputs, strict=True):
-        expected = [batch if d == "batch" else d for d in spec.shape]
+        expected = [batch if d == BATCH else d for d in spec.shape]
         if not fits(np.shape(array), expected):
             raise BackendError(
                 f"the ONNX file's {spec.name} has shape {list(array.shape)} at batch {batch}, "
@@ -194,15 +194,19 @@ def trace_outputs(
     """Output names, dtypes and shapes, found by running two batch sizes in eager mode.
 
     A model that runs at `batch` but not at `batch + 1` takes no other: then `batch` is the second
-    result, else None. Raises whatever the model raises at `batch`.
+    result, else None. One without a batch runs once, as it is. Raises whatever the model raises at
+    `batch`.
     """
     dtypes: Mapping[str, str] = {i.name: i.dtype for i in inputs}
     result = model.result(inputs_of(batch), dtypes)
     first = flatten(result)
-    try:
-        second, fixed = model(inputs_of(batch + 1), dtypes), None
-    except Exception:
-        second, fixed = first, batch
+    batched = Signature(tuple(inputs), ()).batched
+    second, fixed = first, 1 if not batched else None
+    if batched:
+        try:
+            second = model(inputs_of(batch + 1), dtypes)
+        except Exception:
+            fixed = batch
     if not first:
         raise UsageError(
             f"forward of {type(model.own).__name__} returned {type(result).__name__}, in which "
@@ -211,18 +215,26 @@ def trace_outputs(
         )
     names = output_names(result, [i.name for i in inputs])
     specs = tuple(
-        TensorSpec(name, str(a.dtype).removeprefix("torch."), _shape(name, a.shape, b.shape, batch))
+        TensorSpec(
+            name,
+            str(a.dtype).removeprefix("torch."),
+            _shape(name, a.shape, b.shape, batch if batched else 0),
+        )
         for name, a, b in zip(names, first, second, strict=True)
     )
     return specs, fixed
 
 
 def _shape(name: str, one: Sequence[int], more: Sequence[int], batch: int) -> tuple[int | str, ...]:
-    """`one` at `batch` and `more` at the next size, or the same twice for a fixed batch."""
+    """`one` at `batch` and `more` at the next size, or the same twice for a fixed batch.
 
-    def dim(axis: int, a: int, b: int) -> int | str:
-        if (a, b) == (batch, batch + 1) or (axis == 0 and a == b == batch):
-            return "batch"
-        return a if a == b else f"{name}_dim{axis}"
-
-    return tuple(dim(i, a, b) for i, (a, b) in enumerate(zip(one, more, strict=True)))
+    One axis is the batch, the first that follows it: a table of all against all has two.
+    """
+    pairs = list(enumerate(zip(one, more, strict=True)))
+    following = [axis for axis, (a, b) in pairs if (a, b) == (batch, batch + 1)]
+    if not following and one and one[0] == more[0] == batch:
+        following = [0]
+    return tuple(
+        BATCH if axis in following[:1] else a if a == b else f"{name}_dim{axis}"
+        for axis, (a, b) in pairs
+    )

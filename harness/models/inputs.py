@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.models import bfloat16
 from harness.models.strings import STRING, string_input
-from harness.models.tensors import Array, FileData, InputData, PreparedModel, TensorSpec
+from harness.models.tensors import BATCH, Array, FileData, InputData, PreparedModel, TensorSpec
 from harness.scenario.spec.model import IMAGES
 from harness.system.packages import require
 
 Shape = tuple[int, ...]
 Bounds = Sequence[float]
-BATCH = "batch"
 
 
 def make_inputs(
@@ -39,6 +38,7 @@ def make_inputs(
     a fixed shape of another batch size.
     """
     _check_batch(model, batch_size)
+    check_sizes(model.inputs, model.dynamic)
     return {spec.name: _make(spec, model, batch_size, variant, seed) for spec in model.inputs}
 
 
@@ -49,13 +49,19 @@ def _check_batch(model: PreparedModel, batch: int) -> None:
     server model may count as one inference, whatever its first dimension means; an engine's first
     dimension is its batch.
     """
-    if not model.inputs or any(BATCH in spec.shape for spec in model.inputs):
+    if not model.inputs or model.batched:
         return
-    fixed = {spec.name: spec.shape[0] if spec.shape else 1 for spec in model.inputs}
-    sizes = {name: size for name, size in fixed.items() if size != 1} or fixed
+    if model.batch == "none":
+        if batch == 1:
+            return
+        raise one_inference(model.name, batch)
+    fixed = {s.name: s.shape[0] if s.shape else 1 for s in model.inputs}
+    sizes = {name: n for name, n in fixed.items() if isinstance(n, int) and n != 1} or fixed
     if batch in sizes.values() or (batch == 1 and "engine" not in model.source):
         return
     spec = next(spec for spec in model.inputs if spec.name in sizes)
+    if not isinstance(sizes[spec.name], int):
+        raise one_inference(model.name, batch)
     raise UsageError(
         f"input {spec.name} has the fixed shape {_words(list(spec.shape))}, "
         f"load.batch_sizes asks for {batch}",
@@ -63,20 +69,43 @@ def _check_batch(model: PreparedModel, batch: int) -> None:
     )
 
 
+def one_inference(name: str, batch: int) -> UsageError:
+    """The error of a batch size for a model without a batch."""
+    return UsageError(
+        f"{name} has no batch: a request is one inference; load.batch_sizes asks for {batch}",
+        fix="use batch_sizes: [1], or say under model.batch which axis is the batch",
+    )
+
+
 def shape_of(spec: TensorSpec, batch_size: int, dynamic: Mapping[str, int]) -> Shape:
     """The sizes of `spec` at this batch size. Raises UsageError for a dimension without a size."""
     sizes = {**dynamic, BATCH: batch_size}
-    for dim in spec.shape:
-        if isinstance(dim, str) and dim not in sizes:
-            raise no_size(spec.name, dim)
+    check_sizes([spec], sizes)
     return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in spec.shape)
 
 
-def no_size(name: str, dim: str) -> UsageError:
-    """The error of an input whose dynamic dimension the scenario gives no size."""
-    return UsageError(
-        f"input {name}: dynamic dimension '{dim}' has no size",
-        fix=f"add `dynamic: {{{dim}: N}}` to the model",
+def check_sizes(specs: Sequence[TensorSpec], sizes: Mapping[str, int], where: str = "") -> None:
+    """Refuse inputs with dynamic dimensions that have no size; the UsageError names all of them."""
+    missing: dict[str, None] = {}
+    names = []
+    for spec in specs:
+        lacks = [d for d in spec.shape if isinstance(d, str) and d not in sizes and d != BATCH]
+        missing |= dict.fromkeys(lacks)
+        names += [spec.name] if lacks else []
+    if not missing:
+        return
+    named = ", ".join(f"'{dim}'" for dim in missing)
+    many, verb = ("dimensions", "have") if len(missing) > 1 else ("dimension", "has")
+    add = ", ".join(f"{dim}: N" for dim in missing)
+    batched = any(BATCH in spec.shape for spec in specs)
+    front = next(
+        (s.name for s in specs if not batched and s.shape[:1] and s.shape[0] in missing), None
+    )
+    batch = "" if front is None else f", or say where the batch is, like `batch: {{{front}: 0}}`"
+    raise UsageError(
+        f"{where and where + ': '}the dynamic {many} {named} {verb} no size "
+        f"(of {', '.join(names)})",
+        fix=f"add `dynamic: {{{add}}}` to the model{batch}",
     )
 
 
@@ -87,11 +116,13 @@ def numpy_dtype(dtype: str) -> np.dtype[np.generic]:
 
 def _make(spec: TensorSpec, model: PreparedModel, batch: int, variant: int, seed: int) -> Array:
     settings = model.data.get(spec.name) or InputData()
-    data = settings.get("data", "random")
+    data, value = settings.get("data", "random"), settings.get("value")
     shape = shape_of(spec, batch, model.dynamic)
     if spec.dtype == STRING:
         entropy = [seed, zlib.crc32(spec.name.encode()), batch, variant]
         return string_input(spec, data, shape, variant, entropy)
+    if value is not None:
+        return _filled(spec, shape, value)
     if data == "zeros":
         return np.zeros(shape, numpy_dtype(spec.dtype))
     if data == "random":
@@ -106,15 +137,16 @@ def _make(spec: TensorSpec, model: PreparedModel, batch: int, variant: int, seed
 def _random(
     spec: TensorSpec, shape: Shape, bounds: Bounds | None, rng: np.random.Generator
 ) -> Array:
-    dtype = numpy_dtype(spec.dtype)
+    dtype = numpy_dtype(spec.dtype)  # numpy gives numbers, no arrays, where the shape is empty
     if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(bool)
+        return np.asarray(rng.integers(0, 2, shape), bool)
     if dtype.kind in "iu":
-        return rng.integers(*_integer_bounds(spec, bounds), shape, dtype)
+        return np.asarray(rng.integers(*_integer_bounds(spec, bounds), shape, dtype), dtype)
     if bounds is None:
-        values = rng.standard_normal(shape, np.float32)
+        values = np.asarray(rng.standard_normal(shape, np.float32))
     else:
-        values = (bounds[0] + (bounds[1] - bounds[0]) * rng.random(shape)).astype(np.float32)
+        drawn = bounds[0] + (bounds[1] - bounds[0]) * rng.random(shape)
+        values = np.asarray(drawn, np.float32)
     return bfloat16.rounded(values) if spec.dtype == "bfloat16" else values.astype(dtype)
 
 
@@ -130,6 +162,24 @@ def _integer_bounds(spec: TensorSpec, bounds: Bounds | None) -> tuple[int, int]:
     return low, high
 
 
+def _filled(spec: TensorSpec, shape: Shape, value: Sequence[float]) -> Array:
+    """The scenario's value, or one for each place of the last axis."""
+    values = np.asarray(value[0] if len(value) == 1 else value)
+    target = numpy_dtype(spec.dtype)
+    with np.errstate(all="ignore"):
+        cast = values.astype(target)
+    if target.kind in "iub" and not np.array_equal(cast, values):
+        raise UsageError(f"input {spec.name}: value {_words(value)} does not fit {spec.dtype}")
+    try:
+        filled = np.array(np.broadcast_to(cast, shape))
+    except ValueError:
+        raise UsageError(
+            f"input {spec.name}: {len(value)} values do not fit the shape {_words(shape)}",
+            fix="give one value, or one for each place of the last axis",
+        ) from None
+    return bfloat16.rounded(filled) if spec.dtype == "bfloat16" else filled
+
+
 # ---------------------------------------------------------------------------------------- files
 
 
@@ -142,17 +192,20 @@ class _Sample:
     item: Shape
     """Its shape, without the batch."""
     axis: int
-    """Where the batch is in the whole shape."""
+    """Where samples lie side by side in a file: where the batch is, or before all else."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
 def _from_files(spec: TensorSpec, shape: Shape, batch: int, variant: int, data: FileData) -> Array:
-    axis = spec.shape.index(BATCH)
-    item = shape[:axis] + shape[axis + 1 :]
+    batched = BATCH in spec.shape
+    axis = spec.shape.index(BATCH) if batched else 0
+    item = shape[:axis] + shape[axis + 1 :] if batched else shape
     mean, std = tuple(data.get("mean") or ()), tuple(data.get("std") or ())
     wanted = _Sample(spec.name, spec.dtype, item, axis, mean, std)
     samples = _samples(tuple(data["files"]), wanted)
+    if not batched:
+        return samples[variant % len(samples)]
     chosen = [samples[(variant * batch + i) % len(samples)] for i in range(batch)]
     return np.ascontiguousarray(np.stack(chosen, axis))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.models.batch import Reading, apply, read_batch
 from harness.models.cache import file_hash, text_hash
-from harness.models.inputs import no_size
-from harness.models.tensors import TensorSpec
+from harness.models.inputs import check_sizes, one_inference
+from harness.models.tensors import BATCH, PreparedModel, TensorSpec
 from harness.system.packages import require
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto, ValueInfoProto
     from onnxruntime import InferenceSession
 
-BATCH = "batch"
 OPSET = 18
 """What models are exported to: the lowest of torch.export's exporter, so that older runtimes read
 the file too. Here and not beside the exporter, because the cache's keys hold it without torch."""
 _WITHOUT_TENSORS = ("value_info", "input", "output", "metadata_props", "quantization_annotation")
+NAMELESS = ("", "-1", "?", "None")
+"""What exporters write where a dynamic dimension has no name."""
 Specs = tuple[TensorSpec, ...]
 
 
@@ -54,18 +55,17 @@ def cpu_session(path: Path, *, optimised: bool = True) -> InferenceSession:
 def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, object]]:
     """Inputs, outputs and facts (opset, parameters) of a checked file.
 
-    Axis 0 of an input is `batch` where it is dynamic; other dynamic dimensions keep their name,
-    or get `NAME_dimAXIS`.
+    Dynamic dimensions keep their name; one without a name (`-1` and `?` are none) is called
+    `NAME_dimAXIS`.
     """
     model = _load(path)
     graph = model.graph
     weights = {t.name for t in graph.initializer}
     values = [v for v in graph.input if v.name not in weights]
-    batches = {_dims(v)[0] for v in values if _dims(v) and isinstance(_dims(v)[0], str)} | {BATCH}
-    outputs = tuple(_spec(v, batches) for v in graph.output)
+    outputs = tuple(map(_spec, graph.output))
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     facts = {"opset": opset, "parameters": sum(math.prod(t.dims) for t in graph.initializer)}
-    return tuple(_spec(v, batches) for v in values), outputs, facts
+    return tuple(map(_spec, values)), outputs, facts
 
 
 def _load(path: Path) -> ModelProto:
@@ -74,32 +74,31 @@ def _load(path: Path) -> ModelProto:
 
 
 def _dims(value: ValueInfoProto) -> list[int | str]:
+    """Sizes and names; a size below 0 is a dynamic dimension too."""
     return [
-        d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_dim{axis}"
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0
+        else d.dim_param if d.dim_param not in NAMELESS else f"{value.name}_dim{axis}"
         for axis, d in enumerate(value.type.tensor_type.shape.dim)
-    ]
+    ]  # fmt: skip
 
 
-def _spec(value: ValueInfoProto, batches: set[int | str]) -> TensorSpec:
+def _spec(value: ValueInfoProto) -> TensorSpec:
     onnx, what = require("onnx"), value.type.WhichOneof("value")
     if what not in (None, "tensor_type"):  # a classifier's map or sequence of maps, as outputs
         return TensorSpec(value.name, what.removesuffix("_type"), ())
     kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
-    shape = tuple(BATCH if d in batches else d for d in _dims(value))
-    return TensorSpec(value.name, dtype, shape)
+    return TensorSpec(value.name, dtype, tuple(_dims(value)))
 
 
 # ------------------------------------------------------------------------------ with the scenario
 
 
-def match_inputs(path: Path, found: Specs, wanted: Specs, dynamic: Mapping[str, int]) -> Specs:
-    """The scenario's inputs, checked against the file's; the file's own where none are written.
+def match_inputs(path: Path, found: Specs, wanted: Specs, dynamic: Mapping[str, int]) -> None:
+    """Check the scenario's inputs against the file's.
 
     Raises UsageError naming the input, what was found and what was expected.
     """
-    if not wanted:
-        return tuple(_complete(path, spec, dynamic) for spec in found)
     names = {s.name: s for s in found}
     for spec in wanted:
         if spec.name not in names:
@@ -107,7 +106,30 @@ def match_inputs(path: Path, found: Specs, wanted: Specs, dynamic: Mapping[str, 
         _check(path, spec, names[spec.name], dynamic)
     if missing := names.keys() - {s.name for s in wanted}:
         raise UsageError(f"model.inputs lacks '{min(missing)}', an input of {path}")
-    return wanted
+
+
+def read_inputs(
+    path: Path, inputs: Specs, outputs: Specs, model: PreparedModel,
+    batches: Sequence[int],
+) -> Reading:  # fmt: skip
+    """The file's inputs and outputs with their batch: as the scenario has it, or else as found.
+
+    Raises UsageError where the scenario does not fit the file, a size is missing, or a batch size
+    can't be.
+    """
+    if model.inputs:
+        match_inputs(path, inputs, model.inputs, model.dynamic)
+        _, found = apply(inputs, outputs, batch_axes(model.inputs))
+        reading = Reading(model.inputs, found)
+    else:
+        reading = read_batch(path.name, inputs, outputs, model.batch, model.dynamic)
+    check_sizes(reading.inputs, model.dynamic, str(path))
+    axes = batch_axes(reading.inputs)
+    fixed = {i.name: i.shape for i in inputs if i.name in axes}
+    check_batches(str(path), fixed, batches, axes)
+    if not axes and set(batches) != {1}:
+        raise one_inference(model.name, max(batches))
+    return reading
 
 
 def _check(path: Path, wanted: TensorSpec, found: TensorSpec, dynamic: Mapping[str, int]) -> None:
@@ -123,18 +145,6 @@ def _check(path: Path, wanted: TensorSpec, found: TensorSpec, dynamic: Mapping[s
 
 def _words(spec: TensorSpec) -> str:
     return f"{spec.dtype} [{', '.join(map(str, spec.shape))}]"
-
-
-def _complete(path: Path, spec: TensorSpec, dynamic: Mapping[str, int]) -> TensorSpec:
-    if not spec.shape:
-        raise UsageError(
-            f"input {spec.name} of {path} has no batch dimension (it is a scalar)",
-            fix="harness models need a batch dimension in every input",
-        )
-    for dim in spec.shape[1:]:
-        if isinstance(dim, str) and dim != BATCH and dim not in dynamic:
-            raise no_size(f"{spec.name} of {path}", dim)
-    return replace(spec, shape=(BATCH, *spec.shape[1:]))
 
 
 def batch_axes(specs: Specs) -> dict[str, int]:

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import HarnessError, PointError, UsageError, translate, translated
 from harness.models import onnx_file
@@ -56,7 +56,7 @@ def prepare(
     inputs = tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs)
     model = PreparedModel(
         spec.name, _resolve(spec, base), "", inputs, (), dynamic=dict(spec.dynamic),
-        data=_data(spec, base), max_batch_size=max(batch_sizes),
+        data=_data(spec, base), batch=spec.batch, max_batch_size=max(batch_sizes),
     )  # fmt: skip
     steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
     return steps.get(spec.source.kind, _from_nothing)(
@@ -93,12 +93,12 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
     """Input name → how its data is made, with absolute paths."""
     made: dict[str, InputData] = {}
     for item in spec.inputs:
-        dumped = item.model_dump(mode="json", include={"data", "range"})
+        dumped = item.model_dump(mode="json", include={"data", "range", "value"})
         if isinstance(dumped["data"], dict):
             where = f"inputs: {item.name}"
             files = [str(_existing(file, base, where)) for file in dumped["data"].get("files", ())]
             dumped["data"] |= {"files": files} if files else {}
-        made[item.name] = InputData(data=dumped["data"], range=dumped["range"])
+        made[item.name] = cast(InputData, dumped)
     return made
 
 
@@ -173,7 +173,8 @@ def _open_program(
     shapes = program_inputs(read_program(path, trust=trust))
     axes = onnx_file.batch_axes(model.inputs)
     ours = scenario_names(path, shapes, names)
-    onnx_file.check_batches(str(path), shapes, batches, {w: axes[ours[w]] for w in shapes})
+    fixed = {w: shape for w, shape in shapes.items() if ours[w] in axes}
+    onnx_file.check_batches(str(path), fixed, batches, {w: axes[ours[w]] for w in fixed})
     return open_program(path, names, trust=trust), {"exported_program": file_hash(path)}
 
 
@@ -253,16 +254,16 @@ def _from_onnx(
     path = Path(model.source["onnx"])
     onnx_file.check_file(path)
     inputs, outputs, facts = onnx_file.read_graph(path)
-    wanted = onnx_file.match_inputs(path, inputs, model.inputs, model.dynamic)
-    axes = onnx_file.batch_axes(wanted)
-    onnx_file.check_batches(str(path), {i.name: i.shape for i in inputs}, batches, axes)
-    precision = precision_of(path)
-    model = replace(model, inputs=wanted, outputs=outputs, precision=precision)
+    reading = onnx_file.read_inputs(path, inputs, outputs, model, batches)
+    model = replace(
+        model, inputs=reading.inputs, outputs=reading.outputs, precision=precision_of(path),
+        batch_read=reading.words if reading.guessed else "",
+    )  # fmt: skip
     model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
 
     def copy(folder: Path) -> dict[str, object]:
         onnx_file.copy_model(path, folder / "model.onnx")
-        return {**facts, "precision": precision}
+        return {**facts, "precision": model.precision}
 
     return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
 
@@ -278,7 +279,9 @@ def _from_nothing(
             f"which a {kind} source does not have",
             fix="give a torch or onnx source, or remove that backend",
         )
-    if kind == "fake" and not model.inputs:  # so that the batch size reaches the fake backend
+    if (
+        kind == "fake" and not model.inputs and model.batch != "none"
+    ):  # so that the batch size reaches the fake backend
         model = replace(model, inputs=(TensorSpec("input", "float32", ("batch", 1)),))
     content = {kind: file_hash(Path(value)) if kind == "engine" else value}
     return replace(model, key=_key(model, content)), []

@@ -16,7 +16,11 @@ from harness.errors import BackendError
 Array = NDArray[np.generic]
 """Of any type and shape."""
 Tensors = Mapping[str, Array]
-"""Name to array; the first axis of every array is the batch."""
+"""Name to array."""
+BATCH = "batch"
+"""The batch dimension in a `TensorSpec`'s shape, on any axis of any tensor."""
+BatchSaid = str | Mapping[str, int | str] | None
+"""What the scenario says of it: `none`, a dimension's name, or a tensor's axis or `none`."""
 
 
 class FileData(TypedDict, total=False):
@@ -34,6 +38,7 @@ class InputData(TypedDict, total=False):
 
     data: Literal["random", "zeros"] | FileData
     range: tuple[float, float] | None
+    value: list[float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,11 @@ class Signature:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    @property
+    def batched(self) -> bool:
+        """Whether any input follows the batch size; if none does, a request is one inference."""
+        return any(BATCH in spec.shape for spec in self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,9 @@ class PreparedModel:
     dynamic: Mapping[str, int] = field(default_factory=dict)
     data: Mapping[str, InputData] = field(default_factory=dict)
     """By input name; what is not here is random."""
+    batch: BatchSaid = None
+    batch_read: str = ""
+    """How the batch was read from the model, in words; empty where the scenario says it."""
     max_batch_size: int = 1
     precision: str = "fp32"
     """What the source is in: int8 where it is quantized."""
@@ -82,6 +95,11 @@ class PreparedModel:
             return Path(self.files[format])
         why = self.failures.get(format, f"a {next(iter(self.source), 'model')} source has none")
         raise BackendError(f"{self.name} has no {format} file: {why}")
+
+    @property
+    def batched(self) -> bool:
+        """Whether any input follows the batch size."""
+        return Signature(self.inputs, self.outputs).batched
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able dict that `from_json` reads back."""

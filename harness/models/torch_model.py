@@ -75,7 +75,7 @@ def to_tensors(inputs: Tensors, dtypes: Mapping[str, str]) -> dict[str, Tensor]:
     """Host arrays as host tensors; float32 arrays that stand for bfloat16 become bfloat16."""
     if words := [name for name, array in inputs.items() if array.dtype.kind == "U"]:
         raise BackendError(f"input {words[0]} holds strings, and PyTorch has no tensors of them")
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in inputs.items()}
+    tensors = {name: torch.from_numpy(np.asarray(a, order="C")) for name, a in inputs.items()}
     return {
         name: t.to(torch.bfloat16) if dtypes.get(name) == "bfloat16" else t
         for name, t in tensors.items()

@@ -44,7 +44,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
-    if not isinstance(found, dict) or not any(isinstance(v, Tensor) for v in found.values()):
+    if not isinstance(found, dict) or (
+        found and not any(isinstance(v, Tensor) for v in found.values())
+    ):
         raise UsageError(f"{path} holds a {type(found).__name__}, expected a state dict")
     return dict(found)
 

@@ -21,7 +21,7 @@ from harness.run.point import PointMeasurement
 from harness.run.rounds import Extra, Rounds
 from harness.run.selection import Selection
 from harness.run.session.loading import EMPTY_S, open_session
-from harness.run.session.preparing import Prepared, artifacts, prepare
+from harness.run.session.preparing import Prepared, artifacts, batch_notes, prepare
 from harness.run.session.session import Session
 from harness.run.session.shared import Shared
 from harness.run.state import RunState
@@ -121,6 +121,8 @@ class Orchestrator:
         )  # fmt: skip
         for artifact in artifacts(prepared):
             self._state.add(artifact)
+        for text in batch_notes(prepared) if self._state.fresh else ():
+            self._state.note(text)
         return prepared
 
     def _round(self, this: _Round, points: list[Point]) -> None:

@@ -99,7 +99,7 @@ class Description:
     name: str
     versions: tuple[str, ...]
     signature: Signature
-    """Dimension 0 is `batch` where the server batches; other free dimensions are `NAME_AXIS`."""
+    """Dimension 0 is `batch` where the server batches; all other free ones are `NAME_AXIS`."""
     max_batch_size: int
     """0: the server does not batch, shapes are taken as they come."""
     optional: frozenset[str]
@@ -174,7 +174,7 @@ def _spec(tensor: TensorMetadata, batched: bool) -> TensorSpec:
 
 def _dimensions(name: str, shape: list[int], batched: bool) -> Iterator[int | str]:
     for axis, size in enumerate(shape):
-        if axis == 0 and (batched or size < 0):
+        if axis == 0 and batched:
             yield BATCH
         else:
             yield int(size) if size >= 0 else f"{name}_{axis}"

@@ -288,7 +288,7 @@ def _array(spec: TensorSpec, array: Array) -> Array:
         return array.astype(object)
     wanted = np.dtype(spec.dtype)
     both_float = wanted.kind == array.dtype.kind == "f"
-    return np.ascontiguousarray(array.astype(wanted, copy=False) if both_float else array)
+    return np.asarray(array.astype(wanted, copy=False) if both_float else array, order="C")
 
 
 Provider = tuple[str, dict[str, str]]

@@ -28,7 +28,7 @@ from harness.backends.tensorrt.bindings import Binding, Loaded, TensorRtRequest
 from harness.backends.tensorrt.caller import TensorRtCaller, TensorRtReply
 from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import BackendError
-from harness.models.tensors import Signature, Tensors, TensorSpec
+from harness.models.tensors import BatchSaid, Signature, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     import tensorrt
@@ -72,7 +72,10 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         loaded = self.loaded
         known = {t.name: t for t in (*self.context.model.inputs, *self.context.model.outputs)}
         specs = (
-            tuple(known.get(b.name) or _spec(b, loaded.profiles) for b in group)
+            tuple(
+                known.get(b.name) or _spec(b, loaded.profiles, self.context.model.batch)
+                for b in group
+            )
             for group in (loaded.inputs, loaded.outputs)
         )
         return Signature(*specs)
@@ -308,17 +311,26 @@ def _profiles(
     return tuple(
         {
             b.name: engines.Shapes(*(tuple(s) for s in engine.get_tensor_profile_shape(b.name, i)))
+            if -1 in b.shape
+            else engines.Shapes(b.shape, b.shape, b.shape)
             for b in inputs
         }
         for i in range(engine.num_optimization_profiles)
     )
 
 
-def _spec(binding: Binding, profiles: tuple[engines.Profile, ...]) -> TensorSpec:
-    """A tensor of an engine nothing else is known about."""
+def _spec(binding: Binding, profiles: tuple[engines.Profile, ...], said: BatchSaid) -> TensorSpec:
+    """A tensor of an engine nothing else is known about; its batch is first unless it is said."""
+    batch = said.get(binding.name) if isinstance(said, Mapping) else None if said == "none" else 0
     best = profiles[0][binding.name].opt if profiles and binding.name in profiles[0] else None
     shape = tuple(
-        n if n >= 0 else engines.BATCH if axis == 0 else best[axis] if best else f"dim{axis}"
+        engines.BATCH
+        if axis == batch and (n < 0 or said)
+        else n
+        if n >= 0
+        else best[axis]
+        if best
+        else f"dim{axis}"
         for axis, n in enumerate(binding.shape)
     )
     return TensorSpec(binding.name, binding.dtype, shape)

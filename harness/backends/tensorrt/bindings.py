@@ -124,7 +124,7 @@ def _encode(binding: Binding, tensors: Tensors) -> Array:
         )
     if binding.dtype == "bfloat16":
         return bfloat16.to_bits(array.astype(np.float32))
-    return np.ascontiguousarray(array, binding.storage)
+    return np.asarray(array, binding.storage, order="C")
 
 
 def decode(binding: Binding, data: Bytes, shape: Shape) -> Array:

@@ -268,7 +268,8 @@ def _add_profiles(
         for tensor in inputs:
             if tensor.name not in wanted:
                 raise BackendError(f"the ONNX file has an input '{tensor.name}' unknown so far")
-            profile.set_shape(tensor.name, *wanted[tensor.name])
+            if any(n < 0 for n in tuple(tensor.shape)):
+                profile.set_shape(tensor.name, *wanted[tensor.name])
         if config.add_optimization_profile(profile) < 0:
             raise BackendError(f"TensorRT refuses the profile {dict(wanted)}")
 

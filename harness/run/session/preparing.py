@@ -108,6 +108,14 @@ def artifacts(prepared: Prepared) -> Iterator[ArtifactRow]:
         known.add(artifact.path)
 
 
+def batch_notes(prepared: Prepared) -> Iterator[str]:
+    """How the batch of a model was read where neither the scenario nor the model's names say it."""
+    models = [made.model for made in prepared.values() if isinstance(made, ModelPrepared)]
+    for model in models:
+        if model.batch_read:
+            yield f"{model.name}: {model.batch_read}; `model.batch` can say otherwise"
+
+
 def _models(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]]:
     """As in `Prepared`: a model, the formats that it needs, and the batch sizes of its loads."""
     found: dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]] = {

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.load.plan import LoadPlan, WindowSettings
+from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
 from harness.run.worker import messages
@@ -155,8 +156,12 @@ class ServedModel:
             return model
         there = self._ask(messages.DescribeModel(self.spec, server), self.measurement.load_timeout)
         self.config = there.config
+        inputs, outputs = there.inputs, there.outputs
+        if model.batch is not None:
+            reading = read_batch(model.name, inputs, outputs, model.batch, model.dynamic)
+            inputs, outputs = reading.inputs, reading.outputs
         return replace(
-            model, inputs=model.inputs or there.inputs, outputs=there.outputs,
+            model, inputs=model.inputs or inputs, outputs=outputs,
             max_batch_size=there.max_batch_size,
         )  # fmt: skip
 

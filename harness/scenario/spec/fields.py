@@ -97,7 +97,7 @@ def _again(error: ErrorDetails) -> InitErrorDetails:
 def _one_batch(
     value: object, handler: pydantic.ValidatorFunctionWrapHandler, info: ValidationInfo
 ) -> object:
-    """A shape has one batch dimension: said beside what is wrong with its sizes."""
+    """A shape has at most one batch dimension: said beside what is wrong with its sizes."""
     errors: list[InitErrorDetails] = []
     shape = None
     try:
@@ -105,10 +105,8 @@ def _one_batch(
     except ValidationError as error:
         errors = [_again(e) for e in error.errors(include_url=False)]
     sizes = as_tuple(value) if isinstance(value, list | tuple | str | int) else None
-    count = 1 if sizes is None else sizes.count(BATCH)
-    if count != 1 and not isinstance(value, bool) and info.context != PARSE_ONLY:
-        how = "no" if count == 0 else "more than one"
-        message = f"[{', '.join(map(str, sizes or ()))}] has {how} batch dimension"
+    if sizes and sizes.count(BATCH) > 1 and info.context != PARSE_ONLY:
+        message = f"[{', '.join(map(str, sizes))}] has more than one batch dimension"
         message += "; write one, like [batch, 3, 224, 224]"
         errors.append(_as_error(rule_base.Broken((), message), value))
     if errors:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.scenario.rules.base import Broken, remove, shown, twice, under, with_article
+from harness.scenario.rules.base import (
+    Broken,
+    any_of,
+    remove,
+    shown,
+    twice,
+    under,
+    with_article,
+)
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.fields import Model
 
@@ -112,7 +120,8 @@ class Input(Model):
     name: Annotated[str, Field(min_length=1)] = Field(description="as the model calls it")
     dtype: of.DType = Field("float32", description="type of the elements")
     shape: of.Shape = Field(
-        description="sizes; `batch` is the batch dimension, other words are dynamic dimensions"
+        description="sizes; `batch` is the batch dimension, other words are dynamic dimensions; "
+        "`[]` is a scalar"
     )
     data: Annotated[
         Annotated[Literal["random", "zeros"], Tag("word")]
@@ -126,10 +135,17 @@ class Input(Model):
     range: of.Pair | None = Field(
         None, description="bounds of random data [low, high); integers default to [0, 2)"
     )
+    value: of.Many[bool | int | float] | None = Field(
+        None, description="in every request: a number, or one for each place of the last axis"
+    )
 
     def _broken(self) -> Iterator[Broken]:
         if isinstance(self.data, Values) and self.dtype != "string":
             yield Broken(("data", "values"), "go with `dtype: string`", on_key=True)
+        if self.value is not None and self.dtype == "string":
+            yield remove("value", "is of numbers; strings are `data: {values: [...]}`")
+        elif self.value is not None:
+            yield from self.idle("`value` says what the input holds", "data", "range")
         if self.range is None:
             return
         if self.data != "random":
@@ -158,6 +174,19 @@ class Parity(Model):
     )
 
 
+BatchAxis = Annotated[int, Field(ge=0, le=31)] | Literal["none"]
+
+
+def _no_batch(shapes: Sequence[Sequence[object]], said: object) -> Iterator[Broken]:
+    """Of inputs whose shapes are written, one at least follows the batch size."""
+    if shapes and said != "none" and not any(of.BATCH in shape for shape in shapes):
+        found = f"[{', '.join(map(str, shapes[0]))}] has no batch dimension"
+        message = (
+            f"{found}; write one, like [batch, 3, 224, 224], or say `batch: none` of the model"
+        )
+        yield Broken(("inputs", 0, "shape"), message)
+
+
 class ModelSpec(Model):
     """What is measured."""
 
@@ -165,6 +194,14 @@ class ModelSpec(Model):
     source: Source = Field(description="where it comes from")
     inputs: of.Many[Input] = Field(
         default=(), description="may be left out for onnx, engine, triton and fake sources"
+    )
+    batch: Literal["none"] | Annotated[str, Field(min_length=1)] | dict[str, BatchAxis] | None = (
+        Field(
+            None,
+            description="where `inputs` are read from the model: the dimension's name in the file, "
+            "or `{TENSOR: axis or none}`; left out: read from names and from how sizes propagate. "
+            "`none`: no batch, a request is one inference",
+        )
     )
     dynamic: dict[str, of.PositiveInt] = Field(
         default_factory=dict, description="sizes of the dynamic dimensions other than batch"
@@ -176,6 +213,7 @@ class ModelSpec(Model):
     def _broken(self) -> Iterator[Broken]:
         for index, name in twice(i.name for i in self.inputs):
             yield Broken(("inputs", index, "name"), f"two inputs have the name '{name}'")
+        yield from self._broken_batch()
         yield from self._broken_dynamic()
         kinds = self.source.kinds
         if len(kinds) == 1 and kinds[0] in NO_REFERENCE:
@@ -183,6 +221,34 @@ class ModelSpec(Model):
             yield from under(("parity",), self.parity.idle(why, *Parity.model_fields))
         if kinds in (["torch"], ["exported_program"]) and not self.inputs:
             yield Broken((), f"{with_article(kinds[0])} source needs `inputs`", lacks=("inputs",))
+
+    @classmethod
+    def _broken_parts(cls, data: object) -> Iterator[Broken]:
+        written = data if isinstance(data, dict) else {}
+        items = [i for i in of.as_tuple(written.get("inputs")) or () if isinstance(i, dict)]
+        shapes = [of.as_tuple(i["shape"]) or () for i in items if "shape" in i]
+        yield from _no_batch(shapes, written.get("batch"))
+
+    def _broken_batch(self) -> Iterator[Broken]:
+        """The batch is said once: in the shapes, or under `batch` where there are none."""
+        yield from _no_batch([item.shape for item in self.inputs], self.batch)
+        for index, item in enumerate(self.inputs) if self.batch == "none" else ():
+            if of.BATCH in item.shape:
+                message = "`batch: none` is there, so no shape has a batch dimension"
+                yield Broken(("inputs", index, "shape"), message)
+        names, kinds = {item.name for item in self.inputs}, self.source.kinds
+        word = isinstance(self.batch, str)
+        takes = ("onnx",) if word else ("onnx", "engine", "triton")
+        if self.batch in (None, "none") or len(kinds) != 1:
+            pass
+        elif word and self.inputs:
+            yield remove("batch", "the word `batch` in the shapes of `inputs` says it")
+        elif kinds[0] not in takes:
+            what = "a dimension's name" if word else "a tensor's axis"
+            yield remove("batch", f"{what} goes with {any_of(takes)} sources only")
+        for name in self.batch if isinstance(self.batch, dict) else ():
+            if name in names:
+                yield remove(name, "the shape under `inputs` says it", "batch")
 
     def _broken_dynamic(self) -> Iterator[Broken]:
         """Each word in a shape has a size, and each size is of a word in a shape."""

@@ -214,6 +214,7 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
         yield from _environments(backends, sections.environments)
     if sections.gate == "each" and sections.constraints and not sections.constraints.items():
         yield remove("gate", "goes with `constraints`, and there are none")
+    yield from _one_inference(sections)
     model = sections.model if sections.model and len(sections.model.source.kinds) == 1 else None
     largest = max(sections.load.batch_sizes) if sections.load else 1
     for index, spec in enumerate(backends):
@@ -225,6 +226,18 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
     if sections.search and backends and not any(map(_searched, backends)):
         why = "goes with a Triton backend that holds lists, and here none does"
         yield from under(("search",), sections.search.idle(why, "method", "rounds_max"))
+
+
+def _one_inference(sections: Scenario | _Parts) -> Iterator[Broken]:
+    """What a model without a batch can't have."""
+    if sections.model is None or sections.model.batch != "none":
+        return
+    why = "`batch: none` says that a request is one inference"
+    if sections.load and sections.load.batch_sizes != (1,):
+        yield Broken(("load", "batch_sizes"), f"must be [1]: {why}")
+    for index, spec in enumerate(sections.backends or ()):
+        if isinstance(spec, ServedSettings) and spec.serve and spec.dynamic_batching:
+            yield remove("dynamic_batching", why, "backends", index)
 
 
 def _searched(spec: BackendSettings | None) -> bool:

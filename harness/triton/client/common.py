@@ -91,7 +91,7 @@ def encoded(found: Description, inputs: Tensors) -> dict[str, tuple[Array, str]]
     for name, array in inputs.items():
         spec = specs[name]
         datatype = to_triton(spec.dtype, name)
-        exact = np.ascontiguousarray(array)
+        exact = np.asarray(array, order="C")
         if is_short(array.shape, spec.shape):
             exact = exact.reshape(*array.shape, 1)
         if spec.dtype == STRING:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.models.inputs import make_inputs, shape_of
+from harness.models.inputs import make_inputs, numpy_dtype, shape_of
 from harness.models.tensors import PreparedModel, TensorSpec
 
 
@@ -243,3 +243,42 @@ def test_a_broken_image_is_named(tmp_path):
     (tmp_path / "i.png").write_bytes(b"no image")
     with pytest.raises(UsageError, match=r"i\.png can't be read"):
         make_inputs(model(shape=("batch", 3, 4, 8), data=files(tmp_path / "i.png")), 1, 0)
+
+
+def test_scalars_are_arrays_in_their_range():
+    for dtype, bounds in (
+        ("int64", [7, 9]), ("float32", [7, 9]), ("bfloat16", [7, 9]), ("bool", None)
+    ):  # fmt: skip
+        scalar = model(dtype, (), range=bounds)
+        (value,) = make_inputs(replace(scalar, batch="none"), 1, 3).values()
+        assert isinstance(value, np.ndarray)
+        assert (value.shape, value.dtype) == ((), numpy_dtype(dtype))
+        assert dtype == "bool" or 7 <= value < 9
+
+
+def test_a_value_is_in_every_request():
+    assert make_inputs(model("int64", (), value=[20], name="n"), 1, 5)["n"].tolist() == 20
+    assert make_inputs(model("int64", ("batch", 2), value=[640, 480]), 2, 0)["x"].tolist() == [
+        [640, 480], [640, 480]
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"value \[0\.5\] does not fit int64"):
+        make_inputs(model("int64", (), value=[0.5]), 1, 0)
+    with pytest.raises(UsageError, match=r"3 values do not fit the shape \[1, 2\]"):
+        make_inputs(model(value=[1, 2, 3], shape=("batch", 2)), 1, 0)
+
+
+def test_files_of_an_input_without_a_batch_take_turns(tmp_path):
+    np.save(tmp_path / "one.npy", np.float32(0.25))
+    np.save(tmp_path / "more.npy", np.float32([0.5, 0.75]))
+    rate = model(shape=(), data=files(tmp_path / "one.npy", tmp_path / "more.npy"))
+    assert [make_inputs(rate, 1, which)["x"].tolist() for which in range(4)] == [
+        0.25, 0.5, 0.75, 0.25
+    ]  # fmt: skip
+
+
+def test_without_a_batch_a_request_is_one_inference():
+    fixed = replace(model(shape=(8, 3)), batch="none")
+    assert make_inputs(fixed, 1, 0)["x"].shape == (8, 3)
+    with pytest.raises(UsageError, match="a request is one inference") as caught:
+        make_inputs(fixed, 8, 0)
+    assert "batch_sizes: [1]" in caught.value.fix

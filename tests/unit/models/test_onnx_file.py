@@ -14,8 +14,13 @@ from harness.models.onnx_file import (  # noqa: E402
     match_inputs,
     model_hash,
     read_graph,
+    read_inputs,
 )
-from harness.models.tensors import TensorSpec  # noqa: E402
+from harness.models.tensors import PreparedModel, TensorSpec  # noqa: E402
+
+
+def model(**fields):
+    return PreparedModel("m", {}, "", **{"inputs": (), "outputs": (), **fields})
 
 
 @pytest.fixture
@@ -43,39 +48,55 @@ def linear(tmp_path):
 
 def test_inputs_outputs_and_facts_are_read_without_the_weights(linear):
     inputs, outputs, facts = read_graph(linear())
-    assert inputs == (TensorSpec("x", "float32", ("batch", 3)),)
-    assert outputs == (TensorSpec("y", "float32", ("batch", 2)),)
+    assert inputs == (TensorSpec("x", "float32", ("N", 3)),)
+    assert outputs == (TensorSpec("y", "float32", ("N", 2)),)
     assert facts == {"opset": 17, "parameters": 6}
 
 
 def test_other_dynamic_dimensions_keep_their_names_or_get_one(linear):
-    assert read_graph(linear(("b", "seq", 3)))[0][0].shape == ("batch", "seq", 3)
-    assert read_graph(linear((None, None, 3)))[0][0].shape == ("batch", "x_dim1", 3)
+    assert read_graph(linear(("b", "seq", 3)))[0][0].shape == ("b", "seq", 3)
+    for nameless in (None, "-1", "?"):
+        assert read_graph(linear((nameless, nameless, 3)))[0][0].shape == ("x_dim0", "x_dim1", 3)
 
 
 def test_a_dynamic_dimension_without_a_size_is_refused(linear):
     path = linear(("b", "seq", 3))
-    inputs, _, _ = read_graph(path)
-    assert match_inputs(path, inputs, (), {"seq": 5}) == inputs
+    inputs, outputs, _ = read_graph(path)
+    read = read_inputs(path, inputs, outputs, model(dynamic={"seq": 5}), (1, 4))
+    assert [t.shape for t in (*read.inputs, *read.outputs)] == [
+        ("batch", "seq", 3), ("batch", "seq", 2)
+    ]  # fmt: skip
     with pytest.raises(UsageError, match="dynamic dimension 'seq' has no size") as caught:
-        match_inputs(path, inputs, (), {})
-    assert "dynamic: {seq: N}" in caught.value.fix
+        read_inputs(path, inputs, outputs, model(), (1, 4))
+    assert caught.value.fix == "add `dynamic: {seq: N}` to the model"
+
+
+def test_all_missing_sizes_are_named_at_once(linear):
+    path = linear(("b", "rows", "columns", 3))
+    with pytest.raises(UsageError, match="dimensions 'rows', 'columns' have no size") as caught:
+        read_inputs(path, *read_graph(path)[:2], model(), (1,))
+    assert "dynamic: {rows: N, columns: N}" in caught.value.fix
 
 
 def test_a_fixed_batch_fits_that_batch_size_only(linear):
     path = linear((4, 3))
-    inputs, _, _ = read_graph(path)
+    inputs, outputs, _ = read_graph(path)
     shapes = {i.name: i.shape for i in inputs}
     check_batches("f", shapes, [4])
     with pytest.raises(UsageError, match=r"batch fixed at 4, load\.batch_sizes asks for 1"):
         check_batches("f", shapes, [4, 1])
-    assert match_inputs(path, inputs, (), {})[0].shape == ("batch", 3)
+    read = read_inputs(path, inputs, outputs, model(), (4,))
+    assert read.inputs[0].shape == ("batch", 3)
+    assert "fixed at 4" in read.words
 
 
 def test_the_batch_is_where_the_scenario_has_it(linear):
     path, wanted = linear((16, "N", 3)), TensorSpec("x", "float32", (16, "batch", 3))
-    matched = match_inputs(path, read_graph(path)[0], (wanted,), {})
-    shapes, axes = {i.name: i.shape for i in read_graph(path)[0]}, batch_axes(matched)
+    found = read_graph(path)[:2]
+    read = read_inputs(path, *found, model(inputs=(wanted,)), (1, 4))
+    assert read.inputs == (wanted,)
+    assert read.outputs[0].shape == (16, "batch", 2)
+    shapes, axes = {i.name: i.shape for i in found[0]}, batch_axes(read.inputs)
     assert axes == {"x": 1}
     check_batches("f", shapes, [1, 4], axes)
     with pytest.raises(UsageError, match=r"batch fixed at 5, load\.batch_sizes asks for 4"):
@@ -85,7 +106,7 @@ def test_the_batch_is_where_the_scenario_has_it(linear):
 @pytest.mark.parametrize(("wanted", "message"), [
     (TensorSpec("z", "float32", ("batch", 3)), "has no input 'z'; it has x"),
     (TensorSpec("x", "int64", ("batch", 3)), r"the scenario says int64 \[batch, 3\]"),
-    (TensorSpec("x", "float32", ("batch", 4)), r"wants float32 \[batch, 3\]"),
+    (TensorSpec("x", "float32", ("batch", 4)), r"wants float32 \[N, 3\]"),
     (TensorSpec("x", "float32", ("batch", 3, 1)), "wants float32"),
 ])  # fmt: skip
 def test_inputs_of_the_scenario_must_fit_the_file(linear, wanted, message):
@@ -101,9 +122,13 @@ def test_inputs_of_the_scenario_must_be_complete(linear):
         match_inputs(path, more, (TensorSpec("x", "float32", ("batch", 3)),), {})
 
 
-def test_a_scalar_input_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no batch dimension"):
-        match_inputs(tmp_path, (TensorSpec("s", "float32", ()),), (), {})
+def test_without_a_batch_a_request_is_one_inference(linear):
+    path = linear(("N", 3))
+    found = read_graph(path)[:2]
+    none = model(batch="none", dynamic={"N": 7})
+    assert read_inputs(path, *found, none, (1,)).inputs == found[0]
+    with pytest.raises(UsageError, match="a request is one inference"):
+        read_inputs(path, *found, none, (1, 4))
 
 
 @pytest.mark.parametrize("content", [b"", b"no protobuf at all", b"\x08\x07"])

@@ -6,10 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from support.sample import MODELS, VECTOR, ready, spec, torch_backend  # noqa: E402
+from support.tiny_onnx import tiny_onnx  # noqa: E402
 
 from harness.backends.base import run_once  # noqa: E402
 from harness.errors import UsageError  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
+from harness.models.onnx_file import cpu_session  # noqa: E402
 from harness.models.reference import ReferenceOutputs, write_references  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
 from harness.scenario.spec import scenario as schema  # noqa: E402
@@ -196,3 +198,50 @@ def test_how_a_forward_is_called_is_found_once_and_kept(tmp_path):
         assert list(found) == ["x_out", "heads_0", "heads_1_mean"]
     with pytest.raises(UsageError, match=r"by position: .*; as a dict: .*"):
         ready(spec("takes_dict", [{"name": "z", "shape": ["batch", 8]}]), tmp_path)
+
+
+SCALED = """
+import torch
+
+class Scaled(torch.nn.Module):
+    def forward(self, x, k):
+        return x * k, k + 1
+
+def make():
+    return Scaled()
+"""
+
+
+@pytest.mark.parametrize(("shape", "batch", "out"), [
+    (["batch", 3], None, [("batch", 3), ()]), ([1, 3], "none", [(1, 3), ()])
+])  # fmt: skip
+def test_scalars_and_models_without_a_batch_are_traced_and_exported(tmp_path, shape, batch, out):
+    (tmp_path / f"scaled_{batch}.py").write_text(SCALED)
+    model_spec = schema.ModelSpec.model_validate({
+        "name": "m", "source": {"torch": f"scaled_{batch}:make"}, "batch": batch,
+        "inputs": [{"name": "x", "shape": shape},
+                   {"name": "k", "shape": [], "value": 20}],
+    })  # fmt: skip
+    sizes = (1, 4) if batch is None else (1,)
+    model, _ = ready(model_spec, tmp_path, ("onnx", "torch"), sizes, base=tmp_path)
+    assert [o.shape for o in model.outputs] == out
+    assert not model.failures
+    session = cpu_session(model.file("onnx"))
+    assert [len(i.shape) for i in session.get_inputs()] == [2, 0]
+    with torch_backend(model) as backend:
+        backend.load()
+        for size in sizes:
+            inputs = make_inputs(model, size, 0)
+            outputs = run_once(backend, inputs)
+            assert list(outputs.values())[1] == 21
+            np.testing.assert_allclose(next(iter(outputs.values())), inputs["x"] * 20, rtol=1e-6)
+
+
+def test_how_the_batch_of_a_file_was_read_is_kept(tmp_path):
+    path = tiny_onnx(tmp_path / "m.onnx", batch="rows")
+    guessed, _ = ready(spec(inputs=(), onnx=str(path)), tmp_path, (), base=tmp_path)
+    assert guessed.batch_read == "the batch is axis 0 of input (a free first axis)"
+    said = schema.ModelSpec.model_validate(
+        {"name": "m", "source": {"onnx": str(path)}, "batch": {"input": 0}}
+    )
+    assert not ready(said, tmp_path, (), base=tmp_path)[0].batch_read

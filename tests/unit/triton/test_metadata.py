@@ -38,7 +38,7 @@ def test_a_server_that_does_not_batch():
     found = read(
         metadata(x=("INT64", [1, 3]), z=("BOOL", [-1]), y=("FP32", [2, -1])), ModelConfig(name="m")
     )
-    assert [t.shape for t in found.signature.inputs] == [(1, 3), ("batch",)]
+    assert [t.shape for t in found.signature.inputs] == [(1, 3), ("z_0",)]
     assert found.signature.outputs[0].shape == (2, "y_1")
 
 

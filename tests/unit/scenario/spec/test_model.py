@@ -54,3 +54,36 @@ def test_mean_and_deviation_go_together():
 def test_inputs_and_dimensions(keys, message):
     with pytest.raises(ValidationError, match=message):
         ModelSpec.model_validate({"name": "m", "source": {"torch": "a:b"}, **keys})
+
+
+SCALAR = {"name": "s", "shape": []}
+B = {"name": "b", "shape": ["batch"]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"inputs": SCALAR},
+            r"inputs.0.shape: \[\] has no batch dimension; write one.*batch: none",
+        ),
+        ({"inputs": [B, SCALAR], "batch": "none"}, "inputs.0.shape: `batch: none` is there"),
+        ({"inputs": B, "batch": "N"}, "batch: the word `batch` in the shapes of `inputs` says it"),
+        ({"inputs": B, "batch": {"b": 0}}, "batch.b: the shape under `inputs` says it"),
+        ({"batch": {"b": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_the_batch_is_said_once(keys, message):
+    onnx = {"name": "m", "source": {"onnx": "m.onnx"}}
+    with pytest.raises(ValidationError, match=message):
+        ModelSpec.model_validate({**onnx, **keys})
+    for good in (
+        {"inputs": [B, SCALAR]}, {"inputs": SCALAR, "batch": "none"}, {"batch": "N"},
+        {"batch": {"x": 1, "y": "none"}}, {"inputs": B, "batch": {"y": 1}},
+    ):  # fmt: skip
+        ModelSpec.model_validate({**onnx, **good})
+
+
+def test_a_name_of_a_dimension_needs_a_file_that_has_names():
+    with pytest.raises(ValidationError, match="batch: a dimension's name goes with `onnx` sources"):
+        ModelSpec.model_validate({"name": "m", "source": {"triton": "m"}, "batch": "N"})

@@ -70,7 +70,7 @@ def test_given_constraints() -> None:
         (Source, {}),
         (Source, {"torch": "a:b", "onnx": "c"}),
         (Source, {"onnx": "c", "seed": 1}),
-        (Input, {"name": "x", "shape": [1, 2]}),
+        (Input, {"name": "x", "shape": [1, 2], "value": 1, "data": "zeros"}),
         (Input, {"name": "x", "shape": ["batch"], "range": [1, 1]}),
         (Files, {"files": "a.png", "std": 1}),
         (ModelSpec, {"name": "n", "source": {"torch": "a:b"}}),
@@ -140,3 +140,17 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
         holder = holder[step]
     holder[path[-1]] = value
     return data
+
+
+def test_a_model_without_a_batch_has_requests_of_one_inference() -> None:
+    data = copy.deepcopy(GOOD)
+    data["model"] = {"name": "n", "source": {"onnx": "m.onnx"}, "batch": "none"}
+    data["backends"] = [{"kind": "triton", "protocol": "grpc", "serve": "onnxruntime"}]
+    assert Scenario.model_validate(data).load.batch_sizes == (1,)
+    data["load"] = {"batch_sizes": [1, 4]}
+    data["backends"][0]["dynamic_batching"] = True
+    with pytest.raises(ValidationError) as caught:
+        Scenario.model_validate(data)
+    messages = [error["msg"] for error in caught.value.errors()]
+    assert any("load.batch_sizes: must be [1]" in text for text in messages)
+    assert any("backends.0.dynamic_batching" in text for text in messages)
