@@ -68,11 +68,13 @@ def read_batch(
     names, why = _names(where, inputs, dynamic)
     if not names:
         return _fixed(inputs, outputs)
-    same = (following(inputs, names) if following else None) or _by_name(names)
+    ran = following(inputs, names) if following else None
+    same = ran or _by_name(names)
     if distinct := [n for n in names if n not in same]:
         raise _unclear(where, inputs, [names[0], *distinct])
     axes = _first_axes(inputs, same)
-    found = apply(inputs, outputs, axes, lambda *_: same)
+    found = apply(inputs, outputs, axes, (lambda *_: ran) if ran else None)
+    why += ", followed by running the file at two sizes" if ran else ""
     plain = why == "named so" and not any(axes.values())
     return Reading(*found, f"the batch is {_places(inputs, axes)} ({why})", not plain)
 
@@ -162,8 +164,9 @@ def apply(
     """The tensors with the batch on these axes, and wherever its size goes from there."""
     given = {s.name: s.shape[axes[s.name]] for s in inputs if s.name in axes}
     names = [d for d in dict.fromkeys(given.values()) if isinstance(d, str)]
-    same = (following(inputs, names) if following and names else None) or frozenset(names)
-    front = bool(axes) and all(axes[name] == 0 for name in given)
+    ran = following(inputs, names) if following and names else None
+    same = ran or frozenset(names)
+    front = not ran and bool(axes) and all(axes[name] == 0 for name in given)
     read = tuple(_placed(s, axes, same) for s in inputs)
     unknown = frozenset(d for s in inputs for d in s.shape) | same
     return read, tuple(_placed(s, axes, same, unknown if front else None) for s in outputs)

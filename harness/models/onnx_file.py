@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.models.batch import Reading, apply, read_batch
+from harness.models.batch import Following, Reading, apply, read_batch
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import check_sizes, one_inference
 from harness.models.tensors import BATCH, PreparedModel, TensorSpec
@@ -42,11 +43,14 @@ def check_file(path: Path) -> None:
         raise UsageError(f"{path} is not a valid ONNX model: {reason[:300]}") from error
 
 
-def cpu_session(path: Path, *, optimised: bool = True) -> InferenceSession:
-    """The file in ONNX Runtime on the CPU, with its graph optimisations or without."""
+def cpu_session(path: Path, *, optimised: bool = True, severity: int = 3) -> InferenceSession:
+    """The file in ONNX Runtime on the CPU, with its graph optimisations or without.
+
+    It writes log messages from this severity on: 3 is errors, 4 fatal ones.
+    """
     ort = require("onnxruntime")
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = severity
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -109,20 +113,30 @@ def match_inputs(path: Path, found: Specs, wanted: Specs, dynamic: Mapping[str, 
 
 
 def read_inputs(
-    path: Path, inputs: Specs, outputs: Specs, model: PreparedModel,
-    batches: Sequence[int],
+    path: Path, inputs: Specs, outputs: Specs, model: PreparedModel, batches: Sequence[int],
+    following: Following | None = None,
 ) -> Reading:  # fmt: skip
     """The file's inputs and outputs with their batch: as the scenario has it, or else as found.
+
+    `following` finds the dimensions that have the batch's size, where names don't say it.
 
     Raises UsageError where the scenario does not fit the file, a size is missing, or a batch size
     can't be.
     """
     if model.inputs:
         match_inputs(path, inputs, model.inputs, model.dynamic)
-        _, found = apply(inputs, outputs, batch_axes(model.inputs))
+        mine = {spec.name: spec.shape for spec in model.inputs}
+        sized = tuple(
+            replace(s, shape=tuple(
+                f if w == BATCH else model.dynamic.get(str(w), w)
+                for f, w in zip(s.shape, mine[s.name], strict=True)
+            ))
+            for s in inputs
+        )  # fmt: skip
+        _, found = apply(sized, outputs, batch_axes(model.inputs), following)
         reading = Reading(model.inputs, found)
     else:
-        reading = read_batch(path.name, inputs, outputs, model.batch, model.dynamic)
+        reading = read_batch(path.name, inputs, outputs, model.batch, model.dynamic, following)
     check_sizes(reading.inputs, model.dynamic, str(path))
     axes = batch_axes(reading.inputs)
     fixed = {i.name: i.shape for i in inputs if i.name in axes}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness.errors import HarnessError, PointError, UsageError, translate, translated
-from harness.models import onnx_file
+from harness.models import onnx_file, propagation
 from harness.models.cache import CacheEntry, fetch, file_hash, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert, precision_of
@@ -254,7 +254,8 @@ def _from_onnx(
     path = Path(model.source["onnx"])
     onnx_file.check_file(path)
     inputs, outputs, facts = onnx_file.read_graph(path)
-    reading = onnx_file.read_inputs(path, inputs, outputs, model, batches)
+    following = propagation.following(path, outputs, model)
+    reading = onnx_file.read_inputs(path, inputs, outputs, model, batches, following)
     model = replace(
         model, inputs=reading.inputs, outputs=reading.outputs, precision=precision_of(path),
         batch_read=reading.words if reading.guessed else "",
