@@ -17,12 +17,14 @@ from harness.errors import ScenarioError, UsageError
 @options.overrides
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, mistakes too.")
 def command(file: Path, overrides: tuple[str, ...], as_json: bool) -> int:
-    """Check a scenario file and show every mistake in it. Exit 2 when there are any."""
+    """Show every mistake in a scenario file and its ONNX files. Exit 2 when there are any."""
+    from harness.run.prepare import check
     from harness.scenario.overview import overview
     from harness.scenario.reading.loader import load
 
     try:
-        found = overview(load(file, overrides).scenario)
+        loaded = load(file, overrides)
+        found, notes = overview(loaded.scenario), check(loaded)
     except UsageError as error:
         if not as_json:
             raise
@@ -35,7 +37,8 @@ def command(file: Path, overrides: tuple[str, ...], as_json: bool) -> int:
         "file": str(file), "valid": True, "scenario": found.scenario, "points": len(found.points),
         "backends": found.backends, "batch_sizes": found.batch_sizes,
         "concurrency": found.concurrency, "rounds": found.rounds,
-        "estimated_seconds": round(found.seconds),
+        "estimated_seconds": round(found.seconds), "notes": notes,
     }  # fmt: skip
-    click.echo(json.dumps(facts, indent=2) if as_json else f"{file}: fine: {found.counts()}")
+    lines = [f"{file}: fine: {found.counts()}", *(f"note: {text}" for text in notes)]
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
     return 0

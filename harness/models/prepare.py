@@ -53,15 +53,31 @@ def prepare(
     """
     if unknown := set(formats) - set(FORMATS):
         raise ValueError(f"unknown formats: {', '.join(sorted(unknown))}")
-    inputs = tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs)
-    model = PreparedModel(
-        spec.name, _resolve(spec, base), "", inputs, (), dynamic=dict(spec.dynamic),
-        data=_data(spec, base), batch=spec.batch, max_batch_size=max(batch_sizes),
-    )  # fmt: skip
+    model = _written(spec, batch_sizes, base)
     steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
     return steps.get(spec.source.kind, _from_nothing)(
         model, tuple(formats), tuple(batch_sizes), cache
     )
+
+
+def check(spec: ModelSpec, batch_sizes: Sequence[int], *, base: Path) -> str:
+    """Whether an ONNX file fits the scenario, as `prepare` finds out before it makes anything.
+
+    How its batch was read if that is a guess; empty for other sources, which are not opened.
+    Raises UsageError, MissingPackageError.
+    """
+    if spec.source.kind != "onnx":
+        return ""
+    return _read_onnx(_written(spec, batch_sizes, base), batch_sizes)[0].batch_read
+
+
+def _written(spec: ModelSpec, batch_sizes: Sequence[int], base: Path) -> PreparedModel:
+    """The model as far as the scenario says it."""
+    inputs = tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs)
+    return PreparedModel(
+        spec.name, _resolve(spec, base), "", inputs, (), dynamic=dict(spec.dynamic),
+        data=_data(spec, base), batch=spec.batch, max_batch_size=max(batch_sizes),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- what the user wrote
@@ -252,14 +268,7 @@ def _from_onnx(
             fix="remove the torch backends, or give a torch source",
         )
     path = Path(model.source["onnx"])
-    onnx_file.check_file(path)
-    inputs, outputs, facts = onnx_file.read_graph(path)
-    following = propagation.following(path, outputs, model)
-    reading = onnx_file.read_inputs(path, inputs, outputs, model, batches, following)
-    model = replace(
-        model, inputs=reading.inputs, outputs=reading.outputs, precision=precision_of(path),
-        batch_read=reading.words if reading.guessed else "",
-    )  # fmt: skip
+    model, facts = _read_onnx(model, batches)
     model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
 
     def copy(folder: Path) -> dict[str, object]:
@@ -267,6 +276,22 @@ def _from_onnx(
         return {**facts, "precision": model.precision}
 
     return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
+
+
+def _read_onnx(
+    model: PreparedModel, batches: Sequence[int]
+) -> tuple[PreparedModel, dict[str, object]]:
+    """The model with the file's inputs and outputs, and facts of the file."""
+    path = Path(model.source["onnx"])
+    onnx_file.check_file(path)
+    inputs, outputs, facts = onnx_file.read_graph(path)
+    following = propagation.following(path, outputs, model)
+    reading = onnx_file.read_inputs(path, inputs, outputs, model, batches, following)
+    read = replace(
+        model, inputs=reading.inputs, outputs=reading.outputs, precision=precision_of(path),
+        batch_read=reading.words if reading.guessed else "",
+    )  # fmt: skip
+    return read, facts
 
 
 def _from_nothing(

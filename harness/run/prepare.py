@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import MissingPackageError
+from harness.models import prepare as prepare_model
 from harness.models.prepare import prepare
 from harness.results.rows import ArtifactRow
-from harness.run.session.preparing import formats
+from harness.run.session.preparing import formats, models
 from harness.scenario.reading.loader import LoadedScenario
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
@@ -24,6 +26,21 @@ class Exported:
     failures: Mapping[str, str]
     """Format → why it could not be made."""
     repository: Sequence[Filled]
+
+
+def check(loaded: LoadedScenario) -> list[str]:
+    """Open the ONNX files of a scenario as a run does before it begins, and import nothing else.
+
+    How batches were read, where that is a guess. Raises UsageError for a file that does not fit.
+    """
+    base, notes = loaded.path.resolve().parent, []
+    for model, _, batch_sizes in models(loaded.scenario).values():
+        try:
+            read = prepare_model.check(model, batch_sizes, base=base)
+        except MissingPackageError as error:
+            read = f"not opened: {error.message}"
+        notes += [f"{model.name}: {read}"] if read else []
+    return notes
 
 
 def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:

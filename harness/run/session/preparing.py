@@ -30,7 +30,7 @@ def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepa
     deadline = max(SHORTEST_S, scenario.measurement.load_timeout)
     found: dict[str, ModelPrepared | HarnessError] = {}
     with Preparing(base, logs / "prepare.log", cache, deadline) as preparing:
-        for key, (model, wanted, batch_sizes) in _models(scenario).items():
+        for key, (model, wanted, batch_sizes) in models(scenario).items():
             try:
                 found[key] = preparing.model(model, wanted, batch_sizes)
             except HarnessError as error:
@@ -116,7 +116,7 @@ def batch_notes(prepared: Prepared) -> Iterator[str]:
             yield f"{model.name}: {model.batch_read}; `model.batch` can say otherwise"
 
 
-def _models(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]]:
+def models(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]]:
     """As in `Prepared`: a model, the formats that it needs, and the batch sizes of its loads."""
     found: dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]] = {
         "": (scenario.model, formats(scenario), scenario.load.batch_sizes)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 from support.paths import ROOT
+from support.tiny_onnx import tiny_onnx
 
 from harness.cli.validate import command
 
@@ -73,3 +74,26 @@ def test_the_whole_program_on_a_bad_file() -> None:
     assert f"error: {file}:20:19: {message}" in lines
     assert sum(line.startswith(f"error: {file}:") for line in lines) == 12
     assert "Traceback" not in result.stderr
+
+
+def test_an_onnx_file_is_opened(tmp_path: Path) -> None:
+    scenario = tmp_path / "s.yaml"
+    text = (
+        "scenario: s\nmodel: {name: net, source: {onnx: m.onnx}}\n"
+        "backends: [{kind: onnxruntime}]\nload: {batch_sizes: [1, 4]}\n"
+    )
+    scenario.write_text(text, encoding="utf-8")
+    tiny_onnx(tmp_path / "m.onnx", batch=3)
+    for args in ([], ["--json"]):
+        result = harness(str(scenario), *args)
+        assert result.returncode == 2
+        assert "input has its batch fixed at 3" in result.stdout + result.stderr
+    tiny_onnx(tmp_path / "m.onnx", batch="rows")
+    result = CliRunner().invoke(command, [str(scenario)], standalone_mode=False)
+    fine, note = result.output.splitlines()
+    assert ": fine: " in fine
+    assert note == "note: net: the batch is axis 0 of input (a free first axis)"
+    tiny_onnx(tmp_path / "m.onnx", batch="seq_len")
+    result = harness(str(scenario))
+    assert result.returncode == 2
+    assert "dynamic: {seq_len: N}" in result.stderr
