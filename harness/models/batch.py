@@ -74,8 +74,8 @@ def read_batch(
         raise _unclear(where, inputs, [names[0], *distinct])
     axes = _first_axes(inputs, same)
     found = apply(inputs, outputs, axes, (lambda *_: ran) if ran else None)
-    why += ", followed by running the file at two sizes" if ran else ""
     plain = why == "named so" and not any(axes.values())
+    why += ", followed by running the file at two sizes" if ran else ""
     return Reading(*found, f"the batch is {_places(inputs, axes)} ({why})", not plain)
 
 

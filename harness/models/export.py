@@ -73,16 +73,18 @@ class Job:
 def export_onnx(
     model: TorchModel, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...],
     inputs_of: InputsOf, batch_sizes: Sequence[int], folder: Path, *, fixed: int | None = None,
+    example_of: InputsOf | None = None,
 ) -> dict[str, object]:  # fmt: skip
     """Write `model.onnx` (and its external data) to `folder`, checked; return what was done.
 
-    `fixed` is the only batch size that the model takes, if that is so. Raises BackendError with
-    both exporters' reasons when neither can.
+    `fixed` is the only batch size that the model takes, if that is so. `example_of` makes what the
+    exporters see, where the inputs themselves would be built into the graph. Raises BackendError
+    with both exporters' reasons when neither can.
     """
     for package in ("onnx", "onnxscript"):
         require(package)
     dtypes = {i.name: i.dtype for i in inputs}
-    example = to_tensors(inputs_of(fixed or EXAMPLE_BATCH), dtypes)
+    example = to_tensors((example_of or inputs_of)(fixed or EXAMPLE_BATCH), dtypes)
     job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs), fixed is None)
     sizes = [fixed] if fixed else sorted({1, max(batch_sizes)})
     reasons: dict[str, str] = {}

@@ -249,10 +249,15 @@ def _write_onnx(
     model: PreparedModel, module: TorchModel, batches: Sequence[int], fixed: int | None,
     parameters: int, folder: Path,
 ) -> dict[str, object]:  # fmt: skip
-    from harness.models.export import export_onnx
+    from harness.models.export import EXAMPLE_BATCH, export_onnx
 
     inputs_of = functools.partial(make_inputs, model, variant=0)
-    done = export_onnx(module, model.inputs, model.outputs, inputs_of, batches, folder, fixed=fixed)
+    some = {word: size or EXAMPLE_BATCH for word, size in model.dynamic.items()}
+    example_of = functools.partial(make_inputs, replace(model, dynamic=some), variant=0)
+    done = export_onnx(
+        module, model.inputs, model.outputs, inputs_of, batches, folder, fixed=fixed,
+        example_of=example_of,
+    )  # fmt: skip
     return {**done, "parameters": parameters}
 
 

@@ -8,15 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.scenario.rules.base import (
-    Broken,
-    any_of,
-    remove,
-    shown,
-    twice,
-    under,
-    with_article,
-)
+from harness.scenario.rules.base import Broken, any_of, remove, shown, twice, under, with_article
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.fields import Model
 
@@ -203,8 +195,10 @@ class ModelSpec(Model):
             "`none`: no batch, a request is one inference",
         )
     )
-    dynamic: dict[str, of.PositiveInt] = Field(
-        default_factory=dict, description="sizes of the dynamic dimensions other than batch"
+    dynamic: dict[str, Annotated[int, Field(ge=0, le=10**9)]] = Field(
+        default_factory=dict,
+        description="sizes of the dynamic dimensions other than batch; 0 for what is empty, like "
+        "the past of a decoder's first step",
     )
     parity: Parity = Field(
         default_factory=Parity, description="how outputs are compared before timing"

@@ -337,6 +337,10 @@ def _placed(region: Region, make: Callable[[SharedTensor], InferInput]) -> list[
     made = []
     for tensor in region.layout.tensors:
         placed = make(tensor)
-        placed.set_shared_memory(region.name, tensor.size, tensor.offset)
+        if 0 in tensor.shape and hasattr(placed, "set_data_from_numpy"):
+            # an empty input travels in the message: Triton takes no place of no size
+            placed.set_data_from_numpy(np.empty(tensor.shape, tensor.dtype))
+        else:
+            placed.set_shared_memory(region.name, tensor.size, tensor.offset)
         made.append(placed)
     return made

@@ -245,3 +245,32 @@ def test_how_the_batch_of_a_file_was_read_is_kept(tmp_path):
         {"name": "m", "source": {"onnx": str(path)}, "batch": {"input": 0}}
     )
     assert not ready(said, tmp_path, (), base=tmp_path)[0].batch_read
+
+
+GROWING = """
+import torch
+
+class Growing(torch.nn.Module):
+    def forward(self, x, past):
+        present = torch.cat([past, x], 1)
+        return present, present.sum(1)
+
+def make():
+    return Growing()
+"""
+
+
+def test_the_first_step_of_a_decoder_has_an_empty_past(tmp_path):
+    (tmp_path / "growing.py").write_text(GROWING)
+    inputs = [{"name": "x", "shape": ["batch", 1, 4]}, {"name": "past", "shape": ["batch", "p", 4]}]
+    empty = spec(inputs=inputs, dynamic={"p": 0}, torch="growing:make")
+    model, _ = ready(empty, tmp_path, ("onnx", "torch"), base=tmp_path)
+    assert not model.failures
+    session = cpu_session(model.file("onnx"))
+    arrays = make_inputs(model, 4, 0)
+    assert arrays["past"].shape == (4, 0, 4)
+    present, total = session.run(None, arrays)
+    assert present.shape == (4, 1, 4)
+    np.testing.assert_allclose(total, arrays["x"][:, 0])
+    onnx = spec(inputs=(), dynamic={"p": 0}, onnx=str(model.file("onnx")))
+    assert ready(onnx, tmp_path, (), base=tmp_path)[0].outputs[1].shape == ("batch", 4)
