@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ArtifactRow
-from harness.run.session.preparing import _models, artifacts, formats, prepare
+from harness.run.session.preparing import artifacts, formats, models, prepare
 from harness.run.worker.messages import ModelPrepared
 from harness.scenario.spec.scenario import Scenario
 
@@ -35,7 +35,7 @@ def test_formats_are_those_of_all_backends_and_none_for_what_needs_none() -> Non
 
 
 def test_a_co_located_model_is_prepared_for_the_batch_of_its_own_load() -> None:
-    found = _models(scenario({"onnx": "m.onnx"}, triton(colocated=(BACK,))))
+    found = models(scenario({"onnx": "m.onnx"}, triton(colocated=(BACK,))))
     assert list(found) == ["", "t/back"]
     assert found[""][2] == (1, 4)
     model, wanted, sizes = found["t/back"]
@@ -43,7 +43,7 @@ def test_a_co_located_model_is_prepared_for_the_batch_of_its_own_load() -> None:
 
 
 def test_a_model_that_is_on_the_server_needs_no_format() -> None:
-    found = _models(scenario({"triton": "front"}, {
+    found = models(scenario({"triton": "front"}, {
         "kind": "triton", "protocol": "http", "name": "t", "server": {"repository": "models"},
         "colocated": (THERE,),
     }))  # fmt: skip
