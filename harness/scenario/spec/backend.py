@@ -111,9 +111,9 @@ class BackendSettings(Model):
             who, can = f"{with_article(self.kind)} backend", any_of(self.sources)
             message = f"{who} can't run a model from `{kind}`; it needs {can}"
             yield Broken(("kind",), message)
-        runs = (self.kind, getattr(self, "serve", None))
         wanted = getattr(self, "precision", "fp32")
-        if kind != "onnx" and (wanted == "int8" or (wanted == "bf16" and "onnxruntime" in runs)):
+        alone = self.kind == "onnxruntime"  # what a server runs has a rule of its own
+        if kind != "onnx" and (wanted == "int8" or (wanted == "bf16" and alone)):
             message = f"{wanted} is here for an ONNX file that is {wanted}; use fp32 or fp16"
             yield Broken(("precision",), message)
 
