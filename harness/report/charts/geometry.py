@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.report.model.blocks import Band, Chart, ReferenceLine
 
-INK, GRID, MUTED = "#1D2733", "#E7EAEE", "#5C6470"
+INK, GRID, MUTED, FAINT = "#1D2733", "#E7EAEE", "#5C6470", "#B9C1CB"
 BANDS = ("#EEF3F7", "#F8FAFB")
 Axis = Literal["x", "y"]
 

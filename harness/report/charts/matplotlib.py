@@ -91,6 +91,9 @@ def _points(axes: Axes, series: ChartSeries) -> None:
         markeredgewidth=0.5, elinewidth=0.9, capsize=1.8, label=series.name, clip_on=False,
         zorder=3,
     )  # fmt: skip
+    for x, y, said in zip(series.x, series.y, series.texts, strict=False):
+        axes.annotate(said, (x, y), (-3, 4), textcoords="offset points", ha="right", fontsize=7,
+                      color=series.color, zorder=4)  # fmt: skip
     for part in (*caps, *bars):  # a marker at the edge is whole, a bar beyond it is cut
         part.set_clip_on(True)
 

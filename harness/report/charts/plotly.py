@@ -67,7 +67,10 @@ def _drawn(series: ChartSeries) -> dict[str, object]:
         return {"type": "scatter", "mode": "lines", "line": {"color": series.color, "width": 1.5}}
     dash, symbol = (kinds[series.marker % len(kinds)] for kinds in (DASHES, SYMBOLS))
     return {
-        "type": "scatter", "mode": "lines+markers" if series.mode == "line" else "markers",
+        "type": "scatter",
+        "mode": ("lines+markers" if series.mode == "line" else "markers")
+        + ("+text" if series.texts else ""),
+        "text": [escape(t) for t in series.texts], "textposition": "top left",
         "line": {"color": series.color, "width": 2, "dash": dash},
         "marker": {
             "color": series.color, "size": 8, "symbol": symbol,

@@ -121,6 +121,8 @@ class ChartSeries:
     """Whether the right axis applies."""
     width: float = 0.5
     """Of a bar, in units of x."""
+    texts: tuple[str, ...] = ()
+    """What stands beside each value in the chart; empty for nothing."""
 
 
 def trace(

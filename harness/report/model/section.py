@@ -55,6 +55,14 @@ class Masthead:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Headings with their lines: what page 1 decides."""
+
+    kind: ClassVar = "verdict"
+    entries: tuple[tuple[str, tuple[Sentence, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FactList:
     """Names with their values, side by side."""
 
@@ -96,6 +104,8 @@ class Charts:
 
     kind: ClassVar = "charts_of"
     charts: tuple[Chart, ...]
+    beside: Table | None = None
+    """A table that stands beside them where there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,9 @@ class Difference:
     lines: tuple[DiffLine, ...]
 
 
-Block = Masthead | FactList | Heading | Text | Prose | Charts | TableBlock | Code | Difference
+Block = (
+    Masthead | Verdict | FactList | Heading | Text | Prose | Charts | TableBlock | Code | Difference
+)
 
 
 @dataclass(frozen=True, slots=True)

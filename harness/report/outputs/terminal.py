@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from harness.errors import words_of
 from harness.report.model.context import Context, best_first, build_context
+from harness.report.model.decision import decide
 from harness.report.model.labels import counted, load_label
 from harness.report.model.numbers import NOT_AVAILABLE, spread_text, value_text
 from harness.report.model.section import Sentence
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
+from harness.report.sections.first_page import verdict
 from harness.report.sections.notes import disturbances
 from harness.report.sections.points import status_cell
 from harness.scenario.metrics import METRICS
@@ -41,9 +43,11 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
         for c in capacities(context)
     ]
     said = map(_rich, answer(context))
+    page = verdict(context, decide(context)).entries
+    first = (Text.assemble((f"{title}\n", "bold"), *_indented(lines)) for title, lines in page)
     busy = (Text(text, style="bold yellow") for text in disturbances(context))
     table = () if brief else (_table(context),)
-    return Group(*busy, *table, *_failures(context), *found, *said, *_more(context))
+    return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 
 
 def _more(context: Context) -> list[Text]:
@@ -142,6 +146,13 @@ def _where_failed(context: Context) -> list[tuple[str, FailureRow, list[int]]]:
             groups = points
         lines += [(w, fails[0], [f.round + 1 for f in fails]) for w, fails in groups.items()]
     return lines
+
+
+def _indented(lines: Iterable[Sentence]) -> list[Text]:
+    """Lines of page 1 under their heading."""
+    from rich.text import Text
+
+    return [Text.assemble("  ", _rich(line), "\n") for line in lines]
 
 
 def _rich(sentence: Sentence) -> Text:

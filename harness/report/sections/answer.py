@@ -13,10 +13,12 @@ from harness.analysis.summary import SummaryRow
 from harness.report.model import labels
 from harness.report.model.context import Context
 from harness.report.model.judged import judged, needed
+from harness.report.model.decision import decide
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections.colocated import served_colocated
+from harness.report.sections.first_page import last_percent
 from harness.report.sections.parity import wrong_outputs
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -290,10 +292,8 @@ def _why(context: Context, pick: SummaryRow) -> str:
     )
     if size is None:
         return ""
-    best = context.choice.best
-    if best is not None and best not in knees([best, pick], context.objective, context.differences):
-        dear = f"{context.name(best)} ({labels.place_text(best)})"
-        return f": within {zone:g}% of {dear}, which needs clearly more latency, memory or cores"
+    if context.choice.best is not pick and (said := last_percent(context, decide(context))):
+        return f". {said[:-1]}"
     every = {r.point for r in close} == {r.point for r in context.choice.tied}
     those = "them" if every else f"those within {zone:g}% of the best"
     return f", the cheapest of {those} in {kind} ({mib_text(size)} MiB)"

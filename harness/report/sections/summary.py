@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from harness.analysis.speedup import cell
+from harness.report.charts.first import first_chart
 from harness.report.charts.lines import summary_charts
 from harness.report.model import labels, manifest_facts
 from harness.report.model import section as parts
 from harness.report.model.context import Context
+from harness.report.model.decision import decide
 from harness.report.model.runtimes import driver, runtimes
-from harness.report.sections import notes, points
+from harness.report.sections import first_page, notes, points
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import models_line
 
@@ -16,18 +18,29 @@ NOTHING = parts.Text("No point was measured.")
 
 
 def section(context: Context) -> parts.Section:
-    """What a reader sees first."""
+    """Page 1: what a reader who has ten minutes decides by."""
+    found = decide(context)
+    chart, table = first_chart(context, found), first_page.backends_table(context, found)
+    return parts.Section("summary", "Summary", (
+        parts.Masthead(name(context), title(context), first_page.subject(context)),
+        *(parts.Text(banner, "banner") for banner in banners(context)),
+        first_page.verdict(context, found),
+        *([parts.Charts((chart,), table)] if chart else [parts.TableBlock(table)] if table.rows
+          else [NOTHING]),
+    ))  # fmt: skip
+
+
+def choice_section(context: Context) -> parts.Section:
+    """How the choice was made: what was run, what was shown, the best points with all figures."""
     charts = tuple(summary_charts(context))
     best = points.best_table(context)
     description = manifest_facts.text(context.scenario, "description", default="")
-    return parts.Section("summary", "Summary", (
-        parts.Masthead(name(context), title(context), description),
-        *(parts.Text(banner, "banner") for banner in banners(context)),
+    return parts.Section("choice", "How the choice was made", (
+        *([parts.Text(description)] if description else []),
         parts.FactList(tuple(facts(context))),
         parts.Prose((*answer(context), *notes.best_directory(context)), "answer"),
         parts.Charts(charts),
-        parts.Heading("Best point of each configuration", 2, break_before=bool(charts)),
-        parts.TableBlock(best) if best.rows else NOTHING,
+        *([parts.TableBlock(best, "Best point of each configuration")] if best.rows else []),
     ))  # fmt: skip
 
 

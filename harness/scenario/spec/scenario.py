@@ -128,6 +128,13 @@ class Scenario(Model):
         description="what the best point is best at, under the constraints: one metric, "
         "`{metric: weight, …}`, or a list of metrics for their Pareto front",
     )
+    price_per_gpu_hour: float | None = Field(
+        None,
+        gt=0,
+        lt=1e6,
+        description="what an hour of one GPU costs you, in any currency: the report then says the "
+        "cost of a million inferences in money too",
+    )
     search: SearchSettings = Field(
         default_factory=lambda: Search.model_validate({}),
         description="how the configs of Triton backends that hold lists are chosen: a method, or "

@@ -64,8 +64,9 @@ def html(cpu: Context) -> str:
 
 def test_sections_stand_in_model_analyzers_order(html: str) -> None:
     titles = [
-        "Online Result Summary", "Throughput vs. Latency", "Host Memory vs. Latency",
-        "Best point of each configuration", "Pareto front", "Points on the front", "Every point",
+        "Online Result Summary", "TAKE", "Throughput against tail latency", "Every point",
+        "How the choice was made", "Throughput vs. Latency", "Host Memory vs. Latency",
+        "Best point of each configuration", "Pareto front", "Points on the front",
         "Backend comparison", "Speed-up",
         "Size on disk", "Loading and memory", "Model Config: torch-cpu-fp32",
         "Online Performance, batch 1", "RAM Usage vs. Latency", "Parity", "Environment",

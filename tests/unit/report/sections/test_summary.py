@@ -9,8 +9,8 @@ from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, wr
 
 from harness.report.charts.lines import summary_charts
 from harness.report.model.context import Context, build_context
-from harness.report.model.section import Heading, Masthead, Prose, TableBlock, Text
-from harness.report.sections.summary import banners, facts, section, title
+from harness.report.model.section import Charts, Masthead, Prose, TableBlock, Text, Verdict
+from harness.report.sections.summary import banners, choice_section, facts, section, title
 from harness.results.store import read_run
 
 SIZES = (1, 2, 4, 8)
@@ -74,15 +74,20 @@ def test_facts_name_the_hardware_and_the_sweep(cpu: Context, gpu: Context) -> No
     assert dict(facts(gpu))["Constraint targets"] == "p99 latency ≤ 20 ms"
 
 
-def test_it_begins_with_the_title_and_ends_with_the_best_points(cpu: Context) -> None:
-    first, *_, heading, best = section(cpu).blocks
+def test_page_1_is_title_verdict_chart_and_table(cpu: Context) -> None:
+    first, *_, verdict, charts = section(cpu).blocks
     assert isinstance(first, Masthead) and first.title == "Online Result Summary"
-    assert isinstance(heading, Heading) and heading.break_before
+    assert isinstance(verdict, Verdict) and verdict.entries[0][0] == "TAKE"
+    assert isinstance(charts, Charts) and charts.beside is not None
+    assert len(charts.beside.rows) == 4
+
+
+def test_how_the_choice_was_made_ends_with_the_best_points(cpu: Context) -> None:
+    *_, best = choice_section(cpu).blocks
     assert isinstance(best, TableBlock) and len(best.table.rows) == 4
-    assert [b.style for b in section(cpu).blocks if isinstance(b, Prose)] == ["answer"]
+    assert [b.style for b in choice_section(cpu).blocks if isinstance(b, Prose)] == ["answer"]
 
 
 def test_an_empty_run_has_a_summary(tmp_path: Path) -> None:
-    *_, heading, last = section(build_context(read_run(write_bare(tmp_path / "r")))).blocks
-    assert isinstance(heading, Heading) and not heading.break_before
+    *_, last = section(build_context(read_run(write_bare(tmp_path / "r")))).blocks
     assert isinstance(last, Text) and last.text == "No point was measured."

@@ -1,0 +1,63 @@
+"""Page 1's chart: throughput against the tail, what is recommended over all that was measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.analysis.best import usable
+from harness.analysis.summary import SummaryRow
+from harness.report.charts.geometry import FAINT
+from harness.report.charts.lines import dots, finite
+from harness.report.model.blocks import Chart, ChartSeries, listing, percentile_name
+from harness.report.model.columns import point_columns
+from harness.report.model.context import Context
+from harness.report.model.decision import Decision
+from harness.report.model.labels import load_label
+from harness.report.model.numbers import both_text
+from harness.report.sections.points import metric_cell
+from harness.scenario.metrics import METRICS, latency_name
+
+
+def first_chart(context: Context, found: Decision) -> Chart | None:
+    """Logarithmic on both axes; the path of the recommended point's load is labelled with batch
+    and load, its rivals are coloured, the rest is grey. None where nothing can be drawn.
+    """
+    tail, rate = METRICS[latency_name(found.percentile)], METRICS["throughput"]
+    rows = [r for r in context.rows if usable(r) and finite(r.value(tail.name))
+            and r.throughput is not None and r.throughput.value > 0]  # fmt: skip
+    if found.take is None or not rows:
+        return None
+    paths = [_path(rows, r) for r in (found.take, *(v.row for v in found.rivals))]
+    drawn = [row for path in paths for row in path]
+    others = _dots("other points", FAINT, [r for r in rows if r not in drawn], found.percentile)
+    lines = [replace(others, mode="marks", x_range=(), y_range=())]
+    for place, path in enumerate(paths):
+        for name in dict.fromkeys(map(context.name, path)):
+            line = _dots(name, context.colors[name], path, found.percentile)
+            texts = tuple(f"b{r.batch_size}/c{load_label(r)}" for r in path if place == 0)
+            lines.append(replace(line, marker=place, texts=texts))
+    return Chart(
+        "first", "Throughput against tail latency", tail.with_unit, rate.heading,
+        tuple(s for s in lines if s.x), listing(rows, {
+            **point_columns(context),
+            tail.heading: lambda r: metric_cell(r, tail),
+            rate.heading: lambda r: metric_cell(r, rate),
+        }), log_x=True, log_y=True,
+    )  # fmt: skip
+
+
+def _dots(name: str, color: str, rows: list[SummaryRow], percentile: str) -> ChartSeries:
+    p = percentile_name(percentile)
+    return dots(name, color, [
+        (x, y, f"{r.point}: {both_text(y)} infer/s, {p} {both_text(x)} ms")
+        for r in rows if (x := r.value(latency_name(percentile))) and (y := r.throughput)
+    ])  # fmt: skip
+
+
+def _path(rows: list[SummaryRow], row: SummaryRow) -> list[SummaryRow]:
+    """The points of a series at one batch size, by load."""
+    return sorted(
+        (r for r in rows if (r.backend, r.config, r.batch_size) == (row.backend, row.config,
+                                                                    row.batch_size)),
+        key=lambda r: r.load_value,
+    )  # fmt: skip

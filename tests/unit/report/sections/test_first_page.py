@@ -1,0 +1,79 @@
+"""Page 1 answers the six questions, in every format, and says what it does not know."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.synthetic_run import write_all_failed, write_run
+
+from harness.report.model.context import Context, build_context
+from harness.report.model.decision import decide
+from harness.report.sections.first_page import backends_table, subject, verdict
+from harness.results.store import read_run
+
+SAMPLE = Path(__file__).parents[4] / "reports" / "sample"
+
+
+def said(context: Context) -> dict[str, str]:
+    entries = verdict(context, decide(context)).entries
+    return {title: " ".join(map(str, lines)) for title, lines in entries}
+
+
+@pytest.fixture(scope="module")
+def sample() -> Context:
+    return build_context(read_run(SAMPLE))
+
+
+def test_the_sample_answers_the_six_questions(sample: Context) -> None:
+    page = said(sample)
+    take = page["TAKE"]
+    assert take.startswith("tensorrt-fp16, fp16, in process · batch 64 · 4 callers")
+    assert "GPU memory 1,830 MiB → ask for 2,048 MiB" in take
+    assert "3.91 CPU cores" in take
+    assert re.search(r"1\.97× \(1\.89–2\.05\) that of eager PyTorch at the same precision", take)
+    below = next(x for x in page["LIMIT → CHOICE"].split("p95 below ") if x.startswith("5 ms"))
+    assert below.startswith("5 ms: tensorrt-fp16, batch 64 · 1 caller")
+
+
+def test_the_sample_says_what_the_last_percent_costs(sample: Context) -> None:
+    take = said(sample)["TAKE"]
+    assert "batch 64 · 16 callers is better by 3.8% (not shown to be more than noise)" in take
+    assert "5.6× the tail latency, 2.9× the GPU memory and 3.7× the CPU cores" in take
+    assert "5.34" not in take
+
+
+def test_wrong_outputs_and_what_rows_stand_for(sample: Context) -> None:
+    beware = said(sample)["BEWARE"]
+    assert beware.startswith("Wrong outputs: tensorrt-tf32 (batch 1)")
+    assert "TensorRT-RTX" in beware and "loopback" in beware
+    assert "Left out: 15 points" in beware and "Unknown at the recommended point: p99" in beware
+
+
+def test_the_card_the_cost_and_the_table(sample: Context) -> None:
+    page = said(sample)
+    assert "one replica leaves 141,941 of 143,771 MiB" in page["THIS CARD"]
+    assert "instances: [1, 2]" in page["THIS CARD"]
+    assert "49.7 GPU-seconds, 8.70 Wh" in page["COST"] and "price_per_gpu_hour" in page["COST"]
+    table = backends_table(sample, decide(sample))
+    assert table.rows[0][0].text == "tensorrt-fp16"
+    assert "tensorrt-tf32" not in [row[0].text for row in table.rows]
+    assert subject(sample).startswith("resnet50 on 1 × NVIDIA H200 · 2026-11-23")
+
+
+def test_without_a_gpu_it_speaks_of_the_machine(cpu: Context) -> None:
+    page = said(cpu)
+    assert "THIS MACHINE" in page and "THIS CARD" not in page
+    assert "GPU" not in page["TAKE"] and "machine-seconds" in page["COST"]
+
+
+def test_all_failed_has_nothing_to_take(tmp_path: Path) -> None:
+    page = said(build_context(read_run(write_all_failed(tmp_path / "r"))))
+    assert page["TAKE"].startswith("Nothing can be recommended")
+    assert "failed at" in page["BEWARE"] and "COST" not in page
+
+
+def test_one_round_says_that_no_difference_is_shown(tmp_path: Path) -> None:
+    page = said(build_context(read_run(write_run(tmp_path / "r", rounds=1, failures=False))))
+    assert "that no other is better is not shown" in page["TAKE"]
