@@ -7,13 +7,12 @@ from collections.abc import Iterable
 
 from harness.analysis.best import differs, indifference_of, nearest, order, usable
 from harness.analysis.constraints import Bound, holds
-from harness.analysis.knee import knees
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.report.model import labels
 from harness.report.model.context import Context
-from harness.report.model.judged import judged, needed
 from harness.report.model.decision import decide
+from harness.report.model.judged import judged, needed
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
