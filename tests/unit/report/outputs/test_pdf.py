@@ -43,7 +43,7 @@ def test_first_page_answers(pages: list[str]) -> None:
     assert "Online Result Summary" in first
     assert "on AMD EPYC 9B14, 2 cores, 2 threads" in first
     assert all(said in first for said in ("TAKE", "COST", "BEWARE", "Throughput against tail"))
-    assert "window.pwned=1" in first  # a text, as it was written
+    assert any("window.pwned=1" in page for page in pages)  # a text, as it was written
 
 
 def test_every_page_has_its_number(pages: list[str]) -> None:
