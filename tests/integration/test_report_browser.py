@@ -236,10 +236,22 @@ def test_folds_open_and_contents_lead_to_their_sections(evil: Opened) -> None:
     page.wait_for_function("() => document.querySelector('nav a.now')?.hash === '#method'")
 
 
-def test_page_fits_a_small_window(evil: Opened) -> None:
-    evil.page.set_viewport_size({"width": 420, "height": 800})
-    evil.page.wait_for_function("() => document.documentElement.scrollWidth <= 420", timeout=10_000)
+@pytest.mark.parametrize("width", [390, 1400, 1700])
+def test_page_fits_a_window(evil: Opened, width: int) -> None:
+    evil.page.set_viewport_size({"width": width, "height": 800})
+    evil.page.wait_for_function(
+        "w => document.documentElement.scrollWidth <= w", arg=width, timeout=10_000
+    )
+    bottom, right = evil.page.evaluate(
+        "() => [document.querySelector('.verdict').getBoundingClientRect().bottom,"
+        " document.querySelector('.beside table').getBoundingClientRect().right]"
+    )
+    contents = evil.page.evaluate("() => document.querySelector('nav').getBoundingClientRect().top")
     evil.page.set_viewport_size({"width": 1400, "height": 900})
+    if width < 900:
+        assert bottom < contents  # values first
+    else:
+        assert right <= width  # no column is hidden
 
 
 def test_run_without_a_number_opens_without_error(browser: Any, tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
     kind = context.spec(take.backend).get("kind")
     how = "served by Triton" if kind == "triton" else "in process"
     precision = decision.precision_of(context, take)
-    first = f"{context.name(take)}, {precision}, {how} · {where_text(context, take)}"
+    name = context.name(take)
+    called = name if precision in name.split("-") else f"{name}, {precision}"
+    first = f"{called}, {how} · {where_text(context, take)}"
     unsure = "" if found.decided else (
         " It has the best value; that no other is better is not shown"
         f"{': the objective is a trade-off' if context.choice.is_front else ''}."

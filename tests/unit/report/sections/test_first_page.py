@@ -29,7 +29,7 @@ def sample() -> Context:
 def test_the_sample_answers_the_six_questions(sample: Context) -> None:
     page = said(sample)
     take = page["TAKE"]
-    assert take.startswith("tensorrt-fp16, fp16, in process · batch 64 · 4 callers")
+    assert take.startswith("tensorrt-fp16, in process · batch 64 · 4 callers")
     assert "GPU memory 1,830 MiB → ask for 2,048 MiB" in take
     assert "3.91 CPU cores" in take
     assert re.search(r"1\.97× \(1\.89–2\.05\) that of eager PyTorch at the same precision", take)
