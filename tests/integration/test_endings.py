@@ -148,7 +148,7 @@ output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
 """
 
 
-TELEMETRY = ("telemetry", "serve", "--port", "0", "--pid", str(os.getpid()))
+TELEMETRY = ("telemetry", "serve", "--port", "0", "--pid", "PID")
 PREPARED = """
 scenario: prepared
 model: {name: m, source: {torch: "asleep:make"}, inputs: [{name: x, shape: [batch, 1]}]}
@@ -173,6 +173,7 @@ def test_nothing_is_left_of_a_command_that_is_ended(
     (folder / "prepared.yaml").write_text(PREPARED)
     (folder / "asleep.py").write_text("import time\ntime.sleep(60)\n")
     temporary = folder / "temporary"
+    words = tuple(str(os.getpid()) if word == "PID" else word for word in words)
     process = harness(
         *words, temporary=temporary, HARNESS_TELEMETRY_TOKEN="t" * 32,
         XDG_CACHE_HOME=str(folder / "cache"),
