@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,6 +152,15 @@ def ms_text(value: float | None) -> str:
     if value is None:
         return "n/a"
     return f"{value:.3g} ms" if math.isfinite(value) else "no answer"
+
+
+PHASE_COLUMNS: dict[str, Callable[[tl.PhaseResult], str]] = {
+    "seconds": lambda p: f"{p.begin:.0f}–{p.end:.0f}", "requests": lambda p: f"{p.requests:,}",
+    "offered/s": lambda p: f"{p.offered:.1f}", "answered/s": lambda p: f"{p.goodput:.1f}",
+    "failed": lambda p: f"{p.error_rate:.2%}", "p50": lambda p: ms_text(p.p50_ms),
+    "p99": lambda p: ms_text(p.p99_ms), "open": lambda p: f"{p.open_begin} → {p.open_end}",
+}  # fmt: skip
+"""What is said of a phase beside its name, by title."""
 
 
 def sentences(run: StressRun, found: Answers) -> list[str]:

@@ -16,7 +16,7 @@ from harness.report.outputs.html import render_html
 from harness.report.view import View
 from harness.results.series import Quantity
 from harness.stress import shapes
-from harness.stress.answers import ms_text
+from harness.stress.answers import PHASE_COLUMNS
 from harness.stress.results import MIB, Results
 from harness.stress.timeline import Timeline, open_at, seconds_of
 from harness.system.files import write_text
@@ -53,9 +53,7 @@ def view_of(found: Results) -> View:
 def _summary(found: Results) -> s.Section:
     outcome = found.run.outcome
     description = text(found.run.manifest["scenario"], "description", default="")
-    banners = list(found.answers.flags)
-    if outcome.status != "complete":
-        banners.insert(0, f"{outcome.status}: {outcome.why}".rstrip(": "))
+    banners = [text for text in (outcome.early, *found.answers.flags) if text]
     tone = {"holds": "good", "broken": "bad", "unknown": "muted"}
     thresholds = b.listing(found.judged, {
         "threshold": lambda j: b.word(j.name),
@@ -94,16 +92,10 @@ def _time(found: Results) -> s.Section:
 
 
 def _phases(found: Results) -> s.Section:
-    phases = b.listing(found.answers.phases, {
-        "phase": lambda p: b.word(p.name),
-        "seconds": lambda p: b.figure(f"{p.begin:.0f}–{p.end:.0f}"),
-        "requests": lambda p: b.figure(f"{p.requests:,}"),
-        "offered a second": lambda p: b.figure(f"{p.offered:.1f}"),
-        "answered a second": lambda p: b.figure(f"{p.goodput:.1f}"),
-        "failed": lambda p: b.figure(f"{p.error_rate:.2%}"),
-        "p50": lambda p: b.figure(ms_text(p.p50_ms)), "p99": lambda p: b.figure(ms_text(p.p99_ms)),
-        "open": lambda p: b.figure(f"{p.open_begin} → {p.open_end}"),
-    })  # fmt: skip
+    phases = b.table(["phase", *PHASE_COLUMNS], [
+        [b.word(p.name), *(b.figure(said(p)) for said in PHASE_COLUMNS.values())]
+        for p in found.answers.phases
+    ])  # fmt: skip
     faults = b.listing(found.run.outcome.faults, {
         "fault": lambda f: b.word(str(f["kind"])),
         "begin": lambda f: b.figure(f"{f['begin']:.1f} s"),

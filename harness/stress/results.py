@@ -37,7 +37,8 @@ class Results:
     @property
     def exit_code(self) -> int:
         """See `harness.stress.thresholds.exit_code`."""
-        return exit_code(self.judged, self.answers, self.run.outcome.status)
+        outcome = self.run.outcome
+        return exit_code(self.judged, self.answers, outcome.status, bool(outcome.lost))
 
     @property
     def name(self) -> str:
@@ -84,8 +85,7 @@ def write_results(found: Results) -> tuple[Path, Path]:
     directory, outcome = found.run.directory, found.run.outcome
     results, xml = directory / RESULTS, directory / JUNIT
     write_text(results, json.dumps(found.to_json(), indent=1, allow_nan=False))
-    why = "" if outcome.status == "complete" else f"{outcome.status}: {outcome.why}".rstrip(": ")
-    write_text(xml, junit(found.name, found.judged, why))
+    write_text(xml, junit(found.name, found.judged, outcome.early))
     return results, xml
 
 

@@ -63,6 +63,11 @@ class Outcome:
     served_name: str = ""
     batch_size: int = 1
 
+    @property
+    def early(self) -> str:
+        """How and why the run ended before its end, in words; empty for a whole one."""
+        return "" if self.status == "complete" else f"{self.status}: {self.why}".rstrip(": ")
+
     def save(self, directory: Path) -> None:
         """Write it atomically."""
         write_text(directory / OUTCOME, json.dumps(asdict(self), indent=1, allow_nan=False))

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.stress.answers import ms_text
+from harness.stress.answers import PHASE_COLUMNS, ms_text
 from harness.stress.execute import Tell
 from harness.stress.results import Results
 
@@ -122,8 +122,8 @@ def answer_page(found: Results) -> Group:
     """The answer: sentences, thresholds, phases."""
     outcome = found.run.outcome
     parts: list[Text | Table] = []
-    if outcome.status != "complete":
-        parts.append(Text(f"{outcome.status}: {outcome.why}".rstrip(": "), style="bold red"))
+    if outcome.early:
+        parts.append(Text(outcome.early, style="bold red"))
     parts += [Text(text, style="yellow") for text in found.answers.flags]
     parts += [Text(text) for text in found.sentences()]
     for judged in found.judged:
@@ -135,11 +135,9 @@ def answer_page(found: Results) -> Group:
 def phases_table(found: Results) -> Table:
     """A row a phase."""
     table = Table(show_edge=False)
-    names = ("phase", "seconds", "offered/s", "answered/s", "failed", "p50", "p99", "open")
-    for name in names:
-        table.add_column(name, justify="left" if name == "phase" else "right")
-    for p in found.answers.phases:
-        table.add_row(p.name, f"{p.begin:.0f}–{p.end:.0f}", f"{p.offered:.1f}", f"{p.goodput:.1f}",
-                      f"{p.error_rate:.2%}", ms_text(p.p50_ms), ms_text(p.p99_ms),
-                      f"{p.open_begin} → {p.open_end}")  # fmt: skip
+    table.add_column("phase")
+    for name in PHASE_COLUMNS:
+        table.add_column(name, justify="right")
+    for phase in found.answers.phases:
+        table.add_row(phase.name, *(said(phase) for said in PHASE_COLUMNS.values()))
     return table

@@ -93,16 +93,17 @@ def _memory(wanted: Thresholds, growth: Mapping[str, Growth | None]) -> Iterator
         yield Judged(name, limit.max, g.slope, verdict, words + more)
 
 
-def exit_code(judged: Sequence[Judged], found: Answers, status: str) -> int:
+def exit_code(judged: Sequence[Judged], found: Answers, status: str, lost: bool = False) -> int:
     """0 all hold; 1 one is broken, or the run ended early; 4 one can't be judged, or load was lost.
 
-    130 for a run that was interrupted.
+    `lost` says that a worker was, whether its requests can be counted or not; 130 is for a run that
+    was interrupted.
     """
     if status == "interrupted":
         return 130
     if status != "complete" or any(j.verdict == "broken" for j in judged):
         return BROKEN
-    unsure = any(j.verdict == "unknown" for j in judged) or bool(found.lost)
+    unsure = any(j.verdict == "unknown" for j in judged) or lost
     return UNKNOWN if unsure or found.requests == found.failures else 0
 
 

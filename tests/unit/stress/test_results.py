@@ -57,6 +57,16 @@ def test_memory_is_judged_by_process_and_breaks_its_threshold(tmp_path: Path) ->
     assert ET.parse(xml).getroot().get("failures") == "1"
 
 
+def test_a_run_that_lost_a_worker_ends_with_4_though_its_users_had_no_schedule() -> None:
+    section = stress(shape={"constant": {"users": 4, "duration": "10s"}})
+    run = run_of(section, records(np.arange(0, 10, 0.1), 5.0), 10.0, workers=2)
+    found = answer(run)
+    assert Results(run, found, {}, []).exit_code == 0
+    run.outcome.lost.append({"worker": 1, "at": 3.0})
+    assert answer(run).lost == 0
+    assert Results(run, found, {}, []).exit_code == 4
+
+
 def test_a_server_that_was_killed_is_judged_from_its_next_life() -> None:
     run = soak()
     run.outcome.faults.append({"kind": "kill", "begin": 10.0, "end": 300.0})

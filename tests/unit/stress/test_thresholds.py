@@ -57,15 +57,16 @@ def test_who_never_recovers_breaks_it_and_nothing_to_recover_from_can_not_be_jud
 
 
 def test_exit_codes() -> None:
-    def code(limit: str, status: str = "complete", answers: Answers = ANSWERS) -> int:
+    def code(limit: str, status: str = "complete", *, lost: bool = False) -> int:
         section = stress(thresholds={"error_rate": {"max": limit}})
-        return exit_code(judge(section.thresholds, answers, {}), answers, status)
+        return exit_code(judge(section.thresholds, ANSWERS, {}), ANSWERS, status, lost)
 
     assert code("5%") == 0
     assert code("1%") == 1
     assert code("5%", "aborted") == 1
     assert code("5%", "interrupted") == 130
-    assert code("5%", answers=replace(ANSWERS, lost=3)) == 4
+    assert code("5%", lost=True) == 4  # also where no request of its can be counted: ANSWERS.lost 0
+    assert code("1%", lost=True) == 1
     assert exit_code([], replace(ANSWERS, failures=100), "complete") == 4
 
 
