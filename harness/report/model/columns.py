@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from harness.analysis.constraints import Holds
 from harness.analysis.summary import SummaryRow
-from harness.report.model.blocks import Cell, figure, word
+from harness.report.model.blocks import Cell, Tone, figure, word
 from harness.report.model.context import Context
 from harness.report.model.labels import load_label
 
 Columns = dict[str, Callable[[SummaryRow], Cell]]
+HOLDS_TONES: dict[Holds, Tone] = {"yes": "good", "no": "bad", "unknown": "muted"}
 
 
 def series_cell(context: Context, name: str) -> Cell:
@@ -25,9 +26,7 @@ def errors_cell(errors: int, requests: int) -> Cell:
 
 def holds_cell(answer: Holds) -> Cell:
     """Whether constraints are shown to hold."""
-    if answer == "unknown":
-        return word("not shown", tone="muted")
-    return word(answer, tone="good" if answer == "yes" else "bad")
+    return word("not shown" if answer == "unknown" else answer, tone=HOLDS_TONES[answer])
 
 
 def load_columns(load_title: str = "Load") -> Columns:

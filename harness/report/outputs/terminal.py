@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harness.errors import words_of
-from harness.report.model.context import Context, best_first, build_context
+from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
-from harness.report.model.labels import counted, load_label
-from harness.report.model.numbers import NOT_AVAILABLE, spread_text, value_text
+from harness.report.model.labels import counted
 from harness.report.model.section import Sentence
+from harness.report.outputs.terminal_table import PointsTable
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.first_page import verdict
 from harness.report.sections.notes import disturbances
-from harness.report.sections.points import status_cell
-from harness.scenario.metrics import METRICS
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    from harness.analysis.summary import SummaryRow
     from harness.results.rows import FailureRow
     from harness.results.store import RunData
 
@@ -46,7 +42,7 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     page = verdict(context, decide(context)).entries
     first = (Text.assemble((f"{title}\n", "bold"), *_indented(lines)) for title, lines in page)
     busy = (Text(text, style="bold yellow") for text in disturbances(context))
-    table = () if brief else (_table(context),)
+    table = () if brief else (PointsTable(context),)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 
 
@@ -57,57 +53,6 @@ def _more(context: Context) -> list[Text]:
     points = [r.point for r in context.rows if r.rounds and not r.valid]
     command = f"harness explain {context.data.path}"
     return [Text(f"more about an invalid point: {command} {p}", style="dim") for p in points[:1]]
-
-
-def _table(context: Context) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("backend", no_wrap=True)
-    columns = _columns(context)
-    for title in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold")
-    for row in best_first(context):
-        figures = (_figure(get(row)) for get in columns.values())
-        table.add_row(_figure(context.name(row)), *figures, _status(row))
-    return table
-
-
-def _columns(context: Context) -> dict[str, Callable[[SummaryRow], str]]:
-    """Title → a point's figure; percentiles that no point has are left out, but for p50 and p99."""
-
-    def plain(name: str) -> Callable[[SummaryRow], str]:
-        return lambda row: value_text(row.value(name))
-
-    columns: dict[str, Callable[[SummaryRow], str]] = {
-        "batch": lambda row: str(row.batch_size), "load": _load,
-    }  # fmt: skip
-    for metric in METRICS.values():
-        known = any(r.value(metric.name) for r in context.rows)
-        wanted = metric.key in ("p50", "p99") or not (metric.percentile or metric.optional)
-        if metric.terminal and (context.has_gpu if metric.gpu else known or wanted):
-            columns[metric.terminal] = plain(metric.name)
-        if metric.name == "throughput":
-            columns["±"] = lambda row: spread_text(row.throughput) or NOT_AVAILABLE
-    return columns | {"errors": lambda row: str(row.errors)}
-
-
-def _load(row: SummaryRow) -> str:
-    return f"c{row.concurrency}" if row.concurrency is not None else load_label(row)
-
-
-def _figure(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, style="dim" if text == NOT_AVAILABLE else "")
-
-
-def _status(row: SummaryRow) -> Text:
-    from rich.text import Text
-
-    status = status_cell(row)
-    return Text(status.text, style={"bad": "red", "good": "green"}.get(status.tone, "yellow"))
 
 
 def _failures(context: Context) -> list[Text]:

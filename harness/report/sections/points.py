@@ -11,8 +11,16 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model import blocks, labels, numbers, phases
-from harness.report.model.columns import Columns, errors_cell, holds_cell, load_columns, series_cell
+from harness.report.model.columns import (
+    HOLDS_TONES,
+    Columns,
+    errors_cell,
+    holds_cell,
+    load_columns,
+    series_cell,
+)
 from harness.report.model.context import Context, best_first
+from harness.report.model.judged import judged
 from harness.report.model.section import Section, TableBlock, Text
 from harness.results.grouping import firsts
 from harness.scenario.metrics import METRICS, Metric, latency_name
@@ -143,7 +151,9 @@ def points_table(context: Context) -> blocks.Table:
     """Every point, best first; what holds it back stands before the figures, where a narrow
     window shows it.
     """
-    bounded: Columns = {"Constraints": lambda row: holds_cell(satisfies(row, context.bounds))}
+    bounded: Columns = _constraints(context) | {
+        "Constraints": lambda row: holds_cell(satisfies(row, context.bounds))
+    }
     columns = {
         **_ranked(context), "Rounds": lambda row: blocks.figure(
             f"{row.rounds} of {len(row.every)}" if row.disturbed else str(row.rounds)
@@ -154,6 +164,20 @@ def points_table(context: Context) -> blocks.Table:
     return blocks.listing(
         best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)]
     )
+
+
+def _constraints(context: Context) -> Columns:
+    """A column a constraint: whether it holds, with the value; hovering says what would tell."""
+
+    def said(name: str) -> Callable[[SummaryRow], blocks.Cell]:
+        def cell(row: SummaryRow) -> blocks.Cell:
+            found = next(j for j in judged(context, row) if j.metric == name)
+            note = found.needs and f"{found.needs} would tell"
+            return blocks.word(found.text, tone=HOLDS_TONES[found.judgement.holds], note=note)
+
+        return cell
+
+    return {labels.bound_text(name, bound): said(name) for name, bound in context.bounds.items()}
 
 
 def detail_table(context: Context, name: str) -> blocks.Table:

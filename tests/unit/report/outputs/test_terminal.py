@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from support.rows import with_metrics
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
 from harness.report.model.context import Context, build_context
-from harness.report.outputs.terminal import _columns, terminal_summary
+from harness.report.outputs.terminal import terminal_summary
 from harness.report.sections.points import best_table, points_table
 from harness.results.rows import FailureRow
 from harness.results.store import read_run
@@ -27,7 +25,8 @@ def shown(run: Path) -> str:
 
 def test_a_line_a_point_best_first_then_failures_and_the_sentence(cpu_run: Path) -> None:
     lines = shown(cpu_run).splitlines()
-    assert next(i for i, line in enumerate(lines) if line.startswith("failed:")) == 1 + 24
+    assert next(i for i, line in enumerate(lines) if line.startswith("failed:")) == 1 + 24 + 1
+    assert lines[25].startswith("speed-up: ")
     assert lines[1].startswith("onnxruntime-cpu-fp32 ")
     assert "66.2" in lines[1]
     assert "±3.0%" in lines[1]
@@ -113,23 +112,3 @@ def test_what_holds_a_point_back_stands_before_its_figures(gpu: Context) -> None
     row = points_table(gpu).rows[0]
     assert row[at - 1].status
     assert row[at].number
-
-
-def test_the_load_is_callers_or_a_rate(cpu: Context) -> None:
-    open_loop = [replace(r, concurrency=None, request_rate=12.5) for r in cpu.rows[:1]]
-    context = replace(cpu, rows=(*open_loop, *cpu.rows[1:]))
-    columns = _columns(context)
-    assert [columns["load"](r) for r in context.rows[:3]] == ["12.5/s", "c2", "c4"]
-    ramp = replace(cpu.rows[0], concurrency=None, request_rate=None, point="a/b1/ramp")
-    assert columns["load"](ramp) == "ramp"
-
-
-def test_columns_are_those_that_were_measured(cpu: Context, gpu: Context) -> None:
-    usual = ["batch", "load", "infer/s", "±", "p50 ms", "p90 ms", "p99 ms", "host MiB"]
-    assert list(_columns(cpu)) == [*usual, "errors"]
-    assert list(_columns(gpu)) == [*usual, "GPU MiB", "errors"]
-    bare = tuple(with_metrics(r, latency_p90_ms=None, latency_p99_ms=None) for r in cpu.rows)
-    assert "p90 ms" not in _columns(replace(cpu, rows=bare))
-    assert "p99 ms" in _columns(replace(cpu, rows=bare))
-    cores = tuple(with_metrics(r, cpu_cores=2.0) for r in cpu.rows)
-    assert _columns(replace(cpu, rows=cores))["cores"](cores[0]) == "2.00"

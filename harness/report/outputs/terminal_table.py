@@ -1,0 +1,166 @@
+"""The terminal's table: a line a point, in as many columns as the terminal is wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.analysis import best, speedup
+from harness.report.model import judged, labels
+from harness.report.model.context import Context, best_first
+from harness.report.model.numbers import NOT_AVAILABLE, spread_text, value_text
+from harness.report.sections.points import status_cell
+from harness.scenario.metrics import METRICS
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.analysis.summary import SummaryRow
+
+Columns = dict[str, Callable[["SummaryRow"], str]]
+"""Title → a point's figure."""
+
+SPEED_UP, SPREAD, ERRORS = "speed-up", "±", "errors"
+GAP = 2
+NAME_CELLS, STATUS_CELLS = 20, 12
+"""What the two columns that may be folded are left with, where figures need the rest."""
+TITLE_CELLS = 12
+"""Where the title of a constraint's column is folded."""
+_LESS_NEEDED = ("cores", "host MiB", ERRORS, "p95 ms", "p90 ms", "GPU MiB", "p50 ms", SPREAD)
+"""What a narrow terminal does without, in this order; errors only where there are none."""
+_STYLES = {"✓": "green", "✗": "red", "?": "yellow", "~": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class PointsTable:
+    """The table for a console of any width: figures are never cut, whole columns are left out."""
+
+    context: Context
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        every = columns(self.context)
+        shown = fitting(self.context, every, options.max_width)
+        yield _table(self.context, shown, plain=options.ascii_only)
+        for note in _notes(self.context, every, shown):
+            yield Text(note, style="dim")
+
+
+def columns(context: Context) -> Columns:
+    """All columns of figures; percentiles that no point has are left out, but for p50 and p99.
+
+    A metric that is constrained has its bound in the title, and a sign before the value.
+    """
+    found: Columns = {"batch": lambda row: str(row.batch_size), "load": _load}
+    titles = {name: title_of(context, name) for name in context.bounds}
+    for metric in METRICS.values():
+        known = any(r.value(metric.name) for r in context.rows)
+        wanted = metric.key in ("p50", "p99") or not (metric.percentile or metric.optional)
+        if metric.terminal and (context.has_gpu if metric.gpu else known or wanted):
+            title = titles.pop(metric.name, "")
+            found[title or metric.terminal] = _judged(context, metric.name, bounded=bool(title))
+        if metric.name == "throughput":
+            found[SPREAD] = lambda row: spread_text(row.throughput) or NOT_AVAILABLE
+            found |= _speed_up(context)
+    more = {title: _judged(context, name, bounded=True) for name, title in titles.items()}
+    return found | more | {ERRORS: lambda row: str(row.errors)}
+
+
+def title_of(context: Context, name: str) -> str:
+    """`p99 latency ≤ 20 ms` in lines that a column has room for."""
+    said = labels.bound_text(name, context.bounds[name])
+    return "\n".join(textwrap.wrap(said, TITLE_CELLS, break_long_words=False))
+
+
+def _judged(context: Context, name: str, *, bounded: bool) -> Callable[[SummaryRow], str]:
+    if not bounded:
+        return lambda row: value_text(row.value(name))
+    return lambda row: next(j.text for j in judged.judged(context, row) if j.metric == name)
+
+
+def _speed_up(context: Context) -> Columns:
+    """Throughput over the reference's at the same batch and load; nothing without another."""
+    if context.reference is None:
+        return {}
+    ratios = speedup.speedups(context.rows, context.reference, context.differences)
+
+    def said(row: SummaryRow) -> str:
+        if row.point not in ratios:
+            return "1"  # the reference itself
+        ratio = ratios[row.point]
+        if ratio is None:
+            return NOT_AVAILABLE
+        return ("" if best.differs(ratio) else "~") + value_text(ratio)
+
+    return {SPEED_UP: said} if any(ratios.values()) else {}
+
+
+def fitting(context: Context, every: Columns, width: int) -> Columns:
+    """The columns that `width` has room for, beside names and status that may be folded."""
+    shown = dict(every)
+    names = max((len(context.name(r)) for r in context.rows), default=0)
+    states = max((len(status_cell(r).text) for r in context.rows), default=0)
+    folded = min(names, NAME_CELLS) + min(states, STATUS_CELLS) + GAP
+    erred = any(r.errors for r in context.rows)
+    for title in _LESS_NEEDED:
+        if folded + sum(GAP + _cells(context, t, get) for t, get in shown.items()) <= width:
+            break
+        if not (title == ERRORS and erred):
+            shown.pop(title, None)
+    return shown
+
+
+def _cells(context: Context, title: str, get: Callable[[SummaryRow], str]) -> int:
+    return max(map(len, [*title.split("\n"), *(get(r) for r in context.rows)]))
+
+
+def _table(context: Context, shown: Columns, *, plain: bool) -> Table:
+    """The table; `plain` for a terminal that has no signs beyond ASCII."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("backend", overflow="fold")
+    for title in shown:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold")
+    for row in best_first(context):
+        figures = (_figure(get(row), plain=plain) for get in shown.values())
+        table.add_row(_figure(context.name(row)), *figures, _status(row))
+    return table
+
+
+def _notes(context: Context, every: Columns, shown: Columns) -> list[str]:
+    """What the speed-up is over, and what there was no room for."""
+    said = []
+    if SPEED_UP in shown:
+        over = context.reference_series
+        said.append(f"speed-up: infer/s over {over} at the same batch and load; ~ where no "
+                    "difference is shown")  # fmt: skip
+    if lacking := [title for title in every if title not in shown]:
+        said.append(f"no room here for {labels.listed(lacking)}: a wider terminal or the report "
+                    "has them")  # fmt: skip
+    return said
+
+
+def _load(row: SummaryRow) -> str:
+    return f"c{row.concurrency}" if row.concurrency is not None else labels.load_label(row)
+
+
+def _figure(text: str, *, plain: bool = False) -> Text:
+    from rich.text import Text
+
+    style = "dim" if text == NOT_AVAILABLE else _STYLES.get(text[:1], "")
+    sign = judged.ASCII.get(text[:1]) if plain else None
+    return Text(sign + text[1:] if sign else text, style=style)
+
+
+def _status(row: SummaryRow) -> Text:
+    from rich.text import Text
+
+    status = status_cell(row)
+    return Text(status.text, style={"bad": "red", "good": "green"}.get(status.tone, "yellow"))
