@@ -1,0 +1,45 @@
+"""Nothing is written where anything is wrong, and what is written is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ScenarioError, UsageError
+from harness.migrate.perf_analyzer import translate
+from harness.migrate.write import check, read, write
+
+
+def test_a_bad_value_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="whole number"):
+        write([translate(["-m", "n", "-b", "x"], tmp_path)], tmp_path / "s.yaml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_there_are_kept(tmp_path: Path) -> None:
+    draft, output = translate(["-m", "n"], tmp_path), tmp_path / "sub" / "s.yaml"
+    assert write([draft], output) == [output]
+    with pytest.raises(UsageError, match="is there already"):
+        write([draft], output)
+    assert write([draft], output, force=True) == [output]
+    assert check(output) == []
+
+
+def test_further_models_have_a_file_each(tmp_path: Path) -> None:
+    drafts = [translate(["-m", name], tmp_path) for name in ("a", "b")]
+    assert write(drafts, tmp_path / "s.yaml") == [tmp_path / "s.yaml", tmp_path / "s-b.yaml"]
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    argv = ["-m", "n", "--service-kind", "triton_c_api", "--model-repository", "/nowhere/models"]
+    (path,) = write([translate(argv, tmp_path)], tmp_path / "s.yaml")
+    (problem,) = check(path)
+    assert problem.path == "backends[0].server.repository"
+
+
+def test_what_is_not_known_is_said(tmp_path: Path) -> None:
+    (draft,) = read(["/opt/perf_analyzer", "-m", "n"], tmp_path)
+    assert draft.model == "n"
+    with pytest.raises(UsageError, match="'ab' is not perf_analyzer"):
+        read(["ab", "-n", "1"], tmp_path)
