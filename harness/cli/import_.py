@@ -10,12 +10,12 @@ from harness.cli import options
 
 
 @click.command("import")
-@click.argument("source", nargs=-1, required=True, metavar="-- perf_analyzer OPTION…")
+@click.argument("source", nargs=-1, required=True, metavar="FILE | -- perf_analyzer OPTION…")
 @click.option("--output", "-o", type=options.PATH, required=True, help="The scenario to write.")
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(source: tuple[str, ...], output: Path, force: bool, as_json: bool) -> int:
-    """Translate a perf_analyzer command line into a scenario.
+    """Translate a Model Analyzer FILE or a perf_analyzer command line into a scenario.
 
     Each option is named with what became of it: translated, not needed, or refused with the
     reason. docs/import.md has them all. Exit 2 where a value is bad, with its place, or where

@@ -144,10 +144,13 @@ _BLOCKS = ("model", "backends.server", "backends.server.docker", "load", "measur
 
 
 def flow(value: object) -> str:
-    """A value on one line, as YAML."""
+    """A value on one line, as YAML, without aliases and with every brace."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{flow(k)}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.width = True, 2**20
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
     yaml.dump({"v": value}, stream)
     return stream.getvalue().strip().removeprefix("{v: ").removesuffix("}")

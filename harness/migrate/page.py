@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.migrate import perf_analyzer
+from harness.migrate import model_analyzer, perf_analyzer
 from harness.migrate.table import markdown
 
-START = "\n## perf_analyzer\n"
+START = "\n## Model Analyzer\n"
 
 
 def reference() -> str:
     """What stands below the page's introduction."""
-    return f"{START}\n{markdown(perf_analyzer.TABLE.values(), 'perf_analyzer')}"
+    return (
+        f"{START}\n{markdown(model_analyzer.TABLE.values(), 'Model Analyzer')}"
+        f"\n## perf_analyzer\n\n{markdown(perf_analyzer.TABLE.values(), 'perf_analyzer')}"
+    )
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ SPELLINGS: dict[str, Spelling] = {
     for spelled in row.names
 }
 """How options are written on a command line."""
+TAKES_VALUE = {spelling.name: spelling.takes_value for spelling in SPELLINGS.values()}
+"""By the table's names, as Model Analyzer has them."""
 
 
 def translate(argv: Sequence[str], directory: Path, source: str = "perf_analyzer …") -> Draft:

@@ -6,21 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import Problem, ScenarioError, UsageError
-from harness.migrate import perf_analyzer
+from harness.migrate import model_analyzer, perf_analyzer
 from harness.migrate.arguments import PROGRAM
 from harness.migrate.draft import Draft
 from harness.scenario.reading.loader import load_text
 
 
 def read(source: Sequence[str], directory: Path) -> list[Draft]:
-    """The scenarios of a command line; `directory` is where they will be written.
+    """The scenarios of a Model Analyzer file or a command line, to be written to `directory`.
 
-    Raises UsageError for what is neither.
+    Raises UsageError for what is neither, ScenarioError for a file that names no model.
     """
     if Path(source[0]).name == PROGRAM:
         return [perf_analyzer.translate(source[1:], directory)]
-    message = f"'{source[0]}' is not {PROGRAM}"
-    raise UsageError(message, fix=f"harness import -o scenario.yaml -- {PROGRAM} -m MODEL …")
+    if len(source) > 1:
+        message = f"'{source[0]}' is not {PROGRAM}"
+        raise UsageError(message, fix=f"harness import -o scenario.yaml -- {PROGRAM} -m MODEL …")
+    try:
+        text = Path(source[0]).read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"can't read {source[0]}: {reason}") from None
+    return model_analyzer.translate(text, source[0], directory)
 
 
 def places(drafts: Sequence[Draft], output: Path) -> list[Path]:

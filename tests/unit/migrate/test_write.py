@@ -43,3 +43,8 @@ def test_what_is_not_known_is_said(tmp_path: Path) -> None:
     assert draft.model == "n"
     with pytest.raises(UsageError, match="'ab' is not perf_analyzer"):
         read(["ab", "-n", "1"], tmp_path)
+    config = tmp_path / "config.yaml"
+    config.write_text("model_repository: m\nprofile_models: [a, b]\n")
+    assert [d.model for d in read([str(config)], tmp_path)] == ["a", "b"]
+    with pytest.raises(UsageError, match="can't read"):
+        read([str(tmp_path / "nowhere.yaml")], tmp_path)
