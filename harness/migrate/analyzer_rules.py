@@ -18,6 +18,8 @@ from harness.migrate.table import BadValueError, Outcome, Said, done, not_needed
 from harness.scenario.reading.tree import Mark, Node, TreeEntry
 from harness.scenario.wording import nearest
 
+MOST = 65_536
+"""Larger ends of a search space are a slip: their lists would have no end."""
 SEARCHES = {"brute": "grid", "quick": "quick", "optuna": "bayesian"}
 _TOKENS = "tokens of language models are not measured"
 METRICS = {
@@ -120,7 +122,8 @@ def boolean(analysis: Analysis, node: Node) -> None:
 
 def whole(analysis: Analysis, node: Node) -> None:
     """Only checked."""
-    values.integer(node.value, 0)
+    if values.integer(node.value, 0) > MOST:
+        raise BadValueError(f"must be at most {MOST}, found {node.value}")
 
 
 def numbers(analysis: Analysis, node: Node) -> None:

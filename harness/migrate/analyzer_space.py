@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.migrate import model_configs, values
-from harness.migrate.analyzer_rules import SEARCHES, Analysis, ProfileModel, bounds
+from harness.migrate.analyzer_rules import MOST, SEARCHES, Analysis, ProfileModel, bounds
 from harness.migrate.draft import scenario_name
 from harness.migrate.table import BadValueError
 from harness.scenario.reading.tree import TreeEntry
@@ -69,7 +69,7 @@ def _ends(analysis: Analysis, what: str) -> tuple[int, int]:
     for side, default in zip(("min", "max"), _BOUNDS[what], strict=True):
         name = f"run_config_search_{side}_{what}"
         try:
-            found.append(values.integer(analysis.plain(name, default)))
+            found.append(min(values.integer(analysis.plain(name, default)), MOST))
         except BadValueError:
             found.append(default)
     return found[0], max(found)

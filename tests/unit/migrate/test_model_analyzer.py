@@ -79,6 +79,7 @@ def test_every_key_has_an_outcome_and_makes_a_scenario(here: Path, key: str) -> 
         ("triton_http_endpoint: host", "expected host:port"),
         ("cpu_only: true", "no such key here"),
         ("request_rate_search_enable: maybe", "true or false"),
+        ("run_config_search_max_instance_count: 99999999", "at most 65536"),
         ("triton_server_flags: 4", "expected a mapping"),
     ],
 )  # fmt: skip
