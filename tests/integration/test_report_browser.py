@@ -137,8 +137,9 @@ def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
             wide: plot.querySelector("svg.main-svg")?.clientWidth ?? 0,
         }))"""
     )
-    # summary, Pareto front, comparison, four configurations at two batch sizes with their memory
-    assert len(plots) == 2 + 2 + 2 + 4 * 3
+    # page 1, the choice, Pareto front, comparison, four configurations at two batch sizes with
+    # their memory
+    assert len(plots) == 1 + 2 + 2 + 2 + 4 * 3
     for plot in plots:
         assert plot["marks"] > 0, plot
         assert plot["bars"] > 0, plot
@@ -274,3 +275,64 @@ def test_folded_configurations_are_drawn_when_opened(browser: Any, tmp_path: Pat
     config = page.locator(".detail", has_text="Difference from the default").first
     assert "+ dynamic_batching {" in config.locator(".diff").inner_text()
     assert opened.errors == []
+
+
+def test_the_table_of_points_filters_sorts_and_keeps_it_in_the_address(
+    browser: Any, tmp_path: Path
+) -> None:
+    opened = open_report(browser, write_run(tmp_path / "r", failures=False))
+    page = opened.page
+    page.select_option(".tools select[name=Batch]", "4")
+    assert "#points?Batch=4" in page.url
+    page.click('.every th button:has-text("p50")')
+    shown = page.locator(".every tbody tr:not([hidden])")
+    assert all("/b4/" in (row.get_attribute("id") or "") for row in shown.all())
+    first, url = shown.first.get_attribute("id"), page.url
+    page.goto("about:blank")
+    page.goto(url)  # the selection comes back from the address
+    assert page.locator(".every tbody tr:not([hidden])").first.get_attribute("id") == first
+    point = (first or "").removeprefix("row:")
+    page.locator(".every tbody tr:not([hidden]) td.status a").first.click()
+    assert page.url.endswith(f"#{point}")
+    assert page.evaluate("id => document.getElementById(id).open", point)
+    page.go_back()  # and so does it from the details
+    assert "#points?Batch=4" in page.url
+    left = shown.count()
+    assert 0 < left < 24
+    page.click(".tools button")
+    page.fill(".tools input", "")
+    page.press(".tools input", "Control+V")
+    pasted = page.input_value(".tools input")
+    assert pasted.startswith('"Rank","Configuration","Batch"') and "," in pasted
+    assert (
+        pasted.count('"onnxruntime-') + pasted.count('"torch-') + pasted.count('"triton-') == left
+    )
+    assert "\u2013" not in pasted, "no interval within a value"
+    page.fill(".tools input", "no such point")
+    assert shown.count() == 0
+    assert "0 of 24 points" in page.inner_text(".tools output")
+    page.goto(f"{url.split('#')[0]}#%")  # no address of this page
+    assert not opened.errors
+    page.close()
+
+
+def test_each_sort_puts_what_has_no_number_last(evil: Opened) -> None:
+    """Upwards and downwards; names with every character lead to their details, too."""
+    page = evil.page
+    column = page.locator(".every th", has_text="p50")
+    index = column.evaluate("th => th.cellIndex")
+    found = []
+    for _ in range(2):
+        column.locator("button").click()
+        found.append(page.locator(f".every tbody td:nth-child({index + 1})").evaluate_all(
+            "cells => cells.map((c) => parseFloat(c.firstChild.textContent.replaceAll(',', '')))"
+        ))  # fmt: skip
+    down, up = ([v for v in values if v == v] for values in found)
+    assert down == sorted(down, reverse=True) and up == sorted(up) and len(up) > 10
+    assert all(
+        values[: len(up)] == ordered for values, ordered in zip(found, (down, up), strict=True)
+    )
+    row = page.locator(".every tbody tr", has_text="evil").first
+    row.locator("td.status a").click()
+    point = (row.get_attribute("id") or "").removeprefix("row:")
+    assert page.evaluate("id => document.getElementById(id).open", point)

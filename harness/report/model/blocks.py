@@ -28,6 +28,8 @@ class Cell:
     """A colour to show before the text: the series' colour in the charts."""
     status: bool = False
     """Whether it says how a point went, which may take several words."""
+    link: str = ""
+    """Anchor of what tells more, in a table that has them."""
 
 
 @dataclass(frozen=True, slots=True)

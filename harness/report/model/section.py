@@ -121,6 +121,8 @@ class TableBlock:
     """The one format that has it; empty for both."""
     folded: bool = False
     """Whether it stands behind its title until that is clicked."""
+    anchors: tuple[str, ...] = ()
+    """Of a table that can be sorted and filtered: each row's own."""
     notes_first: bool = False
 
 
@@ -163,6 +165,8 @@ class Part:
     """Of the swatch before the title."""
     folded: bool = False
     """Behind its title on the screen, where its charts are drawn when it opens; not in print."""
+    back: str = ""
+    """Anchor of the row that it tells more of; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

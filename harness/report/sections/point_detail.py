@@ -15,7 +15,7 @@ from harness.measure.quantiles import QUANTILES
 from harness.measure.validity import causes
 from harness.report.charts.lines import limits, wide
 from harness.report.model import blocks, labels, numbers
-from harness.report.model.context import COLORS, Context
+from harness.report.model.context import COLORS, Context, best_first
 from harness.report.model.section import Charts, Part, Section, TableBlock, Text
 from harness.report.sections import method, points, servers
 from harness.scenario.metrics import METRICS
@@ -26,8 +26,8 @@ HOW = "Everything about one point, behind its name; in the terminal: harness exp
 
 
 def section(context: Context) -> Section | None:
-    """A fold for every point that was measured, in the order of the scenario."""
-    rows = [row for row in (*context.rows, *context.searched) if row.rounds]
+    """A fold for every point that was measured, in the order of the table of points."""
+    rows = [row for row in (*best_first(context), *context.searched) if row.rounds]
     if not rows:
         return None
     parts = tuple(_fold(f"explain-{i}", row, context) for i, row in enumerate(rows))
@@ -40,12 +40,13 @@ def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     flags = _flags(found)
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
     title = f"{context.name(row)}, {labels.place_text(row)}: {points.status_cell(row).text}"
-    return Part(id_, title, (
+    back = "" if row.searched else f"row:{row.point}"
+    return Part(row.point, title, (
         Charts(tuple(c for c in charts if c is not None)),
         TableBlock(_figures(found), style="small"),
         *([TableBlock(flags, "What was flagged", "text")] if flags else []),
         *([Text(f"Raw samples: {files}.", "note")] if files else []),
-    ), folded=True)  # fmt: skip
+    ), folded=True, back=back)  # fmt: skip
 
 
 def round_name(found: RoundDetail) -> str:

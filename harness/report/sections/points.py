@@ -38,7 +38,9 @@ INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 def section(context: Context) -> Section:
     """Every point, ranked."""
     found = points_table(context)
-    block = TableBlock(found, notes_first=True) if found.rows else Text("No point was measured.")
+    anchors = tuple(r.point for r in best_first(context))
+    some = TableBlock(found, notes_first=True, anchors=anchors)
+    block = some if anchors else Text("No point was measured.")
     return Section("points", "Every point", (block,))
 
 
@@ -158,8 +160,10 @@ def points_table(context: Context) -> blocks.Table:
         **_ranked(context), "Rounds": lambda row: blocks.figure(
             f"{row.rounds} of {len(row.every)}" if row.disturbed else str(row.rounds)
         ),
-        **(bounded if context.bounds else {}), "Status": status_cell, **THROUGHPUT,
-        **_percentiles(context.shown_percentiles(), " (ms)"), **_use(context, short=True), **ERRORS,
+        **(bounded if context.bounds else {}),
+        "Status": lambda row: replace(status_cell(row), link=row.point if row.rounds else ""),
+        **THROUGHPUT, **_percentiles(context.shown_percentiles(), " (ms)"),
+        **_use(context, short=True), **ERRORS,
     }  # fmt: skip
     return blocks.listing(
         best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)]

@@ -92,10 +92,127 @@ drawAll().catch((error) => {
   console.error(error);
 });
 
+// ---- The table of every point: sort, filter, search, copy; what is chosen stands in the address.
+const place = () => {
+  const [id, query] = location.hash.slice(1).split("?");
+  try {
+    return [decodeURIComponent(id), new URLSearchParams(query)];
+  } catch {
+    return ["", new URLSearchParams()]; // no address of this page
+  }
+};
+const every = document.querySelector("table.every");
+if (every) {
+  const FILTERS = ["Configuration", "Batch", "Concurrency", "Load", "Status"];
+  const titles = [...every.tHead.rows[0].cells].map((th) => th.textContent);
+  const rows = [...every.tBodies[0].rows];
+  const numeric = [...every.tHead.rows[0].cells].map((th) => th.classList.contains("num"));
+  const value = (cell) => {
+    const bare = cell.cloneNode(true);
+    for (const range of bare.querySelectorAll(".range")) range.remove();
+    return bare.textContent.trim();
+  };
+  const values = rows.map((row) => [...row.cells].map(value));
+  // "invalid (no steady state), 1 of 5 rounds left out": each of the words can be asked for
+  const kinds = (title, text) =>
+    title === "Status" ? text.split(/[,;()]\s*/).map((t) => t.trim()).filter((t) => /^[a-z]/.test(t)) : [text];
+  const bar = document.createElement("form");
+  bar.className = "tools";
+  const add = (tag, set) => bar.appendChild(Object.assign(document.createElement(tag), set));
+  const search = add("input", { type: "search", name: "q", placeholder: "Search points" });
+  search.setAttribute("aria-label", "Search points");
+  const selects = titles.flatMap((title, column) => {
+    if (!FILTERS.includes(title)) return [];
+    const select = add("select", { name: title });
+    select.setAttribute("aria-label", title);
+    const known = new Set(values.flatMap((row) => kinds(title, row[column])));
+    for (const text of ["", ...known])
+      select.append(new Option(text || `${title}: all`, text));
+    return [[select, column]];
+  });
+  const count = add("output", {});
+  const copy = add("button", { type: "button", textContent: "Copy as CSV" });
+  const number = (text) => parseFloat(text.replaceAll(",", "").replace(/^[^0-9]*?(?=-?\d)/, ""));
+  const order = (column, down) => {
+    const [first, second] = down ? [1, 0] : [0, 1];
+    const compare = (...pair) => {
+      const [x, y] = pair.map((i) => values[i][column]);
+      if (!numeric[column]) {
+        const words = [x, y];
+        return words[first].localeCompare(words[second], "en", { numeric: true }) || pair[0] - pair[1];
+      }
+      const known = [x, y].map(number);
+      if (known.some(Number.isNaN)) return known.map(Number.isNaN).reduce((a, b) => a - b) || pair[0] - pair[1];
+      return known[first] - known[second] || pair[0] - pair[1];
+    };
+    const sorted = rows.map((_, i) => i).sort(compare);
+    every.tBodies[0].append(...sorted.map((i) => rows[i]));
+    [...every.tHead.rows[0].cells].forEach((th, i) =>
+      i === column ? th.setAttribute("aria-sort", down ? "descending" : "ascending") : th.removeAttribute("aria-sort"));
+  };
+  let sort = "";
+  const show = () => {
+    const words = search.value.toLowerCase().split(/\s+/);
+    let left = 0;
+    rows.forEach((row, i) => {
+      const text = `${row.id} ${values[i].join(" ")}`.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word)) ||
+        selects.some(([select, column]) => select.value && !kinds(select.name, values[i][column]).includes(select.value));
+      left += !row.hidden;
+    });
+    count.value = `${left} of ${rows.length} points`;
+  };
+  const remember = () => {
+    const chosen = new URLSearchParams([...new FormData(bar)].filter(([, text]) => text));
+    if (sort) chosen.set("sort", sort);
+    history.replaceState(null, "", `#points${chosen.size ? `?${chosen}` : ""}`);
+  };
+  const recall = () => {
+    const [id, chosen] = place();
+    if (id !== "points") return;
+    search.value = chosen.get("q") ?? "";
+    for (const [select] of selects) select.value = chosen.get(select.name) ?? "";
+    sort = chosen.get("sort") ?? "";
+    if (sort) order(parseInt(sort), sort.endsWith("d"));
+    show();
+  };
+  every.tHead.rows[0].querySelectorAll("th").forEach((th, column) => {
+    const button = document.createElement("button");
+    button.append(...th.childNodes);
+    th.append(button);
+    button.addEventListener("click", () => {
+      sort = sort === `${column}d` ? `${column}a` : `${column}d`;
+      order(column, sort.endsWith("d"));
+      remember();
+    });
+  });
+  bar.addEventListener("input", () => { show(); remember(); });
+  bar.addEventListener("submit", (event) => event.preventDefault());
+  copy.addEventListener("click", () => {
+    const quote = (text) => `"${text.replaceAll('"', '""').replace(/^(?=[=+@-])/, "'")}"`;
+    const plain = (text, column) => (numeric[column] ? text.replaceAll(",", "") : text);
+    const lines = [...every.tBodies[0].rows].filter((row) => !row.hidden)
+      .map((row) => values[rows.indexOf(row)].map(plain));
+    const box = Object.assign(document.createElement("textarea"), {
+      value: [titles, ...lines].map((line) => line.map(quote).join(",")).join("\n"),
+    });
+    document.body.append(box);
+    box.select();
+    document.execCommand("copy"); // works in a file too, where navigator.clipboard does not
+    box.remove();
+    copy.textContent = `Copied ${lines.length} points`;
+  });
+  every.closest(".scroll").before(bar);
+  show();
+  recall();
+  addEventListener("hashchange", recall);
+}
+
 // ---- The contents follow the reader, and lead into folds.
 const open = () => {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
+  const target = location.hash && document.getElementById(place()[0]);
   if (target instanceof HTMLDetailsElement) target.open = true;
+  if (target) target.scrollIntoView();
 };
 addEventListener("hashchange", open);
 open();

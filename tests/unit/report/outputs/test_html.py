@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -89,7 +90,7 @@ def test_everything_is_in_the_file(html: str) -> None:
     assert all(link.startswith(("#", "data:")) for link in links)
     ids = [a["id"] for _, a in page.tags if a.get("id")]
     assert len(ids) == len(set(ids))
-    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    assert {unquote(link[1:]) for link in links if link.startswith("#")} <= set(ids)
 
 
 def test_numbers_are_those_of_the_csv(html: str, cpu_run: Path, tmp_path: Path) -> None:

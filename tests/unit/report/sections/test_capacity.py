@@ -116,8 +116,8 @@ def test_exit_code_of_a_search_without_an_answer(run: Path, change: dict, code: 
 def test_every_point_has_a_fold_with_its_charts(html: str, run: Path) -> None:
     points = {m.point for m in read_run(run).measurements}
     figures = unpacked(html, "folded")
-    for index in range(len(points)):
-        assert re.search(f'<details class="[^"]*" id="explain-{index}">', html)
+    for index, point in enumerate(sorted(points)):
+        assert re.search(f'<details class="[^"]*" id="{point}">', html)
         assert figures[f"explain-{index}-time"]["layout"]["shapes"]
         assert figures[f"explain-{index}-ecdf"]["data"][0]["mode"] == "lines"
     assert f"explain-{len(points)}-time" not in figures
