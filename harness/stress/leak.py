@@ -24,23 +24,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Kind = Literal["steady", "filled", "filling", "growing", "unclear"]
+Kind = Literal["steady", "filled", "growing", "untold"]
 By = Literal["", "time", "requests"]
 BLOCKS = 60
 FEWEST = 24
 """Blocks below which nothing is said; a reading a second makes them in as many seconds."""
 SHORTEST_S = 60.0
 """A soak of less says nothing about hours."""
+LEAST_H = 1.0
+"""No shorter soak is said to leak: a cache that is not full yet grows like a leak, evenly or so.
+What services fill, pools, arenas and caches, is taken to be mostly full after half of this."""
 SMALLEST = 1.0
 """MiB an hour: growth of less than this is of no interest, whatever its interval."""
 SLOWER = 0.85
-"""Growth in the last quarter below this share of the third's is slowing down, if significantly."""
+"""Growth in the last quarter below this share of the third's is slowing down."""
 GREW = 0.02
 """Memory that grew by this share in all, and by more than its noise, has grown."""
 RESTS = 0.3
 """At rest is what grows, at the interval's upper end, by less than this share of what it did."""
 TIGHT = 0.01
-"""An interval that leaves room for more growth than this share of all memory is wide."""
+"""An interval that leaves room for more growth than this share of all memory, over the soak or
+over an hour if that is longer, is wide."""
 STRONG = 6.0
 """Difference of Schwarz's criterion that counts as strong (Kass & Raftery, JASA 90, 1995)."""
 VARIES = 0.05
@@ -65,6 +69,8 @@ class Growth:
     """How long the soak was."""
     by: By = ""
     """What the growth goes with; empty where that can't be told."""
+    enough: float = 0.0
+    """Hours that a soak must last at least to tell what this one could not."""
 
     def longer(self, leak: float) -> str:
         """How long a soak must last that tells a leak of `leak` MiB an hour from none, in words."""
@@ -78,7 +84,7 @@ class Growth:
         width = (self.high - self.low) / 2
         if leak <= 0 or not math.isfinite(width):
             return None
-        return float(self.hours * max(1.0, (2 * width / leak) ** (2 / 3)))
+        return float(max(self.enough, self.hours, self.hours * (2 * width / leak) ** (2 / 3)))
 
     def words(self, what: str) -> str:
         """The verdict in a sentence, and how long the soak must last for a smaller leak."""
@@ -90,11 +96,12 @@ class Growth:
             "steady": f"{what} does not grow: {rate}",
             "filled": f"{what} grew by {self.total:.3g} MiB and has come to rest, as a cache does: "
                       f"{rate} in the second half",
-            "filling": f"{what} is still filling or leaks: {rate}, slowing down or too short to "
-                       "tell; soak longer",
             "growing": f"{what} leaks: it grows by {rate}{with_what}",
-            "unclear": f"{what} can't be judged: {rate}",
+            "untold": f"{what} leaks or fills, which can't be told yet: {rate} in the second half. "
+                      f"A soak must last {hours_text(self.enough)} at least",
         }[self.kind]  # fmt: skip
+        if self.kind == "untold":
+            return f"{verdict}."
         smaller = max(SMALLEST, (self.high - self.low) / 4)
         return f"{verdict}. Half of what shows now: {self.longer(float(f'{smaller:.2g}'))}."
 
@@ -120,32 +127,34 @@ def judge_growth(seconds: Floats, mib: Floats, requests: Floats | None = None) -
         t = t[0] + (n - n[0]) / (n[-1] - n[0]) * (t[-1] - t[0])
     slope, width = trend(t[half:], y[half:])
     hours, total = float(seconds[-1] - seconds[0]) / HOUR, float(y[-1] - y[0])
-    kind = _kind(t, y, slope, width)
+    tight = max(SMALLEST, TIGHT * float(np.median(y)) / max(hours, LEAST_H))
+    kind = _kind(t, y, slope, width, tight, hours < 0.99 * LEAST_H)  # but for a reading or two
+    enough = max(LEAST_H, 2 * hours, hours * (width / tight) ** (2 / 3))
     return Growth(kind, slope, slope - width, slope + width, total, hours,
-                  by if kind == "growing" else "")  # fmt: skip
+                  by if kind == "growing" else "", enough if kind == "untold" else 0.0)  # fmt: skip
 
 
-def _kind(t: Floats, y: Floats, slope: float, width: float) -> Kind:
-    """What it is, given the slope over the second half and the half-width of its interval."""
+def _kind(t: Floats, y: Floats, slope: float, width: float, tight: float, short: bool) -> Kind:
+    """What it is, given the slope over the second half and the half-width of its interval; one of
+    at most `tight` is narrow, and a soak that is `short` has no leak.
+    """
     quarter, half = len(t) * 3 // 4, len(t) // 2
     last, last_width = trend(t[quarter:], y[quarter:])
-    third, third_width = trend(t[half:quarter], y[half:quarter])
+    third, _ = trend(t[half:quarter], y[half:quarter])
     scale = float(np.median(np.abs(y[quarter:] - np.median(y[quarter:]))))
     grew = y[-1] - y[0] > max(GREW * float(np.median(y)), 6 * scale)
     if slope - width > SMALLEST:
-        rest, rise = _curves(t, y)
-        slower = last < SLOWER * third and third - last > math.hypot(last_width, third_width)
-        still = last - last_width > SMALLEST or last > SLOWER * slope
-        if rest - rise > STRONG and still and not slower:
-            return "growing"
         over = last + last_width <= max(SMALLEST, RESTS * slope)
-        return "filled" if grew and over else "filling"
-    if width > max(SMALLEST, TIGHT * float(np.median(y)) / (t[-1] - t[0])):
-        return "unclear"
-    if not grew:
-        return "steady"
+        if over or short:
+            return "filled" if grew and over else "untold"
+        rest, rise = _curves(t, y)
+        slower = last < SLOWER * third
+        still = last - last_width > SMALLEST or last > SLOWER * slope
+        return "growing" if rest - rise > STRONG and still and not slower else "untold"
     mean = float(y[-1] - y[0]) / (t[-1] - t[0])
-    return "filled" if slope + width <= max(SMALLEST, RESTS * mean) else "unclear"
+    if width > tight or (grew and slope + width > max(SMALLEST, RESTS * mean)):
+        return "untold"
+    return "filled" if grew else "steady"
 
 
 def _blocks(

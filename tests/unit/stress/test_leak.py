@@ -34,7 +34,7 @@ def test_a_leak_of_a_mib_a_minute_is_found_ten_times_of_ten() -> None:
 def test_a_cache_that_fills_to_200_mib_is_no_leak_ten_times_of_ten(minutes: float) -> None:
     curve = 200 * (1 - np.exp(-MINUTE / minutes))
     assert "growing" not in [kind(curve, seed) for seed in range(10)]
-    assert kind(curve, 0) in ("filled", "filling")  # 8 minutes: the last MiB are still to come
+    assert kind(curve, 0) in ("filled", "untold")  # 8 minutes: the last MiB are still to come
 
 
 def test_nor_one_that_fills_evenly_until_it_is_full() -> None:
@@ -46,6 +46,24 @@ def test_nor_one_that_fills_evenly_until_it_is_full() -> None:
 def test_one_that_is_not_full_yet_is_not_called_a_leak() -> None:
     curve = 200 * (1 - np.exp(-MINUTE / 25))
     assert [kind(curve, seed) for seed in range(10)].count("growing") == 0
+
+
+@pytest.mark.parametrize("minutes", [10, 50])
+def test_a_soak_that_is_too_short_to_tell_says_so_and_how_long_it_must_last(minutes: int) -> None:
+    """Nothing in its curve tells a leak from a cache that fills for longer than the soak."""
+    part = slice(0, minutes * 60)
+    curves = {
+        "leak": MINUTE, "slow leak": 0.2 * MINUTE, "evenly": 200 * np.minimum(MINUTE / 60, 1),
+        "slowly": 200 * (1 - np.exp(-MINUTE / 30)), "big leak": 100 * MINUTE,
+    }  # fmt: skip
+    for name, curve in curves.items():
+        for seed in range(4):
+            found = judge_growth(SECONDS[part], (500 + curve + noise(seed))[part])
+            assert found is not None
+            assert found.kind == "untold", name
+            assert found.enough >= max(1.0, 2 * found.hours - 0.01)
+    assert "can't be told yet" in found.words("The server's memory")
+    assert "must last" in found.words("The server's memory")
 
 
 def test_flat_memory_does_not_grow_and_steps_of_a_collector_are_none() -> None:

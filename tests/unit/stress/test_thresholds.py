@@ -50,6 +50,14 @@ def test_memory_is_judged_by_its_interval(low: float, high: float, expected: str
     assert verdicts({"host_memory_growth_mib_per_hour": {"max": 5}}, host=growth) == [expected]
 
 
+def test_growth_that_may_be_a_cache_breaks_nothing_and_says_how_long_to_soak() -> None:
+    growth = Growth("untold", 700, 690, 710, 100, 0.2, enough=1.0)
+    section = stress(shape=SPIKE, thresholds={"host_memory_growth_mib_per_hour": {"max": 5}})
+    (judged,) = judge(section.thresholds, ANSWERS, {"host": growth})
+    assert judged.verdict == "unknown"
+    assert "shows in a soak of" in judged.words
+
+
 def test_who_never_recovers_breaks_it_and_nothing_to_recover_from_can_not_be_judged() -> None:
     never = replace(ANSWERS, recoveries=[Recovery("kill", 1, None, 3, 0, 1.0)])
     assert verdicts({"recovery_s": {"max": 100}}, never) == ["broken"]
