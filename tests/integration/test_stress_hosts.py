@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,22 @@ wait $master
 """
 
 
+def lacks() -> str:
+    """Why no namespaces can be had here; empty where they can."""
+    missing = [tool for tool in ("unshare", "nsenter", "ip") if shutil.which(tool) is None]
+    if missing:
+        return f"{', '.join(missing)} not installed"
+    try_ = "ip link set lo up && ip link add v0 type veth peer name v1"
+    tried = subprocess.run(
+        ["unshare", "-rn", "sh", "-c", try_], check=False, capture_output=True, text=True
+    )
+    return "" if tried.returncode == 0 else f"namespaces not allowed: {tried.stderr.strip()}"
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if why := lacks():
+        pytest.skip(why)
     home = tmp_path_factory.mktemp("hosts")
     loaded(home / "there")
     environment = {
