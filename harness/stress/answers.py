@@ -127,6 +127,8 @@ def lost_requests(run: StressRun) -> int:
 
 
 def _flags(run: StressRun, found: Answers) -> Iterator[str]:
+    if bad := next((p for p in run.outcome.parity if p["status"] == "disagrees"), None):
+        yield f"outputs disagree with the reference, by the scenario's leave: {bad['message']}"
     for worker in run.outcome.lost:
         yield (f"worker {worker['worker']} was lost {worker['at']:.1f} s after the load began; "
                f"its part of the load was not made from then on")  # fmt: skip

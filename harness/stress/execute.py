@@ -17,6 +17,7 @@ from harness.results.series import write_parquet
 from harness.results.store import RunStore
 from harness.run.execute import default_directory
 from harness.run.interruption import Interruption
+from harness.run.session.loading import judge
 from harness.run.session.watch import gpu_of
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.variants import variants
@@ -142,6 +143,7 @@ class _Run:
         self.outcome.workers = self.where.workers
         self.outcome.parity = [row.outward().to_event() for row in server.parity]
         self.outcome.save(self.directory)
+        judge(server.parity, self.loaded.scenario.model.parity)
 
     def _proxy(
         self, stack: contextlib.ExitStack, stress: Stress, spec: TritonSettings,

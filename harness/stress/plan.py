@@ -55,6 +55,8 @@ class EnginePlan:
     stress: Mapping[str, Any]
     backend: Mapping[str, Any]
     model: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    """The scenario's rule, by which answers under load are compared with quiet ones."""
     http: str | None
     grpc: str | None
     served_name: str
@@ -113,8 +115,9 @@ def make_plan(
     measurement = scenario.measurement
     return EnginePlan(
         __version__, scenario_hash(loaded), scenario.stress.model_dump(mode="json"),
-        message_of(spec), json.loads(json.dumps(model.to_json(), default=str)), *server,
-        measurement.request_timeout, measurement.seed, workers,
+        message_of(spec), json.loads(json.dumps(model.to_json(), default=str)),
+        scenario.model.parity.model_dump(mode="json"), *server, measurement.request_timeout,
+        measurement.seed, workers,
     )  # fmt: skip
 
 

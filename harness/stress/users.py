@@ -49,6 +49,7 @@ class Station:
         self.arrivals: Arrivals | None = None
         self.requests: list[TritonRequest] = []
         self._expected: list[Tensors] = []
+        self._rule = Parity.model_validate(dict(plan.parity))
         self.pool: list[Connection] = []
         """Connections that nobody uses."""
         self._count = itertools.count()
@@ -113,7 +114,7 @@ class Station:
             return ""
         expected = self._expected[number % len(self._expected)]
         precision = self.plan.settings.precision
-        return compare(connection.outputs(reply), expected, precision, Parity()).message
+        return compare(connection.outputs(reply), expected, precision, self._rule).message
 
 
 class TritonUser(User):

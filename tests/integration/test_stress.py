@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from support.paths import ROOT
+from support.tiny_onnx import tiny_onnx
 
 from harness.results.samples import OK
-from harness.stress.store import StressRun, read_stress
+from harness.stress.store import Outcome, StressRun, read_stress
 
 pytestmark = pytest.mark.triton
 
@@ -40,19 +42,46 @@ FAULTS = """
   thresholds: {error_rate: {max: 99%}}
   abort: false
 """
+WRONG = """
+scenario: wrong
+model:
+  name: tiny
+  source: {onnx: tiny.onnx}
+  parity: {max_abs_error: 1e-9, max_rel_error: 1e-9}
+backends: [{kind: triton, protocol: http, serve: onnxruntime, precision: fp16}]
+measurement: {profile: quick}
+stress:
+  shape: {constant: {rate: 5, duration: 1s}}
+"""
+TURNS = """
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    calls = 0
+
+    def execute(self, requests):
+        self.calls += len(requests)
+        off = 0 if self.calls <= 60 else 1
+        given = [pb.get_input_tensor_by_name(r, "INPUT0").as_numpy() for r in requests]
+        return [pb.InferenceResponse([pb.Tensor("OUTPUT0", g + g.dtype.type(off))]) for g in given]
+"""
 USERS = """
   shape: {step: {begin: 1, end: 3, steps: 3, duration: 3s, unit: users}}
 """
 
 
-def stress(home: Path, protocol: str, section: str, *more: str) -> tuple[Path, int, str]:
+def harness(home: Path, text: str, *more: str) -> subprocess.CompletedProcess[str]:
     path = home / "stress.yaml"
-    path.write_text(SCENARIO.replace("PROTOCOL", protocol) + section, encoding="utf-8")
-    done = subprocess.run(
+    path.write_text(text, encoding="utf-8")
+    return subprocess.run(
         [sys.executable, "-m", "harness", "stress", str(path), "-o", str(home / "run"), *more],
         text=True, capture_output=True, timeout=240, check=False,
         env={**os.environ, "XDG_CACHE_HOME": str(home / "cache"), "COLUMNS": "120"},
     )  # fmt: skip
+
+
+def stress(home: Path, protocol: str, section: str, *more: str) -> tuple[Path, int, str]:
+    done = harness(home, SCENARIO.replace("PROTOCOL", protocol) + section, *more)
     assert "run directory" in done.stdout or '"finished"' in done.stdout, done.stderr
     return home / "run", done.returncode, done.stdout
 
@@ -129,10 +158,32 @@ def test_nothing_is_left_behind(faulty: tuple[Path, int, str]) -> None:
         assert str(faulty[0]) not in " ".join(process.info["cmdline"] or ())
 
 
-def test_users_over_http_follow_the_steps(tmp_path: Path) -> None:
-    directory, code, out = stress(tmp_path, "http", USERS)
-    assert code == 0
-    assert "saturate" in out
-    found = read_stress(directory)
-    assert len(found.samples) > 10
-    assert (found.samples.status == OK).all()
+def test_users_over_http_follow_the_steps_and_see_answers_that_turn_wrong(tmp_path: Path) -> None:
+    """Of a model that is right while nothing is checked but in quiet, and wrong from then on."""
+    turns = tmp_path / "repository"
+    shutil.copytree(REPOSITORY, turns)
+    (turns / "identity" / "1" / "model.py").write_text(TURNS, encoding="utf-8")
+    text = SCENARIO.replace("PROTOCOL", "http").replace(str(REPOSITORY), str(turns)) + USERS
+    done = harness(tmp_path, text)
+    assert done.returncode == 0, done.stderr
+    assert "saturate" in done.stdout
+    found = read_stress(tmp_path / "run")
+    failed = found.samples.status != OK
+    assert len(found.samples) > 64
+    assert abs(int(failed.sum()) - (len(failed) - 1) // 64) <= 1  # every 64th is compared
+    assert failed.any()
+    assert {found.merged.kinds[k].partition(":")[0] for k in found.merged.kind[failed]} == {
+        "wrong outputs"
+    }
+
+
+def test_a_model_with_wrong_outputs_is_not_put_under_load(tmp_path: Path) -> None:
+    """fp16 where the scenario wants the reference's own numbers."""
+    tiny_onnx(tmp_path / "tiny.onnx")
+    done = harness(tmp_path, WRONG)
+    assert done.returncode not in (0, 4)
+    assert "parity: {on_mismatch: measure}" in done.stderr
+    outcome = Outcome.read(tmp_path / "run")
+    assert outcome.status == "failed"
+    assert [row["status"] for row in outcome.parity] == ["disagrees"]
+    assert outcome.start_ns == 0

@@ -73,3 +73,9 @@ def test_a_run_without_an_answer_says_so() -> None:
     assert found.error_rate == 1.0
     empty = run_of(section, records([], 5.0), 0.0)
     assert sentences(empty, answer(empty))
+
+
+def test_outputs_that_disagree_are_said_first() -> None:
+    bad = {"status": "disagrees", "message": "batch 1: output: 7 of 10 values"}
+    run = run_of(stress(), records(np.arange(0, 10, 0.1), 5.0), 10.0, parity=[bad])
+    assert "7 of 10 values" in answer(run).flags[0]
