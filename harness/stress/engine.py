@@ -50,13 +50,14 @@ def environment_of(plan: EnginePlan, classes: list[type[User]], recorder: Record
     return environment
 
 
-def watch_stdin(stop: Callable[[], None]) -> None:
-    """Greenlet: a line ends the load, the end of input the process."""
+def watch_stdin(shape: ScenarioShape, stop: Callable[[], None]) -> None:
+    """Greenlet: a line ends the load, with `stop`, the end of input the process."""
     pool = gevent.get_hub().threadpool
     while True:
         data = pool.apply(os.read, (0, 4096))
         if not data:
             os._exit(0)
+        shape.stopped = True
         stop()
 
 
@@ -70,12 +71,7 @@ def local(config: Config, plan: EnginePlan, requests: bytes) -> None:
     shape.runner = runner
     environment.shape_class = shape
     progress = Progress(Path(config.folder))
-
-    def stop() -> None:
-        shape.stopped = True
-        station.finish()
-
-    gevent.spawn(watch_stdin, stop)
+    gevent.spawn(watch_stdin, shape, station.finish)
     page = _page(environment, config.web)
     start = time.monotonic_ns() + LEAD_NS
     shape.begin(start)
@@ -104,12 +100,7 @@ def master(config: Config, plan: EnginePlan, requests: bytes) -> None:
     shape = ScenarioShape(plan.shape_of, plan.timeout, crew.drained)
     shape.runner = runner
     environment.shape_class = shape
-
-    def stop() -> None:
-        shape.stopped = True
-        crew.stop()
-
-    gevent.spawn(watch_stdin, stop)
+    gevent.spawn(watch_stdin, shape, crew.stop)
     page = _page(environment, config.web)
     say("listening", address=config.address)
     crew.wait(config.join_s)
