@@ -60,10 +60,14 @@ class WireProcesses:
         return self._failure
 
     def _why(self, index: int, seen: WorkerDiedError | None = None) -> BaseException:
-        with contextlib.suppress(WorkerDiedError, ValueError):  # its pipe has ended, or no words
+        try:
             while (line := self._helpers[index].line(LAST_WORDS_S)) is not None:
                 if line != READY:
                     return from_reason(**json.loads(line))
+        except WorkerDiedError as error:  # its pipe has ended, or it was stopped
+            seen = seen or error
+        except ValueError:  # no words of ours
+            pass
         return seen or self._helpers[index].died()
 
     def start(self) -> None:
