@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("harness.cli.explain", "Say everything about one point of a run."),
     "compare": ("harness.cli.compare", "Say whether a version is worse than another (for CI)."),
     "history": ("harness.cli.history", "Keep many runs' values; find where they changed."),
+    "plan": ("harness.cli.plan", "Say what to ask for: replicas, GPU memory, cards, files."),
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "import": ("harness.cli.import_", "Make a scenario of Model Analyzer's or perf_analyzer's."),

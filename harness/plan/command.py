@@ -1,0 +1,113 @@
+"""`harness plan RUN_DIR`: what to ask for, how many replicas and cards, and the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run_dir", type=PATH)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="Inferences a second that the service must carry.",
+)
+@click.option("--slo-p99", required=True, metavar="TIME", help="Target for p99, e.g. 20ms.")
+@click.option(
+    "--headroom",
+    default="20%",
+    show_default=True,
+    metavar="SHARE",
+    help="Share of each replica's capacity that is left free.",
+)
+@click.option(
+    "--growth",
+    default="0%",
+    show_default=True,
+    metavar="SHARE",
+    help="By how much the rate will grow.",
+)
+@click.option(
+    "--margin",
+    default="10%",
+    show_default=True,
+    metavar="SHARE",
+    help="What is put on the measured peak of memory.",
+)
+@click.option(
+    "--card-mib", type=click.IntRange(1), help="Memory of a card; default: the run's GPU."
+)
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    metavar="NAME",
+    help="Plan for this system only. Repeatable; default: all.",
+)
+@click.option(
+    "--compute",
+    type=click.IntRange(1, 100),
+    metavar="PERCENT",
+    help="Also ask for this share of a card's compute.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes of a replica that hold GPU memory; default: from the scenario.",
+)
+@click.option(
+    "--memory-factor",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="HAMi's memoryFactor, Volcano's gpu-memory-factor.",
+)
+@click.option(
+    "--driver",
+    type=click.IntRange(1),
+    metavar="MAJOR",
+    help="The driver where it will run, e.g. 615; default: the run's.",
+)
+@click.option("--name", help="Name of the service; default: the point's.")
+@click.option("--image", default="", help="Image of the container.")
+@click.option(
+    "--models",
+    default="models",
+    show_default=True,
+    metavar="CLAIM",
+    help="Volume claim with the model repository.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=PATH,
+    metavar="DIR",
+    help="Write the files that deploy it into DIR, a folder a system.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def command(
+    run_dir: Path, rate: float, slo_p99: str, headroom: str, growth: str, margin: str,
+    card_mib: int | None, systems: tuple[str, ...], compute: int | None, processes: int | None,
+    memory_factor: int, driver: int | None, name: str | None, image: str, models: str,
+    output: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Say what to deploy for a rate and a latency target, from the run in RUN_DIR.
+
+    The cheapest configuration whose p99 holds the target, how many replicas and cards, what to ask
+    for in each system that shares GPUs, and the files. Nothing is tried under a cap yet.
+    """
+    from harness.plan.front import carry_out, demand_of
+    from harness.plan.planning import Asked
+    from harness.plan.units import share_of
+
+    demand = demand_of(rate, slo_p99, headroom, growth)
+    asked = Asked(
+        systems, share_of(margin), card_mib, processes, compute, memory_factor, driver
+    )  # fmt: skip
+    carry_out(run_dir, demand, asked, name, image, models, output, as_json=as_json)

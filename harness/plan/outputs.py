@@ -1,0 +1,161 @@
+"""The plan in the terminal and as JSON; both say what is an estimate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.plan.planning import PROOF, SCHEMA, Plan, SystemPlan
+from harness.plan.sizing import Fit
+
+
+def answer(plan: Plan) -> str:
+    """The first sentence: what to deploy, how many, and what each asks for."""
+    sized, demand = plan.sized, plan.demand
+    need = sized.need
+    memory = "" if need is None else f", each asking for {need.mib} MiB of GPU memory"
+    cards = "" if sized.cards is None else f", on {_count(sized.cards, 'card')}"
+    return (
+        f"{_count(sized.replicas, 'replica')} of {sized.candidate.point}{memory}{cards}: "
+        f"for {demand.planned_rate:g} inferences a second within p99 ≤ {demand.slo_p99_ms:g} ms."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def reasons(plan: Plan) -> Iterator[str]:
+    """How the answer came about, a sentence each."""
+    sized, demand = plan.sized, plan.demand
+    found = sized.candidate
+    end = "the interval's lower end" if found.has_interval else "no interval"
+    p99 = "" if found.p99_ms is None else f", p99 {found.p99_ms:.3g} ms"
+    yield (
+        f"One replica: {found.rate:.4g} inferences a second, counted as {found.rate_low:.4g} "
+        f"({end}){p99}; {found.basis}."
+    )
+    yield (
+        f"Each carries {sized.load:.4g} a second ({demand.headroom:.0%} headroom); the rate is "
+        f"{demand.rate:g}, with {demand.growth:.0%} growth {demand.planned_rate:g}; "
+        f"today's rate takes {sized.replicas_now}."
+    )
+    if sized.need is not None and found.gpu_mib is not None:
+        scope = "the process tree" if found.gpu_scope != "device" else "the device's difference"
+        yield (
+            f"GPU memory: {found.gpu_mib:.0f} MiB, the largest peak of {scope} over all rounds, "
+            f"plus {plan.margin:.0%} = {sized.need.mib} MiB."
+        )
+        if sized.need.processes > 1:
+            yield (
+                f"Where a limit is each process's: {sized.need.processes} processes × "
+                f"{sized.need.process_mib} MiB (an estimate)."
+            )
+        yield f"Card: {plan.card}."
+    elif found.host_mib is not None:
+        yield f"No GPU memory was measured; host memory peaked at {found.host_mib:.0f} MiB."
+    if (kwh := plan.kwh_per_million) is not None:
+        yield f"GPU energy: {kwh:.3g} kWh per million inferences, at the measured load."
+
+
+def page(plan: Plan) -> RenderableType:
+    """Everything, for a console."""
+    parts: list[RenderableType] = [
+        Text(answer(plan), style="bold"), *(Text(line) for line in reasons(plan)), Text(""),
+        Text(PROOF, style="yellow"), Text(""), _systems(plan), Text(""), _what_if(plan),
+    ]  # fmt: skip
+    for title, lines in (
+        ("Refused", tuple(f"{r.system.name}: {r.refused}" for r in plan.systems if r.refused)),
+        ("Estimates", plan.estimates),
+        ("Neither shown to hold the target nor to fail it", plan.undecided),
+        ("What bites", tuple(_notes(plan))),
+    ):
+        if lines:
+            parts += [Text(""), Text(f"{title}:"), *(Text(f"  {line}") for line in lines)]
+    return Group(*parts)
+
+
+def _systems(plan: Plan) -> Table:
+    table = Table(title="Request by system", title_justify="left")
+    table.add_column("system", no_wrap=True)
+    for heading in ("value", "MiB", "a card", "binds", "cards", "held"):
+        table.add_column(heading, justify="right" if heading in ("MiB", "a card") else "left")
+    for row in plan.systems:
+        if row.rounded is None:
+            continue
+        fit = row.fit
+        table.add_row(
+            row.system.name, row.rounded.written, str(row.rounded.mib),
+            _number(fit.per_card if fit else None), _binding(fit),
+            _number(fit.cards if fit else None),
+            "enforced" if row.system.enforced else "advisory",
+        )  # fmt: skip
+    return table
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _binding(fit: Fit | None) -> str:
+    return fit.binding if fit else "unknown"
+
+
+def _what_if(plan: Plan) -> Table:
+    table = Table(title="What if: replicas (cards), by p99 target", title_justify="left")
+    table.add_column("infer/s")
+    targets = list(dict.fromkeys(cell.slo_p99_ms for cell in plan.what_if))
+    for target in targets:
+        table.add_column(f"≤ {target:g} ms")
+    for rate in dict.fromkeys(cell.rate for cell in plan.what_if):
+        cells = [cell for cell in plan.what_if if cell.rate == rate]
+        texts = [
+            "none" if c.point is None else f"{c.replicas} ({_number(c.cards)}) {c.point}"
+            for c in cells
+        ]
+        table.add_row(f"{rate:g}", *(Text(text) for text in texts))
+    return table
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    for row in plan.systems:
+        if row.rounded is not None:
+            yield f"{row.system.name}: {row.system.key} = {row.rounded.written}"
+            for text in (row.system.enforcement, *row.rounded.notes, *row.system.traps):
+                yield f"  {text}"
+
+
+def json_text(plan: Plan) -> str:
+    """The plan as JSON; the keys are in docs/plan.md."""
+    sized = plan.sized
+    document = {
+        "schema": SCHEMA, "run": plan.run, "scenario": plan.scenario, "answer": answer(plan),
+        "proof": {"tried_under_a_cap": False, "text": PROOF},
+        "demand": {**asdict(plan.demand), "planned_rate": plan.demand.planned_rate},
+        "choice": {
+            **asdict(sized.candidate), "replicas": sized.replicas,
+            "replicas_now": sized.replicas_now, "load_per_replica": sized.load,
+            "cards": sized.cards, "kwh_per_million": plan.kwh_per_million,
+        },
+        "memory": None if sized.need is None else {**asdict(sized.need), "margin": plan.margin},
+        "systems": [_system(row) for row in plan.systems],
+        "what_if": [asdict(cell) for cell in plan.what_if],
+        "undecided": plan.undecided, "estimates": plan.estimates,
+    }  # fmt: skip
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _system(row: SystemPlan) -> dict[str, object]:
+    system = row.system
+    return {
+        "system": system.name, "title": system.title, "key": system.key, "unit": system.unit,
+        "rule": system.rule, "enforced": system.enforced, "enforcement": system.enforcement,
+        "per_process": system.per_process, "traps": system.traps, "refused": row.refused or None,
+        "request": None if row.rounded is None else asdict(row.rounded),
+        "fit": None if row.fit is None else asdict(row.fit),
+    }  # fmt: skip

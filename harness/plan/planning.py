@@ -1,0 +1,262 @@
+"""A plan: from a run and a demand to one configuration, its request in each system, and cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import HarnessError, InconclusiveError
+from harness.plan.candidates import Found, Points, own_sessions, points_of
+from harness.plan.rounding import Need, Refused, Rounded
+from harness.plan.sizing import (
+    MARGIN,
+    Demand,
+    Fit,
+    Processes,
+    Sized,
+    cheapest,
+    fit,
+    need_of,
+    size,
+)
+from harness.plan.systems import System, chosen
+from harness.results.rows import ServerOnlyRow
+from harness.results.store import RunData
+
+SCHEMA = "harness-plan/1"
+"""Of `--json`: its number changes when a key is renamed, removed or means something else."""
+PROOF = (
+    "Nothing of this was tried under a cap: the sizes are measured peaks with a margin, "
+    "and how replicas on one card disturb each other was not measured."
+)
+STEPS = (0.5, 1.0, 2.0, 4.0)
+"""Of the what-if table, times the rate and the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says, beside the demand."""
+
+    systems: tuple[str, ...] = ()
+    margin: float = MARGIN
+    card_mib: int | None = None
+    """None takes the run's GPU."""
+    processes: int | None = None
+    """None takes what the scenario says of its instances."""
+    compute: int | None = None
+    factor: int = 1
+    driver: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPlan:
+    """One system's row of the plan."""
+
+    system: System
+    rounded: Rounded | None
+    """None where it is refused, for the reason in `refused`."""
+    fit: Fit | None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of the what-if table; without a point, none holds that target."""
+
+    rate: float
+    slo_p99_ms: float
+    point: str | None
+    replicas: int | None
+    cards: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer, and all that the outputs are made of."""
+
+    run: str
+    scenario: str
+    kind: str
+    """Of the chosen backend."""
+    card: str
+    """Whose card it is, in words."""
+    demand: Demand
+    margin: float
+    sized: Sized
+    systems: tuple[SystemPlan, ...]
+    what_if: tuple[Cell, ...]
+    undecided: tuple[str, ...]
+    """Points of which the run doesn't say whether they hold the target."""
+    estimates: tuple[str, ...]
+    """What of this was not measured as it stands, a sentence each."""
+
+    @property
+    def kwh_per_million(self) -> float | None:
+        """Energy of a million inferences by the GPU; None where it was not measured."""
+        joules = self.sized.candidate.joules_per_inference
+        return None if joules is None else joules / 3.6
+
+
+class _Sizer:
+    """Sizes a run's candidates, as often as the what-if table asks."""
+
+    def __init__(self, data: RunData, asked: Asked) -> None:
+        self.data, self.asked = data, asked
+        self.points: Points = points_of(data)
+        gpus = (data.manifest.get("machine") or {}).get("gpus") or []
+        self.gpu: Mapping[str, Any] = gpus[0] if gpus else {}
+        self.card_mib: int | None = asked.card_mib or self.gpu.get("memory_mib")
+        self.driver = asked.driver or _major(self.gpu.get("driver"))
+        self._found: dict[float, Found] = {}
+
+    def found(self, target_ms: float) -> Found:
+        if target_ms not in self._found:
+            self._found[target_ms] = self.points.holding(target_ms)
+        return self._found[target_ms]
+
+    def cheapest(self, demand: Demand) -> Sized | None:
+        sized = []
+        for candidate in self.found(demand.slo_p99_ms).holding:
+            need = need_of(
+                candidate, self.processes(candidate.backend), self.asked.margin,
+                compute=self.asked.compute, card_mib=self.card_mib, factor=self.asked.factor,
+                driver=self.driver,
+            )  # fmt: skip
+            one = size(candidate, need, demand)
+            if need is None or need.card_mib is None or one.cards is not None:
+                sized.append(one)
+        return cheapest(sized)
+
+    def settings(self, backend: str) -> Mapping[str, Any]:
+        found = self.data.scenario.get("backends") or []
+        return next((b for b in found if b.get("name") == backend), {})
+
+    def processes(self, backend: str) -> Processes:
+        settings = self.settings(backend)
+        empty = [
+            row.gpu_memory_mib for row in self.data.rows(ServerOnlyRow)
+            if row.backend == backend and row.gpu_memory_mib is not None
+        ]  # fmt: skip
+        server = max(empty, default=None)
+        if self.asked.processes is not None:
+            return Processes(self.asked.processes, stated=True, server_mib=server)
+        if settings.get("kind") != "triton":
+            return Processes(1, stated=False)
+        instances = settings.get("instances")
+        stubs = max(instances) if isinstance(instances, list) else instances or 1
+        return Processes(stubs + (server is not None), stated=False, server_mib=server)
+
+
+def _major(driver: object) -> int | None:
+    head = str(driver or "").partition(".")[0]
+    return int(head) if head.isdecimal() else None
+
+
+def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
+    """The cheapest configuration of the run that holds the demand, in each system.
+
+    Raises InconclusiveError where the run doesn't say whether a point holds the target, and
+    HarnessError where it says that none does.
+    """
+    systems = chosen(asked.systems)
+    sizer = _Sizer(data, asked)
+    sized = sizer.cheapest(demand)
+    found = sizer.found(demand.slo_p99_ms)
+    if sized is None:
+        raise _none(found, demand, sizer.card_mib)
+    return Plan(
+        run=str(data.path), scenario=str(data.scenario.get("scenario", "")),
+        kind=str(sizer.settings(sized.candidate.backend).get("kind", "")),
+        card=_card(sizer), demand=demand, margin=asked.margin, sized=sized,
+        systems=tuple(_row(system, sized) for system in systems),
+        what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
+        estimates=tuple(_estimates(sizer, sized)),
+    )  # fmt: skip
+
+
+def _none(found: Found, demand: Demand, card_mib: int | None) -> HarnessError:
+    target = f"p99 ≤ {demand.slo_p99_ms:g} ms"
+    if found.holding:
+        return HarnessError(
+            f"what holds {target} does not fit a card of {card_mib} MiB",
+            fix="plan for a larger card, or measure a smaller configuration",
+        )
+    if found.undecided:
+        return InconclusiveError(
+            f"the run does not say whether a point holds {target}: "
+            f"{len(found.undecided)} are undecided, {found.undecided[0]} the first",
+            fix="measure more rounds or longer windows (harness explain says how long)",
+        )
+    near = (
+        f"; the lowest is {found.nearest[1]:.3g} ms at {found.nearest[0]}" if found.nearest else ""
+    )
+    return HarnessError(
+        f"no point of the run holds {target} and the scenario's constraints{near}",
+        fix="allow a longer latency, or measure smaller loads or another backend",
+    )
+
+
+def _card(sizer: _Sizer) -> str:
+    if sizer.card_mib is None:
+        return "of unknown size (--card-mib says it)"
+    name = "as stated" if sizer.asked.card_mib else str(sizer.gpu.get("name", "the run's"))
+    return f"{name}, {sizer.card_mib} MiB"
+
+
+def _row(system: System, sized: Sized) -> SystemPlan:
+    need: Need | None = sized.need
+    if need is None:
+        return SystemPlan(system, None, None, "the run has no GPU memory to ask for")
+    rounded = system.request(need)
+    if isinstance(rounded, Refused):
+        return SystemPlan(system, None, None, rounded.why)
+    return SystemPlan(system, rounded, fit(rounded, need, system.most, sized.replicas))
+
+
+def _what_if(sizer: _Sizer, demand: Demand) -> list[Cell]:
+    cells = []
+    for target in (demand.slo_p99_ms * step for step in STEPS):
+        for rate in (demand.rate * step for step in STEPS):
+            sized = sizer.cheapest(Demand(rate, target, demand.headroom, demand.growth))
+            cells.append(
+                Cell(rate, target, None, None, None) if sized is None else
+                Cell(rate, target, sized.candidate.point, sized.replicas, sized.cards)
+            )  # fmt: skip
+    return cells
+
+
+def _estimates(sizer: _Sizer, sized: Sized) -> list[str]:
+    """What was not measured as it stands."""
+    candidate, need = sized.candidate, sized.need
+    said = []
+    if not candidate.has_interval:
+        said.append("a replica's rate: one round has no interval, so its value stands in")
+    if candidate.basis.startswith("closed"):
+        said.append(
+            "p99 was measured in a closed loop: arrivals that do not wait can queue; "
+            "load.find_capacity measures what a replica bears then"
+        )
+    if sized.replicas > 1:
+        said.append("replicas are taken to add up: one alone was measured")
+    if need is None:
+        return said
+    if candidate.gpu_scope == "device":
+        said.append("memory: the difference on the whole device, as processes could not be seen")
+    if not own_sessions(sizer.data.scenario):
+        said.append(
+            "memory may hold what earlier points of the same session left: a constraint on "
+            "gpu_memory_mib gives each point a session of its own"
+        )
+    if need.processes > 1:
+        said.append(
+            f"memory a process: {need.processes} processes, of which only the sum was measured"
+        )
+    if need.busy_percent is None:
+        said.append("how many fit by compute is unknown: the GPU's busy share was not measured")
+    else:
+        said.append(
+            "how many fit by compute: busy shares are added up, which leaves out how replicas "
+            "slow each other down"
+        )
+    return said

@@ -1,0 +1,151 @@
+"""From a candidate to replicas and cards: what the rate needs, what fits a card, what binds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.plan.candidates import Candidate
+from harness.plan.rounding import Need, Rounded, fits_by_busy
+from harness.plan.units import ceil_div
+
+MARGIN = 0.1
+"""On the peak, where none is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of the service."""
+
+    rate: float
+    """Inferences a second."""
+    slo_p99_ms: float
+    headroom: float
+    """Share of a replica's capacity that is left free."""
+    growth: float
+    """Share by which the rate will grow."""
+
+    @property
+    def planned_rate(self) -> float:
+        """With the growth."""
+        return self.rate * (1 + self.growth)
+
+
+def load_of(candidate: Candidate, demand: Demand) -> float:
+    """Inferences a second that one replica is planned to carry."""
+    return candidate.rate_low * (1 - demand.headroom)
+
+
+def replicas(rate: float, load: float) -> int:
+    """How many carry the rate, at least one."""
+    return max(1, math.ceil(rate / load - 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How many replicas one card holds, by each of three limits; None is not known."""
+
+    by_memory: int | None
+    by_compute: int | None
+    by_system: int | None
+    per_card: int | None
+    """The least of those that are known."""
+    binding: str
+    """Which of them that is."""
+    cards: int | None
+
+
+def fit(rounded: Rounded, need: Need, most: int | None, count: int) -> Fit:
+    """Of a need in a system's unit; compute by the larger of what is asked for and what is used."""
+    asked = 100 // rounded.compute if rounded.compute else None
+    busy = fits_by_busy(need.busy_percent)
+    compute = min((n for n in (asked, busy) if n is not None), default=None)
+    limits = {"memory": rounded.per_card, "compute": compute, "the system's limit": most}
+    known = {name: n for name, n in limits.items() if n is not None}
+    binding = min(known, key=lambda name: known[name], default="unknown")
+    # without the card's size the other two are no answer
+    per_card = known[binding] if rounded.per_card is not None else None
+    return Fit(
+        rounded.per_card, compute, most, per_card,
+        binding if per_card is not None else "unknown",
+        ceil_div(count, per_card) if per_card else None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """How a replica's GPU memory is spread over its processes."""
+
+    count: int
+    stated: bool
+    """Whether the user said so."""
+    server_mib: float | None = None
+    """Of a Triton that has loaded nothing; None where it was not measured."""
+
+
+def need_of(
+    candidate: Candidate, processes: Processes, margin: float, *, compute: int | None,
+    card_mib: int | None, factor: int, driver: int | None,
+) -> Need | None:  # fmt: skip
+    """What one replica needs; None where its GPU memory was not measured.
+
+    With several processes, each one's is estimated: the tree's peak less the empty server's, in
+    equal parts over the others, and at least the empty server's.
+    """
+    if candidate.gpu_mib is None:
+        return None
+    peak = candidate.gpu_mib
+    part = peak
+    if processes.count > 1:
+        server = min(processes.server_mib or 0.0, peak)
+        others = processes.count - (processes.server_mib is not None)
+        part = max((peak - server) / max(1, others), server)
+    return Need(
+        _with(peak, margin), _with(part, margin), processes.count, compute,
+        candidate.busy_percent, card_mib, factor, driver,
+    )  # fmt: skip
+
+
+def _with(mib: float, margin: float) -> int:
+    return math.ceil(mib * (1 + margin) - 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A candidate for a demand, with what it costs."""
+
+    candidate: Candidate
+    need: Need | None
+    load: float
+    """Inferences a second that each replica is planned to carry."""
+    replicas: int
+    replicas_now: int
+    """Without the growth."""
+    cards: int | None
+    """By memory and compute, without a system's own limit."""
+
+    @property
+    def cost(self) -> tuple[float, float, float, str]:
+        """For sorting: cards, then memory of all replicas, then replicas."""
+        memory = self.candidate.host_mib if self.need is None else self.need.mib
+        return (
+            0 if self.need is None else math.inf if self.cards is None else self.cards,
+            (memory or 0.0) * self.replicas, self.replicas, self.candidate.point,
+        )  # fmt: skip
+
+
+def size(candidate: Candidate, need: Need | None, demand: Demand) -> Sized:
+    """How many replicas the demand takes of a candidate, and how many cards."""
+    load = load_of(candidate, demand)
+    count = replicas(demand.planned_rate, load)
+    cards = None
+    if need is not None and need.card_mib is not None:
+        found = fit(Rounded("", need.mib, need.card_mib // need.mib), need, None, count)
+        cards = found.cards
+    return Sized(candidate, need, load, count, replicas(demand.rate, load), cards)
+
+
+def cheapest(sized: Sequence[Sized]) -> Sized | None:
+    """The one with the fewest cards, then the least memory, then the fewest replicas."""
+    return min(sized, key=lambda s: s.cost, default=None)

@@ -1,0 +1,13 @@
+"""`harness plan` is a subcommand, and its help needs no run."""
+
+from __future__ import annotations
+
+from click.testing import CliRunner
+
+from harness.cli.plan import command
+
+
+def test_the_help_says_that_nothing_is_tried() -> None:
+    done = CliRunner().invoke(command, ["--help"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "Nothing is tried under a cap yet" in " ".join(done.output.split())

@@ -1,0 +1,63 @@
+"""Which points hold a target, and what a replica of them carries."""
+
+from __future__ import annotations
+
+import pytest
+from support import planned
+from support.rows import capacity, measurement
+
+from harness.plan.candidates import own_sessions, points_of
+
+
+def test_only_what_holds_the_target_is_a_candidate() -> None:
+    found = points_of(planned.run()).holding(20.0)
+    (one,) = found.holding
+    assert one.point == "served/b1/c1"
+    assert one.rate_low < 200 < one.rate < 202
+    assert one.gpu_mib == 3000.0
+    assert len(points_of(planned.run()).holding(50.0).holding) == 2
+    assert points_of(planned.run()).holding(5.0).holding == ()
+    assert found.nearest is not None
+    assert found.nearest[0] == "served/b1/c1"
+
+
+def test_what_one_round_shows_is_undecided() -> None:
+    data = planned.run()
+    once = [e for e in data.events if getattr(e, "round", 0) == 0]
+    found = points_of(type(data)(data.path, data.manifest, tuple(once))).holding(20.0)
+    assert (found.holding, found.undecided) == ((), ("served/b1/c1",))
+
+
+def test_a_lower_percentile_shows_that_p99_fails_where_it_is_not_known() -> None:
+    unknown = planned.run(latency_ms={"p50": 30.0, "p99": None})
+    assert len(points_of(unknown).holding(40.0).undecided) == 2
+    assert points_of(unknown).holding(20.0).undecided == ()
+
+
+def test_invalid_points_are_none() -> None:
+    assert points_of(planned.run(flags=("outputs_differ",))).holding(50.0).holding == ()
+
+
+def test_a_searched_capacity_counts_for_its_own_target_and_looser_ones() -> None:
+    point = "served/b4/find_capacity"
+    rows: list[object] = []
+    for n in range(3):
+        rows.append(capacity(point=point, backend="served", batch_size=4, round=n, target_ms=15.0))
+        rows += [
+            measurement(
+                point=f"served/b4/r{rate:g}", backend="served", batch_size=4, concurrency=None,
+                request_rate=rate, round=n, details={"search": point}, gpu_memory_mib=40 * rate,
+            )
+            for rate in (80.0, 84.0)
+        ]  # fmt: skip
+    points = points_of(planned.run(extra=tuple(rows)))
+    (found,) = [c for c in points.holding(20.0).holding if c.batch_size == 4]
+    assert found.rate == pytest.approx(320)
+    assert found.gpu_mib == 3360.0
+    assert [c.batch_size for c in points.holding(12.0).holding] == [1]
+
+
+def test_memory_is_a_points_own_where_the_scenario_asks_for_memory() -> None:
+    assert own_sessions({"constraints": {"gpu_memory_mib": {"max": 1}}})
+    assert own_sessions({"objective": "gpu_memory_mib"})
+    assert not own_sessions({"constraints": {"gpu_memory_mib": None}, "objective": "throughput"})

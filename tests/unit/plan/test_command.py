@@ -1,0 +1,39 @@
+"""`harness plan`, on the sample of a real GPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from harness.cli.main import main
+
+SAMPLE = str(ROOT / "reports" / "sample")
+
+
+def code_of(*args: str) -> int:
+    with pytest.raises(SystemExit) as info:
+        main(["plan", *args])
+    return int(info.value.code or 0)
+
+
+def test_json_on_stdout_and_files_in_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = [SAMPLE, "--rate", "500", "--slo-p99", "20ms", "--system", "kai", "--json"]
+    assert code_of(*args, "-o", str(tmp_path / "files")) == 0
+    found = capsys.readouterr()
+    assert [s["system"] for s in json.loads(found.out)["systems"]] == ["kai"]
+    assert "1 files in" in found.err
+    assert (tmp_path / "files" / "kai" / "kubernetes.yaml").exists()
+
+
+def test_the_exit_code_says_that_it_is_undecided_or_used_wrongly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert code_of(SAMPLE, "--rate", "500", "--slo-p99", "0.1ms") == 4
+    assert "does not say whether a point holds p99 ≤ 0.1 ms" in capsys.readouterr().err
+    assert code_of(SAMPLE, "--rate", "500", "--slo-p99", "20ms", "--system", "none") == 2
+    assert "no system is called 'none'" in capsys.readouterr().err

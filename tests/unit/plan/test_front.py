@@ -1,0 +1,27 @@
+"""The command line's texts as a demand, and the service's name."""
+
+from __future__ import annotations
+
+import pytest
+from support import planned
+
+from harness.errors import UsageError
+from harness.plan.front import demand_of, service_of
+
+
+def test_a_demand_is_read() -> None:
+    found = demand_of(500.0, "20ms", "20%", "0.5")
+    assert (found.slo_p99_ms, found.headroom, found.planned_rate) == (20.0, 0.2, 750.0)
+
+
+@pytest.mark.parametrize("texts", [("20", "0", "0"), ("0ms", "0", "0"), ("1s", "1", "0")])
+def test_what_is_none_is_refused(texts: tuple[str, str, str]) -> None:
+    with pytest.raises(UsageError):
+        demand_of(1.0, *texts)
+
+
+def test_the_service_is_named_by_its_point_or_as_asked() -> None:
+    plan = planned.plan()
+    assert service_of(plan, None, "", "m").name.startswith("served-b1-c1-")
+    named = service_of(plan, "resnet", "image:1", "m")
+    assert (named.name, named.container_image, named.triton) == ("resnet", "image:1", True)

@@ -1,0 +1,62 @@
+"""What the terminal and the JSON say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rich.console import Console
+from support import planned
+
+from harness.plan.outputs import answer, json_text, page, reasons
+from harness.plan.planning import Asked, Plan, make_plan
+from harness.plan.systems import SYSTEMS
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return planned.plan()
+
+
+def shown(plan: Plan) -> str:
+    console = Console(width=110)
+    with console.capture() as capture:
+        console.print(page(plan))
+    return capture.get()
+
+
+def test_the_answer_comes_first(plan: Plan) -> None:
+    assert answer(plan) == (
+        "7 replicas of served/b1/c1, each asking for 3300 MiB of GPU memory, on 2 cards: "
+        "for 1000 inferences a second within p99 ≤ 20 ms."
+    )
+    assert shown(plan).startswith("7 replicas of served/b1/c1")
+    assert any("3 processes × 1320 MiB (an estimate)" in text for text in reasons(plan))
+
+
+def test_nothing_is_called_verified(plan: Plan) -> None:
+    for text in (shown(plan), json_text(plan)):
+        assert "verified" not in text.lower()
+        assert "Nothing of this was tried under a cap" in text
+    assert json.loads(json_text(plan))["proof"]["tried_under_a_cap"] is False
+
+
+def test_json_has_every_system_with_its_request_or_why_not(plan: Plan) -> None:
+    found = json.loads(json_text(plan))
+    assert found["schema"] == "harness-plan/1"
+    assert [s["system"] for s in found["systems"]] == list(SYSTEMS)
+    assert all((s["request"] is None) == (s["refused"] is not None) for s in found["systems"])
+    assert {"demand", "choice", "memory", "what_if", "undecided", "estimates"} <= found.keys()
+    assert found["memory"]["mib"] == 3300
+
+
+def test_hostile_names_are_no_markup() -> None:
+    data = planned.run(backend="[red]x[/]")
+    found = make_plan(data, planned.demand(), Asked())
+    assert "[red]x[/]/b1/c1" in shown(found)
+
+
+def test_without_a_gpu_the_host_is_named() -> None:
+    found = make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked())
+    assert "host memory peaked at 1000 MiB" in shown(found)
+    assert json.loads(json_text(found))["memory"] is None

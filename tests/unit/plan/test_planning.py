@@ -1,0 +1,66 @@
+"""From a recorded run to a plan."""
+
+from __future__ import annotations
+
+import pytest
+from support import planned
+from support.paths import ROOT
+
+from harness.errors import HarnessError, InconclusiveError
+from harness.plan.planning import Asked, make_plan
+from harness.results.store import read_run
+
+
+def test_the_plan_of_a_small_run() -> None:
+    found = planned.plan()
+    # 201 a second less its interval, less 20 %: seven replicas of 3,000 MiB and a tenth
+    assert (found.sized.candidate.point, found.sized.replicas) == ("served/b1/c1", 7)
+    assert found.sized.need is not None
+    assert (found.sized.need.mib, found.sized.need.processes) == (3300, 3)
+    assert found.sized.cards == 2  # four fit a card by memory, five by compute
+    rows = {row.system.name: row for row in found.systems}
+    assert rows["mps"].rounded is not None
+    assert (rows["mps"].rounded.written, rows["mps"].rounded.mib) == ("1320M", 3960)
+    assert rows["driver-limits"].refused.startswith("needs driver r615")
+    assert any("only the sum was measured" in text for text in found.estimates)
+
+
+def test_the_what_if_table_goes_over_rate_and_target() -> None:
+    cells = planned.plan().what_if
+    assert len(cells) == 16
+    by = {(c.rate, c.slo_p99_ms): c for c in cells}
+    assert by[1000.0, 20.0].replicas == 7
+    # t(2) = 4.303: 201 − 4.303/√3 = 198.5, × 0.8 = 158.8; 4000/158.8 = 25.2
+    assert by[4000.0, 20.0].replicas == 26
+    assert by[1000.0, 80.0].point == "served/b1/c8"
+    assert by[1000.0, 10.0].point == "served/b1/c1"
+
+
+def test_what_can_not_be_answered_says_why() -> None:
+    with pytest.raises(HarnessError, match=r"no point of the run holds p99 ≤ 5 ms.*lowest is 9"):
+        make_plan(planned.run(), planned.demand(slo_ms=5.0), Asked())
+    with pytest.raises(HarnessError, match="does not fit a card of 2000 MiB"):
+        make_plan(planned.run(), planned.demand(), Asked(card_mib=2000))
+    data = planned.run()
+    once = tuple(e for e in data.events if getattr(e, "round", 0) == 0)
+    with pytest.raises(InconclusiveError, match="1 are undecided, served/b1/c1"):
+        make_plan(type(data)(data.path, data.manifest, once), planned.demand(), Asked())
+
+
+def test_without_a_gpu_replicas_are_planned_and_systems_refuse() -> None:
+    found = make_plan(
+        planned.run(gpu_memory_mib=None, gpu_utilization_percent=None), planned.demand(), Asked()
+    )
+    assert found.sized.replicas == 7
+    assert all(row.rounded is None for row in found.systems)
+
+
+def test_the_sample_of_a_real_gpu_has_a_plan() -> None:
+    found = make_plan(read_run(ROOT / "reports" / "sample"), planned.demand(500.0), Asked())
+    need = found.sized.need
+    assert need is not None
+    assert need.card_mib == 143_771
+    assert found.sized.candidate.p99_ms is not None
+    assert found.sized.candidate.p99_ms <= 20
+    assert found.sized.load * found.sized.replicas >= 500
+    assert (found.sized.candidate.gpu_mib, need.mib) == (890.0, 979)
