@@ -11,7 +11,6 @@ from harness.report.model.context import Context
 from harness.report.model.labels import load_label
 
 Columns = dict[str, Callable[[SummaryRow], Cell]]
-HOLDS_TONES: dict[Holds, Tone] = {"yes": "good", "no": "bad", "unknown": "muted"}
 
 
 def series_cell(context: Context, name: str) -> Cell:
@@ -24,9 +23,11 @@ def errors_cell(errors: int, requests: int) -> Cell:
     return figure(f"{errors:,} of {requests:,}" if errors else "0")
 
 
-def holds_cell(answer: Holds) -> Cell:
-    """Whether constraints are shown to hold."""
-    return word("not shown" if answer == "unknown" else answer, tone=HOLDS_TONES[answer])
+def holds_cell(answer: Holds, text: str = "", note: str = "") -> Cell:
+    """Whether constraints are shown to hold: in a word, or as `text` says it."""
+    tones: dict[Holds, Tone] = {"yes": "good", "no": "bad", "unknown": "muted"}
+    words = text or ("not shown" if answer == "unknown" else answer)
+    return word(words, tone=tones[answer], note=note)
 
 
 def load_columns(load_title: str = "Load") -> Columns:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.best import choose, indifference_of, usable
+from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.knee import CLEARLY, cost_metrics, times
 from harness.analysis.objective import THROUGHPUT
@@ -30,7 +31,7 @@ class Rival:
 
     row: SummaryRow
     ratio: Interval | None
-    """Throughput of the recommended point over its own."""
+    """Throughput of the recommended point over its own; None where it misses a constraint."""
     same_precision: bool
 
 
@@ -121,7 +122,8 @@ def _rivals(context: Context, take: SummaryRow | None) -> tuple[Rival, ...]:
     for name in names:
         row = _own_best(context, [r for r in context.rows if r.backend == name])
         if row is not None and context.name(row) != mine:
-            ratio = context.differences.advantage(take, row, THROUGHPUT)
+            both = satisfies(row, context.bounds) == "yes"
+            ratio = context.differences.advantage(take, row, THROUGHPUT) if both else None
             rivals.append(Rival(row, ratio, precision_of(context, row) == precision))
     return tuple(rivals)
 

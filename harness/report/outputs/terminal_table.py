@@ -90,12 +90,9 @@ def _speed_up(context: Context) -> Columns:
     ratios = speedup.speedups(context.rows, context.reference, context.differences)
 
     def said(row: SummaryRow) -> str:
-        if row.point not in ratios:
-            return "1"  # the reference itself
-        ratio = ratios[row.point]
-        if ratio is None:
-            return NOT_AVAILABLE
-        return ("" if best.differs(ratio) else "~") + value_text(ratio)
+        ratio = ratios.get(row.point)
+        unsure = "" if ratio is None or best.differs(ratio) else "~"
+        return unsure + value_text(ratio) if row.point in ratios else "1"
 
     return {SPEED_UP: said} if any(ratios.values()) else {}
 

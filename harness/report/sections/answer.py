@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from harness.analysis.best import differs, indifference_of, nearest, order, usable
-from harness.analysis.constraints import Bound, holds
+from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.report.model import labels
@@ -16,6 +16,7 @@ from harness.report.model.judged import judged, needed
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
 from harness.report.model.section import Sentence, Span, bold, compose
+from harness.report.sections import capacity
 from harness.report.sections.colocated import served_colocated
 from harness.report.sections.first_page import last_percent
 from harness.report.sections.parity import wrong_outputs
@@ -54,10 +55,7 @@ def _aim(context: Context) -> str:
 def _nothing(context: Context) -> Sentence:
     valid = order(context.rows, context.objective)
     if context.searched and not context.rows:
-        return compose(
-            "Only capacities were searched for, no fixed loads: how many requests a second each "
-            "configuration holds stands under ", bold("Capacity"), ".",
-        )  # fmt: skip
+        return capacity.answer(context)
     if not context.rows:
         return compose("Nothing was measured: the run ended before its first measurement.")
     if not valid:
@@ -191,16 +189,15 @@ def _strong_list(names: list[str]) -> list[Span]:
 
 def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
     """The best point of the default configuration of the same backend, or of the reference
-    backend; if that won, of the next configuration.
+    backend; if that won, of the next configuration. Of points that hold the constraints, as
+    `winner` does: a factor over one that does not is none.
     """
-    ordered = order(context.rows, context.objective)
     name, known = context.name(winner), _known(context, winner)
     others = [r for r in context.choice.candidates if context.name(r) != name]
-    if name != known and _lost(context, known, winner):
-        others = [r for r in others if context.name(r) != known] or others
-    elif name != known:
-        others = [r for r in ordered if context.name(r) == known] or others
-    return others[0] if others else None
+    expected = [r for r in others if context.name(r) == known]
+    rest = [r for r in others if context.name(r) != known]
+    found = rest or expected if _lost(context, known, winner) else expected or rest
+    return found[0] if found else None
 
 
 def _known(context: Context, row: SummaryRow) -> str | None:
@@ -213,13 +210,17 @@ def _uncompared(context: Context) -> str:
     """That the comparison a reader expects is not made, and why; empty where it is."""
     pick = context.choice.recommended
     known = _known(context, pick) if pick else None
-    if pick is None or known == context.name(pick) or not _lost(context, known, pick):
+    if pick is None or known is None or known == context.name(pick):
         return ""
     other = _opponent(context, pick)
     if other is not None and context.name(other) == known:
         return ""
     name = "the default configuration" if known in context.defaults else known
-    return f" No comparison with {name}: at {labels.place_text(pick)} it failed or is invalid."
+    if _lost(context, known, pick):
+        return f" No comparison with {name}: at {labels.place_text(pick)} it failed or is invalid."
+    if not context.bounds or not any(map(usable, context.of(known))):
+        return ""
+    return f" No comparison with {name}: none of its points is shown to hold every constraint."
 
 
 def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
@@ -239,9 +240,10 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     ratio = context.differences.advantage(best, other, context.objective)
     eager = context.reference_is_eager and other.backend == context.reference
     kind = "eager PyTorch, " if eager else ""
-    target = f"{context.name(other)} ({kind}{labels.place_text(other)})"
+    place = labels.place_text(other) + _better_but_invalid(context, other)
+    target = f"{context.name(other)} ({kind}{place})"
     if best.backend == other.backend and context.name(other) in context.defaults:
-        target = f"the default configuration ({labels.place_text(other)})"
+        target = f"the default configuration ({place})"
     elif not eager and context.name(other) != context.reference_series:
         target = f"the next best configuration, {target}"
     if ratio is None or not differs(ratio) or ratio.value <= 1:
@@ -250,6 +252,22 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
         return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
     gain = gain_percent(ratio, less=context.objective.sign < 0)
     return ["is ", bold(f"{percent_text(gain)} better"), " than ", target]
+
+
+def _better_but_invalid(context: Context, other: SummaryRow) -> str:
+    """That a configuration has a point of a better value than `other`, left out as invalid."""
+    value = context.objective.value
+    least, sign = value(other), context.objective.sign
+    better = [
+        (sign * found.value, row) for row in context.of(context.name(other))
+        if not usable(row) and least is not None and (found := value(row)) is not None
+        and sign * found.value > sign * least.value and satisfies(row, context.bounds) != "no"
+    ]  # fmt: skip
+    if not better:
+        return ""
+    row = max(better, key=lambda pair: pair[0])[1]
+    why = labels.why_invalid(row) or "a round failed"
+    return f"; its best point, {labels.place_text(row)}, was left out: {why}"
 
 
 def _details(context: Context) -> list[Sentence]:

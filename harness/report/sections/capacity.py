@@ -8,7 +8,8 @@ from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summar
 from harness.report.charts.lines import wide
 from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import COLORS, Context
-from harness.report.model.section import Charts, Section, TableBlock, Text
+from harness.report.model.section import Charts, Section, Sentence, TableBlock, Text, bold, compose
+from harness.results.grouping import grouped
 from harness.results.rows import CapacityRow
 
 OUTCOMES = {
@@ -66,6 +67,43 @@ def line(label: str, found: CapacitySummary) -> str:
     said = f"{where}: {rate} requests/s, goodput {goodput} infer/s"
     knee = f", knee at {knee} requests/s" if found.knee else ""
     return said + knee + ("" if found.server_limited else f"; limited by {limit_text(found)}")
+
+
+def answer(context: Context) -> Sentence:
+    """The answer of a run that searched for capacities only: which configuration holds the most.
+
+    Only searches for the same target are compared, and only by intervals that do not overlap.
+    """
+    said: list[str] = []
+    for target, found in grouped(capacities(context), target_text).items():
+        first, rest = found[0], found[1:]
+        if first.rate is None:
+            said.append(f"No rate holds {target}: {labels.listed(map(limit_text, found))}.")
+            continue
+        close = _close(first, rest)
+        most = " the most" if rest and not close else ""
+        rate, goodput = map(numbers.both_text, (first.rate, first.goodput))
+        said.append(f"{_named(context, first)} holds{most}: {rate} requests/s at {target}, "
+                    f"goodput {goodput} infer/s.")  # fmt: skip
+        if not first.server_limited:
+            said.append(f"It is limited by {limit_text(first)}.")
+        if close:
+            names = labels.listed(_named(context, c) for c in close)
+            said.append(f"It can't be told apart from {names} by their intervals.")
+        if others := [f"{_named(context, c)} {numbers.both_text(c.goodput)}" for c in rest]:
+            said.append(f"Goodput of the others: {labels.listed(others)}.")
+    return compose(bold(said[0]), "".join(f" {x}" for x in said[1:]))
+
+
+def _named(context: Context, found: CapacitySummary) -> str:
+    return f"{name(context, found)} (batch {found.batch_size})"
+
+
+def _close(first: CapacitySummary, rest: Sequence[CapacitySummary]) -> list[CapacitySummary]:
+    """Those whose goodput is not shown to be less: intervals overlap, or there is none."""
+    low = first.goodput.low if first.goodput else None
+    highs = [(c, c.goodput.high) for c in rest if c.goodput]
+    return [c for c, high in highs if low is None or high is None or high >= low]
 
 
 def _intro(found: Sequence[CapacitySummary]) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness.analysis.best import indifference_of, usable
+from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.model import decision, labels, manifest_facts, numbers
@@ -128,6 +129,9 @@ def _against(context: Context, rival: Rival) -> str:
     same = "at the same precision" if rival.same_precision else (
         f"in {decision.precision_of(context, rival.row)}"
     )  # fmt: skip
+    if satisfies(rival.row, context.bounds) != "yes":
+        over = f"{eager or 'the reference'} {same} ({context.name(rival.row)})"
+        return f"not compared with {over}: none of its points is shown to hold the constraints"
     place = f"{context.name(rival.row)}, {where_text(context, rival.row)}, its own best load"
     ratio = numbers.NOT_AVAILABLE if rival.ratio is None else f"{times_text(rival.ratio)}"
     return f"{ratio} that of {eager or 'the reference'} {same} ({place})"

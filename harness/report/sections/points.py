@@ -11,14 +11,7 @@ from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model import blocks, labels, numbers, phases
-from harness.report.model.columns import (
-    HOLDS_TONES,
-    Columns,
-    errors_cell,
-    holds_cell,
-    load_columns,
-    series_cell,
-)
+from harness.report.model.columns import Columns, errors_cell, holds_cell, load_columns, series_cell
 from harness.report.model.context import Context, best_first
 from harness.report.model.judged import judged
 from harness.report.model.section import Section, TableBlock, Text
@@ -177,7 +170,7 @@ def _constraints(context: Context) -> Columns:
         def cell(row: SummaryRow) -> blocks.Cell:
             found = next(j for j in judged(context, row) if j.metric == name)
             note = found.needs and f"{found.needs} would tell"
-            return blocks.word(found.text, tone=HOLDS_TONES[found.judgement.holds], note=note)
+            return holds_cell(found.judgement.holds, found.text, note)
 
         return cell
 

@@ -9,8 +9,10 @@ import pytest
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
 from support.synthetic_variants import VARIANTS, Variant, write_variants
 
-from harness.analysis.best import choose
+from harness.analysis.best import choose, order
+from harness.analysis.constraints import Bounds, satisfies
 from harness.analysis.objective import Objective, parse_objective
+from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context, build_context
 from harness.report.model.labels import objective_text, place_text
 from harness.report.sections.answer import answer
@@ -74,6 +76,57 @@ def test_the_default_is_not_compared_at_another_load_because_its_point_is_invali
     assert "the next best configuration" in text
     assert (
         f"No comparison with the default configuration: at {place} it failed or is invalid." in text
+    )
+
+
+def limited(context: Context, bounds: Bounds) -> Context:
+    """The same run under other constraints."""
+    choice = choose(context.rows, context.objective, bounds, run=context.differences)
+    return replace(context, bounds=bounds, choice=choice)
+
+
+def latency(row: SummaryRow) -> float:
+    found = row.value("latency_mean_ms")
+    assert found is not None
+    return found.value
+
+
+def test_the_factor_is_over_a_point_that_holds_the_constraints_too(variants: Context) -> None:
+    free = limited(variants, {})
+    default = [r for r in order(variants.rows, variants.objective) if variants.name(r) == "default"]
+    fastest, second = default[0], min(default[1:], key=latency)
+    assert f"the default configuration ({place_text(fastest)})" in said(free)
+    limit = (latency(fastest) * max(latency(second), latency(fastest) / 4)) ** 0.5
+    tight = limited(variants, {"latency_mean_ms": {"max": limit}})
+    held = [r for r in tight.choice.candidates if tight.name(r) == "default"]
+    assert held and fastest not in held
+    text = said(tight)
+    assert f"the default configuration ({place_text(held[0])})" in text
+    assert f"the default configuration ({place_text(fastest)})" not in text
+
+
+def test_a_default_that_holds_no_constraint_is_not_compared(variants: Context) -> None:
+    least = min(latency(r) for r in variants.rows if variants.name(r) == "default")
+    context = limited(variants, {"latency_mean_ms": {"max": 0.8 * least}})
+    assert context.choice.recommended is not None
+    text = said(context)
+    assert "than the default configuration" not in text
+    assert "of the default configuration" not in text
+    assert (
+        "No comparison with the default configuration: none of its points is shown to hold every "
+        "constraint." in text
+    )
+
+
+def test_the_others_best_point_that_is_invalid_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", failures=False)
+    assert "was left out" not in said(build_context(read_run(run)))
+    torch = "torch-cpu-fp32/b4/c4"
+    best = [f"onnxruntime-cpu-fp32/b4/{load}" for load in ("c4", "c2")]  # so batch 1 is best
+    text = said(flagged(run, dict.fromkeys([torch, *best], "no_steady_state")))
+    assert (
+        "torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 2; its best point, batch 4, "
+        "concurrency 4, was left out: no steady state)" in text
     )
 
 
@@ -165,10 +218,12 @@ def test_sentence_compares_with_the_default(variants: Context) -> None:
     said = [str(s) for s in answer(variants)]
     best = max(VARIANTS, key=lambda v: v.speed)
     gain = 100 * (best.speed / VARIANTS[0].speed - 1)
+    (fastest,) = (r for r in variants.rows if r.point.endswith("/b1/c16") and r.config == "default")
+    assert satisfies(fastest, variants.bounds) == "no"  # so the factor is over its next point
     assert said[0].startswith(
         f"In 54 measurements across 6 configurations, {best.name} is "
     ) or said[0].startswith(f"In 54 measurements across 6 configurations, {best.name} has ")
-    assert "the default configuration (batch 1, concurrency 16)" in said[0]
+    assert "the default configuration (batch 1, concurrency 4)" in said[0]
     assert said[0].endswith(
         "at maximizing throughput, under the given constraints, on GPU(s) 1 × NVIDIA H100 80GB "
         "HBM3."

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from support import simulated_queue
 from support.packed import unpacked
+from support.rows import capacity
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.verdict import verdict
@@ -133,12 +134,40 @@ def test_rates_that_were_tried_are_in_the_capacity_section_only(run: Path, tmp_p
     assert len(pd.read_csv(tmp_path / "metrics-model-inference.csv")) == 0
     assert len(pd.read_csv(tmp_path / "measurements.csv")) == len(read_run(run).measurements)
     (sentence,) = answer(context)
-    assert str(sentence).startswith("Only capacities were searched for")
+    rate = both_text(summarize_capacity(read_run(run).capacities)[0].rate)
+    assert str(sentence).startswith(
+        f"fake (batch 1) holds: {rate} requests/s at p99 ≤ 30 ms, goodput "
+    )
     found = section(context)
     assert found is not None
     rates = found.blocks[-1]
     assert isinstance(rates, TableBlock) and rates.only == "print"
     assert len(rates.table.rows) == len(context.searched) - 1  # not c1
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ((400.0, 405.0), "b (batch 1) holds the most: 40"),
+        ((80.0, 81.0), "It can't be told apart from "),
+        ((None, None), "Goodput of the others: b (batch 1) n/a."),
+    ],
+)
+def test_the_answer_of_capacities_compares_by_intervals(
+    run: Path, rates: tuple[float | None, float | None], said: str
+) -> None:
+    """Of `a`, at 80 and 82 requests/s, and `b`."""
+    rows = [capacity(round=n, rate=80.0 + 2 * n, goodput=80.0 + 2 * n) for n in range(2)]
+    rows += [
+        capacity(round=n, backend="b", point="b/b1/find_capacity", rate=r, goodput=r)
+        for n, r in enumerate(rates)
+    ]
+    data = read_run(run)
+    kept = [e for e in data.events if not isinstance(e, CapacityRow)]
+    context = build_context(replace(data, events=(*kept, *rows)))
+    (sentence,) = answer(context)
+    assert said in str(sentence)
+    assert ("the most" in str(sentence)) is (rates[0] != 80.0)
 
 
 def test_calibration_stands_in_the_method(html: str) -> None:

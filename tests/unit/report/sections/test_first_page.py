@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.synthetic_run import write_all_failed, write_run
 
+from harness.analysis.best import choose
 from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
 from harness.report.sections.first_page import backends_table, subject, verdict
@@ -60,6 +62,16 @@ def test_the_card_the_cost_and_the_table(sample: Context) -> None:
     assert table.rows[0][0].text == "tensorrt-fp16"
     assert "tensorrt-tf32" not in [row[0].text for row in table.rows]
     assert subject(sample).startswith("resnet50 on 1 × NVIDIA H200 · 2026-11-23")
+
+
+def test_a_rival_that_holds_no_constraint_has_no_factor(sample: Context) -> None:
+    torch = [r for r in sample.rows if sample.spec(r.backend)["kind"] == "torch" and r.throughput]
+    least = max(r.throughput.value for r in torch if r.throughput)
+    bounds = {"throughput": {"min": 1.1 * least}}
+    choice = choose(sample.rows, sample.objective, bounds, run=sample.differences)
+    take = said(replace(sample, bounds=bounds, choice=choice))["TAKE"]
+    assert "none of its points is shown to hold the constraints" in take
+    assert "× (" not in take.partition("Not the last percent")[0]
 
 
 def test_without_a_gpu_it_speaks_of_the_machine(cpu: Context) -> None:
