@@ -62,12 +62,12 @@ class Sharing:
 
 def launch(
     spec: TritonSettings, model: PreparedModel, *, max_batch_size: int, base: Path, log: Path,
-    repository: Path, cache: Path | None = None, load_timeout: float = 0.0,
+    repository: Path, cache: Path | None = None, load_timeout: float = 180.0,
     sharing: Sharing | None = None, before_load: Callable[[TritonServer], None] = lambda _: None,
 ) -> Served:  # fmt: skip
     """Start (or find) the server and load the model; `spec` holds no lists. Raises ServerError.
 
-    TensorRT engines are kept in `cache`; building one may take up to `load_timeout` seconds. A
+    A model may take `load_timeout` seconds to load, with an engine that is built into `cache`. A
     server that was given in `sharing` goes on running when the model can't be loaded. `before_load`
     is told of the harness's own server while it has not loaded the model yet.
     """
@@ -129,10 +129,8 @@ def _load(
     """Load the model and, on a server that is its own, what it is made of; the seconds that took,
     and facts of its engine.
     """
-    timeout = spec.server.start_timeout
-    seconds = sum(server.load(other, timeout=timeout) for other in spec.composing if alone)
-    building = load_timeout if spec.serve == "tensorrt" else 0.0
-    seconds += server.load(written.name, timeout=max(timeout, building))
+    models = [*(spec.composing if alone else ()), written.name]
+    seconds = sum(server.load(name, timeout=load_timeout) for name in models)
     if spec.serve != "tensorrt":
         return seconds, {}
     from harness.triton.repository.engine import check_engine

@@ -220,7 +220,7 @@ def test_a_model_that_takes_too_long(repository, tmp_path):
     with start(repository, tmp_path / "log", prepared=True) as server:
         with pytest.raises(ServerError, match=r"'slow': not in 0\.5 s") as caught:
             server.load("slow", timeout=0.5)
-        assert "start_timeout" in (caught.value.fix or "")
+        assert "load_timeout" in (caught.value.fix or "")
 
 
 def test_a_server_killed_while_loading(repository, tmp_path):

@@ -158,7 +158,7 @@ class TritonServer:
         except TimeoutError:
             self._grace = 0.0  # it waits for the model and would not end before
             why = f"not in {timeout:g} s; {self._last(offset)}"
-            slow = "give it longer: server: {start_timeout: 300s}"
+            slow = "give it longer: measurement: {load_timeout: 300s}"
             raise self._not_loaded(name, why, slow) from None
         except StubEndedError:
             self._grace = 0.0

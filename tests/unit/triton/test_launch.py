@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from harness.triton.client.settings import TritonSettings
-from harness.triton.launch import _plain
+from harness.triton.launch import _load, _plain, _Written
+
+if TYPE_CHECKING:
+    from harness.triton.server.process import TritonServer
 
 CONFIG = """
 backend: "python"
@@ -53,3 +56,28 @@ def test_the_models_colocated_are_asked_too(
         "colocated": [{**other, "load": {"concurrency": 1}} for other in colocated],
     })  # fmt: skip
     assert _plain(spec, repository.parent, "front") is plain
+
+
+class Recorded:
+    """Instead of a server: how long each model may take."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, float] = {}
+
+    def load(self, name: str, *, timeout: float) -> float:
+        self.asked[name] = timeout
+        return 1.0
+
+
+def test_load_timeout_is_what_each_model_of_a_server_may_take(tmp_path: Path) -> None:
+    """Also one that hangs in initialize, which `start_timeout` is not about."""
+    spec = TritonSettings.model_validate({
+        "kind": "triton", "protocol": "http", "name": "t", "composing": ["step"],
+        "server": {"repository": str(tmp_path), "start_timeout": "1s"},
+    })  # fmt: skip
+    server = Recorded()
+    seconds, _ = _load(
+        cast("TritonServer", server), spec, _Written(tmp_path, "m", changed=False), 7.5, alone=True
+    )
+    assert server.asked == {"step": 7.5, "m": 7.5}
+    assert seconds == 2.0
