@@ -57,7 +57,8 @@ def columns(context: Context) -> Columns:
     A metric that is constrained has its bound in the title, and a sign before the value.
     """
     found: Columns = {"batch": lambda row: str(row.batch_size), "load": _load}
-    titles = {name: title_of(context, name) for name in context.bounds}
+    said = {name: labels.bound_text(name, bound) for name, bound in context.bounds.items()}
+    titles = {n: textwrap.fill(t, TITLE_CELLS, break_long_words=False) for n, t in said.items()}
     for metric in METRICS.values():
         known = any(r.value(metric.name) for r in context.rows)
         wanted = metric.key in ("p50", "p99") or not (metric.percentile or metric.optional)
@@ -69,12 +70,6 @@ def columns(context: Context) -> Columns:
             found |= _speed_up(context)
     more = {title: _judged(context, name, bounded=True) for name, title in titles.items()}
     return found | more | {ERRORS: lambda row: str(row.errors)}
-
-
-def title_of(context: Context, name: str) -> str:
-    """`p99 latency ≤ 20 ms` in lines that a column has room for."""
-    said = labels.bound_text(name, context.bounds[name])
-    return "\n".join(textwrap.wrap(said, TITLE_CELLS, break_long_words=False))
 
 
 def _judged(context: Context, name: str, *, bounded: bool) -> Callable[[SummaryRow], str]:
@@ -103,11 +98,10 @@ def fitting(context: Context, every: Columns, width: int) -> Columns:
     names = max((len(context.name(r)) for r in context.rows), default=0)
     states = max((len(status_cell(r).text) for r in context.rows), default=0)
     folded = min(names, NAME_CELLS) + min(states, STATUS_CELLS) + GAP
-    erred = any(r.errors for r in context.rows)
     for title in _LESS_NEEDED:
         if folded + sum(GAP + _cells(context, t, get) for t, get in shown.items()) <= width:
             break
-        if not (title == ERRORS and erred):
+        if title != ERRORS or not any(r.errors for r in context.rows):
             shown.pop(title, None)
     return shown
 
@@ -119,6 +113,7 @@ def _cells(context: Context, title: str, get: Callable[[SummaryRow], str]) -> in
 def _table(context: Context, shown: Columns, *, plain: bool) -> Table:
     """The table; `plain` for a terminal that has no signs beyond ASCII."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("backend", overflow="fold")
@@ -127,20 +122,18 @@ def _table(context: Context, shown: Columns, *, plain: bool) -> Table:
     table.add_column("status", overflow="fold")
     for row in best_first(context):
         figures = (_figure(get(row), plain=plain) for get in shown.values())
-        table.add_row(_figure(context.name(row)), *figures, _status(row))
+        status = status_cell(row)
+        tone = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
+        table.add_row(_figure(context.name(row)), *figures, Text(status.text, style=tone))
     return table
 
 
 def _notes(context: Context, every: Columns, shown: Columns) -> list[str]:
     """What the speed-up is over, and what there was no room for."""
-    said = []
-    if SPEED_UP in shown:
-        over = context.reference_series
-        said.append(f"speed-up: infer/s over {over} at the same batch and load; ~ where no "
-                    "difference is shown")  # fmt: skip
-    if lacking := [title for title in every if title not in shown]:
-        said.append(f"no room here for {labels.listed(lacking)}: a wider terminal or the report "
-                    "has them")  # fmt: skip
+    over = f"infer/s over {context.reference_series} at the same batch and load"
+    said = [f"speed-up: {over}; ~ where no difference is shown"] if SPEED_UP in shown else []
+    if lacking := labels.listed(title for title in every if title not in shown):
+        said.append(f"no room here for {lacking}: a wider terminal or the report has them")
     return said
 
 
@@ -154,10 +147,3 @@ def _figure(text: str, *, plain: bool = False) -> Text:
     style = "dim" if text == NOT_AVAILABLE else _STYLES.get(text[:1], "")
     sign = judged.ASCII.get(text[:1]) if plain else None
     return Text(sign + text[1:] if sign else text, style=style)
-
-
-def _status(row: SummaryRow) -> Text:
-    from rich.text import Text
-
-    status = status_cell(row)
-    return Text(status.text, style={"bad": "red", "good": "green"}.get(status.tone, "yellow"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from harness.analysis import best
 from harness.analysis.constraints import satisfies
@@ -165,16 +166,15 @@ def points_table(context: Context) -> blocks.Table:
 
 def _constraints(context: Context) -> Columns:
     """A column a constraint: whether it holds, with the value; hovering says what would tell."""
+    return {
+        labels.bound_text(n, b): partial(_constraint, context, n) for n, b in context.bounds.items()
+    }
 
-    def said(name: str) -> Callable[[SummaryRow], blocks.Cell]:
-        def cell(row: SummaryRow) -> blocks.Cell:
-            found = next(j for j in judged(context, row) if j.metric == name)
-            note = found.needs and f"{found.needs} would tell"
-            return holds_cell(found.judgement.holds, found.text, note)
 
-        return cell
-
-    return {labels.bound_text(name, bound): said(name) for name, bound in context.bounds.items()}
+def _constraint(context: Context, name: str, row: SummaryRow) -> blocks.Cell:
+    found = next(j for j in judged(context, row) if j.metric == name)
+    note = found.needs and f"{found.needs} would tell"
+    return holds_cell(found.judgement.holds, found.text, note)
 
 
 def detail_table(context: Context, name: str) -> blocks.Table:
