@@ -26,8 +26,8 @@ def errors_cell(errors: int, requests: int) -> Cell:
 def holds_cell(answer: Holds, text: str = "", note: str = "") -> Cell:
     """Whether constraints are shown to hold: in a word, or as `text` says it."""
     tones: dict[Holds, Tone] = {"yes": "good", "no": "bad", "unknown": "muted"}
-    words = text or ("not shown" if answer == "unknown" else answer)
-    return word(words, tone=tones[answer], note=note)
+    said = "not shown" if answer == "unknown" else answer
+    return word(text or said, tone=tones[answer], note=note)
 
 
 def load_columns(load_title: str = "Load") -> Columns:

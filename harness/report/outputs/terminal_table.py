@@ -25,11 +25,9 @@ Columns = dict[str, Callable[["SummaryRow"], str]]
 """Title → a point's figure."""
 
 SPEED_UP, SPREAD, ERRORS = "speed-up", "±", "errors"
-GAP = 2
-NAME_CELLS, STATUS_CELLS = 20, 12
-"""What the two columns that may be folded are left with, where figures need the rest."""
-TITLE_CELLS = 12
-"""Where the title of a constraint's column is folded."""
+NAME_CELLS, STATUS_CELLS, TITLE_CELLS, GAP = 20, 12, 12, 2
+"""What the two columns that may be folded are left with, where figures need the rest; where the
+title of a constraint's column is folded; and what lies between two columns."""
 _LESS_NEEDED = ("cores", "host MiB", ERRORS, "p95 ms", "p90 ms", "GPU MiB", "p50 ms", SPREAD)
 """What a narrow terminal does without, in this order; errors only where there are none."""
 _STYLES = {"✓": "green", "✗": "red", "?": "yellow", "~": "dim"}
@@ -80,9 +78,7 @@ def _judged(context: Context, name: str, *, bounded: bool) -> Callable[[SummaryR
 
 def _speed_up(context: Context) -> Columns:
     """Throughput over the reference's at the same batch and load; nothing without another."""
-    if context.reference is None:
-        return {}
-    ratios = speedup.speedups(context.rows, context.reference, context.differences)
+    ratios = speedup.speedups(context.rows, context.reference or "", context.differences)
 
     def said(row: SummaryRow) -> str:
         ratio = ratios.get(row.point)

@@ -216,11 +216,9 @@ def _uncompared(context: Context) -> str:
     if other is not None and context.name(other) == known:
         return ""
     name = "the default configuration" if known in context.defaults else known
-    if _lost(context, known, pick):
-        return f" No comparison with {name}: at {labels.place_text(pick)} it failed or is invalid."
-    if not context.bounds or not any(map(usable, context.of(known))):
-        return ""
-    return f" No comparison with {name}: none of its points is shown to hold every constraint."
+    lost = f"at {labels.place_text(pick)} it failed or is invalid"
+    why = lost if _lost(context, known, pick) else "none of its points can be ranked"
+    return f" No comparison with {name}: {why}."
 
 
 def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:

@@ -87,9 +87,8 @@ def answer(context: Context) -> Sentence:
                     f"goodput {goodput} infer/s.")  # fmt: skip
         if not first.server_limited:
             said.append(f"It is limited by {limit_text(first)}.")
-        if close:
-            names = labels.listed(_named(context, c) for c in close)
-            said.append(f"It can't be told apart from {names} by their intervals.")
+        names = labels.listed(_named(context, c) for c in close)
+        said += [f"It can't be told apart from {names} by their intervals."] if close else []
         if others := [f"{_named(context, c)} {numbers.both_text(c.goodput)}" for c in rest]:
             said.append(f"Goodput of the others: {labels.listed(others)}.")
     return compose(bold(said[0]), "".join(f" {x}" for x in said[1:]))

@@ -112,10 +112,8 @@ def test_a_default_that_holds_no_constraint_is_not_compared(variants: Context) -
     text = said(context)
     assert "than the default configuration" not in text
     assert "of the default configuration" not in text
-    assert (
-        "No comparison with the default configuration: none of its points is shown to hold every "
-        "constraint." in text
-    )
+    assert "No comparison with the default configuration: none of its points can be ranked." in text
+    assert "not shown to hold every constraint" in text
 
 
 def test_the_others_best_point_that_is_invalid_is_named(tmp_path: Path) -> None:
@@ -219,7 +217,7 @@ def test_sentence_compares_with_the_default(variants: Context) -> None:
     best = max(VARIANTS, key=lambda v: v.speed)
     gain = 100 * (best.speed / VARIANTS[0].speed - 1)
     (fastest,) = (r for r in variants.rows if r.point.endswith("/b1/c16") and r.config == "default")
-    assert satisfies(fastest, variants.bounds) == "no"  # so the factor is over its next point
+    assert satisfies(fastest, variants.bounds) != "yes"  # so the factor is over its next point
     assert said[0].startswith(
         f"In 54 measurements across 6 configurations, {best.name} is "
     ) or said[0].startswith(f"In 54 measurements across 6 configurations, {best.name} has ")
