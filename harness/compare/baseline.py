@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.compare.side import Side
 from harness.errors import SetupError, UsageError
 from harness.results.line import first_mistake
-from harness.system.files import jsonable, write_text
+from harness.system.files import jsonable, read_bytes, write_text
 
 SCHEMA_VERSION = 1
 _SIDE = TypeAdapter(Side)
@@ -39,7 +39,7 @@ def _rounded(value: object) -> object:
 def read_baseline(path: Path) -> Side:
     """A side that was kept. Raises UsageError where the file is none, or of a newer version."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_bytes(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no baseline that can be read: {error}") from error
     version = data.get("schema_version") if isinstance(data, dict) else None

@@ -21,7 +21,7 @@ from harness.results.store import read_run
 from harness.run.execute import Ended, Watch, default_directory, reread, resume, start
 from harness.scenario.points import expand
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.system.files import write_text
+from harness.system.files import read_bytes, write_text
 from harness.version import __version__
 
 PLAN = "plan.json"
@@ -102,7 +102,7 @@ def finish(directory: Path, settled: Mapping[str, object], watches: Watches) -> 
 def read_plan(directory: Path) -> Plan:
     """How it was begun. Raises UsageError when `directory` is no calibration."""
     try:
-        return Plan(**json.loads((directory / PLAN).read_text(encoding="utf-8")))
+        return Plan(**json.loads(read_bytes(directory / PLAN)))
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"{directory} is no calibration: it has no {PLAN} that can be read",

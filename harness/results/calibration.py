@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import SetupError
-from harness.system.files import jsonable, write_text
+from harness.system.files import jsonable, read_bytes, write_text
 
 SCHEMA_VERSION = 2
 """1 held random splits of one run."""
@@ -56,7 +56,7 @@ def read_calibration(machine: Mapping[str, Any]) -> dict[str, Any] | None:
     None when there is none that can be read.
     """
     try:
-        found = json.loads(calibration_path(machine).read_text(encoding="utf-8"))
+        found = json.loads(read_bytes(calibration_path(machine)))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory
         return None
     known = isinstance(found, dict) and found.get("schema_version") in (1, SCHEMA_VERSION)

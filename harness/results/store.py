@@ -26,7 +26,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
 
-from harness.errors import RunDirectoryError
+from harness.errors import RunDirectoryError, UsageError
 from harness.results import rows as lines
 from harness.results import upgrade
 from harness.results.details import ManifestEntry
@@ -35,9 +35,10 @@ from harness.results.line import adapter, first_mistake
 from harness.results.samples import read_samples
 from harness.results.series import read_parquet
 from harness.results.upgrade import Json
+from harness.system import files
 from harness.system.credentials import cut, redact_all
 from harness.system.faults import cant_write, lacking
-from harness.system.files import inside, jsonable, remove_unfinished, write_text
+from harness.system.files import inside, jsonable, read_bytes, remove_unfinished, write_text
 from harness.system.text import every_text, harmless
 
 JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
@@ -116,7 +117,7 @@ class RunData:
             try:
                 if name and path is not None and path.exists():
                     read(path)
-            except RunDirectoryError as error:
+            except UsageError as error:
                 yield f"{error.message}; it was left out"
 
     @property
@@ -156,7 +157,7 @@ def read_run(path: Path, *, shown: bool = True) -> RunData:
 def _read_manifest(path: Path) -> dict[str, object]:
     manifest = path / MANIFEST
     try:
-        return _object(manifest.read_bytes())
+        return _object(read_bytes(manifest))
     except (FileNotFoundError, NotADirectoryError):
         raise RunDirectoryError(
             f"{path} is not a run directory: it has no {MANIFEST}",
@@ -184,11 +185,21 @@ def _depth(value: object) -> int:
 def _journal_lines(path: Path) -> list[bytes]:
     """Every line that is whole: the last may be one that a kill cut short."""
     try:
-        return path.read_bytes().split(b"\n")[:-1]
+        return read_bytes(path).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunDirectoryError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _require_ours(path: Path) -> None:
+    """Raise UsageError where what will be written to is no file, or elsewhere."""
+    for name in OURS:
+        if inside(path, name) is None:
+            raise RunDirectoryError(f"{path / name} leads out of the run directory")
+        # logs are appended to
+        for file in filter(Path.exists, (path / name, *(path / name).glob("*"))):
+            files.require_regular(file)
 
 
 class RunStore:
@@ -238,9 +249,6 @@ class RunStore:
         Raises RunDirectoryError when it is none, can't be read, or is being written.
         """
         read_run(path)  # before anything is created: `path` may be no run directory
-        for name in OURS:
-            if inside(path, name) is None:
-                raise RunDirectoryError(f"{path / name} leads out of the run directory")
         store = cls._open(path)
         try:
             raw = (path / JOURNAL).read_bytes()
@@ -253,6 +261,7 @@ class RunStore:
 
     @classmethod
     def _open(cls, path: Path) -> Self:
+        _require_ours(path)
         with contextlib.ExitStack() as undo:
             lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             undo.callback(os.close, lock)

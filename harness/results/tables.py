@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import RunDirectoryError
-from harness.system.files import atomic_write
+from harness.system.files import atomic_write, require_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +57,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
+        require_regular(path)
         found = pq.read_table(path.absolute(), page_checksum_verification=True)
         found = found.select(schema.names).cast(schema)
         found.validate(full=True)

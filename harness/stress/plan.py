@@ -19,6 +19,7 @@ from harness.backends.registry import from_message, message_of
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.reading.loader import LoadedScenario
 from harness.stress.settings import Stress
+from harness.system.files import read_bytes
 from harness.triton.client.settings import TritonSettings
 from harness.version import __version__
 
@@ -129,7 +130,7 @@ def scenario_hash(loaded: LoadedScenario) -> str:
     for text in (loaded.text, *loaded.overrides):
         found.update(text.encode() + b"\0")
     if stress is not None and stress.locustfile:
-        found.update(Path(stress.locustfile).read_bytes())
+        found.update(read_bytes(Path(stress.locustfile)))
     return found.hexdigest()[:16]
 
 

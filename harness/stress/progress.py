@@ -10,6 +10,7 @@ import numpy as np
 from harness.measure.quantiles import percentile
 from harness.results.samples import OK
 from harness.stress.recorder import rows_of
+from harness.system.files import read_bytes
 
 
 class Progress:
@@ -68,6 +69,6 @@ def read_records(folder: Path) -> dict[int, tuple[bytes, list[str]]]:
     for path in sorted(folder.glob("worker-*.bin")):
         number = int(path.stem.removeprefix("worker-"))
         kinds = path.with_suffix(".kinds.json")
-        names = json.loads(kinds.read_text(encoding="utf-8")) if kinds.exists() else [""]
-        found[number] = path.read_bytes(), list(names)
+        names = json.loads(read_bytes(kinds)) if kinds.exists() else [""]
+        found[number] = read_bytes(path), list(names)
     return found

@@ -31,7 +31,7 @@ from harness.stress.memory import ProcessMemory, read_memory
 from harness.stress.progress import read_records
 from harness.stress.recorder import Merged, merge
 from harness.stress.settings import Stress
-from harness.system.files import write_text
+from harness.system.files import read_bytes, write_text
 
 KIND = "stress"
 OUTCOME, SAMPLES, REQUESTS, ERRORS = "stress.json", "samples", "requests.parquet", "errors.parquet"
@@ -77,7 +77,7 @@ class Outcome:
         """Read what `save` wrote. Raises RunDirectoryError."""
         path = directory / OUTCOME
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(read_bytes(path))
             if found["schema"] > SCHEMA:
                 raise RunDirectoryError(f"{path} was written by a newer harness")
             return cls(**{k: v for k, v in found.items() if k in cls.__dataclass_fields__})
@@ -152,5 +152,5 @@ def read_stress(directory: Path) -> StressRun:
         directory, read_run(directory).manifest, Outcome.read(directory), _merged(directory),
         read_memory(directory / MEMORY) if (directory / MEMORY).exists() else [],
         series.read_parquet(directory / TELEMETRY) if (directory / TELEMETRY).exists() else {},
-        json.loads(metrics.read_text(encoding="utf-8")) if metrics.exists() else {},
+        json.loads(read_bytes(metrics)) if metrics.exists() else {},
     )  # fmt: skip

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from harness.errors import UsageError
 
 
 @contextlib.contextmanager
@@ -44,6 +47,23 @@ def named(path: Path, also: str | None = None) -> Iterator[None]:
         if error.errno is not None and error.filename in (None, also):
             error.filename = str(path)
         raise
+
+
+def require_regular(path: Path) -> None:
+    """Raise UsageError for a pipe, socket or device, which could be waited for without an end.
+
+    Raises OSError for what is not there.
+    """
+    mode = stat.S_IFMT(path.stat().st_mode)
+    if mode not in (stat.S_IFREG, stat.S_IFDIR):
+        kind = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}.get(mode, "device")
+        raise UsageError(f"{path} is a {kind}, not a regular file")
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file that somebody else has put there. Raises as `require_regular` does."""
+    require_regular(path)
+    return path.read_bytes()
 
 
 def reserve(path: Path, size: int) -> None:

@@ -9,6 +9,7 @@ loaded scenario they are absolute.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,11 @@ from harness.scenario.reading.tree import FAULTY, Fault, Mark, Node
 from harness.scenario.rules.base import Broken, Loc
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.wording import describe, nearest
+from harness.system.files import require_regular
 
 LARGEST = 2**20
+PASSED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")
+"""What a shell's `|` or `<(…)` passes: a pipe on purpose, with somebody at its other end."""
 """Bytes; no scenario that a person wrote is larger."""
 
 
@@ -90,6 +94,8 @@ def _validate(root: Node, faults: Iterable[Fault], directory: Path) -> Scenario:
 
 def _read(path: Path) -> bytes:
     try:
+        if not PASSED.fullmatch(str(path)):
+            require_regular(path)
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:

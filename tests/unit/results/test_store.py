@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.rows import measurement
 from support.small_disk import mounted
 
-from harness.errors import RunDirectoryError, SetupError
+from harness.errors import RunDirectoryError, SetupError, UsageError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
 from harness.results.rows import FailureRow, LoadedRow, ParityRow
 from harness.results.samples import Samples, write_samples
@@ -534,3 +534,23 @@ def test_a_name_that_is_no_utf8_is_refused_in_one_sentence(tmp_path):
         RunStore.create(path, {"a": 1})
     str(caught.value).encode()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", [JOURNAL, MANIFEST, "samples/a.parquet", "logs/a.log"])
+def test_a_pipe_in_a_run_directory_is_named_and_nobody_waits_for_it(run, name):
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    said = f"{name}.* a named pipe, not a regular file"
+    if "/" not in name:
+        with pytest.raises(UsageError, match=said):
+            read_run(run)
+    with pytest.raises(UsageError, match=said):
+        RunStore.resume(run)
+
+
+def test_a_pipe_in_place_of_samples_is_damage(run):
+    os.mkfifo(run / "samples" / "a.parquet")
+    with (run / JOURNAL).open("a") as file:
+        file.write(json.dumps(measurement(samples="samples/a.parquet").to_event()) + "\n")
+    (said,) = read_run(run).damaged_files()
+    assert "a named pipe, not a regular file" in said

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 from support.small_disk import mounted
 
+from harness.errors import UsageError
 from harness.system.files import (
     atomic_write,
     inside,
     jsonable,
     named,
+    read_bytes,
     remove_unfinished,
+    require_regular,
     reserve,
     write_text,
 )
@@ -124,3 +128,34 @@ def test_only_what_a_dead_writer_left_is_removed(tmp_path):
     remove_unfinished(tmp_path)
     left = {path.name for path in (tmp_path / "a").iterdir()}
     assert left == {f".x.{os.getpid()}.7.tmp", ".x.tmp", "x.1.2.tmp"}
+
+
+def make_irregular(path, kind):
+    """A pipe that nobody writes to, a socket, or a link to a device that never ends."""
+    if kind == "named pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "socket", "device"])
+@pytest.mark.parametrize("opened", [read_bytes, require_regular])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch, kind, opened):
+    monkeypatch.chdir(tmp_path)  # a socket's name is short
+    make_irregular(path := tmp_path / "file", kind)
+    with pytest.raises(UsageError) as caught:
+        opened(path)
+    assert caught.value.message == f"{path} is a {kind}, not a regular file"
+
+
+def test_a_regular_file_is_read_through_links_and_a_directory_is_one(tmp_path):
+    write_text(tmp_path / "file", "ä")
+    (tmp_path / "link").symlink_to("file")
+    assert read_bytes(tmp_path / "link") == "ä".encode()
+    with pytest.raises(IsADirectoryError):
+        read_bytes(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_bytes(tmp_path / "none")

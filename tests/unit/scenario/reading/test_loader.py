@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -218,3 +219,19 @@ def test_a_path_through_a_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(MINIMAL)
     with pytest.raises(UsageError, match=r"can't read .*: Not a directory"):
         load(tmp_path / "s.yaml" / "t.yaml")
+
+
+def test_a_pipe_is_no_scenario_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.yaml")
+    with pytest.raises(UsageError, match=r"s\.yaml is a named pipe, not a regular file"):
+        load(tmp_path / "s.yaml")
+
+
+def test_a_pipe_that_the_shell_passes_is_read() -> None:
+    read, write = os.pipe()
+    os.write(write, (ROOT / "scenarios/quickstart.yaml").read_bytes())
+    os.close(write)
+    try:
+        assert load(Path(f"/dev/fd/{read}")).scenario.scenario
+    finally:
+        os.close(read)
