@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -81,10 +82,16 @@ def page(plan: Plan) -> RenderableType:
 
 
 def _systems(plan: Plan) -> Table:
-    table = Table(title="Request by system", title_justify="left")
-    table.add_column("system", no_wrap=True)
-    for heading in ("value", "MiB", "a card", "binds", "cards", "held"):
-        table.add_column(heading, justify="right" if heading in ("MiB", "a card") else "left")
+    table = Table(
+        title="Request by system",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for heading in ("system", "value", "MiB", "a card", "binds", "cards", "held"):
+        right = heading in ("MiB", "a card", "cards")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for row in plan.systems:
         if row.rounded is None:
             continue
@@ -107,15 +114,18 @@ def _binding(fit: Fit | None) -> str:
 
 
 def _what_if(plan: Plan) -> Table:
-    table = Table(title="What if: replicas (cards), by p99 target", title_justify="left")
-    table.add_column("infer/s")
+    title = "What if: replicas (cards), by p99 target"
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    table.add_column("infer/s", justify="right", no_wrap=True)
     targets = list(dict.fromkeys(cell.slo_p99_ms for cell in plan.what_if))
     for target in targets:
-        table.add_column(f"≤ {target:g} ms")
+        table.add_column(f"≤ {target:g} ms", overflow="fold")
     for rate in dict.fromkeys(cell.rate for cell in plan.what_if):
         cells = [cell for cell in plan.what_if if cell.rate == rate]
         texts = [
-            "none" if c.point is None else f"{c.replicas} ({_number(c.cards)}) {c.point}"
+            "none" if c.point is None else f"{c.replicas} ({_number(c.cards)})\n{c.point}"
             for c in cells
         ]
         table.add_row(f"{rate:g}", *(Text(text) for text in texts))
