@@ -18,8 +18,12 @@ from harness.cli import options
     "--format", "formats", default="html,pdf,csv,json", show_default=True,
     help="Which files to write, separated by commas.",
 )  # fmt: skip
+@click.option(
+    "--full", is_flag=True,
+    help="A PDF with every configuration and every point; else those are in the HTML alone.",
+)  # fmt: skip
 @click.option("--open", "show", is_flag=True, help="Open the HTML report in the browser.")
-def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> None:
+def command(run_dir: Path, output: Path | None, formats: str, full: bool, show: bool) -> None:
     """Rebuild the report of RUN_DIR and print the paths of its files.
 
     All of it comes from the run directory: no GPU, server or model is needed, and interrupted or
@@ -36,7 +40,7 @@ def command(run_dir: Path, output: Path | None, formats: str, show: bool) -> Non
         return
 
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
-    found = rebuild(run_dir, output, chosen)
+    found = rebuild(run_dir, output, chosen, full=full)
     for path in [*found.report.all(), *([found.best] if found.best else [])]:
         click.echo(path)
     for text in (*found.damage, found.why_not):

@@ -29,11 +29,16 @@ class ReportPaths:
 
 
 def build_report(
-    run_dir: Path, *, output: Path | None = None, formats: Collection[str] = FORMATS
+    run_dir: Path,
+    *,
+    output: Path | None = None,
+    formats: Collection[str] = FORMATS,
+    full: bool = False,
 ) -> ReportPaths:
     """Build the report of a run, whole, interrupted or failed, from its directory alone.
 
-    Files go to `output`, by default the run directory, and replace older ones. Raises
+    A `full` PDF has every configuration and every point. Files go to `output`, by default the
+    run directory, and replace older ones. Raises
     RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
     unknown = sorted(set(formats) - set(FORMATS))
@@ -43,18 +48,18 @@ def build_report(
     context = build_context(read_run(run_dir))
     target = output or run_dir
     target.mkdir(parents=True, exist_ok=True)
-    html, pdf = _documents(context, target, formats)
+    html, pdf = _documents(context, target, formats, full=full)
     csvs = _csvs(context, target) if "csv" in formats else ()
     return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
 
 
 def _documents(
-    context: Context, target: Path, formats: Collection[str]
+    context: Context, target: Path, formats: Collection[str], *, full: bool
 ) -> tuple[Path | None, Path | None]:
     from harness.report.outputs.html import render_html
     from harness.report.view import build_view
 
-    view, html, pdf = build_view(context), None, None
+    view, html, pdf = build_view(context, full=full), None, None
     if "html" in formats:
         html = target / "report.html"
         write_text(html, render_html(view))

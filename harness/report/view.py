@@ -43,8 +43,17 @@ class View:
     sections: tuple[Section, ...]
 
     def all_charts(self) -> list[Chart]:
+        """Every chart that the HTML draws at once, in order."""
+        return [c for s in self.sections for c in s.charts()]
+
+    def printed_charts(self) -> list[Chart]:
         """Every chart of the PDF, in order."""
-        return [c for s in self.sections if not s.screen_only for c in s.charts()]
+        return [c for s in self.sections if not s.screen_only for c in s.printed_charts()]
+
+    @property
+    def shortened(self) -> bool:
+        """Whether print leaves out what the full PDF has."""
+        return any(s.appendix and s.screen_only for s in self.sections)
 
     def folded_charts(self) -> list[Chart]:
         """Those that only the HTML has, behind folds."""
@@ -57,12 +66,14 @@ class View:
         return [(s.id, s.title, [(p.id, p.name) for p in parts[s.id] if p.name]) for s in shown]
 
 
-def build_view(context: Context) -> View:
-    """Everything the report says about a run; works on partial and empty ones."""
+def build_view(context: Context, *, full: bool = False) -> View:
+    """Everything the report says about a run; works on partial and empty ones. A `full` one has in
+    print too what is else on the screen only.
+    """
     version = text(context.manifest, "harness_version", default="")
     footer = f"harness {version} · run of {date_text(context.manifest)}".replace("  ", " ")
     found = [make(context) for make in SECTIONS]
     return View(
         summary.title(context), summary.name(context), footer,
-        tuple(section for section in found if section is not None),
+        tuple(section.settled(full=full) for section in found if section is not None),
     )  # fmt: skip

@@ -167,12 +167,15 @@ class Rebuilt:
     """What in the run directory could not be read, and was left out."""
 
 
-def rebuild(run_dir: Path, output: Path | None, formats: Collection[str]) -> Rebuilt:
+def rebuild(
+    run_dir: Path, output: Path | None, formats: Collection[str], *, full: bool = False
+) -> Rebuilt:
     """The reports of a run directory again, and of a search the best config.
 
     Raises RunDirectoryError when it is none, UsageError on an unknown format.
     """
-    paths, data = build_report(run_dir, output=output, formats=formats), read_run(run_dir)
+    paths = build_report(run_dir, output=output, formats=formats, full=full)
+    data = read_run(run_dir)
     best, why_not = None, ""
     if any("settings" in row.details for row in data.loads):
         try:

@@ -7,11 +7,14 @@ these needs no template: a new section is one function in `harness/report/sectio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from harness.report.model.blocks import Chart, Table
 from harness.report.model.served import DiffLine
+
+Only = Literal["", "screen", "print", "appendix"]
+"""The one format that has a block, empty for both; `appendix` is the screen and the full PDF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class Charts:
     charts: tuple[Chart, ...]
     beside: Table | None = None
     """A table that stands beside them where there is room."""
+    only: Only = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,9 @@ class TableBlock:
     title: str = ""
     style: Literal["", "small", "text", "pairs"] = ""
     """Small print; columns of words; two columns, a name and its value."""
-    only: Literal["", "screen", "print"] = ""
-    """The one format that has it; empty for both."""
+    only: Only = ""
+    anchors: tuple[str, ...] = ()
+    """Of a table that can be sorted and filtered: each row's own."""
     folded: bool = False
     """Whether it stands behind its title until that is clicked."""
     anchors: tuple[str, ...] = ()
@@ -136,6 +141,7 @@ class Code:
     summary: str
     short_lines: bool = False
     """Whether print sets it in columns."""
+    only: Only = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,10 @@ class Part:
     """Of the swatch before the title."""
     folded: bool = False
     """Behind its title on the screen, where its charts are drawn when it opens; not in print."""
+    appendix: bool = False
+    """Of a folded one, whether the full PDF has it."""
+    printed: bool = False
+    """Likewise, whether this PDF does."""
     back: str = ""
     """Anchor of the row that it tells more of; empty where there is none."""
 
@@ -178,6 +188,8 @@ class Section:
     blocks: tuple[Block, ...]
     parts: tuple[Part, ...] = ()
     screen_only: bool = False
+    appendix: bool = False
+    """Whether only the screen and the full PDF have it."""
 
     @property
     def titled(self) -> bool:
@@ -185,13 +197,33 @@ class Section:
         return not any(isinstance(block, Masthead) for block in self.blocks)
 
     def printed_parts(self) -> list[Part]:
-        """Those that are not folded away."""
-        return [part for part in self.parts if not part.folded]
+        """Those that are not folded away, and what a full PDF has besides."""
+        return [part for part in self.parts if not part.folded or part.printed]
 
     def charts(self) -> list[Chart]:
-        """Those that print draws too: not what is folded."""
-        shown = (block for part in self.printed_parts() for block in part.blocks)
+        """Those that are drawn at once: not what is folded."""
+        shown = (block for part in self.parts if not part.folded for block in part.blocks)
         return charts_of([*self.blocks, *shown])
+
+    def printed_charts(self) -> list[Chart]:
+        """Those that print draws."""
+        shown = (block for part in self.printed_parts() for block in part.blocks)
+        return charts_of(b for b in (*self.blocks, *shown) if getattr(b, "only", "") != "screen")
+
+    def settled(self, *, full: bool) -> Section:
+        """With what is an appendix in print or not."""
+
+        def settle(block: Block) -> Block:
+            if not isinstance(block, Charts | TableBlock | Code) or block.only != "appendix":
+                return block
+            return replace(block, only="" if full else "screen")
+
+        parts = (replace(p, blocks=tuple(map(settle, p.blocks)), printed=p.appendix and full)
+                 for p in self.parts)  # fmt: skip
+        return replace(
+            self, blocks=tuple(map(settle, self.blocks)), parts=tuple(parts),
+            screen_only=self.screen_only or (self.appendix and not full),
+        )  # fmt: skip
 
     def folded_charts(self) -> list[Chart]:
         """Those of the folded parts."""
@@ -203,6 +235,14 @@ def charts_of(blocks: Iterable[Block]) -> list[Chart]:
     return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
 
 
-def titled(*tables: tuple[str, Table | None]) -> list[TableBlock]:
+def titled(
+    *tables: tuple[str, Table | None],
+    style: Literal["", "pairs"] = "",
+    only: Only = "",
+    folded: bool = False,
+) -> list[TableBlock]:
     """The tables that there are, under their titles."""
-    return [TableBlock(found, title) for title, found in tables if found is not None]
+    return [
+        TableBlock(found, title, style, only, folded=folded)
+        for title, found in tables if found is not None
+    ]  # fmt: skip

@@ -24,7 +24,7 @@ BASE = "report:report.html"
 
 def write_pdf(view: View, path: Path, created: str) -> None:
     """Write the PDF to `path`; `created` is an ISO 8601 time for its metadata."""
-    drawings = {chart.id: static.svg(chart) for chart in view.all_charts()}
+    drawings = {chart.id: static.svg(chart) for chart in view.printed_charts()}
     pages = section_pages(render_print(view, drawings, {}))
     book = _book(render_print(view, drawings, pages))
     _metadata(book, view, created)

@@ -31,10 +31,15 @@ def section(context: Context) -> Section:
             *titled(
                 ("Speed-up", speedup_table(context)),
                 ("Alone and together", colocated.together_table(context)),
-                ("Median latency (ms)", latency_table(context)),
+            ),
+            *titled(("Median latency (ms)", latency_table(context)), only="appendix"),
+            *titled(
                 ("Size on disk", size_table(context)),
                 ("Loading and memory", load_table(context)),
+            ),
+            *titled(
                 ("Servers before they load a model", servers.server_only_table(context)),
+                only="appendix",
             ),
         ),
     )

@@ -9,6 +9,7 @@ from harness.analysis.summary import SummaryRow
 from harness.report.charts import lines as plots
 from harness.report.model import blocks, columns, labels, phases, served
 from harness.report.model.context import Context
+from harness.report.model.decision import decide
 from harness.report.model.numbers import both_text, significant
 from harness.report.model.section import (
     Block,
@@ -26,7 +27,8 @@ from harness.scenario import metrics, variants
 
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
-
+SHOWN = 3
+"""Configurations with a page of their own: the recommended one and two rivals."""
 SETTINGS = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "io")
 
 
@@ -34,34 +36,45 @@ def section(context: Context) -> Section | None:
     """A part a configuration, as Model Analyzer's detailed reports; None without any."""
     if not context.series:
         return None
-    hidden = len(context.series) - len(context.shown)
+    open_ = _shown(context)
+    hidden = len(context.series) - len(open_)
     note = (
-        f"The best configurations and the default are shown; the other {hidden} are in the HTML "
-        "report behind their names, and all points are in the table of every point."
+        f"The recommended configuration and what it is compared with are shown; the other {hidden} "
+        "are in the HTML report behind their names, and in the PDF of harness report --full."
     )
     blocks = (Text(note, "note"),) if hidden else ()
-    parts = tuple(_part(context, i, name) for i, name in enumerate(context.series))
+    parts = tuple(_part(context, i, name, open_) for i, name in enumerate(context.series))
     return Section("details", "Each configuration", blocks, parts)
 
 
-def _part(context: Context, index: int, name: str) -> Part:
-    rows = context.of(name)
+def _shown(context: Context) -> set[str]:
+    """The recommended series, its rivals, else the next best: three; and defaults of variants."""
+    found = decide(context)
+    rows = [found.take, *(r.row for r in found.rivals), *found.backends]
+    names = dict.fromkeys(context.name(r) for r in rows if r is not None)
+    return {*list(names or context.series)[:SHOWN], *context.defaults}
+
+
+def _part(context: Context, index: int, name: str, shown: set[str]) -> Part:
+    rows, where = context.of(name), performance_charts(context, name)
+    ids = {chart.id for chart in where}
     blocks: tuple[Block, ...] = (
         Text(_about(context, rows)),
-        Charts(tuple(detail_charts(context, name))),
+        Charts(tuple(where)),
+        Charts(tuple(c for c in detail_charts(context, name) if c.id not in ids), only="appendix"),
         TableBlock(points.detail_table(context, name)),
         *titled(
             ("Co-located models", colocated.colocated_table(context, rows)),
             ("Composing models", servers.composing_table(rows)),
-            ("The server's metrics", servers.metrics_table(rows)),
         ),
+        *titled(("The server's metrics", servers.metrics_table(rows)), only="appendix"),
         *_served(context, rows[0], name),
         # in print they stand once, at the end
         *(replace(block, only="screen") for block in flags.problems(rows)),
     )
     return Part(
         f"config-{index}", f"Model Config: {name}", blocks, name, context.colors[name],
-        folded=name not in context.shown,
+        folded=name not in shown, appendix=True,
     )  # fmt: skip
 
 

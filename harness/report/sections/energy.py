@@ -46,8 +46,8 @@ def section(context: Context) -> parts.Section | None:
     return parts.Section("energy", "Power and energy", (
         parts.Prose(tuple(answer(context))), *(parts.Text(note, "note") for note in about),
         parts.Charts(tuple(charts(context))),
-        parts.TableBlock(best, "The most frugal point of each configuration"),
-        parts.TableBlock(every, "Energy of every point", only="screen", folded=True),
+        parts.TableBlock(best, "The most frugal point of each configuration", only="appendix"),
+        parts.TableBlock(every, "Energy of every point", only="appendix", folded=True),
     ))  # fmt: skip
 
 

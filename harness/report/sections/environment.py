@@ -15,7 +15,7 @@ from harness.report.model.manifest_facts import (
     text,
 )
 from harness.report.model.runtimes import runtimes
-from harness.report.model.section import Block, Code, Section, TableBlock, Text
+from harness.report.model.section import Block, Code, Section, TableBlock, Text, titled
 
 
 def section(context: Context) -> Section:
@@ -23,17 +23,21 @@ def section(context: Context) -> Section:
     scenario = text(context.manifest, "scenario_text", default="")
     path = text(context.manifest, "scenario_path", default="")
     written = f"cenario as written{path and f', {path}'}"
-    source: list[Block] = [Code(scenario, f"S{written}", f"The s{written}")] if scenario else []
+    source: list[Block] = (
+        [Code(scenario, f"S{written}", f"The s{written}", only="appendix")] if scenario else []
+    )
     if source and (changes := [str(o) for o in sequence(context.manifest, "overrides")]):
         source.insert(0, Text(f"What was run is it with these changes (--set): {listed(changes)}."))
     table = TableBlock(machine_table(context), style="pairs")
-    return Section("environment", "Environment", (table, *source))
+    packages = packages_table(context)
+    versions = titled(("Packages", packages), style="pairs", only="appendix", folded=True)
+    return Section("environment", "Environment", (table, *versions, *source))
 
 
 def machine_table(context: Context) -> Table:
     """Machine, software and versions, a row a fact."""
     manifest = context.manifest
-    git, packages = mapping(manifest, "git"), mapping(manifest, "packages")
+    git = mapping(manifest, "git")
     commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
     facts = [
         ("Harness", text(manifest, "harness_version")),
@@ -47,11 +51,18 @@ def machine_table(context: Context) -> Table:
         ("Memory", gib_text(number(mapping(manifest, "machine"), "memory_mib"))),
         *_gpu_facts(context),
         ("Python", text(manifest, "machine", "python")),
-        *((name, version) for name, version in runtimes(context) if name not in packages),
-        *((f"Package {name}", str(v)) for name, v in sorted(packages.items())),
+        *runtimes(context),
         *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
     ]
     return listing(facts, {"What": lambda f: word(f[0]), "Value": lambda f: word(f[1])})
+
+
+def packages_table(context: Context) -> Table | None:
+    """Every package that was there, with its version."""
+    found = sorted(mapping(context.manifest, "packages").items())
+    return None if not found else listing(found, {
+        "Package": lambda f: word(str(f[0])), "Version": lambda f: word(str(f[1])),
+    })  # fmt: skip
 
 
 def _gpu_facts(context: Context) -> list[tuple[str, str]]:

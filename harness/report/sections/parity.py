@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.report.model.blocks import Cell, Table, Tone, figure, listing, number_cell, word
 from harness.report.model.context import Context
-from harness.report.model.labels import listed
+from harness.report.model.labels import counted, listed
 from harness.report.model.numbers import NOT_AVAILABLE
 from harness.report.model.section import Section, Text, titled
 from harness.results.rows import MeasurementRow, ParityRow
@@ -16,9 +16,16 @@ TONES: dict[str, Tone] = {"agrees": "good", "disagrees": "bad"}
 
 def section(context: Context) -> Section:
     """What was compared, and how far apart outputs are."""
-    tables = titled(
-        ("Before the load", parity_table(context)), ("Under load", under_load_table(context))
-    )
+    rows = context.data.parity
+    other = tuple(row for row in rows if row.status != "agrees")
+    every = parity_table(rows) if len(other) < len(rows) else None
+    tables = [
+        *titled(
+            ("Not shown to give the same outputs", parity_table(other) if other else None),
+            ("Under load", under_load_table(context)),
+        ),
+        *titled(("Every comparison before the load", every), only="appendix", folded=True),
+    ]  # fmt: skip
     wrong = wrong_outputs(context)
     said = [Text(f"Wrong outputs: {listed(wrong)}.", "banner")] if wrong else []
     return Section("parity", "Parity", (*said, Text(_note(context)), *tables))
@@ -68,6 +75,15 @@ def _note(context: Context) -> str:
         "Before anything is timed, each backend's outputs are compared with the reference on "
         "several distinct inputs at every batch size."
     )
+    rows = context.data.parity
+    agreeing = sum(p.status == "agrees" for p in rows)
+    if rows:
+        how_many = "all" if agreeing == len(rows) else f"{agreeing}"
+        note += (
+            f" Of {counted(len(rows), 'comparison')} of "
+            f"{counted(len({p.backend for p in rows}), 'backend')} {how_many} gave the same "
+            "outputs as the reference, within the tolerance."
+        )
     if unavailable:
         names = ", ".join(dict.fromkeys(unavailable))
         note += f" For {names} there is nothing to compare with, so parity is unavailable."
@@ -75,11 +91,9 @@ def _note(context: Context) -> str:
     return " ".join([note, *(f"{text[:1].upper()}{text[1:]}." for text in left_out if text)])
 
 
-def parity_table(context: Context) -> Table | None:
-    """Each backend's outputs against the reference, a row a batch size."""
-    if not context.data.parity:
-        return None
-    return listing(context.data.parity, {
+def parity_table(rows: Sequence[ParityRow]) -> Table:
+    """Backends' outputs against the reference, a row a batch size."""
+    return listing(rows, {
         "Backend": lambda p: word(p.backend),
         "Batch": lambda p: figure(str(p.batch_size)),
         "Outputs": lambda p: Cell(p.status, p.message, tone=TONES.get(p.status, "muted")),

@@ -35,7 +35,7 @@ def section(context: Context) -> Section:
     anchors = tuple(r.point for r in best_first(context))
     some = TableBlock(found, notes_first=True, anchors=anchors)
     block = some if anchors else Text("No point was measured.")
-    return Section("points", "Every point", (block,))
+    return Section("points", "Every point", (block,), appendix=bool(anchors))
 
 
 def metric_cell(row: SummaryRow, metric: Metric) -> blocks.Cell:

@@ -39,8 +39,9 @@ def choice_section(context: Context) -> parts.Section:
         *([parts.Text(description)] if description else []),
         parts.FactList(tuple(facts(context))),
         parts.Prose((*answer(context), *notes.best_directory(context)), "answer"),
-        parts.Charts(charts),
-        *([parts.TableBlock(best, "Best point of each configuration")] if best.rows else []),
+        parts.Charts(charts, only="appendix"),
+        *([parts.TableBlock(best, "Best point of each configuration", only="appendix")]
+          if best.rows else []),
     ))  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from harness.report.view import SECTIONS, build_view
 
 def test_sections_stand_in_the_order_of_the_table(gpu: Context) -> None:
     made = [make(gpu) for make in SECTIONS]
-    assert list(build_view(gpu).sections) == [s for s in made if s is not None]
+    assert [s.id for s in build_view(gpu).sections] == [s.id for s in made if s is not None]
     ids = [s.id for s in build_view(gpu).sections]
     assert len(ids) == len(set(ids))
 
@@ -24,8 +24,29 @@ def test_print_leaves_out_what_is_folded(variants: Context) -> None:
     screen, paper = ({i: b for i, _, b in view.contents(screen=s)} for s in (True, False))
     assert "explained" in screen and "explained" not in paper
     assert [name for _, name in screen["details"]] == variants.series
-    assert [name for _, name in paper["details"]] == variants.shown
+    shown = [name for _, name in paper["details"]]
+    assert 0 < len(shown) < len(variants.series) and set(variants.defaults) <= set(shown)
+    assert "points" in screen and "points" not in paper
     assert not {c.id for c in view.all_charts()} & {c.id for c in view.folded_charts()}
+
+
+def test_full_print_has_what_short_print_leaves_to_the_screen(variants: Context) -> None:
+    short, full = build_view(variants), build_view(variants, full=True)
+    assert short.shortened and not full.shortened
+    paper = {i: below for i, _, below in full.contents(screen=False)}
+    assert "points" in paper
+    assert [name for _, name in paper["details"]] == variants.series
+    assert short.contents(screen=True) == full.contents(screen=True)
+    pages = {}
+    for name, view in (("short", short), ("full", full)):
+        drawn = {chart.id: f"<svg id='{chart.id}'/>" for chart in view.printed_charts()}
+        pages[name] = render_print(view, drawn, {})
+    for title in ("Best point of each configuration", "Packages", "The scenario as written"):
+        assert title in render_html(short)
+    for title in ("Best point of each configuration", "Packages", "cenario as written"):
+        assert title in pages["full"] and f">{title}" not in pages["short"]
+    assert "harness report --full" in pages["short"]
+    assert "harness report --full" not in pages["full"]
 
 
 def test_a_new_section_is_one_function(cpu: Context, monkeypatch: pytest.MonkeyPatch) -> None:

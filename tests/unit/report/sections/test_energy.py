@@ -60,7 +60,7 @@ def viewed(context: Context) -> Viewed:
     answer, *notes, charts, best, every = found.blocks
     assert isinstance(answer, Prose) and isinstance(charts, Charts)
     assert isinstance(best, TableBlock) and isinstance(every, TableBlock)
-    assert every.folded and every.only == "screen"
+    assert every.folded and every.only == "appendix"
     said = tuple(b.text for b in notes if isinstance(b, Text) and b.style == "note")
     return Viewed(answer.sentences, said, charts.charts, best.table, every.table)
 

@@ -13,8 +13,7 @@ from harness.results.store import read_run
 
 
 def test_errors_and_the_reason_of_a_disagreement_are_told(cpu: Context) -> None:
-    found = parity_table(cpu)
-    assert found is not None
+    found = parity_table(cpu.data.parity)
     heads = [h.text for h in found.headers]
     *_, bad = found.rows
     row = dict(zip(heads, bad, strict=True))
@@ -37,6 +36,24 @@ def test_without_a_check_or_something_to_compare_with_the_note_says_so(cpu: Cont
     assert note() == "No parity check is in this run."
     row = ParityRow("b", 1, "unavailable", "eager", 0, None, None, None, "", None)
     assert note(row).endswith(" For b there is nothing to compare with, so parity is unavailable.")
+
+
+def test_what_agrees_is_one_sentence_and_the_rest_stands_in_full(cpu: Context) -> None:
+    def rows_of(*rows: ParityRow) -> tuple[str, list[tuple[str, str, int]]]:
+        found = section(replace(cpu, data=replace(cpu.data, events=rows))).blocks
+        said = " ".join(b.text for b in found if isinstance(b, Text))
+        shown = [(t.title, t.only, len(t.table.rows)) for t in found if isinstance(t, TableBlock)]
+        return said, shown
+
+    good = [ParityRow("b", n, "agrees", "eager", 4, 0.0, 0.0, 0.0, "", None) for n in (1, 8)]
+    bad = ParityRow("c", 1, "disagrees", "eager", 4, 1.0, 1.0, 1.0, "far", None)
+    every = "Every comparison before the load"
+    said, tables = rows_of(*good)
+    assert "Of 2 comparisons of 1 backend all gave the same outputs" in said
+    assert tables == [(every, "appendix", 2)]
+    said, tables = rows_of(*good, bad)
+    assert "Of 3 comparisons of 2 backends 2 gave the same outputs" in said
+    assert tables == [("Not shown to give the same outputs", "", 1), (every, "appendix", 3)]
 
 
 def test_wrong_outputs_are_named_first_also_those_under_load(cpu_run: Path) -> None:
