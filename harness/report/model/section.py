@@ -13,8 +13,10 @@ from typing import ClassVar, Literal
 from harness.report.model.blocks import Chart, Table
 from harness.report.model.served import DiffLine
 
-Only = Literal["", "screen", "print", "appendix"]
-"""The one format that has a block, empty for both; `appendix` is the screen and the full PDF."""
+Only = Literal["", "screen", "print", "appendix", "short"]
+"""The one format that has a block, empty for both; `appendix` is the screen and the full PDF,
+`short` the screen and the PDF that is not full.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Text:
     kind: ClassVar = "text"
     text: str
     style: Literal["", "prose", "note", "banner"] = ""
+    only: Only = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,6 @@ class TableBlock:
     style: Literal["", "small", "text", "pairs"] = ""
     """Small print; columns of words; two columns, a name and its value."""
     only: Only = ""
-    anchors: tuple[str, ...] = ()
-    """Of a table that can be sorted and filtered: each row's own."""
     folded: bool = False
     """Whether it stands behind its title until that is clicked."""
     anchors: tuple[str, ...] = ()
@@ -214,9 +215,11 @@ class Section:
         """With what is an appendix in print or not."""
 
         def settle(block: Block) -> Block:
-            if not isinstance(block, Charts | TableBlock | Code) or block.only != "appendix":
+            if not isinstance(block, Text | Charts | TableBlock | Code):
                 return block
-            return replace(block, only="" if full else "screen")
+            if block.only not in ("appendix", "short"):
+                return block
+            return replace(block, only="" if full == (block.only == "appendix") else "screen")
 
         parts = (replace(p, blocks=tuple(map(settle, p.blocks)), printed=p.appendix and full)
                  for p in self.parts)  # fmt: skip

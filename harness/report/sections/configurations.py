@@ -42,7 +42,7 @@ def section(context: Context) -> Section | None:
         f"The recommended configuration and what it is compared with are shown; the other {hidden} "
         "are in the HTML report behind their names, and in the PDF of harness report --full."
     )
-    blocks = (Text(note, "note"),) if hidden else ()
+    blocks = (Text(note, "note", "short"),) if hidden else ()
     parts = tuple(_part(context, i, name, open_) for i, name in enumerate(context.series))
     return Section("details", "Each configuration", blocks, parts)
 

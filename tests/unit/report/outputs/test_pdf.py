@@ -56,7 +56,7 @@ def test_contents_name_the_page_of_each_heading(pages: list[str]) -> None:
     entries = re.findall(r"^(.+?) ?\.[ .]{3,}(\d+)$", contents, re.M)
     entries = [(title.strip().replace("⁄", "∕"), page) for title, page in entries]
     assert [title for title, _ in entries] == [
-        "Summary", "Every point", "How the choice was made", "Pareto front",
+        "Summary", "How the choice was made", "Pareto front",
         "Backend comparison", "Each configuration",
         "torch-cpu-fp32", "<b>$x_1$&amp;evil<∕b>", "Parity", "Environment", "How it was measured",
         "What failed and what was flagged",
@@ -64,6 +64,19 @@ def test_contents_name_the_page_of_each_heading(pages: list[str]) -> None:
     for title, page in entries:
         shown = pages[int(page) - 1].replace("⁄", "∕")
         assert title.replace("Summary", "Result Summary") in shown
+
+
+def test_a_full_pdf_has_what_the_short_one_leaves_out(
+    built: Path, pages: list[str], tmp_path: Path
+) -> None:
+    build_report(built, output=tmp_path, formats=("pdf",), full=True)
+    full = [page.extract_text() for page in PdfReader(tmp_path / "report.pdf").pages]
+    assert len(full) > len(pages)
+    contents = next(p for p in full if "Contents" in p)
+    assert re.search(r"^Every point ?\.[ .]{3,}\d+$", contents, re.M)
+    assert "Packages" in "".join(full) and "Packages" not in "".join(pages)
+    assert "harness report --full" in "".join(pages)
+    assert "harness report --full" not in "".join(full)
 
 
 def test_nothing_is_wider_than_the_page(built: Path) -> None:
