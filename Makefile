@@ -31,7 +31,7 @@ demo: setup
 	$(BIN)/harness run scenarios/quickstart.yaml
 
 test: setup browser prometheus strace
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 assault: setup
 	$(BIN)/python tests/assault/assault.py $(ARGS)
