@@ -1,6 +1,7 @@
 # make setup   .venv with everything, pinned by constraints.txt, and the embedded Triton
 # make demo    run scenarios/quickstart.yaml for real; HTML and PDF report
 # make test    set up and run all tests that this machine can run; ARGS go to pytest
+# make slow    the tests that take a minute or more each, which make test leaves out
 # make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
 # make audit   known vulnerabilities of what is pinned (needs the network; docs/security.md)
 # make lint    ruff, mypy, import-linter (one way down), vulture (dead code)
@@ -13,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test assault audit lint format browser prometheus strace clean
+.PHONY: setup demo test slow assault audit lint format browser prometheus strace clean
 
 setup: $(STAMP)
 
@@ -32,6 +33,9 @@ demo: setup
 
 test: setup browser prometheus strace
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+slow: setup
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 assault: setup
 	$(BIN)/python tests/assault/assault.py $(ARGS)

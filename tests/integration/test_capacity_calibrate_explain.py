@@ -73,6 +73,7 @@ def test_capacity_search_is_journaled_resumed_and_reported(tmp_path: Path) -> No
     assert [(m.point, m.round) for m in again.measurements] == measured
 
 
+@pytest.mark.slow
 def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> None:
     path = scenario(tmp_path, "{concurrency: 1}")
     aa, sizes = tmp_path / "aa", ("--runs", 3, "--repeats", 5)

@@ -57,6 +57,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_two_versions_from_scenario_to_verdict(index: Path, tmp_path: Path) -> None:
     tiny_onnx(tmp_path / "tiny.onnx")
     (tmp_path / "s.yaml").write_text(SCENARIO)

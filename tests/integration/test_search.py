@@ -172,6 +172,7 @@ def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
         assert all(least <= r.latency_ms["p50"] < most for r in rows if r.config == config)
 
 
+@pytest.mark.slow
 def test_rounds_are_added_for_what_may_be_the_best_and_for_nothing_else(tmp_path, run_cli):
     """Two configs that are the same but for a second instance that one caller never uses."""
     closer = "method: grid, rounds_max: 5, indifference: 0.0001, confirm: 2"
