@@ -10,6 +10,7 @@ from harness.analysis.capacity import CapacitySummary, summarize_capacity
 from harness.analysis.constraints import Bounds, Holds, bounds_of, holds, satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.metrics import over_rounds
+from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData
@@ -86,6 +87,9 @@ class Points:
             return None
         at_most = found.rate.value * 1.001
         held = [m for m in tried if (m.request_rate or 0.0) <= at_most]
+        kept = (row for row in self.rows if any(m in held for m in row.measurements))
+        if any(satisfies(row, self.bounds) == "no" for row in kept):
+            return None  # a constraint of the scenario fails at a rate that it would carry
         rate = _scaled(found.rate, found.batch_size)
         return Candidate(
             found.point, found.backend, found.config, found.batch_size,
@@ -157,7 +161,8 @@ def _scope(rows: Sequence[MeasurementRow]) -> str:
 
 
 def own_sessions(scenario: Mapping[str, object]) -> bool:
-    """Whether each point had a session of its own, so that its memory is no other's before it."""
-    constraints = scenario.get("constraints")
-    asked = [k for k, v in constraints.items() if v] if isinstance(constraints, Mapping) else []
-    return "memory" in f"{asked} {scenario.get('objective')}"
+    """Whether each point had a session of its own, so that its memory is no other's before it: as
+    `harness.run.rounds` decides.
+    """
+    names = (*bounds_of(scenario), *objective_of(scenario).metrics)
+    return any(name.endswith("_memory_mib") for name in names)

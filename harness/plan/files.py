@@ -13,6 +13,7 @@ from harness.plan.deployment import Object, Patch, Service, around, deployment
 from harness.plan.kubernetes import PATCHES, claims, device_plugin_config
 from harness.plan.planning import Plan, SystemPlan
 from harness.plan.rounding import Rounded
+from harness.report.model.decision import with_margin
 from harness.system.files import write_text
 
 HEADER = "# Made by harness plan from measured peaks; not yet tried under a cap.\n"
@@ -60,7 +61,7 @@ def _with_claims(row: SystemPlan, service: Service) -> str:
         return yaml_text(
             [made(f"{service.name}-gpu"), deployment(service, patch), *around(service)]
         )
-    each = (row.fit.per_card if row.fit else None) or service.replicas
+    each = (row.fit.per_card if row.fit else None) or 1
     objects: list[Object] = []
     for index, begin in enumerate(range(0, service.replicas, each)):
         name = f"{service.name}-{index}"
@@ -162,7 +163,7 @@ def _ecs(rounded: Rounded, service: Service, plan: Plan) -> Files:
     mps: dict[str, int] = {"memory": int(rounded.written)}
     if rounded.compute is not None:
         mps["maxComputePercent"] = rounded.compute
-    host = int((plan.sized.candidate.host_mib or 1024) * (1 + plan.margin)) + 1
+    host = with_margin(plan.sized.candidate.host_mib or 1024, plan.margin)
     container = {
         "name": service.name, "image": service.container_image, "essential": True, "memory": host,
         "dockerLabels": {"harness.point": service.point},

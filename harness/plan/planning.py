@@ -10,7 +10,6 @@ from harness.errors import HarnessError, InconclusiveError
 from harness.plan.candidates import Found, Points, own_sessions, points_of
 from harness.plan.rounding import Need, Refused, Rounded
 from harness.plan.sizing import (
-    MARGIN,
     Demand,
     Fit,
     Processes,
@@ -21,6 +20,8 @@ from harness.plan.sizing import (
     size,
 )
 from harness.plan.systems import System, chosen
+from harness.report.model.decision import MARGIN
+from harness.report.model.manifest_facts import device_gpu
 from harness.results.rows import ServerOnlyRow
 from harness.results.store import RunData
 
@@ -104,10 +105,6 @@ class _Sizer:
     def __init__(self, data: RunData, asked: Asked) -> None:
         self.data, self.asked = data, asked
         self.points: Points = points_of(data)
-        gpus = (data.manifest.get("machine") or {}).get("gpus") or []
-        self.gpu: Mapping[str, Any] = gpus[0] if gpus else {}
-        self.card_mib: int | None = asked.card_mib or self.gpu.get("memory_mib")
-        self.driver = asked.driver or _major(self.gpu.get("driver"))
         self._found: dict[float, Found] = {}
 
     def found(self, target_ms: float) -> Found:
@@ -120,13 +117,21 @@ class _Sizer:
         for candidate in self.found(demand.slo_p99_ms).holding:
             need = need_of(
                 candidate, self.processes(candidate.backend), self.asked.margin,
-                compute=self.asked.compute, card_mib=self.card_mib, factor=self.asked.factor,
-                driver=self.driver,
+                compute=self.asked.compute, card_mib=self.card_mib(candidate.backend),
+                factor=self.asked.factor,
+                driver=self.asked.driver or _major(self.gpu(candidate.backend).get("driver")),
             )  # fmt: skip
             one = size(candidate, need, demand)
             if need is None or need.card_mib is None or one.cards is not None:
                 sized.append(one)
         return cheapest(sized)
+
+    def gpu(self, backend: str) -> Mapping[str, Any]:
+        """The one that the backend ran on."""
+        return device_gpu(self.data.manifest, self.settings(backend))
+
+    def card_mib(self, backend: str) -> int | None:
+        return self.asked.card_mib or self.gpu(backend).get("memory_mib")
 
     def settings(self, backend: str) -> Mapping[str, Any]:
         found = self.data.scenario.get("backends") or []
@@ -140,12 +145,12 @@ class _Sizer:
         ]  # fmt: skip
         server = max(empty, default=None)
         if self.asked.processes is not None:
-            return Processes(self.asked.processes, stated=True, server_mib=server)
+            return Processes(self.asked.processes, server)
         if settings.get("kind") != "triton":
-            return Processes(1, stated=False)
+            return Processes(1)
         instances = settings.get("instances")
         stubs = max(instances) if isinstance(instances, list) else instances or 1
-        return Processes(stubs + (server is not None), stated=False, server_mib=server)
+        return Processes(stubs + (server is not None), server)
 
 
 def _major(driver: object) -> int | None:
@@ -164,11 +169,13 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
     sized = sizer.cheapest(demand)
     found = sizer.found(demand.slo_p99_ms)
     if sized is None:
-        raise _none(found, demand, sizer.card_mib)
+        raise _none(
+            found, demand, sizer.card_mib(found.holding[0].backend) if found.holding else None
+        )
     return Plan(
         run=str(data.path), scenario=str(data.scenario.get("scenario", "")),
         kind=str(sizer.settings(sized.candidate.backend).get("kind", "")),
-        card=_card(sizer), demand=demand, margin=asked.margin, sized=sized,
+        card=_card(sizer, sized.candidate.backend), demand=demand, margin=asked.margin, sized=sized,
         systems=tuple(_row(system, sized) for system in systems),
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
         estimates=tuple(_estimates(sizer, sized)),
@@ -197,11 +204,12 @@ def _none(found: Found, demand: Demand, card_mib: int | None) -> HarnessError:
     )
 
 
-def _card(sizer: _Sizer) -> str:
-    if sizer.card_mib is None:
+def _card(sizer: _Sizer, backend: str) -> str:
+    size = sizer.card_mib(backend)
+    if size is None:
         return "of unknown size (--card-mib says it)"
-    name = "as stated" if sizer.asked.card_mib else str(sizer.gpu.get("name", "the run's"))
-    return f"{name}, {sizer.card_mib} MiB"
+    name = "as stated" if sizer.asked.card_mib else sizer.gpu(backend).get("name", "the run's")
+    return f"{name}, {size} MiB"
 
 
 def _row(system: System, sized: Sized) -> SystemPlan:

@@ -235,7 +235,8 @@ def _parts(need: Need, largest: int, most: int | None) -> Rounded | Refused:
     card = need.card_mib
     if card is None:
         return Refused("equal parts of a card need its size: give --card-mib")
-    limits = [card // largest, most, fits_by_busy(need.busy_percent)]
+    fits = card // largest if most is None else min(card // largest, most)
+    limits = [fits, fits_by_busy(need.busy_percent)]
     if need.compute_percent:
         limits.append(100 // need.compute_percent)
     parts = min(limit for limit in limits if limit is not None)
@@ -243,7 +244,7 @@ def _parts(need: Need, largest: int, most: int | None) -> Rounded | Refused:
         return Refused(f"needs {largest} MiB; the card has {card}")
     notes = (f"equal parts of {card // parts} MiB and {100 // parts} % of the threads",)
     alone = ("one replica takes the whole card: nothing is shared",) if parts == 1 else ()
-    return Rounded(str(parts), card // parts, parts, 100 // parts, notes + alone)
+    return Rounded(str(parts), card // parts, fits, 100 // parts, notes + alone)
 
 
 def device_plugin(need: Need) -> Rounded | Refused:

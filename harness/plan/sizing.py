@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from harness.plan.candidates import Candidate
 from harness.plan.rounding import Need, Rounded, fits_by_busy
 from harness.plan.units import ceil_div
-
-MARGIN = 0.1
-"""On the peak, where none is given."""
+from harness.report.model.decision import with_margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,8 @@ class Fit:
 
 def fit(rounded: Rounded, need: Need, most: int | None, count: int) -> Fit:
     """Of a need in a system's unit; compute by the larger of what is asked for and what is used."""
-    asked = 100 // rounded.compute if rounded.compute else None
+    share = rounded.compute or need.compute_percent
+    asked = 100 // share if share else None
     busy = fits_by_busy(need.busy_percent)
     compute = min((n for n in (asked, busy) if n is not None), default=None)
     limits = {"memory": rounded.per_card, "compute": compute, "the system's limit": most}
@@ -78,8 +77,6 @@ class Processes:
     """How a replica's GPU memory is spread over its processes."""
 
     count: int
-    stated: bool
-    """Whether the user said so."""
     server_mib: float | None = None
     """Of a Triton that has loaded nothing; None where it was not measured."""
 
@@ -88,12 +85,12 @@ def need_of(
     candidate: Candidate, processes: Processes, margin: float, *, compute: int | None,
     card_mib: int | None, factor: int, driver: int | None,
 ) -> Need | None:  # fmt: skip
-    """What one replica needs; None where its GPU memory was not measured.
+    """What one replica needs; None where its GPU memory was not measured, or as nothing.
 
     With several processes, each one's is estimated: the tree's peak less the empty server's, in
     equal parts over the others, and at least the empty server's.
     """
-    if candidate.gpu_mib is None:
+    if candidate.gpu_mib is None or candidate.gpu_mib <= 0:
         return None
     peak = candidate.gpu_mib
     part = peak
@@ -102,13 +99,9 @@ def need_of(
         others = processes.count - (processes.server_mib is not None)
         part = max((peak - server) / max(1, others), server)
     return Need(
-        _with(peak, margin), _with(part, margin), processes.count, compute,
+        with_margin(peak, margin), with_margin(part, margin), processes.count, compute,
         candidate.busy_percent, card_mib, factor, driver,
     )  # fmt: skip
-
-
-def _with(mib: float, margin: float) -> int:
-    return math.ceil(mib * (1 + margin) - 1e-6)
 
 
 @dataclass(frozen=True, slots=True)

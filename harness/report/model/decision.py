@@ -19,7 +19,7 @@ from harness.scenario.metrics import latency_name
 
 LIMITS = 4
 """Most latency limits that are looked at where the scenario gives none."""
-MARGIN, STEP_MIB = 1.1, 256
+MARGIN, STEP_MIB = 0.1, 256
 """GPU memory to ask for: a tenth more than the peak that was seen, rounded up to so many MiB."""
 MILLION = 1e6
 _TAILS = ("p99", "p95", "p90", "p50")
@@ -184,10 +184,15 @@ def _round_limits(rows: Sequence[SummaryRow], metric: str) -> list[float]:
 # ------------------------------------------------------------------------- what a point stands for
 
 
-def ask_mib(row: SummaryRow) -> float | None:
+def with_margin(mib: float, margin: float = MARGIN) -> int:
+    """A peak and its margin, up to whole MiB."""
+    return math.ceil(mib * (1 + margin) - 1e-6)
+
+
+def ask_mib(row: SummaryRow) -> int | None:
     """GPU memory to ask for."""
     peak = row.gpu_memory_mib
-    return None if peak is None else math.ceil(peak * MARGIN / STEP_MIB) * STEP_MIB
+    return None if peak is None else math.ceil(with_margin(peak) / STEP_MIB) * STEP_MIB
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from functools import partial
 from harness.analysis.summary import SummaryRow
 from harness.analysis.verdict import ending
 from harness.report.model.context import Context
+from harness.report.model.decision import record
 from harness.report.model.judged import judged
 from harness.report.outputs import csv
 from harness.report.sections.answer import answer
@@ -42,6 +43,8 @@ KEYS: dict[str, tuple[str, Callable[[Context], object]]] = {
     "recommended": ("id of a point; null where none is", lambda context: (
         context.choice.recommended.point if context.choice.recommended else None
     )),
+    "decision": ("page 1 of the report: what to take, what the last percent costs, what to take "
+                 "under a latency limit, the cost of a million inferences", record),
     "ties": ("ids of the points that can't be told apart from the best", lambda context: (
         [row.point for row in context.choice.tied]
     )),

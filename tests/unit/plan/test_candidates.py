@@ -60,4 +60,23 @@ def test_a_searched_capacity_counts_for_its_own_target_and_looser_ones() -> None
 def test_memory_is_a_points_own_where_the_scenario_asks_for_memory() -> None:
     assert own_sessions({"constraints": {"gpu_memory_mib": {"max": 1}}})
     assert own_sessions({"objective": "gpu_memory_mib"})
+    assert not own_sessions({"constraints": {"memory-net.latency_p99_ms": {"max": 1}}})
     assert not own_sessions({"constraints": {"gpu_memory_mib": None}, "objective": "throughput"})
+
+
+def test_a_searched_capacity_that_breaks_another_constraint_is_none() -> None:
+    point = "served/b4/find_capacity"
+    rows: list[object] = []
+    for n in range(3):
+        rows.append(capacity(point=point, backend="served", batch_size=4, round=n, target_ms=15.0))
+        rows.append(
+            measurement(
+                point="served/b4/r80", backend="served", batch_size=4, concurrency=None,
+                request_rate=80.0, round=n, details={"search": point}, gpu_memory_mib=3200.0,
+            )
+        )  # fmt: skip
+    data = planned.run(extra=tuple(rows))
+    for most, sizes in ((5000, [1, 4]), (3100, [1])):
+        scenario = {**data.scenario, "constraints": {"gpu_memory_mib": {"max": most}}}
+        limited = type(data)(data.path, {**data.manifest, "scenario": scenario}, data.events)
+        assert [c.batch_size for c in points_of(limited).holding(20.0).holding] == sizes

@@ -64,3 +64,18 @@ def test_the_sample_of_a_real_gpu_has_a_plan() -> None:
     assert found.sized.candidate.p99_ms <= 20
     assert found.sized.load * found.sized.replicas >= 500
     assert (found.sized.candidate.gpu_mib, need.mib) == (890.0, 979)
+
+
+def test_the_card_is_the_one_that_the_backend_ran_on() -> None:
+    data = planned.run()
+    (settings,) = data.manifest["scenario"]["backends"]
+    other = {"name": "NVIDIA Large", "memory_mib": 81_559, "driver": "615.1", "index": 1}
+    manifest = {
+        **data.manifest,
+        "scenario": {**data.manifest["scenario"], "backends": [{**settings, "device": "cuda:1"}]},
+        "machine": {"gpus": [*data.manifest["machine"]["gpus"], other]},
+    }
+    found = make_plan(type(data)(data.path, manifest, data.events), planned.demand(), Asked())
+    assert found.card == "NVIDIA Large, 81559 MiB"
+    assert found.sized.need is not None
+    assert (found.sized.need.card_mib, found.sized.need.driver) == (81_559, 615)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.plan import rounding
-from harness.plan.rounding import Need, Refused, Rounded
+from harness.plan.rounding import Need, Refused, Rounded, device_plugin
+from harness.plan.sizing import fit
 from harness.plan.systems import SYSTEMS
 from harness.plan.units import GIB
 
@@ -169,3 +170,11 @@ def test_kai_caps_never_below_what_is_needed(mib: int) -> None:
 
 def test_units_of_a_card_of_unknown_size_fit_an_unknown_number() -> None:
     assert rounding.in_units(GIB)(need(4096, None)) == Rounded("4", 4096, None)
+
+
+def test_equal_parts_that_compute_limits_are_bound_by_compute() -> None:
+    need = Need(1000, 1000, busy_percent=30.0, card_mib=40_000)
+    found = device_plugin(need)
+    assert isinstance(found, Rounded)
+    assert (found.written, found.per_card) == ("3", 40)
+    assert fit(found, need, None, 12).binding == "compute"

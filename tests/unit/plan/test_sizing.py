@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support import planned
 
@@ -25,15 +27,15 @@ def test_several_processes_share_what_the_empty_server_leaves() -> None:
         assert found is not None
         return found
 
-    one = wanted(Processes(1, stated=False))
+    one = wanted(Processes(1))
     assert (one.mib, one.process_mib) == (3300, 3300)
     # (3000 − 600) / 2 stubs = 1200, and the server's 600
-    three = wanted(Processes(3, stated=False, server_mib=600.0))
+    three = wanted(Processes(3, 600.0))
     assert (three.mib, three.process_mib) == (3300, 1320)
     # two equal parts where the server was not measured
-    assert wanted(Processes(2, stated=True)).process_mib == 1650
+    assert wanted(Processes(2)).process_mib == 1650
     # no process is planned below the empty server's own
-    assert wanted(Processes(9, stated=True, server_mib=600.0)).process_mib == 660
+    assert wanted(Processes(9, 600.0)).process_mib == 660
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,21 @@ def test_the_cheapest_has_the_fewest_cards_then_the_least_memory() -> None:
 def test_growth_raises_the_plan_and_leaves_today() -> None:
     found = size(SMALL, None, planned.demand(500.0, growth=1.0))
     assert (found.replicas_now, found.replicas, found.cards) == (4, 7, None)
+
+
+def test_compute_that_is_asked_for_counts_in_every_fit() -> None:
+    """Also where a system has no key for it, and for the cards of the plan itself."""
+    need = Need(1000, 1000, compute_percent=50, card_mib=40_000)
+    assert fit(Rounded("1", 1000, 40), need, None, 12).per_card == 2
+    assert size(SMALL, need, planned.demand(800.0, 50.0)).cards == 3  # six replicas
+
+
+def test_memory_that_was_measured_as_nothing_is_not_measured() -> None:
+    """A device's difference may be 0 or less, where something else gave memory back."""
+    processes = Processes(1)
+    for mib in (0.0, -12.0):
+        found = need_of(
+            replace(SMALL, gpu_mib=mib), processes, 0.1, compute=None, card_mib=15_360, factor=1,
+            driver=None,
+        )  # fmt: skip
+        assert found is None
