@@ -80,7 +80,7 @@ class Analysis:
 
     def flag(self, name: str) -> bool:
         """Whether a top-level key is true; a value that is neither is said where it stands."""
-        return str(self.plain(name, False)).lower() == "true"
+        return values.is_true(self.plain(name, False))
 
     @property
     def mode(self) -> str:

@@ -140,7 +140,7 @@ def configs(analysis: Analysis, model: ProfileModel) -> dict[str, object]:
     if analysis.launch == "remote":
         return {}
     cpu = model.settings.get("cpu_only")
-    cpu_only = cpu is not None and str(cpu.node.data()).lower() == "true"
+    cpu_only = cpu is not None and values.is_true(cpu.node.data())
     written = model.settings.get("model_config_parameters")
     made: dict[str, object] = {}
     if written is not None:

@@ -16,6 +16,7 @@ from harness.errors import Problem, ScenarioError
 from harness.migrate import analyzer_rules as rules
 from harness.migrate import analyzer_server as server
 from harness.migrate import analyzer_space as space
+from harness.migrate import values
 from harness.migrate.analyzer_rules import Analysis, ProfileModel, Rule
 from harness.migrate.draft import Draft, scenario_name
 from harness.migrate.table import BadValueError, Row, Status
@@ -184,7 +185,7 @@ def translate(text: str, file: str, directory: Path) -> list[Draft]:
         raise ScenarioError(problems or [nothing])
     top = root.value
     models = _models(top, file)
-    together = str(_plain(top, "run_config_profile_models_concurrently_enable")).lower() == "true"
+    together = values.is_true(_plain(top, "run_config_profile_models_concurrently_enable"))
     groups = [models] if together else [[model] for model in models]
     return [_one(top, group, file, directory) for group in groups]
 

@@ -51,6 +51,14 @@ def boolean(value: object) -> bool:
     return words[str(value).lower()]
 
 
+def is_true(value: object) -> bool:
+    """Whether it is true; what is no boolean is said where it is checked."""
+    try:
+        return boolean(value)
+    except BadValueError:
+        return False
+
+
 def word(value: object, allowed: Sequence[str]) -> str:
     """One of some words, whatever its case."""
     found = str(value).lower()
@@ -92,6 +100,8 @@ def ends(value: object) -> tuple[float, float | None, float]:
     if len(parts) > 3:
         raise BadValueError(f"expected start:end:step, found '{value}'")
     found = [number(part) for part in parts]
+    if len(found) > 1 and 0 < found[1] < found[0]:
+        raise BadValueError(f"ends at {plain(found[1])}, before its start {plain(found[0])}")
     return found[0], (found[1] if len(found) > 1 else None), (found[2] if len(found) > 2 else 1)
 
 

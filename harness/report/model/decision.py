@@ -76,7 +76,7 @@ def decide(context: Context) -> Decision:
     take = choice.recommended or choice.best
     percentile = tail(context, take)
     return Decision(
-        take, choice.recommended is not None, _last_percent(context), _rivals(context, take),
+        take, choice.recommended is not None, last_percent(context), _rivals(context, take),
         percentile, _limits(context, percentile), _backends(context),
     )  # fmt: skip
 
@@ -95,7 +95,8 @@ def _finite(value: Interval | None) -> bool:
     return value is not None and math.isfinite(value.value)
 
 
-def _last_percent(context: Context) -> LastPercent | None:
+def last_percent(context: Context) -> LastPercent | None:
+    """Of the scenario's objective; None where the best value is recommended, or costs no more."""
     best, pick = context.choice.best, context.choice.recommended
     if best is None or pick is None or best is pick:
         return None

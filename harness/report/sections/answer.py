@@ -9,9 +9,8 @@ from harness.analysis.best import differs, indifference_of, nearest, order, usab
 from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
-from harness.report.model import labels
+from harness.report.model import decision, labels
 from harness.report.model.context import Context
-from harness.report.model.decision import decide
 from harness.report.model.judged import judged, needed
 from harness.report.model.manifest_facts import hardware_line
 from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
@@ -307,7 +306,7 @@ def _why(context: Context, pick: SummaryRow) -> str:
     )
     if size is None:
         return ""
-    if context.choice.best is not pick and (said := last_percent(context, decide(context))):
+    if said := last_percent(context, decision.last_percent(context)):
         return f". {said[:-1]}"
     every = {r.point for r in close} == {r.point for r in context.choice.tied}
     those = "them" if every else f"those within {zone:g}% of the best"

@@ -16,7 +16,7 @@ from harness.report.model import decision, labels, manifest_facts, numbers
 from harness.report.model.blocks import Cell, Table, figure, listing, percentile_name
 from harness.report.model.columns import Columns, series_cell
 from harness.report.model.context import Context
-from harness.report.model.decision import Decision, Rival
+from harness.report.model.decision import Decision, LastPercent, Rival
 from harness.report.model.numbers import both_text, mib_text, significant, value_text
 from harness.report.model.section import Sentence, Verdict, bold, compose
 from harness.report.sections.parity import wrong_outputs
@@ -97,7 +97,7 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
     if against := [_against(context, r) for r in found.rivals]:
         yield compose(f"Throughput {'; '.join(against)}.")
     if found.last_percent is not None:
-        yield compose(last_percent(context, found))
+        yield compose(last_percent(context, found.last_percent))
 
 
 def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]:
@@ -143,9 +143,8 @@ def times_text(ratio: Interval) -> str:
     return f"{numbers.value_text(ratio)}×" + (f" ({limits})" if limits else "")
 
 
-def last_percent(context: Context, found: Decision) -> str:
+def last_percent(context: Context, last: LastPercent | None) -> str:
     """What the best value would cost beyond the recommended point's; empty where nothing."""
-    last = found.last_percent
     if last is None:
         return ""
     costs = [

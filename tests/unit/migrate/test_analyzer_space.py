@@ -150,9 +150,10 @@ def test_each_model_has_a_scenario_with_its_own_settings(here: Path) -> None:
     assert second.objective == "throughput"
 
 
-def test_models_at_the_same_time_are_colocated(here: Path) -> None:
+@pytest.mark.parametrize("switch", ["true", "1"])
+def test_models_at_the_same_time_are_colocated(here: Path, switch: str) -> None:
     found, backend = scenario(here, """
-        run_config_profile_models_concurrently_enable: true
+        run_config_profile_models_concurrently_enable: VALUE
         run_config_search_max_instance_count: 2
         concurrency: 1,4
         profile_models:
@@ -161,7 +162,7 @@ def test_models_at_the_same_time_are_colocated(here: Path) -> None:
             weighting: 1
             parameters: {concurrency: [2, 8], batch_sizes: 4}
             constraints: {perf_latency_p99: {max: 50}, gpu_used_memory: {max: 100}}
-        """)  # fmt: skip
+        """.replace("VALUE", switch))  # fmt: skip
     (other,) = backend.colocated
     assert (other.name, other.weight, other.load.concurrency) == ("two", 0.5, 8)
     assert (other.load.batch_size, other.instances) == (4, (1, 2))

@@ -46,11 +46,21 @@ def test_several(written: object, means: list[int]) -> None:
         (lambda: values.word("ftp", ("http", "grpc")), "one of http, grpc"),
         (lambda: values.words("a,,b"), "expected names"),
         (lambda: values.ends("1:2:3:4"), "start:end:step"),
+        (lambda: values.ends("8:4"), "ends at 4, before its start 8"),
     ],
 )
 def test_what_is_no_value(call: Callable[[], object], says: str) -> None:
     with pytest.raises(BadValueError, match=says):
         call()
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [(True, True), ("True", True), (1, True), ("1", True), (0, False), (False, False),
+     (None, False), ("perhaps", False)],
+)  # fmt: skip
+def test_is_true(value: object, means: bool) -> None:
+    assert values.is_true(value) == means
 
 
 def test_doubling_keeps_within_its_ends() -> None:
