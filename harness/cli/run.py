@@ -65,7 +65,7 @@ def command(
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     elif dry_run:
-        found = in_own_precision(load(scenario, overrides).scenario, scenario.parent)
+        found = in_own_precision(load(scenario, overrides).scenario, scenario.resolve().parent)
         return _dry_run(found, as_json)
     else:
         loaded = load(scenario, overrides)

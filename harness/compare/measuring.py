@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.summary import summarize
-from harness.compare.judging import judge_blocks
+from harness.compare.judging import FEWEST_BUILDS, judge_blocks
 from harness.compare.result import Verdict
 from harness.compare.side import Side, backends_of, both, points_of
 from harness.compare.verdicts import LOOKS
 from harness.errors import UsageError
+from harness.models.precision import in_own_precision
 from harness.results.events import Observer
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.results.store import read_run
@@ -73,16 +74,18 @@ def begin(
 
     Raises UsageError, ScenarioError, RunDirectoryError.
     """
-    loaded, blocks = chosen(scenario, overrides, base, candidate)
-    blocks = replace(blocks, looks=tuple(n for n in LOOKS if n <= most))
+    loaded, blocks = chosen(scenario, overrides, base, candidate, most)
     return start(loaded, output, watch, blocks.extra()), blocks
 
 
 def chosen(
-    scenario: Path, overrides: tuple[str, ...], base: str | None, candidate: str | None
-) -> tuple[LoadedScenario, Blocks]:
+    scenario: Path, overrides: tuple[str, ...], base: str | None, candidate: str | None,
+    most: int = LOOKS[-1],
+) -> tuple[LoadedScenario, Blocks]:  # fmt: skip
     """The scenario with the two backends alone, and as many rounds as the first look takes."""
-    specs = [b.model_dump(mode="json") for b in load(scenario, overrides).scenario.backends]
+    loaded = load(scenario, overrides)
+    own = in_own_precision(loaded.scenario, loaded.path.resolve().parent)
+    specs = [b.model_dump(mode="json") for b in own.backends]
     names = both(specs, base, candidate)
     two = [next(s for s in specs if s["name"] == name) for name in names]
     written = [{k: v for k, v in s.items() if v is not None} for s in two]
@@ -90,16 +93,23 @@ def chosen(
         f"backends={json.dumps(written)}", f"measurement.rounds={LOOKS[0]}",
         f"measurement.rounds_max={LOOKS[0]}",
     )  # fmt: skip
-    return load(scenario, (*overrides, *sets)), Blocks(*names)
+    return load(scenario, (*overrides, *sets)), Blocks(*names, _looks(two, most))
+
+
+def _looks(specs: Iterable[Mapping[str, object]], most: int) -> tuple[int, ...]:
+    """Looks at as many blocks as may be; the first with enough engines, where each has its own."""
+    fewest = FEWEST_BUILDS if any(s.get("rebuild") for s in specs) else 0
+    return tuple(n for n in LOOKS if fewest <= n <= most) or (most,)
 
 
 def finish(directory: Path, watch: Watch, most: int = LOOKS[-1]) -> tuple[Ended, Blocks]:
     """Go on with one that was interrupted. Raises UsageError where it compares no two."""
-    names = [str(s.get("name")) for s in backends_of(read_run(directory))]
+    specs = backends_of(read_run(directory))
+    names = [str(s.get("name")) for s in specs]
     if len(names) != 2:
         raise UsageError(
             f"{directory} measures {len(names)} backends, not two that are compared",
             fix=f"harness run --resume {directory}",
         )
-    blocks = Blocks(names[0], names[1], tuple(n for n in LOOKS if n <= most))
+    blocks = Blocks(names[0], names[1], _looks(specs, most))
     return resume(directory, watch, extra=blocks.extra()), blocks

@@ -57,7 +57,7 @@ def fetch(folder: Path, build: Callable[[Path], Mapping[str, object]]) -> CacheE
     What `build` returns is kept as the entry's details and must be JSON-able.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock")):
+    with locked(folder.with_name(f".{folder.name}.lock")):
         entry = _read(folder)
         if entry is not None:
             return entry
@@ -128,7 +128,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock; a process that dies gives it back."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -7,7 +7,7 @@ a file is in already is read off its operators and weights.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from math import prod
 from pathlib import Path
@@ -105,6 +105,8 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
     """
     from onnx import TensorProto
 
+    from harness.models.half import value_types
+
     if (found := precision_of(source)) == precision:
         copy_model(source, target)
         return {"precision": found}
@@ -113,20 +115,20 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
             f"the ONNX file is {found} already; {precision} is made of fp32 files only",
             fix="leave `precision` out, which runs the file as it is, or give an fp32 file",
         )
-    original = _load(source)
+    original, types = _load(source), value_types(_load(source, weights=False))
     if precision == "fp16":
         _check_range(_tensors(original, TensorProto.FLOAT))
     judged = not _refusal(source)  # else this ONNX Runtime lacks what the model needs
     refused: dict[str, str] = {}
-    operators = _write(original, source, target, "fp16", refused)
+    operators = _write(original, types, target, "fp16", refused)
     while judged and (refusal := _refusal(target)):
         node = _refused_node(refusal, original, refused)
         if not node:
             raise BackendError(f"in {precision}, ONNX Runtime refuses it: {refusal[:300]}")
         refused[node] = refusal
-        operators = _write(original, source, target, "fp16", refused)
+        operators = _write(original, types, target, "fp16", refused)
     if precision == "bf16":  # its twin was judged: on the CPU ONNX Runtime has next to no bf16
-        _write(original, source, target, "bf16", refused)
+        _write(original, types, target, "bf16", refused)
     half = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16
     return {
         "precision": precision, "kept_in_fp32": sorted(operators),
@@ -150,17 +152,17 @@ def _load(path: Path, *, weights: bool = True) -> ModelProto:
 
 
 def _write(
-    original: ModelProto, source: Path, target: Path, precision: Precision, keep: Iterable[str]
-) -> set[str]:
+    original: ModelProto, types: Mapping[str, int], target: Path, precision: Precision,
+    keep: Iterable[str],
+) -> set[str]:  # fmt: skip
     """Convert and save it, the nodes of `keep` left in fp32; the operators that stayed so."""
     import onnx
 
-    from harness.models.half import Rewriter, value_types
+    from harness.models.half import Rewriter
 
     model = deepcopy(original)
     half = onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.BFLOAT16
     tensor = _fp16_tensor if precision == "fp16" else _bf16_tensor
-    types = value_types(_load(source, weights=False))
     rewriter = Rewriter(model, types, half, tensor, frozenset(keep))
     rewriter.run()
     large = model.ByteSize() > 2**31 - 2**20  # protobuf's limit; weights then go beside the file

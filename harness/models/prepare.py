@@ -347,6 +347,4 @@ def _add_onnx(
 def _converted(model: PreparedModel, precision: Precision, folder: Path) -> dict[str, object]:
     """Weights and operators in fp16 or bf16, inputs and outputs as they were."""
     with translated(f"converting to {precision}"):
-        facts = convert(model.file("onnx"), folder / "model.onnx", precision)
-        onnx_file.check_file(folder / "model.onnx")
-    return facts
+        return convert(model.file("onnx"), folder / "model.onnx", precision)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.models.tensors import Array, FileData, TensorSpec
+from harness.models.tensors import BATCH, Array, FileData, TensorSpec
 
 STRING = "string"
 """The dtype of a tensor of strings."""
@@ -96,7 +96,7 @@ def string_input(
 
     Raises UsageError for a file that holds no strings.
     """
-    axis = spec.shape.index("batch") if "batch" in spec.shape else None
+    axis = spec.shape.index(BATCH) if BATCH in spec.shape else None
     if data == "zeros":
         return np.full(shape, "", dtype=str)
     if isinstance(data, str):

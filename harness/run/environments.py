@@ -10,19 +10,18 @@ package of the harness's own environment is ever imported into another one.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError, InterpreterError
+from harness.models.cache import file_hash, locked, text_hash
 from harness.scenario.spec.environment import Environment
 from harness.scenario.spec.scenario import Scenario
 from harness.system import credentials
@@ -105,7 +104,7 @@ class _Making:
             python = self._given(self.spec.python)
             return Interpreter(python, *self._able(python), env)
         folder = self.cache / "environments" / self._key()
-        with _locked(folder):
+        with locked(folder.with_suffix(".lock")):  # another process waits while one makes it
             if not (folder / LOCK).is_file():
                 tell(f"environment {self.name}: making it in {folder}")
                 self._make(folder, tell)
@@ -172,12 +171,12 @@ class _Making:
         files = [Path(r) for r in self._requirements if Path(r).is_file()]
         files += [p for folder in self._folders for p in sorted(folder.glob("*.whl"))]
         about = {
-            "python": sys.version, "requirements": self._requirements,
+            "python": [sys.version, sys.base_prefix], "requirements": self._requirements,
             "from": self.spec.model_dump(mode="json", include={"index", "extra_index"}),
             "find_links": [self._located(text) for text in self.spec.find_links],
-            "files": [(p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in files],
+            "files": [(p.name, file_hash(p)) for p in files],
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
+        return text_hash(about)[:24]
 
     def _make(self, folder: Path, tell: Tell) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -185,7 +184,8 @@ class _Making:
         report = folder / "report.json"
         install = [
             *self._pip(), "--python", str(folder / "bin" / "python"), "install",
-            "--progress-bar", "off", "--no-compile", "--report", str(report), *self._requirements,
+            "--progress-bar", "off", "--no-compile", "--report", str(report),
+            *map(credentials.expand, self._requirements),
         ]  # fmt: skip
         local = [f"--find-links={folder}" for folder in self._folders]
         if not local or not self._offline([*install, "--no-index", *local], tell):
@@ -254,18 +254,9 @@ def _hashes(report: Path) -> dict[str, dict[str, str]]:
 
 def package_alone(cache: Path) -> Path:
     """A folder with a link to this harness, and nothing else."""
-    digest = hashlib.sha256(str(PACKAGE).encode()).hexdigest()[:12]
+    digest = text_hash(str(PACKAGE))[:12]
     folder = cache / "environments" / f"harness-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         (folder / PACKAGE.name).symlink_to(PACKAGE, target_is_directory=True)
     return folder
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes an environment; another waits for it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

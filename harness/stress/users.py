@@ -19,7 +19,7 @@ from locust.exception import StopUser
 
 from harness.backends.base import BackendContext
 from harness.errors import UsageError
-from harness.models.parity import compare
+from harness.models.parity import compare, loosest
 from harness.models.tensors import Tensors
 from harness.results.samples import ERROR, OK, TIMEOUT
 from harness.scenario.spec.model import Parity
@@ -50,12 +50,12 @@ class Station:
         self.requests: list[TritonRequest] = []
         self._expected: list[Tensors] = []
         self._rule = Parity.model_validate(dict(plan.parity))
+        prepared = plan.prepared
+        self._precision = loosest(prepared.precision, plan.settings.precision)
         self.pool: list[Connection] = []
         """Connections that nobody uses."""
         self._count = itertools.count()
-        context = BackendContext(
-            plan.prepared, plan.timeout, plan.http, plan.grpc, plan.served_name
-        )
+        context = BackendContext(prepared, plan.timeout, plan.http, plan.grpc, plan.served_name)
         self.backend = TritonBackend(plan.settings, context)
 
     def load(self, inputs: Sequence[Tensors]) -> None:
@@ -113,8 +113,7 @@ class Station:
         if number % CHECK_EVERY:
             return ""
         expected = self._expected[number % len(self._expected)]
-        precision = self.plan.settings.precision
-        return compare(connection.outputs(reply), expected, precision, self._rule).message
+        return compare(connection.outputs(reply), expected, self._precision, self._rule).message
 
 
 class TritonUser(User):

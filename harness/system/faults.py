@@ -74,6 +74,11 @@ def _free(folder: Path) -> tuple[int, Path]:
 
 def _limited(number: int, limit: int, of_what: str, command: str) -> SetupError:
     most = resource.getrlimit(limit)[0]
+    if most == resource.RLIM_INFINITY:  # so another limit was met: a container's, the machine's
+        return SetupError(
+            f"{os.strerror(number)}: no more {of_what} are allowed here",
+            fix="allow more: the container's or the service's limit (pids.max)",
+        )
     return SetupError(
         f"{os.strerror(number)}: this process may have {most} {of_what}",
         fix=f"allow more: {command}",

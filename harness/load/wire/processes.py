@@ -62,12 +62,10 @@ class WireProcesses:
     def _why(self, index: int, seen: WorkerDiedError | None = None) -> BaseException:
         try:
             while (line := self._helpers[index].line(LAST_WORDS_S)) is not None:
-                if line != READY:
-                    return from_reason(**json.loads(line))
+                if line != READY and (told := _told(line)):
+                    return told
         except WorkerDiedError as error:  # its pipe has ended, or it was stopped
             seen = seen or error
-        except ValueError:  # no words of ours
-            pass
         return seen or self._helpers[index].died()
 
     def start(self) -> None:
@@ -99,10 +97,10 @@ class WireProcesses:
             line = self._helpers[index].line(PATIENCE_S)
         except WorkerDiedError as error:
             raise self._why(index, error) from None
-        if line is not None and line != READY:
-            raise from_reason(**json.loads(line))
         if line is None:
             raise WorkerDiedError(f"a generator process was not ready within {PATIENCE_S:g} s")
+        if line != READY:
+            raise _told(line) or self._helpers[index].died()
 
     def completed(self) -> int:
         """Requests that have finished so far, as of some ten milliseconds ago."""
@@ -166,6 +164,14 @@ class WireProcesses:
         for helper in self._helpers:
             helper.kill()
         self._directory.cleanup()
+
+
+def _told(line: bytes) -> BaseException | None:
+    """The error that a helper's line says; None where it is no words of ours."""
+    try:
+        return from_reason(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def merge(parts: list[tuple[Samples, int]], messages: Counter[str]) -> Samples:

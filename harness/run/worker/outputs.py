@@ -33,6 +33,7 @@ class OutputCheck:
     ) -> None:
         self._backend, self._settings = backend, settings
         self._model, self._parity = model, parity
+        self._precision = loosest(model.precision, getattr(settings, "precision", "fp32"))
         self._quiet: dict[tuple[int, int], tuple[Tensors, list[str]]] = {}
 
     def __call__(self, sampled: Sampled, batch: int) -> tuple[int, tuple[str, ...]]:
@@ -50,8 +51,7 @@ class OutputCheck:
                 return f"the server's answer can't be read: {why}"
         expected, unstable = self._expected(batch, which)
         shaped = {name: _shaped(array, expected.get(name)) for name, array in outputs.items()}
-        precision = loosest(self._model.precision, getattr(self._settings, "precision", "fp32"))
-        return compare(shaped, expected, precision, self._parity, unstable).message
+        return compare(shaped, expected, self._precision, self._parity, unstable).message
 
     def _decoded(self, answer: bytes) -> Tensors:
         from harness.load.wire.requests import decode_grpc, decode_http
@@ -65,7 +65,7 @@ class OutputCheck:
             request = self._backend.prepare(make_inputs(self._model, batch, which))
             with self._backend.caller() as caller:
                 one, two = (_copied(caller.outputs(caller.infer(request))) for _ in range(2))
-            self._quiet[batch, which] = one, unlike_itself(one, two)
+            self._quiet[batch, which] = one, unlike_itself(one, two, self._precision)
         return self._quiet[batch, which]
 
 

@@ -27,9 +27,9 @@ from harness.scenario.wording import describe, nearest
 from harness.system.files import require_regular
 
 LARGEST = 2**20
+"""Bytes; no scenario that a person wrote is larger."""
 PASSED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")
 """What a shell's `|` or `<(…)` passes: a pipe on purpose, with somebody at its other end."""
-"""Bytes; no scenario that a person wrote is larger."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,8 @@ class ColocatedModel(Model):
     device: of.Device | None = Field(None, description="default: the backend's")
     precision: of.FilePrecision = Field(
         "fp32",
-        description="of weights and arithmetic; tf32 on cuda only; int8, and what an ONNX "
-        "file is in by default, of a file that is so",
+        description="of weights and arithmetic; tf32 on cuda only; int8 or bf16 of an ONNX file "
+        "that is so: here it is not read from the file",
     )
     threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
     instances: of.OneOrMore | None = Field(None, description="as the backend's; a list is searched")

@@ -55,7 +55,7 @@ class Environment(Model):
             yield from self.idle("goes with `packages`, not with `python`", *OF_PIP)
         elif not self.packages:
             yield Broken((), "write `packages` or `python`", lacks=("packages", "python"))
-        for key in OF_PIP:
+        for key in (*OF_PIP, "packages"):
             if any(PASSWORD.search(str(text)) for text in of.as_tuple(getattr(self, key)) or ()):
                 message = "holds a password; write `${NAME}` and set that environment variable"
                 yield Broken((key,), message)

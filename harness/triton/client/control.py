@@ -32,17 +32,17 @@ def load_remote(spec: TritonSettings, name: str) -> Callable[[], None]:
         with contextlib.suppress(Exception):
             client.unload_model(name, **limit)
         with contextlib.suppress(Exception):
-            client.close()
+            connection.close()
 
     try:
         with connection.patience():
             if client.is_model_ready(name, **limit):
-                client.close()
+                connection.close()
                 return lambda: None
             client.load_model(name, **limit)
     except Exception as error:
         with contextlib.suppress(Exception):
-            client.close()
+            connection.close()
         raise _refused(target, name, connection.setting_up.ours(error), error) from None
     return unload
 

@@ -66,9 +66,11 @@ class HttpConnection(Connection):
 
         limit, before = PATIENCE * self.target.timeout, self._exchange.until
         self._exchange.begin(limit)
-        with gevent.Timeout(limit, TimeoutError):
-            yield
-        self._exchange.until = before
+        try:
+            with gevent.Timeout(limit, TimeoutError):
+                yield
+        finally:
+            self._exchange.until = before
 
     def infer(self, inputs: object, outputs: object = None) -> TritonReply:
         """As every connection's, with a limit on the whole answer."""

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.compared import write_blocks
+from support.tiny_onnx import quantized_onnx
 
 from harness.compare.comparing import within
-from harness.compare.measuring import Blocks, begin, chosen, finish
+from harness.compare.measuring import Blocks, _looks, begin, chosen, finish
+from harness.compare.verdicts import LOOKS
 from harness.errors import UsageError
+from harness.models.precision import in_own_precision
 from harness.results.events import Event
 from harness.results.store import read_run
 
@@ -98,3 +101,24 @@ def test_a_run_of_other_than_two_is_not_gone_on_with(tmp_path: Path) -> None:
     path = write_blocks(tmp_path / "r", {"a": 0.0, "b": 0.0, "c": 0.0})
     with pytest.raises(UsageError, match="measures 3 backends, not two"):
         finish(path, nullcontext(Silent()))
+
+
+@pytest.mark.parametrize(("most", "looks"), [(19, (6, 9, 13, 19)), (9, (6, 9)), (4, (4,))])
+def test_what_is_built_anew_is_looked_at_once_there_are_enough_builds(
+    most: int, looks: tuple[int, ...]
+) -> None:
+    assert _looks([{"rebuild": True}, {}], most) == looks
+    assert _looks([{}, {}], most) == tuple(n for n in LOOKS if n <= most)
+
+
+def test_an_int8_file_is_compared_by_the_names_that_the_run_gives(tmp_path: Path) -> None:
+    quantized_onnx(tmp_path / "m.onnx")
+    (tmp_path / "s.yaml").write_text(
+        "scenario: s\nmodel: {name: m, source: {onnx: m.onnx}}\nbackends:\n"
+        "  - {kind: onnxruntime, provider: CPUExecutionProvider, threads: 1, name: one}\n"
+        "  - {kind: onnxruntime, provider: CPUExecutionProvider, threads: 2}\n"
+    )
+    loaded, blocks = chosen(tmp_path / "s.yaml", (), None, None)
+    run = in_own_precision(loaded.scenario, tmp_path)
+    assert [b.name for b in run.backends] == [blocks.base, blocks.candidate]
+    assert blocks.candidate.endswith("int8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from support.small_disk import mounted
 
 from harness.errors import BackendError, OutOfMemoryError, SetupError, UnexpectedError
-from harness.system.faults import known
+from harness.system.faults import known, lacking
 
 
 def test_our_own_is_itself_and_others_have_their_class_and_words() -> None:
@@ -63,7 +64,7 @@ def test_native_code_has_only_words_for_what_lacks(error: Exception, begin: str)
 
 def test_a_lack_of_descriptors_says_the_limit() -> None:
     script = (
-        "import resource, os; from harness.system.faults import known\n"
+        "import resource, os; from harness.system.faults import known, lacking\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))\n"
         "try:\n    [os.open('/', 0) for _ in range(40)]\n"
         "except OSError as error:\n    found = known(error)\n"
@@ -80,3 +81,12 @@ def test_memory_and_packages() -> None:
     assert isinstance(known(MemoryError("no 9 GiB")), OutOfMemoryError)
     assert isinstance(known(OSError(errno.ENOMEM, "Cannot allocate")), OutOfMemoryError)
     assert known(ModuleNotFoundError("x", name="x_of_the_future")).reason == "missing_package"
+
+
+def test_a_limit_that_is_none_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one was met: a container's."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: unlimited)
+    found = lacking(RuntimeError("can't start new thread"))
+    assert found is not None
+    assert "-1" not in found.message and "pids.max" in found.fix

@@ -6,10 +6,10 @@ import pytest
 from support.null_load import http_post
 from support.small_disk import mounted
 
-from harness.errors import HarnessError, SetupError
+from harness.errors import HarnessError, ServerError, SetupError
 from harness.load.null.server import running
 from harness.load.wire.plan import Plan
-from harness.load.wire.processes import WireProcesses, merge
+from harness.load.wire.processes import WireProcesses, _told, merge
 from harness.results.samples import OK, SHED, Samples
 from harness.system.faults import known
 
@@ -60,3 +60,13 @@ def test_what_ends_a_helper_is_told_where_no_file_can_be_written(tmp_path, monke
 def test_a_server_that_is_not_there_is_what_the_helper_says():
     with pytest.raises(HarnessError, match="refused"):
         WireProcesses(plan(), 2).start()
+
+
+@pytest.mark.parametrize("line", [b"hello", b"7", b'{"reason": "server"}', b"[1]"])
+def test_a_line_that_is_no_words_of_ours_is_none(line):
+    assert _told(line) is None
+
+
+def test_a_line_of_a_helper_is_its_error():
+    told = _told(b'{"reason": "server", "message": "it is gone", "fix": "start it"}')
+    assert isinstance(told, ServerError) and told.message == "it is gone"

@@ -60,6 +60,8 @@ def test_what_does_not_go_together() -> None:
 def test_a_password_belongs_into_a_variable() -> None:
     (said,) = problems("{packages: [a==1], index: 'https://me:secret@host/simple'}")
     assert "holds a password; write `${NAME}`" in said
+    (said,) = problems('{packages: ["a @ https://me:secret@host/a.whl"]}')
+    assert "packages: holds a password; write `${NAME}`" in said
     text = TEXT.format(
         environment="{packages: [a==1], index: 'https://me:${TOKEN}@host/simple'}", named=""
     )
