@@ -10,7 +10,6 @@ from harness.cli import options
 
 LOOKS = (4, 6, 9, 13, 19)
 """As in harness.compare.verdicts, whose import would take `--help` its time."""
-OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -18,7 +17,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--base", "-b", metavar="NAME", help="Backend or environment to compare with.")
 @click.option("--candidate", "-c", metavar="NAME", help="Backend or environment that is judged.")
 @click.option("--baseline", type=options.FILE, help="Compare RUN_DIR with a kept baseline.")
-@click.option("--save-baseline", type=OUTPUT, help="Keep RUN_DIR's values as a baseline.")
+@click.option("--save-baseline", type=options.OUTPUT, help="Keep RUN_DIR's values as a baseline.")
 @click.option("--force", is_flag=True, help="Compare stored runs that are not comparable.")
 @options.overrides
 @click.option("--output", "-o", type=options.PATH, help="SCENARIO: the run directory.")
@@ -28,10 +27,10 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
     show_default=True, help="SCENARIO: measure at most so many blocks.",
 )  # fmt: skip
 @click.option("--layers", is_flag=True, help="Also say which layers differ (ONNX Runtime).")
-@click.option("--json", "json_file", type=OUTPUT, help="Write the result as JSON.")
-@click.option("--markdown", type=OUTPUT, help="Write a comment for a pull request.")
-@click.option("--junit", type=OUTPUT, help="Write JUnit XML, a case a point and metric.")
-@click.option("--bencher", type=OUTPUT, help="Write Bencher's metric format.")
+@click.option("--json", "json_file", type=options.OUTPUT, help="Write the result as JSON.")
+@click.option("--markdown", type=options.OUTPUT, help="Write a comment for a pull request.")
+@click.option("--junit", type=options.OUTPUT, help="Write JUnit XML, a case a point and metric.")
+@click.option("--bencher", type=options.OUTPUT, help="Write Bencher's metric format.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the verdict.")
 def command(
     paths: tuple[Path, ...], base: str | None, candidate: str | None, baseline: Path | None,

@@ -8,9 +8,10 @@ import click
 
 from harness.cli import options
 
-OUTPUT = click.Path(dir_okay=False, path_type=Path)
 database = click.option(
-    "--database", type=OUTPUT, help="The SQLite file. Default: history.sqlite in the data folder."
+    "--database",
+    type=options.OUTPUT,
+    help="The SQLite file. Default: history.sqlite in the data folder.",
 )
 
 
@@ -37,7 +38,9 @@ def add(runs: tuple[Path, ...], database: Path | None) -> int:
 
 
 @command.command("report")
-@click.option("--markdown", type=OUTPUT, help="Also write the report as a page of Markdown.")
+@click.option(
+    "--markdown", type=options.OUTPUT, help="Also write the report as a page of Markdown."
+)
 @database
 def report(markdown: Path | None, database: Path | None) -> int:
     """Show each point's trend, and every change of its level with the versions at it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 PATH = click.Path(path_type=Path)
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 PORT = click.IntRange(1, 65535)

@@ -21,7 +21,9 @@ DIGITS = 6
 
 def write_baseline(path: Path, side: Side) -> None:
     """Keep a side. Raises SetupError where the file can't be written."""
-    data = {"schema_version": SCHEMA_VERSION, "side": _rounded(asdict(side))}
+    kept = asdict(side)
+    kept["points"] = _rounded(kept["points"])
+    data = {"schema_version": SCHEMA_VERSION, "side": kept}
     try:
         write_text(path, json.dumps(jsonable(data), indent=1, sort_keys=True) + "\n")
     except OSError as error:

@@ -74,15 +74,19 @@ def carry_out(asked: Asked, files: Files, watch: Watch) -> int:
         found = [measured]
     else:
         found = _stored(asked)
-    if asked.layers:
-        found = [_with_layers(one, _tell(asked)) for one in found]
-    _show(found, quiet=asked.quiet)
-    _write(found, files)
+    try:
+        if asked.layers:
+            found = [_with_layers(one, _tell(asked)) for one in found]
+    finally:  # a profiler that fails takes no verdict with it
+        _show(found, quiet=asked.quiet)
+        _write(found, files)
     return worst(found).exit_code
 
 
 def _measured(asked: Asked, watch: Watch) -> Comparison | None:
     """Measure in blocks; None where that was interrupted."""
+    if asked.baseline is not None or asked.force:
+        raise UsageError("--baseline and --force go with run directories")
     if asked.resume is not None:
         if asked.paths or asked.overrides or asked.output is not None:
             raise UsageError("--resume goes without a scenario, --set and --output")

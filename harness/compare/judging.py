@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from harness.analysis.intervals import t_quantile
 from harness.compare.result import PointResult, Row, Verdict
@@ -24,9 +23,10 @@ from harness.compare.verdicts import (
     INTERVAL_LEVEL,
     Float64,
     Judged,
+    decide,
     holm,
     judge,
-    shifts_of,
+    t_test,
 )
 from harness.compare.verdicts import Verdict as MetricVerdict
 from harness.scenario.metrics import PRIMARY, Metric
@@ -214,10 +214,8 @@ def _too_few_builds(base: Side, candidate: Side) -> str:
 def _confirmed(result: PointResult, a: SidePoint, b: SidePoint, share: int) -> PointResult:
     """Where the GPU's clock differed, worse or better only if it is so in clock cycles too."""
     decided = (Verdict.REGRESSION, Verdict.IMPROVEMENT)
-    if result.verdict not in decided or CLOCK not in a.values or CLOCK not in b.values:
-        return result
-    ratio = _mean(b.values[CLOCK]) / _mean(a.values[CLOCK])
-    if abs(math.log(ratio)) <= CLOCKS_ALIKE:
+    ratio = _clock_ratio(a, b)
+    if result.verdict not in decided or abs(math.log(ratio)) <= CLOCKS_ALIKE:
         return result
     metrics = [r.metric for r in result.rows]
     found = judge(paired(in_cycles(a), in_cycles(b), metrics), metrics, share)
@@ -227,6 +225,13 @@ def _confirmed(result: PointResult, a: SidePoint, b: SidePoint, share: int) -> P
         return replace(result, reason=f"{clocks}; in clock cycles the verdict is the same")
     reason = f"{clocks}, and in clock cycles it is {verdict}: lock the clocks"
     return replace(result, verdict=Verdict.INCONCLUSIVE, reason=reason)
+
+
+def _clock_ratio(a: SidePoint, b: SidePoint) -> float:
+    """The candidate's mean clock over the base's; 1 where one is not known."""
+    if CLOCK not in a.values or CLOCK not in b.values:
+        return 1.0
+    return _mean(b.values[CLOCK]) / _mean(a.values[CLOCK])
 
 
 def in_cycles(point: SidePoint) -> SidePoint:
@@ -243,7 +248,10 @@ def in_cycles(point: SidePoint) -> SidePoint:
 
 
 def pool(base: Side, candidate: Side, points: Sequence[PointResult]) -> tuple[Row, ...]:
-    """One verdict on all points at once: the mean over the points of each block's log ratio."""
+    """One verdict on all points at once: the mean over the points of each block's log ratio.
+
+    It is undecided where too few engines were built, or a point's clocks were not alike.
+    """
     places = [p.place for p in points if p.rows]
     if len(places) < 2:
         return ()
@@ -254,7 +262,12 @@ def pool(base: Side, candidate: Side, points: Sequence[PointResult]) -> tuple[Ro
             pairs[metric.key] = [(1.0, ratio) for ratio in by_block]
     judged = judge(pairs, PRIMARY.values(), len(points) + 1)
     means = {j.metric: math.exp(-PRIMARY[j.metric].sign * j.shift) for j in judged}
-    return tuple(Row(PRIMARY[j.metric], 1.0, means[j.metric], j) for j in judged)
+    rows = tuple(Row(PRIMARY[j.metric], 1.0, means[j.metric], j) for j in judged)
+    apart = any(
+        abs(math.log(_clock_ratio(base.points[p], candidate.points[p]))) > CLOCKS_ALIKE
+        for p in places
+    )
+    return tuple(map(_undecided, rows)) if apart or _too_few_builds(base, candidate) else rows
 
 
 def _mean_ratio(points: Sequence[tuple[SidePoint, SidePoint]], metric: Metric) -> list[float]:
@@ -283,7 +296,7 @@ def between_runs(
         shifts[metric.key] = -metric.sign * float(other.mean() - one.mean())
         errors[metric.key] = _error(one, other, metric, effect)
     freedom = effect.runs - 1 if effect is not None else 1
-    p_values = {key: _p_value(shifts[key], errors[key], freedom) for key in shifts}
+    p_values = {key: t_test(shifts[key], errors[key], freedom) for key in shifts}
     adjusted = holm(p_values)
     return [
         _stored(m, shifts[m.key], errors[m.key], adjusted[m.key], freedom, level,
@@ -307,26 +320,9 @@ def _error(one: Float64, other: Float64, metric: Metric, effect: RunEffect | Non
     return math.sqrt(2 * effect.run[metric.key] + rounds)
 
 
-def _p_value(shift: float, error: float, freedom: int) -> float:
-    if math.isinf(error):
-        return 1.0
-    if error == 0:
-        return 0.0 if shift else 1.0
-    return float(2 * special.stdtr(freedom, -abs(shift) / error))
-
-
 def _stored(
     metric: Metric, shift: float, error: float, p: float, freedom: int, level: float, rounds: int
 ) -> Judged:
     half = t_quantile(1 - INTERVAL_LEVEL / 2, freedom) * error
-    limit, verdict = math.log1p(metric.margin), MetricVerdict.INCONCLUSIVE
-    if p < level and abs(shift) > limit:
-        verdict = MetricVerdict.REGRESSION if shift > 0 else MetricVerdict.IMPROVEMENT
-    elif -limit <= shift - half and shift + half <= limit:
-        verdict = MetricVerdict.EQUIVALENT
+    verdict = decide(shift, half, p, level, math.log1p(metric.margin))
     return Judged(metric.key, verdict, shift, shift - half, shift + half, p, rounds, None)
-
-
-def shifts(a: SidePoint, b: SidePoint, metric: Metric) -> Float64:
-    """Log of the candidate over the base in each block, worse is positive."""
-    return shifts_of(paired(a, b, [metric])[metric.key], metric)

@@ -72,7 +72,7 @@ def judge(pairs: Pairs, metrics: Iterable[Metric], points: int = 1) -> tuple[Jud
     """
     measured = {m.key: m for m in metrics if pairs.get(m.key)}
     shifts = {key: shifts_of(pairs[key], m) for key, m in measured.items()}
-    adjusted = holm({key: _p_value(values) for key, values in shifts.items()})
+    adjusted = holm({key: paired_p(values) for key, values in shifts.items()})
     return tuple(
         _judged(m, shifts[key], adjusted[key], LOOK_LEVEL / points) for key, m in measured.items()
     )
@@ -87,14 +87,27 @@ def shifts_of(pairs: Sequence[tuple[float, float]], metric: Metric) -> Float64:
     return -shift if metric.more_is_better else shift
 
 
-def _p_value(shifts: Float64) -> float:
+def t_test(mean: float, error: float, freedom: int) -> float:
+    """Two-sided p of a mean with that standard error; 1 where the error is not known (infinite)."""
+    if error == 0:
+        return 0.0 if mean else 1.0
+    return float(2 * special.stdtr(freedom, -abs(mean) / error))
+
+
+def paired_p(shifts: Float64) -> float:
+    """Of the paired t, two-sided; 1 for fewer than two."""
     n = len(shifts)
     if n < 2:
         return 1.0
-    error = shifts.std(ddof=1) / math.sqrt(n)
-    if error == 0:
-        return 0.0 if shifts.mean() else 1.0
-    return float(2 * special.stdtr(n - 1, -abs(shifts.mean()) / error))
+    return t_test(float(shifts.mean()), float(shifts.std(ddof=1)) / math.sqrt(n), n - 1)
+
+
+def decide(mean: float, half: float, p: float, level: float, limit: float) -> Verdict:
+    """The verdict on a mean of logs, worse is positive, with its interval's half-width."""
+    if p < level and abs(mean) > limit:
+        return Verdict.REGRESSION if mean > 0 else Verdict.IMPROVEMENT
+    within = -limit <= mean - half and mean + half <= limit
+    return Verdict.EQUIVALENT if within else Verdict.INCONCLUSIVE
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -113,21 +126,19 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def _judged(metric: Metric, shifts: Float64, p: float, level: float) -> Judged:
     n, mean = len(shifts), float(shifts.mean())
     deviation = float(shifts.std(ddof=1)) if n > 1 else math.inf
-    half = _half_width(deviation, n)
+    half = half_width(deviation, n)
     limit = math.log1p(metric.margin)
     verdict = Verdict.INCONCLUSIVE
     if n >= LOOKS[0]:
-        if p < level and abs(mean) > limit:
-            verdict = Verdict.REGRESSION if mean > 0 else Verdict.IMPROVEMENT
-        elif -limit <= mean - half and mean + half <= limit:
-            verdict = Verdict.EQUIVALENT
+        verdict = decide(mean, half, p, level, limit)
     needed = None
     if verdict is Verdict.INCONCLUSIVE:
         needed = _needed(mean, deviation, n, limit, level)
     return Judged(metric.key, verdict, mean, mean - half, mean + half, p, n, needed)
 
 
-def _half_width(deviation: float, blocks: int) -> float:
+def half_width(deviation: float, blocks: int) -> float:
+    """Of the interval of a mean over so many blocks; infinite for fewer than two."""
     if blocks < 2:
         return math.inf
     return t_quantile(1 - INTERVAL_LEVEL / 2, blocks - 1) * deviation / math.sqrt(blocks)
@@ -141,11 +152,6 @@ def _needed(mean: float, deviation: float, blocks: int, limit: float, level: flo
         significant = 2 * special.stdtr(n - 1, -abs(mean) / max(deviation, 1e-300) * math.sqrt(n))
         if abs(mean) > limit and significant < level:
             return n
-        if abs(mean) + _half_width(deviation, n) <= limit:
+        if abs(mean) + half_width(deviation, n) <= limit:
             return n
     return None
-
-
-def look_at(blocks: int) -> int | None:
-    """The latest look that so many blocks allow; None before the first."""
-    return max((n for n in LOOKS if n <= blocks), default=None)

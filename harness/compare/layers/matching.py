@@ -10,15 +10,12 @@ of the whole run. What a run takes beyond its layers is a line of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
-from harness.analysis.intervals import t_quantile
-from harness.compare.verdicts import Float64, holm
+from harness.compare.verdicts import Float64, half_width, holm, paired_p
 
 LEVEL = 0.05
 SMALLEST = 0.01
@@ -115,7 +112,7 @@ def judge_layers(blocks: Sequence[tuple[Profile, Profile]]) -> Layers:
         [w[i] - sum(time[i][n] for time in times) for n, w in enumerate(whole)] for i in (0, 1)
     )
     shifts = [np.subtract(b, a) for a, b in (*times, (rest[0], rest[1]))]
-    adjusted = holm({str(i): _p(shift) for i, shift in enumerate(shifts)})
+    adjusted = holm({str(i): paired_p(shift) for i, shift in enumerate(shifts)})
     base, candidate = (float(np.mean([w[i] for w in whole])) for i in (0, 1))
     changes = [
         _change(blocks[0], pair, time, shifts[i], adjusted[str(i)], SMALLEST * base)
@@ -155,19 +152,10 @@ def _change(
     a, b = pair
     name, kind, shape = b or a or ("", "", "")
     mean, n = float(shift.mean()), len(shift)
-    half = t_quantile(1 - LEVEL / 2, n - 1) * float(shift.std(ddof=1)) / math.sqrt(n)
+    half = half_width(float(shift.std(ddof=1)), n)
     return LayerChange(
         name, kind, shape, float(np.mean(times[0])) if a else None,
         float(np.mean(times[1])) if b else None, mean, mean - half, mean + half, p,
         p < LEVEL and abs(mean) >= smallest,
         block[0].where.get(a, "") if a else "", block[1].where.get(b, "") if b else "",
     )  # fmt: skip
-
-
-def _p(shift: Float64) -> float:
-    """Of the paired t, two-sided."""
-    error = float(shift.std(ddof=1)) / math.sqrt(len(shift))
-    mean = float(shift.mean())
-    if error == 0:
-        return 0.0 if mean else 1.0
-    return float(2 * special.stdtr(len(shift) - 1, -abs(mean) / error))

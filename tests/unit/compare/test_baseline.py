@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,11 @@ def test_a_file_that_cant_be_written(tmp_path: Path) -> None:
     side = side_of(read_run(write_blocks(tmp_path / "r", {"a": 0.0})), "a")
     with pytest.raises(SetupError, match="can't be written"):
         write_baseline(Path("/proc/nothing/b.json"), side)
+
+
+def test_only_the_values_are_rounded(tmp_path: Path) -> None:
+    """A rate with more digits would be another scenario's."""
+    side = side_of(read_run(write_blocks(tmp_path / "r", {"a": 0.0})), "a")
+    side = replace(side, conditions={**side.conditions, "rate": 1234.56789})
+    write_baseline(tmp_path / "b.json", side)
+    assert read_baseline(tmp_path / "b.json").conditions == side.conditions

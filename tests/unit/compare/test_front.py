@@ -45,3 +45,10 @@ def test_files_that_cant_be_written_are_said(
 def test_what_does_not_go_with_resume(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume goes without"):
         carry_out(asked(tmp_path, resume=tmp_path), Files(), nullcontext())
+
+
+@pytest.mark.parametrize("more", [{"baseline": Path("b.json")}, {"force": True}])
+def test_what_goes_with_run_directories_alone(tmp_path: Path, more: dict[str, object]) -> None:
+    (tmp_path / "s.yaml").write_text("")
+    with pytest.raises(UsageError, match="go with run directories"):
+        carry_out(asked(tmp_path / "s.yaml", **more), Files(), nullcontext())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,25 @@ def test_where_clocks_differ_the_verdict_is_confirmed_in_cycles() -> None:
     assert point.verdict is Verdict.REGRESSION
     assert "in clock cycles the verdict is the same" in point.reason
     assert in_cycles(clocked(0.0, 1000.0)).values["p50"][0] == pytest.approx(4000, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("builds", "clock", "verdict"),
+    [(0, 1000.0, "regression"), (5, 1000.0, "regression"), (1, 1000.0, "inconclusive"),
+     (0, 1100.0, "inconclusive")],
+)  # fmt: skip
+def test_the_pooled_verdict_keeps_to_the_same_guards(
+    builds: int, clock: float, verdict: str
+) -> None:
+    base, slow = (
+        replace(
+            side(clocked(0.0, hz)), builds=builds,
+            points={place: clocked(by, hz) for place in ("b1/c1", "b1/c2")},
+        )
+        for by, hz in ((0.0, clock), (0.1, 1000.0))
+    )  # fmt: skip
+    rows = {r.metric.key: r for r in pool(base, slow, judge_blocks(base, slow))}
+    assert rows["p50"].judged.verdict == verdict
 
 
 def test_of_metrics() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.compare.verdicts import LOOKS, Verdict, holm, judge, look_at
+from harness.compare.verdicts import LOOKS, Verdict, holm, judge
 from harness.scenario.metrics import PRIMARY
 
 P50, THROUGHPUT = PRIMARY["p50"], PRIMARY["throughput"]
@@ -97,11 +97,6 @@ def test_blocks_without_any_scatter_decide() -> None:
 def test_a_value_without_a_logarithm_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="p50: not all values are positive and finite"):
         judge({"p50": [(1.0, bad)] * 4}, [P50])
-
-
-@pytest.mark.parametrize(("count", "look"), [(3, None), (4, 4), (5, 4), (18, 13), (30, 19)])
-def test_the_latest_look(count: int, look: int | None) -> None:
-    assert look_at(count) == look
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
