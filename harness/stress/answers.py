@@ -116,6 +116,8 @@ def recoveries(run: StressRun, line: tl.Timeline, until: float) -> Iterator[tl.R
 def lost_requests(run: StressRun) -> int:
     """Due requests of lost workers that no record tells of; 0 where that can't be counted."""
     outcome = run.outcome
+    if not outcome.lost:
+        return 0
     due = shapes.schedule(run.stress, run.seed)
     total = 0
     for worker in outcome.lost:

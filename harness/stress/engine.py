@@ -23,7 +23,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from harness.errors import HarnessError
-from harness.stress import joining
+from harness.stress import joining, shapes
 from harness.stress.load_shape import ScenarioShape
 from harness.stress.plan import PLAN, REQUESTS, Config, EnginePlan
 from harness.stress.progress import Progress
@@ -75,7 +75,7 @@ def local(config: Config, plan: EnginePlan, requests: bytes) -> None:
     page = _page(environment, config.web)
     start = time.monotonic_ns() + LEAD_NS
     shape.begin(start)
-    station.begin(start, 0, 1)
+    station.begin(start, shapes.schedule(plan.shape_of, plan.seed))
     say("started", at_ns=start, page=page, workers=1)
     runner.start_shape()
     while runner.state != runners.STATE_STOPPED:
@@ -103,10 +103,11 @@ def master(config: Config, plan: EnginePlan, requests: bytes) -> None:
     gevent.spawn(watch_stdin, shape, crew.stop)
     page = _page(environment, config.web)
     say("listening", address=config.address)
+    due = shapes.schedule(plan.shape_of, plan.seed)
     crew.wait(config.join_s)
     start = time.monotonic_ns() + LEAD_NS
     shape.begin(start)
-    crew.go(start)
+    crew.go(start, due)
     say("started", at_ns=start, page=page, workers=plan.workers)
     runner.start_shape()
     while runner.state != runners.STATE_STOPPED and crew.alive:

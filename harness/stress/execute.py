@@ -159,6 +159,7 @@ class _Run:
 
     def _fault_done(self, record: FaultRecord) -> None:
         self.outcome.faults.append(asdict(record))
+        self.outcome.save(self.directory)
         self.faulty_until = record.end + AFTER_FAULT_S
         self.tell({"event": "fault", **asdict(record)})
 
@@ -173,6 +174,7 @@ class _Run:
             kind = event.get("event")
             if kind == "started":
                 self.outcome.start_ns, self.outcome.status = event["at_ns"], "running"
+                self.outcome.save(self.directory)
                 faults.start(event["at_ns"])
                 if scraper is not None:
                     scraper.mark()

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
+import numpy as np
 from locust import runners
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.errors import ServerError, UsageError, WorkerDiedError
+from harness.results.samples import Int64
+from harness.stress import shapes
 from harness.stress.plan import Config, EnginePlan
 from harness.stress.progress import Progress
 from harness.stress.recorder import Recorder
@@ -76,7 +79,7 @@ class Crew:
             self._say("refused", host=data["host"], why=why)
             self._send("refuse", {"why": why}, node)
             return
-        self._numbers[node] = len(self._numbers)
+        self._numbers[node] = min({*range(self._plan.workers)} - {*self._numbers.values()})
         plan = {"plan": self._plan.to_json(), "requests": self._requests}
         self._send("plan", plan, node)
 
@@ -116,11 +119,11 @@ class Crew:
                 raise ServerError(f"{have} of {want} workers joined within {seconds:g} s")
             gevent.sleep(0.02)
 
-    def go(self, start_ns: int) -> None:
-        """Tell everybody when the load begins."""
+    def go(self, start_ns: int, due: Int64) -> None:
+        """Tell everybody when the load begins, and which of its arrivals are theirs."""
         for node, number in self._numbers.items():
-            told = {"start_ns": start_ns, "index": number, "count": self._plan.workers}
-            self._send("go", told, node)
+            mine = shapes.part(due, number, self._plan.workers)
+            self._send("go", {"start_ns": start_ns, "due": mine.tobytes()}, node)
 
     def look(self) -> None:
         """Notice who is gone; Locust forgets those that it has stopped, so only while it runs."""
@@ -243,7 +246,7 @@ class Joined:
     def _go(self, msg: Any, **_: object) -> None:
         assert self._station is not None
         start = msg.data["start_ns"] - self._recorder.offset_ns
-        self._station.begin(start, msg.data["index"], msg.data["count"])
+        self._station.begin(start, np.frombuffer(msg.data["due"], np.int64))
 
     def _stop(self, msg: Any, **_: object) -> None:
         assert self._station is not None

@@ -84,7 +84,9 @@ def _facts(found: Results) -> list[tuple[str, str]]:
 
 
 def _time(found: Results) -> s.Section:
-    charts = [_rates(found), _latency(found), _open(found), _errors(found), _cpu(found)]
+    cut = _cut(found)
+    drawn = (draw(found, cut) for draw in (_rates, _latency, _open, _errors))
+    charts = [*drawn, _cpu(found)]
     marks = "Shaded: the phases, and from its begin to its end each fault."
     return s.Section("time", "What happened when", (
         s.Text(marks, "note"), s.Charts(tuple(c for c in charts if c is not None)),
@@ -156,7 +158,11 @@ def _until(found: Results) -> float:
     return max(found.run.outcome.seconds, 1e-3)
 
 
-def _cut(found: Results) -> tuple[Timeline, list[tuple[float, slice]], float]:
+Cut = tuple[Timeline, list[tuple[float, slice]], float]
+"""All requests in time, stretches of it with their requests, and how long each is."""
+
+
+def _cut(found: Results) -> Cut:
     until = _until(found)
     width = max(1.0, math.ceil(until / MOST_POINTS))
     line = Timeline.of(found.run.merged, found.run.outcome.start_ns)
@@ -195,8 +201,8 @@ def _chart(
                  log_y=log and all(v > 0 for s in series for v in s.y))  # fmt: skip
 
 
-def _rates(found: Results) -> b.Chart | None:
-    line, parts, width = _cut(found)
+def _rates(found: Results, cut: Cut) -> b.Chart | None:
+    line, parts, width = cut
     x = [t for t, _ in parts]
     done = [np.count_nonzero(line.ok & (np.abs(line.done - t) <= width / 2)) / width for t in x]
     return _chart(found, "rates", "Load and answers", "requests a second", [
@@ -205,8 +211,8 @@ def _rates(found: Results) -> b.Chart | None:
     ])  # fmt: skip
 
 
-def _latency(found: Results) -> b.Chart | None:
-    line, parts, _ = _cut(found)
+def _latency(found: Results, cut: Cut) -> b.Chart | None:
+    line, parts, _ = cut
     x = [t for t, _ in parts]
 
     def values(q: float) -> list[float]:
@@ -217,8 +223,8 @@ def _latency(found: Results) -> b.Chart | None:
                   "ms", lines, log=True)  # fmt: skip
 
 
-def _open(found: Results) -> b.Chart | None:
-    line, parts, _ = _cut(found)
+def _open(found: Results, cut: Cut) -> b.Chart | None:
+    line, parts, _ = cut
     x = [t for t, _ in parts]
     lines: list[Line] = [("due and not over (clients)", x, [open_at(line, t) for t in x])]
     pending = []
@@ -232,8 +238,8 @@ def _open(found: Results) -> b.Chart | None:
     return _chart(found, "open", "Open requests", "requests", lines)
 
 
-def _errors(found: Results) -> b.Chart | None:
-    line, parts, width = _cut(found)
+def _errors(found: Results, cut: Cut) -> b.Chart | None:
+    line, parts, width = cut
     x, names = [t for t, _ in parts], found.run.merged.kinds
     lines: list[Line] = []
     for kind in found.answers.errors[:MOST_LINES]:

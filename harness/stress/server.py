@@ -36,6 +36,7 @@ class StressServer:
         self, scenario: Scenario, spec: TritonSettings, *, base: Path, logs: Path, cache: Path
     ) -> None:
         self._scenario, self._spec, self._stack = scenario, spec, contextlib.ExitStack()
+        self._elsewhere: int | None = None
         self._folders = Folders(base, logs, cache, "stress")
         self.model: PreparedModel | None = None
         """As it is served, inputs and all; known after `open`."""
@@ -77,6 +78,8 @@ class StressServer:
                 )  # fmt: skip
             served.load(self.batch, lambda _: None)
             self.parity = served.compare([self.batch], lambda _: None)
+        if url := self._spec.server.url:
+            self._elsewhere = server_pid(str(url))  # once: it asks about every socket here
 
     @property
     def addresses(self) -> tuple[str | None, str | None, str]:
@@ -94,7 +97,7 @@ class StressServer:
         """Of the server, where it can be seen here."""
         if self._server is not None:
             return self._server.pid if self._server.visible else None
-        return server_pid(str(self._spec.server.url)) if self._spec.server.url else None
+        return self._elsewhere
 
     def inputs(self) -> Sequence[Tensors]:
         """The tensors of every distinct request."""

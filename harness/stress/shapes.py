@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -41,10 +42,18 @@ def by_rate(shape: spec.Shape) -> bool:
     return shape.unit == "rate"
 
 
+@functools.lru_cache(maxsize=4)
+def _trace(file: str) -> Int64:
+    """Read once: a watcher asks for the level many times a second."""
+    found = read_trace(Path(file))
+    found.flags.writeable = False
+    return found
+
+
 def duration(shape: spec.Shape) -> float:
     """Seconds of the whole; a trace is as long as its last arrival is late."""
     if isinstance(shape, spec.StressTrace):
-        return max(float(read_trace(Path(shape.file))[-1]) / 1e9, 1e-3)
+        return max(float(_trace(shape.file)[-1]) / 1e9, 1e-3)
     return float(getattr(shape, "duration"))  # noqa: B009 - every other shape has one
 
 
@@ -65,7 +74,7 @@ def phases(shape: spec.Shape) -> tuple[Phase, ...]:
         )
     end = duration(shape)
     if isinstance(shape, spec.StressTrace):
-        mean = len(read_trace(Path(shape.file))) / end
+        mean = len(_trace(shape.file)) / end
         return (Phase(shape.phases[0], 0.0, end, mean, mean),)
     return (Phase(shape.phases[0], 0.0, end, level(shape, 0.0), level(shape, end)),)
 
@@ -103,7 +112,7 @@ def schedule(stress: spec.Stress, seed: int) -> Int64:
     if not by_rate(shape):
         return np.empty(0, np.int64)
     if isinstance(shape, spec.StressTrace):
-        return read_trace(Path(shape.file))
+        return _trace(shape.file)
     return make_schedule(tuple(_segments(shape)), stress.arrivals, seed=seed)
 
 

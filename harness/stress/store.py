@@ -147,9 +147,12 @@ def read_stress(directory: Path) -> StressRun:
     """Read a run, whole or cut short. Raises RunDirectoryError where it is none or damaged."""
     if not is_stress(directory):
         raise RunDirectoryError(f"{directory} is no directory of `harness stress`")
-    metrics = directory / METRICS
+    metrics, outcome, merged = directory / METRICS, Outcome.read(directory), _merged(directory)
+    done = merged.samples.done
+    if outcome.start_ns and not outcome.seconds and len(done):  # it was killed
+        outcome.seconds = max(0.0, (int(done.max()) - outcome.start_ns) / 1e9)
     return StressRun(
-        directory, read_run(directory).manifest, Outcome.read(directory), _merged(directory),
+        directory, read_run(directory).manifest, outcome, merged,
         read_memory(directory / MEMORY) if (directory / MEMORY).exists() else [],
         series.read_parquet(directory / TELEMETRY) if (directory / TELEMETRY).exists() else {},
         json.loads(read_bytes(metrics)) if metrics.exists() else {},

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from harness.stress.answers import Answers
 from harness.stress.leak import Growth
 from harness.stress.settings import Thresholds
+from harness.system.text import harmless
 
 Verdict = Literal["holds", "broken", "unknown"]
 BROKEN, UNKNOWN = 1, 4
@@ -120,12 +121,12 @@ def junit(name: str, judged: Sequence[Judged], why: str = "") -> str:
     for j in judged:
         case = ET.SubElement(suite, "testcase", classname=name, name=j.name)
         if j.verdict == "broken":
-            ET.SubElement(case, "failure", message=j.words)
+            ET.SubElement(case, "failure", message=harmless(j.words))
         elif j.verdict == "unknown":
-            ET.SubElement(case, "skipped", message=j.words)
-        ET.SubElement(case, "system-out").text = j.words
+            ET.SubElement(case, "skipped", message=harmless(j.words))
+        ET.SubElement(case, "system-out").text = harmless(j.words)
     if why:
         case = ET.SubElement(suite, "testcase", classname=name, name="the run went to its end")
-        ET.SubElement(case, "failure", message=why)
+        ET.SubElement(case, "failure", message=harmless(why))
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

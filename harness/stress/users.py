@@ -21,7 +21,7 @@ from harness.backends.base import BackendContext
 from harness.errors import UsageError
 from harness.models.parity import compare, loosest
 from harness.models.tensors import Tensors
-from harness.results.samples import ERROR, OK, TIMEOUT
+from harness.results.samples import ERROR, OK, TIMEOUT, Int64
 from harness.scenario.spec.model import Parity
 from harness.stress import shapes
 from harness.stress.arrivals import Arrivals, ClosedError
@@ -45,7 +45,7 @@ class Station:
         self.plan, self.recorder = plan, recorder
         stress = plan.shape_of
         self.open_loop = shapes.by_rate(stress.shape.chosen)
-        self._shed, self._due = stress.overload == "shed", shapes.schedule(stress, plan.seed)
+        self._shed = stress.overload == "shed"
         self.arrivals: Arrivals | None = None
         self.requests: list[TritonRequest] = []
         self._expected: list[Tensors] = []
@@ -74,11 +74,10 @@ class Station:
             self._expected.append(warm[0].outputs(warm[0].infer(request)))
         self.pool += warm
 
-    def begin(self, start_ns: int, index: int, count: int) -> None:
-        """The load begins at `start_ns` of this host's clock; this is worker `index` of `count`."""
+    def begin(self, start_ns: int, due: Int64) -> None:
+        """The load begins at `start_ns` of this host's clock; `due` follows it."""
         if self.open_loop:
-            due = (shapes.part(self._due, index, count) + start_ns).tolist()
-            self.arrivals = Arrivals(due, self.recorder.add, shed=self._shed)
+            self.arrivals = Arrivals((due + start_ns).tolist(), self.recorder.add, shed=self._shed)
             gevent.spawn(self.arrivals.run)
 
     def next(self) -> tuple[int, int | None]:

@@ -22,7 +22,7 @@ CODE_LINES_AIM = 22_500
 """What `CODE_LINES` is to come down to."""
 USES = frozenset({"plan", "compare", "stress", "migrate"})
 """Folders built on the measuring core: each may have `USE_LINES`."""
-USE_LINES = 3_000
+USE_LINES = 3_100
 ANY_SHARE = 0.05
 ACROSS_MODULES = frozenset({
     "backends/test_worker_needs.py",  # what a worker's process imports, of five folders

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.stress import loaded
+from support.stress import loaded, plan_of
 
 from harness.errors import HarnessError, UsageError
+from harness.run.interruption import Interruption
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.stress.execute import backend_of, start
-from harness.stress.generator import Where
+from harness.stress.execute import _Run, backend_of, start
+from harness.stress.faults import Faults
+from harness.stress.generator import Generator, Where
 from harness.stress.store import Outcome
 
 
@@ -43,3 +47,21 @@ def test_a_server_that_is_not_there_raises_and_leaves_a_directory_that_says_why(
     outcome = Outcome.read(tmp_path / "run")
     assert outcome.status == "failed"
     assert outcome.why
+
+
+def test_a_run_that_is_killed_says_when_its_load_began(tmp_path: Path) -> None:
+    """What is saved at its beginning is all that a kill leaves."""
+    scenario, out, saved = loaded(tmp_path, "500ms"), tmp_path / "out", []
+    out.mkdir()
+
+    def tell(event: Mapping[str, Any]) -> None:
+        saved.append((event["event"], Outcome.read(out)))
+
+    run = _Run(scenario, out, Where(1), tell, Interruption())
+    run.outcome.save(out)
+    plan, stress = plan_of(scenario), backend_of(scenario)[0]
+    with Generator(plan, [], Where(1), folder=out / "s", logs=tmp_path, base=tmp_path) as made:
+        run._load(stress, made, Faults((), None, None, run._fault_done), None)
+    before_the_end = [o for kind, o in saved if kind != "done"]
+    assert before_the_end[-1].start_ns == run.outcome.start_ns > 0
+    assert before_the_end[-1].status == "running"

@@ -7,8 +7,10 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from support.stress import loaded, plan_of, unpatched
@@ -73,3 +75,42 @@ def test_the_others_go_on_to_the_end(crew: tuple[Path, Events]) -> None:
     lost_ns = next(e["at_ns"] for e in events if e["event"] == "worker_lost")
     after = samples.caller[samples.sent > lost_ns]
     assert set(after.tolist()) == {0, 2}
+
+
+class Wires:
+    """A runner that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, Any] = {}
+        self.sent: list[tuple[str, dict[str, Any], str]] = []
+        listeners = SimpleNamespace(add_listener=lambda _: None)
+        self.environment = SimpleNamespace(events=SimpleNamespace(worker_report=listeners))
+
+    def register_message(self, name: str, listener: Any) -> None:
+        self.heard[name] = listener
+
+    def send_message(self, name: str, data: dict[str, Any], node: str) -> None:
+        self.sent.append((name, data, node))
+
+
+def test_a_worker_that_comes_for_one_that_failed_has_its_number_and_its_arrivals(
+    tmp_path: Path,
+) -> None:
+    plan, wires, said = plan_of(loaded(tmp_path), workers=2), Wires(), []
+    joining = unpatched("harness.stress.joining")
+    crew = joining.Crew(wires, plan, b"", None, lambda kind, **_: said.append(kind))
+
+    def hear(name: str, node: str, **data: object) -> None:
+        facts = {"version": plan.version, "hash": plan.scenario_hash, "host": node, "pid": 1,
+                 "clock_error_ns": 0, **data}  # fmt: skip
+        wires.heard[f"harness_{name}"](SimpleNamespace(node_id=node, data=facts))
+
+    for node in ("a", "b"):
+        hear("join", node)
+    hear("ready", "a", error="no such package")
+    hear("join", "c")
+    crew.go(5, np.arange(6))
+    sent = {node: data for name, data, node in wires.sent if name == "harness_go"}
+    assert {n: np.frombuffer(d["due"], np.int64).tolist() for n, d in sent.items()} == {
+        "b": [1, 3, 5], "c": [0, 2, 4],
+    }  # fmt: skip

@@ -93,3 +93,10 @@ def test_junit_has_a_case_a_threshold() -> None:
         "the run went to its end",
     ]  # fmt: skip
     assert judged[0].to_json()["verdict"] == "broken"
+
+
+def test_junit_bears_what_a_server_says() -> None:
+    """Control characters are no XML, and CI would read none of it."""
+    section = stress(thresholds={"error_rate": {"max": 0}})
+    text = junit("made", judge(section.thresholds, ANSWERS, {}), "failed: \x1b[31mboom\x00\x07")
+    assert "boom" in str(ET.fromstring(text).findall(".//failure")[-1].get("message"))
