@@ -4,7 +4,7 @@
 # make slow    the tests that take a minute or more each, which make test leaves out
 # make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
 # make audit   known vulnerabilities of what is pinned (needs the network; docs/security.md)
-# make lint    ruff, mypy, import-linter (one way down), vulture (dead code)
+# make lint    ruff, mypy, import-linter (one way down), vulture (dead code), make audit once a day
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -60,13 +60,8 @@ prometheus:
 strace:
 	$(call apt_tool,strace,strace,--no-install-recommends)
 
-# pip-audit in an environment of its own: none of its packages is audited, or changes what is
 audit:
-	@test -x $(VENV)/audit/bin/pip-audit || { \
-	  $(PYTHON) -m venv $(VENV)/audit && \
-	  $(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit; \
-	} || echo "NOT AUDITED: pip-audit can't be installed from here"
-	@test ! -x $(VENV)/audit/bin/pip-audit || $(VENV)/audit/bin/python tests/support/audit.py $(ARGS)
+	@$(PYTHON) tests/support/audit.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -74,6 +69,7 @@ lint: setup
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/vulture
 	$(BIN)/mypy
+	@$(BIN)/python tests/support/audit.py --once-a-day
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.migrate import values
 from harness.migrate.arguments import Given
 from harness.migrate.command import Command
 from harness.migrate.table import BadValueError, Said, done, not_needed
+from harness.system.files import read_bytes
 
 PERCENTILES = (50, 90, 95, 99)
 OPEN_END = 256
 """Where a concurrency range without an end is ended."""
+LARGEST = 2**26
+"""Bytes of a file of gaps: some ten million requests."""
 
 
 def concurrency(command: Command, given: Given) -> Said | None:
@@ -88,8 +92,8 @@ def distribution(command: Command, given: Given) -> Said | None:
 def intervals(command: Command, given: Given) -> Said | None:
     """A file of gaps in µs becomes a trace of arrival times in seconds, beside the scenario."""
     try:
-        lines = Path(given.value).expanduser().read_text("utf-8").split()
-    except (OSError, ValueError) as error:
+        lines = read_bytes(Path(given.value).expanduser(), LARGEST).decode("utf-8").split()
+    except (OSError, ValueError, RuntimeError, UsageError) as error:
         raise BadValueError(
             f"can't read '{given.value}': {getattr(error, 'strerror', None) or error}"
         ) from None

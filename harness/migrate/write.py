@@ -9,7 +9,7 @@ from harness.errors import Problem, ScenarioError, UsageError
 from harness.migrate import model_analyzer, perf_analyzer
 from harness.migrate.arguments import PROGRAM
 from harness.migrate.draft import Draft
-from harness.scenario.reading.loader import load_text
+from harness.scenario.reading.loader import load_text, read_file
 
 
 def read(source: Sequence[str], directory: Path) -> list[Draft]:
@@ -23,10 +23,9 @@ def read(source: Sequence[str], directory: Path) -> list[Draft]:
         message = f"'{source[0]}' is not {PROGRAM}"
         raise UsageError(message, fix=f"harness import -o scenario.yaml -- {PROGRAM} -m MODEL …")
     try:
-        text = Path(source[0]).read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"can't read {source[0]}: {reason}") from None
+        text = read_file(Path(source[0])).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"can't read {source[0]}: {error}") from None
     return model_analyzer.translate(text, source[0], directory)
 
 

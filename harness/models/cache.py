@@ -20,7 +20,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from harness.system.files import write_text
+from harness.errors import UsageError
+from harness.system.files import read_bytes, require_regular, write_text
 
 RECORD = "entry.json"
 
@@ -85,13 +86,13 @@ def _build(folder: Path, build: Callable[[Path], Mapping[str, object]]) -> Cache
 
 def _read(folder: Path) -> CacheEntry | None:
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads(read_bytes(folder / RECORD))
         whole = all(
             (folder / name).stat().st_size == size and file_hash(folder / name) == digest
             for name, (size, digest) in record["files"].items()
         )
         return _entry(folder, record, cached=True) if whole else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
         return None
 
 
@@ -114,7 +115,7 @@ def parts(onnx: Path) -> list[Path]:
     Elsewhere the data is looked for under its usual name only: what else is there may be anything.
     """
     try:
-        names = json.loads((onnx.parent / RECORD).read_text(encoding="utf-8"))["files"]
+        names = json.loads(read_bytes(onnx.parent / RECORD))["files"]
     except FileNotFoundError:
         names = [f"{onnx.name}.data"]
     colocated = [onnx.parent / name for name in names if name != onnx.name]
@@ -136,7 +137,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """SHA-256 of a file, in hex. Raises UsageError for a pipe, socket or device."""
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

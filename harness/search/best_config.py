@@ -31,12 +31,14 @@ from harness.errors import ServerError
 from harness.results.events import Best
 from harness.results.store import MANIFEST, RunData
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.system.files import inside, write_text
+from harness.system.files import copy_regular, inside, write_text
 from harness.triton.metadata import proto
 from harness.triton.repository.change import CONFIG, read_config
 from harness.triton.repository.write import TITLES
 
 BEST, DIFFERENCE, README = "best", "difference.diff", "README.md"
+LARGEST = 10_000
+"""Files and folders that all models together may have."""
 _INSTANCE_FILES = "loaded-*.json"
 """What an instance wrote about itself in the run."""
 
@@ -77,6 +79,9 @@ def write_best(data: RunData, target: Path | None = None, *, own: bool = False) 
         env = _fill(fresh, _Files(data, picked.row, own), picked, model)
     except OSError as error:
         raise ServerError(f"{error.filename or fresh} can't be copied: {error.strerror}") from None
+    except BaseException:
+        _remove(fresh)
+        raise
     _remove(folder)
     fresh.rename(folder)
     return Best(
@@ -185,6 +190,7 @@ class _Files:
         self._root = data.path.resolve()
         earlier = data.rows(Best)[-1:]
         same = bool(earlier) and earlier[0].backend == row.backend
+        self._left = LARGEST
         self._earlier = self._root / BEST if same else None
         """What the run has made of the same backend, with files that its links led to."""
 
@@ -242,18 +248,24 @@ class _Files:
 
         def ignore(folder: str, names: list[str]) -> set[str]:
             left_out = set(ours(folder, names))
+            self._left -= len(names)
+            if self._left < 0:
+                raise ServerError(f"{source} has too many files, or links in a circle")
             outside = {n for n in names if n not in left_out and not self._may(Path(folder, n))}
             away.extend(Path(folder, n).relative_to(source) for n in outside)
             return left_out | outside
 
         try:
-            shutil.copytree(source, directory, ignore=ignore)
+            shutil.copytree(source, directory, ignore=ignore, copy_function=copy_regular)
         except shutil.Error as error:
             gone = error.args[0][0][0] if error.args and error.args[0] else source
             raise ServerError(f"{gone} can't be copied: {error}") from None
         for part in away:
             found = self._again(directory.name / part, source / part)
-            (shutil.copytree if found.is_dir() else shutil.copyfile)(found, directory / part)
+            if found.is_dir():
+                shutil.copytree(found, directory / part, copy_function=copy_regular)
+            else:
+                copy_regular(found, directory / part)
         config = read_config(source)
         self._localise(config, directory)
         text = _text(config, directory.name)

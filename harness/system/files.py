@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator, Mapping
@@ -49,21 +51,53 @@ def named(path: Path, also: str | None = None) -> Iterator[None]:
         raise
 
 
-def require_regular(path: Path) -> None:
-    """Raise UsageError for a pipe, socket or device, which could be waited for without an end.
+def require_regular(path: Path, largest: int | None = None) -> None:
+    """Raise UsageError for a pipe, socket or device, which could be waited for without an end, and
+    for a file of more than `largest` bytes.
 
     Raises OSError for what is not there.
     """
-    mode = stat.S_IFMT(path.stat().st_mode)
+    found = path.stat()
+    mode = stat.S_IFMT(found.st_mode)
     if mode not in (stat.S_IFREG, stat.S_IFDIR):
         kind = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}.get(mode, "device")
         raise UsageError(f"{path} is a {kind}, not a regular file")
+    if largest is not None and found.st_size > largest:
+        raise UsageError(f"{path} has {found.st_size:,} bytes; more than {largest:,} are not read")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
     """What is in a file that somebody else has put there. Raises as `require_regular` does."""
-    require_regular(path)
+    require_regular(path, largest)
     return path.read_bytes()
+
+
+def copy_regular(source: str | Path, target: str | Path) -> None:
+    """Copy a file's bytes and times. Raises as `require_regular` does.
+
+    Raises OSError before anything is written where there is no room for it.
+    """
+    require_regular(Path(source))
+    if Path(source).stat().st_size > shutil.disk_usage(Path(target).parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+    shutil.copy2(source, target)
+
+
+def require_regular_below(folder: Path) -> None:
+    """Raise as `require_regular` does for what is in `folder`, where its links lead to included.
+
+    A link to nothing is none of it. A folder that links lead to twice, or in a circle, is looked
+    at once.
+    """
+    seen: set[tuple[int, int]] = set()
+    for at, folders, names in os.walk(folder, followlinks=True):
+        found = Path(at).stat()
+        if (found.st_dev, found.st_ino) in seen:
+            folders.clear()
+        seen.add((found.st_dev, found.st_ino))
+        for path in (Path(at, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                require_regular(path)
 
 
 def reserve(path: Path, size: int) -> None:

@@ -7,17 +7,21 @@ in a server may have no `ssl` at all.
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from typing_extensions import TypedDict
 
-from harness.errors import ServerError
+from harness.errors import ServerError, UsageError
+from harness.system.files import read_bytes, require_regular
 from harness.system.network import Tls, split_address
 
 if TYPE_CHECKING:
     import grpc
 
 HANDSHAKE_S = 5.0
+LARGEST = 2**24
+"""Bytes of a file of certificates; all that a system trusts are a quarter of a million."""
 
 
 class _Certificate(TypedDict, total=False):
@@ -38,13 +42,15 @@ class SslModule(Protocol):
 def ssl_context(tls: Tls, module: SslModule = ssl) -> ssl.SSLContext:
     """A client's SSLContext. Raises ServerError."""
     try:
+        for path in filter(None, (tls.ca, tls.cert, tls.key)):
+            require_regular(Path(path), LARGEST)
         context = module.create_default_context(cafile=tls.ca)
         if not tls.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if tls.cert:
             context.load_cert_chain(tls.cert, tls.key, password="")  # "": an error, not a prompt
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+    except (OSError, ValueError, UsageError) as error:  # ssl.SSLError is an OSError
         files = ", ".join(filter(None, (tls.ca, tls.cert, tls.key)))
         raise ServerError(
             f"the certificates can't be used ({files}): {error}",
@@ -76,10 +82,9 @@ def _read(path: str | None) -> bytes | None:
     if path is None:
         return None
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file.read()
-    except OSError as error:
-        raise ServerError(f"{path} can't be read: {error.strerror}") from None
+        return read_bytes(Path(path), LARGEST)
+    except (OSError, UsageError) as error:
+        raise ServerError(f"{path} can't be read: {error}") from None
 
 
 def _shown(address: str) -> tuple[bytes, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
 from harness.scenario.variants import DEFAULT_CONFIG
+from harness.system.files import require_regular_below
 from harness.triton.client.settings import TritonSettings
 from harness.triton.repository import change
 from harness.triton.server.ports import switched_off
@@ -177,10 +178,16 @@ def _plain(spec: TritonSettings, base: Path, model: str) -> bool:
     """Whether a server over a user's models may do without what only some models need: Triton's
     completing of the configuration, which takes a second a load, and its waiting at the end.
     """
-    colocated = (other.spec for other in spec.colocated)
-    names = (model, *(getattr(other.source, "triton", None) or other.name for other in colocated))
     repository = base / str(spec.server.repository)
+    names = _served(spec, model)
     return not spec.composing and all(change.is_plain(repository / name) for name in names)
+
+
+def _served(spec: TritonSettings, model: str) -> list[str]:
+    """The models of a repository that are loaded, as they are called there."""
+    others = (other.spec for other in spec.colocated)
+    colocated = (getattr(other.source, "triton", None) or other.name for other in others)
+    return [model, *colocated, *spec.composing]
 
 
 def _vary(
@@ -195,6 +202,8 @@ def _vary(
     users = base / str(spec.server.repository)
     if not users.is_dir():
         raise ServerError(f"{users} is not a model repository: no such directory")
+    for model in _served(spec, name):
+        require_regular_below(users / model)  # or Triton would wait for a pipe, without an end
     if config is None and not spec.changes_model:
         return _Written(users, name, changed=False)
     change.link_models(output, users)

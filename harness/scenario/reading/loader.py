@@ -48,7 +48,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> LoadedScenario:
     Raises ScenarioError with every mistake found, UsageError where there is no file to read.
     """
     path = Path(path)
-    text = _decode(_read(path), str(path))
+    text = _decode(read_file(path), str(path))
     scenario = load_text(text, str(path), path.parent, overrides)
     return LoadedScenario(scenario, text, path, tuple(overrides))
 
@@ -92,7 +92,8 @@ def _validate(root: Node, faults: Iterable[Fault], directory: Path) -> Scenario:
 # --------------------------------------------------------------------------------------- reading
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A file that a person wrote. Raises UsageError where it can't be read, or is larger."""
     try:
         if not PASSED.fullmatch(str(path)):
             require_regular(path)
@@ -101,7 +102,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", fix=_similar(path)) from None
     except IsADirectoryError:
-        raise UsageError(f"{path} is a directory; name a scenario file") from None
+        raise UsageError(f"{path} is a directory; name a file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"can't read {path}: {reason}") from None

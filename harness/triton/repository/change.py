@@ -17,11 +17,13 @@ from typing import Any
 from harness.errors import ModelRefusedError, ServerError
 from harness.scenario.spec.colocated import Batching
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.system.files import write_text
+from harness.system.files import read_bytes, write_text
 from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import ConfigMessage, proto
 
 CONFIG = "config.pbtxt"
+LARGEST = 2**24
+"""Bytes of a configuration or a model.py; nobody writes larger ones."""
 OTHERWISE = {
     "sequence_batching": "the requests of a sequence belong together",
     "ensemble_scheduling": "it only passes requests on to the models of its steps",
@@ -44,7 +46,8 @@ def read_config(directory: Path) -> ConfigMessage:
     if not path.exists():
         return found.ModelConfig(name=directory.name)
     try:
-        config = found.from_text(path.read_text(encoding="utf-8"), found.ModelConfig())
+        text = read_bytes(path, LARGEST).decode("utf-8")
+        config = found.from_text(text, found.ModelConfig())
     except Exception as error:  # protobuf's ParseError, without importing protobuf here
         words = " ".join(str(error).split())
         raise ServerError(f"{path} can't be read: {words}") from None
@@ -209,15 +212,15 @@ def finalizes(directory: Path) -> bool:
     model.py speaks of `finalize`, and every model of another kind.
     """
     models = list(directory.glob("*/model.py"))
-    return not models or any("finalize" in path.read_text("utf-8", "replace") for path in models)
+    return not models or any(b"finalize" in read_bytes(path, LARGEST) for path in models)
 
 
 def is_plain(directory: Path) -> bool:
     """Whether a user's model is a Python model with a whole configuration, which neither completes
     it in code nor finalizes.
     """
-    models = [p.read_text("utf-8", "replace") for p in directory.glob("*/model.py")]
-    if not models or any("auto_complete_config" in text for text in models):
+    models = [read_bytes(path, LARGEST) for path in directory.glob("*/model.py")]
+    if not models or any(b"auto_complete_config" in text for text in models):
         return False
     config = read_config(directory)
     whole = config.backend == "python" and config.input and config.output

@@ -9,13 +9,12 @@ the Python backend's: names, types, batching and instances are those of `reposit
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from harness.errors import ServerError
 from harness.models.cache import parts
 from harness.models.tensors import PreparedModel
-from harness.system.files import write_text
+from harness.system.files import copy_regular, write_text
 from harness.triton.client.settings import TritonSettings
 from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged
@@ -74,6 +73,6 @@ def place(source: Path, target: Path) -> int:
         # the ONNX file refers to its weights by their names
         copy = target if part == source else target.parent / part.relative_to(source.parent)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(part, copy)
+        copy_regular(part, copy)
         size += copy.stat().st_size
     return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ def test_intervals_become_a_trace(here: Path) -> None:
     assert load.trace is not None
     lines = Path(load.trace).read_text().splitlines()
     assert lines[1:] == ["0.001000", "0.001500"]
+
+
+def test_a_pipe_of_intervals_is_not_waited_for(here: Path) -> None:
+    os.mkfifo(here / "gaps")
+    draft = translate(["-m", "net", "--request-intervals", "gaps"], here)
+    assert "gaps is a named pipe, not a regular file" in draft.problems[0].message
 
 
 def test_windows_and_rounds(here: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,16 @@ import pytest
 from harness.errors import ScenarioError, UsageError
 from harness.migrate.perf_analyzer import translate
 from harness.migrate.write import check, read, write
+
+
+def test_only_a_small_regular_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is a named pipe, not a regular file"):
+        read([str(tmp_path / "pipe")], tmp_path)
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UsageError, match="is larger than 1 MiB"):
+        read([str(tmp_path / "hole")], tmp_path)
 
 
 def test_a_bad_value_writes_nothing(tmp_path: Path) -> None:
@@ -46,5 +57,5 @@ def test_what_is_not_known_is_said(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("model_repository: m\nprofile_models: [a, b]\n")
     assert [d.model for d in read([str(config)], tmp_path)] == ["a", "b"]
-    with pytest.raises(UsageError, match="can't read"):
+    with pytest.raises(UsageError, match=r"there is no file .*nowhere\.yaml"):
         read([str(tmp_path / "nowhere.yaml")], tmp_path)

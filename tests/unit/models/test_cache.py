@@ -29,6 +29,11 @@ def test_an_entry_is_made_once_and_read_back(tmp_path):
     assert read.bytes == len("content") == (read.path / "a.bin").stat().st_size
 
 
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize("damage", [
     lambda e: (e / "a.bin").write_text("CONTENT"),
     lambda e: (e / "a.bin").write_text("cont"),
@@ -37,6 +42,8 @@ def test_an_entry_is_made_once_and_read_back(tmp_path):
     lambda e: (e / RECORD).write_text("[]"),
     lambda e: (e / RECORD).write_text('{"files": {"a.bin": 1}}'),
     lambda e: (e / RECORD).unlink(),
+    lambda e: _pipe(e / RECORD),
+    lambda e: _pipe(e / "a.bin"),
 ])  # fmt: skip
 def test_a_damaged_entry_is_made_again(tmp_path, damage):
     folder = fetch(tmp_path / "e", write()).path

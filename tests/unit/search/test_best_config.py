@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from support.rows import measurement
 
 from harness.analysis.best import Choice
 from harness.analysis.summary import SummaryRow, summarize
-from harness.errors import ServerError
+from harness.errors import HarnessError, ServerError
 from harness.results.events import Best
 from harness.results.rows import LoadedRow
 from harness.results.store import RunData
@@ -166,6 +167,36 @@ def test_files_outside_are_not_copied_but_by_the_run_itself(tmp_path: Path, lead
         assert write_best(again, tmp_path / "out").directory == "best/m"
         (copied,) = (p for p in (tmp_path / "out" / "best").rglob("1/*") if p.suffix != ".py")
         assert (copied.read_text(), copied.is_symlink()) == ("private", False)
+
+
+def device(version: Path) -> None:
+    (version / "model.plan").symlink_to("/dev/zero")
+
+
+def pipe(version: Path) -> None:
+    os.mkfifo(version / "model.plan")
+
+
+def circle(version: Path) -> None:
+    for name in "ab":  # 2^40 folders, were it followed until the kernel refuses
+        (version / name).symlink_to("..")
+
+
+def hole(version: Path) -> None:
+    with (version / "model.plan").open("wb") as file:
+        file.truncate(2**42)
+
+
+@pytest.mark.parametrize(("lead", "words"), [
+    (device, "is a device, not a regular file"), (pipe, "is a named pipe, not a regular file"),
+    (circle, "has too many files, or links in a circle"), (hole, "can't be copied: .*No space"),
+])  # fmt: skip
+def test_what_has_no_end_is_not_copied(tmp_path: Path, lead: Any, words: str) -> None:
+    run = searched(tmp_path / "run")
+    lead(run.path / "models" / "m" / "1")
+    with pytest.raises(HarnessError, match=words):
+        write_best(run, own=True)
+    assert sorted(p.name for p in run.path.iterdir()) == ["models"]
 
 
 def test_the_earlier_best_is_data_too(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from support.small_disk import mounted
 from harness.errors import UsageError
 from harness.system.files import (
     atomic_write,
+    copy_regular,
     inside,
     jsonable,
     named,
     read_bytes,
     remove_unfinished,
     require_regular,
+    require_regular_below,
     reserve,
     write_text,
 )
@@ -159,3 +161,40 @@ def test_a_regular_file_is_read_through_links_and_a_directory_is_one(tmp_path):
         read_bytes(tmp_path)
     with pytest.raises(FileNotFoundError):
         read_bytes(tmp_path / "none")
+
+
+def test_a_file_larger_than_it_can_be_is_not_read(tmp_path):
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UsageError, match=r"hole has 1,099,511,627,776 bytes; more than 1,000 "):
+        read_bytes(tmp_path / "hole", 1000)
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "socket", "device"])
+def test_a_folder_with_something_irregular_below_it_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere" / "a").mkdir(parents=True)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "elsewhere")
+    for name in "xy":  # in a circle, and twice: it ends, and soon
+        (tmp_path / "elsewhere" / "a" / name).symlink_to(tmp_path / "folder")
+    (tmp_path / "folder" / "nowhere").symlink_to(tmp_path / "none")
+    require_regular_below(tmp_path / "folder")
+    monkeypatch.chdir(tmp_path / "elsewhere" / "a")
+    make_irregular(Path("odd"), kind)
+    with pytest.raises(UsageError, match=f"odd is a {kind}, not a regular file"):
+        require_regular_below(tmp_path / "folder")
+
+
+def test_a_copy_is_of_a_regular_file_that_there_is_room_for(tmp_path):
+    (tmp_path / "file").write_text("a")
+    copy_regular(tmp_path / "file", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "a"
+    with pytest.raises(UsageError, match="is a device"):
+        copy_regular("/dev/zero", tmp_path / "zeros")
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(2**42)
+    with pytest.raises(OSError, match="No space left") as caught:
+        copy_regular(tmp_path / "hole", tmp_path / "filled")
+    assert caught.value.filename == str(tmp_path / "hole")
+    assert not (tmp_path / "filled").exists()

@@ -1,5 +1,6 @@
 """Client contexts from TLS settings; with certificates that openssl makes."""
 
+import os
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,7 +10,7 @@ from support.certificates import make
 
 from harness.errors import ServerError
 from harness.system.network import Tls
-from harness.system.tls import _shown, ssl_context
+from harness.system.tls import _shown, grpc_credentials, ssl_context
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,17 @@ def test_a_certificate_that_can_not_be_used_is_named(files, tmp_path):
     assert "PEM files" in caught.value.fix
     with pytest.raises(ServerError, match="can't be used"):
         ssl_context(Tls(cert=str(files.client_cert), key=str(files.key)))  # of another
+
+
+@pytest.mark.parametrize("read", [ssl_context, lambda tls: grpc_credentials("a:1", tls)])
+def test_a_certificate_is_a_small_regular_file(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ServerError, match="pipe is a named pipe, not a regular file"):
+        read(Tls(ca=str(tmp_path / "pipe")))
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ServerError, match="hole has 1,099,511,627,776 bytes"):
+        read(Tls(ca=str(tmp_path / "hole")))
 
 
 def test_the_certificate_that_is_shown_names_whom_it_is_for(address, files):

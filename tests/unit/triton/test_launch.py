@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from harness.errors import UsageError
 from harness.triton.client.settings import TritonSettings
-from harness.triton.launch import _load, _plain, _Written
+from harness.triton.launch import _load, _plain, _vary, _Written
 
 if TYPE_CHECKING:
     from harness.triton.server.process import TritonServer
@@ -56,6 +59,20 @@ def test_the_models_colocated_are_asked_too(
         "colocated": [{**other, "load": {"concurrency": 1}} for other in colocated],
     })  # fmt: skip
     assert _plain(spec, repository.parent, "front") is plain
+
+
+@pytest.mark.parametrize("model", ["front", "plain", "finalizing", "completing"])
+def test_what_is_loaded_holds_regular_files_only(repository: Path, model: str) -> None:
+    """Triton opens a pipe and waits; what it does not load may hold what it likes."""
+    os.mkfifo(repository / model / "1" / "weights")
+    spec = TritonSettings.model_validate({
+        "kind": "triton", "protocol": "http", "name": "t", "composing": ["plain"],
+        "server": {"repository": str(repository)},
+        "colocated": [{"name": "finalizing", "load": {"concurrency": 1}}],
+    })  # fmt: skip
+    is_refused = pytest.raises(UsageError, match="1/weights is a named pipe, not a regular file")
+    with contextlib.nullcontext() if model == "completing" else is_refused:
+        _vary(repository.parent / "out", "front", spec, repository.parent, None)
 
 
 class Recorded:

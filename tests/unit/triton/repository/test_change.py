@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from harness.errors import ModelRefusedError, ServerError
+from harness.errors import HarnessError, ModelRefusedError, ServerError
 from harness.scenario.spec.colocated import Batching
 from harness.triton.client.settings import TritonSettings
 from harness.triton.repository.change import (
     finalizes,
+    is_plain,
     link_models,
     merged,
     read_config,
@@ -178,6 +180,15 @@ def test_what_cannot_be_read_is_said(repository: Path, tmp_path: Path) -> None:
         write_variant(tmp_path / "out", repository / "net", "net_i2", triton(instances=2))
     with pytest.raises(ServerError, match="has no model 'absent'"):
         write_variant(tmp_path / "out", repository / "absent", "absent_i2", triton(instances=2))
+
+
+@pytest.mark.parametrize("name", ["config.pbtxt", "1/model.py"])
+def test_a_pipe_is_refused_and_not_waited_for(repository: Path, name: str) -> None:
+    (repository / "net" / "1" / "model.py").write_text("pass")
+    (repository / "net" / name).unlink()
+    os.mkfifo(repository / "net" / name)
+    with pytest.raises(HarnessError, match=f"{name} is a named pipe, not a regular file"):
+        is_plain(repository / "net")
 
 
 def test_only_a_python_model_without_finalize_can_be_ended_at_once(tmp_path: Path) -> None:
