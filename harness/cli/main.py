@@ -25,6 +25,7 @@ from harness.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),
+    "merge": ("harness.cli.merge", "Make one run directory of those of shards or lanes."),
     "stress": ("harness.cli.stress", "Drive a Triton server through load shapes and faults."),
     "prepare": ("harness.cli.prepare", "Export a model; fill a Triton model repository."),
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),

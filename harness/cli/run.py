@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from harness.cli import options
 if TYPE_CHECKING:
     from harness.results.events import Observer
     from harness.results.store import RunData
-    from harness.run.execute import Ended
+    from harness.run.execute import Ended, Watch
+    from harness.scenario.reading.loader import LoadedScenario
     from harness.scenario.spec.scenario import Scenario
 
 PIPE_WIDTH = 140
@@ -38,10 +40,16 @@ PIPE_WIDTH = 140
     "--metrics-port", metavar="[ADDRESS:]PORT",
     help="Serve the live run's metrics to Prometheus; on 127.0.0.1 unless an address is given.",
 )  # fmt: skip
+@click.option(
+    "--shard", metavar="K/N",
+    help="Measure only the K-th of N parts of the rounds, K from 0, to be merged by `harness "
+    "merge`; `auto/N` takes K of a Kubernetes Indexed Job or a SLURM array.",
+)  # fmt: skip
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(
     scenario: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
     dry_run: bool, quiet: bool, as_json: bool, report: bool, metrics_port: str | None,
+    shard: str | None,
 ) -> int:  # fmt: skip
     """Measure SCENARIO and write its report.
 
@@ -58,21 +66,31 @@ def command(
         raise UsageError("--output does not go with --resume: the run stays where it is")
     if dry_run and scenario is None:
         raise UsageError("--dry-run needs a scenario file")
+    if resume is not None and shard is not None:
+        raise UsageError("--shard does not go with --resume: a shard that is started again goes on")
+    watch = _watch(quiet, as_json, metrics_port)
     if resume is not None and not dry_run:
-        ended = execute.resume(
-            resume, _watch(quiet, as_json, metrics_port), path=scenario, overrides=overrides
-        )
+        ended = execute.resume(resume, watch, path=scenario, overrides=overrides)
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     elif dry_run:
         found = in_own_precision(load(scenario, overrides).scenario, scenario.resolve().parent)
         return _dry_run(found, as_json)
     else:
-        loaded = load(scenario, overrides)
-        ended = execute.start(loaded, output, _watch(quiet, as_json, metrics_port))
+        ended = _start(load(scenario, overrides), output, watch, shard)
     if ended.interrupted:
         click.echo(ended.how_to_finish("run"), err=True)
-    return _finish(ended, quiet=quiet, as_json=as_json, report=report)
+    return finish(ended, quiet=quiet, as_json=as_json, report=report)
+
+
+def _start(loaded: LoadedScenario, output: Path | None, watch: Watch, shard: str | None) -> Ended:
+    if shard is None:
+        from harness.run import execute
+
+        return execute.start(loaded, output, watch)
+    from harness.fleet.shard import measure_shard, parse_shard
+
+    return measure_shard(loaded, parse_shard(shard, os.environ), output, watch)
 
 
 def _watch(
@@ -105,7 +123,7 @@ def _dry_run(scenario: Scenario, as_json: bool) -> int:
     return 0
 
 
-def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
+def finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     """Write the reports, print the table and the paths; the exit code."""
     from harness.analysis.verdict import verdict
     from harness.report.build import ReportPaths, build_report

@@ -129,6 +129,8 @@ class MeasurementDetails(TypedDict, total=False):
     telemetry_clock: Mapping[str, int]
     """How the clock of a server's host was aligned: `offset_ns` and `error_ns`."""
     colocated: Mapping[str, ColocatedDetails]
+    block: str
+    """The GPU, or the machine, that it was measured on, where a run was merged of several."""
 
 
 @_OPEN

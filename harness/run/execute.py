@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, RunDirectoryError
@@ -18,6 +19,7 @@ from harness.run.environments import Interpreter, make_environments
 from harness.run.interruption import Interruption
 from harness.run.orchestrator import Orchestrator, Paths
 from harness.run.rounds import Extra
+from harness.run.shard import Shard, shard_of
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
 from harness.search.best_config import write_best
@@ -43,17 +45,24 @@ class Ended:
 
 
 def start(
-    loaded: LoadedScenario, output: Path | None, watch: Watch, extra: Extra | None = None
-) -> Ended:
-    """Measure a scenario into the new run directory `output`, by default reports/SCENARIO-TIME.
+    loaded: LoadedScenario, output: Path | None, watch: Watch, extra: Extra | None = None,
+    shard: Shard | None = None,
+) -> Ended:  # fmt: skip
+    """Measure a scenario, or a shard of it, into the new run directory `output`, by default
+    reports/SCENARIO-TIME.
 
-    Raises RunDirectoryError when it holds something or can't be written.
+    Raises RunDirectoryError when it holds something or can't be written, UsageError for a shard of
+    what can't be shared out.
     """
     scenario = in_own_precision(loaded.scenario, loaded.path.resolve().parent)
+    shard = shard or Shard()
+    shard.check(scenario)
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
+    if not shard.whole:
+        manifest["shard"] = {**asdict(shard), "cpus": sorted(os.sched_getaffinity(0))}
     store = RunStore.create(directory, manifest)
-    return _measure(scenario, loaded.path.resolve().parent, store, None, watch, extra)
+    return _measure(scenario, loaded.path.resolve().parent, store, None, watch, extra, shard)
 
 
 def resume(
@@ -67,7 +76,7 @@ def resume(
     """
     scenario, base = reread(directory, path, overrides)
     store, done = RunStore.resume(directory)
-    return _measure(scenario, base, store, done, watch, extra)
+    return _measure(scenario, base, store, done, watch, extra, shard_of(done.manifest))
 
 
 def reread(
@@ -75,6 +84,11 @@ def reread(
 ) -> tuple[Scenario, Path]:
     """The scenario of a run directory, if the run can go on here, and the scenario's folder."""
     manifest = read_run(directory).manifest
+    if "shards" in manifest:
+        raise RunDirectoryError(
+            f"{directory} is made of several run directories: nothing more is measured into it",
+            fix="resume those, and merge them again",
+        )
     written = path or Path(_written(directory, manifest, "scenario_path"))
     if path is None and "scenario_folder" in manifest:  # so that it is found from any folder
         written = Path(manifest["scenario_folder"], written.name)
@@ -103,7 +117,7 @@ def default_directory(name: str) -> Path:
 
 def _measure(
     scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch,
-    extra: Extra | None,
+    extra: Extra | None, shard: Shard,
 ) -> Ended:  # fmt: skip
     interrupted = False
     with store, Interruption() as interruption, temporary_folder():
@@ -116,7 +130,7 @@ def _measure(
                     observer.notify(note)
                 paths = _paths(scenario, base, store, done, observer)
                 Orchestrator(
-                    scenario, store, paths, observer, done, interruption.check, extra
+                    scenario, store, paths, observer, done, interruption.check, extra, shard
                 ).run()
             interruption.armed = False
         except KeyboardInterrupt:

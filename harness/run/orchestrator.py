@@ -24,6 +24,7 @@ from harness.run.session.loading import EMPTY_S, open_session
 from harness.run.session.preparing import Prepared, artifacts, batch_notes, prepare
 from harness.run.session.session import Session
 from harness.run.session.shared import Shared
+from harness.run.shard import Shard
 from harness.run.state import RunState
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
 from harness.scenario.spec.backend import AnyBackend
@@ -59,7 +60,7 @@ class Orchestrator:
     def __init__(
         self, scenario: Scenario, store: RunStore, paths: Paths, observer: events.Observer,
         done: RunData | None = None, check: Callable[[], None] = lambda: None,
-        extra: Extra | None = None,
+        extra: Extra | None = None, shard: Shard | None = None,
     ) -> None:  # fmt: skip
         """`check` is called at each step, and may raise."""
         self._scenario, self._store, self._paths = scenario, store, paths
@@ -71,7 +72,7 @@ class Orchestrator:
             spent=spent[-1].seconds if spent else 0.0,
         )  # fmt: skip
         self._rounds = Rounds(
-            scenario, self._points, self._specs, self._selection, self._state, extra
+            scenario, self._points, self._specs, self._selection, self._state, extra, shard
         )
         self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
@@ -82,7 +83,7 @@ class Orchestrator:
         state, rounds = self._state, self._rounds
         planned = {p.id for p in self._points}
         state.notify(events.Plan(
-            tuple(p.id for p in self._points), self._scenario.measurement.rounds,
+            tuple(p.id for p in self._points), rounds.planned,
             sum(point in planned for point, _ in state.measured), self._selection.open_ended,
         ))  # fmt: skip
         self._selection.check()

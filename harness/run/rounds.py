@@ -16,6 +16,7 @@ from harness.results.events import Reached, SearchEnded, Undecided
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.run.order import balanced
 from harness.run.selection import Selection
+from harness.run.shard import Shard
 from harness.run.state import RunState
 from harness.scenario.points import Point
 from harness.scenario.spec.backend import AnyBackend
@@ -46,11 +47,17 @@ class Rounds:
 
     def __init__(
         self, scenario: Scenario, points: list[Point], specs: Specs, selection: Selection,
-        state: RunState, extra: Extra | None = None,
+        state: RunState, extra: Extra | None = None, shard: Shard | None = None,
     ) -> None:  # fmt: skip
+        self._shard = shard or Shard()
         self._scenario, self._points, self._specs = scenario, points, specs
         self._selection, self._state, self._extra = selection, state, extra
         self._cut: set[int] = set()
+
+    @property
+    def planned(self) -> int:
+        """Rounds that the scenario asks for, of this shard."""
+        return len(self._shard.rounds(self._scenario.measurement.rounds))
 
     @property
     def most(self) -> int:
@@ -65,6 +72,8 @@ class Rounds:
         Of several configs, those that the search asks for.
         """
         settings, state = self._scenario.measurement, self._state
+        if not self._shard.has(round_, settings.rounds):
+            return []
         if round_ == 0:
             asked = {(b, c) for b in self._specs for c in self._next(b)}
         else:
@@ -100,8 +109,10 @@ class Rounds:
             rows = summarize(state.rows)
             found[DISTURBED] = {
                 r.point for r in rows
-                if r.rounds_disturbed > max(0, len(r.every) - settings.rounds)
+                if r.rounds_disturbed > max(0, len(r.every) - self.planned)
             }  # fmt: skip
+        if round_ < settings.rounds_max and self._shard.whole:
+            # a part does not know how wide the intervals of all are
             wide = {w.point for w in widest_first(rows, self._targets)}
             wide |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
             found[WIDE] = wide
@@ -191,6 +202,8 @@ class Rounds:
         search left open (empty: nothing; the last such line counts).
         """
         settings, planned = self._scenario.measurement, {p.id for p in self._points}
+        if not self._shard.whole:
+            return
         rows = summarize(r for r in self._state.rows if r.point in planned)
         for row in rows:
             found, measured = width(row, self._targets), len(row.every)

@@ -47,6 +47,8 @@ class GpuFacts(TypedDict):
     """One GPU as NVML shows it; None where it does not."""
 
     index: int
+    ordinal: int
+    """The N of `cuda:N`: CUDA_VISIBLE_DEVICES may leave some out, and order them anew."""
     name: str | None
     uuid: str | None
     memory_mib: int | None
@@ -234,12 +236,30 @@ def probe_gpus() -> tuple[list[GpuFacts], str | None]:
     except Exception as error:  # no package, no library, no driver, or a driver that just changed
         return [], str(error) or type(error).__name__
     try:
-        gpus = [_describe_gpu(pynvml, i) for i in range(pynvml.nvmlDeviceGetCount())]
+        every = [_describe_gpu(pynvml, i) for i in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError as error:
         return [], str(error)
     finally:
         pynvml.nvmlShutdown()
-    return gpus, None if gpus else "the driver shows no GPU"
+    gpus = visible(every, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    none = "CUDA_VISIBLE_DEVICES names none" if every else "the driver shows no GPU"
+    return gpus, None if gpus else none
+
+
+def visible(gpus: list[GpuFacts], chosen: str | None) -> list[GpuFacts]:
+    """Those that CUDA shows a process, in its order, by CUDA_VISIBLE_DEVICES: indices, or UUIDs or
+    their beginnings; what it does not know ends the list. All where MIG devices are named.
+    """
+    if chosen is None or "MIG-" in chosen:
+        return gpus
+    found: list[GpuFacts] = []
+    for word in map(str.strip, chosen.split(",")):
+        named = [g for g in gpus if word and (str(g["index"]) == word
+                 or (word.startswith("GPU-") and str(g["uuid"]).startswith(word)))]  # fmt: skip
+        if not named:
+            break
+        found.append({**named[0], "ordinal": len(found)})
+    return found
 
 
 def _describe_gpu(nvml: Any, index: int) -> GpuFacts:
@@ -257,6 +277,7 @@ def _describe_gpu(nvml: Any, index: int) -> GpuFacts:
     mig = ask(nvml.nvmlDeviceGetMigMode, handle)
     return {
         "index": index,
+        "ordinal": index,
         "name": ask(nvml.nvmlDeviceGetName, handle),
         "uuid": ask(nvml.nvmlDeviceGetUUID, handle),
         "memory_mib": round(memory.total / MIB) if memory else None,

@@ -95,6 +95,6 @@ def device_gpu(manifest: Json, spec: Json) -> Json:
     found = gpus(manifest)
     device = str(spec.get("device") or "")
     for gpu in found:
-        if device in (text(gpu, "uuid"), f"cuda:{gpu.get('index')}"):
+        if device in (text(gpu, "uuid"), f"cuda:{gpu.get('ordinal', gpu.get('index'))}"):
             return gpu
     return found[0] if found else {}

@@ -18,6 +18,7 @@ from harness.results.rows import PERCENTILES, MeasurementRow
 from harness.results.store import RunStore, read_run
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
+from harness.run.shard import Shard
 from harness.run.state import RunState
 from harness.scenario.points import expand
 from harness.scenario.spec.scenario import Scenario
@@ -285,3 +286,22 @@ def test_it_stays_as_planned_where_that_is_enough_or_no_more_is_asked_for(
     (point, *_) = rounds.wanted(0)
     state.add_result(counted(point.id, 0, requests))
     assert rounds.longer_window(point, 1) is None
+
+
+def test_a_shard_measures_its_rounds_and_adds_none_for_width(store: RunStore) -> None:
+    plain = scenario(
+        backends=[{"kind": "triton", "protocol": "grpc", "name": "t", "serve": "onnxruntime"}],
+        measurement={"rounds": 4, "rounds_max": 8},
+    )
+    state, points = RunState(store, Silent()), expand(plain)
+    mine = Rounds(plain, points, configs(plain), Selection(plain), state, shard=Shard(1, 2))
+    assert mine.planned == 2
+    assert [r for r in range(mine.most) if mine.wanted(r)] == [2, 3]
+    for round_ in (2, 3):
+        state.add_result(measured(points[0].id, "default", 100.0 * round_, round_))
+    assert not any(map(mine.wanted, range(mine.most)))  # its interval is wide
+    heated = replace(measured(points[0].id, "default", 90.0, 3), flags=("throttled",))
+    state.rows[-1] = heated
+    added = [r for r in range(mine.most) if mine.wanted(r)]
+    assert added == [5, 7]  # for what was disturbed, and none of the other shard's
+    assert mine.why_added(5, points) == "where something disturbed it"

@@ -161,6 +161,19 @@ def test_gpus_and_the_reason_for_none_go_together():
     assert describe_machine()["gpus"] == gpus
 
 
+CARDS = [{"index": i, "ordinal": i, "uuid": f"GPU-{c}0"} for i, c in enumerate("abc")]
+
+
+@pytest.mark.parametrize(("chosen", "found"), [
+    (None, [0, 1, 2]), ("", []), ("2", [2]), ("2,0", [2, 0]), ("GPU-b", [1]), ("1,9,0", [1]),
+    ("-1", []), ("MIG-x", [0, 1, 2]), (" 1 , GPU-a0", [1, 0]),
+])  # fmt: skip
+def test_the_gpus_are_those_that_cuda_shows_a_process(chosen, found):
+    shown = machine.visible(CARDS, chosen)
+    assert [gpu["index"] for gpu in shown] == found
+    assert [gpu["ordinal"] for gpu in shown] == list(range(len(found)))
+
+
 def test_no_nvml_package_means_no_gpus(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     gpus, why_not = probe_gpus()

@@ -1,0 +1,1 @@
+"""Many GPUs, many machines: a run in shards, as lanes of one host or anywhere, and merged."""

@@ -1,0 +1,75 @@
+"""What is merged: where it was measured, and how it differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.shards import H100, manifest, write_shard
+
+from harness.errors import RunDirectoryError
+from harness.fleet.sources import mixed, place_of, read_sources, spans
+
+
+@given(st.sets(st.integers(0, 40)))
+def test_spans_are_how_the_kernel_writes_processors(numbers: set[int]) -> None:
+    read = set()
+    for part in filter(None, spans(sorted(numbers)).split(",")):
+        first, _, last = part.partition("-")
+        read |= set(range(int(first), int(last or first) + 1))
+    assert read == numbers
+
+
+def test_a_place_is_a_gpu_or_else_processors() -> None:
+    card = place_of(manifest(gpu=1))
+    assert (card.key, card.name) == (("GPU-bench-1-1",), "GPU 1 of bench-1")
+    assert card.kind == f"{H100}, driver 570.86"
+    assert place_of(manifest(gpu=2)).key != card.key
+    assert place_of(manifest(0, 2)).name == "bench-1"
+    some = place_of(manifest(1, 2, cpus=(2, 3)))
+    assert (some.name, some.kind) == ("CPU 2-3 of bench-1", "EPYC, 2 threads")
+
+
+def test_the_gpu_is_the_one_that_the_backend_names() -> None:
+    written = manifest(gpu=0)
+    other = {**written["machine"]["gpus"][0], "index": 5, "ordinal": 1, "uuid": "GPU-x"}
+    written["machine"]["gpus"].append(other)
+    written["scenario"]["backends"][0]["device"] = "cuda:1"
+    assert place_of(written).name == "GPU 5 of bench-1"
+
+
+def test_lanes_stand_for_their_run_and_nothing_counts_twice(tmp_path: Path) -> None:
+    for k in (1, 0):
+        write_shard(tmp_path / "run/lanes" / str(k), [k], manifest(k, 2, gpu=k))
+    found = read_sources([tmp_path / "run"])
+    assert [s.shard.index for s in found] == [0, 1]
+    with pytest.raises(RunDirectoryError, match="named twice"):
+        read_sources([tmp_path / "run", tmp_path / "run/lanes/0"])
+    write_shard(tmp_path / "merged", [0], {**manifest(), "shards": []})
+    with pytest.raises(RunDirectoryError, match="made of several run directories already"):
+        read_sources([tmp_path / "merged"])
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"harness_version": "0.2.0"}, "harness_version was '0.1.0', is '0.2.0'"),
+    ({"packages": {"torch": "2.14.0"}}, "packages.torch was '2.13.0', is '2.14.0'"),
+    ({"kind": "NVIDIA A100"}, f"kind was '{H100}, driver 570.86', is 'NVIDIA A100, driver"),
+    ({"index": 1, "count": 3}, "shards was 2, is 3"),
+])  # fmt: skip
+def test_what_differs_is_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    write_shard(tmp_path / "a", [0], manifest(0, 2, gpu=0))
+    write_shard(tmp_path / "b", [2], manifest(**{"index": 1, "count": 2, "gpu": 1, **change}))
+    (said,) = mixed(read_sources([tmp_path / "a", tmp_path / "b"]))
+    assert words in said
+    assert str(tmp_path) not in said
+
+
+def test_other_rounds_are_another_scenario(tmp_path: Path) -> None:
+    other = manifest(1, 2, gpu=1)
+    other["scenario"]["measurement"]["rounds"] = 6
+    write_shard(tmp_path / "a", [0], manifest(0, 2, gpu=0))
+    write_shard(tmp_path / "b", [2], other)
+    (said,) = mixed(read_sources([tmp_path / "a", tmp_path / "b"]))
+    assert "scenario.measurement.rounds was 4, is 6" in said
