@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "import": ("harness.cli.import_", "Make a scenario of Model Analyzer's or perf_analyzer's."),
+    "monitor": ("harness.cli.monitor", "Watch a running Triton; record its traffic."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
     "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),
     "triton": ("harness.cli.triton", "Install, inspect and run the embedded Triton server."),

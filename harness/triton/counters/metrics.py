@@ -147,7 +147,7 @@ def over_window(readings: Sequence[Reading], model: str) -> WindowMetrics:
         raise ValueError("there is no reading at both ends of the window")
     pages = [parse(r.text) for r in readings]
     ends = _Ends(parse(first.text), parse(last.text), model)
-    gpus = {uuid: dict(_gpu(ends, pages, uuid)) for uuid in _uuids(pages)}
+    gpus = {uuid: gpu | _energy(ends, uuid) for uuid, gpu in gpu_gauges(pages).items()}
     inferences = ends.mine("nv_inference_count")
     joules = [gpu["energy_j"] for gpu in gpus.values() if "energy_j" in gpu]
     return WindowMetrics(
@@ -207,6 +207,11 @@ def _largest(pages: Sequence[Page], name: str) -> float | None:
     return None if value is None else value / MIB
 
 
+def gpu_gauges(pages: Sequence[Page]) -> dict[str, dict[str, float]]:
+    """By UUID, what the pages' gauges say of each GPU: the keys of `_GPU` that are known."""
+    return {uuid: dict(_gauges(pages, uuid)) for uuid in _uuids(pages)}
+
+
 def _uuids(pages: Sequence[Page]) -> list[str]:
     names = (ENERGY, *(name for name, _, _ in _GPU.values()))
     found = {
@@ -217,12 +222,14 @@ def _uuids(pages: Sequence[Page]) -> list[str]:
     return sorted(found)
 
 
-def _gpu(ends: _Ends, pages: Sequence[Page], uuid: str) -> Iterator[tuple[str, float]]:
-    """What is known of one GPU; Triton reads it every `--metrics-interval-ms`."""
+def _gauges(pages: Sequence[Page], uuid: str) -> Iterator[tuple[str, float]]:
+    """Triton reads them every `--metrics-interval-ms`."""
     for key, (name, factor, several) in _GPU.items():
         values = list(_gauge(pages, name, gpu_uuid=uuid))
         if values:
             yield key, factor * several(values)
+
+
+def _energy(ends: _Ends, uuid: str) -> dict[str, float]:
     energy = ends.grown(ENERGY, gpu_uuid=uuid)
-    if energy is not None:
-        yield "energy_j", energy
+    return {} if energy is None else {"energy_j": energy}

@@ -78,7 +78,7 @@ class Scraper:
     # -- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._get()  # connects, so that the first reading that counts is as quick as the others
+        self.page()  # connects, so that the first reading that counts is as quick as the others
         ends = 0
         while True:
             between = ends == 1
@@ -95,14 +95,16 @@ class Scraper:
 
     def _read(self, *, at_end: bool) -> None:
         begin = time.monotonic_ns()
-        text = self._get()
+        text = self.page()
         end = time.monotonic_ns()
         if text is not None:
             kept = text if at_end else only(text, KEPT_BETWEEN)
             self._readings.append(Reading(begin, end, at_end, kept))
 
-    def _get(self) -> str | None:
-        """The page; a connection that the server has closed since is opened again, once."""
+    def page(self) -> str | None:
+        """The page as it is now; a connection that the server has closed since is opened again,
+        once. None where it can't be read: `problem` says why.
+        """
         for _ in range(2):
             try:
                 status, body = self._ask()

@@ -1,0 +1,1 @@
+"""A running Triton, watched: what it counts as rates, and its traffic as a trace to be replayed."""
