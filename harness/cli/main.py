@@ -109,18 +109,21 @@ def command(debug: bool) -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. `args` defaults to the process's own."""
     output.prepare()
-    _take_sigterm()
+    _take_signals()
     code = _run(_take_debug(sys.argv[1:] if args is None else list(args)))
     sys.stdout.flush()
     sys.exit(_code_of_output(code))
 
 
-def _take_sigterm() -> None:
-    """SIGTERM is as Ctrl-C, so that all is put away; when all is done, it changes nothing."""
+def _take_signals() -> None:
+    """SIGTERM and SIGHUP are as Ctrl-C, so that all is put away; when all is done, they change
+    nothing.
+    """
     ours = threading.current_thread() is threading.main_thread()
-    if ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if ours and signal.getsignal(number) is signal.SIG_DFL:  # else as by nohup
+            signal.signal(number, signal.default_int_handler)
+            atexit.register(signal.signal, number, signal.SIG_IGN)
 
 
 def _code_of_output(code: int) -> int:

@@ -125,6 +125,16 @@ def _dry_run(scenario: Scenario, as_json: bool) -> int:
 
 def finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     """Write the reports, print the table and the paths; the exit code."""
+    from harness.run.execute import INTERRUPTED
+
+    try:
+        return _finish(ended, quiet=quiet, as_json=as_json, report=report)
+    except KeyboardInterrupt:  # what was measured is in the run directory
+        click.echo(f"interrupted; write the report with: harness report {ended.path}", err=True)
+        return INTERRUPTED
+
+
+def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     from harness.analysis.verdict import verdict
     from harness.report.build import ReportPaths, build_report
     from harness.results.events import Best

@@ -46,5 +46,5 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
-            gone = self.asked and number == signal.SIGHUP and handler is signal.SIG_DFL
+            gone = self.asked and number == signal.SIGHUP
             signal.signal(number, signal.SIG_IGN if gone else handler)  # a report is to be written

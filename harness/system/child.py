@@ -21,6 +21,7 @@ from harness.errors import DeadlineError, WorkerDiedError
 from harness.system.credentials import cut
 from harness.system.environment import child_env, module_command
 from harness.system.guard import spawn
+from harness.system.machine import cgroup_limits, memory_kills
 
 END_S = 5.0
 """How long a child whose pipe has ended may take to end itself."""
@@ -54,6 +55,7 @@ class Child:
         python: str = sys.executable, env: Mapping[str, str] | None = None, on_stdio: bool = True,
     ) -> None:  # fmt: skip
         self.title, self.log = title, log
+        self._kills = memory_kills()
         self._buffer = b""
         theirs_in, self._to_child = os.pipe()
         os.set_blocking(self._to_child, False)
@@ -148,10 +150,20 @@ class Child:
         hint = ""
         try:
             status = self._process.wait(END_S)
-            hint = HINTS.get(status, "")
+            hint = self._over_the_limit() if status == -signal.SIGKILL else ""
+            hint = hint or HINTS.get(status, "")
         except subprocess.TimeoutExpired:
             status = self.kill()
         return WorkerDiedError(f"{self.title} {describe_status(status)}{hint}{self.last_words()}")
+
+    def _over_the_limit(self) -> str:
+        """The memory limit for which the kernel has ended it; empty where it has not, or none is
+        known.
+        """
+        limit = cgroup_limits()["memory_mib"] if memory_kills() > self._kills else None
+        return (
+            f" (its control group was out of memory: the limit is {limit:g} MiB)" if limit else ""
+        )
 
     def last_words(self) -> str:
         """The log's last line, to say what the process complained of: of a crash, where it was."""

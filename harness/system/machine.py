@@ -188,6 +188,14 @@ def group_usage(folder: Path) -> dict[str, float]:
     return found
 
 
+def memory_kills(root: Path = ROOT) -> int:
+    """How many processes of this one's control groups the kernel has ended for want of memory."""
+    names = ("memory.events", "memory.oom_control")  # v2, v1
+    texts = (_read(folder / name) or "" for folder in _cgroup_folders(root) for name in names)
+    lines = (line.split() for text in texts for line in text.splitlines())
+    return sum(int(w[1]) for w in lines if w[:1] == ["oom_kill"] and w[1:] and w[1].isdigit())
+
+
 def _tightest(limits: list[float | None]) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 

@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from support.paths import DATA
+from support.small_memory import limited
 from support.tiny_onnx import tiny_onnx
 
 from harness.analysis.verdict import verdict
@@ -40,19 +41,21 @@ load: {{batch_sizes: [1, 2, 3], concurrency: 2}}
 """ + MEASUREMENT.replace("{", "{{").replace("}", "}}")
 
 
-def harness(*args: object, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+def harness(
+    *args: object, cwd: Path, before: Sequence[str] = (), **kwargs: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, args)], cwd=cwd, text=True,
+        [*before, sys.executable, "-m", "harness", *map(str, args)], cwd=cwd, text=True,
         capture_output=True, timeout=240, check=False, **kwargs,
     )  # fmt: skip
 
 
 def run_torch(
-    tmp_path: Path, fault: str, *options: str
+    tmp_path: Path, fault: str, *options: str, before: Sequence[str] = ()
 ) -> tuple[subprocess.CompletedProcess[str], RunData]:
     (tmp_path / "faulty_model.py").write_text((MODELS / "faulty_model.py").read_text())
     (tmp_path / "s.yaml").write_text(TORCH.format(fault=fault))
-    result = harness("run", "s.yaml", "--output", "run", *options, cwd=tmp_path)
+    result = harness("run", "s.yaml", "--output", "run", *options, cwd=tmp_path, before=before)
     assert (tmp_path / "run").exists(), result.stderr
     return result, read_run(tmp_path / "run")
 
@@ -83,6 +86,20 @@ def test_a_fault_costs_only_its_own_point(
     assert point in result.stdout
     assert (tmp_path / "run" / "report.html").exists() == shown
     assert (tmp_path / "run" / "report.pdf").exists() == shown
+
+
+def test_a_memory_limit_that_ends_a_worker_is_named_on_its_point(tmp_path: Path) -> None:
+    with limited(f"harness-test-{os.getpid()}", 900) as group:
+        options = ("--no-report", "--set", "measurement.rounds=1")
+        result, run = run_torch(tmp_path, "fill", *options, before=group)
+    (failure,) = run.failures
+    assert (failure.point, failure.reason) == ("torch-cpu-fp32/b2/c2", "died")
+    assert failure.message.startswith(
+        "the worker was killed by SIGKILL (its control group was out of memory: the limit is "
+        "900 MiB)"
+    )
+    assert {m.point for m in run.measurements} == {f"torch-cpu-fp32/b{b}/c2" for b in (1, 3)}
+    assert run.complete and result.returncode == 1
 
 
 @pytest.mark.parametrize(

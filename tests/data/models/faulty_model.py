@@ -34,6 +34,8 @@ class Faulty(torch.nn.Module):
             os._exit(3)
         if self.fault == "memory":
             torch.empty(2**60)
+        if self.fault == "fill":
+            self.filled = [bytearray(b"1") * 2**20 for _ in range(2**11)]
 
 
 def end(fault: str, what: str) -> None:

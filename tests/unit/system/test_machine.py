@@ -16,6 +16,7 @@ from harness.system.machine import (
     describe_cpu,
     describe_machine,
     git_state,
+    memory_kills,
     package_versions,
     probe_gpus,
     turbo,
@@ -128,6 +129,17 @@ def test_version_1_without_limits(tmp_path):
         f"{V2}/memory/memory.limit_in_bytes": "9223372036854771712",
     })  # fmt: skip
     assert cgroup_limits(tmp_path) == NO_LIMIT
+
+
+def test_what_was_ended_for_want_of_memory_is_counted(tmp_path):
+    assert memory_kills(tmp_path) == 0
+    tree(tmp_path, {
+        "proc/self/cgroup": "4:memory:/job\n0::/new",
+        f"{V2}/new/memory.events": "oom 3\noom_kill 2",
+        f"{V2}/memory/job/memory.oom_control": "under_oom 0\noom_kill 1\n",
+        f"{V2}/memory/memory.oom_control": "oom_kill\n\noom_kill x\ngarbage",
+    })  # fmt: skip
+    assert memory_kills(tmp_path) == 3
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "max", "1 2", "0 0", "-1"])
