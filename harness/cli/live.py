@@ -79,6 +79,9 @@ class RunProgress:
                 self._added += event.points
             case events.Status():
                 self.current, self.running = event.text, ""
+            case events.Lanes(now):
+                self.current = ""
+                self.running = "\n".join(f"{lane}: {text}" for lane, text in now.items())
             case events.SessionStarted(backend, config):
                 name = backend if config == "default" else f"{backend}/{config}"
                 self.current, self.running = f"round {event.round + 1}: loading {name}", ""

@@ -45,11 +45,16 @@ PIPE_WIDTH = 140
     help="Measure only the K-th of N parts of the rounds, K from 0, to be merged by `harness "
     "merge`; `auto/N` takes K of a Kubernetes Indexed Job or a SLURM array.",
 )  # fmt: skip
+@click.option(
+    "--devices", metavar="DEVICES",
+    help="Measure on several devices of this host side by side, each round on one: cuda:0,cuda:1, "
+    "all, or cpus:N without a GPU.",
+)  # fmt: skip
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(
     scenario: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
     dry_run: bool, quiet: bool, as_json: bool, report: bool, metrics_port: str | None,
-    shard: str | None,
+    shard: str | None, devices: str | None,
 ) -> int:  # fmt: skip
     """Measure SCENARIO and write its report.
 
@@ -59,38 +64,52 @@ def command(
     """
     from harness.errors import UsageError
     from harness.models.precision import in_own_precision
-    from harness.run import execute
     from harness.scenario.reading.loader import load
 
     if resume is not None and output is not None:
         raise UsageError("--output does not go with --resume: the run stays where it is")
     if dry_run and scenario is None:
         raise UsageError("--dry-run needs a scenario file")
-    if resume is not None and shard is not None:
-        raise UsageError("--shard does not go with --resume: a shard that is started again goes on")
+    if resume is not None and (shard or devices):
+        raise UsageError("--shard and --devices do not go with --resume: the run knows its own")
     watch = _watch(quiet, as_json, metrics_port)
     if resume is not None and not dry_run:
-        ended = execute.resume(resume, watch, path=scenario, overrides=overrides)
+        ended = _resume(resume, watch, scenario, overrides)
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     elif dry_run:
         found = in_own_precision(load(scenario, overrides).scenario, scenario.resolve().parent)
         return _dry_run(found, as_json)
     else:
-        ended = _start(load(scenario, overrides), output, watch, shard)
+        ended = _start(load(scenario, overrides), output, watch, shard, devices)
     if ended.interrupted:
         click.echo(ended.how_to_finish("run"), err=True)
     return finish(ended, quiet=quiet, as_json=as_json, report=report)
 
 
-def _start(loaded: LoadedScenario, output: Path | None, watch: Watch, shard: str | None) -> Ended:
-    if shard is None:
-        from harness.run import execute
+def _resume(path: Path, watch: Watch, scenario: Path | None, overrides: tuple[str, ...]) -> Ended:
+    from harness.fleet import lanes
+    from harness.run import execute
 
-        return execute.start(loaded, output, watch)
+    if lanes.has_lanes(path):
+        return lanes.resume(path, watch)
+    return execute.resume(path, watch, path=scenario, overrides=overrides)
+
+
+def _start(
+    loaded: LoadedScenario, output: Path | None, watch: Watch, shard: str | None,
+    devices: str | None,
+) -> Ended:  # fmt: skip
+    from harness.fleet import lanes
     from harness.fleet.shard import measure_shard, parse_shard
+    from harness.run import execute
 
-    return measure_shard(loaded, parse_shard(shard, os.environ), output, watch)
+    part = None if shard is None else parse_shard(shard, os.environ)
+    if devices is not None:
+        return lanes.start(loaded, devices, output, watch, part)
+    if part is not None:
+        return measure_shard(loaded, part, output, watch)
+    return execute.start(loaded, output, watch)
 
 
 def _watch(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.analysis.stopping import correlated
@@ -52,13 +52,19 @@ class Merged:
 
     manifest: Mapping[str, object]
     lines: Sequence[JournalLine]
-    taken: Sequence[Taken] = field(default_factory=tuple)
+    taken: Sequence[Taken] = ()
+
+    def with_manifest(self, own: Mapping[str, object]) -> Merged:
+        """The same with `own` facts in its manifest."""
+        return replace(self, manifest={**self.manifest, **own})
 
 
 def merge(
-    sources: Sequence[Source], *, allow_mixed: bool = False, more: Iterable[JournalLine] = ()
-) -> Merged:
-    """The sources as one run; `more` lines (failures of what did not end by itself) are added.
+    sources: Sequence[Source], *, allow_mixed: bool = False, more: Iterable[JournalLine] = (),
+    over: bool = False,
+) -> Merged:  # fmt: skip
+    """The sources as one run; `more` lines are added. It is `over` where nothing more is to come,
+    whatever is missing.
 
     Raises RunDirectoryError where they differ in scenario, versions or kind of GPU.
     """
@@ -72,7 +78,7 @@ def merge(
             fix="measure the odd one again, or give --allow-mixed: each stays a block of its own",
         )
     taken, said = _rounds(sources)
-    missing = _missing(sources)
+    missing = [] if over else _missing(sources)
     texts = [*(f"merged all the same: {d}" for d in differ), *said, *missing]
     lines: list[JournalLine] = [*map(events.Note, texts), *_notes(taken), *_once(taken)]
     for one in taken:

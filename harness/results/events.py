@@ -177,6 +177,15 @@ class Status(Line):
 
 
 @dataclass(frozen=True, slots=True)
+class Lanes(Line):
+    """What each device of a run over several does now."""
+
+    EVENT = "lanes"
+    now: Mapping[str, str]
+    """Device → in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStarted(Line):
     """A backend's config is being loaded."""
 
@@ -233,7 +242,7 @@ JournalLine: TypeAlias = (
 )  # fmt: skip
 """What `journal.jsonl` holds."""
 Event: TypeAlias = (
-    JournalLine | Plan | RoundAdded | Status | SessionStarted | PointStarted | Progress
+    JournalLine | Plan | RoundAdded | Status | Lanes | SessionStarted | PointStarted | Progress
 )
 """What an observer is told."""
 JOURNAL_LINES: Mapping[str, type[JournalLine]] = {c.EVENT: c for c in get_args(JournalLine)}

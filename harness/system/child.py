@@ -174,6 +174,10 @@ class Child:
         said = _crash(lines) or (lines[-1] if lines else "")
         return f"; its last words: {cut(said, LAST_WORDS)}" if said else ""
 
+    def end(self, seconds: float) -> int:
+        """SIGTERM, and SIGKILL to the whole tree after `seconds`; its status."""
+        return self._process.terminate(seconds)
+
     def kill(self) -> int:
         """SIGKILL the whole process tree; its status."""
         self._close_pipes()

@@ -15,6 +15,7 @@ from harness.cli.live import LiveTable, RunProgress, json_lines, plain_lines
 from harness.results.events import (
     Best,
     Event,
+    Lanes,
     MeasuredAgain,
     Note,
     Plan,
@@ -135,3 +136,12 @@ def test_the_end_is_foretold_from_what_was_measured(monkeypatch: pytest.MonkeyPa
     progress.take(PLAN)
     now[0] += 30
     assert "(about 2:30 left)" in (progress.take(measured()) or "")
+
+
+def test_each_device_has_a_line_of_what_it_does() -> None:
+    table = LiveTable()
+    table.notify(Lanes({"cuda:0": "round 1: a/b1/c1", "cuda:1": "done (complete)"}))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table.render())
+    shown = console.export_text()
+    assert "cuda:0: round 1: a/b1/c1\ncuda:1: done (complete)" in shown

@@ -28,7 +28,7 @@ def invoke(*args: object) -> Result:
 @pytest.mark.parametrize(("args", "words"), [
     ((), "give a scenario file, or --resume DIR"),
     (("--resume", "d", "--output", "o"), "--output does not go with --resume"),
-    (("--resume", "d", "--shard", "0/2"), "--shard does not go with --resume"),
+    (("--resume", "d", "--shard", "0/2"), "--shard and --devices do not go with --resume"),
     ((FAKE, "--shard", "2/2"), "there is no shard 2 of 2"),
     (("--resume", "d", "--dry-run"), "--dry-run needs a scenario file"),
     ((FAKE, "--metrics-port", "x"), "--metrics-port: 'x' is no port"),

@@ -14,6 +14,7 @@ from harness.results.events import (
     Discarded,
     Event,
     JournalLine,
+    Lanes,
     MeasuredAgain,
     Note,
     Plan,
@@ -73,6 +74,7 @@ LIVE = [
         '{"event": "plan", "points": ["a/b1/c1"], "rounds": 3, "measured": 1, "at_most": true}',
     ),
     (RoundAdded(3, 1, "wide"), '{"event": "more", "round": 3, "points": 1, "why": "wide"}'),
+    (Lanes({"cuda:0": "starting"}), '{"event": "lanes", "now": {"cuda:0": "starting"}}'),
     (Status("preparing"), '{"event": "status", "text": "preparing"}'),
     (
         SessionStarted("a", "default", 0),

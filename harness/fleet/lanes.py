@@ -1,0 +1,205 @@
+"""A run over several devices of this host: shards side by side, merged when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import DeviceError, RunDirectoryError, WorkerDiedError
+from harness.fleet.crew import Crew, shard_of_lane
+from harness.fleet.devices import Lane, as_manifest, lanes_of
+from harness.fleet.merge import merge
+from harness.fleet.sources import LANES, read_sources
+from harness.fleet.write import write
+from harness.models.precision import in_own_precision
+from harness.report.model.manifest_facts import mapping, sequence, text
+from harness.results import events
+from harness.results.events import Event, JournalLine, Observer
+from harness.results.manifest import make_manifest, utc_now
+from harness.results.rows import FailureRow, ParityRow
+from harness.results.store import MANIFEST, RunStore, read_run
+from harness.run.execute import Ended, Watch, default_directory
+from harness.run.interruption import Interruption
+from harness.run.shard import Shard, shard_of
+from harness.scenario.points import Point, expand
+from harness.scenario.reading.loader import LoadedScenario, load
+from harness.scenario.spec.scenario import Scenario
+
+OWN = ("command", "overrides", "scenario_path", "scenario_folder", "scenario_text", "git", LANES)
+"""Of the manifest of the whole run, not of its lanes'."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What there is to do."""
+
+    scenario: Scenario
+    loaded: LoadedScenario
+    lanes: Sequence[Lane]
+    part: Shard
+    """Of the run: what this host measures of it."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of each lane's `harness run`."""
+        sets = [word for text in self.loaded.overrides for word in ("--set", text)]
+        return [str(self.loaded.path), *sets]
+
+
+def start(
+    loaded: LoadedScenario, devices: str, output: Path | None, watch: Watch,
+    part: Shard | None = None,
+) -> Ended:  # fmt: skip
+    """Measure a scenario over several devices, into a new run directory with one folder a lane.
+
+    Raises UsageError for devices that it can't have, DeviceError for those that are not there.
+    """
+    scenario = in_own_precision(loaded.scenario, loaded.path.resolve().parent)
+    part = part or Shard()
+    lanes = lanes_of(devices, scenario)
+    shard_of_lane(lanes[0], len(lanes), part).check(scenario)
+    directory = output or default_directory(scenario.scenario)
+    manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
+    manifest |= {LANES: as_manifest(lanes), "devices": devices}
+    if not part.whole:
+        manifest["shard"] = {"index": part.index, "count": part.count}
+    store = RunStore.create(directory, manifest)
+    return _measure(_Work(scenario, loaded, lanes, part), store, manifest, watch)
+
+
+def has_lanes(directory: Path) -> bool:
+    """Whether a run directory is one of several devices. False where it is no run directory."""
+    return (directory / MANIFEST).exists() and LANES in read_run(directory).manifest
+
+
+def resume(directory: Path, watch: Watch) -> Ended:
+    """Measure what its lanes lack. Raises RunDirectoryError where other devices are here now."""
+    store, done = RunStore.resume(directory)
+    try:
+        manifest = dict(done.manifest)
+        path = Path(text(manifest, "scenario_folder")) / Path(text(manifest, "scenario_path")).name
+        loaded = load(path, tuple(map(str, sequence(manifest, "overrides"))))
+        scenario = in_own_precision(loaded.scenario, path.parent)
+        lanes = lanes_of(text(manifest, "devices"), scenario)
+        then = [mapping(lane).get("gpu") for lane in sequence(manifest, LANES)]
+        if [lane.uuid or None for lane in lanes] != then:
+            raise RunDirectoryError("the run can't be resumed: its lanes had other GPUs",
+                                    fix="start a new run, without --resume")  # fmt: skip
+    except BaseException:
+        store.close()
+        raise
+    return _measure(_Work(scenario, loaded, lanes, shard_of(manifest)), store, manifest, watch)
+
+
+def _measure(
+    work: _Work, store: RunStore, manifest: Mapping[str, object], watch: Watch
+) -> Ended:  # fmt: skip
+    """Have the lanes measure, and make one run of what they have."""
+    directory, interrupted = store.path, False
+    failures: list[JournalLine] = []
+    with store, Interruption() as interruption, watch as observer:
+        with Crew(work.lanes, directory, work.arguments, work.part) as crew:
+            interruption.armed = True
+            try:
+                _follow(crew, work, observer, interruption)
+            except KeyboardInterrupt:
+                interrupted = True
+            interruption.armed = False
+        if not interrupted:
+            failures = _unfinished(work, directory, crew)
+            for line in failures:
+                observer.notify(line)
+        _join(store, manifest, failures, over=not interrupted)
+    return Ended(directory, interrupted)
+
+
+def _follow(crew: Crew, work: _Work, observer: Observer, interruption: Interruption) -> None:
+    """Tell the observer what all lanes do, as of one run."""
+    points = tuple(p.id for p in expand(work.scenario))
+    rounds = sum(len(_rounds(work, lane)) for lane in work.lanes)
+    now: dict[str, str] = {lane.device: "starting" for lane in work.lanes}
+    begun, told = 0, set[tuple[str, int, str]]()
+    observer.notify(events.Plan(points, rounds))
+    for lane, event in crew.events(interruption.check):
+        match event:
+            case events.Plan():
+                if event.measured:
+                    begun += event.measured
+                    observer.notify(events.Plan(points, rounds, begun))
+                continue
+            case ParityRow(backend, batch_size, outcome):
+                if (backend, batch_size, outcome) not in told:
+                    observer.notify(event)
+                told.add((backend, batch_size, outcome))
+                continue
+            case events.Status(said):
+                now[lane.device] = said
+            case events.SessionStarted() | events.PointStarted() | events.Progress():
+                now[lane.device] = _doing(event, now[lane.device])
+            case events.Note(said):
+                observer.notify(events.Note(f"{lane.device}: {said}"))
+                continue
+            case events.RunEnded():
+                now[lane.device] = f"done ({event.status})"
+            case events.RunStarted() | events.RunResumed():
+                continue
+            case _:
+                observer.notify(event)
+                continue
+        observer.notify(events.Lanes(dict(now)))
+
+
+def _doing(event: Event, before: str) -> str:
+    match event:
+        case events.SessionStarted(backend, config):
+            name = backend if config == "default" else f"{backend}/{config}"
+            return f"round {event.round + 1}: loading {name}"
+        case events.PointStarted():
+            return f"round {event.round + 1}: {event.point}"
+        case events.Progress():
+            return f"{before.partition(' · ')[0]} · {event.phase}: {event.rate:.1f} requests/s"
+    return before
+
+
+def _rounds(work: _Work, lane: Lane) -> range:
+    shard = shard_of_lane(lane, len(work.lanes), work.part)
+    return shard.rounds(work.scenario.measurement.rounds)
+
+
+def _unfinished(work: _Work, directory: Path, crew: Crew) -> list[JournalLine]:
+    """A failure for each point and round of a lane that ended before it was done."""
+    found: list[JournalLine] = []
+    for lane in work.lanes:
+        run = directory / LANES / str(lane.number)
+        done: set[tuple[str, int]] = set()
+        if (run / MANIFEST).exists():
+            data = read_run(run)
+            if data.complete:
+                continue
+            done = {(m.point, m.round) for m in data.measurements}
+            done |= {(c.point, c.round) for c in data.capacities}
+            done |= {(f.point, f.round) for f in data.failures}
+        why = crew.why_ended(lane)
+        reason = (DeviceError if "is gone" in why else WorkerDiedError).reason
+        points: list[Point] = expand(work.scenario)
+        found += [
+            FailureRow(p.id, round_, p.backend, reason, why, log=f"logs/lane-{lane.number}.log")
+            for round_ in _rounds(work, lane) for p in points if (p.id, round_) not in done
+        ]  # fmt: skip
+    return found
+
+
+def _join(
+    store: RunStore, manifest: Mapping[str, object], failures: Sequence[JournalLine], *,
+    over: bool,
+) -> None:  # fmt: skip
+    """Make one run of the lanes; where none has begun there are only the failures."""
+    directory = store.path
+    if not any((directory / LANES).glob(f"*/{MANIFEST}")):
+        for line in (*failures, events.RunEnded("complete" if over else "interrupted", utc_now())):
+            store.append(line)
+        return
+    merged = merge(read_sources([directory]), allow_mixed=True, more=failures, over=over)
+    own = {key: manifest[key] for key in (*OWN, "devices", "shard") if key in manifest}
+    write(merged.with_manifest(own), directory)

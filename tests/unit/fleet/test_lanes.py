@@ -1,0 +1,139 @@
+"""Two lanes on two processors, for real: ended, interrupted, killed, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.errors import RunDirectoryError
+from harness.fleet import lanes
+from harness.results import events
+from harness.results.events import Event, Teller
+from harness.results.rows import FailureRow, MeasurementRow
+from harness.results.store import read_run
+from harness.run.execute import Ended
+from harness.scenario.reading.loader import load
+
+TEXT = """
+scenario: short
+model: {name: nothing, source: {fake: {}}}
+backends: [{name: fake, kind: fake, service_time_ms: 1}]
+load: {concurrency: [1, 2, 4]}
+measurement:
+  {profile: quick, rounds: 2, rounds_max: 2, warmup: 10ms, window: 100ms, window_max: 200ms}
+"""
+EVERY = [(n, f"fake/b1/c{c}") for n in (0, 1) for c in (1, 2, 4)]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "s.yaml").write_text(TEXT)
+
+
+def start(tell: Callable[[Event], object]) -> Ended:
+    return lanes.start(load("s.yaml"), "cpus:2", Path("out"), nullcontext(Teller(tell)))
+
+
+def places(directory: Path = Path("out")) -> list[tuple[int, str]]:
+    return sorted((m.round, m.point) for m in read_run(directory).rows(MeasurementRow))
+
+
+def test_two_lanes_make_one_run_and_tell_of_both() -> None:
+    seen: list[Event] = []
+    assert not start(seen.append).interrupted
+    data = read_run(Path("out"))
+    assert data.complete and places() == EVERY
+    blocks = {m.round: m.details["block"] for m in data.measurements}
+    assert len(set(blocks.values())) == 2
+    cpus = [
+        set(read_run(Path("out/lanes", str(n))).manifest["shard"]["cpus"]) for n in (0, 1)
+    ]  # fmt: skip
+    assert cpus[0] and cpus[1] and not cpus[0] & cpus[1]
+    first, *_ = [event for event in seen if isinstance(event, events.Plan)]
+    assert (len(first.points), first.rounds) == (3, 2)
+    assert sum(isinstance(event, MeasurementRow) for event in seen) == 6
+    doing = [event.now for event in seen if isinstance(event, events.Lanes)]
+    assert all(len(now) == 2 for now in doing)
+    assert any("round 2: fake/b1/c1" in text for now in doing for text in now.values())
+    assert data.manifest["devices"] == "cpus:2" and "out/lanes" not in str(data.manifest)
+    with pytest.raises(RunDirectoryError, match="already holds a run"):
+        start(seen.append)
+
+
+def test_an_interrupted_run_keeps_what_it_has_and_goes_on() -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, MeasurementRow):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert start(stop).interrupted
+    assert not read_run(Path("out")).complete and places()
+    assert not read_run(Path("out")).failures  # nothing failed
+    assert lanes.has_lanes(Path("out")) and not lanes.has_lanes(Path("out/lanes/0"))
+    assert not lanes.resume(Path("out"), nullcontext(Teller(lambda _: None))).interrupted
+    assert read_run(Path("out")).complete and places() == EVERY
+
+
+def lane_processes() -> list[psutil.Process]:
+    """The harness of each lane that is ours, not its guard or workers."""
+    return [
+        p for p in psutil.Process().children(recursive=True)
+        if "--shard" in (words := p.cmdline()) and words[1:4] == ["-P", "-m", "harness"]
+    ]  # fmt: skip
+
+
+def test_a_lanes_fault_stays_in_it() -> None:
+    seen: list[Event] = []
+
+    def kill(event: Event) -> None:
+        seen.append(event)
+        if sum(isinstance(e, MeasurementRow) for e in seen) == 1 and isinstance(
+            event, MeasurementRow
+        ):
+            (lane,) = [p for p in lane_processes() if f"{event.round}/2" in p.cmdline()]
+            lane.kill()
+
+    assert not start(kill).interrupted
+    data = read_run(Path("out"))
+    assert data.complete
+    (dead,) = {f.round for f in data.failures}
+    assert {(f.round, f.point) for f in data.failures} | set(places()) == set(EVERY)
+    assert all(f.reason == "died" and "was killed by SIGKILL" in f.message for f in data.failures)
+    assert [p for p in places() if p[0] != dead] == [p for p in EVERY if p[0] != dead]
+    assert any(isinstance(event, FailureRow) for event in seen)
+    lanes.resume(Path("out"), nullcontext(Teller(lambda _: None)))
+    assert places() == EVERY and not read_run(Path("out")).failures
+
+
+def test_kill_9_leaves_nothing_that_runs_and_the_rest_is_measured_later() -> None:
+    argv = [sys.executable, "-m", "harness", "run", "s.yaml", "--devices", "cpus:2", "-o", "out"]
+    with subprocess.Popen(
+        [*argv, "--json", "--no-report"], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if json.loads(line)["event"] == "measurement":
+                below = psutil.Process(child.pid).children(recursive=True)
+                child.kill()
+                break
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert alive == []
+    deadline = time.monotonic() + 20
+    again = [sys.executable, "-m", "harness", "run", "--resume", "out", "--no-report", "-q"]
+    while (done := subprocess.run(again, capture_output=True, text=True, check=False)).returncode:
+        if done.returncode in (1, 2, 3, 130) and time.monotonic() > deadline:
+            pytest.fail(done.stdout + done.stderr)
+        if done.returncode in (4, 5):  # on a busy machine a measurement may not be believed
+            break
+    assert places() == EVERY and read_run(Path("out")).complete
