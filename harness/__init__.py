@@ -22,9 +22,11 @@ TYPE_CHECKING = False  # by that name type checkers take it for true; `typing` i
 if TYPE_CHECKING:
     from harness.api import PointText, Run, load_scenario, open_run, resume, run
     from harness.errors import (
+        AccessError,
         BackendError,
         DeadlineError,
         DeviceError,
+        EmptyOutputError,
         HarnessError,
         InconclusiveError,
         InterpreterError,
@@ -34,12 +36,16 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         ParityError,
         PointError,
+        PortInUseError,
         RunDirectoryError,
         ScenarioError,
         ServerDiedError,
         ServerError,
         SetupError,
+        TlsError,
         UnexpectedError,
+        UnknownModelError,
+        UnreachableError,
         UsageError,
         WorkerDiedError,
     )
@@ -47,11 +53,13 @@ if TYPE_CHECKING:
     from harness.version import __version__
 
 __all__ = [
-    "BackendError", "DeadlineError", "DeviceError", "HarnessError", "InconclusiveError",
-    "InterpreterError", "MessageError", "MissingPackageError", "ModelRefusedError",
-    "OutOfMemoryError", "ParityError", "PointError", "PointText", "Run", "RunDirectoryError",
-    "Scenario", "ScenarioError", "ServerDiedError", "ServerError", "SetupError", "UnexpectedError",
-    "UsageError", "WorkerDiedError", "__version__", "load_scenario", "open_run", "resume", "run",
+    "AccessError", "BackendError", "DeadlineError", "DeviceError", "EmptyOutputError",
+    "HarnessError", "InconclusiveError", "InterpreterError", "MessageError", "MissingPackageError",
+    "ModelRefusedError", "OutOfMemoryError", "ParityError", "PointError", "PointText",
+    "PortInUseError", "Run", "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError",
+    "ServerError", "SetupError", "TlsError", "UnexpectedError", "UnknownModelError",
+    "UnreachableError", "UsageError", "WorkerDiedError", "__version__", "load_scenario",
+    "open_run", "resume", "run",
 ]  # fmt: skip
 _WHERE = {
     **dict.fromkeys(("PointText", "Run", "load_scenario", "open_run", "resume", "run"), "api"),

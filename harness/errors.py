@@ -108,12 +108,56 @@ class ServerError(SetupError):
     retried = True
 
 
+class UnreachableError(ServerError):
+    """Nobody answers at a server's address, or not in this protocol."""
+
+    reason = "unreachable"
+    words = "nobody answers at the server's address"
+
+
+class TlsError(ServerError):
+    """No encrypted connection: a certificate that is not trusted, or TLS at one end only."""
+
+    reason = "tls"
+    words = "the certificate or the encryption does not fit the server's"
+    retried = False
+
+
+class AccessError(ServerError):
+    """A server, or a proxy before it, lets nobody in with these headers: 401 or 403."""
+
+    reason = "access_denied"
+    words = "the server does not let the harness in"
+    retried = False
+
+
+class PortInUseError(ServerError):
+    """A port that a server was to have belongs to somebody else."""
+
+    reason = "port_in_use"
+    words = "the server's port is in use"
+
+
 class ModelRefusedError(ServerError):
     """A Triton server is there, and can't or won't serve the model as it is asked for."""
 
     reason = "model_refused"
     words = "the Triton server does not serve the model as it is asked for"
     retried = False
+
+
+class UnknownModelError(ModelRefusedError):
+    """A Triton server, or its repository, has no model of this name."""
+
+    reason = "unknown_model"
+    words = "the server has no model of this name"
+
+
+class EmptyOutputError(ModelRefusedError):
+    """A server's answers say what shape an output has, and hold none of it."""
+
+    reason = "empty_output"
+    words = "the server answers with empty outputs"
 
 
 class DeviceError(SetupError):

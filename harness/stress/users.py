@@ -29,7 +29,8 @@ from harness.stress.plan import EnginePlan, unpack
 from harness.stress.recorder import KEY, Recorder, Times, words
 from harness.triton.client import errors
 from harness.triton.client.backend import TritonBackend, TritonRequest, connect
-from harness.triton.client.connection import Connection, TritonReply
+from harness.triton.client.common import TritonReply
+from harness.triton.client.connection import Connection
 
 RETRY_S = 0.1
 WARM = 16

@@ -78,6 +78,17 @@ def grpc_credentials(
     return credentials, options
 
 
+def speaks_tls(address: str) -> bool:
+    """Whether whoever listens there answers a TLS handshake; False where it can't be asked."""
+    try:
+        ssl.get_server_certificate(split_address(address), timeout=HANDSHAKE_S)
+    except ssl.SSLError as error:  # an alert is an answer in TLS
+        return "ALERT" in str(error).upper()
+    except OSError:
+        return False
+    return True
+
+
 def _read(path: str | None) -> bytes | None:
     if path is None:
         return None

@@ -11,6 +11,7 @@ from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import require_regular_below
+from harness.triton.client.errors import no_model
 from harness.triton.client.settings import TritonSettings
 from harness.triton.repository import change
 from harness.triton.server.ports import switched_off
@@ -74,7 +75,7 @@ def launch(
     """
     name = str(model.source.get("triton") or model.name)
     if spec.server.url is not None:
-        return _elsewhere(spec, spec.server.url, name)
+        return _elsewhere(spec, spec.server.url, name, load_timeout)
     from harness.triton.server.start import start_server
 
     config = sharing.config if sharing is not None else DEFAULT_CONFIG
@@ -139,7 +140,7 @@ def _load(
     return seconds, check_engine(written.directory)
 
 
-def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
+def _elsewhere(spec: TritonSettings, url: str, name: str, load_timeout: float) -> Served:
     """A server that is not ours: what it needs is there, and the model is loaded if asked for."""
     from harness.scenario.spec.server import access_of
 
@@ -149,7 +150,7 @@ def _elsewhere(spec: TritonSettings, url: str, name: str) -> Served:
         from harness.triton.client.control import load_remote
 
         began = time.monotonic()
-        release = load_remote(spec, name)
+        release = load_remote(spec, name, load_timeout)
         seconds = time.monotonic() - began
     http, grpc = (url, None) if spec.protocol == "http" else (None, url)
     return Served(http, grpc, name, None, metrics=spec.server.metrics_url, load_seconds=seconds,
@@ -202,6 +203,9 @@ def _vary(
     users = base / str(spec.server.repository)
     if not users.is_dir():
         raise ServerError(f"{users} is not a model repository: no such directory")
+    if not (users / name).is_dir():
+        there = sorted(path.name for path in users.iterdir() if path.is_dir())
+        raise no_model(f"the repository {users}", name, there)
     for model in _served(spec, name):
         require_regular_below(users / model)  # or Triton would wait for a pipe, without an end
     if config is None and not spec.changes_model:

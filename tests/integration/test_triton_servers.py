@@ -1,12 +1,20 @@
 """Servers that are not the embedded one: a local binary, and one that somebody else runs."""
 
+import json
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
-from harness.errors import ServerError
+from harness.errors import EmptyOutputError, ModelRefusedError, ServerError, UnknownModelError
+from harness.load.wire.generator import for_backend
 from harness.models.tensors import PreparedModel
+from harness.run.worker.outputs import OutputCheck
+from harness.scenario.spec.model import Parity
+from harness.triton.client.backend import fetch
 from harness.triton.client.settings import TritonSettings
 from harness.triton.launch import launch
 from harness.triton.server import api
@@ -48,13 +56,13 @@ def theirs(repository, tmp_path_factory):
         yield server
 
 
-def start(server, tmp_path, protocol="http"):
+def start(server, tmp_path, protocol="http", model="identity"):
     spec = TritonSettings.model_validate(
         {"kind": "triton", "protocol": protocol, "name": "t", "server": server}
     )
     served = launch(
-        spec, MODEL, max_batch_size=1, base=tmp_path, log=tmp_path / "log",
-        repository=tmp_path / "output",
+        spec, replace(MODEL, source={"triton": model}), max_batch_size=1, base=tmp_path,
+        log=tmp_path / "log", repository=tmp_path / "output",
     )  # fmt: skip
     return spec, served
 
@@ -111,6 +119,76 @@ def test_a_model_that_it_does_not_have(theirs, tmp_path, protocol):
         "server": {"url": getattr(theirs, protocol), "load": True},
     })  # fmt: skip
     other = PreparedModel("other", {"triton": "other"}, "k", (), ())
-    with pytest.raises(ServerError, match=r"did not load 'other': .*"):
+    with pytest.raises(UnknownModelError, match=r"no model 'other'") as unknown:
         launch(spec, other, max_batch_size=1, base=tmp_path, log=tmp_path / "log",
                repository=tmp_path / "output")  # fmt: skip
+    assert "identity" in str(unknown.value.fix)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_name_that_is_nearly_one_of_its_models(theirs, protocol):
+    where = getattr(theirs, protocol)
+    with pytest.raises(UnknownModelError, match="did you mean 'identity'"):
+        fetch(protocol, where, "identty")
+    with pytest.raises(ModelRefusedError, match="its repository has it") as refused:
+        fetch(protocol, where, "identity")
+    assert "load: true" in str(refused.value.fix)
+
+
+def test_a_repository_without_the_model(repository, tmp_path):
+    with pytest.raises(UnknownModelError, match="no model 'identity2'; did you mean 'identity'"):
+        start({"repository": str(repository)}, tmp_path, model="identity2")
+
+
+@pytest.fixture(scope="module")
+def numpy2(repository, tmp_path_factory):
+    """A server as others have it: the Python backend of 24.10 with numpy 2, and no mend of ours."""
+    path = tmp_path_factory.mktemp("numpy2")
+    shutil.copytree(find().backends, path / "backends")
+    utils = path / "backends" / "python" / "triton_python_backend_utils.py"
+    utils.write_text(utils.read_text().replace("import harness_numpy2", "pass"))
+    install = replace(find(), backends=path / "backends")
+    with TritonServer.start(install, repository, log=path / "log", timeout=60) as server:
+        server.load("identity")
+        yield server
+
+
+@pytest.mark.parametrize("io", ["host", "shared_memory"])
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_answers_without_a_byte_are_named(numpy2, protocol, io):
+    url = getattr(numpy2, protocol)
+    spec = TritonSettings.model_validate(
+        {"kind": "triton", "protocol": protocol, "name": "t", "io": io, "server": {"url": url}}
+    )
+    where = {f"server_{protocol}": url}
+    x = np.ones((1, 3), np.float32)
+    with open_backend(spec, BackendContext(MODEL, 10.0, served_name="identity", **where)) as it:
+        it.load()
+        with pytest.raises(EmptyOutputError, match=r"'y' is said .* \(1, 3\)") as empty:
+            run_once(it, {"x": x})
+        assert "numpy" in str(empty.value.fix)
+        if io == "host":  # the wire client's answers, as kept under load
+            generator = for_backend(it, [it.prepare({"x": x})], concurrency=1, request_timeout=5)
+            generator.start()
+            while not generator.completed():
+                assert generator.failure is None
+            generator.stop(5)
+            (_, answer), *_ = generator.sampled()
+            check = OutputCheck(it, spec, MODEL, Parity())
+            assert "empty outputs: 'y'" in check([(0, answer)], 1)[1][0]
+
+
+def test_a_run_on_such_a_server_says_so(numpy2, run_cli, tmp_path):
+    (tmp_path / "s.yaml").write_text(f"""
+scenario: empty
+model: {{name: net, source: {{triton: identity}}, inputs: [{{name: x, shape: [batch, 3]}}]}}
+backends: [{{kind: triton, protocol: http, server: {{url: "{numpy2.http}"}}}}]
+load: {{batch_sizes: 1, concurrency: 1}}
+measurement: {{rounds: 1, rounds_max: 1}}
+""")
+    done = run_cli("run", tmp_path / "s.yaml", "-o", tmp_path / "run", "--no-report", cwd=tmp_path)
+    (failure,) = [e for e in map(json.loads, (tmp_path / "run/journal.jsonl").open())
+                  if e["event"] == "failure"]  # fmt: skip
+    assert failure["reason"] == "empty_output"
+    assert done.returncode == 3
+    assert "cannot reshape" not in done.stdout + done.stderr

@@ -11,13 +11,14 @@ from support.tls_relay import TlsRelay
 
 from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
-from harness.errors import ServerError, SetupError
+from harness.errors import SetupError, TlsError
 from harness.load.wire.generator import for_backend
 from harness.load.wire.grpc import WireGrpc
 from harness.load.wire.requests import DECODE
 from harness.models.tensors import PreparedModel
 from harness.results.samples import OK
 from harness.scenario.spec.server import access_of
+from harness.system.network import Access, Tls
 from harness.triton.client.backend import fetch
 from harness.triton.client.settings import TritonSettings
 from harness.triton.server.install import find
@@ -135,15 +136,30 @@ def test_the_wire_client_under_load(spec, protocol, processes):
 @PROTOCOLS
 def test_a_certificate_that_is_not_trusted(spec, protocol):
     wanted = spec(protocol, server={"tls": {}})
-    with pytest.raises(ServerError, match=r"can't be reached|TLS"), backend(wanted) as opened:
+    with pytest.raises(TlsError, match="not trusted here") as told, backend(wanted) as opened:
         opened.load()
+    assert "tls: {ca:" in str(told.value.fix)
 
 
 @PROTOCOLS
 def test_without_the_clients_certificate(spec, protocol, files):
     wanted = spec(protocol, server={"tls": {"ca": str(files.ca)}})
-    with pytest.raises(ServerError), backend(wanted) as opened:
+    with pytest.raises(TlsError) as told, backend(wanted) as opened:
         opened.load()
+    assert "cert:" in str(told.value.fix)
+
+
+@PROTOCOLS
+def test_a_server_with_tls_asked_without(spec, protocol):
+    with pytest.raises(TlsError, match="speaks TLS") as told:
+        fetch(protocol, spec(protocol).server.url, NAME)
+    assert "tls: {ca:" in str(told.value.fix)
+
+
+def test_a_server_without_tls_asked_with(server, files):
+    with pytest.raises(TlsError) as told:
+        fetch("http", server.http, NAME, Access(Tls(ca=str(files.ca))))
+    assert "leave `tls` out" in str(told.value.fix)
 
 
 @PROTOCOLS
@@ -241,5 +257,7 @@ def test_a_server_that_quotes_the_secret(run_cli, tmp_path, files, server):
     (first, *_) = [e for e in events if e["event"] == "failure"]
     assert "does not know you" in first["message"]
     assert "Bearer ${TEST_TOKEN}" in first["message"]
+    assert first["reason"] == "access_denied"
+    assert done.returncode == 3
     assert holding(tmp_path, SECRET) == []
     assert SECRET not in done.stdout + done.stderr

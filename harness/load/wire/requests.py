@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.models.strings import as_text
 from harness.models.tensors import Tensors
+from harness.triton.client.common import output_array
 
 Outputs = Sequence[object] | None
 Message = tuple[Sequence[object], Outputs]
@@ -82,7 +83,7 @@ def decode_grpc(raw: bytes) -> Tensors:
 
 
 def _arrays(result: Any, names: Sequence[str]) -> Tensors:
-    return {name: as_text(np.asarray(result.as_numpy(name))) for name in names}
+    return {name: as_text(np.asarray(output_array(result, name))) for name in names}
 
 
 DECODE = {"http": decode_http, "grpc": decode_grpc}

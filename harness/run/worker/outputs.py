@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.backends.base import Backend
+from harness.errors import HarnessError
 from harness.models.inputs import make_inputs
 from harness.models.parity import compare, loosest, unlike_itself
 from harness.models.tensors import PreparedModel, Tensors
@@ -47,6 +48,8 @@ class OutputCheck:
             try:
                 outputs = self._decoded(outputs)
             except Exception as error:  # whatever a server may send
+                if isinstance(error, HarnessError):
+                    return error.message
                 why = cut(f"{type(error).__name__}: {error}", MESSAGE)
                 return f"the server's answer can't be read: {why}"
         expected, unstable = self._expected(batch, which)

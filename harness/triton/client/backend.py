@@ -10,8 +10,8 @@ from harness.backends.base import Backend, BackendContext, Caller, LoadCost
 from harness.models.tensors import Array, Signature, Tensors
 from harness.system.network import PLAIN, Access
 from harness.triton.client import common
-from harness.triton.client.common import InferInput, ServerTarget
-from harness.triton.client.connection import Client, Connection, TritonReply
+from harness.triton.client.common import InferInput, ServerTarget, TritonReply
+from harness.triton.client.connection import Client, Connection
 from harness.triton.client.grpc import GrpcConnection
 from harness.triton.client.http import HttpConnection
 from harness.triton.client.settings import TritonSettings

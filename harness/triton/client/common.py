@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness.backends.base import BackendContext
-from harness.errors import ServerError
+from harness.errors import BackendError, EmptyOutputError, ServerError
 from harness.models.strings import STRING, as_text
 from harness.models.tensors import Array, Tensors
 from harness.scenario.spec.server import access_of
@@ -119,6 +119,36 @@ def check_batch(found: Description, inputs: Tensors) -> None:
                 f"'{found.name}' on the server does not batch: its input '{name}' has {first} as "
                 f"its first size, the request has {batch}"
             )
+
+
+TritonReply: TypeAlias = Any
+"""`InferResult` of tritonclient."""
+
+
+def output_shape(reply: TritonReply, name: str) -> tuple[int, ...]:
+    """The shape that an answer says an output has, wherever it is."""
+    output = reply.get_output(name)
+    return tuple(output["shape"] if isinstance(output, dict) else output.shape)
+
+
+def output_array(reply: TritonReply, name: str) -> Array:
+    """One output of an answer, as the client gives it.
+
+    Raises EmptyOutputError where the answer holds none of it, BackendError where not all.
+    """
+    try:
+        array: Array = reply.as_numpy(name)
+    except ValueError as error:  # numpy: cannot reshape array of size 0 into shape (1,3)
+        shape = output_shape(reply, name)
+        if "of size 0" not in str(error):
+            raise BackendError(f"output '{name}' is not all there for its shape {shape}") from None
+        raise EmptyOutputError(
+            f"the server answers with empty outputs: '{name}' is said to have the shape {shape} "
+            "and comes without a byte",
+            fix="a Triton before 24.11 does so where its Python models use numpy 2: there, "
+            "install 'numpy<2' or take a newer Triton",
+        ) from None
+    return array
 
 
 def all_to_host(target: ServerTarget, arrays: Tensors) -> Tensors:

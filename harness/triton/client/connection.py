@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
-from harness.errors import ServerError
 from harness.models.tensors import Array, Tensors
 from harness.system.packages import require
-from harness.triton.client.common import ServerTarget, all_to_host
-from harness.triton.client.errors import ErrorTable, Translated
+from harness.triton.client import common
+from harness.triton.client.common import ServerTarget, TritonReply
+from harness.triton.client.errors import ErrorTable, Translated, not_ready
 from harness.triton.metadata import Description, proto, read, steps
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
-TritonReply: TypeAlias = Any
-"""`InferResult` of tritonclient."""
 Client: TypeAlias = Any
 """`InferenceServerClient` of tritonclient, which has no types; over gRPC its calls take a
 `client_timeout`."""
@@ -74,8 +72,7 @@ class Connection:
 
     def shapes(self, reply: TritonReply) -> dict[str, tuple[int, ...]]:
         """Of the outputs in an answer, wherever they are."""
-        outputs = ((name, reply.get_output(name)) for name in self.names(reply))
-        return {n: tuple(o["shape"] if isinstance(o, dict) else o.shape) for n, o in outputs}
+        return {name: common.output_shape(reply, name) for name in self.names(reply)}
 
     def end_thread(self) -> None:
         """Give back what the client's library keeps for this thread."""
@@ -95,12 +92,12 @@ class Connection:
             raise self.sending.ours(error) from None
 
     def arrays(self, reply: TritonReply) -> dict[str, Array]:
-        """All outputs as the client gives them."""
-        return {name: reply.as_numpy(name) for name in self.names(reply)}
+        """All outputs as the client gives them. Raises EmptyOutputError."""
+        return {name: common.output_array(reply, name) for name in self.names(reply)}
 
     def outputs(self, reply: TritonReply) -> Tensors:
         """All outputs, each as `to_host` makes it."""
-        return all_to_host(self.target, self.arrays(reply))
+        return common.all_to_host(self.target, self.arrays(reply))
 
     def describe(self) -> Description:
         """What the server says about the model. Raises ServerError, also when it is not ready."""
@@ -108,11 +105,19 @@ class Connection:
             name, version = self.target.name, self.target.version
             if not self.client.is_model_ready(name, version, **self.limit):
                 self.client.get_server_metadata(**self.limit)  # a proxy that lets nobody in says so
-                which = f"version {version} of model" if version else "model"
-                raise ServerError(f"Triton has no {which} '{name}' ready")
+                raise not_ready(self.target, self.index())
             metadata = self.client.get_model_metadata(name, version, **self.as_json)
             message = proto().from_dict(metadata, proto().ModelMetadata())
             return read(message, self.config(name))
+
+    def index(self) -> Sequence[Mapping[str, str]] | None:
+        """The models in the server's repository, an entry a version; None where it won't say."""
+        try:
+            found = self.client.get_model_repository_index(**self.as_json)
+        except Exception:  # a proxy may not pass it on; it is asked to explain another failure
+            return None
+        entries = found.get("models", []) if isinstance(found, dict) else found
+        return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else None
 
     def config(self, name: str) -> ModelConfig:
         """The configuration of a model."""

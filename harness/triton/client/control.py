@@ -5,25 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError, ServerError
 from harness.scenario.spec.server import access_of
 from harness.triton.client import errors
 from harness.triton.client.backend import connect
 from harness.triton.client.common import ServerTarget
+from harness.triton.client.connection import Connection
 from harness.triton.client.settings import TritonSettings
 
-LOAD_S = 300.0
-"""How long loading, or asking about it, may take."""
 
-
-def load_remote(spec: TritonSettings, name: str) -> Callable[[], None]:
+def load_remote(spec: TritonSettings, name: str, load_timeout: float) -> Callable[[], None]:
     """Load a model that is not ready on `server.url`; what unloads it again, and closes.
 
     A model that is ready stays as it is, and is not unloaded: others may use it.
-    Raises ServerError with the server's own reason, SetupError for a variable that is not set.
+    Raises ModelRefusedError with the server's own reason, or after `load_timeout` seconds; another
+    ServerError where it can't be asked, SetupError for a variable that is not set.
     """
     assert spec.server.url is not None
-    target = ServerTarget(spec.server.url, name, LOAD_S, access=access_of(spec.server))
+    target = ServerTarget(spec.server.url, name, load_timeout, access=access_of(spec.server))
     connection = connect(spec.protocol, target)
     client, limit = connection.client, connection.limit
 
@@ -41,19 +40,33 @@ def load_remote(spec: TritonSettings, name: str) -> Callable[[], None]:
                 return lambda: None
             client.load_model(name, **limit)
     except Exception as error:
+        refused = _refused(connection, error)
         with contextlib.suppress(Exception):
             connection.close()
-        raise _refused(target, name, connection.setting_up.ours(error), error) from None
+        raise refused from None
     return unload
 
 
-def _refused(target: ServerTarget, name: str, ours: Exception, error: Exception) -> Exception:
+def _refused(connection: Connection, error: Exception) -> Exception:
+    """Why the model was not loaded, by what happened."""
     from tritonclient.utils import InferenceServerException
 
-    if not isinstance(error, InferenceServerException):
+    ours, target = connection.setting_up.ours(error), connection.target
+    foreign = isinstance(error, InferenceServerException)
+    late = foreign and errors.status_of(error) == "DEADLINE_EXCEEDED"
+    if late or isinstance(error, TimeoutError):
+        return ModelRefusedError(
+            f"Triton at {target.address} did not load '{target.name}' in {target.timeout:g} s, "
+            "and may go on with it",
+            fix="give it longer: measurement: {load_timeout: 300s}",
+        )
+    if not foreign or type(ours) is not ServerError:
         return ours
-    return ServerError(
-        f"Triton at {target.address} did not load '{name}': {errors.said(error)}",
+    index = connection.index()
+    if index is not None and target.name not in (names := {e.get("name", "") for e in index}):
+        return errors.no_model(f"Triton at {target.address}", target.name, sorted(names))
+    return ModelRefusedError(
+        f"Triton at {target.address} did not load '{target.name}': {errors.said(error)}",
         fix="the server must run with --model-control-mode=explicit and have the model in its "
         "repository; without `load: true` the model must be loaded already",
     )

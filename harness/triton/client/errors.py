@@ -10,13 +10,26 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.errors import DeadlineError, HarnessError, ServerDiedError, ServerError, translate
+from harness.errors import (
+    AccessError,
+    DeadlineError,
+    HarnessError,
+    ModelRefusedError,
+    ServerDiedError,
+    ServerError,
+    TlsError,
+    UnknownModelError,
+    UnreachableError,
+    translate,
+)  # fmt: skip
+from harness.scenario.wording import nearest
 from harness.system.credentials import cut
 from harness.system.network import split_address
+from harness.system.tls import speaks_tls
 from harness.triton.client.common import CONNECT_S, ServerTarget
 
 LONGEST = 400
@@ -28,10 +41,31 @@ _TRITON = re.compile(r"^(in ensemble '.*', )?\[request id: |^Request for unknown
 _TRANSPORT = re.compile(
     r"connect|socket|stream removed|stream_error|transport|endpoint|channel|goaway|rst_stream"
     r"|keepalive|too_many_pings|recvmsg|sendmsg|broken pipe|end of tcp|handshak|ssl_|resolution"
-    r"|resolve|unreachable|no route to host|address list|(ping|settings) timeout",
+    r"|resolv|unreachable|no route to host|address list|(ping|settings) timeout",
     re.IGNORECASE,
 )
 """Words of which every message of gRPC's core about a connection has one."""
+_PORTS = "check that it runs, and that url is host:port of this protocol (HTTP 8000, gRPC 8001)"
+_CLIENTS = (
+    "where it asks its clients for a certificate, give tls: {cert: client.pem, key: client.key}"
+)
+_CONNECTION: Sequence[tuple[str, type[ServerError], str, str]] = (
+    (r"hostname (mismatch|verification)|doesn't match|is not valid for", TlsError,
+     "shows a certificate for another name",
+     "write url with a name that the certificate has, or server: {tls: {verify: false}}"),
+    (r"certificate.verify.failed", TlsError, "shows a certificate that is not trusted here",
+     "name the authority that signed it: server: {tls: {ca: ca.pem}}"),
+    (r"ssl|tls|handshake", TlsError, "does not encrypt as `tls` asks for",
+     f"leave `tls` out where the server has none; {_CLIENTS}"),
+    (r"connection refused", UnreachableError, "can't be reached, nobody listens there", _PORTS),
+    (r"name or service|resolv|resolution|name resolution|address lookup", UnreachableError,
+     "can't be reached, its host's name is not known here", "check the host's name in url"),
+)  # fmt: skip
+"""What the words of a connection's failure mean: the class, what is said, and the way out."""
+_CLOSED = re.compile(r"clos|reset|eof|aborted|disconnect|broken pipe", re.IGNORECASE)
+_DENIED = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+LISTED = 20
+"""Names of a server's models that an error lists."""
 
 
 Foreign = type[Exception] | tuple[type[Exception], ...]
@@ -83,8 +117,11 @@ def refused(address: str) -> bool:
     return False
 
 
-def answered(message: str) -> HarnessError:
-    """The error for an error that the server answered with."""
+def answered(target: ServerTarget, error: Exception) -> HarnessError:
+    """The error for an error that the server answered a request with."""
+    message = message_of(error)
+    if refusal := denied(target, error):
+        return refusal
     if _STUB_DIED.search(message):  # Triton does not start another
         return ServerDiedError(f"the Triton server lost a Python process of its model: {message}")
     return type(translate(RuntimeError(message)))(message)
@@ -103,11 +140,17 @@ def broken(target: ServerTarget, error: Exception) -> HarnessError:
 
 
 def unreachable(target: ServerTarget, error: Exception) -> ServerError:
-    """The error of a server that can't be talked to at load."""
-    return ServerError(
-        f"Triton at {target.address} can't be reached: {_words(error)}",
-        fix="check that it runs and that url is host:port of this protocol",
-    )
+    """The error of a server that can't be talked to at load, by what happened."""
+    words = _words(error)
+    for pattern, kind, why, fix in _CONNECTION:
+        if re.search(pattern, words, re.IGNORECASE):
+            return kind(f"Triton at {target.address} {why}: {words}", fix=fix)
+    if _CLOSED.search(words) and speaks_tls(target.address):
+        why, fix = "speaks TLS, and was asked without", "server: {tls: {ca: ca.pem}}"
+        if target.access.tls:
+            why, fix = "ended the encrypted connection", _CLIENTS
+        return TlsError(f"Triton at {target.address} {why}: {words}", fix=fix)
+    return UnreachableError(f"Triton at {target.address} can't be reached: {words}", fix=_PORTS)
 
 
 def garbled(target: ServerTarget, error: Exception) -> ServerError:
@@ -126,12 +169,56 @@ def silent(target: ServerTarget, _: Exception) -> ServerError:
 
 def setup_failed(target: ServerTarget, error: Exception) -> ServerError:
     """The error of a server that refuses anything but a request."""
-    return ServerError(f"Triton at {target.address}: {said(error)}")
+    return denied(target, error) or ServerError(f"Triton at {target.address}: {said(error)}")
+
+
+def denied(target: ServerTarget, error: Exception) -> AccessError | None:
+    """The error of an answer that lets nobody in; None for any other."""
+    if (status := status_of(error)) not in _DENIED:
+        return None
+    return AccessError(
+        f"{target.address} does not let the harness in ({status}): {said(error)}",
+        fix='give what it asks for: server: {headers: {Authorization: "Bearer ${TOKEN}"}}, with '
+        "the token in the environment",
+    )
+
+
+def no_model(where: str, name: str, there: Sequence[str]) -> UnknownModelError:
+    """The error for a model that a server or repository does not have; `there` are those it has."""
+    meant = nearest(name, there)
+    names = ", ".join(sorted(there)[:LISTED]) + (", …" if len(there) > LISTED else "")
+    return UnknownModelError(
+        f"{where} has no model '{name}'" + (f"; did you mean '{meant}'?" if meant else ""),
+        fix=f"model: {{source: {{triton: NAME}}}} with one that it has: {names}"
+        if there else "it has no model at all: load one there, or check url",
+    )  # fmt: skip
+
+
+def not_ready(target: ServerTarget, index: Sequence[Mapping[str, str]] | None) -> ServerError:
+    """The error for a model that is not ready, by the server's index; None: it did not tell."""
+    where, name = f"Triton at {target.address}", target.name
+    which = f"version {target.version} of model" if target.version else "model"
+    mine = [entry for entry in index or () if entry.get("name") == name]
+    if index is not None and not mine:
+        return no_model(where, name, sorted({entry.get("name", "") for entry in index}))
+    ready = sorted(e.get("version", "") for e in mine if e.get("state") == "READY")
+    if ready:
+        why, fix = f"; ready are {', '.join(ready)}", "ask for one of these: version: 1"
+    else:
+        reasons = {e["reason"] for e in mine if e.get("reason", "unloaded") != "unloaded"}
+        why = f": {'; '.join(sorted(reasons))}" if reasons else ", though its repository has it"
+        fix = "have it loaded there, or by the harness: server: {load: true}"
+    if index is None:
+        why, fix = "", "check the name with: curl -X POST http://HOST:PORT/v2/repository/index"
+    return ModelRefusedError(f"{where} has no {which} '{name}' ready{why}", fix=fix)
 
 
 def said(error: Exception) -> str:
     """What the server, or a proxy before it, answered: one line, of a length that can be read."""
-    return cut(" ".join(str(message_of(error)).split()), LONGEST)
+    words = message_of(error)
+    if words.startswith("an exception occurred in the client while decoding"):  # not JSON
+        words = words.partition("\nresponse: ")[2]
+    return cut(" ".join(words.split()), LONGEST)
 
 
 def message_of(error: Exception) -> str:

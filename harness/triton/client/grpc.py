@@ -74,7 +74,7 @@ def _request_failed(target: ServerTarget, error: Exception) -> HarnessError:
         return errors.late(target)
     if status in ("UNAVAILABLE", "CANCELLED", "UNKNOWN") and errors.of_transport(message):
         return errors.broken(target, error)
-    return errors.answered(message)
+    return errors.answered(target, error)
 
 
 def _setup_failed(target: ServerTarget, error: Exception) -> HarnessError:

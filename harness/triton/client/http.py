@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from harness.errors import BackendError, HarnessError
 from harness.system.tls import ssl_context
 from harness.triton.client import deadline, errors
-from harness.triton.client.common import ServerTarget
-from harness.triton.client.connection import Client, Connection, TritonReply
+from harness.triton.client.common import ServerTarget, TritonReply
+from harness.triton.client.connection import Client, Connection
 
 if TYPE_CHECKING:
     import ssl
@@ -85,7 +85,7 @@ class HttpConnection(Connection):
         from tritonclient.utils import InferenceServerException
 
         return self._unless_ended(errors.late, (
-            (InferenceServerException, lambda _, e: errors.answered(errors.message_of(e))),
+            (InferenceServerException, errors.answered),
             (TimeoutError, errors.late),
             (Exception, errors.broken),
         ))  # fmt: skip

@@ -6,7 +6,7 @@ import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 
-from harness.errors import ServerError
+from harness.errors import PortInUseError, ServerError
 from harness.system.network import is_loopback
 
 HOST = "127.0.0.1"
@@ -69,7 +69,7 @@ def check_loopback(pid: int) -> None:
 
 
 def check_free(asked: Mapping[str, int]) -> None:
-    """Raise ServerError when a port that was asked for is in use, saying by whom."""
+    """Raise PortInUseError when a port that was asked for is in use, saying by whom."""
     for service, port in asked.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,12 +79,12 @@ def check_free(asked: Mapping[str, int]) -> None:
                 raise in_use(service, port, error) from error
 
 
-def in_use(service: str, port: int, error: OSError | None = None) -> ServerError:
+def in_use(service: str, port: int, error: OSError | None = None) -> PortInUseError:
     """The error for a port that can't be had."""
     fix = "choose another port, or leave it out: a free one is then found"
     if isinstance(error, PermissionError):
-        return ServerError(f"port {port} ({service}) needs root", fix=fix)
-    return ServerError(f"port {port} ({service}) is in use{_by(port)}", fix=fix)
+        return PortInUseError(f"port {port} ({service}) needs root", fix=fix)
+    return PortInUseError(f"port {port} ({service}) is in use{_by(port)}", fix=fix)
 
 
 def _by(port: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError, PortInUseError, ServerError
 from harness.system import guard
 from harness.system.child import describe_status
 from harness.triton.server import api
@@ -88,7 +88,7 @@ class TritonServer:
             for service, port in asked.items():
                 if port == taken:
                     raise net.in_use(service, port)
-        raise ServerError(f"Triton found its ports taken {ATTEMPTS} times in a row")
+        raise PortInUseError(f"Triton found its ports taken {ATTEMPTS} times in a row")
 
     @classmethod
     def _spawn(
@@ -150,7 +150,8 @@ class TritonServer:
     def load(self, name: str, *, timeout: float = 60.0) -> float:
         """Load a model of the repository and wait until it is ready; the seconds it took.
 
-        Raises ServerError with the server's own reason when it can't be loaded.
+        Raises ModelRefusedError with the server's own reason when it can't be loaded, ServerError
+        when the server ended.
         """
         began, offset = time.monotonic(), len(self._text())
         try:
@@ -168,7 +169,8 @@ class TritonServer:
             why = load_failure(str(error), self._text()[offset:])
             raise self._not_loaded(name, why) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self._not_loaded(name, self._gone(error)) from None
+            why = f"Triton could not load '{name}': {self._gone(error).rstrip('. ;')}"
+            raise ServerError(f"{why}; log: {self._log}") from None
         if not api.is_ready(self.http, name):
             raise self._not_loaded(name, f"it is not ready after loading; {self._last(offset)}")
         self._stubs.loaded(name)
@@ -217,8 +219,8 @@ class TritonServer:
             raise _RefusedError(api.error_text(body))
         return body
 
-    def _not_loaded(self, name: str, why: str, fix: str | None = None) -> ServerError:
-        return ServerError(
+    def _not_loaded(self, name: str, why: str, fix: str | None = None) -> ModelRefusedError:
+        return ModelRefusedError(
             f"Triton could not load '{name}': {why.rstrip('. ;')}; log: {self._log}", fix=fix
         )
 

@@ -85,4 +85,6 @@ def test_who_is_not_ready_is_asked_who_it_is_first() -> None:
     with connection, pytest.raises(ServerError, match="no model 'm' ready"):
         connection.describe()
     calls = [call for call, _ in client.asked]
-    assert calls == ["is_model_ready", "get_server_metadata", "close"]
+    assert calls == [
+        "is_model_ready", "get_server_metadata", "get_model_repository_index", "close"
+    ]  # fmt: skip

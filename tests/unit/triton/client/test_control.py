@@ -11,7 +11,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError
 from harness.triton.client import control
 from harness.triton.client.settings import TritonSettings
 
@@ -58,18 +58,15 @@ def backend(request: pytest.FixtureRequest) -> Iterator[TritonSettings]:
 
 
 @pytest.mark.parametrize("backend", ["ready", "load"], indirect=True)
-def test_loading_has_a_time_limit(backend: TritonSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "LOAD_S", 0.3)
-    with pytest.raises(ServerError, match=r"did not load 'm': .*Deadline"):
-        control.load_remote(backend, "m")
+def test_load_timeout_ends_loading_and_the_question_before_it(backend: TritonSettings) -> None:
+    with pytest.raises(ModelRefusedError, match=r"did not load 'm' in 0\.3 s") as refused:
+        control.load_remote(backend, "m", 0.3)
+    assert "load_timeout" in str(refused.value.fix)
 
 
 @pytest.mark.parametrize("backend", ["unload"], indirect=True)
-def test_unloading_has_a_time_limit(
-    backend: TritonSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(control, "LOAD_S", 0.3)
-    unload = control.load_remote(backend, "m")
+def test_unloading_has_a_time_limit(backend: TritonSettings) -> None:
+    unload = control.load_remote(backend, "m", 0.3)
     done = threading.Thread(target=unload, daemon=True)
     done.start()
     done.join(STUCK_S / 2)
