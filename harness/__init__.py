@@ -21,34 +21,17 @@ TYPE_CHECKING = False  # by that name type checkers take it for true; `typing` i
 
 if TYPE_CHECKING:
     from harness.api import PointText, Run, load_scenario, open_run, resume, run
+
+    # isort: off
     from harness.errors import (
-        AccessError,
-        BackendError,
-        DeadlineError,
-        DeviceError,
-        EmptyOutputError,
-        HarnessError,
-        InconclusiveError,
-        InterpreterError,
-        MessageError,
-        MissingPackageError,
-        ModelRefusedError,
-        OutOfMemoryError,
-        ParityError,
-        PointError,
-        PortInUseError,
-        RunDirectoryError,
-        ScenarioError,
-        ServerDiedError,
-        ServerError,
-        SetupError,
-        TlsError,
-        UnexpectedError,
-        UnknownModelError,
-        UnreachableError,
-        UsageError,
-        WorkerDiedError,
-    )
+        AccessError, BackendError, DeadlineError, DeviceError, EmptyOutputError, HarnessError,
+        InconclusiveError, InterpreterError, MessageError, MissingPackageError, ModelRefusedError,
+        OutOfMemoryError, ParityError, PointError, PortInUseError, RunDirectoryError, ScenarioError,
+        ServerDiedError, ServerError, SetupError, TlsError, UnexpectedError, UnknownModelError,
+        UnreachableError, UsageError, WorkerDiedError,
+    )  # fmt: skip
+
+    # isort: on
     from harness.scenario.spec.scenario import Scenario
     from harness.version import __version__
 

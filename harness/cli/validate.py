@@ -9,23 +9,30 @@ from pathlib import Path
 import click
 
 from harness.cli import options
-from harness.errors import ScenarioError, UsageError
+from harness.errors import HarnessError, ScenarioError
 
 
 @click.command("validate")
 @click.argument("file", type=options.PATH)
 @options.overrides
+@click.option(
+    "--deep", is_flag=True, help="Import the model's code, open its files whole, call it once."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, mistakes too.")
-def command(file: Path, overrides: tuple[str, ...], as_json: bool) -> int:
-    """Show every mistake in a scenario file and its ONNX files. Exit 2 when there are any."""
+def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -> int:
+    """Show every mistake in a scenario file, its ONNX files and what names its model.
+
+    Nothing is imported without --deep. Exit 2 when there are any mistakes, else 3 with --deep where
+    this machine lacks something.
+    """
     from harness.run.prepare import check
     from harness.scenario.overview import overview
     from harness.scenario.reading.loader import load
 
     try:
         loaded = load(file, overrides)
-        found, notes = overview(loaded.scenario), check(loaded)
-    except UsageError as error:
+        found, notes = overview(loaded.scenario), check(loaded, deep=deep)
+    except HarnessError as error:
         if not as_json:
             raise
         problems = [asdict(p) for p in error.problems] if isinstance(error, ScenarioError) else [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import importlib
 import inspect
@@ -20,6 +19,7 @@ from torch import nn
 
 from harness.errors import HarnessError, OutOfMemoryError, SetupError, UsageError, translate
 from harness.models.cache import file_hash
+from harness.models.factory_text import cant_import, no_attribute
 from harness.models.torch_model import in_fp32
 from harness.models.weights import load_weights, one_line
 from harness.system.faults import known
@@ -36,16 +36,11 @@ def factory_of(source: Mapping[str, Any]) -> Callable[..., object]:
             module = importlib.import_module(name)
         except Exception as error:
             _lack(error, but=name)
-            raise UsageError(
-                f"model.source.torch: can't import {name}: {type(error).__name__}: {error}",
-                fix="put the module beside the scenario, or install its package",
-            ) from error
+            raise cant_import(name, error) from error
     if hasattr(module, attribute):
         factory: Callable[..., object] = getattr(module, attribute)
         return factory
-    near = difflib.get_close_matches(attribute, vars(module), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise UsageError(f"model.source.torch: {name} has no '{attribute}'{hint}")
+    raise no_attribute(name, attribute, vars(module))
 
 
 def _lack(error: Exception, but: str = "") -> None:

@@ -191,6 +191,19 @@ def _served(spec: TritonSettings, model: str) -> list[str]:
     return [model, *colocated, *spec.composing]
 
 
+def find_models(repository: Path, spec: TritonSettings, model: str) -> None:
+    """Raise ServerError where there is no such repository, UnknownModelError where it lacks one of
+    the models that are loaded, what `require_regular_below` does for a file that never ends.
+    """
+    if not repository.is_dir():
+        raise ServerError(f"{repository} is not a model repository: no such directory")
+    for name in _served(spec, model):
+        if not (repository / name).is_dir():
+            there = sorted(path.name for path in repository.iterdir() if path.is_dir())
+            raise no_model(f"the repository {repository}", name, there)
+        require_regular_below(repository / name)  # or Triton would wait for a pipe, without an end
+
+
 def _vary(
     output: Path, name: str, spec: TritonSettings, base: Path, config: str | None
 ) -> _Written:
@@ -201,13 +214,7 @@ def _vary(
     not share.
     """
     users = base / str(spec.server.repository)
-    if not users.is_dir():
-        raise ServerError(f"{users} is not a model repository: no such directory")
-    if not (users / name).is_dir():
-        there = sorted(path.name for path in users.iterdir() if path.is_dir())
-        raise no_model(f"the repository {users}", name, there)
-    for model in _served(spec, name):
-        require_regular_below(users / model)  # or Triton would wait for a pipe, without an end
+    find_models(users, spec, name)
     if config is None and not spec.changes_model:
         return _Written(users, name, changed=False)
     change.link_models(output, users)

@@ -14,17 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.errors import (
-    AccessError,
-    DeadlineError,
-    HarnessError,
-    ModelRefusedError,
-    ServerDiedError,
-    ServerError,
-    TlsError,
-    UnknownModelError,
-    UnreachableError,
-    translate,
+from harness.errors import (  # isort: skip
+    AccessError, DeadlineError, HarnessError, ModelRefusedError, ServerDiedError, ServerError,
+    TlsError, UnknownModelError, UnreachableError, translate,
 )  # fmt: skip
 from harness.scenario.wording import nearest
 from harness.system.credentials import cut

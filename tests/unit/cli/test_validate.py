@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,10 @@ from harness.cli.validate import command
 QUICKSTART = str(ROOT / "scenarios" / "quickstart.yaml")
 
 
-def harness(*args: str) -> subprocess.CompletedProcess[str]:
+def harness(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "harness", "validate", *args],
-        capture_output=True, text=True, cwd=ROOT, check=False,
+        capture_output=True, text=True, cwd=ROOT, check=False, env=env,
     )  # fmt: skip
 
 
@@ -97,3 +98,19 @@ def test_an_onnx_file_is_opened(tmp_path: Path) -> None:
     result = harness(str(scenario))
     assert result.returncode == 2
     assert "dynamic: {seq_len: N}" in result.stderr
+
+
+def test_deep_imports_the_factory(tmp_path: Path) -> None:
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "scenario: s\nmodel: {name: net, source: {torch: 'deep_net:make'}, "
+        "inputs: [{name: x, shape: [batch, 3]}]}\nbackends: [{kind: torch}]\n"
+        "load: {batch_sizes: 1}\n"
+    )
+    (tmp_path / "deep_net.py").write_text("def make(): raise ValueError('half of it is missing')\n")
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert ": fine: " in harness(str(scenario), env=env).stdout
+    done = harness(str(scenario), "--deep", "--json", env=env)
+    assert done.returncode == 2, done.stderr
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert "raised ValueError: half of it is missing" in problem["message"]
