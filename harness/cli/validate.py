@@ -25,9 +25,9 @@ def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -
     Nothing is imported without --deep. Exit 2 when there are any mistakes, else 3 with --deep where
     this machine lacks something.
     """
-    from harness.run.prepare import check
     from harness.scenario.overview import overview
     from harness.scenario.reading.loader import load
+    from harness.validate.checking import check
 
     try:
         loaded = load(file, overrides)

@@ -19,10 +19,10 @@ from torch import nn
 
 from harness.errors import HarnessError, OutOfMemoryError, SetupError, UsageError, translate
 from harness.models.cache import file_hash
-from harness.models.factory_text import cant_import, no_attribute
 from harness.models.torch_model import in_fp32
 from harness.models.weights import load_weights, one_line
 from harness.system.faults import known
+from harness.system.packages import cant_import, no_attribute
 
 
 def factory_of(source: Mapping[str, Any]) -> Callable[..., object]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, cast
 from harness.errors import HarnessError, PointError, UsageError, translate, translated
 from harness.models import onnx_file, propagation
 from harness.models.cache import CacheEntry, fetch, file_hash, text_hash
-from harness.models.factory_text import check_factory
 from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert, precision_of
 from harness.models.tensors import InputData, PreparedModel, TensorSpec
@@ -62,15 +61,13 @@ def prepare(
 
 
 def check(spec: ModelSpec, batch_sizes: Sequence[int], *, base: Path) -> str:
-    """Whether an ONNX file, or a factory's text, fits the scenario, as `prepare` finds out too.
+    """Whether an ONNX file fits the scenario, as `prepare` finds out before it makes anything.
 
-    How the file's batch was read if that is a guess. Nothing is imported, and other sources are
-    not opened. Raises UsageError, MissingPackageError.
+    How its batch was read if that is a guess; empty for other sources, which are not opened.
+    Raises UsageError, MissingPackageError.
     """
-    model, source = _written(spec, batch_sizes, base), spec.source
-    if source.torch is not None:
-        check_factory(source.torch, source.kwargs, base)
-    return _read_onnx(model, batch_sizes)[0].batch_read if source.kind == "onnx" else ""
+    model = _written(spec, batch_sizes, base)
+    return _read_onnx(model, batch_sizes)[0].batch_read if spec.source.kind == "onnx" else ""
 
 
 def _written(spec: ModelSpec, batch_sizes: Sequence[int], base: Path) -> PreparedModel:

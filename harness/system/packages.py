@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import shlex
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 
-from harness.errors import MissingPackageError, SetupError
+from harness.errors import MissingPackageError, SetupError, UsageError
 
 REQUIREMENTS: dict[str, str] = {
     "cuda": "cuda-python",
@@ -71,6 +73,21 @@ def missing_package(error: ModuleNotFoundError) -> MissingPackageError:
         f"the Python package that provides '{_top(name)}' is not installed",
         fix=how_to_install(name),
     )
+
+
+def cant_import(name: str, error: Exception) -> UsageError:
+    """The error for a factory's module."""
+    return UsageError(
+        f"model.source.torch: can't import {name}: {type(error).__name__}: {error}",
+        fix="put the module beside the scenario, or install its package",
+    )
+
+
+def no_attribute(name: str, attribute: str, there: Iterable[str]) -> UsageError:
+    """The error for a module without the factory; `there` are the names that it has."""
+    near = difflib.get_close_matches(attribute, list(there), n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return UsageError(f"model.source.torch: {name} has no '{attribute}'{hint}")
 
 
 def require(module: str) -> ModuleType:

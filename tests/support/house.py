@@ -20,7 +20,7 @@ CODE_LINES = 30_000
 """All of the package but `USES`: lower it when the package has become smaller."""
 CODE_LINES_AIM = 22_500
 """What `CODE_LINES` is to come down to."""
-USES = frozenset({"plan", "compare", "stress", "migrate", "fleet", "monitor"})
+USES = frozenset({"plan", "compare", "stress", "migrate", "fleet", "monitor", "validate", "doctor"})
 """Folders built on the measuring core: each may have `USE_LINES`."""
 USE_LINES = 3_100
 ANY_SHARE = 0.05

@@ -150,8 +150,7 @@ class TritonServer:
     def load(self, name: str, *, timeout: float = 60.0) -> float:
         """Load a model of the repository and wait until it is ready; the seconds it took.
 
-        Raises ModelRefusedError with the server's own reason when it can't be loaded, ServerError
-        when the server ended.
+        Raises ModelRefusedError with the server's reason, ServerError when the server ended.
         """
         began, offset = time.monotonic(), len(self._text())
         try:
@@ -169,8 +168,7 @@ class TritonServer:
             why = load_failure(str(error), self._text()[offset:])
             raise self._not_loaded(name, why) from None
         except (OSError, http.client.HTTPException) as error:
-            why = f"Triton could not load '{name}': {self._gone(error).rstrip('. ;')}"
-            raise ServerError(f"{why}; log: {self._log}") from None
+            raise ServerError(self._not_loaded(name, self._gone(error)).message) from None
         if not api.is_ready(self.http, name):
             raise self._not_loaded(name, f"it is not ready after loading; {self._last(offset)}")
         self._stubs.loaded(name)

@@ -1,24 +1,15 @@
-"""A scenario checked before a run; exporting in this process."""
+"""Exporting in this process: a model of the user's own, and one that needs no file."""
 
 from __future__ import annotations
 
-import contextlib
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.inline_worker import InlineWorker
 from support.paths import ROOT
-from support.tiny_onnx import tiny_onnx
 
 from harness.errors import HarnessError
-from harness.results.events import Teller
-from harness.results.store import read_run
-from harness.run.execute import start
-from harness.run.prepare import check, export
-from harness.run.session import preparing
+from harness.run.prepare import export
 from harness.scenario.reading.loader import load
 
 
@@ -48,121 +39,3 @@ def test_the_users_module_is_found_beside_the_scenario(tmp_path: Path) -> None:
     with pytest.raises((HarnessError, ModuleNotFoundError), match="not_there_at_all"):
         export(load(tmp_path / "s.yaml"))
     assert sys.path[-2:] == [str(tmp_path), str(Path.cwd())], "they replace no library"
-
-
-# ------------------------------------------------------- what `validate` and `run` say of the same
-
-X = "inputs: [{name: x, shape: [batch, 3]}]"
-TRITON = "{kind: triton, protocol: http, server: {repository: models}}"
-FACTORIES = """
-import torch
-class Fixed(torch.nn.Module):
-    def forward(self, x):
-        return x.reshape(2, 3)
-def linear(width): return torch.nn.Linear(3, width)
-def nothing(): return None
-def fails(): raise RuntimeError("no weights on this disk")
-"""
-TORCH, ORT = "{kind: torch}", "{kind: onnxruntime}"
-REFUSED = [  # model, backend, what the first error says, whether it takes --deep
-    ("source: {torch: 'nowhere_at_all:make'}, " + X, TORCH, "can't import nowhere_at_all", False),
-    ("source: {torch: 'nets:linaer'}, " + X, TORCH, "did you mean 'linear'", False),
-    ("source: {torch: 'nets:linear'}, " + X, TORCH, "missing 1 required positional", False),
-    ("source: {torch: 'nets:linear', kwargs: {wide: 2}}, " + X, TORCH, "unexpected keyword", False),
-    ("source: {torch: 'torn:make'}, " + X, TORCH, "SyntaxError", False),
-    ("source: {torch: 'nets:nothing'}, " + X, TORCH, "expected a torch.nn.Module", True),
-    ("source: {torch: 'nets:fails'}, " + X, TORCH, "no weights on this disk", True),
-    ("source: {torch: 'nets:Fixed'}, " + X, TORCH, "batch", True),
-    ("source: {exported_program: net.onnx}, " + X, TORCH, "net.onnx", True),
-    ("source: {onnx: fixed.onnx}", ORT, "batch fixed at 3", False),
-    ("source: {onnx: free.onnx}", ORT, "seq_len", False),
-    ("source: {onnx: nets.py}", ORT, "nets.py", False),
-    ("source: {onnx: net.onnx}", "{kind: onnxruntime, precision: int8}", "precision|int8", False),
-    ("source: {triton: nett}, " + X, TRITON, "did you mean 'net'", False),
-]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scenarios")
-    (path / "nets.py").write_text(FACTORIES)
-    (path / "torn.py").write_text("def make(:\n")
-    tiny_onnx(path / "net.onnx")
-    tiny_onnx(path / "fixed.onnx", batch=3)
-    tiny_onnx(path / "free.onnx", batch="seq_len")
-    (path / "models" / "net").mkdir(parents=True)
-    return path
-
-
-def write(folder: Path, model: str, backend: str) -> Path:
-    path = folder / "s.yaml"
-    path.write_text(
-        f"scenario: s\nmodel: {{name: net, {model}}}\nbackends: [{backend}]\n"
-        "load: {batch_sizes: [1, 4], concurrency: 1}\nmeasurement: {rounds: 1, rounds_max: 1}\n"
-    )
-    return path
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker that prepares is in this process: it imports torch once for all rows."""
-    monkeypatch.setattr(preparing, "WorkerProcess", lambda *_, **__: InlineWorker())
-
-
-def first_error(path: Path, *, deep: bool) -> str:
-    """What `harness validate` says; empty where it says that all is fine."""
-    try:
-        check(load(path), deep=deep)
-    except HarnessError as error:
-        return error.message
-    return ""
-
-
-def runs_first_error(path: Path, output: Path) -> str:
-    """The same of `harness run`: what ends it, or fails its first point."""
-    try:
-        start(load(path), output, contextlib.nullcontext(Teller(lambda _: None)))
-    except HarnessError as error:
-        return error.message
-    return min(read_run(output).failures, key=lambda row: row.round).message
-
-
-@pytest.mark.usefixtures("inline")
-@pytest.mark.parametrize(("model", "backend", "words", "deep"), REFUSED)
-def test_nothing_is_fine_that_a_run_refuses_at_once(
-    folder: Path, tmp_path: Path, model: str, backend: str, words: str, deep: bool
-) -> None:
-    path = write(folder, model, backend)
-    said = first_error(path, deep=deep)
-    assert re.search(words, said), said
-    if not deep:
-        assert first_error(path, deep=True) == said
-    assert runs_first_error(path, tmp_path / "run") == said
-
-
-def test_plain_validate_imports_nothing(folder: Path) -> None:
-    path = write(folder, "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X, TORCH)
-    code = (
-        "import sys, pathlib\nfrom harness.run.prepare import check\n"
-        "from harness.scenario.reading.loader import load\n"
-        f"check(load(pathlib.Path({str(path)!r})))\n"
-        "print('torch' in sys.modules, 'nets' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\n"
-
-
-@pytest.mark.usefixtures("inline")
-def test_what_a_run_takes_is_fine(folder: Path) -> None:
-    good = "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X
-    for model, backend in ((good, TORCH), ("source: {onnx: net.onnx}", ORT)):
-        path = write(folder, model, backend)
-        assert [first_error(path, deep=deep) for deep in (False, True)] == ["", ""]
-
-
-def test_what_this_machine_lacks_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
-    server = '{url: "h:1", headers: {Authorization: "Bearer ${NO_SUCH_TOKEN}"}}'
-    backend = f"{{kind: triton, protocol: http, server: {server}}}"
-    (note,) = check(load(write(folder, "source: {triton: net}, " + X, backend)))
-    assert note.startswith("not on this machine: ") and "NO_SUCH_TOKEN" in note

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.models.factory_text import check_factory
+from harness.validate.factory import check_factory
 
 MODEL = """
 import os

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import symtable
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import TypeAlias
 
 from harness.errors import UsageError
+from harness.system.packages import cant_import, no_attribute
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _DYNAMIC = frozenset({"__getattr__", "globals", "setattr", "exec"})
 """A module that uses one of these may have names that its text does not show."""
-
-
-def cant_import(name: str, error: Exception) -> UsageError:
-    """The error for a factory's module."""
-    return UsageError(
-        f"model.source.torch: can't import {name}: {type(error).__name__}: {error}",
-        fix="put the module beside the scenario, or install its package",
-    )
-
-
-def no_attribute(name: str, attribute: str, there: Iterable[str]) -> UsageError:
-    """The error for a module without the factory; `there` are the names that it has."""
-    near = difflib.get_close_matches(attribute, list(there), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return UsageError(f"model.source.torch: {name} has no '{attribute}'{hint}")
 
 
 def check_factory(ref: str, kwargs: Mapping[str, object], base: Path) -> None:

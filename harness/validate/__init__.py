@@ -1,0 +1,1 @@
+"""What a run would refuse, said before it: `harness validate`."""
