@@ -167,6 +167,13 @@ class DeviceError(SetupError):
     words = "the device or execution provider is not available"
 
 
+class LimitError(SetupError):
+    """A memory limit can't be put in force here, or what should enforce it does not."""
+
+    reason = "limit"
+    words = "its memory limit is not in force"
+
+
 class PointError(HarnessError):
     """One point can't be measured; it is recorded on the point and the sweep goes on."""
 

@@ -165,6 +165,8 @@ class LoadedDetails(TypedDict, total=False):
     model_versions: str
     server_host: Mapping[str, object]
     """What the telemetry beside a server on another host says of it."""
+    limits: Mapping[str, Mapping[str, object]]
+    """`host_memory`, `gpu_memory` → `mib`, `how`, `whole_tree`, and what the `control` saw."""
     onnxruntime: str
     tensorrt: str
     flavor: str

@@ -16,8 +16,10 @@ from harness.errors import ServerError
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel, Tensors
 from harness.results.rows import ParityRow
+from harness.run.limited import Limited
 from harness.run.session.preparing import prepare, prepared_model
 from harness.run.session.served_model import Folders, ServedModel
+from harness.run.session.watch import gpu_place
 from harness.run.worker.messages import DescribeModel, ServerAddress
 from harness.run.worker.process import WorkerProcess
 from harness.scenario.spec.scenario import Scenario
@@ -36,6 +38,7 @@ class StressServer:
         self, scenario: Scenario, spec: TritonSettings, *, base: Path, logs: Path, cache: Path
     ) -> None:
         self._scenario, self._spec, self._stack = scenario, spec, contextlib.ExitStack()
+        self._limited = Limited()
         self._elsewhere: int | None = None
         self._folders = Folders(base, logs, cache, "stress")
         self.model: PreparedModel | None = None
@@ -59,8 +62,10 @@ class StressServer:
         prepared = prepare(alone, base=folders.base, logs=folders.logs, cache=folders.cache)
         served = ServedModel(
             self._spec, prepared_model(prepared, ""), self._scenario.model.parity, (self.batch,),
-            measurement, folders, lambda: None, label=str(self._spec.name),
+            measurement, folders, lambda: None, label=str(self._spec.name), limited=self._limited,
         )  # fmt: skip
+        self._stack.enter_context(self._limited)
+        self._limited.enforce(self._spec, gpu_place(self._spec), worker_env(folders.base))
         self._served = found = served.launch(None)
         self._stack.callback(found.release)
         self._server = found.server
@@ -138,8 +143,9 @@ class StressServer:
         assert served.directory is not None
         new = start_server(
             self._spec.model_copy(update={"server": settings}), served.directory.parent,
-            base=self._folders.base, log=self._folders.log("-server"), env=self._spec.variables,
-            prepared=bool(served.config), cache=self._folders.cache,
+            base=self._folders.base, log=self._folders.log("-server"),
+            env=self._spec.variables, prepared=bool(served.config),
+            cache=self._folders.cache, prefix=self._limited.prefix,
         )  # fmt: skip
         self._server = new
         self.reload()

@@ -53,6 +53,7 @@ class Child:
     def __init__(
         self, title: str, module: str, arguments: Sequence[str] = (), *, log: Path | None = None,
         python: str = sys.executable, env: Mapping[str, str] | None = None, on_stdio: bool = True,
+        prefix: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.title, self.log = title, log
         self._kills = memory_kills()
@@ -60,7 +61,7 @@ class Child:
         theirs_in, self._to_child = os.pipe()
         os.set_blocking(self._to_child, False)
         self._from_child, theirs_out = os.pipe()
-        argv = [*module_command(module, python), *arguments]
+        argv = [*prefix, *module_command(module, python), *arguments]
         argv += [] if on_stdio else [str(theirs_in), str(theirs_out)]
         try:
             with contextlib.ExitStack() as stack:

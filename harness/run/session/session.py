@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Self
 from harness.errors import HarnessError, ServerDiedError
 from harness.load.plan import plan_colocated, plan_point
 from harness.run.environments import Interpreter
+from harness.run.limited import Limited
 from harness.run.session.preparing import Prepared, prepared_model
 from harness.run.session.served_model import SLACK_S, Folders, ServedModel
 from harness.run.session.shared import Shared
-from harness.run.session.watch import ProcessWatch
+from harness.run.session.watch import ProcessWatch, gpu_place
 from harness.run.worker.messages import PointMeasured
 from harness.run.worker.process import Listener, WorkerProcess, start_worker
 from harness.scenario.points import Point
@@ -23,6 +24,7 @@ from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
 from harness.scenario.variants import DEFAULT_CONFIG
+from harness.system.environment import worker_env
 from harness.telemetry.client import Telemetry
 
 if TYPE_CHECKING:
@@ -45,10 +47,12 @@ class Session:
         self._opened = False
         self._stack = contextlib.ExitStack()
         self._server: TritonServer | None = None
+        self.limited = Limited() if shared is None else shared.limited
+        """What its processes that run the model may hold."""
         measurement = scenario.measurement
         self.measured = ServedModel(
             spec, prepared_model(prepared, ""), scenario.model.parity, scenario.load.batch_sizes,
-            measurement, self._folders, self._check_server, label=spec.name,
+            measurement, self._folders, self._check_server, label=spec.name, limited=self.limited,
         )  # fmt: skip
         self.colocated: list[ServedModel] = []
         if isinstance(spec, ServedSettings):
@@ -56,7 +60,7 @@ class Session:
                 ServedModel(
                     spec.alone(other), prepared_model(prepared, f"{spec.name}/{other.name}"),
                     other.spec.parity, (other.load.batch_size,), measurement, self._folders,
-                    self._check_server, other, f"{spec.name}+{other.name}",
+                    self._check_server, other, f"{spec.name}+{other.name}", self.limited,
                 )
                 for other in spec.colocated
             ]  # fmt: skip
@@ -97,6 +101,9 @@ class Session:
     def open(self, first_batch: int, listener: Listener) -> None:
         """Start the server and the workers, load, and make the first calls."""
         self._stack.callback(self.watch.close)
+        if self._shared is None:
+            self._stack.enter_context(self.limited)
+        self.limited.enforce(self.spec, gpu_place(self.spec), worker_env(self._folders.base))
         if self.remote:
             self._launch()
         for model in self.models:
@@ -146,7 +153,8 @@ class Session:
         workers = {} if self._shared is None else self._shared.workers
         if name not in workers:
             log = self._folders.log(f"-colocated-{name}" if name else "")
-            workers[name] = start_worker(log, self._folders.base, self._interpreter)
+            limited = None if self.remote else self.limited
+            workers[name] = start_worker(log, self._folders.base, self._interpreter, limited)
             if self._shared is None:
                 self._stack.callback(workers[name].kill)
         return workers[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from harness.run.limited import Limited
 from harness.run.worker.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Shared:
         self.server: TritonServer | None = None
         self.workers: dict[str, WorkerProcess] = {}
         """By the name of the model they call: `ServedModel.name`."""
+        self.limited = Limited()
+        """What every server of the round may hold."""
         self._environment: dict[str, str] = {}
 
     def fitting(self, environment: dict[str, str]) -> TritonServer | None:
@@ -49,4 +52,5 @@ class Shared:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        with self.limited:
+            self.close()

@@ -92,3 +92,9 @@ def gpu_of(spec: AnyBackend) -> str | None:
         devices = (o.device for o in others if o.device not in (None, "cpu"))
         return next(devices, None)
     return getattr(spec, "device", None) or "cuda"
+
+
+def gpu_place(spec: AnyBackend) -> int:
+    """The place of that GPU among those that its process sees; by its UUID it sees no other."""
+    place = (gpu_of(spec) or "").partition(":")[2]
+    return int(place) if place.isdigit() else 0

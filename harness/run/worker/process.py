@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from harness.errors import DeadlineError, HarnessError, MessageError, WorkerDiedError
 from harness.results.events import Progress
 from harness.run.environments import Interpreter
+from harness.run.limited import Limited
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command
 from harness.system.child import Child
@@ -23,18 +24,20 @@ Check = Callable[[], None]
 
 
 def start_worker(
-    log: Path, base: Path, interpreter: Interpreter | HarnessError | None
-) -> WorkerProcess:
-    """A worker in an environment, or in ours; `base` is the scenario's folder.
+    log: Path, base: Path, interpreter: Interpreter | HarnessError | None,
+    limited: Limited | None = None,
+) -> WorkerProcess:  # fmt: skip
+    """A worker in an environment, or in ours, under its limits; `base` is the scenario's folder.
 
     Raises why the environment could not be made.
     """
     if isinstance(interpreter, HarnessError):
         raise interpreter
-    env = worker_env(base)
+    env, prefix = worker_env(base), [] if limited is None else limited.prefix
     if interpreter is None:
-        return WorkerProcess(log, env=env)
-    return WorkerProcess(log, python=interpreter.python, env={**env, **interpreter.env})
+        return WorkerProcess(log, env=env, prefix=prefix)
+    env |= interpreter.env
+    return WorkerProcess(log, python=interpreter.python, env=env, prefix=prefix)
 
 
 class WorkerProcess(Child):
@@ -43,10 +46,14 @@ class WorkerProcess(Child):
     MODULE: ClassVar = "harness.run.worker.worker"
 
     def __init__(
-        self, log: Path, *, python: str = sys.executable, env: Mapping[str, str] | None = None
-    ) -> None:
+        self, log: Path, *, python: str = sys.executable, env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         """Start it with the interpreter `python`; it waits for its first command."""
-        super().__init__("the worker", self.MODULE, log=log, python=python, env=env, on_stdio=False)
+        super().__init__(
+            "the worker", self.MODULE, log=log, python=python, env=env, on_stdio=False,
+            prefix=prefix,
+        )  # fmt: skip
 
     def ask(
         self, command: Command[A], *, deadline: float, listener: Listener | None = None,

@@ -19,6 +19,7 @@ from harness.errors import UsageError
 from harness.scenario import kinds
 from harness.scenario.rules.base import Broken, any_of, with_article
 from harness.scenario.spec.fields import PARSE_ONLY, Model, Name
+from harness.scenario.spec.limits import Limits
 from harness.scenario.spec.model import ModelSpec
 from harness.system.check import Check
 
@@ -56,12 +57,15 @@ class BackendSettings(Model):
         None,
         description="one of `environments`, whose Python runs it; default: the harness's own",
     )
+    limits: Limits = Field(
+        default_factory=Limits, description="memory that its processes may hold; default: no limit"
+    )
     kind: str = Field(description="which backend; the other keys depend on it")
 
     @property
     def own_name(self) -> str:
         """As written, or made from the settings and the environment."""
-        parts = (self.default_name, self.environment)
+        parts = (self.default_name, self.environment, self.limits.tag)
         return self.name or "-".join(part for part in parts if part)
 
     @property
@@ -103,6 +107,9 @@ class BackendSettings(Model):
 
     def _broken(self) -> Iterator[Broken]:
         yield from tf32_on_gpu(self)
+        if self.limits.gpu_memory is not None and not self.on_gpu:
+            message = f"a limit of GPU memory needs a GPU; write `{self.for_gpu}`"
+            yield Broken(("limits", "gpu_memory"), message)
 
     def fits(self, model: ModelSpec, largest: int) -> Iterator[Broken]:
         """Rules between the settings and the model, which is asked for batches up to `largest`."""

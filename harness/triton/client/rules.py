@@ -30,6 +30,11 @@ def alone(spec: ServedSettings) -> Iterator[Broken]:
         yield from under(("env",), repeated(name, value))
     for index, name in twice(other.name for other in spec.colocated):
         yield Broken(("colocated", index, "name"), f"two models have the name '{name}'")
+    server = spec.server
+    if spec.limits.tag and (server.url is not None or server.docker is not None):
+        who = "a container's is its engine's: server: {docker: {args: [--memory=2g]}}"
+        message = f"only a server that the harness starts itself can be limited; {who}"
+        yield Broken(("limits",), message)
     for index, other in enumerate(spec.colocated):
         device = other.device or ""
         if device[:4] in ("GPU-", "MIG-") and device != spec.device:

@@ -59,7 +59,7 @@ class Command:
 
 def command(
     install: TritonInstall | Container, repository: Path, ports: Mapping[str, int], prefix: str, *,
-    args: Sequence[str], env: Mapping[str, str], prepared: bool,
+    args: Sequence[str], env: Mapping[str, str], prepared: bool, before: Sequence[str] = (),
 ) -> Command:  # fmt: skip
     """The command for a server over `repository`: see `TritonServer.start`.
 
@@ -82,7 +82,7 @@ def command(
         f"--backend-directory={install.backends}", f"--cache-directory={install.caches}",
         *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
     ]  # fmt: skip
-    return Command([*own, *options], environment(install, env), shm.removal(prefix))
+    return Command([*before, *own, *options], environment(install, env), shm.removal(prefix))
 
 
 def check_args(args: Sequence[str]) -> None:

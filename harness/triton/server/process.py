@@ -49,7 +49,7 @@ class TritonServer:
         self._wanted = {port for service, port in chosen.items() if service not in off}
         self.http, self.grpc, self.metrics = (f"{net.HOST}:{chosen[s]}" for s in net.SERVICES)
         self.start_seconds = 0.0
-        """From the first start to ready, set by `start`."""
+        """From the first start to ready."""
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -57,14 +57,14 @@ class TritonServer:
     def start(
         cls, install: TritonInstall | Container, repository: Path, *, log: Path,
         args: Sequence[str] = (), env: Mapping[str, str] | None = None, timeout: float = 60.0,
-        ports: Mapping[str, int] | None = None, prepared: bool = False,
+        ports: Mapping[str, int] | None = None, prepared: bool = False, before: Sequence[str] = (),
     ) -> Self:  # fmt: skip
         """Start a server over `repository` and wait until it is ready; it has no model loaded.
 
-        `install` is the installation that runs, or the container.
-        `args` come after the harness's own; `env` is added to the environment; `ports` maps
-        `http`, `grpc` and `metrics` to ports that are wanted. `prepared` says that the repository
-        was written by `harness.triton.repository.write`: its configurations are complete, and its
+        `install` is the installation that runs, or the container. `args` come after the harness's
+        own, `before` before the command; `env` is added to the environment; `ports` maps `http`,
+        `grpc` and `metrics` to ports that are wanted. `prepared` says that the repository was
+        written by `harness.triton.repository.write`: its configurations are complete, and its
         models have nothing to finalize, so the server starts and stops faster.
         Raises ServerError: a port in use, arguments the server refuses, no answer in time.
         """
@@ -75,7 +75,7 @@ class TritonServer:
         began = time.monotonic()
         for _ in range(ATTEMPTS):
             server = cls._spawn(
-                install, repository, net.choose(asked), log, args, env or {}, prepared
+                install, repository, net.choose(asked), log, args, env or {}, prepared, before
             )  # fmt: skip
             with contextlib.ExitStack() as stack:
                 stack.callback(server.stop)
@@ -94,9 +94,13 @@ class TritonServer:
     def _spawn(
         cls, install: TritonInstall | Container, repository: Path, chosen: Mapping[str, int],
         log: Path, args: Sequence[str], env: Mapping[str, str], prepared: bool,
+        before: Sequence[str],
     ) -> Self:  # fmt: skip
         prefix = shm.new_prefix()
-        run = command(install, repository, chosen, prefix, args=args, env=env, prepared=prepared)
+        run = command(
+            install, repository, chosen, prefix, args=args, env=env, prepared=prepared,
+            before=before,
+        )  # fmt: skip
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             offset = output.tell()
@@ -148,7 +152,7 @@ class TritonServer:
     # -- models -------------------------------------------------------------------------------
 
     def load(self, name: str, *, timeout: float = 60.0) -> float:
-        """Load a model of the repository and wait until it is ready; the seconds it took.
+        """Load a model; the seconds until it was ready.
 
         Raises ModelRefusedError with the server's reason, ServerError when the server ended.
         """
@@ -231,10 +235,7 @@ class TritonServer:
 
     @property
     def pid(self) -> int:
-        """Of tritonserver itself; the processes below it are the Python backend's stubs.
-
-        For a container: of its first process, or of the client where that can't be seen.
-        """
+        """Of tritonserver, above the Python backend's stubs; a container's first, if seen here."""
         return self._stubs.server
 
     def alive(self) -> bool:
@@ -255,8 +256,7 @@ class TritonServer:
         if status is None:
             return trouble or "is running"
         if status < 0:
-            name = describe_status(status).rpartition(" ")[2]
-            return f"was killed by signal {-status} ({name})"
+            return f"was killed by signal {-status} ({describe_status(status).split()[-1]})"
         return f"ended with exit code {status}; {self._last()}"
 
     def stop(self) -> None:

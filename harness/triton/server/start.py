@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import ServerError
@@ -16,13 +16,13 @@ from harness.triton.server.process import TritonServer
 
 def start_server(
     spec: TritonSettings, repository: Path, *, base: Path, log: Path, env: Mapping[str, str],
-    prepared: bool, cache: Path | None = None,
+    prepared: bool, cache: Path | None = None, prefix: Sequence[str] = (),
 ) -> TritonServer:  # fmt: skip
     """Start a server over `repository`, with no model loaded; it is the caller's to stop.
 
     `base` is the scenario's folder, `env` what the server's environment has besides the usual;
     `prepared` says that the harness wrote every configuration, `cache` is the folder that models
-    which it wrote refer to. Raises ServerError.
+    which it wrote refer to, `prefix` comes before its command. Raises ServerError.
     """
     from harness.system.environment import worker_env
     from harness.triton.repository.write import device_env
@@ -36,7 +36,7 @@ def start_server(
     return TritonServer.start(
         what_runs(spec, base, cache), repository, log=log, args=settings.args,
         timeout=settings.start_timeout, env=variables, prepared=prepared,
-        ports={k: v for k, v in ports.items() if v is not None},
+        ports={k: v for k, v in ports.items() if v is not None}, before=prefix,
     )  # fmt: skip
 
 

@@ -1,0 +1,60 @@
+"""Limits of GPU memory by CUDA MPS, with a daemon that belongs to nobody else.
+
+Each process that connects to the daemon's pipe directory may hold so much of the card, its context
+included. The daemon is new for every limit and is told to quit at its end: a client that was killed
+with work in flight can make later ones hang until the daemon starts anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import LimitError
+from harness.system.guard import spawn
+from harness.system.limits.limit import Limit
+
+DAEMON = "nvidia-cuda-mps-control"
+PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
+START_S, QUIT_S = 20.0, 20.0
+
+
+@contextlib.contextmanager
+def gpu_memory(mib: int, device: int, daemon: str = DAEMON) -> Iterator[Limit]:
+    """Limit each process started with it to `mib` of the card at place `device`.
+
+    Raises LimitError where there is no MPS, or its daemon does not start.
+    """
+    program = shutil.which(daemon)
+    if program is None:
+        raise LimitError(
+            f"GPU memory can't be limited: there is no {DAEMON}",
+            fix="CUDA MPS comes with the driver; in a container, install it or mount it",
+        )
+    with tempfile.TemporaryDirectory(prefix="mps-") as folder:
+        env = {PIPES: f"{folder}/pipes", LOGS: f"{folder}/logs"}
+        for path in env.values():
+            Path(path).mkdir()
+        control = Path(env[PIPES], "control")
+        with spawn([program, "-f"], env={**os.environ, **env}) as process:
+            end = time.monotonic() + START_S
+            while not control.exists():
+                if process.poll() is not None or time.monotonic() > end:
+                    raise LimitError(f"{DAEMON} did not start; it needs a GPU that it may share")
+                time.sleep(0.05)
+            try:
+                own = {**env, "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"{device}={mib}M"}
+                prefix = ("env", *(f"{name}={value}" for name, value in own.items()))
+                yield Limit("gpu_memory", mib, "CUDA MPS", False, prefix, device)
+            finally:
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    subprocess.run(
+                        [program], input="quit -t 10\n", text=True, env={**os.environ, **env},
+                        capture_output=True, timeout=QUIT_S, check=False,
+                    )  # fmt: skip

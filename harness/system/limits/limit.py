@@ -1,0 +1,125 @@
+"""A limit in force, and the control that shows it: a process that asks for more must not get it.
+
+A limit that is silently off makes every measurement under it a lie: a pipe directory of MPS that
+nobody listens at, a control group without its controller, a variable that a runtime does not read.
+So nothing is measured under a limit before a process in the very same environment has asked for a
+little and got it, and for more than the limit and not got it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import LimitError
+from harness.system.child import describe_status
+from harness.system.guard import spawn
+
+Quantity = Literal["host_memory", "gpu_memory"]
+LITTLE_MIB = 1
+BEYOND_MIB = 64
+"""How much more than the limit the control asks for, of host memory: more than its own process
+needs, so that what it holds already can't be the reason."""
+CONTROL_S = 120.0
+"""How long the control may take: a second a GiB where pages are slow."""
+REFUSED = 9
+"""Exit code of a control that asked and was told that there is no more."""
+HOST_CONTROL = f"""
+import mmap, sys
+size = int(sys.argv[1]) << 20
+try:
+    pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+except (OSError, MemoryError):
+    sys.exit({REFUSED})
+for begin in range(0, size, mmap.PAGESIZE):
+    pages[begin] = 1
+"""
+GPU_CONTROL = f"""
+import ctypes, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+def call(name, *arguments):
+    status = getattr(cuda, name)(*arguments)
+    if status == 2:  # CUDA_ERROR_OUT_OF_MEMORY
+        sys.exit({REFUSED})
+    if status:
+        sys.exit(f"{{name}}: CUDA error {{status}}")
+device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+call("cuInit", 0)
+call("cuDeviceGet", ctypes.byref(device), int(sys.argv[2]))
+call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+call("cuCtxSetCurrent", context)
+call("cuMemAlloc_v2", ctypes.byref(memory), ctypes.c_size_t(int(sys.argv[1]) << 20))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a process is started with so that it can't hold more than `mib` MiB."""
+
+    quantity: Quantity
+    mib: int
+    how: str
+    """What enforces it, in words."""
+    whole_tree: bool
+    """Whether all processes share it; else each may hold as much."""
+    prefix: Sequence[str] = ()
+    """Comes before the command."""
+    device: int = 0
+    """Of GPU memory: the card's place among those that the process sees."""
+    kills: Callable[[], int] = int
+    """How many processes it has ended so far; 0 where it refuses memory instead."""
+
+    def __str__(self) -> str:
+        what = "GPU memory" if self.quantity == "gpu_memory" else "host memory"
+        each = "" if self.whole_tree else " a process"
+        return f"{self.mib} MiB of {what}{each} ({self.how})"
+
+    def tried(self, env: Mapping[str, str]) -> str:
+        """What became of a process that asked for more; `env` is added to this one's environment.
+
+        Raises LimitError: it got it, or one that asked for little did not get that.
+        """
+        status = self._ask(LITTLE_MIB, env)
+        if status != 0:
+            raise LimitError(
+                f"under the limit of {self} not even {LITTLE_MIB} MiB can be had: a process that "
+                f"asked for it {describe_status(status)}",
+                fix="give it more, or see whether what enforces it works",
+            )
+        # the context of CUDA counts, so that the limit itself is more than is left
+        more = self.mib if self.quantity == "gpu_memory" else self.mib + BEYOND_MIB
+        if self.quantity == "gpu_memory" and self._ask(more, env, limited=False) != 0:
+            raise LimitError(
+                f"whether the limit of {self} is in force can't be shown: the card does not give "
+                f"{more} MiB without it either",
+                fix="give a limit below what is free on the card, or free the card",
+            )
+        before = self.kills()
+        status = self._ask(more, env)
+        killed = status == -signal.SIGKILL and self.kills() > before
+        if status == REFUSED or killed:
+            how = "was refused" if status == REFUSED else "was killed"
+            return f"a process that asked for {more} MiB {how}"
+        raise LimitError(
+            f"the limit of {self} is not in force: a process that asked for {more} MiB "
+            f"{'got it' if status == 0 else describe_status(status)}",
+            fix="nothing measured here would show what the limit does; see docs/limits.md",
+        )
+
+    def _ask(self, mib: int, env: Mapping[str, str], *, limited: bool = True) -> int:
+        """Exit status of a process that holds so much for a moment."""
+        code = GPU_CONTROL if self.quantity == "gpu_memory" else HOST_CONTROL
+        argv = [sys.executable, "-S", "-E", "-c", code, str(mib), str(self.device)]
+        prefix = self.prefix if limited else ()
+        with spawn([*prefix, *argv], env={**os.environ, **env}) as process:
+            try:
+                return process.wait(CONTROL_S)
+            except subprocess.TimeoutExpired:
+                raise LimitError(
+                    f"the control of the limit of {self} has not ended in {CONTROL_S:g} s"
+                ) from None
