@@ -12,12 +12,17 @@ from harness.cli import options
 @click.command()
 @options.run_dir
 @click.argument("point", required=False)
-def command(run_dir: Path, point: str | None) -> None:
+@click.option(
+    "--gap", nargs=2, metavar="NATIVE SERVED",
+    help="Where the time between two backends goes: one in process, and one on Triton.",
+)  # fmt: skip
+def command(run_dir: Path, point: str | None, gap: tuple[str, str] | None) -> None:
     """Say everything about POINT of the run in RUN_DIR, e.g. triton-http/b4/c2.
 
     Its values by round and over rounds, latency over time with the warm-up and the window, the
     distribution, slip, server time, flags with what was seen, failures. Without POINT, lists the
-    run's points.
+    run's points. With --gap, the steps from what a request takes in process to what the client of
+    the server sees, at each load, and what would make it less.
     """
     from rich.console import Console
 
@@ -27,7 +32,17 @@ def command(run_dir: Path, point: str | None) -> None:
     data = read_run(run_dir)
     for text in (*data.damage, *(data.damaged_files(point) if point else ())):
         click.echo(text, err=True)
-    if point is None:
+    if gap is not None:
+        if point is not None:
+            raise click.UsageError("--gap says something of two backends, not of a point")
+        from harness.gap.words import lines
+        from harness.report.model.context import build_context
+        from harness.report.sections.gap import advised, gaps_of
+
+        context = build_context(data)
+        for each in gaps_of(context, *gap):
+            click.echo("\n".join(lines(each, advised(context, each))) + "\n")
+    elif point is None:
         click.echo("\n".join(points_of(data)))
     else:
         Console().print(about(data, point), highlight=False)

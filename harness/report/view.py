@@ -16,6 +16,7 @@ from harness.report.sections import (
     energy,
     environment,
     flags,
+    gap,
     memory,
     method,
     pareto,
@@ -27,7 +28,7 @@ from harness.report.sections import (
 
 SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     summary.section, points.section, summary.choice_section, pareto.section, capacity.section,
-    comparison.section, energy.section, configurations.section, memory.section,
+    comparison.section, gap.section, energy.section, configurations.section, memory.section,
     point_detail.section, parity.section, environment.section, method.section, flags.section,
 )  # fmt: skip
 """The report from top to bottom; one that has nothing to say of a run gives None."""

@@ -131,6 +131,8 @@ class MeasurementDetails(TypedDict, total=False):
     colocated: Mapping[str, ColocatedDetails]
     block: str
     """The GPU, or the machine, that it was measured on, where a run was merged of several."""
+    path: Mapping[str, float]
+    """Mean microseconds of a request's parts: see `harness.gap.path.request_path`."""
 
 
 @_OPEN

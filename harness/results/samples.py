@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ MESSAGE = 500
 """Characters of an error's message that are kept."""
 
 COLUMNS = ("scheduled", "sent", "done", "status", "caller")
+CLIENT_COLUMNS = ("written", "woke")
+"""Of the wire client only, and not in files of earlier versions."""
 Int64 = NDArray[np.int64]
 
 
@@ -42,6 +44,16 @@ class Samples:
     caller: NDArray[np.uint16]
     messages: Mapping[str, int] = field(default_factory=dict)
     """Error messages and how often each came."""
+    written: Int64 | None = None
+    """When the kernel had taken what it took at once of the request; what it leaves waits for the
+    connection, not for the client."""
+    woke: Int64 | None = None
+    """When the client woke to what ended the answer: from then on it was the client that worked."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the arrays that there are."""
+        return COLUMNS + tuple(n for n in CLIENT_COLUMNS if getattr(self, n) is not None)
 
     def __len__(self) -> int:
         return len(self.sent)
@@ -49,32 +61,34 @@ class Samples:
     def save(self, path: Path) -> None:
         """Write the arrays to an uncompressed .npz file (the parent turns it into Parquet)."""
         with named(path), path.open("wb") as file:
-            np.savez(file, **{name: getattr(self, name) for name in COLUMNS})
+            np.savez(file, **{name: getattr(self, name) for name in self.columns})
 
     @classmethod
     def load(cls, path: Path, messages: Mapping[str, int] | None = None) -> Samples:
         """Read what `save` wrote."""
         with np.load(path) as data:
-            return cls(**{name: data[name] for name in COLUMNS}, messages=messages or {})
+            return cls(**{name: data[name] for name in data.files}, messages=messages or {})
 
 
-def _schema() -> pa.Schema:
+def _schema(columns: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
-    types = (pa.int64(), pa.int64(), pa.int64(), pa.uint8(), pa.uint16())
-    return pa.schema(dict(zip(COLUMNS, types, strict=True)))
+    types = {"status": pa.uint8(), "caller": pa.uint16()}
+    return pa.schema({name: types.get(name, pa.int64()) for name in columns})
 
 
 def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> None:
-    """Raw samples as Parquet: int64 ns `scheduled`, `sent`, `done`; `status`; `caller`."""
+    """Raw samples as Parquet: int64 ns `scheduled`, `sent`, `done`, of the wire client `written`
+    and `woke`; `status`; `caller`.
+    """
     import pyarrow as pa
 
-    schema = _schema()
+    schema = _schema(samples.columns)
     columns = {f.name: tables.column(getattr(samples, f.name), f.type) for f in schema}
     tables.write_table(path, pa.table(columns, schema).replace_schema_metadata(dict(metadata)))
 
 
 def read_samples(path: Path) -> Samples:
     """Read what `write_samples` wrote. Raises RunDirectoryError where it is damaged."""
-    table = tables.read_table(path, _schema())
-    return Samples(*(column.to_numpy() for column in table.columns))
+    table = tables.read_table(path, _schema(COLUMNS), _schema(CLIENT_COLUMNS))
+    return Samples(**{name: table[name].to_numpy() for name in table.column_names})

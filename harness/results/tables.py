@@ -47,8 +47,8 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, to, compression="zstd", write_page_checksum=True)
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema`, with its types and no nulls.
+def read_table(path: Path, schema: pa.Schema, more: pa.Schema | None = None) -> pa.Table:
+    """The columns of `schema`, and those of `more` that it has, with its types and no nulls.
 
     Raises RunDirectoryError, which names the file, where it is damaged. Files of earlier versions
     have no checksums: in them only what breaks the format is found.
@@ -59,6 +59,8 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         require_regular(path)
         found = pq.read_table(path.absolute(), page_checksum_verification=True)
+        for field in more or ():
+            schema = schema.append(field) if field.name in found.column_names else schema
         found = found.select(schema.names).cast(schema)
         found.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:

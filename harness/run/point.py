@@ -203,7 +203,7 @@ class PointMeasurement:
             self.session.remote, model.flags,
             self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
             answer.outputs_wrong, OUTPUTS_FLAG[model.rule.on_mismatch], answer.metrics,
-            answer.window,
+            answer.traces, answer.window,
             self.telemetry.problem if other is None else "", level=not point.shape,
             less_launching=model.spec.less_launching,
             rank_cached=getattr(model.spec, "rank_cached", False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from harness.gap.path import request_path
 from harness.measure import validity
 from harness.measure.agreement import server_view
 from harness.measure.distribution import latency_counts
@@ -49,6 +50,8 @@ class Conditions:
     """What that is called."""
     metrics: Mapping[str, object] | None = None
     """The readings of the server's /metrics: `Scraper.finish`, and the `model`."""
+    traces: Sequence[Sequence[int]] = ()
+    """The stages of the requests that the server traced: `harness.triton.counters.trace`."""
     counted: Window | None = None
     """The stretch at whose ends the counters were read, where that is not the window: a co-located
     model's load begins before the window and ends after it."""
@@ -95,7 +98,7 @@ def measurement_row(
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
-            **_details(window, samples, conditions), **spreads(telemetry, begin, end),
+            **_details(point, window, samples, conditions), **spreads(telemetry, begin, end),
             "cpu_percent_lost": {k: 100 * v for k, v in asdict(cpus).items() if v is not None},
             **latency_counts(samples, begin, end, point.concurrency is None),
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
@@ -109,18 +112,22 @@ def _launching(counted: Window, helps: str) -> Iterator[Finding]:
     return check_host(gpu_split(after, before), launching(after, before, counted.seconds), helps)
 
 
-def _details(window: Window, samples: Samples, conditions: Conditions) -> MeasurementDetails:
+def _details(
+    point: Point, window: Window, samples: Samples, conditions: Conditions
+) -> MeasurementDetails:
     """What has no column of its own."""
     counted = conditions.counted or window
     begin, end = window.begin_ns, window.end_ns
     start = window_start(samples, begin, end) if conditions.level else None
     gpu_time = gpu_split(counted.after, counted.before)
+    traces, open_loop = conditions.traces, point.concurrency is None
+    path = request_path(samples, begin, end, traces, open_loop=open_loop)
     return {
         "errors": dict(samples.messages), "allocators": dict(counted.memory),
         "outputs_checked": conditions.outputs_checked,
         **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
         "memory_since": "session" if conditions.remote else "point",
-        **({"window_start": [*start]} if start else {}),
+        **({"window_start": [*start]} if start else {}), **({"path": path} if path else {}),
         **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
     }  # fmt: skip
 

@@ -45,6 +45,7 @@ class Owner(Slots, Protocol):
     middles: list[bytes]
     poller: Poller
     sent: list[int]
+    written: list[int]
     dirty: list[Connection]
     """Connections with something to say; `flush` lets them."""
 
@@ -143,12 +144,20 @@ class Connection:
         out = outgoing.parts
         if not out or self._life is Life.CLOSED:
             return
-        if self._fresh:
-            self._note_sent()
-        if self.unsent or outgoing.bulky:
+        if not self._fresh:
+            self._give(out)
+            return
+        self._note(self._owner.sent)
+        self._give(out)
+        self._note(self._owner.written)
+        self._fresh.clear()
+
+    def _give(self, out: list[bytes | memoryview]) -> None:
+        """Hand what is queued to the kernel, as much as it takes at once."""
+        if self.unsent or self.outgoing.bulky:
             self.unsent.extend(memoryview(part) for part in out)
             out.clear()
-            outgoing.bulky = False
+            self.outgoing.bulky = False
             self._send_rest()
             return
         data = out[0] if len(out) == 1 else b"".join(out)
@@ -164,13 +173,13 @@ class Connection:
             self.unsent.append(memoryview(data)[count:])
             self._owner.poller.writing(self._socket.fileno(), True)
 
-    def _note_sent(self) -> None:
-        now, sent, streams = _clock(), self._owner.sent, self.streams
+    def _note(self, moments: list[int]) -> None:
+        """Write down now for the fresh streams, where nothing is yet."""
+        now, streams = _clock(), self.streams
         for stream in self._fresh:
             slot = streams.get(stream, -1)  # -1: it has failed already
-            if slot >= 0 and not sent[slot]:  # else it was refused, and goes out again
-                sent[slot] = now
-        self._fresh.clear()
+            if slot >= 0 and not moments[slot]:  # else it was refused, and goes out again
+                moments[slot] = now
 
     def _send_rest(self) -> None:
         unsent = self.unsent

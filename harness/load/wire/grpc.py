@@ -54,7 +54,7 @@ class WireGrpc(Transport):
         ]  # fmt: skip
         """Between the stream's two numbers in a request of one frame that every peer takes: header
         block, DATA frame's start. Empty for larger ones."""
-        self.poller = Poller()
+        self.poller: Poller = Poller()
         self.slots: list[Connection | None] = [None] * slots
         """For each slot: the connection its request is on."""
         self.dirty: list[Connection] = []
@@ -110,6 +110,7 @@ class WireGrpc(Transport):
         connections = self._connections
         alone = len(connections) == 1 and not self._old and self.tls is None
         if alone and seconds >= TICK_S and not connections[0].unsent:
+            self.poller.woke = 0
             connections[0].ready(0)
         else:
             self.poller.wait(seconds)

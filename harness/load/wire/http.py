@@ -29,7 +29,7 @@ class WireHttp(Transport):
         self.head = b""
         """The last complete 200 response's head, and its total size: what usually comes again."""
         self.total = -1
-        self.poller = Poller()
+        self.poller: Poller = Poller()
         self._connections: list[_Connection] = []
         self._slots = slots
         self.tls = tls
@@ -47,6 +47,7 @@ class WireHttp(Transport):
     def poll(self, seconds: float) -> None:
         """Wait for responses; with a single connection, in the read itself."""
         if self._waits_in_read and seconds >= TICK_S and self._connections[0].unsent is None:
+            self.poller.woke = 0
             self._connections[0].ready(0)
         else:
             self.poller.wait(seconds)
@@ -97,6 +98,7 @@ class _Connection:
         except OSError as error:
             self._lost(f"connection lost: {error}")
             return
+        self._owner.written[self._slot] = _clock()
         if count < len(request):
             self.unsent = memoryview(request)[count:]
             self._owner.poller.writing(self._socket.fileno(), True)

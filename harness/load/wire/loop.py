@@ -58,7 +58,7 @@ class WireGenerator:
         self._due: list[int] | None = None if schedule is None else schedule.tolist()
         self._shed = shed
         self._pinned = pinned
-        self._record = Recorder(sample_every)
+        self._record = Recorder(sample_every, transport.poller)
         self._scheduled = [0] * slots
         self._request = list(range(-slots, 0))
         self._serial = [0] * slots
@@ -249,6 +249,7 @@ class WireGenerator:
             record.scheduled.append(self._scheduled[slot])
         record.sent.append(sent[slot])
         record.callers.append(slot)
+        record.stamp(self._transport.written, slot, now)
         record.done.append(now)
         sent[slot] = 0
         self._open -= 1
@@ -259,7 +260,7 @@ class WireGenerator:
 
     def _failed(self, slot: int, now: int, status: int, message: str) -> None:
         sent = self._transport.sent[slot] or now
-        self._transport.sent[slot] = 0
+        self._transport.sent[slot] = self._transport.written[slot] = 0
         self._transport.wanted[slot] = False
         self._open -= 1
         scheduled = self._scheduled[slot] if self._due is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from harness.errors import ServerDiedError
@@ -46,6 +47,8 @@ class Poller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
+        self.woke = 0
+        """When the last wait ended, monotonic ns; 0 while a read itself does the waiting."""
 
     def add(self, fd: int, handler: Handler) -> None:
         """Call `handler(mask)` when `fd` can be read."""
@@ -73,7 +76,9 @@ class Poller:
         elif seconds > 0:
             select.select((self._epoll,), (), (), seconds)
         handlers = self._handlers
-        for fd, mask in self._epoll.poll(timeout):
+        ready = self._epoll.poll(timeout)
+        self.woke = time.monotonic_ns()
+        for fd, mask in ready:
             if fd in handlers:  # an earlier handler of this batch may have removed it
                 handlers[fd](mask)
 

@@ -20,7 +20,7 @@ import numpy as np
 from harness.errors import WorkerDiedError, from_reason
 from harness.load.wire.helper import READY, ROW, loads, pack
 from harness.load.wire.plan import Order, Plan, Rest, first_request, split
-from harness.results.samples import Int64, Samples
+from harness.results.samples import CLIENT_COLUMNS, Int64, Samples
 from harness.system.child import Child
 from harness.system.credentials import known
 from harness.system.files import reserve
@@ -179,6 +179,7 @@ def merge(parts: list[tuple[Samples, int]], messages: Counter[str]) -> Samples:
     first = np.cumsum([0, *(callers for _, callers in parts)])
     caller = [s.caller + np.uint16(f) for (s, _), f in zip(parts, first, strict=False)]
     order = np.argsort(np.concatenate([s.done for s, _ in parts]), kind="stable")
-    names = "scheduled", "sent", "done", "status"
+    names = ["scheduled", "sent", "done", "status"]
+    names += [n for n in CLIENT_COLUMNS if all(getattr(s, n) is not None for s, _ in parts)]
     rows = {name: np.concatenate([getattr(s, name) for s, _ in parts])[order] for name in names}
     return Samples(**rows, caller=np.concatenate(caller)[order], messages=dict(messages))

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from harness.load.wire.http1 import KEPT_BYTES
+from harness.load.wire.poller import Poller
 from harness.models.tensors import Tensors
 from harness.results.samples import MESSAGE, OK, TIMEOUT, Int64, Samples
 from harness.system.credentials import cut
@@ -19,11 +20,14 @@ KEPT = 64
 class Recorder:
     """Appends only; `done` comes last, so its length is the number of complete rows."""
 
-    def __init__(self, sample_every: int) -> None:
+    def __init__(self, sample_every: int, poller: Poller | None = None) -> None:
         self.scheduled = array("q")  # stays empty in a closed loop
         self.sent = array("q")
         self.done = array("q")
         self.callers = array("H")
+        self.written, self.woke = array("q"), array("q")
+        """Of a load that has a `poller`: see `Samples`."""
+        self._poller = poller
         self._bad: list[tuple[int, int]] = []
         self._messages: Counter[str] = Counter()
         self.kept: list[tuple[int, int, bytes | Tensors]] = []
@@ -41,7 +45,17 @@ class Recorder:
             self.scheduled.append(scheduled)
         self.sent.append(sent)
         self.callers.append(caller)
+        if self._poller is not None:
+            self.written.append(sent)
+            self.woke.append(done)
         self.done.append(done)
+
+    def stamp(self, written: list[int], slot: int, now: int) -> None:
+        """The slot's moments of a request that is done, of which one is in `written` until then."""
+        if self._poller is not None:
+            self.written.append(written[slot])
+            self.woke.append(self._poller.woke or now)
+            written[slot] = 0
 
     def keep(self, serial: int, request: int, response: bytes | Tensors) -> None:
         """Keep a raw response. When there are too many, every second goes, evenly over the run."""
@@ -79,7 +93,9 @@ class Recorder:
             status[row] = code
         status[(status == OK) & (done - sent > timeout_ns)] = TIMEOUT
         order = np.argsort(done, kind="stable")
+        both = () if self._poller is None else (self.written, self.woke)
+        stamps = [np.array(moments, np.int64)[order] for moments in both]
         return Samples(
             scheduled[order], sent[order], done[order], status[order],
-            np.array(self.callers, np.uint16)[order], dict(self._messages),
+            np.array(self.callers, np.uint16)[order], dict(self._messages), *stamps,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from harness.load.wire.poller import Poller
 from harness.models.tensors import Tensors
 
 
@@ -18,6 +19,8 @@ class Transport(ABC):
     done: Callable[[int, int], None]
     failed: Callable[[int, int, int, str], None]
     keep: Callable[[int, bytes | Tensors], None]
+    poller: Poller | None = None
+    """Where the transport waits for bytes; None where it moves none."""
 
     def __init__(self, requests: Sequence[object], slots: int) -> None:
         if not requests:
@@ -26,6 +29,8 @@ class Transport(ABC):
         """How many different requests there are."""
         self.sent = [0] * slots
         """For each slot: when its request's first byte was handed to the kernel; 0 when idle."""
+        self.written = [0] * slots
+        """For each slot: when the kernel had taken what it took at once of its request."""
         self.wanted = [False] * slots
         """For each slot: whether its response is to be kept."""
 

@@ -19,6 +19,7 @@ from harness.report.model.context import Context, best_first
 from harness.report.model.manifest_facts import device_gpu, hardware_line, mapping, text
 from harness.report.model.numbers import MB_PER_MIB
 from harness.report.model.served import NONE
+from harness.report.sections import gap
 from harness.report.sections.capacity import capacities
 from harness.report.sections.colocated import holds_own
 from harness.report.sections.servers import server_only_rows
@@ -88,8 +89,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     """Write the files into `directory` and return their paths.
 
     There are five, `server-only.csv` when servers were watched before they loaded a model,
-    `colocated.csv` when models were measured together, and `capacity.csv` when a capacity was
-    searched for.
+    `colocated.csv` when models were measured together, `capacity.csv` when a capacity was searched
+    for, and `gap.csv` when a model was measured in process and on a server.
     """
     rows, servers = best_first(context), server_only_rows(context)
     measured = [r for r in rows if r.rounds]
@@ -107,6 +108,8 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
         files["colocated.csv"] = (COLOCATED, others)
     if searched := [capacity_record(c) for c in capacities(context)]:
         files["capacity.csv"] = (CAPACITY, searched)
+    if parts := list(gap.csv_records(context)):
+        files["gap.csv"] = (gap.CSV, parts)
     return [_write(directory / name, *content) for name, content in files.items()]
 
 

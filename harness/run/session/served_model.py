@@ -137,7 +137,10 @@ class ServedModel:
         """Bind the worker to the model and make the first call."""
         served, server = self.served, messages.ServerAddress()
         if served is not None:
-            server = messages.ServerAddress(served.http, served.grpc, served.name, served.metrics)
+            trace = None if served.server is None else served.server.trace
+            server = messages.ServerAddress(
+                served.http, served.grpc, served.name, served.metrics, trace
+            )
         command = messages.LoadBackend(
             self.spec, self._model(server), first_batch, self.batch_sizes,
             self.measurement.request_timeout, self.folders.cache, server, self.rule,

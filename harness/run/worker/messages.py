@@ -133,6 +133,8 @@ class PointMeasured(Answer):
     """Of one request's tensors."""
     metrics: Mapping[str, object] | None = None
     """The readings of the server's /metrics: `Scraper.finish`, and the `model`."""
+    traces: tuple[tuple[int, ...], ...] = ()
+    """The stages of requests that the server traced: `Tracer.finish`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ class ServerAddress:
     name: str | None = None
     metrics: str | None = None
     """`host:port` or a URL; None where they can't be read."""
+    trace: Path | None = None
+    """The file of its trace; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

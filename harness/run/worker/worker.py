@@ -36,6 +36,7 @@ from harness.system.faults import known
 if TYPE_CHECKING:
     from harness.load.generator import Generator
     from harness.triton.counters.scrape import Scraper
+    from harness.triton.counters.trace import Tracer
 
 Send = Callable[[messages.Answer | Progress], None]
 NEVER_S = 86_400.0
@@ -53,6 +54,7 @@ class LoadedBackend:
     check: OutputCheck
     requests: list[object]
     """Those of the latest load."""
+    server: messages.ServerAddress
 
     @property
     def wire(self) -> bool:
@@ -70,6 +72,19 @@ class LoadedBackend:
         server = self.settings.server  # its headers and certificates are for its own host only
         access = access_of(server) if same_host(url, server.url) else None
         return Scraper(url, access, every or EVERY_S)
+
+    def tracer(self, generator: Generator, window_s: float) -> Tracer | None:
+        """Traces requests of a window; None where the server is not the harness's own."""
+        if self.server.trace is None or self.server.http is None:
+            return None
+        from harness.triton.counters.trace import Tracer
+
+        began, name = time.monotonic(), str(self.server.name)
+
+        def expected() -> float:
+            return window_s * generator.completed() / (time.monotonic() - began)
+
+        return Tracer(self.server.http, name, self.server.trace, expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ class Worker:
         backend = open_backend(command.backend, context)
         backend.__enter__()
         check = OutputCheck(backend, command.backend, model, command.parity)
-        self._loaded = LoadedBackend(backend, command.backend, context, check, [])
+        self._loaded = LoadedBackend(backend, command.backend, context, check, [], server)
         stages = {"baseline": time.monotonic_ns()}
         cost = backend.load()
         stages |= cost.stages_ns or {"weights": time.monotonic_ns()}
@@ -160,14 +175,17 @@ class Worker:
         generator, size = self._generator(command, settings.request_timeout)
         settings = replace(settings, pause=command.plan.pause)
         scraper = self._ready.scraper()
-        with scraper or contextlib.nullcontext():
+        tracer = self._ready.tracer(generator, settings.window)
+        with scraper or contextlib.nullcontext(), tracer or contextlib.nullcontext():
             window, samples = measure(
-                backend, generator, settings, self._progress, _mark(scraper)
+                backend, generator, settings, self._progress, _mark(scraper, tracer)
             )  # fmt: skip
-            metrics = self._metrics(scraper)
+            metrics, traces = self._metrics(scraper), tracer.finish() if tracer else ()
         samples.save(command.samples)
         checked, wrong = self._ready.check(generator.sampled(), command.batch_size)
-        return messages.PointMeasured(window, samples.messages, checked, wrong, size, metrics)
+        return messages.PointMeasured(
+            window, samples.messages, checked, wrong, size, metrics, traces
+        )  # fmt: skip
 
     def _start(self, command: messages.StartLoad) -> messages.LoadStarted:
         generator, size = self._generator(command, command.request_timeout)
@@ -260,8 +278,13 @@ class Worker:
         self._send(Progress(phase, requests, seconds, p99))
 
 
-def _mark(scraper: Scraper | None) -> Callable[[], None]:
-    return (lambda: None) if scraper is None else scraper.mark
+def _mark(*readers: Scraper | Tracer | None) -> Callable[[], None]:
+    def mark() -> None:
+        for reader in readers:
+            if reader is not None:
+                reader.mark()
+
+    return mark
 
 
 def _prepare(command: messages.PrepareModel) -> messages.ModelPrepared:

@@ -42,6 +42,8 @@ class Command:
     """Removes the container and the shared memory, whatever ended the server or the harness."""
     find_pid: Callable[[], int | None] | None = None
     """For a container: the pid of the server, as this machine counts."""
+    trace: Path | None = None
+    """The file of its trace, which begins switched off; None where it has none."""
 
     def spawn(self, output: IO[bytes]) -> guard.GuardedProcess:
         """Start it. Raises ServerError."""
@@ -60,10 +62,12 @@ class Command:
 def command(
     install: TritonInstall | Container, repository: Path, ports: Mapping[str, int], prefix: str, *,
     args: Sequence[str], env: Mapping[str, str], prepared: bool, before: Sequence[str] = (),
+    log: Path | None = None,
 ) -> Command:  # fmt: skip
     """The command for a server over `repository`: see `TritonServer.start`.
 
-    `prefix` begins the names of the Python backend's shared memory.
+    `prefix` begins the names of the Python backend's shared memory. The embedded server writes its
+    trace beside its `log`, and begins with that off; what other versions take is not known.
     """
     options = [
         "--model-control-mode=explicit", f"--metrics-interval-ms={METRICS_MS}",
@@ -82,7 +86,13 @@ def command(
         f"--backend-directory={install.backends}", f"--cache-directory={install.caches}",
         *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
     ]  # fmt: skip
-    return Command([*before, *own, *options], environment(install, env), shm.removal(prefix))
+    trace = None
+    if log is not None and install.version and "trace" not in str(args):
+        trace = log.with_name(f"{log.name}-trace").resolve()
+        own += [f"--trace-config=triton,file={trace}", "--trace-config=level=OFF"]
+    return Command(
+        [*before, *own, *options], environment(install, env), shm.removal(prefix), trace=trace
+    )
 
 
 def check_args(args: Sequence[str]) -> None:

@@ -39,13 +39,13 @@ class TritonServer:
     def __init__(
         self, process: guard.GuardedProcess, chosen: Mapping[str, int], log: Path, offset: int,
         prefix: str, grace: float, off: Collection[str] = (),
-        find_pid: Callable[[], int | None] | None = None,
+        find_pid: Callable[[], int | None] | None = None, trace: Path | None = None,
     ) -> None:  # fmt: skip
         self._process, self._log, self._offset = process, log, offset
         self._find_pid, self._stubs = find_pid, Stubs(process.child_pid)
         self.visible = True
         """Whether its processes can be seen here: not those of a container on another machine."""
-        self._prefix, self._grace, self._stopped = prefix, grace, False
+        self._prefix, self._grace, self._stopped, self.trace = prefix, grace, False, trace
         self._wanted = {port for service, port in chosen.items() if service not in off}
         self.http, self.grpc, self.metrics = (f"{net.HOST}:{chosen[s]}" for s in net.SERVICES)
         self.start_seconds = 0.0
@@ -99,16 +99,14 @@ class TritonServer:
         prefix = shm.new_prefix()
         run = command(
             install, repository, chosen, prefix, args=args, env=env, prepared=prepared,
-            before=before,
+            before=before, log=log,
         )  # fmt: skip
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             offset = output.tell()
             process = run.spawn(output)
-        grace = 0.0 if prepared else FINALIZE_S
-        return cls(
-            process, chosen, log, offset, prefix, grace, net.switched_off(args), run.find_pid
-        )
+        grace, off = 0.0 if prepared else FINALIZE_S, net.switched_off(args)
+        return cls(process, chosen, log, offset, prefix, grace, off, run.find_pid, run.trace)
 
     def _wait_ready(self, deadline: float) -> int | None:
         """Wait; the port that was taken when the server gave up for that, None when it is ready."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ def test_parquet_keeps_every_nanosecond_and_says_whose_it_is(tmp_path: Path) -> 
     assert same(read_samples(path), samples())
     assert pq.read_schema(path).metadata == {b"point": b"a/b1/c1"}
     assert pq.read_schema(path).names == list(COLUMNS)
+
+
+def test_the_wire_client_s_moments_are_kept_where_there_are_some(tmp_path: Path) -> None:
+    plain = samples()
+    stamped = replace(plain, written=plain.sent + 1, woke=plain.done - 1)
+    stamped.save(tmp_path / "s.npz")
+    write_samples(tmp_path / "s.parquet", stamped, {})
+    for found in (Samples.load(tmp_path / "s.npz"), read_samples(tmp_path / "s.parquet")):
+        assert same(found, stamped)
+        assert found.written is not None and found.woke is not None
+        assert (found.written == plain.sent + 1).all() and (found.woke == plain.done - 1).all()
+    assert pq.read_schema(tmp_path / "s.parquet").names == [*COLUMNS, "written", "woke"]
+    write_samples(tmp_path / "old.parquet", plain, {})
+    assert read_samples(tmp_path / "old.parquet").written is None
 
 
 def test_a_window_without_requests_is_still_a_file(tmp_path: Path) -> None:

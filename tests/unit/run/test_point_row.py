@@ -57,6 +57,19 @@ def joined(other: MeasurementRow, load: ColocatedLoad = CLOSED) -> MeasurementRo
     return with_colocated(measurement(flags=flags, details=details), {"det": (other, load)})
 
 
+def test_a_request_s_way_is_in_the_details_where_it_is_known() -> None:
+    samples = steady()
+    assert "path" not in row_of(samples).details
+    stamped = replace(samples, written=samples.sent + MS, woke=samples.done - 2 * MS)
+    path = row_of(stamped).details["path"]
+    assert path == {"late": 0.0, "sending": 1000.0, "receiving": 2000.0}
+    first = int(samples.sent[150])
+    stages = [first + MS + i * 100_000 for i in range(9)]
+    traced = row_of(stamped, traces=[stages]).details["path"]
+    assert traced["traced"] == 1 and traced["latency"] == 5000.0
+    assert traced["wire_in"] == pytest.approx(1200.0)
+
+
 def test_only_the_window_counts() -> None:
     row = row_of(steady())
     assert row.requests == 200  # one each 5 ms of the second between 0.5 and 1.5 s

@@ -24,7 +24,7 @@ class Transport(Owner):
         self.payloads = [b"\0\0\0\0\5hello", b"\0\0\x10\0\0" + bytes(1 << 20)]
         start = http2.FRAME.pack(len(self.payloads[0]) << 8, http2.END_STREAM, 0)[:5]
         self.middles = [self.headers.again + start, b""]
-        self.poller, self.sent, self.dirty = Poller(), [0] * 4, []
+        self.poller, self.dirty, self.sent, self.written = Poller(), [], [0] * 4, [0] * 4
 
     def flush(self):
         while self.dirty:
@@ -67,6 +67,7 @@ def test_requests_go_out_in_one_write_and_their_time_begins_then(opened):
     assert transport.sent == [0] * 4 and transport.dirty == [connection]
     transport.flush()
     assert transport.sent[0] == transport.sent[2] > 0 and transport.sent[1] == 0
+    assert transport.written[0] == transport.written[2] > transport.sent[0]
     found = frames(peer.recv(1 << 16))
     assert [(kind, stream) for kind, _, stream, _ in found if kind == http2.DATA] == [
         (http2.DATA, 1), (http2.DATA, 3),

@@ -19,7 +19,7 @@ class Instant:
     def __init__(self, slots, fate=lambda serial: "ok", count=3):
         self.sent, self.wanted, self.count = [0] * slots, [False] * slots, count
         self.fate, self.pending, self.log, self.abandoned = fate, [], [], []
-        self.closed = False
+        self.closed, self.poller, self.written = False, None, [0] * slots
 
     def open(self):
         pass

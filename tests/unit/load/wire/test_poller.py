@@ -1,6 +1,7 @@
 """Waiting on sockets, and the sockets."""
 
 import socket
+import time
 
 import pytest
 
@@ -67,4 +68,15 @@ def test_a_socket_that_a_handler_removed_is_not_handled_any_more(pair):
         sock.sendall(b"x")
     poller.wait(1.0)
     assert len(handled) == 1
+    poller.close()
+
+
+def test_the_moment_of_waking_is_before_all_handlers(pair):
+    poller, seen = Poller(), []
+    poller.add(pair[0].fileno(), lambda _: seen.append((poller.woke, time.monotonic_ns())))
+    pair[1].sendall(b"x")
+    begin = time.monotonic_ns()
+    poller.wait(1.0)
+    ((woke, handled),) = seen
+    assert begin < woke <= handled
     poller.close()

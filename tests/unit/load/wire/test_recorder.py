@@ -1,5 +1,6 @@
 import numpy as np
 
+from harness.load.wire.poller import Poller
 from harness.load.wire.recorder import KEPT, KEPT_BYTES, Recorder
 from harness.results.samples import ERROR, OK, TIMEOUT
 
@@ -67,3 +68,24 @@ def test_the_latest_request_of_each_caller_is_known_to_be_good_or_bad():
     record.bad(None, 0, 3, 4, ERROR, "broken")
     add(record, 0, 4, 4)
     assert record.latest() == {1: False, 4: True}
+
+
+def test_a_socket_s_moments_go_with_their_request():
+    poller = Poller()
+    record, written = Recorder(0, poller), [0, 12]
+    poller.woke = 38
+    record.stamp(written, 1, 40)
+    add(record, 10, 40, 1)
+    assert written == [0, 0]
+    record.bad(None, 5, 20, 2, ERROR, "broken")
+    poller.woke, written[0] = 0, 3
+    record.stamp(written, 0, 30)
+    add(record, 1, 30, 0)
+    samples = record.samples(1000)
+    assert samples.written.tolist() == [5, 3, 12]
+    assert samples.woke.tolist() == [20, 30, 38], "a read that waits itself wakes with the answer"
+    poller.close()
+    record = Recorder(0)
+    record.stamp([7], 0, 9)
+    add(record, 1, 9)
+    assert record.samples(1000).written is None

@@ -21,7 +21,7 @@ NAMES = [
 
 def frames(context: Context, directory: Path) -> dict[str, pd.DataFrame]:
     paths = write_csvs(context, directory)
-    assert [p.name for p in paths] == NAMES
+    assert [p.name for p in paths if p.name != "gap.csv"] == NAMES
     return {p.name: pd.read_csv(p) for p in paths}
 
 

@@ -65,6 +65,22 @@ def test_an_installation_runs_with_its_own_backends_on_loopback(installed, tmp_p
     assert made.afterwards[-1] == "/dev/shm/mine-"
 
 
+def test_the_embedded_server_can_be_told_to_trace(installed, tmp_path):
+    def made(install=installed, args=()):
+        return command(
+            install, tmp_path, PORTS, "mine-", args=args, env={}, prepared=True,
+            log=tmp_path / "t.log",
+        )  # fmt: skip
+
+    traces = made()
+    assert traces.trace == tmp_path / "t.log-trace"
+    assert f"--trace-config=triton,file={traces.trace}" in traces.argv
+    assert "--trace-config=level=OFF" in traces.argv
+    other = TritonInstall(tmp_path, Path("/bin/true"), installed.backends, "")
+    for silent in (made(other), made(args=["--trace-config=rate=1"])):
+        assert silent.trace is None and not any("file=" in a for a in silent.argv)
+
+
 def test_a_container_is_removed_by_its_name_whatever_happens(tmp_path):
     container = Container(DockerSettings(image="triton:1"), tmp_path)
     made = command(container, tmp_path, PORTS, "mine-", args=[], env={"A": "b"}, prepared=True)

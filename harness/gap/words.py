@@ -1,0 +1,83 @@
+"""The gap and what would close it, in words: a line each, for a terminal and for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from harness.analysis.intervals import Interval
+from harness.gap.advice import Advice
+from harness.gap.parts import PARTS, Gap
+
+LARGEST = 3
+"""Parts that the sentence names."""
+
+
+def ms(value: float) -> str:
+    """Milliseconds with three digits, of which at most four stand behind the point."""
+    return f"{value:.{max(0, 3 - len(str(int(abs(value))))) if abs(value) >= 1 else 4}f}"
+
+
+def with_range(interval: Interval) -> str:
+    """`0.421 [0.398, 0.444]`; the value alone where there is no interval."""
+    if interval.low is None or interval.high is None:
+        return ms(interval.value)
+    return f"{ms(interval.value)} [{ms(interval.low)}, {ms(interval.high)}]"
+
+
+def sentence(gap: Gap) -> str:
+    """How long a request takes in both, what most of the difference is, and what is not known."""
+    took = (
+        f"A request takes {ms(gap.end_to_end.value)} ms on {gap.served.backend} and "
+        f"{ms(gap.in_process.value)} ms in {gap.native.backend}"
+    )
+    unknown = ("unexplained", "outside")
+    known = [p for p in gap.parts if p.name not in unknown]
+    largest = sorted(known, key=lambda p: -abs(p.ms.value))[:LARGEST]
+    most = ", ".join(f"{PARTS[p.name].lower()} {p.ms.value:+.{_digits(p.ms.value)}f}"
+                     for p in largest)  # fmt: skip
+    rest = gap.part(*unknown)
+    return (
+        f"{took}: {ms(gap.ms)} ms more. The largest parts: {most} ms. Unexplained: {ms(rest)} ms, "
+        f"{abs(rest) / gap.end_to_end.value:.1%} of the end-to-end time."
+    )
+
+
+def _digits(value: float) -> int:
+    return len(ms(value).partition(".")[2])
+
+
+def control(gap: Gap) -> str:
+    """What the null server says; empty where it was not asked."""
+    if gap.floor_ms is None:
+        return ""
+    return (
+        f"Control: with the same bytes and a server that does nothing, a round trip of the same "
+        f"client takes {ms(gap.floor_ms)} ms at best."
+    )
+
+
+def advised(found: Advice) -> str:
+    """What a change saved or may save; what the rounds can't tell from nothing is no saving."""
+    saves = found.saves
+    if saves is None:
+        return f"saves at most {ms(found.at_most_ms or 0.0)} ms"
+    if saves.low is None or saves.high is None or saves.low <= 0 <= saves.high:
+        return f"no difference shown: saves {with_range(saves)} ms"
+    if saves.value > 0:
+        return f"saves {with_range(saves)} ms"
+    costs = Interval(-saves.value, -saves.high, -saves.low, saves.rounds)
+    return f"costs {with_range(costs)} ms"
+
+
+def lines(gap: Gap, found: Iterable[Advice]) -> Iterator[str]:
+    """The waterfall and the advice as text of a fixed width."""
+    yield f"{gap.served.point} against {gap.native.point}, {gap.rounds} rounds, mean latency in ms"
+    yield f"  {'In process':<44} {with_range(gap.in_process)}"
+    for part in gap.parts:
+        yield f"  {'+ ' + PARTS[part.name]:<44} {with_range(part.ms):<30} {part.method}"
+    yield f"  {'End to end':<44} {with_range(gap.end_to_end)}"
+    yield f"  {sentence(gap)}"
+    if told := control(gap):
+        yield f"  {told}"
+    for each in found:
+        yield f"  {each.line:<44} {advised(each)} ({each.why})"

@@ -1,0 +1,167 @@
+"""From a model in process to what the client of a server sees: a waterfall a served backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+
+from harness.errors import UsageError
+from harness.gap import words
+from harness.gap.advice import Advice, Spec, advice, effective
+from harness.gap.parts import PARTS, Gap, Part, gaps, pairs_of
+from harness.report.model import blocks, labels
+from harness.report.model.context import Context
+from harness.report.model.manifest_facts import backend_specs, mapping
+from harness.report.model.section import Block, Charts, Heading, Section, Text, titled
+from harness.results.rows import CeilingRow
+
+ENDS, LONGER, SHORTER, UNKNOWN = (
+    ("In process, end to end", "#5C6470"), ("Takes longer", "#D55E00"),
+    ("Takes less", "#009E73"), ("Unexplained", "#B58900"),
+)  # fmt: skip
+BACKGROUND = "#FFFFFF"
+NOTE = (
+    "Mean latency in ms; intervals are 95% over the rounds, in each of which both were measured. "
+    "Parts are measured each by itself and are not scaled to fit: what they leave is unexplained. "
+    "How each is measured, and what can't be told apart: docs/gap.md."
+)
+CSV = (
+    "native", "served", "batch_size", "concurrency", "request_rate", "rounds", "traced", "part",
+    "ms", "ms_low", "ms_high", "method",
+)  # fmt: skip
+
+
+def section(context: Context) -> Section | None:
+    """Each served backend against the one in process; None where the run lacks one of them."""
+    found = by_pair(context)
+    if not found:
+        return None
+    body: list[Block] = []
+    for number, each in enumerate(found):
+        first = each[0]
+        tips = [(gap, tip) for gap in each for tip in advised(context, gap)]
+        body += [
+            Heading(f"{first.served.backend} against {first.native.backend}"),
+            *(Text(f"{_load(gap)}: {words.sentence(gap)} {words.control(gap)}", "prose")
+              for gap in each),
+            Charts((chart(first, number),)),
+            *titled(("Parts by load", _table(each))),
+            *titled(("What would close it", _advice_table(tips) if tips else None)),
+        ]  # fmt: skip
+    return Section("gap", "From in process to served", (*body, Text(NOTE, "note")), appendix=True)
+
+
+def by_pair(context: Context) -> list[list[Gap]]:
+    """The gaps of each pair of backends that has some."""
+    rows, ceilings = context.rows, context.data.rows(CeilingRow)
+    found = [
+        gaps(rows, native, context.spec(served), ceilings)
+        for native, served in pairs_of(backend_specs(context.manifest))
+    ]
+    return [each for each in found if each]
+
+
+def gaps_of(context: Context, native: str, served: str) -> list[Gap]:
+    """The gaps between two backends. Raises UsageError where the run has none."""
+    names = [str(b.get("name")) for b in backend_specs(context.manifest)]
+    for name in (native, served):
+        if name not in names:
+            raise UsageError(
+                f"{context.data.path} has no backend '{name}'", fix=f"one of: {', '.join(names)}"
+            )
+    found = gaps(context.rows, native, context.spec(served), context.data.rows(CeilingRow))
+    if not found:
+        raise UsageError(
+            f"{native} and {served} have no load in common in {context.data.path}, or the second "
+            "has no statistics of a server",
+            fix="name an in-process backend, then one of kind triton",
+        )
+    return found
+
+
+def advised(context: Context, gap: Gap) -> list[Advice]:
+    """What would close a gap."""
+    return advice(gap, _specs(context), context.rows)
+
+
+def _specs(context: Context) -> list[Spec]:
+    """Every backend's entry as each of its configs was served."""
+    settings = {(r.backend, r.config): mapping(r.details, "settings") for r in context.data.loads}
+    places = dict.fromkeys((r.backend, r.config) for r in context.rows)
+    return [effective(context.spec(b), c, settings.get((b, c), {})) for b, c in places]
+
+
+def _load(gap: Gap) -> str:
+    return f"Batch {gap.served.batch_size}, load {labels.load_label(gap.served)}"
+
+
+def _table(each: list[Gap]) -> blocks.Table:
+    """A row a load."""
+
+    def cell(gap: Gap, name: str) -> blocks.Cell:
+        found = [p for p in gap.parts if p.name == name]
+        return blocks.interval_cell(found[0].ms if found else None,
+                                    note=found[0].method if found else "")  # fmt: skip
+
+    names = [name for name in PARTS if any(p.name == name for gap in each for p in gap.parts)]
+    return blocks.listing(each, {
+        "Load": lambda gap: blocks.word(_load(gap)),
+        "In process (ms)": lambda gap: blocks.interval_cell(gap.in_process),
+        **{PARTS[n]: lambda gap, n=n: cell(gap, n) for n in names},  # type: ignore[misc]
+        "End to end (ms)": lambda gap: blocks.interval_cell(gap.end_to_end),
+        "Traced requests": lambda gap: blocks.figure(str(gap.traced)),
+    })  # fmt: skip
+
+
+def _advice_table(tips: list[tuple[Gap, Advice]]) -> blocks.Table:
+    return blocks.listing(tips, {
+        "Load": lambda x: blocks.word(_load(x[0])),
+        "In the scenario": lambda x: blocks.word(x[1].line),
+        "Mean latency": lambda x: blocks.word(words.advised(x[1])),
+        "How it is known": lambda x: blocks.word(x[1].why),
+    })  # fmt: skip
+
+
+def chart(gap: Gap, number: int) -> blocks.Chart:
+    """The waterfall of one load: each bar begins where the one before it ends."""
+    steps = [gap.in_process.value, *(p.ms.value for p in gap.parts)]
+    ends = [*accumulate(steps), gap.end_to_end.value]
+    begins = [0.0, *ends[:-2], 0.0]
+    names = ["In process", *(PARTS[p.name] for p in gap.parts), "End to end"]
+    kinds = [ENDS, *map(_kind, gap.parts), ENDS]
+    said = [f"{n}: {words.ms(b - a)} ms" for n, a, b in zip(names, begins, ends, strict=True)]
+    tops = [
+        (float(i), max(a, b), text) for i, (a, b, text) in enumerate(zip(begins, ends, said,
+                                                                         strict=True))
+    ]  # fmt: skip
+    series = [
+        blocks.trace(*kind, [t for t, k in zip(tops, kinds, strict=True) if k is kind], "bar")
+        for kind in dict.fromkeys(kinds)
+    ]
+    below = [(x, min(a, b), text) for (x, _, text), a, b in zip(tops, begins, ends, strict=True)]
+    return blocks.Chart(
+        f"gap-{number}", f"{gap.served.backend}, {_load(gap).lower()}", "", "Mean latency (ms)",
+        (*series, blocks.trace(ENDS[0], BACKGROUND, below, "bar")), _table([gap]),
+        ticks=tuple(names), size="full",
+    )  # fmt: skip
+
+
+def _kind(part: Part) -> tuple[str, str]:
+    if part.name in ("unexplained", "outside"):
+        return UNKNOWN
+    return LONGER if part.ms.value >= 0 else SHORTER
+
+
+def csv_records(context: Context) -> Iterator[Mapping[str, object]]:
+    """A record a part of each gap, by `CSV`, with both ends."""
+    for gap in (gap for each in by_pair(context) for gap in each):
+        row = gap.served
+        place = (gap.native.point, row.point, row.batch_size, row.concurrency, row.request_rate,
+                 gap.rounds, gap.traced)  # fmt: skip
+        for part in (
+            Part("in_process", gap.in_process, "the in-process backend's mean latency"),
+            *gap.parts,
+            Part("end_to_end", gap.end_to_end, "the client's mean latency"),
+        ):
+            ms = (part.ms.value, part.ms.low, part.ms.high)
+            yield dict(zip(CSV, (*place, part.name, *ms, part.method), strict=True))
