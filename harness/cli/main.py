@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("harness.cli.plan", "Say what to ask for: replicas, GPU memory, cards, files."),
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
+    "init": ("harness.cli.init", "Write a scenario for a model that you have."),
     "import": ("harness.cli.import_", "Make a scenario of Model Analyzer's or perf_analyzer's."),
     "monitor": ("harness.cli.monitor", "Watch a running Triton; record its traffic."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from harness.migrate import model_configs, values
 from harness.migrate.analyzer_rules import MOST, SEARCHES, Analysis, ProfileModel, bounds
-from harness.migrate.draft import scenario_name
 from harness.migrate.table import BadValueError
 from harness.scenario.reading.tree import TreeEntry
 from harness.scenario.spec.colocated import SHARED
+from harness.scenario.writing import scenario_name
 
 _BOUNDS = {
     "instance_count": (1, 5), "model_batch_size": (1, 128), "concurrency": (1, 1024),

@@ -18,11 +18,12 @@ from harness.migrate import analyzer_server as server
 from harness.migrate import analyzer_space as space
 from harness.migrate import values
 from harness.migrate.analyzer_rules import Analysis, ProfileModel, Rule
-from harness.migrate.draft import Draft, scenario_name
+from harness.migrate.draft import Draft
 from harness.migrate.table import BadValueError, Row, Status
 from harness.scenario.reading import tree
 from harness.scenario.reading.tree import Mark, Node, TreeEntry
 from harness.scenario.wording import nearest
+from harness.scenario.writing import scenario_name
 
 _ALWAYS = "every measurement is kept in the run directory as soon as it is done"
 _REPORT = "`harness report` shows every configuration, and writes HTML, PDF and CSV"

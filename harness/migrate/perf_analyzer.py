@@ -15,9 +15,10 @@ from harness.migrate import perf_loads as loads
 from harness.migrate import perf_rules as rules
 from harness.migrate.arguments import SOURCE, Given, Spelling, read
 from harness.migrate.command import Command, Rule
-from harness.migrate.draft import Draft, scenario_name
+from harness.migrate.draft import Draft
 from harness.migrate.table import Row, Status
 from harness.scenario.reading.tree import Mark
+from harness.scenario.writing import scenario_name
 
 _SEQUENCES = "sequence models are refused: their requests depend on each other"
 _TOKENS = "for chats and generated tokens, which are not measured"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from harness.migrate import values
 from harness.migrate.arguments import Given
 from harness.migrate.command import Command, Rule
-from harness.migrate.draft import scenario_name
 from harness.migrate.table import BadValueError, Said, done, not_needed, refused
+from harness.scenario.writing import scenario_name
 from harness.system.credentials import is_hidden, is_sensitive
 from harness.system.text import harmless
 

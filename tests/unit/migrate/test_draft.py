@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.migrate.draft import Draft, flow, scenario_name
+from harness.migrate.draft import Draft
 from harness.migrate.table import BadValueError, Row, Said
 from harness.scenario.reading.tree import Mark, parse
 
@@ -18,18 +18,6 @@ def read(text: str) -> object:
     assert root is not None
     assert faults == []
     return root.data()
-
-
-@pytest.mark.parametrize(
-    "value",
-    [1, 0.5, True, "true", "1", "a: b", "# no comment", "{x", "", [1, 2], {"a": 1},
-     "it's", 'say "x"', "two\nlines", "x" * 300, [], {}, None, "ä",
-     {"b": [{"c": "d"}]}],
-)  # fmt: skip
-def test_a_value_on_one_line_is_read_back(value: object) -> None:
-    line = flow(value)
-    assert "\n" not in line
-    assert read(f"key: {line} # c") == {"key": value}
 
 
 def test_comments_end_no_line() -> None:
@@ -72,8 +60,3 @@ def test_paths_become_relative_to_the_scenario(
     draft = Draft("n", Path("runs"), "x")
     assert draft.relative("models") == "../models"
     assert draft.relative("/opt/models") == "/opt/models"
-
-
-@pytest.mark.parametrize(("name", "made"), [("a/b", "a-b"), ("_x", "m_x"), ("ok-1", "ok-1")])
-def test_a_name_is_one_that_a_scenario_may_have(name: str, made: str) -> None:
-    assert scenario_name(name) == made

@@ -1,110 +1,76 @@
-"""Readings of a real Triton: over both protocols, of some models, when it goes away and is back."""
+"""Readings of a server that is recorded: which models, and what is said when one is missing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
-from support import watched_triton
-from support.watched_triton import send, served
+from support.paths import DATA
 
-from harness.errors import ServerError, UsageError
-from harness.monitor.rates import between
+from harness.errors import BackendError, HarnessError, UsageError
 from harness.monitor.reading import Reader
-from harness.monitor.record import Recorder
-from harness.monitor.watch import Watch
-from harness.triton.client.url import ServerUrl, parse_url
-from harness.triton.server.ports import choose
-from harness.triton.server.process import TritonServer
+from harness.triton.client.url import parse_url
 
-pytestmark = pytest.mark.triton
+RECORDED = json.loads((DATA / "triton" / "statistics.json").read_text())["readings"]
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return watched_triton.write(tmp_path_factory.mktemp("reading") / "repository")
+class Recorded(BaseHTTPRequestHandler):
+    """Answers every call with what a real Triton once did."""
+
+    body = b""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        return
 
 
-@pytest.fixture(scope="module")
-def server(repository: Path) -> Iterator[TritonServer]:
-    with served(repository) as found:
-        yield found
+@pytest.fixture
+def server() -> Iterator[str]:
+    Recorded.body = json.dumps(RECORDED[-1]["http"]).encode()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorded) as found:
+        found.daemon_threads = True
+        Thread(target=found.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_address[1]}"
+        found.shutdown()
 
 
-def urls(server: TritonServer) -> list[ServerUrl]:
-    return [parse_url(f"http://{server.http}"), parse_url(f"grpc://{server.grpc}")]
+def test_the_counters_of_each_model(server: str) -> None:
+    with Reader(parse_url(server)) as reader:
+        first, second = reader.read(), reader.read()
+    assert list(first.counters) == ["ident"]
+    assert first.counters["ident"]["count"] == 5
+    assert first.counters == second.counters
+    assert first.t_ns < second.t_ns
+    assert (first.pending, first.gpus, first.metrics_problem) == ({}, {}, "")
 
 
-def test_both_protocols_read_the_same(server: TritonServer) -> None:
-    send(server.grpc, [0.0] * 3, batch=2)
-    found = []
-    for url in urls(server):
-        with Reader(url, metrics=server.metrics) as reader:
-            found.append(reader.read())
-    assert found[0].counters == found[1].counters
-    assert set(found[0].counters) == {"echo", "quiet"}
-    assert found[0].counters["echo"]["count"] >= 3
-    assert found[0].pending == {"echo": 0.0, "quiet": 0.0}
-    assert found[0].metrics_problem == ""
-    assert found[0].t_ns < found[1].t_ns
+def test_a_model_that_is_not_there_is_named_with_those_that_are(server: str) -> None:
+    with pytest.raises(UsageError, match="no model idnt; it has ident"):
+        Reader(parse_url(server), ["idnt"]).read()
 
 
-def test_rates_are_those_of_what_was_sent(server: TritonServer) -> None:
-    with Reader(urls(server)[1], ["echo"]) as reader:
-        first = reader.read()
-        send(server.grpc, [0.0] * 6, batch=3)
-        send(server.grpc, [0.0] * 2, value=-1.0)
-        interval = between(first, reader.read())
-    rates = interval.models["echo"]
-    assert rates is not None
-    assert (rates.requests, rates.failures) == (6, 2)
-    assert rates.requests_per_s == pytest.approx(6 / interval.seconds)
-    assert rates.inferences_per_s == pytest.approx(18 / interval.seconds)
-    assert rates.server_ms is not None
-    assert rates.queue_ms is not None
-    assert rates.compute_ms is not None
-    assert 0 < rates.queue_ms + rates.compute_ms <= rates.server_ms
-
-
-def test_a_model_that_is_not_there_is_named_with_those_that_are(server: TritonServer) -> None:
-    with pytest.raises(UsageError, match="no model eco; it has echo, quiet"):
-        Reader(urls(server)[0], ["eco"]).read()
-
-
-def test_a_metrics_page_that_was_asked_for_is_missed_aloud(server: TritonServer) -> None:
-    url = urls(server)[0]
+def test_a_metrics_page_that_was_asked_for_is_missed_aloud(server: str) -> None:
+    url = parse_url(server)
     assert "can't be read" in Reader(url, metrics="127.0.0.1:1").read().metrics_problem
-    assert Reader(url).read().metrics_problem == ""
-    assert "page is empty" in Reader(url, metrics=f"{server.metrics}/no").read().metrics_problem
+    assert "make no sense" in Reader(url, metrics=f"{url.address}/x").read().metrics_problem
 
 
-def test_a_server_that_goes_away_is_waited_for(repository: Path, tmp_path: Path) -> None:
-    """Killed and started again on the same ports, with traffic before, and after its return."""
-    ports = choose({})
-    url = parse_url(f"http://127.0.0.1:{ports['http']}")
-    said: list[str] = []
-
-    class Display:
-        def interval(self, interval: object, note: str = "") -> None:
-            said.append(note)
-
-        def away(self, error: Exception, since: float) -> None:
-            said.append(f"away: {error}")
-
-    with Reader(url, ["echo"]) as reader, Recorder(tmp_path / "t", "echo", url.text) as recorder:
-        watch = Watch(reader, Display(), 0.05, recorder, duration=0.05)
-        with served(repository, ports) as server:
-            first = reader.read()
-            send(server.grpc, [0.0] * 5)
-            watch.run(first)
-        with pytest.raises(ServerError):
-            watch.run(first)
-        assert said[-1].startswith("away: ")
-        with served(repository, ports) as server:
-            send(server.grpc, [0.0] * 9)
-            watch.run(reader.read())
-    text = (tmp_path / "t").read_text()
-    assert recorder.requests == 5
-    assert recorder.unknown_s > 0
-    assert "not known" in text
+@pytest.mark.parametrize("said", [b"{}", b"no JSON", b'{"model_stats": [{"name": "a",'
+                                  b' "inference_count": "many"}]}'])  # fmt: skip
+def test_an_answer_that_is_none_is_an_error_or_no_model(server: str, said: bytes) -> None:
+    Recorded.body = said
+    with Reader(parse_url(server)) as reader:
+        try:
+            assert reader.read().counters == {}
+        except HarnessError as error:
+            assert said != b"{}"
+            assert isinstance(error, BackendError) == (b"many" in said)
