@@ -90,24 +90,34 @@ PATH = click.Path(path_type=Path)
     metavar="DIR",
     help="Write the files that deploy it into DIR, a folder a system.",
 )
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Measure the point again under the memory it asks for, and find the least that works.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
     run_dir: Path, rate: float, slo_p99: str, headroom: str, growth: str, margin: str,
     card_mib: int | None, systems: tuple[str, ...], compute: int | None, processes: int | None,
     memory_factor: int, driver: int | None, name: str | None, image: str, models: str,
-    output: Path | None, as_json: bool,
+    output: Path | None, verify: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what to deploy for a rate and a latency target, from the run in RUN_DIR.
 
     The cheapest configuration whose p99 holds the target, how many replicas and cards, what to ask
-    for in each system that shares GPUs, and the files. Nothing is tried under a cap yet.
+    for in each system that shares GPUs, and the files. --verify tries the point under a cap.
     """
+    from contextlib import nullcontext
+
     from harness.plan.front import carry_out, demand_of
     from harness.plan.planning import Asked
     from harness.plan.units import share_of
+    from harness.results.events import Teller
 
     demand = demand_of(rate, slo_p99, headroom, growth)
     asked = Asked(
         systems, share_of(margin), card_mib, processes, compute, memory_factor, driver
     )  # fmt: skip
-    carry_out(run_dir, demand, asked, name, image, models, output, as_json=as_json)
+    watches = (lambda: nullcontext(Teller(lambda _: None))) if verify else None
+    code = carry_out(run_dir, demand, asked, name, image, models, output, watches, as_json=as_json)
+    raise SystemExit(code)

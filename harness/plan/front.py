@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, InconclusiveError, UsageError
 from harness.plan.deployment import Service, dns_label
 from harness.plan.files import write_files
 from harness.plan.outputs import json_text, page
 from harness.plan.planning import Asked, Plan, make_plan
+from harness.plan.proving import Proof, Trial, prove
 from harness.plan.sizing import Demand
+from harness.plan.trial import Trials, Watches, what_is_capped
 from harness.plan.units import share_of
-from harness.results.store import read_run
+from harness.results.store import RunData, read_run
+from harness.run.execute import default_directory
 from harness.scenario.units import parse_positive_duration
 
 
@@ -41,13 +45,18 @@ def service_of(plan: Plan, name: str | None, image: str, models: str) -> Service
 
 def carry_out(
     run_dir: Path, demand: Demand, asked: Asked, name: str | None, image: str, models: str,
-    output: Path | None, *, as_json: bool,
-) -> None:  # fmt: skip
-    """Plan, write the files, and show the plan."""
+    output: Path | None, verify: Watches | None, *, as_json: bool,
+) -> int:  # fmt: skip
+    """Plan, try it under a cap where `verify` says who watches, write the files, show the plan.
+
+    Returns the exit code: 0, 1 where the request failed under its cap, 4 where it decides nothing.
+    """
     data = read_run(run_dir)
     for text in data.damage:
         click.echo(text, err=True)
     plan = make_plan(data, demand, asked)
+    if verify is not None:
+        plan = replace(plan, proof=_proof(data, plan, verify))
     written = []
     if output is not None:
         written = write_files(plan, service_of(plan, name, image, models), output)
@@ -57,3 +66,21 @@ def carry_out(
         Console().print(page(plan), highlight=False)
     if written:
         click.echo(f"{len(written)} files in {output}", err=as_json)
+    if plan.proof is None or plan.proof.verified:
+        return 0
+    failed = plan.proof.requested.outcome == "fails"
+    return HarnessError.exit_code if failed else InconclusiveError.exit_code
+
+
+def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:
+    """Trials of the plan's point, told of on stderr as they end."""
+    quantity, mib, per_process = what_is_capped(plan)
+    trials = Trials(data, plan, quantity, default_directory(f"{plan.scenario}-verify"), watches)
+
+    def told(size: int, full: bool) -> Trial:
+        trial = trials(size, full)
+        kind = "" if full else ", one short round"
+        click.echo(f"{size} MiB{kind}: {trial.outcome}: {trial.why}", err=True)
+        return trial
+
+    return prove(quantity, mib, told, per_process=per_process)

@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.plan.planning import PROOF, SCHEMA, Plan, SystemPlan
+from harness.plan.planning import SCHEMA, UNTRIED, Plan, SystemPlan
+from harness.plan.proving import Proof, sentence
 from harness.plan.sizing import Fit
 
 
@@ -68,7 +69,7 @@ def page(plan: Plan) -> RenderableType:
     """Everything, for a console."""
     parts: list[RenderableType] = [
         Text(answer(plan), style="bold"), *(Text(line) for line in reasons(plan)), Text(""),
-        Text(PROOF, style="yellow"), Text(""), _systems(plan), Text(""), _what_if(plan),
+        _proof(plan.proof), Text(""), _systems(plan), Text(""), _what_if(plan),
     ]  # fmt: skip
     for title, lines in (
         ("Refused", tuple(f"{r.system.name}: {r.refused}" for r in plan.systems if r.refused)),
@@ -79,6 +80,22 @@ def page(plan: Plan) -> RenderableType:
         if lines:
             parts += [Text(""), Text(f"{title}:"), *(Text(f"  {line}") for line in lines)]
     return Group(*parts)
+
+
+def _proof(proof: Proof | None) -> Text:
+    if proof is None:
+        return Text(UNTRIED, style="yellow")
+    return Text(sentence(proof), style="green" if proof.verified else "red")
+
+
+def _proof_json(proof: Proof | None) -> dict[str, object]:
+    if proof is None:
+        return {"tried_under_a_cap": False, "text": UNTRIED}
+    least = proof.smallest
+    return {
+        "tried_under_a_cap": True, "verified": proof.verified, "text": sentence(proof),
+        **asdict(proof), "smallest_mib": None if least is None else least.mib,
+    }  # fmt: skip
 
 
 def _systems(plan: Plan) -> Table:
@@ -145,7 +162,7 @@ def json_text(plan: Plan) -> str:
     sized = plan.sized
     document = {
         "schema": SCHEMA, "run": plan.run, "scenario": plan.scenario, "answer": answer(plan),
-        "proof": {"tried_under_a_cap": False, "text": PROOF},
+        "proof": _proof_json(plan.proof),
         "demand": {**asdict(plan.demand), "planned_rate": plan.demand.planned_rate},
         "choice": {
             **asdict(sized.candidate), "replicas": sized.replicas,

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InconclusiveError
 from harness.plan.candidates import Found, Points, own_sessions, points_of
+from harness.plan.proving import Proof
 from harness.plan.rounding import Need, Refused, Rounded
 from harness.plan.sizing import (
     Demand,
@@ -27,9 +28,9 @@ from harness.results.store import RunData
 
 SCHEMA = "harness-plan/1"
 """Of `--json`: its number changes when a key is renamed, removed or means something else."""
-PROOF = (
+UNTRIED = (
     "Nothing of this was tried under a cap: the sizes are measured peaks with a margin, "
-    "and how replicas on one card disturb each other was not measured."
+    "and how replicas on one card disturb each other was not measured. `--verify` tries it."
 )
 STEPS = (0.5, 1.0, 2.0, 4.0)
 """Of the what-if table, times the rate and the target."""
@@ -91,6 +92,8 @@ class Plan:
     """Points of which the run doesn't say whether they hold the target."""
     estimates: tuple[str, ...]
     """What of this was not measured as it stands, a sentence each."""
+    proof: Proof | None = None
+    """What trials under a cap showed; None where none were made."""
 
     @property
     def kwh_per_million(self) -> float | None:

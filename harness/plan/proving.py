@@ -1,0 +1,137 @@
+"""Whether a plan's request works, and the smallest that does: trials under a cap, by bisection.
+
+A trial answers for one size: `holds`, `fails` or `undecided`. More memory never makes it fail, but
+for chance; so sizes are halved until one fails, and what lies between is bisected to a resolution.
+Trials on the way are short, and one that decides nothing is made once more. What is called the
+smallest has held in two full trials: where one does not, the next size up is tried, so that what
+held by chance does not stand (docs/benchmarks/plan-verify.md has its error rates).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.system.limits.limit import Quantity
+
+Outcome = Literal["holds", "fails", "undecided"]
+RESOLUTION = 0.02
+"""Of the request: to which the smallest is found, and at least `LEAST_MIB`."""
+LEAST_MIB = 4
+STEPS_UP = 8
+"""How many sizes above a smallest that did not stand are tried."""
+STANDS = 2
+"""Full trials in which the smallest has to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The point, measured again under a cap."""
+
+    mib: int
+    outcome: Outcome
+    why: str
+    """What came out, in words: a p99 that holds, or what failed."""
+    full: bool
+    """With as many rounds as the plan's run; else one short one."""
+    run: str = ""
+    """The run directory."""
+    control: str = ""
+    """What the control of the cap saw."""
+    how: str = ""
+    """What enforced it."""
+
+
+Try = Callable[[int, bool], Trial]
+"""MiB, and whether the trial is to be full → what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The request tried, and how much less would do."""
+
+    quantity: Quantity
+    request_mib: int
+    per_process: bool
+    """Whether each process may hold as much."""
+    trials: tuple[Trial, ...]
+    """In the order they were made."""
+    resolution_mib: int
+
+    @property
+    def requested(self) -> Trial:
+        """The trial of the request itself."""
+        tries = (trial for trial in self.trials[:2] if trial.mib == self.request_mib)
+        return max(tries, key=lambda trial: trial.outcome != "undecided")
+
+    @property
+    def verified(self) -> bool:
+        """Whether the point held its objective under the cap that is asked for."""
+        return self.requested.outcome == "holds"
+
+    @property
+    def smallest(self) -> Trial | None:
+        """The least that held in `STANDS` full trials, else the request; None where that failed."""
+        if not self.verified:
+            return None
+        held = [t for t in self.trials if t.full and t.outcome == "holds"]
+        sizes = Counter(trial.mib for trial in held)
+        stood = [t for t in held if sizes[t.mib] >= STANDS]
+        return min(stood, key=lambda t: t.mib, default=self.requested)
+
+    @property
+    def below(self) -> Trial | None:
+        """The largest below the smallest that did not hold, in any trial."""
+        least = self.smallest
+        failed = [t for t in self.trials if least and t.mib < least.mib and t.outcome != "holds"]
+        return max(failed, key=lambda t: t.mib, default=None)
+
+
+def resolution(request_mib: int) -> int:
+    """To how many MiB the smallest is found."""
+    return max(LEAST_MIB, round(request_mib * RESOLUTION))
+
+
+def prove(quantity: Quantity, request_mib: int, try_: Try, *, per_process: bool) -> Proof:
+    """Try the request, then search for the smallest size that holds.
+
+    `try_` raises LimitError where the cap is not in force: then nothing is proven.
+    """
+    step = resolution(request_mib)
+    trials: list[Trial] = []
+
+    def holds(size: int, full: bool = False) -> bool:
+        trials.append(try_(size, full))
+        if trials[-1].outcome == "undecided":
+            trials.append(try_(size, full))
+        return trials[-1].outcome == "holds"
+
+    if holds(request_mib, full=True):
+        low, high = 0, request_mib
+        while high - low > step:
+            middle = high // 2 if low == 0 else (low + high) // 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        for size in range(high, min(request_mib, high + step * STEPS_UP), step):
+            if all(holds(size, full=True) for _ in range(STANDS)):
+                break
+    return Proof(quantity, request_mib, per_process, tuple(trials), step)
+
+
+def sentence(proof: Proof) -> str:
+    """The proof in one sentence, for page and JSON."""
+    what = "of GPU memory" if proof.quantity == "gpu_memory" else "of host memory"
+    each = " a process" if proof.per_process else ""
+    asked, least, below = proof.requested, proof.smallest, proof.below
+    if not proof.verified:
+        word = "fails" if asked.outcome == "fails" else "decides nothing"
+        return f"Not verified: under {asked.mib} MiB {what}{each} the point {word}: {asked.why}."
+    said = f"Verified under {asked.how}: {asked.mib} MiB {what}{each} holds {asked.why}"
+    if least is None or least.mib == asked.mib:
+        return f"{said}; nothing smaller stood."
+    said += f". The smallest that works is {least.mib} MiB (to {proof.resolution_mib} MiB)"
+    if below is None:
+        return f"{said}."
+    verb = "fails" if below.outcome == "fails" else "decides nothing"
+    return f"{said}; {below.mib} MiB {verb}: {below.why}."

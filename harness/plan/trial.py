@@ -1,0 +1,149 @@
+"""One trial: the plan's point measured again, alone, under a cap, and what that shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from harness.analysis.summary import SummaryRow, summarize
+from harness.errors import HarnessError, LimitError, UsageError, class_of
+from harness.plan.candidates import P99, Candidate, points_of
+from harness.plan.planning import Plan
+from harness.plan.proving import Outcome, Trial
+from harness.report.model.decision import with_margin
+from harness.results.events import Observer
+from harness.results.rows import LoadedRow
+from harness.results.store import RunData, read_run
+from harness.run.execute import reread, start
+from harness.scenario.points import SHAPES, Point
+from harness.scenario.reading.loader import LoadedScenario, load, load_text
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.variants import configs
+from harness.system.limits.limit import Quantity
+
+Watches = Callable[[], AbstractContextManager[Observer]]
+SHORT = {"rounds": 1, "rounds_max": 1}
+"""Of a trial on the way to the smallest."""
+OPEN_KEYS = ("concurrency", "request_rate", *SHAPES)
+"""Of `load`: all that says how much is asked."""
+
+
+class Trials:
+    """Makes trials of one plan's point, each with a run directory below `folder`."""
+
+    def __init__(
+        self, data: RunData, plan: Plan, quantity: Quantity, folder: Path, watches: Watches
+    ) -> None:
+        self._plan, self._quantity, self._folder = plan, quantity, folder
+        self._watches, self._made = watches, 0
+        self._manifest = data.manifest
+        self._scenario, self._base = reread(data.path)
+        self._load = _load_of(self._scenario, plan.sized.candidate)
+
+    def __call__(self, mib: int, full: bool) -> Trial:
+        """Measure under a cap of so many MiB. Raises LimitError, or what interrupted it."""
+        self._made += 1
+        path = self._folder / f"trial-{self._made}-{mib}mib"
+        ended = start(self._loaded(mib, full), path, self._watches())
+        if ended.interrupted:
+            raise KeyboardInterrupt
+        return judge(read_run(path), self._plan, mib, full)
+
+    def _loaded(self, mib: int, full: bool) -> LoadedScenario:
+        """The scenario with the point alone, its backend capped."""
+        candidate = self._plan.sized.candidate
+        spec = configs(self._scenario)[candidate.backend][candidate.config]
+        settings = spec.model_dump(mode="json", exclude_none=True)
+        settings["limits"] = {**settings["limits"], self._quantity: f"{mib}MiB"}
+        sets = [f"backends={json.dumps([settings])}", f"load={json.dumps(self._load)}"]
+        sets += [] if full else [f"measurement.{key}={value}" for key, value in SHORT.items()]
+        path = self._base / Path(str(self._manifest.get("scenario_path", "scenario.yaml"))).name
+        every = (*self._manifest.get("overrides", ()), *sets)
+        if path.exists():
+            return load(path, every)
+        text = str(self._manifest["scenario_text"])
+        return LoadedScenario(load_text(text, str(path), self._base, every), text, path, every)
+
+
+def _load_of(scenario: Scenario, candidate: Candidate) -> Mapping[str, object]:
+    """`load` with the candidate's alone. Raises UsageError where its rate is not constant."""
+    point = Point.parse(candidate.point)
+    found = scenario.load.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    kept = {key: value for key, value in found.items() if key not in OPEN_KEYS}
+    kept["batch_sizes"] = [candidate.batch_size]
+    if point.concurrency is not None:
+        return {**kept, "concurrency": [point.concurrency]}
+    if point.request_rate is not None:
+        return {**kept, "request_rate": [point.request_rate]}
+    if point.shape == "find_capacity":
+        return {**kept, "request_rate": [candidate.rate_low / candidate.batch_size]}
+    raise UsageError(
+        f"{candidate.point} can't be verified: its load is a {point.shape}",
+        fix="measure the point at a constant rate or with callers",
+    )
+
+
+def judge(data: RunData, plan: Plan, mib: int, full: bool) -> Trial:
+    """What a trial's run shows. Raises LimitError where its cap was not in force."""
+    if off := next((f for f in data.failures if f.reason == LimitError.reason), None):
+        raise LimitError(off.message, fix=off.fix)
+    loads = data.rows(LoadedRow)
+    facts = next((found for row in loads for found in row.details.get("limits", {}).values()), {})
+    outcome, why = _outcome(data, plan, full)
+    if outcome != "fails" and not facts:
+        raise LimitError(f"the trial under {mib} MiB has no record of its cap")
+    return Trial(
+        mib, outcome, why, full, str(data.path), str(facts.get("control", "")),
+        str(facts.get("how", "")),
+    )  # fmt: skip
+
+
+def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
+    target, load_ = plan.demand.slo_p99_ms, plan.sized.load
+    if data.failures:
+        failure = data.failures[0]
+        said = failure.message.partition(";")[0]
+        return "fails", f"{class_of(failure.reason).words} ({said})"
+    rows = summarize(data.measurements, data.failures)
+    if len(rows) != 1 or rows[0].throughput is None:
+        return "undecided", "it gave no measurement"
+    (row,) = rows
+    p99 = row.value(P99)
+    if rows[0].throughput.value < load_:
+        rate = rows[0].throughput.value
+        return "fails", f"{rate:.4g} inferences a second, and {load_:.4g} are asked"
+    if not full:
+        return _by_value(row, target)
+    if points_of(data).holding(target).holding:
+        seen = "" if p99 is None else f" with {p99.value:.3g} ms"
+        return "holds", f"p99 ≤ {target:g} ms{seen}"
+    if p99 is not None and p99.low is not None and p99.low > target:
+        return "fails", f"p99 is {p99.value:.3g} ms"
+    flags = f"; {', '.join(row.flags)}" if row.flags else ""
+    return "undecided", f"p99 is {'unknown' if p99 is None else f'{p99.value:.3g} ms'}{flags}"
+
+
+def _by_value(row: SummaryRow, target_ms: float) -> tuple[Outcome, str]:
+    """Of one round, which has no interval."""
+    p99 = row.value(P99) or row.value("latency_p95_ms") or row.value("latency_p50_ms")
+    if p99 is None:
+        return "undecided", "no latency is known"
+    if p99.value <= target_ms:
+        return "holds", f"p99 ≤ {target_ms:g} ms with {p99.value:.3g} ms"
+    return "fails", f"p99 is {p99.value:.3g} ms"
+
+
+def what_is_capped(plan: Plan) -> tuple[Quantity, int, bool]:
+    """Quantity, MiB and whether each process has as much. Raises HarnessError where none is known.
+
+    GPU memory by what each process is planned to need, as MPS limits each; without a GPU the host
+    memory's peak with the margin.
+    """
+    need, host = plan.sized.need, plan.sized.candidate.host_mib
+    if need is not None:
+        return "gpu_memory", need.process_mib, True
+    if host is None:
+        raise HarnessError("the run measured no memory, so there is no request to verify")
+    return "host_memory", with_margin(host, plan.margin), False

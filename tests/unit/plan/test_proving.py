@@ -1,0 +1,102 @@
+"""The search for the smallest that works, on trials whose truth is known; more of it in
+benchmarks/plan_verify.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.plan.proving import Trial, prove, resolution, sentence
+
+
+def search(request, outcome):
+    """`outcome` of a size and whether the trial is full."""
+    return prove(
+        "host_memory", request,
+        lambda mib, full: Trial(mib, outcome(mib, full), f"seen at {mib}", full, how="a group"),
+        per_process=False,
+    )  # fmt: skip
+
+
+def threshold(least):
+    return lambda mib, _: "holds" if mib >= least else "fails"
+
+
+@pytest.mark.parametrize("request_", [100, 2200, 40_000])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.73, 0.99, 1.0])
+def test_the_smallest_is_found_to_the_resolution(request_, share):
+    least = max(1, round(share * request_))
+    proof = search(request_, threshold(least))
+    assert proof.verified
+    assert least <= proof.smallest.mib <= least + resolution(request_)
+    if proof.smallest.mib < request_:
+        assert [t.full for t in proof.trials if t.mib == proof.smallest.mib].count(True) >= 2
+    assert proof.below is None or proof.below.mib < least
+
+
+def test_a_request_that_fails_is_not_verified_and_nothing_smaller_is_tried():
+    proof = search(500, threshold(501))
+    assert not proof.verified
+    assert len(proof.trials) == 1
+    assert proof.smallest is None
+    assert sentence(proof) == (
+        "Not verified: under 500 MiB of host memory the point fails: seen at 500."
+    )
+
+
+def test_what_decides_nothing_is_tried_once_more_and_never_verified():
+    proof = search(500, lambda *_: "undecided")
+    assert [t.mib for t in proof.trials] == [500, 500]
+    assert not proof.verified
+    assert "the point decides nothing" in sentence(proof)
+
+
+def test_a_second_try_that_holds_is_what_counts():
+    tries = iter(["undecided", *["holds"] * 50])
+    assert search(500, lambda *_: next(tries)).verified
+
+
+def test_a_short_trial_that_held_by_chance_does_not_stand():
+    """Full trials fail below 400: what the short ones found is gone up from."""
+    proof = search(
+        500, lambda mib, full: "holds" if mib >= (400 if full else 380) else "fails"
+    )  # fmt: skip
+    assert 400 <= proof.smallest.mib <= 400 + resolution(500)
+
+
+def test_where_nothing_smaller_stands_the_request_is_the_smallest():
+    proof = search(500, lambda mib, full: "holds" if mib == 500 or not full else "fails")
+    assert proof.verified
+    assert proof.smallest.mib == 500
+    assert sentence(proof).endswith("holds seen at 500; nothing smaller stood.")
+
+
+def test_the_sentence_says_what_holds_and_what_does_not():
+    assert sentence(search(1000, threshold(300))) == (
+        "Verified under a group: 1000 MiB of host memory holds seen at 1000. The smallest that "
+        "works is 312 MiB (to 20 MiB); 296 MiB fails: seen at 296."
+    )
+
+
+@pytest.mark.parametrize(("width", "most"), [(0.0, 0.0), (0.01, 0.08)])
+def test_what_is_called_the_smallest_works(width, most):
+    """Of 400 searches, with a border as wide as `width`, a share of `most` would rather fail again.
+
+    Where the border lies between two sizes that are tried is chance.
+    """
+    rng, wrong, off = np.random.default_rng(4), 0, []
+    for _ in range(400):
+        true = 1100 + rng.uniform(0, resolution(2200))
+
+        def rounds(mib, true=true):
+            return 1 / (1 + np.exp(-np.clip((mib - true) / (width * true or 1e-9), -50, 50)))
+
+        def outcome(mib, full, rounds=rounds):
+            return "holds" if (rng.random(3 if full else 1) < rounds(mib)).all() else "fails"
+
+        least = search(2200, outcome).smallest.mib
+        wrong += rounds(least) ** 3 < 0.5
+        off.append(least - true)
+    assert wrong / 400 <= most
+    assert 0 <= np.median(off) <= 1.5 * resolution(2200)

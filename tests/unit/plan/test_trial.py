@@ -1,0 +1,154 @@
+"""A trial: the point alone under its cap, for real, and what a run shows of it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.planned import plan as planned
+from support.rows import measurement
+
+import harness
+from harness.errors import HarnessError, LimitError, UsageError
+from harness.plan.sizing import Demand
+from harness.plan.trial import Trials, _load_of, judge, what_is_capped
+from harness.results.events import Teller
+from harness.results.rows import FailureRow, LoadedRow
+from harness.results.store import RunData, read_run
+from harness.scenario.reading.loader import load_text
+
+SCENARIO = """
+scenario: planned
+model: {name: nothing, source: {fake: {}}}
+backends:
+  - {kind: fake, name: quick, service_time_ms: 1}
+load: {batch_sizes: [2], concurrency: [1, 2]}
+measurement: {profile: quick, rounds: 1, warmup: 10ms, warmup_requests: 2, window: 150ms,
+              window_requests: 20, window_max: 300ms}
+"""
+CAPPED = LoadedRow(
+    "served", 0, 1.0, 1.0, 0, 1.0, None,
+    {"limits": {"gpu_memory": {"mib": 9, "how": "MPS", "control": "seen"}}}, "default",
+)  # fmt: skip
+
+
+def quiet():
+    return nullcontext(Teller(lambda _: None))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A real run of a fake backend, and the plan of one of its points."""
+    folder = tmp_path_factory.mktemp("trial")
+    (folder / "s.yaml").write_text(SCENARIO)
+    harness.run(folder / "s.yaml", output=folder / "run")
+    data = read_run(folder / "run")
+    row = next(r for r in data.measurements if r.point == "quick/b2/c1")
+    target = 20 * row.latency_ms["p50"]  # a busy machine's p99 is not the matter here
+    return data, replace(
+        planned(), run=str(data.path), scenario="planned", kind="fake",
+        sized=replace(
+            planned().sized, need=None, load=1.0,
+            candidate=replace(
+                planned().sized.candidate, point="quick/b2/c1", backend="quick",
+                config="default", batch_size=2, gpu_mib=None, host_mib=row.host_memory_mib,
+            ),
+        ),
+        demand=Demand(1.0, target, 0.2, 0.0),
+    )  # fmt: skip
+
+
+def test_the_point_alone_is_measured_under_the_cap(made, tmp_path):
+    data, plan = made
+    trials = Trials(data, plan, "host_memory", tmp_path, quiet)
+    trial = trials(900, full=False)
+    run = read_run(Path(trial.run))
+    assert {row.point for row in run.measurements} == {"quick/b2/c1"}
+    assert len({row.round for row in run.measurements}) == 1
+    (loaded,) = run.rows(LoadedRow)
+    assert loaded.details["limits"]["host_memory"]["mib"] == 900
+    assert trial.control == loaded.details["limits"]["host_memory"]["control"]
+    assert trial.how in ("cgroup v1", "cgroup v2", "RLIMIT_DATA")
+    assert trial.outcome in ("holds", "fails")  # by its p99, which a busy machine may spoil
+    assert trial.why.startswith(("p99", f"{0:.4g}")) or "inferences a second" in trial.why
+    if trial.how != "RLIMIT_DATA":
+        small = trials(12, full=False)
+        assert small.outcome == "fails"
+        assert "memory ran out (a process was ended at the limit of 12 MiB" in small.why
+
+
+def recorded(*, p99=9.0, rate=200.0, rounds=3, failed=(), loaded=(CAPPED,), **more):
+    rows = [
+        measurement(point="served/b1/c1", backend="served", round=n, concurrency=1,
+                    throughput=rate + n, latency_ms={"p50": p99 / 2, "p99": p99 + n / 10}, **more)
+        for n in range(rounds)
+    ]  # fmt: skip
+    return RunData(Path("trial"), {"scenario": {}}, (*rows, *failed, *loaded))
+
+
+def failure(reason, message):
+    return FailureRow("served/b1/c1", 0, "served", reason, message)
+
+
+@pytest.mark.parametrize(
+    ("run", "outcome", "why"),
+    [
+        (recorded(), "holds", "p99 ≤ 20 ms with 9.1 ms"),
+        (recorded(p99=40.0), "fails", "p99 is 40.1 ms"),
+        (recorded(rate=100.0), "fails", "101 inferences a second, and 159.7 are asked"),
+        (recorded(flags=("warm_up_leak",)), "undecided", "p99 is 9.1 ms; warm_up_leak"),
+        (recorded(rounds=0), "undecided", "it gave no measurement"),
+        (recorded(failed=(failure("out_of_memory", "at 9 MiB; and so on"),), loaded=()), "fails",
+         "memory ran out (at 9 MiB)"),
+    ],
+)  # fmt: skip
+def test_a_full_trial_is_judged_by_intervals_and_load(run, outcome, why):
+    plan = planned()
+    plan = replace(plan, sized=replace(plan.sized, load=159.7))
+    trial = judge(run, plan, 9, True)
+    assert (trial.outcome, trial.why) == (outcome, why)
+
+
+@pytest.mark.parametrize(("p99", "outcome"), [(19.0, "holds"), (21.0, "fails")])
+def test_a_short_one_is_judged_by_value(p99, outcome):
+    assert judge(recorded(p99=p99, rounds=1), planned(), 9, False).outcome == outcome
+
+
+def test_a_cap_that_was_not_in_force_proves_nothing():
+    off = failure("limit", "it is off")
+    with pytest.raises(LimitError, match="it is off"):
+        judge(recorded(failed=(off,)), planned(), 9, True)
+    with pytest.raises(LimitError, match="no record of its cap"):
+        judge(recorded(loaded=()), planned(), 9, True)
+
+
+def test_what_is_capped_is_what_a_limit_holds_for():
+    plan = planned()
+    assert what_is_capped(plan) == ("gpu_memory", plan.sized.need.process_mib, True)
+    host = replace(plan, sized=replace(plan.sized, need=None))
+    assert what_is_capped(host) == ("host_memory", 1100, False)
+    none = replace(plan.sized.candidate, host_mib=None)
+    with pytest.raises(HarnessError, match="measured no memory"):
+        what_is_capped(replace(host, sized=replace(host.sized, candidate=none)))
+
+
+@pytest.mark.parametrize(
+    ("point", "load"),
+    [
+        ("quick/b2/c8", {"batch_sizes": [2], "concurrency": [8]}),
+        ("quick/b2/r50", {"batch_sizes": [2], "request_rate": [50.0]}),
+        ("quick/b2/find_capacity", {"batch_sizes": [2], "request_rate": [100.5]}),
+    ],
+)
+def test_the_load_is_the_points_alone(point, load):
+    scenario = load_text(SCENARIO)
+    candidate = replace(planned().sized.candidate, point=point, batch_size=2, rate_low=201.0)
+    assert _load_of(scenario, candidate) == load
+
+
+def test_a_rate_that_changes_is_refused():
+    candidate = replace(planned().sized.candidate, point="quick/b2/ramp")
+    with pytest.raises(UsageError, match="its load is a ramp"):
+        _load_of(load_text(SCENARIO), candidate)
