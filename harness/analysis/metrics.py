@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from harness.analysis.cards import over_cards
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.tails import percentile_over_rounds
 from harness.results.details import ColocatedDetails, LatencyCounts
@@ -85,9 +86,11 @@ def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
         case "interval":
             counts = [c for row in rows if (c := counts_of(row, model)) is not None]
             if (percentile := METRICS[key].percentile) and len(counts) == len(rows):
-                return percentile_over_rounds(percentile, known, counts)
-            first = [row for row in rows if row.details.get("stage") != ADDED]
-            return log_t_interval(known, first=len(first))
+                found = percentile_over_rounds(percentile, known, counts)
+            else:
+                first = [row for row in rows if row.details.get("stage") != ADDED]
+                found = log_t_interval(known, first=len(first))
+            return over_cards(found, known, [row.details.get("block") for row in rows])
         case "least":
             return Interval(min(known))
         case "largest":

@@ -16,6 +16,7 @@ from harness.analysis.stopping import correlated
 from harness.analysis.summary import summarize
 from harness.errors import RunDirectoryError
 from harness.fleet.sources import Source, mixed, spans
+from harness.fleet.spread import spread_of
 from harness.report.model.manifest_facts import mapping, text
 from harness.results import events, rows
 from harness.results.events import JournalLine
@@ -204,11 +205,13 @@ def _once(taken: Sequence[Taken]) -> list[JournalLine]:
 
 
 def _drifts(lines: Sequence[JournalLine]) -> list[JournalLine]:
-    """What a run says at its end of its points, and no shard can."""
+    """What a run says at its end of its points and cards, and no shard can."""
     found = summarize(line for line in lines if isinstance(line, rows.MeasurementRow))
+    if (spread := spread_of([m for row in found for m in row.measurements])) is not None:
+        return [events.Note(said) for said in spread.sentences()]
     return [
         events.Note(f"{row.point}: neighbouring rounds are alike in {', '.join(alike)} (a drift, "
-                    "a slow cycle, or GPUs that differ), so its intervals are too narrow")
+                    "or a slow cycle), so its intervals are too narrow")
         for row in found if (alike := correlated(row))
     ]  # fmt: skip
 

@@ -159,3 +159,40 @@ def test_resnet50_costs_what_its_layers_cost(load: Any) -> None:
     assert cost["flop"] == pytest.approx(2 * 4.09e9, rel=0.01)  # 4.09 GMAC, as torchvision says
     assert cost["parameters"] == 25_557_032
     assert 11e6 < cost["fused_elements"] < cost["unfused_elements"]
+
+
+def _lane_run(seconds: float, factor: float, **more: Any) -> dict[str, Any]:
+    values = [100.0, 100.2, 99.9, 100.1]
+    points = {"a/b1/c1": (1.0, []), "a/b16/c4": (factor, ["foreign_load"])}
+    return {
+        "seconds": seconds, "rounds": [0, 1, 2, 3], "failures": [], "spread": [], "cards": [],
+        "points": {
+            p: {"throughput": [v * f for v in values], "flags": flags}
+            for p, (f, flags) in points.items()
+        },
+        **more,
+    }  # fmt: skip
+
+
+def test_lanes_are_judged_point_by_point_and_by_time(load: Any) -> None:
+    lanes = load("lanes")
+    cards = [{"name": "GPU 1", "rounds": 2, "value": 0.97, "low": 0.96, "high": 0.98}]
+    many = _lane_run(52.0, 0.9, cards=cards, spread=["GPU 1 is slower"])
+    alone = _lane_run(100.0, 1.0)
+    found = lanes.beside(many, alone)
+    assert [(b.point, b.verdict) for b in found] == [
+        ("a/b1/c1", "equivalent"), ("a/b16/c4", "differs"),
+    ]  # fmt: skip
+    assert found[1].ratio.value == pytest.approx(0.9)
+    one = lanes.ratio([100.0], [100.0, 101.0])
+    assert one.low is None
+    record = {
+        "cases": {"first": {}, "lanes-1": alone, "lanes-2": many}, "packages": {},
+        "started": "2026-01-02", "machine": {
+            "gpus": [], "cpu": {"model": "EPYC", "usable": 4}, "os": "Debian", "python": "3.11",
+        },
+    }  # fmt: skip
+    text = "\n".join(lanes.page(record).lines)
+    assert "| 2 | 52 | 1.92 | 1 of 2 | 1 | 0 |" in text
+    assert "| a/b16/c4 | 0.9000" in text and "| GPU 1 | 2 | 0.9700 [0.9600, 0.9800] |" in text
+    assert "GPU 1 is slower." in text
