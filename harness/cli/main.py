@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
     "init": ("harness.cli.init", "Write a scenario for a model that you have."),
     "import": ("harness.cli.import_", "Make a scenario of Model Analyzer's or perf_analyzer's."),
+    "infer": ("harness.cli.infer", "Send one request, and show what the model says."),
     "monitor": ("harness.cli.monitor", "Watch a running Triton; record its traffic."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
     "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),

@@ -13,7 +13,6 @@ from harness.models.batch import read_batch
 from harness.scenario.writing import scenario_name
 from harness.system.network import split_address
 from harness.system.scratch import temporary_folder
-from harness.triton.client.connection import Connection
 from harness.triton.client.url import ServerUrl
 from harness.triton.counters.scrape import Scraper
 from harness.triton.metadata import Description
@@ -46,7 +45,7 @@ class Written:
 def examine_server(url: ServerUrl, written: Written, model: str, choose: Choose) -> Found:
     """A model on a server that runs. Raises ServerError, UsageError for one that it has not."""
     with url.connect() as connection:
-        ready = _ready(connection)
+        ready = connection.ready()
     if not ready:
         raise ServerError(f"{url.text} has no model ready", fix="load one, or give its repository")
     name = _chosen(model, ready, url.text, choose)
@@ -91,14 +90,6 @@ def examine_repository(path: Path, written: str, model: str, choose: Choose) -> 
         for protocol in ("http", "grpc")
     ]
     return _found(description, name, entries)
-
-
-def _ready(connection: Connection) -> list[str]:
-    """Models that answer, by name."""
-    with connection.setting_up:
-        said = connection.client.get_model_repository_index(**connection.as_json)
-    models = said.get("models", []) if isinstance(said, dict) else said
-    return sorted({str(m["name"]) for m in models if m.get("state") == "READY"})
 
 
 def _chosen(model: str, there: Sequence[str], where: str, choose: Choose) -> str:

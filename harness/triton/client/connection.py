@@ -113,9 +113,18 @@ class Connection:
     def index(self) -> Sequence[Mapping[str, str]] | None:
         """The models in the server's repository, an entry a version; None where it won't say."""
         try:
-            found = self.client.get_model_repository_index(**self.as_json)
+            return self._entries()
         except Exception:  # a proxy may not pass it on; it is asked to explain another failure
             return None
+
+    def ready(self) -> list[str]:
+        """The models that answer, by name. Raises ServerError."""
+        with self.setting_up:
+            entries = self._entries() or ()
+        return sorted({str(e.get("name")) for e in entries if e.get("state") == "READY"})
+
+    def _entries(self) -> Sequence[Mapping[str, str]] | None:
+        found = self.client.get_model_repository_index(**self.as_json)
         entries = found.get("models", []) if isinstance(found, dict) else found
         return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else None
 

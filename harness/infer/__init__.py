@@ -1,0 +1,1 @@
+"""One request through a backend or a server, and what came back."""
