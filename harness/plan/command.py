@@ -91,6 +91,13 @@ PATH = click.Path(path_type=Path)
     help="Write the files that deploy it into DIR, a folder a system.",
 )
 @click.option(
+    "--at",
+    "combinations",
+    multiple=True,
+    metavar="batch=B,callers=C[,instances=N]",
+    help="Estimate GPU memory of what was not measured. Repeatable.",
+)
+@click.option(
     "--verify",
     is_flag=True,
     help="Measure the point again under the memory it asks for, and find the least that works.",
@@ -100,7 +107,8 @@ def command(
     run_dir: Path, rate: float, slo_p99: str, headroom: str, growth: str, margin: str,
     card_mib: int | None, systems: tuple[str, ...], compute: int | None, processes: int | None,
     memory_factor: int, driver: int | None, name: str | None, image: str, models: str,
-    output: Path | None, verify: bool, as_json: bool,
+    output: Path | None, combinations: tuple[str, ...], verify: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Say what to deploy for a rate and a latency target, from the run in RUN_DIR.
 
@@ -110,13 +118,15 @@ def command(
     from contextlib import nullcontext
 
     from harness.plan.front import carry_out, demand_of
+    from harness.plan.memory_model import combination_of
     from harness.plan.planning import Asked
     from harness.plan.units import share_of
     from harness.results.events import Teller
 
     demand = demand_of(rate, slo_p99, headroom, growth)
     asked = Asked(
-        systems, share_of(margin), card_mib, processes, compute, memory_factor, driver
+        systems, share_of(margin), card_mib, processes, compute, memory_factor, driver,
+        tuple(map(combination_of, combinations)),
     )  # fmt: skip
     watches = (lambda: nullcontext(Teller(lambda _: None))) if verify else None
     code = carry_out(run_dir, demand, asked, name, image, models, output, watches, as_json=as_json)

@@ -15,6 +15,9 @@ from harness.plan.planning import SCHEMA, UNTRIED, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
 from harness.plan.sizing import Fit
 
+HARDLY_MIB = 0.05
+"""A term of the memory that is less is not worth a word."""
+
 
 def answer(plan: Plan) -> str:
     """The first sentence: what to deploy, how many, and what each asks for."""
@@ -71,6 +74,7 @@ def page(plan: Plan) -> RenderableType:
         Text(answer(plan), style="bold"), *(Text(line) for line in reasons(plan)), Text(""),
         _proof(plan.proof), Text(""), _systems(plan), Text(""), _what_if(plan),
     ]  # fmt: skip
+    parts += [Text(""), *map(Text, memory_lines(plan))] if plan.memory_model else []
     for title, lines in (
         ("Refused", tuple(f"{r.system.name}: {r.refused}" for r in plan.systems if r.refused)),
         ("Estimates", plan.estimates),
@@ -80,6 +84,42 @@ def page(plan: Plan) -> RenderableType:
         if lines:
             parts += [Text(""), Text(f"{title}:"), *(Text(f"  {line}") for line in lines)]
     return Group(*parts)
+
+
+def memory_lines(plan: Plan) -> Iterator[str]:
+    """The fitted memory, its error, and the estimates that were asked for."""
+    model = plan.memory_model
+    if model is None:
+        return
+    terms = (f"{size:.4g} MiB {_each(name)}" for name, size in model.coefficients.items()
+             if size >= HARDLY_MIB or name == "fixed")  # fmt: skip
+    yield (
+        f"GPU memory of {model.backend}, fitted to {len(model.points)} points: {', '.join(terms)}. "
+        f"A point predicted by the others is off by {model.typical:.1%} in the median, "
+        f"{model.worst:.1%} at most."
+    )
+    for found in plan.at:
+        yield (
+            f"Estimate for {found.combination}: {found.mib:.0f} MiB ({found.low:.0f} to "
+            f"{found.high:.0f}); not measured"
+            + (", and beyond what was: an extrapolation." if found.extrapolated else ".")
+        )
+
+
+def _each(name: str) -> str:
+    return name if name == "fixed" else f"for {name.replace('a ', 'each ').replace('an ', 'each ')}"
+
+
+def _memory_json(plan: Plan) -> dict[str, object] | None:
+    model = plan.memory_model
+    if model is None:
+        return None
+    return {
+        "backend": model.backend, "mib": model.coefficients, "typical_error": model.typical,
+        "worst_error": model.worst, "at": [asdict(found) for found in plan.at],
+        "points": [{**asdict(c), "mib": mib, "error": error} for (c, mib), error
+                   in zip(model.points, model.errors, strict=True)],
+    }  # fmt: skip
 
 
 def _proof(proof: Proof | None) -> Text:
@@ -170,6 +210,7 @@ def json_text(plan: Plan) -> str:
             "cards": sized.cards, "kwh_per_million": plan.kwh_per_million,
         },
         "memory": None if sized.need is None else {**asdict(sized.need), "margin": plan.margin},
+        "memory_model": _memory_json(plan),
         "systems": [_system(row) for row in plan.systems],
         "what_if": [asdict(cell) for cell in plan.what_if],
         "undecided": plan.undecided, "estimates": plan.estimates,

@@ -8,6 +8,13 @@ from typing import Any
 
 from harness.errors import HarnessError, InconclusiveError
 from harness.plan.candidates import Found, Points, own_sessions, points_of
+from harness.plan.memory_model import (
+    Combination,
+    Estimate,
+    MemoryModel,
+    fit_memory,
+    instances_of,
+)
 from harness.plan.proving import Proof
 from harness.plan.rounding import Need, Refused, Rounded
 from harness.plan.sizing import (
@@ -49,6 +56,8 @@ class Asked:
     compute: int | None = None
     factor: int = 1
     driver: int | None = None
+    at: tuple[Combination, ...] = ()
+    """Combinations whose memory is to be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,10 @@ class Plan:
     """Points of which the run doesn't say whether they hold the target."""
     estimates: tuple[str, ...]
     """What of this was not measured as it stands, a sentence each."""
+    memory_model: MemoryModel | None = None
+    """Of the chosen backend's GPU memory; None where too few points were measured."""
+    at: tuple[Estimate, ...] = ()
+    """By that model."""
     proof: Proof | None = None
     """What trials under a cap showed; None where none were made."""
 
@@ -140,6 +153,11 @@ class _Sizer:
         found = self.data.scenario.get("backends") or []
         return next((b for b in found if b.get("name") == backend), {})
 
+    def memory_model(self, backend: str) -> MemoryModel | None:
+        copies = self.settings(backend).get("instances")
+        known = instances_of(self.data, backend, copies if isinstance(copies, int) else 1)
+        return fit_memory(self.points.rows, backend, known)
+
     def processes(self, backend: str) -> Processes:
         settings = self.settings(backend)
         empty = [
@@ -175,13 +193,20 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
         raise _none(
             found, demand, sizer.card_mib(found.holding[0].backend) if found.holding else None
         )
+    model = sizer.memory_model(sized.candidate.backend)
+    if asked.at and model is None:
+        raise InconclusiveError(
+            f"the run has too few points of {sized.candidate.backend} with GPU memory to estimate "
+            "others", fix="measure more batch sizes or callers (at least two more than the terms)",
+        )  # fmt: skip
     return Plan(
         run=str(data.path), scenario=str(data.scenario.get("scenario", "")),
         kind=str(sizer.settings(sized.candidate.backend).get("kind", "")),
         card=_card(sizer, sized.candidate.backend), demand=demand, margin=asked.margin, sized=sized,
         systems=tuple(_row(system, sized) for system in systems),
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
-        estimates=tuple(_estimates(sizer, sized)),
+        estimates=tuple(_estimates(sizer, sized)), memory_model=model,
+        at=tuple(model.at(c) for c in asked.at) if model is not None else (),
     )  # fmt: skip
 
 
