@@ -22,13 +22,20 @@ from harness.cli import options
     "--full", is_flag=True,
     help="A PDF with every configuration and every point; else those are in the HTML alone.",
 )  # fmt: skip
+@click.option(
+    "--profile", type=options.PATH, metavar="DIR",
+    help="Also say what `harness profile` found in DIR, of the same model.",
+)  # fmt: skip
 @click.option("--open", "show", is_flag=True, help="Open the HTML report in the browser.")
-def command(run_dir: Path, output: Path | None, formats: str, full: bool, show: bool) -> None:
+def command(
+    run_dir: Path, output: Path | None, formats: str, full: bool, profile: Path | None, show: bool
+) -> None:  # fmt: skip
     """Rebuild the report of RUN_DIR and print the paths of its files.
 
     All of it comes from the run directory: no GPU, server or model is needed, and interrupted or
     failed runs have a report too.
     """
+    from harness.profile.store import is_profile
     from harness.run.execute import rebuild
     from harness.stress.store import is_stress
     from harness.system.credentials import outward
@@ -38,9 +45,19 @@ def command(run_dir: Path, output: Path | None, formats: str, full: bool, show: 
 
         again(run_dir)
         return
+    if is_profile(run_dir):
+        from harness.profile.command import rebuild as once_more
 
+        once_more(run_dir)
+        return
+    more = []
+    if profile is not None:
+        from harness.profile.report import run_section
+        from harness.results.store import read_run
+
+        more = [run_section(read_run(run_dir), profile)]
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
-    found = rebuild(run_dir, output, chosen, full=full)
+    found = rebuild(run_dir, output, chosen, full=full, more=more)
     for path in [*found.report.all(), *([found.best] if found.best else [])]:
         click.echo(path)
     for text in (*found.damage, found.why_not):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.report.model.context import Context, build_context
+from harness.report.model.section import Section
 from harness.results.store import read_run
 from harness.system.files import atomic_write, write_text
 
@@ -34,11 +35,12 @@ def build_report(
     output: Path | None = None,
     formats: Collection[str] = FORMATS,
     full: bool = False,
+    more: Sequence[Section] = (),
 ) -> ReportPaths:
     """Build the report of a run, whole, interrupted or failed, from its directory alone.
 
-    A `full` PDF has every configuration and every point. Files go to `output`, by default the
-    run directory, and replace older ones. Raises
+    A `full` PDF has every configuration and every point; `more` sections come last. Files go to
+    `output`, by default the run directory, and replace older ones. Raises
     RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
     unknown = sorted(set(formats) - set(FORMATS))
@@ -48,18 +50,19 @@ def build_report(
     context = build_context(read_run(run_dir))
     target = output or run_dir
     target.mkdir(parents=True, exist_ok=True)
-    html, pdf = _documents(context, target, formats, full=full)
+    html, pdf = _documents(context, target, formats, more, full=full)
     csvs = _csvs(context, target) if "csv" in formats else ()
     return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
 
 
 def _documents(
-    context: Context, target: Path, formats: Collection[str], *, full: bool
-) -> tuple[Path | None, Path | None]:
+    context: Context, target: Path, formats: Collection[str], more: Sequence[Section], *,
+    full: bool,
+) -> tuple[Path | None, Path | None]:  # fmt: skip
     from harness.report.outputs.html import render_html
     from harness.report.view import build_view
 
-    view, html, pdf = build_view(context, full=full), None, None
+    view, html, pdf = build_view(context, more, full=full), None, None
     if "html" in formats:
         html = target / "report.html"
         write_text(html, render_html(view))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.report.model.blocks import Chart
@@ -67,13 +67,13 @@ class View:
         return [(s.id, s.title, [(p.id, p.name) for p in parts[s.id] if p.name]) for s in shown]
 
 
-def build_view(context: Context, *, full: bool = False) -> View:
+def build_view(context: Context, more: Iterable[Section] = (), *, full: bool = False) -> View:
     """Everything the report says about a run; works on partial and empty ones. A `full` one has in
-    print too what is else on the screen only.
+    print too what is else on the screen only. `more` comes after all.
     """
     version = text(context.manifest, "harness_version", default="")
     footer = f"harness {version} · run of {date_text(context.manifest)}".replace("  ", " ")
-    found = [make(context) for make in SECTIONS]
+    found = [*(make(context) for make in SECTIONS), *more]
     return View(
         summary.title(context), summary.name(context), footer,
         tuple(section.settled(full=full) for section in found if section is not None),

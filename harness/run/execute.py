@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.errors import HarnessError, RunDirectoryError
 from harness.models.precision import in_own_precision
 from harness.report.build import ReportPaths, build_report
+from harness.report.model.section import Section
 from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted, Status
 from harness.results.manifest import check_resumable, differences, make_manifest, utc_now
 from harness.results.store import RunData, RunStore, read_run
@@ -88,6 +89,10 @@ def reread(
         raise RunDirectoryError(
             f"{directory} is made of several run directories: nothing more is measured into it",
             fix="resume those, and merge them again",
+        )
+    if kind := manifest.get("kind"):
+        raise RunDirectoryError(
+            f"{directory} is of `harness {kind}`, and no run that can be resumed"
         )
     written = path or Path(_written(directory, manifest, "scenario_path"))
     if path is None and "scenario_folder" in manifest:  # so that it is found from any folder
@@ -182,13 +187,14 @@ class Rebuilt:
 
 
 def rebuild(
-    run_dir: Path, output: Path | None, formats: Collection[str], *, full: bool = False
-) -> Rebuilt:
-    """The reports of a run directory again, and of a search the best config.
+    run_dir: Path, output: Path | None, formats: Collection[str], *, full: bool = False,
+    more: Sequence[Section] = (),
+) -> Rebuilt:  # fmt: skip
+    """The reports of a run directory again, with `more` sections, and of a search the best config.
 
     Raises RunDirectoryError when it is none, UsageError on an unknown format.
     """
-    paths = build_report(run_dir, output=output, formats=formats, full=full)
+    paths = build_report(run_dir, output=output, formats=formats, full=full, more=more)
     data = read_run(run_dir)
     best, why_not = None, ""
     if any("settings" in row.details for row in data.loads):

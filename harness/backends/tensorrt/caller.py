@@ -289,6 +289,10 @@ class TensorRtCaller(StreamCaller[TensorRtRequest, TensorRtReply]):
         self._cuda.unpin(pinned)
         return data
 
+    def report_layers(self, profiler: tensorrt.IProfiler) -> None:
+        """Have TensorRT tell it the time of each layer; such requests are slower."""
+        self._context.profiler = profiler
+
     def give_up_context(self) -> tensorrt.IExecutionContext:
         """Hand the execution context over, for its owner to destroy when nothing runs."""
         context, self._context = self._context, None

@@ -102,6 +102,8 @@ class TorchBackend(Backend[TorchRequest, object]):
             dtype = DTYPES[self.spec.precision]
             self._model = open_model(self.context.model, str(self._device), dtype)
             module = self._model.module
+            if self.spec.channels_last:
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._forward = _compiled(module) if self.spec.compile else module
             self._synchronise()
             if self._device.type == "cuda":
@@ -118,7 +120,7 @@ class TorchBackend(Backend[TorchRequest, object]):
     def _details(self) -> dict[str, object]:
         details: dict[str, object] = {
             "torch": torch.__version__, "threads": torch.get_num_threads(),
-            "compile": self.spec.compile,
+            "compile": self.spec.compile, "channels_last": self.spec.channels_last,
         }  # fmt: skip
         if self._device.type == "cuda":
             details |= {
@@ -161,6 +163,8 @@ class TorchBackend(Backend[TorchRequest, object]):
             wanted = torch.float32
         if wanted is not None and tensor.is_floating_point():
             tensor = tensor.to(wanted)
+        if self.spec.channels_last and tensor.dim() == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
         if self._device.type == "cpu":
             return tensor
         return tensor.pin_memory() if self.spec.io == "host" else tensor.to(self._device)

@@ -37,13 +37,17 @@ class TorchSettings(BackendSettings):
     precision: Precision = Field("fp32", description="of weights and arithmetic; tf32 on cuda only")
     threads: PositiveInt | None = Field(None, description="intra-op threads; default: PyTorch's")
     compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
+    channels_last: bool = Field(
+        False, description="weights and inputs of four dimensions in the layout N, H, W, C"
+    )
     callers: CallersIn | None = Field(None, description="default: streams if compiled for a GPU")
 
     @property
     def default_name(self) -> str:
         """By device, precision and whether it is compiled."""
         device, compiled = self.device.replace(":", ""), "compiled" if self.compile else ""
-        marks = (device, self.precision, compiled, self.callers)
+        layout = "channels-last" if self.channels_last else ""
+        marks = (device, self.precision, layout, compiled, self.callers)
         return "-".join(["torch", *filter(None, marks)])
 
     @property

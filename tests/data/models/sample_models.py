@@ -15,6 +15,10 @@ def mlp(inputs: int = 8, classes: int = 5) -> nn.Module:
     )
 
 
+def small_conv() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3))
+
+
 class TwoInputs(nn.Module):
     """int64 ids and a float mask, with an optional argument between them."""
 

@@ -161,3 +161,10 @@ def test_a_context_that_can_not_be_made_leaves_the_thread_detached() -> None:
     thread.join()
     assert "creating an execution context" in str(seen[0])
     assert cuda.attached == {threading.get_ident()}
+
+
+def test_layers_are_told_to_a_profiler_from_then_on() -> None:
+    loaded, told = backend(HostCuda()), object()
+    with loaded.caller() as caller:
+        caller.report_layers(told)  # type: ignore[arg-type]
+        assert caller._context.profiler is told

@@ -212,3 +212,24 @@ def test_weights_that_vanished_are_named(model, tmp_path):
     gone = replace(model, files={"state_dict": str(tmp_path / "gone.pt")})
     with pytest.raises(UsageError, match="no such file"):
         backend(gone).load()
+
+
+def test_channels_last_is_the_layout_of_weights_and_images_and_changes_no_answer(cache):
+    spec = schema.ModelSpec.model_validate({
+        "name": "c", "source": {"torch": "sample_models:small_conv"},
+        "inputs": [{"name": "x", "shape": ["batch", 3, 8, 8]}],
+    })  # fmt: skip
+    model = prepare(spec, ["torch"], [2], cache, base=MODELS)[0]
+    inputs = make_inputs(model, 2, 0)
+    answers = []
+    for last in (False, True):
+        with backend(model, channels_last=last) as b:
+            assert b.load().details["channels_last"] is last
+            weight = next(p for p in b.model.module.parameters() if p.dim() == 4)
+            (image,) = b.prepare(inputs).args
+            for tensor in (weight, image):
+                assert tensor.is_contiguous(memory_format=torch.channels_last) is last
+            answers.append(run_once(b, inputs))
+    assert answers[0].keys() == answers[1].keys()
+    for name, plain in answers[0].items():
+        assert np.allclose(plain, answers[1][name], atol=1e-5)

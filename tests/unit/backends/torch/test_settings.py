@@ -36,6 +36,8 @@ def test_it_is_named_by_device_and_precision_and_needs_the_module_itself():
     spec = TorchSettings(kind="torch", device="cuda:1", precision="bf16", compile=True)
     assert (spec.default_name, spec.on_gpu) == ("torch-cuda1-bf16-compiled", True)
     assert spec.formats == {"torch"}
+    layout = TorchSettings(kind="torch", channels_last=True)
+    assert layout.default_name == "torch-cpu-fp32-channels-last"
     assert not TorchSettings(kind="torch").on_gpu
 
 

@@ -1,0 +1,1 @@
+"""Where the time of a model goes: profiled, explained, and what would save some of it."""
