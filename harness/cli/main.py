@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("harness.cli.doctor", "Say what this machine can run, and how to fix the rest."),
     "triton": ("harness.cli.triton", "Install, inspect and run the embedded Triton server."),
     "telemetry": ("harness.cli.telemetry", "Sample beside a server on another host."),
+    "completion": ("harness.cli.completion", "Print what a shell needs to complete commands."),
 }
 """Subcommand → (module with a click command named `command`, help in one line)."""
 

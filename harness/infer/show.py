@@ -84,10 +84,12 @@ def _classes(name: str, number: int, row: Sequence[Class], items: int) -> Table:
                   title_justify="left")  # fmt: skip
     for head in ("class", "score", "probability"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("label", overflow="fold")
+    labelled = any(c.label for c in row)
+    if labelled:
+        table.add_column("label", overflow="fold")
     for c in row:
-        table.add_row(str(c.index), f"{c.score:.5g}", f"{c.probability:.2%}",
-                      Text(outward(c.label)))  # fmt: skip
+        label = [Text(outward(c.label))] if labelled else []
+        table.add_row(str(c.index), f"{c.score:.5g}", f"{c.probability:.2%}", *label)
     return table
 
 
