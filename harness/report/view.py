@@ -23,13 +23,15 @@ from harness.report.sections import (
     parity,
     point_detail,
     points,
+    scaling,
     summary,
 )
 
 SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
     summary.section, points.section, summary.choice_section, pareto.section, capacity.section,
-    comparison.section, gap.section, energy.section, configurations.section, memory.section,
-    point_detail.section, parity.section, environment.section, method.section, flags.section,
+    comparison.section, scaling.section, gap.section, energy.section, configurations.section,
+    memory.section, point_detail.section, parity.section, environment.section, method.section,
+    flags.section,
 )  # fmt: skip
 """The report from top to bottom; one that has nothing to say of a run gives None."""
 
