@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 Object = Mapping[str, object]
 LONGEST_NAME = 40
 """Room for what is appended, within the 63 of a label."""
+PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"
+"""Where the Prometheus operator puts it; put yours in."""
 CONTAINER = "server"
 HTTP, GRPC, METRICS = 8000, 8001, 8002
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.10-py3"
@@ -165,5 +167,30 @@ def _autoscaler(service: Service) -> Object:
             "metrics": [
                 {"type": "Pods", "pods": {"metric": {"name": RATE_METRIC}, "target": target}}
             ],
+        },
+    }  # fmt: skip
+
+
+def keda(service: Service) -> Object:
+    """KEDA's autoscaler, in place of the other: from Triton's own counter in Prometheus.
+
+    Its threshold is a replica's planned load, an average over the replicas.
+    """
+    metric = "nv_inference_count" if service.triton else RATE_METRIC
+    rate = f'{metric}{{service="{service.name}"}}'
+    trigger = {
+        "type": "prometheus", "metricType": "AverageValue",
+        "metadata": {
+            "serverAddress": PROMETHEUS,
+            "query": f"sum(rate({rate}[1m]))" if service.triton else f"sum({rate})",
+            "threshold": str(max(1, int(service.load))),
+        },
+    }  # fmt: skip
+    return {
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": service.name},
+        "spec": {
+            "scaleTargetRef": {"name": service.name}, "minReplicaCount": service.replicas_now,
+            "maxReplicaCount": service.replicas, "triggers": [trigger],
         },
     }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.plan.deployment import Object, Patch, Service, around, deployment
+from harness.plan.deployment import Object, Patch, Service, around, deployment, keda
 from harness.plan.kubernetes import PATCHES, claims, device_plugin_config
 from harness.plan.planning import Plan, SystemPlan
 from harness.plan.rounding import Rounded
@@ -17,6 +17,7 @@ from harness.report.model.decision import with_margin
 from harness.system.files import write_text
 
 HEADER = "# Made by harness plan from measured peaks; not yet tried under a cap.\n"
+"""Of a plan without a proof; `header` has the others'."""
 Files = dict[str, str]
 """Name → text."""
 
@@ -27,10 +28,25 @@ def files_of(row: SystemPlan, plan: Plan, service: Service) -> Files:
         return {}
     name = row.system.name
     if name in PATCHES:
-        return {"kubernetes.yaml": _objects(row, service)} | _beside(row, service)
+        objects = {
+            "kubernetes.yaml": _objects(row, service),
+            "keda.yaml": yaml_text([keda(service)]),
+        }
+        return objects | _beside(row, service)
     if name in ("dra-mps", "dra-mig", "dra-capacity", "dra-hami"):
         return {"kubernetes.yaml": _with_claims(row, service)}
     return COMMANDS[name](row.rounded, service, plan)
+
+
+def header(plan: Plan) -> str:
+    """The first line of every file that can have one: whether the request was tried."""
+    proof = plan.proof
+    if proof is None:
+        return HEADER
+    asked, each = proof.requested, " a process" if proof.per_process else ""
+    if proof.verified:
+        return f"# Made by harness plan; {asked.mib} MiB{each} verified under {asked.how}.\n"
+    return f"# Made by harness plan; NOT verified: {asked.mib} MiB{each} did not hold the target.\n"
 
 
 def _objects(row: SystemPlan, service: Service) -> str:
@@ -193,6 +209,6 @@ def write_files(plan: Plan, service: Service, folder: Path) -> list[Path]:
         for name, text in files_of(row, plan, service).items():
             path = folder / row.system.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, text)
+            write_text(path, text.replace(HEADER, header(plan)))
             written.append(path)
     return written

@@ -66,6 +66,11 @@ def reasons(plan: Plan) -> Iterator[str]:
         yield f"No GPU memory was measured; host memory peaked at {found.host_mib:.0f} MiB."
     if (kwh := plan.kwh_per_million) is not None:
         yield f"GPU energy: {kwh:.3g} kWh per million inferences, at the measured load."
+    if (cost := plan.cost_per_million) is not None:
+        yield (
+            f"Money: {cost:.3g} per million inferences at the planned rate, with whole cards at "
+            f"{plan.price:g} an hour."
+        )
 
 
 def page(plan: Plan) -> RenderableType:
@@ -208,6 +213,7 @@ def json_text(plan: Plan) -> str:
             **asdict(sized.candidate), "replicas": sized.replicas,
             "replicas_now": sized.replicas_now, "load_per_replica": sized.load,
             "cards": sized.cards, "kwh_per_million": plan.kwh_per_million,
+            "cost_per_million": plan.cost_per_million,
         },
         "memory": None if sized.need is None else {**asdict(sized.need), "margin": plan.margin},
         "memory_model": _memory_json(plan),

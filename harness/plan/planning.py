@@ -29,7 +29,7 @@ from harness.plan.sizing import (
 )
 from harness.plan.systems import System, chosen
 from harness.report.model.decision import MARGIN
-from harness.report.model.manifest_facts import device_gpu
+from harness.report.model.manifest_facts import device_gpu, number
 from harness.results.rows import ServerOnlyRow
 from harness.results.store import RunData
 
@@ -105,8 +105,17 @@ class Plan:
     """Of the chosen backend's GPU memory; None where too few points were measured."""
     at: tuple[Estimate, ...] = ()
     """By that model."""
+    price: float | None = None
+    """Of a GPU for an hour, as the scenario says it."""
     proof: Proof | None = None
     """What trials under a cap showed; None where none were made."""
+
+    @property
+    def cost_per_million(self) -> float | None:
+        """Price of a million inferences at the planned rate, cards paid whole; None without one."""
+        if self.price is None or self.sized.cards is None:
+            return None
+        return self.sized.cards * self.price / (self.demand.planned_rate * 3600) * 1e6
 
     @property
     def kwh_per_million(self) -> float | None:
@@ -206,6 +215,7 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
         systems=tuple(_row(system, sized) for system in systems),
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
         estimates=tuple(_estimates(sizer, sized)), memory_model=model,
+        price=number(data.scenario, "price_per_gpu_hour"),
         at=tuple(model.at(c) for c in asked.at) if model is not None else (),
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ def test_json_on_stdout_and_files_in_a_folder(
     assert code_of(*args, "-o", str(tmp_path / "files")) == 0
     found = capsys.readouterr()
     assert [s["system"] for s in json.loads(found.out)["systems"]] == ["kai"]
-    assert "1 files in" in found.err
+    assert "2 files in" in found.err
     assert (tmp_path / "files" / "kai" / "kubernetes.yaml").exists()
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from support.planned import HOSTILE
 
-from harness.plan.deployment import Patch, Service, around, deployment, dns_label
+from harness.plan.deployment import Patch, Service, around, deployment, dns_label, keda
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,25 @@ def test_the_autoscaler_goes_from_todays_replicas_to_the_grown_ones() -> None:
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (4, 7)
     assert scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"] == "160"
     assert len(around(service, scaled=False)) == 2
+
+
+def test_keda_scales_by_tritons_counter_at_the_same_load() -> None:
+    service = Service("s", "a/b1/c1", triton=True, replicas=7, replicas_now=4, load=160.7)
+    found = cast(Any, keda(service))
+    assert found["kind"] == "ScaledObject"
+    spec = found["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (4, 7)
+    (trigger,) = spec["triggers"]
+    assert trigger["metricType"] == "AverageValue"
+    assert trigger["metadata"]["threshold"] == "160"
+    assert trigger["metadata"]["query"] == 'sum(rate(nv_inference_count{service="s"}[1m]))'
+
+
+def test_without_triton_the_rate_is_the_users_own_metric() -> None:
+    service = Service("s", "a/b1/c1", triton=False, replicas=2, replicas_now=1, load=0.5)
+    (trigger,) = cast(Any, keda(service))["spec"]["triggers"]
+    assert trigger["metadata"]["query"] == 'sum(inferences_per_second{service="s"})'
+    assert trigger["metadata"]["threshold"] == "1"
 
 
 def test_what_no_triton_serves_has_an_image_to_be_replaced() -> None:

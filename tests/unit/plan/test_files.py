@@ -6,6 +6,7 @@ import copy
 import json
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from ruamel.yaml import YAML
 from support import planned
 
 from harness.errors import UsageError
+from harness.plan.deployment import Service
 from harness.plan.files import files_of, write_files, yaml_text
 from harness.plan.front import service_of
 from harness.plan.planning import Asked, Plan, make_plan
+from harness.plan.proving import Outcome, Proof, Trial
 from harness.plan.systems import SYSTEMS
 
 
@@ -165,3 +168,25 @@ def test_every_system_has_a_file_and_none_where_it_is_refused(
 )
 def test_yaml_texts_read_back(text: str) -> None:
     assert documents(yaml_text([{text: text}])) == [{text: text}]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        ("holds", "# Made by harness plan; 1650 MiB a process verified under CUDA MPS.\n"),
+        ("fails", "# Made by harness plan; NOT verified: 1650 MiB a process did not hold"),
+    ],
+)
+def test_a_file_says_whether_its_request_was_tried(
+    tmp_path: Path, outcome: Outcome, line: str
+) -> None:
+    trial = Trial(1650, outcome, "why\nkind: Pod", full=True, how="CUDA MPS")
+    proof = Proof("gpu_memory", 1650, True, (trial,), 16)
+    tried = replace(planned.plan(systems=("kai", "arena")), proof=proof)
+    written = write_files(tried, Service("s", "p", True, 1, 1, 1.0), tmp_path / "out")
+    assert len(written) == 3
+    for path in written:
+        text = path.read_text()
+        assert line in text
+        assert "not yet tried" not in text
+        assert "kind: Pod" not in text

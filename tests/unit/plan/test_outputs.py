@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from support import planned
 
 from harness.plan.outputs import answer, json_text, page, reasons
 from harness.plan.planning import Asked, Plan, make_plan
+from harness.plan.proving import Proof, Trial
 from harness.plan.systems import SYSTEMS
 
 
@@ -60,3 +62,23 @@ def test_without_a_gpu_the_host_is_named() -> None:
     found = make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked())
     assert "host memory peaked at 1000 MiB" in shown(found)
     assert json.loads(json_text(found))["memory"] is None
+
+
+@pytest.mark.parametrize(("verified", "word"), [(True, "Verified under"), (False, "Not verified")])
+def test_a_proof_takes_the_place_of_the_warning(plan: Plan, verified: bool, word: str) -> None:
+    trial = Trial(1320, "holds" if verified else "fails", "p99 ≤ 20 ms", full=True, how="CUDA MPS")
+    tried = replace(plan, proof=Proof("gpu_memory", 1320, True, (trial,), 26))
+    assert word in shown(tried)
+    assert "Nothing of this was tried" not in shown(tried)
+    proof = json.loads(json_text(tried))["proof"]
+    assert (proof["tried_under_a_cap"], proof["verified"]) == (True, verified)
+    assert proof["smallest_mib"] == (1320 if verified else None)
+    assert proof["trials"][0]["how"] == "CUDA MPS"
+
+
+def test_money_is_of_whole_cards_at_the_planned_rate(plan: Plan) -> None:
+    assert plan.cost_per_million is None
+    paid = replace(plan, price=1.8)
+    assert paid.cost_per_million == pytest.approx(2 * 1.8 / (1000 * 3600) * 1e6)
+    assert "Money: 1 per million inferences" in shown(paid)
+    assert json.loads(json_text(paid))["choice"]["cost_per_million"] == pytest.approx(1.0)
