@@ -30,11 +30,21 @@ def read(source: Sequence[str], directory: Path) -> list[Draft]:
 
 
 def places(drafts: Sequence[Draft], output: Path) -> list[Path]:
-    """Where each goes: the first to `output`, further ones beside it, with their model's name."""
-    return [
-        output,
-        *(output.with_name(f"{output.stem}-{d.model}{output.suffix}") for d in drafts[1:]),
-    ]
+    """Where each goes: the first to `output`, further ones beside it, with their model's name.
+
+    A model that is there more than once is numbered from the second on.
+    """
+    found = [output]
+    for draft in drafts[1:]:
+        stem, count = f"{output.stem}-{draft.model.replace('/', '_')}", 1
+        while (path := output.with_name(f"{stem}{_numbered(count)}{output.suffix}")) in found:
+            count += 1
+        found.append(path)
+    return found
+
+
+def _numbered(count: int) -> str:
+    return "" if count == 1 else f"-{count}"
 
 
 def write(drafts: Sequence[Draft], output: Path, force: bool = False) -> list[Path]:

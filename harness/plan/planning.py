@@ -146,7 +146,7 @@ class _Sizer:
                 factor=self.asked.factor,
                 driver=self.asked.driver or _major(self.gpu(candidate.backend).get("driver")),
             )  # fmt: skip
-            one = size(candidate, need, demand)
+            one = size(candidate, need, demand, unknown=self.elsewhere(candidate.backend))
             if need is None or need.card_mib is None or one.cards is not None:
                 sized.append(one)
         return cheapest(sized)
@@ -161,6 +161,11 @@ class _Sizer:
     def settings(self, backend: str) -> Mapping[str, Any]:
         found = self.data.scenario.get("backends") or []
         return next((b for b in found if b.get("name") == backend), {})
+
+    def elsewhere(self, backend: str) -> bool:
+        """Whether it ran on a server that others started, whose GPU memory only telemetry tells."""
+        server = self.settings(backend).get("server")
+        return isinstance(server, Mapping) and bool(server.get("url"))
 
     def memory_model(self, backend: str) -> MemoryModel | None:
         copies = self.settings(backend).get("instances")
@@ -285,6 +290,11 @@ def _estimates(sizer: _Sizer, sized: Sized) -> list[str]:
         )
     if sized.replicas > 1:
         said.append("replicas are taken to add up: one alone was measured")
+    if sized.unknown:
+        said.append(
+            "GPU memory and cards of a server that was there already are not known: "
+            "server.telemetry beside it measures them"
+        )
     if need is None:
         return said
     if candidate.gpu_scope == "device":

@@ -117,26 +117,36 @@ class Sized:
     """Without the growth."""
     cards: int | None
     """By memory and compute, without a system's own limit."""
+    unknown: bool = False
+    """Whether it may hold GPU memory that was not measured, so that its cards are not known."""
 
     @property
     def cost(self) -> tuple[float, float, float, str]:
         """For sorting: cards, then memory of all replicas, then replicas."""
         memory = self.candidate.host_mib if self.need is None else self.need.mib
         return (
-            0 if self.need is None else math.inf if self.cards is None else self.cards,
+            (math.inf if self.unknown else 0) if self.need is None
+            else math.inf if self.cards is None else self.cards,
             (memory or 0.0) * self.replicas, self.replicas, self.candidate.point,
         )  # fmt: skip
 
 
-def size(candidate: Candidate, need: Need | None, demand: Demand) -> Sized:
-    """How many replicas the demand takes of a candidate, and how many cards."""
+def size(
+    candidate: Candidate, need: Need | None, demand: Demand, *, unknown: bool = False
+) -> Sized:
+    """How many replicas the demand takes of a candidate, and how many cards.
+
+    `unknown` says that it may hold GPU memory that was not measured.
+    """
     load = load_of(candidate, demand)
     count = replicas(demand.planned_rate, load)
     cards = None
     if need is not None and need.card_mib is not None:
         found = fit(Rounded("", need.mib, need.card_mib // need.mib), need, None, count)
         cards = found.cards
-    return Sized(candidate, need, load, count, replicas(demand.rate, load), cards)
+    return Sized(
+        candidate, need, load, count, replicas(demand.rate, load), cards, need is None and unknown
+    )
 
 
 def cheapest(sized: Sequence[Sized]) -> Sized | None:

@@ -42,6 +42,14 @@ def test_further_models_have_a_file_each(tmp_path: Path) -> None:
     assert write(drafts, tmp_path / "s.yaml") == [tmp_path / "s.yaml", tmp_path / "s-b.yaml"]
 
 
+def test_a_model_that_is_there_twice_loses_no_file(tmp_path: Path) -> None:
+    drafts = [translate(["-m", "n", "-b", str(b)], tmp_path) for b in (1, 2, 3, 4)]
+    written = write(drafts, tmp_path / "s.yaml")
+    assert [p.name for p in written] == ["s.yaml", "s-n.yaml", "s-n-2.yaml", "s-n-3.yaml"]
+    assert [draft.text() == path.read_text() for draft, path in zip(drafts, written, strict=True)]
+    assert len({path.read_text() for path in written}) == 4
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     argv = ["-m", "n", "--service-kind", "triton_c_api", "--model-repository", "/nowhere/models"]
     (path,) = write([translate(argv, tmp_path)], tmp_path / "s.yaml")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support import planned
 from support.paths import ROOT
 
 from harness.errors import HarnessError, InconclusiveError
 from harness.plan.planning import Asked, make_plan
+from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
 
 
@@ -53,6 +56,25 @@ def test_without_a_gpu_replicas_are_planned_and_systems_refuse() -> None:
     )
     assert found.sized.replicas == 7
     assert all(row.rounded is None for row in found.systems)
+
+
+def test_a_server_whose_memory_nobody_measured_is_not_the_cheapest() -> None:
+    """Its cards are unknown, not none: what was measured is planned, however many it takes."""
+    data = planned.run()
+    rows = [row for row in data.events if isinstance(row, MeasurementRow)]
+    far = [replace(row, point=row.point.replace("served", "far"), backend="far",
+                   gpu_memory_mib=None, gpu_utilization_percent=None, throughput=9 * row.throughput)
+           for row in rows]  # fmt: skip
+    scenario = data.manifest["scenario"]
+    there = {"name": "far", "kind": "triton", "server": {"url": "elsewhere:8000"}}
+    manifest = {**data.manifest, "scenario": {
+        **scenario, "backends": [*scenario["backends"], there],
+    }}  # fmt: skip
+    both = type(data)(data.path, manifest, (*data.events, *far))
+    assert make_plan(both, planned.demand(), Asked()).sized.candidate.backend == "served"
+    alone = make_plan(type(data)(data.path, manifest, tuple(far)), planned.demand(), Asked())
+    assert alone.sized.unknown
+    assert any("a server that was there already are not known" in s for s in alone.estimates)
 
 
 def test_the_sample_of_a_real_gpu_has_a_plan() -> None:
