@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from harness.doctor.backends import backend_checks
+from harness.doctor.lanes import lane_checks
 from harness.doctor.machine import machine_checks
 from harness.scenario.spec.backend import packages
 from harness.system.check import Check
@@ -44,5 +45,6 @@ def examine() -> Findings:
         checks = [
             *backend_checks(bool(gpus)),
             *machine_checks(machine, no_gpu, load, cache_directory()),
+            *lane_checks(machine["cpu"]["usable"]),
         ]
     return Findings(checks, {"machine": machine, "packages": package_versions(packages())})

@@ -24,6 +24,7 @@ from harness.scenario.reading import walk
 from harness.scenario.spec import constraints, fields, load, model
 from harness.scenario.spec.backend import BackendSettings, all_settings
 from harness.scenario.spec.environment import Environment
+from harness.scenario.spec.limits import Limits
 from harness.scenario.spec.load import PROFILES
 from harness.scenario.spec.scenario import Scenario, Search
 from harness.scenario.units import Duration, PositiveDuration, Size, format_duration
@@ -45,6 +46,7 @@ _PARTS: Parts = (
         for cls in all_settings().values()
         for title, part in cls.parts.items()
     ),
+    ("backends: limits", Limits),
     ("load", load.Load),
     ("load.steps[]", load.Step),
     ("load.ramp", load.Ramp),
