@@ -23,6 +23,7 @@ def of_profile(profile: Profile) -> Iterator[str]:
             yield f"{backend.name} could not be profiled: {backend.failure}"
         for batch in backend.batches:
             yield f"{backend.name} at batch {batch.batch}: {batch.bound.words}"
+            yield from (f"{backend.name} at batch {batch.batch}: {note}." for note in batch.notes)
     if profile.findings:
         yield headline(profile.findings[0])
     elif any(b.batches for b in profile.backends):

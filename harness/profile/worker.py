@@ -26,6 +26,7 @@ from harness.errors import BackendError
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel, Tensors
 from harness.profile import layers
+from harness.profile.neighbours import Neighbours
 from harness.scenario.spec.backend import BackendSettings
 from harness.system.faults import known
 from harness.system.files import jsonable
@@ -59,16 +60,20 @@ class Profiled:
                     fix="give the ONNX file that it was built from",
                 )
             for batch in self.batches:
-                self.send(self._batch(backend, batch))
+                with Neighbours() as others:
+                    said = self._batch(backend, batch)
+                note = others.note(len(os.sched_getaffinity(0)))
+                notes = [*said.pop("notes"), *([note] if note else [])]
+                self.send({**said, "notes": notes})
         self.send({"event": "loaded", "seconds": seconds})
         self.send({"event": "ceilings", **self._ceilings()})
 
-    def _batch(self, backend: Backend, batch: int) -> dict[str, object]:
+    def _batch(self, backend: Backend, batch: int) -> dict[str, Any]:
         inputs = make_inputs(self.context.model, batch, 0)
         begin = time.perf_counter()
         request = backend.prepare(inputs)
         prepared = time.perf_counter() - begin
-        said: dict[str, object] = {"event": "batch", "batch": batch, "notes": []}
+        said: dict[str, Any] = {"event": "batch", "batch": batch, "notes": []}
         with backend.caller() as caller:
             calls = _calls(lambda: caller.infer(request))
             said["calls_ms"] = calls

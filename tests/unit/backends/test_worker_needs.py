@@ -17,6 +17,7 @@ MODULES = (
     "harness.load.closed", "harness.measure.window", "harness.models.inputs",
     "harness.models.parity", "harness.backends.tensorrt.backend",
     "harness.backends.tensorrt.caller", "harness.backends.tensorrt.cache",
+    "harness.profile.worker", "harness.profile.layers",
 )  # fmt: skip
 
 

@@ -21,6 +21,12 @@ def test_what_bounds_it_comes_first_then_what_would_save_most() -> None:
     assert f"at most {best.saving:.0%} of the time, {best.factor:.3g} times" in last
 
 
+def test_notes_follow_what_they_are_of() -> None:
+    noted = replace(BACKEND, batches=[replace(BATCH, notes=["others worked"])])
+    found = list(sentences.of_profile(replace(PROFILE, backends=[noted])))
+    assert found[1] == "torch-cuda-fp32 at batch 1: others worked."
+
+
 def test_a_failure_is_said_and_so_is_finding_nothing() -> None:
     failed = BackendProfile("t", {}, failure="no GPU")
     nothing = replace(PROFILE, backends=[BACKEND, failed], findings=())
