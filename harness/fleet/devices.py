@@ -115,7 +115,7 @@ def chosen(text: str, gpus: Sequence[GpuFacts]) -> list[int]:
 def _devices(scenario: Scenario) -> list[str]:
     """The devices that the scenario names and that are no CPU."""
     specs: Iterable[AnyBackend] = scenario.backends
-    named = [getattr(spec, "device", "cpu") for spec in specs]
+    named = [getattr(spec, "device", None) or "cuda" for spec in specs if spec.on_gpu]
     for spec in scenario.backends:
         if isinstance(spec, ServedSettings):
             named += [other.device for other in spec.colocated if other.device]

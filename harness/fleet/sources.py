@@ -61,8 +61,11 @@ class Source:
 def place_of(manifest: Json) -> Place:
     """Where a run was measured: by its GPUs where its backends have some."""
     host = text(manifest, "machine", "hostname")
-    devices = [s for s in backend_specs(manifest) if str(s.get("device", "cpu")) != "cpu"]
-    gpus = [gpu for spec in devices if (gpu := device_gpu(manifest, spec))]
+    gpus = [
+        gpu
+        for spec in backend_specs(manifest)
+        if _on_gpu(spec) and (gpu := device_gpu(manifest, spec))
+    ]
     gpus = list({str(g.get("uuid") or g.get("index")): g for g in gpus}.values())
     if not gpus:
         return _processors(manifest, host)
@@ -70,6 +73,13 @@ def place_of(manifest: Json) -> Place:
     numbers = ", ".join(text(g, "index") for g in gpus)
     kinds = sorted({f"{text(g, 'name')}, driver {text(g, 'driver')}" for g in gpus})
     return Place(tuple(uuids), f"GPU {numbers} of {host}", "; ".join(kinds), tuple(gpus))
+
+
+def _on_gpu(spec: Json) -> bool:
+    """By its device or, where it names none, by its provider."""
+    if spec.get("device") is not None:
+        return spec["device"] != "cpu"
+    return str(spec.get("provider", "CPU")) not in ("CPU", "CPUExecutionProvider")
 
 
 def _processors(manifest: Json, host: str) -> Place:

@@ -78,7 +78,7 @@ class Spread:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:,.0f} %"
 
 
 def spread_of(rows: Sequence[MeasurementRow]) -> Spread | None:

@@ -89,6 +89,18 @@ def test_what_names_no_devices(text: str, words: str) -> None:
         devices.chosen(text, GPUS)
 
 
+def test_a_provider_says_where_a_backend_runs_that_names_no_device() -> None:
+    on_cpu = scenario(kind="onnxruntime", name="a")
+    on_gpu = scenario(kind="onnxruntime", name="a", provider="CUDAExecutionProvider")
+    (lane,) = devices.cpu_lanes(1, on_cpu, CORES)
+    assert lane.env == {}
+    with pytest.raises(UsageError, match="has a backend on cuda"):
+        devices.cpu_lanes(1, on_gpu, CORES)
+    assert [lane.uuid for lane in devices.gpu_lanes([1], GPUS, on_gpu, NEAR, CORES)] == ["GPU-b"]
+    with pytest.raises(UsageError, match="no backend on a GPU"):
+        devices.gpu_lanes([1], GPUS, on_cpu, NEAR, CORES)
+
+
 def test_processors_without_a_gpu() -> None:
     found = devices.cpu_lanes(3, scenario("cpu"), CORES)
     assert [lane.device for lane in found] == ["cpu 0-1,8-9", "cpu 2-3,10-11", "cpu 4-5,12-13"]

@@ -32,6 +32,17 @@ def test_a_place_is_a_gpu_or_else_processors() -> None:
     assert (some.name, some.kind) == ("CPU 2-3 of bench-1", "EPYC, 2 threads")
 
 
+@pytest.mark.parametrize(("spec", "name"), [
+    ({"device": None, "provider": "CPUExecutionProvider"}, "bench-1"), ({}, "bench-1"),
+    ({"device": None, "provider": "CUDAExecutionProvider"}, "GPU 2 of bench-1"),
+    ({"device": "cpu"}, "bench-1"), ({"device": "cuda"}, "GPU 2 of bench-1"),
+])  # fmt: skip
+def test_a_backend_on_the_cpu_of_a_machine_with_a_gpu(spec: dict[str, str], name: str) -> None:
+    written = manifest(gpu=2)
+    written["scenario"]["backends"] = [{"kind": "onnxruntime", "name": "a", **spec}]
+    assert place_of(written).name == name
+
+
 def test_the_gpu_is_the_one_that_the_backend_names() -> None:
     written = manifest(gpu=0)
     other = {**written["machine"]["gpus"][0], "index": 5, "ordinal": 1, "uuid": "GPU-x"}

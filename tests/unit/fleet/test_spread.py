@@ -68,6 +68,11 @@ def test_one_round_a_card_judges_none() -> None:
     assert spread_of([measurement()]) is None
 
 
+def test_a_spread_of_which_little_is_known_is_said_in_plain_numbers() -> None:
+    (said, *_) = between({"x": [0.0, 0.1], "y": [0.3, 0.5]}).sentences()
+    assert "e+" not in said and " % (0 % to " in said
+
+
 def test_error_rates_where_the_truth_is_known() -> None:
     """Two cards with four rounds each, which differ by 0.5 %: the second is 3 % slower, or not."""
     rng = np.random.default_rng(1)
