@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from harness.errors import UsageError
+from harness.profile import sentences
 from harness.profile import store as files
 from harness.profile.execute import start
 from harness.profile.report import write_report
@@ -21,6 +22,7 @@ from harness.profile.terminal import page
 from harness.profile.trying import Watch, chosen, try_findings
 from harness.results.events import Note, Status, Teller
 from harness.results.rows import FailureRow, MeasurementRow
+from harness.results.store import read_run
 from harness.scenario.reading.loader import load
 
 WIDTH = 140
@@ -50,6 +52,8 @@ def carry_out(asked: Asked) -> int:
         own = asked.overrides if asked.path.is_dir() else ()
         profile = try_findings(directory, picked, own, _watch(tell))
     html = write_report(directory) if asked.report else None
+    if not read_run(directory).complete:
+        click.echo(sentences.CUT_SHORT, err=True)
     _show(asked, directory, profile, html)
     return 1 if any(b.failure for b in profile.backends) else 0
 

@@ -36,8 +36,8 @@ def view_of(data: RunData, profile: Profile) -> View:
     footer = f"harness {version} · profile of {date_text(data.manifest)}"
     description = text(data.manifest["scenario"], "description", default="")
     return View("Profile", profile.scenario, footer, (
-        _summary(profile, description), _findings(profile), _time(profile), _operators(profile),
-        _starting(profile), _method(profile),
+        _summary(profile, description, complete=data.complete), _findings(profile),
+        _time(profile), _operators(profile), _starting(profile), _method(profile),
     ))  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def name_of(place: Place) -> str:
 # -------------------------------------------------------------------------------------- sections
 
 
-def _summary(profile: Profile, description: str) -> s.Section:
+def _summary(profile: Profile, description: str, *, complete: bool) -> s.Section:
     devices = {"GPU" if batch.on_gpu else "CPU" for _, batch in places(profile)}
     facts = [
         ("Model", profile.model), ("Device", " and ".join(sorted(devices)) or "n/a"),
@@ -80,6 +80,7 @@ def _summary(profile: Profile, description: str) -> s.Section:
     answer = [s.compose(line) for line in sentences.of_profile(profile)]
     return s.Section("summary", "Summary", (
         s.Masthead(profile.scenario, "Profile", description),
+        *([] if complete else [s.Text(sentences.CUT_SHORT, "banner")]),
         s.Text(sentences.NO_TIMING, "banner"), s.FactList(tuple(facts)),
         s.Prose(tuple(answer), "answer"),
         *(s.Text(f"{name} is left out: {why}.", "note") for name, why in profile.skipped.items()),

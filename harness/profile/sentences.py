@@ -12,6 +12,7 @@ NO_TIMING = (
     "fresh processes or kept from being disturbed. Shares and evidence are its results; `harness "
     "run` has the times."
 )
+CUT_SHORT = "It was interrupted before its end: backends or batch sizes are missing."
 OVERLAP = "The bounds overlap: they don't add up, and a change may do more than what they count."
 NOT_COLD = "another batch size ran in this process before"
 

@@ -38,6 +38,20 @@ def test_a_backend_that_failed_is_an_answer_of_no(profiled: Path, tmp_path: Path
     assert carry_out(asked(here, quiet=True)) == 1
 
 
+def test_one_that_was_cut_short_says_so(
+    profiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    here = tmp_path / "profile"
+    shutil.copytree(profiled, here)
+    journal = here / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"complete"', '"interrupted"'))
+    assert carry_out(asked(here, report=True)) == 0
+    assert "interrupted before its end" in capsys.readouterr().err
+    assert "interrupted before its end" in (here / "report.html").read_text()
+    carry_out(asked(profiled))
+    assert "interrupted" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
