@@ -137,10 +137,10 @@ def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
             wide: plot.querySelector("svg.main-svg")?.clientWidth ?? 0,
         }))"""
     )
-    # page 1, the choice, Pareto front, comparison, three configurations at two batch sizes with
-    # their memory; the fourth is folded
+    # page 1, the choice, Pareto front, comparison, two served ones against one in process, three
+    # configurations at two batch sizes with their memory; the fourth is folded
     plots = [plot for plot in plots if plot["wide"] or plot["marks"]]
-    assert len(plots) == 1 + 2 + 2 + 2 + 3 * 3
+    assert len(plots) == 1 + 2 + 2 + 2 + 2 + 3 * 3
     for plot in plots:
         assert plot["marks"] > 0, plot
         assert plot["bars"] > 0, plot

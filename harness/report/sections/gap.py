@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
 
 from harness.errors import UsageError
 from harness.gap import words
@@ -123,22 +122,18 @@ def _advice_table(tips: list[tuple[Gap, Advice]]) -> blocks.Table:
 
 
 def chart(gap: Gap, number: int) -> blocks.Chart:
-    """The waterfall of one load: each bar begins where the one before it ends."""
-    steps = [gap.in_process.value, *(p.ms.value for p in gap.parts)]
-    ends = [*accumulate(steps), gap.end_to_end.value]
-    begins = [0.0, *ends[:-2], 0.0]
+    """The waterfall of one load: each bar begins where the one before it ends, with the interval of
+    its own height there.
+    """
+    first, last = Part("", gap.in_process, ""), Part("", gap.end_to_end, "")
+    bars = [(first, 0.0, ENDS), *_steps(gap), (last, 0.0, ENDS)]
     names = ["In process", *(PARTS[p.name] for p in gap.parts), "End to end"]
-    kinds = [ENDS, *map(_kind, gap.parts), ENDS]
-    said = [f"{n}: {words.ms(b - a)} ms" for n, a, b in zip(names, begins, ends, strict=True)]
-    tops = [
-        (float(i), max(a, b), text) for i, (a, b, text) in enumerate(zip(begins, ends, said,
-                                                                         strict=True))
-    ]  # fmt: skip
     series = [
-        blocks.trace(*kind, [t for t, k in zip(tops, kinds, strict=True) if k is kind], "bar")
-        for kind in dict.fromkeys(kinds)
-    ]
-    below = [(x, min(a, b), text) for (x, _, text), a, b in zip(tops, begins, ends, strict=True)]
+        _bars([(x, p, begin) for x, (p, begin, own) in enumerate(bars) if own is kind], kind, names)
+        for kind in dict.fromkeys(kind for *_, kind in bars)
+    ]  # fmt: skip
+    below = [(float(x), min(begin, begin + part.ms.value), names[x])
+             for x, (part, begin, _) in enumerate(bars)]  # fmt: skip
     return blocks.Chart(
         f"gap-{number}", f"{gap.served.backend}, {_load(gap).lower()}", "", "Mean latency (ms)",
         (*series, blocks.trace(ENDS[0], BACKGROUND, below, "bar")), _table([gap]),
@@ -146,10 +141,31 @@ def chart(gap: Gap, number: int) -> blocks.Chart:
     )  # fmt: skip
 
 
-def _kind(part: Part) -> tuple[str, str]:
-    if part.name in ("unexplained", "outside"):
-        return UNKNOWN
-    return LONGER if part.ms.value >= 0 else SHORTER
+Kind = tuple[str, str]
+"""What the legend calls a bar, and its colour."""
+
+
+def _steps(gap: Gap) -> Iterator[tuple[Part, float, Kind]]:
+    """Each part, where its bar begins, and of what kind it is."""
+    begin = gap.in_process.value
+    for part in gap.parts:
+        kind = LONGER if part.ms.value >= 0 else SHORTER
+        yield part, begin, UNKNOWN if part.name in ("unexplained", "outside") else kind
+        begin += part.ms.value
+
+
+def _bars(bars: list[tuple[int, Part, float]], kind: Kind, names: list[str]) -> blocks.ChartSeries:
+    """From zero to the higher end of each; what is below a bar is painted over."""
+    return blocks.ChartSeries(
+        *kind, tuple(float(x) for x, *_ in bars),
+        tuple(begin + max(part.ms.value, 0.0) for _, part, begin in bars), "bar",
+        y_range=tuple(
+            None if part.ms.low is None or part.ms.high is None or part.ms.value < 0
+            else (begin + part.ms.low, begin + part.ms.high)
+            for _, part, begin in bars
+        ),
+        labels=tuple(f"{names[x]}: {words.with_range(part.ms)} ms" for x, part, _ in bars),
+    )  # fmt: skip
 
 
 def csv_records(context: Context) -> Iterator[Mapping[str, object]]:
