@@ -9,7 +9,7 @@ than the 5 % it has between two.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -21,6 +21,7 @@ from harness.analysis.knee import knees
 from harness.analysis.objective import Objective
 from harness.analysis.pareto import front
 from harness.analysis.summary import SummaryRow
+from harness.scenario.sizes import decisive
 
 INDIFFERENCE = 0.05
 """Share of the objective that is worth giving up for less latency, memory or CPU."""
@@ -33,6 +34,18 @@ def usable(row: SummaryRow) -> bool:
     asked for, not tried by a search.
     """
     return row.valid and not row.failures and not row.searched
+
+
+def at_decisive(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
+    """Of points at several sizes of dynamic dimensions those that the run is decided at."""
+    rows = list(rows)
+    label = decisive(row.sizes for row in rows)
+    return [row for row in rows if row.sizes == label]
+
+
+def ranked(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
+    """The usable points of those: what is ranked, and what answers for the constraints."""
+    return [row for row in at_decisive(rows) if usable(row)]
 
 
 def differs(ratio: Interval | None) -> bool:
@@ -73,11 +86,11 @@ class Choice:
 
 
 def order(rows: Sequence[SummaryRow], objective: Objective) -> list[SummaryRow]:
-    """The usable points that have a finite value of the objective, best first (a stable sort).
+    """The ranked points that have a finite value of the objective, best first (a stable sort).
 
     For a Pareto objective, by the geometric mean of its metrics.
     """
-    valued = [(objective.value(r), r) for r in rows if usable(r)]
+    valued = [(objective.value(r), r) for r in ranked(rows)]
     known = [(v.value, r) for v, r in valued if v is not None and 0 < v.value < math.inf]
     return [r for _, r in sorted(known, key=lambda pair: -objective.sign * pair[0])]
 
@@ -277,6 +290,6 @@ def _miss(row: SummaryRow, name: str, bound: Bound) -> Miss:
 
 
 def nearest(rows: Sequence[SummaryRow], bounds: Bounds) -> Nearest | None:
-    """The usable point whose worst miss is smallest; None without usable points."""
-    known = [Nearest(row, misses(row, bounds)) for row in rows if usable(row)]
+    """The ranked point whose worst miss is smallest; None without ranked points."""
+    known = [Nearest(row, misses(row, bounds)) for row in ranked(rows)]
     return min(known, key=lambda n: [m.severity for m in n.misses], default=None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow
+from harness.scenario.sizes import request_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,13 @@ class CapacitySummary:
     reasons: tuple[str, ...]
     rates: tuple[RateSummary, ...]
     steps: int
+    sizes: str = ""
+    """Of the dynamic dimensions that vary."""
+
+    @property
+    def request(self) -> str:
+        """What a request holds, in short."""
+        return request_text(self.batch_size, self.sizes)
 
     @property
     def narrow(self) -> bool:
@@ -99,6 +107,7 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
         limit=max(dict.fromkeys(limits), key=limits.count),
         reasons=tuple(dict.fromkeys(r.reason for r in rows if r.reason)),
         rates=tuple(_rates(rows)), steps=sum(r.steps for r in rows),
+        sizes=first.sizes,
     )  # fmt: skip
 
 

@@ -122,4 +122,5 @@ def _there(row: SummaryRow, served: Served) -> bool:
 def _place(row: SummaryRow, served: Served) -> tuple[object, ...]:
     """What two points must share to be compared; a point of another backend is like none."""
     what = served.get((row.backend, row.config), (row.point, False))[0]
-    return what, row.batch_size, row.concurrency, row.request_rate, row.point.rpartition("/")[2]
+    load = row.concurrency, row.request_rate, row.point.rpartition("/")[2]
+    return what, row.batch_size, row.sizes, *load

@@ -10,14 +10,16 @@ from harness.analysis.intervals import Interval
 from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
 
-Cell = tuple[int, int, float, str]
-"""Batch size, kind of load (0 closed loop, 1 open loop), its value, and its name (`c4`, `ramp`)."""
+Cell = tuple[tuple[int, int, str], int, float, str]
+"""What a request holds (its batch size, and the other sizes that vary, shorter text first), kind of
+load (0 closed loop, 1 open loop), its value, and its name (`c4`, `ramp`)."""
 
 
 def cell(row: SummaryRow) -> Cell:
     """What a point has in common with the points that it may be compared with; sorts by load."""
     open_loop = int(row.concurrency is None)
-    return row.batch_size, open_loop, row.load_value, row.point.rpartition("/")[2]
+    request = row.batch_size, len(row.sizes), row.sizes
+    return request, open_loop, row.load_value, row.point.rpartition("/")[2]
 
 
 def cells(rows: Sequence[SummaryRow]) -> list[Cell]:

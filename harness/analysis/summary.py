@@ -19,6 +19,7 @@ from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import Point
+from harness.scenario.sizes import request_text
 from harness.scenario.variants import DEFAULT_CONFIG
 
 
@@ -47,6 +48,8 @@ class SummaryRow:
     """Of the rounds that count."""
     disturbed: tuple[MeasurementRow, ...] = ()
     """Of those that are left out: see `harness.measure.validity.OUTSIDE`."""
+    sizes: str = ""
+    """Of the dynamic dimensions that vary, e.g. `sequence=128`."""
     confirmation: tuple[MeasurementRow, ...] = ()
     """Of rounds after the choice, which count in nothing else; none is disturbed unless all are."""
 
@@ -150,6 +153,11 @@ class SummaryRow:
         return None if joules is None else joules.reciprocal
 
     @property
+    def request(self) -> str:
+        """What a request holds, in short: `4`, or `4 · sequence=128`."""
+        return request_text(self.batch_size, self.sizes)
+
+    @property
     def load_value(self) -> float:
         """The concurrency or the request rate, for sorting and axes."""
         return self.concurrency if self.concurrency is not None else self.request_rate or 0.0
@@ -202,7 +210,7 @@ def _summary(
         server_us={k: _mean([r.server_us.get(k) for r in rows]) for k in sorted(parts)},
         requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
         flags=tuple(flags), valid=_believable(rows), failures=open_failures,
-        measurements=tuple(rows),
+        measurements=tuple(rows), sizes=place.sizes,
         disturbed=tuple(r for r in every if causes(r.flags)) if len(rows) < len(every) else (),
         confirmation=tuple(after),
     )  # fmt: skip

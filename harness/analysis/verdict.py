@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from harness.analysis.best import usable
+from harness.analysis.best import ranked
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
 from harness.analysis.constraints import Bounds, Holds, bounds_of, satisfies
 from harness.analysis.summary import SummaryRow, summarize
@@ -77,5 +77,5 @@ def gate(rows: Sequence[SummaryRow], bounds: Bounds, *, each: bool = False) -> H
         names = dict.fromkeys(row.backend for row in rows)
         found = {gate([r for r in rows if r.backend == name], bounds) for name in names}
         return "no" if "no" in found else "unknown" if "unknown" in found else "yes"
-    found = {satisfies(row, bounds) for row in rows if usable(row)}
+    found = {satisfies(row, bounds) for row in ranked(rows)}
     return "yes" if "yes" in found else "unknown" if "unknown" in found else "no"

@@ -15,6 +15,7 @@ from harness.measure.validity import causes
 from harness.results import events
 from harness.results.events import Event, Observer, Teller
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
+from harness.scenario.sizes import request_id
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -107,9 +108,10 @@ class RunProgress:
                 return f"round {round_ + 1} is added: {again} again, {why}"
             case events.Status(text):
                 return text
-            case ParityRow(backend, batch_size, status) if status != "agrees" or event.message:
+            case ParityRow(backend, _, status) if status != "agrees" or event.message:
                 why = "" if status == "disagrees" else event.message  # else the failure says it
-                return f"parity: {backend} b{batch_size}: {status}" + (f"; {why}" if why else "")
+                where = request_id(event.batch_size, event.sizes)
+                return f"parity: {backend} {where}: {status}" + (f"; {why}" if why else "")
             case MeasurementRow():
                 p50 = event.latency_ms.get("p50")
                 shown = f", p50 {p50:.2f} ms" if p50 is not None and p50 < math.inf else ""

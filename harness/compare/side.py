@@ -17,6 +17,7 @@ from harness.results.calibration import hardware
 from harness.results.rows import LoadedRow, MeasurementRow, ParityRow
 from harness.results.store import RunData
 from harness.scenario.metrics import METRICS, PRIMARY, Metric
+from harness.scenario.sizes import request_id
 
 ByRound = Mapping[int, float]
 """Round → value."""
@@ -266,7 +267,7 @@ def _usable(value: object) -> bool:
 def outputs_of(rows: Iterable[ParityRow]) -> dict[str, Outputs]:
     """The last comparison with the reference, by batch size."""
     return {
-        f"b{r.batch_size}": Outputs(
+        request_id(r.batch_size, r.sizes): Outputs(
             r.status, r.max_abs_error, r.max_rel_error, r.tolerance, r.message
         )
         for r in rows

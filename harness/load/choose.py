@@ -12,12 +12,12 @@ from harness.load.plan import LoadPlan
 
 def make_generator(
     backend: Backend, requests: Sequence[object], plan: LoadPlan, *, request_timeout: float,
-    wire: bool = False,
+    wire: bool = False, order: Sequence[int] = (),
 ) -> Generator:  # fmt: skip
     """The generator for one point.
 
     One thread over streams where the backend has them, else a thread a caller; for Triton's wire
-    client event loops.
+    client event loops. `order` says which of the requests follow one another, over and over again.
     """
     if wire:
         from harness.load.wire.generator import for_backend
@@ -26,7 +26,7 @@ def make_generator(
         return for_backend(
             cast(TritonBackend, backend), requests, concurrency=plan.concurrency,
             schedule=plan.schedule, request_timeout=request_timeout, shed=plan.shed,
-            max_outstanding=plan.max_outstanding, processes=plan.processes,
+            max_outstanding=plan.max_outstanding, processes=plan.processes, order=order,
         )  # fmt: skip
     if plan.schedule is None and plan.concurrency is None:
         raise ValueError("a load needs a concurrency or a schedule")
@@ -36,15 +36,15 @@ def make_generator(
 
         return StreamLoad(
             Streams(backend, requests, slots), slots, request_timeout, schedule=plan.schedule,
-            shed=plan.shed, sample_every=SAMPLE_EVERY,
+            shed=plan.shed, sample_every=SAMPLE_EVERY, order=order,
         )  # fmt: skip
     if plan.schedule is None:
         from harness.load.closed import ClosedLoop
 
-        return ClosedLoop(backend, requests, slots, request_timeout)
+        return ClosedLoop(backend, requests, slots, request_timeout, order)
     from harness.load.open import OpenLoop
 
     return OpenLoop(
         backend, requests, plan.schedule, max_outstanding=slots, request_timeout=request_timeout,
-        shed=plan.shed,
+        shed=plan.shed, order=order,
     )  # fmt: skip

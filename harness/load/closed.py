@@ -20,7 +20,7 @@ class ClosedLoop(ThreadLoad):
         clock, stopping = time.monotonic_ns, self._stopping.is_set
         record = self._records[index]
         extend = record.extend
-        first = index % len(self._requests)
+        first = self._first(index)
         requests = itertools.cycle(self._requests[first:] + self._requests[:first])
         samples = iter(SAMPLE_AT)
         keep_at = FIELDS * next(samples)
@@ -36,7 +36,7 @@ class ClosedLoop(ThreadLoad):
                 extend((sent, sent, clock(), OK))
                 if len(record) >= keep_at:  # above it where that request failed
                     which = (first + len(record) // FIELDS - 1) % len(self._requests)
-                    self._kept.append((which, caller.outputs(reply)))
+                    self._kept.append((self._order[which], caller.outputs(reply)))
                     keep_at = FIELDS * next(samples, NEVER)
 
     def stop(self, timeout: float) -> Samples:

@@ -9,6 +9,7 @@ While a caller is free this is an ideal open loop. When all are busy an arrival 
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,10 +33,12 @@ class OpenLoop(ThreadLoad):
     def __init__(
         self, backend: Backend, requests: Sequence[object], schedule: Int64, *,
         max_outstanding: int, request_timeout: float, shed: bool = False,
+        order: Sequence[int] = (),
     ) -> None:  # fmt: skip
         if not len(schedule):
             raise ValueError("needs at least one arrival")
-        super().__init__(backend, requests, max_outstanding, request_timeout)
+        super().__init__(backend, requests, max_outstanding, request_timeout, order)
+        self._taken = [array("q") for _ in self._records]
         self._schedule = np.asarray(schedule, np.int64)
         self._due: list[int] = []
         self._shed = shed
@@ -50,7 +53,7 @@ class OpenLoop(ThreadLoad):
         infer = caller.infer
         clock, take, due = time.monotonic_ns, self._arrivals.__next__, self._due
         requests, count = self._requests, len(self._requests)
-        extend = self._records[index].extend
+        extend, note = self._records[index].extend, self._taken[index].append
         while clock() < self._stopped + self._timeout_ns:
             try:
                 arrival = take()
@@ -60,10 +63,12 @@ class OpenLoop(ThreadLoad):
             if scheduled > self._stopped:
                 return
             if self._shed and taken - scheduled > SHED_NS:
+                note(arrival)
                 extend((scheduled, taken, taken, SHED))
                 continue
             if not self._wait_until(scheduled):
                 return
+            note(arrival)
             sent = clock()
             try:
                 reply = infer(requests[arrival % count])
@@ -72,7 +77,10 @@ class OpenLoop(ThreadLoad):
             else:
                 extend((scheduled, sent, clock(), OK))
                 if arrival + 1 in SAMPLE_AT:
-                    self._kept.append((arrival % count, caller.outputs(reply)))
+                    self._kept.append((self._order[arrival % count], caller.outputs(reply)))
+
+    def _places(self, index: int, rows: int) -> Int64:
+        return np.array(self._taken[index][:rows], np.int64)
 
     def _wait_until(self, due: int) -> bool:
         """Sleep, then spin; False when the load was stopped meanwhile."""

@@ -11,6 +11,7 @@ import numpy as np
 from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
 from harness.scenario.points import Point
+from harness.scenario.sizes import Kind, Part, cycle, parts_of
 from harness.scenario.spec.colocated import ColocatedLoad
 from harness.scenario.spec.load import Load
 from harness.scenario.spec.scenario import Scenario
@@ -32,6 +33,12 @@ class LoadPlan:
     shed: bool = False
     processes: int = 1
     """Wire client: over how many processes it is spread."""
+    parts: tuple[Part, ...] = (Part({}),)
+    """The sizes of its requests, of dynamic dimensions that vary, with their shares."""
+
+    def kinds(self, distinct: int) -> list[Kind]:
+        """What the requests are that it cycles through, each part in so many variants."""
+        return cycle(self.parts, distinct, self.seed)
 
     @cached_property
     def schedule(self) -> Int64 | None:
@@ -96,9 +103,10 @@ def plan_point(scenario: Scenario, point: Point, round_: int) -> tuple[WindowSet
     settings = WindowSettings(
         m.warmup, m.warmup_requests, m.window, m.window_requests, m.window_max, m.request_timeout
     )
+    seed, parts = m.seed * 1000 + round_, parts_of(scenario.model.dynamic)[point.sizes]
     if point.concurrency is not None:
-        return settings, LoadPlan(point.concurrency)
-    plan = _open_loop(load, m.seed * 1000 + round_)
+        return settings, LoadPlan(point.concurrency, seed=seed, parts=parts)
+    plan = replace(_open_loop(load, seed), parts=parts)
     if point.request_rate is not None:
         segments = _constant(point.request_rate, settings.longest)
         return settings, replace(plan, segments=segments)

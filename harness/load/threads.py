@@ -34,17 +34,19 @@ class ThreadLoad(ABC):
     """What a closed and an open loop over caller threads have in common; both are Generators.
 
     `requests` are what the backend prepared; a request that took more than `request_timeout`
-    seconds counts as TIMEOUT.
+    seconds counts as TIMEOUT. They are sent over and over again, in `order` where it is given.
     """
 
     failure: BaseException | None = None
 
     def __init__(
-        self, backend: Backend, requests: Sequence[object], callers: int, request_timeout: float
-    ) -> None:
+        self, backend: Backend, requests: Sequence[object], callers: int, request_timeout: float,
+        order: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         if not requests or callers < 1:
             raise ValueError("needs at least one request and one caller")
-        self._backend, self._requests = backend, list(requests)
+        self._order = [*(order or range(len(requests)))]
+        self._backend, self._requests = backend, [requests[which] for which in self._order]
         self._timeout_ns = int(request_timeout * 1e9)
         self._stopping = threading.Event()
         self._messages: list[Counter[str]] = [Counter() for _ in range(callers)]
@@ -80,6 +82,14 @@ class ThreadLoad(ABC):
     def sampled(self) -> list[tuple[int, Tensors]]:
         """Outputs kept under load, each with the index of its request; after `stop`."""
         return self._kept
+
+    def _first(self, index: int) -> int:
+        """Where a caller begins in the order, as far from the others as it can be."""
+        return index * len(self._requests) // len(self._records)
+
+    def _places(self, index: int, rows: int) -> Int64:
+        """Of a caller's rows: the place in the order that each request had."""
+        return self._first(index) + np.arange(rows)
 
     @abstractmethod
     def _loop(self, index: int, caller: Caller) -> None:
@@ -120,7 +130,11 @@ class ThreadLoad(ABC):
     def _samples(self, never_sent: Int64 | None = None) -> Samples:
         """Everything in order of completion; `never_sent` are further rows, shape (n, FIELDS)."""
         parts = [np.array(r, np.int64).reshape(-1, FIELDS) for r in self._records]
-        parts += [] if never_sent is None else [never_sent]
+        places = [self._places(i, len(p)) for i, p in enumerate(parts)]
+        if never_sent is not None:
+            parts.append(never_sent)
+            places.append(np.zeros(len(never_sent), np.int64))
+        which = np.array(self._order, np.uint16)[np.concatenate(places) % len(self._order)]
         caller = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
         rows = np.concatenate(parts)
         order = np.argsort(rows[:, 2], kind="stable")
@@ -128,7 +142,8 @@ class ThreadLoad(ABC):
         state = status.astype(np.uint8)
         state[(state == OK) & (done - sent > self._timeout_ns)] = TIMEOUT
         messages = dict(sum(self._messages, Counter()))
-        return Samples(scheduled, sent, done, state, caller[order].astype(np.uint16), messages)
+        callers = caller[order].astype(np.uint16)
+        return Samples(scheduled, sent, done, state, callers, messages, which=which[order])
 
 
 def classify(error: Exception) -> tuple[int, str]:

@@ -124,7 +124,8 @@ def read_inputs(
     can't be.
     """
     if model.inputs:
-        match_inputs(path, inputs, model.inputs, model.dynamic)
+        for sizes in model.sizes:
+            match_inputs(path, inputs, model.inputs, model.sized(sizes).dynamic)
         mine = {spec.name: spec.shape for spec in model.inputs}
         sized = tuple(
             replace(s, shape=tuple(

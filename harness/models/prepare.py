@@ -24,6 +24,7 @@ from harness.models.inputs import make_inputs
 from harness.models.precision import Precision, convert, precision_of
 from harness.models.tensors import InputData, PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
+from harness.scenario.sizes import every_size, largest
 from harness.scenario.spec.model import ModelSpec
 from harness.system.machine import package_versions
 from harness.system.packages import require
@@ -74,8 +75,9 @@ def _written(spec: ModelSpec, batch_sizes: Sequence[int], base: Path) -> Prepare
     """The model as far as the scenario says it."""
     inputs = tuple(TensorSpec(i.name, i.dtype, i.shape) for i in spec.inputs)
     return PreparedModel(
-        spec.name, _resolve(spec, base), "", inputs, (), dynamic=dict(spec.dynamic),
-        data=_data(spec, base), batch=spec.batch, max_batch_size=max(batch_sizes),
+        spec.name, _resolve(spec, base), "", inputs, (), dynamic=largest(spec.dynamic),
+        sizes=every_size(spec.dynamic), data=_data(spec, base), batch=spec.batch,
+        max_batch_size=max(batch_sizes),
     )  # fmt: skip
 
 

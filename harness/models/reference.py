@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,6 +24,7 @@ from harness.models.onnx_file import cpu_session
 from harness.models.parity import unlike_itself
 from harness.models.strings import all_plain
 from harness.models.tensors import Array, PreparedModel, Tensors
+from harness.scenario.sizes import label_of
 from harness.scenario.spec.model import Parity
 from harness.system.files import atomic_write, write_text
 from harness.system.packages import require
@@ -56,11 +57,14 @@ class ReferenceOutputs:
         unstable = tuple(about.get("unstable", ()))
         return cls(folder, about["words"], about["unavailable"], unstable)
 
-    def outputs(self, batch_size: int, variant: int) -> dict[str, Array]:
+    def outputs(
+        self, batch_size: int, variant: int, sizes: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         """Output name → array. Raises UsageError when they were not computed."""
-        found = _read(_path(self.folder, batch_size, variant))
+        path = _path(self.folder, batch_size, variant, sizes or {})
+        found = _read(path)
         if found is None:
-            raise UsageError(f"{self.folder} has no reference for batch {batch_size}, {variant=}")
+            raise UsageError(f"{self.folder} has no reference {path.name}")
         return found
 
 
@@ -79,10 +83,11 @@ def write_references(
     folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{kept}"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [
-        (batch, variant)
+        (batch, which, variant)
         for batch in batch_sizes
+        for which, sizes in enumerate(model.sizes)
         for variant in range(parity.inputs)
-        if _read(_path(folder, batch, variant)) is None
+        if _read(_path(folder, batch, variant, sizes)) is None
     ]
     unstable = {*_known_unstable(folder)}
     if open_run is not None and missing:
@@ -113,20 +118,23 @@ def _known_unstable(folder: Path) -> tuple[str, ...]:
 
 
 def _compute(
-    model: PreparedModel, run: Run, missing: Sequence[tuple[int, int]], folder: Path
+    model: PreparedModel, run: Run, missing: Sequence[tuple[int, int, int]], folder: Path
 ) -> set[str]:
-    """Write what is missing; which outputs differ from themselves at the smallest of its batches.
+    """Write what is missing, (batch size, index of its sizes, variant) each; which outputs differ
+    from themselves at the smallest of its batches.
 
     What forward does to its inputs reaches no other run: each has its own.
     """
     unstable: set[str] = set()
-    for batch, variant in missing:
-        with translated(f"the reference at batch {batch} failed"):
-            outputs = run(make_inputs(model, batch, variant, SEED))
+    for batch, which, variant in missing:
+        sizes = model.sizes[which]
+        where = ", ".join(filter(None, (f"batch {batch}", label_of(sizes))))
+        with translated(f"the reference at {where} failed"):
+            outputs = run(make_inputs(model.sized(sizes), batch, variant, SEED))
             if batch == min(missing)[0]:
-                again = run(make_inputs(model, batch, variant, SEED))
+                again = run(make_inputs(model.sized(sizes), batch, variant, SEED))
                 unstable.update(unlike_itself(outputs, again))
-        _write(_path(folder, batch, variant), outputs)
+        _write(_path(folder, batch, variant, sizes), outputs)
     return unstable
 
 
@@ -187,8 +195,8 @@ def _unoptimised(model: PreparedModel) -> Run:
 # ---------------------------------------------------------------------------------------- files
 
 
-def _path(folder: Path, batch_size: int, variant: int) -> Path:
-    return folder / f"b{batch_size}-v{variant}.npz"
+def _path(folder: Path, batch_size: int, variant: int, sizes: Mapping[str, int]) -> Path:
+    return folder / f"b{batch_size}{'-' if sizes else ''}{label_of(sizes)}-v{variant}.npz"
 
 
 def _write(path: Path, outputs: Tensors) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,6 +78,9 @@ class PreparedModel:
     outputs: tuple[TensorSpec, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     dynamic: Mapping[str, int] = field(default_factory=dict)
+    """Of those that vary the largest size."""
+    sizes: tuple[Mapping[str, int], ...] = ({},)
+    """Of those that vary, every set of sizes that a request may have."""
     data: Mapping[str, InputData] = field(default_factory=dict)
     """By input name; what is not here is random."""
     batch: BatchSaid = None
@@ -100,6 +103,10 @@ class PreparedModel:
     def batched(self) -> bool:
         """Whether any input follows the batch size."""
         return Signature(self.inputs, self.outputs).batched
+
+    def sized(self, sizes: Mapping[str, int]) -> PreparedModel:
+        """The same with these sizes of its dynamic dimensions."""
+        return replace(self, dynamic={**self.dynamic, **sizes})
 
     def to_json(self) -> dict[str, object]:
         """A JSON-able dict that `from_json` reads back."""

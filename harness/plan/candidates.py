@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.best import usable
+from harness.analysis.best import ranked
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
 from harness.analysis.constraints import Bounds, Holds, bounds_of, holds, satisfies
 from harness.analysis.intervals import Interval
@@ -14,6 +14,7 @@ from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData
+from harness.scenario.sizes import decisive
 
 P99 = "latency_p99_ms"
 
@@ -65,10 +66,12 @@ class Points:
     def holding(self, target_ms: float) -> Found:
         """What holds p99 ≤ `target_ms` and the scenario's other constraints."""
         bounds = {**self.bounds, P99: {"max": target_ms}}
-        usables = [row for row in self.rows if usable(row)]
+        usables = ranked(self.rows)
         answers = [(row, _answer(row, bounds, target_ms)) for row in usables]
         holding = [_of_row(row) for row, answer in answers if answer == "yes"]
-        holding += [c for found in self.capacities if (c := self._of_search(found, target_ms))]
+        label = decisive(found.sizes for found in self.capacities)
+        searched = (found for found in self.capacities if found.sizes == label)
+        holding += [c for found in searched if (c := self._of_search(found, target_ms))]
         known = [(row.point, v.value) for row in usables if (v := row.value(P99)) is not None]
         return Found(
             tuple(holding), tuple(row.point for row, answer in answers if answer == "unknown"),

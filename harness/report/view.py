@@ -24,12 +24,14 @@ from harness.report.sections import (
     point_detail,
     points,
     scaling,
+    sizes,
     summary,
 )
 
 SECTIONS: tuple[Callable[[Context], Section | None], ...] = (
-    summary.section, points.section, summary.choice_section, pareto.section, capacity.section,
-    comparison.section, scaling.section, gap.section, energy.section, configurations.section,
+    summary.section, points.section, summary.choice_section, sizes.section, pareto.section,
+    capacity.section, comparison.section, scaling.section, gap.section, energy.section,
+    configurations.section,
     memory.section, point_detail.section, parity.section, environment.section, method.section,
     flags.section,
 )  # fmt: skip

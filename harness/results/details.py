@@ -85,6 +85,21 @@ class ColocatedDetails(TypedDict, total=False):
 
 
 @_OPEN
+class SentPart(TypedDict):
+    """What a mix sent of one of its sizes in a window."""
+
+    sizes: str
+    """`sequence=32`."""
+    share: float
+    """Of the requests, as the scenario has it."""
+    sent: float
+    """Of the window's requests, as they were sent."""
+    requests: Count
+    errors: Count
+    latency_ms: Mapping[Percentile, float | None]
+
+
+@_OPEN
 class MeasurementDetails(TypedDict, total=False):
     """Of a `MeasurementRow`."""
 
@@ -98,6 +113,8 @@ class MeasurementDetails(TypedDict, total=False):
     allocators: Mapping[str, float]
     """What the runtime's own allocators say, in bytes."""
     outputs_checked: int
+    mix: Sequence[SentPart]
+    """By sizes, where a load mixes them."""
     ceiling: float
     """Requests a second that the generator reaches against a null server."""
     client_processes: int

@@ -90,6 +90,8 @@ class ParityRow(Line):
     top1_agreement: float | None = None
     """Share of rows whose arg-max agrees; None where outputs have no class axis."""
     message: str = ""
+    sizes: str = ""
+    """Of the dynamic dimensions that vary, as in `harness.scenario.sizes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class MeasurementRow(Line):
     flags: tuple[str, ...] = ()
     """Codes of `harness.measure.validity`; a code in `INVALIDATES` makes the row invalid."""
     details: of.MeasurementDetails = field(default_factory=of.MeasurementDetails)
+    sizes: str = ""
+    """Of the dynamic dimensions that vary, e.g. `sequence=128` or `sequence=mix`."""
 
     @property
     def joules_per_inference(self) -> float | None:
@@ -240,3 +244,5 @@ class CapacityRow(Line):
     reason: str = ""
     """In words, where it was not simply the target that failed at `high`."""
     details: of.CapacityDetails = field(default_factory=of.CapacityDetails)
+    sizes: str = ""
+    """As of a measurement."""

@@ -24,8 +24,8 @@ MESSAGE = 500
 """Characters of an error's message that are kept."""
 
 COLUMNS = ("scheduled", "sent", "done", "status", "caller")
-CLIENT_COLUMNS = ("written", "woke")
-"""Of the wire client only, and not in files of earlier versions."""
+MORE_COLUMNS = ("written", "woke", "which")
+"""Of the wire client, and of a mix, only; and not in files of earlier versions."""
 Int64 = NDArray[np.int64]
 
 
@@ -49,11 +49,14 @@ class Samples:
     connection, not for the client."""
     woke: Int64 | None = None
     """When the client woke to what ended the answer: from then on it was the client that worked."""
+    which: NDArray[np.uint16] | None = None
+    """Of a generator: the index of the request that was sent, among those that it cycles through.
+    Of a measurement: which of a mix's sizes it had; None where all have the same."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the arrays that there are."""
-        return COLUMNS + tuple(n for n in CLIENT_COLUMNS if getattr(self, n) is not None)
+        return COLUMNS + tuple(n for n in MORE_COLUMNS if getattr(self, n) is not None)
 
     def __len__(self) -> int:
         return len(self.sent)
@@ -73,13 +76,13 @@ class Samples:
 def _schema(columns: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
-    types = {"status": pa.uint8(), "caller": pa.uint16()}
+    types = {"status": pa.uint8(), "caller": pa.uint16(), "which": pa.uint16()}
     return pa.schema({name: types.get(name, pa.int64()) for name in columns})
 
 
 def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> None:
     """Raw samples as Parquet: int64 ns `scheduled`, `sent`, `done`, of the wire client `written`
-    and `woke`; `status`; `caller`.
+    and `woke`; `status`; `caller`; of a mix `which` of its sizes.
     """
     import pyarrow as pa
 
@@ -90,5 +93,5 @@ def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> 
 
 def read_samples(path: Path) -> Samples:
     """Read what `write_samples` wrote. Raises RunDirectoryError where it is damaged."""
-    table = tables.read_table(path, _schema(COLUMNS), _schema(CLIENT_COLUMNS))
+    table = tables.read_table(path, _schema(COLUMNS), _schema(MORE_COLUMNS))
     return Samples(**{name: table[name].to_numpy() for name in table.column_names})

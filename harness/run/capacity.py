@@ -264,6 +264,7 @@ def find_capacity(
         low=best.rate if best else None, high=grid.rate(high) if high is not None else None,
         knee_rate=knee(trials), steps=len(trials), limit=limit, reason=reason,
         details={"precision": grid.precision, "trials": [t.to_json() for t in trials]},
+        sizes=point.sizes,
     )  # fmt: skip
 
 

@@ -207,6 +207,7 @@ class PointMeasurement:
             self.telemetry.problem if other is None else "", level=not point.shape,
             less_launching=model.spec.less_launching,
             rank_cached=getattr(model.spec, "rank_cached", False),
+            parts=self.session.parts(point) if other is None else (),
         )  # fmt: skip
         row = measurement_row(
             own, self.round_, started, window, samples, readings, path, conditions
@@ -237,8 +238,10 @@ def no_more_than(row: MeasurementRow, point: Point) -> bool:
     """Whether a row is of this point, or of a smaller rate on the same config and batch size."""
     if row.point == point.id:
         return True
-    same = (row.backend, row.config, row.batch_size)
+    same = (row.backend, row.config, row.batch_size, row.sizes)
     rates = row.request_rate, point.request_rate
-    if None in rates or same != (point.backend, point.config, point.batch_size):
+    if None in rates or same != (
+        point.backend, point.config, point.batch_size, point.sizes
+    ):  # fmt: skip
         return False
     return (rates[0] or 0.0) <= (rates[1] or 0.0)

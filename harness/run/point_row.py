@@ -16,18 +16,19 @@ from harness.measure.distribution import latency_counts
 from harness.measure.gpu_gates import check_gpu, check_host, joules_per_inference
 from harness.measure.gpu_time import launching
 from harness.measure.gpu_time import split as gpu_split
-from harness.measure.quantiles import FLOORS
+from harness.measure.quantiles import FLOORS, percentiles
 from harness.measure.readings import cpu_readings, gpu_readings, host_readings, spreads
-from harness.measure.reduce import Reduced, reduce
+from harness.measure.reduce import Reduced, in_window, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.transient import window_leak, window_start
 from harness.measure.validity import INVALIDATES, Finding
 from harness.measure.window import Window
-from harness.results.details import ColocatedDetails, MeasurementDetails
+from harness.results.details import ColocatedDetails, MeasurementDetails, SentPart
 from harness.results.rows import MeasurementRow
-from harness.results.samples import OK, Samples
+from harness.results.samples import OK, SHED, UNFINISHED, Samples
 from harness.results.series import Readings
 from harness.scenario.points import Point
+from harness.scenario.sizes import Part, label_of
 from harness.scenario.spec.colocated import ColocatedLoad
 from harness.triton.counters.statistics import Split, difference
 
@@ -63,6 +64,8 @@ class Conditions:
     """The setting that would help where launching holds the GPU back."""
     rank_cached: bool = False
     """Whether what a response cache answered is wanted beside the rest."""
+    parts: Sequence[Part] = ()
+    """What the load mixes; one part or none: all requests have the same sizes."""
 
 
 def measurement_row(
@@ -89,10 +92,9 @@ def measurement_row(
     ]  # fmt: skip
     return MeasurementRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,
-        batch_size=point.batch_size, concurrency=point.concurrency,
+        batch_size=point.batch_size, sizes=point.sizes, concurrency=point.concurrency,
         request_rate=point.request_rate, started=started, window_begin_ns=begin,
-        window_end_ns=end, **asdict(reduced),
-        server_us=dict(split.server_us) if split else {},
+        window_end_ns=end, **asdict(reduced), server_us=dict(split.server_us) if split else {},
         server_count=split.count if split else None, client_cpu_percent=counted.cpu_percent,
         samples=samples_path, warmup_requests=int((samples.done <= begin).sum()),
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
@@ -101,10 +103,32 @@ def measurement_row(
             **_details(point, window, samples, conditions), **spreads(telemetry, begin, end),
             "cpu_percent_lost": {k: 100 * v for k, v in asdict(cpus).items() if v is not None},
             **latency_counts(samples, begin, end, point.concurrency is None),
+            **_mix(samples, begin, end, point, conditions.parts),
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
         },
         **host_readings(telemetry, begin, end), **gpu,
     )  # fmt: skip
+
+
+def _mix(
+    samples: Samples, begin: int, end: int, point: Point, parts: Sequence[Part]
+) -> MeasurementDetails:
+    """What was really sent of each part of a mix in the window, and how it fared."""
+    if len(parts) < 2 or samples.which is None:
+        return {}
+    inside = in_window(samples, begin, end, point.concurrency is None)
+    sent = samples.which[inside & (samples.status != SHED) & (samples.status != UNFINISHED)]
+    found = []
+    for index, part in enumerate(parts):
+        mine = inside & (samples.which == index)
+        failed = samples.status[mine] != OK
+        latency = samples.done[mine] - samples.scheduled[mine]
+        found.append(SentPart(
+            sizes=label_of(part.sizes), share=part.share,
+            sent=float((sent == index).mean()) if sent.size else 0.0, requests=int(mine.sum()),
+            errors=int(failed.sum()), latency_ms=percentiles(latency, failed),
+        ))  # fmt: skip
+    return {"mix": found}
 
 
 def _launching(counted: Window, helps: str) -> Iterator[Finding]:

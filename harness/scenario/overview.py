@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.scenario.points import estimate, expand, left_out
+from harness.scenario.sizes import parts_of
 from harness.scenario.spec.scenario import Scenario
 
 
@@ -17,6 +18,8 @@ class Overview:
     backends: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     concurrency: tuple[int, ...]
+    sizes: tuple[str, ...]
+    """Labels of the dynamic dimensions' sizes, where they vary."""
     rounds: int
     seconds: float
     left_out: tuple[str, ...]
@@ -28,6 +31,7 @@ class Overview:
         axes = [
             _count(len(self.backends), "backend"), _count(len(self.batch_sizes), "batch size"),
             _count(len(self.concurrency), "concurrency"),
+            *([_count(len(self.sizes), "set") + " of sizes"] if self.sizes else []),
         ]  # fmt: skip
         points = _count(len(self.points), "point")
         return f"{points} ({' × '.join(axes)}), {_count(self.rounds, 'round')}"
@@ -61,6 +65,7 @@ def overview(scenario: Scenario) -> Overview:
         backends=tuple(backend.name for backend in scenario.backends),
         batch_sizes=tuple(load.batch_sizes),
         concurrency=tuple(load.concurrency or ()),
+        sizes=tuple(filter(None, parts_of(scenario.model.dynamic))),
         rounds=scenario.measurement.rounds,
         seconds=estimate(scenario),
         left_out=tuple(left_out(scenario)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from harness.scenario.sizes import parts_of, request_id
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.load import Load
 from harness.scenario.spec.scenario import Scenario
@@ -13,7 +14,7 @@ from harness.scenario.variants import DEFAULT_CONFIG, configs
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One cell of the sweep: backend × config × batch size × load."""
+    """One cell of the sweep: backend × config × batch size and other sizes × load."""
 
     backend: str
     config: str
@@ -22,20 +23,25 @@ class Point:
     request_rate: float | None = None
     shape: str | None = None
     """Open loop with a rate that is not constant: `steps`, `ramp`, `trace` or `find_capacity`."""
+    sizes: str = ""
+    """Of the dynamic dimensions that vary, as `harness.scenario.sizes` labels them."""
 
     @property
     def id(self) -> str:
-        """The point's name in journals, tables and file names, e.g. `triton-http/b4/c2`."""
+        """The point's name in journals, tables and file names, e.g. `triton-http/b4/c2` or
+        `torch/b4,sequence=128/c2`.
+        """
         parts = [self.backend] if self.config == DEFAULT_CONFIG else [self.backend, self.config]
         load = self.shape or (
             f"c{self.concurrency}" if self.concurrency is not None else f"r{self.request_rate:.10g}"
         )
-        return "/".join([*parts, f"b{self.batch_size}", load])
+        return "/".join([*parts, request_id(self.batch_size, self.sizes), load])
 
     @classmethod
     def parse(cls, text: str) -> Point:
         """The point that an `id` names. Raises ValueError."""
-        *names, batch, load = text.split("/")
+        *names, request, load = text.split("/")
+        batch, _, sizes = request.partition(",")
         if (
             len(names) not in (1, 2)
             or batch[:1] != "b"
@@ -43,11 +49,12 @@ class Point:
         ):
             raise ValueError(f"'{text}' is not a point; points look like triton-http/b4/c2")
         config = names[1] if len(names) == 2 else DEFAULT_CONFIG
+        found = cls(names[0], config, int(batch[1:]), sizes=sizes)
         if load in SHAPES:
-            return cls(names[0], config, int(batch[1:]), shape=load)
+            return replace(found, shape=load)
         if load[0] == "c":
-            return cls(names[0], config, int(batch[1:]), concurrency=int(load[1:]))
-        return cls(names[0], config, int(batch[1:]), request_rate=float(load[1:]))
+            return replace(found, concurrency=int(load[1:]))
+        return replace(found, request_rate=float(load[1:]))
 
     @property
     def load_value(self) -> float:
@@ -64,11 +71,12 @@ def expand(scenario: Scenario) -> list[Point]:
     A batch that is larger than a config takes makes no point: see `left_out`.
     """
     return [
-        replace(load, backend=backend, config=config, batch_size=batch)
+        replace(load, backend=backend, config=config, batch_size=batch, sizes=sizes)
         for backend, found in configs(scenario).items()
         for config, spec in found.items()
         for batch in scenario.load.batch_sizes
         if takes(spec, batch)
+        for sizes in parts_of(scenario.model.dynamic)
         for load in _loads(scenario.load)
     ]
 

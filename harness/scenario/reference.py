@@ -38,6 +38,7 @@ _PARTS: Parts = (
     ("model.inputs", model.Input),
     ("model.inputs.data: {files: …}", model.Files),
     ("model.inputs.data: {values: …}", model.Values),
+    ("model.dynamic: one size of a mix", model.SizeShare),
     ("model.parity", model.Parity),
     ("environments.NAME", Environment),
     *((f"backends: kind: {kind}", cls) for kind, cls in all_settings().items()),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.best import usable
+from harness.analysis.best import ranked
 from harness.analysis.constraints import holds, satisfies
 from harness.analysis.differences import Differences
 from harness.analysis.summary import SummaryRow
@@ -38,7 +38,7 @@ def contenders(
     if goal.objective.pareto:
         return []
     run = run or Differences(rows)
-    rows = [row for row in rows if row.rounds > 1 and usable(row) and _may_hold(row, goal)]
+    rows = [row for row in ranked(rows) if row.rounds > 1 and _may_hold(row, goal)]
     held = [row for row in rows if satisfies(row, goal.bounds) == "yes"]
     if not rows:
         return []

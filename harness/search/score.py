@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.analysis.best import misses
+from harness.analysis.best import at_decisive, misses
 from harness.analysis.summary import SummaryRow
 from harness.search.space import Goal
 
@@ -49,9 +49,9 @@ def best_score(rows: Iterable[SummaryRow], goal: Goal) -> Score:
 
 
 def by_config(rows: Iterable[SummaryRow], backend: str) -> dict[str, list[SummaryRow]]:
-    """A backend's points by config, in order of first appearance."""
+    """A backend's points by config, in order of first appearance: those it is decided at."""
     found: dict[str, list[SummaryRow]] = {}
-    for row in rows:
+    for row in at_decisive(rows):
         if row.backend == backend:
             found.setdefault(row.config, []).append(row)
     return found

@@ -293,7 +293,11 @@ def build_options(spec: TensorRtSettings, context: BackendContext) -> engines.Bu
     batches = engines.batch_ranges(
         sizes, each=profile.each, low=profile.min, opt=profile.opt, high=profile.max
     )
-    dynamic = {name: engines.Range(n, n, n) for name, n in model.dynamic.items()}
+    dynamic = {}
+    for name, largest in model.dynamic.items():
+        dynamic[name] = engines.Range(
+            min(sizes.get(name, largest) for sizes in model.sizes), largest, largest
+        )
     dynamic |= {name: engines.Range(*sizes) for name, sizes in profile.dynamic.items()}
     same = ("precision", "workspace", "optimization_level", "version_compatible",
             "hardware_compatible")  # fmt: skip

@@ -39,7 +39,7 @@ class Ceiling:
 
 def backend_ceiling(
     backend: TritonBackend, requests: Sequence[object], slots: int, *, processes: int, wire: bool,
-    seconds: float = SECONDS,
+    order: Sequence[int] = (), seconds: float = SECONDS,
 ) -> Ceiling:  # fmt: skip
     """What the generator of a Triton backend reaches with the point's own requests.
 
@@ -47,7 +47,8 @@ def backend_ceiling(
     official client reads a real answer too. Raises what one request to the real server raises,
     WorkerDiedError, ServerDiedError.
     """
-    plan = replace(plan_for(backend, requests, slots, WAIT_S), sample_every=0)
+    plan = plan_for(backend, requests, slots, WAIT_S)
+    plan = replace(plan, sample_every=0, order=tuple(order))
     answers = _recorded(plan)
     with running(plan.protocol, answers) as address:
         aimed = replace(plan, address=address)
@@ -55,15 +56,15 @@ def backend_ceiling(
         if wire:
             generator = run(aimed, processes)
         else:
-            generator = ClosedLoop(_aimed(backend, address), requests, slots, WAIT_S)
+            generator = ClosedLoop(_aimed(backend, address), requests, slots, WAIT_S, order)
         return Ceiling(_rate(generator, seconds), len(answers.usual))
 
 
 def _recorded(plan: Plan) -> Answers:
     """The real server's answer to the plan's first request."""
-    generator = make(
-        replace(plan, slots=1, requests=plan.requests[:1], sample_every=1, pinned=False)
-    )
+    generator = make(replace(
+        plan, slots=1, requests=plan.requests[:1], sample_every=1, pinned=False, order=()
+    ))  # fmt: skip
     generator.start()
     end = time.monotonic() + WAIT_S
     while not generator.completed() and generator.failure is None and time.monotonic() < end:

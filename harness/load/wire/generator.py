@@ -27,14 +27,15 @@ def run(plan: Plan, processes: int = 1) -> Slotted:
 def for_backend(
     backend: TritonBackend, requests: Sequence[object], *, concurrency: int | None,
     request_timeout: float, schedule: Int64 | None = None, max_outstanding: int = 256,
-    shed: bool = False, processes: int = 1,
+    shed: bool = False, processes: int = 1, order: Sequence[int] = (),
 ) -> Generator:  # fmt: skip
     """A generator for what a Triton backend's `prepare` made: see `plan_for`."""
     if (concurrency is None) == (schedule is None):
         raise ValueError("needs either a concurrency or a schedule")
     slots = max_outstanding if concurrency is None else concurrency
     plan = plan_for(backend, requests, slots, request_timeout)
-    generator = run(replace(plan, schedule=schedule, shed=shed), processes)
+    plan = replace(plan, schedule=schedule, shed=shed, order=tuple(order))
+    generator = run(plan, processes)
     if backend.regions is not None:
         shared = cast(Sequence[SharedRequest], requests)
         return SharedLoad(generator, backend.target, backend.regions.current, shared)

@@ -60,7 +60,8 @@ def dumps(message: object) -> bytes:
 
 
 _KINDS: dict[str, Callable[..., object]] = {
-    "Plan": lambda f: Plan(*[*f[:2], tuple(f[2]), *f[3:]]), "Tls": lambda f: Tls(*f),
+    "Plan": lambda f: Plan(*[*f[:2], tuple(f[2]), *f[3:-1], tuple(f[-1])]),
+    "Tls": lambda f: Tls(*f),
     "Access": lambda f: Access(f[0], tuple(map(tuple, f[1]))),
 }  # fmt: skip
 

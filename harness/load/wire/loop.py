@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import cycle
 
 from harness.errors import DeadlineError
 from harness.load.wire.poller import TICK_S
@@ -42,12 +43,13 @@ class WireGenerator:
     `schedule` holds absolute offsets from the start in ns (shape (requests,), ascending) for an
     open loop; without it each of the `slots` sends again as soon as it has its answer. With no
     slot free, a due request waits (its slip shows it) or, with `shed`, is dropped and counted.
+    `order` is repeated over and over. `pinned`: each request has a message for each slot.
     """
 
     def __init__(
         self, transport: Transport, slots: int, request_timeout: float, *,
         schedule: Int64 | None = None, shed: bool = False, sample_every: int = 0,
-        pinned: bool = False,
+        pinned: bool = False, order: Sequence[int] = (),
     ) -> None:  # fmt: skip
         if slots < 1 or slots > 0xFFFF:
             raise ValueError("needs 1 to 65535 slots")
@@ -57,11 +59,11 @@ class WireGenerator:
         self._timeout_ns = int(request_timeout * 1e9)
         self._due: list[int] | None = None if schedule is None else schedule.tolist()
         self._shed = shed
-        self._pinned = pinned
+        self._messages = slots if pinned else 1  # of each request
+        self._order = cycle(order or range(transport.count // self._messages))
+        self._which = [0] * slots
         self._record = Recorder(sample_every, transport.poller)
-        self._scheduled = [0] * slots
-        self._request = list(range(-slots, 0))
-        self._serial = [0] * slots
+        self._scheduled, self._serial = [0] * slots, [0] * slots
         self._started = 0  # requests begun
         self._next_kept = 0 if sample_every else -1
         self._open = 0
@@ -118,7 +120,7 @@ class WireGenerator:
     def last(self) -> list[int]:
         """For each slot the index of its last request, or -1 where that was not answered."""
         good, sent = self._record.latest(), self._transport.sent
-        return [r if good.get(s) and not sent[s] else -1 for s, r in enumerate(self._request)]
+        return [w if good.get(s) and not sent[s] else -1 for s, w in enumerate(self._which)]
 
     def stop(self, timeout: float) -> Samples:
         """Send what was due by now and nothing more, wait for what is open, close.
@@ -233,15 +235,13 @@ class WireGenerator:
     def _begin(self, slot: int) -> None:
         serial = self._started
         self._started = serial + 1
-        request = self._request[slot] + self._slots if self._pinned else serial
-        request %= self._transport.count
-        self._request[slot] = request
+        self._which[slot] = which = next(self._order)
         if serial == self._next_kept:
             self._transport.wanted[slot] = True
             self._serial[slot] = serial
             self._next_kept = serial + self._record.every
         self._open += 1
-        self._transport.send(slot, request)
+        self._transport.send(slot, which if self._messages == 1 else which * self._slots + slot)
 
     def _done(self, slot: int, now: int) -> None:
         record, sent = self._record, self._transport.sent
@@ -249,6 +249,7 @@ class WireGenerator:
             record.scheduled.append(self._scheduled[slot])
         record.sent.append(sent[slot])
         record.callers.append(slot)
+        record.which.append(self._which[slot])
         record.stamp(self._transport.written, slot, now)
         record.done.append(now)
         sent[slot] = 0
@@ -264,7 +265,7 @@ class WireGenerator:
         self._transport.wanted[slot] = False
         self._open -= 1
         scheduled = self._scheduled[slot] if self._due is not None else None
-        self._record.bad(scheduled, sent, now, slot, status, message)
+        self._record.bad(scheduled, sent, now, slot, status, message, self._which[slot])
         if scheduled is None:
             heapq.heappush(self._paused, (now + ERROR_PAUSE_NS, slot))
         else:
@@ -272,7 +273,7 @@ class WireGenerator:
 
     def _keep(self, slot: int, response: bytes | Tensors) -> None:
         self._transport.wanted[slot] = False
-        self._record.keep(self._serial[slot], self._request[slot], response)
+        self._record.keep(self._serial[slot], self._which[slot], response)
 
     def _check(self, now: int) -> None:
         """Requests that have taken too long: a dozen looks in each time-out."""

@@ -37,11 +37,14 @@ class Plan:
     """With no slot free, drop a request that is due; otherwise it waits."""
     sample_every: int = SAMPLE_EVERY
     pinned: bool = False
-    """Each slot has requests of its own, shared with no other (for shared memory)."""
+    """Each slot has messages of its own, shared with no other (for shared memory): those of the
+    first request for all slots, then those of the second."""
     connections: int = 1
     """gRPC: HTTP/2 connections that the streams are spread over."""
     access: Access = PLAIN
     """TLS, and the headers of gRPC requests; those of HTTP are in `requests` already."""
+    order: tuple[int, ...] = ()
+    """Indices of the requests as they are sent, over and over again; empty: all in turn."""
 
 
 class Order(NamedTuple):
@@ -84,32 +87,30 @@ def make(plan: Plan) -> WireGenerator:
         )  # fmt: skip
     return WireGenerator(
         transport, plan.slots, plan.request_timeout, schedule=plan.schedule, shed=plan.shed,
-        sample_every=plan.sample_every, pinned=plan.pinned,
+        sample_every=plan.sample_every, pinned=plan.pinned, order=plan.order,
     )  # fmt: skip
 
 
 def split(plan: Plan, processes: int) -> list[Plan]:
     """The plan dealt out: slots in near-equal parts, every so-manieth arrival of the schedule.
 
-    With `pinned` a part gets the requests of its own slots.
+    With `pinned` a part gets the messages of its own slots. Each begins at another place of the
+    order, as far from the others as it can be.
     """
     processes = min(processes, plan.slots)
     parts, first = [], 0
+    order = plan.order or tuple(range(len(plan.requests) // (plan.slots if plan.pinned else 1)))
     for i in range(processes):
         slots = plan.slots // processes + (i < plan.slots % processes)
         schedule = None if plan.schedule is None else plan.schedule[i::processes].copy()
+        requests, shift = plan.requests, i * len(order) // processes
         if plan.pinned:
             mine = (plan.requests[at + first : at + first + slots]
                     for at in range(0, len(plan.requests), plan.slots))  # fmt: skip
             requests = tuple(request for some in mine for request in some)
-        else:
-            shift = first_request(i, len(plan.requests), processes)
-            requests = plan.requests[shift:] + plan.requests[:shift]
-        parts.append(replace(plan, slots=slots, schedule=schedule, requests=requests))
+        turned = order[shift:] + order[:shift]
+        parts.append(replace(
+            plan, slots=slots, schedule=schedule, requests=requests, order=turned
+        ))  # fmt: skip
         first += slots
     return parts
-
-
-def first_request(part: int, requests: int, processes: int) -> int:
-    """Where a part starts in the list of requests: as far from the others as it can be."""
-    return part * requests // processes

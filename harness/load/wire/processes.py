@@ -19,8 +19,8 @@ import numpy as np
 
 from harness.errors import WorkerDiedError, from_reason
 from harness.load.wire.helper import READY, ROW, loads, pack
-from harness.load.wire.plan import Order, Plan, Rest, first_request, split
-from harness.results.samples import CLIENT_COLUMNS, Int64, Samples
+from harness.load.wire.plan import Order, Plan, Rest, split
+from harness.results.samples import MORE_COLUMNS, Int64, Samples
 from harness.system.child import Child
 from harness.system.credentials import known
 from harness.system.files import reserve
@@ -47,8 +47,6 @@ class WireProcesses:
         shape = len(self._parts), ROW
         reserve(self._base / "live", 8 * math.prod(shape))
         self._live = np.memmap(self._base / "live", np.int64, "r+", shape=shape)
-        self._count = len(plan.requests)
-        self._slots = plan.slots
         self._last: list[int] = []
 
     @property
@@ -125,13 +123,6 @@ class WireProcesses:
         """
         return self._last
 
-    def _whole(self, part: int, request: int) -> int:
-        """A pinned request's index in the whole plan, from its index in a part's."""
-        if request < 0:
-            return -1
-        slots = [p.slots for p in self._parts]
-        return request // slots[part] * self._slots + sum(slots[:part]) + request % slots[part]
-
     def stop(self, timeout: float) -> Samples:
         """Stop all, and merge what they saw. Raises what a helper raised, or WorkerDiedError."""
         for helper in self._helpers:
@@ -153,9 +144,8 @@ class WireProcesses:
         parts, messages = [], Counter[str]()
         for index, part in enumerate(self._parts):
             rest = Rest.read(loads((self._base / f"{index}.rest").read_bytes()))
-            shift = first_request(index, self._count, len(self._parts))
-            self._sampled += [((n + shift) % self._count, raw) for n, raw in rest.sampled]
-            self._last += [self._whole(index, request) for request in rest.last]
+            self._sampled += rest.sampled
+            self._last += rest.last
             messages.update(rest.messages)
             parts.append((Samples.load(self._base / f"{index}.npz"), part.slots))
         return merge(parts, messages)
@@ -180,6 +170,6 @@ def merge(parts: list[tuple[Samples, int]], messages: Counter[str]) -> Samples:
     caller = [s.caller + np.uint16(f) for (s, _), f in zip(parts, first, strict=False)]
     order = np.argsort(np.concatenate([s.done for s, _ in parts]), kind="stable")
     names = ["scheduled", "sent", "done", "status"]
-    names += [n for n in CLIENT_COLUMNS if all(getattr(s, n) is not None for s, _ in parts)]
+    names += [n for n in MORE_COLUMNS if all(getattr(s, n) is not None for s, _ in parts)]
     rows = {name: np.concatenate([getattr(s, name) for s, _ in parts])[order] for name in names}
     return Samples(**rows, caller=np.concatenate(caller)[order], messages=dict(messages))

@@ -25,6 +25,8 @@ class Recorder:
         self.sent = array("q")
         self.done = array("q")
         self.callers = array("H")
+        self.which = array("H")
+        """Index of the request that was sent."""
         self.written, self.woke = array("q"), array("q")
         """Of a load that has a `poller`: see `Samples`."""
         self._poller = poller
@@ -35,8 +37,9 @@ class Recorder:
         self.every = sample_every
 
     def bad(
-        self, scheduled: int | None, sent: int, done: int, caller: int, status: int, message: str
-    ) -> None:
+        self, scheduled: int | None, sent: int, done: int, caller: int, status: int, message: str,
+        which: int = 0,
+    ) -> None:  # fmt: skip
         """A row that did not succeed; `scheduled` is None in a closed loop."""
         self._bad.append((len(self.done), status))
         if message:
@@ -45,6 +48,7 @@ class Recorder:
             self.scheduled.append(scheduled)
         self.sent.append(sent)
         self.callers.append(caller)
+        self.which.append(which)
         if self._poller is not None:
             self.written.append(sent)
             self.woke.append(done)
@@ -93,9 +97,10 @@ class Recorder:
             status[row] = code
         status[(status == OK) & (done - sent > timeout_ns)] = TIMEOUT
         order = np.argsort(done, kind="stable")
-        both = () if self._poller is None else (self.written, self.woke)
-        stamps = [np.array(moments, np.int64)[order] for moments in both]
+        stamps = {} if self._poller is None else {"written": self.written, "woke": self.woke}
         return Samples(
             scheduled[order], sent[order], done[order], status[order],
-            np.array(self.callers, np.uint16)[order], dict(self._messages), *stamps,
+            np.array(self.callers, np.uint16)[order], dict(self._messages),
+            which=np.array(self.which, np.uint16)[order],
+            **{name: np.array(moments, np.int64)[order] for name, moments in stamps.items()},
         )  # fmt: skip

@@ -16,7 +16,7 @@ from harness.models.tensors import Tensors
 from harness.results.samples import Int64, Samples
 from harness.triton.client.backend import TritonBackend
 from harness.triton.client.common import ServerTarget, all_to_host
-from harness.triton.client.shared_memory import Region, SharedRequest
+from harness.triton.client.shared_memory import Region, SharedRequest, widest
 
 READ = 8
 """Output regions that are read after the load, at most."""
@@ -37,9 +37,9 @@ def messages_for(
 
     The output regions live until the backend's `release`, as those of the inputs do.
     """
-    layout, regions = requests[0].room.layout, backend.regions
-    if regions is None:
+    if (regions := backend.regions) is None:
         raise ValueError("the backend has no shared memory")
+    layout = widest(request.room.layout for request in requests)
     outputs = [regions.wanted(r) for r in regions.slots(backend.control, layout, slots)]
     return [(request.inputs, output) for request in requests for output in outputs]
 
@@ -79,9 +79,8 @@ class SharedLoad:
 
     def sampled(self) -> list[tuple[int, Tensors]]:
         """What the last request of some slots left in their regions, with the input's index."""
-        slots = len(self._regions)
         last = zip(self._inner.last(), self._regions, strict=True)
-        answered = [(index // slots, region) for index, region in last if index >= 0]
+        answered = [(which, region) for which, region in last if which >= 0]
         return [
             (which, all_to_host(self._target, region.tensors(self._requests[which].shapes)))
             for which, region in answered[:READ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.analysis.best import usable
+from harness.analysis.best import ranked
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.geometry import FAINT
 from harness.report.charts.lines import dots, finite
@@ -23,7 +23,7 @@ def first_chart(context: Context, found: Decision) -> Chart | None:
     and load, its rivals are coloured, the rest is grey. None where nothing can be drawn.
     """
     tail, rate = METRICS[latency_name(found.percentile)], METRICS["throughput"]
-    rows = [r for r in context.rows if usable(r) and finite(r.value(tail.name))
+    rows = [r for r in ranked(context.rows) if finite(r.value(tail.name))
             and r.throughput is not None and r.throughput.value > 0]  # fmt: skip
     if found.take is None or not rows:
         return None

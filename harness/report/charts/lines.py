@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.best import at_decisive
 from harness.analysis.intervals import Interval
 from harness.analysis.speedup import cell, cells, speedups
 from harness.analysis.summary import SummaryRow
@@ -95,7 +96,7 @@ def shown_lines(context: Context) -> tuple[list[Line], int]:
     Points of a closed and of an open loop are never on one line.
     """
     groups: dict[tuple[str, int, bool], list[SummaryRow]] = {}
-    for row in best_first(context):
+    for row in at_decisive(best_first(context)):
         if row.valid and row.throughput is not None:
             key = (context.name(row), row.batch_size, row.concurrency is None)
             groups.setdefault(key, []).append(row)
@@ -197,7 +198,8 @@ def _offline(context: Context) -> list[Chart]:
 
 
 def _batch_lines(context: Context) -> list[tuple[str, list[SummaryRow]]]:
-    groups = {n: [r for r in context.of(n) if r.valid and r.throughput] for n in context.shown}
+    rows = [r for r in at_decisive(context.rows) if r.valid and r.throughput]
+    groups = {n: [r for r in context.of(n) if r in rows] for n in context.shown}
     ranked = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
     return [(n, group) for n, group in groups.items() if n in ranked[:MOST_LINES]]
 
@@ -338,13 +340,12 @@ def bounds_on(context: Context, axes: Mapping[str, Literal["x", "y"]]) -> tuple[
 
 
 def _label(row: SummaryRow) -> str:
-    kind = "c" if row.concurrency is not None else ""
-    return f"b{row.batch_size} · {kind}{load_label(row)}"
+    return f"b{row.request} · {'c' * (row.concurrency is not None)}{load_label(row)}"
 
 
 def latency_by_batch(context: Context) -> Chart | None:
     """Median latency by batch size, a bar a configuration, at the smallest load."""
-    valid = [r for r in context.rows if r.valid]
+    valid = [r for r in at_decisive(context.rows) if r.valid]
     if not valid:
         return None
     lightest = min(cell(r)[1:] for r in valid)

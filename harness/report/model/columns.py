@@ -31,8 +31,8 @@ def holds_cell(answer: Holds, text: str = "", note: str = "") -> Cell:
 
 
 def load_columns(load_title: str = "Load") -> Columns:
-    """Where in the sweep: batch size and load."""
-    return {"Batch": lambda r: figure(str(r.batch_size)),
+    """Where in the sweep: batch size, with other sizes that vary, and load."""
+    return {"Batch": lambda r: figure(r.request),
             load_title: lambda r: figure(load_label(r))}  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.best import choose, indifference_of, usable
+from harness.analysis.best import choose, indifference_of, ranked
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.knee import CLEARLY, cost_metrics, times
@@ -82,8 +82,8 @@ def decide(context: Context) -> Decision:
 
 
 def tail(context: Context, take: SummaryRow | None) -> str:
-    """The highest percentile that `take` and half of the usable points have."""
-    rows = [r for r in context.rows if usable(r)]
+    """The highest percentile that `take` and half of the ranked points have."""
+    rows = ranked(context.rows)
     for percentile in _TAILS:
         having = [r for r in rows if _finite(r.latency_ms.get(percentile))]
         if take in having and 2 * len(having) >= len(rows):
@@ -254,8 +254,9 @@ def _point(context: Context, row: SummaryRow) -> dict[str, object]:
     spent = cost(context, row)
     plain: dict[str, Callable[[SummaryRow], object]] = {
         "point": lambda r: r.point, "backend": lambda r: r.backend, "config": lambda r: r.config,
-        "batch_size": lambda r: r.batch_size, "concurrency": lambda r: r.concurrency,
-        "request_rate": lambda r: r.request_rate, "gpu_memory_to_ask_mib": ask_mib,
+        "batch_size": lambda r: r.batch_size, "sizes": lambda r: r.sizes,
+        "concurrency": lambda r: r.concurrency, "request_rate": lambda r: r.request_rate,
+        "gpu_memory_to_ask_mib": ask_mib,
     }  # fmt: skip
     measured = ("throughput", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms",
                 "gpu_memory_mib", "host_memory_mib", "cpu_cores", "gpu_power_w")  # fmt: skip

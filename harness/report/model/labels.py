@@ -52,7 +52,7 @@ def why_invalid(row: SummaryRow) -> str:
 
 def place_text(row: SummaryRow) -> str:
     """`batch 4, concurrency 2`: where in the sweep."""
-    return f"batch {row.batch_size}, {load_text(row)}"
+    return f"batch {row.request}, {load_text(row)}"
 
 
 def metric_words(name: str) -> tuple[str, str]:

@@ -190,20 +190,20 @@ SERVER_ONLY = tuple(f.name for f in fields(ServerOnlyRow))
 CAPACITY = (
     "point", "backend", "config", "batch_size", "percentile", "target_ms", "precision", "rounds",
     *(f"{name}{end}" for name in ("rate", "goodput", "knee") for end in ("", "_low", "_high")),
-    "lowest_end", "failed_at", "limit", "steps",
+    "lowest_end", "failed_at", "limit", "steps", "sizes",
 )  # fmt: skip
 COLOCATED = (
     *_POINT, "model", "model_batch_size", "model_concurrency", "model_request_rate", "rounds",
     *(f"{name}{end}" for name in ("throughput", *map(latency_name, PERCENTILE_NAMES))
       for end in ("", "_low", "_high")),
-    "requests", "errors", "holds_constraints", "flags",
+    "requests", "errors", "holds_constraints", "flags", "sizes",
 )  # fmt: skip
 RUN = ("run", "scenario", "model", "created", "hostname", "hardware", "commit", "harness_version")
 """The same in every row, so that the files of many nights can be put below each other."""
 SUMMARY = (
     *_POINT, "rounds", *(c for m in METRICS.values() if m.summary for c in m.columns),
     "errors", "valid", "flags", "rounds_disturbed", "holds_constraints", "recommended",
-    *RUN,
+    *RUN, "sizes",
 )  # fmt: skip
 
 
@@ -227,7 +227,7 @@ def _colocated(context: Context, row: SummaryRow, model: ColocatedSummary) -> Re
 
 
 def _summary(row: SummaryRow) -> Record:
-    record = _fields(row, (*_POINT, "rounds", "rounds_disturbed", "errors", "valid"))
+    record = _fields(row, (*_POINT, "sizes", "rounds", "rounds_disturbed", "errors", "valid"))
     for metric in METRICS.values():
         record |= _over_rounds(row, metric)
     return record | {"errors": row.errors, "flags": ";".join(row.flags)}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TYPES = {
     **dict.fromkeys(
-        ("point", "backend", "config", "gpu_memory_scope", "samples", "flags",
+        ("point", "backend", "config", "sizes", "gpu_memory_scope", "samples", "flags",
          "holds_constraints", *csv.RUN), "string",
     ),
     **dict.fromkeys(

@@ -26,7 +26,7 @@ def run_html(context: Context) -> str:
     """What was found, and the best points in a small table."""
     points, latency = best_first(context), ("p50", "p99")
     rows = [
-        ((context.name(row), row.batch_size, load_label(row), value_text(row.throughput),
+        ((context.name(row), row.request, load_label(row), value_text(row.throughput),
           spread_text(row.throughput), *(value_text(row.latency_ms.get(p)) for p in latency)),
          status_cell(row))
         for row in points[:MOST]

@@ -54,7 +54,7 @@ def columns(context: Context) -> Columns:
 
     A metric that is constrained has its bound in the title, and a sign before the value.
     """
-    found: Columns = {"batch": lambda row: str(row.batch_size), "load": _load}
+    found: Columns = {"batch": lambda row: row.request, "load": _load}
     said = {name: labels.bound_text(name, bound) for name, bound in context.bounds.items()}
     titles = {n: textwrap.fill(t, TITLE_CELLS, break_long_words=False) for n, t in said.items()}
     for metric in METRICS.values():

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from harness.analysis.best import differs, indifference_of, nearest, order, usable
+from harness.analysis.best import (
+    at_decisive,
+    differs,
+    indifference_of,
+    nearest,
+    order,
+    ranked,
+    usable,
+)
 from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
@@ -71,7 +79,7 @@ def _nothing(context: Context) -> Sentence:
 
 def _lacking(context: Context) -> str:
     """Which metric of the objective no point has, and why; empty where points failed instead."""
-    rows = [r for r in context.rows if usable(r)]
+    rows = ranked(context.rows)
     metrics = context.objective.metrics
     lacking = [m for m in metrics if rows and all(r.value(m) is None for r in rows)]
     if not lacking:
@@ -346,10 +354,13 @@ def _reasons(context: Context) -> str:
 
 
 def _left_out(context: Context) -> list[Sentence]:
-    valid = [r for r in context.rows if usable(r)]
-    unranked = len(context.rows) - len(valid)
-    missed = len(valid) - len(context.choice.candidates)
+    unranked = sum(not usable(r) for r in context.rows)
+    decided = at_decisive(context.rows)
+    others = sum(usable(r) and r.sizes != decided[0].sizes for r in context.rows)
+    missed = len(ranked(context.rows)) - len(context.choice.candidates)
     parts = []
+    if others:
+        parts.append(f"{labels.counted(others, 'point')} of other sizes than {decided[0].sizes}")
     if unranked:
         parts.append(f"{labels.counted(unranked, 'point')} failed or invalid ({_reasons(context)})")
     if missed and context.bounds:

@@ -60,7 +60,7 @@ def limit_text(found: CapacitySummary) -> str:
 
 def line(label: str, found: CapacitySummary) -> str:
     """The result in one line, for the terminal; `label` names the configuration."""
-    where = f"capacity of {label}, batch {found.batch_size}, {target_text(found)}"
+    where = f"capacity of {label}, batch {found.request}, {target_text(found)}"
     if found.rate is None:
         return f"{where}: none; {limit_text(found)}"
     rate, goodput, knee = map(numbers.both_text, (found.rate, found.goodput, found.knee))
@@ -95,7 +95,7 @@ def answer(context: Context) -> Sentence:
 
 
 def _named(context: Context, found: CapacitySummary) -> str:
-    return f"{name(context, found)} (batch {found.batch_size})"
+    return f"{name(context, found)} (batch {found.request})"
 
 
 def _close(first: CapacitySummary, rest: Sequence[CapacitySummary]) -> list[CapacitySummary]:
@@ -121,7 +121,7 @@ def _intro(found: Sequence[CapacitySummary]) -> str:
 def _table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
     return blocks.listing(found, {
         "Configuration": lambda c: columns.series_cell(context, name(context, c)),
-        "Batch": lambda c: blocks.figure(str(c.batch_size)),
+        "Batch": lambda c: blocks.figure(c.request),
         "Target": lambda c: blocks.word(target_text(c)),
         "Capacity (requests/s)": lambda c: blocks.interval_cell(c.rate),
         "Goodput (infer/sec)": lambda c: blocks.interval_cell(c.goodput),
@@ -136,17 +136,17 @@ def _table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
 
 def _chart(context: Context, found: Sequence[CapacitySummary]) -> blocks.Chart:
     """Share within the target over the rate, a line a searched point."""
-    sizes = sorted({c.batch_size for c in found})
+    sizes = sorted({c.request for c in found}, key=lambda text: (len(text), text))
     series = tuple(
         blocks.trace(
             name(context, c), context.colors.get(name(context, c), COLORS[0]),
             (
                 (r.rate, 100 * r.within,
-                 f"{name(context, c)}, batch {c.batch_size}, {r.rate:g} requests/s: "
+                 f"{name(context, c)}, batch {c.request}, {r.rate:g} requests/s: "
                  f"{100 * r.within:.4g}% within {c.target_ms:g} ms")
                 for r in c.rates
             ),
-            marker=sizes.index(c.batch_size),
+            marker=sizes.index(c.request),
         )
         for c in found
     )  # fmt: skip
@@ -164,7 +164,7 @@ def rates_table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Ta
     """Every rate that was tried, and how it went."""
     return blocks.listing([(c, r) for c in found for r in c.rates], {
         "Configuration": lambda x: blocks.word(name(context, x[0])),
-        "Batch": lambda x: blocks.figure(str(x[0].batch_size)),
+        "Batch": lambda x: blocks.figure(x[0].request),
         "Requests/s": lambda x: blocks.figure(f"{x[1].rate:g}"),
         "Rounds": lambda x: blocks.figure(str(x[1].rounds)),
         "Within the target (%)": lambda x: blocks.figure(f"{100 * x[1].within:.4g}"),

@@ -37,7 +37,7 @@ def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Tabl
     }
     bounded = any(_bounds(context, model.name) for _, model in found)
     return blocks.listing(found, {
-        "Batch": lambda x: blocks.figure(str(x[0].batch_size)),
+        "Batch": lambda x: blocks.figure(x[0].request),
         "Load": lambda x: blocks.figure(labels.load_label(x[0])),
         "Co-located model": lambda x: blocks.word(x[1].name),
         "Its batch": lambda x: blocks.figure(str(x[1].load["batch_size"])),
@@ -73,7 +73,7 @@ def together_table(context: Context) -> blocks.Table | None:
     return blocks.listing(pairs, {
         "Configuration": lambda p: columns.series_cell(context, context.name(p.together)),
         "Beside it": lambda p: blocks.word(", ".join(colocated.names(p.together))),
-        "Batch": lambda p: blocks.figure(str(p.together.batch_size)),
+        "Batch": lambda p: blocks.figure(p.together.request),
         "Load": lambda p: blocks.figure(labels.load_label(p.together)),
         "Throughput (infer/sec) alone": lambda p: blocks.interval_cell(p.alone.throughput),
         "Throughput (infer/sec) together": lambda p: blocks.interval_cell(p.together.throughput),

@@ -69,7 +69,7 @@ def _sweep_table(
     anyone = {speedup.cell(r): r for r in context.rows}
     body = [
         [
-            blocks.figure(str(anyone[place].batch_size)), blocks.figure(load_label(anyone[place])),
+            blocks.figure(anyone[place].request), blocks.figure(load_label(anyone[place])),
             *(said(by_place.get((name, place))) for name in names),
         ]
         for place in speedup.cells(context.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.analysis.best import at_decisive
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.charts import lines as plots
@@ -168,7 +169,7 @@ def performance_charts(context: Context, name: str) -> list[blocks.Chart]:
 
     A chart a batch size, over the load; offline one chart, over the batch size.
     """
-    rows = [r for r in context.of(name) if r.valid and plots.finite(r.latency_mean_ms)]
+    rows = [r for r in at_decisive(context.of(name)) if r.valid and plots.finite(r.latency_mean_ms)]
     if context.offline:
         return [_performance(context, name, None, rows)] if rows else []
     return [

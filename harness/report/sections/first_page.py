@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.analysis.best import indifference_of, usable
+from harness.analysis.best import at_decisive, indifference_of, usable
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
@@ -69,7 +69,7 @@ def where_text(context: Context, row: SummaryRow) -> str:
         labels.counted(row.concurrency, "caller") if row.concurrency is not None
         else labels.load_text(row)
     )  # fmt: skip
-    return f"batch {row.batch_size} · {load}"
+    return f"batch {row.request} · {load}"
 
 
 # ---------------------------------------------------------------------------------------- TAKE
@@ -271,6 +271,11 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
     if wrong := wrong_outputs(context):
         yield compose(bold(f"Wrong outputs: {labels.listed(wrong)}; never a candidate.", bad=True))
     yield from map(compose, _stands_for(context))
+    if (decided := at_decisive(context.rows)) and len(decided) < len(context.rows):
+        yield compose(
+            f"Decided at {decided[0].sizes}: a size is no choice of whoever deploys. The others "
+            "are compared like with like, and have a best point each, below."
+        )
     if out := Counter(_why_out(r) for r in context.rows if not usable(r)):
         listed = ", ".join(f"{why} at {count}" for why, count in out.most_common(_MOST))
         yield compose(f"Left out: {labels.counted(out.total(), 'point')} ({listed}).")
@@ -331,7 +336,7 @@ def backends_table(context: Context, found: Decision) -> Table:
              if any(get(r).text != numbers.NOT_AVAILABLE for r in found.backends)}  # fmt: skip
     return listing(found.backends, {
         "Configuration, each at its best load": lambda r: series_cell(context, context.name(r)),
-        "Batch": lambda r: figure(str(r.batch_size)),
+        "Batch": lambda r: figure(r.request),
         "Load" if context.open_loop else "Callers": lambda r: figure(labels.load_label(r)),
         **shown,
     })  # fmt: skip

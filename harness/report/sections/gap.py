@@ -91,7 +91,7 @@ def _specs(context: Context) -> list[Spec]:
 
 
 def _load(gap: Gap) -> str:
-    return f"Batch {gap.served.batch_size}, load {labels.load_label(gap.served)}"
+    return f"Batch {gap.served.request}, load {labels.load_label(gap.served)}"
 
 
 def _table(each: list[Gap]) -> blocks.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.best import usable
+from harness.analysis.best import ranked
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.pareto import Front, dominates, front, margin, round_values, trade_off_metrics
@@ -45,7 +45,7 @@ def section(context: Context) -> Section | None:
 
 def pareto_view(context: Context) -> ParetoView | None:
     """The section; None with fewer than three points that may be ranked."""
-    rows = [r for r in context.rows if usable(r) and satisfies(r, context.bounds) != "no"]
+    rows = [r for r in ranked(context.rows) if satisfies(r, context.bounds) != "no"]
     found = front(rows, front_metrics(context, rows), context.differences)
     if found.judged < LEAST:
         return None

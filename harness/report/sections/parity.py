@@ -10,6 +10,7 @@ from harness.report.model.labels import counted, listed
 from harness.report.model.numbers import NOT_AVAILABLE
 from harness.report.model.section import Section, Text, titled
 from harness.results.rows import MeasurementRow, ParityRow
+from harness.scenario.sizes import request_text
 
 TONES: dict[str, Tone] = {"agrees": "good", "disagrees": "bad"}
 
@@ -95,7 +96,7 @@ def parity_table(rows: Sequence[ParityRow]) -> Table:
     """Backends' outputs against the reference, a row a batch size."""
     return listing(rows, {
         "Backend": lambda p: word(p.backend),
-        "Batch": lambda p: figure(str(p.batch_size)),
+        "Batch": lambda p: figure(request_text(p.batch_size, p.sizes)),
         "Outputs": lambda p: Cell(p.status, p.message, tone=TONES.get(p.status, "muted")),
         "Compared with": lambda p: word(p.reference),
         "Inputs": lambda p: figure(str(p.inputs)),

@@ -181,7 +181,7 @@ def detail_table(context: Context, name: str) -> blocks.Table:
     """Model Analyzer's detailed columns with every percentile and interval, a row a point."""
     rows = context.of(name)
     split = any(r.server_us for r in rows)
-    size: Columns = {"Client Batch Size": lambda row: blocks.figure(str(row.batch_size))}
+    size: Columns = {"Client Batch Size": lambda row: blocks.figure(row.request)}
     load = load_columns("Load" if context.open_loop else "Request Concurrency")
     columns = {
         **(size if context.offline else load),

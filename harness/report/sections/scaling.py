@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from harness.analysis.best import at_decisive
 from harness.analysis.intervals import Interval
 from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
@@ -65,7 +66,11 @@ def scaled(context: Context) -> list[Scaled]:
     counts = {name: count for name, count in counts.items() if count}
     if len(set(counts.values())) < 2:
         return []
-    rows = [r for r in context.rows if r.valid and r.throughput and context.name(r) in counts]
+    rows = [
+        r
+        for r in at_decisive(context.rows)
+        if r.valid and r.throughput and context.name(r) in counts
+    ]
     best: dict[tuple[int, str], SummaryRow] = {}
     for row in sorted(rows, key=_throughput):
         best[row.batch_size, context.name(row)] = row

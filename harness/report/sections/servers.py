@@ -15,6 +15,7 @@ from harness.report.model.numbers import significant
 from harness.report.model.phases import STACK
 from harness.results.details import ServerMetrics
 from harness.results.rows import MeasurementRow, ServerOnlyRow
+from harness.scenario.sizes import request_text
 from harness.triton.counters.statistics import PHASES
 
 Counts = Mapping[str, float]
@@ -73,7 +74,7 @@ def composing_table(rows: Sequence[SummaryRow]) -> Table | None:
         "windows; models of one ensemble may run side by side, so they need not add up."
     )
     return listing(found, {
-        "Batch": lambda c: figure(str(c.row.batch_size)),
+        "Batch": lambda c: figure(request_text(c.row.batch_size, c.row.sizes)),
         "Load": lambda c: figure(load_label(c.row)),
         "Composing model": lambda c: word(c.name),
         "Requests/s": lambda c: c.mean(lambda seconds, p: _ratio(p["count"], seconds)),
@@ -118,7 +119,7 @@ def metrics_table(rows: Sequence[SummaryRow]) -> Table | None:
     shown = {title: values for title, values in every.items() if _known(values)}
     body = [
         [
-            figure(str(row.batch_size)), figure(load_label(row)),
+            figure(row.request), figure(load_label(row)),
             *(number_cell(values[i], _COUNTS.get(title, "")) for title, values in shown.items()),
         ]
         for i, (row, _) in enumerate(read)

@@ -113,11 +113,11 @@ def judge(rows: Iterable[ParityRow], parity: Parity, colocated: str = "") -> tup
         return ()
     if parity.on_mismatch == "measure":
         return ("parity",)
-    others = [str(row.batch_size) for row in bad[1:]]
+    first, *others = (", ".join(filter(None, (str(r.batch_size), r.sizes))) for r in bad)
     raise ParityError(
         (f"{colocated}, " if colocated else "")
-        + f"batch {bad[0].batch_size}: {bad[0].message}"
-        + (f"; also at batch {', '.join(others)}" if others else ""),
+        + f"batch {first}: {bad[0].message}"
+        + (f"; also at batch {'; '.join(others)}" if others else ""),
         fix="see the parity table; `parity: {on_mismatch: measure}` times it anyway",
     )
 

@@ -20,6 +20,7 @@ from harness.run.session.watch import ProcessWatch, gpu_place
 from harness.run.worker.messages import PointMeasured
 from harness.run.worker.process import Listener, WorkerProcess, start_worker
 from harness.scenario.points import Point
+from harness.scenario.sizes import Part, parts_of
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
@@ -197,6 +198,10 @@ class Session:
             if self.measured.worker is not None:
                 self.measured.worker.kill()
             raise ServerDiedError(f"the Triton server {self._server.exit_reason()}")
+
+    def parts(self, point: Point) -> tuple[Part, ...]:
+        """The sizes of a point's requests, with their shares."""
+        return parts_of(self._scenario.model.dynamic)[point.sizes]
 
     # -- work ---------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from harness.models.inputs import make_inputs
 from harness.models.parity import compare, loosest, unlike_itself
 from harness.models.tensors import PreparedModel, Tensors
 from harness.results.samples import MESSAGE
+from harness.scenario.sizes import Kind, Part, label_of
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.model import Parity
 from harness.system.credentials import cut
@@ -35,15 +36,22 @@ class OutputCheck:
         self._backend, self._settings = backend, settings
         self._model, self._parity = model, parity
         self._precision = loosest(model.precision, getattr(settings, "precision", "fp32"))
-        self._quiet: dict[tuple[int, int], tuple[Tensors, list[str]]] = {}
+        self._quiet: dict[tuple[int, int, str], tuple[Tensors, list[str]]] = {}
 
-    def __call__(self, sampled: Sampled, batch: int) -> tuple[int, tuple[str, ...]]:
-        """How many were compared, and what differed."""
+    def __call__(
+        self, sampled: Sampled, batch: int, kinds: Sequence[Kind], parts: Sequence[Part]
+    ) -> tuple[int, tuple[str, ...]]:
+        """How many were compared, and what differed; `kinds` is what each request was."""
         chosen = list(dict(sampled).items())[:OUTPUTS_CHECKED]
-        found = (self._difference(outputs, batch, which) for which, outputs in chosen)
+        found = []
+        for which, outputs in chosen:
+            part, variant = kinds[which]
+            found.append(self._difference(outputs, batch, variant, parts[part].sizes))
         return len(chosen), tuple(text for text in found if text)
 
-    def _difference(self, outputs: Tensors | bytes, batch: int, which: int) -> str:
+    def _difference(
+        self, outputs: Tensors | bytes, batch: int, variant: int, sizes: Mapping[str, int]
+    ) -> str:
         if isinstance(outputs, bytes):
             try:
                 outputs = self._decoded(outputs)
@@ -52,7 +60,7 @@ class OutputCheck:
                     return error.message
                 why = cut(f"{type(error).__name__}: {error}", MESSAGE)
                 return f"the server's answer can't be read: {why}"
-        expected, unstable = self._expected(batch, which)
+        expected, unstable = self._expected(batch, variant, sizes)
         shaped = {name: _shaped(array, expected.get(name)) for name, array in outputs.items()}
         return compare(shaped, expected, self._precision, self._parity, unstable).message
 
@@ -62,14 +70,18 @@ class OutputCheck:
         http = getattr(self._settings, "protocol", "") == "http"
         return decode_http(answer) if http else decode_grpc(answer)
 
-    def _expected(self, batch: int, which: int) -> tuple[Tensors, list[str]]:
+    def _expected(
+        self, batch: int, variant: int, sizes: Mapping[str, int]
+    ) -> tuple[Tensors, list[str]]:
         """The outputs of a quiet call, and which of them differ in another."""
-        if (batch, which) not in self._quiet:
-            request = self._backend.prepare(make_inputs(self._model, batch, which))
+        key = batch, variant, label_of(sizes)
+        if key not in self._quiet:
+            inputs = make_inputs(self._model.sized(sizes), batch, variant)
+            request = self._backend.prepare(inputs)
             with self._backend.caller() as caller:
                 one, two = (_copied(caller.outputs(caller.infer(request))) for _ in range(2))
-            self._quiet[batch, which] = one, unlike_itself(one, two, self._precision)
-        return self._quiet[batch, which]
+            self._quiet[key] = one, unlike_itself(one, two, self._precision)
+        return self._quiet[key]
 
 
 def _copied(outputs: Tensors) -> Tensors:

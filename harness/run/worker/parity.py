@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.backends.base import Backend, run_once
@@ -11,6 +12,7 @@ from harness.models.parity import TOLERANCES, Comparison, Rule, compare, loosest
 from harness.models.reference import ReferenceOutputs
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
+from harness.scenario.sizes import label_of
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.model import Parity
 
@@ -19,34 +21,39 @@ def check(
     backend: Backend, model: PreparedModel, spec: AnyBackend, parity: Parity,
     batch_sizes: Sequence[int], reference_dir: Path,
 ) -> list[ParityRow]:  # fmt: skip
-    """One row a batch size: the loaded backend on `parity.inputs` distinct inputs.
+    """One row a batch size, and a set of the sizes that vary: the loaded backend on
+    `parity.inputs` distinct inputs.
 
     `spec` is the backend's settings, of which name and precision are used. Outputs that disagree
     are a row, not an exception; what the backend raises goes through.
     """
     reference = ReferenceOutputs.open(reference_dir)
-    return [_check_batch(backend, model, spec, parity, batch, reference) for batch in batch_sizes]
+    return [
+        _check_sizes(backend, model, spec, parity, batch, sizes, reference)
+        for batch in batch_sizes
+        for sizes in model.sizes
+    ]
 
 
-def _check_batch(
+def _check_sizes(
     backend: Backend, model: PreparedModel, spec: AnyBackend, parity: Parity, batch: int,
-    reference: ReferenceOutputs,
+    sizes: Mapping[str, int], reference: ReferenceOutputs,
 ) -> ParityRow:  # fmt: skip
+    row = ParityRow(spec.name, batch, "unavailable", "", sizes=label_of(sizes))
     if reference.unavailable:
-        return ParityRow(spec.name, batch, "unavailable", "", message=reference.unavailable)
-    expected = [reference.outputs(batch, variant) for variant in range(parity.inputs)]
+        return replace(row, message=reference.unavailable)
+    expected = [reference.outputs(batch, variant, sizes) for variant in range(parity.inputs)]
     left_out = {*reference.unstable, *parity.ignore}
     noise = _noise([n for n in reference.unstable if n not in parity.ignore])
     if left_out >= expected[0].keys():
-        message = noise or "model.parity.ignore leaves out every output"
-        return ParityRow(spec.name, batch, "unavailable", "", message=message)
+        return replace(row, message=noise or "model.parity.ignore leaves out every output")
     precision = loosest(model.precision, getattr(spec, "precision", "fp32"))
     total = Comparison()
     for variant, outputs in enumerate(expected):
-        found = run_once(backend, make_inputs(model, batch, variant))
+        found = run_once(backend, make_inputs(model.sized(sizes), batch, variant))
         total += compare(found, outputs, precision, parity, left_out)
-    return ParityRow(
-        backend=spec.name, batch_size=batch, status="agrees" if total.agrees else "disagrees",
+    return replace(
+        row, status="agrees" if total.agrees else "disagrees",
         reference=reference.words, inputs=parity.inputs,
         max_abs_error=total.max_abs if total.values else None, mean_abs_error=total.mean_abs,
         max_rel_error=total.max_rel if total.values else None,

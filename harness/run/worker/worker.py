@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never, cast
 
 import numpy as np
@@ -25,9 +25,10 @@ from harness.errors import BackendError
 from harness.measure.window import Counters, measure, read_counters, window_between
 from harness.models.inputs import make_inputs
 from harness.results.events import Progress
-from harness.results.samples import Int64
+from harness.results.samples import Int64, Samples
 from harness.run.worker import messages
 from harness.run.worker.outputs import OutputCheck
+from harness.scenario.sizes import Kind
 from harness.scenario.spec.backend import BackendSettings
 from harness.scenario.spec.served import ServedSettings
 from harness.system.credentials import redact
@@ -53,8 +54,10 @@ class LoadedBackend:
     context: BackendContext
     check: OutputCheck
     requests: list[object]
-    """Those of the latest load."""
+    """Those of the latest load, each once."""
     server: messages.ServerAddress
+    order: list[int] = field(default_factory=list)
+    """Their indices, as they are sent."""
 
     @property
     def wire(self) -> bool:
@@ -93,6 +96,8 @@ class RunningLoad:
 
     command: messages.StartLoad
     generator: Generator
+    kinds: list[Kind]
+    """What each of its requests is."""
     input_bytes: int
     scraper: Scraper | None
     begin: Counters
@@ -172,7 +177,7 @@ class Worker:
 
     def _measure(self, command: messages.MeasurePoint) -> messages.PointMeasured:
         backend, settings = self._ready.backend, command.settings
-        generator, size = self._generator(command, settings.request_timeout)
+        generator, kinds, size = self._generator(command, settings.request_timeout)
         settings = replace(settings, pause=command.plan.pause)
         scraper = self._ready.scraper()
         tracer = self._ready.tracer(generator, settings.window)
@@ -181,14 +186,16 @@ class Worker:
                 backend, generator, settings, self._progress, _mark(scraper, tracer)
             )  # fmt: skip
             metrics, traces = self._metrics(scraper), tracer.finish() if tracer else ()
-        samples.save(command.samples)
-        checked, wrong = self._ready.check(generator.sampled(), command.batch_size)
+        _by_part(samples, kinds).save(command.samples)
+        checked, wrong = self._ready.check(
+            generator.sampled(), command.batch_size, kinds, command.plan.parts
+        )
         return messages.PointMeasured(
             window, samples.messages, checked, wrong, size, metrics, traces
         )  # fmt: skip
 
     def _start(self, command: messages.StartLoad) -> messages.LoadStarted:
-        generator, size = self._generator(command, command.request_timeout)
+        generator, kinds, size = self._generator(command, command.request_timeout)
         scraper = self._ready.scraper(NEVER_S)
         generator.start()
         try:
@@ -198,7 +205,7 @@ class Worker:
         except BaseException:  # else the load would go on for ever
             generator.stop(command.request_timeout + 1.0)
             raise
-        self._running = RunningLoad(command, generator, size, scraper, begin)
+        self._running = RunningLoad(command, generator, kinds, size, scraper, begin)
         return messages.LoadStarted()
 
     def _stop(self, command: messages.StopLoad) -> messages.LoadStopped:
@@ -213,8 +220,11 @@ class Worker:
             metrics = self._metrics(running.scraper)
         if generator.failure is not None:
             raise generator.failure
-        samples.save(command.samples)
-        checked, wrong = self._ready.check(generator.sampled(), running.command.batch_size)
+        _by_part(samples, running.kinds).save(command.samples)
+        checked, wrong = self._ready.check(
+            generator.sampled(), running.command.batch_size, running.kinds,
+            running.command.plan.parts,
+        )  # fmt: skip
         return messages.LoadStopped(
             window_between(running.begin, end, backend), samples.messages, checked, wrong,
             running.input_bytes, metrics,
@@ -227,7 +237,7 @@ class Worker:
         loaded = self._ready
         found = backend_ceiling(
             cast(TritonBackend, loaded.backend), loaded.requests, command.slots, wire=loaded.wire,
-            processes=command.processes,
+            processes=command.processes, order=loaded.order,
         )  # fmt: skip
         return messages.CeilingMeasured(found.requests_per_s, found.response_bytes)
 
@@ -247,24 +257,28 @@ class Worker:
 
     def _generator(
         self, command: messages.MeasurePoint | messages.StartLoad, timeout: float
-    ) -> tuple[Generator, int]:
-        """The load of a command, ready to start, and the bytes of one request's tensors."""
+    ) -> tuple[Generator, list[Kind], int]:
+        """The load of a command, ready to start, what each of its requests is, and the bytes of
+        one request's tensors: of a mix the mean.
+        """
         from harness.load.choose import make_generator
 
         loaded = self._ready
         loaded.requests = []
         loaded.backend.release()
-        inputs = [
-            make_inputs(loaded.context.model, command.batch_size, which)
-            for which in range(command.distinct_inputs)
-        ]
-        size = sum(np.asarray(array).nbytes for array in inputs[0].values())
+        turns = command.plan.kinds(command.distinct_inputs)
+        kinds = list(dict.fromkeys(turns))
+        loaded.order = [kinds.index(kind) for kind in turns]
+        models = [loaded.context.model.sized(part.sizes) for part in command.plan.parts]
+        inputs = [make_inputs(models[part], command.batch_size, variant) for part, variant in kinds]
+        sizes = [sum(np.asarray(a).nbytes for a in tensors.values()) for tensors in inputs]
+        size = round(float(np.mean([sizes[which] for which in loaded.order])))
         loaded.requests = [loaded.backend.prepare(tensors) for tensors in inputs]
         generator = make_generator(
             loaded.backend, loaded.requests, command.plan, request_timeout=timeout,
-            wire=loaded.wire,
+            wire=loaded.wire, order=loaded.order,
         )  # fmt: skip
-        return generator, size
+        return generator, kinds, size
 
     def _metrics(self, scraper: Scraper | None) -> dict[str, object] | None:
         """What was read of the server's metrics, and of which model they are to be taken."""
@@ -276,6 +290,13 @@ class Worker:
     def _progress(self, phase: str, requests: int, seconds: float, recent: Int64) -> None:
         p99 = float(np.quantile(recent, 0.99)) / 1e6 if recent.size else None
         self._send(Progress(phase, requests, seconds, p99))
+
+
+def _by_part(samples: Samples, kinds: list[Kind]) -> Samples:
+    """With the part of the mix that each request was of; without one where there is no mix."""
+    parts = np.array([part for part, _ in kinds], np.uint16)
+    which = parts[samples.which] if parts.any() and samples.which is not None else None
+    return replace(samples, which=which)
 
 
 def _mark(*readers: Scraper | Tracer | None) -> Callable[[], None]:

@@ -137,6 +137,10 @@ class ColocatedModel(Model):
 
     def _broken(self) -> Iterator[Broken]:
         yield from broken_choices(self)
+        for word, size in self.spec.dynamic.items():
+            if isinstance(size, tuple):
+                message = f"'{word}' has one size here: those of the measured model are what varies"
+                yield Broken(("model", "dynamic", word), message)
         size, limits = self.load.batch_size, self.max_batch_size
         for limit in limits if isinstance(limits, tuple) else (limits or size,):
             if limit < size:

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.scenario.rules.base import Broken, any_of, remove, shown, twice, under, with_article
+from harness.scenario.rules.base import (
+    WORD,
+    Broken,
+    any_of,
+    remove,
+    shown,
+    twice,
+    under,
+    with_article,
+)
 from harness.scenario.spec import fields as of
 from harness.scenario.spec.fields import Model
 
@@ -166,6 +175,32 @@ class Parity(Model):
     )
 
 
+Size = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class SizeShare(Model):
+    """A size of a dynamic dimension, and which share of the requests has it."""
+
+    size: Size = Field(description="of the dimension")
+    share: of.PositiveFloat = Field(
+        description="of the requests; only its ratio to the others counts, so 9 and 1 are 90 % "
+        "and 10 %"
+    )
+
+
+def _size_kind(value: object) -> str:
+    if not isinstance(value, list | tuple):
+        return "one"
+    return "shares" if any(isinstance(v, dict | SizeShare) for v in value) else "sizes"
+
+
+DynamicSize = Annotated[
+    Annotated[Size, Tag("one")]
+    | Annotated[of.Some[Size], Tag("sizes")]
+    | Annotated[of.Some[SizeShare], Tag("shares")],
+    Discriminator(_size_kind),
+]
+"""One size, several that are swept, or several that are mixed in shares."""
 BatchAxis = Annotated[int, Field(ge=0, le=31)] | Literal["none"]
 
 
@@ -177,6 +212,20 @@ def _no_batch(shapes: Sequence[Sequence[object]], said: object) -> Iterator[Brok
             f"{found}; write one, like [batch, 3, 224, 224], or say `batch: none` of the model"
         )
         yield Broken(("inputs", 0, "shape"), message)
+
+
+def _broken_sizes(word: str, sizes: object) -> Iterator[Broken]:
+    """Sizes that vary differ, and their dimension has a name that points can have."""
+    if not isinstance(sizes, tuple):
+        return
+    if not WORD.fullmatch(word):
+        message = (
+            f"sizes of '{word}' can't vary: points are named after it; write the shapes under "
+            "`inputs`, with a name of letters, digits and _"
+        )
+        yield Broken(("dynamic", word), message, on_key=True)
+    for index, size in twice(getattr(s, "size", s) for s in sizes):
+        yield Broken(("dynamic", word, index), f"{size} is there twice")
 
 
 class ModelSpec(Model):
@@ -195,10 +244,11 @@ class ModelSpec(Model):
             "`none`: no batch, a request is one inference",
         )
     )
-    dynamic: dict[str, Annotated[int, Field(ge=0, le=10**9)]] = Field(
+    dynamic: dict[str, DynamicSize] = Field(
         default_factory=dict,
         description="sizes of the dynamic dimensions other than batch; 0 for what is empty, like "
-        "the past of a decoder's first step",
+        "the past of a decoder's first step. A list is swept: `sequence: [32, 128, 512]`; one with "
+        "shares is mixed within each load: `[{size: 32, share: 0.9}, {size: 512, share: 0.1}]`",
     )
     parity: Parity = Field(
         default_factory=Parity, description="how outputs are compared before timing"
@@ -256,7 +306,8 @@ class ModelSpec(Model):
                     fix = f"add `dynamic: {{{word}: N}}` to the model"
                     message = f"the dynamic dimension '{word}' has no size; {fix}"
                     yield Broken(("inputs", index, "shape", axis), message)
-        for word in self.dynamic:
+        for word, sizes in self.dynamic.items():
+            yield from _broken_sizes(word, sizes)
             if word == of.BATCH:
                 message = "the batch dimension gets its sizes from load.batch_sizes"
                 yield remove(word, message, "dynamic")

@@ -228,6 +228,10 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
         if spec is not None and model is not None:
             yield from under(("backends", index), spec.fits(model, largest))
     yield from _colocated_alike(backends, isinstance(sections.objective, tuple))
+    for word, size in model.dynamic.items() if model and sections.stress else ():
+        if isinstance(size, tuple):
+            message = "one size in a scenario with `stress`, whose requests are all alike"
+            yield Broken(("model", "dynamic", word), message)
     if sections.stress and backends:
         yield from under(("stress",), sections.stress.fits(backends))
     if sections.search and backends and not any(map(_searched, backends)):

@@ -18,8 +18,8 @@ import importlib
 import math
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing import shared_memory
 from typing import Self
 
@@ -81,14 +81,34 @@ class Layout:
             return before
         from tritonclient.utils import np_to_triton_dtype
 
-        tensors, offset = [], 0
+        tensors = []
         for name, array in arrays.items():
             bfloat16 = array.dtype.name == "bfloat16"
             datatype = "BF16" if bfloat16 else np_to_triton_dtype(array.dtype)
             size = max(sizes[name], room.get(name, 0)) or array.itemsize
-            tensors.append(SharedTensor(name, datatype, array.dtype, array.shape, offset, size))
-            offset += -(-size // ALIGN) * ALIGN
-        return cls(tuple(tensors), max(offset, ALIGN))
+            tensors.append(SharedTensor(name, datatype, array.dtype, array.shape, 0, size))
+        return cls.placed(tensors)
+
+    @classmethod
+    def placed(cls, tensors: Iterable[SharedTensor]) -> Self:
+        """These tensors, each where the one before it ends."""
+        found, offset = [], 0
+        for tensor in tensors:
+            found.append(replace(tensor, offset=offset))
+            offset += -(-tensor.size // ALIGN) * ALIGN
+        return cls(tuple(found), max(offset, ALIGN))
+
+
+def widest(layouts: Iterable[Layout]) -> Layout:
+    """One with room for the tensors of each of these, whatever the request's sizes."""
+    first, *others = dict.fromkeys(layouts)
+    if not others:
+        return first
+    largest: dict[str, SharedTensor] = {}
+    for tensor in (tensor for layout in (first, *others) for tensor in layout.tensors):
+        known = largest.setdefault(tensor.name, tensor)
+        largest[tensor.name] = max(known, tensor, key=lambda t: t.size)
+    return Layout.placed(largest.values())
 
 
 class SystemMemory:

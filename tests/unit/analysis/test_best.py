@@ -270,3 +270,20 @@ def test_rounds_after_the_choice_hold_the_truth_that_the_winners_own_do_not() ->
 def _holds(row: SummaryRow | None, truth: float) -> bool:
     assert row is not None and row.throughput is not None
     return row.throughput.low <= truth <= row.throughput.high
+
+
+def test_a_shorter_input_is_faster_and_not_better() -> None:
+    """Points of several sizes are ranked at the largest, or at the mix; also where that is slow."""
+    small = measured("a", [90, 91, 89], sizes="s=8", point="a/b1,s=8/c1")
+    large = [
+        measured(name, [value, value + 1, value - 1], sizes="s=64", point=f"{name}/b1,s=64/c1")
+        for name, value in (("a", 20), ("b", 30))
+    ]
+    rows = rows_of(small, *large)
+    found = choose(rows, THROUGHPUT, {})
+    assert [r.point for r in found.candidates] == ["b/b1,s=64/c1", "a/b1,s=64/c1"]
+    assert set(ranks(rows, THROUGHPUT)) == {"b/b1,s=64/c1", "a/b1,s=64/c1"}
+    lost = FailureRow("c/b1,s=mix/c1", 0, "c", "oom", "out of memory")
+    assert (
+        choose(summarize([m for r in rows for m in r.every], [lost]), THROUGHPUT, {}).best is None
+    )

@@ -46,7 +46,7 @@ def test_speedup_is_the_ratio_in_the_same_cell(tmp_path: Path) -> None:
         assert differs(ratio)
     assert not any(point.startswith("torch") for point in found)
     assert len(found) == 18
-    assert cells(rows) == [(b, 0, c, f"c{c}") for b in (1, 4) for c in (1, 2, 4)]
+    assert cells(rows) == [((b, 0, ""), 0, c, f"c{c}") for b in (1, 4) for c in (1, 2, 4)]
 
 
 def test_no_speedup_over_an_invalid_or_missing_point(tmp_path: Path) -> None:

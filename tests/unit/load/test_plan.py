@@ -31,8 +31,8 @@ def point(**load: Any) -> Point:
 
 
 def test_a_closed_loop_has_no_schedule_and_no_pause() -> None:
-    settings, plan = plan_point(scenario(concurrency=(4,)), point(concurrency=4), 0)
-    assert plan == LoadPlan(4)
+    settings, plan = plan_point(scenario(concurrency=(4,)), point(concurrency=4), 3)
+    assert plan == LoadPlan(4, seed=3003)
     assert plan.schedule is None
     assert plan.pause == 0.0
     assert (settings.warmup, settings.warmup_requests, settings.window) == (1.0, 7, 2.0)

@@ -55,7 +55,7 @@ def test_another_onnxruntime_computes_the_reference_of_an_onnx_file_anew(tmp_pat
 def test_a_reference_that_was_not_computed_is_an_error(tmp_path):
     model, _ = ready(spec(), tmp_path)
     reference = ReferenceOutputs.open(write_references(model, schema.Parity(), [1], tmp_path))
-    with pytest.raises(UsageError, match="no reference for batch 9"):
+    with pytest.raises(UsageError, match="no reference b9-v0"):
         reference.outputs(9, 0)
     with pytest.raises(UsageError, match="holds no reference outputs"):
         ReferenceOutputs.open(tmp_path)

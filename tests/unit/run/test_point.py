@@ -23,6 +23,7 @@ from harness.run.point import PointMeasurement
 from harness.run.state import RunState
 from harness.run.worker.messages import CeilingMeasured, PointMeasured
 from harness.scenario.points import Point
+from harness.scenario.sizes import Part
 from harness.scenario.spec.colocated import ColocatedModel
 from harness.scenario.spec.load import Load
 from harness.scenario.spec.model import Parity
@@ -75,6 +76,9 @@ class Session:
     def __init__(self, *models: Model) -> None:
         self.models = list(models)
         self.asked: list[tuple[str, bool]] = []
+
+    def parts(self, point: Point) -> tuple[Part, ...]:
+        return (Part({}),)
 
     def measure(
         self,

@@ -55,3 +55,11 @@ def test_every_kind_of_backend_has_an_allowance() -> None:
 
 def test_the_quickstart_is_estimated_well_below_its_six_minutes() -> None:
     assert 60 < estimate(QUICKSTART) < 300
+
+
+@pytest.mark.parametrize("sizes", ["", "sequence=128", "height=mix,width=224"])
+@pytest.mark.parametrize("load", [{"concurrency": 2}, {"request_rate": 0.5}, {"shape": "ramp"}])
+def test_sizes_are_part_of_a_points_name(sizes, load):
+    point = Point("triton-http", "i2-mb4", 4, sizes=sizes, **load)
+    assert Point.parse(point.id) == point
+    assert point.id.split("/")[2] == f"b4{',' if sizes else ''}{sizes}"

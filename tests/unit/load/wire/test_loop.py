@@ -74,9 +74,21 @@ def test_requests_go_round():
 def test_pinned_requests_are_shared_by_no_two_slots():
     transport = Instant(3, count=6)
     run(transport, 3, 50, pinned=True)
-    for slot in range(3):
-        mine = [request for s, request in transport.log if s == slot]
-        assert mine[:3] == [slot, slot + 3, slot]
+    assert all(message % 3 == slot for slot, message in transport.log)
+    sent = [message // 3 for _, message in transport.log]
+    assert sent[:5] == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_requests_are_sent_in_the_order_that_is_given_and_noted_so(pinned):
+    transport = Instant(2, count=6 if pinned else 3)
+    samples, _ = run(transport, 2, 50, pinned=pinned, order=(2, 0, 0))
+    each = 2 if pinned else 1
+    assert [message // each for _, message in transport.log][:7] == [2, 0, 0, 2, 0, 0, 2]
+    assert (
+        np.bincount(samples.which).tolist()
+        == np.bincount([message // each for _, message in transport.log]).tolist()
+    )
 
 
 def test_every_so_manieth_response_is_kept():

@@ -3,7 +3,6 @@ import pytest
 
 from harness.errors import SetupError
 from harness.load.wire.plan import Plan, make, split
-from harness.load.wire.processes import WireProcesses
 
 
 def plan(**changes):
@@ -32,8 +31,10 @@ def test_every_arrival_goes_to_exactly_one_process():
 
 def test_processes_start_at_different_requests():
     parts = split(plan(), 3)
-    assert [part.requests[0] for part in parts] == [b"\0", b"\2", b"\4"]
-    assert all(sorted(part.requests) == sorted(plan().requests) for part in parts)
+    assert [part.order[0] for part in parts] == [0, 2, 4]
+    assert all(part.requests == plan().requests for part in parts)
+    turned = [part.order for part in split(plan(order=(0, 0, 1, 5)), 2)]
+    assert turned == [(0, 0, 1, 5), (1, 5, 0, 0)]
 
 
 def test_pinned_requests_stay_with_their_slots():
@@ -43,12 +44,7 @@ def test_pinned_requests_stay_with_their_slots():
     assert [part.slots for part in parts] == [3, 2]
     assert parts[0].requests == (b"a0", b"a1", b"a2", b"b0", b"b1", b"b2")
     assert parts[1].requests == (b"a3", b"a4", b"b3", b"b4")
-    whole = WireProcesses(plan(requests=requests, pinned=True), 2)
-    for part, found in enumerate(parts):
-        for index, request in enumerate(found.requests):
-            assert requests[whole._whole(part, index)] == request
-    assert whole._whole(1, -1) == -1
-    whole._end()
+    assert [part.order for part in parts] == [(0, 1), (1, 0)]
 
 
 @pytest.mark.parametrize("address", ["https://host:8000", "grpcs://host:8001"])

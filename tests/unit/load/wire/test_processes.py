@@ -18,8 +18,9 @@ def part(done, caller, status=OK):
     done = np.array(done, np.int64)
     rows = len(done)
     return Samples(
-        done - 3, done - 2, done, np.full(rows, status, np.uint8), np.array(caller, np.uint16)
-    )
+        done - 3, done - 2, done, np.full(rows, status, np.uint8), np.array(caller, np.uint16),
+        which=np.array(done // 10, np.uint16),
+    )  # fmt: skip
 
 
 def test_nothing_is_lost_and_callers_stay_apart():
@@ -30,6 +31,7 @@ def test_nothing_is_lost_and_callers_stay_apart():
     assert merged.status.tolist() == [SHED, OK, SHED, OK, SHED]
     assert (merged.done - merged.sent == 2).all() and (merged.sent - merged.scheduled == 1).all()
     assert merged.messages == {"bad": 2}
+    assert merged.which.tolist() == [0, 1, 2, 3, 4]
 
 
 def plan(address="127.0.0.1:1"):

@@ -12,15 +12,17 @@ def add(record, sent, done, caller=0, scheduled=None):
         record.scheduled.append(scheduled)
     record.sent.append(sent)
     record.callers.append(caller)
+    record.which.append(sent % 7)
     record.done.append(done)
 
 
 def test_rows_come_in_order_of_completion_with_their_status():
     record = Recorder(0)
     add(record, 10, 40, 1)
-    record.bad(None, 5, 20, 2, ERROR, "broken")
+    record.bad(None, 5, 20, 2, ERROR, "broken", 6)
     add(record, 1, 30, 3)
     samples = record.samples(1000)
+    assert samples.which.tolist() == [6, 1, 3]
     assert samples.done.tolist() == [20, 30, 40]
     assert samples.caller.tolist() == [2, 3, 1]
     assert samples.status.tolist() == [ERROR, OK, OK]

@@ -76,8 +76,8 @@ def request(*shape):
 
 
 def test_what_is_read_is_what_each_slot_was_answered_last():
-    """Three slots: message 3 is input 1 in slot 0, message 2 input 0 in slot 2."""
-    inner = Inner([3, -1, 2])
+    """Three slots: input 1 in slot 0, nothing in slot 1, input 0 in slot 2."""
+    inner = Inner([1, -1, 0])
     target = SimpleNamespace(signature=None, short={})
     load = SharedLoad(inner, target, [region(i) for i in range(3)], [request(1, 2), request(5, 2)])
     load.start()
@@ -91,7 +91,7 @@ def test_what_is_read_is_what_each_slot_was_answered_last():
 
 def test_few_regions_are_read_however_many_slots_there_are():
     slots = 3 * READ
-    load = SharedLoad(Inner(list(range(slots))), SimpleNamespace(short={}),
+    load = SharedLoad(Inner([0] * slots), SimpleNamespace(short={}),
                       [region(i) for i in range(slots)], [request(1)])  # fmt: skip
     assert len(load.sampled()) == READ
 

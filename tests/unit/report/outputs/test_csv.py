@@ -79,7 +79,7 @@ def test_summaries_of_many_nights_can_be_put_below_each_other(tmp_path: Path) ->
             "joules_per_inference,joules_per_inference_low,joules_per_inference_high,"
             "cpu_cores,cpu_cores_low,cpu_cores_high,"
             "errors,valid,flags,rounds_disturbed,holds_constraints,recommended,"
-            "run,scenario,model,created,hostname,hardware,commit,harness_version",
+            "run,scenario,model,created,hostname,hardware,commit,harness_version,sizes",
         ),
     ],
 )
