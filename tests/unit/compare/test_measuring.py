@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.compared import write_blocks
+from support.paths import ROOT
 from support.tiny_onnx import quantized_onnx
 
 from harness.compare.comparing import within
@@ -77,6 +78,12 @@ def test_the_two_alone_are_measured_as_often_as_the_first_look_takes(tmp_path: P
     assert [b.name for b in loaded.scenario.backends] == ["quick", "slow"]
     assert loaded.scenario.measurement.rounds == 4
     assert (blocks.base, blocks.candidate) == ("quick", "slow")
+
+
+def test_a_stress_of_a_backend_that_is_left_out_is_in_nobodys_way() -> None:
+    loaded, _ = chosen(ROOT / "scenarios" / "tutorial.yaml", (), "torch", "onnx")
+    assert [b.name for b in loaded.scenario.backends] == ["torch", "onnx"]
+    assert loaded.scenario.stress is None
 
 
 def test_from_a_scenario_to_a_verdict_and_on_again(

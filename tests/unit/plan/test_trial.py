@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 from support.planned import plan as planned
 from support.rows import measurement
 
@@ -15,9 +16,10 @@ from harness.errors import HarnessError, LimitError, UsageError
 from harness.plan.sizing import Demand
 from harness.plan.trial import Trials, _load_of, judge, what_is_capped
 from harness.results.events import Teller
+from harness.results.manifest import make_manifest
 from harness.results.rows import FailureRow, LoadedRow
-from harness.results.store import RunData, read_run
-from harness.scenario.reading.loader import load_text
+from harness.results.store import RunData, RunStore, read_run
+from harness.scenario.reading.loader import load, load_text
 
 SCENARIO = """
 scenario: planned
@@ -77,6 +79,21 @@ def test_the_point_alone_is_measured_under_the_cap(made, tmp_path):
         small = trials(12, full=False)
         assert small.outcome == "fails"
         assert "memory ran out (a process was ended at the limit of 12 MiB" in small.why
+
+
+def test_a_stress_of_a_backend_that_is_left_out_is_in_nobodys_way(tmp_path):
+    loaded = load(ROOT / "scenarios" / "tutorial.yaml")
+    manifest = make_manifest(loaded.scenario, loaded.text, loaded.path, [])
+    RunStore.create(tmp_path / "run", manifest).close()
+    plan = planned()
+    candidate = replace(plan.sized.candidate, point="onnx/b8/c1", backend="onnx", batch_size=8)
+    plan = replace(plan, sized=replace(plan.sized, candidate=candidate))
+    trials = Trials(read_run(tmp_path / "run"), plan, "host_memory", tmp_path, quiet)
+    scenario = trials._loaded(77, True).scenario
+    (backend,) = scenario.backends
+    assert (backend.name, backend.limits.tag) == ("onnx", "77MiB")
+    assert scenario.stress is None
+    assert (scenario.load.batch_sizes, scenario.load.concurrency) == ((8,), (1,))
 
 
 def recorded(*, p99=9.0, rate=200.0, rounds=3, failed=(), loaded=(CAPPED,), **more):
