@@ -10,12 +10,18 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, Json
 
 from harness.compare.changepoints import change_points
 from harness.compare.side import Side, backends_of, side_of
 from harness.errors import SetupError, UsageError
+from harness.results.line import adapter, first_mistake
 from harness.results.store import RunData
 from harness.scenario.metrics import PRIMARY
+from harness.system.files import require_regular
+from harness.system.text import every_text, harmless
 
 SCHEMA_VERSION = 1
 _TABLES = """
@@ -29,12 +35,28 @@ CREATE TABLE IF NOT EXISTS samples (
   value REAL NOT NULL, rounds INTEGER NOT NULL, PRIMARY KEY (run, point, metric)
 );
 """
+_FOREIGN = "SELECT type FROM sqlite_master WHERE type IN ('view', 'trigger')"
 _SERIES = """
 SELECT runs.scenario, runs.backend, runs.machine, runs.conditions, samples.point, samples.metric,
        runs.created, runs.path, runs.versions, samples.value
 FROM samples JOIN runs ON runs.id = samples.run
 ORDER BY runs.scenario, runs.backend, samples.point, samples.metric, runs.created, runs.id
 """
+
+
+class _Row(NamedTuple):
+    """A row of `_SERIES`."""
+
+    scenario: str
+    backend: str
+    machine: str
+    conditions: str
+    point: str
+    metric: Annotated[str, Field(pattern=f"^({'|'.join(PRIMARY)})$")]
+    created: str
+    path: str
+    versions: Json[dict[str, str]]
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +104,12 @@ def default_database() -> Path:
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """The database, made where there is none; what is done is kept unless something is raised.
 
-    Raises SetupError where it can't be opened, UsageError where it is none, or of a newer version.
+    A view or a trigger in it could run for ever; ours has none. Raises SetupError where it can't be
+    opened, UsageError where it is none, or of a newer version.
     """
     try:
+        if path.exists():
+            require_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=30)
     except (OSError, sqlite3.Error) as error:
@@ -94,11 +119,14 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise UsageError(f"{path} is of a newer version of the harness ({version})")
+            if found := connection.execute(_FOREIGN).fetchone():
+                raise ValueError(f"it has a {found[0]}")
             connection.executescript(f"{_TABLES} PRAGMA user_version = {SCHEMA_VERSION};")
             with connection:
                 yield connection
-        except sqlite3.Error as error:
-            raise UsageError(f"{path} is no history that can be used: {error}") from error
+        except (sqlite3.Error, ValueError) as error:
+            why = first_mistake(error)
+            raise UsageError(f"{path} is no history that can be used: {why}") from error
 
 
 def add(path: Path, data: RunData) -> int:
@@ -134,10 +162,11 @@ def _add(connection: sqlite3.Connection, side: Side, scenario: str) -> bool:
 def series_of(path: Path) -> list[Series]:
     """Every series with its changes. Raises as `opened`."""
     with opened(path) as connection:
-        rows = connection.execute(_SERIES).fetchall()
+        read = (dict(zip(_Row._fields, row, strict=True)) for row in connection.execute(_SERIES))
+        rows = [adapter(_Row).validate_python(row) for row in read]
     found: dict[tuple[str, ...], list[Observation]] = {}
-    for *key, created, where, versions, value in rows:
-        run = Observation(created, where, json.loads(versions), value)
+    for *key, created, where, versions, value in (every_text(row, harmless) for row in rows):
+        run = Observation(created, where, versions, value)
         found.setdefault(tuple(key), []).append(run)
     return [
         Series(scenario, backend, machine, point, metric, tuple(runs), changes_of(metric, runs))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.measure.quantiles import NS_PER_MS, percentiles
 from harness.measure.reduce import in_window
 from harness.measure.tail import episodes
-from harness.results.details import LatencyCounts, MeasurementDetails
+from harness.results.details import LatencyCounts, MeasurementDetails, unpacked
 from harness.results.samples import OK, Samples
 
 BLOCKS = 5
@@ -74,7 +74,7 @@ class Pooled:
     @lru_cache(maxsize=512)
     def of(cls, rounds: tuple[tuple[int, str, tuple[int, ...]], ...]) -> Pooled:
         """From (first, counts, failed) of each round's `LatencyCounts`."""
-        parts = [(first, _unpacked(text, len(failed))) for first, text, failed in rounds]
+        parts = [(first, unpacked(text, len(failed))) for first, text, failed in rounds]
         low = min(first for first, _ in parts)
         width = max(first + cells.shape[1] for first, cells in parts) - low
         padded = [
@@ -111,8 +111,3 @@ class Pooled:
         sure = self.counts[:, surely:].sum(axis=1) + self.failed
         maybe = self.counts[:, max(0, math.floor(place)) :].sum(axis=1) + self.failed
         return sure, maybe, total
-
-
-def _unpacked(text: str, blocks: int) -> Counts:
-    cells = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i4").astype(np.int64)
-    return cells.reshape(blocks, -1)

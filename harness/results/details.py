@@ -5,10 +5,14 @@ Keys that a row lacks were not known, or were not written by an earlier version.
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, NotRequired, Required
 
-from pydantic import ConfigDict, Field, with_config
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from harness.scenario.metrics import METRICS
@@ -20,6 +24,8 @@ MetricName = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]
 Bounds = Mapping[MetricName, Mapping[str, float | None] | None]
 Range = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
 """Lowest and highest."""
+BINS = 50_000
+"""Of `LatencyCounts`; they end far beyond what is waited for."""
 _OPEN = with_config(ConfigDict(extra="allow"))
 """A later version's keys, and what a backend adds, are kept."""
 
@@ -49,14 +55,39 @@ class ServerMetrics(TypedDict, total=False):
 class LatencyCounts(TypedDict):
     """A window's latencies in five stretches of it: see `harness.measure.distribution`."""
 
-    first: int
+    first: Annotated[int, Field(ge=0, lt=BINS)]
     """The lowest bin: bin k holds latencies from e^(k/1000) ns on."""
     counts: str
     """Requests by stretch and bin, from the lowest on: int32, little-endian, zlib, base64."""
-    failed: Sequence[int]
+    failed: Annotated[Sequence[Count], Field(min_length=1, max_length=100)]
     """By stretch."""
     episodes: Mapping[str, float]
     """Percentile → separate slow stretches above it."""
+
+
+def unpacked(text: str, blocks: int) -> NDArray[np.int64]:
+    """`counts` as an array of shape (blocks, bins). Raises ValueError where it is none, or has more
+    bins than there are.
+    """
+    unpacker = zlib.decompressobj()
+    try:
+        raw = unpacker.decompress(base64.b64decode(text, validate=True), 4 * blocks * BINS)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not unpacker.eof:
+        raise ValueError("more counts than bins, or not all of them")
+    cells = np.frombuffer(raw, "<i4").astype(np.int64).reshape(blocks, -1)
+    if not cells.size or cells.min() < 0:
+        raise ValueError("counts are whole numbers from 0 on")
+    return cells
+
+
+def _whole(found: LatencyCounts) -> LatencyCounts:
+    unpacked(found["counts"], len(found["failed"]))
+    return found
+
+
+_Counts = Annotated[LatencyCounts, AfterValidator(_whole)]
 
 
 @_OPEN
@@ -79,7 +110,7 @@ class ColocatedDetails(TypedDict, total=False):
     samples: str
     ceiling: float
     client_processes: int
-    latency_counts: LatencyCounts
+    latency_counts: _Counts
     window_start: Sequence[float]
     """Two numbers: see `harness.measure.transient.window_start`."""
 
@@ -107,7 +138,7 @@ class MeasurementDetails(TypedDict, total=False):
     """Flag → what was seen."""
     errors: Mapping[str, int]
     """Message → how often it came."""
-    latency_counts: LatencyCounts
+    latency_counts: _Counts
     window_start: Sequence[float]
     """Two numbers: see `harness.measure.transient.window_start`."""
     allocators: Mapping[str, float]

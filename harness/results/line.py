@@ -28,8 +28,10 @@ def adapter(cls: type[M]) -> TypeAdapter[M]:
     return _adapters[cls]
 
 
-def first_mistake(error: ValidationError) -> str:
+def first_mistake(error: Exception) -> str:
     """The first thing that is wrong, e.g. `latency_ms.p50: Input should be a valid number`."""
+    if not isinstance(error, ValidationError):
+        return str(error)
     found = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": ")
 

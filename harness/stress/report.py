@@ -72,12 +72,12 @@ def _summary(found: Results) -> s.Section:
 def _facts(found: Results) -> list[tuple[str, str]]:
     run = found.run
     backends: list[dict[str, object]] = run.manifest["scenario"]["backends"]
-    spec = next((b for b in backends if b["kind"] == "triton"), {"protocol": ""})
+    spec = next((b for b in backends if b.get("kind") == "triton"), {})
     unit = "requests a second" if shapes.by_rate(run.stress.shape.chosen) else "users"
     return [
         ("Shape", f"{run.stress.shape.kind}, in {unit}"),
         ("Model", f"{run.outcome.served_name}, batch {run.outcome.batch_size}"),
-        ("Protocol", str(spec["protocol"])),
+        ("Protocol", str(spec.get("protocol", ""))),
         ("Load by", f"Locust, {run.outcome.workers} process(es)"),
         ("Parity", ", ".join(sorted({str(p.get("status")) for p in run.outcome.parity})) or "n/a"),
     ]

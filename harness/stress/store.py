@@ -15,28 +15,95 @@ A run that was cut short has no requests.parquet: its records are read from samp
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Required, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field, ValidationError
+from typing_extensions import TypedDict
 
 from harness.errors import RunDirectoryError
 from harness.results import series, tables
+from harness.results.details import Count, Size
+from harness.results.line import adapter, first_mistake
+from harness.results.rows import ParityRow
 from harness.results.samples import OK, Samples, read_samples, write_samples
-from harness.results.store import read_run
+from harness.results.store import MANIFEST, read_run
 from harness.stress.memory import ProcessMemory, read_memory
 from harness.stress.progress import read_records
 from harness.stress.recorder import Merged, merge
 from harness.stress.settings import Stress
 from harness.system.files import read_bytes, write_text
+from harness.triton.counters.metrics import parse
 
 KIND = "stress"
 OUTCOME, SAMPLES, REQUESTS, ERRORS = "stress.json", "samples", "requests.parquet", "errors.parquet"
 MEMORY, TELEMETRY, METRICS = "memory.parquet", "telemetry.parquet", "metrics.json"
 SCHEMA = 1
+T = TypeVar("T")
+Seconds = Annotated[float, Field(ge=0, le=10**8)]
+
+
+class _Joined(TypedDict):
+    worker: Count
+    host: str
+    clock_error_ns: float
+
+
+class _Lost(TypedDict):
+    worker: Count
+    at: Seconds
+
+
+class _Fault(TypedDict):
+    kind: str
+    begin: Seconds
+    end: Seconds
+    how: str
+
+
+class _Outcome(TypedDict, total=False):
+    """What an `Outcome` must be to be read."""
+
+    schema: Required[int]
+    status: str
+    why: str
+    start_ns: Count
+    seconds: Seconds
+    workers: Size
+    joined: list[_Joined]
+    lost: list[_Lost]
+    faults: list[_Fault]
+    parity: list[ParityRow]
+    notes: list[str]
+    served_name: str
+    batch_size: Size
+
+
+class _Seed(TypedDict):
+    seed: Count
+
+
+class _Scenario(TypedDict):
+    """What is read of the scenario in the manifest."""
+
+    scenario: str
+    backends: Sequence[Mapping[str, object]]
+    measurement: _Seed
+    stress: Stress
+
+
+class _Reading(TypedDict):
+    end_ns: Count
+    text: str
+
+
+class _Metrics(TypedDict, total=False):
+    readings: Sequence[_Reading]
+    problem: str | None
 
 
 @dataclass(slots=True)
@@ -80,9 +147,10 @@ class Outcome:
             found = json.loads(read_bytes(path))
             if found["schema"] > SCHEMA:
                 raise RunDirectoryError(f"{path} was written by a newer harness")
+            adapter(_Outcome).validate_python(found)
             return cls(**{k: v for k, v in found.items() if k in cls.__dataclass_fields__})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunDirectoryError(f"{path} can't be read: {error}") from error
+            raise RunDirectoryError(f"{path} can't be read: {first_mistake(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +212,45 @@ def _merged(directory: Path) -> Merged:
 
 
 def read_stress(directory: Path) -> StressRun:
-    """Read a run, whole or cut short. Raises RunDirectoryError where it is none or damaged."""
+    """Read a run, whole or cut short. Raises RunDirectoryError where it is none or damaged; what a
+    report can do without is left out, and a note says so.
+    """
     if not is_stress(directory):
         raise RunDirectoryError(f"{directory} is no directory of `harness stress`")
-    metrics, outcome, merged = directory / METRICS, Outcome.read(directory), _merged(directory)
+    outcome, merged = Outcome.read(directory), _merged(directory)
     done = merged.samples.done
     if outcome.start_ns and not outcome.seconds and len(done):  # it was killed
         outcome.seconds = max(0.0, (int(done.max()) - outcome.start_ns) / 1e9)
+
+    def optional(name: str, read: Callable[[Path], T], empty: T) -> T:
+        try:
+            return read(directory / name) if (directory / name).exists() else empty
+        except RunDirectoryError as error:
+            outcome.notes.append(f"{error.message}; it was left out")
+            return empty
+
     return StressRun(
-        directory, read_run(directory).manifest, outcome, merged,
-        read_memory(directory / MEMORY) if (directory / MEMORY).exists() else [],
-        series.read_parquet(directory / TELEMETRY) if (directory / TELEMETRY).exists() else {},
-        json.loads(read_bytes(metrics)) if metrics.exists() else {},
+        directory, _read_manifest(directory), outcome, merged,
+        optional(MEMORY, read_memory, []), optional(TELEMETRY, series.read_parquet, {}),
+        optional(METRICS, _read_metrics, {}),
     )  # fmt: skip
+
+
+def _read_manifest(directory: Path) -> Mapping[str, Any]:
+    manifest = read_run(directory).manifest
+    try:
+        adapter(_Scenario).validate_python(manifest.get("scenario"))
+    except ValidationError as error:
+        why = first_mistake(error)
+        raise RunDirectoryError(f"{directory / MANIFEST}: scenario.{why}") from error
+    return manifest
+
+
+def _read_metrics(path: Path) -> Mapping[str, Any]:
+    try:
+        found = adapter(_Metrics).validate_python(json.loads(read_bytes(path)))
+        for reading in found.get("readings", ()):
+            parse(reading["text"])
+    except (OSError, ValueError) as error:  # pydantic's too
+        raise RunDirectoryError(f"{path} is damaged: {first_mistake(error)}") from error
+    return found

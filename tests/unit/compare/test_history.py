@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -72,6 +73,38 @@ def test_a_file_that_is_no_history(tmp_path: Path) -> None:
         series_of(tmp_path / "h.sqlite")
     with pytest.raises(SetupError, match="can't be opened"):
         series_of(Path("/proc/nothing/h.sqlite"))
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ("UPDATE samples SET value = -1", "value: Input should be greater than 0"),
+    ("UPDATE samples SET value = 9e999", "value: Input should be a finite number"),
+    ("UPDATE samples SET metric = 'x' || metric", "metric: String should match"),
+    ("UPDATE runs SET versions = '{'", "versions: Invalid JSON"),
+    ("UPDATE runs SET versions = '[]'", "versions: Input should be a valid dict"),
+    ("UPDATE runs SET backend = x'ff'", "backend: Input should be a valid string"),
+    ("DROP TABLE samples; CREATE VIEW samples AS WITH RECURSIVE n(run) AS (SELECT 1 UNION ALL "
+     "SELECT run FROM n) SELECT run, 'p' AS point, 'p50' AS metric, 1.0 AS value FROM n",
+     "it has a view"),
+])  # fmt: skip
+def test_one_that_somebody_else_has_written(tmp_path: Path, change: str, words: str) -> None:
+    database = filled(tmp_path, 1)
+    with sqlite3.connect(database) as connection:
+        connection.executescript(change)
+    with pytest.raises(UsageError, match=f"is no history that can be used: .*{words}"):
+        series_of(database)
+
+
+def test_a_pipe_is_no_history(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "h.sqlite")
+    with pytest.raises(UsageError, match="is a named pipe"):
+        series_of(tmp_path / "h.sqlite")
+
+
+def test_texts_from_a_history_are_shown_harmless(tmp_path: Path) -> None:
+    database = filled(tmp_path, 1)
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE runs SET backend = 'a' || char(27) || '[31m'")
+    assert {s.backend for s in series_of(database)} == {r"a\x1b[31m"}
 
 
 def test_one_of_a_newer_version_is_refused(tmp_path: Path) -> None:

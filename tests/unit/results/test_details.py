@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from support.paths import DATA
 from support.synthetic_run import write_run
 
@@ -13,7 +16,9 @@ from harness.results.details import (
     ColocatedDetails,
     MeasurementDetails,
     TrialDetails,
+    unpacked,
 )
+from harness.results.line import adapter
 from harness.results.store import read_run
 from harness.run.capacity import HOLDS, Trial
 
@@ -35,3 +40,25 @@ def test_a_trial_is_written_whole() -> None:
     written = Trial(80.0, 0.99, 80.5, 79.0, None, HOLDS).to_json()
     assert set(written) == set(TrialDetails.__annotations__)
     assert set(CapacityDetails.__annotations__) == {"precision", "trials"}
+
+
+def _packed(raw: bytes) -> str:
+    return base64.b64encode(zlib.compress(raw)).decode()
+
+
+@pytest.mark.parametrize(("counts", "words"), [
+    ("!", "base64"), (base64.b64encode(b"x").decode(), "not all of them"),
+    (_packed(bytes(12))[:-8], "not all|base64|padding"), (_packed(bytes(3)), "multiple"),
+    (_packed(bytes(12)), "reshape"), (_packed(b""), "whole numbers"),
+    (_packed(b"\xff" * 8), "whole numbers"), (_packed(bytes(2**28)), "more counts than bins"),
+])  # fmt: skip
+def test_counts_of_a_damaged_line_are_a_mistake_in_it(counts: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        unpacked(counts, 2)
+    found = {"first": 1, "counts": counts, "failed": [0, 0], "episodes": {}}
+    with pytest.raises(ValidationError, match="latency_counts"):
+        adapter(MeasurementDetails).validate_python({"latency_counts": found})
+
+
+def test_counts_are_unpacked_by_stretch_and_bin() -> None:
+    assert unpacked(_packed(bytes([1, 0, 0, 0, 2, 0, 0, 0])), 2).tolist() == [[1], [2]]
