@@ -79,10 +79,15 @@ def _hardware(machine: Mapping[str, Any]) -> dict[str, Any]:
     return {"cpu": {k: cpu.get(k) for k in ("model", "cores")}, "gpus": gpus}
 
 
+def _says(value: Any) -> bool:
+    """Whether a value, or any in it, is more than nothing."""
+    return any(map(_says, value.values())) if isinstance(value, Mapping) else bool(value)
+
+
 def differences(then: Any, now: Any, path: str = "") -> list[str]:
     """Where two JSON-like values differ, as `path was X, is Y`."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
-        added = (k for k in now if k not in then and now[k])  # a later version's, left at nothing
+        added = (k for k in now if k not in then and _says(now[k]))  # of a later version
         keys = [*then, *added]
         return [d for k in keys for d in differences(then.get(k), now.get(k), f"{path}.{k}")]
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
