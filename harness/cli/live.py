@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from harness.cli.output import failure
+from harness.cli.time_left import TimeLeft
 from harness.measure.validity import causes
 from harness.results import events
 from harness.results.events import Event, Observer, Teller
@@ -63,7 +64,7 @@ class RunProgress:
         self.plan = events.Plan((), 0)
         self.done = 0
         self.current, self.running = "starting", ""
-        self._added = 0
+        self._added, self._left = 0, TimeLeft()
         self._started = time.monotonic()
 
     @property
@@ -73,6 +74,7 @@ class RunProgress:
 
     def take(self, event: Event) -> str | None:
         """Update; a line worth printing, or None."""
+        self._left.take(event)
         match event:
             case events.Plan():
                 self.plan, self.done = event, event.measured
@@ -142,11 +144,13 @@ class RunProgress:
         return f"{where}: {result}{self.remaining()}"
 
     def remaining(self) -> str:
-        """Time left, judged by what has been measured; nothing where a search may end any time."""
-        fresh = self.done - self.plan.measured
-        if not fresh or self.done >= self.total or self.plan.at_most:
+        """Time left, as `TimeLeft` expects it; nothing where nobody knows, or at the end."""
+        seconds, fresh = self._left.seconds(), self.done - self.plan.measured
+        if seconds is None and fresh and not self.plan.at_most:  # over several devices
+            each = (time.monotonic() - self._started) / fresh
+            seconds = each * (self.total - self.done)
+        if not seconds:
             return ""
-        seconds = (time.monotonic() - self._started) / fresh * (self.total - self.done)
         return f" (about {int(seconds // 60)}:{int(seconds % 60):02d} left)"
 
 

@@ -159,6 +159,22 @@ class Plan(Line):
 
 
 @dataclass(frozen=True, slots=True)
+class ToCome(Line):
+    """What is still to be measured as far as can be said, told before each config."""
+
+    EVENT = "to_come"
+    round: int
+    points: tuple[str, ...]
+    """Of this round, by name."""
+    more: float
+    """Points besides, over all rounds: only how many is expected."""
+    seconds: float
+    """Of a warm-up and a window, as planned."""
+    budget: float | None = None
+    """Seconds that are left of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoundAdded(Line):
     """A round that not every point gets."""
 
@@ -242,8 +258,9 @@ JournalLine: TypeAlias = (
 )  # fmt: skip
 """What `journal.jsonl` holds."""
 Event: TypeAlias = (
-    JournalLine | Plan | RoundAdded | Status | Lanes | SessionStarted | PointStarted | Progress
-)
+    JournalLine | Plan | ToCome | RoundAdded | Status | Lanes | SessionStarted | PointStarted
+    | Progress
+)  # fmt: skip
 """What an observer is told."""
 JOURNAL_LINES: Mapping[str, type[JournalLine]] = {c.EVENT: c for c in get_args(JournalLine)}
 

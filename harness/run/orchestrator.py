@@ -26,6 +26,7 @@ from harness.run.session.session import Session
 from harness.run.session.shared import Shared
 from harness.run.shard import Shard
 from harness.run.state import RunState
+from harness.run.to_come import to_come
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
@@ -131,6 +132,10 @@ class Orchestrator:
             varied = self._selection.varied(backend) and not self._rounds.apart
             with Shared(f"r{this.number}-{backend}") if varied else nullcontext() as shared:
                 for config, mine in self._rounds.in_order(backend, this.number, points):
+                    state, wanted = self._state, list(dict.fromkeys([*points, *mine]))
+                    state.notify(to_come(
+                        self._scenario, wanted, this.number, self._rounds, self._selection, state
+                    ))  # fmt: skip
                     self._config(this, self._specs[backend][config], config, mine, shared)
 
     def _config(

@@ -49,7 +49,7 @@ class Rounds:
         self, scenario: Scenario, points: list[Point], specs: Specs, selection: Selection,
         state: RunState, extra: Extra | None = None, shard: Shard | None = None,
     ) -> None:  # fmt: skip
-        self._shard = shard or Shard()
+        self.shard = shard or Shard()
         self._scenario, self._points, self._specs = scenario, points, specs
         self._selection, self._state, self._extra = selection, state, extra
         self._cut: set[int] = set()
@@ -57,7 +57,7 @@ class Rounds:
     @property
     def planned(self) -> int:
         """Rounds that the scenario asks for, of this shard."""
-        return len(self._shard.rounds(self._scenario.measurement.rounds))
+        return len(self.shard.rounds(self._scenario.measurement.rounds))
 
     @property
     def most(self) -> int:
@@ -72,7 +72,7 @@ class Rounds:
         Of several configs, those that the search asks for.
         """
         settings, state = self._scenario.measurement, self._state
-        if not self._shard.has(round_, settings.rounds):
+        if not self.shard.has(round_, settings.rounds):
             return []
         if round_ == 0:
             asked = {(b, c) for b in self._specs for c in self._next(b)}
@@ -111,9 +111,9 @@ class Rounds:
                 r.point for r in rows
                 if r.rounds_disturbed > max(0, len(r.every) - self.planned)
             }  # fmt: skip
-        if round_ < settings.rounds_max and self._shard.whole:
+        if round_ < settings.rounds_max and self.shard.whole:
             # a part does not know how wide the intervals of all are
-            wide = {w.point for w in widest_first(rows, self._targets)}
+            wide = {w.point for w in widest_first(rows, self.targets)}
             wide |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
             found[WIDE] = wide
         return found
@@ -202,11 +202,11 @@ class Rounds:
         search left open (empty: nothing; the last such line counts).
         """
         settings, planned = self._scenario.measurement, {p.id for p in self._points}
-        if not self._shard.whole:
+        if not self.shard.whole:
             return
         rows = summarize(r for r in self._state.rows if r.point in planned)
         for row in rows:
-            found, measured = width(row, self._targets), len(row.every)
+            found, measured = width(row, self.targets), len(row.every)
             why = (
                 "narrow enough" if found.worst <= 1
                 else "for the choice" if measured > settings.rounds_max
@@ -231,7 +231,8 @@ class Rounds:
         self._state.add(Undecided(text))
 
     @property
-    def _targets(self) -> HalfWidths:
+    def targets(self) -> HalfWidths:
+        """How narrow the intervals are to become."""
         wanted = self._scenario.measurement.targets
         return {
             "throughput": wanted.throughput, "p50": wanted.latency_p50, "p99": wanted.latency_p99,

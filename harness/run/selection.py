@@ -183,10 +183,10 @@ class Selection:
         if round_ > 0 or not self._seconds:
             return self.budget_spent()
         each = sum(self._seconds) / len(self._seconds)
-        again = (self._rounds - 1) * self._most_repeated(len(self._seconds) + 1)
+        again = (self._rounds - 1) * self.most_repeated(len(self._seconds) + 1)
         return self.spent + each * (1 + again) > self._budget
 
-    def _most_repeated(self, configs: int) -> int:
+    def most_repeated(self, configs: int) -> int:
         """How many of so many configs a later round measures, at most."""
         if self.goal.method in ("quick", "bayesian"):
             varied = sum(map(self.varied, self.spaces))

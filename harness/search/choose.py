@@ -31,6 +31,20 @@ def next_configs(
     return quick.next_configs(space, scores(known, goal))
 
 
+def expected_configs(
+    space: Space, goal: Goal, rows: Iterable[MeasurementRow], done: Collection[str]
+) -> int:
+    """How many more the first round measures if none of them is better than what is known."""
+    if goal.method == "bayesian":
+        return max(0, min(goal.trials, len(space.configs)) - len(done))
+    found = by_config(summarize(r for r in rows if r.round == 0), space.backend)
+    known = {**dict.fromkeys(done, WORST), **scores(found, goal)}
+    before = len(known)
+    while asked := quick.next_configs(space, known):
+        known |= dict.fromkeys(asked, WORST)
+    return len(known) - before
+
+
 def kept_configs(
     space: Space, goal: Goal, rows: Iterable[MeasurementRow], failures: Iterable[FailureRow],
     round_: int,
