@@ -39,7 +39,7 @@ def test_the_file_follows_the_specification(compose: dict[str, Any]) -> None:
     [
         ("tritonserver", "port", [], "port"),
         ("tritonserver", "ports", ["80000:1"], "80000|port"),
-        ("harness", "shm_size", "much", "byte|much"),
+        ("measure", "shm_size", "much", "byte|much"),
         ("grafana", "restart", "maybe", "maybe"),
     ],
 )
@@ -73,7 +73,7 @@ def test_dependencies_volumes_and_files_are_there(compose: dict[str, Any]) -> No
                 assert source in compose["volumes"]
             elif source != "./reports":
                 assert (ROOT / source).exists()
-    condition = services["harness"]["depends_on"]["tritonserver"]["condition"]
+    condition = services["measure"]["depends_on"]["tritonserver"]["condition"]
     assert condition == "service_healthy"
     assert "healthcheck" in services["tritonserver"]
 
@@ -88,7 +88,7 @@ def test_triton_loads_models_that_the_repository_has(compose: dict[str, Any]) ->
 
 def test_the_harness_runs_scenarios_that_fit_the_compose_file(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    for name in ("prepare", "harness"):
+    for name in ("prepare", "measure"):
         command = services[name]["command"]
         assert command[0] in COMMANDS
         scenario = load(ROOT / command[1]).scenario
@@ -99,11 +99,23 @@ def test_the_harness_runs_scenarios_that_fit_the_compose_file(compose: dict[str,
                 assert f"127.0.0.1:{port}:{port}" in services[host]["ports"]
 
 
+def test_a_command_of_the_harness_starts_nothing_else(compose: dict[str, Any]) -> None:
+    harness = compose["services"]["harness"]
+    assert not {"depends_on", "ports", "command"} & harness.keys()
+    assert harness["profiles"] == ["tools"]
+    assert harness["image"] == compose["services"]["measure"]["image"]
+
+
+def test_the_full_stacks_scenario_reads_the_servers_metrics() -> None:
+    for backend in load(ROOT / "scenarios/triton-server.yaml").scenario.backends:
+        assert getattr(backend, "server").metrics_url == "tritonserver:8002"  # noqa: B009
+
+
 def test_prometheus_scrapes_ports_that_are_there(compose: dict[str, Any]) -> None:
     text = (ROOT / "docker/prometheus/prometheus.yml").read_text(encoding="utf-8")
     jobs = YAML(typ="safe").load(text)["scrape_configs"]
     targets = [t for job in jobs for s in job["static_configs"] for t in s["targets"]]
-    assert targets == ["tritonserver:8002", "harness:9108"]
+    assert targets == ["tritonserver:8002", "measure:9108"]
     for target in targets:
         host, _, port = target.partition(":")
         assert f"127.0.0.1:{port}:{port}" in compose["services"][host]["ports"]

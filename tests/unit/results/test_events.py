@@ -29,6 +29,7 @@ from harness.results.events import (
     SessionStarted,
     Spent,
     Status,
+    ToCome,
     Undecided,
     UnknownEvent,
     read_event,
@@ -72,6 +73,11 @@ LIVE = [
     (
         Plan(("a/b1/c1",), 3, 1, True),
         '{"event": "plan", "points": ["a/b1/c1"], "rounds": 3, "measured": 1, "at_most": true}',
+    ),
+    (
+        ToCome(1, ("a/b1/c1",), 2.0, 12.0),
+        '{"event": "to_come", "round": 1, "points": ["a/b1/c1"], "more": 2.0, "seconds": 12.0, '
+        '"budget": null}',
     ),
     (RoundAdded(3, 1, "wide"), '{"event": "more", "round": 3, "points": 1, "why": "wide"}'),
     (Lanes({"cuda:0": "starting"}), '{"event": "lanes", "now": {"cuda:0": "starting"}}'),
