@@ -127,7 +127,8 @@ def chart(gap: Gap, number: int) -> blocks.Chart:
     """
     first, last = Part("", gap.in_process, ""), Part("", gap.end_to_end, "")
     bars = [(first, 0.0, ENDS), *_steps(gap), (last, 0.0, ENDS)]
-    names = ["In process", *(PARTS[p.name] for p in gap.parts), "End to end"]
+    steps = [PARTS[p.name].removesuffix(", server against in process") for p in gap.parts]
+    names = ["In process", *steps, "End to end"]
     series = [
         _bars([(x, p, begin) for x, (p, begin, own) in enumerate(bars) if own is kind], kind, names)
         for kind in dict.fromkeys(kind for *_, kind in bars)
