@@ -4,6 +4,7 @@
 # make slow    the tests that take a minute or more each, which make test leaves out
 # make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
 # make audit   known vulnerabilities of what is pinned (needs the network; docs/security.md)
+# make package  the wheel, built, installed alone and run (needs the network; ARGS are extras)
 # make lint    ruff, mypy, import-linter (one way down), vulture (dead code), make audit once a day
 PYTHON ?= python3
 VENV   := .venv
@@ -14,7 +15,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test slow assault audit lint format browser prometheus strace clean
+.PHONY: setup demo test slow assault audit package lint format browser prometheus strace clean
 
 setup: $(STAMP)
 
@@ -62,6 +63,9 @@ strace:
 
 audit:
 	@$(PYTHON) tests/support/audit.py $(ARGS)
+
+package:
+	@$(PYTHON) tests/support/packaged.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
