@@ -66,7 +66,7 @@ class TimeLeft:
         if self._loading and self._session:
             now = [self._load(self._session.backend), *now]
         since = self._clock() - self._since if self._since else 0.0
-        rest = sum(now) + sum(loads) - min([since, *now[:1]])
+        rest = sum(now) + sum(loads) - min(since, sum(now[:1]))
         rest += self._more * (_mean(costs.values()) + load)
         return rest if plan.budget is None else min(rest, max(0.0, plan.budget))
 

@@ -49,5 +49,8 @@ def test_a_load_counts_apart_from_the_point_that_comes_after_it() -> None:
     assert found is not None
     # one point of a backend that nobody knows, and a round of three with a load for every two
     assert found == pytest.approx(10 + 3 * ((12 + 12 + 10) / 3 + 40 / 1.5))
+    left.take(ToCome(0, points[1:2], 0.0, 10.0))
+    now[0] += 5.0
+    assert left.seconds() == 0.0  # nothing is left, however long that takes
     left.take(ToCome(0, points[2:], 3.0, 10.0, budget=20.0))
     assert left.seconds() == 20.0
