@@ -79,8 +79,6 @@ class PreparedModel:
     files: Mapping[str, str] = field(default_factory=dict)
     dynamic: Mapping[str, int] = field(default_factory=dict)
     """Of those that vary the largest size."""
-    sizes: tuple[Mapping[str, int], ...] = ({},)
-    """Of those that vary, every set of sizes that a request may have."""
     data: Mapping[str, InputData] = field(default_factory=dict)
     """By input name; what is not here is random."""
     batch: BatchSaid = None
@@ -91,6 +89,8 @@ class PreparedModel:
     """What the source is in: int8 where it is quantized."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Format to why it could not be made; backends that need it fail with that, others run."""
+    sizes: tuple[Mapping[str, int], ...] = ({},)
+    """Of dynamic dimensions that vary, every set of sizes that a request may have."""
 
     def file(self, format: str) -> Path:
         """The path of the model in `format`. Raises BackendError saying why there is none."""
