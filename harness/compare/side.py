@@ -12,7 +12,7 @@ from datetime import datetime
 from harness.analysis.metrics import of_round
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import UsageError
-from harness.measure.validity import causes
+from harness.measure.validity import causes, short
 from harness.results.calibration import hardware
 from harness.results.rows import LoadedRow, MeasurementRow, ParityRow
 from harness.results.store import RunData
@@ -244,7 +244,7 @@ def _point(row: SummaryRow, loads: Sequence[LoadedRow]) -> SidePoint:
         problem = f"failed in {len({f.round for f in row.failures})} rounds: "
         problem, reason = problem + row.failures[-1].message, row.failures[-1].reason
     elif not row.valid:
-        problem = "invalid: " + ", ".join(f.replace("_", " ") for f in row.flags)
+        problem = "invalid: " + ", ".join(short(f) for f in row.flags)
     disturbed = sum(bool(causes(m.flags)) for m in row.measurements)
     return SidePoint(values, problem, reason, row.concurrency is None, disturbed)
 

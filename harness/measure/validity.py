@@ -60,6 +60,38 @@ FLAGS: dict[str, str] = {
 }
 """Code → what it means, in a sentence a newcomer understands; `failed_<reason>` is a round."""
 
+SHORT: dict[str, str] = {
+    "few_tail_episodes": "p99 uncertain",
+    "window_cut": "short measuring time",
+    "errors": "requests failed",
+    "all_failed": "all requests failed",
+    "count_mismatch": "client and server count differently",
+    "metrics_disagree": "the server's own figures differ",
+    "no_telemetry": "readings missing",
+    "foreign_load": "machine was busy",
+    "cpu_steal": "CPU taken by other virtual machines",
+    "cpu_quota": "held back by the CPU quota",
+    "parity": "outputs differ from the reference",
+    "outputs_differ": "wrong outputs at another point",
+    "colocated_invalid": "co-located model invalid",
+    "client_not_sending": "load generator sent too little",
+    "client_late": "load generator late",
+    "client_busy": "load generator busy",
+    "client_near_ceiling": "load generator near its limit",
+    "slots_full": "requests waited for a free slot",
+    "littles_law": "figures contradict each other",
+    "no_steady_state": "drifted",
+    "warm_up_leak": "warm-up was not over",
+    "host_bound": "CPU too slow to feed the GPU",
+    "throttled": "GPU slowed by heat or power supply",
+    "power_cap": "at the power cap",
+    "foreign_gpu_process": "GPU was busy with another process",
+    "from_cache": "answered from a cache",
+    "cache_hits": "some answers from a cache",
+    "clock_spread": "GPU clock varied",
+}
+"""Code → what tables say; the others by their code."""
+
 WRONG = frozenset({"parity", "wrong_outputs"})
 """Flags by which a configuration gives wrong answers: none of its points is a candidate."""
 
@@ -100,6 +132,11 @@ def explain(flag: str) -> str:
     if flag.startswith("failed_"):
         return f"at least one round failed ({flag.removeprefix('failed_').replace('_', ' ')})"
     return FLAGS.get(flag, flag)
+
+
+def short(flag: str) -> str:
+    """The flag in a few words: `drifted`, `p99 uncertain`."""
+    return SHORT.get(flag, flag.replace("_", " "))
 
 
 def causes(flags: Iterable[str]) -> list[str]:

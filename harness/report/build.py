@@ -59,19 +59,25 @@ def _documents(
     context: Context, target: Path, formats: Collection[str], more: Sequence[Section], *,
     full: bool,
 ) -> tuple[Path | None, Path | None]:  # fmt: skip
+    from harness.report.charts.matplotlib import svg
     from harness.report.outputs.html import render_html
     from harness.report.view import build_view
 
+    if not {"html", "pdf"} & {*formats}:
+        return None, None
     view, html, pdf = build_view(context, more, full=full), None, None
+    # a browser without scripts has what the PDF has, by itself page 1's
+    drawn = view.printed_charts() if "pdf" in formats else view.sections[0].charts()
+    drawings = {chart.id: svg(chart) for chart in drawn}
     if "html" in formats:
         html = target / "report.html"
-        write_text(html, render_html(view))
+        write_text(html, render_html(view, drawings))
     if "pdf" in formats:
         from harness.report.outputs.pdf import write_pdf
 
         pdf = target / "report.pdf"
         with atomic_write(pdf) as temporary:
-            write_pdf(view, temporary, str(context.manifest.get("created") or ""))
+            write_pdf(view, drawings, temporary, str(context.manifest.get("created") or ""))
     return html, pdf
 
 

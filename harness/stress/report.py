@@ -188,7 +188,7 @@ def _chart(
         points = [(float(a), float(b), f"{float(b):.4g} {unit} at {float(a):.1f} s")
                   for a, b in zip(x, y, strict=True) if math.isfinite(b)]  # fmt: skip
         if points:
-            series.append(b.trace(name, COLORS[number % len(COLORS)], points, "thin"))
+            series.append(b.trace(name, COLORS[number % len(COLORS)], points, "thin", dash=number))
             rows += [(name, a, b) for a, b, _ in points[:: max(1, len(points) // 40)]]
     if not series:
         return None

@@ -147,6 +147,69 @@ def test_every_chart_is_drawn_with_its_traces(evil: Opened) -> None:
         assert plot["wide"] > 200, plot
 
 
+def test_a_dark_screen_has_dark_charts_and_paper_is_light(evil: Opened) -> None:
+    page = evil.page
+
+    def colours() -> list[str]:
+        found: list[str] = page.evaluate(
+            """() => [getComputedStyle(document.body).backgroundColor,
+                document.getElementById("chart-first").layout.paper_bgcolor,
+                document.getElementById("chart-first").data.at(-1).line.color,
+                getComputedStyle(document.querySelector("#summary td .swatch")).backgroundColor,
+                getComputedStyle(document.querySelector("#summary .key path")).stroke]"""
+        )
+        return found
+
+    light = colours()
+    assert light[:2] == ["rgb(255, 255, 255)", "#FFFFFF"]
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "() => document.getElementById('chart-first').layout.paper_bgcolor === '#161B22'"
+    )
+    dark = colours()
+    assert dark[0] == "rgb(22, 27, 34)"
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    page.emulate_media(color_scheme="dark", media="print")
+    page.wait_for_function(
+        "() => document.getElementById('chart-first').layout.paper_bgcolor === '#FFFFFF'"
+    )
+    assert colours() == light
+    page.emulate_media(color_scheme="light", media="screen")
+
+
+def test_the_keyboard_does_what_the_mouse_does(evil: Opened) -> None:
+    page = evil.page
+    page.evaluate("() => { document.body.tabIndex = -1; document.body.focus(); }")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")  # past the contents: page 1's legend
+    assert page.evaluate("Boolean(document.activeElement.closest('#summary'))")
+    legend = page.locator("#summary .legend button").first
+    legend.press("Enter")
+    assert legend.get_attribute("aria-pressed") == "true"
+    legend.press("Enter")
+    fold = page.locator("#choice details summary").first
+    fold.press("Enter")
+    assert fold.evaluate("s => s.parentElement.open")
+    page.locator(".every th button", has_text="Batch").press("Enter")
+    assert page.locator(".every th", has_text="Batch").get_attribute("aria-sort") == "descending"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", (
+        "what has the focus is seen"
+    )
+
+
+def test_without_scripts_page_1_has_its_chart_and_tables(browser: Any, evil: Opened) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(evil.page.url.partition("#")[0])
+    drawn = page.locator("#summary figure noscript > svg, #summary figure svg:not(.key)").first
+    assert (drawn.bounding_box() or {})["width"] > 300
+    assert page.locator("#summary .plot").first.is_hidden()
+    page.locator("#summary details summary").first.click()
+    assert page.locator("#summary details table").first.is_visible()
+    page.close()
+
+
 def test_charts_appear_from_the_top(evil: Opened) -> None:
     ids = evil.page.evaluate(
         "[...document.querySelectorAll('.plot')]"

@@ -12,7 +12,7 @@ from harness.report.model.blocks import Chart, ChartSeries, listing, percentile_
 from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
 from harness.report.model.decision import Decision
-from harness.report.model.labels import load_label
+from harness.report.model.labels import counted, load_label
 from harness.report.model.numbers import both_text
 from harness.report.sections.points import metric_cell
 from harness.scenario.metrics import METRICS, latency_name
@@ -42,7 +42,7 @@ def first_chart(context: Context, found: Decision) -> Chart | None:
             **point_columns(context),
             tail.heading: lambda r: metric_cell(r, tail),
             rate.heading: lambda r: metric_cell(r, rate),
-        }), log_x=True, log_y=True,
+        }), log_x=True, log_y=True, notes=_undrawn(context, found.percentile),
     )  # fmt: skip
 
 
@@ -52,6 +52,15 @@ def _dots(name: str, color: str, rows: list[SummaryRow], percentile: str) -> Cha
         (x, y, f"{r.point}: {both_text(y)} infer/s, {p} {both_text(x)} ms")
         for r in rows if (x := r.value(latency_name(percentile))) and (y := r.throughput)
     ])  # fmt: skip
+
+
+def _undrawn(context: Context, percentile: str) -> tuple[str, ...]:
+    """Which points are not in the chart, as page 1 counts them."""
+    lacking = sum(not finite(r.value(latency_name(percentile))) for r in ranked(context.rows))
+    if not lacking:
+        return ()
+    p = percentile_name(percentile)
+    return (f"Not drawn: {counted(lacking, 'point')} without {p} (too few requests in a round).",)
 
 
 def _path(rows: list[SummaryRow], row: SummaryRow) -> list[SummaryRow]:

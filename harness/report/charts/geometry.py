@@ -10,6 +10,8 @@ from harness.report.model.blocks import Band, Chart, ReferenceLine
 
 INK, GRID, MUTED, FAINT = "#1D2733", "#E7EAEE", "#5C6470", "#B9C1CB"
 BANDS = ("#EEF3F7", "#F8FAFB")
+HATCHES = ("", "/", "\\", "x", "-", "|", "+", ".")
+"""Patterns of bars, by the names that both renderers have for them."""
 Axis = Literal["x", "y"]
 
 

@@ -11,7 +11,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from harness.report.charts.geometry import MUTED
+from harness.report.charts.geometry import HATCHES, MUTED
 from harness.report.model.blocks import Chart, ChartSeries
 from harness.results.grouping import firsts
 
@@ -53,11 +53,12 @@ def entries(chart: Chart) -> list[LegendEntry]:
 def _key(series: ChartSeries, colour_only: bool) -> Markup:
     """A square for bars, else a line with its dash and marker, or in its colour alone."""
     if series.mode == "bar":
-        drawn = f'<rect x="8" y="1" width="10" height="10" rx="1.5" fill="{series.color}"/>'
+        drawn = f'<rect x="6" y="0" width="14" height="12" fill="{series.color}"/>'
+        drawn += _hatch(HATCHES[series.hatch % len(HATCHES)])
     elif colour_only or series.mode == "thin":
-        drawn = _line(series.color, "")
+        drawn = _line(series.color, DASHES[(series.dash or 0) % len(DASHES)])
     else:
-        line = _line(series.color, DASHES[series.marker % len(DASHES)])
+        line = _line(series.color, DASHES[series.dashed % len(DASHES)])
         drawn = (line if series.mode == "line" else "") + _symbol(series.marker % 8, series.color)
     return Markup(
         f'<svg class="key" width="26" height="12" viewBox="0 0 26 12" aria-hidden="true">{drawn}'
@@ -70,9 +71,24 @@ def _line(color: str, dash: str) -> str:
     return f'<path d="M1 6H25" stroke="{color}" stroke-width="2" fill="none"{dashed}/>'
 
 
+def _hatch(pattern: str) -> str:
+    """The lines of a bar's pattern over a square."""
+    strokes = {
+        "/": "M6 12L18 0M10 12L20 2M6 6L12 0",
+        "\\": "M8 0L20 12M6 2L16 12M14 0L20 6",
+        "-": "M6 3H20M6 9H20",
+        "|": "M10 0V12M16 0V12",
+        ".": "M9 4h2M15 4h2M9 9h2M15 9h2",
+    }
+    strokes |= {"x": strokes["/"] + strokes["\\"], "+": strokes["-"] + strokes["|"]}
+    if pattern not in strokes:
+        return ""
+    return f'<path d="{strokes[pattern]}" stroke="#FFFFFF" stroke-opacity="0.7" fill="none"/>'
+
+
 def _symbol(marker: int, color: str) -> str:
     x, y = _MIDDLE, _HEIGHT / 2
-    paint = f'fill="{color}" stroke="#fff" stroke-width="0.8"'
+    paint = f'fill="{color}" stroke="#FFFFFF" stroke-width="0.8"'
     if marker == 0:
         return f'<circle cx="{x:g}" cy="{y:g}" r="{_SIZE}" {paint}/>'
     if marker == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.best import at_decisive
@@ -254,7 +254,7 @@ def _values(
         name, context.colors[name], tuple(float(x) for x, _, _ in drawn),
         tuple(v.value for _, _, v in drawn), mode, y_range=tuple(limits(v) for _, _, v in drawn),
         labels=tuple(f"{r.point}: {both_text(v)}" for _, r, v in drawn), marker=marker,
-        width=width,
+        hatch=marker, width=width,
     )  # fmt: skip
 
 
@@ -288,12 +288,12 @@ def versus(
     """
     sizes = sorted({size for _, size, _ in lines})
     series = (
-        dots(name, context.colors[name], [
+        replace(dots(name, context.colors[name], [
             (at, of, label(r, at, of))
             for r in rows
             if (at := x.value(r)) is not None and finite(at) and (of := y.value(r)) is not None
-        ], marker=sizes.index(size) if len(sizes) > 1 else 0)
-        for name, size, rows in lines
+        ], marker=sizes.index(size) if len(sizes) > 1 else place), dash=place)
+        for name, size, rows in lines for place in (context.series.index(name),)
     )  # fmt: skip
     drawn = tuple(s for s in series if s.x)
     figures = {x.title: x.cell, y.title: y.cell}

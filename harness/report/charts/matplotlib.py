@@ -85,7 +85,7 @@ def _points(axes: Axes, series: ChartSeries) -> None:
     _, caps, bars = axes.errorbar(
         series.x, series.y, xerr=geo.arms(series.x, series.x_range),
         yerr=geo.arms(series.y, series.y_range), color=series.color, linewidth=1.4,
-        linestyle="none" if series.mode == "marks" else DASHES[series.marker % len(DASHES)],
+        linestyle="none" if series.mode == "marks" else DASHES[series.dashed % len(DASHES)],
         marker="" if series.mode == "thin" else SYMBOLS[series.marker % len(SYMBOLS)],
         markersize=4.6, markeredgecolor="white",
         markeredgewidth=0.5, elinewidth=0.9, capsize=1.8, label=series.name, clip_on=False,
@@ -103,6 +103,7 @@ def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -
     axes.bar(
         series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
         yerr=geo.arms(series.y, series.y_range), zorder=2,
+        hatch=2 * geo.HATCHES[series.hatch % len(geo.HATCHES)], edgecolor="white", linewidth=0,
         error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK},
     )  # fmt: skip
     return [h + v for h, v in zip(heights, series.y, strict=True)] if chart.stacked else heights

@@ -10,6 +10,7 @@ from html import escape
 
 from harness.report.charts import geometry as geo
 from harness.report.model.blocks import Band, Chart, ChartSeries, ReferenceLine
+from harness.report.model.colours import PAPER, SHADE
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
@@ -62,10 +63,15 @@ def _trace(series: ChartSeries) -> dict[str, object]:
 def _drawn(series: ChartSeries) -> dict[str, object]:
     """How a trace is drawn: bars, a thin line, or markers with or without a line."""
     if series.mode == "bar":
-        return {"type": "bar", "width": series.width, "marker": {"color": series.color}}
+        pattern = {"shape": geo.HATCHES[series.hatch % len(geo.HATCHES)], "fillmode": "overlay",
+                   "fgcolor": PAPER, "fgopacity": 0.55, "size": 6}  # fmt: skip
+        return {"type": "bar", "width": series.width,
+                "marker": {"color": series.color, "pattern": pattern}}  # fmt: skip
     if series.mode == "thin":
-        return {"type": "scatter", "mode": "lines", "line": {"color": series.color, "width": 1.5}}
-    dash, symbol = (kinds[series.marker % len(kinds)] for kinds in (DASHES, SYMBOLS))
+        return {"type": "scatter", "mode": "lines", "line": {
+            "color": series.color, "width": 1.5, "dash": DASHES[series.dashed % len(DASHES)],
+        }}  # fmt: skip
+    dash, symbol = DASHES[series.dashed % len(DASHES)], SYMBOLS[series.marker % len(SYMBOLS)]
     return {
         "type": "scatter",
         "mode": ("lines+markers" if series.mode == "line" else "markers")
@@ -74,7 +80,7 @@ def _drawn(series: ChartSeries) -> dict[str, object]:
         "line": {"color": series.color, "width": 2, "dash": dash},
         "marker": {
             "color": series.color, "size": 8, "symbol": symbol,
-            "line": {"color": "#FFFFFF", "width": 1},
+            "line": {"color": PAPER, "width": 1},
         },
         "cliponaxis": False, **({"yaxis": "y2"} if series.right else {}),
     }  # fmt: skip
@@ -90,7 +96,7 @@ def _layout(chart: Chart) -> dict[str, object]:
     right, top = 58 if chart.right_title else 16, 24 if chart.bands else 14
     return {
         "font": {"family": FONT, "size": 12, "color": geo.INK},
-        "paper_bgcolor": "#FFFFFF", "plot_bgcolor": "#FFFFFF",
+        "paper_bgcolor": PAPER, "plot_bgcolor": PAPER,
         "margin": {"l": 58, "r": right, "t": top, "b": 48}, "height": HEIGHTS[chart.size],
         "showlegend": False,  # the page has its own, see legend.py
         "hovermode": "closest", "barmode": "stack" if chart.stacked else "overlay", **axes,
@@ -177,6 +183,6 @@ def _annotation(bound: ReferenceLine, chart: Chart) -> dict[str, object]:
         else {"y": at, "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom"}
     )
     return place | {
-        "text": escape(bound.label), "showarrow": False, "bgcolor": "rgba(255,255,255,0.75)",
+        "text": escape(bound.label), "showarrow": False, "bgcolor": SHADE,
         "font": {"size": 11, "color": geo.MUTED},
     }  # fmt: skip

@@ -10,6 +10,7 @@ from harness.analysis.intervals import Interval
 from harness.report.model import numbers
 
 T = TypeVar("T")
+_NOTHING = ("", "—", numbers.NOT_AVAILABLE)
 Mode = Literal["line", "thin", "marks", "bar"]
 Size = Literal["half", "third", "full"]
 Tone = Literal["", "good", "bad", "muted"]
@@ -64,8 +65,15 @@ def table(
 def listing(
     rows: Iterable[T], columns: Mapping[str, Callable[[T], Cell]], notes: Iterable[str] = ()
 ) -> Table:
-    """A table of what each column, by its title, says of each of `rows`."""
-    return table(list(columns), [[cell(r) for cell in columns.values()] for r in rows], notes)
+    """A table of what each column, by its title, says of each of `rows`; one that says nothing of
+    any is left out, and named under the table.
+    """
+    items = list(rows)
+    cells = {title: [cell(r) for r in items] for title, cell in columns.items()}
+    empty = [t for t, found in cells.items() if found and all(c.text in _NOTHING for c in found)]
+    said = [f"Left out, being empty in every row: {', '.join(empty)}."] if empty else []
+    kept = {t: found for t, found in cells.items() if t not in empty}
+    return table(list(kept), list(zip(*kept.values(), strict=True)), [*notes, *said])
 
 
 def word(text: str, *, tone: Tone = "", note: str = "", swatch: str = "") -> Cell:
@@ -118,7 +126,11 @@ class ChartSeries:
     labels: tuple[str, ...] = ()
     """What hovering over a value says."""
     marker: int = 0
-    """Which marker and dash: one a batch size."""
+    """Which marker, and dash unless that is given: one a batch size."""
+    dash: int | None = None
+    """Which dash, where it tells configurations apart and the marker something else."""
+    hatch: int = 0
+    """Which pattern fills a bar; 0 is none."""
     right: bool = False
     """Whether the right axis applies."""
     width: float = 0.5
@@ -126,14 +138,19 @@ class ChartSeries:
     texts: tuple[str, ...] = ()
     """What stands beside each value in the chart; empty for nothing."""
 
+    @property
+    def dashed(self) -> int:
+        """Which dash its line has."""
+        return self.marker if self.dash is None else self.dash
+
 
 def trace(
     name: str, color: str, points: Iterable[tuple[float, float, str]], mode: Mode = "line",
-    marker: int = 0,
+    marker: int = 0, dash: int | None = None,
 ) -> ChartSeries:  # fmt: skip
     """A trace of points without intervals: x, y, and what hovering says."""
     x, y, labels = tuple(zip(*points, strict=True)) or ((), (), ())
-    return ChartSeries(name, color, x, y, mode, labels=labels, marker=marker)
+    return ChartSeries(name, color, x, y, mode, labels=labels, marker=marker, dash=dash)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from harness.analysis import best, constraints, speedup
 from harness.analysis.differences import Differences
 from harness.analysis.objective import THROUGHPUT, Objective, objective_of
 from harness.analysis.summary import SummaryRow, summarize
+from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.model.served import ServedFacts, served
 from harness.results import rows, store
@@ -16,14 +17,6 @@ from harness.scenario.metrics import METRICS
 from harness.scenario.points import SHAPES
 from harness.scenario.variants import DEFAULT_CONFIG
 
-REFERENCE_COLOR = "#5C6470"
-COLORS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B58900", "#56B4E9", "#7B3294",
-    "#8C564B", "#44AA99", "#882255", "#6A8E00", "#332288", "#E7298A", "#222222",
-)  # fmt: skip
-"""The first seven are Okabe and Ito's, told apart by colour-blind readers, without the pale yellow
-(unreadable on white) and with its orange darkened (jfly.uni-koeln.de/color, 2008); the others, for
-runs with many configurations, are after Paul Tol's "muted" scheme (personal.sron.nl/~pault)."""
 TOP_CONFIGS = 3
 """How many variants of a model configuration the summary shows beside the default, as Model
 Analyzer does."""
@@ -179,6 +172,8 @@ class Context:
         if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.varied:
             return None
         load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))
+        if load.get("find_capacity"):
+            return None  # it tries as many rates as it needs
         rounds, most = (number(measurement, key) for key in ("rounds", "rounds_max"))
         shapes = sum(bool(load.get(key)) for key in SHAPES)
         loads = shapes + sum(len(sequence(load, key)) for key in ("concurrency", "request_rate"))
@@ -212,10 +207,11 @@ def build_context(data: store.RunData) -> Context:
     reference, eager = speedup.reference_backend(backend_specs(data.manifest), measured)
     run = Differences(rows)
     choice = best.choose(rows, objective, bounds, best.indifference_of(scenario), run)
+    ranked = [r for some in (choice.candidates, rows) for r in best.order(some, objective)]
     return Context(
         data, tuple(rows), searched, objective, bounds, run, choice,
         best.ranks(choice.candidates, objective, run), reference, eager,
-        _colors(rows, reference, names_), names_, _configs(data, names_),
+        _colors(rows, ranked, reference, names_), names_, _configs(data, names_),
     )  # fmt: skip
 
 
@@ -243,15 +239,22 @@ def _configs(data: store.RunData, names: Names) -> dict[str, str]:
     return found
 
 
-def _colors(rows: list[SummaryRow], reference: str | None, names: Names) -> dict[str, str]:
-    """A colour a series; the reference's default config is grey."""
+def _colors(
+    rows: list[SummaryRow], ranked: list[SummaryRow], reference: str | None, names: Names
+) -> dict[str, str]:
+    """A colour a series; the reference's default config is grey.
+
+    Where there are more series than colours, the best come first: they are drawn together.
+    """
     found: dict[str, str] = {}
     for row in rows:
         if (name := names.of(row.backend, row.config)) not in found:
-            taken = sum(color != REFERENCE_COLOR for color in found.values())
             grey = row.backend == reference and row.config == DEFAULT_CONFIG
-            found[name] = REFERENCE_COLOR if grey else COLORS[taken % len(COLORS)]
-    return found
+            found[name] = REFERENCE_COLOR if grey else ""
+    first = [*ranked, *rows] if len(found) > len(COLORS) else rows
+    others = [n for n in dict.fromkeys(names.of(r.backend, r.config) for r in first)
+              if not found[n]]  # fmt: skip
+    return found | {n: COLORS[i % len(COLORS)] for i, n in enumerate(others)}
 
 
 def best_first(context: Context) -> list[SummaryRow]:

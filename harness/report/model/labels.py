@@ -9,7 +9,7 @@ from harness.analysis.metrics import PRESENT, metric_of, split_name
 from harness.analysis.objective import Objective
 from harness.analysis.summary import SummaryRow
 from harness.errors import words_of
-from harness.measure.validity import INVALIDATES, explain
+from harness.measure.validity import INVALIDATES, explain, short
 
 
 def load_text(row: SummaryRow) -> str:
@@ -46,8 +46,21 @@ def disturbed_text(row: SummaryRow) -> str:
 
 
 def why_invalid(row: SummaryRow) -> str:
-    """`no steady state`: the flags for which an invalid point is so, in short."""
-    return ", ".join(f.replace("_", " ") for f in row.flags if f in INVALIDATES)
+    """`drifted in 2 of 5 rounds`: the flags for which an invalid point is so, in short."""
+    return ", ".join(flag_words(row, f) for f in broken(row))
+
+
+def broken(row: SummaryRow) -> list[str]:
+    """The flags for which a point is invalid."""
+    return [f for f in row.flags if f in INVALIDATES]
+
+
+def flag_words(row: SummaryRow, flag: str) -> str:
+    """A flag in short, and in how many of the point's rounds it was, where not in all."""
+    where = sum(flag in m.flags for m in row.measurements)
+    some_rounds = 0 < where < len(row.measurements)
+    of = counted(len(row.measurements), "round")
+    return f"{short(flag)} in {where} of {of}" if some_rounds else short(flag)
 
 
 def place_text(row: SummaryRow) -> str:

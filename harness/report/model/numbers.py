@@ -19,6 +19,7 @@ NOT_AVAILABLE = "n/a"
 BEYOND_TIMEOUT = "> timeout"
 MB_PER_MIB = 2**20 / 1e6
 _PLAIN_DIGITS, _MOST_DIGITS = 3, 6
+_FOLD = 10**6
 
 
 def exponent(value: float) -> int:
@@ -77,6 +78,8 @@ def range_text(interval: Interval | None) -> str:
     """The interval alone, `104.7–105.9`; empty where there is none."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
+    if 0 < interval.low * _FOLD < interval.high:  # such ends would only look like knowledge
+        return f"uncertain {_FOLD:,}-fold"
     if interval.high - interval.low > 2 * abs(interval.value):  # wider than the value itself
         return f"{significant(interval.low, 2)}–{significant(interval.high, 2)}"
     places = decimals(interval)

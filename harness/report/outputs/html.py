@@ -6,6 +6,8 @@ import base64
 import gzip
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -15,7 +17,12 @@ from markupsafe import Markup
 
 from harness.report.charts import plotly as interactive
 from harness.report.charts.legend import entries
+from harness.report.model import colours
 from harness.report.view import View
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+_PAINTED = re.compile(r'<i class="swatch"[^>]*>|<svg class="key".*?</svg>')
+"""What has a colour of its own in the page; no text from outside looks like it, being escaped."""
 
 
 @cache
@@ -41,19 +48,30 @@ def css_string(text: str) -> Markup:
     return Markup("".join(plain))
 
 
-def render_html(view: View) -> str:
+def render_html(view: View, drawings: Mapping[str, str] | None = None) -> str:
     """The self-contained page: Plotly inlined once, and a policy that forbids every request.
 
-    Plotly and the folds' many values are packed, which takes two thirds off the file.
+    Plotly and the folds' many values are packed, which takes two thirds off the file. `drawings`
+    are SVG elements by chart id, for browsers that run no script: charts without one have their
+    table there.
     """
     figures = {chart.id: interactive.figure(chart) for chart in view.all_charts()}
     plotly, plotly_allowed = _plotly()
-    script = Markup(Path(__file__).parents[1].joinpath("templates/report.js").read_text("utf-8"))
+    script = Markup((_TEMPLATES / "report.js").read_text("utf-8"))
     folded = {chart.id: interactive.figure(chart) for chart in view.folded_charts()}
-    return _render(
+    page = _render(
         "report.html.j2", view, figures=figures, folded=packed(json.dumps(folded, allow_nan=False)),
-        plotly=plotly, script=script, scripts=(_allowed(script), plotly_allowed),
+        plotly=plotly, script=script, scripts=(_allowed(script), plotly_allowed), css=_styles(),
+        dark=colours.DARK, drawings={key: Markup(svg) for key, svg in (drawings or {}).items()},
     )  # fmt: skip
+    return _PAINTED.sub(lambda found: colours.themed(found.group()), page)
+
+
+@cache
+def _styles() -> Markup:
+    """The page's style sheet, its colours as variables that are others on a dark screen."""
+    sheets = "".join((_TEMPLATES / f"{n}.css").read_text("utf-8") for n in ("common", "screen"))
+    return Markup(colours.definitions() + colours.themed(sheets))
 
 
 @cache
@@ -75,7 +93,7 @@ def packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
 
 
-def render_print(view: View, drawings: dict[str, str], pages: dict[str, int]) -> str:
+def render_print(view: View, drawings: Mapping[str, str], pages: dict[str, int]) -> str:
     """The print version; `drawings` are SVG elements by chart id, `pages` page numbers by section.
 
     The drawings come from matplotlib, which escapes the texts in them; its DejaVu fonts stand in on

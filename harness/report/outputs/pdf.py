@@ -7,12 +7,12 @@ section starts on a new page, and its pages are those of the section set alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import plutoprint
 
-from harness.report.charts import matplotlib as static
 from harness.report.outputs.html import render_print
 from harness.report.view import View
 
@@ -22,9 +22,10 @@ BASE = "report:report.html"
 """Base address for links within the document; nothing is ever fetched from it."""
 
 
-def write_pdf(view: View, path: Path, created: str) -> None:
-    """Write the PDF to `path`; `created` is an ISO 8601 time for its metadata."""
-    drawings = {chart.id: static.svg(chart) for chart in view.printed_charts()}
+def write_pdf(view: View, drawings: Mapping[str, str], path: Path, created: str) -> None:
+    """Write the PDF to `path`; `drawings` are SVG elements by chart id, `created` is an ISO 8601
+    time for its metadata.
+    """
     pages = section_pages(render_print(view, drawings, {}))
     book = _book(render_print(view, drawings, pages))
     _metadata(book, view, created)

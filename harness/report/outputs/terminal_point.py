@@ -25,7 +25,7 @@ from harness.analysis.point_detail import (
 )
 from harness.analysis.summary import summarize
 from harness.errors import UsageError, words_of
-from harness.measure.validity import INVALIDATES
+from harness.measure.validity import INVALIDATES, short
 from harness.report.model.labels import counted, flag_text, place_text, why_invalid
 from harness.report.model.numbers import both_text, significant, spread_text
 from harness.report.sections.capacity import OUTCOMES, line
@@ -202,7 +202,7 @@ def _flags(found: Explanation) -> Iterator[RenderableType]:
     for flag in flags:
         bad = flag in INVALIDATES or flag.startswith("failed_")
         style = "bold red" if bad else "bold yellow"
-        yield Text.assemble((flag.replace("_", " "), style), f": {flag_text(flag)}")
+        yield Text.assemble((short(flag), style), f": {flag_text(flag)}")
         for rounds, text in seen(found, flag):
             where = f"  round {', '.join(map(str, rounds))}" if rounds else "  over the rounds"
             yield Text(f"{where}: {text}" if text else where, style="dim")

@@ -17,6 +17,7 @@ from harness.analysis.best import (
 from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
+from harness.measure.validity import short
 from harness.report.model import decision, labels
 from harness.report.model.context import Context
 from harness.report.model.judged import judged, needed
@@ -347,7 +348,10 @@ def _reasons(context: Context) -> str:
     rows = [r for r in context.rows if not usable(r)]
     said = [(labels.why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
     if len(rows) > _SHOWN:  # a point may have several
-        found = Counter(why for every in said for why in every.split(", "))
+        found = Counter(
+            why for r, every in zip(rows, said, strict=True)
+            for why in (["failed"] if every == "failed" else map(short, labels.broken(r)))
+        )  # fmt: skip
         return ", ".join(f"{why} at {count}" for why, count in found.most_common())
     names = (f"{context.name(r)}, {labels.place_text(r)}" for r in rows)
     return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))

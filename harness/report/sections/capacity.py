@@ -8,7 +8,18 @@ from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summar
 from harness.report.charts.lines import wide
 from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import COLORS, Context
-from harness.report.model.section import Charts, Section, Sentence, TableBlock, Text, bold, compose
+from harness.report.model.manifest_facts import cpu_line, date_text, gpu_line
+from harness.report.model.section import (
+    Charts,
+    Masthead,
+    Section,
+    Sentence,
+    TableBlock,
+    Text,
+    Verdict,
+    bold,
+    compose,
+)
 from harness.results.grouping import grouped
 from harness.results.rows import CapacityRow
 
@@ -33,6 +44,31 @@ def section(context: Context) -> Section | None:
         Text(_intro(found), "prose"), TableBlock(_table(context, found)),
         Charts((_chart(context, found),)),
         TableBlock(rates_table(context, found), "Every rate that was tried", only="print"),
+    ))  # fmt: skip
+
+
+def first_page(context: Context, name: str, title: str, banners: Sequence[str]) -> Section:
+    """Page 1 of a run that searched for capacities only: which configuration holds the most."""
+    found = capacities(context)
+    manifest, tried = context.manifest, sum(len(c.rates) for c in found)
+    where = gpu_line(manifest)
+    where = where if where != "none" else cpu_line(manifest)
+    lead = (
+        f"{context.model} on {where} · {date_text(manifest)} · highest rate that holds "
+        f"{labels.listed(dict.fromkeys(target_text(c) for c in found)) or 'the target'} · "
+        f"{labels.counted(len(found), 'search', 'searches')}, {labels.counted(tried, 'rate')} tried"
+    )
+    known = (TableBlock(_table(context, found)),) if found else ()
+    said = (Verdict((("TAKE", (answer(context),)),)),) if found else ()
+    words = (
+        "Words. Capacity: the highest rate of requests at which the target holds; goodput: what "
+        "was answered within the target; knee: from that rate on requests mostly wait; p95 ≤ 20 "
+        "ms: 95 of 100 requests were answered within 20 ms; (a–b): the range that holds the true "
+        "value with 95% confidence."
+    )
+    return Section("summary", "Summary", (
+        Masthead(name, title, lead), *(Text(banner, "banner") for banner in banners), *said,
+        *known, Text(words, "note"),
     ))  # fmt: skip
 
 
@@ -146,9 +182,9 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> blocks.Chart:
                  f"{100 * r.within:.4g}% within {c.target_ms:g} ms")
                 for r in c.rates
             ),
-            marker=sizes.index(c.request),
+            marker=sizes.index(c.request) if len(sizes) > 1 else place, dash=place,
         )
-        for c in found
+        for place, c in enumerate(found)
     )  # fmt: skip
     shares = sorted({float(c.percentile.removeprefix("p")) for c in found})
     return blocks.Chart(

@@ -8,7 +8,7 @@ from functools import partial
 from harness.analysis import colocated, constraints, metrics, objective
 from harness.analysis.colocated import ColocatedSummary
 from harness.analysis.summary import SummaryRow
-from harness.measure.validity import INVALIDATES
+from harness.measure.validity import INVALIDATES, short
 from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import Context
 from harness.report.model.manifest_facts import Json, text
@@ -114,7 +114,7 @@ def _status(model: ColocatedSummary) -> blocks.Cell:
     shown = bad or [f for f in model.flags if f != "few_requests"]
     if not shown:
         return blocks.status("ok", tone="good", note=note)
-    said = ", ".join(f.replace("_", " ") for f in shown)
+    said = ", ".join(short(f) for f in shown)
     return blocks.status(said, tone="bad" if bad else "", note=note)
 
 

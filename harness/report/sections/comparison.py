@@ -18,8 +18,10 @@ from harness.results.grouping import firsts, grouped
 from harness.results.rows import ArtifactRow, LoadedRow
 
 
-def section(context: Context) -> Section:
-    """Configurations against each other."""
+def section(context: Context) -> Section | None:
+    """Configurations against each other; None of a run that searched for capacities only."""
+    if context.searched and not context.rows:
+        return None
     alone = len({r.backend for r in context.rows}) == 1
     charts = (latency_by_batch(context), speedup_chart(context))
     return Section(

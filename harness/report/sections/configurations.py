@@ -214,11 +214,11 @@ def _stack(
     x = tuple(float(i) for i in range(len(rows)))
     places = [labels.place_text(r) for r in rows]
     bars = (
-        blocks.ChartSeries(title, color, x, tuple(values), "bar", labels=tuple(
-            f"{place}: {title} {significant(v)} ms"
-            for place, v in zip(places, values, strict=True)
+        blocks.ChartSeries(title, color, x, tuple(values), "bar", hatch=place, labels=tuple(
+            f"{at}: {title} {significant(v)} ms"
+            for at, v in zip(places, values, strict=True)
         ))
-        for title, color, values in parts
+        for place, (title, color, values) in enumerate(parts)
     )  # fmt: skip
     line = blocks.ChartSeries(
         "Throughput", LINE_COLOR, x, tuple(i.value for i in throughput),

@@ -12,6 +12,7 @@ from harness.analysis.best import at_decisive, indifference_of, usable
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
+from harness.measure.validity import short
 from harness.report.model import decision, labels, manifest_facts, numbers
 from harness.report.model.blocks import Cell, Table, figure, listing, percentile_name
 from harness.report.model.columns import Columns, series_cell
@@ -293,7 +294,7 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
 def _why_out(row: SummaryRow) -> str:
     if row.failures or not row.rounds:
         return "failed"
-    return (labels.why_invalid(row) or "invalid").partition(", ")[0]
+    return next(map(short, labels.broken(row)), "invalid")
 
 
 def _stands_for(context: Context) -> Iterator[str]:
@@ -320,7 +321,7 @@ def backends_table(context: Context, found: Decision) -> Table:
     def share(row: SummaryRow) -> Cell:
         ratio = top and context.differences.advantage(row, top[0], context.objective)
         text, limits = ("1", "") if row in top or not ratio else (
-            f"{ratio.value:.2g}", numbers.range_text(ratio)
+            significant(ratio.value, 2), numbers.range_text(ratio)
         )  # fmt: skip
         return figure(text, note=limits)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis.summary import SummaryRow
 from harness.errors import words_of
-from harness.measure.validity import INVALIDATES, OUTSIDE
+from harness.measure.validity import INVALIDATES, OUTSIDE, short
 from harness.report.model.blocks import Cell, Table, listing, word
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, flag_text
@@ -63,7 +63,7 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     if not flagged:
         return None
     return listing(flagged, {
-        "Flag": lambda flag: word(flag.replace("_", " ")),
+        "Flag": lambda flag: word(short(flag), note=flag),
         "What it means": lambda flag: word(flag_text(flag)),
         "Effect": _effect,
         "Points": lambda flag: word(_named(flag, flagged[flag], len(rows))),

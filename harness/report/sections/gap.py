@@ -166,6 +166,7 @@ def _bars(bars: list[tuple[int, Part, float]], kind: Kind, names: list[str]) -> 
             for _, part, begin in bars
         ),
         labels=tuple(f"{names[x]}: {words.with_range(part.ms)} ms" for x, part, _ in bars),
+        hatch=(ENDS, LONGER, SHORTER, UNKNOWN).index(kind),
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def _series(context: Context, name: str) -> str:
 def chart(id_: str, name: str, found: MemoryTimeline) -> blocks.Chart:
     """A round of one configuration."""
     series = tuple(
-        _line(kind, _color(kind, i), found.t_s, values)
+        _line(kind, _color(kind, i), found.t_s, values, i)
         for i, (kind, values) in enumerate(found.series.items())
     )
     return blocks.Chart(
@@ -66,11 +66,11 @@ def chart(id_: str, name: str, found: MemoryTimeline) -> blocks.Chart:
 
 
 def _line(
-    name: str, color: str, times: Sequence[float], values: Sequence[float | None]
+    name: str, color: str, times: Sequence[float], values: Sequence[float | None], dash: int
 ) -> blocks.ChartSeries:
     known = ((t, v) for t, v in zip(times, values, strict=True) if v is not None)
     points = ((t, v, f"{name} at {t:.4g} s: {numbers.significant(v)} MiB") for t, v in known)
-    return blocks.trace(name, color, points, "thin")
+    return blocks.trace(name, color, points, "thin", dash=dash)
 
 
 def _color(name: str, index: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.measure.validity import OUTSIDE, causes
+from harness.measure.validity import OUTSIDE, causes, short
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed, some
 from harness.report.model.section import Sentence, bold, compose
@@ -44,7 +44,7 @@ def disturbances(context: Context) -> list[str]:
     if not found:
         return []
     touched = sum(bool(causes(m.flags)) for m in every)
-    kinds = listed(f"{c.replace('_', ' ')} at {n}" for c, n in found.most_common())
+    kinds = listed(f"{short(c)} at {n}" for c, n in found.most_common())
     return [
         f"The machine was not this run's alone: {touched} of {counted(len(every), 'measurement')} "
         f"were disturbed from outside ({kinds}). A point's value leaves such rounds out unless all "

@@ -18,7 +18,7 @@ from harness.report.model.section import Charts, Section, TableBlock, Text
 from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
 
-FAINT = "#CDD3DA"
+FAINT, CROSS = "#CDD3DA", 4
 LEAST = 3
 """Fewer points than this make no front worth a section."""
 
@@ -95,10 +95,10 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
     first = found.metrics[0]
     beaten = [r for r in rows if r.point in found.dominated]
     groups = grouped(found.rows, context.name)
-    series = [_marks("clearly dominated", FAINT, beaten, found, metric, bars=False)]
+    series = [_marks("clearly dominated", FAINT, beaten, found, metric, bars=False, marker=CROSS)]
     series += [
-        _marks(name, context.colors[name], groups[name], found, metric)
-        for name in context.series
+        _marks(name, context.colors[name], groups[name], found, metric, marker=i + (i >= CROSS))
+        for i, name in enumerate(context.series)
         if name in groups
     ]
     return blocks.Chart(
@@ -113,12 +113,12 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
 
 def _marks(
     name: str, color: str, rows: Sequence[SummaryRow], found: Front, metric: str, *,
-    bars: bool = True,
+    bars: bool = True, marker: int = 0,
 ) -> blocks.ChartSeries:  # fmt: skip
     drawn = [(_value(r, metric), _value(r, found.metrics[0]), _label(r, found)) for r in rows]
     if not bars:
         drawn = [(Interval(x.value), Interval(y.value), label) for x, y, label in drawn]
-    return dots(name, color, drawn, mode="marks")
+    return dots(name, color, drawn, mode="marks", marker=marker)
 
 
 def _label(row: SummaryRow, found: Front) -> str:

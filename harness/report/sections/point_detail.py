@@ -12,7 +12,7 @@ from harness.analysis.metrics import of_round
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import QUANTILES
-from harness.measure.validity import causes
+from harness.measure.validity import causes, short
 from harness.report.charts.lines import limits, wide
 from harness.report.model import blocks, labels, numbers
 from harness.report.model.context import COLORS, Context, best_first
@@ -74,7 +74,7 @@ def _timeline(id_: str, found: Explanation) -> blocks.Chart | None:
             (a, m, f"{round_name(r)}, {a:.3g} s: median {m:.4g} ms, slowest {w:.4g} ms")
             for a, m, w in zip(x, y, worst, strict=True)
         )
-        series.append(blocks.trace(round_name(r), _color(r), points, "thin"))
+        series.append(blocks.trace(round_name(r), _color(r), points, "thin", dash=r.row.round))
         values += y
         ends.append(r.timeline.window_s)
     if not values:
@@ -120,7 +120,8 @@ def _distribution(id_: str, found: Explanation) -> blocks.Chart | None:
                 (v, 100 * s, f"{round_name(r)}: {100 * s:.4g}% within {v:.4g} ms")
                 for v, s in zip(x.tolist(), share.tolist(), strict=True)
             )
-            series += [blocks.trace(round_name(r), _color(r), points, "thin"), _within(r)]
+            series += [blocks.trace(round_name(r), _color(r), points, "thin",
+                                    dash=r.row.round), _within(r)]  # fmt: skip
             values += x.tolist()
     if not values:
         return None
@@ -207,7 +208,7 @@ def _flags(found: Explanation) -> blocks.Table | None:
     if not lines:
         return None
     return blocks.listing(lines, {
-        "Flag": lambda x: blocks.word(x[0].replace("_", " ")),
+        "Flag": lambda x: blocks.word(short(x[0]), note=x[0]),
         "What it means": lambda x: blocks.word(labels.flag_text(x[0])),
         "Round": lambda x: blocks.word(", ".join(map(str, x[1])) or "—"),
         "What was seen": lambda x: blocks.word(x[2] or "—"),

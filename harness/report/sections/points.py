@@ -11,6 +11,7 @@ from harness.analysis import best
 from harness.analysis.constraints import satisfies
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
+from harness.measure.validity import short
 from harness.report.model import blocks, labels, numbers, phases
 from harness.report.model.columns import Columns, errors_cell, holds_cell, load_columns, series_cell
 from harness.report.model.context import Context, best_first
@@ -29,8 +30,10 @@ BEST_PERCENTILES = ("p50", "p99")
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
 
-def section(context: Context) -> Section:
-    """Every point, ranked."""
+def section(context: Context) -> Section | None:
+    """Every point, ranked; None of a run that searched for capacities only."""
+    if context.searched and not context.rows:
+        return None
     found = points_table(context)
     anchors = tuple(r.point for r in best_first(context))
     some = TableBlock(found, notes_first=True, anchors=anchors)
@@ -108,7 +111,7 @@ def _status(row: SummaryRow, note: str) -> blocks.Cell:
         return blocks.status("a round failed", tone="bad", note=note)
     shown = [f for f in row.flags if f != "few_requests"]
     if shown:
-        return blocks.status(", ".join(f.replace("_", " ") for f in shown), note=note)
+        return blocks.status(", ".join(short(f) for f in shown), note=note)
     return blocks.status("ok", tone="good", note=note)
 
 

@@ -10,15 +10,18 @@ from harness.report.model import section as parts
 from harness.report.model.context import Context
 from harness.report.model.decision import decide
 from harness.report.model.runtimes import driver, runtimes
-from harness.report.sections import first_page, notes, points
+from harness.report.sections import capacity, first_page, notes, points
 from harness.report.sections.answer import answer
 from harness.report.sections.colocated import models_line
+from harness.report.sections.glossary import glossary
 
 NOTHING = parts.Text("No point was measured.")
 
 
 def section(context: Context) -> parts.Section:
     """Page 1: what a reader who has ten minutes decides by."""
+    if context.searched and not context.rows:
+        return capacity.first_page(context, name(context), title(context), banners(context))
     found = decide(context)
     chart, table = first_chart(context, found), first_page.backends_table(context, found)
     return parts.Section("summary", "Summary", (
@@ -27,6 +30,7 @@ def section(context: Context) -> parts.Section:
         first_page.verdict(context, found),
         *([parts.Charts((chart,), table)] if chart else [parts.TableBlock(table)] if table.rows
           else [NOTHING]),
+        *([glossary(context, found)] if context.rows else []),
     ))  # fmt: skip
 
 

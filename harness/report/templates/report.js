@@ -19,8 +19,10 @@ const emphasise = (name) => {
     for (const trace of plot.querySelectorAll("g.trace"))
       trace.style.opacity = known && seriesOf(trace) !== name ? 0.12 : "";
   }
-  for (const entry of document.querySelectorAll("[data-series]"))
+  for (const entry of document.querySelectorAll("[data-series]")) {
     entry.classList.toggle("on", Boolean(name) && entry.dataset.series === name);
+    if (entry instanceof HTMLButtonElement) entry.setAttribute("aria-pressed", Boolean(pinned) && entry.dataset.series === pinned);
+  }
   root.classList.toggle("emphasis", Boolean(name));
 };
 const pin = (name) => {
@@ -52,8 +54,23 @@ const zoomAlong = async (plot, change) => {
   zooming = false;
 };
 
+// ---- On a dark screen each colour is another; paper is light.
+const DARK = JSON.parse(text("dark"));
+const dark = matchMedia("screen and (prefers-color-scheme: dark)");
+const painted = (figure) =>
+  JSON.parse(JSON.stringify(figure, (_, value) => (dark.matches && Object.hasOwn(DARK, value) ? DARK[value] : value)));
+const sources = new Map();
+dark.addEventListener("change", async () => {
+  for (const place of drawn) {
+    const { data, layout, config } = painted(sources.get(place));
+    await Plotly.react(place, data, layout, config);
+  }
+});
+
 const draw = async (place, figure) => {
-  await Plotly.newPlot(place, figure.data, figure.layout, figure.config);
+  sources.set(place, figure);
+  const { data, layout, config } = painted(figure);
+  await Plotly.newPlot(place, data, layout, config);
   drawn.add(place);
   place.on("plotly_hover", (event) => emphasise(event.points[0].data.name));
   place.on("plotly_unhover", () => emphasise(pinned));
@@ -115,7 +132,7 @@ if (every) {
   const values = rows.map((row) => [...row.cells].map(value));
   // "invalid (no steady state), 1 of 5 rounds left out": each of the words can be asked for
   const kinds = (title, text) =>
-    title === "Status" ? text.split(/[,;()]\s*/).map((t) => t.trim()).filter((t) => /^[a-z]/.test(t)) : [text];
+    title === "Status" ? text.split(/[,;()]\s*/).map((t) => t.trim()).filter((t) => /^\p{L}/u.test(t)).map((t) => t.replace(/ in \d+ of \d+ rounds?$/, "")) : [text];
   const bar = document.createElement("form");
   bar.className = "tools";
   const add = (tag, set) => bar.appendChild(Object.assign(document.createElement(tag), set));
@@ -207,6 +224,16 @@ if (every) {
   recall();
   addEventListener("hashchange", recall);
 }
+
+// ---- What scrolls sideways can be scrolled by the keyboard.
+const reachable = () => {
+  for (const box of document.querySelectorAll(".scroll:not(.tall)"))
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+};
+addEventListener("resize", reachable);
+document.addEventListener("toggle", reachable, true);
+reachable();
 
 // ---- The contents follow the reader, and lead into folds.
 const open = () => {

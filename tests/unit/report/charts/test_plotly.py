@@ -45,3 +45,18 @@ def test_on_a_logarithmic_axis_ends_and_lines_are_exponents() -> None:
     assert layout["xaxis"]["range"] == pytest.approx([0.951, 3.049], abs=1e-3)
     assert layout["annotations"][0]["x"] == pytest.approx(2.0)
     assert layout["shapes"][0]["x0"] == 100.0  # shapes are placed by value
+
+
+def test_configurations_differ_in_more_than_their_colour(cpu: Context, gpu: Context) -> None:
+    """By dash and marker, bars by their pattern, in each chart that draws several."""
+    for view in (build_view(cpu), build_view(gpu)):
+        for chart in view.all_charts():
+            cues: dict[str, set[object]] = {}
+            for trace in figure(chart)["data"]:
+                line, marker = trace.get("line", {}), trace.get("marker", {})
+                symbol = None if chart.markers else marker.get("symbol")
+                pattern = marker.get("pattern", {}).get("shape")
+                cue = (trace.get("mode"), line.get("dash"), symbol, pattern)
+                cues.setdefault(trace["name"], set()).add(cue)
+            pairs = [(a, b) for a in cues for b in cues if a < b and cues[a] & cues[b]]
+            assert not pairs or len(cues) > 6, (chart.id, cues)

@@ -44,3 +44,16 @@ def test_a_missing_percentile_says_what_it_needs() -> None:
     assert percentile_cell("p99", None).note == "p99 needs 662 requests a round"
     assert percentile_cell("p99", Interval(1.0)).note == ""
     assert (percentile_name("p999"), percentile_name("mean")) == ("p99.9", "mean")
+
+
+def test_a_column_that_is_empty_in_every_row_is_left_out_and_named() -> None:
+    found = listing(
+        [1, 2],
+        {"Value": lambda v: figure(str(v)), "p99": lambda _: figure("n/a"),
+         "Max": lambda v: word("—" if v == 1 else "8"), "Instances": lambda _: word("—")},
+        ["As measured."],
+    )  # fmt: skip
+    assert [h.text for h in found.headers] == ["Value", "Max"]
+    assert [[c.text for c in row] for row in found.rows] == [["1", "—"], ["2", "8"]]
+    assert found.notes == ("As measured.", "Left out, being empty in every row: p99, Instances.")
+    assert [h.text for h in listing([], {"Value": figure}).headers] == ["Value"]

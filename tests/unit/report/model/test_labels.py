@@ -75,7 +75,7 @@ def test_rounds_and_reasons() -> None:
     assert rounds_text([point([1.0, 1.0])]) == "2 rounds"
     assert rounds_text([point([1.0]), point([1.0, 1.0, 1.0])]) == "1 to 3 rounds"
     invalid = point(flags=("few_requests", "no_steady_state", "parity"))
-    assert why_invalid(invalid) == "no steady state, parity"
+    assert why_invalid(invalid) == "drifted, outputs differ from the reference"
     assert flag_text("failed_hung").endswith("no answer before the deadline")
 
 

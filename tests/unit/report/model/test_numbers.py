@@ -74,3 +74,9 @@ def test_other_forms() -> None:
     assert bytes_text(102_546_000) == "97.8"  # 2^20, not 10^6
     assert bytes_text(1536) == "0.00146"
     assert floor_text("p999") == "p99.9 needs 6,636 requests a round"
+
+
+def test_ends_that_say_nothing_are_no_numbers() -> None:
+    """Two rounds far apart: the t-interval reaches from nothing to the age of the universe."""
+    assert both_text(Interval(470.0, 7.5e-11, 2.9e15, 2)) == "470 (uncertain 1,000,000-fold)"
+    assert "uncertain" not in range_text(Interval(10.0, 1.0, 100.0, 2))

@@ -97,7 +97,7 @@ def test_an_invalid_point_says_which_rule_it_broke(tmp_path: Path) -> None:
     journal.write_text("".join(f"{json.dumps(e)}\n" for e in events))
     (line,) = (x for x in shown(run).splitlines() if "invalid (" in x and "Left" not in x)
     assert line.startswith("torch-cpu-fp32 ")
-    assert line.rstrip().endswith("invalid (no steady state)")
+    assert line.rstrip().endswith("invalid (drifted)")
     assert shown(run).replace("\n", "").endswith(f"harness explain {run} torch-cpu-fp32/b1/c1")
     (left,) = (
         note for note in best_table(build_context(read_run(run))).notes if "not looked at" in note

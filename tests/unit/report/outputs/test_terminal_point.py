@@ -73,9 +73,12 @@ def test_everything_about_a_point_is_there(run: Path) -> None:
     assert lines["/metrics: Pending, most"] == ["n/a", "5.00", "5.00"]
     assert lines["/metrics: Failed requests"] == ["n/a", "7.00", "7.00"]
     assert "/metrics: Cache hits (%)" not in text
-    assert "client late: the load generator sent requests too late" in text
-    assert "  invalid (client late)\n" in text
-    assert "invalid in 3 of 3 rounds, client late: from half of the rounds on, a point is" in text
+    assert "load generator late: the load generator sent requests too late" in text
+    assert "  invalid (load generator late)\n" in text
+    assert (
+        "invalid in 3 of 3 rounds, load generator late: from half of the rounds on, a point is"
+        in text
+    )
     assert "round 1: seen 0\n" in text
     assert "round 2, 3: seen 1\n" in text
     assert "6 × oh" in text

@@ -51,12 +51,12 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
     context = flagged(run, {b1: "no_steady_state", b4: "littles_law"})
     assert str(answer(context)[-1]) == (
         "Left out of the ranking: 2 points failed or invalid (torch-cpu-fp32, batch 1, concurrency "
-        "4: no steady state; torch-cpu-fp32, batch 4, concurrency 4: littles law)."
+        "4: drifted; torch-cpu-fp32, batch 4, concurrency 4: figures contradict each other)."
     )
     points = [r.point for r in context.rows if r.backend == "torch-cpu-fp32"]
     many = flagged(run, dict.fromkeys(points, "no_steady_state") | {b1: "littles_law"})
     count = len(points) - 1
-    assert f"(no steady state at {count}, littles law at 1)" in said(many)
+    assert f"(drifted at {count}, figures contradict each other at 1)" in said(many)
 
 
 def test_the_default_is_not_compared_at_another_load_because_its_point_is_invalid(
@@ -124,7 +124,7 @@ def test_the_others_best_point_that_is_invalid_is_named(tmp_path: Path) -> None:
     text = said(flagged(run, dict.fromkeys([torch, *best], "no_steady_state")))
     assert (
         "torch-cpu-fp32 (eager PyTorch, batch 4, concurrency 2; its best point, batch 4, "
-        "concurrency 4, was left out: no steady state)" in text
+        "concurrency 4, was left out: drifted)" in text
     )
 
 

@@ -88,7 +88,7 @@ def test_capacity_is_the_same_in_every_format(run: Path, html: str, tmp_path: Pa
     (found,) = summarize_capacity(read_run(run).capacities)
     assert line["rate"] == pytest.approx(found.rate.value)
     assert f"capacity of fake, batch 1, p99 ≤ 30 ms: {both_text(found.rate)} requests/s" in said
-    section = html[html.index('id="capacity"') : html.index('id="comparison"')]
+    section = html[html.index('id="capacity"') :]
     assert f">{value_text(found.rate)}<" in section
     assert "Limited by" in section
     assert "the latency target" in section
@@ -187,3 +187,15 @@ def test_search_is_judged_as_in_the_run(run: Path) -> None:
             again = LatencyTarget("p99", 30.0, 0.05).judge(row, read_samples(run / row.samples))
             assert again.within == trial["within"]
             assert again.outcome == trial["outcome"]
+
+
+def test_page_1_is_about_the_capacity(run: Path) -> None:
+    """And nothing else says that no point was measured."""
+    context = build_context(read_run(run))
+    assert context.expected_measurements() is None or "find_capacity" not in str(context.scenario)
+    view = build_view(context)
+    assert {s.id for s in view.sections}.isdisjoint({"points", "comparison"})
+    said = " ".join(str(block) for block in view.sections[0].blocks)
+    assert "highest rate that holds p99 ≤ 30 ms · 1 search, " in said
+    assert "fake (batch 1) holds: " in said
+    assert "No point was measured" not in said and "0 points" not in said

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_run
 
-from harness.measure.validity import INVALIDATES
+from harness.measure.validity import INVALIDATES, short
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import TableBlock
 from harness.report.sections.flags import failures_table, flags_table, section
@@ -45,7 +45,7 @@ def test_equal_failures_of_several_rounds_are_one_row(cpu: Context) -> None:
     assert equal is not None
     rows = {row[0].text: row for row in equal.rows}
     died = rows["triton-http-onnxruntime/b4/c4"]
-    assert (died[1].text, died[4].text) == ("1, 2, 3", "—")
+    assert (died[1].text, len(died)) == ("1, 2, 3", 4)  # none has a log, so there is no column
     assert died[2].text == "the Triton server ended during the measurement"
     assert died[3].range == "fix: look into the server's log"
     hung = rows["onnxruntime-cpu-fp32/b4/c4"]
@@ -70,8 +70,8 @@ def test_a_flag_of_half_of_the_rounds_makes_a_point_invalid(plain: RunData) -> N
         table = flags_table(context.rows)
         assert table is not None
         effects = {row[0].text: row[2].text for row in table.rows}
-        assert "half of the rounds or more" in effects[flag.replace("_", " ")]
-        (points,) = (row[3].text for row in table.rows if row[0].text == flag.replace("_", " "))
+        assert "half of the rounds or more" in effects[short(flag)]
+        (points,) = (row[3].text for row in table.rows if row[0].text == short(flag))
         (row,) = (r for r in context.rows if r.point == point)
         assert (f"{point} (invalid)" in points) != row.valid
         return row.valid

@@ -47,7 +47,8 @@ def test_a_machine_that_was_not_the_runs_alone_is_said_with_what_to_do(cpu_run: 
     )
     (said,) = disturbances(build_context(replace(data, events=events)))
     assert "2 of 68 " in said
-    assert " were disturbed from outside (foreign load at 2 and cpu steal at 1)" in said
+    kinds = "machine was busy at 2 and CPU taken by other virtual machines at 1"
+    assert f" were disturbed from outside ({kinds})" in said
     assert "CPUs of its own" in said
     assert "not shared" in said
 

@@ -54,7 +54,7 @@ def test_composing_models_over_the_rounds() -> None:
 def test_a_model_that_had_no_requests_has_no_times() -> None:
     idle = {"count": 0, "failures": 0, "inferences": 0, "executions": 0}
     (found,) = as_dicts(composing_table(rows({"composing": {"a": idle}})))
-    assert found["Mean batch"] == found["Server Queue (ms)"] == "n/a"
+    assert found.keys().isdisjoint({"Mean batch", "Server Queue (ms)"})  # no row has any
     assert composing_table(rows({})) is None
 
 

@@ -75,11 +75,12 @@ def test_facts_name_the_hardware_and_the_sweep(cpu: Context, gpu: Context) -> No
 
 
 def test_page_1_is_title_verdict_chart_and_table(cpu: Context) -> None:
-    first, *_, verdict, charts = section(cpu).blocks
+    first, *_, verdict, charts, words = section(cpu).blocks
     assert isinstance(first, Masthead) and first.title == "Online Result Summary"
     assert isinstance(verdict, Verdict) and verdict.entries[0][0] == "TAKE"
     assert isinstance(charts, Charts) and charts.beside is not None
     assert len(charts.beside.rows) == 4
+    assert isinstance(words, Text) and words.text.startswith("Words. point: ")
 
 
 def test_how_the_choice_was_made_ends_with_the_best_points(cpu: Context) -> None:
