@@ -15,7 +15,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test slow assault audit package lint format browser prometheus strace clean
+.PHONY: setup demo test slow assault audit package lint format browser prometheus strace pin-images clean
 
 setup: $(STAMP)
 
@@ -78,6 +78,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pin-images:  # the digests of all images, from their registries
+	docker/pin.sh
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

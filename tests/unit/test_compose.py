@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from support.paths import ROOT
 
 from harness.cli.main import COMMANDS
 from harness.scenario.reading.loader import load
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -25,8 +30,14 @@ def compose() -> dict[str, Any]:
 
 def parse(compose: dict[str, Any]) -> PyCompose:
     """As Compose does: variables first, here all with their defaults."""
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", json.dumps(compose))
-    return PyCompose.from_json(text)
+    return PyCompose.from_json(resolved(json.dumps(compose)))
+
+
+def resolved(text: str) -> str:
+    """With each variable's default; the innermost first."""
+    while (found := re.sub(r"\$\{\w+:-([^${}]*)\}", r"\1", text)) != text:
+        text = found
+    return text
 
 
 def test_the_file_follows_the_specification(compose: dict[str, Any]) -> None:
@@ -59,7 +70,7 @@ def test_every_port_is_bound_to_loopback(compose: dict[str, Any]) -> None:
 
 def test_images_have_versions(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
-        assert re.fullmatch(r"[\w./-]+:[\w.${}:-]*\d[\w.${}-]*", service["image"])
+        assert re.fullmatch(r"[\w./-]+:[\w.-]*\d[\w.-]*", resolved(service["image"]))
 
 
 def test_dependencies_volumes_and_files_are_there(compose: dict[str, Any]) -> None:
@@ -106,9 +117,20 @@ def test_a_command_of_the_harness_starts_nothing_else(compose: dict[str, Any]) -
     assert harness["image"] == compose["services"]["measure"]["image"]
 
 
-def test_the_full_stacks_scenario_reads_the_servers_metrics() -> None:
+def test_the_full_stacks_scenario_reads_the_servers_metrics_memory_and_gpu(
+    compose: dict[str, Any],
+) -> None:
     for backend in load(ROOT / "scenarios/triton-server.yaml").scenario.backends:
-        assert getattr(backend, "server").metrics_url == "tritonserver:8002"  # noqa: B009
+        server = getattr(backend, "server")  # noqa: B009
+        assert server.metrics_url == "tritonserver:8002"
+        host, _, port = server.telemetry.url.partition(":")
+        assert str(server.telemetry.token) == "${TELEMETRY_TOKEN}"
+        service = compose["services"][host]
+        assert service["pid"] == "service:tritonserver"  # else it sees no process of the server's
+        assert service["command"][:2] == ["telemetry", "serve"]
+        assert port == "9110"
+        assert service["environment"] == {"TELEMETRY_TOKEN": "${TELEMETRY_TOKEN:-}"}
+        assert "telemetry" in compose["services"]["measure"]["depends_on"]
 
 
 def test_prometheus_scrapes_ports_that_are_there(compose: dict[str, Any]) -> None:
@@ -122,13 +144,77 @@ def test_prometheus_scrapes_ports_that_are_there(compose: dict[str, Any]) -> Non
 
 
 def test_the_image_has_the_tensorrt_of_the_servers_release(compose: dict[str, Any]) -> None:
-    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    release = re.search(r"^ARG RELEASE=(\S+)$", dockerfile, re.M)
-    assert release is not None
-    default = f"${{RELEASE:-{release[1]}}}"
+    base = re.search(r"^ARG GPU_BASE=(\S+)$", DOCKERFILE, re.M)
+    assert base is not None
     services = compose["services"]
-    assert services["tritonserver"]["image"] == f"nvcr.io/nvidia/tritonserver:{default}-py3"
-    assert services["prepare"]["build"]["args"] == {"RELEASE": default}
-    assert "pycuda" in dockerfile
-    for path in re.findall(r"^COPY (.+) \S+$", dockerfile, re.M):
-        assert all((ROOT / name).exists() for name in path.split())
+    assert resolved(services["prepare"]["build"]["args"]["GPU_BASE"]) == base[1]
+    server = resolved(services["tritonserver"]["image"])
+    assert base[1].partition(":")[2] == server.partition(":")[2]
+
+
+def stages() -> dict[str, str]:
+    """Name → the lines of each stage."""
+    parts = re.split(r"^FROM \S+ AS (\w+)$", DOCKERFILE, flags=re.M)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_there_is_an_image_for_the_cpu_and_the_last_one_is_for_gpus(
+    compose: dict[str, Any],
+) -> None:
+    assert list(stages()) == ["cpu", "gpu"]
+    assert compose["services"]["measure"]["build"]["target"] == "gpu"
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_an_image_has_all_that_it_can_run_by_the_constraints_and_no_root(name: str) -> None:
+    stage = stages()[name]
+    lines = stage.replace("\\\n", "").splitlines()
+    installs = [part for line in lines for part in line.split("&&") if "pip install" in part]
+    assert installs and all("--constraint constraints.txt" in part for part in installs)
+    (extras,) = re.findall(r"'\.\[([\w,-]+)\]'", stage)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    known = project["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(known)
+    left_out = {"dev", "tensorrt", "pycuda", "onnxruntime-gpu" if name == "cpu" else "onnxruntime"}
+    assert set(known) - set(extras.split(",")) <= left_out
+    assert ("pycuda" in stage) == (name == "gpu")
+    users = [line for line in lines if line.startswith("USER ")]
+    assert users == ["USER harness"]
+    assert lines.index("RUN harness triton install") > lines.index("USER harness")
+    for path in re.findall(r"^COPY (.+) \S+$", stage, re.M):
+        assert all((ROOT / word).exists() for word in path.split())
+
+
+def pinned(folder: Path, digest: str) -> subprocess.CompletedProcess[str]:
+    """docker/pin.sh with a stand-in for the engine, which can't be had here."""
+    docker = folder / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" >>{folder}/asked\necho {digest}\n')
+    docker.chmod(0o755)
+    (folder / "pins").mkdir()
+    script = folder / "pins" / "pin.sh"
+    script.write_text((ROOT / "docker/pin.sh").read_text("utf-8"))
+    env = {"PATH": f"{folder}:/usr/bin:/bin"}
+    return subprocess.run(["sh", script], env=env, capture_output=True, text=True, check=False)
+
+
+def test_images_can_be_pinned_by_the_digests_of_their_registries(
+    tmp_path: Path, compose: dict[str, Any]
+) -> None:
+    assert pinned(tmp_path, "sha256:" + "a" * 64).returncode == 0
+    written = (tmp_path / "pins" / "images.env").read_text().splitlines()
+    found = dict(line.split("=", 1) for line in written if not line.startswith("#"))
+    text = json.dumps(compose) + DOCKERFILE
+    for name, image in found.items():
+        assert image.endswith("@sha256:" + "a" * 64)
+        assert name in text
+    asked = {line.split()[3] for line in (tmp_path / "asked").read_text().splitlines()}
+    images = {resolved(s["image"]) for s in compose["services"].values() if "build" not in s}
+    bases = set(re.findall(r"^ARG \w+_BASE=(\S+)$", DOCKERFILE, re.M))
+    assert asked == images | bases
+
+
+def test_without_an_answer_nothing_is_pinned(tmp_path: Path) -> None:
+    done = pinned(tmp_path, "toomanyrequests")
+    assert done.returncode == 1
+    assert "no digest but 'toomanyrequests'" in done.stderr
+    assert not (tmp_path / "pins" / "images.env").exists()
