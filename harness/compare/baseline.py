@@ -12,6 +12,7 @@ from harness.compare.side import Side
 from harness.errors import SetupError, UsageError
 from harness.results.line import first_mistake
 from harness.system.files import jsonable, read_bytes, write_text
+from harness.system.text import every_text, harmless
 
 SCHEMA_VERSION = 1
 _SIDE = TypeAdapter(Side)
@@ -51,6 +52,6 @@ def read_baseline(path: Path) -> Side:
             fix="make one: harness compare RUN_DIR --save-baseline FILE",
         )
     try:
-        return _SIDE.validate_python(data.get("side"))
+        return _SIDE.validate_python(every_text(data.get("side"), harmless))
     except ValidationError as error:
         raise UsageError(f"{path}: {first_mistake(error)}") from None

@@ -54,6 +54,8 @@ def url(command: Command, given: Given) -> Said | None:
     address = (rest if mark else scheme).rstrip("/")
     if mark and scheme not in ("http", "https", "grpc", "grpcs"):
         raise BadValueError(f"expected host:port, found a {scheme} address")
+    if "@" in address:
+        raise BadValueError("a password does not stand in a scenario; give host:port alone")
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or not host or "/" in address:
         raise BadValueError(f"expected host:port, found '{given.value}'")

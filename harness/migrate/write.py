@@ -10,6 +10,7 @@ from harness.migrate import model_analyzer, perf_analyzer
 from harness.migrate.arguments import PROGRAM
 from harness.migrate.draft import Draft
 from harness.scenario.reading.loader import load_text, read_file
+from harness.system.files import write_text
 
 
 def read(source: Sequence[str], directory: Path) -> list[Draft]:
@@ -63,7 +64,7 @@ def write(drafts: Sequence[Draft], output: Path, force: bool = False) -> list[Pa
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
-            path.write_text(text, "utf-8")
+            write_text(path, text)
     except OSError as error:
         raise UsageError(f"can't write {output}: {error.strerror or error}") from None
     return list(texts)[: len(drafts)]

@@ -109,7 +109,7 @@ def command(
     memory_factor: int, driver: int | None, name: str | None, image: str, models: str,
     output: Path | None, combinations: tuple[str, ...], verify: bool,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Say what to deploy for a rate and a latency target, from the run in RUN_DIR.
 
     The cheapest configuration whose p99 holds the target, how many replicas and cards, what to ask
@@ -129,5 +129,4 @@ def command(
         tuple(map(combination_of, combinations)),
     )  # fmt: skip
     watches = (lambda: nullcontext(Teller(lambda _: None))) if verify else None
-    code = carry_out(run_dir, demand, asked, name, image, models, output, watches, as_json=as_json)
-    raise SystemExit(code)
+    return carry_out(run_dir, demand, asked, name, image, models, output, watches, as_json=as_json)

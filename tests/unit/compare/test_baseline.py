@@ -58,3 +58,9 @@ def test_only_the_values_are_rounded(tmp_path: Path) -> None:
     side = replace(side, conditions={**side.conditions, "rate": 1234.56789})
     write_baseline(tmp_path / "b.json", side)
     assert read_baseline(tmp_path / "b.json").conditions == side.conditions
+
+
+def test_texts_of_somebody_else_are_shown_harmless(tmp_path: Path) -> None:
+    side = side_of(read_run(write_blocks(tmp_path / "r", {"a": 0.0})), "a")
+    write_baseline(tmp_path / "b.json", replace(side, name="a\x1b[31m\u202e"))
+    assert read_baseline(tmp_path / "b.json").name == r"a\x1b[31m\u202e"

@@ -117,3 +117,9 @@ def test_a_bad_value_is_said_with_its_place(here: Path, argv: list[str], says: s
     assert problem.column == len("perf_analyzer -m net ") + (
         1 if "=" in argv[0] else len(argv[0]) + 2
     )
+
+
+def test_a_password_in_the_address_is_written_nowhere(here: Path) -> None:
+    draft = translate(["-m", "net", "-u", "http://user:hunter2@host:8000"], here)
+    assert "a password does not stand in a scenario" in draft.problems[0].message
+    assert "hunter2" not in draft.text()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.small_disk import mounted
 
 from harness.errors import ScenarioError, UsageError
 from harness.migrate.perf_analyzer import translate
@@ -20,6 +21,14 @@ def test_only_a_small_regular_file_is_read(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(UsageError, match="is larger than 1 MiB"):
         read([str(tmp_path / "hole")], tmp_path)
+
+
+def test_a_full_disk_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        disk.fill()
+        with pytest.raises(UsageError, match=r"can't write .*s\.yaml: No space left on device"):
+            write([translate(["-m", "n"], tmp_path)], disk.path / "s.yaml")
+        assert [path.name for path in disk.path.iterdir()] == ["filler"]
 
 
 def test_a_bad_value_writes_nothing(tmp_path: Path) -> None:

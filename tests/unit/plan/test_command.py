@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,13 @@ def test_the_exit_code_says_that_it_is_undecided_or_used_wrongly(
     assert "does not say whether a point holds p99 ≤ 0.1 ms" in capsys.readouterr().err
     assert code_of(SAMPLE, "--rate", "500", "--slo-p99", "20ms", "--system", "none") == 2
     assert "no system is called 'none'" in capsys.readouterr().err
+
+
+def test_a_plan_that_could_not_be_written_out_is_said() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", "plan", SAMPLE, "--rate", "500", "--slo-p99", "20ms"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.stderr == "error: standard output can't be written: No space left on device\n"
+    assert done.returncode == 3
