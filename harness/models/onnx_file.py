@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -30,14 +30,18 @@ NAMELESS = ("", "-1", "?", "None")
 Specs = tuple[TensorSpec, ...]
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, given: Specs = ()) -> None:
     """Have onnx.checker look at the file (by path, so that external data is found).
 
-    Raises UsageError when it is no valid ONNX model.
+    `given` has the shapes of inputs for which the file declares none. Raises UsageError when it is
+    no valid ONNX model.
     """
     onnx = require("onnx")
     try:
-        onnx.checker.check_model(str(path))
+        model, completed = _complete(path, given)
+        onnx.checker.check_model(model if completed else str(path))
+    except UsageError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is not a valid ONNX model: {reason[:300]}") from error
@@ -56,16 +60,15 @@ def cpu_session(path: Path, *, optimised: bool = True, severity: int = 3) -> Inf
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, object]]:
-    """Inputs, outputs and facts (opset, parameters) of a checked file.
+def read_graph(path: Path, given: Specs = ()) -> tuple[Specs, Specs, dict[str, object]]:
+    """Inputs, outputs and facts (opset, parameters) of a checked file; `given` as there.
 
     Dynamic dimensions keep their name; one without a name (`-1` and `?` are none) is called
     `NAME_dimAXIS`.
     """
-    model = _load(path)
+    model, _ = _complete(path, given)
     graph = model.graph
-    weights = {t.name for t in graph.initializer}
-    values = [v for v in graph.input if v.name not in weights]
+    values = _inputs(model)
     outputs = tuple(map(_spec, graph.output))
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     facts = {"opset": opset, "parameters": sum(math.prod(t.dims) for t in graph.initializer)}
@@ -75,6 +78,50 @@ def read_graph(path: Path) -> tuple[Specs, Specs, dict[str, object]]:
 def _load(path: Path) -> ModelProto:
     model: ModelProto = require("onnx").load(str(path), load_external_data=False)
     return model
+
+
+def _inputs(model: ModelProto) -> list[ValueInfoProto]:
+    """The graph's inputs without those that are weights."""
+    weights = {t.name for t in model.graph.initializer}
+    return [v for v in model.graph.input if v.name not in weights]
+
+
+def _shapeless(values: Iterable[ValueInfoProto]) -> list[ValueInfoProto]:
+    tensors = (v for v in values if v.type.WhichOneof("value") == "tensor_type")
+    return [v for v in tensors if not v.type.tensor_type.HasField("shape")]
+
+
+def _complete(path: Path, given: Specs) -> tuple[ModelProto, bool]:
+    """The model with a shape for every input and output, and whether the file lacks some.
+
+    An input's is `given` then, an output's inferred. Raises UsageError naming those that have none.
+    """
+    model = _load(path)
+    bare = _shapeless(_inputs(model))
+    if not bare and not _shapeless(model.graph.output):
+        return model, False
+    shapes = {spec.name: spec.shape for spec in given}
+    if lacking := [v.name for v in bare if v.name not in shapes]:
+        raise UsageError(
+            f"{path} declares no shape for {', '.join(lacking)}",
+            fix=f"give it: model: {{inputs: [{{name: {lacking[0]}, shape: [batch, …]}}]}}, and all "
+            "other inputs",
+        )
+    for value in bare:
+        value.type.tensor_type.shape.SetInParent()  # of a scalar, which has no dimension
+        for size in shapes[value.name]:
+            dim = value.type.tensor_type.shape.dim.add()
+            if isinstance(size, int):
+                dim.dim_value = size
+            else:
+                dim.dim_param = size
+    inferred: ModelProto = require("onnx").shape_inference.infer_shapes(model)
+    if left := [v.name for v in _shapeless(inferred.graph.output)]:
+        raise UsageError(
+            f"{path} declares no shape for its output {', '.join(left)}, and none can be inferred",
+            fix="export it with shapes, or declare them with onnx.helper.make_tensor_value_info",
+        )
+    return inferred, True
 
 
 def _dims(value: ValueInfoProto) -> list[int | str]:
@@ -220,9 +267,13 @@ def model_hash(path: Path) -> str:
     return text_hash(file_hash(path), [file_hash(path.parent / x) for x in _locations(path)])
 
 
-def copy_model(path: Path, target: Path) -> None:
-    """Copy the file to `target`, its external data beside it."""
-    shutil.copyfile(path, target)
+def copy_model(path: Path, target: Path, given: Specs = ()) -> None:
+    """Copy the file to `target`, its external data beside it; `given` as for `check_file`."""
+    model, completed = _complete(path, given)
+    if completed:
+        target.write_bytes(model.SerializeToString())
+    else:
+        shutil.copyfile(path, target)
     for location in _locations(path):
         (target.parent / location).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path.parent / location, target.parent / location)

@@ -273,12 +273,12 @@ def _from_onnx(
             "model.source.onnx: PyTorch can't run an ONNX file",
             fix="remove the torch backends, or give a torch source",
         )
-    path = Path(model.source["onnx"])
+    path, given = Path(model.source["onnx"]), model.inputs
     model, facts = _read_onnx(model, batches)
     model = replace(model, key=_key(model, {"onnx": onnx_file.model_hash(path)}))
 
     def copy(folder: Path) -> dict[str, object]:
-        onnx_file.copy_model(path, folder / "model.onnx")
+        onnx_file.copy_model(path, folder / "model.onnx", given)
         return {**facts, "precision": model.precision}
 
     return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
@@ -289,8 +289,8 @@ def _read_onnx(
 ) -> tuple[PreparedModel, dict[str, object]]:
     """The model with the file's inputs and outputs, and facts of the file."""
     path = Path(model.source["onnx"])
-    onnx_file.check_file(path)
-    inputs, outputs, facts = onnx_file.read_graph(path)
+    onnx_file.check_file(path, model.inputs)
+    inputs, outputs, facts = onnx_file.read_graph(path, model.inputs)
     following = propagation.following(path, outputs, model)
     reading = onnx_file.read_inputs(path, inputs, outputs, model, batches, following)
     read = replace(

@@ -209,3 +209,58 @@ def test_missing_or_outside_external_data_is_refused(linear, tmp_path):
     onnx.save(model, path)
     with pytest.raises(UsageError, match="secret"):
         copy_model(path, tmp_path / "c.onnx")
+
+
+def shapeless(path, *, outputs=True):
+    """The file without the shapes of its inputs, as some converters write it."""
+    found = onnx.load(path)
+    for value in (*found.graph.input, *(found.graph.output if outputs else ())):
+        if value.name in ("x", "y"):
+            value.type.tensor_type.ClearField("shape")
+    onnx.save(found, path)
+    return path
+
+
+def test_a_shape_that_the_file_does_not_declare_is_the_scenarios(linear, tmp_path):
+    path = shapeless(linear())
+    given = (TensorSpec("x", "float32", ("batch", 3)),)
+    check_file(path, given)
+    inputs, outputs, _ = read_graph(path, given)
+    assert [(s.name, s.shape) for s in inputs] == [("x", ("batch", 3))]
+    assert [(s.name, s.shape) for s in outputs] == [("y", ("batch", 2))]
+    read = read_inputs(path, inputs, outputs, model(inputs=given), (1, 4))
+    assert read.outputs[0].shape == ("batch", 2)
+    copy_model(path, tmp_path / "copy.onnx", given)
+    check_file(tmp_path / "copy.onnx")
+    assert read_graph(tmp_path / "copy.onnx")[0] == inputs
+    found = cpu_session(tmp_path / "copy.onnx").run(None, {"x": np.ones((5, 3), np.float32)})
+    assert found[0].shape == (5, 2)
+
+
+def test_without_one_either_it_is_asked_for(linear):
+    path = shapeless(linear())
+    for ask in (check_file, read_graph):
+        with pytest.raises(UsageError, match="declares no shape for x") as caught:
+            ask(path)
+        assert "model: {inputs: [{name: x, shape: [batch, …]}]}" in str(caught.value.fix)
+
+
+def test_an_output_without_a_shape_has_what_is_inferred(linear):
+    path = linear()
+    found = onnx.load(path)
+    found.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(found, path)
+    check_file(path)
+    assert read_graph(path)[1][0].shape[1] == 2
+
+
+def test_a_shape_of_a_scalar_is_a_shape(tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["y"])], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    path = tmp_path / "neg.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    inputs, outputs, _ = read_graph(path, (TensorSpec("x", "float32", ()),))
+    assert (inputs[0].shape, outputs[0].shape) == ((), ())
