@@ -27,6 +27,7 @@ from harness.scenario.spec.colocated import ColocatedModel
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
 from harness.triton.client.settings import TritonSettings
+from harness.triton.server.strings import check_strings
 
 if TYPE_CHECKING:
     from harness.triton.launch import Served, Sharing
@@ -141,8 +142,11 @@ class ServedModel:
             server = messages.ServerAddress(
                 served.http, served.grpc, served.name, served.metrics, trace
             )
+        model = self._model(server)
+        if isinstance(self.spec, TritonSettings):
+            check_strings(self.spec, self.config, model.inputs)
         command = messages.LoadBackend(
-            self.spec, self._model(server), first_batch, self.batch_sizes,
+            self.spec, model, first_batch, self.batch_sizes,
             self.measurement.request_timeout, self.folders.cache, server, self.rule,
         )  # fmt: skip
         loaded = self._ask(command, self.measurement.load_timeout, listener)
