@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from pathlib import Path
 
@@ -31,6 +32,36 @@ def test_the_package_does_not_grow(modules: list[house.Source]) -> None:
     assert house.CODE_LINES_AIM <= house.CODE_LINES
     assert set(rooms) == house.USES
     assert max(rooms.values()) <= house.USE_LINES
+
+
+def unpicklers(modules: list[house.Source]) -> set[str]:
+    """Modules that import what reads objects with code in them, or calls it by another's name."""
+    code = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    talks = {"multiprocessing.connection", "multiprocessing.managers", "multiprocessing.queues"}
+    found = set()
+    for source in modules:
+        for node in ast.walk(source.tree):
+            names = (
+                {a.name for a in node.names} if isinstance(node, ast.Import)
+                else {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            )  # fmt: skip
+            if any(n.split(".")[0] in code or n in talks for n in names):
+                found.add(str(source.path))
+    return found
+
+
+def test_no_process_unpickles_what_another_says(modules: list[house.Source]) -> None:
+    """One module knows pickle's error, which PyTorch raises for a program that holds code."""
+    assert unpicklers(modules) == {"harness/models/program.py"}
+
+
+def test_an_unpickler_would_be_seen() -> None:
+    planted = [house.parse(f"{n}.py", text) for n, text in enumerate((
+        "import pickle", "from pickle import loads", "import multiprocessing.connection as c",
+        "def f():\n    import cloudpickle",
+        "import json", "from multiprocessing import shared_memory",
+    ))]  # fmt: skip
+    assert unpicklers(planted) == {"0.py", "1.py", "2.py", "3.py"}
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -45,3 +45,24 @@ def test_rounds_stand_for_their_most_too():
 def test_the_mistake_is_what_was_written(written, message):
     with pytest.raises(ValidationError, match=message):
         Measurement.model_validate(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"request_rate": 5, "cv": 2}, "cv: .*goes with `arrivals: gamma`, and these are poisson"),
+        ({"request_rate": 5, "arrivals": "constant", "cv": 2}, "cv: .*these are constant"),
+        ({"trace": "a.txt", "cv": 2}, "cv: .*the trace says when requests arrive"),
+        ({"concurrency": 4, "cv": 2}, "cv: .*goes with an open loop"),
+        ({"concurrency": 4, "overload": "shed"}, "overload: .*goes with an open loop"),
+        ({"max_outstanding": 4}, "max_outstanding: .*goes with an open loop"),
+    ],
+)
+def test_a_setting_that_cannot_apply_is_refused(written, message):
+    with pytest.raises(ValidationError, match=message):
+        Load.model_validate(written)
+
+
+def test_a_setting_that_applies_is_taken():
+    assert Load.model_validate({"request_rate": 5, "arrivals": "gamma", "cv": 2}).cv == 2
+    assert Load.model_validate({"request_rate": 5, "overload": "shed"}).overload == "shed"
