@@ -78,7 +78,29 @@ input [ { name: "n" data_type: TYPE_INT64 dims: [ 2 ] } ]
 output [ { name: "said" data_type: TYPE_STRING dims: [ 2 ] },
          { name: "size" data_type: TYPE_INT64 dims: [ 2 ] } ]
 """
-MODELS = {"double": (MODEL, CONFIG), "some": (SOME, SOME_CONFIG), "words": (WORDS, WORDS_CONFIG)}
+PAST = """
+import numpy as np
+import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def execute(self, requests):
+        found = []
+        for r in requests:
+            both = [pb.get_input_tensor_by_name(r, k).as_numpy() for k in ("past", "x")]
+            found.append(pb.InferenceResponse([pb.Tensor("y", np.concatenate(both, axis=1))]))
+        return found
+"""
+PAST_CONFIG = """
+backend: "python"
+max_batch_size: 64
+input [ { name: "past" data_type: TYPE_FP32 dims: [ -1, 4 ] },
+        { name: "x" data_type: TYPE_FP32 dims: [ 1, 4 ] } ]
+output { name: "y" data_type: TYPE_FP32 dims: [ -1, 4 ] }
+"""
+"""A decoder's step: what it said so far, nothing at first, and the next word."""
+MODELS = {
+    "past": (PAST, PAST_CONFIG), "double": (MODEL, CONFIG), "some": (SOME, SOME_CONFIG),
+    "words": (WORDS, WORDS_CONFIG),
+}  # fmt: skip
 SPECS = (TensorSpec("x", "float32", ("batch", 100)), TensorSpec("n", "int64", ("batch",)))
 CASES = [(p, c) for p in ("http", "grpc") for c in ("wire", "tritonclient")]
 
@@ -202,6 +224,25 @@ def test_outputs_may_have_another_size_each_time_and_none(server, protocol, clie
         assert sampled
         for which, outputs in sampled:
             assert (outputs["y"].tolist(), outputs["m"]) == ([1.0] * above[which], [above[which]])
+
+
+@pytest.mark.parametrize(("protocol", "client"), CASES)
+def test_an_input_of_no_size_is_one(server, protocol, client) -> None:
+    """The first step of a decoder, `dynamic: {past: 0}`: a region of no bytes there is none."""
+    x = np.arange(8, dtype=np.float32).reshape(2, 1, 4)
+    given = [{"past": np.ones((2, n, 4), np.float32), "x": x} for n in (0, 3, 0)]
+    with backend_on(server, protocol, client, "past") as backend:
+        backend.load()
+        for one in given:
+            expected = np.concatenate([one["past"], x], axis=1)
+            assert run_once(backend, one)["y"].tolist() == expected.tolist()
+        first = [backend.prepare(one) for one in given[:1]]
+        generator = make_generator(
+            backend, first, LoadPlan(concurrency=2), request_timeout=10.0, wire=client == "wire"
+        )
+        samples = run(generator, 40)
+        assert np.isin(samples.status, (OK, UNFINISHED)).all(), samples.messages
+        assert all(outputs["y"].tolist() == x.tolist() for _, outputs in generator.sampled())
 
 
 @pytest.mark.parametrize("io", ["host", "shared_memory"])
