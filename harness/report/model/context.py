@@ -263,8 +263,8 @@ def best_first(context: Context) -> list[SummaryRow]:
     """
     place = {point: int(rank.rstrip("=")) for point, rank in context.ranks.items()}
     candidates = sorted(context.choice.candidates, key=lambda r: place[r.point])
-    valid = [r for r in best.order(context.rows, context.objective) if r not in candidates]
-    return [*candidates, *valid, *(r for r in context.rows if r not in candidates + valid)]
+    ordered = [*candidates, *best.order(context.rows, context.objective), *context.rows]
+    return list({row.point: row for row in ordered}.values())
 
 
 __all__ = ["COLORS", "REFERENCE_COLOR", "Context", "best_first", "build_context"]
