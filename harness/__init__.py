@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     # isort: off
     from harness.errors import (
         AccessError, BackendError, DeadlineError, DeviceError, EmptyOutputError, HarnessError,
-        InconclusiveError, InterpreterError, MessageError, MissingPackageError, ModelRefusedError,
-        OutOfMemoryError, ParityError, PointError, PortInUseError, RunDirectoryError, ScenarioError,
-        ServerDiedError, ServerError, SetupError, TlsError, UnexpectedError, UnknownModelError,
-        UnreachableError, UsageError, WorkerDiedError,
+        InconclusiveError, InterpreterError, LimitError, MessageError, MissingPackageError,
+        ModelRefusedError, OutOfMemoryError, ParityError, PointError, PortInUseError,
+        RunDirectoryError, ScenarioError, ServerDiedError, ServerError, SetupError, TlsError,
+        UnexpectedError, UnknownModelError, UnreachableError, UsageError, WorkerDiedError,
     )  # fmt: skip
 
     # isort: on
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessError", "BackendError", "DeadlineError", "DeviceError", "EmptyOutputError",
-    "HarnessError", "InconclusiveError", "InterpreterError", "MessageError", "MissingPackageError",
+    "HarnessError", "InconclusiveError", "InterpreterError", "LimitError", "MessageError",
+    "MissingPackageError",
     "ModelRefusedError", "OutOfMemoryError", "ParityError", "PointError", "PointText",
     "PortInUseError", "Run", "RunDirectoryError", "Scenario", "ScenarioError", "ServerDiedError",
     "ServerError", "SetupError", "TlsError", "UnexpectedError", "UnknownModelError",

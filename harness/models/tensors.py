@@ -119,4 +119,4 @@ class PreparedModel:
             key: tuple(TensorSpec(t["name"], t["dtype"], tuple(t["shape"])) for t in data[key])
             for key in ("inputs", "outputs")
         }
-        return cls(**{**data, **specs})
+        return cls(**{**data, **specs, "sizes": tuple(data.get("sizes", ({},)))})

@@ -260,7 +260,7 @@ def test_a_port_in_use_is_said(
         process = triton_run("100ms", f", server: {{http_port: {port}}}")
         process.communicate(timeout=200)
     run = read_run(tmp_path / "run")
-    assert {f.reason for f in run.failures} == {"server"}
+    assert {f.reason for f in run.failures} == {"port_in_use"}
     assert len({f.point for f in run.failures}) == 4
     assert f"port {port}" in run.failures[0].message
     assert process.returncode == 3

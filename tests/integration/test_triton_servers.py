@@ -13,6 +13,7 @@ from harness.errors import EmptyOutputError, ModelRefusedError, ServerError, Unk
 from harness.load.wire.generator import for_backend
 from harness.models.tensors import PreparedModel
 from harness.run.worker.outputs import OutputCheck
+from harness.scenario.sizes import Part
 from harness.scenario.spec.model import Parity
 from harness.triton.client.backend import fetch
 from harness.triton.client.settings import TritonSettings
@@ -175,7 +176,7 @@ def test_answers_without_a_byte_are_named(numpy2, protocol, io):
             generator.stop(5)
             (_, answer), *_ = generator.sampled()
             check = OutputCheck(it, spec, MODEL, Parity())
-            assert "empty outputs: 'y'" in check([(0, answer)], 1)[1][0]
+            assert "empty outputs: 'y'" in check([(0, answer)], 1, [(0, 0)], (Part({}),))[1][0]
 
 
 def test_a_run_on_such_a_server_says_so(numpy2, run_cli, tmp_path):

@@ -35,7 +35,7 @@ AS_DICT = {
                     "window_max": "100ms"},
 }  # fmt: skip
 
-TEXTS = ("flags", "gpu_memory_scope")
+TEXTS = ("flags", "gpu_memory_scope", "sizes")
 """Columns in which an empty text means none."""
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from harness.cli.plan import command
 
 
-def test_the_help_says_that_nothing_is_tried() -> None:
+def test_the_help_says_how_it_is_tried() -> None:
     done = CliRunner().invoke(command, ["--help"], catch_exceptions=False)
     assert done.exit_code == 0
-    assert "Nothing is tried under a cap yet" in " ".join(done.output.split())
+    assert "--verify tries the point under a cap" in " ".join(done.output.split())

@@ -100,7 +100,7 @@ def test_a_base_that_cant_run_decides_nothing(tmp_path: Path) -> None:
 def test_an_invalid_point_is_invalid(tmp_path: Path) -> None:
     (point,) = judge_blocks(*sides(tmp_path / "r", 0.5, changes={"flags": ("littles_law",)}))
     assert point.verdict is Verdict.INVALID
-    assert "littles law" in point.reason
+    assert "figures contradict each other" in point.reason
 
 
 @pytest.mark.parametrize(("each_round", "verdict"), [(True, "regression"), (False, "inconclusive")])
