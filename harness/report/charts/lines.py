@@ -100,8 +100,7 @@ def shown_lines(context: Context) -> tuple[list[Line], int]:
         if row.valid and row.throughput is not None:
             key = (context.name(row), row.batch_size, row.concurrency is None)
             groups.setdefault(key, []).append(row)
-    shown = context.shown
-    drawn = [key for key in groups if key[0] in shown]
+    drawn = [key for key in groups if key[0] in context.shown]
     total = len(drawn)
     if len(drawn) > MOST_LINES:
         firsts = {(name, loop): (name, size, loop) for name, size, loop in reversed(drawn)}
@@ -199,9 +198,8 @@ def _offline(context: Context) -> list[Chart]:
 
 
 def _batch_lines(context: Context) -> list[tuple[str, list[SummaryRow]]]:
-    rows = [r for r in at_decisive(context.rows) if r.valid and r.throughput]
-    points = {row.point for row in rows}
-    groups = {n: [r for r in context.of(n) if r.point in points] for n in context.shown}
+    drawn = {r.point for r in at_decisive(context.rows) if r.valid and r.throughput}
+    groups = {n: [r for r in context.of(n) if r.point in drawn] for n in context.shown}
     ranked = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
     return [(n, group) for n, group in groups.items() if n in ranked[:MOST_LINES]]
 
@@ -385,9 +383,8 @@ def _grouped(
     y_title: str, x_title: str, *, mode: Mode, bounds: tuple[ReferenceLine, ...] = (),
 ) -> Chart:  # fmt: skip
     """Categories on x, one trace a configuration, side by side within a category."""
-    shown = context.shown
-    rows = [r for r in rows if context.name(r) in shown]
-    names = [n for n in shown if any(context.name(r) == n for r in rows)]
+    rows = [r for name in context.shown for r in rows if context.name(r) == name]
+    names = list(dict.fromkeys(map(context.name, rows)))
     step = 0.8 / max(len(names), 1)
     series = []
     for index, name in enumerate(names):
