@@ -98,6 +98,7 @@ def test_without_anything_to_compare() -> None:
         called()
 
 
+@pytest.mark.slow
 def test_a_scenario_is_measured_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "s.yaml").write_text("""\
