@@ -1,7 +1,7 @@
 # make setup   .venv with everything, pinned by constraints.txt, and the embedded Triton
 # make demo    run scenarios/quickstart.yaml for real; HTML and PDF report
 # make test    set up and run all tests that this machine can run; ARGS go to pytest
-# make slow    the tests that take a minute or more each, which make test leaves out
+# make slow    the long tests, which make test leaves out
 # make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
 # make audit   known vulnerabilities of what is pinned (needs the network; docs/security.md)
 # make package  the wheel, built, installed alone and run (needs the network; ARGS are extras)

@@ -156,6 +156,7 @@ def test_the_report_shows_the_models_colocated(together):
     assert len(lines) == 1 + 5
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_and_a_rate_is_kept_colocated(tmp_path, run_cli):
     """Without lists: a server and workers of their own in each round; an open loop beside."""
     load = "load: {request_rate: 25, arrivals: constant}"

@@ -66,7 +66,7 @@ def await_measurement(run: Path) -> None:
     raise AssertionError("nothing was measured")
 
 
-@pytest.mark.parametrize("how", ["closed", "SIGHUP"])
+@pytest.mark.parametrize("how", [pytest.param("closed", marks=pytest.mark.slow), "SIGHUP"])
 def test_a_terminal_that_goes_away_is_as_ctrl_c(folder: Path, how: str) -> None:
     pid, terminal = pty.fork()
     if pid == 0:

@@ -41,6 +41,11 @@ load: {{batch_sizes: [1, 2, 3], concurrency: 2}}
 """ + MEASUREMENT.replace("{", "{{").replace("}", "}}")
 
 
+def slow(*values: object) -> Any:
+    """A case that `make slow` runs: others are like it."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def harness(
     *args: object, cwd: Path, before: Sequence[str] = (), **kwargs: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -66,7 +71,7 @@ def run_torch(
         ("raise", "raised", "the second batch size is cursed", 2),
         ("hang", "hung", "", 1),
         ("segfault", "died", "SIGSEGV", 2),
-        ("exit", "died", "exited with code 3", 2),
+        slow("exit", "died", "exited with code 3", 2),
         ("memory", "out_of_memory", "", 1),
     ],
 )
@@ -105,7 +110,7 @@ def test_a_memory_limit_that_ends_a_worker_is_named_on_its_point(tmp_path: Path)
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        ("export_exit", "the worker exited with code 3; its last words: no way to export this"),
+        slow("export_exit", "the worker exited with code 3; its last words: no way to export this"),
         ("export_killed", "(the kernel's out-of-memory killer does this: see dmesg)"),
     ],
 )
@@ -294,7 +299,7 @@ def gone(pids: list[int]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("measured", [0, 1, 5, 9])
+@pytest.mark.parametrize("measured", [0, slow(1), slow(5), 9])
 def test_kill_9_loses_no_finished_measurement_and_resume_finishes(
     tmp_path: Path, measured: int
 ) -> None:
@@ -318,6 +323,7 @@ def test_kill_9_loses_no_finished_measurement_and_resume_finishes(
     assert after.complete
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_kill_9_leaves_nothing_in_the_temporary_folder(
     tmp_path: Path,

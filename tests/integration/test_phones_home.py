@@ -77,6 +77,7 @@ def test_a_runtime_that_is_not_told_leaves_its_sign(watched: Watched, tmp_path: 
     assert [p.name for p in tmp_path.glob("cache/Microsoft/**/deviceid")] == ["deviceid"]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_fake_backend_calls_nobody(watched: Watched, tmp_path: Path) -> None:
     outside = watched("-m", "harness", "run", "scenarios/fake.yaml", "-o", tmp_path / "run",
                       ok=(0, 4))  # fmt: skip

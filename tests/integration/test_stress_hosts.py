@@ -76,6 +76,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_the_worker_joins_from_there_with_its_own_copy_of_the_scenario(home: Path) -> None:
     events = [json.loads(line) for line in (home / "events").read_text("utf-8").splitlines()]
     (joined,) = [e for e in events if e["event"] == "joined"]
@@ -84,6 +85,7 @@ def test_the_worker_joins_from_there_with_its_own_copy_of_the_scenario(home: Pat
     assert not [e for e in events if e["event"] in ("worker_lost", "refused")]
 
 
+@pytest.mark.slow
 def test_its_records_are_the_masters_on_the_masters_clock(home: Path) -> None:
     events = [json.loads(line) for line in (home / "events").read_text("utf-8").splitlines()]
     start = next(e["at_ns"] for e in events if e["event"] == "started")

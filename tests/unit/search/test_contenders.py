@@ -132,7 +132,7 @@ def test_the_recommended_point_is_within_the_zone_of_the_best() -> None:
     assert three.count("a") <= 85
 
 
-@pytest.mark.parametrize("count", [2, 6])
+@pytest.mark.parametrize("count", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_of_equal_points_none_wins(count: int) -> None:
     """A/A, looked at after every round: a winner in at most about 5 % of searches."""
     truth = {f"m{i}": 100.0 for i in range(count)}
