@@ -70,7 +70,7 @@ def run_torch(
     [
         ("raise", "raised", "the second batch size is cursed", 2),
         ("hang", "hung", "", 1),
-        ("segfault", "died", "SIGSEGV", 2),
+        slow("segfault", "died", "SIGSEGV", 2),
         slow("exit", "died", "exited with code 3", 2),
         ("memory", "out_of_memory", "", 1),
     ],

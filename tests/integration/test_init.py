@@ -90,6 +90,7 @@ def test_a_python_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "shape: [batch, 6]" in text
 
 
+@pytest.mark.slow
 def test_an_exported_program(tmp_path: Path) -> None:
     axes = ({0: torch.export.Dim("items", max=64)},)
     program = torch.export.export(nn.Linear(4, 2), (torch.zeros(3, 4),), dynamic_shapes=axes)
@@ -108,6 +109,7 @@ def test_a_server_that_runs(tmp_path: Path, server: TritonServer) -> None:
     assert "batch_sizes: [1] # items in one request, at most 4" in text
 
 
+@pytest.mark.slow
 def test_a_repository(tmp_path: Path) -> None:
     repository = watched_triton.write(tmp_path / "models", ["quiet"])
     more = [

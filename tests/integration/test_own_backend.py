@@ -46,6 +46,7 @@ def test_a_backend_is_one_small_file_and_one_line() -> None:
     assert FILES["my_harness.py"].count("register(") == 1
 
 
+@pytest.mark.slow
 def test_its_commands_measure_it(folder: Path) -> None:
     assert [shlex.split(c)[2] for c in COMMANDS] == ["run", "report"]
     for command in COMMANDS:

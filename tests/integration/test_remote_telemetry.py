@@ -76,6 +76,7 @@ def measure(run_cli, folder, server):
     return rows
 
 
+@pytest.mark.slow
 def test_the_same_memory_as_a_local_run(run_cli, tmp_path, server, telemetry):
     local = measure(run_cli, tmp_path / "local", f"{{repository: {server.repository}}}")
     there = f'{{url: "{telemetry}", token: "${{T_TOKEN}}"}}'

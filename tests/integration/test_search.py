@@ -161,6 +161,7 @@ def test_the_report_makes_the_best_again(searched, run_cli, tmp_path):
     assert text == (searched.path / "best" / "double" / "config.pbtxt").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_search_is_resumed_where_it_was(tmp_path, run_cli):
     """With environment variables, each of which needs a server of its own."""
     path = write(tmp_path, "env: {SLEEP_MS: [1, 20]}", 2, [1])

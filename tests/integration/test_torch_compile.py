@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from harness.backends.torch.backend import _compiled  # noqa: E402
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("c++")), reason="no C++ compiler")
 def test_every_shape_is_compiled_by_itself() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU()).eval()

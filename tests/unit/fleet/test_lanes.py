@@ -116,6 +116,7 @@ def test_a_lanes_fault_stays_in_it() -> None:
     assert places() == EVERY and not read_run(Path("out")).failures
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_nothing_that_runs_and_the_rest_is_measured_later() -> None:
     argv = [sys.executable, "-m", "harness", "run", "s.yaml", "--devices", "cpus:2", "-o", "out"]
     with subprocess.Popen(

@@ -49,12 +49,14 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Event
         yield home, events
 
 
+@pytest.mark.slow
 def test_all_join_on_one_clock(crew: tuple[Path, Events]) -> None:
     joined = [e for e in crew[1] if e["event"] == "joined"]
     assert sorted(e["worker"] for e in joined) == [0, 1, 2]
     assert all(0 <= e["clock_error_ns"] < 1e9 for e in joined)
 
 
+@pytest.mark.slow
 def test_the_one_that_died_is_noticed_and_what_it_reported_is_kept(
     crew: tuple[Path, Events],
 ) -> None:
@@ -66,6 +68,7 @@ def test_the_one_that_died_is_noticed_and_what_it_reported_is_kept(
     assert all(len(data) for data, _ in records.values())
 
 
+@pytest.mark.slow
 def test_the_others_go_on_to_the_end(crew: tuple[Path, Events]) -> None:
     home, events = crew
     assert events[-1]["event"] == "done"
