@@ -103,7 +103,10 @@ def test_a_reader_of_events_that_leaves_interrupts_the_run(folder: Path) -> None
     check_interrupted_and_resume(folder / "run")
 
 
-@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&1 | head -1", "2>&-"])
+@pytest.mark.parametrize(
+    "redirection",
+    ["2>/dev/full", "2>&1 | head -1", pytest.param("2>&-", marks=pytest.mark.slow)],
+)
 def test_a_run_goes_on_without_anybody_who_reads_its_lines(redirection: str) -> None:
     subprocess.run(
         ["bash", "-c", f'"$@" --no-report {redirection}', "bash", *COMMAND],

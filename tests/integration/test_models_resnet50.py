@@ -55,6 +55,7 @@ def test_both_runtimes_agree_on_every_batch_size(prepared, cls, settings):
     assert cost.bytes_on_disk in {r.bytes for r in rows.values()}
 
 
+@pytest.mark.slow
 def test_other_weights_are_caught(prepared, tmp_path):
     model, _, folder = prepared
     spec = schema.ModelSpec.model_validate({
