@@ -18,6 +18,7 @@ from support.paths import ROOT
 
 from harness.cli.main import command as program
 from harness.results.store import read_run
+from harness.triton.server.install import default_directory
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 COMMANDS = [
@@ -56,7 +57,10 @@ def clone(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.triton
 def test_every_command_works_in_the_order_of_the_page(clone: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(clone / "data")}
+    env = {
+        **os.environ, "PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(clone / "data"),
+        "HARNESS_TRITON_DIR": str(default_directory()),  # what is installed, not a place of its own
+    }  # fmt: skip
     served: list[subprocess.Popen[bytes]] = []
     try:
         for line in COMMANDS:
