@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from harness.triton.client import options
+
 if TYPE_CHECKING:
     from harness.infer.send import Answer, Fit
     from harness.infer.show import Top
@@ -30,12 +32,7 @@ TOP = 5
 @click.option("--mean", metavar="N,…", help="Of images, a channel each, after division by 255.")
 @click.option("--std", metavar="N,…", help="The same.")
 @click.option("--output", "-o", type=PATH, metavar="FILE", help="Write the outputs as .npz.")
-@click.option(
-    "--header", "headers", multiple=True, metavar="NAME: VALUE",
-    help="For a server; ${NAME} is an environment variable. Repeatable.",
-)  # fmt: skip
-@click.option("--ca", default="", metavar="FILE", help="Certificates to trust (PEM).")
-@click.option("--insecure", is_flag=True, help="Check no certificate.")
+@options.access
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     target: str, data: tuple[Path, ...], named: tuple[str, ...], backend: str, model: str,

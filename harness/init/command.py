@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.triton.client import options
+
 if TYPE_CHECKING:
     from harness.init.ask import Asker
     from harness.init.examine import Subject
@@ -28,12 +30,7 @@ PATH = click.Path(dir_okay=False, path_type=Path)
     "--input", "inputs", multiple=True, metavar="NAME=DTYPE:SHAPE",
     help="An input of a function's model, e.g. x=float32:batch,3,224,224. Repeatable.",
 )  # fmt: skip
-@click.option(
-    "--header", "headers", multiple=True, metavar="NAME: VALUE",
-    help="For a server; ${NAME} is an environment variable. Repeatable.",
-)  # fmt: skip
-@click.option("--ca", default="", metavar="FILE", help="Certificates to trust (PEM).")
-@click.option("--insecure", is_flag=True, help="Check no certificate.")
+@options.access
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     source: str | None, output: Path, yes: bool, model: str, inputs: tuple[str, ...],

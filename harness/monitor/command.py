@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.triton.client import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -31,16 +33,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="Write the arrivals of a model to FILE, for a scenario's load.trace.",
 )  # fmt: skip
 @click.option("--metrics", metavar="ADDRESS", help="Its metrics page; default: host:8002.")
-@click.option(
-    "--header", "headers", multiple=True, metavar="NAME: VALUE",
-    help="Sent with each call; ${NAME} is an environment variable. Repeatable.",
-)  # fmt: skip
-@click.option("--ca", type=FILE, help="Certificates to trust (PEM), for https and grpcs.")
-@click.option("--insecure", is_flag=True, help="Check no certificate.")
+@options.access
 def command(
     url: str, models: tuple[str, ...], interval: str, duration: str | None, once: bool,
     as_json: bool, record: Path | None, metrics: str | None, headers: tuple[str, ...],
-    ca: Path | None, insecure: bool,
+    ca: str, insecure: bool,
 ) -> None:  # fmt: skip
     """Show what the Triton at URL does, from its own statistics: rates, queue, compute, failures.
 
@@ -52,7 +49,7 @@ def command(
     from harness.monitor.watch import Watch
     from harness.triton.client.url import parse_url
 
-    server = parse_url(url, headers, str(ca) if ca else None, verify=not insecure)
+    server = parse_url(url, headers, ca or None, verify=not insecure)
     every = _seconds("--interval", interval)
     longest = None if duration is None else _seconds("--duration", duration)
     recorder = None
