@@ -190,8 +190,14 @@ def group_usage(folder: Path) -> dict[str, float]:
 
 def memory_kills(root: Path = ROOT) -> int:
     """How many processes of this one's control groups the kernel has ended for want of memory."""
-    names = ("memory.events", "memory.oom_control")  # v2, v1
-    texts = (_read(folder / name) or "" for folder in _cgroup_folders(root) for name in names)
+    return sum(map(kills_in, _cgroup_folders(root)))
+
+
+def kills_in(group: Path) -> int:
+    """The same of one control group; 0 where it is gone."""
+    texts = (
+        _read(group / name) or "" for name in ("memory.events", "memory.oom_control")
+    )  # v2, v1
     lines = (line.split() for text in texts for line in text.splitlines())
     return sum(int(w[1]) for w in lines if w[:1] == ["oom_kill"] and w[1:] and w[1].isdigit())
 
@@ -201,15 +207,22 @@ def _tightest(limits: list[float | None]) -> float | None:
 
 
 def _cgroup_folders(root: Path) -> list[Path]:
-    """This process's groups and all their parents: a limit on any of them holds."""
+    return [folder for _, folder in control_groups(root)]
+
+
+def control_groups(root: Path = ROOT) -> list[tuple[str, Path]]:
+    """Controllers and folder of this process's groups and all their parents: a limit on any of
+    them holds. Controllers are empty in v2, where a group's files say which it has.
+    """
     mount = root / "sys/fs/cgroup"
-    folders = []
+    found = []
     lines = (_read(root / "proc/self/cgroup") or "").splitlines()
     for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         top = mount / controllers if controllers else mount
         here = top / path.lstrip("/")
-        folders += [here, *(p for p in here.parents if p.is_relative_to(top))]
-    return folders
+        folders = (here, *(p for p in here.parents if p.is_relative_to(top)))
+        found += [(controllers, folder) for folder in folders]
+    return found
 
 
 def _cpu_limit(folder: Path) -> float | None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from harness.errors import LimitError
 from harness.system.guard import spawn
 from harness.system.limits.limit import Limit
+from harness.system.machine import ROOT, control_groups, kills_in
 
-ROOT = Path("/")
 _JOIN = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
 _REMOVE = 'for _ in $(seq 100); do rmdir "$0" 2>/dev/null && exit; sleep 0.1; done'
 LIMITS = {"memory.limit_in_bytes": "cgroup v1", "memory.max": "cgroup v2"}
@@ -44,7 +44,7 @@ def host_memory(mib: int, root: Path = ROOT) -> Iterator[Limit]:
     with spawn(["sleep", "infinity"], afterwards=remove):  # also when this process is killed
         yield Limit(
             "host_memory", mib, how, True, ("sh", "-c", _JOIN, str(group)),
-            kills=lambda: killed_in(group),
+            kills=lambda: kills_in(group),
         )  # fmt: skip
 
 
@@ -70,23 +70,10 @@ def new_group(mib: int, root: Path = ROOT) -> Path | None:
 
 def _places(root: Path) -> Iterator[Path]:
     """Folders in which a group with the memory controller may be made, the nearest first."""
-    lines = (root / "proc/self/cgroup").read_text().splitlines()
-    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        mount = root / "sys/fs/cgroup" / controllers
-        here = mount / path.lstrip("/")
-        for folder in (here, *(p for p in here.parents if p.is_relative_to(mount))):
-            # of v2, only children of a group that hands the controller on have it
-            handed = folder / "cgroup.subtree_control"
-            if controllers or (handed.exists() and "memory" in handed.read_text().split()):
-                yield folder
-
-
-def killed_in(group: Path) -> int:
-    """How many processes the kernel has ended in a group for want of memory; 0 where it is gone."""
-    for file in ("memory.events", "memory.oom_control"):
-        with contextlib.suppress(OSError, StopIteration):
-            words = (line.split() for line in (group / file).read_text().splitlines())
-            return next(int(n) for name, n in words if name == "oom_kill")
-    return 0
+    for controllers, folder in control_groups(root):
+        # of v2, only children of a group that hands the controller on have it
+        handed = folder / "cgroup.subtree_control"
+        if "memory" in controllers.split(",") or (
+            not controllers and handed.exists() and "memory" in handed.read_text().split()
+        ):
+            yield folder

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import LimitError
 from harness.system.limits import host
-from harness.system.limits.host import host_memory, killed_in, new_group
+from harness.system.limits.host import host_memory, new_group
+from harness.system.machine import kills_in
 
 GREEDY = "import time; held = bytearray(200 << 20); print('got it', flush=True)"
 TREE = """
@@ -139,4 +140,4 @@ def test_no_group_is_made_where_none_has_the_controller(tmp_path):
 )
 def test_the_kernels_count_is_read_in_both_versions(tmp_path, file, text, count):
     (tmp_path / file).write_text(text)
-    assert killed_in(tmp_path) == count
+    assert kills_in(tmp_path) == count
