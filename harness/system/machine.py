@@ -195,9 +195,8 @@ def memory_kills(root: Path = ROOT) -> int:
 
 def kills_in(group: Path) -> int:
     """The same of one control group; 0 where it is gone."""
-    texts = (
-        _read(group / name) or "" for name in ("memory.events", "memory.oom_control")
-    )  # v2, v1
+    names = ("memory.events", "memory.oom_control")  # v2, v1
+    texts = (_read(group / name) or "" for name in names)
     lines = (line.split() for text in texts for line in text.splitlines())
     return sum(int(w[1]) for w in lines if w[:1] == ["oom_kill"] and w[1:] and w[1].isdigit())
 

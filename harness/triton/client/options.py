@@ -1,4 +1,4 @@
-"""How a command is let in to a server: headers and certificates, the same for each that asks one."""
+"""How a command is let in to a server: its headers and certificates."""
 
 from __future__ import annotations
 
