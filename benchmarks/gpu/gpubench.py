@@ -53,6 +53,8 @@ def options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--quick", action="store_true", help="few repeats, to try the script")
     parser.add_argument("--only", nargs="*", help="these cases alone")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="of the scenario, where one is run")  # fmt: skip
     parser.add_argument("--case", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -184,7 +184,8 @@ def main() -> None:
     asked = gpubench.options(__doc__)
     record = gpubench.Record("lanes", asked)
     there = len(os.sched_getaffinity(0)) if asked.device == "cpu" else len(probe_gpus()[0])
-    sets = ("measurement.rounds=2", "measurement.window=100ms") if asked.quick else ()
+    quick = ("measurement.rounds=2", "measurement.window=100ms") if asked.quick else ()
+    sets = (*quick, *asked.set)
     record.attempt("first", lambda: measure("first", named(1, asked.device), asked, SHORT))
     for count in (1, *(n for n in SIDES if n <= there)):
         if gpubench.chosen(asked, [f"lanes-{count}"]):
