@@ -286,10 +286,15 @@ def page(found: Mapping[str, list[tuple[str, Parts]]], load: tuple[float, float]
     lines += [
         "", f"{os.cpu_count()} cores; load average {load[0]:.1f} before and {load[1]:.1f} after: "
         f"{_scheduled()}. {seconds:.0f} s.", "",
-        f"Reproduce: `{sys.executable.rpartition('/')[2]} benchmarks/gap_parts.py --trials 20 "
+        f"Reproduce: `{'chrt -r 5 ' if _real_time() else ''}{Path(sys.executable).name} "
+        f"benchmarks/gap_parts.py --trials {len(next(iter(found.values())))} "
         "--output docs/benchmarks`", "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _real_time() -> bool:
+    return os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO)
 
 
 def _spread(values: list[float]) -> str:
@@ -297,7 +302,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _scheduled() -> str:
-    if os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO):
+    if _real_time():
         return (
             "the machine was busy with other work, and everything here was in a real-time class "
             "(`chrt -r 5`), which comes before that"
