@@ -14,6 +14,6 @@ def command() -> None:
     With the YAML language server: `harness schema > scenario.schema.json`, and as the first line
     of a scenario `# yaml-language-server: $schema=scenario.schema.json`.
     """
-    from harness.scenario.reference import scenario_schema
+    from harness.validate.reference import scenario_schema
 
     click.echo(json.dumps(scenario_schema(), indent=2))

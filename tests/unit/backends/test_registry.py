@@ -13,9 +13,9 @@ from harness.errors import UsageError
 from harness.models.tensors import PreparedModel
 from harness.scenario import kinds
 from harness.scenario.reading.loader import load_text
-from harness.scenario.reference import scenario_schema
 from harness.scenario.spec.backend import BackendSettings, all_settings, settings_of
 from harness.scenario.spec.scenario import Scenario
+from harness.validate.reference import scenario_schema
 
 TOY = """
 from typing import ClassVar, Literal

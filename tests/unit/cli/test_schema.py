@@ -7,7 +7,7 @@ import json
 from click.testing import CliRunner
 
 from harness.cli.schema import command
-from harness.scenario.reference import scenario_schema
+from harness.validate.reference import scenario_schema
 
 
 def test_it_prints_the_schema() -> None:

@@ -14,15 +14,15 @@ from jsonschema import Draft202012Validator
 from support.paths import ROOT
 
 from harness.scenario.reading.tree import parse
-from harness.scenario.reference import DIALECT, documented, reference, scenario_schema
 from harness.scenario.spec.scenario import Scenario
+from harness.validate.reference import DIALECT, documented, reference, scenario_schema
 
 PAGE = ROOT / "docs" / "scenario.md"
 
 
 def test_the_page_is_current() -> None:
     assert PAGE.read_text("utf-8").partition("\n## ")[2] == reference().partition("\n## ")[2], (
-        "run: python -m harness.scenario.reference docs/scenario.md"
+        "run: python -m harness.validate.reference docs/scenario.md"
     )
 
 

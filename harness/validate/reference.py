@@ -1,7 +1,7 @@
 """The scenario reference, docs/scenario.md, and the JSON Schema: made from the models, so that they
 can't go stale.
 
-python -m harness.scenario.reference docs/scenario.md
+python -m harness.validate.reference docs/scenario.md
 """
 
 from __future__ import annotations
