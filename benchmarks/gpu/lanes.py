@@ -7,8 +7,8 @@ A first short run makes engines and exports, so that no run pays for them. Then 
 each number of lanes that the host has GPUs for (2, 4, 8) all of them, measure the same scenario;
 what is compared is the wall time of `harness run` from its start to its end, and each point's
 throughput by the Welch t over rounds. `--device cpu` tries it with lanes on processors. The
-scenario's eight rounds take about 25 minutes with one lane and two; `--set measurement.rounds=4 --set
-measurement.rounds_max=4 --set measurement.window=1s --set measurement.warmup=300ms` about 9.
+scenario's eight rounds take about 25 minutes with one lane and two; `--set measurement.rounds=4
+--set measurement.rounds_max=4 --set measurement.window=1s --set measurement.warmup=300ms` about 9.
 """
 
 from __future__ import annotations
