@@ -13,10 +13,10 @@ import pytest
 from harness.measure.gpu_gates import check_gpu
 from harness.results.series import SeriesKey
 from harness.system.guard import spawn
+from harness.system.machine import probe_gpus
 from harness.telemetry.client import Telemetry
 
 pytestmark = pytest.mark.gpu
-key = SeriesKey.parse
 MIB = 2**20
 
 HOLDS = """
@@ -36,6 +36,16 @@ while True:
         x @ x
     torch.cuda.synchronize()
 """
+
+
+def board() -> str:
+    """The first GPU that CUDA shows here, as the sampler names it."""
+    return f"gpu{probe_gpus()[0][0]['index']}"
+
+
+def key(name: str) -> SeriesKey:
+    """Of the first GPU, written gpu0, whatever its number on this host."""
+    return SeriesKey.parse(name.replace("gpu0", board()))
 
 
 def _smi(pid: int) -> float | None:
@@ -107,7 +117,7 @@ def test_rates_cost_and_state_under_load(tmp_path: Path) -> None:
     rates = {
         name: s.within(begin, end).t_ns.size / 3.0
         for name, s in series.items()
-        if name.device == "gpu0"
+        if name.device == board()
     }
     cost = 100 * series[key("sampler_cpu_s")].rate(begin, end)
     gaps = np.diff(series[key("gpu0_device_bytes")].within(begin, end).t_ns) / 1e6

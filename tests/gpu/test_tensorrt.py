@@ -20,7 +20,7 @@ from harness.backends.tensorrt import library as trt
 from harness.errors import BackendError, MissingPackageError
 from harness.load.choose import make_generator
 from harness.load.plan import LoadPlan, WindowSettings
-from harness.load.streams import StreamLoad
+from harness.load.streams import SAMPLE_EVERY, StreamLoad
 from harness.measure.gpu_time import launching, split
 from harness.measure.validity import open_requests
 from harness.measure.window import measure
@@ -235,7 +235,7 @@ def test_one_thread_drives_several_callers(opened, resnet, io: str, graphs: bool
     assert set(samples.status) == {OK}
     assert set(samples.caller) == set(range(4))
     assert open_requests(samples, window.begin_ns, window.end_ns) > 3.9
-    assert len(load.sampled()) >= 8
+    assert len(load.sampled()) >= len(samples) // SAMPLE_EVERY >= 5
     for which, kept in load.sampled():
         assert np.abs(kept["output"] - expected[which]).max() < 1e-2 * np.abs(expected[0]).max()
     rate = len(samples) / (samples.done[-1] - samples.sent[0]) * 1e9

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from harness.backends.base import run_once  # noqa: E402
 from harness.load.choose import make_generator  # noqa: E402
 from harness.load.plan import LoadPlan  # noqa: E402
-from harness.load.streams import StreamLoad  # noqa: E402
+from harness.load.streams import SAMPLE_EVERY, StreamLoad  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.results.samples import OK  # noqa: E402
 
@@ -103,6 +103,6 @@ def test_one_thread_drives_several_callers(opened, resnet, io: str) -> None:
     samples = load.stop(30.0)
     assert set(samples.status) == {OK}
     assert set(samples.caller) == set(range(4))
-    assert len(load.sampled()) >= 8
+    assert len(load.sampled()) >= len(samples) // SAMPLE_EVERY >= 5
     for which, kept in load.sampled():
         assert np.abs(kept["output"] - expected[which]).max() < 1e-3 * np.abs(expected[0]).max()

@@ -19,10 +19,24 @@ from pathlib import Path
 from harness.errors import LimitError
 from harness.system.guard import spawn
 from harness.system.limits.limit import Limit
+from harness.system.machine import probe_gpus
 
 DAEMON = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 START_S, QUIT_S = 20.0, 20.0
+
+
+def cards() -> dict[str, str]:
+    """CUDA_VISIBLE_DEVICES for the daemon and its clients, where it is set: the cards by UUID.
+
+    A client counts numbers among the cards that the daemon was given, so that `1` for both names a
+    card that is not there (https://docs.nvidia.com/deploy/mps, on CUDA_VISIBLE_DEVICES).
+    """
+    named = os.environ.get(VISIBLE)
+    if named is None or "MIG-" in named:
+        return {}
+    return {VISIBLE: ",".join(str(card["uuid"]) for card in probe_gpus()[0])}
 
 
 @contextlib.contextmanager
@@ -38,11 +52,15 @@ def gpu_memory(mib: int, device: int, daemon: str = DAEMON) -> Iterator[Limit]:
             fix="CUDA MPS comes with the driver; in a container, install it or mount it",
         )
     with tempfile.TemporaryDirectory(prefix="mps-") as folder:
-        env = {PIPES: f"{folder}/pipes", LOGS: f"{folder}/logs"}
-        for path in env.values():
+        places = {PIPES: f"{folder}/pipes", LOGS: f"{folder}/logs"}
+        for path in places.values():
             Path(path).mkdir()
+        env = places | cards()
         control = Path(env[PIPES], "control")
-        with spawn([program, "-f"], env={**os.environ, **env}) as process:
+        # what it tells goes into its own logs too
+        with spawn(
+            [program, "-f"], env={**os.environ, **env}, stdout=subprocess.DEVNULL
+        ) as process:
             end = time.monotonic() + START_S
             while not control.exists():
                 if process.poll() is not None or time.monotonic() > end:

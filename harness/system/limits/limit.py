@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,8 @@ BEYOND_MIB = 64
 needs, so that what it holds already can't be the reason."""
 CONTROL_S = 120.0
 """How long the control may take: a second a GiB where pages are slow."""
+LAST_WORDS = 200
+"""Characters of what a control that failed said."""
 REFUSED = 9
 """Exit code of a control that asked and was told that there is no more."""
 HOST_CONTROL = f"""
@@ -84,41 +87,46 @@ class Limit:
 
         Raises LimitError: it got it, or one that asked for little did not get that.
         """
-        status = self._ask(LITTLE_MIB, env)
+        status, said = self._ask(LITTLE_MIB, env)
         if status != 0:
             raise LimitError(
                 f"under the limit of {self} not even {LITTLE_MIB} MiB can be had: a process that "
-                f"asked for it {describe_status(status)}",
+                f"asked for it {describe_status(status)}{said and f' ({said})'}",
                 fix="give it more, or see whether what enforces it works",
             )
         # the context of CUDA counts, so that the limit itself is more than is left
         more = self.mib if self.quantity == "gpu_memory" else self.mib + BEYOND_MIB
-        if self.quantity == "gpu_memory" and self._ask(more, env, limited=False) != 0:
+        if self.quantity == "gpu_memory" and self._ask(more, env, limited=False)[0] != 0:
             raise LimitError(
                 f"whether the limit of {self} is in force can't be shown: the card does not give "
                 f"{more} MiB without it either",
                 fix="give a limit below what is free on the card, or free the card",
             )
         before = self.kills()
-        status = self._ask(more, env)
+        status, said = self._ask(more, env)
         killed = status == -signal.SIGKILL and self.kills() > before
         if status == REFUSED or killed:
             how = "was refused" if status == REFUSED else "was killed"
             return f"a process that asked for {more} MiB {how}"
         raise LimitError(
             f"the limit of {self} is not in force: a process that asked for {more} MiB "
-            f"{'got it' if status == 0 else describe_status(status)}",
+            f"{'got it' if status == 0 else describe_status(status)}{said and f' ({said})'}",
             fix="nothing measured here would show what the limit does; see docs/limits.md",
         )
 
-    def _ask(self, mib: int, env: Mapping[str, str], *, limited: bool = True) -> int:
-        """Exit status of a process that holds so much for a moment."""
+    def _ask(self, mib: int, env: Mapping[str, str], *, limited: bool = True) -> tuple[int, str]:
+        """Exit status of a process that holds so much for a moment, and its last words."""
         code = GPU_CONTROL if self.quantity == "gpu_memory" else HOST_CONTROL
         argv = [sys.executable, "-S", "-E", "-c", code, str(mib), str(self.device)]
         prefix = self.prefix if limited else ()
-        with spawn([*prefix, *argv], env={**os.environ, **env}) as process:
+        with (
+            tempfile.TemporaryFile() as words,
+            spawn([*prefix, *argv], env={**os.environ, **env}, stderr=words) as process,
+        ):
             try:
-                return process.wait(CONTROL_S)
+                status = process.wait(CONTROL_S)
+                words.seek(0)
+                return status, words.read().decode("utf-8", "replace").strip()[-LAST_WORDS:]
             except subprocess.TimeoutExpired:
                 raise LimitError(
                     f"the control of the limit of {self} has not ended in {CONTROL_S:g} s"

@@ -46,3 +46,12 @@ def test_the_daemon_is_its_own_and_is_told_to_quit(tmp_path, monkeypatch):
     assert not pipes.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_cards_are_named_by_what_daemon_and_client_read_alike(monkeypatch):
+    """By number the client's would be counted among those that the daemon was given."""
+    monkeypatch.setattr(gpu, "probe_gpus", lambda: ([{"uuid": "GPU-b"}, {"uuid": "GPU-a"}], None))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert gpu.cards() == {"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-a"}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert gpu.cards() == {}
