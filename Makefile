@@ -33,7 +33,7 @@ demo: setup
 	$(BIN)/harness run scenarios/quickstart.yaml
 
 test: setup browser prometheus strace
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
