@@ -26,9 +26,20 @@ LOOKS = (4, 6, 9, 13, 19)
     "--blocks", type=click.Choice([str(n) for n in LOOKS]), default=str(LOOKS[-1]),
     show_default=True, help="SCENARIO: measure at most so many blocks.",
 )  # fmt: skip
-@click.option("--layers", is_flag=True, help="Also say which layers differ (ONNX Runtime).")
+@click.option("--layers", is_flag=True, help="Also say which layers differ.")
+@click.option(
+    "--layer-blocks",
+    type=click.IntRange(2),
+    default=9,
+    show_default=True,
+    help="--layers: profile each side so many times.",
+)
+@click.option("--outputs", is_flag=True, help="RUN_DIR: run both again, compare what they answer.")
 @click.option("--json", "json_file", type=options.OUTPUT, help="Write the result as JSON.")
 @click.option("--markdown", type=options.OUTPUT, help="Write a comment for a pull request.")
+@click.option(
+    "--marker", default="", metavar="KEY", help="--markdown: tells it from other comments."
+)
 @click.option("--junit", type=options.OUTPUT, help="Write JUnit XML, a case a point and metric.")
 @click.option("--bencher", type=options.OUTPUT, help="Write Bencher's metric format.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the verdict.")
@@ -36,7 +47,8 @@ def command(
     paths: tuple[Path, ...], base: str | None, candidate: str | None, baseline: Path | None,
     save_baseline: Path | None, force: bool, overrides: tuple[str, ...], output: Path | None,
     resume: Path | None, json_file: Path | None, markdown: Path | None, junit: Path | None,
-    bencher: Path | None, quiet: bool, blocks: str, layers: bool,
+    bencher: Path | None, quiet: bool, blocks: str, layers: bool, layer_blocks: int,
+    outputs: bool, marker: str,
 ) -> int:  # fmt: skip
     """Say whether a candidate is worse than a base.
 
@@ -54,7 +66,8 @@ def command(
 
     asked = Asked(
         paths, base, candidate, baseline, save_baseline, overrides, output, resume, int(blocks),
-        force=force, layers=layers, quiet=quiet,
+        force=force, layers=layers, quiet=quiet, outputs=outputs, layer_blocks=layer_blocks,
+        marker=marker,
     )  # fmt: skip
     files = Files(json_file, markdown, junit, bencher)
     return carry_out(asked, files, observer(quiet=quiet, as_json=False))

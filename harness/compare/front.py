@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
+from harness.compare.answers import compare_answers
 from harness.compare.baseline import read_baseline, write_baseline
 from harness.compare.comparing import against, side_for_baseline, stored_runs, within
-from harness.compare.layers.profiling import profile_blocks, subjects
+from harness.compare.layers.profiling import BLOCKS, profile_blocks
 from harness.compare.measuring import begin, finish
 from harness.compare.outputs import data
 from harness.compare.outputs.junit import junit
@@ -21,17 +23,21 @@ from harness.compare.outputs.markdown import markdown
 from harness.compare.outputs.terminal import terminal
 from harness.compare.outputs.words import headline
 from harness.compare.result import Comparison, worst
-from harness.errors import UsageError
+from harness.compare.subjects import subjects
+from harness.errors import HarnessError, UsageError
 from harness.results.events import Observer
 from harness.results.store import read_run
 from harness.run.execute import INTERRUPTED
 from harness.system.faults import cant_write
 from harness.system.files import write_text
+from harness.system.scratch import temporary_folder
 
 WIDTH = 140
 """Columns where no terminal sets them."""
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable with the file that GitHub shows beside a job."""
+JOB = ("GITHUB_WORKFLOW", "GITHUB_JOB", "CI_JOB_NAME")
+"""Variables by which GitHub and GitLab name what runs."""
 Watch = AbstractContextManager[Observer]
 
 
@@ -51,6 +57,11 @@ class Asked:
     force: bool
     layers: bool
     quiet: bool
+    outputs: bool = False
+    """Whether the outputs of both are compared with each other; those just measured always are."""
+    layer_blocks: int = BLOCKS
+    marker: str = ""
+    """What tells this comment of a pull request from others; empty: see `marker_key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class Files:
     markdown: Path | None = None
     junit: Path | None = None
     bencher: Path | None = None
+    html: Path | None = None
+    pdf: Path | None = None
 
 
 def carry_out(asked: Asked, files: Files, watch: Watch) -> int:
@@ -75,11 +88,10 @@ def carry_out(asked: Asked, files: Files, watch: Watch) -> int:
     else:
         found = _stored(asked)
     try:
-        if asked.layers:
-            found = [_with_layers(one, _tell(asked)) for one in found]
+        found = [_looked_at(one, asked) for one in found]
     finally:  # a profiler that fails takes no verdict with it
         _show(found, quiet=asked.quiet)
-        _write(found, files)
+        _write(found, files, asked.marker)
     return worst(found).exit_code
 
 
@@ -118,14 +130,35 @@ def _stored(asked: Asked) -> list[Comparison]:
     return stored_runs(paths, asked.base, asked.candidate, force=force)
 
 
-def _with_layers(found: Comparison, tell: Callable[[str], None]) -> Comparison:
-    """The same with the layers of its two backends, which are those of one run."""
+def _looked_at(found: Comparison, asked: Asked) -> Comparison:
+    """The same with what both say to the same inputs, and with their layers, as was asked for.
+
+    Raises UsageError for --outputs and --layers of two runs, and what profiling raises.
+    """
+    measured = asked.resume is not None or asked.paths[0].is_file()
+    if not (asked.layers or asked.outputs or measured):
+        return found
     if found.base.where != found.candidate.where:
-        raise UsageError("--layers goes with two backends of one run")
-    run = read_run(Path(found.base.where))
-    base, candidate = subjects(run, found.base.name, found.candidate.name)
-    log = run.path / "logs" / "layers.log"
-    return replace(found, layers=profile_blocks(base, candidate, log, tell))
+        raise UsageError("--layers and --outputs go with two backends of one run")
+    if not any(p.rows for p in found.points):
+        return found  # one of them can't run: there is nothing to look at
+    data = read_run(Path(found.base.where))
+    folder = data.path / "compare"
+    with temporary_folder():
+        try:
+            both = subjects(data, found.base.name, found.candidate.name, _tell(asked))
+            answers = compare_answers(both, folder)
+        except HarnessError as error:
+            if asked.layers or asked.outputs:
+                raise
+            said = f"not compared with each other: {error.message}"
+            return replace(found, outputs=(*found.outputs, said))
+        drift = "; ".join(filter(None, (found.drift, answers.drift)))
+        found = replace(found, outputs=(*found.outputs, *answers.said), drift=drift)
+        if asked.layers:
+            layers = profile_blocks(both, folder, _tell(asked), asked.layer_blocks)
+            found = replace(found, layers=layers)
+    return found
 
 
 def _tell(asked: Asked) -> Callable[[str], None]:
@@ -157,10 +190,25 @@ def terminal_console() -> Console:
     return console
 
 
-def _write(found: Sequence[Comparison], files: Files) -> None:
+def marker_key(found: Sequence[Comparison]) -> str:
+    """What tells one comment of a pull request from the others, and is the same the next time.
+
+    The CI job, the model, and of backends of one run their names; runs are named by their time.
+    """
+    job = [os.environ.get(name, "") for name in JOB]
+    first = found[0]
+    model = first.base.conditions.get("model")
+    said = [*job, str(model.get("name", "")) if isinstance(model, dict) else ""]
+    if first.base.where == first.candidate.where:
+        said += [first.base.name, first.candidate.name]
+    return " / ".join(filter(None, said))
+
+
+def _write(found: Sequence[Comparison], files: Files, marker: str) -> None:
     """Every file that was asked for, and the job's summary on GitHub."""
+    comment = partial(markdown, key=marker or marker_key(found))
     written = (
-        (files.json, data.json_text), (files.markdown, markdown), (files.junit, junit),
+        (files.json, data.json_text), (files.markdown, comment), (files.junit, junit),
         (files.bencher, data.bencher),
     )  # fmt: skip
     for path, make in written:
@@ -169,7 +217,7 @@ def _write(found: Sequence[Comparison], files: Files) -> None:
     if summary := os.environ.get(SUMMARY):
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown(found))
+                file.write(comment(found))
         except OSError as error:
             raise cant_write(error, summary) from error
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from harness.inspect.trace import Key, Memory, Span, Trace, Work, launched_in, owner_of
 from harness.profile.bound import judge
 from harness.profile.result import BatchProfile, Row
-from harness.profile.split import Roof, gpu_of, launched_in, owner_of, split
-from harness.profile.trace import Key, Memory, Span, Trace, Work
+from harness.profile.split import Roof, gpu_of, split
 
 MOST_KERNELS = 30
 """Kernels that a profile keeps, the longest first."""

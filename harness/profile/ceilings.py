@@ -22,7 +22,6 @@ SIZES = {"cpu": 768, "cuda": 8192}
 """Of the square matrices."""
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**31}
 REPEATS, LONGEST_S = 12, 0.4
-FLOOR_CALLS = 200
 Repeat = Callable[[Callable[[], object]], float]
 
 

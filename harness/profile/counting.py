@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.profile.trace import Key, shapes
+from harness.inspect.trace import Key, shapes
 
 PICKS = frozenset({"aten::embedding", "aten::index_select", "aten::gather", "aten::index"})
 """They read as much of their table as comes out, not all of it."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar
 
 from harness.backends.registry import message_of
-from harness.errors import DeadlineError, HarnessError, UsageError, from_reason
+from harness.errors import HarnessError, UsageError
+from harness.inspect.process import InspectedProcess, Message
+from harness.inspect.profilers import KINDS, WARM
+from harness.inspect.trace import REQUEST, Span, Trace, Work, kineto, onnxruntime, read_events
 from harness.models.precision import in_own_precision
 from harness.models.tensors import PreparedModel
 from harness.profile import store as files
@@ -18,49 +20,25 @@ from harness.profile.analyse import Recorded, analyse
 from harness.profile.findings import findings_of
 from harness.profile.result import BackendProfile, BatchProfile, Ceilings, Profile, Row
 from harness.profile.split import Roof
-from harness.profile.trace import REQUEST, Span, Trace, Work, kineto, onnxruntime, read_events
 from harness.results.events import RunEnded, RunStarted
 from harness.results.line import adapter
 from harness.results.manifest import make_manifest, utc_now
 from harness.results.store import RunStore
-from harness.run.environments import Interpreter, Interpreters, make_environments
+from harness.run.environments import Interpreters, make_environments
 from harness.run.execute import default_directory
 from harness.run.session.preparing import prepare, prepared_model
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
-from harness.system.child import Child
 from harness.system.environment import worker_env
-from harness.system.files import write_text
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 
-IN_PROCESS = ("torch", "onnxruntime", "tensorrt")
+MODULE = "harness.profile.worker"
 DEADLINE_S = 600.0
 RENAMES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})
 """Nodes of ONNX that move nothing."""
 Tell = Callable[[str], None]
-Message = dict[str, Any]
-
-
-class ProfilerProcess(Child):
-    """A guarded `harness.profile.worker`; what it prints goes to `log`."""
-
-    MODULE: ClassVar = "harness.profile.worker"
-
-    def messages(self, seconds: float) -> Iterator[Message]:
-        """What it tells, to its end. Raises WorkerDiedError, DeadlineError, what it reported."""
-        while True:
-            line = self.line(seconds)
-            if line is None:
-                self.kill()
-                raise DeadlineError(f"{self.title} said nothing for {seconds:g} s")
-            message: Message = json.loads(line)
-            if message["event"] == "done":
-                return
-            if message["event"] == "failed":
-                raise from_reason(message["reason"], message["message"], message["fix"])
-            yield message
 
 
 def start(loaded: LoadedScenario, output: Path | None, tell: Tell) -> Path:
@@ -91,15 +69,15 @@ def choose(scenario: Scenario) -> tuple[list[AnyBackend], dict[str, str]]:
 
     Raises UsageError where there is none.
     """
-    chosen = [b for b in scenario.backends if b.kind in IN_PROCESS]
+    chosen = [b for b in scenario.backends if b.kind in KINDS]
     skipped = {
         b.name: f"`{b.kind}` does not run in a process that can be profiled here"
-        for b in scenario.backends if b.kind not in IN_PROCESS
+        for b in scenario.backends if b.kind not in KINDS
     }  # fmt: skip
     if not chosen:
         raise UsageError(
             "no backend of this scenario can be profiled",
-            fix=f"name one of kind {', '.join(IN_PROCESS)}, which run in a process of ours",
+            fix=f"name one of kind {', '.join(KINDS)}, which run in a process of ours",
         )
     return chosen, skipped
 
@@ -154,19 +132,15 @@ class _Profiling:
         if isinstance(interpreter, HarnessError):
             raise interpreter
         logs, traces = self.directory / "logs", self.directory / files.TRACES
-        task = logs / f"{spec.name}.task.json"
-        write_text(task, json.dumps({
+        task = {
             "backend": message_of(spec), "model": model.to_json(), "folder": str(traces.resolve()),
             "batches": list(self.scenario.load.batch_sizes), "cache": str(cache_directory()),
-        }))  # fmt: skip
-        extra = {}
-        if isinstance(interpreter, Interpreter):
-            extra = {"python": interpreter.python}
+        }  # fmt: skip
         env = {**worker_env(self.base), **(interpreter.env if interpreter else {})}
-        with ProfilerProcess(
-            f"the profiler of {spec.name}", ProfilerProcess.MODULE, [str(task)],
-            log=logs / f"{spec.name}.log", env=env, on_stdio=False, **extra,
-        ) as child:  # fmt: skip
+        python = interpreter.python if interpreter else sys.executable
+        with InspectedProcess(
+            f"the profiler of {spec.name}", MODULE, task, logs / f"{spec.name}.log", python, env
+        ) as child:
             yield from child.messages(max(DEADLINE_S, self.scenario.measurement.load_timeout))
 
     def _profiled(
@@ -216,8 +190,6 @@ def node_floor(trace: Trace) -> float:
 
 
 def _with_onnxruntime(said: Recorded, path: Path, spec: AnyBackend) -> Recorded:
-    from harness.profile.layers import WARM
-
     trace, work = onnxruntime(read_events(path), WARM)
     alone = replace(said, trace=trace, work=work, source="onnxruntime")
     if not (spec.on_gpu and said.trace.requests):

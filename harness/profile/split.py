@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.inspect.trace import Key, Span, Trace, Work, launched_in, owner_of
 from harness.profile.result import PARTS, Ceilings, Gpu, Side
-from harness.profile.trace import Key, Span, Trace, Work
 
 Interval = tuple[float, float]
 Owners = Mapping[int, Span]
@@ -62,24 +62,6 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 def length(intervals: Iterable[Interval]) -> float:
     """The time that they cover together."""
     return sum(end - begin for begin, end in union(intervals))
-
-
-def owner_of(trace: Trace) -> dict[int, Span]:
-    """Kernel's place → the operator within which it was launched."""
-    found, operators = {}, sorted(trace.operators, key=lambda o: o.begin)
-    launched = sorted(
-        (launch.begin, i, launch.thread)
-        for i, k in enumerate(trace.kernels) if (launch := trace.launches.get(k.link))
-    )  # fmt: skip
-    place, open_ = 0, dict[int, Span]()
-    for at, index, thread in launched:
-        while place < len(operators) and operators[place].begin <= at:
-            open_[operators[place].thread] = operators[place]
-            place += 1
-        holder = open_.get(thread)
-        if holder is not None and holder.begin <= at <= holder.end:
-            found[index] = holder
-    return found
 
 
 def split(trace: Trace, work: Work, roof: Roof | None) -> dict[str, list[float]]:
@@ -142,12 +124,6 @@ def _on_gpu(
         **row, "copies": busy - computing, "launch": request.us - busy, "wall": request.us,
         "waiting": sum(late for _, late in idle),
     }  # fmt: skip
-
-
-def launched_in(trace: Trace, span: Span, request: Span) -> bool:
-    """Whether a request launched it; by its own begin where no launch is known."""
-    launch = trace.launches.get(span.link, span)
-    return request.begin <= launch.begin < request.end
 
 
 def _clip(spans: Iterable[Span], request: Span) -> Iterator[Interval]:

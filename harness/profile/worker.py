@@ -9,11 +9,7 @@ a run: a profiled process is slower than another.
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -23,19 +19,17 @@ from typing import Any
 from harness.backends.base import Backend, BackendContext
 from harness.backends.registry import from_message, open_backend
 from harness.errors import BackendError
+from harness.inspect import profilers
+from harness.inspect.answer import Send, main
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel, Tensors
-from harness.profile import layers
 from harness.profile.neighbours import Neighbours
 from harness.scenario.spec.backend import BackendSettings
-from harness.system.faults import known
-from harness.system.files import jsonable
 
 FIRST_CALLS = 10
 LONGEST_S = 8.0
 """Of the calls without the profiler, and of those with it, a batch size."""
 MOST_REQUESTS, FEWEST_REQUESTS = 20, 5
-Send = Callable[[Mapping[str, object]], None]
 
 
 class Profiled:
@@ -94,7 +88,7 @@ class Profiled:
         return self.spec.on_gpu and _cuda_torch()
 
     def _trace(self, request: Callable[[], object], batch: int, count: int) -> dict[str, object]:
-        from harness.profile.recording import record
+        from harness.inspect.recording import record
 
         return {"trace": record(self._place(batch), request, count).name}
 
@@ -105,10 +99,11 @@ class Profiled:
         """By the runtime's own profiler, in a session of its own."""
         if self.spec.kind == "onnxruntime":
             target = self._place(batch) / "onnxruntime.json"
-            layers.onnxruntime_layers(self.spec, self.context, inputs, count, target)  # type: ignore[arg-type]
+            profilers.onnxruntime_layers(self.spec, self.context, inputs, count, target)  # type: ignore[arg-type]
             return {"onnxruntime": target.name}
         if self.spec.kind == "tensorrt":
-            return {"tensorrt": layers.tensorrt_layers(self.spec, self.context, inputs, count)}  # type: ignore[arg-type]
+            times = profilers.tensorrt_layers(self.spec, self.context, inputs, count)  # type: ignore[arg-type]
+            return {"tensorrt": [(x.name, sum(x.us) / count) for x in times.layers]}
         return {}
 
     def _ceilings(self) -> dict[str, object]:
@@ -120,7 +115,7 @@ class Profiled:
         try:
             import torch
 
-            from harness.profile.recording import floor_us
+            from harness.inspect.recording import floor_us
         except ImportError:
             return {"ceilings": asdict(ceilings.with_numpy()), "threads": os.cpu_count()}
         threads = getattr(self.spec, "threads", None)
@@ -175,28 +170,5 @@ def _work(backend: Backend, request: object) -> list[list[object]]:
     return [[*key, *work] for key, work in count(module, args, kwargs).items()]
 
 
-def main(task: Path, out: int) -> None:
-    """Profile as the task says; what raises is told, and ends the process."""
-    with os.fdopen(out, "wb") as answers:
-
-        def send(message: Mapping[str, object]) -> None:
-            answers.write(json.dumps(jsonable(message)).encode() + b"\n")
-            answers.flush()
-
-        try:
-            Profiled(json.loads(task.read_text(encoding="utf-8")), send).run()
-        except Exception as error:
-            import traceback
-
-            traceback.print_exc()
-            why = known(error, BackendError)
-            send({"event": "failed", "reason": why.reason, "message": why.message, "fix": why.fix})
-        send({"event": "done"})
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
-    os._exit(0)  # a runtime's own threads must not keep it alive
-
-
 if __name__ == "__main__":
-    faulthandler.enable()
-    main(Path(sys.argv[1]), int(sys.argv[3]))
+    main(lambda task, send: Profiled(task, send).run())

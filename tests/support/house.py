@@ -23,7 +23,7 @@ CODE_LINES_AIM = 22_500
 """What `CODE_LINES` is to come down to."""
 USES = frozenset({
     "plan", "compare", "stress", "migrate", "fleet", "monitor", "validate", "doctor", "init",
-    "infer", "profile",
+    "infer", "profile", "inspect",
 })  # fmt: skip
 """Folders built on the measuring core: each may have `USE_LINES`."""
 USE_LINES = 3_100

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.inspect.trace import REQUEST, Work
 from harness.profile.result import Ceilings
 from harness.profile.split import Roof
-from harness.profile.trace import REQUEST, Work
 
 ROOF = Roof(gemm=100e12, copy=1e12)
 CEILINGS = Ceilings({"fp32": 100e12, "fp16": 400e12}, 1e12, 0.0, "made up")

@@ -10,12 +10,12 @@ import numpy as np
 from support.kineto import CEILINGS, WORK, Machine, events_of
 from support.sample import MODELS
 
+from harness.inspect.trace import kineto
 from harness.profile.analyse import Recorded, analyse
 from harness.profile.execute import start
 from harness.profile.findings import findings_of
 from harness.profile.result import BackendProfile, Profile
 from harness.profile.split import Roof
-from harness.profile.trace import kineto
 from harness.scenario.reading.loader import load, load_text
 from harness.scenario.spec.scenario import Scenario
 

@@ -1,7 +1,8 @@
 """Layers of two versions matched, and their differences judged over blocks.
 
-A layer is matched by its name, type and output shape; what is left, as fusions rename layers, by
-type and shape in order. Each block gives a layer's time on both sides, the interquartile mean of
+A layer is matched by its name, type and output shape; what is left by its name without the place
+that TensorRT gives it in the engine; what is left then, as fusions rename layers, by type and shape
+in order. Each block gives a layer's time on both sides, the interquartile mean of
 its runs (the runtime's clock has whole microseconds; a median of those would have no scatter). The
 differences in microseconds add up, so they are what is judged: paired t over blocks, adjusted by
 Holm over the layers. A layer is named where that is below 0.05 and the difference is at least 1 %
@@ -10,6 +11,7 @@ of the whole run. What a run takes beyond its layers is a line of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +39,7 @@ class Profile:
 
     @classmethod
     def of(cls, said: Mapping[str, object]) -> Profile:
-        """As `harness.compare.layers.onnxruntime` prints it. Raises KeyError, TypeError."""
+        """As `harness.inspect.layers.LayerTimes` tells it. Raises KeyError, TypeError."""
         layers = said["layers"]
         assert isinstance(layers, list)
         keys = [(str(x["name"]), str(x["type"]), str(x["shape"])) for x in layers]
@@ -99,7 +101,8 @@ def judge_layers(blocks: Sequence[tuple[Profile, Profile]]) -> Layers:
     """The layers of at least two blocks. Raises ValueError with fewer."""
     if len(blocks) < 2:
         raise ValueError("at least two blocks are needed")
-    pairs = match(list(blocks[0][0].layers), list(blocks[0][1].layers))
+    one, other = (_ever([block[i] for block in blocks]) for i in (0, 1))
+    pairs = match(list(one.layers), list(other.layers))
     times = [
         (
             [block[0].layers.get(a, 0.0) if a else 0.0 for block in blocks],
@@ -115,34 +118,46 @@ def judge_layers(blocks: Sequence[tuple[Profile, Profile]]) -> Layers:
     adjusted = holm({str(i): paired_p(shift) for i, shift in enumerate(shifts)})
     base, candidate = (float(np.mean([w[i] for w in whole])) for i in (0, 1))
     changes = [
-        _change(blocks[0], pair, time, shifts[i], adjusted[str(i)], SMALLEST * base)
+        _change((one, other), pair, time, shifts[i], adjusted[str(i)], SMALLEST * base)
         for i, (pair, time) in enumerate(zip(pairs, times, strict=True))
     ]
     last = _change(
-        blocks[0], ((REST, "", ""), (REST, "", "")), (rest[0], rest[1]), shifts[-1],
+        (one, other), ((REST, "", ""), (REST, "", "")), (rest[0], rest[1]), shifts[-1],
         adjusted[str(len(shifts) - 1)], SMALLEST * base,
     )  # fmt: skip
     ranked = sorted(changes, key=lambda c: -abs(c.change_us))
     return Layers(tuple(ranked), last, len(blocks), base, candidate)
 
 
+def _ever(profiles: Sequence[Profile]) -> Profile:
+    """Every layer that a side had in some block: an engine that is built anew may have others."""
+    layers, where = dict[Key, float](), dict[Key, str]()
+    for profile in reversed(profiles):
+        layers |= profile.layers
+        where |= profile.where
+    ordered = dict.fromkeys(key for profile in profiles for key in profile.layers)
+    return Profile(profiles[0].run_us, {key: layers[key] for key in ordered}, where)
+
+
 def match(base: Sequence[Key], candidate: Sequence[Key]) -> list[tuple[Key | None, Key | None]]:
     """Each layer of both sides, in pairs; None where the other side has none like it."""
-    pairs: list[tuple[Key | None, Key | None]] = []
+    found: dict[Key, Key] = {}
     left = list(candidate)
-    open_ = []
-    for key in base:
-        if key in left:
-            left.remove(key)
-            pairs.append((key, key))
-        else:
-            open_.append(key)
-    for key in open_:
-        like = next((other for other in left if other[1:] == key[1:]), None)
-        if like is not None:
-            left.remove(like)
-        pairs.append((key, like))
-    return [*pairs, *((None, key) for key in left)]
+    for alike in (lambda key: key, _placeless, lambda key: key[1:]):
+        for key in (k for k in base if k not in found):
+            like = next((other for other in left if alike(other) == alike(key)), None)
+            if like is not None:
+                left.remove(like)
+                found[key] = like
+    return [*((key, found.get(key)) for key in base), *((None, key) for key in left)]
+
+
+PLACE = re.compile(r"_myl\d+_\d+$")
+"""What TensorRT's compiler ends a layer's name with: its subgraph and its place there."""
+
+
+def _placeless(key: Key) -> Key:
+    return PLACE.sub("", key[0]), key[1], key[2]
 
 
 def _change(

@@ -2,87 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.compare.layers.matching import Layers, Profile, judge_layers
-from harness.compare.side import backends_of
-from harness.errors import DeadlineError, UsageError
-from harness.results.store import RunData
-from harness.run.environments import package_alone
+from harness.compare.subjects import Subjects
+from harness.errors import UsageError
 from harness.run.order import balanced
-from harness.system.child import Child
-from harness.system.environment import PACKAGE_IN
-from harness.system.paths import cache_directory
 
-BLOCKS, WARMUP, RUNS = 9, 10, 40
-DEADLINE_S = 600.0
-MODULE = "harness.compare.layers.onnxruntime"
+BLOCKS, RUNS = 9, 40
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One side: which Python profiles which model how."""
-
-    name: str
-    python: str
-    env: Mapping[str, str]
-    command: Mapping[str, object]
-    """Arguments of `harness.compare.layers.onnxruntime.profile`."""
-
-    def profile(self, log: Path) -> Profile:
-        """In a process of its own. Raises WorkerDiedError, DeadlineError."""
-        arguments = [json.dumps(dict(self.command))]
-        with Child(f"the profiler of {self.name}", MODULE, arguments, log=log, python=self.python,
-                   env=self.env) as child:  # fmt: skip
-            line = child.line(DEADLINE_S)
-        if line is None:
-            raise DeadlineError(f"the profiler of {self.name} said nothing for {DEADLINE_S:g} s")
-        return Profile.of(json.loads(line))
-
-
 def profile_blocks(
-    base: Subject, candidate: Subject, log: Path, tell: Tell, blocks: int = BLOCKS
+    both: Subjects, folder: Path, tell: Tell, blocks: int = BLOCKS, runs: int = RUNS
 ) -> Layers:
-    """Both, `blocks` times. Raises WorkerDiedError, DeadlineError."""
+    """Both, `blocks` times, at the first batch size; an engine with `rebuild` is built each time.
+
+    Traces go into `folder`. Raises UsageError for runtimes without layers in common,
+    WorkerDiedError, DeadlineError, and what a backend raises.
+    """
+    kinds = [s.kind for s in both.pair()]
+    if kinds[0] != kinds[1]:
+        raise UsageError(f"the layers of `{kinds[0]}` and `{kinds[1]}` have nothing in common")
     found = []
     for block in range(blocks):
         tell(f"profiling block {block + 1} of {blocks}")
-        sides = {s.name: s.profile(log) for s in balanced([base, candidate], block, "layers")}
-        found.append((sides[base.name], sides[candidate.name]))
+        sides = {}
+        for side in balanced(both.pair(), block, "layers"):
+            said = side.ask(
+                "layers", folder / f"layers-{side.name}.log", folder / side.name,
+                batch=side.batches[0], runs=runs,
+            )  # fmt: skip
+            sides[side.name] = Profile.of(said)
+        found.append((sides[both.base.name], sides[both.candidate.name]))
     return judge_layers(found)
-
-
-def subjects(data: RunData, base: str, candidate: str) -> tuple[Subject, Subject]:
-    """The two backends of a run at its first batch size. Raises UsageError: not ONNX Runtime."""
-    files = {a.format: a.path for a in data.artifacts}
-    return _subject(data, base, files), _subject(data, candidate, files)
-
-
-def _subject(data: RunData, name: str, files: Mapping[str, str]) -> Subject:
-    spec = next(s for s in backends_of(data) if s.get("name") == name)
-    file = files.get("onnx_fp16" if spec.get("precision") == "fp16" else "onnx")
-    if spec.get("kind") != "onnxruntime" or file is None or not Path(file).exists():
-        raise UsageError(
-            f"the layers of {name} can't be profiled: that needs `kind: onnxruntime`, and the ONNX "
-            "file that the run had"
-        )
-    batch = (data.scenario.get("load") or {}).get("batch_sizes") or [1]
-    command = {
-        "model": file, "provider": spec.get("provider") or "CPUExecutionProvider",
-        "threads": spec.get("threads"), "batch": batch[0], "warmup": WARMUP, "runs": RUNS,
-    }  # fmt: skip
-    lock = (data.manifest.get("environments") or {}).get(spec.get("environment") or "")
-    return Subject(name, *_python(lock), command)
-
-
-def _python(lock: Mapping[str, object] | None) -> tuple[str, dict[str, str]]:
-    """The environment's interpreter and its variables, or ours."""
-    import sys
-
-    if lock is None:
-        return sys.executable, {}
-    return str(lock["python"]), {PACKAGE_IN: str(package_alone(cache_directory()))}

@@ -17,7 +17,7 @@ MODULES = (
     "harness.load.closed", "harness.measure.window", "harness.models.inputs",
     "harness.models.parity", "harness.backends.tensorrt.backend",
     "harness.backends.tensorrt.caller", "harness.backends.tensorrt.cache",
-    "harness.profile.worker", "harness.profile.layers",
+    "harness.profile.worker", "harness.inspect.profilers", "harness.inspect.worker",
 )  # fmt: skip
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.compared import write_blocks
+from support.opened import begun
+from support.tiny_onnx import tiny_onnx
 
-from harness.compare.front import SUMMARY, Asked, Files, carry_out, write_file
-from harness.errors import SetupError, UsageError
+from harness.compare.comparing import within
+from harness.compare.front import JOB, SUMMARY, Asked, Files, carry_out, marker_key, write_file
+from harness.errors import RunDirectoryError, SetupError, UsageError
+from harness.results.store import read_run
 
 
 def asked(*paths: Path, **more: Any) -> Asked:
@@ -52,3 +57,55 @@ def test_what_goes_with_run_directories_alone(tmp_path: Path, more: dict[str, ob
     (tmp_path / "s.yaml").write_text("")
     with pytest.raises(UsageError, match="go with run directories"):
         carry_out(asked(tmp_path / "s.yaml", **more), Files(), nullcontext())
+
+
+SCENARIO = """
+scenario: two
+model: {name: tiny, source: {onnx: tiny.onnx}, parity: {inputs: 1}}
+backends:
+  - {name: a, kind: onnxruntime, threads: 1}
+  - {name: b, kind: onnxruntime, threads: 1}
+load: {concurrency: [1]}
+"""
+
+
+def test_what_both_answer_and_their_layers_come_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tiny_onnx(tmp_path / "tiny.onnx")
+    run = begun(tmp_path, SCENARIO, {"a": 0.0, "b": 0.0})
+    file = tmp_path / "o.json"
+    wanted = asked(run.path, outputs=True, layers=True, layer_blocks=2)
+    assert carry_out(wanted, Files(json=file), nullcontext()) == 0
+    (found,) = json.loads(file.read_text())["comparisons"]
+    assert found["outputs"] == ["batch 1: both give the same outputs, bit by bit"]
+    assert found["layers"]["blocks"] == 2
+    assert "MatMul" in {c["kind"] for c in found["layers"]["changes"]}
+
+
+def test_what_cant_be_looked_at_leaves_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (write_blocks(tmp_path / n, {"a": 0.0, "b": 0.1}) for n in ("r", "s"))
+    with pytest.raises(UsageError, match="two backends of one run"):
+        carry_out(asked(one, other, layers=True), Files(), nullcontext())
+    with pytest.raises(RunDirectoryError):
+        carry_out(asked(one, outputs=True), Files(), nullcontext())
+    assert capsys.readouterr().out.count("REGRESSION: b against a") == 1
+
+
+def test_two_jobs_of_a_pull_request_have_a_comment_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in JOB:
+        monkeypatch.delenv(name, raising=False)
+    run = read_run(write_blocks(tmp_path / "r", {"a": 0.0, "b": 0.1}))
+    one, back = within(run, "a", "b"), within(run, "b", "a")
+    assert marker_key([one]) == "m / a / b"
+    assert marker_key([back]) == "m / b / a"
+    monkeypatch.setenv("GITHUB_JOB", "gpu")
+    assert marker_key([one]) == "gpu / m / a / b"
+    file = tmp_path / "c.md"
+    carry_out(asked(run.path, marker="mine"), Files(markdown=file), nullcontext())
+    assert file.read_text().startswith("<!-- inference-harness compare: mine -->\n")

@@ -4,8 +4,8 @@ import pytest
 from support.kineto import CONV, NORM, ROOF, Machine
 from support.profiled import gpu_profile
 
+from harness.inspect.trace import Memory, Span, Trace
 from harness.profile.analyse import Recorded, analyse, peak_of, rows_of, steady_ms
-from harness.profile.trace import Memory, Span, Trace
 
 
 def test_rows_of_a_gpu_have_the_kernels_times_and_the_operators_work() -> None:

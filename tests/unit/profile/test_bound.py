@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support.kineto import ROOF, WORK, Machine, events_of, truth
 
+from harness.inspect.trace import kineto
 from harness.profile.bound import KINDS, judge, scaled, utilisation
 from harness.profile.result import Bound, Gpu, Row
 from harness.profile.split import gpu_of, split
-from harness.profile.trace import kineto
 
 
 def bound_of(machine: Machine, seed: int = 0, requests: int = 10) -> Bound:

@@ -15,10 +15,10 @@ from support.profiled import gpu_profile, gpu_scenario, write_scenario
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import BackendError, DeadlineError, RunDirectoryError, UsageError
+from harness.inspect.trace import Span, Trace
 from harness.profile import execute
 from harness.profile.split import Roof
 from harness.profile.store import read_profile
-from harness.profile.trace import Span, Trace
 from harness.results.store import read_run
 from harness.run.execute import resume
 from harness.scenario.reading.loader import load

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.kineto import CEILINGS, ROOF, WORK, Machine, events_of, truth
 
-from harness.profile.split import Roof, gpu_of, length, owner_of, split, union
-from harness.profile.trace import Span, Trace, kineto
+from harness.inspect.trace import Span, Trace, kineto, owner_of
+from harness.profile.split import Roof, gpu_of, length, split, union
 
 CONV, RELU, VIEW = ("conv", "[1]"), ("relu", "[1]"), ("view", "[1]")
 DONE = {CONV: (1e9, 1e6), RELU: (0.0, 1e7), VIEW: (0.0, 0.0)}

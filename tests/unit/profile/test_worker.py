@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from support.tiny_onnx import tiny_onnx
 
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import message_of
+from harness.errors import BackendError
 from harness.profile import ceilings, worker
 from harness.profile.execute import analysed
 from harness.profile.split import Roof
@@ -51,19 +50,11 @@ def test_onnxruntimes_batches_calls_layers_and_ceilings(tmp_path: Path) -> None:
     assert found.flop == sum(r.flop or 0 for r in found.rows) > 2 * 2 * 16 * 256 * 27
 
 
-def test_what_raises_is_told_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = tmp_path / "task.json"
+def test_a_model_without_its_file_is_an_error(tmp_path: Path) -> None:
     wrong = task_of(tmp_path)
     wrong["model"]["files"] = {}
-    task.write_text(json.dumps(wrong))
-    ended: list[int] = []
-    monkeypatch.setattr(os, "_exit", ended.append)
-    incoming, outgoing = os.pipe()
-    worker.main(task, outgoing)
-    with os.fdopen(incoming) as lines:
-        failed, done = (json.loads(line) for line in lines)
-    assert (failed["event"], failed["reason"], done["event"]) == ("failed", "raised", "done")
-    assert ("has no onnx file" in failed["message"], ended) == (True, [0])
+    with pytest.raises(BackendError, match="has no onnx file"):
+        worker.Profiled(wrong, print).run()
 
 
 def test_slow_models_are_asked_less_often() -> None:

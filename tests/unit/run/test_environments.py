@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -161,3 +163,18 @@ def test_what_a_worker_needs_is_added_unless_it_is_written(folder: Path) -> None
     needs = ("numpy>=1.26", "pydantic>=2.10")
     made = environments._Making("mine", spec, needs, folder, folder, folder / "log")
     assert made._requirements == ["numpy==1.26.4", "wheels/a.whl", "pydantic>=2.10"]
+
+
+def test_of_two_versions_on_its_path_it_has_the_one_that_is_imported(tmp_path: Path) -> None:
+    """A virtual environment whose own packages stand before those of another folder."""
+    own, behind = tmp_path / "own", tmp_path / "behind"
+    python = own / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(own)], check=True)
+    (site,) = own.glob("lib/python*/site-packages")
+    for folder, version in ((site, "2.0"), (behind, "1.0")):
+        zipfile.ZipFile(wheel(tmp_path / "wheels", version)).extractall(folder)
+    here = sysconfig.get_path("purelib")
+    (site / "zz_behind.pth").write_text(f"{behind}\n{here}\n")
+    found = make(f"{{python: {python}}}", tmp_path)["mine"]
+    assert isinstance(found, Interpreter)
+    assert found.packages["tiny-thing"] == {"version": "2.0"}

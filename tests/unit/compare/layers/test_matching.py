@@ -73,6 +73,23 @@ def test_layers_are_matched_by_name_type_and_shape_then_by_type_and_shape() -> N
     assert match([conv], [relu]) == [(conv, None), (None, relu)]
 
 
+def test_tensorrts_layers_are_matched_by_name_wherever_they_stand_in_the_engine() -> None:
+    conv = [(f"conv1_myl0_{n}", "correlation", "[-1, 8]") for n in (2, 7)]
+    gemm = [(f"mm_myl{n}_{n + 4}", "correlation", "[-1, 8]") for n in (0, 1)]
+    assert match([conv[0], gemm[0]], [gemm[1], conv[1]]) == list(
+        zip([conv[0], gemm[0]], [conv[1], gemm[1]], strict=True)
+    )
+
+
+def test_a_layer_that_another_build_has_is_counted() -> None:
+    """An engine that is built anew each time need not have the same layers."""
+    one, two = ("x", "Conv", "[1]"), ("y", "Conv", "[2]")
+    a, b = Profile(100.0, {one: 60.0}, {one: "t1"}), Profile(100.0, {one: 60.0, two: 20.0}, {})
+    found = judge_layers([(a, a), (a, b), (a, b), (a, b)])
+    assert {c.name: c.change_us for c in found.changes} == {"y": 15.0, "x": 0.0}
+    assert found.rest.change_us == -15.0
+
+
 def test_a_layer_that_only_one_side_has_counts_wholly() -> None:
     a = Profile(100.0, {("x", "Conv", ""): 60.0}, {})
     b = Profile(130.0, {("y", "Erf", ""): 90.0}, {("y", "Erf", ""): "CUDA"})

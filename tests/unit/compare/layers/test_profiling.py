@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from support.compared import write_blocks
-from support.tiny_onnx import tiny_onnx
+from support.sample import ready, spec
 
-from harness.compare.layers.profiling import Subject, profile_blocks, subjects
-from harness.errors import UsageError, WorkerDiedError
-from harness.results.rows import ArtifactRow
-from harness.results.store import RunStore, read_run
+from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
+from harness.backends.registry import message_of
+from harness.compare.layers.profiling import profile_blocks
+from harness.compare.subjects import Subject, Subjects
+from harness.errors import BackendError, UsageError
 from harness.run.environments import package_alone
+from harness.scenario.spec.model import Parity
 from harness.system.environment import PACKAGE_IN
 
 
@@ -39,47 +41,32 @@ def resized(path: Path, mode: str) -> str:
     return str(path)
 
 
-def subject(name: str, model: str, env: dict[str, str] | None = None) -> Subject:
-    command = {"model": model, "provider": "CPUExecutionProvider", "threads": 1, "batch": 1,
-               "warmup": 2, "runs": 8}  # fmt: skip
-    return Subject(name, sys.executable, env or {}, command)
+def subject(name: str, folder: Path, mode: str, env: dict[str, str] | None = None) -> Subject:
+    path = resized(folder / f"{name}.onnx", mode)
+    model = ready(spec(inputs=(), onnx=path), folder / "cache", ("onnx",), base=folder)[0]
+    settings = OnnxRuntimeSettings(kind="onnxruntime", name=name, threads=1)
+    task = {"backend": message_of(settings), "model": model.to_json(), "batches": [1],
+            "cache": str(folder / "cache")}  # fmt: skip
+    return Subject(name, "onnxruntime", "fp32", sys.executable, env or {}, task, (1,))
 
 
 def test_a_slow_operator_is_first_in_the_table(tmp_path: Path) -> None:
     """The candidate's worker finds the harness as one in another environment does."""
-    base = subject("base", resized(tmp_path / "a.onnx", "nearest"))
+    base = subject("base", tmp_path, "nearest")
     env = {PACKAGE_IN: str(package_alone(tmp_path / "cache"))}
-    candidate = subject("candidate", resized(tmp_path / "b.onnx", "cubic"), env)
+    candidate = subject("candidate", tmp_path, "cubic", env)
     told: list[str] = []
-    found = profile_blocks(base, candidate, tmp_path / "log", told.append, blocks=4)
+    both = Subjects(base, candidate, Parity())
+    found = profile_blocks(both, tmp_path / "out", told.append, blocks=3, runs=8)
     assert (found.changes[0].name, found.changes[0].kind) == ("resize", "Resize")
     assert found.changes[0].change_us > 0
     assert {c.name for c in found.changes} == {"relu", "resize", "sigmoid"}
-    assert told[-1] == "profiling block 4 of 4"
+    assert told[-1] == "profiling block 3 of 3"
+    assert (tmp_path / "out" / "candidate" / "onnxruntime.json").is_file()
 
-
-def test_a_profiler_that_ends_says_why(tmp_path: Path) -> None:
-    broken = subject("base", str(tmp_path / "none.onnx"))
-    with pytest.raises(WorkerDiedError, match=r"the profiler of base .*none\.onnx"):
-        broken.profile(tmp_path / "log")
-
-
-def test_of_a_run_the_file_and_the_settings_are_taken(tmp_path: Path) -> None:
-    model = tiny_onnx(tmp_path / "tiny.onnx")
-    ort = {"kind": "onnxruntime", "provider": "CPUExecutionProvider", "threads": 2}
-    lock = {"python": "/env/bin/python", "version": "3.11.7", "packages": {}}
-    path = write_blocks(
-        tmp_path / "r", {"a": 0.0, "b": 0.0, "c": 0.0}, rounds=1,
-        settings={"a": ort, "b": {**ort, "environment": "new"}},
-        manifest={"environments": {"new": lock}},
-    )  # fmt: skip
-    with RunStore.resume(path)[0] as store:
-        store.append(ArtifactRow("onnx", str(model), 1, 0.0, False))
-    data = read_run(path)
-    base, candidate = subjects(data, "a", "b")
-    assert (base.python, base.env) == (sys.executable, {})
-    assert candidate.python == "/env/bin/python"
-    assert base.command["model"] == str(model)
-    assert base.command["threads"] == 2
-    with pytest.raises(UsageError, match="the layers of c can't be profiled"):
-        subjects(data, "a", "c")
+    torch = replace(candidate, kind="torch")
+    with pytest.raises(UsageError, match="`onnxruntime` and `torch` have nothing in common"):
+        profile_blocks(replace(both, candidate=torch), tmp_path, print)
+    Path(str(candidate.task["model"]["files"]["onnx"])).unlink()  # type: ignore[index]
+    with pytest.raises(BackendError, match="onnx"):
+        profile_blocks(both, tmp_path, print)

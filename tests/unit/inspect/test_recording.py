@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from harness.profile.recording import SUFFIX, floor_us, record
-from harness.profile.trace import kineto, read_events
+from harness.inspect.recording import SUFFIX, floor_us, record
+from harness.inspect.trace import kineto, read_events
 
 
 def test_a_trace_has_the_requests_their_operators_and_memory(tmp_path: Path) -> None:

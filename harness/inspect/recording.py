@@ -10,11 +10,11 @@ from statistics import median
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from harness.profile.ceilings import FLOOR_CALLS
-from harness.profile.trace import REQUEST, kineto, read_events
+from harness.inspect.trace import REQUEST, kineto, read_events
 
 WARM = 3
 """Requests within the profiler that are not looked at: it is slow to begin."""
+FLOOR_CALLS = 200
 SUFFIX = ".pt.trace.json.gz"
 """What TensorBoard's profiler plugin looks for."""
 

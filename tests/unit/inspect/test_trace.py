@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import BackendError
-from harness.profile.trace import Span, kineto, onnxruntime, read_events, shapes
+from harness.inspect.trace import Span, kineto, onnxruntime, read_events, shapes
 
 
 def event(category: str, name: str, ts: float, dur: float, **args: Any) -> dict[str, Any]:

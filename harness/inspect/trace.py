@@ -41,6 +41,8 @@ class Span:
     thread: int = 0
     link: int = 0
     """What a launch and its kernel have in common; 0 where there is none."""
+    where: str = ""
+    """Of a node the provider that ran it."""
 
     @property
     def us(self) -> float:
@@ -158,6 +160,30 @@ def _ordered(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(sorted(spans, key=lambda s: (s.begin, s.end)))
 
 
+def owner_of(trace: Trace) -> dict[int, Span]:
+    """Kernel's place → the operator within which it was launched."""
+    found, operators = {}, sorted(trace.operators, key=lambda o: o.begin)
+    launched = sorted(
+        (launch.begin, i, launch.thread)
+        for i, k in enumerate(trace.kernels) if (launch := trace.launches.get(k.link))
+    )  # fmt: skip
+    place, open_ = 0, dict[int, Span]()
+    for at, index, thread in launched:
+        while place < len(operators) and operators[place].begin <= at:
+            open_[operators[place].thread] = operators[place]
+            place += 1
+        holder = open_.get(thread)
+        if holder is not None and holder.begin <= at <= holder.end:
+            found[index] = holder
+    return found
+
+
+def launched_in(trace: Trace, span: Span, request: Span) -> bool:
+    """Whether a request launched it; by its own begin where no launch is known."""
+    launch = trace.launches.get(span.link, span)
+    return request.begin <= launch.begin < request.end
+
+
 # --------------------------------------------------------------------------------- ONNX Runtime
 
 
@@ -189,8 +215,8 @@ def _node(event: Event) -> Span:
     begin, about = float(event["ts"]), event["args"]
     shape = shapes(_dims(about.get("output_type_shape")))
     name = str(event["name"]).removesuffix(NODE_SUFFIX)
-    kind = str(about.get("op_name", ""))
-    return Span(name, begin, begin + float(event["dur"]), shape, kind)
+    kind, where = (str(about.get(key, "")) for key in ("op_name", "provider"))
+    return Span(name, begin, begin + float(event["dur"]), shape, kind, where=where)
 
 
 def _dims(said: object) -> list[list[int]]:
