@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.kineto import ROOF, WORK, Machine, events_of, truth
 
+from harness.inspect.trace import kineto
 from harness.profile.bound import KINDS, judge
 from harness.profile.split import gpu_of, split
-from harness.inspect.trace import kineto
 
 LEADS = ((0.0, 0.02), (0.02, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 1.0))
 """By how much the largest part leads the second, in shares of a request."""

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.compare.answers import compare_answers
+from harness.compare.answers import Answers, compare_answers
 from harness.compare.baseline import read_baseline, write_baseline
 from harness.compare.comparing import against, side_for_baseline, stored_runs, within
+from harness.compare.kept import FOLDER, Kept, keep, read_kept
 from harness.compare.layers.profiling import BLOCKS, profile_blocks
 from harness.compare.measuring import begin, finish
 from harness.compare.outputs import data
@@ -131,34 +132,39 @@ def _stored(asked: Asked) -> list[Comparison]:
 
 
 def _looked_at(found: Comparison, asked: Asked) -> Comparison:
-    """The same with what both say to the same inputs, and with their layers, as was asked for.
+    """The same with what both say to the same inputs, and with their layers: as was asked for now,
+    or as it was kept when they were looked at before.
 
     Raises UsageError for --outputs and --layers of two runs, and what profiling raises.
     """
-    measured = asked.resume is not None or asked.paths[0].is_file()
-    if not (asked.layers or asked.outputs or measured):
-        return found
-    if found.base.where != found.candidate.where:
+    measured = asked.resume is not None or (asked.baseline is None and asked.paths[0].is_file())
+    one_run = found.base.where == found.candidate.where
+    if (asked.layers or asked.outputs) and not one_run:
         raise UsageError("--layers and --outputs go with two backends of one run")
-    if not any(p.rows for p in found.points):
-        return found  # one of them can't run: there is nothing to look at
-    data = read_run(Path(found.base.where))
-    folder = data.path / "compare"
-    with temporary_folder():
+    if not (one_run and any(p.rows for p in found.points)):
+        return found  # where one of them can't run there is nothing to look at
+    run, names = Path(found.base.where), (found.base.name, found.candidate.name)
+    kept = read_kept(run, *names)
+    if asked.layers or asked.outputs or measured:
         try:
-            both = subjects(data, found.base.name, found.candidate.name, _tell(asked))
-            answers = compare_answers(both, folder)
+            kept = _look(run, names, kept, asked)
         except HarnessError as error:
             if asked.layers or asked.outputs:
                 raise
-            said = f"not compared with each other: {error.message}"
-            return replace(found, outputs=(*found.outputs, said))
-        drift = "; ".join(filter(None, (found.drift, answers.drift)))
-        found = replace(found, outputs=(*found.outputs, *answers.said), drift=drift)
+            kept = Kept(Answers((f"not compared with each other: {error.message}",)))
+    return kept.into(found)
+
+
+def _look(run: Path, names: tuple[str, str], kept: Kept, asked: Asked) -> Kept:
+    """Open both again; what is seen is kept in the run directory."""
+    folder = run / FOLDER
+    with temporary_folder():
+        both = subjects(read_run(run), *names, _tell(asked))
+        kept = replace(kept, answers=compare_answers(both, folder))
         if asked.layers:
-            layers = profile_blocks(both, folder, _tell(asked), asked.layer_blocks)
-            found = replace(found, layers=layers)
-    return found
+            kept = kept.with_layers(profile_blocks(both, folder, _tell(asked), asked.layer_blocks))
+    keep(run, *names, kept)
+    return kept
 
 
 def _tell(asked: Asked) -> Callable[[str], None]:

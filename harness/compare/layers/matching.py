@@ -51,6 +51,19 @@ class Profile:
             {key: str(x["where"]) for key, x in zip(keys, layers, strict=True)},
         )
 
+    def to_json(self) -> dict[str, object]:
+        """As `of` reads it."""
+        layers = [
+            {"name": name, "type": kind, "shape": shape, "where": self.where.get(key, ""),
+             "us": [us]}
+            for key, us in self.layers.items() for name, kind, shape in [key]
+        ]  # fmt: skip
+        return {"run_us": [self.run_us], "layers": layers}
+
+
+Blocks = Sequence[tuple[Profile, Profile]]
+"""The base's and the candidate's of each block."""
+
 
 def middle(values: Sequence[float]) -> float:
     """Mean of the middle half."""
@@ -97,7 +110,7 @@ class Layers:
         return tuple(c for c in self.changes if c.named)
 
 
-def judge_layers(blocks: Sequence[tuple[Profile, Profile]]) -> Layers:
+def judge_layers(blocks: Blocks) -> Layers:
     """The layers of at least two blocks. Raises ValueError with fewer."""
     if len(blocks) < 2:
         raise ValueError("at least two blocks are needed")

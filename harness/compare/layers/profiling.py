@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.compare.layers.matching import Layers, Profile, judge_layers
+from harness.compare.layers.matching import Blocks, Profile
 from harness.compare.subjects import Subjects
 from harness.errors import UsageError
 from harness.run.order import balanced
@@ -16,7 +16,7 @@ Tell = Callable[[str], None]
 
 def profile_blocks(
     both: Subjects, folder: Path, tell: Tell, blocks: int = BLOCKS, runs: int = RUNS
-) -> Layers:
+) -> Blocks:
     """Both, `blocks` times, at the first batch size; an engine with `rebuild` is built each time.
 
     Traces go into `folder`. Raises UsageError for runtimes without layers in common,
@@ -36,4 +36,4 @@ def profile_blocks(
             )  # fmt: skip
             sides[side.name] = Profile.of(said)
         found.append((sides[both.base.name], sides[both.candidate.name]))
-    return judge_layers(found)
+    return found

@@ -82,6 +82,9 @@ def test_what_both_answer_and_their_layers_come_with_it(
     assert found["outputs"] == ["batch 1: both give the same outputs, bit by bit"]
     assert found["layers"]["blocks"] == 2
     assert "MatMul" in {c["kind"] for c in found["layers"]["changes"]}
+    assert carry_out(asked(run.path), Files(json=file), nullcontext()) == 0
+    (again,) = json.loads(file.read_text())["comparisons"]
+    assert (again["layers"], again["outputs"]) == (found["layers"], found["outputs"])
 
 
 def test_what_cant_be_looked_at_leaves_the_verdict(

@@ -14,6 +14,7 @@ from support.sample import ready, spec
 
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import message_of
+from harness.compare.layers.matching import judge_layers
 from harness.compare.layers.profiling import profile_blocks
 from harness.compare.subjects import Subject, Subjects
 from harness.errors import BackendError, UsageError
@@ -57,7 +58,7 @@ def test_a_slow_operator_is_first_in_the_table(tmp_path: Path) -> None:
     candidate = subject("candidate", tmp_path, "cubic", env)
     told: list[str] = []
     both = Subjects(base, candidate, Parity())
-    found = profile_blocks(both, tmp_path / "out", told.append, blocks=3, runs=8)
+    found = judge_layers(profile_blocks(both, tmp_path / "out", told.append, blocks=3, runs=8))
     assert (found.changes[0].name, found.changes[0].kind) == ("resize", "Resize")
     assert found.changes[0].change_us > 0
     assert {c.name for c in found.changes} == {"relu", "resize", "sigmoid"}
