@@ -154,7 +154,8 @@ class MeasurementDetails(TypedDict, total=False):
     """`session` or `point`: when the memory that the row has began to be taken."""
     joules_per_inference: float
     gpu_time: Mapping[str, float]
-    """Mean microseconds a request: see `harness.measure.gpu_time.GpuTime`."""
+    """Mean microseconds a request: see `harness.measure.gpu_time.GpuTime`; and `launching`, the
+    share of its time that the one thread of all callers spent beginning requests."""
     gpu_sm_clock_mhz: Range
     gpu_temperature_c: Range
     """The lowest and the highest reading, of the clock too."""

@@ -144,6 +144,8 @@ def _details(
     begin, end = window.begin_ns, window.end_ns
     start = window_start(samples, begin, end) if conditions.level else None
     gpu_time = gpu_split(counted.after, counted.before)
+    busy = launching(counted.after, counted.before, counted.seconds)
+    told = {} if busy is None else {"launching": busy}
     traces, open_loop = conditions.traces, point.concurrency is None
     path = request_path(samples, begin, end, traces, open_loop=open_loop)
     return {
@@ -152,7 +154,7 @@ def _details(
         **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
         "memory_since": "session" if conditions.remote else "point",
         **({"window_start": [*start]} if start else {}), **({"path": path} if path else {}),
-        **({"gpu_time": asdict(gpu_time)} if gpu_time is not None else {}),
+        **({"gpu_time": {**asdict(gpu_time), **told}} if gpu_time is not None else {}),
     }  # fmt: skip
 
 

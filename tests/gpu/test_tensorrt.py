@@ -185,7 +185,7 @@ def test_several_callers_at_once_give_the_same_answers(opened, resnet, io: str) 
 
 @pytest.mark.parametrize("io", ["host", "device"])
 def test_events_split_the_time(opened, resnet, monkeypatch, io: str) -> None:
-    monkeypatch.setattr("harness.backends.tensorrt.caller.TIMED_EVERY_NS", 0)
+    monkeypatch.setattr("harness.backends.timing.TIMED_EVERY_NS", 0)
     backend, _ = opened(kind="tensorrt", io=io)
     request = backend.prepare(make_inputs(resnet[0], 4, 0))
     with backend.caller() as caller:

@@ -15,6 +15,7 @@ from harness.backends.base import run_once  # noqa: E402
 from harness.load.choose import make_generator  # noqa: E402
 from harness.load.plan import LoadPlan  # noqa: E402
 from harness.load.streams import SAMPLE_EVERY, StreamLoad  # noqa: E402
+from harness.measure.gpu_time import split  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.results.samples import OK  # noqa: E402
 
@@ -51,6 +52,30 @@ def test_callers_have_streams_of_their_own(opened, resnet, io: str) -> None:
     assert len(wrong) == 120
     assert max(wrong) < 1e-3
     assert len(streams) > 1
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+def test_events_split_the_time(opened, resnet, monkeypatch, io: str) -> None:
+    monkeypatch.setattr("harness.backends.timing.TIMED_EVERY_NS", 0)
+    backend, _ = opened(kind="torch", device="cuda", io=io)
+    request = backend.prepare(make_inputs(resnet[0], 4, 0))
+    with backend.caller() as caller:
+        for _ in range(20):
+            caller.infer(request)
+        before, begin = backend.statistics(), time.monotonic()
+        for _ in range(40):
+            caller.infer(request)
+        seconds = time.monotonic() - begin
+        times = split(backend.statistics(), before)
+    assert times is not None
+    assert times.count == 40
+    assert 50 < times.compute_us < 1e6 * seconds / 40
+    assert times.enqueue_us > 10
+    copied = 4 * 3 * 224 * 224 * 4
+    if io == "host":  # no faster than any bus
+        assert times.h2d_us > copied / 1e12 * 1e6
+    else:
+        assert times.h2d_us < 20
 
 
 def test_compiled(opened, agrees) -> None:

@@ -55,7 +55,6 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         self._lock = threading.Lock()
         self._retired: list[tensorrt.IExecutionContext] = []
         self._callers: list[TensorRtCaller] = []
-        self._totals: dict[str, float] = {}
         self._runtime_cache: tuple[tensorrt.IRuntimeCache, Path] | None = None
         self._engine: engine_cache.Engine | None = None
 
@@ -214,17 +213,10 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         with self._lock:
             self._callers.remove(caller)
             self._retired.append(caller.give_up_context())
-            for name, value in caller.counters().items():
-                self._totals[name] = self._totals.get(name, 0.0) + value
 
     def statistics(self) -> dict[str, float]:
         """`h2d_ns`, `compute_ns`, `d2h_ns`, `enqueue_ns` and `gpu_timed`, over all callers."""
-        with self._lock:
-            totals = dict(self._totals)
-            for caller in self._callers:
-                for name, value in caller.counters().items():
-                    totals[name] = totals.get(name, 0.0) + value
-        return totals
+        return {} if self._loaded is None else self._loaded.timing.counters()
 
     def memory(self) -> dict[str, int]:
         """Bytes on the device that TensorRT and the callers' buffers are known to take."""

@@ -15,6 +15,7 @@ import numpy as np
 from harness.backends.cuda.memory import Bytes, Cuda
 from harness.backends.tensorrt import build as engines
 from harness.backends.tensorrt import library as trt
+from harness.backends.timing import Timing
 from harness.errors import BackendError
 from harness.models import bfloat16
 from harness.models.tensors import Array, Tensors
@@ -168,5 +169,4 @@ class Loaded:
     """TensorRT-RTX: kernel cache, specialisation and CUDA graphs."""
     first_use: threading.Lock = field(default_factory=threading.Lock)
     """Held by a caller for its first request of a shape; see `TensorRtCaller.begin`."""
-    timed_ns: int = 0
-    """When the parts of a request were timed last."""
+    timing: Timing = field(default_factory=Timing)

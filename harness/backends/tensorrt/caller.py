@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.backends.base import COUNT, COUNTERS, StreamCaller
+from harness.backends.base import StreamCaller
 from harness.backends.cuda.memory import Bytes, Cuda
 from harness.backends.tensorrt.bindings import Binding, Loaded, Shape, TensorRtRequest, decode
 from harness.backends.tensorrt.build import profile_for
@@ -16,10 +16,6 @@ from harness.models.tensors import Tensors
 
 if TYPE_CHECKING:
     import tensorrt
-
-TIMED_EVERY_NS = 100_000_000
-"""How often CUDA events time the parts of a request, of whichever caller. The GPU waits at each of
-them: with every request, 16 callers reached half of what they do without (docs/benchmarks)."""
 
 
 class TensorRtReply(NamedTuple):
@@ -85,7 +81,6 @@ class TensorRtCaller(StreamCaller[TensorRtRequest, TensorRtReply]):
         self._profile = 0
         self._enqueued_ns = 0
         """What putting the computation on the stream took, of a request that is timed."""
-        self._times = (0.0, 0.0, 0.0, 0.0, 0)
         self._inputs = [_Buffer() for _ in loaded.inputs]
         self._outputs = [_Buffer() for _ in loaded.outputs]
         self._stack = contextlib.ExitStack()
@@ -140,9 +135,7 @@ class TensorRtCaller(StreamCaller[TensorRtRequest, TensorRtReply]):
         self.infer(request)
 
     def _start(self, request: TensorRtRequest) -> None:
-        now = time.monotonic_ns()
-        if now - self._loaded.timed_ns > TIMED_EVERY_NS:
-            self._loaded.timed_ns = now
+        if self._loaded.timing.due():
             self._start_timed(request)
         else:
             self._enqueued_ns = 0
@@ -172,10 +165,9 @@ class TensorRtCaller(StreamCaller[TensorRtRequest, TensorRtReply]):
         """The shapes; where the request was timed, its events are read."""
         if self._enqueued_ns:
             elapsed, (begin, started, computed, end, _) = self._cuda.elapsed_ns, self._events
-            h2d, compute, d2h, total, count = self._times
-            self._times = (  # replaced whole: another thread reads it at any time
-                h2d + elapsed(begin, started), compute + elapsed(started, computed),
-                d2h + elapsed(computed, end), total + self._enqueued_ns, count + 1,
+            self._loaded.timing.add(
+                elapsed(begin, started), elapsed(started, computed), elapsed(computed, end),
+                self._enqueued_ns,
             )  # fmt: skip
         return self._reply
 
@@ -297,11 +289,6 @@ class TensorRtCaller(StreamCaller[TensorRtRequest, TensorRtReply]):
         """Hand the execution context over, for its owner to destroy when nothing runs."""
         context, self._context = self._context, None
         return context
-
-    def counters(self) -> dict[str, float]:
-        """What the events said so far; only grows."""
-        *times, count = self._times
-        return {**dict(zip(COUNTERS, times, strict=True)), COUNT: float(count)}
 
     @property
     def buffer_bytes(self) -> int:

@@ -7,12 +7,15 @@ of `io` are the same, since there is nothing to copy.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost, StreamCaller, collect
 from harness.backends.cuda.devices import select_gpu, set_tf32
+from harness.backends.timing import Timing
 from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError, DeviceError, translate, translated
 from harness.models.tensors import Signature, Tensors
@@ -73,6 +76,7 @@ class TorchBackend(Backend[TorchRequest, object]):
         self._compiled: set[tuple[tuple[int, ...], ...]] = set()
         self._device = torch.device("cpu")
         self._in_place = InPlace()
+        self._timing = Timing()
 
     @property
     def signature(self) -> Signature:
@@ -181,8 +185,9 @@ class TorchBackend(Backend[TorchRequest, object]):
         names = [o.name for o in self.context.model.outputs]
         if self._device.type == "cuda":
             return CudaCaller(
-                module, names, self._in_place, self._device, copy=self.spec.io == "host"
-            )
+                module, names, self._in_place, self._device, self._timing,
+                copy=self.spec.io == "host",
+            )  # fmt: skip
         return TorchCaller(module, names, self._in_place)
 
     def release(self) -> None:
@@ -197,6 +202,10 @@ class TorchBackend(Backend[TorchRequest, object]):
                 getattr(torch._C, name, lambda: None)()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self._device)
+
+    def statistics(self) -> dict[str, float]:
+        """Of a GPU: `h2d_ns`, `compute_ns`, `d2h_ns`, `enqueue_ns`, `gpu_timed`, of all callers."""
+        return self._timing.counters() if self._device.type == "cuda" else {}
 
     def memory(self) -> dict[str, int]:
         """What PyTorch's caching allocator holds on the GPU, now and at its peak."""
@@ -239,13 +248,16 @@ class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
     """Calls the module on its own stream; complete when the stream is."""
 
     def __init__(
-        self, module: Forward, names: Sequence[str], in_place: InPlace, device: torch.device, *,
-        copy: bool,
+        self, module: Forward, names: Sequence[str], in_place: InPlace, device: torch.device,
+        timing: Timing, *, copy: bool,
     ) -> None:  # fmt: skip
         super().__init__(module, names, in_place)
-        self._device, self._copy = device, copy
+        self._device, self._copy, self._timing = device, copy, timing
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._end = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]  # type: ignore[no-untyped-call]
+        self._enqueued_ns = 0
+        """What launching the computation took, of a request that is timed; else 0."""
         self._results: list[Tensor] = []
 
     def infer(self, request: TorchRequest) -> list[Tensor]:
@@ -258,7 +270,9 @@ class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
     def begin(self, request: TorchRequest) -> None:
         """Launch everything, from the copies in to the copies out."""
         with translated(), torch.cuda.stream(self._stream):
-            self._results = self._forward(request)
+            due = self._timing.due()
+            self._results, launched_ns = self._forward(request, self._marks if due else ())
+            self._enqueued_ns = launched_ns if due else 0
             self._end.record(self._stream)
 
     def ready(self) -> bool:
@@ -267,17 +281,46 @@ class CudaCaller(TorchCaller, StreamCaller[TorchRequest, object]):
             return bool(self._end.query())  # type: ignore[no-untyped-call]
 
     def finish(self) -> list[Tensor]:
-        """The outputs, which are the reader's from now on."""
+        """The outputs, which are the reader's from now on; a timed request's events are read."""
+        if self._enqueued_ns:
+            h2d, compute, d2h = (
+                1e6 * a.elapsed_time(b) for a, b in itertools.pairwise(self._marks)
+            )
+            self._timing.add(h2d, compute, d2h, self._enqueued_ns)
         results, self._results = self._results, []
         return results
 
-    def _forward(self, request: TorchRequest) -> list[Tensor]:
-        if not self._copy:
-            return torch_model.flatten(self._in_place.call(self._module, request))
-        with torch.inference_mode():
-            args = [t.to(self._device, non_blocking=True) for t in request.args]
-            kwargs = {k: t.to(self._device, non_blocking=True) for k, t in request.kwargs.items()}
-            return [_to_host(t) for t in torch_model.flatten(self._module(*args, **kwargs))]
+    def _forward(
+        self, request: TorchRequest, marks: Sequence[torch.cuda.Event]
+    ) -> tuple[list[Tensor], int]:
+        """The outputs, and the ns in which the computation was launched; `marks` are recorded at
+        the ends of its parts.
+        """
+        self._mark(marks, 0)
+        with torch.inference_mode() if self._copy else contextlib.nullcontext():
+            moved = self._to_device(request) if self._copy else request
+            self._mark(marks, 1)
+            begin = time.monotonic_ns()
+            outputs = (
+                self._module(*moved.args, **moved.kwargs) if self._copy
+                else self._in_place.call(self._module, moved)
+            )  # fmt: skip
+            launched = time.monotonic_ns() - begin
+            self._mark(marks, 2)
+            results = torch_model.flatten(outputs)
+            results = [_to_host(t) for t in results] if self._copy else results
+            self._mark(marks, 3)
+        return results, launched
+
+    def _mark(self, marks: Sequence[torch.cuda.Event], which: int) -> None:
+        if marks:
+            marks[which].record(self._stream)
+
+    def _to_device(self, request: TorchRequest) -> TorchRequest:
+        return TorchRequest(
+            [t.to(self._device, non_blocking=True) for t in request.args],
+            {k: t.to(self._device, non_blocking=True) for k, t in request.kwargs.items()},
+        )
 
     def __exit__(self, *_: object) -> None:
         self._stream.synchronize()

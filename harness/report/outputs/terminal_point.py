@@ -25,6 +25,7 @@ from harness.analysis.point_detail import (
 )
 from harness.analysis.summary import summarize
 from harness.errors import UsageError, words_of
+from harness.gap.bound import bound_of
 from harness.measure.validity import INVALIDATES, short
 from harness.report.model.labels import counted, flag_text, place_text, why_invalid
 from harness.report.model.numbers import both_text, significant, spread_text
@@ -64,6 +65,8 @@ def about(data: RunData, point: str) -> Group:
 def render(found: Explanation) -> Group:
     """Everything about a point, for a terminal of 80 columns or more."""
     figures: list[RenderableType] = ["", _figures(found)] if found.rounds else []
+    if (bound := bound_of(found.summary)) is not None:
+        figures.append(Text(f"\n{bound.words}"))
     return Group(
         _title(found), *figures, *_timelines(found.rounds), *_distribution(found.rounds),
         *_flags(found), *_failures(found), *_files(found),

@@ -11,6 +11,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.metrics import of_round
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
+from harness.gap.bound import bound_of
 from harness.measure.quantiles import QUANTILES
 from harness.measure.validity import causes, short
 from harness.report.charts.lines import limits, wide
@@ -37,12 +38,13 @@ def section(context: Context) -> Section | None:
 def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     found = explain(row, context.data.path)
     charts = (_timeline(f"{id_}-time", found), _distribution(f"{id_}-ecdf", found))
-    flags = _flags(found)
+    flags, bound = _flags(found), bound_of(row)
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
     title = f"{context.name(row)}, {labels.place_text(row)}: {points.status_cell(row).text}"
     back = "" if row.searched else f"row:{row.point}"
     return Part(row.point, title, (
         Charts(tuple(c for c in charts if c is not None)),
+        *([Text(bound.words, "prose")] if bound is not None else []),
         TableBlock(_figures(found), style="small"),
         *([TableBlock(flags, "What was flagged", "text")] if flags else []),
         *([Text(f"Raw samples: {files}.", "note")] if files else []),

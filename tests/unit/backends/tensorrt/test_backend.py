@@ -51,7 +51,7 @@ def test_memory_names_contexts_and_buffers() -> None:
 
 
 def test_counters_grow_and_survive_their_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.backends.tensorrt.caller.TIMED_EVERY_NS", 0)
+    monkeypatch.setattr("harness.backends.timing.TIMED_EVERY_NS", 0)
     cuda = HostCuda()
     loaded = backend(cuda)
     before = loaded.statistics()
