@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 import random
 import shutil
@@ -10,12 +12,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from support.paths import ROOT
 from support.rows import measurement
 from support.synthetic_run import write_run
 
 from harness.analysis.verdict import verdict
+from harness.cli.main import command
+from harness.errors import HarnessError
 from harness.report.model.context import build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.outputs.terminal import terminal_summary
@@ -149,6 +154,41 @@ def read_everything(path: Path, scratch: Path) -> tuple[str, ...]:
             console.print(about(data, point))
     verdict(data)
     return (*data.damage, *data.damaged_files())
+
+
+def use_everything(path: Path, scratch: Path) -> None:
+    """What the commands that are built on a run make of it; HarnessErrors are their answers."""
+    names = ["a", "b"]
+    with contextlib.suppress(HarnessError):
+        names = [*{str(m.backend): None for m in read_run(path).measurements}, *names]
+    file = scratch / "of-the-commands"
+    sides = ["-b", names[0], "-c", names[1]]
+    _answer(
+        "plan",
+        path,
+        "--rate",
+        300,
+        "--slo-p99",
+        "80ms",
+        "--card-mib",
+        24000,
+        "-o",
+        scratch / "files",
+    )
+    _answer("compare", path, *sides, "--json", file, "--markdown", file, "--junit", file)
+    _answer("compare", path, path, "--force", "--bencher", file)
+    _answer("compare", path, "--save-baseline", file)
+    _answer("history", "add", path, "--database", scratch / "history.sqlite")
+    _answer("explain", path, "--gap", *names[:2])
+    _answer("merge", path, "-o", scratch / "merged", "--no-report")
+    shutil.rmtree(scratch / "merged", ignore_errors=True)
+
+
+def _answer(*words: object) -> None:
+    said = io.StringIO()
+    refused = contextlib.suppress(HarnessError, click.ClickException)
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), refused:
+        command.main(list(map(str, words)), standalone_mode=False)
 
 
 def resume_everything(path: Path) -> None:
