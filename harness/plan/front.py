@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import click
@@ -83,4 +84,5 @@ def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:
         click.echo(f"{size} MiB{kind}: {trial.outcome}: {trial.why}", err=True)
         return trial
 
-    return prove(quantity, mib, told, per_process=per_process)
+    guess = ceil(mib / (1 + plan.margin))
+    return prove(quantity, mib, told, per_process=per_process, guess=guess)

@@ -1,7 +1,8 @@
 """Whether a plan's request works, and the smallest that does: trials under a cap, by bisection.
 
 A trial answers for one size: `holds`, `fails` or `undecided`. More memory never makes it fail, but
-for chance; so sizes are halved until one fails, and what lies between is bisected to a resolution.
+for chance. The peak from which the request was made is the first guess; from there sizes go down in
+steps that double until one fails, and what lies between is bisected to a resolution.
 Trials on the way are short, and one that decides nothing is made once more. What is called the
 smallest has held in two full trials: where one does not, the next size up is tried, so that what
 held by chance does not stand (docs/benchmarks/plan-verify.md has its error rates).
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.errors import LimitError
 from harness.system.limits.limit import Quantity
 
 Outcome = Literal["holds", "fails", "undecided"]
@@ -59,6 +61,8 @@ class Proof:
     trials: tuple[Trial, ...]
     """In the order they were made."""
     resolution_mib: int
+    predicted_mib: int | None = None
+    """What the plan takes the smallest to be: the peak without the margin."""
 
     @property
     def requested(self) -> Trial:
@@ -94,29 +98,44 @@ def resolution(request_mib: int) -> int:
     return max(LEAST_MIB, round(request_mib * RESOLUTION))
 
 
-def prove(quantity: Quantity, request_mib: int, try_: Try, *, per_process: bool) -> Proof:
-    """Try the request, then search for the smallest size that holds.
+def prove(
+    quantity: Quantity, request_mib: int, try_: Try, *, per_process: bool, guess: int | None = None
+) -> Proof:  # fmt: skip
+    """Try the request, then search for the smallest size that holds, from `guess` on.
 
-    `try_` raises LimitError where the cap is not in force: then nothing is proven.
+    `try_` raises LimitError where the cap is not in force: then nothing is proven. Of a size below
+    one that held under its cap, that size alone is undecided.
     """
     step = resolution(request_mib)
     trials: list[Trial] = []
 
     def holds(size: int, full: bool = False) -> bool:
-        trials.append(try_(size, full))
+        trials.append(_tried(try_, size, full, sure=bool(trials)))
         if trials[-1].outcome == "undecided":
-            trials.append(try_(size, full))
+            trials.append(_tried(try_, size, full, sure=bool(trials)))
         return trials[-1].outcome == "holds"
 
     if holds(request_mib, full=True):
         low, high = 0, request_mib
+        next_, gap = (guess or request_mib // 2), 2 * step
         while high - low > step:
-            middle = high // 2 if low == 0 else (low + high) // 2
+            middle = next_ if low == 0 and 0 < next_ < high else (low + high) // 2
             low, high = (low, middle) if holds(middle) else (middle, high)
+            next_, gap = middle - gap, 2 * gap
         for size in range(high, min(request_mib, high + step * STEPS_UP), step):
             if all(holds(size, full=True) for _ in range(STANDS)):
                 break
-    return Proof(quantity, request_mib, per_process, tuple(trials), step)
+    return Proof(quantity, request_mib, per_process, tuple(trials), step, guess)
+
+
+def _tried(try_: Try, size: int, full: bool, *, sure: bool) -> Trial:
+    """A trial; where the cap is known to work (`sure`), one that can't be shown decides nothing."""
+    try:
+        return try_(size, full)
+    except LimitError as error:
+        if not sure:
+            raise
+        return Trial(size, "undecided", f"the cap was not shown to be in force ({error})", full)
 
 
 def sentence(proof: Proof) -> str:

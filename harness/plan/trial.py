@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from harness.analysis.summary import SummaryRow, summarize
@@ -117,7 +118,9 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
         return "fails", f"{rate:.4g} inferences a second, and {load_:.4g} are asked"
     if not full:
         return _by_value(row, target)
-    if points_of(data).holding(target).holding:
+    points = points_of(data)  # memory is bounded by the cap; MPS may hide what its clients hold
+    bounds = {name: b for name, b in points.bounds.items() if not name.endswith("_memory_mib")}
+    if replace(points, bounds=bounds).holding(target).holding:
         seen = "" if p99 is None else f" with {p99.value:.3g} ms"
         return "holds", f"p99 ≤ {target:g} ms{seen}"
     if p99 is not None and p99.low is not None and p99.low > target:

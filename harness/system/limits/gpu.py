@@ -3,6 +3,9 @@
 Each process that connects to the daemon's pipe directory may hold so much of the card, its context
 included. The daemon is new for every limit and is told to quit at its end: a client that was killed
 with work in flight can make later ones hang until the daemon starts anew.
+
+The limit is written by the card's number among those that the process sees: by UUID some drivers drop
+it without a word (release notes of NVIDIA's device plugin, 0.15).
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import LimitError
+from harness.system.child import LAST_WORDS
+from harness.system.credentials import cut
 from harness.system.guard import spawn
 from harness.system.limits.limit import Limit
 from harness.system.machine import probe_gpus
@@ -24,6 +29,7 @@ from harness.system.machine import probe_gpus
 DAEMON = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+MEMORY = "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"
 START_S, QUIT_S = 20.0, 20.0
 
 
@@ -51,28 +57,41 @@ def gpu_memory(mib: int, device: int, daemon: str = DAEMON) -> Iterator[Limit]:
             f"GPU memory can't be limited: there is no {DAEMON}",
             fix="CUDA MPS comes with the driver; in a container, install it or mount it",
         )
-    with tempfile.TemporaryDirectory(prefix="mps-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
         places = {PIPES: f"{folder}/pipes", LOGS: f"{folder}/logs"}
         for path in places.values():
             Path(path).mkdir()
-        env = places | cards()
-        control = Path(env[PIPES], "control")
-        # what it tells goes into its own logs too
-        with spawn(
-            [program, "-f"], env={**os.environ, **env}, stdout=subprocess.DEVNULL
-        ) as process:
+        own = places | cards()
+        others = {name: v for name, v in os.environ.items() if not name.startswith("CUDA_MPS_")}
+        env, control, logs = others | own, Path(own[PIPES], "control"), Path(own[LOGS])
+        # what it prints is nothing for our own output
+        with (logs / "printed").open("wb") as out, \
+                spawn([program, "-f"], env=env, stdout=out, stderr=out) as process:  # fmt: skip
             end = time.monotonic() + START_S
             while not control.exists():
                 if process.poll() is not None or time.monotonic() > end:
-                    raise LimitError(f"{DAEMON} did not start; it needs a GPU that it may share")
+                    raise LimitError(
+                        f"{DAEMON} did not start; it needs a GPU that it may share{said(logs)}"
+                    )
                 time.sleep(0.05)
             try:
-                own = {**env, "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": f"{device}={mib}M"}
-                prefix = ("env", *(f"{name}={value}" for name, value in own.items()))
-                yield Limit("gpu_memory", mib, "CUDA MPS", False, prefix, device)
+                limits = {**own, MEMORY: f"{device}={mib}M"}
+                prefix = ("env", *(f"{name}={value}" for name, value in limits.items()))
+                yield Limit("gpu_memory", mib, "CUDA MPS", False, prefix, device,
+                            said=lambda: said(logs))  # fmt: skip
             finally:
                 with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                     subprocess.run(
-                        [program], input="quit -t 10\n", text=True, env={**os.environ, **env},
+                        [program], input="quit -t 10\n", text=True, env=env,
                         capture_output=True, timeout=QUIT_S, check=False,
                     )  # fmt: skip
+
+
+def said(logs: Path) -> str:
+    """The last lines of what MPS wrote, to go behind a message; empty where it wrote nothing."""
+    found = []
+    for name in ("printed", "control.log", "server.log"):
+        with contextlib.suppress(OSError):
+            lines = (logs / name).read_text(errors="replace").strip().splitlines()
+            found += [line.strip() for line in lines[-2:]]
+    return f"; MPS wrote: {cut(' | '.join(found), LAST_WORDS)}" if found else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.errors import LimitError
 from harness.plan.proving import Trial, prove, resolution, sentence
 
 
@@ -72,10 +73,43 @@ def test_where_nothing_smaller_stands_the_request_is_the_smallest():
     assert sentence(proof).endswith("holds seen at 500; nothing smaller stood.")
 
 
+@pytest.mark.parametrize(("least", "most"), [(980, 4), (1000, 3), (900, 5), (500, 9)])
+def test_the_search_begins_where_the_plan_takes_the_smallest_to_be(least, most):
+    """`most` short trials; the halving of 1,100 would take six."""
+    proof = prove(
+        "gpu_memory", 1100,
+        lambda mib, full: Trial(mib, threshold(least)(mib, full), "", full), per_process=True,
+        guess=1000,
+    )  # fmt: skip
+    assert proof.predicted_mib == proof.trials[1].mib == 1000
+    assert least <= proof.smallest.mib <= least + resolution(1100)
+    assert len([t for t in proof.trials if not t.full]) <= most
+
+
+def test_a_cap_that_cannot_be_shown_below_one_that_held_is_undecided_and_loses_nothing():
+    def try_(mib, full):
+        if mib < 300:
+            raise LimitError("it can't be shown")
+        return Trial(mib, "holds", f"seen at {mib}", full, how="a group")
+
+    proof = prove("host_memory", 1000, try_, per_process=False)
+    assert proof.verified
+    assert 300 <= proof.smallest.mib <= 320
+    assert "decides nothing: the cap was not shown to be in force (it can't be" in sentence(proof)
+
+
+def test_a_cap_that_cannot_be_shown_at_the_request_proves_nothing():
+    def try_(mib, full):
+        raise LimitError("it is off")
+
+    with pytest.raises(LimitError, match="it is off"):
+        prove("host_memory", 1000, try_, per_process=False)
+
+
 def test_the_sentence_says_what_holds_and_what_does_not():
     assert sentence(search(1000, threshold(300))) == (
         "Verified under a group: 1000 MiB of host memory holds seen at 1000. The smallest that "
-        "works is 312 MiB (to 20 MiB); 296 MiB fails: seen at 296."
+        "works is 300 MiB (to 20 MiB); 280 MiB fails: seen at 280."
     )
 
 

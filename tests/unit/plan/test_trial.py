@@ -128,6 +128,15 @@ def test_a_full_trial_is_judged_by_intervals_and_load(run, outcome, why):
     assert (trial.outcome, trial.why) == (outcome, why)
 
 
+def test_a_bound_on_memory_is_the_caps_own_matter():
+    """Under MPS the driver may book what clients hold on the server, so that it is not known."""
+    run = recorded(gpu_memory_mib=None)
+    bounded = {"scenario": {"constraints": {"gpu_memory_mib": {"max": 5000.0}}}}
+    plan = planned()
+    plan = replace(plan, sized=replace(plan.sized, load=159.7))
+    assert judge(replace(run, manifest=bounded), plan, 9, True).outcome == "holds"
+
+
 @pytest.mark.parametrize(("p99", "outcome"), [(19.0, "holds"), (21.0, "fails")])
 def test_a_short_one_is_judged_by_value(p99, outcome):
     assert judge(recorded(p99=p99, rounds=1), planned(), 9, False).outcome == outcome

@@ -13,7 +13,10 @@ from harness.system.limits import gpu
 from harness.system.limits.gpu import gpu_memory
 
 DAEMON = """#!/bin/sh
-if [ "$1" = -f ]; then echo "$$" >"$CUDA_MPS_PIPE_DIRECTORY/control"; exec sleep 60; fi
+if [ "$1" = -f ]; then
+  echo "noise"; cd "$CUDA_MPS_LOG_DIRECTORY"; env >env; echo "server ready" >server.log
+  echo "$$" >"$CUDA_MPS_PIPE_DIRECTORY/control"; exec sleep 60
+fi
 cat >>"$CUDA_MPS_LOG_DIRECTORY/../../told"
 """
 
@@ -29,13 +32,41 @@ def test_a_daemon_that_ends_at_once_is_said():
         pass
 
 
-def test_the_daemon_is_its_own_and_is_told_to_quit(tmp_path, monkeypatch):
+@pytest.fixture
+def daemon(tmp_path, monkeypatch):
     """The program is a stand-in: what is checked is who is started where, and told what."""
-    daemon = tmp_path / "mps"
-    daemon.write_text(DAEMON)
-    daemon.chmod(daemon.stat().st_mode | stat.S_IXUSR)
+    path = tmp_path / "mps"
+    path.write_text(DAEMON)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(gpu.tempfile, "tempdir", str(tmp_path))
-    with gpu_memory(2048, 1, str(daemon)) as limit:
+    return str(path)
+
+
+@pytest.mark.parametrize(("visible", "seen"), [("1", None), ("0,GPU-a", None),
+                                               ("GPU-b,GPU-a", "GPU-b,GPU-a")])  # fmt: skip
+def test_the_daemon_is_told_of_cards_by_uuid_only_and_nothing_of_another_daemons(
+    daemon, monkeypatch, visible, seen
+):
+    """It numbers anew what it sees, so that a client with the same numbers would count twice."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "10")
+    with gpu_memory(2048, 0, daemon) as limit:
+        env = dict(word.split("=", 1) for word in limit.prefix[1:])
+        lines = Path(env["CUDA_MPS_LOG_DIRECTORY"], "env").read_text().splitlines()
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert found.get("CUDA_VISIBLE_DEVICES") == seen
+    assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" not in found
+    assert "CUDA_VISIBLE_DEVICES" not in env  # a client keeps its own
+
+
+def test_what_the_daemon_wrote_is_quoted_and_not_printed(daemon, capfd):
+    with gpu_memory(2048, 0, daemon) as limit:
+        assert limit.said() == "; MPS wrote: noise | server ready"
+    assert capfd.readouterr().out == ""
+
+
+def test_the_daemon_is_its_own_and_is_told_to_quit(tmp_path, daemon):
+    with gpu_memory(2048, 1, daemon) as limit:
         env = dict(word.split("=", 1) for word in limit.prefix[1:])
         pipes = Path(env["CUDA_MPS_PIPE_DIRECTORY"])
         pid = int((pipes / "control").read_text())

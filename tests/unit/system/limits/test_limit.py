@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from harness.errors import LimitError
+from harness.errors import LimitError, OutOfMemoryError
 from harness.system.limits.host import host_memory
 from harness.system.limits.limit import Limit
 
@@ -16,12 +19,40 @@ def off(prefix=(), **more) -> Limit:
     return Limit("host_memory", 50, "nothing", True, prefix, **more)
 
 
+NO_GROUP = 'echo $$ >"$0/cgroup.procs"; exec "$@"'
+NO_RIGHT = ("setpriv", "--reuid=65534", "--clear-groups", "sh", "-c",
+            'echo $$ 2>/dev/null >"$0/cgroup.procs"; exec "$@"')  # fmt: skip
+"""The join of a group, as it goes on where it could not be joined."""
+SIX = ("a wrong place", "an entry for what is not there", "unset", "of another user",
+       "above what there is", "ignored by what it is for")  # fmt: skip
+
+
+def disarmed(way: str, group: Limit, folder: Path) -> Limit:
+    """The six ways in which a cap is off without a word; those of CUDA MPS are in tests/gpu."""
+    place = group.prefix[-1]
+    if way == "above what there is":
+        return Limit("host_memory", 100_000_000, "nothing", True)
+    if way == "of another user" and (os.getuid() != 0 or shutil.which("setpriv") is None):
+        pytest.skip("only root can become another user, by setpriv")
+    return off({
+        "a wrong place": ("sh", "-c", NO_GROUP, str(folder)),
+        "an entry for what is not there": ("sh", "-c", 'exec "$@"', "sh"),  # group's is there
+        "unset": (),
+        "of another user": (*NO_RIGHT, place),
+        "ignored by what it is for": ("prlimit", f"--rss={50 << 20}", "--"),  # Linux has none
+    }[way])  # fmt: skip
+
+
+@pytest.mark.parametrize("way", SIX)
+def test_none_of_six_limits_that_are_off_is_taken_for_one(way, tmp_path):
+    with host_memory(50) as group, pytest.raises(LimitError):
+        disarmed(way, group, tmp_path).tried({})
+
+
 @pytest.mark.parametrize(
     "limit",
     [
-        off(),
         off(("env", "SOME_LIMIT=50M")),  # a variable that nobody reads
-        off(("env", "CUDA_MPS_PIPE_DIRECTORY=/nowhere")),
         off((sys.executable, "-c", "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])")),
         off(kills=lambda: 0),
     ],
@@ -43,6 +74,28 @@ def test_an_end_by_another_cause_is_no_proof():
 def test_where_nothing_runs_at_all_nothing_is_shown(prefix):
     with pytest.raises(LimitError, match="not even 1 MiB can be had"):
         off(prefix).tried({})
+
+
+def test_a_limit_above_what_is_free_shows_nothing():
+    """What asks for more is refused by the machine, not by the limit."""
+    with pytest.raises(LimitError, match="can't be shown: there are no 100000064 MiB"):
+        Limit("host_memory", 100_000_000, "nothing", True).tried({})
+
+
+def test_a_limit_that_leaves_no_room_is_in_force_and_too_small():
+    """The very process gets its MiB without it: so it is the limit, and no cap that is off."""
+    with host_memory(1) as tiny:
+        if not tiny.whole_tree:
+            pytest.skip("no control group can be made here (root, or a delegated one)")
+        with pytest.raises(
+            OutOfMemoryError, match=r"leaves no room: .* asked for 1 MiB was killed"
+        ):
+            tiny.tried({})
+
+
+def test_what_enforces_it_is_quoted():
+    with pytest.raises(LimitError, match="got it; it wrote: help"):
+        off(said=lambda: "; it wrote: help").tried({})
 
 
 def test_one_limit_below_another_is_told_from_it():

@@ -1,0 +1,378 @@
+"""What `harness plan` asks for, against the least that works: under CUDA MPS, by its own --verify.
+
+    PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT [--seconds 200]
+    PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks
+
+Each case is one configuration of ResNet-50 or of a small transformer. `harness run` measures it
+alone, in a session of its own; `harness plan --verify` makes a request of the peak, tries it under
+the cap, and bisects. Every GPU takes the next case when it is free, in the order of `CASES`, and
+sees no other GPU. What a case has shown when its time is up is kept. With --device cpu the cap is
+one of host memory, to try the script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gpubench
+import numpy as np
+from pages import Page, machine_lines, number, table
+
+from harness.results.rows import LoadedRow
+from harness.results.series import Quantity, each, read_parquet
+from harness.results.store import read_run
+from harness.system.limits.gpu import gpu_memory
+from harness.system.machine import describe_machine
+
+MIB = 2**20
+ENCODER = {
+    "name": "encoder",
+    "source": {"torch": "small_model:encoder", "seed": 0},
+    "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 128, 512]}],
+}
+MODELS: Mapping[str, Mapping[str, Any]] = {"resnet50": gpubench.RESNET50, "encoder": ENCODER}
+TORCH = {"kind": "torch", "device": "cuda", "precision": "fp32"}
+ORT = {"kind": "onnxruntime", "provider": "CUDAExecutionProvider", "precision": "fp32"}
+TRT = {"kind": "tensorrt", "precision": "fp32"}
+SERVED = {"kind": "triton", "protocol": "grpc", "serve": "onnxruntime", "device": "cuda"}
+BACKENDS: Mapping[str, Mapping[str, Any]] = {
+    "torch": TORCH, "onnxruntime": ORT, "tensorrt": TRT, "triton-1": {**SERVED, "instances": 1},
+    "triton-2": {**SERVED, "instances": 2},
+}  # fmt: skip
+CASES = (
+    "resnet50/torch", "resnet50/onnxruntime", "resnet50/triton-2", "resnet50/tensorrt",
+    "encoder/torch", "encoder/onnxruntime", "encoder/tensorrt", "resnet50/triton-1",
+    "encoder/triton-2", "encoder/triton-1",
+)  # fmt: skip
+"""What is wanted most comes first."""
+BATCH, CALLERS = 8, 4
+RUN_S, VERIFY_S = 60.0, 110.0
+"""The longest that one `harness run` and one `harness plan --verify` may take on the GPU."""
+LEAST_S = 25.0
+"""With less time left no case is begun."""
+DEMAND = ("--rate", "10", "--slo-p99", "2s", "--margin", "10%")
+"""So low and so late that memory alone decides."""
+WITHIN, WITHIN_MIB = 0.05, 128
+"""The target: the predicted smallest is off by no more than a share, or by so many MiB."""
+FREE = """
+import ctypes
+cuda = ctypes.CDLL("libcuda.so.1")
+device, context = ctypes.c_int(), ctypes.c_void_p()
+free, total = ctypes.c_size_t(), ctypes.c_size_t()
+for name, arguments in (("cuInit", (0,)), ("cuDeviceGet", (ctypes.byref(device), 0)),
+                        ("cuDevicePrimaryCtxRetain", (ctypes.byref(context), device)),
+                        ("cuCtxSetCurrent", (context,)),
+                        ("cuMemGetInfo_v2", (ctypes.byref(free), ctypes.byref(total)))):
+    if status := getattr(cuda, name)(*arguments):
+        raise SystemExit(f"{name}: CUDA error {status}")
+print(free.value >> 20, total.value >> 20)
+"""
+"""What a process may still take once it has its context."""
+
+
+def scenario(case: str, device: str) -> dict[str, Any]:
+    """Of one case: one point, in a session of its own."""
+    name, _, backend = case.partition("/")
+    model, settings = MODELS[name] if device == "cuda" else gpubench.SMALL, dict(BACKENDS[backend])
+    if device == "cpu":
+        settings |= {"device": "cpu"} if "device" in settings else {}
+        settings |= {"provider": "CPUExecutionProvider"} if "provider" in settings else {}
+    memory = "gpu_memory_mib" if device == "cuda" else "host_memory_mib"
+    return {
+        "scenario": f"caps-{case.replace('/', '-')}", "model": model,
+        "backends": [settings],
+        "load": {"batch_sizes": [BATCH], "concurrency": [CALLERS]},
+        "constraints": {memory: {"max": 10_000_000}},  # a session of its own, nothing else
+        "measurement": {
+            "profile": "quick", "rounds": 1, "warmup": "200ms", "warmup_requests": 8,
+            "window": "300ms", "window_requests": 110, "window_max": "2s", "load_timeout": "60s",
+        },
+    }  # fmt: skip
+
+
+class Lane:
+    """One GPU: what is started here sees no other."""
+
+    def __init__(self, asked: argparse.Namespace, uuid: str | None, end: float) -> None:
+        self._asked, self._end = asked, end
+        path = os.pathsep.join([str(Path(__file__).parent), str(gpubench.ROOT)])
+        self._env = {**os.environ, "PYTHONPATH": path, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        if uuid is not None:
+            self._env["CUDA_VISIBLE_DEVICES"] = uuid
+
+    @property
+    def left(self) -> float:
+        return self._end - time.monotonic()
+
+    def case(self, case: str) -> dict[str, Any]:
+        """Run, plan and verify one; what there is when its time is up."""
+        folder = self._asked.output / "caps" / case.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "scenario.yaml").write_text(json.dumps(scenario(case, self._asked.device)))
+        begin = time.monotonic()
+        said = self._harness(
+            folder, RUN_S, "run", "scenario.yaml", "-o", "run", "-q", "--no-report"
+        )
+        data = read_run(folder / "run")
+        if not data.measurements:
+            raise gpubench.ChildError(f"nothing was measured: {data.failures or said['stderr']}")
+        found: dict[str, Any] = {
+            "run_s": time.monotonic() - begin,
+            "device": sampled(folder / "run", Quantity.DEVICE_BYTES),
+            "process": sampled(folder / "run", Quantity.PROCESS_BYTES),
+            "peak_mib": data.measurements[0].gpu_memory_mib,
+            "flags": data.measurements[0].flags,
+            "loaded": [row.details.get("settings") for row in data.rows(LoadedRow)],
+        }  # fmt: skip
+        begin = time.monotonic()
+        try:
+            said = self._harness(folder, VERIFY_S, "plan", "run", *DEMAND, "--verify", "--json")
+        except subprocess.TimeoutExpired as error:  # the trials that ended are told of there
+            return {**found, "cut": True, "stderr": _text(error.stderr)}
+        found |= {"verify_s": time.monotonic() - begin, "rc": said["rc"], "stderr": said["stderr"]}
+        return {**found, "plan": json.loads(said["stdout"]) if said["stdout"].strip() else None}
+
+    def _longest(self, most: float) -> float:
+        return min(most, self.left) if self._asked.device == "cuda" else self.left
+
+    def _harness(self, folder: Path, most: float, *words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words], cwd=folder, env=self._env, text=True,
+            capture_output=True, check=False, timeout=max(1.0, self._longest(most)),
+        )  # fmt: skip
+        return {"rc": done.returncode, "stdout": done.stdout, "stderr": done.stderr[-8000:]}
+
+
+def _text(found: str | bytes | None) -> str:
+    return found.decode(errors="replace") if isinstance(found, bytes) else found or ""
+
+
+def sampled(run: Path, quantity: Quantity) -> dict[str, float] | None:
+    """Model Analyzer's question: the largest of samples a second apart, MiB, for the luckiest and
+    the unluckiest moment of the first; and the largest and the first reading of all.
+    """
+    files = sorted((run / "telemetry").glob("*.parquet"))
+    series = [s for file in files for s in each(read_parquet(file), quantity)]
+    if not series:
+        return None
+    peaks = []
+    for phase in np.arange(0, 1, 0.1):
+        values = []
+        for one in series:
+            times = np.arange(one.t_ns[0] + phase * 1e9, one.t_ns[-1], 1e9)
+            place = np.searchsorted(one.t_ns, times, side="right") - 1
+            values += list(one.value[np.maximum(place, 0)])
+        peaks.append(max(values, default=0.0))
+    return {
+        "low_mib": min(peaks) / MIB, "high_mib": max(peaks) / MIB,
+        "peak_mib": max(float(s.value.max()) for s in series) / MIB,
+        "first_mib": float(series[0].value[0]) / MIB,
+    }  # fmt: skip
+
+
+def context() -> dict[str, Any]:
+    """What a context takes of a cap, and that the cap shows: before anything else is tried."""
+    found: dict[str, Any] = {"plain": _free(())}
+    for mib in (1024, 4096):
+        with gpu_memory(mib, 0) as limit:
+            found[str(mib)] = {"free_total": _free(limit.prefix), "control": limit.tried({}),
+                               "mps": limit.said()}  # fmt: skip
+    return found
+
+
+def _free(prefix: Any) -> list[int]:
+    done = subprocess.run([*prefix, sys.executable, "-c", FREE], text=True, capture_output=True,
+                          check=False, timeout=60)  # fmt: skip
+    if done.returncode:
+        raise gpubench.ChildError(done.stderr.strip())
+    return [int(word) for word in done.stdout.split()]
+
+
+def measure(asked: argparse.Namespace) -> None:
+    begin = time.monotonic()
+    record = gpubench.Record("plan-caps", asked)
+    gpus = [str(gpu["uuid"]) for gpu in describe_machine()["gpus"]]
+    if asked.device == "cuda":
+        record.attempt("context", context)
+    formats = ("torch", "onnx")
+    chosen = gpubench.chosen(asked, CASES)
+    for case in chosen:  # once, not in each lane
+        gpubench.prepare_model(asked, scenario(case, asked.device)["model"], formats, (BATCH,))
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for case in chosen:
+        todo.put(case)
+    lock = threading.Lock()
+
+    def work(uuid: str | None) -> None:
+        lane = Lane(asked, uuid, begin + asked.seconds)
+        while lane.left > LEAST_S:
+            try:
+                case = todo.get_nowait()
+            except queue.Empty:
+                return
+            done = outcome(lane, case)
+            with lock:
+                record.attempt(case, done)
+
+    lanes = gpus if asked.device == "cuda" and gpus else [None]
+    threads = [threading.Thread(target=work, args=(uuid,)) for uuid in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while not todo.empty():
+        record.attempt(todo.get(), _raising(TimeoutError("no time was left")))
+
+
+def outcome(lane: Lane, case: str) -> Any:
+    """Work for the record that gives what the case gave, whatever that was."""
+    try:
+        found = lane.case(case)
+    except Exception as error:
+        return _raising(error)
+    return lambda: found
+
+
+def _raising(error: Exception) -> Any:
+    def work() -> None:
+        raise error
+
+    return work
+
+
+# ------------------------------------------------------------------------------------ the page
+
+
+def page(data: Mapping[str, Any]) -> Page:
+    lines = [
+        *machine_lines(data), "", "```",
+        "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT",
+        "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks",
+        "```", "",
+    ]  # fmt: skip
+    if data["device"] != "cuda":
+        lines += ["**A trial of the script on the CPU, under caps of host memory.**", ""]
+    lines += [
+        f"Batch {BATCH}, {CALLERS} callers, fp32. `harness run` measured each configuration alone; "
+        "`harness plan --verify` made\na request of the largest peak plus 10 %, tried it under "
+        f"CUDA MPS after its control, and searched for the least that\nworks. *Predicted* is the "
+        "peak without the margin, of a process; the target is that it lies within "
+        f"{WITHIN:.0%} or {WITHIN_MIB} MiB of\n*least*, which has held in two full trials.", "",
+    ]  # fmt: skip
+    lines += table(
+        ("case", "processes", "predicted MiB", "request MiB", "verified", "least MiB",
+         "predicted − least", "target", "below it"),
+        list(_rows(data)),
+    )  # fmt: skip
+    lines += ["", *_context(data), "## By Model Analyzer's definition", "",
+              "The largest of samples a second apart, of the whole device. From the same run's "
+              "readings (200 a second), for\nthe unluckiest and the luckiest moment of the first "
+              "sample. What it says for a replica, against what its\nprocesses need together:",
+              ""]  # fmt: skip
+    lines += table(
+        ("case", "sampled MiB", "largest reading MiB", "before it began MiB",
+         "least × processes MiB", "asked too much", "as a cap"), list(_analyzer(data)),
+    )  # fmt: skip
+    if data["failures"]:
+        lines += ["", "Not measured:", ""]
+        lines += [f"- `{name}`: {why.splitlines()[0]}" for name, why in data["failures"].items()]
+    return Page("plan-caps", "What a plan asks for, against the least that works", lines)
+
+
+def _proofs(data: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
+    for case, found in data["cases"].items():
+        if case != "context":
+            plan = found.get("plan") or {}
+            yield case, found, plan.get("memory") or {}, plan.get("proof") or {}
+
+
+def _rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
+    for case, found, memory, proof in _proofs(data):
+        if not proof:
+            last = found["stderr"].strip().splitlines()[-1:] or [""]
+            why = "cut off" if found.get("cut") else f"exit code {found.get('rc')}"
+            yield [f"`{case}`", *["–"] * 7, f"{why}: {last[0]}"]
+            continue
+        least, predicted = proof.get("smallest_mib"), proof.get("predicted_mib")
+        yield [
+            f"`{case}`", str(memory.get("processes", 1)), number(predicted, 5),
+            number(proof["request_mib"], 5), "yes" if proof["verified"] else "no",
+            number(least, 5), *_off(predicted, least), _below(proof),
+        ]  # fmt: skip
+
+
+def _off(predicted: float | None, least: float | None) -> tuple[str, str]:
+    if predicted is None or least is None:
+        return "–", "–"
+    off = predicted - least
+    met = abs(off) <= max(WITHIN_MIB, WITHIN * least)
+    return f"{off:+.0f} MiB ({off / least:+.1%})", "met" if met else "missed"
+
+
+def _below(proof: Mapping[str, Any]) -> str:
+    least = proof.get("smallest_mib")
+    failed = [t for t in proof["trials"] if least and t["mib"] < least and t["outcome"] != "holds"]
+    if not failed:
+        return "–"
+    worst = max(failed, key=lambda t: t["mib"])
+    return f"{worst['mib']} MiB {worst['outcome']}: {worst['why'][:120]}".replace("|", "/")
+
+
+def _context(data: Mapping[str, Any]) -> list[str]:
+    found = data["cases"].get("context")
+    if not found:
+        return []
+    taken = {mib: int(mib) - found[mib]["free_total"][0] for mib in found if mib.isdigit()}
+    words = ", ".join(
+        f"{took:,} MiB under a cap of {int(mib):,} MiB" for mib, took in taken.items()
+    )
+    return [
+        f"A CUDA context takes {words}; the card's total stays {found['1024']['free_total'][1]:,} "
+        f"MiB to its processes. The control: {found['1024']['control']}.", "",
+    ]  # fmt: skip
+
+
+def _analyzer(data: Mapping[str, Any]) -> Iterator[list[str]]:
+    for case, found, memory, proof in _proofs(data):
+        device, least = found.get("device"), proof.get("smallest_mib")
+        if not device or not least:
+            continue
+        need = least * memory.get("processes", 1)
+        low, high = device["low_mib"], device["high_mib"]
+        word = "holds" if low >= need else "fails" if high < need else "fails or holds, by luck"
+        yield [
+            f"`{case}`", f"{low:,.0f} to {high:,.0f}", number(device["peak_mib"], 5),
+            number(device["first_mib"], 5), number(need, 5), f"{high - need:+,.0f} MiB", word,
+        ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder for the JSON")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--seconds", type=float, default=200.0, help="no case goes on after them")
+    parser.add_argument("--only", nargs="*", help="these cases alone")
+    parser.add_argument("--render", type=Path, metavar="DIR", help="write the page there, no more")
+    asked = parser.parse_args()
+    asked.output, asked.quick = asked.output.resolve(), False
+    path = asked.output / "plan-caps.json"
+    if asked.render is None:
+        measure(asked)
+        return
+    asked.render.mkdir(parents=True, exist_ok=True)
+    print(page(json.loads(path.read_text("utf-8"))).write(asked.render))
+    (asked.render / "gpu-plan-caps.json").write_bytes(path.read_bytes())
+
+
+if __name__ == "__main__":
+    main()
