@@ -2,7 +2,7 @@
 
 A trial answers for one size: `holds`, `fails` or `undecided`. More memory never makes it fail, but
 for chance. The peak from which the request was made is the first guess; from there sizes go down in
-steps that double until one fails, and what lies between is bisected to a resolution.
+steps that treble until one fails, and what lies between is bisected to a resolution.
 Trials on the way are short, and one that decides nothing is made once more. What is called the
 smallest has held in two full trials: where one does not, the next size up is tried, so that what
 held by chance does not stand (docs/benchmarks/plan-verify.md has its error rates).
@@ -24,6 +24,8 @@ RESOLUTION = 0.02
 LEAST_MIB = 4
 STEPS_UP = 8
 """How many sizes above a smallest that did not stand are tried."""
+GROWS = 3
+"""By how much the steps down grow."""
 STANDS = 2
 """Full trials in which the smallest has to hold."""
 
@@ -117,11 +119,17 @@ def prove(
 
     if holds(request_mib, full=True):
         low, high = 0, request_mib
-        next_, gap = (guess or request_mib // 2), 2 * step
+        next_, gap, skipped = (guess or request_mib // 2), 2 * step, False
         while high - low > step:
-            middle = next_ if low == 0 and 0 < next_ < high else (low + high) // 2
-            low, high = (low, middle) if holds(middle) else (middle, high)
-            next_, gap = middle - gap, 2 * gap
+            down = low == 0 and 0 < next_ < high
+            middle = next_ if down else (low + high) // 2
+            if holds(middle):
+                high = middle
+            elif down and not skipped and trials[-1].outcome == "undecided":
+                skipped = True  # further down it may hold: what is not known ends no search
+            else:
+                low = middle
+            next_, gap = middle - gap, GROWS * gap
         for size in range(high, min(request_mib, high + step * STEPS_UP), step):
             if all(holds(size, full=True) for _ in range(STANDS)):
                 break

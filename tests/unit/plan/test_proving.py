@@ -73,7 +73,7 @@ def test_where_nothing_smaller_stands_the_request_is_the_smallest():
     assert sentence(proof).endswith("holds seen at 500; nothing smaller stood.")
 
 
-@pytest.mark.parametrize(("least", "most"), [(980, 4), (1000, 3), (900, 5), (500, 9)])
+@pytest.mark.parametrize(("least", "most"), [(980, 4), (1000, 3), (900, 6), (500, 9)])
 def test_the_search_begins_where_the_plan_takes_the_smallest_to_be(least, most):
     """`most` short trials; the halving of 1,100 would take six."""
     proof = prove(
@@ -84,6 +84,11 @@ def test_the_search_begins_where_the_plan_takes_the_smallest_to_be(least, most):
     assert proof.predicted_mib == proof.trials[1].mib == 1000
     assert least <= proof.smallest.mib <= least + resolution(1100)
     assert len([t for t in proof.trials if not t.full]) <= most
+
+
+def test_one_size_that_decides_nothing_does_not_end_the_way_down():
+    proof = search(1000, lambda mib, _: "undecided" if mib == 500 else threshold(100)(mib, _))
+    assert 100 <= proof.smallest.mib <= 120
 
 
 def test_a_cap_that_cannot_be_shown_below_one_that_held_is_undecided_and_loses_nothing():
@@ -109,7 +114,7 @@ def test_a_cap_that_cannot_be_shown_at_the_request_proves_nothing():
 def test_the_sentence_says_what_holds_and_what_does_not():
     assert sentence(search(1000, threshold(300))) == (
         "Verified under a group: 1000 MiB of host memory holds seen at 1000. The smallest that "
-        "works is 300 MiB (to 20 MiB); 280 MiB fails: seen at 280."
+        "works is 307 MiB (to 20 MiB); 297 MiB fails: seen at 297."
     )
 
 
