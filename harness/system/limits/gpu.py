@@ -4,8 +4,8 @@ Each process that connects to the daemon's pipe directory may hold so much of th
 included. The daemon is new for every limit and is told to quit at its end: a client that was killed
 with work in flight can make later ones hang until the daemon starts anew.
 
-The limit is written by the card's number among those that the process sees: by UUID some drivers drop
-it without a word (release notes of NVIDIA's device plugin, 0.15).
+The limit is written by the card's number among those that the process sees: by UUID some drivers
+drop it without a word (release notes of NVIDIA's device plugin, 0.15).
 """
 
 from __future__ import annotations
