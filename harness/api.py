@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from harness.analysis.verdict import verdict
 from harness.backends import registry
 from harness.errors import UsageError
+from harness.fleet import front
 from harness.report.build import FORMATS
 from harness.report.model.context import Context, build_context
 from harness.report.outputs import frames, notebook, terminal_point
@@ -135,9 +136,12 @@ class Run:
 def run(
     scenario: AnyScenario, *, output: str | os.PathLike[str] | None = None,
     overrides: Sequence[str] = (), backends: Backends | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, devices: str | None = None, shard: str | None = None,
 ) -> Run:  # fmt: skip
     """Measure a scenario; by default into reports/SCENARIO-TIME.
+
+    `devices` and `shard` are as of the command line (docs/many-gpus.md): `devices="all"` has a lane
+    on each GPU, each of which reads the scenario from its file.
 
     `overrides` are as the command line's `--set`: `["load.concurrency=[1,2]"]`; `backends` are
     those of your own that the scenario names, by kind. Points that fail do not raise, see
@@ -147,7 +151,8 @@ def run(
     """
     _register(backends)
     directory = None if output is None else Path(output)
-    return _opened(execute.start(_load(scenario, overrides), directory, _watch(progress)))
+    loaded = _load(scenario, overrides)
+    return _opened(front.begin(loaded, directory, _watch(progress), shard, devices))
 
 
 def resume(
@@ -159,7 +164,7 @@ def resume(
     another scenario, machine or versions of packages than those of the run.
     """
     _register(backends)
-    return _opened(execute.resume(Path(path), _watch(progress)))
+    return _opened(front.go_on(Path(path), _watch(progress)))
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,7 @@ from harness.cli import options
 if TYPE_CHECKING:
     from harness.results.events import Observer
     from harness.results.store import RunData
-    from harness.run.execute import Ended, Watch
-    from harness.scenario.reading.loader import LoadedScenario
+    from harness.run.execute import Ended
     from harness.scenario.spec.scenario import Scenario
 
 PIPE_WIDTH = 140
@@ -63,6 +61,7 @@ def command(
     held; 130 interrupted: go on with --resume.
     """
     from harness.errors import UsageError
+    from harness.fleet.front import begin, go_on
     from harness.models.precision import in_own_precision
     from harness.scenario.reading.loader import load
 
@@ -74,42 +73,17 @@ def command(
         raise UsageError("--shard and --devices do not go with --resume: the run knows its own")
     watch = _watch(quiet, as_json, metrics_port)
     if resume is not None and not dry_run:
-        ended = _resume(resume, watch, scenario, overrides)
+        ended = go_on(resume, watch, path=scenario, overrides=overrides)
     elif scenario is None:
         raise UsageError("give a scenario file, or --resume DIR")
     elif dry_run:
         found = in_own_precision(load(scenario, overrides).scenario, scenario.resolve().parent)
         return _dry_run(found, as_json)
     else:
-        ended = _start(load(scenario, overrides), output, watch, shard, devices)
+        ended = begin(load(scenario, overrides), output, watch, shard, devices)
     if ended.interrupted:
         click.echo(ended.how_to_finish("run"), err=True)
     return finish(ended, quiet=quiet, as_json=as_json, report=report)
-
-
-def _resume(path: Path, watch: Watch, scenario: Path | None, overrides: tuple[str, ...]) -> Ended:
-    from harness.fleet import lanes
-    from harness.run import execute
-
-    if lanes.has_lanes(path):
-        return lanes.resume(path, watch)
-    return execute.resume(path, watch, path=scenario, overrides=overrides)
-
-
-def _start(
-    loaded: LoadedScenario, output: Path | None, watch: Watch, shard: str | None,
-    devices: str | None,
-) -> Ended:  # fmt: skip
-    from harness.fleet import lanes
-    from harness.fleet.shard import measure_shard, parse_shard
-    from harness.run import execute
-
-    part = None if shard is None else parse_shard(shard, os.environ)
-    if devices is not None:
-        return lanes.start(loaded, devices, output, watch, part)
-    if part is not None:
-        return measure_shard(loaded, part, output, watch)
-    return execute.start(loaded, output, watch)
 
 
 def _watch(

@@ -49,11 +49,13 @@ def run_section(run: RunData, directory: Path) -> s.Section:
             f"{directory} is a profile of another model than {run.path} measures",
             fix="profile the run's own scenario: harness profile SCENARIO",
         )
+    last = {place[0].name: place for place in places(profile)}
+    largest = [_operators_chart(place, n, at=True) for n, place in enumerate(last.values())]
     lead = f"From a profile of {date_text(other.manifest)}, made apart from this run."
     return s.Section("profile", "Where the time goes", (
         s.Text(f"{lead} {sentences.NO_TIMING}", "note"),
         s.Prose(tuple(s.compose(line) for line in sentences.of_profile(profile))),
-        s.Charts((_parts_chart(profile),)), *_finding_blocks(profile),
+        s.Charts((_parts_chart(profile), *largest)), *_finding_blocks(profile),
     ))  # fmt: skip
 
 
@@ -168,20 +170,26 @@ def _operators(profile: Profile) -> s.Section:
     ), tuple(parts))  # fmt: skip
 
 
-def _operators_of(place: Place, number: int) -> s.Part:
-    backend, batch = place
-    named = by_name(batch.rows)[:MOST_BARS]
+def _operators_chart(place: Place, number: int, *, at: bool = False) -> b.Chart:
+    """The operators that take most of a request, as bars; `at` names the place in the title."""
+    named = by_name(place[1].rows)[:MOST_BARS]
     bars = [(float(x), share * 100, f"{name}: {share:.1%}") for x, (name, share, _) in
             enumerate(named)]  # fmt: skip
     shares = b.listing(named, {
         "operator": lambda n: b.word(n[0]), "share": lambda n: b.figure(f"{n[1]:.1%}"),
         "memory taken": lambda n: b.figure(size_text(n[2])),
     })  # fmt: skip
-    chart = b.Chart(
-        f"operators-{number}", "Operators by their share", "", "% of the time",
+    title = "Operators by their share" + (f": {name_of(place)}" if at else "")
+    return b.Chart(
+        f"operators-{number}", title, "", "% of the time",
         (b.trace("share", COLORS[0], bars, "bar"),) if bars else (), shares,
         ticks=tuple(n[0].removeprefix("aten::") for n in named), size="full",
     )  # fmt: skip
+
+
+def _operators_of(place: Place, number: int) -> s.Part:
+    backend, batch = place
+    chart = _operators_chart(place, number)
     peak = (
         f"Memory peaked {size_text(batch.peak_bytes)} above what was held before, in "
         f"{batch.peak_operator or 'no operator'}." if batch.peak_bytes else
@@ -190,7 +198,8 @@ def _operators_of(place: Place, number: int) -> s.Part:
     kernels = [r for r in batch.rows if r.source == "kernel"]
     tables = [("Longest", longest(batch, MOST_ROWS)), ("Kernels and copies", kernels)]
     return s.Part(f"operators-of-{number}", name_of(place), (
-        s.Charts((chart,)), s.TableBlock(shares, "By operator, with memory"), s.Text(peak, "note"),
+        s.Charts((chart,)), s.TableBlock(chart.table, "By operator, with memory"),
+        s.Text(peak, "note"),
         *(s.TableBlock(_table(backend, rows), title) for title, rows in tables if rows),
         *(s.Text(note, "note") for note in batch.notes),
     ), name=name_of(place), folded=number > 0)  # fmt: skip

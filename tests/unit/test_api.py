@@ -128,6 +128,20 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- measuring
 
 
+def test_lanes_need_a_scenario_s_file() -> None:
+    with pytest.raises(harness.UsageError, match="read the scenario from its file") as caught:
+        harness.run(TEXT, devices="cpus:2")
+    assert caught.value.fix == "save it, and give the file's path"
+    assert not Path("reports").exists()
+
+
+def test_a_shard_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(TEXT)
+    overrides = ["measurement.rounds=2", "load.concurrency=1"]
+    found = harness.run("s.yaml", output="shard", overrides=overrides, shard="1/2")
+    assert [m.round for m in found._data.measurements] == [1]
+
+
 def test_an_interrupted_run_can_be_resumed(tmp_path: Path) -> None:
     told: list[Event] = []
 

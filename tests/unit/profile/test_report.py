@@ -69,7 +69,10 @@ def test_a_runs_report_has_a_section_of_the_profile(profiled: Path, tmp_path: Pa
     run = run_of(tmp_path, read_run(profiled).scenario["model"])
     section = run_section(run, profiled)
     assert section.id == "profile"
-    assert len(section.charts()) == 1
+    parts, operators = section.charts()
+    assert (parts.id, operators.id) == ("parts", "operators-0")
+    assert operators.title.startswith("Operators by their share: ")
+    assert "linear" in operators.ticks[0]
     made = build_report(run.path, formats=("html",), more=[section])
     assert made.html is not None
     html = made.html.read_text("utf-8")
