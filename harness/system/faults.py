@@ -62,7 +62,7 @@ def _no_room(number: int, path: object) -> SetupError:
     return SetupError(
         f"{os.strerror(number)}: {path or 'a file'} can't be written "
         f"({free / 1e6:.1f} MB are free {where})",
-        fix="make room there; harness run --resume finishes what was begun",
+        fix="make room there and repeat it; a run that had begun goes on with harness run --resume",
     )
 
 
