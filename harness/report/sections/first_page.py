@@ -90,7 +90,7 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
     called = name if precision in name.split("-") else f"{name}, {precision}"
     first = f"{called}, {how} · {where_text(context, take)}"
     unsure = "" if found.decided else (
-        " It has the best value; that no other is better is not shown"
+        ". It has the best value; that no other is better is not shown"
         f"{': the objective is a trade-off' if context.choice.is_front else ''}."
     )  # fmt: skip
     yield compose(bold(first), unsure)

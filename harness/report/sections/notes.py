@@ -47,8 +47,9 @@ def disturbances(context: Context) -> list[str]:
     kinds = listed(f"{short(c)} at {n}" for c, n in found.most_common())
     return [
         f"The machine was not this run's alone: {touched} of {counted(len(every), 'measurement')} "
-        f"were disturbed from outside ({kinds}). A point's value leaves such rounds out unless all "
-        f"of them are. What to do: {'; '.join(OUTSIDE[c] for c in found)}; then measure again, or "
+        f"{'was' if touched == 1 else 'were'} disturbed from outside ({kinds}). A point's value "
+        "leaves such rounds out unless all of them are. What to do: "
+        f"{'; '.join(OUTSIDE[c] for c in found)}; then measure again, or "
         "raise rounds_max, up to which disturbed rounds are measured again."
     ]
 

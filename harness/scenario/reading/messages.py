@@ -114,6 +114,8 @@ def _is_number(text: str) -> bool:
 def _unknown_key(place: walk.Place, found: object, context: Context) -> Words:
     key = str(place.path[-1])
     allowed = list(place.parent.model_fields) if place.parent else []
+    if inner := walk.homes(key, place.parent):
+        return Words(place.path, f"unknown key; it belongs in {inner[0]}", on_key=True)
     if suggestion := nearest(key, allowed):
         return Words(place.path, "unknown key", suggestion, on_key=True)
     return Words(place.path, _stray(key, place, allowed), on_key=True)

@@ -8,6 +8,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
+from harness.errors import ScenarioError
 from harness.scenario.reading import messages
 from harness.scenario.reading.loader import load_text
 from harness.scenario.reading.messages import UNKNOWN, describe, explain
@@ -61,3 +62,13 @@ backends:
   - {kind: triton, protocol: grpc, serve: torch, instances: 2, dynamic_batching: true}
 """
     assert len(load_text(text).backends) == 4
+
+
+def test_a_key_of_an_inner_part_is_sent_there_before_anything_like_it() -> None:
+    """`headers` looks like `threads`, and belongs to the server."""
+    text = (
+        "scenario: s\nmodel: {name: m, source: {onnx: m.onnx}}\nload: {batch_sizes: [1]}\n"
+        "backends: [{kind: triton, protocol: http, headers: {A: b}}]\n"
+    )
+    with pytest.raises(ScenarioError, match=r"headers: unknown key; it belongs in server"):
+        load_text(text)
