@@ -72,7 +72,7 @@ def test_a_runs_report_has_a_section_of_the_profile(profiled: Path, tmp_path: Pa
     parts, operators = section.charts()
     assert (parts.id, operators.id) == ("parts", "operators-0")
     assert operators.title.startswith("Operators by their share: ")
-    assert "linear" in operators.ticks[0]
+    assert any("linear" in name for name in operators.ticks)
     made = build_report(run.path, formats=("html",), more=[section])
     assert made.html is not None
     html = made.html.read_text("utf-8")
