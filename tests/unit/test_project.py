@@ -17,7 +17,7 @@ import harness
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-NOT_INSTALLED = {"onnxruntime-gpu", "pycuda", "pytools", "siphash24"}
+NOT_INSTALLED = {"onnxruntime-gpu", "pycuda", "pytools", "ray", "siphash24"}
 
 made_by_make = pytest.mark.skipif(
     Path(sys.prefix) != ROOT / ".venv", reason="not the environment that `make setup` makes"

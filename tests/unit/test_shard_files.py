@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +114,25 @@ def test_a_task_that_is_to_end_lets_the_harness_write_what_it_has(tmp_path: Path
         time.sleep(0.05)
     task.send_signal(signal.SIGTERM)
     assert task.wait(20) == 130
+
+
+# -------------------------------------------------------------------------------------------- Ray
+
+
+def test_ray_is_an_extra_that_the_harness_never_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert [name.split("[")[0] for name in project["optional-dependencies"]["ray"]] == ["ray"]
+    assert not any(name.startswith("ray") for name in project["dependencies"])
+    sources = (ROOT / "harness").rglob("*.py")
+    assert not [p for p in sources if re.search(r"^\s*(import|from) ray\b", p.read_text(), re.M)]
+
+
+def test_a_task_of_ray_runs_a_shard_as_the_command_line_has_it() -> None:
+    """Its words, as the file has them; tests/integration/test_ray.py runs it on a cluster."""
+    text = (ROOT / "docker" / "ray" / "shards.py").read_text("utf-8")
+    (found,) = re.findall(r'"run", str\(scenario\), (.*?)\]\n', text, re.S)
+    options = re.findall(r'"(--[a-z-]+)"', found)
+    assert options == ["--shard", "--output", "--no-report", "--quiet"]
+    known = {name for p in run.params for name in (*p.opts, *p.secondary_opts)}
+    assert set(options) <= known
+    compile(text, "shards.py", "exec")
