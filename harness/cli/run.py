@@ -91,7 +91,7 @@ def _watch(
 ) -> contextlib.AbstractContextManager[Observer]:
     """The display that fits the flags and, where a port is given, Prometheus beside it."""
     from harness.cli.live import observer
-    from harness.run.prometheus import exposed, parse_address
+    from harness.monitor.prometheus import exposed, parse_address
 
     if metrics_port is not None:
         parse_address(metrics_port)  # before a run directory is made

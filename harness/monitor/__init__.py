@@ -1,1 +1,4 @@
-"""A running Triton, watched: what it counts as rates, and its traffic as a trace to be replayed."""
+"""A running Triton, watched: what it counts as rates, and its traffic as a trace to be replayed.
+
+A run's own figures, live for Prometheus, stand beside it.
+"""

@@ -28,9 +28,9 @@ from support.rows import measurement
 from support.tiny_onnx import tiny_onnx
 
 from harness.models.tensors import PreparedModel, TensorSpec
+from harness.monitor.prometheus import RunMetrics
 from harness.results.events import Plan, PointStarted, Progress
 from harness.results.rows import FailureRow
-from harness.run.prometheus import RunMetrics
 from harness.triton.repository.fill import fill
 
 pytestmark = pytest.mark.triton

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.rows import capacity, measurement
 
 from harness.errors import UsageError
+from harness.monitor.prometheus import RunMetrics, exposed, parse_address
 from harness.results.events import Event, Note, Plan, PointStarted, Progress, SessionStarted
 from harness.results.rows import FailureRow, MeasurementRow
-from harness.run.prometheus import RunMetrics, exposed, parse_address
 
 PLAN = Plan(("a/b1/c1", "a/b4/c1"), 3, measured=1)
 
