@@ -25,9 +25,10 @@ Columns = dict[str, Callable[["SummaryRow"], str]]
 """Title → a point's figure."""
 
 SPEED_UP, SPREAD, ERRORS = "speed-up", "±", "errors"
-NAME_CELLS, STATUS_CELLS, TITLE_CELLS, GAP = 20, 12, 12, 2
-"""What the two columns that may be folded are left with, where figures need the rest; where the
-title of a constraint's column is folded; and what lies between two columns."""
+NAME_CELLS, STATUS_CELLS, TITLE_CELLS, GAP = (8, 26), 12, 12, 2
+"""Where a name is folded, at a hyphen, in the least and in much room; what the status is left with
+where figures need the rest; where the title of a constraint's column is folded; and what lies
+between two columns."""
 _LESS_NEEDED = ("cores", "host MiB", ERRORS, "p95 ms", "p90 ms", "GPU MiB", "p50 ms", SPREAD)
 """What a narrow terminal does without, in this order; errors only where there are none."""
 _STYLES = {"✓": "green", "✗": "red", "?": "yellow", "~": "dim"}
@@ -44,7 +45,8 @@ class PointsTable:
 
         every = columns(self.context)
         shown = fitting(self.context, every, options.max_width)
-        yield _table(self.context, shown, plain=options.ascii_only)
+        names = name_cells(self.context, shown, options.max_width)
+        yield _table(self.context, shown, names, plain=options.ascii_only)
         for note in _notes(self.context, every, shown):
             yield Text(note, style="dim")
 
@@ -91,36 +93,52 @@ def _speed_up(context: Context) -> Columns:
 def fitting(context: Context, every: Columns, width: int) -> Columns:
     """The columns that `width` has room for, beside names and status that may be folded."""
     shown = dict(every)
-    names = max((len(context.name(r)) for r in context.rows), default=0)
-    states = max((len(status_cell(r).text) for r in context.rows), default=0)
-    folded = min(names, NAME_CELLS) + min(states, STATUS_CELLS) + GAP
     for title in _LESS_NEEDED:
-        if folded + sum(GAP + _cells(context, t, get) for t, get in shown.items()) <= width:
+        if _left(context, shown, width) >= _longest_name(context, NAME_CELLS[1]):
             break
         if title != ERRORS or not any(r.errors for r in context.rows):
             shown.pop(title, None)
     return shown
 
 
+def name_cells(context: Context, shown: Columns, width: int) -> int:
+    """How wide the names' column is."""
+    room = max(NAME_CELLS[0], _left(context, shown, width))
+    return min(room, _longest_name(context, NAME_CELLS[1]))
+
+
+def _left(context: Context, shown: Columns, width: int) -> int:
+    """What these columns leave of `width` for the names, where the status has its least."""
+    states = max((len(_status(r)) for r in context.rows), default=0)
+    figures = sum(GAP + _cells(context, title, get) for title, get in shown.items())
+    return width - figures - GAP - min(states, STATUS_CELLS)
+
+
+def _longest_name(context: Context, most: int) -> int:
+    """Cells of the longest name, folded where it is longer than `most`."""
+    names = [textwrap.fill(context.name(r), most) for r in context.rows]
+    return max((len(line) for name in names for line in name.splitlines()), default=0)
+
+
 def _cells(context: Context, title: str, get: Callable[[SummaryRow], str]) -> int:
     return max(map(len, [*title.split("\n"), *(get(r) for r in context.rows)]))
 
 
-def _table(context: Context, shown: Columns, *, plain: bool) -> Table:
+def _table(context: Context, shown: Columns, names: int, *, plain: bool) -> Table:
     """The table; `plain` for a terminal that has no signs beyond ASCII."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("backend", overflow="fold")
+    table.add_column("backend", no_wrap=True)
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
     for row in best_first(context):
         figures = (_figure(get(row), plain=plain) for get in shown.values())
-        status = status_cell(row)
-        tone = {"bad": "red", "good": "green"}.get(status.tone, "yellow")
-        table.add_row(_figure(context.name(row)), *figures, Text(status.text, style=tone))
+        tone = {"bad": "red", "good": "green"}.get(status_cell(row).tone, "yellow")
+        name = textwrap.fill(context.name(row), names)
+        table.add_row(_figure(name), *figures, Text(_status(row), style=tone))
     return table
 
 
@@ -128,9 +146,19 @@ def _notes(context: Context, every: Columns, shown: Columns) -> list[str]:
     """What the speed-up is over, and what there was no room for."""
     over = f"infer/s over {context.reference_series} at the same batch and load"
     said = [f"speed-up: {over}; ~ where no difference is shown"] if SPEED_UP in shown else []
+    if any(" +" in _status(row) for row in context.rows):
+        said.append("status +N: so many more remarks, in the report and harness explain")
     if lacking := labels.listed(title for title in every if title not in shown):
         said.append(f"no room here for {lacking}: a wider terminal or the report has them")
     return said
+
+
+def _status(row: SummaryRow) -> str:
+    """The first remark, and how many more there are; a verdict, and rounds left out, whole."""
+    status = status_cell(row)
+    remarks, _, rounds = status.text.partition("; ")
+    first, *more = remarks.split(", ") if status.tone not in ("bad", "good") else [remarks]
+    return "; ".join(filter(None, (f"{first} +{len(more)}" if more else first, rounds)))
 
 
 def _load(row: SummaryRow) -> str:

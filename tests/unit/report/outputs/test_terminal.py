@@ -25,8 +25,9 @@ def shown(run: Path) -> str:
 
 def test_a_line_a_point_best_first_then_failures_and_the_sentence(cpu_run: Path) -> None:
     lines = shown(cpu_run).splitlines()
-    assert next(i for i, line in enumerate(lines) if line.startswith("failed:")) == 1 + 24 + 1
+    assert next(i for i, line in enumerate(lines) if line.startswith("failed:")) == 1 + 24 + 2
     assert lines[25].startswith("speed-up: ")
+    assert lines[26].startswith("status +N: ")
     assert lines[1].startswith("onnxruntime-cpu-fp32 ")
     assert "66.2" in lines[1]
     assert "±3.0%" in lines[1]

@@ -9,7 +9,7 @@ from rich.console import Console
 from support.rows import with_metrics
 
 from harness.report.model.context import Context
-from harness.report.outputs.terminal_table import PointsTable, columns, fitting
+from harness.report.outputs.terminal_table import PointsTable, columns, fitting, name_cells
 from harness.report.sections.points import status_cell
 
 
@@ -38,6 +38,28 @@ def test_no_width_cuts_a_number_or_hides_a_status(
             lines = (set(line.split()) for line in text.splitlines())
             assert any(set(said) <= line for line in lines), (row.point, said)
             assert status_cell(row).text.split()[0] in text
+
+
+def test_remarks_after_the_first_are_counted_and_a_verdict_is_whole(gpu: Context) -> None:
+    text = " ".join(shown(gpu, 300).split())
+    for row in gpu.rows:
+        status = status_cell(row)
+        first, *more = status.text.partition("; ")[0].split(", ")
+        counted = f"{first} +{len(more)}" if more else first
+        assert (status.text if status.tone in ("bad", "good") else counted) in text
+    assert any(", " in status_cell(row).text for row in gpu.rows)
+
+
+def test_a_name_is_folded_at_a_hyphen(gpu: Context) -> None:
+    name = gpu.name(gpu.rows[0])
+    assert name in shown(gpu, 120)
+    every = columns(gpu)
+    rooms = {w: name_cells(gpu, fitting(gpu, every, w), w) for w in range(72, 120)}
+    width = next(w for w, room in rooms.items() if 12 < room < len(name))
+    lines = shown(gpu, width).splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("backend"))
+    begin = lines[head + 1].split()[0]
+    assert begin.endswith("-") and begin in name
 
 
 def test_what_has_no_room_is_named_and_a_wide_terminal_has_it_all(gpu: Context) -> None:
