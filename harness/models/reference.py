@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from harness.errors import MissingPackageError, PointError, UsageError, translated
-from harness.models.cache import file_hash, text_hash
+from harness.models.cache import file_hash, locked, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import cpu_session
 from harness.models.parity import unlike_itself
@@ -26,7 +26,7 @@ from harness.models.strings import all_plain
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.sizes import label_of
 from harness.scenario.spec.model import Parity
-from harness.system.files import atomic_write, write_text
+from harness.system.files import atomic_write, remove_unfinished, write_text
 from harness.system.packages import require
 
 ABOUT = "about.json"
@@ -82,21 +82,23 @@ def write_references(
     kept = text_hash(LAYOUT, _data_hash(model), words)[:16]
     folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{kept}"
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [
-        (batch, which, variant)
-        for batch in batch_sizes
-        for which, sizes in enumerate(model.sizes)
-        for variant in range(parity.inputs)
-        if _read(_path(folder, batch, variant, sizes)) is None
-    ]
-    unstable = {*_known_unstable(folder)}
-    if open_run is not None and missing:
-        try:
-            unstable |= _compute(model, open_run(), missing, folder)
-        except PointError as error:  # the backends may still run: unverified, and said to be so
-            unavailable = error.message
-    about = {"words": words, "unavailable": unavailable, "unstable": sorted(unstable)}
-    write_text(folder / ABOUT, json.dumps(about))
+    with locked(folder.with_name(f".{folder.name}.lock")):
+        remove_unfinished(folder)
+        missing = [
+            (batch, which, variant)
+            for batch in batch_sizes
+            for which, sizes in enumerate(model.sizes)
+            for variant in range(parity.inputs)
+            if _read(_path(folder, batch, variant, sizes)) is None
+        ]
+        unstable = {*_known_unstable(folder)}
+        if open_run is not None and missing:
+            try:
+                unstable |= _compute(model, open_run(), missing, folder)
+            except PointError as error:  # the backends may still run: unverified, and said to be so
+                unavailable = error.message
+        about = {"words": words, "unavailable": unavailable, "unstable": sorted(unstable)}
+        write_text(folder / ABOUT, json.dumps(about))
     return folder
 
 

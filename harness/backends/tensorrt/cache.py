@@ -16,7 +16,7 @@ from harness.backends.tensorrt.build import BuildOptions, build
 from harness.backends.tensorrt.library import Flavor, Messages, engine_header, misfit
 from harness.errors import BackendError
 from harness.models.cache import fetch, file_hash, text_hash
-from harness.system.files import atomic_write, write_text
+from harness.system.files import atomic_write, remove_unfinished, write_text
 
 ENGINE = "model.engine"
 LOG = "build.log"
@@ -137,5 +137,6 @@ def runtime_cache(flavor: Flavor, engine: Engine | Path, gpu: str, cache: Path) 
 def save(path: Path, data: bytes) -> None:
     """Write a file of the cache, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(path.parent)
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)

@@ -1,5 +1,8 @@
 """Reference outputs, computed, kept and read."""
 
+import os
+import subprocess
+
 import numpy as np
 import pytest
 from support.tiny_onnx import quantized_onnx, tiny_onnx
@@ -35,6 +38,19 @@ def test_references_are_kept_made_again_when_damaged_and_follow_the_data(tmp_pat
     zeros, _ = ready(spec(inputs=[{**VECTOR, "data": "zeros"}]), tmp_path)
     assert zeros.key == model.key
     assert write_references(zeros, parity, [1], tmp_path) != folder
+
+
+def test_what_a_killed_writer_left_is_gone_and_what_another_writes_stays(tmp_path):
+    model, _ = ready(spec(), tmp_path)
+    folder = write_references(model, schema.Parity(inputs=1), [1], tmp_path)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, alive = (folder / f".b1-v0.npz.{pid}.1.tmp" for pid in (ended.pid, os.getpid()))
+    dead.touch()
+    alive.touch()
+    write_references(model, schema.Parity(inputs=1), [1], tmp_path)
+    assert not dead.exists()
+    assert alive.exists()
 
 
 def test_another_onnxruntime_computes_the_reference_of_an_onnx_file_anew(tmp_path, monkeypatch):
