@@ -30,7 +30,7 @@ from typing import Any
 
 import gpubench
 import numpy as np
-from pages import Page, machine_lines, number, table
+from pages import Page, machine_lines, table
 
 from harness.errors import LimitError
 from harness.results.rows import ServerOnlyRow
@@ -323,10 +323,14 @@ def _rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
             continue
         least, predicted = proof.get("smallest_mib"), proof.get("predicted_mib")
         yield [
-            f"`{case}`", str(memory.get("processes", 1)), number(predicted, 5),
-            number(proof["request_mib"], 5), "yes" if proof["verified"] else "no",
-            number(least, 5), *_off(predicted, least), _below(proof),
+            f"`{case}`", str(memory.get("processes", 1)), _mib(predicted),
+            _mib(proof["request_mib"]), "yes" if proof["verified"] else "no",
+            _mib(least), *_off(predicted, least), _below(proof),
         ]  # fmt: skip
+
+
+def _mib(size: float | None) -> str:
+    return "–" if size is None else f"{size:,.0f}"
 
 
 def _off(predicted: float | None, least: float | None) -> tuple[str, str]:
@@ -369,8 +373,8 @@ def _analyzer(data: Mapping[str, Any]) -> Iterator[list[str]]:
         low, high = device["low_mib"], device["high_mib"]
         word = "holds" if low >= need else "fails" if high < need else "fails or holds, by luck"
         yield [
-            f"`{case}`", f"{low:,.0f} to {high:,.0f}", number(device["peak_mib"], 5),
-            number(device["first_mib"], 5), number(need, 5), f"{high - need:+,.0f} MiB", word,
+            f"`{case}`", f"{low:,.0f} to {high:,.0f}", _mib(device["peak_mib"]),
+            _mib(device["first_mib"]), _mib(need), f"{high - need:+,.0f} MiB", word,
         ]  # fmt: skip
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.paths import ROOT
+
+from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
 
 FOLDER = str(ROOT / "benchmarks" / "gpu")
 MIB = 2**20
@@ -196,3 +200,59 @@ def test_lanes_are_judged_point_by_point_and_by_time(load: Any) -> None:
     assert "| 2 | 52 | 1.92 | 1 of 2 | 1 | 0 |" in text
     assert "| a/b16/c4 | 0.9000" in text and "| GPU 1 | 2 | 0.9700 [0.9600, 0.9800] |" in text
     assert "GPU 1 is slower." in text
+
+
+def _verified(peak: float, least: int, below: str = "fails", **more: Any) -> dict[str, Any]:
+    trials = [
+        {"mib": 1320, "outcome": "holds", "why": "p99", "full": True},
+        {"mib": least - 20, "outcome": below, "why": "memory ran out | here", "full": False},
+    ]
+    proof = {"request_mib": 1320, "verified": True, "smallest_mib": least, "predicted_mib": peak,
+             "trials": trials, "tried_under_a_cap": True}  # fmt: skip
+    return {"plan": {"proof": proof, "memory": {"processes": 2}}, "stderr": "", **more}
+
+
+def test_a_predicted_smallest_is_judged_by_its_target(load: Any) -> None:
+    caps = load("plan_caps")
+    assert caps._off(1200.0, 1100) == ("+100 MiB (+9.1%)", "met")  # within 128 MiB
+    assert caps._off(5200.0, 5000) == ("+200 MiB (+4.0%)", "met")  # within 5 %
+    assert caps._off(1000.0, 1200) == ("-200 MiB (-16.7%)", "missed")
+    assert caps._off(None, 1200) == ("–", "–")
+
+
+def test_a_sample_a_second_misses_what_lies_between(load: Any, tmp_path: Path) -> None:
+    """Readings 200 a second; a peak of 0.3 s within 5 s is seen at three phases of ten."""
+    caps = load("plan_caps")
+    t_ns = np.arange(0, 5_000_000_000, 5_000_000)
+    value = np.where((t_ns >= 2_300_000_000) & (t_ns < 2_600_000_000), 900.0, 500.0) * MIB
+    (tmp_path / "telemetry").mkdir()
+    key = SeriesKey(Quantity.DEVICE_BYTES, "gpu0")
+    write_parquet(tmp_path / "telemetry" / "r0.parquet", {key: TelemetrySeries(t_ns, value)})
+    found = caps.sampled(tmp_path, Quantity.DEVICE_BYTES)
+    assert (found["low_mib"], found["high_mib"], found["peak_mib"]) == (500.0, 900.0, 900.0)
+    assert caps.sampled(tmp_path, Quantity.PROCESS_BYTES) is None
+
+
+def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_asked(
+    load: Any,
+) -> None:
+    device = {"low_mib": 900.0, "high_mib": 2600.0, "peak_mib": 2700.0, "first_mib": 618.0}
+    machine = {"gpus": [], "cpu": {"model": "x", "usable": 2}, "os": "y", "python": "z"}
+    data = {
+        "machine": machine, "packages": {}, "started": "2026-11-28", "device": "cuda",
+        "failures": {"encoder/torch": "no time was left"},
+        "cases": {
+            "context": {"plain": [9, 9], "1024": {"free_total": [700, 141_000], "control": "seen"}},
+            "resnet50/triton-2": _verified(1200.0, 1100, device=device),
+            "encoder/tensorrt": {"cut": True, "stderr": "1 MiB: holds", "plan": None},
+        },
+    }  # fmt: skip
+    text = "\n".join(load("plan_caps").page(data).lines)
+    assert (
+        "| `resnet50/triton-2` | 2 | 1,200 | 1,320 | yes | 1,100 | +100 MiB (+9.1%) | met" in text
+    )
+    assert "1080 MiB fails: memory ran out / here" in text
+    assert "| `encoder/tensorrt` | – | – | – | – | – | – | – | cut off: 1 MiB: holds |" in text
+    assert "2,200 | +400 MiB | fails or holds, by luck |" in text
+    assert "324 MiB under a cap of 1,024 MiB" in text
+    assert "- `encoder/torch`: no time was left" in text
