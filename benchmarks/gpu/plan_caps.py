@@ -32,6 +32,7 @@ import gpubench
 import numpy as np
 from pages import Page, machine_lines, table
 
+from harness.analysis.summary import summarize
 from harness.errors import LimitError
 from harness.results.rows import ServerOnlyRow
 from harness.results.series import Quantity, each, read_parquet
@@ -65,6 +66,7 @@ RUN_S, VERIFY_S = 60.0, 110.0
 """The longest that one `harness run` and one `harness plan --verify` may take on the GPU."""
 LEAST_S = {"run": 100.0, "verify": 25.0}
 """With less time left none is begun: what was measured is to be verified too."""
+RUNS = ("run", "run-2", "run-3")
 DEMAND = ("--rate", "10", "--slo-p99", "5s", "--margin", "10%")
 """So low and so late that memory alone decides."""
 WITHIN, WITHIN_MIB = 0.05, 128
@@ -99,9 +101,9 @@ def scenario(case: str, device: str) -> dict[str, Any]:
         "load": {"batch_sizes": [BATCH], "concurrency": [CALLERS]},
         "constraints": {memory: {"max": 10_000_000}},  # a session of its own, nothing else
         "measurement": {
-            "profile": "quick", "rounds": 2, "rounds_max": 2, "warmup": "200ms",
+            "profile": "quick", "rounds": 2, "rounds_max": 2, "warmup": "700ms",
             "warmup_requests": 8,
-            "window": "500ms", "window_requests": 670,  # p99 needs 662
+            "window": "700ms", "window_requests": 670,  # p99 needs 662
             "window_max": "12s", "load_timeout": "60s",
         },
     }  # fmt: skip
@@ -126,25 +128,29 @@ class Lane:
         folder = self._folder(case)
         (folder / "scenario.yaml").write_text(json.dumps(scenario(case, self._asked.device)))
         begin = time.monotonic()
-        words = ("run", "scenario.yaml", "-o", "run", "-q", "--no-report")
-        said = self._harness(folder, RUN_S, *words)
-        data = read_run(folder / "run")
+        for run in RUNS:  # a point that is not believed is no candidate: once more
+            words = ("run", "scenario.yaml", "-o", run, "-q", "--no-report")
+            said = self._harness(folder, RUN_S, *words)
+            data = read_run(folder / run)
+            rows = summarize(data.measurements, data.failures)
+            if any(row.valid for row in rows) or self.left < LEAST_S["run"]:
+                break
         if not data.measurements:
             raise gpubench.ChildError(f"nothing was measured: {data.failures or said['stderr']}")
         return {
-            "run_s": time.monotonic() - begin,
-            "device": sampled(folder / "run", Quantity.DEVICE_BYTES),
-            "process": sampled(folder / "run", Quantity.PROCESS_BYTES),
+            "run": run, "run_s": time.monotonic() - begin,
+            "device": sampled(folder / run, Quantity.DEVICE_BYTES),
+            "process": sampled(folder / run, Quantity.PROCESS_BYTES),
             "peaks_mib": [row.gpu_memory_mib for row in data.measurements],
             "flags": [row.flags for row in data.measurements],
             "empty_server": [asdict(row) for row in data.rows(ServerOnlyRow)],
             "stages": [row.details.get("gpu_stages") for row in data.loads],
-        }
+        }  # fmt: skip
 
-    def verify(self, case: str) -> dict[str, Any]:
+    def verify(self, case: str, run: str) -> dict[str, Any]:
         """The plan with its proof; what there is of it when its time is up."""
         begin = time.monotonic()
-        words = ("plan", "run", *DEMAND, "--verify", "--json")
+        words = ("plan", run, *DEMAND, "--verify", "--json")
         try:
             said = self._harness(self._folder(case), VERIFY_S, *words)
         except subprocess.TimeoutExpired as error:  # the trials that ended are told of there
@@ -240,7 +246,7 @@ def measure(asked: argparse.Namespace) -> None:
         found[case] = place[case].run(case)
 
     def verify(case: str) -> None:
-        found[case] |= place[case].verify(case)
+        found[case] |= place[case].verify(case, found[case]["run"])
         with lock:
             record.attempt(case, lambda: found[case])
 

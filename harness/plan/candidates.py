@@ -12,6 +12,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.metrics import over_rounds
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
+from harness.report.model import labels
 from harness.results.rows import MeasurementRow
 from harness.results.store import RunData
 from harness.scenario.sizes import decisive
@@ -128,7 +129,7 @@ def _of_row(row: SummaryRow) -> Candidate:
     assert throughput is not None, "of a point that was measured"
     basis = (
         f"arrivals at {row.request_rate:g} requests a second" if row.request_rate is not None
-        else f"closed loop of {row.concurrency} callers"
+        else f"closed loop of {labels.counted(row.concurrency or 0, 'caller')}"
     )  # fmt: skip
     return Candidate(
         row.point, row.backend, row.config, row.batch_size, basis, *_rate(throughput),

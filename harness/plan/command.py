@@ -102,13 +102,15 @@ PATH = click.Path(path_type=Path)
     is_flag=True,
     help="Measure the point again under the memory it asks for, and find the least that works.",
 )
+@click.option("--html", type=PATH, metavar="FILE", help="Write the plan as a page, in one file.")
+@click.option("--pdf", type=PATH, metavar="FILE", help="Write it as a PDF.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
     run_dir: Path, rate: float, slo_p99: str, headroom: str, growth: str, margin: str,
     card_mib: int | None, systems: tuple[str, ...], compute: int | None, processes: int | None,
     memory_factor: int, driver: int | None, name: str | None, image: str, models: str,
     output: Path | None, combinations: tuple[str, ...], verify: bool,
-    as_json: bool,
+    html: Path | None, pdf: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Say what to deploy for a rate and a latency target, from the run in RUN_DIR.
 
@@ -117,7 +119,7 @@ def command(
     """
     from contextlib import nullcontext
 
-    from harness.plan.front import carry_out, demand_of
+    from harness.plan.front import Written, carry_out, demand_of
     from harness.plan.memory_model import combination_of
     from harness.plan.planning import Asked
     from harness.plan.units import share_of
@@ -129,4 +131,5 @@ def command(
         tuple(map(combination_of, combinations)),
     )  # fmt: skip
     watches = (lambda: nullcontext(Teller(lambda _: None))) if verify else None
-    return carry_out(run_dir, demand, asked, name, image, models, output, watches, as_json=as_json)
+    written = Written(name, image, models, output, html, pdf)
+    return carry_out(run_dir, demand, asked, written, watches, as_json=as_json)

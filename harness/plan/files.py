@@ -49,6 +49,11 @@ def header(plan: Plan) -> str:
     return f"# Made by harness plan; NOT verified: {asked.mib} MiB{each} did not hold the target.\n"
 
 
+def header_of(text: str, plan: Plan) -> str:
+    """A file's text with the plan's first line."""
+    return text.replace(HEADER, header(plan))
+
+
 def _objects(row: SystemPlan, service: Service) -> str:
     assert row.rounded is not None
     patch = PATCHES[row.system.name](row.rounded)
@@ -209,6 +214,6 @@ def write_files(plan: Plan, service: Service, folder: Path) -> list[Path]:
         for name, text in files_of(row, plan, service).items():
             path = folder / row.system.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, text.replace(HEADER, header(plan)))
+            write_text(path, header_of(text, plan))
             written.append(path)
     return written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -35,18 +35,33 @@ def demand_of(rate: float, slo_p99: str, headroom: str, growth: str) -> Demand:
     return Demand(rate, round(target_ms, 9), left, share_of(growth))
 
 
-def service_of(plan: Plan, name: str | None, image: str, models: str) -> Service:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is deployed under which names, and where to write it."""
+
+    name: str | None = None
+    """Of the service; None takes the point's."""
+    image: str = ""
+    models: str = "models"
+    """The volume claim with the model repository."""
+    output: Path | None = None
+    """Folder of the files that deploy it."""
+    html: Path | None = None
+    pdf: Path | None = None
+
+
+def service_of(plan: Plan, written: Written) -> Service:
     """What the plan deploys, under a name that Kubernetes takes."""
     point = plan.sized.candidate.point
     return Service(
-        dns_label(name or point), point, plan.kind == "triton", plan.sized.replicas,
-        plan.sized.replicas_now, plan.sized.load, image, models,
+        dns_label(written.name or point), point, plan.kind == "triton", plan.sized.replicas,
+        plan.sized.replicas_now, plan.sized.load, written.image, written.models,
     )  # fmt: skip
 
 
 def carry_out(
-    run_dir: Path, demand: Demand, asked: Asked, name: str | None, image: str, models: str,
-    output: Path | None, verify: Watches | None, *, as_json: bool,
+    run_dir: Path, demand: Demand, asked: Asked, written: Written, verify: Watches | None, *,
+    as_json: bool,
 ) -> int:  # fmt: skip
     """Plan, try it under a cap where `verify` says who watches, write the files, show the plan.
 
@@ -58,19 +73,30 @@ def carry_out(
     plan = make_plan(data, demand, asked)
     if verify is not None:
         plan = replace(plan, proof=_proof(data, plan, verify))
-    written = []
-    if output is not None:
-        written = write_files(plan, service_of(plan, name, image, models), output)
     if as_json:
         click.echo(json_text(plan), nl=False)
     else:
         Console().print(page(plan), highlight=False)
-    if written:
-        click.echo(f"{len(written)} files in {output}", err=as_json)
+    _write(plan, data, written, err=as_json)
     if plan.proof is None or plan.proof.verified:
         return 0
     failed = plan.proof.requested.outcome == "fails"
     return HarnessError.exit_code if failed else InconclusiveError.exit_code
+
+
+def _write(plan: Plan, data: RunData, written: Written, *, err: bool) -> None:
+    """Files and pages, each said with its place."""
+    service = service_of(plan, written)
+    if written.output is not None:
+        files = write_files(plan, service, written.output)
+        click.echo(f"{len(files)} files in {written.output}", err=err)
+    if written.html is not None or written.pdf is not None:
+        from harness.plan.report import write_report
+
+        write_report(plan, data, service, written.html, written.pdf)
+        for path in (written.html, written.pdf):
+            if path is not None:
+                click.echo(f"page: {path}", err=err)
 
 
 def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:

@@ -18,7 +18,7 @@ from support import planned
 from harness.errors import UsageError
 from harness.plan.deployment import Service
 from harness.plan.files import files_of, write_files, yaml_text
-from harness.plan.front import service_of
+from harness.plan.front import Written, service_of
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Outcome, Proof, Trial
 from harness.plan.systems import SYSTEMS
@@ -34,7 +34,7 @@ def hostile() -> Plan:
 def texts(plan: Plan, system: str, image: str = "") -> dict[str, str]:
     (row,) = [row for row in plan.systems if row.system.name == system]
     assert not row.refused
-    return files_of(row, plan, service_of(plan, None, image, planned.HOSTILE))
+    return files_of(row, plan, service_of(plan, Written(image=image, models=planned.HOSTILE)))
 
 
 def documents(text: str) -> list[Any]:
@@ -152,7 +152,7 @@ def test_pods_that_share_a_claim_are_as_many_as_a_card_holds(hostile: Plan) -> N
 def test_every_system_has_a_file_and_none_where_it_is_refused(
     hostile: Plan, tmp_path: Path
 ) -> None:
-    service = service_of(hostile, None, "", "models")
+    service = service_of(hostile, Written())
     written = write_files(hostile, service, tmp_path / "out")
     assert {path.parent.name for path in written} == set(SYSTEMS)
     assert all("verified" not in path.read_text("utf-8").lower() for path in written)

@@ -6,7 +6,7 @@ import pytest
 from support import planned
 
 from harness.errors import UsageError
-from harness.plan.front import demand_of, service_of
+from harness.plan.front import Written, demand_of, service_of
 
 
 def test_a_demand_is_read() -> None:
@@ -22,6 +22,6 @@ def test_what_is_none_is_refused(texts: tuple[str, str, str]) -> None:
 
 def test_the_service_is_named_by_its_point_or_as_asked() -> None:
     plan = planned.plan()
-    assert service_of(plan, None, "", "m").name.startswith("served-b1-c1-")
-    named = service_of(plan, "resnet", "image:1", "m")
+    assert service_of(plan, Written()).name.startswith("served-b1-c1-")
+    named = service_of(plan, Written("resnet", "image:1"))
     assert (named.name, named.container_image, named.triton) == ("resnet", "image:1", True)
