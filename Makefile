@@ -4,6 +4,7 @@
 # make slow    the long tests, which make test leaves out
 # make assault random kills of running benchmarks, each resumed (minutes; docs/reliability.md)
 # make audit   known vulnerabilities of what is pinned (needs the network; docs/security.md)
+# make docs    the documentation as a site, in site/; a broken link is an error
 # make package  the wheel, built, installed alone and run (needs the network; ARGS are extras)
 # make lint    ruff, mypy, import-linter (one way down), vulture (dead code), make audit once a day
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 APT    := apt-get -o DPkg::Lock::Timeout=300 -qq
 ARGS   ?=
 
-.PHONY: setup demo test slow assault audit package lint format browser prometheus strace pin-images clean
+.PHONY: setup demo test slow assault audit docs package lint format browser prometheus strace pin-images clean
 
 setup: $(STAMP)
 
@@ -63,6 +64,10 @@ strace:
 
 audit:
 	@$(PYTHON) tests/support/audit.py $(ARGS)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 package:
 	@$(PYTHON) tests/support/packaged.py $(ARGS)

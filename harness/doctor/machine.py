@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.system.check import MISSING, NOTE, OK, Answer, Check, probe
 from harness.system.packages import install_command
+from harness.system.untried import noted, of_gpu
 
 PYTHON = (3, 11)
 SHM_MIB, OPEN_FILES, CACHE_GIB = 256, 4096, 5
@@ -61,7 +62,8 @@ def gpu_checks(gpus: Sequence[Mapping[str, object]], why_not: str | None) -> lis
     if not gpus:
         return [_check("GPU", NOTE, f"none ({why_not}); CPU scenarios run")]
     shown = "{name}, {memory_mib} MiB, driver {driver}, CUDA {cuda}"
-    return [_check(f"GPU {gpu['index']}", OK, shown.format(**gpu)) for gpu in gpus]
+    named = [(f"GPU {gpu['index']}", noted(shown.format(**gpu), of_gpu(gpu))) for gpu in gpus]
+    return [_check(name, OK, detail) for name, detail in named]
 
 
 def cpu_check(cpu: Mapping[str, Any]) -> Check:

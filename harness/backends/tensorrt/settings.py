@@ -14,6 +14,7 @@ from harness.scenario.spec.model import ModelSpec
 from harness.scenario.units import Size
 from harness.system.check import BACKENDS, MISSING, NOTE, OK, Answer, Check, not_importable, probe
 from harness.system.packages import install_command
+from harness.system.untried import noted, of_flavor
 
 PROBE = """
 import importlib, json
@@ -144,9 +145,13 @@ def judge(answer: Answer, gpu: bool) -> Check:
     if isinstance(answer, str):
         return not_importable("tensorrt", "tensorrt_rtx", answer)
     detail = f"{answer['name']} {answer['version']}"
+    never = of_flavor(str(answer["name"]))
     if gpu and answer["memory"] is None:
         missing = f"{detail} needs pycuda or cuda-python, one of both ({answer['why_not']})"
         return Check(BACKENDS, "tensorrt", MISSING, missing, install_command("cuda"))
-    if not gpu:
-        return Check(BACKENDS, "tensorrt", NOTE, f"no GPU here; {detail} builds engines only")
-    return Check(BACKENDS, "tensorrt", OK, f"{detail}, {answer['memory']}", runs=True)
+    if gpu:
+        found = noted(f"{detail}, {answer['memory']}", never)
+        return Check(BACKENDS, "tensorrt", OK, found, runs=True)
+    return Check(
+        BACKENDS, "tensorrt", NOTE, noted(f"no GPU here; {detail} builds engines only", never)
+    )

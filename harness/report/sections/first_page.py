@@ -22,6 +22,7 @@ from harness.report.model.numbers import both_text, mib_text, significant, value
 from harness.report.model.section import Sentence, Verdict, bold, compose
 from harness.report.sections.parity import wrong_outputs
 from harness.scenario.metrics import latency_name
+from harness.system import untried
 
 BUSY, HALF_BUSY = 85.0, 45.0
 """Percent of GPU utilisation from which a card is full, and below which it may hold as much again.
@@ -304,6 +305,8 @@ def _stands_for(context: Context) -> Iterator[str]:
     triton = [s for s in specs if s.get("kind") == "triton"]
     if "tensorrt-rtx" in flavors:
         yield "TensorRT rows are TensorRT-RTX: the data-centre TensorRT may differ."
+    gpus = manifest_facts.gpus(context.manifest) if context.has_gpu else ()
+    yield from untried.of_run(flavors, specs, gpus)
     if any(s.get("serve") == "torch" for s in triton):
         yield "Triton rows with serve: torch run in its Python backend, not in LibTorch."
     urls = [manifest_facts.text(s, "server", "url", default="") for s in triton]

@@ -73,9 +73,15 @@ def test_room_is_measured_where_the_cache_would_be_made(tmp_path, monkeypatch):
 
 
 def test_gpus():
-    gpu = {"index": 1, "name": "H200", "memory_mib": 143771, "driver": "580.1", "cuda": "13.0"}
+    gpu = {
+        "index": 1, "name": "NVIDIA H200", "memory_mib": 143771, "driver": "580.1", "cuda": "13.0",
+    }  # fmt: skip
     (check,) = machine.gpu_checks([gpu], None)
-    assert (check.name, check.detail) == ("GPU 1", "H200, 143771 MiB, driver 580.1, CUDA 13.0")
+    shown = "NVIDIA H200, 143771 MiB, driver 580.1, CUDA 13.0"
+    assert (check.name, check.detail) == ("GPU 1", shown)
+    other, cut = machine.gpu_checks([gpu | {"name": "NVIDIA L4"}, gpu | {"mig": True}], None)
+    assert "; the NVIDIA L4 had never run with the harness" in other.detail
+    assert cut.detail.startswith(f"{shown}; a MIG device had never run")
     (none,) = machine.gpu_checks([], "no driver")
     assert (none.status, "no driver" in none.detail) == ("note", True)
 

@@ -8,6 +8,13 @@ from harness.backends.tensorrt.settings import PROBE, TensorRtSettings, judge
 from harness.system.check import probe
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_the_full_tensorrt_is_said_never_to_have_run(gpu):
+    answer = {"name": "tensorrt", "version": "10.9", "memory": "pycuda", "why_not": ""}
+    assert "; TensorRT 10 and 11 had never run with the harness" in judge(answer, gpu).detail
+    assert "never" not in judge(answer | {"name": "tensorrt_rtx"}, gpu).detail
+
+
 def test_tensorrt_without_a_gpu_builds_only():
     answer = {"name": "tensorrt_rtx", "version": "1.7", "memory": "pycuda", "why_not": ""}
     assert not judge(answer, False).runs
