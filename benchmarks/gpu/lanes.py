@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -137,8 +138,9 @@ def page(record: Mapping[str, Any]) -> pages.Page:
     alone = runs["lanes-1"]
     lines = [
         *pages.machine_lines(record), "",
-        f"The same {len(alone['points'])} points in {len(alone['rounds'])} rounds, by "
-        "`python benchmarks/gpu/lanes.py`: with one lane, and with all rounds dealt out to several "
+        "```", shlex.join(record["command"]), "```", "",
+        f"The same {len(alone['points'])} points in {len(alone['rounds'])} rounds: "
+        "with one lane, and with all rounds dealt out to several "
         "([how](../many-gpus.md)). Engines and exports were made before. A point is *equivalent* "
         f"where the 95 % interval of its throughput over the one lane's lies within "
         f"{MARGIN:.0%}.", "",
