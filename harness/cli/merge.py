@@ -16,7 +16,7 @@ from harness.cli import options
     "--allow-mixed", is_flag=True,
     help="Also what differs in scenario, versions or kind of GPU; what does is noted.",
 )  # fmt: skip
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but the verdict and paths.")
+@options.quiet
 @click.option("--json", "as_json", is_flag=True, help="Print the paths and the verdict as JSON.")
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(

@@ -22,3 +22,13 @@ resume = click.option(
     "--resume", type=PATH, metavar="DIR",
     help="Finish what was interrupted in DIR; measures only what is missing.",
 )  # fmt: skip
+RUN_DIRECTORY = "Run directory. Default: reports/SCENARIO-TIME"
+output = click.option("--output", "-o", type=PATH, help=RUN_DIRECTORY)
+ERRORS = "Print nothing but errors, the verdict and paths."
+quiet = click.option("--quiet", "-q", is_flag=True, help=ERRORS)
+LINES = "Print every event as a line of JSON."
+events = click.option("--json", "as_json", is_flag=True, help=LINES)
+metrics_port = click.option(
+    "--metrics-port", metavar="[ADDRESS:]PORT",
+    help="Serve the live run's metrics to Prometheus; on 127.0.0.1 unless an address is given.",
+)  # fmt: skip

@@ -41,7 +41,7 @@ def command(
     from harness.system.credentials import outward
 
     if is_stress(run_dir):
-        from harness.stress.command import rebuild as again
+        from harness.stress.front import rebuild as again
 
         again(run_dir)
         return

@@ -14,30 +14,19 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.results.events import Observer
-    from harness.results.store import RunData
     from harness.run.execute import Ended
     from harness.scenario.spec.scenario import Scenario
-
-PIPE_WIDTH = 140
-"""Columns of the summary where no terminal sets them."""
 
 
 @click.command()
 @options.scenario
 @options.overrides
-@click.option(
-    "--output", "-o", type=options.PATH, help="Run directory. Default: reports/SCENARIO-TIME"
-)
+@options.output
 @options.resume
 @click.option("--dry-run", is_flag=True, help="Print the points and a time estimate; run nothing.")
-@click.option(
-    "--quiet", "-q", is_flag=True, help="Print nothing but errors, the verdict and paths."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
-@click.option(
-    "--metrics-port", metavar="[ADDRESS:]PORT",
-    help="Serve the live run's metrics to Prometheus; on 127.0.0.1 unless an address is given.",
-)  # fmt: skip
+@options.quiet
+@options.events
+@options.metrics_port
 @click.option(
     "--shard", metavar="K/N",
     help="Measure only the K-th of N parts of the rounds, K from 0, to be merged by `harness "
@@ -130,9 +119,11 @@ def finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
 def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     from harness.analysis.verdict import verdict
     from harness.report.build import ReportPaths, build_report
+    from harness.report.outputs.terminal import terminal_summary
     from harness.results.events import Best
     from harness.results.store import read_run
     from harness.run.execute import INTERRUPTED
+    from harness.system.console import wide_console
 
     data = read_run(directory := ended.path)
     files = build_report(directory) if report else ReportPaths()
@@ -144,7 +135,7 @@ def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
         click.echo(json.dumps({"event": "finished", "directory": str(directory),
                                "reports": paths if report else {}, "exit_code": code}))  # fmt: skip
         return code
-    _print_summary(data, brief=quiet)
+    wide_console().print(terminal_summary(data, brief=quiet))
     click.echo(f"verdict: {words} (exit code {code})")
     click.echo(f"run directory: {directory}")
     for best in [e for e in data.rows(Best) if e.config][-1:]:
@@ -152,14 +143,3 @@ def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     if report:
         click.echo(f"HTML report: {files.html}\nPDF report: {files.pdf}")
     return code
-
-
-def _print_summary(data: RunData, *, brief: bool) -> None:
-    from rich.console import Console
-
-    from harness.report.outputs.terminal import terminal_summary
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    console.print(terminal_summary(data, brief=brief))

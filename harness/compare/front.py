@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from harness.compare.answers import Answers, compare_answers
 from harness.compare.baseline import read_baseline, write_baseline
 from harness.compare.comparing import against, side_for_baseline, stored_runs, within
@@ -29,12 +27,11 @@ from harness.errors import HarnessError, UsageError
 from harness.results.events import Observer
 from harness.results.store import read_run
 from harness.run.execute import INTERRUPTED
+from harness.system.console import wide_console
 from harness.system.faults import cant_write
 from harness.system.files import write_text
 from harness.system.scratch import temporary_folder
 
-WIDTH = 140
-"""Columns where no terminal sets them."""
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable with the file that GitHub shows beside a job."""
 JOB = ("GITHUB_WORKFLOW", "GITHUB_JOB", "CI_JOB_NAME")
@@ -180,20 +177,12 @@ def _save(asked: Asked, file: Path) -> int:
 
 
 def _show(found: Sequence[Comparison], *, quiet: bool) -> None:
-    console = terminal_console()
+    console = wide_console()
     for one in found:
         if quiet:
             print(headline(one))
         else:
             console.print(terminal(one))
-
-
-def terminal_console() -> Console:
-    """Wide enough for the tables where no terminal says how wide it is."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    return console
 
 
 def marker_key(found: Sequence[Comparison]) -> str:

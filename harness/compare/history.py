@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from harness.results.line import adapter, first_mistake
 from harness.results.store import RunData
 from harness.scenario.metrics import PRIMARY
 from harness.system.files import require_regular
+from harness.system.paths import data_directory
 from harness.system.text import every_text, harmless
 
 SCHEMA_VERSION = 1
@@ -96,8 +96,7 @@ class Series:
 
 def default_database() -> Path:
     """`history.sqlite` in the user's data directory."""
-    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(root) / "inference-harness" / "history.sqlite"
+    return data_directory() / "history.sqlite"
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare.front import terminal_console, write_file
+from harness.compare.front import write_file
 from harness.compare.history import Change, Series, series_of
 from harness.compare.outputs.markdown import escape
 from harness.compare.outputs.words import percent, value
 from harness.errors import UsageError
 from harness.scenario.metrics import PRIMARY
+from harness.system.console import wide_console
 
 BARS = "▁▂▃▄▅▆▇█"
 MOST = 40
@@ -80,7 +81,7 @@ def report(database: Path, markdown: Path | None) -> None:
         table.add_column(title, overflow="fold")
     for row in rows(every):
         table.add_row(*(Text(cell) for cell in row))
-    console = terminal_console()
+    console = wide_console()
     console.print(table)
     for text in changes(every):
         console.print(Text(text, style="bold"))

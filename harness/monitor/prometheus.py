@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.results import events
-from harness.results.events import Event, Observer
+from harness.results.events import Event, Observer, Teller
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow
-from harness.system.packages import missing_package
+from harness.system.packages import require
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 LOOPBACK = "127.0.0.1"
 
@@ -21,6 +25,7 @@ class RunMetrics:
     """Takes the run's events; every metric is in base units (seconds, inferences a second)."""
 
     def __init__(self) -> None:
+        require("prometheus_client")
         from prometheus_client import CollectorRegistry, Counter, Gauge
 
         self.registry = CollectorRegistry()
@@ -85,18 +90,6 @@ class RunMetrics:
                 self._latency.labels(row.point, percentile).set(value / 1e3)
 
 
-class Both:
-    """An observer that tells two others."""
-
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self._observers = (first, second)
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
-        for observer in self._observers:
-            observer.notify(event)
-
-
 def parse_address(text: str) -> tuple[str, int]:
     """`PORT`, on loopback, or `ADDRESS:PORT`. Raises UsageError."""
     host, _, port = text.rpartition(":")
@@ -114,22 +107,34 @@ def exposed(observer: Observer, where: str | None) -> Iterator[Observer]:
     if where is None:
         yield observer
         return
+    metrics = RunMetrics()
+
+    def both(event: Event) -> None:
+        observer.notify(event)
+        metrics.notify(event)
+
+    with served(metrics.registry, where):
+        yield Teller(both)
+
+
+@contextlib.contextmanager
+def served(registry: CollectorRegistry, where: str) -> Iterator[None]:
+    """The metrics of `registry` at `where` (see `parse_address`) until the end.
+
+    Raises UsageError when the port can't be had.
+    """
+    from prometheus_client import start_http_server
+
     host, port = parse_address(where)
     try:
-        from prometheus_client import start_http_server
-
-        metrics = RunMetrics()
-    except ModuleNotFoundError as error:
-        raise missing_package(error) from None
-    try:
-        server, thread = start_http_server(port, addr=host, registry=metrics.registry)
+        server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise UsageError(
             f"--metrics-port: can't listen on {host}:{port}: {error.strerror or error}",
             fix="choose another port",
         ) from None
     try:
-        yield Both(observer, metrics)
+        yield
     finally:
         server.shutdown()
         server.server_close()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from harness.errors import UsageError
 from harness.profile import sentences
@@ -24,8 +23,8 @@ from harness.results.events import Note, Status, Teller
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.results.store import read_run
 from harness.scenario.reading.loader import load
+from harness.system.console import wide_console
 
-WIDTH = 140
 """Columns where no terminal sets them."""
 
 
@@ -94,10 +93,7 @@ def _show(asked: Asked, directory: Path, profile: Profile, html: Path | None) ->
         click.echo(json.dumps({**found, **json.loads(files.text_of(profile))}))
         return
     if not asked.quiet:
-        console = Console()
-        if not console.is_terminal:
-            console.width = WIDTH
-        console.print(page(profile), highlight=False)
+        wide_console().print(page(profile), highlight=False)
     click.echo(f"profile: {directory}")
     click.echo(f"traces: {directory / files.TRACES} (Perfetto; tensorboard --logdir)")
     if html is not None:

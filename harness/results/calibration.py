@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from harness.errors import SetupError
 from harness.system.files import jsonable, read_bytes, write_text
+from harness.system.paths import data_directory
 
 SCHEMA_VERSION = 2
 """1 held random splits of one run."""
@@ -47,8 +47,7 @@ def machine_key(machine: Mapping[str, Any]) -> str:
 
 def calibration_path(machine: Mapping[str, Any]) -> Path:
     """Where the machine's calibration is kept, whether there is one or not."""
-    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(root) / "inference-harness" / "calibration" / f"{machine_key(machine)}.json"
+    return data_directory() / "calibration" / f"{machine_key(machine)}.json"
 
 
 def read_calibration(machine: Mapping[str, Any]) -> dict[str, Any] | None:

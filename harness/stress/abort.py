@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.stress import shapes
-from harness.stress.settings import Stress
+from harness.swarm import shapes
+from harness.swarm.settings import Stress
 
 LOOKS = 24
 """Reports (two a second) over which open requests and latency must keep growing."""

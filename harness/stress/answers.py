@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.results.samples import OK, UNFINISHED
-from harness.stress import shapes
 from harness.stress import timeline as tl
-from harness.stress.settings import StressRamp, StressTrace, Wave
-from harness.stress.shapes import Phase
 from harness.stress.store import StressRun
+from harness.swarm import shapes
+from harness.swarm.settings import StressRamp, StressTrace, Wave
+from harness.swarm.shapes import Phase
 
 BINS = 20
 """Stretches into which a ramp is cut to see where it saturates."""
@@ -129,8 +129,8 @@ def lost_requests(run: StressRun) -> int:
 
 
 def _flags(run: StressRun, found: Answers) -> Iterator[str]:
-    if bad := next((p for p in run.outcome.parity if p["status"] == "disagrees"), None):
-        yield f"outputs disagree with the reference, by the scenario's leave: {bad['message']}"
+    if bad := next((p for p in run.outcome.parity if p.status == "disagrees"), None):
+        yield f"outputs disagree with the reference, by the scenario's leave: {bad.message}"
     for worker in run.outcome.lost:
         yield (f"worker {worker['worker']} was lost {worker['at']:.1f} s after the load began; "
                f"its part of the load was not made from then on")  # fmt: skip

@@ -21,18 +21,18 @@ from harness.run.session.loading import judge
 from harness.run.session.watch import gpu_of
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.variants import variants
-from harness.stress import shapes
 from harness.stress import store as files
 from harness.stress.abort import Watcher
 from harness.stress.faults import FaultRecord, Faults
-from harness.stress.generator import Generator, Where
 from harness.stress.memory import MemoryWatch
-from harness.stress.plan import make_plan
-from harness.stress.progress import read_records
 from harness.stress.proxy import Proxy
-from harness.stress.recorder import merge
 from harness.stress.server import StressServer
-from harness.stress.settings import Stress
+from harness.swarm import shapes
+from harness.swarm.generator import Generator, Where
+from harness.swarm.plan import make_plan
+from harness.swarm.progress import read_records
+from harness.swarm.recorder import merge
+from harness.swarm.settings import Stress
 from harness.system.files import write_text
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
@@ -141,7 +141,7 @@ class _Run:
     def _note_server(self, server: StressServer) -> None:
         self.outcome.served_name, self.outcome.batch_size = server.addresses[2], server.batch
         self.outcome.workers = self.where.workers
-        self.outcome.parity = [row.outward().to_event() for row in server.parity]
+        self.outcome.parity = [row.outward() for row in server.parity]
         self.outcome.save(self.directory)
         judge(server.parity, self.loaded.scenario.model.parity)
 
@@ -158,7 +158,7 @@ class _Run:
         return stack.enter_context(Proxy(str(address), logs / "proxy.log"))
 
     def _fault_done(self, record: FaultRecord) -> None:
-        self.outcome.faults.append(asdict(record))
+        self.outcome.faults.append(files.Fault(**asdict(record)))  # type: ignore[typeddict-item]
         self.outcome.save(self.directory)
         self.faulty_until = record.end + AFTER_FAULT_S
         self.tell({"event": "fault", **asdict(record)})
@@ -200,7 +200,10 @@ class _Run:
         if kind == "done":
             self.outcome.seconds = float(event["seconds"])
         elif kind == "joined":
-            self.outcome.joined.append({k: v for k, v in event.items() if k != "event"})
+            self.outcome.joined.append(files.Joined(
+                worker=event["worker"], host=event["host"], pid=event["pid"],
+                clock_error_ns=event["clock_error_ns"],
+            ))  # fmt: skip
         elif kind == "worker_lost":
             at = (event["at_ns"] - self.outcome.start_ns) / 1e9
             self.outcome.lost.append({"worker": event["worker"], "at": round(at, 3)})

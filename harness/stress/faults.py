@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from harness.errors import HarnessError
 from harness.stress.proxy import Proxy
 from harness.stress.server import StressServer
-from harness.stress.settings import Fault
+from harness.swarm.settings import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Faults:
                     self._stop.wait(fault.lasts)
             except HarnessError as error:
                 problem = error.message
-            self._told(FaultRecord(fault.kind, fault.at, begin, now(), HOW[fault.kind], problem))
+            how = self._proxy.how if fault.network and self._proxy else HOW[fault.kind]
+            self._told(FaultRecord(fault.kind, fault.at, begin, now(), how, problem))
 
     @contextmanager
     def _harm(self, fault: Fault) -> Iterator[None]:
@@ -99,6 +100,6 @@ HOW = {
     "kill": "SIGKILL to tritonserver, then started again by the harness on the same ports",
     "pause": "SIGSTOP to tritonserver, then SIGCONT",
     "unload": "unloaded by the repository API, then loaded again",
-    "network": "by a proxy of the harness's own between the clients and the server",
+    "network": "not at all: no proxy stands between the clients and the server",
 }
 """What each kind is in words."""

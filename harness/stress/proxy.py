@@ -1,10 +1,12 @@
 """A TCP proxy that can be slow: between the clients and the server, in a process of its own.
 
 `python -m harness.stress.proxy HOST:PORT` listens on a free port of 127.0.0.1, prints it as a line
-of JSON, and takes `{"delay_s": …, "stall": …}` on stdin. Every piece of data is passed on in order,
-`delay_s` after it came; a share `stall` of the pieces waits for `STALL_S` more, and all that is
-behind it on the same connection with it: what a lost packet does (Linux sends again after 200 ms
-at the earliest, RTO_MIN). It adds a hop of some 0.1 ms also where nothing is slow.
+of JSON, and takes `{"delay_s": …, "stall": …}` on stdin. Where the kernel has netem, every
+connection goes over a network of the harness's own that the kernel makes slow (`netem`). Elsewhere
+the proxy does: every piece of data is passed on in order, `delay_s` after it came; a share `stall`
+of the pieces waits for `STALL_S` more, and all that is behind it on the same connection with it:
+what a lost packet does (Linux sends again after 200 ms at the earliest, RTO_MIN). It adds a hop of
+some 0.1 ms also where nothing is slow.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from harness.errors import WorkerDiedError
+from harness.errors import SetupError, WorkerDiedError
+from harness.stress.netem import Lane
 from harness.system.child import Child
 from harness.system.network import split_address
 
 STALL_S = 0.2
+NETEM = ("by the kernel's netem, on the loopback of a network namespace of the harness's own that "
+         "all requests cross; a stalled piece is a lost packet")  # fmt: skip
+PROXY = ("by a proxy of the harness's own between the clients and the server, since the kernel's "
+         "netem can't be had")  # fmt: skip
 PIECE = 1 << 16
 START_S = 20.0
 
@@ -61,27 +68,38 @@ async def _pass(
     writer.close()
 
 
-async def serve(target: str) -> None:
-    """Pass everything on until the end of stdin."""
+async def serve(target: str, lane: Lane | None, why_not: str) -> None:
+    """Pass everything on until the end of stdin; through `lane` where there is one."""
     host, port = split_address(target)
     settings, chance = Settings(), random.Random(0)  # noqa: S311 - drawn again alike
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [(reader, writer)]
         try:
-            there, back = await asyncio.open_connection(host, port)
+            ends.append(await asyncio.open_connection(host, port))
+            if lane is not None:
+                pair = await asyncio.to_thread(lane.pair)
+                ends[1:1] = [await asyncio.open_connection(sock=end) for end in pair]
         except OSError:
-            writer.transport.abort()  # broken, as by a server that died
+            for _, end in ends:
+                end.transport.abort()  # broken, as by a server that died
             return
-        await asyncio.gather(
-            _pass(reader, back, settings, chance), _pass(there, writer, settings, chance)
-        )
+        await asyncio.gather(*(
+            _pass(a[0], b[1], settings, chance)
+            for one, other in zip(ends[::2], ends[1::2], strict=True)
+            for a, b in ((one, other), (other, one))
+        ))  # fmt: skip
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
-    loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
+    address = server.sockets[0].getsockname()[1]
+    print(json.dumps({"port": address, "netem": lane is not None, "why": why_not}), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
         told = json.loads(line)
-        settings.delay_s, settings.stall = float(told["delay_s"]), float(told["stall"])
+        slow = float(told["delay_s"]), float(told["stall"])
+        if lane is not None:
+            await asyncio.to_thread(lane.set, *slow)
+        else:
+            settings.delay_s, settings.stall = slow
         print(json.dumps({"set": True}), flush=True)
 
 
@@ -91,7 +109,10 @@ class Proxy:
     def __init__(self, target: str, log: Path) -> None:
         self._child = Child("the proxy", "harness.stress.proxy", [target], log=log)
         try:
-            self.address = f"127.0.0.1:{json.loads(self._line())['port']}"
+            found = json.loads(self._line())
+            self.address = f"127.0.0.1:{found['port']}"
+            self.how = NETEM if found["netem"] else f"{PROXY}: {found['why']}"
+            """In words, what makes it slow."""
         except BaseException:
             self._child.kill()
             raise
@@ -114,5 +135,15 @@ class Proxy:
         self._child.kill()
 
 
+def main(target: str) -> None:
+    """Serve, with netem where it can be had."""
+    try:
+        with Lane() as lane:
+            lane.set(0.0, 0.0)
+            asyncio.run(serve(target, lane, ""))
+    except SetupError as error:
+        asyncio.run(serve(target, None, error.message))
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    main(sys.argv[1])

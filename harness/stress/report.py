@@ -15,10 +15,10 @@ from harness.report.model.manifest_facts import date_text, text
 from harness.report.outputs.html import render_html
 from harness.report.view import View
 from harness.results.series import Quantity
-from harness.stress import shapes
 from harness.stress.answers import PHASE_COLUMNS
 from harness.stress.results import MIB, Results
 from harness.stress.timeline import Timeline, open_at, seconds_of
+from harness.swarm import shapes
 from harness.system.files import write_text
 from harness.triton.counters.metrics import parse
 
@@ -79,7 +79,7 @@ def _facts(found: Results) -> list[tuple[str, str]]:
         ("Model", f"{run.outcome.served_name}, batch {run.outcome.batch_size}"),
         ("Protocol", str(spec.get("protocol", ""))),
         ("Load by", f"Locust, {run.outcome.workers} process(es)"),
-        ("Parity", ", ".join(sorted({str(p.get("status")) for p in run.outcome.parity})) or "n/a"),
+        ("Parity", ", ".join(sorted({p.status for p in run.outcome.parity})) or "n/a"),
     ]
 
 
@@ -102,7 +102,7 @@ def _phases(found: Results) -> s.Section:
         "fault": lambda f: b.word(str(f["kind"])),
         "begin": lambda f: b.figure(f"{f['begin']:.1f} s"),
         "undone after": lambda f: b.figure(f"{f['end'] - f['begin']:.1f} s"),
-        "how": lambda f: b.word(str(f["problem"] or f["how"])),
+        "how": lambda f: b.word(f.get("problem") or f["how"]),
     })  # fmt: skip
     errors = b.listing(found.answers.errors, {
         "what went wrong": lambda e: b.word(e.kind), "times": lambda e: b.figure(f"{e.count:,}"),

@@ -60,7 +60,8 @@ class Results:
             "growth": {name: asdict(g) for name, g in self.growth.items()},
             "thresholds": [j.to_json() for j in self.judged], "faults": self.run.outcome.faults,
             "workers": self.run.outcome.joined, "lost": self.run.outcome.lost,
-            "parity": self.run.outcome.parity, "notes": self.run.outcome.notes,
+            "parity": [p.to_event() for p in self.run.outcome.parity],
+            "notes": self.run.outcome.notes,
         })  # fmt: skip
         assert isinstance(found, dict)
         return found

@@ -2,7 +2,7 @@
 
     manifest.json        as of every run, with `kind: stress`
     stress.json          `Outcome`: what was done and when; written again with each event
-    samples/worker-N.bin raw records while the load goes (`harness.stress.recorder`)
+    samples/worker-N.bin raw records while the load goes (`harness.swarm.recorder`)
     requests.parquet     all requests, exact: scheduled, sent, done (ns), status, caller (worker)
     errors.parquet       of each failed request: done (ns) and what went wrong
     memory.parquet       resident bytes of each process
@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Required, Self, TypeVar
+from typing import Annotated, Any, NotRequired, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,10 +33,10 @@ from harness.results.rows import ParityRow
 from harness.results.samples import OK, Samples, read_samples, write_samples
 from harness.results.store import MANIFEST, read_run
 from harness.stress.memory import ProcessMemory, read_memory
-from harness.stress.progress import read_records
-from harness.stress.recorder import Merged, merge
-from harness.stress.settings import Stress
-from harness.system.files import read_bytes, write_text
+from harness.swarm.progress import read_records
+from harness.swarm.recorder import Merged, merge
+from harness.swarm.settings import Stress
+from harness.system.files import jsonable, read_bytes, write_text
 from harness.triton.counters.metrics import parse
 
 KIND = "stress"
@@ -47,40 +47,31 @@ T = TypeVar("T")
 Seconds = Annotated[float, Field(ge=0, le=10**8)]
 
 
-class _Joined(TypedDict):
+class Joined(TypedDict):
+    """A worker, and by how much its clock may be off."""
+
     worker: Count
     host: str
+    pid: NotRequired[Count]
     clock_error_ns: float
 
 
-class _Lost(TypedDict):
+class Lost(TypedDict):
+    """A worker that went missing."""
+
     worker: Count
     at: Seconds
 
 
-class _Fault(TypedDict):
+class Fault(TypedDict):
+    """As `harness.stress.faults.FaultRecord`."""
+
     kind: str
+    asked: NotRequired[Seconds]
     begin: Seconds
     end: Seconds
     how: str
-
-
-class _Outcome(TypedDict, total=False):
-    """What an `Outcome` must be to be read."""
-
-    schema: Required[int]
-    status: str
-    why: str
-    start_ns: Count
-    seconds: Seconds
-    workers: Size
-    joined: list[_Joined]
-    lost: list[_Lost]
-    faults: list[_Fault]
-    parity: list[ParityRow]
-    notes: list[str]
-    served_name: str
-    batch_size: Size
+    problem: NotRequired[str]
 
 
 class _Seed(TypedDict):
@@ -115,20 +106,18 @@ class Outcome:
     """preparing, running, complete, aborted, interrupted or failed."""
     why: str = ""
     """Of one that was aborted or failed."""
-    start_ns: int = 0
+    start_ns: Count = 0
     """When the load began, monotonic ns of the machine that ran the master."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """How long it went on."""
-    workers: int = 1
-    joined: list[dict[str, Any]] = field(default_factory=list)
-    """Workers: number, host, pid, by how much its clock may be off (ns)."""
-    lost: list[dict[str, Any]] = field(default_factory=list)
-    """Workers that went missing: number, seconds."""
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    parity: list[dict[str, Any]] = field(default_factory=list)
+    workers: Size = 1
+    joined: list[Joined] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    parity: list[ParityRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     served_name: str = ""
-    batch_size: int = 1
+    batch_size: Size = 1
 
     @property
     def early(self) -> str:
@@ -137,7 +126,7 @@ class Outcome:
 
     def save(self, directory: Path) -> None:
         """Write it atomically."""
-        write_text(directory / OUTCOME, json.dumps(asdict(self), indent=1, allow_nan=False))
+        write_text(directory / OUTCOME, json.dumps(jsonable(asdict(self)), indent=1))
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -147,8 +136,7 @@ class Outcome:
             found = json.loads(read_bytes(path))
             if found["schema"] > SCHEMA:
                 raise RunDirectoryError(f"{path} was written by a newer harness")
-            adapter(_Outcome).validate_python(found)
-            return cls(**{k: v for k, v in found.items() if k in cls.__dataclass_fields__})
+            return adapter(cls).validate_python(found)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunDirectoryError(f"{path} can't be read: {first_mistake(error)}") from error
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from harness.stress.answers import Answers
 from harness.stress.leak import Growth
-from harness.stress.settings import Thresholds
+from harness.swarm.settings import Thresholds
 from harness.system.text import harmless
 
 Verdict = Literal["holds", "broken", "unknown"]

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from harness.measure.quantiles import percentile
 from harness.results.samples import OK, SHED
-from harness.stress.recorder import Merged
-from harness.stress.shapes import Phase
+from harness.swarm.recorder import Merged
+from harness.swarm.shapes import Phase
 
 Floats = NDArray[np.float64]
 FINE_OF = 20

@@ -58,7 +58,7 @@ _PARTS: Parts = (
     ("one constraint", constraints.Bound),
     ("objective: {metric: weight}", constraints.Weights),
     ("search", Search),
-    *cast(Parts, import_path("harness.stress.settings:PARTS")),
+    *cast(Parts, import_path("harness.swarm.settings:PARTS")),
 )
 
 

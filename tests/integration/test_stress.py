@@ -125,7 +125,7 @@ def test_both_workers_made_load_on_one_clock_and_nothing_is_lost(run: StressRun)
 
 
 def test_every_arrival_of_the_schedule_is_a_request(run: StressRun) -> None:
-    from harness.stress.shapes import schedule
+    from harness.swarm.shapes import schedule
 
     due = schedule(run.stress, run.seed) + run.outcome.start_ns
     shift = run.samples.scheduled.min() - due[0]

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from support.stress import loaded
 
-from harness.stress.progress import read_records
-from harness.stress.recorder import merge
+from harness.swarm.progress import read_records
+from harness.swarm.recorder import merge
 
 MASTER = """
 import json, sys
 from pathlib import Path
 from support.stress import loaded, plan_of
-from harness.stress.generator import Generator, Where
+from harness.swarm.generator import Generator, Where
 home = Path(sys.argv[1])
 plan, where = plan_of(loaded(home / "here")), Where(1, master="10.77.0.1:5557", join_s=90)
 with Generator(plan, [], where, folder=home / "out", logs=home, base=home / "here") as generator:

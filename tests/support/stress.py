@@ -17,10 +17,10 @@ import numpy as np
 
 from harness.results.samples import OK, Samples
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.stress.plan import EnginePlan
-from harness.stress.recorder import Merged
-from harness.stress.settings import Stress
 from harness.stress.store import Outcome, StressRun
+from harness.swarm.plan import EnginePlan
+from harness.swarm.recorder import Merged
+from harness.swarm.settings import Stress
 
 LOCUSTFILE = """
 import time
@@ -73,7 +73,7 @@ def plan_of(scenario: LoadedScenario, workers: int = 1) -> EnginePlan:
     """The plan of `loaded`."""
     from harness.models.tensors import PreparedModel
     from harness.stress.execute import backend_of
-    from harness.stress.plan import make_plan
+    from harness.swarm.plan import make_plan
 
     model = PreparedModel("identity", {"triton": "identity"}, "key", (), ())
     server = ("127.0.0.1:1", None, "identity")

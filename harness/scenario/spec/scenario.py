@@ -32,7 +32,7 @@ from harness.scenario.units import PositiveDuration
 if TYPE_CHECKING:
     Stress: TypeAlias = Any
 else:  # the settings of a use stand in its own room, as a backend's beside it
-    Stress = import_path("harness.stress.settings:Stress")
+    Stress = import_path("harness.swarm.settings:Stress")
 
 
 class Search(Model):

@@ -26,6 +26,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.errors import ServerError
+from harness.system.paths import data_directory
 from harness.system.scratch import removed_at_the_end
 
 VERSION = "0.7.0"
@@ -70,8 +71,7 @@ def default_directory() -> Path:
     """HARNESS_TRITON_DIR, or inference-harness/triton/VERSION in the user's data directory."""
     if chosen := os.environ.get("HARNESS_TRITON_DIR"):
         return Path(chosen).expanduser()
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "inference-harness" / "triton" / VERSION
+    return data_directory() / "triton" / VERSION
 
 
 def find(directory: Path | None = None) -> TritonInstall:

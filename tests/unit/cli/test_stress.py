@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -28,4 +29,15 @@ def test_a_scenario_without_the_section(capsys: pytest.CaptureFixture[str], tmp_
     plain.write_text(found.text.partition("stress:")[0], encoding="utf-8")
     assert code_of(str(plain), "-o", str(tmp_path / "run")) == 2
     assert "has no `stress`" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_for_prometheus_that_is_taken_is_said_before_a_directory_is_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        path = str(loaded(tmp_path).path)
+        assert code_of(path, "-o", str(tmp_path / "run"), "--metrics-port", port) == 2
+    assert f"can't listen on 127.0.0.1:{port}" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from support.stress import records, run_of, stress
 
+from harness.results.rows import ParityRow
 from harness.stress.answers import answer, sentences
-from harness.stress.shapes import part, schedule
+from harness.swarm.shapes import part, schedule
 
 SPIKE = {"spike": {"base": 20, "peak": 200, "at": "10s", "for": "5s", "duration": "40s"}}
 
@@ -76,6 +77,6 @@ def test_a_run_without_an_answer_says_so() -> None:
 
 
 def test_outputs_that_disagree_are_said_first() -> None:
-    bad = {"status": "disagrees", "message": "batch 1: output: 7 of 10 values"}
+    bad = ParityRow("a", 1, "disagrees", "torch", message="batch 1: output: 7 of 10 values")
     run = run_of(stress(), records(np.arange(0, 10, 0.1), 5.0), 10.0, parity=[bad])
     assert "7 of 10 values" in answer(run).flags[0]

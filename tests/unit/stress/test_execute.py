@@ -14,8 +14,8 @@ from harness.run.interruption import Interruption
 from harness.scenario.reading.loader import LoadedScenario, load
 from harness.stress.execute import _Run, backend_of, start
 from harness.stress.faults import Faults
-from harness.stress.generator import Generator, Where
 from harness.stress.store import Outcome
+from harness.swarm.generator import Generator, Where
 
 
 def test_a_scenario_without_the_section_is_told_so(tmp_path: Path) -> None:

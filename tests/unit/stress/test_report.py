@@ -14,8 +14,8 @@ from harness.stress.answers import answer
 from harness.stress.memory import ProcessMemory
 from harness.stress.report import bands, view_of, write_report
 from harness.stress.results import Results
-from harness.stress.shapes import schedule
 from harness.stress.thresholds import judge
+from harness.swarm.shapes import schedule
 
 SPIKE = {"spike": {"base": 20, "peak": 200, "at": "10s", "for": "5s", "duration": "40s"}}
 

@@ -69,5 +69,5 @@ def test_a_run_that_lost_a_worker_ends_with_4_though_its_users_had_no_schedule()
 
 def test_a_server_that_was_killed_is_judged_from_its_next_life() -> None:
     run = soak()
-    run.outcome.faults.append({"kind": "kill", "begin": 10.0, "end": 300.0})
+    run.outcome.faults.append({"kind": "kill", "begin": 10.0, "end": 300.0, "how": "SIGKILL"})
     assert growth(run)["host"].hours * 3600 < 3300

@@ -12,9 +12,9 @@ from support.stress import loaded, records
 from harness.errors import RunDirectoryError
 from harness.results.manifest import make_manifest
 from harness.results.store import RunStore
-from harness.stress.progress import Progress
-from harness.stress.recorder import Recorder, Times
 from harness.stress.store import Outcome, is_stress, read_stress, write_requests
+from harness.swarm.progress import Progress
+from harness.swarm.recorder import Recorder, Times
 
 KILL = {"kind": "kill", "asked": 1.0, "begin": 1.0, "end": 1.5, "how": "SIGKILL", "problem": ""}
 

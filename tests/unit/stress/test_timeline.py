@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from support.stress import records
 
-from harness.stress.shapes import Phase
 from harness.stress.timeline import (
     PhaseResult,
     Timeline,
@@ -20,6 +19,7 @@ from harness.stress.timeline import (
     saturation,
     seconds_of,
 )
+from harness.swarm.shapes import Phase
 
 START = 5_000_000_000
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.stress import stress
 
-from harness.stress import shapes
+from harness.swarm import shapes
 
 SPIKE = {"spike": {"base": 20, "peak": 200, "at": "10s", "for": "5s", "duration": "40s"}}
 WAVE = {"wave": {"base": 10, "peak": 50, "period": "8s", "duration": "16s"}}

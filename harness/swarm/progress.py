@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.measure.quantiles import percentile
 from harness.results.samples import OK
-from harness.stress.recorder import rows_of
+from harness.swarm.recorder import rows_of
 from harness.system.files import read_bytes
 
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from harness.results.samples import ERROR, OK, TIMEOUT
-from harness.stress.recorder import KEY, MOST_KINDS, Recorder, Times, merge, rows_of, words
+from harness.swarm.recorder import KEY, MOST_KINDS, Recorder, Times, merge, rows_of, words
 
 
 def test_our_users_say_their_own_times() -> None:

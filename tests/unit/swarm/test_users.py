@@ -10,9 +10,9 @@ from tritonclient.utils import InferenceServerException
 
 from harness.errors import UsageError
 from harness.results.samples import ERROR, TIMEOUT
-from harness.stress.recorder import Recorder
+from harness.swarm.recorder import Recorder
 
-users = unpatched("harness.stress.users")
+users = unpatched("harness.swarm.users")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from support.stress import loaded, plan_of
 
-from harness.stress.generator import Generator, Where
-from harness.stress.progress import read_records
-from harness.stress.recorder import merge
+from harness.swarm.generator import Generator, Where
+from harness.swarm.progress import read_records
+from harness.swarm.recorder import merge
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
-from harness.stress import settings as spec
+from harness.swarm import settings as spec
 
 PIECES = 48
 """Straight pieces that stand for one period of a wave: its rate is off by 0.2 % at most."""

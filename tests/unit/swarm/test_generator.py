@@ -9,7 +9,7 @@ import pytest
 from support.stress import loaded, plan_of
 
 from harness.errors import DeadlineError, ServerError, UsageError
-from harness.stress.generator import Generator, Where, error_of, work_for
+from harness.swarm.generator import Generator, Where, error_of, work_for
 
 
 def test_errors_keep_their_class() -> None:

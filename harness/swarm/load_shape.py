@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from locust import LoadTestShape
 
-from harness.stress import shapes
-from harness.stress.settings import Stress
+from harness.swarm import shapes
+from harness.swarm.settings import Stress
 
 SLACK_S = 2.0
 """Beyond the time-out of a request, until a load that was not drained is ended."""

@@ -22,11 +22,11 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.errors import ServerError, UsageError, WorkerDiedError
 from harness.results.samples import Int64
-from harness.stress import shapes
-from harness.stress.plan import Config, EnginePlan
-from harness.stress.progress import Progress
-from harness.stress.recorder import Recorder
-from harness.stress.users import Station, station_of, user_classes
+from harness.swarm import shapes
+from harness.swarm.plan import Config, EnginePlan
+from harness.swarm.progress import Progress
+from harness.swarm.recorder import Recorder
+from harness.swarm.users import Station, station_of, user_classes
 from harness.telemetry.remote import exchange
 from harness.version import __version__
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.results.samples import ERROR, OK
-from harness.stress.progress import Progress, read_records
-from harness.stress.recorder import Recorder, Times, merge
+from harness.swarm.progress import Progress, read_records
+from harness.swarm.recorder import Recorder, Times, merge
 
 MS = 1_000_000
 

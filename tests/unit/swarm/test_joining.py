@@ -15,12 +15,12 @@ import psutil
 import pytest
 from support.stress import loaded, plan_of, unpatched
 
-from harness.stress.generator import Generator, Where
-from harness.stress.progress import read_records
+from harness.swarm.generator import Generator, Where
+from harness.swarm.progress import read_records
 
 
 def test_a_worker_of_another_version_or_scenario_is_refused(tmp_path: Path) -> None:
-    plan, refusal = plan_of(loaded(tmp_path)), unpatched("harness.stress.joining").refusal
+    plan, refusal = plan_of(loaded(tmp_path)), unpatched("harness.swarm.joining").refusal
     assert refusal(plan, plan.version, plan.scenario_hash) == ""
     assert "runs harness 0" in refusal(plan, "0", plan.scenario_hash)
     assert "another one" in refusal(replace(plan, scenario_hash="x"), plan.version, "y")
@@ -72,7 +72,7 @@ def test_the_one_that_died_is_noticed_and_what_it_reported_is_kept(
 def test_the_others_go_on_to_the_end(crew: tuple[Path, Events]) -> None:
     home, events = crew
     assert events[-1]["event"] == "done"
-    from harness.stress.recorder import merge
+    from harness.swarm.recorder import merge
 
     samples = merge(read_records(home / "out")).samples
     lost_ns = next(e["at_ns"] for e in events if e["event"] == "worker_lost")
@@ -100,7 +100,7 @@ def test_a_worker_that_comes_for_one_that_failed_has_its_number_and_its_arrivals
     tmp_path: Path,
 ) -> None:
     plan, wires, said = plan_of(loaded(tmp_path), workers=2), Wires(), []
-    joining = unpatched("harness.stress.joining")
+    joining = unpatched("harness.swarm.joining")
     crew = joining.Crew(wires, plan, b"", None, lambda kind, **_: said.append(kind))
 
     def hear(name: str, node: str, **data: object) -> None:

@@ -1,7 +1,7 @@
 """Open-loop arrivals among Locust's users: each is handed to the user that was idle last.
 
 Locust's users ask for work, so a rate made of them is a closed loop: a slow server slows it down.
-Here the moments are made beforehand (`harness.stress.shapes.schedule`) and never move. Where no
+Here the moments are made beforehand (`harness.swarm.shapes.schedule`) and never move. Where no
 user is idle, an arrival waits and its response time still counts from when it was due, or it is
 shed and counted.
 """
@@ -16,7 +16,7 @@ import gevent
 from gevent.event import AsyncResult
 
 from harness.results.samples import SHED, UNFINISHED
-from harness.stress.recorder import Times
+from harness.swarm.recorder import Times
 
 Record = Callable[[Times, str], None]
 

@@ -1,6 +1,6 @@
 """A load generator: Locust in a process of its own, alone, as master or as worker.
 
-`python -m harness.stress.engine CONFIG` (JSON, see `Config`) says what happens as lines of JSON on
+`python -m harness.swarm.engine CONFIG` (JSON, see `Config`) says what happens as lines of JSON on
 stdout: `started`, `progress`, `worker_lost`, `refused`, `done`, `error`. A line `stop` on stdin
 ends the load early, the end of stdin ends the process. Records go to FOLDER/worker-N.bin.
 """
@@ -23,12 +23,12 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from harness.errors import HarnessError
-from harness.stress import joining, shapes
-from harness.stress.load_shape import ScenarioShape
-from harness.stress.plan import PLAN, REQUESTS, Config, EnginePlan
-from harness.stress.progress import Progress
-from harness.stress.recorder import Recorder
-from harness.stress.users import Station, TritonUser, station_of, user_classes
+from harness.swarm import joining, shapes
+from harness.swarm.load_shape import ScenarioShape
+from harness.swarm.plan import PLAN, REQUESTS, Config, EnginePlan
+from harness.swarm.progress import Progress
+from harness.swarm.recorder import Recorder
+from harness.swarm.users import Station, TritonUser, station_of, user_classes
 
 LEAD_NS = 1_000_000_000
 """From the word to start until the first request is due: every user is there by then."""

@@ -8,8 +8,8 @@ import gevent
 import pytest
 
 from harness.results.samples import SHED, UNFINISHED
-from harness.stress.arrivals import Arrivals, ClosedError
-from harness.stress.recorder import Recorder, rows_of
+from harness.swarm.arrivals import Arrivals, ClosedError
+from harness.swarm.recorder import Recorder, rows_of
 
 
 def serve(arrivals: Arrivals, seconds: float, served: list[tuple[int, int]]) -> None:

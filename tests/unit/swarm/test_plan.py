@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from support.stress import loaded, plan_of
 
-from harness.stress.plan import EnginePlan, pack, scenario_hash, unpack
+from harness.swarm.plan import EnginePlan, pack, scenario_hash, unpack
 
 
 def test_a_plan_reads_back_as_itself(tmp_path: Path) -> None:

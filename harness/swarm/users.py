@@ -23,10 +23,10 @@ from harness.models.parity import compare, loosest
 from harness.models.tensors import Tensors
 from harness.results.samples import ERROR, OK, TIMEOUT, Int64
 from harness.scenario.spec.model import Parity
-from harness.stress import shapes
-from harness.stress.arrivals import Arrivals, ClosedError
-from harness.stress.plan import EnginePlan, unpack
-from harness.stress.recorder import KEY, Recorder, Times, words
+from harness.swarm import shapes
+from harness.swarm.arrivals import Arrivals, ClosedError
+from harness.swarm.plan import EnginePlan, unpack
+from harness.swarm.recorder import KEY, Recorder, Times, words
 from harness.triton.client import errors
 from harness.triton.client.backend import TritonBackend, TritonRequest, connect
 from harness.triton.client.common import TritonReply

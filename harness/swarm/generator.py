@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from harness.errors import HarnessError, WorkerDiedError, from_reason
 from harness.models.tensors import Tensors
-from harness.stress.plan import PLAN, REQUESTS, Config, EnginePlan, pack
+from harness.swarm.plan import PLAN, REQUESTS, Config, EnginePlan, pack
 from harness.system.child import Child
 from harness.system.environment import worker_env
 from harness.system.files import write_text
@@ -55,7 +55,7 @@ class Generator:
 
     def _start(self, config: Config, log: str) -> Child:
         return Child(
-            "the load generator", "harness.stress.engine", [json.dumps(asdict(config))],
+            "the load generator", "harness.swarm.engine", [json.dumps(asdict(config))],
             log=self._logs / log, env=worker_env(self._base),
         )  # fmt: skip
 
@@ -114,7 +114,7 @@ def work_for(address: str, scenario_hash: str, locustfile: str, base: Path, log:
     refused.
     """
     config = Config("worker", address=address, scenario_hash=scenario_hash, locustfile=locustfile)
-    with Child("the worker", "harness.stress.engine", [json.dumps(asdict(config))], log=log,
+    with Child("the worker", "harness.swarm.engine", [json.dumps(asdict(config))], log=log,
                env=worker_env(base)) as child:  # fmt: skip
         while True:
             try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from support.stress import stress, unpatched
 
-LoadShape = unpatched("harness.stress.load_shape").ScenarioShape
+LoadShape = unpatched("harness.swarm.load_shape").ScenarioShape
 
 
 def at(seconds: float, given: dict[str, Any], *, drained: bool = True) -> Any:

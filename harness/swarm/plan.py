@@ -18,7 +18,7 @@ import numpy as np
 from harness.backends.registry import from_message, message_of
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.reading.loader import LoadedScenario
-from harness.stress.settings import Stress
+from harness.swarm.settings import Stress
 from harness.system.files import read_bytes
 from harness.triton.client.settings import TritonSettings
 from harness.version import __version__
