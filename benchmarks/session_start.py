@@ -1,14 +1,16 @@
 """Whether a session's first measurement that counts is like the ones after it.
 
     .venv/bin/python benchmarks/session_start.py --sessions 40 --output docs/benchmarks
+    .venv/bin/python benchmarks/session_start.py --device cuda --sessions 40 --seconds 60
 
 Fresh processes are cold for longer than a point's warm-up, so a session opens with a measurement
 that is discarded. Here each session measures one point again and again: the discarded one, then
 `REPEATS` that count. Of every session the log of (one measurement / geometric mean of the last
 ones) is taken, and Wilcoxon's signed-rank test (Biometrics Bulletin 1, 1945) asks over the sessions
 whether it is off zero: for the discarded one, whose p says what the opening is good for, and for
-the first one that counts, whose p must be above 0.05. Real workers, PyTorch and ONNX Runtime on the
-CPU, a small convolutional net, backends in turns.
+the first one that counts, whose p must be above 0.05. Real workers, PyTorch and ONNX Runtime, a
+small convolutional net: on the CPU, backends in turns; or on GPUs with shorter windows, each
+backend on the next GPU that there is, side by side where there are two.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ import json
 import os
 import platform
 import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +37,29 @@ from harness.scenario.points import Point
 from harness.scenario.reading.loader import load_text
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
+from harness.system.machine import describe_machine
 from harness.system.paths import cache_directory
 from harness.telemetry.client import Telemetry
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 4
 LEVEL = 0.05
+BOTH = "all backends"
+CPU = "[{kind: torch, name: torch, device: cpu}, {kind: onnxruntime, name: onnxruntime}]"
+GPU = ("[{{kind: torch, name: torch, device: 'cuda:0'}}, {{kind: onnxruntime, name: onnxruntime, "
+       "provider: CUDAExecutionProvider, device: 'cuda:{second}'}}]")  # fmt: skip
+SECONDS = {"cpu": ("500ms", "1s"), "cuda": ("200ms", "300ms")}
+"""Warm-up and window."""
 SCENARIO = """
 scenario: session-start
 model:
   name: small
   source: {torch: "session_start:make"}
-  inputs: [{name: x, shape: [batch, 3, 64, 64]}]
-backends: [{kind: torch, name: torch, device: cpu}, {kind: onnxruntime, name: onnxruntime}]
-load: {batch_sizes: 1, concurrency: 1}
-measurement: {rounds: 1, warmup: 500ms, warmup_requests: 5, window: 1s, window_requests: 130,
-              window_max: 10s}
+  inputs: [{{name: x, shape: [batch, 3, 64, 64]}}]
+backends: {backends}
+load: {{batch_sizes: 1, concurrency: 1}}
+measurement: {{rounds: 1, warmup: {warmup}, warmup_requests: 5, window: {window},
+              window_requests: 130, window_max: 10s}}
 """
 
 
@@ -93,6 +105,7 @@ def judged(sessions: list[list[float]]) -> dict[str, dict[str, float]]:
         off = logs[:, column] - later
         found[name] = {
             "percent": 100 * float(np.expm1(np.median(off))), "below": int((off < 0).sum()),
+            "of": len(off),
             "p": float(wilcoxon(off).pvalue),
         }  # fmt: skip
     return found
@@ -102,17 +115,16 @@ def page(result: dict[str, Any]) -> str:
     """The result in words."""
     lines = [
         "# The first measurement of a session", "",
-        f"`benchmarks/session_start.py`, {result['sessions']} sessions a backend on "
-        f"{result['machine']}. Each measures one point {1 + REPEATS} times; a measurement is "
-        f"compared with the geometric mean of the last {REPEATS - 1}, over the sessions by "
-        "Wilcoxon's signed-rank test.", "",
+        f"`{result['command']}` on {result['machine']}. Each session measures one point "
+        f"{1 + REPEATS} times; a measurement is compared with the geometric mean of the last "
+        f"{REPEATS - 1}, over the sessions by Wilcoxon's signed-rank test.", "",
         "| backend | measurement | median difference | below | p |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for backend, found in result["backends"].items():
         for name, row in found.items():
             lines.append(
                 f"| {backend} | {name} | {row['percent']:+.2f} % | {row['below']} of "
-                f"{result['sessions']} | {row['p']:.2g} |"
+                f"{row['of']} | {row['p']:.2g} |"
             )
     firsts = [found["first that counts"]["p"] for found in result["backends"].values()]
     holds = "does not differ" if min(firsts) > LEVEL else "DIFFERS"
@@ -120,32 +132,64 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Measure, and write session-start.json and .md."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--sessions", type=int, default=40, help="of each backend")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
-    options = parser.parse_args()
-    scenario = load_text(SCENARIO)
-    names = [spec.name for spec in scenario.backends]
-    measured: dict[str, list[list[float]]] = {name: [] for name in names}
-    with tempfile.TemporaryDirectory(prefix="session-start-") as text:
+def sessions(
+    options: argparse.Namespace, scenario: Scenario, prepared: Prepared, folder: Path,
+    backends: list[int],
+) -> dict[str, list[list[float]]]:  # fmt: skip
+    """Of each backend, its sessions, in turns until there are enough or time is up."""
+    found: dict[str, list[list[float]]] = {scenario.backends[b].name: [] for b in backends}
+    until = time.monotonic() + options.seconds
+    for number in range(options.sessions):
+        for backend in backends[:: 1 if number % 2 else -1]:
+            if time.monotonic() > until:
+                return found
+            name = scenario.backends[backend].name
+            own = folder / name
+            (own / "logs").mkdir(parents=True, exist_ok=True)
+            found[name].append(one_session(scenario, prepared, backend, own, f"s{number}"))
+            print(number, name, *(f"{v:.1f}" for v in found[name][-1]), flush=True)
+    return found
+
+
+def measured(options: argparse.Namespace) -> dict[str, list[list[float]]]:
+    """Every backend's sessions; on GPUs both backends side by side, each on its own."""
+    gpus = len(describe_machine()["gpus"]) if options.device == "cuda" else 0
+    warmup, window = SECONDS[options.device]
+    scenario = load_text(SCENARIO.format(
+        backends=GPU.format(second=int(gpus > 1)) if gpus else CPU, warmup=warmup, window=window,
+    ))  # fmt: skip
+    together: Iterable[list[int]] = [[0], [1]] if gpus > 1 else [[0, 1]]
+    with tempfile.TemporaryDirectory(prefix="session-start-") as text, ThreadPoolExecutor() as pool:
         folder = Path(text)
         (folder / "logs").mkdir()
         prepared = prepare(scenario, base=HERE, logs=folder / "logs", cache=cache_directory())
-        for number in range(options.sessions):
-            for backend in range(len(names))[:: 1 if number % 2 else -1]:
-                found = one_session(scenario, prepared, backend, folder, f"s{number}-{backend}")
-                measured[names[backend]].append(found)
-                print(number, names[backend], *(f"{v:.1f}" for v in found), flush=True)
+        begun = [pool.submit(sessions, options, scenario, prepared, folder, own)
+                 for own in together]  # fmt: skip
+        return {name: rows for future in begun for name, rows in future.result().items()}
+
+
+def main() -> None:
+    """Measure, and write session-start.json and .md, or those of the GPU."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--sessions", type=int, default=40, help="of each backend, at most")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="begin none after so long")
+    parser.add_argument("--device", choices=list(SECONDS), default="cpu")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    options = parser.parse_args()
+    rates = measured(options)
+    every = {**rates, BOTH: [row for rows in rates.values() for row in rows]}
+    gpus = [gpu["name"] for gpu in describe_machine()["gpus"]] if options.device == "cuda" else []
     result = {
-        "sessions": options.sessions,
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
-        "backends": {name: judged(rows) for name, rows in measured.items()}, "rates": measured,
+        "command": f"benchmarks/session_start.py --device {options.device} --sessions "
+        f"{options.sessions} --seconds {options.seconds:g}",
+        "machine": ", ".join([platform.processor() or platform.machine(),
+                              f"{os.cpu_count()} CPUs", *gpus]),
+        "backends": {name: judged(rows) for name, rows in every.items()}, "rates": rates,
     }  # fmt: skip
+    name = "session-start" if options.device == "cpu" else "gpu-session-start"
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "session-start.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.output / "session-start.md").write_text(page(result))
+    (options.output / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.output / f"{name}.md").write_text(page(result))
     print(page(result))
 
 

@@ -557,9 +557,35 @@ def _mean(rows: Sequence[Data], key: str) -> float | None:
     return statistics.fmean(values) if values else None
 
 
+SAME_SHARE, SAME_MIB = 0.02, 16.0
+"""A point's memory measured alone and beside others may differ by the larger of the two."""
+
+
+def point_memory(data: Data) -> Page:
+    """A point's memory, alone and in a run with a larger one."""
+    lines = head(
+        data,
+        "ResNet-50, batch 1, one caller: the peak of the processes' memory in the window, MiB. "
+        "*Alone*: nothing else in the run. *Beside*: the run measures a point with 16 "
+        "callers too. A constraint asks about memory, so each point has a session, and a server, "
+        f"of its own. They are the same where all lie within {100 * SAME_SHARE:g} % or "
+        f"{SAME_MIB:g} MiB, whichever is more.",
+    )
+    rows = []
+    for name, case in data["cases"].items():
+        every = [*case["alone"], *case["beside"]]
+        spread = max(every) - min(every)
+        same = "yes" if spread <= max(SAME_SHARE * min(every), SAME_MIB) else "NO"
+        shown = (", ".join(f"{v:,.0f}" for v in case[what]) for what in ("alone", "beside"))
+        rows.append((f"`{name}`", *shown, f"{spread:,.0f}", same))
+    lines += table(("backend", "alone", "beside 16 callers", "spread", "same"), rows)
+    return Page("point-memory", "GPU memory of a point, whatever ran before it",
+                [*lines, *failures(data)])  # fmt: skip
+
+
 PAGES: dict[str, Callable[[Data], Page]] = {
     "overhead": overhead, "memory": memory, "roofline": roofline, "telemetry": telemetry,
-    "repeatability": repeatability, "streams": streams,
+    "repeatability": repeatability, "streams": streams, "point_memory": point_memory,
 }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ class Explanation:
         found = tails.episodes_over_rounds("p99", counts)
         if window is None or found is None or found >= tails.PLAIN_EPISODES:
             return ""
-        only = ", a lower bound only" if found < tails.FEW_EPISODES and len(rows) > 1 else ""
+        only = ", a lower bound only" if len(rows) > 1 and tails.bound_only("p99", counts) else ""
         return (
             f"p99 rests on about {found:.0f} slow stretches over all rounds{only}; "
             f"{tails.PLAIN_EPISODES:.0f} take a window of {format_duration(math.ceil(window))}"

@@ -80,6 +80,17 @@ def test_few_slow_stretches_are_a_lower_bound() -> None:
     assert found.half_width is None
 
 
+def test_long_stretches_take_more_of_them_for_an_interval() -> None:
+    """Of 16 to 40 stretches near a queue's limit the interval held the truth in half of all."""
+    rng = np.random.default_rng(1)
+    together = rounds(*(queue(rng, 0.95, 9000) for _ in range(5)))
+    alone = rounds(*(rng.exponential(1, 700) for _ in range(5)))
+    for _, counts in (together, alone):
+        assert 16 <= (episodes_over_rounds("p99", counts) or 0) < 40
+    assert percentile_over_rounds("p99", *together).at_least
+    assert not percentile_over_rounds("p99", *alone).at_least
+
+
 def test_failures_in_some_rounds_leave_no_interval() -> None:
     ns, failed = np.full(1000, 4_000_000), np.arange(1000) < 15
     broken, fine = counts_of(ns, failed), counts_of(ns, ~np.ones(1000, bool))
