@@ -46,7 +46,8 @@ def header(plan: Plan) -> str:
     asked, each = proof.requested, " a process" if proof.per_process else ""
     if proof.verified:
         return f"# Made by harness plan; {asked.mib} MiB{each} verified under {asked.how}.\n"
-    return f"# Made by harness plan; NOT verified: {asked.mib} MiB{each} did not hold the target.\n"
+    why = f"under a partial cap, {asked.how}" if proof.held else "did not hold the target"
+    return f"# Made by harness plan; NOT verified: {asked.mib} MiB{each} {why}.\n"
 
 
 def header_of(text: str, plan: Plan) -> str:

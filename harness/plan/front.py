@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from shutil import which
 
 import click
 from rich.console import Console
@@ -16,11 +17,12 @@ from harness.plan.outputs import json_text, page
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Proof, Trial, prove
 from harness.plan.sizing import Demand
-from harness.plan.trial import Trials, Watches, what_is_capped
+from harness.plan.trial import PARTIAL, Trials, Watches, what_is_capped
 from harness.plan.units import share_of
 from harness.results.store import RunData, read_run
 from harness.run.execute import default_directory
 from harness.scenario.units import parse_positive_duration
+from harness.system.limits.gpu import DAEMON
 
 
 def demand_of(rate: float, slo_p99: str, headroom: str, growth: str) -> Demand:
@@ -65,7 +67,8 @@ def carry_out(
 ) -> int:  # fmt: skip
     """Plan, try it under a cap where `verify` says who watches, write the files, show the plan.
 
-    Returns the exit code: 0, 1 where the request failed under its cap, 4 where it decides nothing.
+    Returns the exit code: 0, 1 where the request failed under its cap, 4 where it decides nothing
+    or the cap is partial.
     """
     data = read_run(run_dir)
     for text in data.damage:
@@ -102,7 +105,11 @@ def _write(plan: Plan, data: RunData, written: Written, *, err: bool) -> None:
 def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:
     """Trials of the plan's point, told of on stderr as they end."""
     quantity, mib, per_process = what_is_capped(plan)
-    trials = Trials(data, plan, quantity, default_directory(f"{plan.scenario}-verify"), watches)
+    partial = quantity == "gpu_memory" and which(DAEMON) is None and plan.kind in PARTIAL
+    if partial:
+        click.echo(f"there is no {DAEMON}, so the cap is partial: {PARTIAL[plan.kind]}", err=True)
+    folder = default_directory(f"{plan.scenario}-verify")
+    trials = Trials(data, plan, quantity, folder, watches, partial=partial)
 
     def told(size: int, full: bool) -> Trial:
         trial = trials(size, full)
@@ -111,4 +118,6 @@ def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:
         return trial
 
     guess = ceil(mib / (1 + plan.margin))
-    return prove(quantity, mib, told, per_process=per_process, guess=guess)
+    return prove(
+        quantity, mib, told, per_process=per_process, guess=guess, partial=partial
+    )  # fmt: skip

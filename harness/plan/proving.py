@@ -65,6 +65,9 @@ class Proof:
     resolution_mib: int
     predicted_mib: int | None = None
     """What the plan takes the smallest to be: the peak without the margin."""
+    partial: bool = False
+    """Whether the cap is an allocator's own, which counts no context and no library: it verifies
+    nothing."""
 
     @property
     def requested(self) -> Trial:
@@ -73,14 +76,19 @@ class Proof:
         return max(tries, key=lambda trial: trial.outcome != "undecided")
 
     @property
-    def verified(self) -> bool:
+    def held(self) -> bool:
         """Whether the point held its objective under the cap that is asked for."""
         return self.requested.outcome == "holds"
 
     @property
+    def verified(self) -> bool:
+        """Whether it did under a cap on all of it, which a control has shown to be in force."""
+        return self.held and not self.partial
+
+    @property
     def smallest(self) -> Trial | None:
         """The least that held in `STANDS` full trials, else the request; None where that failed."""
-        if not self.verified:
+        if not self.held:
             return None
         held = [t for t in self.trials if t.full and t.outcome == "holds"]
         sizes = Counter(trial.mib for trial in held)
@@ -101,7 +109,8 @@ def resolution(request_mib: int) -> int:
 
 
 def prove(
-    quantity: Quantity, request_mib: int, try_: Try, *, per_process: bool, guess: int | None = None
+    quantity: Quantity, request_mib: int, try_: Try, *, per_process: bool,
+    guess: int | None = None, partial: bool = False,
 ) -> Proof:  # fmt: skip
     """Try the request, then search for the smallest size that holds, from `guess` on.
 
@@ -133,7 +142,7 @@ def prove(
         for size in range(high, min(request_mib, high + step * STEPS_UP), step):
             if all(holds(size, full=True) for _ in range(STANDS)):
                 break
-    return Proof(quantity, request_mib, per_process, tuple(trials), step, guess)
+    return Proof(quantity, request_mib, per_process, tuple(trials), step, guess, partial)
 
 
 def _tried(try_: Try, size: int, full: bool, *, sure: bool) -> Trial:
@@ -151,10 +160,13 @@ def sentence(proof: Proof) -> str:
     what = "of GPU memory" if proof.quantity == "gpu_memory" else "of host memory"
     each = " a process" if proof.per_process else ""
     asked, least, below = proof.requested, proof.smallest, proof.below
-    if not proof.verified:
+    if not proof.held:
         word = "fails" if asked.outcome == "fails" else "decides nothing"
         return f"Not verified: under {asked.mib} MiB {what}{each} the point {word}: {asked.why}."
-    said = f"Verified under {asked.how}: {asked.mib} MiB {what}{each} holds {asked.why}"
+    how = f"Not verified, as the cap is partial ({asked.how})" if proof.partial else (
+        f"Verified under {asked.how}"
+    )  # fmt: skip
+    said = f"{how}: {asked.mib} MiB {what}{each} holds {asked.why}"
     if least is None or least.mib == asked.mib:
         return f"{said}; nothing smaller stood."
     said += f". The smallest that works is {least.mib} MiB (to {proof.resolution_mib} MiB)"

@@ -28,6 +28,11 @@ from harness.system.limits.limit import Quantity
 Watches = Callable[[], AbstractContextManager[Observer]]
 SHORT = {"rounds": 1, "rounds_max": 1}
 """Of a trial on the way to the smallest."""
+PARTIAL = {
+    "torch": "torch's memory fraction: the caching allocator alone, not context and libraries",
+    "onnxruntime": "ONNX Runtime's gpu_mem_limit: the CUDA arena alone, not context and libraries",
+}
+"""Backend's kind → its own limit on GPU memory (`gpu_memory_limit`), where no MPS can be had."""
 OPEN_KEYS = ("concurrency", "request_rate", *SHAPES)
 """Of `load`: all that says how much is asked."""
 
@@ -36,10 +41,11 @@ class Trials:
     """Makes trials of one plan's point, each with a run directory below `folder`."""
 
     def __init__(
-        self, data: RunData, plan: Plan, quantity: Quantity, folder: Path, watches: Watches
-    ) -> None:
+        self, data: RunData, plan: Plan, quantity: Quantity, folder: Path, watches: Watches, *,
+        partial: bool = False,
+    ) -> None:  # fmt: skip
         self._plan, self._quantity, self._folder = plan, quantity, folder
-        self._watches, self._made = watches, 0
+        self._watches, self._made, self._partial = watches, 0, partial
         self._manifest = data.manifest
         self._scenario, self._base = reread(data.path)
         self._load = _load_of(self._scenario, plan.sized.candidate)
@@ -51,14 +57,17 @@ class Trials:
         ended = start(self._loaded(mib, full), path, self._watches())
         if ended.interrupted:
             raise KeyboardInterrupt
-        return judge(read_run(path), self._plan, mib, full)
+        return judge(read_run(path), self._plan, mib, full, partial=self._partial)
 
     def _loaded(self, mib: int, full: bool) -> LoadedScenario:
         """The scenario with the point alone, its backend capped."""
         candidate = self._plan.sized.candidate
         spec = configs(self._scenario)[candidate.backend][candidate.config]
         settings = spec.model_dump(mode="json", exclude_none=True)
-        settings["limits"] = {**settings["limits"], self._quantity: f"{mib}MiB"}
+        if self._partial:
+            settings["gpu_memory_limit"] = f"{mib}MiB"
+        else:
+            settings["limits"] = {**settings["limits"], self._quantity: f"{mib}MiB"}
         sets = [f"backends={json.dumps([settings])}", f"load={json.dumps(self._load)}"]
         sets.append("stress=null")  # of a backend that may be left out here
         sets += [] if full else [f"measurement.{key}={value}" for key, value in SHORT.items()]
@@ -88,13 +97,17 @@ def _load_of(scenario: Scenario, candidate: Candidate) -> Mapping[str, object]:
     )
 
 
-def judge(data: RunData, plan: Plan, mib: int, full: bool) -> Trial:
-    """What a trial's run shows. Raises LimitError where its cap was not in force."""
+def judge(data: RunData, plan: Plan, mib: int, full: bool, *, partial: bool = False) -> Trial:
+    """What a trial's run shows. Raises LimitError where its cap was not in force; of one that is
+    `partial`, no control says so.
+    """
     if off := next((f for f in data.failures if f.reason == LimitError.reason), None):
         raise LimitError(off.message, fix=off.fix)
     loads = data.rows(LoadedRow)
     facts = next((found for row in loads for found in row.details.get("limits", {}).values()), {})
     outcome, why = _outcome(data, plan, full)
+    if partial:
+        return Trial(mib, outcome, why, full, str(data.path), how=PARTIAL[plan.kind])
     if outcome != "fails" and not facts:
         raise LimitError(f"the trial under {mib} MiB has no record of its cap")
     return Trial(

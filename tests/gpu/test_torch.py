@@ -12,6 +12,7 @@ pytestmark = pytest.mark.gpu
 torch = pytest.importorskip("torch")
 
 from harness.backends.base import run_once  # noqa: E402
+from harness.errors import OutOfMemoryError  # noqa: E402
 from harness.load.choose import make_generator  # noqa: E402
 from harness.load.plan import LoadPlan  # noqa: E402
 from harness.load.streams import SAMPLE_EVERY, StreamLoad  # noqa: E402
@@ -25,6 +26,15 @@ def test_every_precision_agrees(opened, agrees, precision: str) -> None:
     backend, cost = opened(kind="torch", device="cuda", precision=precision)
     agrees(backend)
     assert cost.details["tf32"] is (precision == "tf32")
+
+
+def test_its_allocator_takes_no_more_than_the_limit(opened, resnet) -> None:
+    with pytest.raises(OutOfMemoryError):
+        opened(kind="torch", device="cuda", gpu_memory_limit="32MiB")  # the weights take 98 MiB
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    backend, _ = opened(kind="torch", device="cuda", gpu_memory_limit="2GiB")
+    run_once(backend, make_inputs(resnet[0], 4, 0))
+    torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.parametrize("io", ["host", "device"])

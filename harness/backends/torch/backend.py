@@ -99,6 +99,7 @@ class TorchBackend(Backend[TorchRequest, object]):
         if self._device.type == "cuda":
             set_tf32(self.spec.precision)
             torch.zeros(1, device=self._device)  # starts CUDA
+            _limit(self._device, self.spec.gpu_memory_limit)
             self._synchronise()
         context_ns = time.monotonic_ns()
         _set_tf32(self._device, self.spec.precision == "tf32")
@@ -330,6 +331,13 @@ def _to_host(tensor: Tensor) -> Tensor:
     """Copied asynchronously to a pinned buffer, which PyTorch's host allocator reuses."""
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return host.copy_(tensor, non_blocking=True)
+
+
+def _limit(device: torch.device, size: int | None) -> None:
+    """Let the caching allocator take no more than `size` bytes; None for no limit."""
+    if size is not None:
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)
 
 
 def _device(spec: TorchSettings) -> torch.device:

@@ -10,6 +10,7 @@ from pydantic import Field
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_TORCH, BackendSettings, CallersIn
 from harness.scenario.spec.fields import Device, PositiveInt, Precision
+from harness.scenario.units import Size
 from harness.system.check import Answer, Check, cpu_and_gpu, not_importable, probe
 from harness.system.packages import install_command
 
@@ -40,6 +41,11 @@ class TorchSettings(BackendSettings):
     channels_last: bool = Field(
         False, description="weights and inputs of four dimensions in the layout N, H, W, C"
     )
+    gpu_memory_limit: Size | None = Field(
+        None,
+        description="most that the CUDA caching allocator may take; context and libraries are not "
+        "in it; default: no limit",
+    )
     callers: CallersIn | None = Field(None, description="default: streams if compiled for a GPU")
 
     @property
@@ -58,7 +64,7 @@ class TorchSettings(BackendSettings):
     def _broken(self) -> Iterator[Broken]:
         yield from super()._broken()
         if not self.on_gpu:
-            yield from self.idle("goes with a GPU", "callers")
+            yield from self.idle("goes with a GPU", "callers", "gpu_memory_limit")
 
     @classmethod
     def checks(cls, gpu: bool) -> list[Check]:

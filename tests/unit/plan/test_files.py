@@ -17,7 +17,7 @@ from support import planned
 
 from harness.errors import UsageError
 from harness.plan.deployment import Service
-from harness.plan.files import files_of, write_files, yaml_text
+from harness.plan.files import files_of, header, write_files, yaml_text
 from harness.plan.front import Written, service_of
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Outcome, Proof, Trial
@@ -190,3 +190,6 @@ def test_a_file_says_whether_its_request_was_tried(
         assert line in text
         assert "not yet tried" not in text
         assert "kind: Pod" not in text
+    said = header(replace(tried, proof=replace(proof, partial=True)))
+    assert "NOT verified" in said
+    assert outcome == "fails" or "under a partial cap" in said

@@ -111,6 +111,17 @@ def test_a_cap_that_cannot_be_shown_at_the_request_proves_nothing():
         prove("host_memory", 1000, try_, per_process=False)
 
 
+def test_a_partial_cap_verifies_nothing_whatever_holds_under_it():
+    proof = prove(
+        "gpu_memory", 1000,
+        lambda mib, full: Trial(mib, threshold(300)(mib, full), f"seen at {mib}", full, how="half"),
+        per_process=True, partial=True,
+    )  # fmt: skip
+    assert (proof.held, proof.verified) == (True, False)
+    assert sentence(proof).startswith("Not verified, as the cap is partial (half): 1000 MiB of GPU")
+    assert "The smallest that works is 307 MiB" in sentence(proof)
+
+
 def test_the_sentence_says_what_holds_and_what_does_not():
     assert sentence(search(1000, threshold(300))) == (
         "Verified under a group: 1000 MiB of host memory holds seen at 1000. The smallest that "

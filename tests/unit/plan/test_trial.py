@@ -10,6 +10,7 @@ import pytest
 from support.paths import ROOT
 from support.planned import plan as planned
 from support.rows import measurement
+from support.tiny_onnx import tiny_onnx
 
 import harness
 from harness.errors import HarnessError, LimitError, UsageError
@@ -149,6 +150,32 @@ def test_a_cap_that_was_not_in_force_proves_nothing():
         judge(recorded(failed=(off,)), planned(), 9, True)
     with pytest.raises(LimitError, match="no record of its cap"):
         judge(recorded(loaded=()), planned(), 9, True)
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnxruntime"])
+def test_a_partial_cap_is_the_backends_own_key_and_says_so(kind, tmp_path, monkeypatch):
+    """Where no MPS can be had: it needs a GPU to run, so here it is what would be run."""
+    monkeypatch.chdir(tmp_path)
+    tiny_onnx(tmp_path / "x.onnx")
+    own = {
+        "torch": ("{torch: 'm:f'}", "device: cuda"),
+        "onnxruntime": ("{onnx: x.onnx}", "provider: CUDAExecutionProvider"),
+    }[kind]
+    text = SCENARIO.replace("{fake: {}}}", f"{own[0]}, inputs: [{{name: x, shape: [batch, 4]}}]}}")
+    text = text.replace("kind: fake", f"kind: {kind}").replace("service_time_ms: 1", own[1])
+    (tmp_path / "s.yaml").write_text(text)
+    loaded = load_text(text)
+    manifest = make_manifest(loaded, text, tmp_path / "s.yaml", [])
+    RunStore.create(tmp_path / "run", manifest).close()
+    plan = replace(planned(), kind=kind)
+    candidate = replace(plan.sized.candidate, point="quick/b2/c1", backend="quick", batch_size=2)
+    plan = replace(plan, sized=replace(plan.sized, candidate=candidate))
+    trials = Trials(read_run(tmp_path / "run"), plan, "gpu_memory", tmp_path, quiet, partial=True)
+    (backend,) = trials._loaded(1300, True).scenario.backends
+    assert (backend.gpu_memory_limit, backend.limits.gpu_memory) == (1300 << 20, None)
+    trial = judge(recorded(loaded=()), plan, 1300, True, partial=True)
+    assert (trial.outcome, trial.control) == ("holds", "")
+    assert "alone, not context and libraries" in trial.how
 
 
 def test_what_is_capped_is_what_a_limit_holds_for():

@@ -50,6 +50,8 @@ def test_tf32_is_a_mode_of_a_gpu():
 def test_streams_are_a_gpus_and_named_where_they_are_not_as_usual():
     with pytest.raises(ValidationError, match="callers: goes with a GPU"):
         TorchSettings(kind="torch", callers="streams")
+    with pytest.raises(ValidationError, match="gpu_memory_limit: goes with a GPU"):
+        TorchSettings(kind="torch", gpu_memory_limit="1GiB")
     spec = TorchSettings(kind="torch", device="cuda", callers="streams")
     assert (spec.default_name, spec.less_launching) == ("torch-cuda-fp32-streams", "compile: true")
     assert TorchSettings(kind="torch", device="cuda", compile=True).less_launching == ""
