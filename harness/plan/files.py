@@ -18,6 +18,8 @@ from harness.system.files import write_text
 
 HEADER = "# Made by harness plan from measured peaks; not yet tried under a cap.\n"
 """Of a plan without a proof; `header` has the others'."""
+CGROUPS = "/sys/fs/cgroup"
+"""NVML wants a group's whole path (nvmlSetMemoryLimits_v1_t)."""
 Files = dict[str, str]
 """Name → text."""
 
@@ -177,7 +179,7 @@ def _driver_limits(rounded: Rounded, service: Service, plan: Plan) -> Files:
     value = rounded.written
     env = {"NVIDIA_GPU_MEMORY_REQUEST": value, "NVIDIA_GPU_MEMORY_LIMIT": value}
     limits = ["--soft-limit", value, "--hard-limit", value]
-    smi = ["nvidia-smi", "memory-limits", "-i", "0", "-n", service.name, *limits]
+    smi = ["nvidia-smi", "memory-limits", "-i", "0", "-n", f"{CGROUPS}/{service.name}", *limits]
     return {"container.sh": script(_docker(service, env)), "cgroup.sh": script(smi)}
 
 

@@ -145,6 +145,7 @@ class _Sizer:
                 compute=self.asked.compute, card_mib=self.card_mib(candidate.backend),
                 factor=self.asked.factor,
                 driver=self.asked.driver or _major(self.gpu(candidate.backend).get("driver")),
+                mig=bool(self.gpu(candidate.backend).get("mig")),
             )  # fmt: skip
             one = size(candidate, need, demand, unknown=self.elsewhere(candidate.backend))
             if need is None or need.card_mib is None or one.cards is not None:

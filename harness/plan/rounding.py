@@ -33,6 +33,8 @@ class Need:
     """HAMi's `memoryFactor`, Volcano's `gpu-memory-factor`: MiB a unit."""
     driver: int | None = None
     """Major version of the driver where it will run, e.g. 580."""
+    mig: bool = False
+    """Whether the GPU that was measured is a part of a card (MIG)."""
 
 
 @dataclass(frozen=True, slots=True)

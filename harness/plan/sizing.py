@@ -83,7 +83,7 @@ class Processes:
 
 def need_of(
     candidate: Candidate, processes: Processes, margin: float, *, compute: int | None,
-    card_mib: int | None, factor: int, driver: int | None,
+    card_mib: int | None, factor: int, driver: int | None, mig: bool = False,
 ) -> Need | None:  # fmt: skip
     """What one replica needs; None where its GPU memory was not measured, or as nothing.
 
@@ -100,7 +100,7 @@ def need_of(
         part = max((peak - server) / max(1, others), server)
     return Need(
         with_margin(peak, margin), with_margin(part, margin), processes.count, compute,
-        candidate.busy_percent, card_mib, factor, driver,
+        candidate.busy_percent, card_mib, factor, driver, mig,
     )  # fmt: skip
 
 

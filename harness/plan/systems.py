@@ -6,7 +6,7 @@ cluster, each of its forms is a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import UsageError
 from harness.plan import rounding
@@ -40,16 +40,31 @@ class System:
     driver: int | None = None
     """The least major version of the driver."""
     traps: tuple[str, ...] = ()
+    whole_cards: bool = False
+    """Whether it can't share a part of a card (MIG)."""
 
     def request(self, need: Need) -> Rounded | Refused:
         """The need in the system's unit, or why it can't be held."""
+        if self.whole_cards and need.mig:
+            return Refused("shares whole cards only, and the GPU of the run is a MIG device")
         if self.driver and need.driver and need.driver < self.driver:
             return Refused(
                 f"needs driver r{self.driver}; the driver is r{need.driver} (--driver for another)"
             )
-        return self.rounds(need)
+        found = self.rounds(need)
+        if need.compute_percent is None or self.name not in NO_COMPUTE:
+            return found
+        return found if isinstance(found, Refused) else replace(
+            found, compute=None, notes=(*found.notes, _NO_COMPUTE)
+        )  # fmt: skip
 
 
+NO_COMPUTE = frozenset({
+    "arena-128mib", "ack-128mib", "gpushare", "gpushare-mib", "volcano-gpu-share", "kai",
+    "kai-fraction", "runai", "device-plugin-time-slicing", "dra-mig", "driver-limits",
+})  # fmt: skip
+"""Systems in which no share of compute can be written."""
+_NO_COMPUTE = "no share of compute can be written here: --compute is left out"
 _GIB = "1 GiB; a card counts floor(MiB/1024)"
 _UNIT_128 = "128 MiB, where the cluster was changed"
 _CLUSTER = "the unit is the cluster's: look at a node's allocatable aliyun.com/gpu-mem first"
@@ -165,6 +180,7 @@ SYSTEMS: dict[str, System] = {
             "device-plugin", "NVIDIA device plugin, MPS", "sharing.mps.resources[].replicas",
             "equal parts of a card", "floor(total/replicas) MiB, floor(100/replicas) % of threads",
             rounding.device_plugin, True, _MPS_ENFORCED, per_process=True, traps=(_ONE_CARD,),
+            whole_cards=True,
         ),
         System(
             "device-plugin-time-slicing", "NVIDIA device plugin, time-slicing",
@@ -200,7 +216,7 @@ SYSTEMS: dict[str, System] = {
             "driver-limits", "driver limits (CUDA 13.4)", "NVIDIA_GPU_MEMORY_LIMIT", "MiB",
             "up to whole MiB", rounding.mib, True,
             "Enforced by the driver for a cgroup, all device memory.", driver=LIMITS_DRIVER,
-            traps=("not on MIG", "container toolkit 1.20.1 or later"),
+            traps=("not on MIG", "container toolkit 1.20.1 or later"), whole_cards=True,
         ),
         System(
             "ecs", "Amazon ECS", "nvidiaMps.memory", "MiB", "up to whole MiB", rounding.ecs, True,

@@ -16,12 +16,14 @@ from ruamel.yaml import YAML
 from support import planned
 
 from harness.errors import UsageError
-from harness.plan.deployment import Service
+from harness.plan.deployment import Service, dns_label
 from harness.plan.files import files_of, header, write_files, yaml_text
 from harness.plan.front import Written, service_of
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Outcome, Proof, Trial
 from harness.plan.systems import SYSTEMS
+
+HOSTILE_NAME = dns_label(f"{planned.HOSTILE}/b1/c1")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,19 @@ def words(script: str) -> list[str]:
     return shlex.split(command)
 
 
+@pytest.mark.parametrize("system", sorted(set(SYSTEMS) - {"dra-mig"}))
+def test_a_share_of_compute_is_in_the_files_or_the_plan_says_that_it_is_not(
+    hostile: Plan, system: str
+) -> None:
+    """20 % was asked for; nothing that is asked for is dropped without a word."""
+    (row,) = [row for row in hostile.systems if row.system.name == system]
+    assert row.rounded is not None
+    said = any("--compute is left out" in note for note in row.rounded.notes)
+    text = "".join(texts(hostile, system).values())
+    equal = system in ("device-plugin", "gke")  # parts of a card are their share of threads too
+    assert said or equal or any(word in text for word in ("=20", "'20'", ": 20", '"20"', " 20\n"))
+
+
 @pytest.mark.parametrize("system", ["arena", "arena-128mib"])
 def test_arena_has_gpumemory_and_no_gpus(hostile: Plan, system: str) -> None:
     found = words(texts(hostile, system, planned.HOSTILE)["arena.sh"])
@@ -97,7 +112,7 @@ def test_arena_has_gpumemory_and_no_gpus(hostile: Plan, system: str) -> None:
     assert sum(w.startswith(("--gpus", "--gpumemory")) for w in found) == 1
     assert f"--image={planned.HOSTILE}" in found
     assert f"--gpumemory={'4' if system == 'arena' else '26'}" in found
-    assert "--gpucore=20" in found
+    assert ("--gpucore=20" in found) is (system == "arena")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +121,7 @@ def test_arena_has_gpumemory_and_no_gpus(hostile: Plan, system: str) -> None:
         ("hami-core", "hami-core.sh", "CUDA_DEVICE_MEMORY_LIMIT_0=3300m"),
         ("driver-limits", "container.sh", "NVIDIA_GPU_MEMORY_LIMIT=3300"),
         ("driver-limits", "cgroup.sh", "--hard-limit"),
+        ("driver-limits", "cgroup.sh", f"/sys/fs/cgroup/{HOSTILE_NAME}"),
         ("gke", "node-pool.sh", "--cluster=CLUSTER"),
     ],
 )

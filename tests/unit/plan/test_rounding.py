@@ -9,7 +9,7 @@ import pytest
 from harness.plan import rounding
 from harness.plan.rounding import Need, Refused, Rounded, device_plugin
 from harness.plan.sizing import fit
-from harness.plan.systems import SYSTEMS
+from harness.plan.systems import NO_COMPUTE, SYSTEMS
 from harness.plan.units import GIB
 
 
@@ -124,6 +124,12 @@ def test_golden(system: str, wanted: Need, written: str, mib: int, per_card: int
         ("driver-limits", need(979, driver=580), "needs driver r615; the driver is r580"),
         ("runai", need(979, driver=580), "needs driver r615"),
         ("mps-v3", need(979, driver=580), "needs driver r615"),
+        ("device-plugin", need(979, mig=True), "whole cards only"),
+        ("driver-limits", need(979, driver=615, mig=True), "whole cards only"),
+        ("ack", need(15_361), "needs 16 units of 1024 MiB"),
+        ("ack-128mib", need(15_300, 15_109), "a card of 15109 MiB counts 118"),
+        ("volcano-vgpu-percentage", need(100, None), "--card-mib"),
+        ("gke", need(1, None), "--card-mib"),
     ],
 )
 def test_what_a_system_can_not_hold_is_refused(system: str, wanted: Need, said: str) -> None:
@@ -139,6 +145,13 @@ def test_what_a_system_can_not_hold_is_refused(system: str, wanted: Need, said: 
 )  # fmt: skip
 def test_compute_goes_in_the_systems_steps(system: str, asked: int, compute: int) -> None:
     assert of(system, need(1024, compute_percent=asked)).compute == compute
+
+
+@pytest.mark.parametrize("system", sorted(NO_COMPUTE))
+def test_where_no_compute_can_be_written_the_plan_says_so(system: str) -> None:
+    found = of(system, need(1024, compute_percent=30, driver=615))
+    assert found.compute is None
+    assert "--compute is left out" in found.notes[-1]
 
 
 def test_a_card_that_volcano_can_not_count_says_by_which_factor_it_would() -> None:
