@@ -37,11 +37,16 @@ if TYPE_CHECKING:
     help="Measure on several devices of this host side by side, each round on one: cuda:0,cuda:1, "
     "all, or cpus:N without a GPU.",
 )  # fmt: skip
+@click.option(
+    "--trial/--no-trial", default=None,
+    help="With --devices: try first whether points are slower beside the other lanes, and measure "
+    "those one at a time. Default: where that takes little of the run.",
+)  # fmt: skip
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(
     scenario: Path | None, overrides: tuple[str, ...], output: Path | None, resume: Path | None,
     dry_run: bool, quiet: bool, as_json: bool, report: bool, metrics_port: str | None,
-    shard: str | None, devices: str | None,
+    shard: str | None, devices: str | None, trial: bool | None,
 ) -> int:  # fmt: skip
     """Measure SCENARIO and write its report.
 
@@ -60,6 +65,8 @@ def command(
         raise UsageError("--dry-run needs a scenario file")
     if resume is not None and (shard or devices):
         raise UsageError("--shard and --devices do not go with --resume: the run knows its own")
+    if trial is not None and devices is None:
+        raise UsageError("--trial goes with --devices")
     watch = _watch(quiet, as_json, metrics_port)
     if resume is not None and not dry_run:
         ended = go_on(resume, watch, path=scenario, overrides=overrides)
@@ -69,7 +76,7 @@ def command(
         found = in_own_precision(load(scenario, overrides).scenario, scenario.resolve().parent)
         return _dry_run(found, as_json)
     else:
-        ended = begin(load(scenario, overrides), output, watch, shard, devices)
+        ended = begin(load(scenario, overrides), output, watch, shard, devices, trial)
     if ended.interrupted:
         click.echo(ended.how_to_finish("run"), err=True)
     return finish(ended, quiet=quiet, as_json=as_json, report=report)

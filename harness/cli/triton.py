@@ -50,7 +50,7 @@ def serve(
 
     Models that it can't run, such as TensorRT plans, are left out and named.
     """
-    from harness.triton.serve import serve as run
+    from harness.monitor.serve import serve as run
 
     ports = {"http": http_port, "grpc": grpc_port, "metrics": metrics_port}
     run(repository, ports, models, click.echo)

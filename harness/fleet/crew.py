@@ -21,6 +21,7 @@ from harness.fleet.devices import Lane, gone
 from harness.fleet.sources import LANES
 from harness.results.events import Event
 from harness.run.shard import Shard
+from harness.run.turns import VARIABLE
 from harness.system.child import Child
 
 GRACE_S = 30.0
@@ -44,25 +45,32 @@ class Crew:
     """The lanes of one run at work. A context manager that ends them all."""
 
     def __init__(
-        self, lanes: Sequence[Lane], directory: Path, arguments: Sequence[str], part: Shard
-    ) -> None:
+        self, lanes: Sequence[Lane], directory: Path, arguments: Sequence[str],
+        part: Shard | None, turns: Path | None = None,
+    ) -> None:  # fmt: skip
         """`arguments` are those of `harness run` that all lanes have; `part` is what the lanes
-        share out among them.
+        share out among them, None where each does everything. `turns` lists the points that are
+        measured one at a time.
         """
+        shared = {VARIABLE: str(turns.resolve())} if turns is not None else {}
         self._queue: queue.Queue[tuple[Lane, Event | None]] = queue.Queue()
         self._ended: dict[int, str] = {}
         self._children: dict[int, Child] = {}
         self._threads: list[threading.Thread] = []
         self._lanes, self._asked = lanes, time.monotonic()
         for lane in lanes:
-            shard = shard_of_lane(lane, len(lanes), part)
+            shard = Shard() if part is None else shard_of_lane(lane, len(lanes), part)
             folder = directory / LANES / str(lane.number)
             argv = ["run", *arguments, "--shard", str(shard), "--json", "--no-report",
                     "--output", str(folder)]  # fmt: skip
             log = directory / "logs" / f"lane-{lane.number}.log"
             with on_processors(lane.cpus):
                 self._children[lane.number] = Child(
-                    f"the lane of {lane.device}", "harness", argv, log=log, env=lane.env
+                    f"the lane of {lane.device}",
+                    "harness",
+                    argv,
+                    log=log,
+                    env={**lane.env, **shared},
                 )
             thread = threading.Thread(target=self._read, args=(lane,), daemon=True)
             self._threads.append(thread)

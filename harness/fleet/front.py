@@ -20,9 +20,10 @@ from harness.scenario.reading.loader import LoadedScenario
 
 def begin(
     loaded: LoadedScenario, output: Path | None, watch: Watch, shard: str | None = None,
-    devices: str | None = None,
+    devices: str | None = None, trial: bool | None = None,
 ) -> Ended:  # fmt: skip
-    """Measure a scenario, or the `shard` K/N of it, on several `devices` or as it is.
+    """Measure a scenario, or the `shard` K/N of it, on several `devices` or as it is; `trial` says
+    whether it is tried first if points disturb each other there.
 
     Raises UsageError for what can't be shared out, DeviceError for devices that are not there.
     """
@@ -33,7 +34,7 @@ def begin(
                 "lanes are processes of their own, which read the scenario from its file, and "
                 "this one has none", fix="save it, and give the file's path",
             )  # fmt: skip
-        return lanes.start(loaded, devices, output, watch, part)
+        return lanes.start(loaded, devices, output, watch, part, trial)
     if part is not None:
         return measure_shard(loaded, part, output, watch)
     return execute.start(loaded, output, watch)

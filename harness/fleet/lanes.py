@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.fleet.crew import Crew, shard_of_lane
 from harness.fleet.devices import Lane, as_manifest, lanes_of
 from harness.fleet.merge import merge
 from harness.fleet.sources import LANES, read_sources
+from harness.fleet.trial import FOLDER, LIST, find_out
 from harness.fleet.write import write
 from harness.models.precision import in_own_precision
 from harness.report.model.manifest_facts import mapping, sequence, text
@@ -25,6 +27,7 @@ from harness.run.shard import Shard, shard_of
 from harness.scenario.points import Point, expand
 from harness.scenario.reading.loader import LoadedScenario, load
 from harness.scenario.spec.scenario import Scenario
+from harness.system.files import write_text
 
 OWN = ("command", "overrides", "scenario_path", "scenario_folder", "scenario_text", "git", LANES)
 """Of the manifest of the whole run, not of its lanes'."""
@@ -39,6 +42,8 @@ class _Work:
     lanes: Sequence[Lane]
     part: Shard
     """Of the run: what this host measures of it."""
+    trial: bool | None = None
+    """Whether it is tried if points disturb each other; None where the run's length decides."""
 
     @property
     def arguments(self) -> list[str]:
@@ -49,9 +54,11 @@ class _Work:
 
 def start(
     loaded: LoadedScenario, devices: str, output: Path | None, watch: Watch,
-    part: Shard | None = None,
+    part: Shard | None = None, trial: bool | None = None,
 ) -> Ended:  # fmt: skip
     """Measure a scenario over several devices, into a new run directory with one folder a lane.
+
+    `trial` is whether it is tried first if points disturb each other there.
 
     Raises UsageError for devices that it can't have, DeviceError for those that are not there.
     """
@@ -65,7 +72,7 @@ def start(
     if not part.whole:
         manifest["shard"] = {"index": part.index, "count": part.count}
     store = RunStore.create(directory, manifest)
-    return _measure(_Work(scenario, loaded, lanes, part), store, manifest, watch)
+    return _measure(_Work(scenario, loaded, lanes, part, trial), store, manifest, watch)
 
 
 def has_lanes(directory: Path) -> bool:
@@ -97,9 +104,17 @@ def _measure(
 ) -> Ended:  # fmt: skip
     """Have the lanes measure, and make one run of what they have."""
     directory, interrupted = store.path, False
-    failures: list[JournalLine] = []
+    more: list[JournalLine] = []
     with store, Interruption() as interruption, watch as observer:
-        with Crew(work.lanes, directory, work.arguments, work.part) as crew:
+        interruption.armed = True
+        try:
+            more += _turns(work, directory, observer, interruption.check)
+        except KeyboardInterrupt:
+            interrupted = True
+        interruption.armed = False
+        lanes = () if interrupted else work.lanes
+        list_ = directory / LANES / LIST
+        with Crew(lanes, directory, work.arguments, work.part, list_) as crew:
             interruption.armed = True
             try:
                 _follow(crew, work, observer, interruption)
@@ -110,8 +125,27 @@ def _measure(
             failures = _unfinished(work, directory, crew)
             for line in failures:
                 observer.notify(line)
-        _join(store, manifest, failures, over=not interrupted)
+            more += failures
+        _join(store, manifest, more, over=not interrupted)
     return Ended(directory, interrupted)
+
+
+def _turns(
+    work: _Work, directory: Path, observer: Observer, check: Callable[[], None]
+) -> list[JournalLine]:
+    """Find out which points are measured one at a time, unless it is known; what to note of it."""
+    file = directory / LANES / LIST
+    if not file.exists():
+        alone, said = find_out(
+            work.loaded, work.lanes, directory / LANES / FOLDER, check, wanted=work.trial,
+            tell=lambda text: observer.notify(events.Status(text)),
+        )  # fmt: skip
+        file.parent.mkdir(exist_ok=True)
+        write_text(file, json.dumps({"alone": alone, "said": said}))
+    notes = [events.Note(text) for text in json.loads(file.read_text("utf-8"))["said"]]
+    for note in notes:
+        observer.notify(note)
+    return [*notes]
 
 
 def _follow(crew: Crew, work: _Work, observer: Observer, interruption: Interruption) -> None:

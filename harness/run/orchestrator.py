@@ -27,6 +27,7 @@ from harness.run.session.shared import Shared
 from harness.run.shard import Shard
 from harness.run.state import RunState
 from harness.run.to_come import to_come
+from harness.run.turns import Turns
 from harness.scenario.points import RELOAD_SECONDS, Point, expand, left_out
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
@@ -75,6 +76,7 @@ class Orchestrator:
         self._rounds = Rounds(
             scenario, self._points, self._specs, self._selection, self._state, extra, shard
         )
+        self._turns = Turns.here()
         self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
@@ -96,7 +98,8 @@ class Orchestrator:
             return
         state.notify(events.Status("preparing the model"))
         try:
-            prepared = self._prepare()
+            with self._turns.of():
+                prepared = self._prepare()
         except Exception as error:
             for point in self._points:
                 state.fail(point, 0, error, "logs/prepare.log")
@@ -175,12 +178,13 @@ class Orchestrator:
                 interpreter=self._paths.interpreters.get(spec.environment or ""),
             ) as session:  # fmt: skip
                 session.telemetry_file = f"telemetry/{stem}.parquet"
-                self._open(session, this)
-                measurement = PointMeasurement(
-                    session, state, telemetry, this.number, log, self._rounds.longer_window
-                )
-                if fresh and not measurement.discard(left[0]):
-                    del left[0]
+                with self._turns.of():
+                    self._open(session, this)
+                    measurement = PointMeasurement(
+                        session, state, telemetry, this.number, log, self._rounds.longer_window
+                    )
+                    if fresh and not measurement.discard(left[0]):
+                        del left[0]
                 while left and session.alive:
                     self._measure(measurement, left[0])
                     del left[0]
@@ -205,10 +209,11 @@ class Orchestrator:
         self._opening += time.monotonic() - began
 
     def _measure(self, measurement: PointMeasurement, point: Point) -> None:
-        if point.shape == "find_capacity":
-            measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
-        elif self._state.missing(point, measurement.round_):  # else a search came by it
-            measurement.point(point)
+        with self._turns.of(point.id):
+            if point.shape == "find_capacity":
+                measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
+            elif self._state.missing(point, measurement.round_):  # else a search came by it
+                measurement.point(point)
         if self._scenario.budget is not None:
             self._state.add(events.Spent(self._selection.spent))
 

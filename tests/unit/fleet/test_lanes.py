@@ -22,6 +22,7 @@ from harness.results.events import Event, Teller
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.results.store import read_run
 from harness.run.execute import Ended
+from harness.run.turns import VARIABLE
 from harness.scenario.reading.loader import load
 
 TEXT = """
@@ -50,9 +51,18 @@ def places(directory: Path = Path("out")) -> list[tuple[int, str]]:
     return sorted((m.round, m.point) for m in read_run(directory).rows(MeasurementRow))
 
 
-def test_two_lanes_make_one_run_and_tell_of_both() -> None:
+def test_two_lanes_make_one_run_and_tell_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the points was found to be slower beside the other lane: all know that."""
+    monkeypatch.setattr(lanes, "find_out", lambda *_, **__: (["fake/b1/c2"], ["c2 is alone"]))
     seen: list[Event] = []
-    assert not start(seen.append).interrupted
+    turns: list[str] = []
+
+    def tell(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, MeasurementRow) and not turns:
+            turns.extend(lane.environ()[VARIABLE] for lane in lane_processes())
+
+    assert not start(tell).interrupted
     data = read_run(Path("out"))
     assert data.complete and places() == EVERY
     blocks = {m.round: m.details["block"] for m in data.measurements}
@@ -70,6 +80,10 @@ def test_two_lanes_make_one_run_and_tell_of_both() -> None:
     assert data.manifest["devices"] == "cpus:2" and "out/lanes" not in str(data.manifest)
     with pytest.raises(RunDirectoryError, match="already holds a run"):
         start(seen.append)
+    assert "c2 is alone" in [note.text for note in data.rows(events.Note)]
+    assert events.Note("c2 is alone") in seen
+    (named,) = {Path(name).name for name in turns}
+    assert named == "turns.json" and json.loads(Path(turns[0]).read_text())["alone"]
 
 
 def test_an_interrupted_run_keeps_what_it_has_and_goes_on() -> None:

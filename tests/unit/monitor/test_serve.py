@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.triton.serve import _choose, serve
+from harness.monitor.serve import _choose, serve
 
 
 def model(repository, name, text, version=True):
