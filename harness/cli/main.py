@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Measure a scenario and write its report."),
     "merge": ("harness.cli.merge", "Make one run directory of those of shards or lanes."),
     "stress": ("harness.cli.stress", "Drive a Triton server through load shapes and faults."),
+    "share": ("harness.cli.share", "Measure several models or replicas on one device."),
     "profile": ("harness.cli.profile", "Say where a model's time goes, and what would save it."),
     "prepare": ("harness.cli.prepare", "Export a model; fill a Triton model repository."),
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),

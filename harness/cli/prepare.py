@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -25,32 +24,7 @@ def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None)
     With --repository, the model also goes into that repository in three variants: Python backend,
     ONNX Runtime and TensorRT. A variant that this machine can't make is named with the reason.
     """
-    from harness.run.prepare import export
     from harness.scenario.reading.loader import load
-    from harness.system.credentials import outward
+    from harness.validate.prepare import export, show
 
-    found = export(load(scenario, overrides), repository)
-    _print_table(
-        ("format", "bytes", "seconds", "", "file"),
-        [(r.format, f"{r.bytes:,}", f"{r.seconds:.1f} s", "cached" if r.cached else "made", r.path)
-         for r in found.artifacts],
-    )  # fmt: skip
-    for format, reason in found.failures.items():
-        click.echo(outward(f"{format} could not be made: {reason}"), err=True)
-    if repository is not None:
-        click.echo(f"\n{repository}:")
-        _print_table(
-            ("model", "bytes", "seconds", ""),
-            [(r.name, f"{r.bytes:,}", f"{r.seconds:.1f} s", r.missing or "ready")
-             for r in found.repository],
-        )  # fmt: skip
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = (
-            c.rjust(w) if 0 < i < 3 else c.ljust(w)
-            for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        )
-        click.echo("  ".join(cells).rstrip())
+    show(export(load(scenario, overrides), repository), repository)

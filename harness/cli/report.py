@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import click
 
 from harness.cli import options
+
+OTHERS = (
+    ("harness.stress.store:is_stress", "harness.stress.front:rebuild"),
+    ("harness.profile.store:is_profile", "harness.profile.command:rebuild"),
+    ("harness.tenants.results:is_sharing", "harness.tenants.front:rebuild"),
+)
+"""Directories that are no runs: how one is known, and what writes its report again."""
 
 
 @click.command(name="report")
@@ -35,21 +44,15 @@ def command(
     All of it comes from the run directory: no GPU, server or model is needed, and interrupted or
     failed runs have a report too.
     """
-    from harness.profile.store import is_profile
     from harness.run.execute import rebuild
-    from harness.stress.store import is_stress
+    from harness.scenario.kinds import import_path
     from harness.system.credentials import outward
 
-    if is_stress(run_dir):
-        from harness.stress.front import rebuild as again
-
-        again(run_dir)
-        return
-    if is_profile(run_dir):
-        from harness.profile.command import rebuild as once_more
-
-        once_more(run_dir)
-        return
+    for paths in OTHERS:
+        is_one, again = (cast("Callable[[Path], object]", import_path(path)) for path in paths)
+        if is_one(run_dir):
+            again(run_dir)
+            return
     more = []
     if profile is not None:
         from harness.profile.report import run_section

@@ -91,7 +91,8 @@ def chosen(
     written = [{k: v for k, v in s.items() if v is not None} for s in two]
     sets = (
         f"backends={json.dumps(written)}", f"measurement.rounds={LOOKS[0]}",
-        f"measurement.rounds_max={LOOKS[0]}", "stress=null",  # of a backend that may be left out
+        f"measurement.rounds_max={LOOKS[0]}",
+        "stress=null", "sharing=null",  # of backends that may be left out
     )  # fmt: skip
     return load(scenario, (*overrides, *sets)), Blocks(*names, _looks(two, most))
 

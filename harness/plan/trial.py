@@ -69,7 +69,7 @@ class Trials:
         else:
             settings["limits"] = {**settings["limits"], self._quantity: f"{mib}MiB"}
         sets = [f"backends={json.dumps([settings])}", f"load={json.dumps(self._load)}"]
-        sets.append("stress=null")  # of a backend that may be left out here
+        sets += ["stress=null", "sharing=null"]  # of backends that may be left out here
         sets += [] if full else [f"measurement.{key}={value}" for key, value in SHORT.items()]
         path = self._base / Path(str(self._manifest.get("scenario_path", "scenario.yaml"))).name
         every = (*self._manifest.get("overrides", ()), *sets)

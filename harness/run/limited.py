@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 from harness.errors import HarnessError, OutOfMemoryError
@@ -18,7 +18,9 @@ from harness.system.limits.limit import Limit, Quantity
 class Limited:
     """A context manager: the limits are there as long as it is entered."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: Sequence[str] = ()) -> None:
+        """`outer` comes before every command too: how a GPU is shared, say."""
+        self._outer = outer
         self.limits: tuple[Limit, ...] = ()
         self.seen: dict[str, dict[str, object]] = {}
         """Quantity → what is in force, and what the control saw."""
@@ -53,7 +55,7 @@ class Limited:
     @property
     def prefix(self) -> list[str]:
         """Comes before the command of what is limited."""
-        return [word for limit in self.limits for word in limit.prefix]
+        return [*self._outer, *(word for limit in self.limits for word in limit.prefix)]
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:

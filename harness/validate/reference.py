@@ -59,6 +59,7 @@ _PARTS: Parts = (
     ("objective: {metric: weight}", constraints.Weights),
     ("search", Search),
     *cast(Parts, import_path("harness.swarm.settings:PARTS")),
+    *cast(Parts, import_path("harness.tenants.settings:PARTS")),
 )
 
 

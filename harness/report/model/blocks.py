@@ -31,6 +31,8 @@ class Cell:
     """Whether it says how a point went, which may take several words."""
     link: str = ""
     """Anchor of what tells more, in a table that has them."""
+    heat: float = 0.0
+    """In a heat map: how hot it is, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from harness.errors import HarnessError, ServerDiedError
-from harness.load.plan import plan_colocated, plan_point
+from harness.load.plan import LoadPlan, plan_colocated, plan_point
 from harness.run.environments import Interpreter
 from harness.run.limited import Limited
 from harness.run.session.preparing import Prepared, prepared_model
@@ -40,6 +40,7 @@ class Session:
         self, scenario: Scenario, spec: AnyBackend, prepared: Prepared, *, base: Path, logs: Path,
         stem: str, cache: Path, telemetry: Telemetry, config: str = DEFAULT_CONFIG,
         shared: Shared | None = None, interpreter: Interpreter | HarnessError | None = None,
+        limited: Limited | None = None,
     ) -> None:  # fmt: skip
         self._scenario, self.spec = scenario, spec
         self._folders = Folders(base, logs, cache, stem if shared is None else shared.stem)
@@ -48,7 +49,7 @@ class Session:
         self._opened = False
         self._stack = contextlib.ExitStack()
         self._server: TritonServer | None = None
-        self.limited = Limited() if shared is None else shared.limited
+        self.limited = limited or (Limited() if shared is None else shared.limited)
         """What its processes that run the model may hold."""
         measurement = scenario.measurement
         self.measured = ServedModel(
@@ -101,6 +102,11 @@ class Session:
 
     def open(self, first_batch: int, listener: Listener) -> None:
         """Start the server and the workers, load, and make the first calls."""
+        self.start()
+        self.load(first_batch, listener)
+
+    def start(self) -> None:
+        """Start the server, which loads its models then, and the workers."""
         self._stack.callback(self.watch.close)
         if self._shared is None:
             self._stack.enter_context(self.limited)
@@ -114,6 +120,9 @@ class Session:
             self.watch.worker(self.measured.worker.pid)
         elif self._server is None:
             self.watch.elsewhere(self.spec.server)
+
+    def load(self, first_batch: int, listener: Listener) -> None:
+        """Have the workers load, and make the first calls."""
         self.measured.load(first_batch, listener)
         for other in self.colocated:
             other.load(other.batch_sizes[0], listener)
@@ -219,37 +228,50 @@ class Session:
         settings = replace(settings, window=longer or settings.window)
         if discarded:
             settings = replace(settings, window_requests=1)
-        with self._loaded(round_, settings.longest + SLACK_S, files) as stopped:
+        with under_load(self._loads(round_, settings.longest + SLACK_S, files)) as stopped:
             measured = self.measured.measure(
                 point.batch_size, settings, plan, files[self.measured.name], listener
             )
         return [measured, *stopped]
 
-    @contextlib.contextmanager
-    def _loaded(
-        self, round_: int, longest: float, files: Mapping[str, Path]
-    ) -> Iterator[list[PointMeasured]]:
-        """Keep the co-located models under their loads; fills in their answers when that ends."""
+    def _loads(self, round_: int, longest: float, files: Mapping[str, Path]) -> Iterator[Running]:
+        """The co-located models with their loads, which may go on for so many seconds."""
         seed = self._scenario.measurement.seed
-        running: list[ServedModel] = []
-        stopped: list[PointMeasured] = []
+        for index, other in enumerate(self.colocated):
+            assert other.colocated is not None
+            plan = plan_colocated(other.colocated.load, seed, round_, index, longest)
+            yield Running(other, other.batch_sizes[0], plan, files[other.name])
+
+
+class Running(NamedTuple):
+    """A model, the load that it is under while another is measured, and where its samples go."""
+
+    model: ServedModel
+    batch_size: int
+    plan: LoadPlan
+    samples: Path
+
+
+@contextlib.contextmanager
+def under_load(loads: Iterable[Running]) -> Iterator[list[PointMeasured]]:
+    """Keep models under their loads; fills in their answers when that ends."""
+    running: list[Running] = []
+    stopped: list[PointMeasured] = []
+    try:
+        for load in loads:
+            running.append(load)
+            load.model.start(load.batch_size, load.plan)
+        yield stopped
+    except BaseException:
+        for load in running:
+            with contextlib.suppress(HarnessError):
+                load.model.stop(load.samples)
+        raise
+    failed: list[HarnessError] = []
+    for load in running:  # each load ends, whatever becomes of the others
         try:
-            for index, other in enumerate(self.colocated):
-                assert other.colocated is not None
-                running.append(other)
-                load = other.colocated.load
-                other.start(load.batch_size, plan_colocated(load, seed, round_, index, longest))
-            yield stopped
-        except BaseException:
-            for other in running:
-                with contextlib.suppress(HarnessError):
-                    other.stop(files[other.name])
-            raise
-        failed: list[HarnessError] = []
-        for other in running:  # each load ends, whatever becomes of the others
-            try:
-                stopped.append(other.stop(files[other.name]))
-            except HarnessError as error:
-                failed.append(error)
-        if failed:
-            raise failed[0]
+            stopped.append(load.model.stop(load.samples))
+        except HarnessError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]

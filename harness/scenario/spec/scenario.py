@@ -31,8 +31,10 @@ from harness.scenario.units import PositiveDuration
 
 if TYPE_CHECKING:
     Stress: TypeAlias = Any
+    Sharing: TypeAlias = Any
 else:  # the settings of a use stand in its own room, as a backend's beside it
     Stress = import_path("harness.swarm.settings:Stress")
+    Sharing = import_path("harness.tenants.settings:Sharing")
 
 
 class Search(Model):
@@ -144,6 +146,7 @@ class Scenario(Model):
     stress: Stress | None = Field(
         None, description="shapes of load and faults, for `harness stress`"
     )
+    sharing: Sharing | None = Field(None, description="tenants of one device, for `harness share`")
 
     @property
     def budget(self) -> float | None:
@@ -199,6 +202,7 @@ class _Parts(Model):
     objective: Annotated[Objective | None, OrNone] = None
     search: Annotated[SearchSettings | None, OrNone] = None
     stress: Annotated[Stress | None, OrNone] = None
+    sharing: Annotated[Sharing | None, OrNone] = None
 
 
 Backends = Sequence[BackendSettings | None]
@@ -234,6 +238,8 @@ def _between(sections: Scenario | _Parts) -> Iterator[Broken]:
             yield Broken(("model", "dynamic", word), message)
     if sections.stress and backends:
         yield from under(("stress",), sections.stress.fits(backends))
+    if sections.sharing and backends:
+        yield from under(("sharing",), sections.sharing.fits(backends))
     if sections.search and backends and not any(map(_searched, backends)):
         why = "goes with a Triton backend that holds lists, and here none does"
         yield from under(("search",), sections.search.idle(why, "method", "rounds_max"))

@@ -1,4 +1,4 @@
-"""Limits of GPU memory by CUDA MPS, with a daemon that belongs to nobody else.
+"""CUDA MPS, with a daemon that belongs to nobody else, and limits of GPU memory by it.
 
 Each process that connects to the daemon's pipe directory may hold so much of the card, its context
 included. The daemon is new for every limit and is told to quit at its end: a client that was killed
@@ -16,7 +16,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import LimitError
@@ -45,16 +46,47 @@ def cards() -> dict[str, str]:
     return {VISIBLE: ",".join(str(card["uuid"]) for card in probe_gpus()[0])}
 
 
+@dataclass(frozen=True, slots=True)
+class Mps:
+    """A daemon that runs."""
+
+    program: str
+    env: Mapping[str, str]
+    """Its own, by which it is asked too."""
+    own: Mapping[str, str]
+    """What its clients have in theirs."""
+    pid: int
+    """Of its guard: the server is in the tree below."""
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what it writes."""
+        return Path(self.own[LOGS])
+
+    def ask(self, command: str) -> str:
+        """What it answers; nothing where it can't be reached."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            return subprocess.run(
+                [self.program], input=f"{command}\n", text=True, env=self.env,
+                capture_output=True, timeout=QUIT_S, check=False,
+            ).stdout  # fmt: skip
+        return ""
+
+    def prefix(self, **variables: str) -> tuple[str, ...]:
+        """Comes before the command of a client, which has these variables besides."""
+        return ("env", *(f"{name}={value}" for name, value in {**self.own, **variables}.items()))
+
+
 @contextlib.contextmanager
-def gpu_memory(mib: int, device: int, daemon: str = DAEMON) -> Iterator[Limit]:
-    """Limit each process started with it to `mib` of the card at place `device`.
+def mps(daemon: str = DAEMON) -> Iterator[Mps]:
+    """A daemon with pipe and log directories of its own, told to quit at the end.
 
     Raises LimitError where there is no MPS, or its daemon does not start.
     """
     program = shutil.which(daemon)
     if program is None:
         raise LimitError(
-            f"GPU memory can't be limited: there is no {DAEMON}",
+            f"there is no {DAEMON}, by which processes share a GPU and its memory is limited",
             fix="CUDA MPS comes with the driver; in a container, install it or mount it",
         )
     with tempfile.TemporaryDirectory(prefix="mps-", ignore_cleanup_errors=True) as folder:
@@ -74,17 +106,25 @@ def gpu_memory(mib: int, device: int, daemon: str = DAEMON) -> Iterator[Limit]:
                         f"{DAEMON} did not start; it needs a GPU that it may share{said(logs)}"
                     )
                 time.sleep(0.05)
+            found = Mps(program, env, own, process.pid)
             try:
-                limits = {**own, MEMORY: f"{device}={mib}M"}
-                prefix = ("env", *(f"{name}={value}" for name, value in limits.items()))
-                yield Limit("gpu_memory", mib, "CUDA MPS", False, prefix, device,
-                            said=lambda: said(logs))  # fmt: skip
+                yield found
             finally:
-                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                    subprocess.run(
-                        [program], input="quit -t 10\n", text=True, env=env,
-                        capture_output=True, timeout=QUIT_S, check=False,
-                    )  # fmt: skip
+                found.ask("quit -t 10")
+
+
+@contextlib.contextmanager
+def gpu_memory(mib: int, device: int, daemon: str = DAEMON) -> Iterator[Limit]:
+    """Limit each process started with it to `mib` of the card at `device`. Raises as `mps`."""
+    with mps(daemon) as found:
+        yield memory_limit(found, mib, device)
+
+
+def memory_limit(found: Mps, mib: int, device: int, **variables: str) -> Limit:
+    """The limit of each client that is started so; it has these variables besides."""
+    prefix = found.prefix(**{MEMORY: f"{device}={mib}M"}, **variables)
+    return Limit("gpu_memory", mib, "CUDA MPS", False, prefix, device,
+                 said=lambda: said(found.logs))  # fmt: skip
 
 
 def said(logs: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from support.paths import ROOT
 
-from harness.cli.prepare import _print_table, command
+from harness.cli.prepare import command
 
 
 def test_a_scenario_without_a_model_file_has_an_empty_table(
@@ -18,11 +18,3 @@ def test_a_scenario_without_a_model_file_has_an_empty_table(
     fake = str(ROOT / "scenarios" / "fake.yaml")
     done = CliRunner().invoke(command, [fake], catch_exceptions=False)
     assert done.output == "format  bytes  seconds    file\n"
-
-
-def test_numbers_are_flush_right(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_table(("model", "bytes", "seconds", ""), [("a", "1,000,000", "1.0 s", "ready")])
-    assert capsys.readouterr().out.splitlines() == [
-        "model      bytes  seconds",
-        "a      1,000,000    1.0 s  ready",
-    ]

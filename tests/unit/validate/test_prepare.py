@@ -9,8 +9,8 @@ import pytest
 from support.paths import ROOT
 
 from harness.errors import HarnessError
-from harness.run.prepare import export
 from harness.scenario.reading.loader import load
+from harness.validate.prepare import _print_table, export
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +39,11 @@ def test_the_users_module_is_found_beside_the_scenario(tmp_path: Path) -> None:
     with pytest.raises((HarnessError, ModuleNotFoundError), match="not_there_at_all"):
         export(load(tmp_path / "s.yaml"))
     assert sys.path[-2:] == [str(tmp_path), str(Path.cwd())], "they replace no library"
+
+
+def test_numbers_are_flush_right(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_table(("model", "bytes", "seconds", ""), [("a", "1,000,000", "1.0 s", "ready")])
+    assert capsys.readouterr().out.splitlines() == [
+        "model      bytes  seconds",
+        "a      1,000,000    1.0 s  ready",
+    ]

@@ -1,0 +1,198 @@
+"""The sharing table: replicas of ResNet-50 on one GPU against one tenant with the same load.
+
+    PYTHONPATH=. python benchmarks/gpu/sharing.py --output OUT --seconds 150
+    PYTHONPATH=. python benchmarks/gpu/sharing.py --render OUT/sharing.json --page docs/benchmarks
+
+It writes a scenario for `harness share` and runs it: 2 and 4 tenants, time-slicing, MPS and MPS
+with half of the threads each, at several loads of the device. Rounds are begun as long as one more
+fits into `--seconds`; what the run says is in `sharing.json`, raw values are in OUT/run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pages
+
+from harness.analysis.intervals import Interval
+from harness.system.files import jsonable
+from harness.system.machine import describe_machine, package_versions
+
+ROOT = Path(__file__).parents[2]
+GPU_MODES = ["dedicated", "time_slicing", "mps", {"kind": "mps", "threads": 50}]
+LOADS, COUNTS = [4, 16, 32], [2, 4]
+MOST_ROUNDS = 20
+WORDS = {"time_slicing": "time-slicing", "mps": "MPS", "mps-50%": "MPS, 50 % of threads each"}
+
+
+def scenario(device: str, seconds: float, *, quick: bool) -> dict[str, Any]:
+    """What is measured. A GPU's tenant is ONNX Runtime in fp16, which starts fast."""
+    gpu = device == "cuda"
+    backend = (
+        {"name": "onnxruntime", "kind": "onnxruntime", "provider": "CUDAExecutionProvider",
+         "precision": "fp16", "io": "device"} if gpu else
+        {"name": "onnxruntime", "kind": "onnxruntime", "provider": "CPUExecutionProvider",
+         "threads": 1}
+    )  # fmt: skip
+    return {
+        "scenario": "sharing",
+        "description": "ResNet-50 as replicas on one device",
+        "model": {
+            "name": "resnet50", "source": {"torch": "harness.models.resnet:resnet50", "seed": 0},
+            "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 3, 224, 224]}],
+            "parity": {"on_mismatch": "measure"},
+        },
+        "backends": [backend],
+        "sharing": {
+            "tenants": [{"name": "resnet50", "load": {"concurrency": 4}}],
+            "modes": GPU_MODES if gpu else ["time_slicing"],
+            "replicas": {"counts": [2] if quick else COUNTS,
+                         "concurrency": [4] if quick else LOADS},
+        },
+        "measurement": {
+            "rounds": 2 if quick else MOST_ROUNDS, "warmup": "150ms", "warmup_requests": 8,
+            "window": "600ms", "window_requests": 8 if quick else 400, "window_max": "1500ms",
+            "distinct_inputs": 2, "budget": f"{max(1, round(seconds))}s",
+        },
+    }  # fmt: skip
+
+
+def measure(asked: argparse.Namespace) -> None:
+    """Run the scenario; its answer, with what it was measured on, as sharing.json."""
+    asked.output.mkdir(parents=True, exist_ok=True)
+    path, run = asked.output / "sharing.yaml", asked.output / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    made = scenario(asked.device, asked.seconds, quick=asked.quick)
+    path.write_text(json.dumps(made, indent=1), encoding="utf-8")  # JSON is YAML
+    begin = time.monotonic()
+    command = [sys.executable, "-m", "harness", "share", str(path), "-o", str(run), "--quiet"]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            process.wait(asked.seconds + 60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+    save(asked, run, time.monotonic() - begin)
+
+
+def save(asked: argparse.Namespace, run: Path, seconds: float) -> None:
+    """What the run directory says, and every round's values."""
+    from harness.tenants.results import read_results
+    from harness.tenants.show import to_json
+
+    found = read_results(run)
+    rows = [
+        {"point": m.point, "round": m.round, "requests": m.requests, "errors": m.errors,
+         "throughput": m.throughput, "latency_mean_ms": m.latency_mean_ms,
+         "latency_ms": dict(m.latency_ms), "gpu_energy_j": m.gpu_energy_j,
+         "joules_per_inference": m.joules_per_inference, "gpu_memory_mib": m.gpu_memory_mib,
+         "gpu_memory_scope": m.gpu_memory_scope, "flags": list(m.flags)}
+        for m in found.data.measurements
+    ]  # fmt: skip
+    record = {
+        "benchmark": "sharing", "started": str(found.data.manifest.get("created", "")),
+        "device": asked.device, "quick": asked.quick, "seconds": seconds,
+        "machine": describe_machine(), "packages": package_versions(),
+        "scenario": scenario(asked.device, asked.seconds, quick=asked.quick), "rows": rows,
+        "dedicated": {t.dedicated.id: _point(found.dedicated(t)) for t in found.design.table},
+        **to_json(found),
+    }  # fmt: skip
+    path = asked.output / "sharing.json"
+    path.write_text(json.dumps(jsonable(record), indent=1), encoding="utf-8")
+    print("\n".join(record["answers"]), f"\n{path}: {seconds:.0f} s")
+
+
+def _point(row: Any) -> dict[str, Any]:
+    names = ("throughput", "latency_p99_ms", "joules_per_inference", "gpu_memory_mib")
+    return {name: jsonable(row.value(name)) if row is not None else None for name in names}
+
+
+# ---------------------------------------------------------------------------------------- the page
+
+
+def page(record: dict[str, Any]) -> pages.Page:
+    """The table, with an interval at every number."""
+    rounds = max((row["round"] + 1 for row in record["rows"]), default=0)
+    head = ["load of the device", "tenants", "mode", "inferences/s", "kept of dedicated, %",
+            "p99, ms", "p99 / dedicated", "J/inference", "energy / dedicated",
+            "GPU memory, MiB"]  # fmt: skip
+    rows: list[list[str]] = []
+    shown: set[str] = set()
+    order = sorted(record["table"], key=lambda r: (_callers(r["load"]), r["replicas"]))
+    for row in order:
+        if row["load"] not in shown:
+            shown.add(row["load"])
+            base = record["dedicated"][row["dedicated"]]
+            rows.append([row["load"], "1", "dedicated", *_cells(base, 100.0, 1.0, 1.0)])
+        rows.append([row["load"], str(row["replicas"]), WORDS.get(row["mode"], row["mode"]),
+                     *_cells(row)])  # fmt: skip
+    widths = [i.half_width for r in record["table"] if (i := _interval(r["throughput_kept"]))]
+    known = [w for w in widths if w is not None]
+    narrow = sum(w <= 0.05 for w in known)
+    lines = [
+        "Made by `benchmarks/gpu/sharing.py`, which runs `harness share`; "
+        "[sharing.md](../sharing.md) says what each mode is. In brackets: 95 % intervals.", "",
+        *pages.machine_lines(record), "",
+        f"ResNet-50, fp16, ONNX Runtime, batch 1, closed loop; {rounds} rounds, in each of which "
+        "all processes are started anew. One tenant has all callers of the device, or n tenants "
+        f"an nth each. {narrow} of {len(record['table'])} shares of throughput have a half-width "
+        f"of at most 5 %; the widest is {pages.percent(max(known, default=None))}.", "",
+        *pages.table(head, rows), "",
+        *(f"* {text}" for text in record["answers"]),
+        *(f"* Could not be measured: {f['cell']}: {f['why']}" for f in record["failures"]),
+    ]  # fmt: skip
+    return pages.Page("sharing", "Sharing a GPU: ResNet-50 as two and four tenants", lines)
+
+
+def _callers(load: str) -> int:
+    return int(load.split(maxsplit=1)[0])
+
+
+def _interval(found: dict[str, Any] | None) -> Interval | None:
+    return None if found is None else Interval(**found)
+
+
+def _cells(row: dict[str, Any], *same: float) -> list[str]:
+    """Numbers with their intervals; `same` is what dedicated is of itself."""
+    kept, p99, joules = same or (None, None, None)
+    share = _interval(row.get("throughput_kept"))
+    if share is not None:
+        ends = [None if e is None else 100 * e for e in (share.low, share.high)]
+        share = Interval(100 * share.value, *ends)
+    return [
+        pages.measured(_interval(row["throughput"])),
+        pages.number(kept) if kept else pages.measured(share, 3),
+        pages.measured(_interval(row["latency_p99_ms"]), 3),
+        pages.number(p99) if p99 else pages.measured(_interval(row.get("p99_ratio")), 3),
+        pages.measured(_interval(row["joules_per_inference"]), 3),
+        pages.number(joules) if joules else pages.measured(_interval(row.get("joules_ratio")), 3),
+        pages.measured(_interval(row["gpu_memory_mib"]), 4),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path(), help="folder for the JSON")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--quick", action="store_true", help="few cells, to try the script")
+    parser.add_argument("--render", type=Path, help="only write the page of this JSON")
+    parser.add_argument("--page", type=Path, help="the folder that the page goes into")
+    asked = parser.parse_args()
+    if asked.render is None:
+        measure(asked)
+    if asked.page is not None:
+        source = asked.render or asked.output / "sharing.json"
+        print(page(json.loads(source.read_text("utf-8"))).write(asked.page))
+
+
+if __name__ == "__main__":
+    main()

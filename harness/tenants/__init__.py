@@ -1,0 +1,1 @@
+"""Several models or replicas on one device: what sharing costs each, and how many it holds."""

@@ -1,0 +1,52 @@
+"""`harness share`: several models or replicas on one device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command(name="share")
+@click.argument("path", type=PATH, metavar="SCENARIO | RUN_DIR")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="As of `harness run`. Repeatable.",
+)  # fmt: skip
+@click.option("--output", "-o", type=PATH, help="Run directory. Default: reports/SCENARIO-TIME")
+@click.option("--report/--no-report", "report", default=True, help="Write the HTML report.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and paths.")
+@click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
+def command(
+    path: Path, overrides: tuple[str, ...], output: Path | None, report: bool, quiet: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Measure the tenants of SCENARIO's `sharing` on one device, alone and together.
+
+    Says what of dedicated throughput is kept, p99, energy and memory in each mode, who slows whom,
+    and how many replicas hold the target. With RUN_DIR, what was measured is shown again.
+
+    Exit codes: 0 all was measured; 1 a cell could not be, or not one replica holds the target in
+    any mode; 2 the scenario is wrong; 3 this machine lacks something; 130 interrupted.
+    """
+    from contextlib import nullcontext
+
+    from harness.errors import UsageError
+    from harness.results.events import Teller
+    from harness.scenario.reading.loader import load
+    from harness.tenants.execute import start
+    from harness.tenants.front import finish
+    from harness.tenants.show import watching
+
+    interrupted, directory = False, path
+    if path.is_dir():
+        if output is not None or overrides:
+            raise UsageError("--output and --set go with a scenario")
+    else:
+        tell = watching(silent=quiet, as_json=as_json)
+        ended = start(load(path, overrides), output, nullcontext(Teller(tell)))
+        interrupted, directory = ended.interrupted, ended.path
+    code = finish(directory, report=report, quiet=quiet, as_json=as_json)
+    return 130 if interrupted else code

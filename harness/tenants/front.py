@@ -1,0 +1,39 @@
+"""What `harness share` leaves: the report, the page in the terminal, the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.tenants.report import write_report
+from harness.tenants.results import Results, read_results
+from harness.tenants.show import console, page, to_json
+
+
+def finish(directory: Path, *, report: bool, quiet: bool, as_json: bool) -> int:
+    """Write the report, print the answer and the paths; the exit code. Raises RunDirectoryError."""
+    found = read_results(directory)
+    html = write_report(found) if report else None
+    if as_json:
+        told = {"directory": str(directory), "report": str(html) if html else None}
+        click.echo(json.dumps({"event": "finished", **told, **to_json(found)}))
+        return exit_code(found)
+    if not quiet:
+        console().print(page(found), highlight=False)
+    click.echo(f"run directory: {directory}")
+    if html is not None:
+        click.echo(f"HTML report: {html}")
+    return exit_code(found)
+
+
+def rebuild(directory: Path) -> None:
+    """Write the report again, and print its path. Raises RunDirectoryError."""
+    click.echo(write_report(read_results(directory)))
+
+
+def exit_code(found: Results) -> int:
+    """1 where a cell could not be measured, or no mode holds the target with one replica."""
+    target = found.sharing.target is not None and not any(map(found.holds, found.modes))
+    return int(bool(found.failures) or target)

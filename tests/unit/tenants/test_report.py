@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.shared import scenario, write_shared
+
+from harness.tenants.report import view_of, write_report
+from harness.tenants.results import Results
+
+
+def test_the_report_has_answers_tables_and_a_heat_map(good: Results) -> None:
+    found = good
+    html = write_report(found).read_text("utf-8")
+    assert "2 replicas of a hold p99" in html
+    assert "Interference under time-slicing" in html
+    heat = re.findall(r"color-mix\(in srgb, #D55E00 ([0-9.]+)%, transparent\)", html)
+    assert len(heat) == 4
+    assert max(map(float, heat)) == pytest.approx(30, abs=1.5)  # twice as long: half the scale
+    assert [s.id for s in view_of(found).sections] == [
+        "summary", "sharing", "tenants", "target", "method",
+    ]  # fmt: skip
+    (chart,) = view_of(found).all_charts()
+    assert [s.name for s in chart.series] == ["2 × time-slicing", "4 × time-slicing"]
+    assert all(r is not None for s in chart.series for r in s.y_range)
+
+
+def test_what_was_not_asked_has_no_section_and_a_failure_a_banner(tmp_path: Path) -> None:
+    found = write_shared(tmp_path / "run", scenario(), fail="dedicated/b@c1", rounds=1)
+    assert [s.id for s in view_of(found).sections] == ["summary", "tenants", "method"]
+    html = write_report(found).read_text("utf-8")
+    assert "Could not be measured: dedicated/b@c1: no memory" in html
