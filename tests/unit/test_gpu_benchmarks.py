@@ -212,6 +212,13 @@ def _verified(peak: float, least: int, below: str = "fails", **more: Any) -> dic
     return {"plan": {"proof": proof, "memory": {"processes": 2}}, "stderr": "", **more}
 
 
+CUT = """\
+1100 MiB: holds: p99 ≤ 5000 ms with 7 ms
+1000 MiB, one short round: holds: p99 ≤ 5000 ms with 7 ms
+956 MiB, one short round: fails: memory ran out (it)
+"""
+
+
 def test_a_predicted_smallest_is_judged_by_its_target(load: Any) -> None:
     caps = load("plan_caps")
     assert caps._off(1200.0, 1100) == ("+100 MiB (+9.1%)", "met")  # within 128 MiB
@@ -244,7 +251,8 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
         "cases": {
             "context": {"plain": [9, 9], "1024": {"free_total": [700, 141_000], "control": "seen"}},
             "resnet50/triton-2": _verified(1200.0, 1100, device=device),
-            "encoder/tensorrt": {"cut": True, "stderr": "1 MiB: holds", "plan": None},
+            "encoder/tensorrt": {"cut": True, "stderr": "no trial ended", "plan": None},
+            "encoder/onnxruntime": {"cut": True, "plan": None, "stderr": CUT},
         },
     }  # fmt: skip
     text = "\n".join(load("plan_caps").page(data).lines)
@@ -252,7 +260,9 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
         "| `resnet50/triton-2` | 2 | 1,200 | 1,320 | yes | 1,100 | +100 MiB (+9.1%) | met" in text
     )
     assert "1080 MiB fails: memory ran out / here" in text
-    assert "| `encoder/tensorrt` | – | – | – | – | – | – | – | cut off: 1 MiB: holds |" in text
+    assert "| `encoder/tensorrt` | – | – | – | – | – | – | – | cut off: no trial ended |" in text
+    assert "| `encoder/onnxruntime` | 1 | 1,000 | 1,100 | yes | 1,000 so far | +0 MiB" in text
+    assert "956 MiB fails: memory ran out" in text
     assert "2,200 | +400 MiB | fails or holds, by luck |" in text
     assert "324 MiB under a cap of 1,024 MiB" in text
     assert "- `encoder/torch`: no time was left" in text
