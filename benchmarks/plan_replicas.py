@@ -3,9 +3,10 @@
     python benchmarks/plan_replicas.py [--trials 10]     writes docs/benchmarks/plan-replicas.md
 
 A replica is a delay line with memory: requests take `SERVICE_MS` each, `SLOTS` of them at a time,
-and each slot keeps `SLOT_MIB` MiB once it was used. The harness searches for what one replica
-carries within the target (`load.find_capacity`), and `harness plan --verify` finds the least host
-memory that it works in, under a control group. In each trial a rate and a card's size are drawn.
+and each slot keeps `SLOT_MIB` MiB once it was used. The harness measures one at several rates,
+and `harness plan` takes the highest that holds the target by its interval; `--verify` finds the
+least host memory that it works in, under a control group. In each trial a rate and a card's size
+are drawn.
 The plan's arithmetic (`harness.plan.sizing`) says how many replicas carry the rate, and how many
 fit the card. Then processes are started, all at once, each with Poisson arrivals at its share of
 the rate:
@@ -42,7 +43,10 @@ from harness.system.limits.host import host_memory
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "benchmarks" / "plan-replicas.md"
 SEED = 20_261_129
-SERVICE_MS, SLOTS, SLOT_MIB, TARGET_MS = 40.0, 4, 60, 300.0
+SERVICE_MS, SLOTS, SLOT_MIB, TARGET_MS = 20.0, 4, 60, 150.0
+RATES = (150, 165, 175, 182, 188, 193)
+"""Of arrivals a second; no replica carries more than SLOTS / SERVICE_MS, 200."""
+PLAN = ("--slo-p99", f"{TARGET_MS:g}ms", "--margin", "0%", "--json")
 MODEL = {"name": "delay", "source": {"fake": {}}}
 BACKEND = {"kind": "fake", "service_time_ms": SERVICE_MS, "cache_mib": SLOT_MIB}
 MIB = 2**20
@@ -85,27 +89,31 @@ class Trial:
 
 
 def measure(folder: Path, rounds: int) -> Measured:
-    """One replica by the harness itself."""
-    scenario = {
-        "scenario": "replica", "model": MODEL, "backends": [BACKEND],
-        "load": {
-            "find_capacity": {"latency_p99_ms": TARGET_MS}, "batch_sizes": [1],
-            "arrivals": "poisson", "max_outstanding": SLOTS,
-        },
-        "measurement": {
-            "profile": "quick", "rounds": rounds, "rounds_max": rounds, "warmup": "1s",
-            "warmup_requests": 20, "window": "4s", "window_requests": 100, "window_max": "9s",
-        },
-    }  # fmt: skip
-    (folder / "scenario.yaml").write_text(json.dumps(scenario))
-    _harness(folder, "run", "scenario.yaml", "-o", "run", "-q", "--no-report")
-    words = ("plan", "run", "--rate", "1", "--slo-p99", f"{TARGET_MS:g}ms", "--headroom", "0%",
-             "--margin", "0%", "--verify", "--json")  # fmt: skip
-    plan = json.loads(_harness(folder, *words))
-    proof, choice = plan["proof"], plan["choice"]
+    """One replica by the harness itself: at the rates, and with all slots busy under the cap."""
+    loads = {
+        "rates": {"request_rate": RATES, "arrivals": "poisson", "max_outstanding": SLOTS},
+        "slots": {"concurrency": [SLOTS]},
+    }
+    for name, load in loads.items():
+        scenario = {
+            "scenario": name, "model": MODEL, "backends": [BACKEND],
+            "load": {"batch_sizes": [1], **load},
+            "measurement": {
+                "profile": "quick", "rounds": rounds, "rounds_max": rounds, "warmup": "1s",
+                "warmup_requests": 20, "window": "4s", "window_requests": 670, "window_max": "9s",
+            },
+        }  # fmt: skip
+        (folder / f"{name}.yaml").write_text(json.dumps(scenario))
+        _harness(folder, "run", f"{name}.yaml", "-o", name, "-q", "--no-report")
+    most = ("plan", "rates", "--rate", "100000", "--headroom", "0%", *PLAN)
+    least = ("plan", "slots", "--rate", "1", "--headroom", "95%", "--verify", *PLAN)
+    choice = json.loads(_harness(folder, *most))["choice"]
+    plan = json.loads(_harness(folder, *least))
+    proof = plan["proof"]
     if not proof.get("verified"):
         raise SystemExit(f"one replica is not verified: {proof['text']}")
-    return Measured(choice["rate_low"], proof["smallest_mib"], choice["host_mib"], proof["text"])
+    peak = plan["choice"]["host_mib"]
+    return Measured(choice["rate_low"], proof["smallest_mib"], peak, proof["text"])
 
 
 def _harness(folder: Path, *words: str) -> str:

@@ -192,6 +192,7 @@ def test_lanes_are_judged_point_by_point_and_by_time(load: Any) -> None:
     assert one.low is None
     record = {
         "cases": {"first": {}, "lanes-1": alone, "lanes-2": many}, "packages": {},
+        "command": ["python", "lanes.py"],
         "started": "2026-01-02", "machine": {
             "gpus": [], "cpu": {"model": "EPYC", "usable": 4}, "os": "Debian", "python": "3.11",
         },
