@@ -43,9 +43,9 @@ from harness.system.limits.host import host_memory
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "docs" / "benchmarks" / "plan-replicas.md"
 SEED = 20_261_129
-SERVICE_MS, SLOTS, SLOT_MIB, TARGET_MS = 20.0, 4, 60, 150.0
-RATES = (150, 165, 175, 182, 188, 193)
-"""Of arrivals a second; no replica carries more than SLOTS / SERVICE_MS, 200."""
+SERVICE_MS, SLOTS, SLOT_MIB, TARGET_MS = 50.0, 4, 60, 600.0
+RATES = (60, 68, 72, 75, 77)
+"""Of arrivals a second; no replica carries more than SLOTS / SERVICE_MS, 80."""
 PLAN = ("--slo-p99", f"{TARGET_MS:g}ms", "--margin", "0%", "--json")
 MODEL = {"name": "delay", "source": {"fake": {}}}
 BACKEND = {"kind": "fake", "service_time_ms": SERVICE_MS, "cache_mib": SLOT_MIB}
@@ -94,13 +94,13 @@ def measure(folder: Path, rounds: int) -> Measured:
         "rates": {"request_rate": RATES, "arrivals": "poisson", "max_outstanding": SLOTS},
         "slots": {"concurrency": [SLOTS]},
     }
-    for name, load in loads.items():
+    for (name, load), times in zip(loads.items(), (rounds, 2), strict=True):
         scenario = {
             "scenario": name, "model": MODEL, "backends": [BACKEND],
             "load": {"batch_sizes": [1], **load},
             "measurement": {
-                "profile": "quick", "rounds": rounds, "rounds_max": rounds, "warmup": "1s",
-                "warmup_requests": 20, "window": "4s", "window_requests": 670, "window_max": "9s",
+                "profile": "quick", "rounds": times, "rounds_max": times, "warmup": "1s",
+                "warmup_requests": 20, "window": "4s", "window_requests": 670, "window_max": "14s",
             },
         }  # fmt: skip
         (folder / f"{name}.yaml").write_text(json.dumps(scenario))
