@@ -21,6 +21,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -162,7 +163,7 @@ class Lane:
                 "plan": plan}  # fmt: skip
 
     def _folder(self, case: str) -> Path:
-        folder: Path = self._asked.output / "caps" / case.replace("/", "-")
+        folder: Path = self._asked.runs / case.replace("/", "-")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -420,6 +421,7 @@ def main() -> None:
     parser.add_argument("--render", type=Path, metavar="DIR", help="write the page there, no more")
     asked = parser.parse_args()
     asked.output, asked.quick = asked.output.resolve(), False
+    asked.runs = Path(tempfile.mkdtemp(prefix="plan-caps-"))  # large, and no result
     path = asked.output / "plan-caps.json"
     if asked.render is None:
         measure(asked)
