@@ -229,7 +229,7 @@ def measure(asked: argparse.Namespace) -> None:
 
 # ------------------------------------------------------------------------------------ rendering
 
-KEPT = ("manifest.json", "journal.jsonl", "compare/*.json", "samples/*")
+KEPT = ("manifest.json", "journal.jsonl", "compare/*--*.json", "samples/*")
 """Of a run directory; samples only until the comparison is drawn."""
 README = """\
 # A real comparison: versions of TensorRT-RTX on one NVIDIA H200

@@ -41,6 +41,8 @@ LOOKS = (4, 6, 9, 13, 19)
     "--marker", default="", metavar="KEY", help="--markdown: tells it from other comments."
 )
 @click.option("--junit", type=options.OUTPUT, help="Write JUnit XML, a case a point and metric.")
+@click.option("--html", type=options.OUTPUT, help="Write a page with charts.")
+@click.option("--pdf", type=options.OUTPUT, help="Write the same as PDF.")
 @click.option("--bencher", type=options.OUTPUT, help="Write Bencher's metric format.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the verdict.")
 def command(
@@ -48,7 +50,7 @@ def command(
     save_baseline: Path | None, force: bool, overrides: tuple[str, ...], output: Path | None,
     resume: Path | None, json_file: Path | None, markdown: Path | None, junit: Path | None,
     bencher: Path | None, quiet: bool, blocks: str, layers: bool, layer_blocks: int,
-    outputs: bool, marker: str,
+    outputs: bool, marker: str, html: Path | None, pdf: Path | None,
 ) -> int:  # fmt: skip
     """Say whether a candidate is worse than a base.
 
@@ -69,5 +71,5 @@ def command(
         force=force, layers=layers, quiet=quiet, outputs=outputs, layer_blocks=layer_blocks,
         marker=marker,
     )  # fmt: skip
-    files = Files(json_file, markdown, junit, bencher)
+    files = Files(json_file, markdown, junit, bencher, html, pdf)
     return carry_out(asked, files, observer(quiet=quiet, as_json=False))

@@ -209,6 +209,14 @@ def _write(found: Sequence[Comparison], files: Files, marker: str) -> None:
     for path, make in written:
         if path is not None:
             write_file(path, make(found))
+    for path, draw in ((files.html, "write_html"), (files.pdf, "write_pdf")):
+        if path is not None:
+            from harness.compare.outputs import page
+
+            try:
+                getattr(page, draw)(path, found)
+            except OSError as error:
+                raise cant_write(error, path) from error
     if summary := os.environ.get(SUMMARY):
         try:
             with Path(summary).open("a", encoding="utf-8") as file:

@@ -40,7 +40,8 @@ def extent(chart: Chart, axis: Axis, *, right: bool = False) -> tuple[float, flo
     The values have room, and so have their intervals up to half as much again: a wide interval is
     cut rather than squeezing the values together. A bound is shown unless it lies far away.
     """
-    log, free = (chart.log_x, not chart.ticks) if axis == "x" else (chart.log_y, True)
+    listed = chart.ticks and axis == ("y" if chart.sideways else "x")
+    log, free = chart.log_x if axis == "x" else chart.log_y, not listed
     series = [s for s in chart.series if s.right == right]
     if not free or any(s.mode in ("bar", "thin") for s in series):
         return None
@@ -54,6 +55,9 @@ def extent(chart: Chart, axis: Axis, *, right: bool = False) -> tuple[float, flo
                 *(b for b in limits if b <= 3 * most)])  # fmt: skip
     low = min([least, *(max(r[0], least / 1.5) for r in ends),
                *(b for b in limits if b >= least / 3)])  # fmt: skip
+    if min([least, *(r[0] for r in ends)]) < 0:  # differences: all of it is shown
+        low = min([least, *(r[0] for r in ends), *limits])
+        high = max([most, *(r[1] for r in ends), *limits])
     if log:
         return low / 1.12, high * 1.12
     if chart.zero:

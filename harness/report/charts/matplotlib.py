@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.report.charts import geometry as geo
 from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine
@@ -41,7 +41,9 @@ def svg(chart: Chart) -> str:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({**STYLE, "svg.hashsalt": chart.id}):
-        drawing = Figure(figsize=SIZES[chart.size], layout="constrained")
+        width, height = SIZES[chart.size]
+        height = 0.5 + 0.17 * len(chart.ticks) if chart.sideways else height
+        drawing = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(drawing)
         _draw(drawing, chart)
         buffer = io.StringIO()
@@ -99,6 +101,11 @@ def _points(axes: Axes, series: ChartSeries) -> None:
 
 
 def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -> list[float]:
+    if chart.sideways:
+        axes.barh(series.y, series.x, series.width, color=series.color, label=series.name,
+                  xerr=geo.arms(series.x, series.x_range), zorder=2, linewidth=0,
+                  error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK})  # fmt: skip
+        return heights
     bottom = heights if chart.stacked else None
     axes.bar(
         series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
@@ -112,9 +119,15 @@ def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -
 def _axes(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x_title)
     axes.set_ylabel(chart.y_title)
-    axes.grid(visible=True, axis="y" if chart.ticks else "both", color=geo.GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    along: Literal["x", "y", "both"] = "both"
     if chart.ticks:
+        along = "x" if chart.sideways else "y"
+    axes.grid(visible=True, axis=along, color=geo.GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if chart.sideways:
+        axes.set_yticks(range(len(chart.ticks)), chart.ticks)
+        axes.set_ylim(len(chart.ticks) - 0.4, -0.6)
+    elif chart.ticks:
         dense = sum(map(len, chart.ticks)) > {"half": 60, "third": 34, "full": 150}[chart.size]
         axes.set_xticks(range(len(chart.ticks)), chart.ticks,
                         rotation=45 if dense else 0, ha="right" if dense else "center")  # fmt: skip
@@ -125,7 +138,7 @@ def _axes(axes: Axes, chart: Chart) -> None:
         axes.set_xlim(left=0)
     if chart.log_y:
         axes.set_yscale("log")
-    elif chart.zero:
+    elif chart.zero and not chart.sideways:
         axes.set_ylim(bottom=0)
     if (found := geo.extent(chart, "x")) is not None:
         axes.set_xlim(*found)

@@ -30,7 +30,7 @@ CONFIG = {
 
 def figure(chart: Chart) -> dict[str, object]:
     """`{data, layout, config}` of a chart, all plain JSON."""
-    data: list[object] = [_rounded(_trace(s)) for s in chart.series]
+    data: list[object] = [_rounded(_trace(s, chart.sideways)) for s in chart.series]
     return {"data": data, "layout": _layout(chart), "config": CONFIG}
 
 
@@ -42,7 +42,7 @@ def _rounded(value: object) -> object:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def _trace(series: ChartSeries) -> dict[str, object]:
+def _trace(series: ChartSeries, lying: bool) -> dict[str, object]:
     across, along = geo.arms(series.x, series.x_range), geo.arms(series.y, series.y_range)
     errors = {"error_x": across, "error_y": along}
     return {
@@ -56,7 +56,7 @@ def _trace(series: ChartSeries) -> dict[str, object]:
             }
             for axis, found in errors.items() if found is not None
         },
-        **_drawn(series),
+        **_drawn(series), **({"orientation": "h"} if lying and series.mode == "bar" else {}),
     }  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def _layout(chart: Chart) -> dict[str, object]:
     return {
         "font": {"family": FONT, "size": 12, "color": geo.INK},
         "paper_bgcolor": PAPER, "plot_bgcolor": PAPER,
-        "margin": {"l": 58, "r": right, "t": top, "b": 48}, "height": HEIGHTS[chart.size],
+        "margin": {"l": 58, "r": right, "t": top, "b": 48}, "height": _height(chart),
         "showlegend": False,  # the page has its own, see legend.py
         "hovermode": "closest", "barmode": "stack" if chart.stacked else "overlay", **axes,
         "shapes": [
@@ -108,6 +108,10 @@ def _layout(chart: Chart) -> dict[str, object]:
             *(_annotation(b, chart) for b in chart.bounds),
         ],
     }  # fmt: skip
+
+
+def _height(chart: Chart) -> int:
+    return 90 + 24 * len(chart.ticks) if chart.sideways else HEIGHTS[chart.size]
 
 
 def _axis(title: str, log: bool) -> dict[str, object]:
@@ -121,18 +125,24 @@ def _axis(title: str, log: bool) -> dict[str, object]:
 
 def _x_axis(chart: Chart) -> dict[str, object]:
     axis = _axis(chart.x_title, chart.log_x)
-    if not chart.ticks:
-        return axis | _from_zero(chart, chart.log_x) | _range(chart, "x")
-    count = len(chart.ticks)
-    return axis | {
-        "tickmode": "array", "tickvals": list(range(count)),
-        "ticktext": [escape(t) for t in chart.ticks], "range": [-0.6, count - 0.4],
-        "showgrid": False, "zeroline": False,
+    if chart.ticks and not chart.sideways:
+        return axis | _listed(chart)
+    return axis | _from_zero(chart, chart.log_x) | _range(chart, "x")
+
+
+def _listed(chart: Chart) -> dict[str, object]:
+    ends = [-0.6, len(chart.ticks) - 0.4]
+    return {
+        "tickmode": "array", "tickvals": list(range(len(chart.ticks))),
+        "ticktext": [escape(t) for t in chart.ticks],
+        "range": ends[::-1] if chart.sideways else ends, "showgrid": False, "zeroline": False,
     }  # fmt: skip
 
 
 def _y_axis(chart: Chart) -> dict[str, object]:
     axis = _axis(chart.y_title, chart.log_y) | {"automargin": True}
+    if chart.sideways:
+        return axis | _listed(chart)
     return axis | _from_zero(chart, chart.log_y) | _range(chart, "y")
 
 

@@ -187,6 +187,8 @@ class Chart:
     right_title: str = ""
     ticks: tuple[str, ...] = ()
     """Labels of x = 0, 1, 2, …; empty for a numeric axis."""
+    sideways: bool = False
+    """Whether `ticks` are of y, the first at the top: bars lie, and the chart grows with them."""
     stacked: bool = False
     log_x: bool = False
     log_y: bool = False

@@ -55,3 +55,16 @@ def test_a_label_stands_only_where_it_fits() -> None:
     assert [b.label for b in wide_bands(chart)] == ["long enough", "b1/c4"]
     assert [b.label for b in wide_bands(replace(chart, size="third"))] == ["long enough"]
     assert wide_bands(replace(chart, bands=())) == []
+
+
+def test_of_differences_all_is_shown() -> None:
+    """Also the part of an interval that lies on the other side of 0, and a tolerance there."""
+    series = ChartSeries("s", "#0072B2", (0.0, 5.0), (0.0, 1.0), "marks",
+                         x_range=((-2.0, 2.0), (-9.0, 19.0)))  # fmt: skip
+    chart = Chart("c", "t", "x", "", (series,), table((), ()), ticks=("a", "b"), zero=False,
+                  sideways=True)  # fmt: skip
+    ends = extent(chart, "x")
+    assert ends is not None
+    assert ends[0] < -9
+    assert ends[1] > 19
+    assert extent(chart, "y") is None  # its names are there

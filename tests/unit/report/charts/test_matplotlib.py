@@ -38,3 +38,18 @@ def test_many_long_ticks_stand_aslant() -> None:
 
     assert aslant("1", "2") == 0
     assert aslant("a" * 40, "b" * 40) == 2
+
+
+def test_a_chart_that_lies_grows_with_its_names() -> None:
+    def height(count: int) -> float:
+        bars = ChartSeries("s", "#0072B2", (3.0,) * count, tuple(map(float, range(count))), "bar",
+                           x_range=((2.0, 4.0),) * count)  # fmt: skip
+        names = tuple(f"layer {n}" for n in range(count))
+        drawn = svg(Chart("c", "t", "µs", "", (bars,), table((), ()), ticks=names, zero=False,
+                          sideways=True, size="full"))  # fmt: skip
+        root = ElementTree.fromstring(drawn)
+        texts = ["".join(t.itertext()) for t in root.iter() if t.tag.endswith("text")]
+        assert [t for t in texts if t.startswith("layer")] == list(names)
+        return float(root.attrib["height"].removesuffix("pt"))
+
+    assert height(12) > height(4)

@@ -60,3 +60,17 @@ def test_configurations_differ_in_more_than_their_colour(cpu: Context, gpu: Cont
                 cues.setdefault(trace["name"], set()).add(cue)
             pairs = [(a, b) for a in cues for b in cues if a < b and cues[a] & cues[b]]
             assert not pairs or len(cues) > 6, (chart.id, cues)
+
+
+def test_a_chart_that_lies_has_its_names_down_its_side() -> None:
+    bars = ChartSeries("s", "#0072B2", (3.0, -1.0), (0.0, 1.0), "bar", x_range=((2.0, 4.0), None))
+    chart = Chart("c", "t", "µs", "", (bars,), table((), ()), ticks=("first", "<b>"), zero=False,
+                  sideways=True)  # fmt: skip
+    drawn = json.loads(json.dumps(figure(chart)))
+    layout, (trace,) = drawn["layout"], drawn["data"]
+    assert layout["yaxis"]["ticktext"] == ["first", "&lt;b&gt;"]
+    assert layout["yaxis"]["range"] == [1.6, -0.6]
+    assert "ticktext" not in layout["xaxis"]
+    assert layout["xaxis"]["title"]["text"] == "µs"
+    assert (trace["orientation"], trace["x"]) == ("h", [3.0, -1.0])
+    go.Figure(drawn["data"], layout)
