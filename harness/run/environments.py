@@ -40,9 +40,8 @@ OLDEST = (3, 11)
 LOCK = "lock.json"
 _ASK = """
 import importlib.metadata as m, json, sys
-packages = {}
-for d in m.distributions():  # the first on the path is the one that is imported
-    packages.setdefault(d.metadata["Name"].lower(), {"version": d.version})
+known = reversed([*m.distributions()])  # of a name the first on the path, which is imported
+packages = {d.metadata["Name"].lower(): {"version": d.version} for d in known}
 print(json.dumps({"version": list(sys.version_info[:3]), "packages": packages}))
 """
 _NOISE = ("WARNING:", "Looking in")

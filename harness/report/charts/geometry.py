@@ -34,14 +34,18 @@ def wide_bands(chart: Chart) -> list[Band]:
     return [b for b in chart.bands if (b.end - b.begin) * columns >= whole * (len(b.label) + 1)]
 
 
+def listed(chart: Chart, axis: Axis) -> bool:
+    """Whether the chart's `ticks` stand along it, instead of numbers."""
+    return bool(chart.ticks) and axis == ("y" if chart.sideways else "x")
+
+
 def extent(chart: Chart, axis: Axis, *, right: bool = False) -> tuple[float, float] | None:
     """Ends of an axis of numbers (of the right y axis too); None where the library finds them.
 
     The values have room, and so have their intervals up to half as much again: a wide interval is
     cut rather than squeezing the values together. A bound is shown unless it lies far away.
     """
-    listed = chart.ticks and axis == ("y" if chart.sideways else "x")
-    log, free = chart.log_x if axis == "x" else chart.log_y, not listed
+    log, free = chart.log_x if axis == "x" else chart.log_y, not listed(chart, axis)
     series = [s for s in chart.series if s.right == right]
     if not free or any(s.mode in ("bar", "thin") for s in series):
         return None
@@ -56,8 +60,8 @@ def extent(chart: Chart, axis: Axis, *, right: bool = False) -> tuple[float, flo
     low = min([least, *(max(r[0], least / 1.5) for r in ends),
                *(b for b in limits if b >= least / 3)])  # fmt: skip
     if min([least, *(r[0] for r in ends)]) < 0:  # differences: all of it is shown
-        low = min([least, *(r[0] for r in ends), *limits])
-        high = max([most, *(r[1] for r in ends), *limits])
+        shown = [least, most, *limits, *(end for r in ends for end in r)]
+        low, high = min(shown), max(shown)
     if log:
         return low / 1.12, high * 1.12
     if chart.zero:

@@ -41,8 +41,8 @@ def svg(chart: Chart) -> str:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({**STYLE, "svg.hashsalt": chart.id}):
-        width, height = SIZES[chart.size]
-        height = 0.5 + 0.17 * len(chart.ticks) if chart.sideways else height
+        width, usual = SIZES[chart.size]
+        height = 0.5 + 0.17 * len(chart.ticks) if chart.sideways else usual
         drawing = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(drawing)
         _draw(drawing, chart)
@@ -101,17 +101,15 @@ def _points(axes: Axes, series: ChartSeries) -> None:
 
 
 def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -> list[float]:
+    along, across = geo.arms(series.x, series.x_range), geo.arms(series.y, series.y_range)
+    places, draw, errors = (series.x, series.y), axes.bar, {"yerr": across}
     if chart.sideways:
-        axes.barh(series.y, series.x, series.width, color=series.color, label=series.name,
-                  xerr=geo.arms(series.x, series.x_range), zorder=2, linewidth=0,
-                  error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK})  # fmt: skip
-        return heights
-    bottom = heights if chart.stacked else None
-    axes.bar(
-        series.x, series.y, series.width, bottom=bottom, color=series.color, label=series.name,
-        yerr=geo.arms(series.y, series.y_range), zorder=2,
+        places, draw, errors = (series.y, series.x), axes.barh, {"xerr": along}
+    draw(
+        *places, series.width, color=series.color, label=series.name, zorder=2, **errors,
         hatch=2 * geo.HATCHES[series.hatch % len(geo.HATCHES)], edgecolor="white", linewidth=0,
         error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK},
+        **({"bottom": heights} if chart.stacked else {}),
     )  # fmt: skip
     return [h + v for h, v in zip(heights, series.y, strict=True)] if chart.stacked else heights
 
@@ -119,34 +117,34 @@ def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -
 def _axes(axes: Axes, chart: Chart) -> None:
     axes.set_xlabel(chart.x_title)
     axes.set_ylabel(chart.y_title)
-    along: Literal["x", "y", "both"] = "both"
-    if chart.ticks:
-        along = "x" if chart.sideways else "y"
-    axes.grid(visible=True, axis=along, color=geo.GRID, linewidth=0.6)
+    named: Literal["x", "y"] = "x" if chart.sideways else "y"
+    axes.grid(visible=True, axis=named if chart.ticks else "both", color=geo.GRID, linewidth=0.6)
     axes.set_axisbelow(True)
+    ends: tuple[tuple[geo.Axis, bool, Any], ...] = (
+        ("x", chart.log_x, axes.set_xlim), ("y", chart.log_y, axes.set_ylim),
+    )  # fmt: skip
+    for axis, log, limit in ends:
+        if geo.listed(chart, axis):
+            _names(axes, chart)
+        elif log:
+            axes.set(**{f"{axis}scale": "log"})
+            _plain_log(axes.xaxis if axis == "x" else axes.yaxis)
+        elif chart.zero:
+            limit(0)
+        if (found := geo.extent(chart, axis)) is not None:
+            limit(*found)
+
+
+def _names(axes: Axes, chart: Chart) -> None:
+    places, ends = range(len(chart.ticks)), (-0.6, len(chart.ticks) - 0.4)
     if chart.sideways:
-        axes.set_yticks(range(len(chart.ticks)), chart.ticks)
-        axes.set_ylim(len(chart.ticks) - 0.4, -0.6)
-    elif chart.ticks:
-        dense = sum(map(len, chart.ticks)) > {"half": 60, "third": 34, "full": 150}[chart.size]
-        axes.set_xticks(range(len(chart.ticks)), chart.ticks,
-                        rotation=45 if dense else 0, ha="right" if dense else "center")  # fmt: skip
-        axes.set_xlim(-0.6, len(chart.ticks) - 0.4)
-    elif chart.log_x:
-        axes.set_xscale("log")
-    elif chart.zero:
-        axes.set_xlim(left=0)
-    if chart.log_y:
-        axes.set_yscale("log")
-    elif chart.zero and not chart.sideways:
-        axes.set_ylim(bottom=0)
-    if (found := geo.extent(chart, "x")) is not None:
-        axes.set_xlim(*found)
-    if (found := geo.extent(chart, "y")) is not None:
-        axes.set_ylim(*found)
-    for axis, log in ((axes.xaxis, chart.log_x), (axes.yaxis, chart.log_y)):
-        if log:
-            _plain_log(axis)
+        axes.set_yticks(places, chart.ticks)
+        axes.set_ylim(*ends[::-1])
+        return
+    dense = sum(map(len, chart.ticks)) > {"half": 60, "third": 34, "full": 150}[chart.size]
+    axes.set_xticks(places, chart.ticks, rotation=45 if dense else 0,
+                    ha="right" if dense else "center")  # fmt: skip
+    axes.set_xlim(*ends)
 
 
 def _plain_log(axis: Axis) -> None:

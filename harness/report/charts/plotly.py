@@ -87,7 +87,7 @@ def _drawn(series: ChartSeries) -> dict[str, object]:
 
 
 def _layout(chart: Chart) -> dict[str, object]:
-    axes = {"xaxis": _x_axis(chart), "yaxis": _y_axis(chart)}
+    axes = {"xaxis": _along(chart, "x"), "yaxis": _along(chart, "y")}
     if chart.right_title:
         axes["yaxis2"] = _axis(chart.right_title, False) | {
             "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False,
@@ -97,7 +97,8 @@ def _layout(chart: Chart) -> dict[str, object]:
     return {
         "font": {"family": FONT, "size": 12, "color": geo.INK},
         "paper_bgcolor": PAPER, "plot_bgcolor": PAPER,
-        "margin": {"l": 58, "r": right, "t": top, "b": 48}, "height": _height(chart),
+        "margin": {"l": 58, "r": right, "t": top, "b": 48},
+        "height": 90 + 24 * len(chart.ticks) if chart.sideways else HEIGHTS[chart.size],
         "showlegend": False,  # the page has its own, see legend.py
         "hovermode": "closest", "barmode": "stack" if chart.stacked else "overlay", **axes,
         "shapes": [
@@ -110,10 +111,6 @@ def _layout(chart: Chart) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _height(chart: Chart) -> int:
-    return 90 + 24 * len(chart.ticks) if chart.sideways else HEIGHTS[chart.size]
-
-
 def _axis(title: str, log: bool) -> dict[str, object]:
     return {
         "title": {"text": escape(title), "standoff": 8, "font": {"size": 12, "color": geo.MUTED}},
@@ -123,31 +120,18 @@ def _axis(title: str, log: bool) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _x_axis(chart: Chart) -> dict[str, object]:
-    axis = _axis(chart.x_title, chart.log_x)
-    if chart.ticks and not chart.sideways:
-        return axis | _listed(chart)
-    return axis | _from_zero(chart, chart.log_x) | _range(chart, "x")
-
-
-def _listed(chart: Chart) -> dict[str, object]:
+def _along(chart: Chart, axis: geo.Axis) -> dict[str, object]:
+    title, log = (chart.x_title, chart.log_x) if axis == "x" else (chart.y_title, chart.log_y)
+    found = _axis(title, log) | ({"automargin": True} if axis == "y" else {})
+    if not geo.listed(chart, axis):
+        from_zero = {"rangemode": "tozero"} if chart.zero and not log else {}
+        return found | from_zero | _range(chart, axis)
     ends = [-0.6, len(chart.ticks) - 0.4]
-    return {
+    return found | {
         "tickmode": "array", "tickvals": list(range(len(chart.ticks))),
         "ticktext": [escape(t) for t in chart.ticks],
         "range": ends[::-1] if chart.sideways else ends, "showgrid": False, "zeroline": False,
     }  # fmt: skip
-
-
-def _y_axis(chart: Chart) -> dict[str, object]:
-    axis = _axis(chart.y_title, chart.log_y) | {"automargin": True}
-    if chart.sideways:
-        return axis | _listed(chart)
-    return axis | _from_zero(chart, chart.log_y) | _range(chart, "y")
-
-
-def _from_zero(chart: Chart, log: bool) -> dict[str, object]:
-    return {"rangemode": "tozero"} if chart.zero and not log else {}
 
 
 def _range(chart: Chart, axis: geo.Axis, *, right: bool = False) -> dict[str, object]:
