@@ -101,15 +101,17 @@ def _points(axes: Axes, series: ChartSeries) -> None:
 
 
 def _bars(axes: Axes, series: ChartSeries, chart: Chart, heights: list[float]) -> list[float]:
-    along, across = geo.arms(series.x, series.x_range), geo.arms(series.y, series.y_range)
-    places, draw, errors = (series.x, series.y), axes.bar, {"yerr": across}
+    draw, places, more = axes.bar, (series.x, series.y), dict[str, Any]()
+    more["yerr"] = geo.arms(series.y, series.y_range)
     if chart.sideways:
-        places, draw, errors = (series.y, series.x), axes.barh, {"xerr": along}
+        draw, places = axes.barh, (series.y, series.x)  # type: ignore[assignment]
+        more = {"xerr": geo.arms(series.x, series.x_range)}
+    elif chart.stacked:
+        more["bottom"] = heights
     draw(
-        *places, series.width, color=series.color, label=series.name, zorder=2, **errors,
+        *places, series.width, color=series.color, label=series.name, zorder=2,
         hatch=2 * geo.HATCHES[series.hatch % len(geo.HATCHES)], edgecolor="white", linewidth=0,
-        error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK},
-        **({"bottom": heights} if chart.stacked else {}),
+        error_kw={"elinewidth": 0.9, "capsize": 1.8, "ecolor": geo.INK}, **more,
     )  # fmt: skip
     return [h + v for h, v in zip(heights, series.y, strict=True)] if chart.stacked else heights
 
