@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.backends.registry import message_of
+from harness.compare.side import backends_of
 from harness.errors import DeadlineError, HarnessError, UsageError
 from harness.inspect.process import InspectedProcess, Message
 from harness.inspect.profilers import KINDS
@@ -71,15 +72,15 @@ def subjects(data: RunData, base: str, candidate: str, tell: Tell) -> Subjects:
     Raises UsageError where they can't be opened alone, RunDirectoryError where the run's scenario,
     machine or packages are not those that are here now.
     """
-    scenario, folder = reread(data.path)
-    specs = {b.name: b for b in scenario.backends}
-    for name in (base, candidate):
-        if specs[name].kind not in KINDS:
+    for spec in backends_of(data):
+        if spec.get("name") in (base, candidate) and spec.get("kind") not in KINDS:
             raise UsageError(
-                f"{name} can't be looked at from close: `{specs[name].kind}` does not run in a "
-                "process of its own",
+                f"{spec.get('name')} can't be looked at from close: `{spec.get('kind')}` does not "
+                "run in a process of its own",
                 fix=f"only {', '.join(KINDS)} do",
             )
+    scenario, folder = reread(data.path)
+    specs = {b.name: b for b in scenario.backends}
     logs, cache = data.path / "logs", cache_directory()
     prepared = prepared_model(prepare(scenario, base=folder, logs=logs, cache=cache), "")
     made = make_environments(scenario, folder, cache, logs / "environments.log", tell)

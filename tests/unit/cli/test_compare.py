@@ -83,9 +83,9 @@ def test_a_baseline_is_kept_and_compared_with(runs: Path, tmp_path: Path) -> Non
 
 
 def test_layers_need_two_backends_of_one_run(runs: Path) -> None:
-    with pytest.raises(UsageError, match="goes with two backends of one run"):
+    with pytest.raises(UsageError, match="go with two backends of one run"):
         called(runs / "one", runs / "two", "--layers")
-    with pytest.raises(UsageError, match="the layers of a can't be profiled"):
+    with pytest.raises(UsageError, match="a can't be looked at from close: `fake`"):
         called(runs / "r", "-b", "a", "-c", "slow", "--layers")
 
 

@@ -14,7 +14,7 @@ from support.tiny_onnx import tiny_onnx
 
 from harness.compare.comparing import within
 from harness.compare.front import JOB, SUMMARY, Asked, Files, carry_out, marker_key, write_file
-from harness.errors import RunDirectoryError, SetupError, UsageError
+from harness.errors import SetupError, UsageError
 from harness.results.store import read_run
 
 
@@ -93,7 +93,7 @@ def test_what_cant_be_looked_at_leaves_the_verdict(
     one, other = (write_blocks(tmp_path / n, {"a": 0.0, "b": 0.1}) for n in ("r", "s"))
     with pytest.raises(UsageError, match="two backends of one run"):
         carry_out(asked(one, other, layers=True), Files(), nullcontext())
-    with pytest.raises(RunDirectoryError):
+    with pytest.raises(UsageError, match="can't be looked at from close: `fake`"):
         carry_out(asked(one, outputs=True), Files(), nullcontext())
     assert capsys.readouterr().out.count("REGRESSION: b against a") == 1
 
