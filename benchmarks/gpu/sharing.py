@@ -17,14 +17,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pages
 
 from harness.analysis.intervals import Interval
 from harness.system.files import jsonable
 from harness.system.machine import describe_machine, package_versions
+
+if TYPE_CHECKING:
+    from harness.tenants.results import Results
 
 ROOT = Path(__file__).parents[2]
 GPU_MODES = ["dedicated", "time_slicing", "mps", {"kind": "mps", "threads": 50}]
@@ -84,11 +88,21 @@ def measure(asked: argparse.Namespace) -> None:
 
 
 def save(asked: argparse.Namespace, run: Path, seconds: float) -> None:
-    """What the run directory says, and every round's values."""
+    """Write the record of a run directory, and print what it says."""
     from harness.tenants.results import read_results
+
+    made = scenario(asked.device, asked.seconds, quick=asked.quick)
+    about = {"device": asked.device, "quick": asked.quick, "seconds": seconds, "scenario": made}
+    record = about | record_of(read_results(run))
+    path = asked.output / "sharing.json"
+    path.write_text(json.dumps(jsonable(record), indent=1), encoding="utf-8")
+    print("\n".join(record["answers"]), f"\n{path}: {seconds:.0f} s")
+
+
+def record_of(found: Results) -> dict[str, Any]:
+    """What a run says, and every round's values."""
     from harness.tenants.show import to_json
 
-    found = read_results(run)
     rows = [
         {"point": m.point, "round": m.round, "requests": m.requests, "errors": m.errors,
          "throughput": m.throughput, "latency_mean_ms": m.latency_mean_ms,
@@ -97,22 +111,18 @@ def save(asked: argparse.Namespace, run: Path, seconds: float) -> None:
          "gpu_memory_scope": m.gpu_memory_scope, "flags": list(m.flags)}
         for m in found.data.measurements
     ]  # fmt: skip
-    record = {
+    return {
         "benchmark": "sharing", "started": str(found.data.manifest.get("created", "")),
-        "device": asked.device, "quick": asked.quick, "seconds": seconds,
-        "machine": describe_machine(), "packages": package_versions(),
-        "scenario": scenario(asked.device, asked.seconds, quick=asked.quick), "rows": rows,
+        "machine": describe_machine(), "packages": package_versions(), "rows": rows,
         "dedicated": {t.dedicated.id: _point(found.dedicated(t)) for t in found.design.table},
         **to_json(found),
     }  # fmt: skip
-    path = asked.output / "sharing.json"
-    path.write_text(json.dumps(jsonable(record), indent=1), encoding="utf-8")
-    print("\n".join(record["answers"]), f"\n{path}: {seconds:.0f} s")
 
 
 def _point(row: Any) -> dict[str, Any]:
     names = ("throughput", "latency_p99_ms", "joules_per_inference", "gpu_memory_mib")
-    return {name: jsonable(row.value(name)) if row is not None else None for name in names}
+    known = {name: None if row is None else row.value(name) for name in names}
+    return {name: None if found is None else asdict(found) for name, found in known.items()}
 
 
 # ---------------------------------------------------------------------------------------- the page

@@ -25,11 +25,21 @@ SLOWED = {("a", "b"): 2.0, ("b", "a"): 1.2}
 """Row beside column; a replica beside itself is slowed down by 1.5."""
 
 
-def scenario(**sharing: Any) -> Scenario:
-    """Two tenants of a fake backend on a GPU that it does not use."""
+FAKE = {
+    "model": {"name": "m", "source": {"fake": {}}},
+    "backends": ({"kind": "fake", "name": "f"},),
+}
+_INPUT = {"name": "x", "dtype": "float32", "shape": ("batch", 3)}
+GPU = {
+    "model": {"name": "m", "source": {"torch": "m:m"}, "inputs": (_INPUT,)},
+    "backends": ({"kind": "torch", "name": "f", "device": "cuda"},),
+}
+
+
+def scenario(*, gpu: bool = False, **sharing: Any) -> Scenario:
+    """Two tenants of one backend."""
     return Scenario.model_validate({
-        "scenario": "shared", "model": {"name": "m", "source": {"fake": {}}},
-        "backends": ({"kind": "fake", "name": "f"},),
+        "scenario": "shared", **(GPU if gpu else FAKE),
         "sharing": {
             "tenants": ({"name": "a", "load": {"concurrency": 2}},
                         {"name": "b", "load": {"concurrency": 1}}),

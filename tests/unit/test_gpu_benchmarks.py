@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.paths import ROOT
+from support.shared import full, write_shared
 
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
 
@@ -267,3 +268,18 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
     assert "2,200 | +400 MiB | fails or holds, by luck |" in text
     assert "324 MiB under a cap of 1,024 MiB" in text
     assert "- `encoder/torch`: no time was left" in text
+
+
+def test_the_sharing_page_has_every_row_with_its_interval(load: Any, tmp_path: Path) -> None:
+    sharing, modes = load("sharing"), ("time_slicing", {"kind": "mps", "threads": 50})
+    scenario = full(gpu=True, pairs=False, target=None, modes=modes)
+    found = write_shared(tmp_path / "run", scenario)
+    lines = sharing.page(sharing.record_of(found)).lines
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if " callers |" in line]
+    assert [(r[0], r[1], r[2]) for r in rows if r[0] == "16 callers"] == [
+        ("16 callers", "1", "dedicated"), ("16 callers", "2", "time-slicing"),
+        ("16 callers", "2", "MPS, 50 % of threads each"), ("16 callers", "4", "time-slicing"),
+        ("16 callers", "4", "MPS, 50 % of threads each"),
+    ]  # fmt: skip
+    assert all("[" in cell for r in rows for cell in r[3:9] if cell not in ("100", "1"))
+    assert any("8 of 8 shares of throughput have a half-width of at most 5 %" in x for x in lines)

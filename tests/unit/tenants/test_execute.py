@@ -98,6 +98,7 @@ def below(pid: int) -> set[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_process(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SCENARIO)
     journal = tmp_path / "run" / "journal.jsonl"
