@@ -85,6 +85,19 @@ class _Gpu:
         return (self.ask(lambda: file.read_text(encoding="utf-8")) or "").strip()
 
     @property
+    def devices(self) -> int:
+        """How many lanes it is: itself, or each MIG device that there is."""
+        if not self.mig:
+            return 1
+        nvml, board = self.nvml, self.handle
+        slots = self.ask(lambda: int(nvml.nvmlDeviceGetMaxMigDeviceCount(board))) or 0
+        found = (
+            self.ask(lambda n=n: nvml.nvmlDeviceGetMigDeviceHandleByIndex(board, n))  # type: ignore[misc]
+            for n in range(slots)
+        )
+        return sum(device is not None for device in found)
+
+    @property
     def links(self) -> dict[str, int]:
         """Bus of the other end → NVLinks that are up."""
         ends: dict[str, int] = {}
@@ -114,13 +127,13 @@ class _Gpu:
             f"NUMA node {node}" if node not in ("", "-1") else "",
             f"near CPUs {cpus}" if cpus else "",
             f"{sum(self.links.values())} NVLinks" if self.links else "",
-            "MIG: a lane would have the whole board" if self.mig else "",
+            f"MIG: {self.devices} devices, a lane each" if self.mig else "",
             f"compute mode {mode}" if mode else "",
             "no persistence: each session waits for the driver" if persistent == 0 else "",
         ]
         detail = ", ".join(filter(None, parts)) or "NVML says no more of it"
         fix = "sudo nvidia-smi -pm 1" if persistent == 0 else None
-        fix = "sudo nvidia-smi -mig 0, or name one MIG device by its UUID" if self.mig else fix
+        fix = "sudo nvidia-smi -mig 0, for a lane that has the whole GPU" if self.mig else fix
         status = NOTE if self.mig or mode or persistent == 0 else OK
         return _check(f"cuda:{self.number}", status, detail, fix)
 
@@ -149,11 +162,14 @@ def _mps(root: Path, env: Mapping[str, str] = os.environ) -> Iterator[Check]:
 
 def _summary(gpus: Sequence[_Gpu], cores: int) -> Check:
     """What `--devices all` would be."""
-    count = len(gpus)
-    each = cores // count
+    count = sum(gpu.devices for gpu in gpus)
+    each = cores // max(1, count)
     detail = f"--devices all: {count} lanes of {each} of {cores} cores each" if count > 1 else (
         "one GPU: a run has it alone, and --devices is of no use"
     )  # fmt: skip
+    nodes = [node for gpu in gpus for node in [gpu.near("numa_node")] * gpu.devices]
+    if any(nodes.count(node) > 1 for node in set(nodes) - {""}):
+        detail += "; those of one NUMA node share its memory bandwidth"
     if count > 1 and each < FEWEST_CORES:
         return _check("lanes", NOTE, f"{detail}: too few for load generator and server",
                       "measure on fewer GPUs at a time")  # fmt: skip

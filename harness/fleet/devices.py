@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from harness.fleet.sources import spans
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
-from harness.system.machine import ROOT, GpuFacts, probe_gpus
+from harness.system.machine import ROOT, GpuFacts
 
 ALL = "all"
 LOST = ("GPU_IS_LOST", "NOT_FOUND", "RESET_REQUIRED")
@@ -47,20 +45,6 @@ class Lane:
         return {"device": self.device, "cpus": list(self.cpus), "gpu": self.uuid or None}
 
 
-def lanes_of(text: str, scenario: Scenario) -> list[Lane]:
-    """The lanes that `--devices` asks for, on this machine. Raises UsageError, DeviceError."""
-    _check_servers(scenario)
-    usable = os.sched_getaffinity(0)
-    if found := re.fullmatch(r"cpus:(\d+)", text.strip()):
-        return cpu_lanes(int(found[1]), scenario, cores(usable))
-    gpus, why_not = probe_gpus()
-    if not gpus:
-        raise DeviceError(f"--devices {text}: there is no GPU here ({why_not})",
-                          fix="give cpus:N for lanes without a GPU")  # fmt: skip
-    return gpu_lanes(chosen(text, gpus), gpus, scenario, [near(g["uuid"]) for g in gpus],
-                     cores(usable))  # fmt: skip
-
-
 def cpu_lanes(count: int, scenario: Scenario, usable: Sequence[Collection[int]]) -> list[Lane]:
     """Lanes without a GPU, each with its share of the `usable` cores."""
     if devices := _devices(scenario):
@@ -82,7 +66,7 @@ def gpu_lanes(
     In its lane a GPU stands where the scenario names one: as cuda:0 for `cuda`, as cuda:1 for
     `cuda:1`. Raises UsageError where no GPU can.
     """
-    place = _place(scenario)
+    place = place_in(scenario)
     dealt = deal([near_cpus[n] for n in numbers], usable)
     uuids = [str(g["uuid"]) for g in gpus]
     lanes = []
@@ -122,7 +106,7 @@ def _devices(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(d for d in named if d != "cpu"))
 
 
-def _check_servers(scenario: Scenario) -> None:
+def check_servers(scenario: Scenario) -> None:
     """Raise UsageError where the lanes would share a server."""
     for spec in scenario.backends:
         if isinstance(spec, ServedSettings) and (spec.server.docker or spec.server.url):
@@ -132,7 +116,7 @@ def _check_servers(scenario: Scenario) -> None:
             )  # fmt: skip
 
 
-def _place(scenario: Scenario) -> int:
+def place_in(scenario: Scenario) -> int:
     """The N of the one `cuda:N` that the scenario runs on. Raises UsageError where a lane can't
     have what it asks for.
     """

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DeviceError, RunDirectoryError, WorkerDiedError
+from harness.fleet.asked import lanes_of
 from harness.fleet.crew import Crew, shard_of_lane
-from harness.fleet.devices import Lane, as_manifest, lanes_of
+from harness.fleet.devices import Lane, as_manifest
 from harness.fleet.merge import merge
 from harness.fleet.sources import LANES, read_sources
 from harness.fleet.trial import FOLDER, LIST, find_out

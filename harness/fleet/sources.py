@@ -70,6 +70,9 @@ def place_of(manifest: Json) -> Place:
     if not gpus:
         return _processors(manifest, host)
     uuids = sorted(str(g.get("uuid") or f"{host} {g.get('index')}") for g in gpus)
+    if (shown := text(manifest, "shard", "visible", default="")).startswith("MIG-"):
+        kind = f"MIG device, driver {text(gpus[0], 'driver')}"
+        return Place((shown,), f"MIG device {shown} of {host}", kind, tuple(gpus))
     numbers = ", ".join(text(g, "index") for g in gpus)
     kinds = sorted({f"{text(g, 'name')}, driver {text(g, 'driver')}" for g in gpus})
     return Place(tuple(uuids), f"GPU {numbers} of {host}", "; ".join(kinds), tuple(gpus))

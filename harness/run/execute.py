@@ -61,7 +61,9 @@ def start(
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
     if not shard.whole:
-        manifest["shard"] = {**asdict(shard), "cpus": sorted(os.sched_getaffinity(0))}
+        shown = {"visible": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+        cpus = sorted(os.sched_getaffinity(0))
+        manifest["shard"] = {**asdict(shard), "cpus": cpus, **shown}
     store = RunStore.create(directory, manifest)
     return _measure(scenario, loaded.path.resolve().parent, store, None, watch, extra, shard)
 

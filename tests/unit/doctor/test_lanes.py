@@ -49,7 +49,9 @@ def test_place_links_and_what_lanes_there_would_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "name", "words"), [
-    ({"nvmlDeviceGetMigMode": lambda h: [1, 1]}, "cuda:0", "MIG: a lane would have the whole"),
+    ({"nvmlDeviceGetMigMode": lambda h: [1, 1], "nvmlDeviceGetMaxMigDeviceCount": lambda h: 7,
+      "nvmlDeviceGetMigDeviceHandleByIndex": lambda h, n: [n][n // 2]},
+     "cuda:0", "MIG: 2 devices, a lane each"),
     ({"nvmlDeviceGetPersistenceMode": lambda h: 0}, "cuda:1", "no persistence"),
     ({"nvmlDeviceGetComputeMode": lambda h: 3}, "cuda:0", "compute mode exclusive to a process"),
     ({"level": 10}, "cuda:0–cuda:1", "one PCIe switch, copies of one lane may slow the other's"),
@@ -102,3 +104,13 @@ def test_what_is_asked_of_nvml_exists(tmp_path: Path) -> None:
         assert hasattr(pynvml, name)
     levels = {v for k, v in vars(pynvml).items() if k.startswith("NVML_TOPOLOGY_")}
     assert set(lanes.LEVELS) <= levels
+
+
+def test_lanes_of_one_numa_node_share_its_memory(tmp_path: Path) -> None:
+    nvml = host(tmp_path)
+    (tmp_path / f"sys/bus/pci/devices/{BUSES[1].lower()[4:]}/numa_node").write_text("0\n")
+    _, detail = said(lanes.lane_checks(16, nvml, tmp_path))["lanes"]
+    assert detail == (
+        "--devices all: 2 lanes of 8 of 16 cores each; those of one NUMA node share its memory "
+        "bandwidth"
+    )

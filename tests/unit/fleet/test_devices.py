@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.lanes import scenario
 
 from harness.errors import DeviceError, UsageError
 from harness.fleet import devices
@@ -18,17 +19,6 @@ GPUS: Any = [{"index": n, "ordinal": n, "uuid": f"GPU-{c}", "name": "H100"}
              for n, c in enumerate("abcd")]  # fmt: skip
 CORES = [(n, n + 8) for n in range(8)]
 NEAR = [{0, 1, 2, 3, 8, 9, 10, 11}] * 2 + [{4, 5, 6, 7, 12, 13, 14, 15}] * 2
-
-
-def scenario(*named: str, **more: Any) -> Scenario:
-    return Scenario.model_validate({
-        "scenario": "s", "model": {"name": "m", "source": {"torch": "m:make"},
-                  "inputs": [{"name": "x", "shape": ["batch", 3]}]},
-        "backends": [
-            {"kind": "torch", "name": f"b{n}", "device": d} for n, d in enumerate(named)
-        ] or [more],
-        "load": {"concurrency": [1]},
-    })  # fmt: skip
 
 
 def lanes(numbers: list[int], *named: str) -> list[devices.Lane]:
@@ -53,10 +43,6 @@ def test_where_the_scenario_names_a_number_the_lanes_gpu_has_it() -> None:
         assert lane.visible.split(",")[1] == lane.uuid
 
 
-SERVED = {"kind": "triton", "protocol": "grpc", "serve": "onnxruntime",
-          "name": "t", "server": {"docker": {"image": "triton"}}}  # fmt: skip
-
-
 @pytest.mark.parametrize(("written", "words"), [
     (scenario("cpu"), "no backend on a GPU"),
     (scenario("cuda:0", "cuda:1"), "a lane has one GPU, and the scenario names cuda:0, cuda:1"),
@@ -66,11 +52,6 @@ SERVED = {"kind": "triton", "protocol": "grpc", "serve": "onnxruntime",
 def test_what_a_lane_can_not_give_is_refused(written: Scenario, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         devices.gpu_lanes([0, 1], GPUS, written, NEAR, CORES)
-
-
-def test_lanes_do_not_share_a_server_that_runs_elsewhere() -> None:
-    with pytest.raises(UsageError, match="the server of t does not run in the lane"):
-        devices.lanes_of("cpus:1", scenario(**SERVED))
 
 
 @pytest.mark.parametrize(("text", "found"), [
@@ -110,14 +91,6 @@ def test_processors_without_a_gpu() -> None:
             devices.cpu_lanes(count, scenario("cpu"), CORES)
     with pytest.raises(UsageError, match="has a backend on cuda"):
         devices.cpu_lanes(2, scenario("cuda"), CORES)
-
-
-def test_without_a_gpu_here_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "probe_gpus", lambda: ([], "no driver"))
-    with pytest.raises(DeviceError, match=r"there is no GPU here \(no driver\)"):
-        devices.lanes_of("all", scenario("cuda"))
-    (lane,) = devices.lanes_of("cpus:1", scenario("cpu"))
-    assert lane.cpus
 
 
 @given(

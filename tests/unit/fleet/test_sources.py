@@ -84,3 +84,11 @@ def test_other_rounds_are_another_scenario(tmp_path: Path) -> None:
     write_shard(tmp_path / "b", [2], other)
     (said,) = mixed(read_sources([tmp_path / "a", tmp_path / "b"]))
     assert "scenario.measurement.rounds was 4, is 6" in said
+
+
+def test_a_mig_device_is_a_place_of_its_own() -> None:
+    written = manifest(0, 2, gpu=0)
+    written["shard"]["visible"] = "MIG-1"
+    place = place_of(written)
+    assert (place.key, place.name) == (("MIG-1",), "MIG device MIG-1 of bench-1")
+    assert place.kind == "MIG device, driver 570.86"
