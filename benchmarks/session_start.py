@@ -54,7 +54,7 @@ SCENARIO = """
 scenario: session-start
 model:
   name: small
-  source: {torch: "session_start:make"}
+  source: {{torch: "session_start:make"}}
   inputs: [{{name: x, shape: [batch, 3, 64, 64]}}]
 backends: {backends}
 load: {{batch_sizes: 1, concurrency: 1}}
