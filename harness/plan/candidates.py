@@ -43,6 +43,8 @@ class Candidate:
     busy_percent: float | None
     """Share of the time in which the GPU was busy, at `rate`."""
     joules_per_inference: float | None
+    knee: float | None = None
+    """Inferences a second from which requests mostly wait; None where none was searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Points:
             None, _largest(tried, "gpu_memory_mib"), _scope(tried),
             _largest(tried, "host_memory_mib"), _largest(held, "gpu_utilization_percent"),
             _value(over_rounds(held, "joules_per_inference")) if held else None,
+            None if found.knee is None else found.knee.value * found.batch_size,
         )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Service:
     replicas: int
     replicas_now: int
     load: float
-    """Inferences a second of each replica."""
+    """Inferences a second of each replica from which an autoscaler adds one."""
     image: str = ""
     claim: str = "models"
     """The PersistentVolumeClaim with the model repository."""

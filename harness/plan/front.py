@@ -57,7 +57,7 @@ def service_of(plan: Plan, written: Written) -> Service:
     point = plan.sized.candidate.point
     return Service(
         dns_label(written.name or point), point, plan.kind == "triton", plan.sized.replicas,
-        plan.sized.replicas_now, plan.sized.load, written.image, written.models,
+        plan.sized.replicas_now, plan.sized.threshold, written.image, written.models,
     )  # fmt: skip
 
 

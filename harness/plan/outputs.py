@@ -50,6 +50,24 @@ def reasons(plan: Plan) -> Iterator[str]:
         f"{demand.rate:g}, with {demand.growth:.0%} growth {demand.planned_rate:g}; "
         f"today's rate takes {sized.replicas_now}."
     )
+    if sized.threshold < sized.load:
+        yield (
+            f"An autoscaler adds a replica from {sized.threshold:.4g} a second of each: from that "
+            "knee on requests mostly wait."
+        )
+    yield from _memory_reasons(plan)
+    if (kwh := plan.kwh_per_million) is not None:
+        yield f"GPU energy: {kwh:.3g} kWh per million inferences, at the measured load."
+    if (cost := plan.cost_per_million) is not None:
+        yield (
+            f"Money: {cost:.3g} per million inferences at the planned rate, with whole cards at "
+            f"{plan.price:g} an hour."
+        )
+
+
+def _memory_reasons(plan: Plan) -> Iterator[str]:
+    """What the request is made of."""
+    sized, found = plan.sized, plan.sized.candidate
     if sized.need is not None and found.gpu_mib is not None:
         scope = "the process tree" if found.gpu_scope != "device" else "the device's difference"
         yield (
@@ -64,13 +82,6 @@ def reasons(plan: Plan) -> Iterator[str]:
         yield f"Card: {plan.card}."
     elif found.host_mib is not None:
         yield f"No GPU memory was measured; host memory peaked at {found.host_mib:.0f} MiB."
-    if (kwh := plan.kwh_per_million) is not None:
-        yield f"GPU energy: {kwh:.3g} kWh per million inferences, at the measured load."
-    if (cost := plan.cost_per_million) is not None:
-        yield (
-            f"Money: {cost:.3g} per million inferences at the planned rate, with whole cards at "
-            f"{plan.price:g} an hour."
-        )
 
 
 def page(plan: Plan) -> RenderableType:

@@ -121,6 +121,14 @@ class Sized:
     """Whether it may hold GPU memory that was not measured, so that its cards are not known."""
 
     @property
+    def threshold(self) -> float:
+        """Inferences a second of a replica from which an autoscaler adds one: what it is planned
+        to carry, or the knee where that comes first.
+        """
+        knee = self.candidate.knee
+        return self.load if knee is None else min(self.load, knee)
+
+    @property
     def cost(self) -> tuple[float, float, float, str]:
         """For sorting: cards, then memory of all replicas, then replicas."""
         memory = self.candidate.host_mib if self.need is None else self.need.mib

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import HarnessError, LimitError, UsageError, class_of
-from harness.measure.validity import OUTSIDE
+from harness.measure.validity import OUTSIDE, causes
 from harness.plan.candidates import P99, Candidate, points_of
 from harness.plan.planning import Plan
 from harness.plan.proving import Outcome, Trial
@@ -146,14 +146,18 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
 
 def _undisturbed(data: RunData) -> RunData:
     """Without what others did to it: they only slow a point down, so that one that holds
-    nevertheless holds; and what a size of memory does is no matter of theirs.
+    nevertheless holds; and what a size of memory does is no matter of theirs. A drift in a round
+    that was disturbed is taken for theirs too.
     """
-    lines = (
-        replace(line, flags=tuple(flag for flag in line.flags if flag not in OUTSIDE))
+    return replace(data, events=tuple(
+        replace(line, flags=tuple(flag for flag in line.flags if flag not in _theirs(line)))
         if isinstance(line, MeasurementRow) else line
         for line in data.events
-    )  # fmt: skip
-    return replace(data, events=tuple(lines))
+    ))  # fmt: skip
+
+
+def _theirs(row: MeasurementRow) -> set[str]:
+    return {*OUTSIDE, *(("no_steady_state",) if causes(row.flags) else ())}
 
 
 def _by_value(row: SummaryRow, target_ms: float) -> tuple[Outcome, str]:

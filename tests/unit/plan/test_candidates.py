@@ -42,7 +42,8 @@ def test_a_searched_capacity_counts_for_its_own_target_and_looser_ones() -> None
     point = "served/b4/find_capacity"
     rows: list[object] = []
     for n in range(3):
-        rows.append(capacity(point=point, backend="served", batch_size=4, round=n, target_ms=15.0))
+        rows.append(capacity(point=point, backend="served", batch_size=4, round=n, target_ms=15.0,
+                             knee_rate=50.0))  # fmt: skip
         rows += [
             measurement(
                 point=f"served/b4/r{rate:g}", backend="served", batch_size=4, concurrency=None,
@@ -54,6 +55,7 @@ def test_a_searched_capacity_counts_for_its_own_target_and_looser_ones() -> None
     (found,) = [c for c in points.holding(20.0).holding if c.batch_size == 4]
     assert found.rate == pytest.approx(320)
     assert found.gpu_mib == 3360.0
+    assert found.knee == pytest.approx(200)  # inferences: 50 requests of 4
     assert [c.batch_size for c in points.holding(12.0).holding] == [1]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support import planned
 
 from harness.errors import UsageError
 from harness.plan.front import Written, demand_of, service_of
+from harness.plan.outputs import reasons
 
 
 def test_a_demand_is_read() -> None:
@@ -24,4 +27,9 @@ def test_the_service_is_named_by_its_point_or_as_asked() -> None:
     plan = planned.plan()
     assert service_of(plan, Written()).name.startswith("served-b1-c1-")
     named = service_of(plan, Written("resnet", "image:1"))
+    assert named.load == plan.sized.load
+    knee = replace(plan.sized, candidate=replace(plan.sized.candidate, knee=100.0))
+    early = replace(plan, sized=knee)
+    assert service_of(early, Written()).load == 100.0  # an autoscaler adds one from the knee on
+    assert any("from 100 a second of each" in text for text in reasons(early))
     assert (named.name, named.container_image, named.triton) == ("resnet", "image:1", True)
