@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.paths import ROOT
+from support.scaled import run
 from support.shared import full, write_shared
 
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
@@ -283,3 +284,47 @@ def test_the_sharing_page_has_every_row_with_its_interval(load: Any, tmp_path: P
     ]  # fmt: skip
     assert all("[" in cell for r in rows for cell in r[3:9] if cell not in ("100", "1"))
     assert any("8 of 8 shares of throughput have a half-width of at most 5 %" in x for x in lines)
+
+
+MACHINE = {
+    "started": "2026-01-02T03:04:05+00:00", "device": "cuda", "packages": {}, "failures": {},
+    "machine": {"gpus": [], "cpu": {"model": "EPYC", "usable": 4}, "os": "Linux", "python": "3.12"},
+}  # fmt: skip
+
+
+def test_a_triton_over_the_gpus_that_are_there(load: Any, tmp_path: Path) -> None:
+    script = load("triton_gpus")
+    assert [b["name"] for b in script.backends(2)] == ["gpus-1", "gpus-2"]
+    assert [len(script.backends(n)) for n in (1, 3, 4)] == [1, 2, 3]
+    found = script.found_in(run(tmp_path / "run", {1: {8: 200.0}, 2: {8: 380.0}}))
+    text = "\n".join(script.page({**MACHINE, "cases": {"triton-gpus": found}}).lines)
+    assert "| 2 | g2 | 8 | " in text and "Efficiency" in text
+    assert "0.95" in text
+
+
+def test_the_page_of_bounds_counts_what_was_named(load: Any) -> None:
+    script = load("bounds")
+    share = {"value": 0.2, "low": 0.1, "high": 0.3}
+    cases = {
+        f"{made}-threads-1": {
+            "made": made, "way": "threads-1", "named": named, "cycle_ms": 8.0,
+            "shares": dict.fromkeys(script.PARTS, share),
+        } for made, named in (("h2d", "h2d"), ("d2h", ""), ("compute", "client"))
+    }  # fmt: skip
+    text = "\n".join(script.page({**MACHINE, "cases": cases}).lines)
+    assert "named the part that was made the bound in 1 of 3 cases, another in 1.**" in text
+    assert "| output copies | threads-1 | none | 8 | 20% [10%, 30%] |" in text
+
+
+def test_the_page_of_the_gap_says_what_is_unexplained(load: Any) -> None:
+    script = load("gap_resnet50")
+    part = {"value": 1.0, "low": 0.9, "high": 1.1, "rounds": 3, "at_least": False}
+    gaps = [
+        {"served": f"triton-{n}", "concurrency": 1, "traced": 50, "in_process": part,
+         "end_to_end": part, "parts": {"compute": part}, "unexplained_share": share, "rounds": [0]}
+        for n, share in enumerate((0.04, -0.06))
+    ]  # fmt: skip
+    record = {**MACHINE, "cases": {"gap": {"gaps": gaps, "failures": []}}}
+    text = "\n".join(script.page(record).lines)
+    assert "at one caller: 1 of 2 ways to the model.**" in text
+    assert "-6.0%" in text
