@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -22,6 +24,7 @@ from harness.plan.units import share_of
 from harness.results.store import RunData, read_run
 from harness.run.execute import default_directory
 from harness.scenario.units import parse_positive_duration
+from harness.system.faults import cant_write
 from harness.system.limits.gpu import DAEMON
 
 
@@ -91,15 +94,27 @@ def _write(plan: Plan, data: RunData, written: Written, *, err: bool) -> None:
     """Files and pages, each said with its place."""
     service = service_of(plan, written)
     if written.output is not None:
-        files = write_files(plan, service, written.output)
+        with _said(written.output):
+            files = write_files(plan, service, written.output)
         click.echo(f"{len(files)} files in {written.output}", err=err)
     if written.html is not None or written.pdf is not None:
         from harness.plan.report import write_report
 
-        write_report(plan, data, service, written.html, written.pdf)
-        for path in (written.html, written.pdf):
+        for html, pdf in ((written.html, None), (None, written.pdf)):
+            path = html or pdf
             if path is not None:
+                with _said(path):
+                    write_report(plan, data, service, html, pdf)
                 click.echo(f"page: {path}", err=err)
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Raise SetupError where it can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise cant_write(error, path) from error
 
 
 def _proof(data: RunData, plan: Plan, watches: Watches) -> Proof:

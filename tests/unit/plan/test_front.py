@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support import planned
 
-from harness.errors import UsageError
-from harness.plan.front import Written, demand_of, service_of
+from harness.errors import SetupError, UsageError
+from harness.plan.front import Written, _write, demand_of, service_of
 from harness.plan.outputs import reasons
 
 
@@ -33,3 +34,10 @@ def test_the_service_is_named_by_its_point_or_as_asked() -> None:
     assert service_of(early, Written()).load == 100.0  # an autoscaler adds one from the knee on
     assert any("from 100 a second of each" in text for text in reasons(early))
     assert (named.name, named.container_image, named.triton) == ("resnet", "image:1", True)
+
+
+@pytest.mark.parametrize("where", ["html", "pdf", "output"])
+def test_what_cannot_be_written_is_said(where: str) -> None:
+    path = Path("/proc/nothing/there")
+    with pytest.raises(SetupError, match="/proc/nothing"):
+        _write(planned.plan(systems=("mps",)), planned.run(), Written(**{where: path}), err=True)  # type: ignore[arg-type]
