@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("harness.cli.explain", "Say everything about one point of a run."),
     "compare": ("harness.cli.compare", "Say whether a version is worse than another (for CI)."),
     "history": ("harness.cli.history", "Keep many runs' values; find where they changed."),
+    "export": ("harness.cli.export", "Write a run into MLflow or Weights & Biases."),
     "plan": ("harness.cli.plan", "Say what to ask for: replicas, GPU memory, cards, files."),
     "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
     "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),

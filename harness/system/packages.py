@@ -19,6 +19,7 @@ REQUIREMENTS: dict[str, str] = {
     "grpc": "tritonclient[all]>=2.50",
     "hpack": "hpack>=4.0",
     "locust": "locust>=2.32",
+    "mlflow": "mlflow-skinny>=3",
     "onnx": "onnx>=1.18",
     "onnxruntime": "onnxruntime>=1.20",
     "onnxscript": "onnxscript>=0.3",
@@ -32,6 +33,7 @@ REQUIREMENTS: dict[str, str] = {
     "tensorrt_rtx": "tensorrt-rtx-cu13>=1.4",
     "torch": "torch>=2.6",
     "tritonclient": "tritonclient[all]>=2.50",
+    "wandb": "wandb>=0.18",
 }
 """Import name → requirement as in pyproject.toml, of all that can be missing.
 

@@ -50,6 +50,11 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 ACCOUNTS: tuple[tuple[str, str, str], ...] = (
+    ("README.md", "harness export",
+     "tests/integration/test_export_stores.py::test_a_run_is_in_mlflow"),
+    ("docs/export.md", "harness export",
+     "tests/integration/test_export_stores.py::test_a_run_is_in_mlflow"),
+    ("docs/export.md", "pip install", "tests/support/packaged.py"),
     # page, how the command begins, and what runs it: a test, a script, CI, or a word from above
     ("README.md", "make demo",
      "tests/integration/test_scenarios.py::test_a_short_form_runs"),

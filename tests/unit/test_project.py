@@ -17,7 +17,9 @@ import harness
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-NOT_INSTALLED = {"onnxruntime-gpu", "pycuda", "pytools", "ray", "siphash24"}
+NOT_INSTALLED = {
+    "onnxruntime-gpu", "pycuda", "pytools", "ray", "siphash24", "mlflow-skinny", "wandb",
+}  # fmt: skip
 
 made_by_make = pytest.mark.skipif(
     Path(sys.prefix) != ROOT / ".venv", reason="not the environment that `make setup` makes"

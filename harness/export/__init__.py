@@ -1,0 +1,1 @@
+"""A run for other tools that keep results: MLflow, Weights & Biases."""
