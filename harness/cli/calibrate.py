@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from harness.cli import options
+from harness.cli.output import print_json
 from harness.results.calibration import FEWEST_REPEATS, FEWEST_RUNS
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ RUNS, REPEATS = 4, 5
 )  # fmt: skip
 @options.resume
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the result.")
+@options.as_json
 @click.pass_context
 def command(
     context: click.Context, scenario: Path | None, runs: int, repeats: int, pause: float,
     overrides: tuple[str, ...], output: Path | None, resume: Path | None, quiet: bool,
+    as_json: bool,
 ) -> int:  # fmt: skip
     """Run SCENARIO against itself and say what a comparison on this machine is worth.
 
@@ -62,7 +65,7 @@ def command(
     from harness.run.execute import INTERRUPTED
 
     def watches() -> AbstractContextManager[Observer]:
-        return observer(quiet=quiet, as_json=False)
+        return observer(quiet=quiet or as_json, as_json=False)
 
     if resume is not None:
         settled: dict[str, object] = {
@@ -78,6 +81,9 @@ def command(
         click.echo(ended.how_to_finish("calibrate"), err=True)
         return INTERRUPTED
     found = conclude(ended.path)
+    if as_json:
+        print_json("calibrate", found.to_json(ended.path))
+        return 0
     _show(found.calibration, found.text)
     click.echo(f"directory of the runs: {ended.path}\nkept for later reports: {found.path}")
     return 0

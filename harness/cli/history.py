@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli import options
+from harness.cli.output import print_json
 
 database = click.option(
     "--database",
@@ -23,15 +24,19 @@ def command() -> None:
 @command.command("add")
 @click.argument("runs", nargs=-1, required=True, type=options.PATH)
 @database
-def add(runs: tuple[Path, ...], database: Path | None) -> int:
+@options.as_json
+def add(runs: tuple[Path, ...], database: Path | None, as_json: bool) -> int:
     """Put RUNS into the history; one that is there already is not added again."""
     from harness.compare.history import add as put
     from harness.compare.history import default_database
     from harness.results.store import read_run
 
     path = database or default_database()
-    for run in runs:
-        count = put(path, read_run(run))
+    added = {run: put(path, read_run(run)) for run in runs}
+    if as_json:
+        print_json("history-add", {"backends_added": {str(r): n for r, n in added.items()}})
+        return 0
+    for run, count in added.items():
         click.echo(f"{run}: {count} backend{'s' * (count != 1)} added" if count else
                    f"{run}: is there already")  # fmt: skip
     return 0
@@ -42,10 +47,13 @@ def add(runs: tuple[Path, ...], database: Path | None) -> int:
     "--markdown", type=options.OUTPUT, help="Also write the report as a page of Markdown."
 )
 @database
-def report(markdown: Path | None, database: Path | None) -> int:
+@options.as_json
+def report(markdown: Path | None, database: Path | None, as_json: bool) -> int:
     """Show each point's trend, and every change of its level with the versions at it."""
     from harness.compare.history import default_database
     from harness.compare.trend import report as show
 
-    show(database or default_database(), markdown)
+    facts = show(database or default_database(), markdown, quiet=as_json)
+    if as_json:
+        print_json("history-report", facts)
     return 0

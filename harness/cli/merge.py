@@ -17,7 +17,7 @@ from harness.cli import options
     help="Also what differs in scenario, versions or kind of GPU; what does is noted.",
 )  # fmt: skip
 @options.quiet
-@click.option("--json", "as_json", is_flag=True, help="Print the paths and the verdict as JSON.")
+@options.as_json
 @click.option("--report/--no-report", "report", default=True, help="Write HTML, PDF and CSVs.")
 def command(
     directories: tuple[Path, ...], output: Path, allow_mixed: bool, quiet: bool, as_json: bool,

@@ -14,6 +14,7 @@ PORT = click.IntRange(1, 65535)
 
 scenario = click.argument("scenario", required=False, type=PATH)
 run_dir = click.argument("run_dir", type=PATH)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
 overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Put a value in, e.g. load.concurrency=[1,2] or backends[0].precision=fp16. Repeatable.",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import sys
+from collections.abc import Mapping
 
 
 class Output(io.TextIOWrapper):
@@ -58,6 +60,13 @@ def prepare() -> None:
             binary = open(descriptor, "wb", closefd=False)  # noqa: SIM115
             lines = name == "stderr" or binary.isatty()
             setattr(sys, name, Output(binary, encoding, "replace", line_buffering=lines))
+
+
+def print_json(command: str, values: Mapping[str, object]) -> None:
+    """Print what a command found; the number of its `schema` changes when a key is renamed,
+    removed or means something else (docs/json.md).
+    """
+    print(json.dumps({"schema": f"harness-{command}/1", **values}, indent=2))
 
 
 def failure(stream: object) -> OSError | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from harness.cli import options
+from harness.cli.output import print_json
 
 DEFAULT = Path("scenarios/resnet50-gpu.yaml")
 
@@ -14,17 +16,25 @@ DEFAULT = Path("scenarios/resnet50-gpu.yaml")
 @click.command("prepare")
 @click.argument("scenario", default=DEFAULT, type=options.PATH)
 @options.overrides
+@options.as_json
 @click.option(
     "--repository", type=options.FOLDER, metavar="DIR",
     help="Fill this Triton model repository, e.g. model_repository.",
 )  # fmt: skip
-def command(scenario: Path, overrides: tuple[str, ...], repository: Path | None) -> None:
+def command(
+    scenario: Path, overrides: tuple[str, ...], as_json: bool, repository: Path | None
+) -> None:  # fmt: skip
     """Export the model of SCENARIO into the cache, as every backend in it needs the model.
 
     With --repository, the model also goes into that repository in three variants: Python backend,
     ONNX Runtime and TensorRT. A variant that this machine can't make is named with the reason.
     """
     from harness.scenario.reading.loader import load
+    from harness.system.files import jsonable
     from harness.validate.prepare import export, show
 
-    show(export(load(scenario, overrides), repository), repository)
+    found = export(load(scenario, overrides), repository)
+    if as_json:
+        print_json("prepare", jsonable(asdict(found)))
+    else:
+        show(found, repository)

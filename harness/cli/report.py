@@ -9,6 +9,7 @@ from typing import cast
 import click
 
 from harness.cli import options
+from harness.cli.output import print_json
 
 OTHERS = (
     ("harness.stress.store:is_stress", "harness.stress.front:rebuild"),
@@ -35,9 +36,11 @@ OTHERS = (
     "--profile", type=options.PATH, metavar="DIR",
     help="Also say what `harness profile` found in DIR, of the same model.",
 )  # fmt: skip
+@options.as_json
 @click.option("--open", "show", is_flag=True, help="Open the HTML report in the browser.")
 def command(
-    run_dir: Path, output: Path | None, formats: str, full: bool, profile: Path | None, show: bool
+    run_dir: Path, output: Path | None, formats: str, full: bool, profile: Path | None,
+    as_json: bool, show: bool,
 ) -> None:  # fmt: skip
     """Rebuild the report of RUN_DIR and print the paths of its files.
 
@@ -61,10 +64,13 @@ def command(
         more = [run_section(read_run(run_dir), profile)]
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
     found = rebuild(run_dir, output, chosen, full=full, more=more)
-    for path in [*found.report.all(), *([found.best] if found.best else [])]:
-        click.echo(path)
-    for text in (*found.damage, found.why_not):
-        if text:
-            click.echo(outward(text), err=True)
+    paths = [*found.report.all(), *([found.best] if found.best else [])]
+    problems = [outward(text) for text in (*found.damage, found.why_not) if text]
+    if as_json:
+        print_json("report", {"files": [str(path) for path in paths], "problems": problems})
+    else:
+        click.echo("\n".join(map(str, paths)))
+        for text in problems:
+            click.echo(text, err=True)
     if show and found.report.html is not None:
         click.launch(found.report.html.resolve().as_uri())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import options
+from harness.cli.output import print_json
 
 if TYPE_CHECKING:
     from harness.results.events import Observer
@@ -107,8 +108,10 @@ def _dry_run(scenario: Scenario, as_json: bool) -> int:
     from harness.scenario.overview import overview
 
     plan = overview(scenario)
-    text = json.dumps(plan.to_json(), indent=2) if as_json else "\n".join(plan.lines())
-    click.echo(text)
+    if as_json:
+        print_json("dry-run", plan.to_json())
+    else:
+        click.echo("\n".join(plan.lines()))
     return 0
 
 
@@ -139,7 +142,8 @@ def _finish(ended: Ended, *, quiet: bool, as_json: bool, report: bool) -> int:
     if as_json:
         paths = {"html": str(files.html), "pdf": str(files.pdf),
                  "csv": [str(c) for c in files.csvs], "json": str(files.json)}  # fmt: skip
-        click.echo(json.dumps({"event": "finished", "directory": str(directory),
+        click.echo(json.dumps({"schema": "harness-run/1", "event": "finished",
+                               "directory": str(directory),
                                "reports": paths if report else {}, "exit_code": code}))  # fmt: skip
         return code
     wide_console().print(terminal_summary(data, brief=quiet))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from harness.cli import options
+from harness.cli.output import print_json
 from harness.errors import HarnessError, ScenarioError
 
 
@@ -18,7 +18,7 @@ from harness.errors import HarnessError, ScenarioError
 @click.option(
     "--deep", is_flag=True, help="Import the model's code, open its files whole, call it once."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, mistakes too.")
+@options.as_json
 def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -> int:
     """Show every mistake in a scenario file, its ONNX files and what names its model.
 
@@ -38,7 +38,7 @@ def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -
         problems = [asdict(p) for p in error.problems] if isinstance(error, ScenarioError) else [
             {"message": str(error)}
         ]  # fmt: skip
-        click.echo(json.dumps({"file": str(file), "valid": False, "problems": problems}, indent=2))
+        print_json("validate", {"file": str(file), "valid": False, "problems": problems})
         return error.exit_code
     facts = {
         "file": str(file), "valid": True, "scenario": found.scenario, "points": len(found.points),
@@ -46,6 +46,9 @@ def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -
         "concurrency": found.concurrency, "rounds": found.rounds,
         "estimated_seconds": round(found.seconds), "notes": notes,
     }  # fmt: skip
+    if as_json:
+        print_json("validate", facts)
+        return 0
     lines = [f"{file}: fine: {found.counts()}", *(f"note: {text}" for text in notes)]
-    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
+    click.echo("\n".join(lines))
     return 0

@@ -50,6 +50,17 @@ class Concluded:
     path: Path
     """Where it is kept."""
 
+    def to_json(self, runs: Path) -> dict[str, object]:
+        """All of it as data; `runs` is the directory of the runs."""
+        tests = [
+            {"point": t.point, "halves": asdict(t.halves), "runs": asdict(t.runs)}
+            for t in self.calibration.tests
+        ]
+        return {
+            "answer": self.text, "directory": str(runs), "kept": str(self.path), "tests": tests,
+            "left_out": list(self.calibration.left_out),
+        }  # fmt: skip
+
 
 def begin(
     scenario: Path, overrides: tuple[str, ...], plan: Plan, output: Path | None, watches: Watches

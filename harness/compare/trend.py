@@ -68,14 +68,23 @@ def page(every: Sequence[Series]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def report(database: Path, markdown: Path | None) -> None:
-    """Print the trends and the changes, and write the page where it is asked for.
+def report(database: Path, markdown: Path | None, *, quiet: bool = False) -> dict[str, object]:
+    """Print the trends and the changes unless `quiet`, write the page where it is asked for; the
+    series as data.
 
     Raises UsageError where there is no history, SetupError where the page can't be written.
     """
     if not database.exists():
         raise UsageError(f"there is no history in {database}", fix="harness history add RUN_DIR")
     every = series_of(database)
+    if not quiet:
+        _show(every)
+    if markdown is not None:
+        write_file(markdown, page(every))
+    return {"series": [_facts(series) for series in every]}
+
+
+def _show(every: Sequence[Series]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in TITLES:
         table.add_column(title, overflow="fold")
@@ -85,5 +94,16 @@ def report(database: Path, markdown: Path | None) -> None:
     console.print(table)
     for text in changes(every):
         console.print(Text(text, style="bold"))
-    if markdown is not None:
-        write_file(markdown, page(every))
+
+
+def _facts(series: Series) -> dict[str, object]:
+    return {
+        "scenario": series.scenario, "backend": series.backend, "point": series.point,
+        "metric": series.metric,
+        "runs": [{"created": r.created, "path": r.path, "value": r.value} for r in series.runs],
+        "changes": [
+            {"since": c.at.created, "path": c.at.path, "share": c.share, "worse": c.worse,
+             "versions": {name: list(pair) for name, pair in c.versions.items()}}
+            for c in series.changes
+        ],
+    }  # fmt: skip

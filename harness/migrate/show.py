@@ -23,6 +23,7 @@ def as_json(
 ) -> str:
     """The files, the options and what keeps the scenarios from being run here."""
     facts = {
+        "schema": "harness-import/1",
         "written": [str(path) for path in written], "options": [asdict(o) for o in outcomes],
         "problems": [asdict(problem) for problem in problems],
     }  # fmt: skip

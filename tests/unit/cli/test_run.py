@@ -58,7 +58,8 @@ def test_every_line_is_json_and_the_last_names_the_directory(
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[0]["event"] == "plan"
     assert events[-1] == {
-        "event": "finished", "directory": str(tmp_path / "run"), "reports": {},
+        "schema": "harness-run/1", "event": "finished", "directory": str(tmp_path / "run"),
+        "reports": {},
         "exit_code": done.return_value,
     }  # fmt: skip
     again = invoke("--resume", tmp_path / "run", "--quiet", "--no-report")
