@@ -35,6 +35,6 @@ def command(
 
     found = export(load(scenario, overrides), repository)
     if as_json:
-        print_json("prepare", jsonable(asdict(found)))
+        print_json("prepare", {k: jsonable(v) for k, v in asdict(found).items()})
     else:
         show(found, repository)

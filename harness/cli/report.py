@@ -64,12 +64,12 @@ def command(
         more = [run_section(read_run(run_dir), profile)]
     chosen = [part.strip() for part in formats.split(",") if part.strip()]
     found = rebuild(run_dir, output, chosen, full=full, more=more)
-    paths = [*found.report.all(), *([found.best] if found.best else [])]
+    files = [*found.report.all(), *([found.best] if found.best else [])]
     problems = [outward(text) for text in (*found.damage, found.why_not) if text]
     if as_json:
-        print_json("report", {"files": [str(path) for path in paths], "problems": problems})
+        print_json("report", {"files": [str(path) for path in files], "problems": problems})
     else:
-        click.echo("\n".join(map(str, paths)))
+        click.echo("\n".join(map(str, files)))
         for text in problems:
             click.echo(text, err=True)
     if show and found.report.html is not None:
