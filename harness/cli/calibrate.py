@@ -53,11 +53,10 @@ def command(
 ) -> int:  # fmt: skip
     """Run SCENARIO against itself and say what a comparison on this machine is worth.
 
-    The whole run is repeated, each time with fresh processes and servers, in 2 × REPEATS rounds.
-    How much do rounds and runs differ, does the machine drift, how often does the rule that
-    compares two things raise a false alarm for the first half of a run against its second half and
-    for run against run, and how large must a slowdown be to be found four times in five? The result
-    is kept for this machine and stands in the reports of its later runs.
+    The whole run is repeated with fresh processes and servers, in 2 × REPEATS rounds. How much do
+    rounds and runs differ, does the machine drift, how often does the rule that compares raise a
+    false alarm for a run's first half against its second and for run against run, and how large
+    must a slowdown be to be found four times in five? It stands in later reports of this machine.
     """
     from harness.cli.live import observer
     from harness.compare.calibration import Plan, begin, conclude, finish
