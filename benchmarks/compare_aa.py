@@ -43,6 +43,7 @@ from harness.compare.verdicts import LOOKS
 from harness.models.prepare import prepare
 from harness.results.events import Event
 from harness.results.store import read_run
+from harness.scenario.spec.backend import packages
 from harness.scenario.spec.model import ModelSpec, Parity
 from harness.system.machine import describe_machine, package_versions
 from harness.system.paths import cache_directory
@@ -52,7 +53,7 @@ COUNTS = {"aa": 40, "slower": 10, "layer": 10}
 """How many of each; one in four or five turns is none of A/A."""
 SCENARIO = """\
 scenario: compare-aa
-model: {{name: products, source: {{onnx: products.onnx}}}}
+model: {{name: products, batch: none, source: {{onnx: products.onnx}}}}
 backends:
   - {{name: base, kind: onnxruntime, threads: 1}}
   - {{name: candidate, {candidate}, threads: 1}}
@@ -263,7 +264,7 @@ def main() -> None:
     file = asked.output / "compare_aa.json"
     data: dict[str, Any] = {
         "schema": 1, "started": time.strftime("%Y-%m-%d"), "profile": asked.profile,
-        "machine": describe_machine(), "packages": package_versions(),
+        "machine": describe_machine(), "packages": package_versions(packages()),
         **{kind: [] for kind in COUNTS},
     }  # fmt: skip
     if file.exists():
