@@ -2,10 +2,11 @@
 
 Of each backend the point at the smallest batch and the highest concurrency is tried, which asks
 most of the host for what it gives: in a few rounds by the first lane alone, then by the same lane
-while all others do the same. A backend is *disturbed* where it is shown to be slower beside them:
-where the upper 95 % end of the ratio of its throughputs (Welch's t on logs, a value a round, which
-each has processes of its own) lies below 1, and the ratio by `MARGIN` or more. Then all its points
-are measured one at a time, with nothing beside them. Error rates: benchmarks/lanes_trial.py.
+while all others do the same without a pause. A backend is *disturbed* where it is shown to be
+slower beside them: where the upper 95 % end of the ratio of its throughputs (Welch's t on logs, a
+value a round, which each has processes of its own) lies below 1, and the ratio by `MARGIN` or more.
+Then all its points are measured one at a time, with nothing beside them. Error rates:
+benchmarks/lanes_trial.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from harness.errors import HarnessError, WorkerDiedError
 from harness.fleet.crew import Crew
 from harness.fleet.devices import Lane
 from harness.fleet.sources import LANES
-from harness.results.events import PointStarted
+from harness.results.rows import LoadedRow
 from harness.results.store import read_run
 from harness.scenario.points import estimate, expand
 from harness.scenario.reading.loader import LoadedScenario, load_text
@@ -38,8 +39,8 @@ SHARE = 0.1
 """Of a run's estimated time that a trial may take; of a shorter run nothing is tried."""
 SECONDS = {"warmup": 0.3, "window": 0.5}
 """Of each measurement, unless the scenario's are shorter."""
-NEIGHBOUR_S = 2.0
-"""Window of the lanes beside: they are to measure most of the time, not to load."""
+NEIGHBOUR_S = 120.0
+"""Window of the lanes beside: while the first lane measures they do not load."""
 NOT_TRIED = "whether points disturb each other in lanes was not tried"
 FOLDER, LIST = "trial", "turns.json"
 
@@ -113,31 +114,34 @@ class Trial:
     """Called at each step; may raise."""
 
     def carry_out(self) -> list[Tried]:
-        """Alone, then beside all others; what came of each backend's point."""
-        alone = self._measure("alone", ())
-        beside = self._measure("beside", self.lanes[1:])
-        return judge(alone, beside)
+        """Each backend alone, then beside all others; what came of it."""
+        found: list[Tried] = []
+        for number, spec in enumerate(self.loaded.scenario.backends):
+            written = {**spec.model_dump(mode="json", exclude_unset=True), "name": spec.name}
+            only = f"backends={json.dumps([written])}"
+            alone = self._measure(f"{number}-alone", (), only)
+            found += judge(alone, self._measure(f"{number}-beside", self.lanes[1:], only))
+        return found
 
-    def _measure(self, name: str, others: Sequence[Lane]) -> list[SummaryRow]:
-        """What the first lane measures while `others` do the same over and over again."""
+    def _measure(self, name: str, others: Sequence[Lane], only: str) -> list[SummaryRow]:
+        """What the first lane measures of one backend while `others` are at it without a pause."""
         first, folder = self.lanes[0], self.folder / name
-        endless = ["measurement.rounds=1000", "measurement.rounds_max=1000", *_window(NEIGHBOUR_S)]
-        with self._crew(others, folder / "others", endless) as neighbours:
+        with self._crew(others, folder / "others", [only, *_window(NEIGHBOUR_S)]) as neighbours:
             waiting = {lane.number: lane for lane in others}
             for lane, event in neighbours.events(self.check) if waiting else ():
-                if isinstance(event, PointStarted):
+                if isinstance(event, LoadedRow):
                     waiting.pop(lane.number, None)
                 if not waiting:
                     break
             if waiting:
                 raise WorkerDiedError(neighbours.why_ended(next(iter(waiting.values()))))
-            with self._crew([first], folder / "first") as crew:
+            with self._crew([first], folder / "first", [only]) as crew:
                 for _ in crew.events(self.check):
                     pass
         data = read_run(folder / "first" / LANES / str(first.number))
         return summarize(data.measurements, data.failures)
 
-    def _crew(self, lanes: Sequence[Lane], folder: Path, sets: Sequence[str] = ()) -> Crew:
+    def _crew(self, lanes: Sequence[Lane], folder: Path, sets: Sequence[str]) -> Crew:
         """Each lane measures all of it, none a shard of another's."""
         words = [word for text in (*self.loaded.overrides, *sets) for word in ("--set", text)]
         (folder / "logs").mkdir(parents=True, exist_ok=True)
