@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.results.samples import OK, UNFINISHED
+from harness.stress import fairness as fair
 from harness.stress import timeline as tl
 from harness.stress.store import StressRun
 from harness.swarm import shapes
@@ -42,6 +43,8 @@ class Answers:
     """Requests whose fate is not known: due at a worker that was lost, after its last report."""
     slip_p99_ms: float | None
     """Of the requests of an open loop that found a user: how late the client itself was."""
+    fairness: list[fair.Fairness] = field(default_factory=list)
+    """Between the models of the server, by phase; empty where no other is loaded beside."""
     flags: list[str] = field(default_factory=list)
     """What a reader should know before trusting a number."""
 
@@ -63,7 +66,7 @@ def answer(run: StressRun) -> Answers:
         len(line), failures, failures / len(line) if len(line) else 0.0, p50, p99,
         float(line.ok.sum()) / until if until else 0.0, phases,
         tl.saturation(_rising(run, line, until), by_rate), list(recoveries(run, line, until)),
-        tl.error_kinds(line, run.merged.kinds), lost, slip,
+        tl.error_kinds(line, run.merged.kinds), lost, slip, fair.fairness(run, until),
     )  # fmt: skip
     found.flags.extend(_flags(run, found))
     return found
@@ -178,6 +181,7 @@ def sentences(run: StressRun, found: Answers) -> list[str]:
     if found.saturation is not None:
         text.append(saturation_text(found.saturation))
     text += list(_queue_text(found.phases))
+    text += fair.sentences(found.fairness)
     for kind in found.errors[:3]:
         text.append(f"{kind.count:,} × “{kind.kind}”, between {kind.first:.1f} s and "
                     f"{kind.last:.1f} s.")  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from harness.errors import HarnessError, ServerError, UsageError
 from harness.results.events import RunEnded, RunStarted
 from harness.results.manifest import make_manifest, utc_now
+from harness.results.samples import Samples
 from harness.results.series import write_parquet
 from harness.results.store import RunStore
 from harness.run.execute import default_directory
@@ -41,6 +43,8 @@ from harness.triton.client.settings import TritonSettings
 from harness.triton.counters.scrape import Scraper
 
 Tell = Callable[[Mapping[str, Any]], None]
+OVERTIME_S = 120.0
+"""So long at least the co-located models' arrivals go on where their end is awaited."""
 AFTER_FAULT_S = 10.0
 """So long after a fault nothing that grows is taken for hopeless."""
 
@@ -104,6 +108,8 @@ class _Run:
     interruption: Interruption
     outcome: files.Outcome = field(default_factory=files.Outcome)
     faulty_until: float = 0.0
+    watch: Callable[[bool], None] = lambda keep: None
+    """Has telemetry read the server as it is now, and keep what it has read."""
 
     def go(self) -> None:
         """Bring everything up, make the load, and keep what came of it."""
@@ -122,7 +128,10 @@ class _Run:
             telemetry = stack.enter_context(
                 Telemetry(self.directory / "telemetry.raw", logs / "telemetry.log")
             )
-            telemetry.watch([p for p in [server.pid] if p], gpu_of(spec), itself=True)
+            self.watch = lambda keep: telemetry.watch(
+                [p for p in [server.pid] if p], gpu_of(spec), itself=True, keep=keep
+            )
+            self.watch(False)
             faults = Faults(stress.faults, server, proxy, self._fault_done)
             stack.callback(faults.stop)
             memory = stack.enter_context(MemoryWatch(lambda: server.pid))
@@ -132,11 +141,12 @@ class _Run:
                 folder=self.directory / files.SAMPLES, logs=logs, base=base,
             ))  # fmt: skip
             try:
-                self._load(stress, generator, faults, scraper)
+                self._load(stress, generator, faults, scraper, server)
             finally:
                 self.interruption.armed = False
                 faults.stop()
                 self._keep(memory, telemetry, scraper)
+                self._keep_others(server)
 
     def _note_server(self, server: StressServer) -> None:
         self.outcome.served_name, self.outcome.batch_size = server.addresses[2], server.batch
@@ -161,13 +171,16 @@ class _Run:
         self.outcome.faults.append(files.Fault(**asdict(record)))  # type: ignore[typeddict-item]
         self.outcome.save(self.directory)
         self.faulty_until = record.end + AFTER_FAULT_S
+        if record.kind == "kill":  # the server is another process now
+            self.watch(True)
         self.tell({"event": "fault", **asdict(record)})
 
     # -- the load -------------------------------------------------------------------------------
 
     def _load(
-        self, stress: Stress, generator: Generator, faults: Faults, scraper: Scraper | None
-    ) -> None:
+        self, stress: Stress, generator: Generator, faults: Faults, scraper: Scraper | None,
+        server: StressServer | None = None,
+    ) -> None:  # fmt: skip
         watcher = Watcher(stress, self.loaded.scenario.measurement.seed)
         ending = False
         for event in generator.events():
@@ -176,6 +189,8 @@ class _Run:
                 self.outcome.start_ns, self.outcome.status = event["at_ns"], "running"
                 self.outcome.save(self.directory)
                 faults.start(event["at_ns"])
+                if server is not None:
+                    server.begin_others(2 * shapes.duration(stress.shape.chosen) + OVERTIME_S)
                 if scraper is not None:
                     scraper.mark()
             elif kind == "progress" and not ending and self.outcome.status == "running":
@@ -212,6 +227,17 @@ class _Run:
                 raise ServerError(f"a worker can't work: {event['why']}")
             self.outcome.notes.append(f"refused {event['host']}: {event['why']}")
         self.outcome.save(self.directory)
+
+    def _keep_others(self, server: StressServer) -> None:
+        if not self.outcome.start_ns:
+            return
+        with tempfile.TemporaryDirectory(prefix="harness-stress-") as folder:
+            for name, found in server.end_others(Path(folder)):
+                if isinstance(found, Samples):
+                    files.write_colocated(self.directory, name, found)
+                else:
+                    words = f"what {name} was asked beside is not known: {found.message}"
+                    self.outcome.notes.append(words)
 
     # -- what came of it ------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,10 @@ from harness.report.model.context import COLORS
 from harness.report.model.manifest_facts import date_text, text
 from harness.report.outputs.html import render_html
 from harness.report.view import View
+from harness.results.samples import OK
 from harness.results.series import Quantity
-from harness.stress.answers import PHASE_COLUMNS
+from harness.stress.answers import PHASE_COLUMNS, ms_text
+from harness.stress.fairness import demands
 from harness.stress.results import MIB, Results
 from harness.stress.timeline import Timeline, open_at, seconds_of
 from harness.swarm import shapes
@@ -43,7 +45,8 @@ def view_of(found: Results) -> View:
     version = text(manifest, "harness_version", default="")
     footer = f"harness {version} · stress run of {date_text(manifest)}"
     return View("Stress Result", found.name, footer, (
-        _summary(found), _time(found), _phases(found), _memory(found), _method(found),
+        _summary(found), _time(found), _phases(found), *_models(found), _memory(found),
+        _method(found),
     ))  # fmt: skip
 
 
@@ -114,6 +117,45 @@ def _phases(found: Results) -> s.Section:
     return s.Section("phases", "Phases, faults and errors", tuple(blocks))
 
 
+def _models(found: Results) -> Iterator[s.Section]:
+    """What each model of the server got, where there are several."""
+    fair = found.answers.fairness
+    if not fair:
+        return
+    got = b.listing([(f, share) for f in fair for share in f.shares], {
+        "phase": lambda x: b.word(x[0].phase), "model": lambda x: b.word(x[1].model),
+        "asked/s": lambda x: b.figure("as users" if x[1].offered is None
+                                      else f"{x[1].offered:.1f}"),
+        "answered/s": lambda x: b.figure(f"{x[1].answered:.1f}"),
+        "share of all": lambda x: b.figure(f"{x[1].share:.0%}"),
+        "failed": lambda x: b.figure(f"{x[1].error_rate:.2%}"),
+        "p50": lambda x: b.figure(ms_text(x[1].p50_ms)),
+        "p99": lambda x: b.figure(ms_text(x[1].p99_ms)),
+    })  # fmt: skip
+    index = b.listing(fair, {
+        "phase": lambda f: b.word(f.phase),
+        "Jain's index": lambda f: b.word(f.why_not) if f.index is None else
+        b.Cell(f"{f.index:.3f}", f"{f.low:.3f} – {f.high:.3f}", number=True),
+    })  # fmt: skip
+    by_rate = all(share.offered is not None for share in fair[0].shares)
+    what = "the share of what it asked for that was answered, at most all" if by_rate else \
+        "inferences a second for each of its users"  # fmt: skip
+    note = (f"Inferences a second. The index is of what each model got: {what}; 1 where all got "
+            f"alike, {1 / len(fair[0].shares):.2g} where one got everything.")  # fmt: skip
+    x, width = [t for t, _ in _cut(found)[1]], _cut(found)[2]
+    start = found.run.outcome.start_ns
+    lines: list[Line] = []
+    for demand in demands(found.run, shapes.phases(found.run.stress.shape.chosen)[0]):
+        done = (demand.samples.done[demand.samples.status == OK] - start) / 1e9
+        counts = [np.count_nonzero(np.abs(done - t) <= width / 2) * demand.batch / width for t in x]
+        lines.append((demand.name, x, counts))
+    chart = _chart(found, "models", "Answered, by model", "inferences a second", lines)
+    yield s.Section("models", "Fairness between the models", (
+        *([s.Charts((chart,))] if chart else []), s.TableBlock(got, "What each got", "text"),
+        s.TableBlock(index, "Fairness", "text"), s.Text(note, "note"),
+    ))  # fmt: skip
+
+
 def _memory(found: Results) -> s.Section:
     growth = b.listing(found.growth.items(), {
         "of": lambda g: b.word(g[0]), "verdict": lambda g: b.word(g[1].kind),
@@ -140,6 +182,8 @@ def _method(found: Results) -> s.Section:
         "At a rate, latency counts from when a request was due; with users, from when it was sent.",
         *(f"Worker {w['worker']} on {w['host']}: its clock may be off by "
           f"{w['clock_error_ns'] / 1e6:.2f} ms." for w in outcome.joined),
+        *(f"The load of {name}, which is co-located, is made by the harness's own generator."
+          for name in found.run.colocated),
         *(f"Fault {f['kind']}: {f['how']}." for f in outcome.faults), *outcome.notes,
     ]  # fmt: skip
     return s.Section("method", "Method", (s.Prose(tuple(s.compose(text) for text in sentences)),))
@@ -186,7 +230,8 @@ def _chart(
     rows: list[tuple[str, float, float]] = []
     for number, (name, x, y) in enumerate(lines):
         points = [(float(a), float(b), f"{float(b):.4g} {unit} at {float(a):.1f} s")
-                  for a, b in zip(x, y, strict=True) if math.isfinite(b)]  # fmt: skip
+                  for a, b in zip(x, y, strict=True)
+                  if math.isfinite(b) and 0 <= a <= _until(found)]  # fmt: skip
         if points:
             series.append(b.trace(name, COLORS[number % len(COLORS)], points, "thin", dash=number))
             rows += [(name, a, b) for a, b, _ in points[:: max(1, len(points) // 40)]]
@@ -260,6 +305,7 @@ def _cpu(found: Results) -> b.Chart | None:
         if key.quantity is Quantity.TREE_CPU_S and len(t) > 20:
             step = max(1, len(t) // MOST_POINTS, 20)
             rate = np.diff(values.value[::step]) / np.diff(t[::step]) * 100
+            rate[rate < 0] = np.nan  # another process, that had used nothing yet
             lines.append(("server, % of a processor", t[::step][1:], rate))
         elif key.quantity is Quantity.UTILIZATION_PERCENT:
             step = max(1, len(t) // MOST_POINTS)

@@ -5,28 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import psutil
 
-from harness.errors import ServerError
+from harness.errors import HarnessError, ServerError
+from harness.load.plan import plan_colocated
 from harness.models.inputs import make_inputs
 from harness.models.tensors import PreparedModel, Tensors
 from harness.results.rows import ParityRow
+from harness.results.samples import Samples
 from harness.run.limited import Limited
-from harness.run.session.preparing import prepare, prepared_model
+from harness.run.session.preparing import Prepared, prepare, prepared_model
 from harness.run.session.served_model import Folders, ServedModel
 from harness.run.session.watch import gpu_place
 from harness.run.worker.messages import DescribeModel, ServerAddress
 from harness.run.worker.process import WorkerProcess
 from harness.scenario.spec.scenario import Scenario
+from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.environment import worker_env
 from harness.telemetry.locate import server_pid
 from harness.triton.client.settings import TritonSettings
-from harness.triton.launch import Served
+from harness.triton.launch import Served, Sharing
 from harness.triton.server.process import TritonServer
 from harness.triton.server.start import start_server
 
@@ -44,6 +47,8 @@ class StressServer:
         self.model: PreparedModel | None = None
         """As it is served, inputs and all; known after `open`."""
         self.parity: list[ParityRow] = []
+        self.colocated: list[ServedModel] = []
+        """Other models of the server, each with a worker of its own that makes its load."""
         self._served: Served | None = None
         self._server: TritonServer | None = None
 
@@ -66,9 +71,11 @@ class StressServer:
         )  # fmt: skip
         self._stack.enter_context(self._limited)
         self._limited.enforce(self._spec, gpu_place(self._spec), worker_env(folders.base))
-        self._served = found = served.launch(None)
+        others = self._spec.colocated
+        self._served = found = served.launch(Sharing(DEFAULT_CONFIG, None) if others else None)
         self._stack.callback(found.release)
         self._server = found.server
+        self._open_colocated(prepared)
         with WorkerProcess(folders.log(), env=worker_env(folders.base)) as worker:
             served.worker = worker
             self.model = prepared_model(prepared, "").model
@@ -82,9 +89,47 @@ class StressServer:
                     max_batch_size=there.max_batch_size,
                 )  # fmt: skip
             served.load(self.batch, lambda _: None)
-            self.parity = served.compare([self.batch], lambda _: None)
+            self.parity[:0] = served.compare([self.batch], lambda _: None)
         if url := self._spec.server.url:
             self._elsewhere = server_pid(str(url))  # once: it asks about every socket here
+
+    def _open_colocated(self, prepared: Prepared) -> None:
+        """Load the other models, and compare the outputs of each once."""
+        for other in self._spec.colocated:
+            made = prepared_model(prepared, f"{self._spec.name}/{other.name}")
+            model = ServedModel(
+                self._spec.alone(other), made, other.spec.parity, (other.load.batch_size,),
+                self._scenario.measurement,
+                self._folders, lambda: None, other, f"{self._spec.name}+{other.name}",
+                self._limited,
+            )  # fmt: skip
+            served = model.launch(Sharing(DEFAULT_CONFIG, self._server))
+            self._stack.callback(served.release)
+            log = self._folders.log(f"-colocated-{other.name}")
+            worker = WorkerProcess(log, env=worker_env(self._folders.base))
+            self._stack.callback(worker.kill)
+            model.worker = worker
+            model.load(other.load.batch_size, lambda _: None)
+            self.parity += model.compare([other.load.batch_size], lambda _: None)
+            self.colocated.append(model)
+
+    def begin_others(self, longest: float) -> None:
+        """Put each co-located model under its load, which goes on for `longest` s at most."""
+        seed = self._scenario.measurement.seed
+        for index, model in enumerate(self.colocated):
+            assert model.colocated is not None
+            load = model.colocated.load
+            model.start(load.batch_size, plan_colocated(load, seed, 0, index, longest))
+
+    def end_others(self, folder: Path) -> Iterator[tuple[str, Samples | HarnessError]]:
+        """End those loads: what each model was asked, or why that is not known."""
+        for model in self.colocated:
+            path = folder / f"{model.name}.npz"
+            try:
+                model.stop(path)
+                yield model.name, Samples.load(path)
+            except HarnessError as error:
+                yield model.name, error
 
     @property
     def addresses(self) -> tuple[str | None, str | None, str]:

@@ -5,6 +5,7 @@
     samples/worker-N.bin raw records while the load goes (`harness.swarm.recorder`)
     requests.parquet     all requests, exact: scheduled, sent, done (ns), status, caller (worker)
     errors.parquet       of each failed request: done (ns) and what went wrong
+    colocated/NAME.parquet  requests of a co-located model, made by the harness's own generator
     memory.parquet       resident bytes of each process
     telemetry.parquet    host and GPU, as of every run
     metrics.json         Triton's /metrics, a reading a second
@@ -41,9 +42,11 @@ from harness.triton.counters.metrics import parse
 
 KIND = "stress"
 OUTCOME, SAMPLES, REQUESTS, ERRORS = "stress.json", "samples", "requests.parquet", "errors.parquet"
+COLOCATED = "colocated"
 MEMORY, TELEMETRY, METRICS = "memory.parquet", "telemetry.parquet", "metrics.json"
 SCHEMA = 1
 T = TypeVar("T")
+E = TypeVar("E")
 Seconds = Annotated[float, Field(ge=0, le=10**8)]
 
 
@@ -152,6 +155,8 @@ class StressRun:
     memory: list[ProcessMemory]
     telemetry: series.Readings
     metrics: Mapping[str, Any]
+    colocated: Mapping[str, Samples] = field(default_factory=dict)
+    """What the other models of the server were asked."""
 
     @property
     def stress(self) -> Stress:
@@ -172,6 +177,12 @@ class StressRun:
 def is_stress(directory: Path) -> bool:
     """Whether it is the directory of a stress run."""
     return (directory / OUTCOME).is_file()
+
+
+def write_colocated(directory: Path, name: str, samples: Samples) -> None:
+    """The requests of a model beside the stressed one."""
+    (directory / COLOCATED).mkdir(exist_ok=True)
+    write_samples(directory / COLOCATED / f"{name}.parquet", samples, {"clock": "monotonic"})
 
 
 def write_requests(directory: Path, merged: Merged, about: Mapping[str, str]) -> None:
@@ -210,7 +221,7 @@ def read_stress(directory: Path) -> StressRun:
     if outcome.start_ns and not outcome.seconds and len(done):  # it was killed
         outcome.seconds = max(0.0, (int(done.max()) - outcome.start_ns) / 1e9)
 
-    def optional(name: str, read: Callable[[Path], T], empty: T) -> T:
+    def optional(name: str, read: Callable[[Path], T], empty: E) -> T | E:
         try:
             return read(directory / name) if (directory / name).exists() else empty
         except RunDirectoryError as error:
@@ -220,7 +231,10 @@ def read_stress(directory: Path) -> StressRun:
     return StressRun(
         directory, _read_manifest(directory), outcome, merged,
         optional(MEMORY, read_memory, []), optional(TELEMETRY, series.read_parquet, {}),
-        optional(METRICS, _read_metrics, {}),
+        optional(METRICS, _read_metrics, {}), {
+            path.stem: samples for path in sorted((directory / COLOCATED).glob("*.parquet"))
+            if (samples := optional(f"{COLOCATED}/{path.name}", read_samples, None)) is not None
+        },
     )  # fmt: skip
 
 

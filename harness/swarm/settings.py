@@ -329,8 +329,10 @@ class Stress(Model):
                          "name it: `backend: NAME`", lacks=("backend",))  # fmt: skip
         else:
             chosen = served[names.index(self.backend) if self.backend else 0]
-            if chosen.colocated:
-                yield Broken((), "drives one model, and this backend has co-located ones")
+            for index, fault in enumerate(self.faults if chosen.colocated else ()):
+                if fault.kill:
+                    message = "would end the load of the co-located models; leave it or them out"
+                    yield Broken(("faults", index, "kill"), message)
             ours = chosen.server.url is None and chosen.server.docker is None
             if self.faults and not ours:
                 message = "only a server that the harness starts itself is harmed"

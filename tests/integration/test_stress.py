@@ -6,11 +6,16 @@ parts agree.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -19,6 +24,7 @@ from support.paths import ROOT
 from support.tiny_onnx import tiny_onnx
 
 from harness.results.samples import OK
+from harness.stress.fairness import fairness
 from harness.stress.store import Outcome, StressRun, read_stress
 
 pytestmark = pytest.mark.triton
@@ -35,10 +41,10 @@ stress:
 FAULTS = """
   shape: {constant: {rate: 25, duration: 12s}}
   faults:
-    - {at: 1s, network: {delay_ms: 60, stall: 1%}, for: 1s}
-    - {at: 3s, pause: 700ms}
-    - {at: 5s, unload: model, for: 300ms}
-    - {at: 8s, kill: server}
+    - {at: 500ms, network: {delay_ms: 60, stall: 1%}, for: 700ms}
+    - {at: 2s, pause: 700ms}
+    - {at: 3500ms, unload: model, for: 300ms}
+    - {at: 6s, kill: server}
   thresholds: {error_rate: {max: 99%}}
   abort: false
 """
@@ -86,10 +92,53 @@ def stress(home: Path, protocol: str, section: str, *more: str) -> tuple[Path, i
     return home / "run", done.returncode, done.stdout
 
 
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return str(found.getsockname()[1])
+
+
+def seen(url: str, wanted: str, over: threading.Event) -> str:
+    """The page, once there is one with `wanted` in it; empty where there was none to the end."""
+    while not over.wait(0.1):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as page:
+            text = page.read().decode()
+            if wanted in text:
+                return str(text)
+    return ""
+
+
+PAGES: dict[str, str] = {}
+"""What was seen of the run while it went on."""
+
+
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
-    home = tmp_path_factory.mktemp("faulty")
-    return stress(home, "grpc", FAULTS, "--workers", "2", "--json")
+    home, web, metrics, over = (
+        tmp_path_factory.mktemp("faulty"),
+        free_port(),
+        free_port(),
+        threading.Event(),
+    )
+    wanted = {
+        "locust": (f"http://127.0.0.1:{web}/", "<html"),
+        "stats": (f"http://127.0.0.1:{web}/stats/requests", '"num_requests":'),
+        "metrics": (f"http://127.0.0.1:{metrics}/metrics", "harness_stress_users 256"),
+    }
+    with ThreadPoolExecutor() as pool:
+        pages = {name: pool.submit(seen, *page, over) for name, page in wanted.items()}
+        try:
+            return stress(home, "grpc", FAULTS, "--workers", "2", "--json", "--web", web,
+                          "--metrics-port", metrics)  # fmt: skip
+        finally:
+            over.set()
+            PAGES.update({name: page.result() for name, page in pages.items()})
+
+
+def test_locusts_page_and_prometheus_saw_it_while_it_went_on(run: StressRun) -> None:
+    assert "Locust" in PAGES["locust"]
+    assert json.loads(PAGES["stats"])["user_count"] >= 0
+    assert "harness_stress_latency_seconds" in PAGES["metrics"]
+    assert len(run.samples)
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +212,12 @@ def test_users_over_http_follow_the_steps_and_see_answers_that_turn_wrong(tmp_pa
     turns = tmp_path / "repository"
     shutil.copytree(REPOSITORY, turns)
     (turns / "identity" / "1" / "model.py").write_text(TURNS, encoding="utf-8")
-    text = SCENARIO.replace("PROTOCOL", "http").replace(str(REPOSITORY), str(turns)) + USERS
-    done = harness(tmp_path, text)
+    shutil.copytree(REPOSITORY / "identity", turns / "other")
+    config = turns / "other" / "config.pbtxt"
+    config.write_text(config.read_text("utf-8").replace('"identity"', '"other"'), encoding="utf-8")
+    beside = ", colocated: [{name: other, load: {concurrency: 2}}]}"
+    text = SCENARIO.replace("PROTOCOL", "http").replace(str(REPOSITORY), str(turns))
+    done = harness(tmp_path, text.replace('"}}', f'"}}{beside}') + USERS)
     assert done.returncode == 0, done.stderr
     assert "saturate" in done.stdout
     found = read_stress(tmp_path / "run")
@@ -175,6 +228,13 @@ def test_users_over_http_follow_the_steps_and_see_answers_that_turn_wrong(tmp_pa
     assert {found.merged.kinds[k].partition(":")[0] for k in found.merged.kind[failed]} == {
         "wrong outputs"
     }
+    steps = fairness(found, 3.0)
+    assert [f.phase for f in steps] == ["step 1", "step 2", "step 3"]
+    assert all(share.answered > 0 for f in steps for share in f.shares)
+    assert all(f.index is not None and f.low <= f.index <= f.high for f in steps)
+    html = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "Fairness between the models" in html
+    assert "In step 3 identity " in done.stdout.replace("\n", " ")
 
 
 def test_a_model_with_wrong_outputs_is_not_put_under_load(tmp_path: Path) -> None:
@@ -185,5 +245,5 @@ def test_a_model_with_wrong_outputs_is_not_put_under_load(tmp_path: Path) -> Non
     assert "parity: {on_mismatch: measure}" in done.stderr
     outcome = Outcome.read(tmp_path / "run")
     assert outcome.status == "failed"
-    assert [row["status"] for row in outcome.parity] == ["disagrees"]
+    assert [row.status for row in outcome.parity] == ["disagrees"]
     assert outcome.start_ns == 0

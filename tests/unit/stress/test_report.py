@@ -27,14 +27,14 @@ def made(directory: Path) -> Results:
     faults = [{"kind": "kill", "begin": 25.0, "end": 27.0, "how": "SIGKILL", "problem": ""}]
     run = run_of(section, merged, 40.0, faults=faults, served_name="m")
     run.manifest["scenario"].update(backends=[{"kind": "triton", "protocol": "grpc"}])
-    t_ns = (5e9 + np.arange(0, 40, 0.05) * 1e9).astype(np.int64)
+    t_ns = (5e9 + np.arange(-5, 45, 0.05) * 1e9).astype(np.int64)
     cpu = TelemetrySeries(t_ns, np.arange(len(t_ns)) * 0.01)
     page = 'nv_inference_pending_request_count{model="m",version="1"} 3\n'
     page = f"# TYPE nv_inference_pending_request_count gauge\n{page}"
     run = replace(
         run, directory=directory, telemetry={SeriesKey(Quantity.TREE_CPU_S): cpu},
-        memory=[ProcessMemory("tritonserver 7", t_ns[::20], np.full(40, 2**28))],
-        metrics={"readings": [{"end_ns": int(t_ns[100]), "text": page}]},
+        memory=[ProcessMemory("tritonserver 7", t_ns[::20], np.full(50, 2**28))],
+        metrics={"readings": [{"end_ns": int(t_ns[200]), "text": page}]},
     )  # fmt: skip
     found = answer(run)
     return Results(run, found, {}, judge(section.thresholds, found, {}))
@@ -50,6 +50,7 @@ def test_the_answers_come_first_then_one_axis_for_everything(tmp_path: Path) -> 
     names = [(b.label, b.begin, b.end) for b in bands(found)]
     assert names == [("before", 0, 10), ("spike", 10, 15), ("after", 15, 40), ("kill", 25, 27)]
     assert all(c.bands == bands(found) for c in charts.values())
+    assert all(0 <= x <= 40 for c in charts.values() for s in c.series for x in s.x)
     due = charts["rates"].series[0]
     assert max(due.y) == 200
     assert sum(due.y) == len(found.run.samples)

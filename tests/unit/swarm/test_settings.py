@@ -40,6 +40,9 @@ def test_the_sample_is_read_and_resolves_to_itself() -> None:
         ("stress:", "stress:\n  locustfile: models/tiny-mlp.onnx", "make a closed loop"),
         ("stress:", "stress:\n  backend: other", "no Triton backend is called 'other'"),
         ("protocol: grpc,", "protocol: grpc, io: shared_memory,", "use `io: host`"),
+        ("dynamic_batching: true}", "dynamic_batching: true, colocated: [{name: b, model: "
+         "{source: {onnx: models/tiny-mlp.onnx}}, load: {request_rate: 5}}]}",
+         "faults[0].kill: would end the load of the co-located models"),
         ("duration: 40s", "duration: 40s, unit: users",
          None),
     ],
