@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from harness.scenario.rules.base import Broken, remove, repeated, twice
 from harness.scenario.spec import fields as of
@@ -34,6 +34,13 @@ class Tenant(Model):
     )
     model: OtherModel | None = Field(None, description="what it is; default: the scenario's model")
     load: TenantLoad = Field(description="what is asked of it")
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: OtherModel | None, info: ValidationInfo) -> OtherModel | None:
+        if model is None or model.name or "name" not in info.data:
+            return model
+        return model.model_copy(update={"name": info.data["name"]})
 
 
 class Mode(Model):

@@ -72,6 +72,13 @@ def test_a_gpu_may_have_every_mode_and_the_scenario_reads_back_as_itself() -> No
     assert Scenario.model_validate_json(found.model_dump_json()) == found
 
 
+def test_a_model_without_a_name_has_its_tenants() -> None:
+    model = "{name: b, model: {source: {fake: {}}}, load: {concurrency: 1}}"
+    found = read(f"{BASE}sharing: {{tenants: [{{name: a, load: {{concurrency: 1}}}}, {model}]}}\n")
+    assert found.sharing is not None
+    assert found.sharing.tenants[1].model.name == "b"
+
+
 def test_a_limit_with_a_daemon_of_its_own_and_mps_are_refused() -> None:
     text = GPU.replace('"cuda:0"', '"cuda:0", limits: {gpu_memory: 1GiB}')
     tenants = "{name: a, backend: one, load: {concurrency: 1}}"
