@@ -15,6 +15,7 @@ USES = {
     "quickstart": "quickstart", "backends on a GPU": "resnet50-gpu", "search": "triton-search",
     "capacity": "capacity", "versions": "versions", "stress": "stress-triton",
     "dynamic length": "transformer", "many GPUs": "triton-gpus", "lanes": "resnet50-lanes",
+    "tenants of a GPU": "tenants", "tenants of the CPU": "tenants-cpu",
 }  # fmt: skip
 SHORT = (
     "measurement.profile=quick", "measurement.rounds=1", "measurement.rounds_max=1",
@@ -72,3 +73,17 @@ def test_a_stress_in_a_short_form(run_cli, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr  # thresholds may be missed on a busy machine
     assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_tenants_in_a_short_form(run_cli, tmp_path: Path) -> None:
+    changes = [word for change in SHORT for word in ("--set", change)]
+    out = tmp_path / "run"
+    done = run_cli("share", FOLDER / "tenants-cpu.yaml", *changes, "-o", out, "-q", timeout=280)
+    assert done.returncode in (0, 1), done.stderr  # of one round nothing is decided
+    run = read_run(out)
+    assert run.complete
+    assert not run.failures
+    assert (out / "report.html").exists()
+    again = run_cli("share", out, "--json", timeout=100)
+    assert '"interference"' in again.stdout

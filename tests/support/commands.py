@@ -110,7 +110,7 @@ ACCOUNTS: tuple[tuple[str, str, str], ...] = (
     ("docs/stress.md", "harness stress",
      "tests/integration/test_stress_hosts.py::test_the_worker_joins_from_there_with_its_own_copy_of_the_scenario"),
     ("docs/sharing.md", "harness share scenarios/",
-     "tests/unit/tenants/test_execute.py"),
+     "tests/integration/test_scenarios.py::test_tenants_in_a_short_form"),
     ("docs/sharing.md", "harness share reports/",
      "tests/unit/tenants/test_command.py::test_a_run_directory_is_shown_again"),
     ("docs/tutorial.md", "",
