@@ -1,8 +1,15 @@
 """Capacity over rounds: one summary for each point that was searched.
 
-As everywhere, the round is the unit: the capacity is the geometric mean of the rates that were
-offered in the rounds where the highest held, with the t-interval of their logs. Its resolution is
-the search's step: the interval is never narrower than the steps between which the rounds ended.
+What a single window says of a rate is luck too, most of all in a short one, and the highest rate
+that happened to hold is a lucky one. So the capacity is read from all rates that were tried in all
+rounds: a logistic curve of the share of late requests over the log of the rate, and where it passes
+what the percentile allows. The round is the unit, as everywhere: the interval is a jackknife over
+rounds, half a step of the search wider on each side. How often it holds the truth:
+benchmarks/capacity.py.
+
+Without such a curve (one round, few rates near the target, or another end of the search) it is the
+geometric mean of what was offered at the highest rate that held, with the t-interval of
+the rounds' logs, never narrower than the steps between which they ended.
 """
 
 from __future__ import annotations
@@ -11,8 +18,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.intervals import Interval, log_t_interval
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from harness.analysis.intervals import Interval, log_t_interval, t_quantile
+from harness.measure.quantiles import QUANTILES
 from harness.results.details import TrialDetails
+from harness.results.grouping import grouped
 from harness.results.rows import CapacityRow
 from harness.scenario.sizes import request_text
 
@@ -44,11 +57,9 @@ class CapacitySummary:
     precision: float
     rounds: int
     rate: Interval | None
-    """Requests a second that were offered at the highest that holds; None when a round found
-    none.
-    """
+    """Requests a second at which the target just holds; None when a round found none."""
     scatter: float | None
-    """Half-width of the t-interval of the logs of the rounds' rates as they were asked for."""
+    """Half-width of the interval of its log, without what the search's step adds."""
     goodput: Interval | None
     """Inferences a second within the target at that rate."""
     knee: Interval | None
@@ -84,10 +95,8 @@ class CapacitySummary:
 
 def summarize_capacity(rows: Iterable[CapacityRow]) -> list[CapacitySummary]:
     """One summary a point, in order of first appearance."""
-    by_point: dict[str, list[CapacityRow]] = {}
-    for row in rows:
-        by_point.setdefault(row.point, []).append(row)
-    return [_summary(sorted(found, key=lambda r: r.round)) for found in by_point.values()]
+    return [_summary(sorted(found, key=lambda r: r.round))
+            for found in grouped(rows, lambda r: r.point).values()]  # fmt: skip
 
 
 def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
@@ -95,23 +104,65 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
     limits = [r.limit for r in rows]
     rates = _over_rounds([r.low for r in rows])
     highs = [r.high for r in rows if r.high is not None]
+    limit = max(dict.fromkeys(limits), key=limits.count)
+    held, goodput = rate_over_rounds(rows), _over_rounds([r.goodput for r in rows])
+    scatter = rates.half_width if rates else None
+    if held and limit == "target" and (curve := _by_curve(rows)):
+        share, scatter = first.batch_size * float(QUANTILES[first.percentile]), curve[1]
+        out = scatter + first.details.get("precision", 0.0) / 2  # half a step of the search
+        value, low, high = (math.exp(curve[0] + x) for x in (0, -out, out))
+        held, goodput = (Interval(k * value, k * low, k * high, len(rows)) for k in (1.0, share))
     return CapacitySummary(
         point=first.point, backend=first.backend, config=first.config,
         batch_size=first.batch_size, percentile=first.percentile, target_ms=first.target_ms,
         precision=float(first.details.get("precision", 0.0)), rounds=len(rows),
-        rate=_rate_over_rounds(rows), scatter=rates.half_width if rates else None,
-        goodput=_over_rounds([r.goodput for r in rows]),
+        rate=held, scatter=scatter, goodput=goodput,
         knee=_over_rounds([r.knee_rate for r in rows], every=False),
         low=min((r.low for r in rows if r.low is not None), default=None),
         high=max(highs) if len(highs) == len(rows) else None,
-        limit=max(dict.fromkeys(limits), key=limits.count),
+        limit=limit, sizes=first.sizes,
         reasons=tuple(dict.fromkeys(r.reason for r in rows if r.reason)),
         rates=tuple(_rates(rows)), steps=sum(r.steps for r in rows),
-        sizes=first.sizes,
     )  # fmt: skip
 
 
-def _rate_over_rounds(rows: Sequence[CapacityRow]) -> Interval | None:
+NEAR = 30
+"""Rates count for the curve where late requests are at most so many times what is allowed: beyond,
+a window says how long it was overloaded."""
+
+
+def _by_curve(rows: Sequence[CapacityRow]) -> tuple[float, float] | None:
+    """Log of the rate at which the curve of all rounds passes the target, and its half-width; None
+    where there is none, or it does so beyond the rates that were tried.
+    """
+    allowed, rounds = 1 - float(QUANTILES[rows[0].percentile]), len(rows)
+    near = np.array([
+        (math.log(t["rate"]), 1 - t["within"], n) for n, row in enumerate(rows)
+        for t in row.details.get("trials", ())
+        if t["outcome"] != "client" and 1 - t["within"] <= NEAR * allowed
+    ])  # fmt: skip
+    if rounds < 2 or len(near) <= 2 * rounds or not near[:, 1].any():
+        return None
+    whole, *left_out = (_crossing(near[near[:, 2] != n], allowed) for n in range(-1, rounds))
+    scatter = math.sqrt(rounds - 1) * float(np.std(left_out))
+    tried = near[:, 0].min() <= whole <= near[:, 0].max()
+    return (whole, t_quantile(0.975, rounds - 1) * scatter) if tried else None
+
+
+def _crossing(near: NDArray[np.float64], allowed: float) -> float:
+    """The log rate at which a logistic curve passes `allowed`, by maximum likelihood. The first two
+    columns of `near` are log rates and shares of late requests; a rate has as many as it is high.
+    """
+    x, late, target = near[:, 0], near[:, 1], special.logit(allowed)
+
+    def misfit(line: NDArray[np.float64]) -> float:
+        z = target + np.exp(line[1]) * (x - line[0])
+        return float(np.exp(x) @ (np.logaddexp(0, z) - late * z))
+
+    return float(optimize.minimize(misfit, [x.mean(), 2.0], method="Nelder-Mead").x[0])
+
+
+def rate_over_rounds(rows: Sequence[CapacityRow]) -> Interval | None:
     """The capacity, with an interval no narrower than what the rounds ended between: from the
     lowest rate that held to a step above the highest that did not.
     """
@@ -130,10 +181,8 @@ def _over_rounds(values: Sequence[float | None], *, every: bool = True) -> Inter
 
 
 def _rates(rows: Sequence[CapacityRow]) -> list[RateSummary]:
-    tried: dict[float, list[TrialDetails]] = {}
-    for row in rows:
-        for trial in row.details.get("trials", ()):
-            tried.setdefault(float(trial["rate"]), []).append(trial)
+    every = (trial for row in rows for trial in row.details.get("trials", ()))
+    tried = grouped(every, lambda t: float(t["rate"]))
     return [_rate(rate, found) for rate, found in sorted(tried.items())]
 
 

@@ -16,6 +16,7 @@ from harness.analysis import metrics
 from harness.analysis.intervals import Interval
 from harness.analysis.tails import PLAIN_EPISODES, episodes_over_rounds
 from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
+from harness.results.grouping import grouped
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import Point
@@ -169,12 +170,8 @@ def summarize(
     """One row per point that was measured or failed, in order of first appearance."""
     measurements = list(measurements)
     wrong = {(r.backend, r.config) for r in measurements if WRONG.intersection(r.flags)}
-    by_point: dict[str, list[MeasurementRow]] = {}
-    failed: dict[str, list[FailureRow]] = {}
-    for row in measurements:
-        by_point.setdefault(row.point, []).append(row)
-    for failure in failures:
-        failed.setdefault(failure.point, []).append(failure)
+    by_point, failed = (grouped(measurements, lambda r: r.point),
+                        grouped(failures, lambda f: f.point))  # fmt: skip
     found = (
         _summary(point, sorted(by_point.get(point, []), key=lambda r: r.round), failed.get(point))
         for point in dict.fromkeys([*by_point, *failed])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from harness.errors import UsageError
 from harness.models.tensors import BATCH, BatchSaid, TensorSpec
+from harness.results.grouping import grouped
 
 Specs = tuple[TensorSpec, ...]
 Following = Callable[[Specs, Sequence[str]], frozenset[str] | None]
@@ -194,8 +195,5 @@ def _first_axes(specs: Specs, names: Iterable[str]) -> dict[str, int]:
 
 def _places(specs: Specs, axes: Mapping[str, int]) -> str:
     """`axis 1 of words, axis 0 of h0`."""
-    found: dict[int, list[str]] = {}
-    for spec in specs:
-        if spec.name in axes:
-            found.setdefault(axes[spec.name], []).append(spec.name)
+    found = grouped((s.name for s in specs if s.name in axes), lambda name: axes[name])
     return "; ".join(f"axis {axis} of {', '.join(names)}" for axis, names in found.items())

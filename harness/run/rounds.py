@@ -13,6 +13,7 @@ from harness.analysis.tails import next_window
 from harness.measure.quantiles import FLOORS
 from harness.measure.transient import leak_over_rounds
 from harness.results.events import Reached, SearchEnded, Undecided
+from harness.results.grouping import grouped
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.run.order import balanced
 from harness.run.selection import Selection
@@ -164,7 +165,7 @@ class Rounds:
 
         for wave in self._waves(backend, round_, points):
             seed = f"{self._seed}/{backend}"
-            by_config = balanced(list(_by_config(wave).items()), round_, seed)
+            by_config = balanced(list(grouped(wave, lambda p: p.config).items()), round_, seed)
             for config, mine in sorted(by_config, key=place):
                 if self._too_late(config, round_, points):
                     return
@@ -296,11 +297,3 @@ def _heaviness(point: Point) -> tuple[bool, bool, float, float]:
     """Closed loops first, by the items that are in flight; then rates; what changes comes last."""
     items = point.batch_size * (point.load_value or 1)
     return bool(point.shape), point.concurrency is None, items, point.load_value
-
-
-def _by_config(points: Iterable[Point]) -> dict[str, list[Point]]:
-    """Points of one backend by config."""
-    found: dict[str, list[Point]] = {}
-    for point in points:
-        found.setdefault(point.config, []).append(point)
-    return found

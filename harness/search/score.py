@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.analysis.best import at_decisive, misses
 from harness.analysis.summary import SummaryRow
+from harness.results.grouping import grouped
 from harness.search.space import Goal
 
 UNUSABLE = frozenset({"parity", "wrong_outputs", "all_failed"})
@@ -50,11 +51,7 @@ def best_score(rows: Iterable[SummaryRow], goal: Goal) -> Score:
 
 def by_config(rows: Iterable[SummaryRow], backend: str) -> dict[str, list[SummaryRow]]:
     """A backend's points by config, in order of first appearance: those it is decided at."""
-    found: dict[str, list[SummaryRow]] = {}
-    for row in at_decisive(rows):
-        if row.backend == backend:
-            found.setdefault(row.config, []).append(row)
-    return found
+    return grouped((r for r in at_decisive(rows) if r.backend == backend), lambda r: r.config)
 
 
 def scores(rows: Mapping[str, Iterable[SummaryRow]], goal: Goal) -> dict[str, Score]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
+from harness.results.grouping import grouped
 from harness.tenants.settings import DEDICATED, Mode, Replicas, Sharing, Target, Tenant, TenantLoad
 
 ALONE = Mode(kind=DEDICATED)
@@ -99,10 +100,7 @@ class Design:
     @property
     def seatings(self) -> list[list[Cell]]:
         """The cells by what is started for them."""
-        found: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
-        for cell in self.cells:
-            found.setdefault(cell.seated, []).append(cell)
-        return list(found.values())
+        return list(grouped(self.cells, lambda cell: cell.seated).values())
 
 
 def design(sharing: Sharing) -> Design:

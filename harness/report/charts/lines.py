@@ -30,6 +30,7 @@ from harness.report.model.columns import Columns, point_columns
 from harness.report.model.context import Context, best_first
 from harness.report.model.labels import bound_text, counted, load_label, load_text
 from harness.report.model.numbers import both_text, mib_text
+from harness.results.grouping import grouped
 from harness.results.rows import PERCENTILES
 from harness.scenario.metrics import METRICS, Metric, latency_name
 
@@ -95,11 +96,8 @@ def shown_lines(context: Context) -> tuple[list[Line], int]:
     be told apart, each series has the batch size of its best point, and at last the best are kept.
     Points of a closed and of an open loop are never on one line.
     """
-    groups: dict[tuple[str, int, bool], list[SummaryRow]] = {}
-    for row in at_decisive(best_first(context)):
-        if row.valid and row.throughput is not None:
-            key = (context.name(row), row.batch_size, row.concurrency is None)
-            groups.setdefault(key, []).append(row)
+    shown = (r for r in at_decisive(best_first(context)) if r.valid and r.throughput is not None)
+    groups = grouped(shown, lambda r: (context.name(r), r.batch_size, r.concurrency is None))
     drawn = [key for key in groups if key[0] in context.shown]
     total = len(drawn)
     if len(drawn) > MOST_LINES:

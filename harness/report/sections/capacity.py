@@ -145,12 +145,13 @@ def _intro(found: Sequence[CapacitySummary]) -> str:
     targets = labels.listed(dict.fromkeys(target_text(c) for c in found))
     steps = labels.listed(dict.fromkeys(f"{100 * c.precision:g}%" for c in found))
     return (
-        f"What was offered at the highest rate at which the target holds ({targets}): of all that "
-        "were due in the window, failed, shed and unanswered ones included, that share was "
-        f"answered in time. Rates are tried in steps of {steps}, so a figure is that sharp at "
-        "best. Goodput counts what was answered within the target. The knee is the lowest tried "
-        f"rate at which the median response is {KNEE:g} times that of the lowest rate: beyond it "
-        "requests mostly wait. The rates take no part in the ranking; each has its fold below."
+        f"The rate at which the target just holds ({targets}): of all requests that were due, "
+        "failed, shed and unanswered ones included, that share was answered in time. It is read "
+        "off all rates that were tried in all rounds, else it is the highest that held. They are "
+        f"tried in steps of {steps}, so a figure is that sharp at best. Goodput counts what was "
+        "answered within the target. The knee is the lowest tried rate at which the median "
+        f"response is {KNEE:g} times that of the lowest rate: beyond it requests mostly wait. The "
+        "rates take no part in the ranking; each has its fold below."
     )
 
 

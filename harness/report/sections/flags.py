@@ -12,6 +12,7 @@ from harness.report.model.context import Context
 from harness.report.model.labels import counted, flag_text
 from harness.report.model.section import Block, Heading, Section, TableBlock, Text
 from harness.report.sections.notes import notes
+from harness.results.grouping import grouped
 
 DISTURBS = "such a round is left out of the point's value and measured again; what to do:"
 MOST_NAMED = 12
@@ -38,16 +39,13 @@ def problems(rows: Sequence[SummaryRow]) -> list[TableBlock]:
 
 def failures_table(rows: Sequence[SummaryRow]) -> Table | None:
     """What could not be measured and why, in words; equal failures of several rounds in one row."""
-    rounds: dict[tuple[str, str, str, str, str], list[str]] = {}
-    for row in rows:
-        for f in row.failures:
-            key = (f.point, f.reason, f.message, f.fix or "", f.log)
-            rounds.setdefault(key, []).append(str(f.round + 1))
+    every = (f for row in rows for f in row.failures)
+    rounds = grouped(every, lambda f: (f.point, f.reason, f.message, f.fix or "", f.log))
     if not rounds:
         return None
     return listing(rounds, {
         "Point": lambda f: word(f[0]),
-        "Round": lambda f: word(", ".join(rounds[f])),
+        "Round": lambda f: word(", ".join(str(x.round + 1) for x in rounds[f])),
         "Why": lambda f: word(words_of(f[1]), tone="bad"),
         "Message": lambda f: Cell(f[2], f[3] and f"fix: {f[3]}"),
         "Log": lambda f: word(f[4] or "—"),

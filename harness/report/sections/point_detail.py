@@ -19,6 +19,7 @@ from harness.report.model import blocks, labels, numbers
 from harness.report.model.context import COLORS, Context, best_first
 from harness.report.model.section import Charts, Part, Section, TableBlock, Text
 from harness.report.sections import method, points, servers
+from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
 from harness.triton.counters.statistics import PHASES
 
@@ -311,9 +312,6 @@ def seen(found: Explanation, flag: str) -> list[tuple[list[int], str]]:
     """(rounds from 1, what was seen) of a flag; rounds that saw the same stand together."""
     if flag == "few_tail_episodes" and found.few_episodes:
         return [([], found.few_episodes)]
-    said: dict[str, list[int]] = {}
-    for r in found.rounds:
-        if flag in r.row.flags:
-            text = str((r.row.details.get("findings") or {}).get(flag, ""))
-            said.setdefault(text, []).append(r.row.round + 1)
-    return [(rounds, text) for text, rounds in said.items()]
+    flagged = (r.row for r in found.rounds if flag in r.row.flags)
+    said = grouped(flagged, lambda row: str((row.details.get("findings") or {}).get(flag, "")))
+    return [([row.round + 1 for row in rows], text) for text, rows in said.items()]

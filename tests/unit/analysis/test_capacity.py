@@ -1,10 +1,14 @@
+import itertools
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.rows import capacity
 
 from harness.analysis.capacity import summarize_capacity
 from harness.results.rows import CapacityRow
+from harness.run.capacity import Grid, search
 
 
 def row(round_, rate, *, limit="target", knee=None, trials=(), point="fake/b1/find_capacity"):
@@ -50,6 +54,59 @@ def test_rounds_that_end_on_the_same_step_know_no_more_than_the_step():
     (found,) = summarize_capacity([row(n, 100.0) for n in range(5)])
     assert (found.rate.low, found.rate.high) == pytest.approx((100.0, 110.25))
     assert found.narrow
+
+
+def late(rate):
+    """Share of requests that come late, 1 % at 100 requests a second."""
+    return 1 / (1 + 99 * (rate / 100) ** -12)
+
+
+def searched(round_, share_late):
+    """What a search finds where a rate's share of late requests is as given."""
+    grid, tried = Grid(0.05), {}
+
+    def holds(k):
+        tried[k] = share_late(grid.rate(k))
+        return tried[k] <= 0.01
+
+    low, high = search(holds, 60, itertools.repeat(grid.octave), 0, 300)
+    trials = [trial(grid.rate(k), 1 - found, 5.0, "holds" if found <= 0.01 else "fails")
+              for k, found in tried.items()]  # fmt: skip
+    return capacity(
+        point="q/b1/find_capacity", round=round_, rate=grid.rate(low), low=grid.rate(low),
+        high=grid.rate(high), details={"precision": 0.05, "trials": trials},
+    )  # fmt: skip
+
+
+def test_the_capacity_is_where_the_curve_of_all_rates_passes_the_target():
+    (found,) = summarize_capacity([searched(n, late) for n in range(3)])
+    assert found.rate.value == pytest.approx(100, rel=1e-3)
+    assert (found.rate.low, found.rate.high) == pytest.approx((100 / 1.0253, 102.53), rel=1e-3)
+    assert found.goodput.value == pytest.approx(99, rel=1e-3)
+    assert found.narrow
+
+
+def test_the_interval_of_a_capacity_holds_the_truth():
+    """Windows of 400 requests, of which four may be late: the highest that held is luck."""
+    rng, held, value = np.random.default_rng(1), 0, 0.0
+    for _ in range(40):
+        (found,) = summarize_capacity([
+            searched(n, lambda rate: rng.binomial(400, late(rate)) / 400) for n in range(5)
+        ])  # fmt: skip
+        held += found.rate.low <= 100 <= found.rate.high
+        value += math.log(found.rate.value / 100) / 40
+        assert found.rate.high / found.rate.low < 1.4
+    assert held >= 36
+    assert abs(value) < 0.015
+
+
+@pytest.mark.parametrize(
+    "change", [{"limit": "client"}, {"limit": "max_rate"}, {"rate": None, "low": None}]
+)
+def test_a_search_that_the_target_did_not_end_has_no_curve(change):
+    rows = [searched(n, late) for n in range(3)]
+    (found,) = summarize_capacity([replace(r, **change) for r in rows])
+    assert found.rate is None or found.rate.value == pytest.approx(rows[0].rate)
 
 
 def test_limit_is_what_ended_most_searches():
