@@ -48,6 +48,9 @@ class TimeLeft:
 
     def _end(self, what: str) -> None:
         now = self._clock()
+        if self._loading and self._session and what != self._session.backend:
+            # its opening is not apart: it is in what its first point takes
+            self._took.setdefault(self._session.backend, []).append(0.0)
         self._took.setdefault(what, []).append(now - self._since)
         self._since, self._rates, self._loading = now, 0, False
 

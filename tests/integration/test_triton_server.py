@@ -1,5 +1,6 @@
 """A real tritonserver: starting, loading, failing, stopping, being killed."""
 
+import ast
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 
 from harness.errors import ServerError
 from harness.system.environment import QUIET, worker_env
+from harness.system.paths import PACKAGE
 from harness.triton.server import api, ports, process
 from harness.triton.server.command import OWN_OPTIONS, environment
 from harness.triton.server.install import find
@@ -69,6 +71,24 @@ import mine
 open(mine.WHERE, "w").write(json.dumps(dict(os.environ)))
 """
 )
+
+
+def test_nothing_in_the_working_directory_replaces_a_library(tmp_path, repository, monkeypatch):
+    """The stub's own Python has the working directory first, and ignores PYTHONPATH."""
+    for name in ("numpy.py", "json.py"):
+        (tmp_path / name).write_text("raise ImportError('not the library')")
+    seen = tmp_path / "seen"
+    add(
+        repository,
+        "m",
+        f"import json, sys\n{IDENTITY}\nopen({str(seen)!r}, 'w').write(repr(sys.path))",
+    )
+    monkeypatch.chdir(tmp_path)
+    with start(repository, tmp_path / "log") as server:
+        server.load("m")
+    paths = ast.literal_eval(seen.read_text())
+    assert "" not in paths
+    assert paths[0] == str(PACKAGE.parent)
 
 
 def test_server_and_stub_are_quiet_and_the_scenarios_folder_comes_last(

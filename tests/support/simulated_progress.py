@@ -14,6 +14,7 @@ from unittest.mock import patch
 import numpy as np
 from support.rows import capacity, measurement
 
+from harness.analysis.metrics import CONFIRMATION
 from harness.cli.time_left import TimeLeft
 from harness.results.events import Discarded, Event, SessionStarted
 from harness.results.rows import PERCENTILES
@@ -92,8 +93,11 @@ class Simulated:
         self._speeds = self._draw(points)
         self.now += PREPARING_S
         for number in range(rounds.most):
-            self._round(number, rounds.wanted(number), rounds, state, chosen)
+            wanted = rounds.wanted(number)
+            state.stages = rounds.added(number, wanted)
+            self._round(number, wanted, rounds, state, chosen)
         for number, wanted in rounds.confirmation():
+            state.stages = {point.id: CONFIRMATION for point in wanted}
             self._round(number, wanted, rounds, state, chosen)
 
     def _draw(self, points: Sequence[Point]) -> dict[str, float]:

@@ -44,13 +44,16 @@ class Command:
     """For a container: the pid of the server, as this machine counts."""
     trace: Path | None = None
     """The file of its trace, which begins switched off; None where it has none."""
+    cwd: Path | None = None
+    """Where it works; the Python backend's stubs look there first for what they import."""
 
     def spawn(self, output: IO[bytes]) -> guard.GuardedProcess:
         """Start it. Raises ServerError."""
         try:
             return guard.spawn(
-                self.argv, stdout=output, stderr=output, env=self.env, afterwards=self.afterwards
-            )
+                self.argv, stdout=output, stderr=output, env=self.env, cwd=self.cwd,
+                afterwards=self.afterwards,
+            )  # fmt: skip
         except OSError as error:
             raise ServerError(
                 f"{self.argv[0]} can't be run: {error.strerror}",
@@ -82,8 +85,9 @@ def command(
         afterwards = shm.removal(prefix, install.removal(name))
         return Command(argv, {**os.environ, **env}, afterwards, find_pid)
     own = [
-        str(install.binary), f"--model-repository={repository.resolve()}",
-        f"--backend-directory={install.backends}", f"--cache-directory={install.caches}",
+        str(install.binary.absolute()), f"--model-repository={repository.resolve()}",
+        f"--backend-directory={install.backends.absolute()}",
+        f"--cache-directory={install.caches.absolute()}",
         *(f"--{s}-{what}" for s in SERVICES for what in (f"address={HOST}", f"port={ports[s]}")),
     ]  # fmt: skip
     trace = None
@@ -91,8 +95,17 @@ def command(
         trace = log.with_name(f"{log.name}-trace").resolve()
         own += [f"--trace-config=triton,file={trace}", "--trace-config=level=OFF"]
     return Command(
-        [*before, *own, *options], environment(install, env), shm.removal(prefix), trace=trace
-    )
+        [*before, *own, *map(_absolute, options)], environment(install, env), shm.removal(prefix),
+        trace=trace, cwd=install.backends.absolute(),
+    )  # fmt: skip
+
+
+def _absolute(option: str) -> str:
+    """An option that names a file of this working directory, which is not the server's."""
+    name, equals, value = option.partition("=")
+    here = Path(value)
+    ours = equals and value and (name == "--log-file" or here.is_file()) and not here.is_absolute()
+    return f"{name}={here.absolute()}" if ours else option
 
 
 def check_args(args: Sequence[str]) -> None:
@@ -113,8 +126,9 @@ def environment(install: TritonInstall, extra: Mapping[str, str]) -> dict[str, s
     """The server's environment: this one, with what makes a stub run in this Python.
 
     The stub takes its packages from the first `python3` on PATH, so this interpreter's folder
-    comes first; PYTHONPATH lets models import the harness. `extra` wins, but for PATH,
-    LD_LIBRARY_PATH and PYTHONPATH: there it comes behind what is set here.
+    comes first; PYTHONPATH, which `install.PATHS` has it read, lets models import the harness.
+    `extra` wins, but for PATH, LD_LIBRARY_PATH and PYTHONPATH: there it comes behind what is set
+    here.
     """
     inherited = {**os.environ, **extra}
     inherited.pop("AIP_MODE", None)  # with it, Triton opens a port for Vertex AI

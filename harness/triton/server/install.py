@@ -36,6 +36,14 @@ OLD = "tritonserver 2.51 lacks later security fixes; it listens on this machine 
 REQUIREMENT = f"nvidia-pytriton=={VERSION}"
 GLIBC = (2, 35)
 FIX = "harness triton install"
+PATHS = """import os, sys
+
+# Added by the harness: here the working directory comes first, and PYTHONPATH is not read.
+sys.path[:] = [p for p in (*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path) if p]
+
+"""
+"""What the Python backend begins with: nothing in the working directory replaces a library, and
+models import this very harness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +164,7 @@ def _binary(root: Path) -> Path:
 
 
 def _open(root: Path, backends: Path, version: str) -> TritonInstall:
-    directory = backends / f"python{_python()}-{_sha(_shim())[:8]}"
+    directory = backends / f"python{_python()}-{_sha(PATHS + _shim())[:8]}"
     if not (directory / "python" / "triton_python_backend_stub").is_file():
         _make_backends(root, directory)
     found = TritonInstall(root, _binary(root), directory, version)
@@ -195,8 +203,9 @@ def _make_backends(root: Path, directory: Path) -> None:
         shutil.copytree(_server(root) / "backends" / "python", temporary / "python")
         shutil.copy2(stub, temporary / "python" / stub.name)
         (temporary / "python" / "harness_numpy2.py").write_text(_shim(), encoding="utf-8")
-        with (temporary / "python" / "triton_python_backend_utils.py").open("a") as utils:
-            utils.write("\n\nimport harness_numpy2  # added by the harness: see there\n")
+        utils = temporary / "python" / "triton_python_backend_utils.py"
+        own = "\n\nimport harness_numpy2  # added by the harness: see there\n"
+        utils.write_text(PATHS + utils.read_text(encoding="utf-8") + own, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -123,3 +123,16 @@ def test_what_the_harness_reads_is_written_out(argument):
 def test_no_variable_opens_a_port(installed, monkeypatch):
     monkeypatch.setenv("AIP_MODE", "PREDICTION")
     assert "AIP_MODE" not in environment(installed, {"AIP_MODE": "PREDICTION"})
+
+
+def test_the_server_works_where_nothing_is_and_finds_the_users_files(
+    installed, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("key.pem").touch()
+    args = ["--grpc-server-key=key.pem", "--log-file=new.log", "--log-verbose=1", "--model=key"]
+    run = command(installed, tmp_path, PORTS, "p", args=args, env={}, prepared=True)
+    assert run.cwd == installed.backends
+    assert f"--grpc-server-key={tmp_path}/key.pem" in run.argv
+    assert f"--log-file={tmp_path}/new.log" in run.argv
+    assert {"--log-verbose=1", "--model=key"} <= set(run.argv)
