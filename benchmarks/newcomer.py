@@ -109,7 +109,8 @@ def page(data: dict[str, object]) -> str:
         "own ONNX model to its report": OWN_S,
         "Model Analyzer file to its first figure": ANALYZER_S,
     }
-    lines = ["# A newcomer's path by the clock", "", f"Measured {data['started']} on {data['on']}.", "",
+        shown = f"`harness {name} --help`".replace("  ", " ")
+        lines.append(f"| {shown} | {took:.2f} | ≤ {aim:g}: {met} |")
              "| | seconds | aim |", "|---|---|---|"]  # fmt: skip
     for name, took in paths.items():
         aim = aims.get(name)
