@@ -41,7 +41,7 @@ WORKERS = (1, 2, 4)
 PERCENTILES = ("p50", "p99")
 HEAD = """scenario: rate
 model: {{name: identity, source: {{triton: identity}},
-        inputs: {{INPUT0: {{dtype: float32, shape: [16]}}}}}}
+        inputs: {{name: INPUT0, dtype: float32, shape: [batch, 16]}}}}
 backends: [{{kind: triton, protocol: {protocol}, server: {{url: "{address}"}}}}]
 measurement: {{profile: quick, rounds: 1, warmup: 500ms, window: {seconds}s, request_timeout: 10s}}
 """
@@ -67,7 +67,7 @@ def locust_client(protocol: str, address: str, workers: int, users: int, seconds
         )
         (folder / "rate.yaml").write_text(text, encoding="utf-8")
         loaded = load(folder / "rate.yaml")
-        tensors = [(TensorSpec(name, "float32", (16,)),) for name in ("INPUT0", "OUTPUT0")]
+        tensors = [(TensorSpec(name, "float32", ("batch", 16)),) for name in ("INPUT0", "OUTPUT0")]
         model = PreparedModel("identity", {"triton": "identity"}, "key", *tensors)
         http, grpc = (address, None) if protocol == "http" else (None, address)
         plan = make_plan(loaded, backend_of(loaded)[1], model, (http, grpc, "identity"), workers)
