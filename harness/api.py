@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from harness.analysis.verdict import verdict
 from harness.backends import registry
 from harness.errors import UsageError
+from harness.explain import frames, notebook, terminal
 from harness.fleet import front
 from harness.report.build import FORMATS
 from harness.report.model.context import Context, build_context
-from harness.report.outputs import frames, notebook, terminal_point
 from harness.report.sections.answer import answer
 from harness.results.events import Event, Teller
 from harness.results.rows import FailureRow
@@ -113,7 +113,7 @@ class Run:
 
     def explain(self, point: str) -> PointText:
         """Everything about a point, such as `torch/b4/c2`. Raises UsageError when it is none."""
-        return PointText(terminal_point.about(self._data, point))
+        return PointText(terminal.about(self._data, point))
 
     def report(
         self, formats: Collection[str] = FORMATS, output: str | os.PathLike[str] | None = None

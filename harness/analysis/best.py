@@ -11,20 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import takewhile
+
+import numpy as np
 
 from harness.analysis.constraints import Bound, Bounds, holds, satisfies
 from harness.analysis.differences import Differences, by_round
 from harness.analysis.intervals import Interval
 from harness.analysis.knee import knees
 from harness.analysis.objective import Objective
-from harness.analysis.pareto import front
+from harness.analysis.pareto import ROUNDING, front
 from harness.analysis.summary import SummaryRow
 from harness.scenario.sizes import decisive
 
 INDIFFERENCE = 0.05
 """Share of the objective that is worth giving up for less latency, memory or CPU."""
+FIRST_LOOK = 16
+"""Rows that are looked at for a group of the same rank before more are."""
 SAME_MEMORY = 0.02
 """Share by which sizes may differ and still count as the same."""
 
@@ -123,10 +126,8 @@ def choose(
     tied = _tied(candidates, objective, dropped, run)
     values = [objective.value(r) for r in tied]
     decidable = all(v is not None and v.low is not None for v in values)
-    close = [
-        r for r in candidates
-        if r.point not in dropped and _within(candidates[0], r, objective, indifference, run)
-    ]  # fmt: skip
+    close = _close([r for r in candidates if r.point not in dropped], candidates[0], objective,
+                   indifference, run)  # fmt: skip
     recommended = cheapest(knees(close, objective, run)) if decidable else None
     return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(close))
 
@@ -135,21 +136,30 @@ def _tied(
     ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str], run: Differences
 ) -> list[SummaryRow]:
     """The first row and those that are not shown to be worse."""
-    first = ordered[0]
-    return [first, *(r for r in ordered[1:] if _is_tied(first, r, objective, dropped, run))]
+    worse = _worse(ordered, objective, dropped, run)
+    return [row for row, lost in zip(ordered, worse, strict=True) if not lost]
 
 
-def _is_tied(
-    first: SummaryRow, row: SummaryRow, objective: Objective, dropped: Collection[str],
-    run: Differences,
-) -> bool:  # fmt: skip
-    """Whether `row`, of no better value than `first`, is not shown to be worse.
+def _worse(
+    ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str], run: Differences
+) -> list[bool]:
+    """Whether each row is shown to be worse than the first: at once for all where that is clear.
 
-    Where rounds are missing it may even be better within rounds: then nobody wins.
+    Where rounds are missing one may even be better within rounds: then nobody wins.
     """
-    ratio = run.advantage(first, row, objective)
-    worse = ratio is not None and ratio.low is not None and ratio.low > 1
-    return not worse and (row.point not in dropped or first.point in dropped)
+    first, places = ordered[0], run.places(ordered, objective)
+    gap, half = run.apart(int(places[0]), places, objective)
+
+    def looked_at(row: SummaryRow) -> bool:
+        ratio = run.advantage(first, row, objective)
+        return ratio is not None and ratio.low is not None and ratio.low > 1
+
+    clear = gap - half > ROUNDING
+    unclear = np.isnan(gap) | ((gap > -ROUNDING) & np.isfinite(half) & ~clear)
+    given_up = [r.point in dropped and first.point not in dropped for r in ordered]
+    shown = [bool(c) or (bool(u) and looked_at(r)) for r, c, u in zip(ordered, clear, unclear,
+                                                                      strict=True)]  # fmt: skip
+    return [False, *(a or b for a, b in zip(shown[1:], given_up[1:], strict=True))]
 
 
 def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
@@ -159,6 +169,8 @@ def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
     They have no interval and can be neither the best nor tied with it. In a run that ended early
     others have one round too: of them it is not known.
     """
+    if all(row.rounds > 1 for row in rows):
+        return set()
     configs: dict[str, set[str]] = {}
     for row in rows:
         configs.setdefault(row.backend, set()).add(row.config)
@@ -188,11 +200,21 @@ def indifference_of(scenario: Mapping[str, object]) -> float:
     )
 
 
-def _within(
-    best: SummaryRow, row: SummaryRow, objective: Objective, share: float, run: Differences
-) -> bool:
-    ratio = run.advantage(best, row, objective)
-    return row is best or (ratio is not None and ratio.value <= 1 + share)
+def _close(
+    rows: Sequence[SummaryRow], best: SummaryRow, objective: Objective, share: float,
+    run: Differences,
+) -> list[SummaryRow]:  # fmt: skip
+    """Those whose value is worse than the best one's by no more than a share."""
+    places = run.places((best, *rows), objective)
+    gap, _ = run.apart(int(places[0]), places[1:], objective)
+
+    def within(row: SummaryRow, apart: float) -> bool:
+        if row is best or math.isfinite(apart):
+            return row is best or math.exp(apart) <= 1 + share
+        ratio = run.advantage(best, row, objective)
+        return ratio is not None and ratio.value <= 1 + share
+
+    return [row for row, apart in zip(rows, gap.tolist(), strict=True) if within(row, apart)]
 
 
 def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
@@ -222,18 +244,31 @@ def ranks(
     run = run or Differences(rows)
     ordered = order(rows, objective)
     dropped = _dropped(ordered, objective)
-    left, ranked, place = _dropped_last(ordered, dropped), dict[str, str](), 1
-    while left:
+    left, ranked = _dropped_last(ordered, dropped), dict[str, str]()
+    while len(ranked) < len(ordered):
+        place = len(ranked)
         if objective.pareto:
-            group = list(front(left, objective.metrics, run).rows)
+            group = list(front([r for r in left if r.point not in ranked], objective.metrics,
+                               run).rows)  # fmt: skip
         else:
-            tied = partial(_is_tied, left[0], objective=objective, dropped=dropped, run=run)
-            group = [left[0], *takewhile(tied, left[1:])]
+            group = _alike(left, place, objective, dropped, run)
         for row in group:
-            ranked[row.point] = f"{place}=" if len(group) > 1 else str(place)
-        place += len(group)
-        left = [r for r in left if r.point not in ranked]
+            ranked[row.point] = f"{place + 1}=" if len(group) > 1 else str(place + 1)
     return ranked
+
+
+def _alike(
+    ordered: Sequence[SummaryRow], place: int, objective: Objective, dropped: Collection[str],
+    run: Differences,
+) -> list[SummaryRow]:  # fmt: skip
+    """The row at a place, and those after it up to the first that is shown to be worse."""
+    size = FIRST_LOOK
+    while True:
+        some = ordered[place : place + size]
+        alike = list(takewhile(lambda lost: not lost, _worse(some, objective, dropped, run)))
+        if len(alike) < len(some) or place + size >= len(ordered):
+            return list(some[: len(alike)])
+        size *= 4
 
 
 # ----------------------------------------------------------------- when no point holds every bound

@@ -19,7 +19,7 @@ This is for differences. The interval of one point's own value keeps its own t o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +44,7 @@ FLOOR = 1e-18
 """Variance of a point whose rounds are all equal, where those of the others are too: a scatter of
 1e-9."""
 Float64 = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 
 def drawn(variances: Float64, freedoms: Float64) -> tuple[Float64, Float64]:
@@ -174,15 +175,50 @@ class Blocks:
 
     @cached_property
     def _fitted(self) -> tuple[Float64, Float64, Float64, Float64]:
-        """Levels; log variances of one round's log, and their uncertainty; weights."""
+        """Levels; log variances of one round's log, and their uncertainty; variance of each round's
+        effect, shape (rounds,).
+        """
         level, rest = self._fit()
         weights = self._weights(np.ones(len(rest)))
         if self._repeated.sum() < FEWEST_POINTS:
-            return level, rest, rest, weights
+            return level, rest, rest, rest
         rough, _ = self._scatter(rest, weights)
         weights = self._weights(np.exp(rough))
         level, rest = self._fit(weights)
-        return level, *self._scatter(rest, weights), weights
+        log, uncertain = self._scatter(rest, weights)
+        return level, log, uncertain, (weights**2 * np.exp(log)[:, None]).sum(axis=0)
+
+    @cached_property
+    def _widest(self) -> tuple[Float64, Float64]:
+        """Of each point the largest variance and Student t that a pair with it may have of it."""
+        _, logs, uncertain, _ = self._fitted
+        found = np.array([2 * _inverse_trigamma(u) if u > 0 else np.inf for u in uncertain])
+        return np.exp(logs) / self._count, np.asarray(special.stdtrit(found, 0.975), np.float64)
+
+    def places(self, points: Iterable[str]) -> Places:
+        """Where `apart` finds these points; −1 for one that has no value."""
+        return np.array([self._row.get(point, -1) for point in points], np.intp)
+
+    def apart(self, place: int, others: Places) -> tuple[Float64, Float64]:
+        """For many pairs at once, shape (others,): log of `ratio`, and a half width that its 95 %
+        interval surely does not exceed. A pair that has no interval is NaN, or infinitely wide.
+
+        The variance is at most (a + b)·exp(bulge) with bulge ≤ (uᵃ + uᵇ) / 8, and the freedom at
+        least that of the more uncertain of both: so most pairs are told apart without their own.
+        """
+        levels, _, uncertain, effects = self._fitted
+        gap, both = levels[place] - levels[others], self._repeated[others] & self._repeated[place]
+        gap = np.where((others < 0) | (place < 0), np.nan, gap)
+        if self._repeated.sum() < FEWEST_POINTS:
+            return np.where(both, np.nan, gap), np.full(len(others), np.inf)
+        variance, t = self._widest
+        bulge = np.exp((uncertain[place] + uncertain[others]) / 8)
+        unshared = 0.0
+        if not self._there.all():
+            share = self._there / self._count[:, None]
+            unshared = ((share[place] - share[others]) ** 2 * effects).sum(axis=1)
+        error = np.sqrt((variance[place] + variance[others]) * bulge + unshared)
+        return gap, np.where(both, np.maximum(t[place], t[others]) * error, np.inf)
 
     def ratio(self, point: str, other: str, level: float = 0.95) -> Interval | None:
         """How many times `other`'s value `point`'s is; without ends where there is one round.
@@ -193,7 +229,7 @@ class Blocks:
         if point not in self._row or other not in self._row:
             return None
         a, b = self._row[point], self._row[other]
-        levels, logs, uncertain, weights = self._fitted
+        levels, logs, uncertain, effects = self._fitted
         difference = float(levels[a] - levels[b])
         rounds = int(min(self._count[a], self._count[b]))
         value = math.exp(difference)
@@ -209,11 +245,8 @@ class Blocks:
         bulge = share * (1 - share) * (uncertain[a] + uncertain[b]) / 2
         freedom = 2 * _inverse_trigamma(spread)
         variance = (of_a + of_b) * math.exp(bulge + float(_bias(np.asarray(freedom))))
-        error = math.sqrt(variance + self._unshared(a, b, np.exp(logs), weights))
+        # rounds that only one of them has: the others say what they were
+        part = self._there[a] / self._count[a] - self._there[b] / self._count[b]
+        error = math.sqrt(variance + float((part**2 * effects).sum()))
         half = t_quantile((1 + level) / 2, freedom) * error if error > NO_SCATTER else 0.0
         return Interval(value, math.exp(difference - half), math.exp(difference + half), rounds)
-
-    def _unshared(self, a: int, b: int, variances: Float64, weights: Float64) -> float:
-        """Variance from rounds that only one of two points has: the others say what they were."""
-        part = self._there[a] / self._count[a] - self._there[b] / self._count[b]
-        return float((part**2 * (weights**2 * variances[:, None]).sum(axis=0)).sum())

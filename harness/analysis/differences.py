@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from harness.analysis.blocks import Blocks
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.blocks import Blocks, Places
 from harness.analysis.intervals import Interval
 from harness.analysis.objective import Objective
 from harness.analysis.summary import SummaryRow
@@ -34,10 +37,26 @@ class Differences:
         None where one of them is no point of the run, or has no positive, finite value of the
         objective in each round: leaving a round out would hide a failure.
         """
+        more, less = (row, other)[:: objective.sign]
+        return self._of(objective).ratio(more.point, less.point, level)
+
+    def places(self, rows: Iterable[SummaryRow], objective: Objective) -> Places:
+        """Where `apart` finds these points."""
+        return self._of(objective).places(row.point for row in rows)
+
+    def apart(
+        self, place: int, others: Places, objective: Objective
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Log of the advantage of one point over each of many, and how far the ends of its interval
+        may at most be from it: see `Blocks.apart`.
+        """
+        gap, half = self._of(objective).apart(place, others)
+        return objective.sign * gap, half
+
+    def _of(self, objective: Objective) -> Blocks:
         if objective not in self._blocks:
             self._blocks[objective] = self._measured(objective)
-        more, less = (row, other)[:: objective.sign]
-        return self._blocks[objective].ratio(more.point, less.point, level)
+        return self._blocks[objective]
 
     def _measured(self, objective: Objective) -> Blocks:
         by_point = {row.point: dict(by_round(row, objective)) for row in self._rows}

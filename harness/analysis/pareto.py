@@ -13,11 +13,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.blocks import Places
 from harness.analysis.differences import Differences
 from harness.analysis.metrics import metric_of
 from harness.analysis.objective import single
 from harness.analysis.summary import SummaryRow
 from harness.scenario.metrics import latency_name
+
+Truth = NDArray[np.bool_]
+STRONGEST = 64
+"""Points that are looked at first for what they dominate: most others, as a rule."""
+ROUNDING = 1e-9
+"""Of logs: what is nearer to a limit than this is judged pair by pair."""
 
 
 def margin(metric: str) -> float:
@@ -42,6 +52,63 @@ def dominates(row: SummaryRow, other: SummaryRow, metrics: Sequence[str], run: D
             return False  # may be worse; or is shown to be, if only by less than the margin
         better = better or found.low > 1
     return better
+
+
+class Dominance:
+    """Which of many points dominate which: what is clear at once for all, else pair by pair."""
+
+    def __init__(
+        self, rows: Sequence[SummaryRow], metrics: Sequence[str], run: Differences
+    ) -> None:
+        self._rows, self._metrics, self._run = rows, metrics, run
+        self._places = [(m, run.places(rows, single(m))) for m in metrics]
+
+    def clear(self) -> Places:
+        """For each the strongest of a few points that surely dominates it; −1 without one."""
+        every, by = np.arange(len(self._rows)), np.full(len(self._rows), -1)
+        if not self._rows:
+            return by
+        behind = [self._run.apart(int(p[0]), p, single(m))[0] for m, p in self._places]
+        looked_at = 0
+        for place in np.argsort(np.nansum(behind, axis=0), kind="stable"):
+            if by[place] < 0 and looked_at < STRONGEST:
+                sure, _ = self._judged(int(place), every, 1)
+                by[sure & (by < 0)] = place
+                looked_at += 1
+        return by
+
+    def first_over(self, place: int, among: Places) -> int | None:
+        """The first of `among`, places in the rows, that clearly dominates the one at `place`."""
+        sure, maybe = self._judged(place, among, -1)
+        for found in np.flatnonzero(maybe):
+            other = int(among[found])
+            if sure[found] or self._dominates(other, place):
+                return other
+        return None
+
+    def under(self, place: int, among: Places) -> int:
+        """How many of `among` the one at `place` clearly dominates."""
+        sure, maybe = self._judged(place, among, 1)
+        unclear = among[maybe & ~sure]
+        return int(sure.sum()) + sum(self._dominates(place, int(other)) for other in unclear)
+
+    def _dominates(self, place: int, other: int) -> bool:
+        return dominates(self._rows[place], self._rows[other], self._metrics, self._run)
+
+    def _judged(self, place: int, among: Places, sign: int) -> tuple[Truth, Truth]:
+        """Whether each surely, or perhaps, is dominated (`sign` 1), or dominates (−1)."""
+        no_loss, may = among != place, among != place
+        better, may_better = np.zeros(len(among), bool), np.zeros(len(among), bool)
+        for metric, places in self._places:
+            least = math.log(1 - margin(metric))
+            gap, half = self._run.apart(places[place], places[among], single(metric))
+            gap = sign * gap
+            no_loss &= (gap >= 0) & (gap - half > least + ROUNDING)
+            better |= gap - half > ROUNDING
+            unknown = np.isnan(gap)  # is looked at by itself
+            may &= unknown | ((gap >= least - ROUNDING) & np.isfinite(half))
+            may_better |= unknown | (gap > -ROUNDING)
+        return no_loss & better, may & may_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +136,20 @@ def front(
 
     `run` knows all points of the run; without it `rows` are all.
     """
-    run = run or Differences(rows)
     known = [r for r in rows if all(round_values(r, m) for m in metrics)]
-
-    def beats(row: SummaryRow, other: SummaryRow) -> bool:
-        return row is not other and dominates(row, other, metrics, run)
-
-    kept = list(known)
-    for row in known:  # against those that are left, so that not all can go in a circle
-        if any(beats(other, row) for other in kept):
-            kept.remove(row)
-    dominated = {
-        row.point: next(o.point for o in (*kept, *known) if beats(o, row))
-        for row in known
-        if row not in kept
-    }
-    return Front(tuple(metrics), tuple(kept), dominated, any(r.rounds > 1 for r in known))
+    pairs = Dominance(known, metrics, run or Differences(rows))
+    by = pairs.clear()
+    kept = by < 0
+    for place in np.flatnonzero(kept):  # against those left, so that not all can go in a circle
+        kept[place] = pairs.first_over(int(place), np.flatnonzero(kept)) is None
+    left, every = np.flatnonzero(kept), np.arange(len(known))
+    for place in np.flatnonzero(~kept):
+        if by[place] < 0 or not kept[by[place]]:
+            over = (pairs.first_over(int(place), some) for some in (left, every))
+            by[place] = next(other for other in over if other is not None)
+    dominated = {known[place].point: known[by[place]].point for place in np.flatnonzero(~kept)}
+    front_rows = tuple(row for row, keep in zip(known, kept, strict=True) if keep)
+    return Front(tuple(metrics), front_rows, dominated, any(r.rounds > 1 for r in known))
 
 
 def trade_off_metrics(rows: Sequence[SummaryRow], percentile: str) -> tuple[str, ...]:

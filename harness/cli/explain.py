@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -16,7 +17,10 @@ from harness.cli import options
     "--gap", nargs=2, metavar="NATIVE SERVED",
     help="Where the time between two backends goes: one in process, and one on Triton.",
 )  # fmt: skip
-def command(run_dir: Path, point: str | None, gap: tuple[str, str] | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print POINT, or the points' names, as JSON.")
+def command(
+    run_dir: Path, point: str | None, gap: tuple[str, str] | None, as_json: bool
+) -> None:  # fmt: skip
     """Say everything about POINT of the run in RUN_DIR, e.g. triton-http/b4/c2.
 
     Its values by round and over rounds, latency over time with the warm-up and the window, the
@@ -26,14 +30,15 @@ def command(run_dir: Path, point: str | None, gap: tuple[str, str] | None) -> No
     """
     from rich.console import Console
 
-    from harness.report.outputs.terminal_point import about, points_of
+    from harness.explain import record
+    from harness.explain.terminal import about, points_of
     from harness.results.store import read_run
 
     data = read_run(run_dir)
     for text in (*data.damage, *(data.damaged_files(point) if point else ())):
         click.echo(text, err=True)
     if gap is not None:
-        if point is not None:
+        if point is not None or as_json:
             raise click.UsageError("--gap says something of two backends, not of a point")
         from harness.gap.words import lines
         from harness.report.model.context import build_context
@@ -42,6 +47,8 @@ def command(run_dir: Path, point: str | None, gap: tuple[str, str] | None) -> No
         context = build_context(data)
         for each in gaps_of(context, *gap):
             click.echo("\n".join(lines(each, advised(context, each))) + "\n")
+    elif as_json:
+        click.echo(record.render(data, point) if point else json.dumps(points_of(data), indent=1))
     elif point is None:
         click.echo("\n".join(points_of(data)))
     else:

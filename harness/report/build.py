@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Section
-from harness.results.store import read_run
+from harness.results.store import RunData, read_run
 from harness.system.files import atomic_write, write_text
 
 FORMATS = ("html", "pdf", "csv", "json")
@@ -36,10 +36,12 @@ def build_report(
     formats: Collection[str] = FORMATS,
     full: bool = False,
     more: Sequence[Section] = (),
+    data: RunData | None = None,
 ) -> ReportPaths:
     """Build the report of a run, whole, interrupted or failed, from its directory alone.
 
-    A `full` PDF has every configuration and every point; `more` sections come last. Files go to
+    A `full` PDF has every configuration and every point; `more` sections come last; `data` is the
+    directory as read, where it was. Files go to
     `output`, by default the run directory, and replace older ones. Raises
     RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
@@ -47,7 +49,7 @@ def build_report(
     if unknown or not formats:
         wrong = f"unknown report format '{unknown[0]}'" if unknown else "no report format given"
         raise UsageError(f"{wrong}; choose from {', '.join(FORMATS)}")
-    context = build_context(read_run(run_dir))
+    context = build_context(data or read_run(run_dir))
     target = output or run_dir
     target.mkdir(parents=True, exist_ok=True)
     html, pdf = _documents(context, target, formats, more, full=full)

@@ -21,6 +21,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -47,6 +48,8 @@ OURS = frozenset({JOURNAL, LOCK, *FOLDERS})
 """What a run that was killed before it had a manifest leaves: nothing that was measured."""
 DEEPEST = 60
 """Levels that anything of ours may be nested; what comes after reads them by recursion."""
+MOST_READ = 1000
+"""Files of samples that are looked into for damage of a whole run."""
 L = TypeVar("L", bound=JournalLine | UnknownEvent)
 
 
@@ -55,7 +58,7 @@ def _write_manifest(path: Path, manifest: Json) -> None:
     write_text(path / MANIFEST, text + "\n")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunData:
     """A run as read back: the manifest and every journal line, in order."""
 
@@ -74,7 +77,7 @@ class RunData:
         """The journal's lines of one class, in order."""
         return [event for event in self.events if isinstance(event, cls)]
 
-    @property
+    @cached_property
     def measurements(self) -> list[lines.MeasurementRow]:
         """Every measurement; of one that is there twice, the last."""
         return list({(m.point, m.round): m for m in self.rows(lines.MeasurementRow)}.values())
@@ -104,12 +107,21 @@ class RunData:
         """What loading each backend cost."""
         return self.rows(lines.LoadedRow)
 
+    @cached_property
+    def damaged(self) -> tuple[str, ...]:
+        """A sentence for everything that could not be read, of very many files some looked at."""
+        return (*self.damage, *self.damaged_files())
+
     def damaged_files(self, point: str | None = None) -> Iterator[str]:
         """A sentence for each file of samples and telemetry, or of one point, that can't be read;
         what needs one goes on without it.
         """
         rows = [m for m in self.measurements if point in (None, m.point)]
-        readers: dict[str, Callable[[Path], object]] = {m.samples: read_samples for m in rows}
+        some = rows[:: -(-len(rows) // MOST_READ) or 1]
+        if len(some) < len(rows):
+            yield (f"of the {len(rows):,} files of samples {len(some):,} were looked into for "
+                   "damage; harness explain reads those of a point")  # fmt: skip
+        readers: dict[str, Callable[[Path], object]] = {m.samples: read_samples for m in some}
         for row in self.loads if point is None else ():
             readers[row.details.get("telemetry") or ""] = read_parquet
         for name, read in readers.items():
@@ -146,7 +158,8 @@ def read_run(path: Path, *, shown: bool = True) -> RunData:
         try:
             read = _object(line)
             read = upgrade.upgrade_event(read) if old else read
-            events.append(read_event(every_text(read, harmless) if shown else read))
+            told = shown and not _plain(line)
+            events.append(read_event(every_text(read, harmless) if told else read))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             why = f"is no journal line that can be read: {harmless(cut(str(error), 200))}"
             damage.append(f"{JOURNAL}:{number} {why}; it was passed over")
@@ -172,9 +185,14 @@ def _object(text: bytes) -> dict[str, object]:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("it holds no JSON object")  # noqa: TRY004 - as what is no JSON
-    if _depth(found) > DEEPEST:
+    if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(found) > DEEPEST:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return found
+
+
+def _plain(line: bytes) -> bool:
+    """Whether a line of JSON surely has no character that `harmless` would change."""
+    return line.isascii() and not any(b in line for b in (b"\\", b"\x7f", b"\x00"))
 
 
 def _depth(value: object) -> int:

@@ -196,8 +196,8 @@ def rebuild(
 
     Raises RunDirectoryError when it is none, UsageError on an unknown format.
     """
-    paths = build_report(run_dir, output=output, formats=formats, full=full, more=more)
     data = read_run(run_dir)
+    paths = build_report(run_dir, output=output, formats=formats, full=full, more=more, data=data)
     best, why_not = None, ""
     if any("settings" in row.details for row in data.loads):
         try:
@@ -207,4 +207,4 @@ def rebuild(
         else:
             best = (output or run_dir) / found.directory if found.config else None
             why_not = "" if best else f"no best config: {found.why}"
-    return Rebuilt(paths, best, why_not, (*data.damage, *data.damaged_files()))
+    return Rebuilt(paths, best, why_not, data.damaged)

@@ -23,7 +23,7 @@ CODE_LINES_AIM = 22_500
 """What `CODE_LINES` is to come down to."""
 USES = frozenset({
     "plan", "compare", "stress", "migrate", "fleet", "monitor", "validate", "doctor", "init",
-    "infer", "profile", "inspect", "swarm", "tenants", "export",
+    "infer", "profile", "inspect", "swarm", "tenants", "export", "explain",
 })  # fmt: skip
 """Folders built on the measuring core, each of at most `USE_LINES`; `swarm` makes the load of
 `stress`."""

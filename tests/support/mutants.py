@@ -21,10 +21,10 @@ from support.synthetic_run import write_run
 from harness.analysis.verdict import verdict
 from harness.cli.main import command
 from harness.errors import HarnessError
+from harness.explain.terminal import about, points_of
 from harness.report.model.context import build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.outputs.terminal import terminal_summary
-from harness.report.outputs.terminal_point import about, points_of
 from harness.report.view import build_view
 from harness.results.events import RunStarted
 from harness.results.manifest import make_manifest

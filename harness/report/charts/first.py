@@ -8,7 +8,14 @@ from harness.analysis.best import ranked
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.geometry import FAINT
 from harness.report.charts.lines import dots, finite
-from harness.report.model.blocks import Chart, ChartSeries, listing, percentile_name
+from harness.report.model.blocks import (
+    Chart,
+    ChartSeries,
+    listing,
+    percentile_name,
+    some_of,
+    thinned,
+)
 from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
 from harness.report.model.decision import Decision
@@ -29,7 +36,10 @@ def first_chart(context: Context, found: Decision) -> Chart | None:
         return None
     paths = [_path(rows, r) for r in (found.take, *(v.row for v in found.rivals))]
     drawn = [row for path in paths for row in path]
-    others = _dots("other points", FAINT, [r for r in rows if r not in drawn], found.percentile)
+    named = {r.point for r in drawn}
+    rest = [r for r in rows if r.point not in named]
+    some = thinned(rest)
+    others = _dots("other points", FAINT, some, found.percentile)
     lines = [replace(others, mode="marks", x_range=(), y_range=())]
     for place, path in enumerate(paths):
         for name in dict.fromkeys(map(context.name, path)):
@@ -42,7 +52,8 @@ def first_chart(context: Context, found: Decision) -> Chart | None:
             **point_columns(context),
             tail.heading: lambda r: metric_cell(r, tail),
             rate.heading: lambda r: metric_cell(r, rate),
-        }), log_x=True, log_y=True, notes=_undrawn(context, found.percentile),
+        }), log_x=True, log_y=True,
+        notes=(*_undrawn(context, found.percentile), *some_of(len(some), len(rest))),
     )  # fmt: skip
 
 

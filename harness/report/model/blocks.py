@@ -10,6 +10,8 @@ from harness.analysis.intervals import Interval
 from harness.report.model import numbers
 
 T = TypeVar("T")
+MOST_ROWS = 1000
+"""Of a table, and dots of a chart: a page with more is slow to open."""
 _NOTHING = ("", "—", numbers.NOT_AVAILABLE)
 Mode = Literal["line", "thin", "marks", "bar"]
 Size = Literal["half", "third", "full"]
@@ -65,17 +67,31 @@ def table(
 
 
 def listing(
-    rows: Iterable[T], columns: Mapping[str, Callable[[T], Cell]], notes: Iterable[str] = ()
-) -> Table:
+    rows: Iterable[T], columns: Mapping[str, Callable[[T], Cell]], notes: Iterable[str] = (),
+    most: int = MOST_ROWS,
+) -> Table:  # fmt: skip
     """A table of what each column, by its title, says of each of `rows`; one that says nothing of
-    any is left out, and named under the table.
+    any is left out, and named under the table; so are rows beyond the `most`.
     """
-    items = list(rows)
+    every = list(rows)
+    items = every[:most]
     cells = {title: [cell(r) for r in items] for title, cell in columns.items()}
     empty = [t for t, found in cells.items() if found and all(c.text in _NOTHING for c in found)]
     said = [f"Left out, being empty in every row: {', '.join(empty)}."] if empty else []
+    if len(items) < len(every):
+        said.append(f"The first {most:,} of {len(every):,} rows; the run's CSV files have all.")
     kept = {t: found for t, found in cells.items() if t not in empty}
     return table(list(kept), list(zip(*kept.values(), strict=True)), [*notes, *said])
+
+
+def thinned(items: Sequence[T], most: int = MOST_ROWS) -> list[T]:
+    """At most so many, evenly spread."""
+    return list(items[:: -(-len(items) // most)] if items else ())
+
+
+def some_of(drawn: int, every: int) -> tuple[str, ...]:
+    """That not all dots are drawn; nothing where they are."""
+    return (f"Of {every:,} other points {drawn:,} are drawn.",) if drawn < every else ()
 
 
 def word(text: str, *, tone: Tone = "", note: str = "", swatch: str = "") -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness.analysis import best, constraints, speedup
 from harness.analysis.differences import Differences
@@ -13,10 +14,13 @@ from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.model.served import ServedFacts, served
 from harness.results import rows, store
+from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import SHAPES
 from harness.scenario.variants import DEFAULT_CONFIG
 
+MOST_SERIES = 24
+"""More cannot be compared side by side: the best are."""
 TOP_CONFIGS = 3
 """How many variants of a model configuration the summary shows beside the default, as Model
 Analyzer does."""
@@ -39,7 +43,7 @@ class Names:
         return backend if plain else f"{backend}/{config}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Context:
     """A run, summarised once."""
 
@@ -98,21 +102,33 @@ class Context:
             return None
         return self.names.of(self.reference, DEFAULT_CONFIG)
 
-    @property
+    @cached_property
     def defaults(self) -> list[str]:
         """The default config of each backend that has several."""
         found = [self.names.of(backend, DEFAULT_CONFIG) for backend in sorted(self.varied)]
         return [series for series in found if series in self.colors]
 
-    @property
+    @cached_property
+    def ordered(self) -> list[SummaryRow]:
+        """Every point: candidates best first, then valid points that miss a constraint or can't be
+        shown to hold it, then those that may not be ranked.
+        """
+        place = {point: int(rank.rstrip("=")) for point, rank in self.ranks.items()}
+        candidates = sorted(self.choice.candidates, key=lambda r: place[r.point])
+        found = [*candidates, *best.order(self.rows, self.objective), *self.rows]
+        return list({row.point: row for row in found}.values())
+
+    @cached_property
     def shown(self) -> list[str]:
         """The series of the summary: all, but of many variants the best few and the defaults."""
         variants = {self.name(r) for r in self.rows if r.backend in self.varied}
-        best = [n for n in dict.fromkeys(map(self.name, best_first(self))) if n in variants]
-        kept = {*best[:TOP_CONFIGS], *self.defaults}
-        return [s for s in self.series if s not in variants or s in kept]
+        ordered = list(dict.fromkeys(map(self.name, self.ordered)))
+        kept = {*[n for n in ordered if n in variants][:TOP_CONFIGS], *self.defaults}
+        found = [s for s in ordered if s not in variants or s in kept]
+        kept = {*found[:MOST_SERIES], self.reference_series or ""}
+        return [s for s in self.series if s in kept]
 
-    @property
+    @cached_property
     def offline(self) -> bool:
         """Whether this is Model Analyzer's offline mode: batch sizes swept at concurrency 1."""
         return (
@@ -126,7 +142,7 @@ class Context:
         """`Online` or `Offline`, as in Model Analyzer's titles."""
         return "Offline" if self.offline else "Online"
 
-    @property
+    @cached_property
     def has_gpu(self) -> bool:
         """Whether any GPU figure was measured."""
         gpu = [name for name, metric in METRICS.items() if metric.gpu]
@@ -139,7 +155,11 @@ class Context:
 
     def spec(self, backend: str) -> Json:
         """A backend's settings in the scenario; empty when it is not there."""
-        return next((b for b in backend_specs(self.manifest) if b.get("name") == backend), {})
+        return self._specs.get(backend, {})
+
+    @cached_property
+    def _specs(self) -> dict[str, Json]:
+        return {str(b.get("name")): b for b in reversed(backend_specs(self.manifest))}
 
     def served(self, row: SummaryRow) -> ServedFacts:
         """What Triton served at a point; `—` for other backends."""
@@ -149,15 +169,18 @@ class Context:
 
     def of(self, series: str) -> list[SummaryRow]:
         """A series' points by batch size, then load."""
-        found = [r for r in self.rows if self.name(r) == series]
-        return sorted(found, key=speedup.cell)
+        return self._groups.get(series, [])
+
+    @cached_property
+    def _groups(self) -> dict[str, list[SummaryRow]]:
+        return grouped(sorted(self.rows, key=speedup.cell), self.name)
 
     @property
     def load_title(self) -> str:
         """Title of the load's column."""
         return "Load" if self.open_loop else "Concurrency"
 
-    @property
+    @cached_property
     def open_loop(self) -> bool:
         """Whether some point has an open loop."""
         return any(r.concurrency is None for r in self.rows)
@@ -258,13 +281,8 @@ def _colors(
 
 
 def best_first(context: Context) -> list[SummaryRow]:
-    """Every point: candidates best first, then valid points that miss a constraint or can't be
-    shown to hold it, then those that may not be ranked.
-    """
-    place = {point: int(rank.rstrip("=")) for point, rank in context.ranks.items()}
-    candidates = sorted(context.choice.candidates, key=lambda r: place[r.point])
-    ordered = [*candidates, *best.order(context.rows, context.objective), *context.rows]
-    return list({row.point: row for row in ordered}.values())
+    """Every point: see `Context.ordered`."""
+    return context.ordered
 
 
 __all__ = ["COLORS", "REFERENCE_COLOR", "Context", "best_first", "build_context"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from harness.analysis.best import choose, indifference_of, ranked
 from harness.analysis.constraints import satisfies
@@ -72,6 +73,15 @@ class Decision:
 
 def decide(context: Context) -> Decision:
     """Everything that page 1 decides; works on empty runs, and where all failed."""
+    if context not in _decided:
+        _decided[context] = _decide(context)
+    return _decided[context]
+
+
+_decided: WeakKeyDictionary[Context, Decision] = WeakKeyDictionary()
+
+
+def _decide(context: Context) -> Decision:
     choice = context.choice
     take = choice.recommended or choice.best
     percentile = tail(context, take)

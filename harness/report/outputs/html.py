@@ -7,10 +7,11 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -18,6 +19,7 @@ from markupsafe import Markup
 from harness.report.charts import plotly as interactive
 from harness.report.charts.legend import entries
 from harness.report.model import colours
+from harness.report.model.blocks import Cell
 from harness.report.view import View
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -38,8 +40,32 @@ def environment() -> jinja2.Environment:
     found.filters["css_string"] = css_string
     found.filters["series"] = escape  # a name as Plotly has it: see interactive.py
     found.globals["legend"] = entries
+    found.globals["cells"] = cells
     found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     return found
+
+
+def cells(row: Iterable[Cell], linked: bool = False) -> Markup:
+    """A table's row, in plain code: a report of many points has some hundred thousand cells."""
+    return Markup("\n".join(_cell(c, linked) for c in row))
+
+
+def _cell(c: Cell, linked: bool) -> str:
+    text, class_, more = escape(c.text), "", ""
+    if c.number or c.tone or c.swatch or c.status:
+        named = ("num ", c.number), ("name ", c.swatch), ("status ", c.status), (c.tone, True)
+        class_ = f' class="{"".join(name for name, has in named if has)}"'
+    if c.swatch:
+        more = f' data-series="{escape(escape(c.text))}"'
+        text = f'<i class="swatch" style="background:{escape(c.swatch)}"></i>{text}'
+    if c.note:
+        more += f' title="{escape(c.note)}"'
+    if c.heat:
+        more += f' style="background:color-mix(in srgb, #D55E00 {60 * c.heat:.1f}%, transparent)"'
+    if linked and c.link:
+        text = f'<a href="#{quote(c.link)}">{text}</a>'
+    ends = f'<span class="range">{escape(c.range)}</span>' if c.range else ""
+    return f"<td{class_}{more}>{text}{ends}</td>"
 
 
 def css_string(text: str) -> Markup:

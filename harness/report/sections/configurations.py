@@ -9,7 +9,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.charts import lines as plots
 from harness.report.model import blocks, columns, labels, phases, served
-from harness.report.model.context import Context
+from harness.report.model.context import Context, best_first
 from harness.report.model.decision import decide
 from harness.report.model.numbers import both_text, significant
 from harness.report.model.section import (
@@ -28,6 +28,8 @@ from harness.scenario import metrics, variants
 
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
+MOST_TOLD = 48
+"""Configurations with a part."""
 SHOWN = 3
 """Configurations with a page of their own: the recommended one and two rivals."""
 SETTINGS = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "io")
@@ -38,13 +40,21 @@ def section(context: Context) -> Section | None:
     if not context.series:
         return None
     open_ = _shown(context)
-    hidden = len(context.series) - len(open_)
+    ordered = dict.fromkeys((*open_, *map(context.name, best_first(context))))
+    told = {*list(ordered)[:MOST_TOLD]}
+    hidden, left = len(told) - len(open_), len(context.series) - len(told)
     note = (
         f"The recommended configuration and what it is compared with are shown; the other {hidden} "
         "are in the HTML report behind their names, and in the PDF of harness report --full."
     )
-    blocks = (Text(note, "note", "short"),) if hidden else ()
-    parts = tuple(_part(context, i, name, open_) for i, name in enumerate(context.series))
+    rest = (
+        f"Here are the best {len(told)} of {len(context.series)} configurations; of the other "
+        f"{left}, “Every point” and the CSV files have all points, harness explain the details."
+    )
+    blocks = (*((Text(note, "note", "short"),) if hidden else ()),
+              *((Text(rest, "note"),) if left else ()))  # fmt: skip
+    parts = tuple(_part(context, i, name, open_)
+                  for i, name in enumerate(context.series) if name in told)  # fmt: skip
     return Section("details", "Each configuration", blocks, parts)
 
 

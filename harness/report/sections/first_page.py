@@ -27,7 +27,7 @@ from harness.system import untried
 BUSY, HALF_BUSY = 85.0, 45.0
 """Percent of GPU utilisation from which a card is full, and below which it may hold as much again.
 """
-_MOST = 4
+_MOST, MOST_LISTED = 4, 16
 UTILISATION = (
     "utilisation counts time in which any kernel ran, so a busy card may still hold more work"
 )
@@ -343,7 +343,7 @@ def backends_table(context: Context, found: Decision) -> Table:
         "Batch": lambda r: figure(r.request),
         "Load" if context.open_loop else "Callers": lambda r: figure(labels.load_label(r)),
         **shown,
-    })  # fmt: skip
+    }, most=MOST_LISTED)  # fmt: skip
 
 
 def _spread(value: Interval | None) -> str:

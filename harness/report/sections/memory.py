@@ -14,7 +14,6 @@ from harness.report.model import blocks, numbers
 from harness.report.model.context import Context
 from harness.report.model.section import Charts, Section, Text
 from harness.results import rows, store
-from harness.results.grouping import firsts
 from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySeries, read_parquet
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import inside
@@ -40,16 +39,14 @@ def section(context: Context) -> Section | None:
 
 def memory_charts(context: Context) -> tuple[blocks.Chart, ...]:
     """The first round of each configuration of the summary; empty without telemetry."""
-    found = firsts(timelines(context.data), lambda timeline: timeline.name)
-    named = {_series(context, timeline.name): timeline for timeline in found}
+    named: dict[str, MemoryTimeline] = {}
+    for row in context.data.loads:
+        name = context.series_of(row.backend, row.config)
+        if name in context.shown and name not in named:
+            for found in timelines(context.data, rows=[row]):
+                named[name] = found
     shown = [n for n in context.shown if n in named]
     return tuple(chart(f"memory-{context.series.index(n)}", n, named[n]) for n in shown)
-
-
-def _series(context: Context, name: str) -> str:
-    """The series of a timeline, which is named `backend`, or `backend/config`."""
-    backend, _, config = name.partition("/")
-    return context.series_of(backend, config or DEFAULT_CONFIG)
 
 
 def chart(id_: str, name: str, found: MemoryTimeline) -> blocks.Chart:
@@ -126,9 +123,11 @@ class MemoryTimeline:
     """(begin, end, label) in seconds: the stages, then each point's window."""
 
 
-def timelines(data: store.RunData, steps: int = STEPS) -> list[MemoryTimeline]:
-    """Every session of a run that has readings, in the order of the journal."""
-    found = (_timeline(data, row, steps) for row in data.loads)
+def timelines(
+    data: store.RunData, steps: int = STEPS, rows: Sequence[rows.LoadedRow] | None = None
+) -> list[MemoryTimeline]:
+    """Every session of a run, or of these, that has readings, in the order of the journal."""
+    found = (_timeline(data, row, steps) for row in (data.loads if rows is None else rows))
     return [timeline for timeline in found if timeline is not None]
 
 

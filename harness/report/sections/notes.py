@@ -63,5 +63,5 @@ def notes(context: Context) -> tuple[str, ...]:
     passed_over = f"lines of a newer version were passed over: {', '.join(newer)}" if newer else ""
     written = [note.text for note in data.rows(Note)]
     left_open = [undecided.text for undecided in data.rows(Undecided)[-1:]]
-    damage = (*data.damage, *data.damaged_files())
-    return tuple(dict.fromkeys(t for t in (*written, *left_open, passed_over, *damage) if t))
+    every = (*written, *left_open, passed_over, *data.damaged)
+    return tuple(dict.fromkeys(t for t in every if t))

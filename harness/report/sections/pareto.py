@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.analysis.best import ranked
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.analysis.pareto import Front, dominates, front, margin, round_values, trade_off_metrics
+from harness.analysis.pareto import (
+    Dominance,
+    Front,
+    front,
+    margin,
+    round_values,
+    trade_off_metrics,
+)
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import bounds_on, dots, shared_percentile, wide
 from harness.report.model import blocks, columns, numbers
@@ -94,8 +103,9 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
     """The first metric against another: the front in colours over the rest in grey."""
     first = found.metrics[0]
     beaten = [r for r in rows if r.point in found.dominated]
+    some = blocks.thinned(beaten)
     groups = grouped(found.rows, context.name)
-    series = [_marks("clearly dominated", FAINT, beaten, found, metric, bars=False, marker=CROSS)]
+    series = [_marks("clearly dominated", FAINT, some, found, metric, bars=False, marker=CROSS)]
     series += [
         _marks(name, context.colors[name], groups[name], found, metric, marker=i + (i >= CROSS))
         for i, name in enumerate(context.series)
@@ -108,6 +118,7 @@ def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: s
         _chart_table(context, found, rows, metric),
         log_x=wide([v for s in series for v in s.x]),
         bounds=bounds_on(context, {metric: "x", first: "y"}),
+        notes=blocks.some_of(len(some), len(beaten)),
     )  # fmt: skip
 
 
@@ -144,10 +155,12 @@ def _values(metric: str) -> Callable[[SummaryRow], blocks.Cell]:
 def _table(context: Context, found: Front, judged: Sequence[SummaryRow]) -> blocks.Table:
     """The front, the best in its first metric first."""
     first = METRICS[found.metrics[0]]
-    beaten = [row for row in judged if row.point in found.dominated]
+    pairs = Dominance(judged, found.metrics, context.differences)
+    places = {row.point: place for place, row in enumerate(judged)}
+    beaten = np.array([places[point] for point in found.dominated], np.intp)
 
     def beats(row: SummaryRow) -> int:
-        return sum(dominates(row, o, found.metrics, context.differences) for o in beaten)
+        return pairs.under(places[row.point], beaten)
 
     ordered = sorted(found.rows, key=lambda r: -first.sign * _value(r, first.name).value)
     return blocks.listing(ordered, {

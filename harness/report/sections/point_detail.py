@@ -16,7 +16,7 @@ from harness.measure.quantiles import QUANTILES
 from harness.measure.validity import causes, short
 from harness.report.charts.lines import limits, wide
 from harness.report.model import blocks, labels, numbers
-from harness.report.model.context import COLORS, Context, best_first
+from harness.report.model.context import COLORS, Context
 from harness.report.model.section import Charts, Part, Section, TableBlock, Text
 from harness.report.sections import method, points, servers
 from harness.results.grouping import grouped
@@ -29,11 +29,14 @@ HOW = "Everything about one point, behind its name; in the terminal: harness exp
 
 def section(context: Context) -> Section | None:
     """A fold for every point that was measured, in the order of the table of points."""
-    rows = [row for row in (*best_first(context), *context.searched) if row.rounds]
+    rows = points.detailed(context)
     if not rows:
         return None
     parts = tuple(_fold(f"explain-{i}", row, context) for i, row in enumerate(rows))
-    return Section("explained", "Each point in detail", (Text(HOW),), parts, screen_only=True)
+    every = sum(bool(row.rounds) for row in (*context.rows, *context.searched))
+    less = f" Here are the best {len(rows)} of {every:,}; it has the others." * (len(rows) < every)
+    return Section("explained", "Each point in detail", (Text(HOW + less),), parts,
+                   screen_only=True)  # fmt: skip
 
 
 def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
@@ -41,6 +44,7 @@ def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
     charts = (_timeline(f"{id_}-time", found), _distribution(f"{id_}-ecdf", found))
     flags, bound = _flags(found), bound_of(row)
     files = ", ".join(r.row.samples for r in found.rounds if r.row.samples)
+    lost = ", ".join(r.row.samples for r in found.rounds if r.row.samples and r.timeline is None)
     title = f"{context.name(row)}, {labels.place_text(row)}: {points.status_cell(row).text}"
     back = "" if row.searched else f"row:{row.point}"
     return Part(row.point, title, (
@@ -49,6 +53,7 @@ def _fold(id_: str, row: SummaryRow, context: Context) -> Part:
         TableBlock(_figures(found), style="small"),
         *([TableBlock(flags, "What was flagged", "text")] if flags else []),
         *([Text(f"Raw samples: {files}.", "note")] if files else []),
+        *([Text(f"Missing or damaged: {lost}.", "note")] if lost else []),
     ), folded=True, back=back)  # fmt: skip
 
 

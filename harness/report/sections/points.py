@@ -27,6 +27,7 @@ RANK_NOTE = (
     "be told apart from the best."
 )
 BEST_PERCENTILES = ("p50", "p99")
+MOST_DETAILED = 300
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
 
@@ -153,18 +154,28 @@ def points_table(context: Context) -> blocks.Table:
     bounded: Columns = _constraints(context) | {
         "Constraints": lambda row: holds_cell(satisfies(row, context.bounds))
     }
+    told = {row.point for row in detailed(context)}
     columns = {
         **_ranked(context), "Rounds": lambda row: blocks.figure(
             f"{row.rounds} of {len(row.every)}" if row.disturbed else str(row.rounds)
         ),
         **(bounded if context.bounds else {}),
-        "Status": lambda row: replace(status_cell(row), link=row.point if row.rounds else ""),
+        "Status": lambda row: replace(
+            status_cell(row), link=row.point if row.point in told else ""
+        ),
         **THROUGHPUT, **_percentiles(context.shown_percentiles(), " (ms)"),
         **_use(context, short=True), **ERRORS,
     }  # fmt: skip
     return blocks.listing(
-        best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)]
-    )
+        best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)],
+        most=len(context.rows),
+    )  # fmt: skip
+
+
+def detailed(context: Context) -> list[SummaryRow]:
+    """The points of which the page has the details: what was measured, of very many the best."""
+    measured = [row for row in (*best_first(context), *context.searched) if row.rounds]
+    return measured[:MOST_DETAILED]
 
 
 def _constraints(context: Context) -> Columns:

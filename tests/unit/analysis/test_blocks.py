@@ -213,3 +213,27 @@ def test_points_that_share_no_round_are_not_told_apart() -> None:
 def test_the_median_of_each_column_is_numpys(table):
     table = table[:, (~np.isnan(table)).any(axis=0)]
     np.testing.assert_array_equal(_medians(table), np.nanmedian(table, axis=0))
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 6])
+def test_what_many_pairs_are_told_at_once_holds_each_ones_interval(rounds: int) -> None:
+    rng = np.random.default_rng(rounds)
+    values = run(rounds, 20, rounds, spread=2.0, effect=1.0)
+    for point in list(values)[::3]:  # rounds that are missing, so that not all pairs share all
+        values[point].pop(int(rng.integers(rounds)))
+    blocks = Blocks(values)
+    names = [*values, "unknown"]
+    places = blocks.places(names)
+    for point in names:
+        gaps, halves = blocks.apart(int(blocks.places([point])[0]), places)
+        for other, gap, half in zip(names, gaps, halves, strict=True):
+            ratio = blocks.ratio(point, other)
+            if ratio is None:
+                assert math.isnan(gap)
+                continue
+            assert math.exp(gap) == pytest.approx(ratio.value)
+            if ratio.low is None:
+                assert math.isinf(half)
+            else:
+                assert gap - half <= math.log(ratio.low) + 1e-12
+                assert half < 3 * ratio.half_width + 1e-6, "so wide that it tells nothing"

@@ -6,12 +6,14 @@ import math
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.rows import measurement, with_metrics
 
+from harness.analysis import pareto
 from harness.analysis.differences import Differences
 from harness.analysis.objective import single
-from harness.analysis.pareto import dominates, front, margin, trade_off_metrics
+from harness.analysis.pareto import Dominance, dominates, front, margin, trade_off_metrics
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import PERCENTILES
 
@@ -140,3 +142,44 @@ def test_energy_is_a_metric_with_the_margin_of_memory() -> None:
 def test_unknown_metric_is_an_error() -> None:
     with pytest.raises(KeyError):
         front([row("a", 1, 1, 1)], ("speed",))
+
+
+def cloud(number: int, noise: float = 0.05) -> list[SummaryRow]:
+    """Points at random, of which many are near one another."""
+    rng = random.Random(number)
+    return [
+        row(f"p{i}", *(100 * 4 ** rng.random() for _ in METRICS), noise=noise, rounds=3, seed=i)
+        for i in range(number)
+    ]
+
+
+def test_what_is_clear_at_once_is_what_every_pair_says() -> None:
+    rows = cloud(40)
+    run, found = Differences(rows), front(rows, METRICS)
+    kept = list(rows)
+    for one in rows:
+        if any(other is not one and dominates(other, one, METRICS, run) for other in kept):
+            kept.remove(one)
+    assert found.rows == tuple(kept) and 1 < len(kept) < len(rows)
+    for one in rows:
+        if one not in kept:
+            over = [o for o in rows if o is not one and dominates(o, one, METRICS, run)]
+            best = [o for o in over if o in kept] or over
+            assert found.dominated[one.point] in [o.point for o in best]
+    pairs, every = Dominance(rows, METRICS, run), np.arange(len(rows))
+    assert [pairs.under(i, every) for i in range(len(rows))] == [
+        sum(o is not one and dominates(one, o, METRICS, run) for o in rows) for one in rows
+    ]
+
+
+def test_pairs_that_are_looked_at_by_themselves_grow_as_the_points_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked = []
+    monkeypatch.setattr(pareto, "dominates", lambda *a: looked.append(1) or dominates(*a))
+    counts = []
+    for number in (100, 400):
+        looked.clear()
+        front(cloud(number, noise=0.01), METRICS)
+        counts.append(len(looked))
+    assert counts[1] <= 6 * counts[0] < 6 * 10 * 100, "four times the points, not sixteen"

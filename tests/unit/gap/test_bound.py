@@ -13,11 +13,11 @@ import pytest
 
 from harness.analysis.point_detail import Explanation
 from harness.analysis.summary import SummaryRow, summarize
+from harness.explain.terminal import render
 from harness.gap.bound import PARTS, bound_of
 from harness.load.closed import ClosedLoop
 from harness.load.plan import WindowSettings
 from harness.measure.window import measure
-from harness.report.outputs.terminal_point import render
 from harness.results.rows import MeasurementRow
 from harness.run.point_row import Conditions, measurement_row
 from harness.scenario.points import Point

@@ -12,11 +12,11 @@ from pypdf import PdfReader
 from rich.console import Console
 from support.synthetic_run import CPU_BACKENDS, write_run
 
+from harness.explain.notebook import run_html
+from harness.explain.terminal import about, points_of
 from harness.report.build import build_report
 from harness.report.model.context import build_context
-from harness.report.outputs.notebook import run_html
 from harness.report.outputs.terminal import terminal_summary
-from harness.report.outputs.terminal_point import about, points_of
 from harness.report.sections.memory import timelines
 from harness.results.events import Note
 from harness.results.rows import LoadedRow

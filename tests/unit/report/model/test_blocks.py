@@ -11,6 +11,7 @@ from harness.report.model.blocks import (
     percentile_cell,
     percentile_name,
     table,
+    thinned,
     word,
 )
 
@@ -57,3 +58,15 @@ def test_a_column_that_is_empty_in_every_row_is_left_out_and_named() -> None:
     assert [[c.text for c in row] for row in found.rows] == [["1", "—"], ["2", "8"]]
     assert found.notes == ("As measured.", "Left out, being empty in every row: p99, Instances.")
     assert [h.text for h in listing([], {"Value": figure}).headers] == ["Value"]
+
+
+def test_a_table_of_very_many_rows_says_how_many_it_leaves_out() -> None:
+    found = listing(range(1200), {"n": lambda n: figure(str(n))})
+    assert [row[0].text for row in found.rows] == list(map(str, range(1000)))
+    assert found.notes == ("The first 1,000 of 1,200 rows; the run's CSV files have all.",)
+    assert len(listing(range(1200), {"n": lambda n: figure(str(n))}, most=1200).rows) == 1200
+
+
+def test_of_very_many_dots_some_of_all_are_drawn() -> None:
+    assert thinned([1, 2, 3], 3) == [1, 2, 3] and thinned([]) == []
+    assert thinned(list(range(10)), 4) == [0, 3, 6, 9]

@@ -10,9 +10,10 @@ from support.synthetic_variants import VARIANTS
 
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import summary_charts
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context, best_first, build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.sections.points import best_table
+from harness.results.store import read_run
 
 
 def test_default_comes_first_whatever_was_measured_first(variants: Context) -> None:
@@ -71,3 +72,13 @@ def test_no_row_is_compared_with_every_other(
     assert [row.point for row in best_first(variants)] == expected
     assert sorted(expected) == sorted(row.point for row in variants.rows)
     assert summary_charts(variants)
+
+
+def test_of_very_many_series_the_best_and_the_reference_are_compared(
+    cpu_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.report.model.context.MOST_SERIES", 1)
+    context = build_context(read_run(cpu_run))
+    best = context.name(best_first(context)[0])
+    assert {*context.shown} == {best, context.reference_series}
+    assert context.shown == [s for s in context.series if s in context.shown], "in their order"

@@ -103,3 +103,12 @@ def test_offline_has_model_analyzers_plots_and_first_column(
     table: Table = detail_table(offline, name)
     assert [h.text for h in table.headers][:2] == ["Client Batch Size", "p50 Latency (ms)"]
     assert [row[0].text for row in table.rows] == list(map(str, SIZES))
+
+
+def test_of_very_many_configurations_the_best_have_a_part_and_the_others_are_counted(
+    cpu: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.report.sections.configurations.MOST_TOLD", 3)
+    found = section(cpu)
+    assert len(found.parts) == 3 < len(cpu.series)
+    assert "the best 3 of 4 configurations" in found.blocks[-1].text

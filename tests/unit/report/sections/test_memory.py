@@ -69,14 +69,18 @@ def test_labels_stand_where_they_fit_and_both_formats_draw_them() -> None:
 def test_the_first_round_of_what_the_summary_shows(
     cpu: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ["onnxruntime-cpu-fp32", "torch-cpu-fp32", "onnxruntime-cpu-fp32", "gone"]
-    rounds = [
-        MemoryTimeline(n, i, FOUND.t_s, FOUND.series, FOUND.marks) for i, n in enumerate(names)
-    ]
-    monkeypatch.setattr("harness.report.sections.memory.timelines", lambda data: rounds)
+    def session(data: RunData, row: LoadedRow, steps: int) -> MemoryTimeline | None:
+        if (row.backend, row.round) == ("torch-cpu-fp32", 0) or row.backend.startswith("triton"):
+            return None  # without telemetry
+        read.append((row.backend, row.round))
+        return MemoryTimeline(row.backend, row.round, FOUND.t_s, FOUND.series, FOUND.marks)
+
+    read: list[tuple[str, int]] = []
+    monkeypatch.setattr("harness.report.sections.memory._timeline", session)
     assert [c.title for c in memory_charts(cpu)] == [
         "torch-cpu-fp32, round 2", "onnxruntime-cpu-fp32, round 1",
     ]  # fmt: skip
+    assert sorted(read) == [("onnxruntime-cpu-fp32", 0), ("torch-cpu-fp32", 1)], "and no other"
     monkeypatch.undo()
     assert memory_charts(cpu) == ()  # this run has no telemetry
 

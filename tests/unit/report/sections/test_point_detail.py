@@ -9,9 +9,10 @@ import pytest
 from support import simulated_queue
 
 from harness.analysis.point_detail import Explanation, explain
-from harness.report.model.context import Context, build_context
+from harness.report.model.context import Context, best_first, build_context
 from harness.report.model.section import Charts, TableBlock, Text
 from harness.report.sections.point_detail import conditions, measured, ms, section, seen
+from harness.report.sections.points import points_table
 from harness.results.samples import write_samples
 from harness.results.store import RunData
 from harness.scenario.points import Point
@@ -85,3 +86,22 @@ def test_without_samples_there_are_no_charts(context: Context, tmp_path: Path) -
     charts, *_ = made.parts[0].blocks
     assert charts == Charts(())
     assert section(build_context(replace(context.data, events=()))) is None
+
+
+def test_of_very_many_points_the_best_have_details_and_the_page_says_where_the_others_are(
+    cpu: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.report.sections.points.MOST_DETAILED", 3)
+    found = section(cpu)
+    best = [row.point for row in best_first(cpu)[:3]]
+    assert [part.id for part in found.parts] == best
+    every = sum(bool(row.rounds) for row in cpu.rows)
+    assert f"Here are the best 3 of {every}; it has the others." in str(found.blocks[0].text)
+    links = [c.link for row in points_table(cpu).rows for c in row if c.link]
+    assert links == best, "no link to details that are not there"
+
+
+def test_a_file_of_samples_that_is_gone_is_named(cpu: Context) -> None:
+    """The synthetic run has none."""
+    texts = [b.text for b in section(cpu).parts[0].blocks if isinstance(b, Text)]
+    assert any(text.startswith("Missing or damaged: samples/") for text in texts)

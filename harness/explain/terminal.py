@@ -51,6 +51,11 @@ def about(data: RunData, point: str) -> Group:
     searched = {c.point: c for c in summarize_capacity(data.capacities)}
     if point in searched:
         return render_capacity(searched[point])
+    return render(explained(data, point))
+
+
+def explained(data: RunData, point: str) -> Explanation:
+    """A point that was measured. Raises UsageError that names the nearest point."""
     rows = {row.point: row for row in summarize(data.measurements, data.failures)}
     if point not in rows:
         near = difflib.get_close_matches(point, rows, n=1, cutoff=0.5)
@@ -59,7 +64,7 @@ def about(data: RunData, point: str) -> Group:
             f"{data.path} has no point '{point}'{hint}",
             fix=f"harness explain {data.path} lists its points",
         )
-    return render(explain(rows[point], data.path))
+    return explain(rows[point], data.path)
 
 
 def render(found: Explanation) -> Group:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from support.synthetic_run import write_all_failed
 
+from harness.explain.notebook import MOST, as_html, as_text, run_html
 from harness.report.model.context import Context, build_context
-from harness.report.outputs.notebook import MOST, as_html, as_text, run_html
 from harness.report.sections.answer import answer
 from harness.results.store import read_run
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from support.synthetic_run import write_all_failed, write_bare
 
+from harness.explain.frames import TYPES, measurements_frame, summary_frame
 from harness.report.model.context import Context, build_context
 from harness.report.outputs.csv import MEASUREMENTS, SUMMARY
-from harness.report.outputs.frames import TYPES, measurements_frame, summary_frame
 from harness.results.store import read_run
 
 
