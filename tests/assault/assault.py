@@ -43,7 +43,8 @@ from harness.results.store import read_run
 
 MARK = "HARNESS_ASSAULT"
 PATIENCE_S = 240.0
-"""How long a run may go on after a signal: a stopped worker has the deadline of its point."""
+"""How long a run may be without a line in its journal after a signal: a stopped worker has the
+deadline of its point. A run that measures takes its time on a busy machine."""
 EARLY, ITSELF = 0.1, 0.25
 """Shares of the kills that may come before there is a child, and that are for the harness."""
 CODES = (0, 1, 3, 4, 130, -signal.SIGKILL)
@@ -152,12 +153,16 @@ class Chain:
         return self.rng.choice(below) if below and self.rng.random() > ITSELF else root
 
     def await_end(self, process: subprocess.Popen[str], done: str) -> None:
-        try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.broke(f"after {done}: goes on after {PATIENCE_S:g} s")
-            process.kill()
-            process.wait()
+        journal, size = self.run / "journal.jsonl", -1
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE_S)
+            now = journal.stat().st_size if journal.exists() else 0
+            if process.poll() is None and now == size:
+                self.broke(f"after {done}: nothing has come for {PATIENCE_S:g} s")
+                process.kill()
+                process.wait()
+            size = now
 
     def ended(self, process: subprocess.Popen[str], done: str) -> None:
         """Look at everything that must hold now."""
