@@ -20,6 +20,7 @@ table; exit code 1 when something broke. Docs: docs/reliability.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
