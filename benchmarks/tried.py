@@ -258,6 +258,8 @@ def junit_files(path: Path) -> dict[str, dict[str, int]]:
 def sightings() -> list[Sighting]:
     """Everything that the committed records show."""
     found = list(of_run(ROOT / "reports" / "sample"))
+    for folder in sorted((ROOT / "reports" / "tensorrt-versions").glob("*/")):
+        found += of_run(folder)
     found += [s for p in sorted((ROOT / "docs/benchmarks").glob("*.json")) for s in of_benchmark(p)]
     store = json.loads(STORE.read_text("utf-8"))
     found += [s for record in store["tests"] for s in of_tests(record)]
