@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import write_run
 
+from harness.report.model.context import build_context
 from harness.results.store import read_run
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,7 @@ def test_a_run_is_in_mlflow(run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     uri = f"file:{tmp_path}/mlruns"
     rows = read_run(write_run(tmp_path / "run")).measurements
-    points = {row.point for row in rows}
+    points = {row.point for row in build_context(read_run(tmp_path / "run")).rows}  # failed too
     words = ("export", tmp_path / "run", "--to", "mlflow", "--uri", uri, "--name", "t", "--json")
     done = run_cli(*words, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -35,8 +36,9 @@ def test_a_run_is_in_mlflow(run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
         mine = [r for r in rows if r.point == run.data.tags["harness.point"]]
         history = client.get_metric_history(run.info.run_id, "round_inferences_per_second")
         assert {m.step: m.value for m in history} == {r.round: r.throughput for r in mine}
-        values = run.data.metrics
-        assert values["inferences_per_second_low"] < values["inferences_per_second"]
+        if mine:
+            values = run.data.metrics
+            assert values["inferences_per_second_low"] < values["inferences_per_second"]
     again = run_cli(*words, timeout=280)
     assert again.returncode == 2
     assert "MLflow has this run already" in again.stderr
@@ -45,7 +47,7 @@ def test_a_run_is_in_mlflow(run_cli, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_run_is_in_wandb_without_a_network(run_cli, tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="no Weights & Biases (pip install wandb)")
     write_run(tmp_path / "run")
-    count = len({r.point for r in read_run(tmp_path / "run").measurements})
+    count = len(build_context(read_run(tmp_path / "run")).rows)  # those that failed too
     done = run_cli(
         "export", tmp_path / "run", "--to", "wandb", "--offline", tmp_path / "w", timeout=280
     )
