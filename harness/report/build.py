@@ -29,6 +29,14 @@ class ReportPaths:
         return [p for p in (self.html, self.pdf, *self.csvs, self.json) if p is not None]
 
 
+def require_formats(formats: Collection[str]) -> None:
+    """Raise UsageError on an unknown format, or none."""
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        wrong = f"unknown report format '{unknown[0]}'" if unknown else "no report format given"
+        raise UsageError(f"{wrong}; choose from {', '.join(FORMATS)}")
+
+
 def build_report(
     run_dir: Path,
     *,
@@ -45,10 +53,7 @@ def build_report(
     `output`, by default the run directory, and replace older ones. Raises
     RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown or not formats:
-        wrong = f"unknown report format '{unknown[0]}'" if unknown else "no report format given"
-        raise UsageError(f"{wrong}; choose from {', '.join(FORMATS)}")
+    require_formats(formats)
     context = build_context(data or read_run(run_dir))
     target = output or run_dir
     target.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, RunDirectoryError
 from harness.models.precision import in_own_precision
-from harness.report.build import ReportPaths, build_report
+from harness.report.build import ReportPaths, build_report, require_formats
 from harness.report.model.section import Section
 from harness.results.events import Note, Observer, RunEnded, RunResumed, RunStarted, Status
 from harness.results.manifest import check_resumable, differences, make_manifest, utc_now
@@ -196,6 +196,7 @@ def rebuild(
 
     Raises RunDirectoryError when it is none, UsageError on an unknown format.
     """
+    require_formats(formats)
     data = read_run(run_dir)
     paths = build_report(run_dir, output=output, formats=formats, full=full, more=more, data=data)
     best, why_not = None, ""
