@@ -8,7 +8,8 @@ def test_json_says_all_about_this_machine(run_cli):
     done = run_cli("doctor", "--json", cache=True)
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
-    assert set(answer) == {"ok", "checks", "machine", "packages"}
+    assert set(answer) == {"schema", "ok", "checks", "machine", "packages"}
+    assert answer["schema"] == "harness-doctor/1"
     assert answer["ok"] is True
     assert answer["packages"]["inference-harness"]
     checks = {check["name"]: check for check in answer["checks"]}
