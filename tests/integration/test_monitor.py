@@ -134,6 +134,7 @@ def test_a_server_that_goes_away_is_waited_for(repository: Path, tmp_path: Path)
         with served(repository, ports) as server:
             first = reader.read()
             send(server.grpc, [0.0] * 5)
+            time.sleep(0.3)  # the server counts a request after it has answered
             watch.run(first)
         with pytest.raises(ServerError):
             watch.run(first)

@@ -175,7 +175,7 @@ def test_an_image_has_all_that_it_can_run_by_the_constraints_and_no_root(name: s
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     known = project["project"]["optional-dependencies"]
     assert set(extras.split(",")) <= set(known)
-    left_out = {"dev", "ray", "tensorrt", "pycuda"}
+    left_out = {"dev", "mlflow", "ray", "tensorrt", "pycuda", "wandb"}
     left_out.add("onnxruntime-gpu" if name == "cpu" else "onnxruntime")
     assert set(known) - set(extras.split(",")) <= left_out
     assert ("pycuda" in stage) == (name == "gpu")

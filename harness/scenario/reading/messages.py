@@ -11,6 +11,7 @@ from harness.scenario import kinds
 from harness.scenario.reading import walk
 from harness.scenario.spec.backend import all_settings
 from harness.scenario.spec.fields import as_tuple
+from harness.scenario.spec.scenario import Scenario
 from harness.scenario.wording import describe, nearest, shorten
 
 _PATTERNS = {
@@ -114,7 +115,7 @@ def _is_number(text: str) -> bool:
 def _unknown_key(place: walk.Place, found: object, context: Context) -> Words:
     key = str(place.path[-1])
     allowed = list(place.parent.model_fields) if place.parent else []
-    if inner := walk.homes(key, place.parent):
+    if place.parent is not Scenario and (inner := walk.homes(key, place.parent)):
         return Words(place.path, f"unknown key; it belongs in {inner[0]}", on_key=True)
     if suggestion := nearest(key, allowed):
         return Words(place.path, "unknown key", suggestion, on_key=True)

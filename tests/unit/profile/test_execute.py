@@ -14,7 +14,7 @@ from support.profiled import gpu_profile, gpu_scenario, write_scenario
 
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.tensorrt.settings import TensorRtSettings
-from harness.errors import BackendError, DeadlineError, RunDirectoryError, UsageError
+from harness.errors import RunDirectoryError, UsageError
 from harness.inspect.trace import Span, Trace
 from harness.profile import execute
 from harness.profile.split import Roof
@@ -55,32 +55,6 @@ def test_a_scenario_without_a_backend_in_process_is_refused(tmp_path: Path) -> N
     served = scenario.model_copy(update={"backends": scenario.backends[1:]})
     with pytest.raises(UsageError, match="no backend of this scenario can be profiled"):
         execute.choose(served)
-
-
-class Telling(execute.ProfilerProcess):
-    """A process whose lines are known."""
-
-    def __init__(self, *lines: dict[str, Any]) -> None:
-        self.title, self.killed, self._lines = "the profiler of x", False, list(lines)
-
-    def line(self, seconds: float) -> bytes | None:
-        return json.dumps(self._lines.pop(0)).encode() if self._lines else None
-
-    def kill(self) -> int:
-        self.killed = True
-        return 0
-
-
-def test_a_process_tells_until_it_is_done_fails_or_is_late() -> None:
-    batch, done = {"event": "batch"}, {"event": "done"}
-    assert list(Telling(batch, done).messages(1)) == [batch]
-    failed = {"event": "failed", "reason": "raised", "message": "no", "fix": None}
-    with pytest.raises(BackendError, match="no"):
-        list(Telling(batch, failed, done).messages(1))
-    late = Telling(batch)
-    with pytest.raises(DeadlineError, match="said nothing for 1 s"):
-        list(late.messages(1))
-    assert late.killed
 
 
 GPU_ORT = OnnxRuntimeSettings(kind="onnxruntime", name="o", provider="CUDAExecutionProvider")

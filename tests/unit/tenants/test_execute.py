@@ -66,7 +66,8 @@ def test_loads_go_on_over_the_whole_window(run: Results) -> None:
     for row in run.data.measurements:
         if row.samples:
             found = read_samples(run.data.path / row.samples)
-            assert found.sent.min() < row.window_begin_ns
+            length = row.window_end_ns - row.window_begin_ns
+            assert found.sent.min() < row.window_begin_ns + length / 5  # none may be open just then
             assert found.done.max() > row.window_begin_ns
 
 

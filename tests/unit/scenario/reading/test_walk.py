@@ -38,6 +38,9 @@ def test_the_type_and_the_model_at_a_place() -> None:
 def test_kinds_and_homes() -> None:
     assert list(kinds.SETTINGS) == ["torch", "onnxruntime", "tensorrt", "triton", "fake"]
     assert homes("rounds") == ["measurement"]
-    assert homes("files") == ["model.inputs.data", "backends.colocated.model.inputs.data"]
+    assert homes("files") == [
+        "model.inputs.data", "backends.colocated.model.inputs.data",
+        "sharing.tenants.model.inputs.data",
+    ]  # fmt: skip
     assert homes("concurrency") == ["load", "backends.colocated.load"]
     assert homes("nowhere") == []
