@@ -42,5 +42,7 @@ def test_kinds_and_homes() -> None:
         "model.inputs.data", "backends.colocated.model.inputs.data",
         "sharing.tenants.model.inputs.data",
     ]  # fmt: skip
-    assert homes("concurrency") == ["load", "backends.colocated.load"]
+    assert homes("concurrency") == [
+        "load", "sharing.replicas", "backends.colocated.load", "sharing.tenants.load",
+    ]  # fmt: skip
     assert homes("nowhere") == []
