@@ -72,7 +72,7 @@ def run_torch(
         ("hang", "hung", "", 1),
         slow("segfault", "died", "SIGSEGV", 2),
         slow("exit", "died", "exited with code 3", 2),
-        ("memory", "out_of_memory", "", 1),
+        slow("memory", "out_of_memory", "", 1),
     ],
 )
 def test_a_fault_costs_only_its_own_point(
@@ -299,7 +299,7 @@ def gone(pids: list[int]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("measured", [0, slow(1), slow(5), 9])
+@pytest.mark.parametrize("measured", [slow(0), slow(1), slow(5), 9])
 def test_kill_9_loses_no_finished_measurement_and_resume_finishes(
     tmp_path: Path, measured: int
 ) -> None:
