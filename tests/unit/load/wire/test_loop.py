@@ -165,7 +165,7 @@ def test_an_error_in_an_open_loop_frees_its_slot():
     assert (samples.status == ERROR).sum() == 10 and len(samples) == 20
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     gaps=st.lists(st.integers(0, 4_000_000), min_size=1, max_size=40),
     fates=st.lists(st.sampled_from(["ok", "ok", "ok", "error", "never"]), min_size=1, max_size=7),
