@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -118,13 +117,7 @@ def _shown(part: Mapping[str, Any] | None) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--page"]:
-        record = json.loads(Path(sys.argv[2], "gap.json").read_text("utf-8"))
-        print(page(record).write(Path(sys.argv[3])))
-        return
-    asked = gpubench.options(__doc__)
-    record = gpubench.Record("gap", asked)
-    record.attempt("gap", lambda: measure(asked))
+    gpubench.run_alone("gap", __doc__, measure, page)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from typing import Any, Self
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # the harness of this checkout, whatever is installed
 
+from pages import Page  # noqa: E402
+
 from harness.backends.base import BackendContext  # noqa: E402
 from harness.models.tensors import PreparedModel  # noqa: E402
 from harness.system.files import jsonable  # noqa: E402
@@ -91,6 +93,21 @@ class Record:
 def chosen(asked: argparse.Namespace, cases: Sequence[str]) -> list[str]:
     """The cases that --only leaves."""
     return [c for c in cases if not asked.only or c in asked.only]
+
+
+def run_alone(
+    name: str, description: str | None, measure: Callable[[argparse.Namespace], Any],
+    page: Callable[[Mapping[str, Any]], Page],
+) -> None:  # fmt: skip
+    """The program of a benchmark of one case: measures it, or with --page OUT FOLDER writes the
+    page of what OUT holds.
+    """
+    if sys.argv[1:2] == ["--page"]:
+        record = json.loads(Path(sys.argv[2], f"{name}.json").read_text("utf-8"))
+        print(page(record).write(Path(sys.argv[3])))
+        return
+    asked = options(description)
+    Record(name, asked).attempt(name, lambda: measure(asked))
 
 
 # ------------------------------------------------------------------------------------- the model

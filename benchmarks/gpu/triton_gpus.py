@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -105,13 +104,7 @@ def page(record: Mapping[str, Any]) -> pages.Page:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--page"]:
-        record = json.loads(Path(sys.argv[2], "triton-gpus.json").read_text("utf-8"))
-        print(page(record).write(Path(sys.argv[3])))
-        return
-    asked = gpubench.options(__doc__)
-    record = gpubench.Record("triton-gpus", asked)
-    record.attempt("triton-gpus", lambda: measure(asked))
+    gpubench.run_alone("triton-gpus", __doc__, measure, page)
 
 
 if __name__ == "__main__":
