@@ -1,16 +1,18 @@
 """TensorRT-RTX 1.4, 1.5, 1.6 and 1.7 against each other: ResNet-50 and a small transformer in fp16.
 
-    python benchmarks/gpu/versions.py --output OUT --seconds 240      on a GPU; best with two
-    python benchmarks/gpu/versions.py --render OUT --sample reports/tensorrt-versions
+    python benchmarks/gpu/versions.py --output OUT --seconds 280 --models resnet50      on one GPU
+    python benchmarks/gpu/versions.py --output OUT --seconds 280 --models transformer
+    python benchmarks/gpu/versions.py --render OUT [OUT …] --sample reports/tensorrt-versions
 
-Each step is one `harness compare`: both versions in blocks, an engine built anew in each (six a
-side), or the layers of a comparison that was measured before. Steps come best first; what the time
-does not reach is left out, what it cuts off stays as far as it came, and the run directories are
-all that a comparison needs later. With two GPUs each has a lane of its own, on its own half of the
-processors; both sides of a comparison are always in one lane. Every version has an environment
-`/tmp/env-rtxNN`, whose `tensorrt_rtx` is its own and whose other packages are those of this Python.
+Of each model one run: all versions in each round, in balanced order, each engine built anew,
+until the rounds are done or the time is up, whichever comes first (what is measured has no say in
+it). Then `harness compare` judges each pair of versions by the blocks of that run, profiles the
+layers of a pair that is a regression, and compares what the others answer, as far as time goes.
+A round of four versions takes 25 s on an H200; five whole ones make a verdict. A version's
+environment is `/tmp/env-rtxNN`; where there is none, this Python, if that is the version it has.
 
-`--device cpu` tries it with ONNX Runtime, one environment against itself; about three minutes.
+`--device cpu` tries it with ONNX Runtime, one environment against itself, and a TensorRT-RTX that
+can't run; about two minutes.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gpubench
 
-from harness.system.machine import probe_gpus
-
 HERE = Path(__file__).parent
 VERSIONS = {"14": "1.4.0.76", "15": "1.5.0.114", "16": "1.6.1.120", "17": "1.7.1.116"}
+PAIRS = (("15", "16"), ("14", "16"), ("14", "15"), ("16", "17"))
+"""Base and candidate; those first whose layers and outputs matter most."""
 MODELS = {
     "resnet50": """\
 model:
@@ -49,77 +51,38 @@ model:
 """,
 }
 SCENARIO = """\
-# Two versions of TensorRT-RTX, an engine built anew in each block.
+# Versions of TensorRT-RTX, an engine built anew in each round.
 scenario: tensorrt-versions-{model}
 {text}environments:
 {environments}backends:
 {backends}load: {{batch_sizes: [1, 8], concurrency: [1]}}
-measurement: {{profile: quick, warmup: 300ms, warmup_requests: 20, window: {window}, window_max: 2s,
-              window_requests: {requests}, load_timeout: 120s}}
+measurement: {{profile: quick, rounds: {rounds}, warmup: 300ms, warmup_requests: 20,
+              window: {window}, window_max: 2s, window_requests: {requests}, load_timeout: 120s}}
 """
+KEEP_S = 75.0
+"""Of the time, for judging and the layers of one regression."""
+LEAST_S = {"--layers": 60.0, "--outputs": 15.0}
+"""What must be left for one to begin."""
 END_S = 15.0
-"""What a step that is cut off has for its last words."""
+"""What a command that is cut off has for its last words."""
 
 
-class Step(NamedTuple):
-    """One command; `after` is the step whose layers it looks at."""
+class Pair(NamedTuple):
+    """Two versions of one model's run."""
 
-    name: str
     model: str
     base: str
     candidate: str
-    seconds: float
-    """That it may take at most."""
-    blocks: int = 6
-    after: str = ""
 
+    @property
+    def file(self) -> str:
+        """`resnet50-rtx-1.5--rtx-1.6`."""
+        return f"{self.model}-{name_of(self.base)}--{name_of(self.candidate)}"
 
-STEPS = (
-    Step("resnet50-15-16", "resnet50", "15", "16", 130),
-    Step("resnet50-16-17", "resnet50", "16", "17", 60, blocks=4),
-    Step("resnet50-15-16-layers", "resnet50", "15", "16", 90, after="resnet50-15-16"),
-    Step("transformer-15-16", "transformer", "15", "16", 120),
-    Step("transformer-15-16-layers", "transformer", "15", "16", 90, after="transformer-15-16"),
-    Step("resnet50-14-16", "resnet50", "14", "16", 100),
-    Step("transformer-14-16", "transformer", "14", "16", 100),
-)
-"""Best first."""
-LANES = (
-    ("resnet50-15-16", "resnet50-15-16-layers", "resnet50-14-16"),
-    ("transformer-15-16", "resnet50-16-17", "transformer-15-16-layers", "transformer-14-16"),
-)
-"""The same for two GPUs."""
-
-
-# ------------------------------------------------------------------------------------ measuring
-
-
-class Lane(NamedTuple):
-    """A GPU, the processors beside it, and what is done there."""
-
-    device: str
-    cpus: frozenset[int]
-    steps: tuple[Step, ...]
-
-
-def lanes(asked: argparse.Namespace) -> list[Lane]:
-    """Two where there are two GPUs, else one."""
-    cpus = sorted(os.sched_getaffinity(0))
-    by_name = {s.name: s for s in STEPS if not asked.only or s.name in asked.only}
-    if asked.device == "cpu":
-        return [Lane("cpu", frozenset(cpus), tuple(by_name.values())[:3])]
-    if len(probe_gpus()) < 2:
-        return [Lane("cuda:0", frozenset(cpus), tuple(by_name.values()))]
-    half = len(cpus) // 2
-    return [
-        Lane(f"cuda:{n}", frozenset(part), tuple(by_name[s] for s in LANES[n] if s in by_name))
-        for n, part in enumerate((cpus[:half], cpus[half:]))
-    ]
-
-
-def python_of(version: str, device: str) -> str:
-    """The interpreter of a version's environment."""
-    return f"/tmp/env-rtx{version}/bin/python" if device != "cpu" else sys.executable
+    @property
+    def sides(self) -> list[str]:
+        """As `harness compare` is told them."""
+        return ["--base", name_of(self.base), "--candidate", name_of(self.candidate)]
 
 
 def name_of(version: str) -> str:
@@ -127,165 +90,217 @@ def name_of(version: str) -> str:
     return f"rtx-{'.'.join(VERSIONS[version].split('.')[:2])}"
 
 
-def scenario(step: Step, device: str, *, quick: bool) -> str:
-    """The step's scenario as text."""
-    text = MODELS[step.model]
+# ------------------------------------------------------------------------------------ measuring
+
+
+def pythons(device: str) -> dict[str, str]:
+    """The interpreter of each version that is there."""
     if device == "cpu":
-        text = MODELS["transformer"].replace(":encoder", ":tiny")
-    kind = (
-        "kind: onnxruntime, threads: 1" if device == "cpu" else
-        f"kind: tensorrt, flavor: tensorrt-rtx, device: {device}, precision: fp16, io: device, "
-        "cuda_graphs: true, rebuild: true"
-    )  # fmt: skip
-    sides = (step.base, step.candidate)
-    return SCENARIO.format(
-        model=step.model, text=text, window="200ms" if quick else "1s",
-        requests=11 if quick else 662,
-        environments="".join(
-            f"  {name_of(v)}: {{python: {python_of(v, device)}}}\n" for v in sides
-        ),
-        backends="".join(
-            f"  - {{name: {name_of(v)}, {kind}, environment: {name_of(v)}}}\n" for v in sides
-        ),
-    )  # fmt: skip
-
-
-def command(step: Step, lane: Lane, asked: argparse.Namespace) -> list[str]:
-    """`harness compare` for a step."""
-    sides = ["--base", name_of(step.base), "--candidate", name_of(step.candidate)]
-    files = ["--json", str(asked.output / f"{step.name}.json")]
-    if step.after:
-        what = [str(asked.output / step.after), "--layers", "--layer-blocks", "5"]
-    else:
-        written = asked.output / f"{step.name}.yaml"
-        written.write_text(scenario(step, lane.device, quick=asked.quick), encoding="utf-8")
-        blocks = "4" if asked.quick else str(step.blocks)
-        what = [str(written), "-o", str(asked.output / step.name), "--blocks", blocks]
-    return [sys.executable, "-m", "harness", "compare", *what, *sides, *files]
-
-
-def carry_out(lane: Lane, asked: argparse.Namespace, end: float) -> dict[str, Any]:
-    """The lane's steps until its time is up: what each came to."""
-    found: dict[str, Any] = {}
-    for step in lane.steps:
-        left = end - time.monotonic()
-        limit = min(left - END_S / 3, step.seconds * (10 if lane.device == "cpu" else 1))
-        absent = [
-            p for v in (step.base, step.candidate)
-            if not Path(p := python_of(v, lane.device)).exists()
-        ]  # fmt: skip
-        if absent or left < END_S:
-            found[step.name] = {"left_out": f"{absent[0]} is not there" if absent else "no time"}
-        elif step.after and not (asked.output / step.after / "journal.jsonl").exists():
-            found[step.name] = {"left_out": f"{step.after} was not measured"}
-        else:
-            found[step.name] = one(step, lane, asked, limit)
-        print(step.name, json.dumps(found[step.name]), flush=True)
-        file = asked.output / f"versions-{lane.device.replace(':', '')}.json"
-        file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return dict.fromkeys(VERSIONS, sys.executable)
+    found = {}
+    for version, full in VERSIONS.items():
+        path = Path(f"/tmp/env-rtx{version}/bin/python")
+        if path.exists():
+            found[version] = str(path)
+        elif _own_version() == full:
+            found[version] = sys.executable
     return found
 
 
-def one(step: Step, lane: Lane, asked: argparse.Namespace, limit: float) -> dict[str, Any]:
-    """Run a step; one that takes too long is asked to end, and keeps what it has."""
-    begin = time.monotonic()
-    argv = command(step, lane, asked)
-    path = os.pathsep.join([str(gpubench.ROOT), os.environ.get("PYTHONPATH", "")])
-    with (asked.output / f"{step.name}.txt").open("wb") as said:
-        process = subprocess.Popen(
-            ["taskset", "-c", ",".join(map(str, sorted(lane.cpus))), *argv], cwd=HERE, stdout=said,
-            stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": path},
+def _own_version() -> str:
+    try:
+        return metadata.version("tensorrt_rtx_cu13_libs")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def scenario(model: str, there: dict[str, str], asked: argparse.Namespace) -> str:
+    """The model's scenario as text."""
+    text, cpu = MODELS[model], asked.device == "cpu"
+    if cpu:
+        text = MODELS["transformer"].replace(":encoder", ":tiny")
+    real = (
+        "kind: tensorrt, flavor: tensorrt-rtx, device: cuda:0, precision: fp16, io: device, "
+        "cuda_graphs: true, rebuild: true"
+    )
+    kinds = {v: "kind: onnxruntime, threads: 1" if cpu and v != "17" else real for v in there}
+    return SCENARIO.format(
+        model=model, text=text, window="200ms" if cpu else "500ms", rounds=asked.rounds,
+        requests=11 if cpu else 662,
+        environments="".join(f"  {name_of(v)}: {{python: {p}}}\n" for v, p in there.items()),
+        backends="".join(
+            f"  - {{name: {name_of(v)}, {kinds[v]}, environment: {name_of(v)}}}\n" for v in there
+        ),
+    )  # fmt: skip
+
+
+class Budget:
+    """The time of this call, and what was done in it."""
+
+    def __init__(self, output: Path, seconds: float) -> None:
+        self.output, self.end = output, time.monotonic() + seconds
+        self.done: dict[str, Any] = {}
+
+    @property
+    def left(self) -> float:
+        """Seconds, without those for last words."""
+        return self.end - time.monotonic() - END_S
+
+    def run(self, name: str, argv: Sequence[str], limit: float) -> None:
+        """A harness command; one that takes too long is asked to end, and keeps what it has."""
+        begin = time.monotonic()
+        with (self.output / f"{name}.txt").open("ab") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness", *argv], cwd=HERE, stdout=said,
+                stderr=subprocess.STDOUT, env=_environment(),
+            )  # fmt: skip
+            cut = not _ends(process, limit)
+        self.note(
+            name, command=["harness", *argv], exit_code=process.returncode, cut=cut,
+            seconds=round(time.monotonic() - begin, 1),
         )  # fmt: skip
-        cut = False
+
+    def note(self, name: str, **said: object) -> None:
+        """Keep and print what became of it."""
+        self.done[name] = said
+        print(name, json.dumps(said), flush=True)
+
+
+def _ends(process: subprocess.Popen[bytes], limit: float) -> bool:
+    """Whether it ends by itself in that time."""
+    try:
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
         try:
-            process.wait(limit)
+            process.wait(END_S)
         except subprocess.TimeoutExpired:
-            cut = True
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-    return {
-        "command": argv[2:], "device": lane.device, "exit_code": process.returncode, "cut": cut,
-        "seconds": round(time.monotonic() - begin, 1),
-    }  # fmt: skip
+            process.kill()
+            process.wait()
+        return False
+    return True
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(gpubench.ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def measure(asked: argparse.Namespace) -> None:
-    """All lanes beside each other."""
+    """The models one after the other; each has its part of the time."""
     asked.output = asked.output.resolve()
     asked.output.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + asked.seconds
-    threads = [threading.Thread(target=carry_out, args=(lane, asked, end)) for lane in lanes(asked)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for folder in asked.output.glob("*/telemetry"):
-        shutil.rmtree(folder)  # of no use to a comparison
+    there = pythons(asked.device)
+    for model in asked.models:
+        budget = Budget(asked.output, asked.seconds / len(asked.models))
+        for version in VERSIONS.keys() - there.keys():
+            budget.note(f"{model} {name_of(version)}", left_out="its environment is not there")
+        one_model(model, there, budget, asked)
+        file = asked.output / f"versions-{model}.json"
+        file.write_text(json.dumps(budget.done, indent=1), encoding="utf-8")
+
+
+def one_model(
+    model: str, there: dict[str, str], budget: Budget, asked: argparse.Namespace
+) -> None:  # fmt: skip
+    """The run, the verdicts, then what explains them."""
+    written, run = budget.output / f"{model}.yaml", budget.output / model
+    written.write_text(scenario(model, there, asked), encoding="utf-8")
+    budget.run(model, ["run", str(written), "-o", str(run)], max(30.0, budget.left - KEEP_S))
+    shutil.rmtree(run / "telemetry", ignore_errors=True)  # of no use to a comparison
+    if not (run / "journal.jsonl").exists():
+        return
+    pairs = [Pair(model, a, b) for a, b in PAIRS if a in there and b in there]
+    for pair in pairs:
+        judge(pair, budget, ())
+    worse = [p for p in pairs if _worse(budget.output / f"{p.file}.json")]
+    for pair in (*worse, *(p for p in pairs if p not in worse and p.candidate != "17")):
+        look = "--layers" if pair in worse else "--outputs"
+        if budget.left < LEAST_S[look]:
+            budget.note(f"{pair.file} {look}", left_out="no time")
+            continue
+        judge(pair, budget, (look, "--layer-blocks", str(asked.layer_blocks)))
+
+
+def judge(pair: Pair, budget: Budget, more: Sequence[str]) -> None:
+    """`harness compare` of two versions of the run."""
+    argv = ["compare", str(budget.output / pair.model), *pair.sides, *more,
+            "--json", str(budget.output / f"{pair.file}.json")]  # fmt: skip
+    budget.run(" ".join([pair.file, *more[:1]]), argv, budget.left)
+
+
+def _worse(file: Path) -> bool:
+    """Whether a comparison found a regression of what was measured."""
+    if not file.exists():
+        return False
+    (found,) = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
+    return any(p["verdict"] == "regression" and p["metrics"] for p in found["points"])
 
 
 # ------------------------------------------------------------------------------------ rendering
 
 KEPT = ("manifest.json", "journal.jsonl", "compare/*--*.json", "samples/*")
-"""Of a run directory; samples only until the comparison is drawn."""
+"""Of a run directory; samples only until the comparisons are drawn."""
 README = """\
 # A real comparison: versions of TensorRT-RTX on one NVIDIA H200
 
-Made by `benchmarks/gpu/versions.py` with `harness compare`; an engine was built anew in each block.
-Each folder is a run directory without its samples: `harness compare FOLDER` judges it again,
-*compare.html* and *compare.pdf* show it, *compare.md* is the comment that a pull request would get,
-*compare.json* has everything. Layers were profiled in blocks of their own.
+Made by `benchmarks/gpu/versions.py`: of each model one run with all versions in each round, in
+balanced order, an engine built anew each time. A folder is such a run without its samples:
+`harness compare FOLDER --base rtx-1.5 --candidate rtx-1.6` judges it again. Beside it, of each
+pair: `.md` is the comment that a pull request would get, `.pdf` the page, `.json` has everything;
+the page as HTML is there for one pair of each model. Layers were profiled in blocks of their own.
+Each pair is a question of its own: the levels are not divided among them.
 
-| what | candidate against base | verdict | why |
-|---|---|---|---|
+| model | candidate against base | rounds | verdict | why |
+|---|---|---|---|---|
 {rows}
+
 {left_out}
 """
 
 
-def render(out: Path, sample: Path) -> None:
-    """Run directories small enough to be committed, each with its comparison drawn."""
+def render(folders: Sequence[Path], sample: Path) -> None:
+    """Run directories small enough to be committed, each with its comparisons drawn."""
     rows = []
     sample.mkdir(parents=True, exist_ok=True)
-    for step in STEPS:
-        run = out / step.name
-        if step.after or not (run / "journal.jsonl").exists():
+    for out, model in ((o, m) for m in MODELS for o in folders):
+        run, target = out / model, sample / model
+        if not (run / "journal.jsonl").exists():
             continue
-        target = sample / step.name
         shutil.rmtree(target, ignore_errors=True)
         for file in (f for pattern in KEPT for f in run.glob(pattern)):
             copy = target / file.relative_to(run)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-        rows.append(_drawn(step, sample))
+        pairs = [
+            p for p in (Pair(model, a, b) for a, b in PAIRS) if (out / f"{p.file}.json").exists()
+        ]
+        shown = next(
+            (p for p in pairs if _worse(out / f"{p.file}.json")), pairs[0] if pairs else None
+        )
+        rows += [_drawn(pair, sample, html=pair == shown) for pair in pairs]
         shutil.rmtree(target / "samples", ignore_errors=True)
-    text = README.format(rows="\n".join(rows), left_out="\n".join(_left_out(out)))
+    left_out = "\n".join(line for out in folders for line in _left_out(out))
+    text = README.format(rows="\n".join(rows), left_out=left_out)
     (sample / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def _drawn(step: Step, sample: Path) -> str:
+def _drawn(pair: Pair, sample: Path, *, html: bool) -> str:
     """The comparison in every form; its row of the README."""
-    formats = {"json": "json", "markdown": "md", "junit": "xml", "html": "html", "pdf": "pdf"}
-    files = [f"--{option}={step.name}/compare.{end}" for option, end in formats.items()]
-    sides = [name_of(step.base), name_of(step.candidate)]
-    argv = [sys.executable, "-m", "harness", "compare", step.name, "--base", sides[0],
-            "--candidate", sides[1], "-q", *files]  # fmt: skip
-    path = os.pathsep.join([str(gpubench.ROOT), os.environ.get("PYTHONPATH", "")])
+    formats = {"json": "json", "markdown": "md", "junit": "xml", "pdf": "pdf"}
+    files = [f"--{option}={pair.file}.{end}" for option, end in formats.items()]
+    files += [f"--html={pair.file}.html"] if html else []
+    argv = [sys.executable, "-m", "harness", "compare", pair.model, *pair.sides, "-q", *files]
     done = subprocess.run(
-        argv, cwd=sample, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    file = sample / step.name / "compare.json"
+        argv, cwd=sample, env=_environment(), capture_output=True, text=True, check=False
+    )
+    file, against = sample / f"{pair.file}.json", " against ".join(pair.sides[3::-2])
     if not file.exists():
-        return (
-            f"| {step.name} | {' against '.join(reversed(sides))} | none | {_line(done.stderr)} |"
-        )
+        return f"| {pair.model} | {against} | – | none | {_line(done.stderr)} |"
     (found,) = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
+    page = f"{pair.file}.{'html' if html else 'pdf'}"
     return (
-        f"| [{step.name}]({step.name}/compare.html) | {sides[1]} against {sides[0]} | "
+        f"| {pair.model} | [{against}]({page}) | {max(p['blocks'] for p in found['points'])} | "
         f"{found['verdict'].upper()} | {_line(found['explanation'])} |"
     )
 
@@ -295,28 +310,29 @@ def _line(text: str) -> str:
 
 
 def _left_out(out: Path) -> Iterable[str]:
-    """Steps that the time cut off or did not reach."""
+    """What the time cut off or did not reach."""
     for file in sorted(out.glob("versions-*.json")):
         for name, said in json.loads(file.read_text(encoding="utf-8")).items():
             if why := said.get("left_out"):
                 yield f"* `{name}` was left out: {why}."
             elif said["cut"]:
-                yield f"* `{name}` was cut off after {said['seconds']} s."
+                yield f"* `{name}` was ended after {said['seconds']} s, as its time was up."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or render what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, help="folder for run directories and results")
-    parser.add_argument("--seconds", type=float, default=240.0, help="that it may take at most")
+    parser.add_argument("--seconds", type=float, default=280.0, help="that it may take at most")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--quick", action="store_true", help="short windows, four blocks")
-    parser.add_argument("--only", nargs="*", help="these steps alone")
-    parser.add_argument("--render", type=Path, metavar="OUT", help="what was measured there")
+    parser.add_argument("--rounds", type=int, default=7, help="engines a version, at most")
+    parser.add_argument("--layer-blocks", type=int, default=5, help="profiles of a regression")
+    parser.add_argument("--render", type=Path, nargs="+", metavar="OUT", help="measured there")
     parser.add_argument("--sample", type=Path, help="--render: the folder that is written")
     asked = parser.parse_args(arguments)
     if asked.render is not None:
-        render(asked.render.resolve(), asked.sample.resolve())
+        render([folder.resolve() for folder in asked.render], asked.sample.resolve())
     elif asked.output is not None:
         measure(asked)
     else:
