@@ -1,6 +1,10 @@
 """`harness plan` says how many replicas: do so many hold, and one fewer, or one more, not?
 
-    python benchmarks/plan_replicas.py [--trials 10]     writes docs/benchmarks/plan-replicas.md
+    python benchmarks/plan_replicas.py [--trials 10] [--lanes 1] [--most 400] [--output DIR]
+
+It writes DIR/plan-replicas.md (docs/benchmarks by default) after each trial. `--lanes` trials go on
+at a time (a delay line takes little CPU: two cores for each), and none is begun after `--most`
+seconds.
 
 A replica is a delay line with memory: requests take `SERVICE_MS` each, `SLOTS` of them at a time,
 and each slot keeps `SLOT_MIB` MiB once it was used. The harness measures one with all slots
@@ -27,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +45,8 @@ from harness.system.guard import spawn
 from harness.system.limits.host import host_memory
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "docs" / "benchmarks" / "plan-replicas.md"
+OUTPUT = ROOT / "docs" / "benchmarks"
+PAGE = "plan-replicas.md"
 SEED = 20_261_129
 SERVICE_MS, SLOTS, SLOT_MIB, TARGET_MS = 25.0, 4, 60, 400.0
 PLAN = ("--slo-p99", f"{TARGET_MS:g}ms", "--margin", "0%", "--verify", "--json")
@@ -92,7 +98,7 @@ def measure(folder: Path, rounds: int) -> Measured:
         "load": {"batch_sizes": [1], "concurrency": [SLOTS]},
         "measurement": {
             "profile": "quick", "rounds": rounds, "rounds_max": rounds, "warmup": "1s",
-            "warmup_requests": 20, "window": "3s", "window_requests": 670, "window_max": "9s",
+            "warmup_requests": 20, "window": "3s", "window_requests": 2000, "window_max": "14s",
         },
     }  # fmt: skip
     (folder / "scenario.yaml").write_text(json.dumps(scenario))
@@ -266,23 +272,37 @@ def _range(right: int, of: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="of load in each part of a trial"
+    )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lanes", type=int, default=1, help="trials at a time")
+    parser.add_argument("--most", type=float, default=3600.0, help="seconds for all of it")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the page")
     parser.add_argument("--replica", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.replica:
         rate, seconds, seed = args.replica
         replica(float(rate), float(seconds), int(seed))
         return
-    rng = np.random.default_rng(SEED)
+    end = time.monotonic() + args.most
     with tempfile.TemporaryDirectory() as folder:
         one = measure(Path(folder), args.rounds)
     print(asdict(one), flush=True)
-    trials = []
-    for _ in range(args.trials):
-        trials.append(trial(one, rng, args.seconds))
-        print(asdict(trials[-1]), flush=True)
-        OUTPUT.write_text(page(one, trials, args.seconds), encoding="utf-8")
+    args.output.mkdir(parents=True, exist_ok=True)
+    trials: list[Trial] = []
+
+    def one_trial(seed: np.random.SeedSequence) -> None:
+        if time.monotonic() > end - 6 * args.seconds:
+            return
+        found = trial(one, np.random.default_rng(seed), args.seconds)
+        trials.append(found)
+        print(asdict(found), flush=True)
+        text = page(one, list(trials), args.seconds)
+        (args.output / PAGE).write_text(text, encoding="utf-8")
+
+    with ThreadPoolExecutor(args.lanes) as pool:
+        list(pool.map(one_trial, np.random.SeedSequence(SEED).spawn(args.trials)))
 
 
 if __name__ == "__main__":

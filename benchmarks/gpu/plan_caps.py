@@ -1,14 +1,15 @@
 """What `harness plan` asks for, against the least that works: under CUDA MPS, by its own --verify.
 
-    PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT [--seconds 200]
+    PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT [--seconds 240] [--cases CASE …]
     PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks
 
 Each case is one configuration of ResNet-50 or of a small transformer. `harness run` measures it
 alone on its GPU, in sessions of its own. Then `harness plan --verify` makes a request of the peak,
 tries it under the cap, and bisects: of several cases at a time on a GPU, as a cap is each
 process's, where two MPS daemons can be had there, and in the order of `CASES`. A case sees one GPU.
-What it has shown when its time is up is kept. With --device cpu the cap is one of host memory, to
-try the script.
+What it has shown when its time is up is kept, and a case whose search has ended is not begun again
+by a later call with the same --output. `disarmed` is a case too, where it is named: the six ways in
+which a cap is off. With --device cpu the cap is one of host memory, to try the script.
 """
 
 from __future__ import annotations
@@ -64,10 +65,12 @@ CASES = (
     "encoder/triton-2", "encoder/triton-1",
 )  # fmt: skip
 """What is wanted most comes first."""
+DISARMED = "disarmed"
+WAYS = "tests/gpu/test_limits.py::test_none_of_six_limits_that_are_off_is_taken_for_one"
 BATCH, CALLERS = 8, 4
 RUN_S, VERIFY_S = 60.0, 110.0
 """The longest that one `harness run` and one `harness plan --verify` may take on the GPU."""
-LEAST_S = {"run": 100.0, "verify": 25.0}
+LEAST_S = {"run": 60.0, "verify": 25.0}
 """With less time left none is begun: what was measured is to be verified too."""
 RUNS = ("run", "run-2", "run-3")
 DEMAND = ("--rate", "10", "--slo-p99", "5s", "--margin", "10%", "--headroom", "95%")
@@ -104,10 +107,10 @@ def scenario(case: str, device: str) -> dict[str, Any]:
         "load": {"batch_sizes": [BATCH], "concurrency": [CALLERS]},
         "constraints": {memory: {"max": 10_000_000}},  # a session of its own, nothing else
         "measurement": {
-            "profile": "quick", "rounds": 2, "rounds_max": 2, "warmup": "700ms",
+            "profile": "quick", "rounds": 2, "rounds_max": 2, "warmup": "500ms",
             "warmup_requests": 8,
-            "window": "700ms", "window_requests": 670,  # p99 needs 662
-            "window_max": "12s", "load_timeout": "60s",
+            "window": "700ms", "window_requests": 2000,
+            "window_max": "5s", "load_timeout": "60s",
         },
     }  # fmt: skip
 
@@ -227,16 +230,49 @@ def _free(prefix: Any) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
+def disarmed() -> dict[str, str]:
+    """Way in which a cap is silently off → what the test of it has seen: passed is not taken for
+    verified.
+    """
+    argv = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-q", "-rA", "-m", "gpu", WAYS]
+    env = {**os.environ, "PYTHONPATH": str(gpubench.ROOT)}
+    done = subprocess.run(argv, cwd=gpubench.ROOT, text=True, capture_output=True, check=False,
+                          timeout=150, env=env)  # fmt: skip
+    found = {
+        m[2]: m[1].lower() for m in re.finditer(r"^(\w+) \S+::\w+\[(.+?)\]", done.stdout, re.M)
+    }
+    if not found:
+        raise gpubench.ChildError(done.stdout[-800:] + done.stderr[-800:])
+    return found
+
+
+def resumed(asked: argparse.Namespace, record: gpubench.Record) -> None:
+    """Take over what an earlier part has found, but for what was cut off or failed."""
+    if record.path.exists():
+        earlier = json.loads(record.path.read_text("utf-8"))
+        if earlier["device"] == asked.device:
+            record.data["cases"] = {
+                case: found for case, found in earlier["cases"].items()
+                if case in ("context", DISARMED) or found.get("plan")
+            }  # fmt: skip
+
+
 def measure(asked: argparse.Namespace) -> None:
     begin = time.monotonic()
     record = gpubench.Record("plan-caps", asked)
+    resumed(asked, record)
+    done = record.data["cases"]
     gpus: list[str | None] = [str(gpu["uuid"]) for gpu in describe_machine()["gpus"]] or [None]
     each_gpu = asked.lanes
     if asked.device == "cuda":
-        record.attempt("context", context)
-        alone = "second_daemon" in record.data["cases"].get("context", {"second_daemon": ""})
-        each_gpu = 1 if alone else asked.lanes
-    cases = gpubench.chosen(asked, CASES)
+        if "context" not in done:
+            record.attempt("context", context)
+        each_gpu = (
+            1 if "second_daemon" in done.get("context", {"second_daemon": ""}) else asked.lanes
+        )
+        if asked.only is not None and DISARMED in asked.only and DISARMED not in done:
+            record.attempt(DISARMED, disarmed)
+    cases = [case for case in gpubench.chosen(asked, CASES) if case not in done]
     for case in cases:  # once, not in each lane
         model = scenario(case, asked.device)["model"]
         gpubench.prepare_model(asked, model, ("torch", "onnx"), (BATCH,))
@@ -302,7 +338,7 @@ def page(data: Mapping[str, Any]) -> Page:
          "predicted − least", "target", "below it"),
         list(_rows(data)),
     )  # fmt: skip
-    lines += ["", *_context(data), "## By Model Analyzer's definition", "",
+    lines += ["", *_context(data), *_disarmed(data), "## By Model Analyzer's definition", "",
               "The largest of samples a second apart, of the whole device. From the same run's "
               "readings (200 a second), for\nthe unluckiest and the luckiest moment of the first "
               "sample. What it says for a replica, against what its\nprocesses need together:",
@@ -340,7 +376,7 @@ def proof_so_far(stderr: str) -> dict[str, Any]:
 
 def _proofs(data: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
     for case, found in data["cases"].items():
-        if case != "context":
+        if case not in ("context", DISARMED):
             plan = found.get("plan") or {}
             proof = plan.get("proof") or proof_so_far(found.get("stderr", ""))
             yield case, found, plan.get("memory") or {}, proof
@@ -397,6 +433,18 @@ def _context(data: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def _disarmed(data: Mapping[str, Any]) -> list[str]:
+    found: Mapping[str, str] = data["cases"].get(DISARMED) or {}
+    if not found:
+        return []
+    taken = sum(word not in ("passed", "skipped") for word in found.values())
+    tried = sum(word != "skipped" for word in found.values())
+    each = ", ".join(
+        f"{way}: {'refused' if word == 'passed' else word}" for way, word in found.items()
+    )
+    return [f"Of {tried} caps that were silently off {taken} were taken for caps ({each}).", ""]
+
+
 def _analyzer(data: Mapping[str, Any]) -> Iterator[list[str]]:
     for case, found, memory, proof in _proofs(data):
         device, least = found.get("device"), proof.get("smallest_mib")
@@ -415,9 +463,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the JSON")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=200.0, help="no case goes on after them")
+    parser.add_argument("--seconds", type=float, default=240.0, help="no case goes on after them")
     parser.add_argument("--lanes", type=int, default=5, help="cases verified at once on a GPU")
-    parser.add_argument("--only", nargs="*", help="these cases alone")
+    every = (*CASES, DISARMED)
+    parser.add_argument("--cases", dest="only", nargs="*", choices=every, metavar="CASE",
+                        help=f"these alone, of {', '.join(every)}")  # fmt: skip
     parser.add_argument("--render", type=Path, metavar="DIR", help="write the page there, no more")
     asked = parser.parse_args()
     asked.output, asked.quick = asked.output.resolve(), False

@@ -1,11 +1,12 @@
 """The sharing table: replicas of ResNet-50 on one GPU against one tenant with the same load.
 
-    PYTHONPATH=. python benchmarks/gpu/sharing.py --output OUT --seconds 150
+    PYTHONPATH=. python benchmarks/gpu/sharing.py --output OUT --seconds 185
     PYTHONPATH=. python benchmarks/gpu/sharing.py --render OUT/sharing.json --page docs/benchmarks
 
 It writes a scenario for `harness share` and runs it: 2 and 4 tenants, time-slicing, MPS and MPS
-with half of the threads each, at several loads of the device. Rounds are begun as long as one more
-fits into `--seconds`; what the run says is in `sharing.json`, raw values are in OUT/run.
+with half of the threads each, at several loads of the device. A round takes an H200 about 60 s.
+Rounds are begun as long as one more fits into `--seconds`; what the run says is in `sharing.json`,
+raw values are in OUT/run.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def scenario(device: str, seconds: float, *, quick: bool) -> dict[str, Any]:
                          "concurrency": [4] if quick else LOADS},
         },
         "measurement": {
-            "rounds": 2 if quick else MOST_ROUNDS, "warmup": "150ms", "warmup_requests": 8,
-            "window": "600ms", "window_requests": 8 if quick else 400, "window_max": "1500ms",
+            "rounds": 2 if quick else MOST_ROUNDS, "warmup": "100ms", "warmup_requests": 8,
+            "window": "500ms", "window_requests": 8 if quick else 250, "window_max": "1s",
             "distinct_inputs": 2, "budget": f"{max(1, round(seconds))}s",
         },
     }  # fmt: skip
@@ -193,7 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path(), help="folder for the JSON")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--seconds", type=float, default=185.0)
     parser.add_argument("--quick", action="store_true", help="few cells, to try the script")
     parser.add_argument("--render", type=Path, help="only write the page of this JSON")
     parser.add_argument("--page", type=Path, help="the folder that the page goes into")

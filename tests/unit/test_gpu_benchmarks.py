@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -269,6 +271,31 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
     assert "2,200 | +400 MiB | fails or holds, by luck |" in text
     assert "324 MiB under a cap of 1,024 MiB" in text
     assert "- `encoder/torch`: no time was left" in text
+
+
+def test_a_later_part_begins_no_case_again_that_was_verified(load: Any, tmp_path: Path) -> None:
+    caps = load("plan_caps")
+    cases = {"context": {"plain": [9, 9]}, "disarmed": {"above the card": "passed"},
+             "encoder/torch": {"plan": {"proof": {}}}, "resnet50/torch": {"cut": True}}  # fmt: skip
+    record = argparse.Namespace(path=tmp_path / "plan-caps.json", data={"cases": {}})
+    asked = argparse.Namespace(device="cuda")
+    caps.resumed(asked, record)
+    assert record.data["cases"] == {}
+    record.path.write_text(json.dumps({"device": "cuda", "cases": cases}))
+    caps.resumed(asked, record)
+    assert list(record.data["cases"]) == ["context", "disarmed", "encoder/torch"]
+    record.path.write_text(json.dumps({"device": "cpu", "cases": cases}))
+    record.data["cases"] = {}
+    caps.resumed(asked, record)
+    assert record.data["cases"] == {}, "another device's figures"
+
+
+def test_a_cap_that_is_off_and_taken_for_one_is_counted(load: Any) -> None:
+    ways = {"above the card": "passed", "an unset variable": "failed", "of another user": "skipped"}
+    (line, _) = load("plan_caps")._disarmed({"cases": {"disarmed": ways}})
+    assert line.startswith("Of 2 caps that were silently off 1 were taken for caps")
+    assert "above the card: refused, an unset variable: failed" in line
+    assert load("plan_caps")._disarmed({"cases": {}}) == []
 
 
 def test_the_sharing_page_has_every_row_with_its_interval(load: Any, tmp_path: Path) -> None:
