@@ -12,18 +12,16 @@ held in each round, with an interval no narrower than the steps between which th
 
 from __future__ import annotations
 
-import argparse
 import functools
 import math
 import multiprocessing
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from simulated import write_page
 
 from harness.analysis.capacity import rate_over_rounds, summarize_capacity
 from harness.analysis.intervals import Interval
@@ -34,7 +32,6 @@ from harness.scenario.points import Point
 from harness.scenario.spec.load import FindCapacity
 
 SERVICE_MS, WARMUP_S, ROUNDS, RUNS, SEED = 4.0, 2.0, 5, 200, 20_261_129
-OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "capacity.md"
 POINT = Point("simulated", "default", 1, shape="find_capacity")
 Float64 = NDArray[np.float64]
 
@@ -150,7 +147,7 @@ def line(place: int, runs: int) -> str:
 
 def report(runs: int) -> str:
     """The page, without its first lines."""
-    with multiprocessing.Pool(os.cpu_count()) as pool:
+    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
         rows = pool.starmap(line, [(n, runs) for n in range(len(CELLS))], chunksize=1)
     table = "\n".join(rows)
     return f"""
@@ -167,20 +164,5 @@ sharp from those, and the interval says so.
 """  # noqa: E501
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    text = report(arguments.runs)
-    arguments.output.write_text(
-        f"# A searched capacity\n\nWritten by `python benchmarks/capacity.py --runs "
-        f"{arguments.runs}` ({time.monotonic() - started:.0f} s, seed {SEED}).\n{text}",
-        "utf-8",
-    )
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    write_page("A searched capacity", __doc__, report, runs=RUNS, seed=SEED, page="capacity.md")

@@ -12,14 +12,12 @@ two robust standard deviations from the median, which no cause asks for.
 
 from __future__ import annotations
 
-import argparse
 import math
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from simulated import write_page
 
 from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.summary import summarize
@@ -28,7 +26,6 @@ from harness.results.rows import MeasurementRow
 TRUE, SCATTER, WANTED, MOST, RUNS, SEED = 250.0, 0.02, 5, 10, 4000, 20_261_129
 CELLS = [(share, slower) for share in (0.0, 0.2, 0.4) for slower in (0.0, 0.05, 0.3)
          if share or not slower]  # fmt: skip
-OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "disturbed.md"
 Float64 = NDArray[np.float64]
 
 
@@ -106,19 +103,5 @@ was disturbed.
 """  # noqa: E501
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=RUNS, help="pairs of equal points a line")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    text = report(arguments.runs)
-    arguments.output.write_text(
-        "# Disturbed rounds\n\nWritten by `python benchmarks/disturbed.py --runs "
-        f"{arguments.runs}` ({time.monotonic() - started:.0f} s, seed {SEED}).\n{text}", "utf-8",
-    )  # fmt: skip
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    write_page("Disturbed rounds", __doc__, report, runs=RUNS, seed=SEED, page="disturbed.md")

@@ -19,6 +19,7 @@ same window stands beside them. CPU time is that of the client's process over th
 perf_analyzer comes in the manylinux wheel tritonclient==2.50.0, which is unpacked into a cache
 (it is not installed: the environment keeps its own tritonclient). It needs libb64 and
 libcudart.so.12; both came with the embedded Triton, under other names, and are linked from there.
+Where no package index can be reached, `--binary` names a perf_analyzer that was unpacked before.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -125,34 +128,43 @@ class Measured:
     """Requests a second by the server's count, in the window of the CPU time."""
     foreign: float
     """Cores that other processes used meanwhile."""
+    invalid: tuple[str, ...] = ()
+    """Why Little's law makes this point INVALID; of the wire client only."""
 
 
 # ------------------------------------------------------------------------------------- set up
 
 
-def perf_analyzer(install: TritonInstall) -> tuple[Path, dict[str, str]]:
-    """The binary and the environment it runs in; downloads and unpacks it the first time."""
+def perf_analyzer(
+    install: TritonInstall, binary: Path | None = None
+) -> tuple[Path, dict[str, str]]:
+    """The binary and the environment it runs in; the first time it is downloaded and unpacked, or
+    copied from `binary`.
+    """
     home = CACHE / "perf_analyzer-2.50.0"
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent) as folder:
-            unpack(Path(folder), install)
-            Path(folder, "home").rename(home)
+            made = Path(folder, "home")
+            made.mkdir()
+            if binary is None:
+                unpack(Path(folder), made)
+            else:
+                shutil.copy(binary, made / "perf_analyzer")
+            (made / "perf_analyzer").chmod(0o755)
+            for name, pattern in (("libb64.so.0d", "libb64-*"), ("libcudart.so.12", "libcudart-*")):
+                (made / name).symlink_to(next(install.libraries.glob(pattern)))
+            made.rename(home)
     return home / "perf_analyzer", {**os.environ, "LD_LIBRARY_PATH": str(home)}
 
 
-def unpack(folder: Path, install: TritonInstall) -> None:
+def unpack(folder: Path, home: Path) -> None:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
     subprocess.run([*pip, "--platform", "manylinux1_x86_64", WHEEL], check=True)
     (wheel,) = folder.glob("*.whl")
-    home = folder / "home"
-    home.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         (member,) = (name for name in archive.namelist() if name.endswith("/bin/perf_analyzer"))
         (home / "perf_analyzer").write_bytes(archive.read(member))
-    (home / "perf_analyzer").chmod(0o755)
-    for name, pattern in (("libb64.so.0d", "libb64-*"), ("libcudart.so.12", "libcudart-*")):
-        (home / name).symlink_to(next(install.libraries.glob(pattern)))
 
 
 def serve(folder: Path, install: TritonInstall) -> TritonServer:
@@ -305,10 +317,12 @@ def client(
     for index, raw in generator.sampled():
         assert (decode(raw)["OUTPUT0"] == arrays[index]).all()
     begin = samples.done[-1] - int(seconds * 1e9)
-    for finding in check_little(samples, int(begin), int(samples.done[-1]), concurrency):
-        print(f"INVALID {protocol} c{concurrency}: {finding.seen}", file=sys.stderr)
+    findings = check_little(samples, int(begin), int(samples.done[-1]), concurrency)
     latency = (samples.done - samples.sent)[samples.done > begin]
-    print(json.dumps({"throughput": len(latency) / seconds, "p50": np.median(latency) / 1e3}))
+    print(json.dumps({
+        "throughput": len(latency) / seconds, "p50": np.median(latency) / 1e3,
+        "invalid": [finding.seen for finding in findings],
+    }))  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ compare
@@ -394,7 +408,7 @@ def rows(found: dict[tuple[str, int], list[tuple[Measured, Measured]]]) -> list[
     return out
 
 
-def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
+def table(results: list[dict[str, object]], about: dict[str, Any]) -> str:
     quiet, again = about.get("quiet"), ""
     if quiet is not None:
         again = f" A pair was measured again if others used more than {quiet:g} cores."
@@ -416,7 +430,7 @@ def table(results: list[dict[str, object]], about: dict[str, object]) -> str:
             f"| {r['ours']:.0f}{unit} | {r['theirs']:.0f}{unit} | {r['ratio']:.2f} "
             f"| {r['low']:.2f}–{r['high']:.2f} | {r['target']} |"
         )
-    lines += ["", *bounds(results, int(str(about["cpus"])))]
+    lines += ["", *map(str, about["invalid"]), "", *bounds(results, int(str(about["cpus"])))]
     return "\n".join([*lines, "", f"Reproduce: `{about['command']}`", ""])
 
 
@@ -470,6 +484,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="of the wire client")
     parser.add_argument("--instances", type=int, default=1, help="of the model on the server")
     parser.add_argument("--name", default="perf_analyzer", help="of the files in --output")
+    parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
     parser.add_argument("--client", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
@@ -481,12 +496,19 @@ def main() -> None:
     CASES[:] = [(p, int(c)) for p in ("http", "grpc") for c in options.callers.split(",")]
     if options.rounds < 2:
         parser.error("an interval needs at least two rounds")
+    perf_analyzer(find(), options.binary)
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder), find()) as server:
         found = measure_all(Meter(server), options.rounds, options.seconds, options.quiet)
     results = rows(found)
-    about: dict[str, object] = {
+    invalid = [
+        f"* INVALID: {p}, concurrency {c}, round {n}: {', '.join(ours.invalid)}."
+        for (p, c), pairs in found.items() for n, (ours, _) in enumerate(pairs, 1) if ours.invalid
+    ]  # fmt: skip
+    about: dict[str, Any] = {
         "command": command_line(),
-        "rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(),
+        "rounds": options.rounds, "seconds": options.seconds, "cpus": len(os.sched_getaffinity(0)),
+        "invalid": invalid or [f"All {sum(map(len, found.values()))} points of the wire client "
+                               "hold Little's law: none is INVALID."],
         "quiet": options.quiet if math.isfinite(options.quiet) else None,
         "cpu": cpu_name(), "python": platform.python_version(),
         "foreign": float(np.median([m.foreign for ps in found.values() for p in ps for m in p])),

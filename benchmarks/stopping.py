@@ -9,14 +9,12 @@ say how much a point scatters) against the scatter of all rounds, estimated anew
 
 from __future__ import annotations
 
-import argparse
 import math
-import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from simulated import write_page
 
 from harness.analysis.intervals import t_quantile
 
@@ -26,7 +24,6 @@ DESIGNS = ((5, 15), (5, 80), (10, 40))
 TARGET = 0.01
 RUNS = 40_000
 SEED = 20_261_128
-OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "stopping.md"
 Float64 = NDArray[np.float64]
 
 
@@ -75,19 +72,18 @@ def lines(runs: int) -> list[Line]:
     return found
 
 
-def report(found: list[Line], runs: int, seconds: float) -> str:
-    """The page of results."""
+def report(runs: int) -> str:
+    """The page, without its first lines."""
     rows = "\n".join(
         f"| {x.first} to {x.most} | {x.deviation:.0%} | {x.correlation:g} "
         f"| **{x.two_stages[0]:.1%}** | {x.two_stages[1]:.1f} | {x.anew[0]:.1%} | {x.anew[1]:.1f} |"
-        for x in found
+        for x in lines(runs)
     )
-    return f"""# Intervals whose width decided when to stop
-
-Written by `python benchmarks/stopping.py` ({seconds:.0f} s, {runs:,} points a line, seed {SEED}).
-Rounds are added until the 95 % interval is ±{TARGET:.0%} or there are no more; coverage is the
-share of points whose interval then holds the truth. *Two stages* is what the harness does: the
-scatter is that of the first rounds. *Anew* estimates it from all rounds after each one.
+    return f"""
+{runs:,} points a line. Rounds are added until the 95 % interval is ±{TARGET:.0%} or there are no
+more; coverage is the share of points whose interval then holds the truth. *Two stages* is what the
+harness does: the scatter is that of the first rounds. *Anew* estimates it from all rounds after
+each one.
 
 | rounds | scatter | correlation | coverage, two stages | rounds | coverage, anew | rounds |
 |---|---|---|---|---|---|---|
@@ -98,17 +94,12 @@ journal names the points where that shows.
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    found = lines(arguments.runs)
-    page = report(found, arguments.runs, time.monotonic() - started)
-    arguments.output.write_text(page, encoding="utf-8")
-    print(page)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(
+        "Intervals whose width decided when to stop",
+        __doc__,
+        report,
+        runs=RUNS,
+        seed=SEED,
+        page="stopping.md",
+    )

@@ -12,19 +12,17 @@ the interval lies below it, after by the share of all requests beyond it.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import math
 import multiprocessing
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from simulated import write_page
 
 from harness.analysis.intervals import log_t_interval
 from harness.analysis.tails import (
@@ -42,7 +40,6 @@ from harness.measure.tail import episodes
 SERVICE_MS, WARMUP_S, ROUNDS, RUNS, SEED = 4.0, 2.0, 5, 200, 20_261_128
 LIMITS = (1.0, 1.25, 2.0)
 """Of the true p99: at the first a limit is just not broken, and seldom to be called held."""
-OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "tails.md"
 Float64 = NDArray[np.float64]
 Series = Callable[[np.random.Generator, float], Float64]
 """Latencies in ms of one round with a window of so many seconds, in order of time."""
@@ -165,7 +162,7 @@ def lines(cell: int, runs: int) -> tuple[str, str]:
 
 def report(runs: int) -> str:
     """The page, without its first lines."""
-    with multiprocessing.Pool(os.cpu_count()) as pool:
+    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
         rows = pool.starmap(lines, [(cell, runs) for cell in range(len(CELLS))], chunksize=1)
     coverage, limits = ("\n".join(row[i] for row in rows) for i in (0, 1))
     return f"""
@@ -204,20 +201,7 @@ fewer than 662 requests does not have: they don't describe what a run of such wi
 """  # noqa: E501
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    text = report(arguments.runs)
-    arguments.output.write_text(
-        "# p99 over rounds, and limits on it\n\nWritten by `python benchmarks/tails.py` "
-        f"({time.monotonic() - started:.0f} s, seed {SEED}).\n{text}",
-        encoding="utf-8",
-    )
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(
+        "p99 over rounds, and limits on it", __doc__, report, runs=RUNS, seed=SEED, page="tails.md"
+    )

@@ -9,14 +9,12 @@ it stands what `harness.measure.steady` (halves of the window, MSER-5) says of t
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
+from simulated import write_page
 
 from harness.measure.steady import steadiness
 from harness.measure.transient import warm_up_leak
@@ -26,7 +24,6 @@ SIZES = (100, 200, 400, 662, 3000)
 SHARES, FACTORS = (0.02, 0.05, 0.1, 0.2), (1.2, 1.5, 3.0)
 RUNS = 200
 SEED = 20_261_128
-OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "warm-up-leak.md"
 Float64 = NDArray[np.float64]
 Series = Callable[[np.random.Generator, int], Float64]
 
@@ -88,7 +85,7 @@ def rates(make: Series, size: int, runs: int, share: float = 0, factor: float = 
 
 
 def report(runs: int) -> str:
-    """The page of results, without its first line."""
+    """The page, without its first lines."""
     quiet = "\n".join(
         f"| {name} | {size:,} | **{a:.1%}** | {b:.1%} |"
         for name, make in QUIET.items()
@@ -103,7 +100,8 @@ def report(runs: int) -> str:
         for factor in FACTORS
         for a, b in [rates(QUIET[name], size, runs, share, factor)]
     )
-    return f"""False alarms, of {runs} windows without a transient:
+    return f"""
+False alarms, of {runs} windows without a transient:
 
 | latencies | requests | first stretch | halves and MSER-5 |
 |---|---|---|---|
@@ -120,20 +118,12 @@ What is missed is small beside the noise: latencies that are correlated at .9 kn
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    text = report(arguments.runs)
-    head = (
-        "# Does the warm-up leak into the window?\n\nWritten by "
-        f"`python benchmarks/warm_up_leak.py` ({time.monotonic() - started:.0f} s, seed {SEED}).\n"
-    )
-    arguments.output.write_text(f"{head}{text}", encoding="utf-8")
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(
+        "Does the warm-up leak into the window?",
+        __doc__,
+        report,
+        runs=RUNS,
+        seed=SEED,
+        page="warm-up-leak.md",
+    )
