@@ -9,7 +9,7 @@ from statistics import median
 from harness.inspect.trace import Key, Memory, Span, Trace, Work, launched_in, owner_of
 from harness.profile.bound import judge
 from harness.profile.result import BatchProfile, Row
-from harness.profile.split import Roof, gpu_of, split
+from harness.profile.split import Roof, gpu_of, split, without_profiler
 
 MOST_KERNELS = 30
 """Kernels that a profile keeps, the longest first."""
@@ -37,14 +37,17 @@ class Recorded:
 def analyse(said: Recorded, roof: Roof | None) -> BatchProfile:
     """Everything about one batch size."""
     trace = said.trace
-    parts = split(trace, said.work, roof)
-    rows = rows_of(said, roof)
-    gpu = gpu_of(trace)
+    recorded = split(trace, said.work, roof)
+    steady = steady_ms(said.calls_ms, said.first_calls)
+    parts = without_profiler(recorded, steady * 1e3) if trace.on_gpu else recorded
+    wall = sum(parts["wall"])
+    rows = rows_of(said, roof, wall)
+    gpu = gpu_of(trace, wall)
     peak, holder = peak_of(trace)
     flop = sum(r.flop or 0.0 for r in rows if r.source != "kernel") or said.flop
     return BatchProfile(
         said.batch, len(trace.requests), trace.on_gpu, list(said.calls_ms[: said.first_calls]),
-        steady_ms(said.calls_ms, said.first_calls), sum(parts["wall"]) / len(parts["wall"]) / 1e3,
+        steady, sum(recorded["wall"]) / len(recorded["wall"]) / 1e3,
         parts, judge(parts, rows, roof, gpu), rows, flop, gpu, peak, holder,
         said.layers, said.traces, said.notes,
     )  # fmt: skip
@@ -55,11 +58,13 @@ def steady_ms(calls: Sequence[float], first: int) -> float:
     return median(calls[first:] or calls) if calls else 0.0
 
 
-def rows_of(said: Recorded, roof: Roof | None) -> list[Row]:
-    """Operators (and on a GPU the longest kernels), the longest first."""
+def rows_of(said: Recorded, roof: Roof | None, wall: float | None = None) -> list[Row]:
+    """Operators (and on a GPU the longest kernels), the longest first; shares are of `wall`
+    microseconds for all requests, or of what was recorded.
+    """
     trace = said.trace
+    wall = wall or sum(r.us for r in trace.requests)
     times = _operator_times(trace)
-    wall = sum(r.us for r in trace.requests)
     count = len(trace.requests)
     taken = _taken(trace)
     first = {o.key: o for o in reversed(trace.operators)}

@@ -79,6 +79,23 @@ def split(trace: Trace, work: Work, roof: Roof | None) -> dict[str, list[float]]
     return {part: [row[part] for row in rows] for part in ("wall", "waiting", *PARTS)}
 
 
+def without_profiler(parts: dict[str, list[float]], steady_us: float) -> dict[str, list[float]]:
+    """The parts of `split` as they are in requests of `steady_us` microseconds, GPU only.
+
+    Recording costs the host time on every operator and the GPU none, so by what a profiled request
+    takes longer, the GPU idled longer: that much is taken from `launch`, at most all of it.
+    """
+    wall = parts["wall"]
+    excess = max(0.0, sum(wall) / len(wall) - steady_us) if steady_us else 0.0
+    launch = [max(0.0, us - excess) for us in parts["launch"]]
+    less = [before - after for before, after in zip(parts["launch"], launch, strict=True)]
+    return {
+        **parts, "launch": launch,
+        "wall": [us - cut for us, cut in zip(wall, less, strict=True)],
+        "waiting": [min(us, rest) for us, rest in zip(parts["waiting"], launch, strict=True)],
+    }  # fmt: skip
+
+
 def _sides(trace: Trace, work: Work, roof: Roof | None) -> dict[Key, str]:
     """Operator → the part that its time belongs to; one that does no work is dispatch alone."""
     if roof is None:
@@ -148,12 +165,14 @@ def _idle(trace: Trace, spans: Sequence[Span], request: Span) -> Iterator[Interv
         yield request.end - free, request.end - free
 
 
-def gpu_of(trace: Trace) -> Gpu | None:
-    """What the GPU did in a request, on average; None where it did nothing."""
+def gpu_of(trace: Trace, wall: float | None = None) -> Gpu | None:
+    """What the GPU did in a request, on average; None where it did nothing. `wall` is what all
+    requests take in microseconds, where that is not what was recorded (`without_profiler`).
+    """
     if not trace.on_gpu:
         return None
     count = len(trace.requests)
-    wall = sum(r.us for r in trace.requests)
+    wall = wall or sum(r.us for r in trace.requests)
     idle: list[Interval] = []
     busy, kernels = 0.0, list[Span]()
     for request in trace.requests:

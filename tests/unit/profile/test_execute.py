@@ -72,7 +72,8 @@ def test_on_a_gpu_onnxruntimes_layers_stand_beside_the_kernels(tmp_path: Path) -
     events = events_of(Machine(launch_us=60.0), 4, np.random.default_rng(0))
     (folder / "t.json").write_text(json.dumps(events))
     (folder / "onnxruntime.json").write_text(json.dumps(NODES))
-    message = {**MESSAGE, "trace": "t.json", "onnxruntime": "onnxruntime.json"}
+    message = {**MESSAGE, "trace": "t.json", "onnxruntime": "onnxruntime.json",
+               "calls_ms": [90.0, 60.0]}  # fmt: skip
     found = execute.analysed(message, tmp_path, GPU_ORT, Roof(1e14, 1e12))
     assert found.bound.kind == "launch-bound"
     assert [(r.name, r.us) for r in found.layers] == [("c", 15), ("f", 2)]

@@ -7,7 +7,7 @@ import pytest
 from support.kineto import CEILINGS, ROOF, WORK, Machine, events_of, truth
 
 from harness.inspect.trace import Span, Trace, kineto, owner_of
-from harness.profile.split import Roof, gpu_of, length, split, union
+from harness.profile.split import Roof, gpu_of, length, split, union, without_profiler
 
 CONV, RELU, VIEW = ("conv", "[1]"), ("relu", "[1]"), ("view", "[1]")
 DONE = {CONV: (1e9, 1e6), RELU: (0.0, 1e7), VIEW: (0.0, 0.0)}
@@ -102,3 +102,28 @@ def test_simulated_machines_are_split_as_they_were_built(machine: Machine) -> No
     walls = sum(parts["wall"])
     for part, share in truth(machine).items():
         assert sum(parts[part]) / walls == pytest.approx(share, abs=0.03), part
+
+
+@pytest.mark.parametrize(
+    ("steady_us", "launch", "wall"), [(90, 20, 90), (120, 30, 100), (50, 0, 70), (0, 30, 100)]
+)
+def test_what_the_profiler_costs_the_host_is_no_launching(
+    steady_us: float, launch: float, wall: float
+) -> None:
+    parts = {"wall": [100.0], "compute": [70.0], "launch": [30.0], "waiting": [25.0]}
+    shorter = without_profiler(parts, steady_us)
+    assert (shorter["launch"], shorter["wall"]) == ([launch], [wall])
+    assert shorter["compute"] == [70]
+    assert shorter["waiting"] == [min(25, launch)]
+
+
+def test_a_slow_recording_says_the_same_of_a_machine_as_a_quick_one() -> None:
+    """A host that takes 60 us a launch while it is recorded, and 6 otherwise."""
+    quick, slow = (
+        split(kineto(events_of(m, 10, np.random.default_rng(2))), WORK, ROOF)
+        for m in (Machine(), Machine(launch_us=60.0))
+    )
+    share = [sum(parts["launch"]) / sum(parts["wall"]) for parts in (quick, slow)]
+    assert share[1] > share[0] + 0.1
+    corrected = without_profiler(slow, sum(quick["wall"]) / len(quick["wall"]))
+    assert sum(corrected["launch"]) / sum(corrected["wall"]) == pytest.approx(share[0], abs=0.02)
