@@ -1,6 +1,7 @@
 """Locust with the harness's recorder beside the harness's own generator and perf_analyzer.
 
-    .venv/bin/python benchmarks/stress_rate.py --rounds 5 --page docs/benchmarks
+    .venv/bin/python benchmarks/stress_rate.py --output OUT
+    .venv/bin/python benchmarks/stress_rate.py --page OUT docs/benchmarks
 
 Two questions, on one embedded Triton with the identity model of benchmarks/perf_analyzer.py.
 
@@ -14,6 +15,9 @@ Do Locust-with-our-recorder and the wire client see the same latencies at the sa
 stress` and `harness run`, one after the other in each round, at the same constant rate of Poisson
 arrivals; the ratio of their percentiles within a round, with a 95 % t-interval on its logarithm
 over the rounds. The same is what an interval that holds 1 says, as far as it is narrow.
+
+In parts, each within `--limit` seconds and added to what OUT holds: `--only rates` or `--only
+percentiles`, `--protocols grpc`; `--without perf_analyzer` where its binary can't be had.
 """
 
 from __future__ import annotations
@@ -25,8 +29,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import perf_analyzer as pa
@@ -97,15 +104,24 @@ Case = tuple[str, str]
 """Protocol, client."""
 
 
-def rates(
-    meter: pa.Meter, rounds: int, users: int, seconds: float
-) -> dict[Case, list[pa.Measured]]:
+def in_time(options: argparse.Namespace) -> Iterator[int]:
+    """Rounds: two at least, as many as asked at most, and none that would end past the limit."""
+    begin, longest = time.monotonic(), 0.0
+    for number in range(options.rounds):
+        at = time.monotonic()
+        if number >= 2 and at - begin + longest > options.limit:
+            return
+        yield number
+        longest = max(longest, time.monotonic() - at)
+
+
+def rates(meter: pa.Meter, options: argparse.Namespace) -> dict[Case, list[pa.Measured]]:
     """Each case once a round, beginning with another one each time."""
-    cases = [(p, c) for p in PROTOCOLS
-             for c in (*(f"Locust, {w}" for w in WORKERS), "wire client",
-                       "perf_analyzer")]  # fmt: skip
+    users, seconds = options.users, options.seconds
+    clients = [*(f"Locust, {w}" for w in WORKERS), "wire client", "perf_analyzer"]
+    cases = [(p, c) for p in options.protocols for c in clients if c not in options.without]
     found: dict[Case, list[pa.Measured]] = {case: [] for case in cases}
-    for number in range(rounds):
+    for number in in_time(options):
         turn = number * 3 % len(cases)
         for protocol, client in (*cases[turn:], *cases[:turn]):
             if client == "wire client":
@@ -116,7 +132,7 @@ def rates(
                 workers = int(client.rpartition(" ")[2])
                 one = locust(meter, protocol, workers, users * workers, seconds)
             found[protocol, client].append(one)
-            print(f"round {number + 1}/{rounds} {protocol} {client}: {one.counted:.0f}/s, "
+            print(f"round {number + 1} {protocol} {client}: {one.counted:.0f}/s, "
                   f"{one.cpu:.0f} µs of CPU a request, p50 {one.p50:.0f} µs, others "
                   f"{one.foreign:.2f} cores", flush=True)  # fmt: skip
     return found
@@ -134,16 +150,18 @@ def harness(folder: Path, command: str, text: str) -> Path:
     return output
 
 
-def percentiles(
-    server: TritonServer, rounds: int, rate: float, seconds: float
-) -> dict[str, list[tuple[dict[str, float], dict[str, float]]]]:
-    """Per protocol and round: what `harness stress` and `harness run` say, in ms."""
-    found: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {p: [] for p in PROTOCOLS}
+Pair = Sequence[dict[str, float]]
+"""What `harness stress` and what `harness run` say, in ms."""
+
+
+def percentiles(server: TritonServer, options: argparse.Namespace) -> dict[str, list[Pair]]:
+    """Per protocol and round."""
+    found: dict[str, list[Pair]] = {p: [] for p in options.protocols}
     with tempfile.TemporaryDirectory() as name:
-        for number in range(rounds):
-            for protocol in PROTOCOLS:
+        for number in in_time(options):
+            for protocol in options.protocols:
                 about = {"protocol": protocol, "address": pa.address(server, protocol),
-                         "rate": rate, "seconds": seconds}  # fmt: skip
+                         "rate": options.rate, "seconds": 4 * options.seconds}  # fmt: skip
                 texts = {
                     "stress": (HEAD + RATE).format(**about),
                     "run": (HEAD + RUN).format(**about),
@@ -155,7 +173,7 @@ def percentiles(
                 both = ({p: told[f"{p}_ms"] for p in PERCENTILES},
                         {p: float(row.latency_ms[p] or math.nan) for p in PERCENTILES})  # fmt: skip
                 found[protocol].append(both)
-                print(f"round {number + 1}/{rounds} {protocol}: stress {both[0]}, run {both[1]}",
+                print(f"round {number + 1} {protocol}: stress {both[0]}, run {both[1]}",
                       flush=True)  # fmt: skip
     return found
 
@@ -166,74 +184,117 @@ def mean(values: list[float]) -> str:
     return f"{found['ratio']:,.0f} [{found['low']:,.0f}, {found['high']:,.0f}]"
 
 
-def page(data: dict[str, object], rate: dict[Case, list[pa.Measured]],
-         same: dict[str, list[tuple[dict[str, float], dict[str, float]]]]) -> str:  # fmt: skip
+def where(about: dict[str, object]) -> str:
+    """What a part was measured with."""
+    return (f"Written by `{about['command']}` on {about['cpus']} cores ({about['cpu']}) for client "
+            f"and server together. Identity model, 64 bytes.")  # fmt: skip
+
+
+def page(data: dict[str, Any]) -> str:
+    """The page of what is in stress-rate.json."""
+    about = data["about"]
+    lines = ["# Locust beside the harness's own generator and perf_analyzer\n"]
+    if rate := data.get("rates"):
+        lines += rates_text(about["rates"], rate)
+    if same := data.get("percentiles_ms"):
+        lines += percentiles_text(about["percentiles_ms"], same)
+    return "\n".join([*lines, ""])
+
+
+def rates_text(about: dict[str, Any], rate: dict[str, list[dict[str, float]]]) -> list[str]:
+    foreign = float(np.median([m["foreign"] for all_ in rate.values() for m in all_]))
+    rounds = " to ".join(str(n) for n in sorted({len(all_) for all_ in rate.values()}))
     lines = [
-        "# Locust beside the harness's own generator and perf_analyzer\n",
-        f"Written by `{data['command']}`: {data['rounds']} rounds on {data['cpus']} cores "
-        f"({data['cpu']}) for client and server together; other processes used "
-        f"{data['foreign']:.2f} cores in the median. Identity model, 64 bytes, "
-        f"{data['users']} users or callers a process. Means are geometric, with 95 % "
+        f"{where(about)} {rounds} rounds; other processes used {foreign:.2f} cores in the median; "
+        f"{about['users']} users or callers a process. Means are geometric, with 95 % "
         "t-intervals.\n",
         "| protocol | client | requests/s | requests/s a core of the client | p50, µs |",
         "|---|---|---|---|---|",
     ]
-    for (protocol, client), all_ in rate.items():
-        per_core = mean([1e6 / m.cpu for m in all_])
-        lines.append(f"| {protocol} | {client} | {mean([m.counted for m in all_])} | {per_core} "
-                     f"| {mean([m.p50 for m in all_])} |")  # fmt: skip
-    lines += [
+    for case, all_ in rate.items():
+        protocol, _, client = case.partition(", ")
+        per_core = mean([1e6 / m["cpu"] for m in all_])
+        lines.append(f"| {protocol} | {client} | {mean([m['counted'] for m in all_])} | {per_core} "
+                     f"| {mean([m['p50'] for m in all_])} |")  # fmt: skip
+    if not any("perf_analyzer" in case for case in rate):
+        lines.append("\nperf_analyzer's binary was not there; "
+                     "[it stands beside the wire client elsewhere](perf_analyzer.md).")  # fmt: skip
+    return [
+        *lines,
         "\n`Locust, 4` is four workers and a master, as `harness stress --workers 4`; a worker has "
-        "one core at most.\n",
-        f"## The same percentiles at {data['rate']:g} requests a second\n",
+        "one core at most, and the master's is counted too.\n",
+    ]
+
+
+def percentiles_text(about: dict[str, Any], same: dict[str, list[Pair]]) -> list[str]:
+    rounds = " to ".join(str(n) for n in sorted({len(pairs) for pairs in same.values()}))
+    lines = [
+        f"## The same percentiles at {about['rate']:g} requests a second\n",
+        f"{where(about)} {rounds} rounds.\n",
         "| protocol | percentile | stress (Locust), ms | run (wire client), ms | ratio | |",
         "|---|---|---|---|---|---|",
     ]
-    for protocol, rounds in same.items():
+    for protocol, pairs in same.items():
         for p in PERCENTILES:
-            a, b = ([pair[i][p] for pair in rounds] for i in (0, 1))
+            a, b = ([pair[i][p] for pair in pairs] for i in (0, 1))
             ratio = pa.interval([x / y for x, y in zip(a, b, strict=True)])
             says = "holds 1" if ratio["low"] <= 1 <= ratio["high"] else "does not hold 1"
             shown = f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
             lines.append(f"| {protocol} | {p} | {np.median(a):.3f} | {np.median(b):.3f} | "
                          f"{shown} | {says} |")  # fmt: skip
-    return "\n".join([*lines, ""])
+    return lines
+
+
+def save(options: argparse.Namespace, part: str, found: dict[str, list[Any]]) -> None:
+    """Add a part to stress-rate.json; what it held of these cases before is replaced."""
+    path = options.output / "stress-rate.json"
+    data: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    about = {"command": pa.command_line().replace(str(options.output), "OUT"),
+             "cpus": len(os.sched_getaffinity(0)), "cpu": pa.cpu_name(), "users": options.users,
+             "rate": options.rate}  # fmt: skip
+    data.setdefault("about", {})[part] = about
+    data[part] = dict(sorted({**data.get(part, {}), **found}.items()))
+    options.output.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder, pa.serve(Path(folder), find()) as server:
+        if "rates" in options.only:
+            found = rates(pa.Meter(server), options)
+            raw = {f"{p}, {c}": [asdict(m) for m in all_] for (p, c), all_ in found.items()}
+            save(options, "rates", raw)
+        if "percentiles" in options.only:
+            save(options, "percentiles_ms", dict(percentiles(server, options)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("out"), help="for stress-rate.json")
+    parser.add_argument("--page", type=Path, nargs=2, metavar=("OUT", "FOLDER"))
+    parser.add_argument("--only", nargs="*", default=["rates", "percentiles"])
+    parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS), choices=PROTOCOLS)
+    parser.add_argument("--without", nargs="*", default=[], help="clients")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=float, default=math.inf, help="seconds of a part's rounds")
     parser.add_argument("--seconds", type=float, default=1.5, help="a third of each measurement")
     parser.add_argument("--users", type=int, default=8, help="of a process")
     parser.add_argument(
         "--rate", type=float, default=100.0, help="requests a second, for percentiles"
     )
-    parser.add_argument("--page", type=Path, help="folder for stress-rate.json and .md")
     parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
         protocol, address, workers, users, seconds = options.client
         locust_client(protocol, address, int(workers), int(users), float(seconds))
-        return
-    if options.rounds < 2:
+    elif options.page:
+        raw = Path(options.page[0], "stress-rate.json").read_text("utf-8")
+        (options.page[1] / "stress-rate.json").write_text(raw, "utf-8")
+        (options.page[1] / "stress-rate.md").write_text(page(json.loads(raw)), "utf-8")
+    elif options.rounds < 2:
         parser.error("an interval needs at least two rounds")
-    with tempfile.TemporaryDirectory() as folder, pa.serve(Path(folder), find()) as server:
-        rate = rates(pa.Meter(server), options.rounds, options.users, options.seconds)
-        same = percentiles(server, options.rounds, options.rate, 4 * options.seconds)
-    data: dict[str, object] = {
-        "command": pa.command_line(), "rounds": options.rounds, "cpus": os.cpu_count(),
-        "cpu": pa.cpu_name(), "users": options.users, "rate": options.rate,
-        "foreign": float(np.median([m.foreign for all_ in rate.values() for m in all_])),
-    }  # fmt: skip
-    text = page(data, rate, same)
-    print(text)
-    if options.page:
-        raw = {f"{p}, {c}": [asdict(m) for m in all_] for (p, c), all_ in rate.items()}
-        (options.page / "stress-rate.md").write_text(text, encoding="utf-8")
-        (options.page / "stress-rate.json").write_text(
-            json.dumps({"about": data, "rates": raw, "percentiles_ms": same}, indent=1) + "\n",
-            encoding="utf-8",
-        )
+    else:
+        measure(options)
 
 
 if __name__ == "__main__":

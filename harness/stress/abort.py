@@ -26,7 +26,10 @@ class Watcher:
         self._open: list[float] = []
         self._latency: list[float] = []
         limits = stress.thresholds
-        self._limited = limits.error_rate is not None or bool(limits.latency_p99_ms)
+        self._limited = bool(limits.error_rate or limits.latency_p99_ms)
+        overall = [limit.max for limit in limits.error_rate or () if limit.during is None]
+        self._most = min(overall, default=None)
+        """Share of all requests that may fail."""
 
     def look(self, told: Mapping[str, float | None], disturbed: bool) -> str:
         """Why the load should end now; empty if it should not.
@@ -35,11 +38,10 @@ class Watcher:
         """
         if not self._stress.abort:
             return ""
-        limit = self._stress.thresholds.error_rate
         failures = told["failures"] or 0
-        if limit is not None and self._due and failures > limit.max * self._due:
+        if self._most is not None and self._due and failures > self._most * self._due:
             return (f"error_rate can't hold any more: {failures:.0f} of {self._due:,} requests "
-                    f"have failed already, at most {limit.max:.2%} may")  # fmt: skip
+                    f"have failed already, at most {self._most:.2%} may")  # fmt: skip
         if disturbed or not self._limited or self._falls_after(told["t"] or 0.0):
             self._open, self._latency = [], []
             return ""

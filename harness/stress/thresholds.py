@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 from xml.etree import ElementTree as ET
 
 from harness.stress.answers import Answers
 from harness.stress.leak import Growth
+from harness.stress.timeline import PhaseResult
 from harness.swarm.settings import Thresholds
 from harness.system.text import harmless
 
@@ -48,20 +49,25 @@ def _row(name: str, limit: float, value: float | None, unit: str, lacks: str = "
     return Judged(name, limit, value, verdict, f"{shown} {sign} {limit:g} {unit}".rstrip())
 
 
+OF_REQUESTS: dict[str, tuple[str, Callable[[Answers | PhaseResult], float | None]]] = {
+    "error_rate": ("", lambda part: part.error_rate if part.requests else None),
+    "latency_p99_ms": ("ms", lambda part: part.p99_ms),
+}
+"""Threshold → its unit, and its figure of the whole run or of a phase; None without requests."""
+
+
 def _requests(wanted: Thresholds, found: Answers) -> Iterator[Judged]:
-    if wanted.error_rate is not None:
-        value = found.error_rate if found.requests else None
-        yield _row("error_rate", wanted.error_rate.max, value, "", "no request was made")
-    for limit in wanted.latency_p99_ms or ():
-        if limit.during is None:
-            yield _row("latency_p99_ms", limit.max, found.p99_ms, "ms", "no request was made")
-            continue
-        parts = [p for p in found.phases if p.name == limit.during
-                 or (limit.during == "step" and p.name.startswith("step "))]  # fmt: skip
-        values = [p.p99_ms for p in parts if p.p99_ms is not None]
-        name = f"latency_p99_ms during {limit.during}"
-        lacks = f"no request was made during {limit.during}"
-        yield _row(name, limit.max, max(values, default=None), "ms", lacks)
+    for name, (unit, figure) in OF_REQUESTS.items():
+        for limit in getattr(wanted, name) or ():
+            parts: list[Answers | PhaseResult] = [found]
+            when = ""
+            if limit.during is not None:
+                when = f" during {limit.during}"
+                parts = [p for p in found.phases if p.name == limit.during
+                         or (limit.during == "step" and p.name.startswith("step "))]  # fmt: skip
+            values = [value for part in parts if (value := figure(part)) is not None]
+            lacks = f"no request was made{when}"
+            yield _row(name + when, limit.max, max(values, default=None), unit, lacks)
 
 
 def _recovery(wanted: Thresholds, found: Answers) -> Iterator[Judged]:

@@ -12,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import gevent
 from gevent.event import AsyncResult
 
 from harness.results.samples import SHED, UNFINISHED
+from harness.swarm.alarm import Alarm
 from harness.swarm.recorder import Times
 
 Record = Callable[[Times, str], None]
@@ -48,9 +48,9 @@ class Arrivals:
 
     def run(self) -> None:
         """Hand out every arrival when it is due."""
+        alarm = Alarm()
         for arrival, due in enumerate(self._due):
-            while (left := due - time.monotonic_ns()) > 0 and not self._closed:
-                gevent.sleep(left / 1e9)
+            alarm.wait(due)
             if self._closed:
                 break
             if self._idle:
@@ -61,6 +61,7 @@ class Arrivals:
                 self._record(Times(due, now, now, SHED), "shed: every user was busy")
             else:
                 self._backlog.append(arrival)
+        alarm.close()
         self.close()
 
     def take(self) -> tuple[int, int]:

@@ -241,24 +241,26 @@ class Limit(Model):
     max: Annotated[float, Field(ge=0)] = Field(description="at most this")
 
 
-class ShareLimit(Model):
-    """The largest share that is tolerated."""
-
-    max: Share = Field(description="at most this, like `1%`")
-
-
 class PhaseLimit(Limit):
     """The most that is tolerated, of all requests or of those of a phase."""
 
     during: str | None = Field(None, description="the phase, like `spike`; default: all the time")
 
 
+class ShareLimit(Model):
+    """The largest share that is tolerated, of all requests or of those of a phase."""
+
+    max: Share = Field(description="at most this, like `1%`")
+    during: str | None = Field(None, description="the phase, like `spike`; default: all the time")
+
+
 class Thresholds(Model):
     """What must hold; what does not makes the exit code 1, what can't be judged 4."""
 
-    error_rate: ShareLimit | None = Field(
-        None, description="share of the due requests that failed, were late, shed or never sent"
-    )
+    error_rate: of.Many[ShareLimit] | None = Field(
+        None, description="share of the due requests that failed, were late, shed or never sent; "
+        "one limit, or several"
+    )  # fmt: skip
     latency_p99_ms: of.Many[PhaseLimit] | None = Field(
         None, description="from when a request was due; one limit, or several"
     )
@@ -267,6 +269,10 @@ class Thresholds(Model):
     )
     gpu_memory_growth_mib_per_hour: Limit | None = Field(None, description="of the device")
     host_memory_growth_mib_per_hour: Limit | None = Field(None, description="of the server")
+
+
+OF_PHASES = ("error_rate", "latency_p99_ms")
+"""The thresholds that may hold for a phase alone."""
 
 
 class Stress(Model):
@@ -306,15 +312,20 @@ class Stress(Model):
         if users:
             why = "goes with a shape whose levels are rates"
             yield from self.idle(why, "arrivals", "max_outstanding", "overload")
-        for index, limit in enumerate(self.thresholds.latency_p99_ms or ()):
-            if limit.during and limit.during.split(" ")[0] not in shape.phases:
-                message = f"no phase of a {self.shape.kind} is called '{limit.during}'"
-                known = f"; it has {any_of(shape.phases)}"
-                yield Broken(("thresholds", "latency_p99_ms", index, "during"), message + known)
+        yield from self._no_phase(shape)
         duration: float | None = getattr(shape, "duration", None)
         for index, fault in enumerate(self.faults):
             if duration is not None and fault.at >= duration:
                 yield Broken(("faults", index, "at"), "comes after the load has ended")
+
+    def _no_phase(self, shape: Shape) -> Iterator[Broken]:
+        for name in OF_PHASES:
+            limits: Sequence[PhaseLimit | ShareLimit] = getattr(self.thresholds, name) or ()
+            for index, limit in enumerate(limits):
+                if limit.during and limit.during.split(" ")[0] not in shape.phases:
+                    message = f"no phase of a {self.shape.kind} is called '{limit.during}'"
+                    known = f"; it has {any_of(shape.phases)}"
+                    yield Broken(("thresholds", name, index, "during"), message + known)
 
     def fits(self, backends: Sequence[object]) -> Iterator[Broken]:
         """What must hold beside the backends; one that can't be parsed is None."""

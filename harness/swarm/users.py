@@ -1,9 +1,9 @@
 """The harness's own Locust users: a Triton server asked over HTTP or gRPC, checked, recorded.
 
-A request has a connection to itself, from a pool that is warm when the load begins and grows to as
-many as are ever open at once; one that broke is made anew, as a client library does. Where nothing
-answers, a closed loop's user waits `RETRY_S` before it tries
-again: without that it would only count how fast a refusal comes.
+A request has a connection to itself (`harness.swarm.links`), from a pool that is warm when the load
+begins and grows to as many as are ever open at once; one that broke is made anew, as a client
+library does. Where nothing answers, a closed loop's user waits `RETRY_S` before it tries again:
+without that it would only count how fast a refusal comes.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from locust import User, task
 from locust.exception import StopUser
 
 from harness.backends.base import BackendContext
-from harness.errors import UsageError
+from harness.errors import HarnessError, ServerDiedError, ServerError, UsageError
+from harness.load.wire.generator import plan_for
+from harness.load.wire.plan import Plan
+from harness.load.wire.requests import DECODE
 from harness.models.parity import compare, loosest
 from harness.models.tensors import Tensors
 from harness.results.samples import ERROR, OK, TIMEOUT, Int64
 from harness.scenario.spec.model import Parity
 from harness.swarm import shapes
 from harness.swarm.arrivals import Arrivals, ClosedError
+from harness.swarm.links import LATE, LINKS, AnsweredError, Link
 from harness.swarm.plan import EnginePlan, unpack
 from harness.swarm.recorder import KEY, Recorder, Times, words
-from harness.triton.client import errors
-from harness.triton.client.backend import TritonBackend, TritonRequest, connect
-from harness.triton.client.common import TritonReply
-from harness.triton.client.connection import Connection
+from harness.triton.client.backend import TritonBackend
+from harness.triton.client.common import all_to_host
 
 RETRY_S = 0.1
 WARM = 16
@@ -48,32 +50,39 @@ class Station:
         self.open_loop = shapes.by_rate(stress.shape.chosen)
         self._shed = stress.overload == "shed"
         self.arrivals: Arrivals | None = None
-        self.requests: list[TritonRequest] = []
+        self._wire: Plan | None = None
         self._expected: list[Tensors] = []
         self._rule = Parity.model_validate(dict(plan.parity))
         prepared = plan.prepared
         self._precision = loosest(prepared.precision, plan.settings.precision)
-        self.pool: list[Connection] = []
+        self.pool: list[Link] = []
         """Connections that nobody uses."""
         self._count = itertools.count()
+        self.protocol, self._decode = plan.settings.protocol, DECODE[plan.settings.protocol]
         context = BackendContext(prepared, plan.timeout, plan.http, plan.grpc, plan.served_name)
-        self.backend = TritonBackend(plan.settings, context)
+        self._backend = TritonBackend(plan.settings, context)
 
     def load(self, inputs: Sequence[Tensors]) -> None:
         """Connect, encode the requests, and keep what a quiet call answers to each.
 
         Raises ServerError.
         """
-        self.backend.load()
-        self.requests = [self.backend.prepare(tensors) for tensors in inputs]
-        warm = [self.connect() for _ in range(WARM)]  # no caller: it would end gevent's hub
-        for number, connection in enumerate(warm):
-            reply = connection.infer(self.requests[number % len(self.requests)])
-            if number < len(self.requests):
-                self._expected.append(connection.outputs(reply))
-        for request in self.requests[WARM:]:
-            self._expected.append(warm[0].outputs(warm[0].infer(request)))
-        self.pool += warm
+        with self._backend as backend:
+            backend.load()
+            made = [backend.prepare(tensors) for tensors in inputs]
+            self._wire = plan_for(backend, made, 1, self.plan.timeout)
+        for number in range(max(WARM, len(made))):
+            link = self.connect() if number < WARM else self.pool[number % WARM]
+            self.pool += [link] if number < WARM else []
+            index = number % len(made)
+            try:
+                _, raw = link.ask(index, wanted=True)
+            except HarnessError:
+                raise
+            except Exception as error:
+                raise ServerError(f"a first request failed: {judged(error)[2]}") from error
+            if number < len(made):
+                self._expected.append(self._outputs(raw))
 
     def begin(self, start_ns: int, due: Int64) -> None:
         """The load begins at `start_ns` of this host's clock; `due` follows it."""
@@ -102,18 +111,25 @@ class Station:
         if self.arrivals is not None:
             self.arrivals.give_up()
 
-    def connect(self) -> Connection:
-        """A connection that nobody else uses now: give it back to `pool`, or close it."""
+    @property
+    def count(self) -> int:
+        """Different requests."""
+        return len(self._expected)
+
+    def connect(self) -> Link:
+        """A connection that nobody else uses now: give it back to `pool`."""
         if self.pool:
             return self.pool.pop()
-        return connect(self.plan.settings.protocol, self.backend.target)
+        assert self._wire is not None, "load() comes first"
+        return LINKS[self.protocol](self._wire)
 
-    def wrong(self, connection: Connection, number: int, reply: TritonReply) -> str:
-        """What is wrong with an answer, of every `CHECK_EVERY`-th; else empty."""
-        if number % CHECK_EVERY:
-            return ""
-        expected = self._expected[number % len(self._expected)]
-        return compare(connection.outputs(reply), expected, self._precision, self._rule).message
+    def _outputs(self, raw: bytes) -> Tensors:
+        return all_to_host(self._backend.target, self._decode(raw))
+
+    def wrong(self, index: int, raw: bytes) -> str:
+        """What is wrong with an answer to that request; empty where it is as in quiet."""
+        found = self._outputs(raw)
+        return compare(found, self._expected[index], self._precision, self._rule).message
 
 
 class TritonUser(User):
@@ -138,49 +154,36 @@ class TritonUser(User):
     def _ask(self, number: int, due: int | None) -> None:
         station, status = self.station, OK
         error: Exception | None = None
-        connection: Connection | None = None
-        sent = time.monotonic_ns()
-        scheduled = sent if due is None else due
+        broken, begun = False, time.monotonic_ns()
+        index, checked = number % station.count, not number % CHECK_EVERY
+        link = station.connect()
         try:
-            connection, target = station.connect(), station.backend.target
-            request = station.requests[number % len(station.requests)]
-            reply = connection.client.infer(
-                target.name, request, target.version, **connection.limit
-            )
-            done = time.monotonic_ns()
-            if wrong := station.wrong(connection, number, reply):
+            done, raw = link.ask(index, checked)
+            if checked and (wrong := station.wrong(index, raw)):
                 error, status = RuntimeError(f"wrong outputs: {wrong}"), ERROR
-            station.pool.append(connection)
         except Exception as failure:
             done = time.monotonic_ns()
             status, broken, kind = judged(failure)
             error = RuntimeError(kind)
-            if connection is not None:
-                connection.close() if broken else station.pool.append(connection)
-            if broken and due is None:
-                gevent.sleep(RETRY_S)
+        station.pool.append(link)
+        sent = link.sent or begun
+        if broken and due is None:
+            gevent.sleep(RETRY_S)
         self.environment.events.request.fire(
-            request_type=station.plan.settings.protocol, name=station.plan.served_name,
+            request_type=station.protocol, name=station.plan.served_name,
             response_time=(done - sent) / 1e6, response_length=0, exception=error,
-            context={KEY: Times(scheduled, sent, done, status)},
+            context={KEY: Times(sent if due is None else due, sent, done, status)},
         )  # fmt: skip
 
 
 def judged(error: Exception) -> tuple[int, bool, str]:
     """Status of a failed request, whether its connection is of no use any more, and its kind."""
-    from tritonclient.utils import InferenceServerException
-
-    if isinstance(error, InferenceServerException):
-        status = errors.status_of(error)
-        if status == "DEADLINE_EXCEEDED":
-            return TIMEOUT, False, "no answer in time"
-        codes = ("UNAVAILABLE", "CANCELLED", "UNKNOWN")
-        if status in codes and errors.of_transport(errors.message_of(error)):
-            return ERROR, True, f"the connection broke: {status}"
-        return ERROR, False, errors.said(error)
     if isinstance(error, TimeoutError):
-        return TIMEOUT, True, "no answer in time"
-    return ERROR, True, f"the connection broke: {type(error).__name__}: {words(error)}"
+        return TIMEOUT, True, LATE
+    if isinstance(error, AnsweredError):
+        return ERROR, False, words(error)
+    cause = error.__cause__ if isinstance(error, ServerDiedError) else error
+    return ERROR, True, f"the connection broke: {type(cause).__name__}: {words(cause or error)}"
 
 
 def station_of(plan: EnginePlan, requests: bytes, recorder: Recorder, *, own: bool) -> Station:

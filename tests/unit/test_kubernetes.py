@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 from support.paths import ROOT
@@ -27,6 +28,13 @@ def jobs(parts: dict[tuple[str, str], Any]) -> dict[str, Any]:
 def container(job: Any) -> Any:
     (found,) = job["template"]["spec"]["containers"]
     return found
+
+
+def test_each_part_is_what_kubernetes_takes(parts: dict[tuple[str, str], Any]) -> None:
+    """By its own schemas, with no key that they don't know."""
+    assert [kind for kind, _ in parts] == ["ConfigMap", "Service", "NetworkPolicy", "Job", "Job"]
+    for document in parts.values():
+        kubernetes_validate.validate(document, "1.36", strict=True)
 
 
 def test_the_scenario_is_one(parts: dict[tuple[str, str], Any]) -> None:

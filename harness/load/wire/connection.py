@@ -23,6 +23,15 @@ from harness.system.network import Tls
 
 VECTOR = 1024
 """Pieces that one call hands to the kernel, which takes no more."""
+GREETING = (
+    http2.PREFACE
+    + http2.settings({
+        http2.ENABLE_PUSH: 0, http2.INITIAL_WINDOW: http2.LARGEST_WINDOW,
+        http2.MAX_FRAME: FRAME_WE_TAKE,
+    })
+    + http2.window_update(0, http2.LARGEST_WINDOW - http2.DEFAULT_WINDOW)
+)  # fmt: skip
+"""What a client says first: what we take."""
 _clock = time.monotonic_ns
 
 
@@ -86,14 +95,9 @@ class Connection:
 
     def _greet(self, control: ControlFrames) -> None:
         """Say what we take, and wait for the server's settings: they bound the first request."""
-        ours = {
-            http2.ENABLE_PUSH: 0, http2.INITIAL_WINDOW: http2.LARGEST_WINDOW,
-            http2.MAX_FRAME: FRAME_WE_TAKE,
-        }  # fmt: skip
-        more = http2.LARGEST_WINDOW - http2.DEFAULT_WINDOW
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         try:
-            self._write(http2.PREFACE + http2.settings(ours) + http2.window_update(0, more))
+            self._write(GREETING)
             while not control.settled:
                 if time.monotonic() > deadline:
                     raise TimeoutError("no SETTINGS frame")

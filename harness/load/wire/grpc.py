@@ -31,6 +31,22 @@ def request_headers(
     ])  # fmt: skip
 
 
+def framed(
+    headers: http2.RequestHeaders, requests: Sequence[bytes]
+) -> tuple[list[bytes], list[bytes]]:
+    """Each message with gRPC's prefix, and what stands between the stream's two numbers in a
+    request of one frame that every peer takes: header block, DATA frame's start. Empty for larger
+    ones.
+    """
+    payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
+    middles = [
+        headers.again + http2.FRAME.pack(len(p) << 8, http2.END_STREAM, 0)[:5]
+        if len(p) <= http2.DEFAULT_FRAME else b""
+        for p in payloads
+    ]  # fmt: skip
+    return payloads, middles
+
+
 class WireGrpc(Transport):
     """A `Transport` whose slots are streams, spread over `connections` (more past their limit).
 
@@ -46,14 +62,7 @@ class WireGrpc(Transport):
         self.headers = request_headers(
             address, access.metadata, b"http" if access.tls is None else b"https"
         )
-        self.payloads = [b"\0" + len(r).to_bytes(4, "big") + r for r in requests]
-        self.middles = [
-            self.headers.again + http2.FRAME.pack(len(p) << 8, http2.END_STREAM, 0)[:5]
-            if len(p) <= http2.DEFAULT_FRAME else b""
-            for p in self.payloads
-        ]  # fmt: skip
-        """Between the stream's two numbers in a request of one frame that every peer takes: header
-        block, DATA frame's start. Empty for larger ones."""
+        self.payloads, self.middles = framed(self.headers, requests)
         self.poller: Poller = Poller()
         self.slots: list[Connection | None] = [None] * slots
         """For each slot: the connection its request is on."""

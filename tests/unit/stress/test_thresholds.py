@@ -15,7 +15,7 @@ from harness.stress.leak import Growth
 from harness.stress.thresholds import exit_code, judge, junit
 from harness.stress.timeline import PhaseResult, Recovery
 
-PHASE = PhaseResult("spike", 0, 1, 1, 10, 10, 10, 0, 0, 5, 80, 80, 0, 0)
+PHASE = PhaseResult("spike", 0, 1, 1, 10, 10, 10, 0.2, 0, 5, 80, 80, 0, 0)
 ANSWERS = Answers(100, 2, 0.02, 5.0, 40.0, 10.0, [PHASE], None,
                   [Recovery("kill", 1, 4.0, 3, 0, 1.0)], [], 0, None)  # fmt: skip
 SPIKE = {"spike": {"base": 1, "peak": 2, "at": "1s", "for": "1s", "duration": "9s"}}
@@ -30,6 +30,9 @@ def verdicts(thresholds: dict[str, Any], answers: Answers = ANSWERS, **growth: A
     ("thresholds", "expected"),
     [
         ({"error_rate": {"max": "2%"}}, "holds"), ({"error_rate": {"max": "1%"}}, "broken"),
+        ({"error_rate": {"max": "10%", "during": "spike"}}, "broken"),
+        ({"error_rate": {"max": "20%", "during": "spike"}}, "holds"),
+        ({"error_rate": {"max": "20%", "during": "after"}}, "unknown"),
         ({"latency_p99_ms": {"max": 40}}, "holds"), ({"latency_p99_ms": {"max": 39}}, "broken"),
         ({"latency_p99_ms": {"max": 79, "during": "spike"}}, "broken"),
         ({"latency_p99_ms": {"max": 80, "during": "spike"}}, "holds"),
@@ -40,6 +43,15 @@ def verdicts(thresholds: dict[str, Any], answers: Answers = ANSWERS, **growth: A
 )  # fmt: skip
 def test_verdicts(thresholds: dict[str, Any], expected: str) -> None:
     assert verdicts(thresholds) == [expected]
+
+
+def test_an_error_rate_may_be_limited_in_all_and_in_a_phase() -> None:
+    limits = [{"max": "2%"}, {"max": "10%", "during": "spike"}]
+    section = stress(shape=SPIKE, thresholds={"error_rate": limits})
+    judged = judge(section.thresholds, ANSWERS, {})
+    assert [(j.name, j.verdict) for j in judged] == [
+        ("error_rate", "holds"), ("error_rate during spike", "broken"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_the_sample_is_read_and_resolves_to_itself() -> None:
     scenario = load(FILE).scenario
     assert scenario.stress is not None
     assert scenario.stress.thresholds.error_rate is not None
-    assert scenario.stress.thresholds.error_rate.max == 0.25
+    assert [limit.max for limit in scenario.stress.thresholds.error_rate] == [0.25]
     (fault,) = scenario.stress.faults
     assert (fault.kind, fault.at, fault.lasts) == ("kill", 25.0, 0.0)
     assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
@@ -32,6 +32,7 @@ def test_the_sample_is_read_and_resolves_to_itself() -> None:
         ("during: before", "during: peak", "no phase of a spike is called 'peak'"),
         ("kill: server", "kill: model", "must be one of server"),
         ("25%", "125%", "error_rate.max"),
+        ("{max: 25%}", "[{max: 25%}, {max: 1%, during: peak}]", "error_rate[1].during: no phase"),
         ("kill: server", "kill: server, pause: 3s", "found kill and pause"),
         ("at: 25s", "at: 45s", "after the load has ended"),
         ("kill: server", "kill: server, for: 3s", "has no meaning for kill"),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from support.stress import loaded, plan_of, unpatched
-from tritonclient.utils import InferenceServerException
 
-from harness.errors import UsageError
+from harness.errors import ServerDiedError, UsageError
+from harness.load.wire.http1 import ProtocolError
+from harness.load.wire.poller import connect
 from harness.results.samples import ERROR, TIMEOUT
+from harness.swarm.links import AnsweredError
 from harness.swarm.recorder import Recorder
 
 users = unpatched("harness.swarm.users")
@@ -18,19 +20,24 @@ users = unpatched("harness.swarm.users")
 @pytest.mark.parametrize(
     ("error", "status", "broken", "kind"),
     [
-        (InferenceServerException("late", "StatusCode.DEADLINE_EXCEEDED"), TIMEOUT, False,
-         "no answer in time"),
-        (InferenceServerException("failed to connect to all addresses", "StatusCode.UNAVAILABLE"),
-         ERROR, True, "the connection broke: UNAVAILABLE"),
-        (InferenceServerException("[request id: 1] queue full", "StatusCode.UNAVAILABLE"),
-         ERROR, False, "[request id: 1] queue full"),
         (TimeoutError("timed out"), TIMEOUT, True, "no answer in time"),
-        (ConnectionRefusedError(111, "Connection refused"), ERROR, True,
-         "the connection broke: ConnectionRefusedError: [Errno 111] Connection refused"),
+        (AnsweredError("HTTP 503: queue full"), ERROR, False, "HTTP 503: queue full"),
+        (ConnectionResetError(104, "Connection reset by peer"), ERROR, True,
+         "the connection broke: ConnectionResetError: [Errno 104] Connection reset by peer"),
+        (ProtocolError("the server closed the connection"), ERROR, True,
+         "the connection broke: ProtocolError: the server closed the connection"),
     ],
 )  # fmt: skip
 def test_failures(error: Exception, status: int, broken: bool, kind: str) -> None:
     assert users.judged(error) == (status, broken, kind)
+
+
+def test_nobody_there_is_one_kind_whatever_the_port() -> None:
+    """A proxy has another port in each run, and reports are compared."""
+    with pytest.raises(ServerDiedError) as info:
+        connect("127.0.0.1:1")
+    words = "the connection broke: ConnectionRefusedError: [Errno 111] Connection refused"
+    assert users.judged(info.value) == (ERROR, True, words)
 
 
 def test_a_locustfile_brings_its_own_classes(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""The kernel's timer among greenlets."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+
+from harness.swarm.alarm import Alarm
+
+
+def test_it_never_ends_early_and_the_others_go_on_meanwhile() -> None:
+    alarm, beats = Alarm(), []
+
+    def beat() -> None:
+        while True:
+            beats.append(time.monotonic_ns())
+            gevent.sleep(0.001)
+
+    other = gevent.spawn(beat)
+    late = []
+    for _ in range(200):
+        moment = time.monotonic_ns() + 3_000_000
+        alarm.wait(moment)
+        alarm.wait(moment)  # which has come
+        late.append(time.monotonic_ns() - moment)
+        if len(beats) > 2:
+            break
+    alarm.close()
+    other.kill()
+    assert min(late) >= 0
+    assert len(beats) > 2
+
+
+def test_it_ends_closer_than_a_millisecond_at_its_best() -> None:
+    """libev rounds up to whole milliseconds: of 0.3 ms, 0.7 are left whoever waits."""
+    alarm, late = Alarm(), []
+    for _ in range(40):
+        moment = time.monotonic_ns() + 300_000
+        alarm.wait(moment)
+        late.append(time.monotonic_ns() - moment)
+    alarm.close()
+    assert min(late) < 500_000

@@ -1,0 +1,139 @@
+"""A user's connection, against servers that answer, refuse, are late or go away."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.load.null.server import running
+from harness.load.wire.http1 import ProtocolError
+from harness.load.wire.plan import Plan
+from harness.swarm.links import BROKEN, LINKS, AnsweredError, HttpLink, Link
+
+POST = b"POST /v2/models/null/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
+
+
+def link(protocol: str, address: str, message: bytes, limit: float = 10.0) -> Link:
+    return LINKS[protocol](Plan(protocol, address, (message,), 1, limit))
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_it_asks_again_and_again_and_gives_the_answer_where_it_is_wanted(protocol: str) -> None:
+    with running(protocol, 100_000) as address:
+        mine = link(protocol, address, POST if protocol == "http" else bytes(1_000))
+        before = time.monotonic_ns()
+        done, raw = mine.ask(0)
+        assert (raw, before < mine.sent < done < time.monotonic_ns()) == (b"", True)
+        _, raw = mine.ask(0, wanted=True)
+        assert raw.endswith(bytes(100_000))
+        done, _ = mine.ask(0)
+    assert mine.sent < done
+    with pytest.raises(BROKEN):  # the server is gone, and so is who listened there
+        mine.ask(0)
+    mine.close()
+
+
+def test_a_message_larger_than_what_a_grpc_server_takes_at_once_gets_there() -> None:
+    with running("grpc", 10) as address:
+        mine = link("grpc", address, bytes(3_000_000))
+        for _ in range(3):
+            mine.ask(0)
+        mine.close()
+
+
+Talk = Callable[[socket.socket, int], None]
+
+
+@contextmanager
+def server(talk: Talk) -> Iterator[tuple[str, list[int]]]:
+    """Calls `talk` with each connection and its number; yields its address and the numbers."""
+    numbers: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    made = listener.accept()[0]
+                except OSError:
+                    return
+                numbers.append(len(numbers))
+                with made:
+                    talk(made, numbers[-1])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", numbers
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def answering(text: bytes) -> Talk:
+    def talk(made: socket.socket, _: int) -> None:
+        while made.recv(1000):
+            made.sendall(text)
+
+    return talk
+
+
+def test_an_error_of_the_servers_leaves_the_connection_as_it_is() -> None:
+    refusal = b"HTTP/1.1 503 No\r\nContent-Length: 16\r\n\r\n" + b'{"error":"full"}'
+    with server(answering(refusal)) as (address, numbers):
+        mine = link("http", address, POST)
+        for _ in range(2):
+            with pytest.raises(AnsweredError, match="HTTP 503: full"):
+                mine.ask(0)
+        mine.close()
+    assert numbers == [0]
+
+
+def test_what_is_late_ends_its_connection_so_that_the_next_answer_is_not_its() -> None:
+    def talk(made: socket.socket, number: int) -> None:
+        while made.recv(1000):
+            if number:
+                made.sendall(ANSWER)
+
+    with server(talk) as (address, numbers):
+        mine = link("http", address, POST, limit=0.05)
+        with pytest.raises(TimeoutError):
+            mine.ask(0)
+        assert mine.ask(0, wanted=True)[1] == ANSWER
+        mine.close()
+    assert numbers == [0, 1]
+
+
+def test_a_connection_that_the_server_closed_in_between_costs_no_request() -> None:
+    def talk(made: socket.socket, _: int) -> None:
+        made.recv(1000)
+        made.sendall(ANSWER)
+
+    with server(talk) as (address, numbers):
+        mine = link("http", address, POST)
+        for _ in range(3):
+            assert mine.ask(0, wanted=True)[1] == ANSWER
+            stream = mine._stream
+            assert isinstance(stream, socket.socket)
+            while True:  # until its end has come
+                try:
+                    stream.recv(1, socket.MSG_PEEK)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.001)
+        mine.close()
+    assert numbers == [0, 1, 2]
+
+
+def test_half_an_answer_is_a_broken_connection() -> None:
+    def talk(made: socket.socket, _: int) -> None:
+        made.recv(1000)
+        made.sendall(ANSWER[:-1])
+
+    with server(talk) as (address, _):
+        mine = HttpLink(Plan("http", address, (POST,), 1, 10.0))
+        with pytest.raises(ProtocolError, match="before its answer was complete"):
+            mine.ask(0)
