@@ -259,6 +259,8 @@ def save(options: argparse.Namespace, part: str, found: dict[str, list[Any]]) ->
 
 
 def measure(options: argparse.Namespace) -> None:
+    if "rates" in options.only and "perf_analyzer" not in options.without:
+        pa.perf_analyzer(find(), options.binary)
     with tempfile.TemporaryDirectory() as folder, pa.serve(Path(folder), find()) as server:
         if "rates" in options.only:
             found = rates(pa.Meter(server), options)
@@ -282,6 +284,7 @@ def main() -> None:
     parser.add_argument(
         "--rate", type=float, default=100.0, help="requests a second, for percentiles"
     )
+    parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
     parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
