@@ -1,16 +1,22 @@
-"""How often `harness compare` cries wolf on the real CPU backend, and whether it finds 5 %.
+"""How often `harness compare` cries wolf on real backends, and whether it finds 5 % and the layer.
 
-    PYTHONPATH=. python benchmarks/compare_aa.py --output OUT [--minutes 60]      measures
+    PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --seconds 480 --lanes 8 --part 1/2
+    PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --merge OUT1/compare_aa.json …
     PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --page docs/benchmarks
 
-ONNX Runtime on one thread runs twenty equal matrix products. In A/A the candidate is the base under
-another name, forty times; in the others it does one such product more after each request, real work
-of 5 %, ten times; then the layers of a network are profiled in which one operator is made slower,
-ten times. Comparisons take turns, what is measured is kept after each, and a second call goes on
-where the first ended. With the profile `quick` a comparison takes half a minute to three (all of it
-about an hour and a half), with `standard` two to ten minutes. It needs a machine on which nothing
-else runs. Beside the verdicts the naive rule: the medians of the first five measurements of each
-side, a regression from 5 % on.
+ONNX Runtime on one thread runs twenty equal matrix products. `slower`: ten comparisons in which
+the candidate does one such product more after each request, real work of 5 %, with the profile
+`standard`. `aa`: the candidate is the base under another name, forty times. `noisy`: forty times
+the same with the fake backend on a host with autocorrelated noise and drift (compare_noisy.py).
+`layer`: the layers of a network are profiled in which one operator is made slower, ten times;
+`layer-aa`: the same without, forty times. Beside the verdicts the naive rule: the medians of the
+first five measurements of each side, a change from 5 % on.
+
+The processors that it may use (`taskset`) are divided among the lanes, each with a comparison of
+its own. What may take longest comes first, and nothing begins that might not end in time, so that
+what is there does not depend on what was found; what is cut off all the same is counted. What is
+kept is left out by the next call. All of it takes about an hour and a half of one processor on a
+quiet machine.
 """
 
 from __future__ import annotations
@@ -19,17 +25,18 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from compare_models import products, resized
 
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import message_of, register
@@ -48,68 +55,49 @@ from harness.scenario.spec.model import ModelSpec, Parity
 from harness.system.machine import describe_machine, package_versions
 from harness.system.paths import cache_directory
 
-LAYERS, WIDTH, ROWS = 20, 512, 64
-COUNTS = {"aa": 40, "slower": 10, "layer": 10}
-"""How many of each; one in four or five turns is none of A/A."""
+LAYERS = 20
 SCENARIO = """\
 scenario: compare-aa
-model: {{name: products, batch: none, source: {{onnx: products.onnx}}}}
+model: {model}
 backends:
-  - {{name: base, kind: onnxruntime, threads: 1}}
-  - {{name: candidate, {candidate}, threads: 1}}
+  - {{name: base, {base}}}
+  - {{name: candidate, {candidate}}}
 load: {{concurrency: [1]}}
-measurement: {{profile: {profile}{more}}}
+measurement: {{{measurement}}}
 """
-CANDIDATES = {"aa": "kind: onnxruntime", "slower": "kind: padded, one: {folder}/one.onnx"}
+PRODUCTS = "{name: products, batch: none, source: {onnx: products.onnx}}"
+NOTHING = "{name: nothing, source: {fake: {}}}"
+ORT = "kind: onnxruntime, threads: 1"
+PADDED = "kind: padded, threads: 1, one: {folder}/one.onnx"
+NOISY = "kind: noisy, service_time_ms: 0.5, jitter: 0.02, path: {number}, origin_s: {now}"
+SHORT = "profile: quick, window_requests: 662, "
 
 
-def products(path: Path, layers: int) -> Path:
-    """[ROWS, WIDTH] through so many equal matrix products."""
-    rng = np.random.default_rng(0)
-    weights = [
-        numpy_helper.from_array(
-            (rng.standard_normal((WIDTH, WIDTH)) / WIDTH**0.5).astype(np.float32), f"w{n}"
-        )
-        for n in range(layers)
-    ]
-    names = ["x", *(f"h{n}" for n in range(layers - 1)), "y"]
-    nodes = [
-        helper.make_node("MatMul", [names[n], f"w{n}"], [names[n + 1]], name=f"product{n}")
-        for n in range(layers)
-    ]
-    return _save(path, nodes, weights, [ROWS, WIDTH], [ROWS, WIDTH])
+class Kind(NamedTuple):
+    """What is compared, how often, and how long one may take."""
+
+    count: int
+    longest_s: float
+    """With the most blocks, none disturbed, on a quiet machine."""
+    model: str = ""
+    sides: tuple[str, str] = ("", "")
+    """None: layers are profiled."""
+    measurement: str = ""
+    most: int = LOOKS[-1]
 
 
-def resized(path: Path, mode: str) -> Path:
-    """Eight layers, of which the fourth is a Resize: many times slower in the mode `cubic`."""
-    scales = numpy_helper.from_array(np.array([1, 1, 4, 4], np.float32), "scales")
-    nodes, now = [], "x"
-    for n in range(8):
-        out = "y" if n == 7 else f"h{n}"
-        if n == 3:
-            nodes.append(
-                helper.make_node("Resize", [now, "", "scales"], [out], name="resize", mode=mode)
-            )
-        else:
-            kind = ("Sigmoid", "Tanh", "Erf")[n % 3]
-            nodes.append(helper.make_node(kind, [now], [out], name=f"layer{n}"))
-        now = out
-    return _save(path, nodes, [scales], [1, 8, 64, 64], [1, 8, 256, 256])
+KINDS = {
+    "slower": Kind(10, 440, PRODUCTS, (ORT, PADDED), "profile: standard", 9),
+    "aa": Kind(40, 200, PRODUCTS, (ORT, ORT), SHORT + "window: 1s"),
+    "noisy": Kind(40, 110, NOTHING, (NOISY, NOISY), SHORT + "warmup: 100ms, window: 350ms"),
+    "layer-aa": Kind(40, 40),
+    "layer": Kind(10, 40),
+}
+"""What may take longest first."""
+QUICK = "profile: quick, warmup: 50ms, window: 100ms"
 
 
-def _save(
-    path: Path, nodes: Sequence[Any], weights: Sequence[Any], into: list[int], out: list[int]
-) -> Path:
-    graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, into)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, out)], weights,
-    )  # fmt: skip
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
-    return path
-
-
-# ------------------------------------------------------------------------------------ measuring
+# ------------------------------------------------------------------------------- one comparison
 
 
 class Silent:
@@ -119,17 +107,38 @@ class Silent:
         """Take one event."""
 
 
-def compared(kind: str, folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """One comparison from its beginning to its verdict."""
-    path = folder / f"{kind}.yaml"
+def one(kind: str, number: int, *, quick: bool) -> dict[str, Any]:
+    """One comparison from its beginning to its end."""
+    register(
+        "padded", settings="compare_padded:PaddedSettings", backend="compare_padded:PaddedBackend"
+    )
+    register("noisy", settings="compare_noisy:NoisySettings", backend="compare_noisy:NoisyBackend")
+    os.chdir(Path(__file__).parent)  # workers import these backends from here
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if KINDS[kind].model:
+            found = compared(KINDS[kind], number, folder, quick=quick)
+        else:
+            slow = "cubic" if kind == "layer" else "nearest"
+            found = profiled(folder, slow, 2 if quick else BLOCKS)
+    return {"kind": kind, "number": number, **found, "seconds": time.monotonic() - start}
+
+
+def compared(kind: Kind, number: int, folder: Path, *, quick: bool) -> dict[str, Any]:
+    """The verdict, and what the naive rule says."""
+    products(folder / "products.onnx", LAYERS)
+    products(folder / "one.onnx", 1)
+    now = time.monotonic()
+    base, candidate = (s.format(folder=folder, number=number, now=now) for s in kind.sides)
+    path = folder / "compare-aa.yaml"
     path.write_text(
         SCENARIO.format(
-            candidate=CANDIDATES[kind].format(folder=folder),
-            profile=asked.profile,
-            more=", warmup: 50ms, window: 200ms" if asked.quick else "",
+            model=kind.model, base=base, candidate=candidate,
+            measurement=QUICK if quick else kind.measurement,
         )
-    )
-    most = LOOKS[0] if asked.quick else LOOKS[-1]
+    )  # fmt: skip
+    most = LOOKS[0] if quick else kind.most
     ended, blocks = begin(path, (), None, None, folder / "run", nullcontext(Silent()), most)
     found = within(read_run(ended.path), blocks.base, blocks.candidate)
     (point,) = found.points
@@ -151,56 +160,110 @@ def naive(found: Comparison) -> bool:
     return False
 
 
-def planted(folder: Path, blocks: int) -> dict[str, Any]:
-    """Whether the slow layer is first, and is named."""
-    both = Subjects(*(_subject(folder, n) for n in ("nearest", "cubic")), Parity())
-    found = judge_layers(profile_blocks(both, folder / "out", lambda _: None, blocks))
+def profiled(folder: Path, slow: str, blocks: int) -> dict[str, Any]:
+    """The first layer, how many are named, and whether the first is."""
+    sides = [_subject(folder, mode, mode_of) for mode, mode_of in (("a", "nearest"), ("b", slow))]
+    found = judge_layers(
+        profile_blocks(Subjects(*sides, Parity()), folder / "out", lambda _: None, blocks)
+    )
     first = found.changes[0]
-    return {"first": first.name, "named": first.named, "others": len(found.named) - first.named}
+    return {"first": first.name, "first_named": first.named, "named": len(found.named),
+            "layers": len(found.changes), "us": [found.base_us, found.candidate_us]}  # fmt: skip
 
 
-def _subject(folder: Path, mode: str) -> Subject:
-    path = resized(folder / f"{mode}.onnx", mode)
-    spec = ModelSpec.model_validate({"name": mode, "source": {"onnx": str(path)}})
+def _subject(folder: Path, name: str, mode: str) -> Subject:
+    path = resized(folder / f"{name}.onnx", mode)
+    spec = ModelSpec.model_validate({"name": name, "source": {"onnx": str(path)}})
     model, _ = prepare(spec, ("onnx",), (1,), cache_directory(), base=folder)
-    settings = OnnxRuntimeSettings(kind="onnxruntime", name=mode, threads=1)
+    settings = OnnxRuntimeSettings(kind="onnxruntime", name=name, threads=1)
     task = {"backend": message_of(settings), "model": model.to_json(), "batches": [1],
             "cache": str(cache_directory())}  # fmt: skip
-    return Subject(mode, "onnxruntime", "fp32", sys.executable, {}, task, (1,))
+    return Subject(name, "onnxruntime", "fp32", sys.executable, {}, task, (1,))
 
 
-def turns(counts: Mapping[str, int]) -> Iterator[str]:
-    """The kinds in turn, so that whatever changes over the hours is in all of them."""
-    left = dict(counts)
-    while any(left.values()):
-        kind = max(left, key=lambda k: left[k] / counts[k])
-        left[kind] -= 1
-        yield kind
+# --------------------------------------------------------------------------------- all, in lanes
 
 
-def measure(asked: argparse.Namespace, file: Path, data: dict[str, Any]) -> None:
-    """All that is missing, until the time is up."""
-    end = time.monotonic() + 60 * asked.minutes
-    done = {kind: len(data[kind]) for kind in COUNTS}
-    seen = dict.fromkeys(COUNTS, 0)
-    counts = dict.fromkeys(COUNTS, 1) if asked.quick else COUNTS
-    for kind in turns(counts):
-        seen[kind] += 1
-        if seen[kind] <= done[kind]:
-            continue
-        if time.monotonic() > end:
-            print("the time is up: another call goes on from here")
-            return
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            products(folder / "products.onnx", LAYERS)
-            products(folder / "one.onnx", 1)
-            blocks = 3 if asked.quick else BLOCKS
-            found = planted(folder, blocks) if kind == "layer" else compared(kind, folder, asked)
-        data[kind].append({**found, "seconds": time.monotonic() - start})
-        file.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        print(kind, seen[kind], json.dumps(data[kind][-1]), flush=True)
+class Work:
+    """What is still to be compared, and what was; shared by the lanes."""
+
+    def __init__(self, asked: argparse.Namespace, data: dict[str, Any]) -> None:
+        self.asked, self.data = asked, data
+        self.end = time.monotonic() + asked.seconds
+        self._lock = threading.Lock()
+        part, parts = map(int, asked.part.split("/"))
+        done = {(r["kind"], r["number"]) for r in data["found"] if "cut" not in r}
+        self.left = [
+            (kind, n) for kind, k in KINDS.items() for n in range(1 if asked.quick else k.count)
+            if n % parts == part - 1 and (kind, n) not in done
+        ]  # fmt: skip
+
+    def take(self) -> tuple[str, int] | None:
+        """The first that may still end in time."""
+        with self._lock:
+            left = self.end - time.monotonic()
+            for place, (kind, _) in enumerate(self.left):
+                if left >= (20 if self.asked.quick else KINDS[kind].longest_s):
+                    return self.left.pop(place)
+        return None
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Keep one, and say so."""
+        with self._lock:
+            self.data["found"].append(found)
+            save(self.asked.output, self.data)
+            print(json.dumps(found), flush=True)
+
+
+def lane(work: Work, cpus: Sequence[int]) -> None:
+    """One comparison after the other on these processors, each in a process of its own."""
+    while (next_ := work.take()) is not None:
+        kind, number = next_
+        argv = [sys.executable, __file__, "--one", kind, "--number", str(number)]
+        argv += ["--quick"] if work.asked.quick else []
+        process = subprocess.Popen(
+            ["taskset", "-c", ",".join(map(str, cpus)), *argv], stdout=subprocess.PIPE
+        )
+        try:
+            said, _ = process.communicate(timeout=max(1.0, work.end - time.monotonic()))
+            if process.returncode:
+                work.add({"kind": kind, "number": number, "cut": f"exit {process.returncode}"})
+            else:
+                work.add(json.loads(said.splitlines()[-1]))
+        except subprocess.TimeoutExpired:
+            process.kill()  # what it started ends with it
+            process.communicate()
+            work.add({"kind": kind, "number": number, "cut": "the time was up"})
+
+
+def measure(asked: argparse.Namespace, data: dict[str, Any]) -> None:
+    """All that is missing and fits into the time."""
+    cpus = sorted(os.sched_getaffinity(0))
+    lanes = min(asked.lanes, len(cpus))
+    work = Work(asked, data)
+    each = len(cpus) // lanes
+    threads = [
+        threading.Thread(target=lane, args=(work, cpus[n * each : (n + 1) * each]))
+        for n in range(lanes)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"{len(work.left)} are left for another call")
+
+
+def save(folder: Path, data: Mapping[str, Any]) -> None:
+    """Write what was found."""
+    (folder / "compare_aa.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+
+def merged(files: Sequence[Path]) -> dict[str, Any]:
+    """What several calls found; of what was cut off and then done, what was done."""
+    calls = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    found = {(r["kind"], r["number"]): r for c in calls for r in c["found"] if "cut" in r}
+    found |= {(r["kind"], r["number"]): r for c in calls for r in c["found"] if "cut" not in r}
+    return {**calls[0], "found": list(found.values())}
 
 
 # ------------------------------------------------------------------------------------- the page
@@ -213,37 +276,49 @@ def wilson(hits: int, n: int) -> str:
     share, z = hits / n, 1.96
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return f"{hits} of {n} ({max(0.0, middle - half):.0%} to {middle + half:.0%})"
+    return f"{hits} of {n} ({max(0.0, middle - half):.0%} to {min(1.0, middle + half):.0%})"
+
+
+Row = Mapping[str, Any]
+WOLF: Callable[[Row], bool] = lambda r: r["verdict"] in ("regression", "improvement")  # noqa: E731
+LINES: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
+    ("aa", "ONNX Runtime, A/A: a regression or an improvement", WOLF),
+    ("aa", "ONNX Runtime, A/A: equivalent", lambda r: r["verdict"] == "equivalent"),
+    ("aa", "ONNX Runtime, A/A: the naive rule finds a change", lambda r: r["naive"]),
+    ("noisy", "noise and drift, A/A: a regression or an improvement", WOLF),
+    ("noisy", "noise and drift, A/A: equivalent", lambda r: r["verdict"] == "equivalent"),
+    ("noisy", "noise and drift, A/A: the naive rule finds a change", lambda r: r["naive"]),
+    ("slower", "5 % slower: a regression", lambda r: r["verdict"] == "regression"),
+    ("slower", "5 % slower: the naive rule finds a change", lambda r: r["naive"]),
+    ("layer", "a slow layer: first in the table", lambda r: r["first"] == "resize"),
+    ("layer", "a slow layer: named", lambda r: r["first"] == "resize" and r["first_named"]),
+    ("layer-aa", "layers of the same: some layer is named", lambda r: r["named"] > 0),
+)
 
 
 def page(data: Mapping[str, Any]) -> str:
     """The page of results."""
-
-    def count(kind: str, hit: Callable[[Mapping[str, Any]], bool]) -> str:
-        return wilson(sum(map(hit, data[kind])), len(data[kind]))
-
-    decided = ("regression", "improvement")
-    rows = [
-        ("A/A: a regression or an improvement", count("aa", lambda r: r["verdict"] in decided)),
-        ("A/A: equivalent", count("aa", lambda r: r["verdict"] == "equivalent")),
-        ("A/A: the naive rule finds a change", count("aa", lambda r: r["naive"])),
-        ("5 % slower: a regression", count("slower", lambda r: r["verdict"] == "regression")),
-        ("5 % slower: the naive rule finds a change", count("slower", lambda r: r["naive"])),
-        ("a slow layer: first in the table", count("layer", lambda r: r["first"] == "resize")),
-        ("a slow layer: named", count("layer", lambda r: r["named"])),
-        ("a slow layer: another is named too", count("layer", lambda r: r["others"] > 0)),
-    ]
-    lines = "\n".join(f"| {what} | {found} |" for what, found in rows)
-    blocks = {k: [r["blocks"] for r in data[k]] for k in ("aa", "slower")}
-    mean = {k: f"{statistics.fmean(v):.1f}" if v else "n/a" for k, v in blocks.items()}
-    return f"""# What `harness compare` finds on the real CPU backend
+    whole = {k: [r for r in data["found"] if r["kind"] == k and "cut" not in r] for k in KINDS}
+    lines = "\n".join(
+        f"| {what} | {wilson(sum(map(hit, whole[kind])), len(whole[kind]))} |"
+        for kind, what, hit in LINES
+    )
+    of = {k: [r["blocks"] for r in whole[k]] for k in KINDS if KINDS[k].model}
+    blocks = {k: f"{statistics.fmean(v):.1f}" if v else "n/a" for k, v in of.items()}
+    cut = sum("cut" in r for r in data["found"])
+    more = f" {cut} were cut off by the time and are not counted." if cut else ""
+    return f"""# What `harness compare` finds on real backends
 
 Written by `python benchmarks/compare_aa.py` on {data["machine"]["cpu"]["model"]} with ONNX Runtime
-{data["packages"].get("onnxruntime", "")} on one thread,
-profile `{data["profile"]}`, {data["started"]}.
-{__doc__.split("    PYTHONPATH")[0].strip().splitlines()[0]} What is measured: twenty equal matrix
-products a request; 5 % slower is one more of them. Shares with their 95 % interval (Wilson); blocks
-that a comparison took: {mean["aa"]} in A/A, {mean["slower"]} with 5 %.
+{data["packages"].get("onnxruntime", "")}, {data["lanes"]} comparisons beside each other, each on
+processors of its own, {data["started"]}.{more}
+What is measured with ONNX Runtime: twenty equal matrix products a request on one thread; *5 %
+slower* is one more of them, with the profile `standard` and at most {KINDS["slower"].most} blocks.
+*Noise and drift*: the fake backend on a host whose speed wanders by 1.5 % with a memory of three
+seconds, longer than a window, and falls by 5 % a minute. Shares with their 95 % interval (Wilson);
+blocks that a comparison took: {blocks["aa"]} in A/A, {blocks["noisy"]} with noise and drift,
+{blocks["slower"]} with 5 %. The naive rule is two medians of five, a change from 5 % on, in any
+metric.
 
 | what | how often |
 |---|---|
@@ -252,31 +327,37 @@ that a comparison took: {mean["aa"]} in A/A, {mean["slower"]} with 5 %.
 
 
 def main() -> None:
+    """Compare, merge, write the page, or (in a lane) do one comparison."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder of compare_aa.json")
-    parser.add_argument("--minutes", type=float, default=60.0, help="nothing begins after these")
-    parser.add_argument("--profile", choices=("quick", "standard"), default="quick")
+    parser.add_argument("--output", type=Path, help="folder of compare_aa.json")
+    parser.add_argument("--seconds", type=float, default=7200.0, help="that it may take at most")
+    parser.add_argument("--lanes", type=int, default=1, help="comparisons beside each other")
+    parser.add_argument("--part", default="1/1", help="1/2 and 2/2 do half of each kind")
+    parser.add_argument("--merge", type=Path, nargs="+", help="files of several calls")
     parser.add_argument("--quick", action="store_true", help="one of each, short: to try it")
     parser.add_argument("--page", type=Path, help="write the page into this folder")
+    parser.add_argument("--one", choices=list(KINDS), help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(one(asked.one, asked.number, quick=asked.quick)))
+        return
     asked.output = asked.output.resolve()
     asked.output.mkdir(parents=True, exist_ok=True)
     file = asked.output / "compare_aa.json"
     data: dict[str, Any] = {
-        "schema": 1, "started": time.strftime("%Y-%m-%d"), "profile": asked.profile,
-        "machine": describe_machine(), "packages": package_versions(packages()),
-        **{kind: [] for kind in COUNTS},
+        "schema": 2, "started": time.strftime("%Y-%m-%d"), "lanes": asked.lanes,
+        "machine": describe_machine(), "packages": package_versions(packages()), "found": [],
     }  # fmt: skip
-    if file.exists():
+    if asked.merge:
+        data = merged(asked.merge)
+        save(asked.output, data)
+    elif file.exists():
         data = json.loads(file.read_text(encoding="utf-8"))
     if asked.page is not None:
         (asked.page / "compare-aa.md").write_text(page(data), encoding="utf-8")
-        return
-    register(
-        "padded", settings="compare_padded:PaddedSettings", backend="compare_padded:PaddedBackend"
-    )  # fmt: skip
-    os.chdir(Path(__file__).parent)  # a worker imports the padded backend from here
-    measure(asked, file, data)
+    elif not asked.merge:
+        measure(asked, data)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,10 @@ LOOKS = (4, 6, 9, 13, 19)
     "--blocks", type=click.Choice([str(n) for n in LOOKS]), default=str(LOOKS[-1]),
     show_default=True, help="SCENARIO: measure at most so many blocks.",
 )  # fmt: skip
-@click.option("--layers", is_flag=True, help="Also say which layers differ.")
+@click.option(
+    "--layers/--no-layers", default=None,
+    help="Also say which layers differ; SCENARIO does where it finds a regression.",
+)  # fmt: skip
 @click.option(
     "--layer-blocks",
     type=click.IntRange(2),
@@ -49,7 +52,7 @@ def command(
     paths: tuple[Path, ...], base: str | None, candidate: str | None, baseline: Path | None,
     save_baseline: Path | None, force: bool, overrides: tuple[str, ...], output: Path | None,
     resume: Path | None, json_file: Path | None, markdown: Path | None, junit: Path | None,
-    bencher: Path | None, quiet: bool, blocks: str, layers: bool, layer_blocks: int,
+    bencher: Path | None, quiet: bool, blocks: str, layers: bool | None, layer_blocks: int,
     outputs: bool, marker: str, html: Path | None, pdf: Path | None,
 ) -> int:  # fmt: skip
     """Say whether a candidate is worse than a base.

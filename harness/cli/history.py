@@ -46,14 +46,15 @@ def add(runs: tuple[Path, ...], database: Path | None, as_json: bool) -> int:
 @click.option(
     "--markdown", type=options.OUTPUT, help="Also write the report as a page of Markdown."
 )
+@click.option("--html", type=options.OUTPUT, help="Also write it as a page with charts.")
 @database
 @options.as_json
-def report(markdown: Path | None, database: Path | None, as_json: bool) -> int:
+def report(markdown: Path | None, html: Path | None, database: Path | None, as_json: bool) -> int:
     """Show each point's trend, and every change of its level with the versions at it."""
     from harness.compare.history import default_database
-    from harness.compare.trend import report as show
+    from harness.compare.outputs.history_page import report as show
 
-    facts = show(database or default_database(), markdown, quiet=as_json)
+    facts = show(database or default_database(), markdown, html, quiet=as_json)
     if as_json:
         print_json("history-report", facts)
     return 0

@@ -21,7 +21,7 @@ from harness.compare.outputs.junit import junit
 from harness.compare.outputs.markdown import markdown
 from harness.compare.outputs.terminal import terminal
 from harness.compare.outputs.words import headline
-from harness.compare.result import Comparison, worst
+from harness.compare.result import Comparison, Verdict, worst
 from harness.compare.subjects import subjects
 from harness.errors import HarnessError, UsageError
 from harness.results.events import Observer
@@ -53,7 +53,8 @@ class Asked:
     resume: Path | None
     blocks: int
     force: bool
-    layers: bool
+    layers: bool | None
+    """Whether to profile the layers; None: where a regression was just measured."""
     quiet: bool
     outputs: bool = False
     """Whether the outputs of both are compared with each other; those just measured always are."""
@@ -142,25 +143,37 @@ def _looked_at(found: Comparison, asked: Asked) -> Comparison:
         return found  # where one of them can't run there is nothing to look at
     run, names = Path(found.base.where), (found.base.name, found.candidate.name)
     kept = read_kept(run, *names)
+    worse = any(p.verdict is Verdict.REGRESSION and p.rows for p in found.points)
     if asked.layers or asked.outputs or measured:
+        layers = asked.layers or (asked.layers is None and measured and worse)
         try:
-            kept = _look(run, names, kept, asked)
+            kept = _look(run, names, kept, asked, layers=layers)
         except HarnessError as error:
             if asked.layers or asked.outputs:
                 raise
             kept = Kept(Answers((f"not compared with each other: {error.message}",)))
+    elif worse and asked.layers is None and len(kept.layers) < 2:
+        _tell(asked)("which layers differ: the same with --layers")
     return kept.into(found)
 
 
-def _look(run: Path, names: tuple[str, str], kept: Kept, asked: Asked) -> Kept:
+def _look(run: Path, names: tuple[str, str], kept: Kept, asked: Asked, *, layers: bool) -> Kept:
     """Open both again; what is seen is kept in the run directory."""
     folder = run / FOLDER
     with temporary_folder():
         both = subjects(read_run(run), *names, _tell(asked))
         kept = replace(kept, answers=compare_answers(both, folder))
-        if asked.layers:
-            kept = kept.with_layers(profile_blocks(both, folder, _tell(asked), asked.layer_blocks))
-    keep(run, *names, kept)
+        keep(run, *names, kept)
+        if layers:
+            try:
+                blocks = profile_blocks(both, folder, _tell(asked), asked.layer_blocks)
+            except HarnessError as error:
+                if asked.layers:
+                    raise
+                _tell(asked)(f"the layers were not profiled: {error.message}")
+                return kept
+            kept = kept.with_layers(blocks)
+            keep(run, *names, kept)
     return kept
 
 

@@ -88,6 +88,7 @@ class Series:
     scenario: str
     backend: str
     machine: str
+    conditions: str
     point: str
     metric: str
     runs: tuple[Observation, ...]
@@ -168,9 +169,10 @@ def series_of(path: Path) -> list[Series]:
         run = Observation(created, where, versions, value)
         found.setdefault(tuple(key), []).append(run)
     return [
-        Series(scenario, backend, machine, point, metric, tuple(runs), changes_of(metric, runs))
-        for (scenario, backend, machine, _, point, metric), runs in found.items()
-    ]
+        Series(scenario, backend, machine, conditions, point, metric, tuple(runs),
+               changes_of(metric, runs))
+        for (scenario, backend, machine, conditions, point, metric), runs in found.items()
+    ]  # fmt: skip
 
 
 def changes_of(metric: str, runs: Sequence[Observation]) -> tuple[Change, ...]:
@@ -185,10 +187,14 @@ def changes_of(metric: str, runs: Sequence[Observation]) -> tuple[Change, ...]:
         if abs(shift) <= math.log1p(PRIMARY[metric].margin):
             continue
         old, new = runs[place - 1].versions, runs[place].versions
-        changed = {
-            name: (old.get(name, ""), new.get(name, ""))
-            for name in sorted({*old, *new}) if old.get(name) != new.get(name)
-        }  # fmt: skip
         worse = shift * PRIMARY[metric].sign < 0
-        found.append(Change(runs[place], math.expm1(shift), worse, changed))
+        found.append(Change(runs[place], math.expm1(shift), worse, differing(old, new)))
     return tuple(found)
+
+
+def differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Packages of other versions: before and after, empty where there is none."""
+    return {
+        name: (old.get(name, ""), new.get(name, ""))
+        for name in sorted({*old, *new}) if old.get(name) != new.get(name)
+    }  # fmt: skip

@@ -75,13 +75,24 @@ def judge_blocks(base: Side, candidate: Side) -> tuple[PointResult, ...]:
     def judged(a: SidePoint, b: SidePoint, metrics: Sequence[Metric]) -> Sequence[Judged]:
         return judge(paired(a, b, metrics), metrics, share)
 
+    pairs = {p: _shared(base.points[p], candidate.points[p]) for p in places}
     return tuple(
-        _confirmed(
-            _point(p, base.points[p], candidate.points[p], judged, builds),
-            base.points[p], candidate.points[p], share,
-        )
-        for p in places
-    )  # fmt: skip
+        _confirmed(_point(p, a, b, judged, builds), a, b, share) for p, (a, b) in pairs.items()
+    )
+
+
+def _shared(a: SidePoint, b: SidePoint) -> tuple[SidePoint, SidePoint]:
+    """Both with the rounds alone that both have, so that their means are of the same blocks."""
+
+    def of(side: SidePoint, other: SidePoint) -> SidePoint:
+        values = {
+            key: {n: v for n, v in rounds.items() if n in other.values[key]}
+            if other.values.get(key, {}).keys() & rounds.keys() else rounds
+            for key, rounds in side.values.items()
+        }  # fmt: skip
+        return replace(side, values=values)
+
+    return of(a, b), of(b, a)
 
 
 def judge_stored(base: Side, candidate: Side, effect: RunEffect | None) -> tuple[PointResult, ...]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare.front import write_file
-from harness.compare.history import Change, Series, series_of
+from harness.compare.history import Change, Series
 from harness.compare.outputs.markdown import escape
 from harness.compare.outputs.words import percent, value
-from harness.errors import UsageError
 from harness.scenario.metrics import PRIMARY
 from harness.system.console import wide_console
 
@@ -31,14 +28,17 @@ def trend(series: Series) -> str:
 
 def change_text(series: Series, change: Change) -> str:
     """`p50 latency of a/b1/c1: +8.1 % (worse) since 2026-11-28T…, run …: numpy 1.26 → 2.0`."""
-    versions = ", ".join(
-        f"{name} {a or 'absent'} → {b or 'absent'}" for name, (a, b) in change.versions.items()
-    )
     return (
         f"{PRIMARY[series.metric].title} of {series.backend}/{series.point}: "
         f"{percent(change.share)} ({'worse' if change.worse else 'better'}) since "
-        f"{change.at.created}, run {change.at.path}: {versions or 'no version changed'}"
+        f"{change.at.created}, run {change.at.path}: {versions_text(change.versions)}"
     )
+
+
+def versions_text(versions: Mapping[str, tuple[str, str]]) -> str:
+    """`numpy 1.26 → 2.0, onnx absent → 1.19`."""
+    found = (f"{name} {a or 'absent'} → {b or 'absent'}" for name, (a, b) in versions.items())
+    return ", ".join(found) or "no version changed"
 
 
 def rows(every: Iterable[Series]) -> list[tuple[str, ...]]:
@@ -68,23 +68,8 @@ def page(every: Sequence[Series]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def report(database: Path, markdown: Path | None, *, quiet: bool = False) -> dict[str, object]:
-    """Print the trends and the changes unless `quiet`, write the page where it is asked for; the
-    series as data.
-
-    Raises UsageError where there is no history, SetupError where the page can't be written.
-    """
-    if not database.exists():
-        raise UsageError(f"there is no history in {database}", fix="harness history add RUN_DIR")
-    every = series_of(database)
-    if not quiet:
-        _show(every)
-    if markdown is not None:
-        write_file(markdown, page(every))
-    return {"series": [_facts(series) for series in every]}
-
-
-def _show(every: Sequence[Series]) -> None:
+def show(every: Sequence[Series]) -> None:
+    """Print the trends and the changes."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in TITLES:
         table.add_column(title, overflow="fold")
@@ -96,7 +81,8 @@ def _show(every: Sequence[Series]) -> None:
         console.print(Text(text, style="bold"))
 
 
-def _facts(series: Series) -> dict[str, object]:
+def facts(series: Series) -> dict[str, object]:
+    """A series as data."""
     return {
         "scenario": series.scenario, "backend": series.backend, "point": series.point,
         "metric": series.metric,

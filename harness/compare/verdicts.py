@@ -145,9 +145,12 @@ def half_width(deviation: float, blocks: int) -> float:
 
 
 def _needed(mean: float, deviation: float, blocks: int, limit: float, level: float) -> int | None:
-    """The first look that would decide if the mean and the scatter stayed as they are."""
+    """The first look that would decide if the mean and the scatter stayed as they are; the first
+    of all where the scatter is not known yet."""
+    if not math.isfinite(deviation):
+        return LOOKS[0]
     for n in LOOKS:
-        if n <= blocks or not math.isfinite(deviation):
+        if n <= blocks:
             continue
         significant = 2 * special.stdtr(n - 1, -abs(mean) / max(deviation, 1e-300) * math.sqrt(n))
         if abs(mean) > limit and significant < level:

@@ -15,6 +15,7 @@ from support.tiny_onnx import tiny_onnx
 from harness.compare.comparing import within
 from harness.compare.front import JOB, SUMMARY, Asked, Files, carry_out, marker_key, write_file
 from harness.errors import SetupError, UsageError
+from harness.results.events import Event
 from harness.results.store import read_run
 
 
@@ -69,20 +70,27 @@ load: {concurrency: [1]}
 """
 
 
-def test_what_both_answer_and_their_layers_come_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Silent:
+    def notify(self, event: Event) -> None:
+        """Nobody watches."""
+
+
+def test_a_regression_comes_with_what_both_answer_and_with_their_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tiny_onnx(tmp_path / "tiny.onnx")
-    run = begun(tmp_path, SCENARIO, {"a": 0.0, "b": 0.0})
-    file = tmp_path / "o.json"
-    wanted = asked(run.path, outputs=True, layers=True, layer_blocks=2)
-    assert carry_out(wanted, Files(json=file), nullcontext()) == 0
+    run, file = begun(tmp_path, SCENARIO, {"a": 0.0, "b": 0.1}), tmp_path / "o.json"
+    for layers, hint in ((None, True), (False, False)):  # nothing is opened for a stored run
+        carry_out(asked(run.path, layers=layers, quiet=False), Files(), nullcontext())
+        assert ("which layers differ: the same with --layers" in capsys.readouterr().err) is hint
+    measured = asked(resume=run.path, layers=None, layer_blocks=2)
+    assert carry_out(measured, Files(json=file), nullcontext(Silent())) == 1
     (found,) = json.loads(file.read_text())["comparisons"]
     assert found["outputs"] == ["batch 1: both give the same outputs, bit by bit"]
     assert found["layers"]["blocks"] == 2
     assert "MatMul" in {c["kind"] for c in found["layers"]["changes"]}
-    assert carry_out(asked(run.path), Files(json=file), nullcontext()) == 0
+    assert carry_out(asked(run.path), Files(json=file), nullcontext()) == 1
     (again,) = json.loads(file.read_text())["comparisons"]
     assert (again["layers"], again["outputs"]) == (found["layers"], found["outputs"])
 

@@ -50,6 +50,16 @@ def test_a_planted_change_is_found(slower: float, verdict: Verdict, tmp_path: Pa
     assert throughput.interval[0] < throughput.change < throughput.interval[1]
 
 
+def test_the_means_are_those_of_the_rounds_that_both_have(tmp_path: Path) -> None:
+    """A run that was cut off has a round of one side alone: its change is no ratio of the means."""
+    base, candidate = sides(tmp_path / "r", 0.0)
+    point = base.points["b1/c1"]
+    longer = replace(point, values={k: {**v, 6: 50.0} for k, v in point.values.items()})
+    (whole,) = judge_blocks(base, candidate)
+    (found,) = judge_blocks(replace(base, points={"b1/c1": longer}), candidate)
+    assert [r.base for r in found.rows] == [r.base for r in whole.rows]
+
+
 def test_few_blocks_decide_nothing_and_say_how_many_would(tmp_path: Path) -> None:
     (point,) = judge_blocks(*sides(tmp_path / "r", 0.1, rounds=3))
     assert point.verdict is Verdict.INCONCLUSIVE

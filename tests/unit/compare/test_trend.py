@@ -7,12 +7,12 @@ from harness.compare.trend import BARS, changes, page, rows, trend
 
 RUNS = tuple(Observation(f"2026-11-0{n}", f"run{n}", {}, 4.0 + n) for n in range(1, 9))
 CHANGE = Change(RUNS[4], 0.081, True, {"numpy": ("2.0", "2.1"), "x|y": ("", "1")})
-SERIES = Series("s", "a", "{}", "b1/c1", "p50", RUNS, (CHANGE,))
+SERIES = Series("s", "a", "{}", "", "b1/c1", "p50", RUNS, (CHANGE,))
 
 
 def test_a_trend_rises_from_the_smallest_to_the_largest() -> None:
     assert trend(SERIES) == BARS
-    flat = Series("s", "a", "{}", "b1/c1", "p50", RUNS[:1] * 3, ())
+    flat = Series("s", "a", "{}", "", "b1/c1", "p50", RUNS[:1] * 3, ())
     assert trend(flat) == BARS[0] * 3
 
 

@@ -88,6 +88,11 @@ def test_the_blocks_still_needed_are_a_look_to_come() -> None:
     assert one(0.02, 0.3, 19).needed is None
 
 
+def test_one_block_says_nothing_of_how_many_it_takes_but_the_first_look() -> None:
+    (found,) = judge({"p50": [(1.0, 1.1)]}, [P50])
+    assert found.needed == LOOKS[0]
+
+
 def test_blocks_without_any_scatter_decide() -> None:
     assert one(0.0, 0.0, 4).verdict is Verdict.EQUIVALENT
     assert one(0.1, 0.0, 4).verdict is Verdict.REGRESSION
