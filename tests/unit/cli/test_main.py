@@ -101,6 +101,19 @@ def test_an_interrupt_ends_with_130(harness):
     assert err.strip() == "error: interrupted"
 
 
+def test_an_interrupt_in_a_string_that_is_run_ends_with_130_too(tmp_path):
+    """`python -m` would end as if SIGINT had killed it, although the interrupt was caught."""
+    (tmp_path / "entry.py").write_text(
+        "from harness.cli import main\n"
+        "main._say('imported')\n"  # what this imports would hide it
+        "main._run = lambda _: main.INTERRUPTED\n"
+        "try: exec('raise KeyboardInterrupt')\n"
+        "except KeyboardInterrupt: main.main([])\n"
+    )
+    ended = subprocess.run([sys.executable, "-m", "entry"], cwd=tmp_path, check=False)
+    assert ended.returncode == 130
+
+
 @pytest.mark.parametrize("args", [["--number", "x"], ["--numbre", "3"], ["surplus"]])
 def test_wrong_arguments_end_with_2_and_point_to_the_help(harness, args):
     code, out, err = harness("pass", *args)
