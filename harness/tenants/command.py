@@ -16,12 +16,18 @@ PATH = click.Path(path_type=Path)
     help="As of `harness run`. Repeatable.",
 )  # fmt: skip
 @click.option("--output", "-o", type=PATH, help="Run directory. Default: reports/SCENARIO-TIME")
+@click.option(
+    "--predict",
+    is_flag=True,
+    help="Run no two tenants together: predict what each two do to one another from each one's "
+    "run beside stressors. As `sharing: {predict: true, pairs: false}`.",
+)
 @click.option("--report/--no-report", "report", default=True, help="Write the HTML report.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and paths.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 def command(
-    path: Path, overrides: tuple[str, ...], output: Path | None, report: bool, quiet: bool,
-    as_json: bool,
+    path: Path, overrides: tuple[str, ...], output: Path | None, predict: bool, report: bool,
+    quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Measure the tenants of SCENARIO's `sharing` on one device, alone and together.
 
@@ -42,11 +48,12 @@ def command(
 
     interrupted, directory = False, path
     if path.is_dir():
-        if output is not None or overrides:
-            raise UsageError("--output and --set go with a scenario")
+        if output is not None or overrides or predict:
+            raise UsageError("--output, --predict and --set go with a scenario")
     else:
+        asked = ("sharing.predict=true", "sharing.pairs=false") if predict else ()
         tell = watching(silent=quiet, as_json=as_json)
-        ended = start(load(path, overrides), output, nullcontext(Teller(tell)))
+        ended = start(load(path, (*asked, *overrides)), output, nullcontext(Teller(tell)))
         interrupted, directory = ended.interrupted, ended.path
     code = finish(directory, report=report, quiet=quiet, as_json=as_json)
     return 130 if interrupted else code

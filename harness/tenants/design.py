@@ -39,6 +39,8 @@ class Cell:
 
     mode: Mode
     seats: tuple[Seat, ...]
+    resident: tuple[Seat, ...] = ()
+    """Those whose processes are there: these and others, which are not under load."""
 
     @property
     def id(self) -> str:
@@ -52,7 +54,12 @@ class Cell:
     @property
     def seated(self) -> tuple[str, tuple[str, ...]]:
         """What cells share that are measured with the same processes."""
-        return self.mode.id, tuple(seat.name for seat in self.seats)
+        return self.mode.id, tuple(seat.name for seat in self.started)
+
+    @property
+    def started(self) -> tuple[Seat, ...]:
+        """Whose processes are started for it."""
+        return self.resident or self.seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Design:
     """All cells of a scenario, by what they are there for."""
 
     alone: dict[str, Cell] = field(default_factory=dict)
-    """By tenant."""
+    """By tenant; none where they are alone in `probed`."""
     together: dict[str, Cell] = field(default_factory=dict)
     """All tenants, by the mode's id; none of one tenant."""
     pairs: dict[tuple[str, str, str], Cell] = field(default_factory=dict)
@@ -87,6 +94,14 @@ class Design:
     table: list[TableCell] = field(default_factory=list)
     fits: dict[str, list[Fit]] = field(default_factory=dict)
     """By mode, from one replica on."""
+    probes: dict[tuple[str, str, str], Cell] = field(default_factory=dict)
+    """By mode, tenant or stressor, and stressor: the two under load at the same time."""
+    probed: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    """By mode and tenant or stressor: alone under load, among the same processes."""
+
+    def alone_in(self, mode: Mode, name: str) -> Cell:
+        """What a tenant or stressor is compared with in a mode: itself alone."""
+        return self.probed.get((mode.id, name)) or self.alone[name]
 
     @property
     def cells(self) -> list[Cell]:
@@ -95,6 +110,7 @@ class Design:
         for row in self.table:
             found += [row.dedicated, row.cell]
         found += [fit.cell for fits in self.fits.values() for fit in fits]
+        found += [*self.probed.values(), *self.probes.values()]
         return list({cell.id: cell for cell in found}.values())
 
     @property
@@ -103,11 +119,13 @@ class Design:
         return list(grouped(self.cells, lambda cell: cell.seated).values())
 
 
-def design(sharing: Sharing) -> Design:
-    """What is to be measured."""
-    found = Design({t.name: Cell(ALONE, (_seat(t),)) for t in sharing.tenants})
+def design(sharing: Sharing, stressors: Sequence[Tenant] = ()) -> Design:
+    """What is to be measured; with stressors, from which pairs are predicted."""
+    alone = () if stressors else sharing.tenants  # these are alone among the same processes
+    found = Design({t.name: Cell(ALONE, (_seat(t),)) for t in alone})
     for mode in sharing.shared:
         _mix(found, mode, sharing)
+        _probe(found, mode, sharing, stressors)
         if sharing.replicas is not None:
             found.table.extend(_table(mode, sharing.replicas, sharing))
         if sharing.target is not None:
@@ -136,6 +154,33 @@ def _mix(found: Design, mode: Mode, sharing: Sharing) -> None:
     for a, b in combinations_with_replacement(tenants, 2):
         seats = replicas_of(a, 2) if a is b else (_seat(a), _seat(b))
         found.pairs[mode.id, a.name, b.name] = Cell(mode, seats)
+
+
+def _probe(found: Design, mode: Mode, sharing: Sharing, stressors: Sequence[Tenant]) -> None:
+    """Each tenant beside each stressor, the stressors beside one another and themselves; all among
+    the same processes, so that none is started again for it. Of the pairs, those of two different
+    tenants are measured there too.
+    """
+    if not stressors:
+        return
+    twice = [seat for stressor in stressors for seat in replicas_of(stressor, 2)]
+    resident = (*map(_seat, sharing.tenants), *twice)
+    for tenant in (*sharing.tenants, *stressors):
+        found.probed[mode.id, tenant.name] = Cell(mode, (_seat(tenant),), resident)
+    for tenant in sharing.tenants:
+        for stressor in stressors:
+            seats = (_seat(tenant), _seat(stressor))
+            found.probes[mode.id, tenant.name, stressor.name] = Cell(mode, seats, resident)
+    for a, b in combinations_with_replacement(stressors, 2):
+        seats = (_seat(a), _seat(b, 2 if a is b else 1))
+        found.probes[mode.id, a.name, b.name] = Cell(mode, seats, resident)
+    for key, cell in list(found.pairs.items()):
+        if key[0] == mode.id:
+            del found.pairs[key]
+            if key[1] != key[2]:
+                found.pairs[key] = Cell(mode, cell.seats, resident)
+    if mode.id in found.together:
+        found.together[mode.id] = Cell(mode, found.together[mode.id].seats, resident)
 
 
 def _table(mode: Mode, asked: Replicas, sharing: Sharing) -> Iterator[TableCell]:

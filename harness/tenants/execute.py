@@ -31,6 +31,7 @@ from harness.tenants.design import Cell, design
 from harness.tenants.results import KIND
 from harness.tenants.seating import Occupant, Places, Seating, scenario_of
 from harness.tenants.settings import Sharing
+from harness.tenants.stressors import scenario_beside, stressors
 
 FEWEST_ROUNDS = 2
 """Which the budget does not cut: without them there is no interval."""
@@ -73,7 +74,8 @@ class _Measuring:
 
     def __init__(self, scenario: Scenario, sharing: Sharing, base: Path, state: RunState) -> None:
         self._scenario, self._sharing, self._base, self._state = scenario, sharing, base, state
-        self._seatings = design(sharing).seatings
+        self._stressors = stressors(scenario)
+        self._seatings = design(sharing, self._stressors).seatings
         numbered = (pair for cells in self._seatings for pair in enumerate(cells))
         self._number = {cell.id: number for number, cell in numbered}
         """Of a cell among those that are seated with it: files are named after it."""
@@ -115,7 +117,7 @@ class _Measuring:
         for cells in balanced(self._seatings, round_, seed):
             stem = f"r{round_}-{self._seatings.index(cells)}"
             places = Places(self._base, self._logs, cache_directory(), stem, interpreters)
-            seating = Seating(cells[0].mode, cells[0].seats, occupants, places, telemetry)
+            seating = Seating(cells[0].mode, cells[0].started, occupants, places, telemetry)
             self._seat(seating, cells, round_, telemetry)
 
     def _occupants(self) -> dict[str, Occupant]:
@@ -125,8 +127,10 @@ class _Measuring:
         with Preparing(
             self._base, self._logs / "prepare.log", cache_directory(), deadline
         ) as preparing:
-            for tenant in self._sharing.tenants:
-                own = scenario_of(self._scenario, tenant)
+            beside = scenario_beside(self._scenario, self._sharing)
+            bases = [(self._scenario, tenant) for tenant in self._sharing.tenants]
+            for base, tenant in (*bases, *((beside, stressor) for stressor in self._stressors)):
+                own = scenario_of(base, tenant)
                 prepared = preparing.model(
                     own.model, sorted(own.backends[0].formats), own.load.batch_sizes
                 )
@@ -151,7 +155,7 @@ class _Measuring:
                 self._tried.add(mode.id)
                 for text in seating.shared.controls:
                     state.note(f"{mode.words}: {text}")
-                for seat in cells[0].seats:
+                for seat in cells[0].started:
                     compare_outputs(
                         seating.sessions[seat.name].measured, [seat.load.batch_size], state
                     )

@@ -12,7 +12,9 @@ from harness.report.outputs.html import render_html
 from harness.report.view import View
 from harness.results.events import Note
 from harness.system.files import write_text
+from harness.tenants import predicted_tables as p
 from harness.tenants.design import load_text
+from harness.tenants.prediction import predictions
 from harness.tenants.results import Results
 from harness.tenants.tables import (
     HOTTEST,
@@ -39,7 +41,8 @@ def view_of(found: Results) -> View:
     manifest = found.data.manifest
     version = text(manifest, "harness_version", default="")
     footer = f"harness {version} · sharing run of {date_text(manifest)}"
-    sections = (_summary(found), _table(found), _tenants(found), _fits(found), _method(found))
+    sections = (_summary(found), _table(found), _tenants(found), _predicted(found), _fits(found),
+                _method(found))  # fmt: skip
     return View("Sharing", found.scenario.scenario, footer,
                 tuple(section for section in sections if section is not None))  # fmt: skip
 
@@ -56,7 +59,8 @@ def _summary(found: Results) -> s.Section:
         ("Modes", ", ".join(mode.words for mode in found.modes)),
         ("Rounds", str(found.scenario.measurement.rounds)), ("Device", _device(found)),
     ]  # fmt: skip
-    said = tuple(s.compose(text) for text in answers(found))
+    predicted = (text for each in predictions(found) for text in p.words(each))
+    said = tuple(s.compose(text) for text in (*answers(found), *predicted))
     return s.Section("summary", "Summary", (
         s.Masthead(found.scenario.scenario, "Sharing", found.scenario.description),
         *(s.Text(banner, "banner") for banner in banners), s.FactList(tuple(facts)),
@@ -126,6 +130,18 @@ def _tenants(found: Results) -> s.Section | None:
         s.Text("How many times longer the row's requests take on average while the column runs "
                "beside it than alone, with its 95 % interval; on the diagonal a second one of "
                f"itself runs beside it. The colour goes from 1 to {HOTTEST:g}.", "note"),
+    ))  # fmt: skip
+
+
+def _predicted(found: Results) -> s.Section | None:
+    tables = [
+        s.TableBlock(table, f"{title} under {each.mode.words}")
+        for each in predictions(found) for title, table in p.parts(each)
+    ]  # fmt: skip
+    if not tables:
+        return None
+    return s.Section("predicted", "Who would slow whom, predicted", (
+        *tables, s.Text(p.NOTE, "note"),
     ))  # fmt: skip
 
 

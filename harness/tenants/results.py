@@ -22,7 +22,9 @@ from harness.errors import OutOfMemoryError, RunDirectoryError, UsageError
 from harness.results.store import RunData, read_run
 from harness.scenario.spec.scenario import Scenario
 from harness.tenants.design import Cell, Design, Fit, TableCell, design
+from harness.tenants.predicting import Probed
 from harness.tenants.settings import Mode, Sharing
+from harness.tenants.stressors import names, stressors
 
 P99, MEAN = single("latency_p99_ms"), single("latency_mean_ms")
 JOULES = single("joules_per_inference")
@@ -65,7 +67,8 @@ class Results:
         assert scenario.sharing is not None
         self.scenario = scenario
         self.sharing: Sharing = scenario.sharing
-        self.design: Design = design(scenario.sharing)
+        self.stressors = names(stressors(scenario))
+        self.design: Design = design(scenario.sharing, stressors(scenario))
         rows = summarize(data.measurements, data.failures)
         self.rows = {row.point: row for row in rows}
         whole = {cell.id for cell in self.design.cells}
@@ -104,7 +107,7 @@ class Results:
         if cell is None:
             return []
         return [
-            (seat.tenant, self.compared(cell.of(seat), self.design.alone[seat.tenant].id))
+            (seat.tenant, self.compared(cell.of(seat), self.design.alone_in(mode, seat.tenant).id))
             for seat in cell.seats
         ]
 
@@ -112,10 +115,21 @@ class Results:
         """How many times longer a tenant's requests take on average beside another than alone."""
         pairs = self.design.pairs
         cell = pairs.get((mode.id, row, column)) or pairs.get((mode.id, column, row))
-        if cell is None:
-            return None
-        seat = next(seat for seat in cell.seats if seat.tenant == row)
-        return self.compared(cell.of(seat), self.design.alone[row].id).mean_ratio
+        return None if cell is None else self._slowed(mode, row, cell)
+
+    def _slowed(self, mode: Mode, name: str, cell: Cell) -> Interval | None:
+        """In a cell, against itself alone, among the same processes where it was measured so."""
+        seat = next(seat for seat in cell.seats if seat.tenant == name)
+        return self.compared(cell.of(seat), self.design.alone_in(mode, name).id).mean_ratio
+
+    def probed(self, mode: Mode) -> Probed:
+        """What stressors and tenants did to each other."""
+        found: dict[tuple[str, str], float] = {}
+        for (of, a, b), cell in self.design.probes.items():
+            for row, column in ((a, b), (b, a)) if of == mode.id else ():
+                if (slow := self._slowed(mode, row, cell)) is not None:
+                    found[row, column] = slow.value
+        return Probed([t.name for t in self.sharing.tenants], self.stressors, found)
 
     def fits(self, mode: Mode) -> list[FitResult]:
         """The counts of replicas against the target, in order."""

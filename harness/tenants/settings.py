@@ -140,6 +140,11 @@ class Sharing(Model):
         None, description="one tenant as several replicas, matched by the load of the device"
     )
     target: Target | None = Field(None, description="how many replicas hold a latency target")
+    predict: bool = Field(
+        False,
+        description="measure each tenant beside stressors of one resource each, and predict what "
+        "each two do to one another; with `pairs`, say how far off that is",
+    )
 
     @property
     def shared(self) -> list[Mode]:
@@ -161,6 +166,10 @@ class Sharing(Model):
             part = getattr(self, key)
             if part is not None and part.tenant not in (None, *names):
                 yield Broken((key, "tenant"), f"no tenant is called '{part.tenant}'")
+        for index, name in enumerate(names):
+            if self.predict and name.startswith("stress-"):
+                why = "names that begin with stress- are the stressors' where pairs are predicted"
+                yield Broken(("tenants", index, "name"), why)
         if len(names) == 1 and self.replicas is None and self.target is None:
             yield Broken((), "one tenant shares with nobody; add another, `replicas` or `target`",
                          lacks=("replicas", "target"))  # fmt: skip
@@ -186,7 +195,7 @@ class Sharing(Model):
 
     def _one_device(self, chosen: Sequence[BackendSettings]) -> Iterator[Broken]:
         """All tenants are on the same device, and MPS is for GPUs."""
-        devices = list(dict.fromkeys(_device(spec) for spec in chosen))
+        devices = list(dict.fromkeys(device_of(spec) for spec in chosen))
         if len(devices) > 1:
             message = f"tenants are on one device, and these are on {' and '.join(devices)}"
             yield Broken(("tenants",), message)
@@ -199,7 +208,7 @@ class Sharing(Model):
                 yield Broken(("modes", index), message + "give the mode `memory` instead")
 
 
-def _device(spec: BackendSettings) -> str:
+def device_of(spec: BackendSettings) -> str:
     """As scenarios spell it."""
     return str(getattr(spec, "device", None) or "cuda") if spec.on_gpu else "cpu"
 

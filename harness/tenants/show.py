@@ -16,6 +16,8 @@ from harness.report.model import blocks as b
 from harness.results.events import Event, Note, Status
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.system.text import harmless
+from harness.tenants import predicted_tables as p
+from harness.tenants.prediction import Prediction, predictions
 from harness.tenants.results import Compared, Results, tenant_pairs
 from harness.tenants.tables import answers, fit_table, matrix, sharing_table, tenant_table
 
@@ -43,13 +45,18 @@ def watching(*, silent: bool, as_json: bool) -> Callable[[Event], None]:
 
 def page(found: Results) -> Group:
     """The answers, and every table."""
+    predicted = predictions(found)
     parts: list[RenderableType] = [Text(text) for text in answers(found)]
+    parts += [Text(text) for each in predicted for text in p.words(each)]
     if found.table:
         parts.append(drawn(sharing_table(found), "Replicas beside one tenant with the same load"))
     if found.design.together:
         parts.append(drawn(tenant_table(found), "All tenants together, and each alone"))
     maps = [(mode, table) for mode in found.modes if (table := matrix(found, mode)) is not None]
     parts += [drawn(table, f"Interference under {mode.words}") for mode, table in maps]
+    for each in predicted:
+        parts += [drawn(table, f"{title} under {each.mode.words}")
+                  for title, table in p.parts(each)]  # fmt: skip
     if found.sharing.target is not None:
         parts.append(drawn(fit_table(found), "How many replicas hold the target"))
     return Group(*parts)
@@ -96,6 +103,7 @@ def to_json(found: Results) -> dict[str, object]:
             for mode in found.modes for row, column in tenant_pairs(found.sharing)
             if (slow := found.slowed(mode, row, column)) is not None
         ],
+        "predicted": [_predicted(each) for each in predictions(found)],
         "target": [
             {"mode": mode.id, "holds": found.holds(mode), "tried": [
                 {"replicas": f.fit.count, "verdict": f.verdict, "why": f.why,
@@ -104,6 +112,17 @@ def to_json(found: Results) -> dict[str, object]:
         ],
         "failures": [{"cell": cell.id, "why": why} for cell, why in found.failures],
         "flags": found.flags,
+    }  # fmt: skip
+
+
+def _predicted(found: Prediction) -> dict[str, object]:
+    return {
+        "mode": found.mode.id, "mean_error": found.error, "acts_like": found.mixtures,
+        "pairs": [
+            {"of": row, "beside": column, "measured": found.measured.get((row, column)),
+             "slow_down": {name: by[row, column] for name, by in found.by.items()}}
+            for row in found.mixtures for column in found.mixtures
+        ],
     }  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def sharing_table(found: Results) -> b.Table:
 def tenant_table(found: Results) -> b.Table:
     """Each tenant beside all others, against itself alone."""
     rows = [
-        (mode, name, compared, found.rows.get(found.design.alone[name].id))
+        (mode, name, compared, found.rows.get(found.design.alone_in(mode, name).id))
         for mode in found.modes for name, compared in found.tenants(mode)
     ]  # fmt: skip
     columns: dict[str, Callable[[tuple[Mode, str, Compared, SummaryRow | None]], b.Cell]] = {
@@ -119,8 +119,13 @@ def matrix(found: Results, mode: Mode) -> b.Table | None:
 
 def _hot(slow: Interval | None) -> b.Cell:
     cell = b.interval_cell(slow)
-    heat = 0.0 if slow is None else min(1.0, max(0.0, (slow.value - 1) / (HOTTEST - 1)))
-    return b.Cell(cell.text, cell.range, cell.note, cell.tone, number=True, heat=heat)
+    hot = 0.0 if slow is None else heat(slow.value)
+    return b.Cell(cell.text, cell.range, cell.note, cell.tone, number=True, heat=hot)
+
+
+def heat(slow: float) -> float:
+    """Of a slow-down, from 0 to 1."""
+    return min(1.0, max(0.0, (slow - 1) / (HOTTEST - 1)))
 
 
 def fit_table(found: Results) -> b.Table:

@@ -15,6 +15,7 @@ from harness.results.store import RunStore
 from harness.scenario.spec.scenario import Scenario
 from harness.tenants.design import Cell, design
 from harness.tenants.results import KIND, Results, read_results
+from harness.tenants.stressors import stressors
 
 MODES = ({"kind": "time_slicing"}, {"kind": "mps", "threads": 50})
 ALONE_MS = {"a": 2.0, "b": 5.0}
@@ -23,6 +24,17 @@ KEPT = {"time_slicing": 0.5, "mps-50%": 0.9}
 """Of dedicated throughput, where replicas share a load."""
 SLOWED = {("a", "b"): 2.0, ("b", "a"): 1.2}
 """Row beside column; a replica beside itself is slowed down by 1.5."""
+USES = {
+    "a": (0.6, 0.2, 0.0, 0.1), "b": (0.1, 0.5, 0.2, 0.0), "stress-compute": (0.9, 0.1, 0.0, 0.0),
+    "stress-memory": (0.1, 0.9, 0.0, 0.0), "stress-copies": (0.0, 0.1, 0.9, 0.0),
+    "stress-launches": (0.1, 0.0, 0.0, 0.9),
+}  # fmt: skip
+"""Where pairs are predicted: the share of its time that each spends at a resource."""
+
+
+def slow_down(row: str, column: str) -> float:
+    """The truth where pairs are predicted: resources share their rates evenly."""
+    return 1 + sum(x * y for x, y in zip(USES[row], USES[column], strict=True))
 
 
 FAKE = {
@@ -72,7 +84,7 @@ def write_shared(
         store.append(RunStarted("2026-01-02T03:04:05+00:00"))
         for round_ in range(rounds):
             luck = rng.gauss(1, 0.1)  # of the round, which all share
-            for cell in design(found.sharing).cells:
+            for cell in design(found.sharing, stressors(found)).cells:
                 if cell.id == fail:
                     store.append(FailureRow(cell.id, round_, "f", "out_of_memory", "no memory"))
                     continue
@@ -88,11 +100,15 @@ def _rows(cell: Cell, round_: int, luck: float, noise: Any, p99_ms: Mapping[int,
         others = [s.tenant for s in cell.seats if s is not seat]
         slow = 1.0
         for other in others:
+            if cell.resident:
+                slow *= slow_down(seat.tenant, other)
+                continue
             slow *= 1.5 if other == seat.tenant else SLOWED[seat.tenant, other]
         kept = KEPT.get(cell.mode.id, 1.0) if len({s.tenant for s in cell.seats}) == 1 else 1 / slow
-        mean = ALONE_MS[seat.tenant] * slow * luck * noise()
+        alone_ms = ALONE_MS.get(seat.tenant, 1.0)
+        mean = alone_ms * slow * luck * noise()
         callers = seat.load.concurrency or 1
-        rate = 1000.0 * callers / ALONE_MS[seat.tenant] * (kept if others else 1.0) / luck * noise()
+        rate = 1000.0 * callers / alone_ms * (kept if others else 1.0) / luck * noise()
         p99 = p99_ms.get(len(cell.seats), 3 * mean) * noise()
         each.append(_row(cell.of(seat), round_, seat.name, rate, mean, p99))
     if len(each) > 1:
@@ -110,5 +126,5 @@ def _row(
         point=point, round=round_, backend=backend, throughput=rate, latency_mean_ms=mean,
         latency_ms={"p50": mean, "p90": None, "p95": None, "p99": p99, "p999": None},
         details={"joules_per_inference": 100.0 / rate}, gpu_memory_mib=900.0,
-        gpu_memory_scope="process", gpu_energy_j=100.0,
+        gpu_memory_scope="process", gpu_energy_j=100.0, gpu_utilization_percent=80.0,
     )  # fmt: skip

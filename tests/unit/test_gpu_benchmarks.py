@@ -15,6 +15,7 @@ import pytest
 from support.paths import ROOT
 from support.scaled import run
 from support.shared import full, write_shared
+from support.shared import scenario as shared
 
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
 
@@ -355,3 +356,17 @@ def test_the_page_of_the_gap_says_what_is_unexplained(load: Any) -> None:
     text = "\n".join(script.page(record).lines)
     assert "at one caller: 1 of 2 ways to the model.**" in text
     assert "-6.0%" in text
+
+
+def test_the_interference_page_has_each_held_out_pair(load: Any, tmp_path: Path) -> None:
+    script = load("interference")
+    run_ = write_shared(tmp_path / "run", shared(gpu=True, predict=True), spread=0.001, rounds=1)
+    found = script._said(run_.data.path)
+    text = "\n".join(script.page({**MACHINE, "modes": [found]}).lines)
+    assert "| a | b | 1.1" in text
+    assert "| **mean error** |" in text
+    assert len(found["probed"]) == 2 * 2 * 4 + 16
+    made = script.scenario("cuda", "mps")["sharing"]
+    assert (len(made["tenants"]), made["modes"], made["predict"]) == (5, ["mps"], True)
+    assert not script._whole(tmp_path / "none")
+    assert script._whole(run_.data.path)

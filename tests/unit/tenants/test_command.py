@@ -19,7 +19,7 @@ def test_a_run_directory_is_shown_again(good: Results, capsys: pytest.CaptureFix
     assert code_of("share", str(run)) == 0
     assert "2 replicas of a hold" in capsys.readouterr().out
     assert code_of("share", str(run), "-o", "x") == 2
-    assert "--output and --set go with a scenario" in capsys.readouterr().err
+    assert "--output, --predict and --set go with a scenario" in capsys.readouterr().err
     assert code_of("report", str(run)) == 0
     assert capsys.readouterr().out == f"{run / 'report.html'}\n"
 
@@ -30,3 +30,17 @@ def test_a_scenario_without_the_section(tmp_path: Path, capsys: pytest.CaptureFi
     assert code_of("share", str(path), "-o", str(tmp_path / "run")) == 2
     assert "has no `sharing`" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_predict_asks_for_stressors_in_place_of_pairs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scenario is checked with it: here a tenant has a stressor's name."""
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "scenario: s\nmodel: {name: m, source: {fake: {}}}\nbackends: [{kind: fake}]\n"
+        "sharing:\n  tenants:\n    - {name: stress-x, load: {concurrency: 1}}\n"
+        "    - {name: b, load: {concurrency: 1}}\n"
+    )
+    assert code_of("share", str(path), "-o", str(tmp_path / "run"), "--predict") == 2
+    assert "names that begin with stress-" in capsys.readouterr().err

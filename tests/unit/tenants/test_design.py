@@ -6,6 +6,7 @@ from support.shared import full, scenario
 
 from harness.tenants.design import design
 from harness.tenants.settings import Sharing
+from harness.tenants.stressors import stressors
 
 
 def sharing_of(**changes: object) -> Sharing:
@@ -61,3 +62,29 @@ def test_cells_of_the_same_processes_are_seated_together_and_none_is_there_twice
     assert len(found.seatings) == len({cell.seated for cell in found.cells})
     names = [cell.of(seat) for cell in found.cells for seat in cell.seats]
     assert len(names) == len(set(names))
+
+
+def test_with_stressors_every_cell_of_a_mode_is_among_the_same_processes() -> None:
+    found = scenario(predict=True)
+    assert found.sharing is not None
+    made = design(found.sharing, stressors(found))
+    (cells,) = made.seatings
+    assert [seat.name for seat in cells[0].started] == [
+        "a", "b", "stress-compute", "stress-compute#2", "stress-memory", "stress-memory#2",
+    ]  # fmt: skip
+    assert not made.alone
+    assert made.alone_in(made.together["time_slicing"].mode, "a").id == "time_slicing/a@c2"
+    assert len(made.probed) == 4
+    assert len(made.probes) == 2 * 2 + 3  # each tenant beside each, and the stressors' own pairs
+    assert list(made.pairs) == [("time_slicing", "a", "b")]
+    assert len({cell.id for cell in cells}) == len(cells) == 4 + 7 + 1
+
+
+def test_what_is_measured_grows_with_the_number_of_tenants_and_not_of_pairs() -> None:
+    def cells(count: int) -> int:
+        tenants = tuple({"name": f"t{i}", "load": {"concurrency": 1}} for i in range(count))
+        found = scenario(tenants=tenants, predict=True, pairs=False)
+        assert found.sharing is not None
+        return len(design(found.sharing, stressors(found)).cells)
+
+    assert cells(9) - cells(8) == cells(5) - cells(4) == 3  # alone, and beside two stressors

@@ -31,3 +31,12 @@ def test_what_was_not_asked_has_no_section_and_a_failure_a_banner(tmp_path: Path
     assert [s.id for s in view_of(found).sections] == ["summary", "tenants", "method"]
     html = write_report(found).read_text("utf-8")
     assert "Could not be measured: dedicated/b@c1: no memory" in html
+
+
+def test_a_predicted_matrix_is_a_heat_map_of_its_own(predicted: Results) -> None:
+    html = write_report(predicted).read_text("utf-8")
+    assert [s.id for s in view_of(predicted).sections] == [
+        "summary", "tenants", "predicted", "method",
+    ]  # fmt: skip
+    assert "Predicted interference under time-slicing" in html
+    assert "of 2 slow-downs that no prediction had seen" in html

@@ -21,6 +21,17 @@ def test_the_page_has_every_table(plain: Results, tmp_path: Path) -> None:
         assert title in text
 
 
+def test_what_is_predicted_is_on_the_page_and_in_json(predicted: Results, tmp_path: Path) -> None:
+    console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
+    console.print(page(predicted))
+    text = console.export_text()
+    for title in ("Predicted interference under", "Predicted and measured", "acts like"):
+        assert title in text
+    (found,) = json.loads(json.dumps(to_json(predicted), allow_nan=False))["predicted"]
+    assert {(p["of"], p["beside"]) for p in found["pairs"]} == {(a, b) for a in "ab" for b in "ab"}
+    assert found["mean_error"]["stressors"] < 0.02
+
+
 def test_json_has_every_interval_and_no_infinity(plain: Results) -> None:
     data = json.loads(json.dumps(to_json(plain), allow_nan=False))
     assert len(data["table"]) == 4
