@@ -9,6 +9,8 @@ from harness.results.events import Discarded, Event, SessionStarted, ToCome
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow
 from harness.scenario.points import Point
 
+LATEST = 4
+"""Loads that count: a server's first is followed by a measurement that is discarded."""
 RATES = 9
 """Windows of a search for the capacity before one has ended."""
 
@@ -63,18 +65,17 @@ class TimeLeft:
         costs = {p: self._cost(p, plan.seconds) for p in {*plan.points, *known}}
         names = {SessionStarted(q.backend, q.config, plan.round) for q in map(Point.parse, left)}
         loads = [self._load(name.backend) for name in names - self._begun]
-        each = max(1.0, len(costs) / len({p.rpartition("/b")[0] for p in costs} or {""}))
-        load = _mean(self._load(s.backend) for s in self._begun) / each
         now = [costs[p] for p in left]
         if self._loading and self._session:
             now = [self._load(self._session.backend), *now]
         since = self._clock() - self._since if self._since else 0.0
         rest = sum(now) + sum(loads) - min(since, sum(now[:1]))
-        rest += self._more * (_mean(costs.values()) + load)
+        rest += self._more * _mean(costs.values())
+        rest += plan.sessions * _mean(self._load(s.backend) for s in self._begun)
         return rest if plan.budget is None else min(rest, max(0.0, plan.budget))
 
     def _load(self, backend: str) -> float:
-        return _mean(self._took.get(backend, ()))
+        return _mean(self._took.get(backend, [])[-LATEST:])
 
     def _cost(self, point: str, planned: float) -> float:
         """Seconds that a point takes: what it took, else as those like it, else as planned."""

@@ -168,6 +168,8 @@ class ToCome(Line):
     """Of this round, by name."""
     more: float
     """Points besides, over all rounds: only how many is expected."""
+    sessions: float
+    """In which those are measured: each begins with a load."""
     seconds: float
     """Of a warm-up and a window, as planned."""
     budget: float | None = None

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
 
 from harness.analysis.intervals import t_quantile
-from harness.analysis.stopping import HalfWidths, width
-from harness.analysis.summary import SummaryRow, summarize
+from harness.analysis.stopping import Width, width
+from harness.analysis.summary import summarize
 from harness.results.events import ToCome
+from harness.results.grouping import grouped
 from harness.run.rounds import Rounds
-from harness.run.selection import Selection
+from harness.run.selection import Name, Selection
 from harness.run.state import RunState
 from harness.scenario.points import Point
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.scenario import Scenario
 from harness.search.choose import expected_configs
+from harness.search.halving import LEVEL
 
 CLIMB = 1.5
 """A climb's configs for each that it takes when nothing is better any more: it mostly goes on."""
 
-KEPT = {"grid": 1.0, "halving": 0.2, "quick": 0.5, "bayesian": 0.5}
-"""Share of the second round's configs that later rounds measure, before that round has shown it."""
+CLOSE = 0.05
+"""How far from the best a config may be in the first round to be worth the later rounds: before a
+second round nothing shows how much rounds differ.
+"""
+OTHERS = 6
+"""Of so many configs beside the best one is taken to be close, while few are measured."""
 
 
 def to_come(
@@ -29,8 +41,8 @@ def to_come(
 ) -> ToCome:  # fmt: skip
     """What is expected from here on: `points` of this round, and all that may follow.
 
-    A search's configs in the first round, the rounds that are added until intervals are narrow, and
-    the confirmation at its end are expected by number only.
+    A search's configs in the first round, those that it keeps in the later ones, the rounds that
+    are added until intervals are narrow, and the confirmation are expected by number only.
     """
     settings, chosen = scenario.measurement, {(p.backend, p.config) for p in points}
     each, further, again = len(points) / len(chosen), 0.0, len(chosen)
@@ -43,45 +55,91 @@ def to_come(
                 further += climb * expected_configs(space, selection.goal, state.rows, done)
         again = selection.most_repeated(round(len(begun) + further))
     later = [n for n in range(round_ + 1, settings.rounds) if rounds.shard.has(n, settings.rounds)]
-    dropped = _kept(selection, state, round_)
-    planned = sum(dropped if n > 1 else 1.0 for n in later)
-    added = 0.0
-    if settings.rounds_max > settings.rounds:
-        rows = (row for row in summarize(state.rows) if row.point in {p.id for p in points})
-        added += rounds_to_add(rows, round_, settings, rounds.targets)
+    sessions = further + _again(selection, state, chosen, again, later)
+    more = each * sessions
+    if settings.rounds_max > settings.rounds and rounds.shard.whole:
+        known = {row.point: width(row, rounds.targets) for row in summarize(state.rows)}
+        widths = [known.get(p.id, Width(p.id, 0, math.inf, "", {})) for p in points]
+        added = rounds_to_add(widths, round_, settings)
+        places = grouped(
+            range(len(points)), lambda i: (points[i].backend, points[i].config)
+        ).values()
+        more += float(added.sum())
+        sessions += sum(float((1 - (1 - added[mine]).prod(axis=0)).sum()) for mine in places)
     if selection.searching and settings.rounds > 1:
-        added += 2 * (rounds.most + scenario.search.confirm - max(round_ + 1, rounds.most))
+        left = scenario.search.confirm - max(0, round_ + 1 - rounds.most)
+        deciding = left * (2 if round_ == 0 else min(2, len(chosen)))
+        more, sessions = more + deciding, sessions + deciding
     return ToCome(
-        round_, tuple(p.id for p in points if state.missing(p, round_)),
-        each * (further + planned * again) + added, settings.warmup + settings.window,
+        round_, tuple(p.id for p in points if state.missing(p, round_)), more,
+        more if rounds.apart else sessions, settings.warmup + settings.window,
         None if scenario.budget is None else scenario.budget - selection.spent,
     )  # fmt: skip
 
 
-def _kept(selection: Selection, state: RunState, round_: int) -> float:
-    """The share of this round's configs that the planned rounds after the second measure again."""
-    twice = {(r.backend, r.config) for r in state.rows if r.round == 1}
-    if not selection.searching or round_ > 1:
-        return 1.0
-    if not twice or selection.goal.method == "grid":
-        return KEPT[selection.goal.method]
-    return len(selection.repeated(state.rows, state.failures, 2) & twice) / len(twice)
+def _again(
+    selection: Selection, state: RunState, chosen: AbstractSet[Name], second: int, later: list[int]
+) -> float:
+    """How many configs the planned rounds after this one measure, all `later` ones together.
+
+    `chosen` are this round's configs, `second` how many the second round has.
+    """
+    goal, beyond = selection.goal, [n for n in later if n > 1]
+    if not (selection.searching and beyond) or goal.method == "grid" or goal.objective.pareto:
+        return second * len(later)
+    rows = summarize(state.rows)
+    values = [goal.objective.per_round(row) for row in rows]
+    pairs = [v[-2:] for v in values if len(v) > 1 and min(v) > 0 and max(v) < math.inf]
+    fixed = second * (len(later) - len(beyond))
+    if len(pairs) > 2:
+        margins = [_margin(pairs, n) for n in beyond]
+        return fixed + sum(len(selection.close(rows, margin) & chosen) for margin in margins)
+    close, backends = selection.close(rows, CLOSE), len(selection.spaces)
+    seen = len({(r.backend, r.config) for r in rows}) - backends
+    share = (max(0, len(close) - backends) + 1) / (max(0, seen) + OTHERS)
+    return fixed + len(beyond) * min(second, backends + share * (second - backends))
+
+
+def _margin(pairs: Sequence[Sequence[float]], rounds: int) -> float:
+    """By how much two points of so many rounds must differ for the search to drop the worse one:
+    its 99 % interval, from how much two rounds of a point differ. A share, as a logarithm.
+    """
+    steps = np.diff(np.log(np.array(pairs)), axis=1)
+    t = t_quantile((1 + LEVEL) / 2, len(pairs) - 1)
+    return t * float(np.std(steps, ddof=1)) / math.sqrt(rounds)
 
 
 def rounds_to_add(
-    rows: Iterable[SummaryRow], round_: int, settings: Measurement, targets: HalfWidths
-) -> float:
-    """Measurements beyond the planned rounds and this one, by the widths that there are now.
+    found: Sequence[Width], round_: int, settings: Measurement
+) -> NDArray[np.float64]:
+    """How probably each point is measured in each round that is neither planned nor this one, shape
+    (points, rounds), by the widths that there are now.
 
-    As many rounds as narrow an interval to its target are n · (width ÷ target)², see `stopping`;
-    a scatter of fewer rounds than planned is taken with fewer degrees of freedom, so its t is
-    larger. Nothing is expected of fewer than three rounds.
+    As many rounds as narrow an interval to its target are (t · s ÷ target)², s the scatter of the
+    planned rounds, see `stopping`. What those of them add that are still to come is χ² of the mean
+    scatter of all points. While no point has two rounds nothing is known: the geometric middle of
+    the fewest and the most rounds is wrong by the least factor.
     """
-    added, most, planned = 0.0, settings.rounds_max, settings.rounds
-    for row in rows:
-        found = width(row, targets)
-        if found.rounds > 2 and found.worst > 1:
-            now, then = (t_quantile(0.975, n - 1) for n in (found.rounds, planned))
-            needed = found.rounds * (found.worst * min(1.0, then / now)) ** 2
-            added += max(0.0, min(float(most), needed) - max(planned, round_ + 1))
-    return added
+    most, planned = settings.rounds_max, settings.rounds
+    before = np.arange(max(planned, round_ + 1), most)
+    seen = np.array([min(w.rounds, planned) for w in found], np.float64)
+    known = np.array([w.rounds > 1 and w.worst < math.inf for w in found], np.bool_)
+    if not known.any():
+        return np.tile(np.float64(before < math.sqrt(planned * most)), (len(found), 1))
+    squares = np.array([_squares(w, planned) for w in found])
+    left = planned - np.where(known, seen, 1)[:, None]
+    mean = squares[known].sum() / max((seen[known] - 1).sum(), 1)
+    enough = before * (planned - 1) / t_quantile(0.975, planned - 1) ** 2
+    missing = enough - np.where(known, squares, 0.0)[:, None]
+    luck = special.chdtrc(np.maximum(left, 1), np.maximum(missing, 0.0) / max(mean, 1e-12))
+    return np.where(left > 0, luck, np.float64(missing < 0))
+
+
+def _squares(found: Width, planned: int) -> float:
+    """Sum of the squared deviations of the rounds that count for a point's scatter, as a share of
+    the target's square.
+    """
+    if found.rounds < 2:
+        return 0.0
+    freedom = min(found.rounds, planned) - 1
+    return freedom * found.rounds * (found.worst / t_quantile(0.975, freedom)) ** 2

@@ -62,6 +62,8 @@ class Simulated:
     load_s: Mapping[str, float] = field(default_factory=dict)
     long_s: float = 0.0
     noise: float = 0.01
+    step: float = 0.1
+    """How much slower a search's config is for each step that it is away from the best."""
     now: float = 1000.0
 
     def clock(self) -> float:
@@ -110,7 +112,7 @@ class Simulated:
                 away = sum(abs(a - b) for a, b in zip(place or peaks, peaks, strict=True))
                 for p in points:
                     if (p.backend, p.config) == (name, config):
-                        found[p.id] = base * np.exp(-0.1 * away) * (1 + 0.1 * p.load_value)
+                        found[p.id] = base * np.exp(-self.step * away) * (1 + 0.1 * p.load_value)
         return found
 
     def _round(
@@ -165,6 +167,8 @@ PLAIN = [{"kind": kind, "name": name, "device": "cpu"} for kind, name in (
 TRITON = {"kind": "triton", "protocol": "grpc", "name": "t", "serve": "onnxruntime"}
 SEARCHED = {**TRITON, "max_batch_size": [4, 8, 16, 32], "instances": [1, 2, 3, 4],
             "dynamic_batching": [False, True]}  # fmt: skip
+HALVED = {"backends": [{**SEARCHED, "instances": [1, 2]}], "search": "halving",
+          "load": {"batch_sizes": [1, 8]}}  # fmt: skip
 QUICK = {"profile": "standard", "rounds": 5}
 KINDS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "sweep": ({"backends": PLAIN}, {}),
@@ -173,7 +177,9 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "sweep, rounds added until narrow": (
         {"backends": PLAIN, "measurement": {"profile": "standard"}}, {"noise": 0.01}),
     "grid": ({"backends": [SEARCHED]}, {}),
-    "halving": ({"backends": [SEARCHED], "search": "halving"}, {}),
+    "halving": (HALVED, {}),
+    "halving, many alike": (HALVED, {"step": 0.02}),
+    "halving, noisy": (HALVED, {"noise": 0.05}),
     "quick": ({"backends": [SEARCHED], "search": "quick"}, {}),
     "quick, two backends": (
         {"backends": [SEARCHED, {**SEARCHED, "name": "u", "protocol": "http"}], "search": "quick"},

@@ -13,20 +13,24 @@ from harness.results.rows import FailureRow
 
 
 @pytest.mark.parametrize(
-    ("kind", "share"),
+    ("kind", "share", "runs"),
     [
-        ("sweep", 1.0),
-        ("sweep, one backend slow to load", 0.9),  # it comes last, and nobody knows it before
-        ("sweep, windows that go on", 0.97),
-        ("capacity", 0.97),
-        ("capacity, one backend", 0.9),
-        ("quick within a budget", 0.85),
+        ("sweep", 1.0, 2),
+        ("sweep, one backend slow to load", 0.9, 2),  # it comes last, and nobody knows it before
+        ("sweep, windows that go on", 0.97, 2),
+        ("capacity", 0.97, 2),
+        ("capacity, one backend", 0.9, 2),
+        ("sweep, rounds added until narrow", 0.9, 2),
+        ("halving", 0.9, 1),
+        ("halving, many alike", 0.75, 1),  # which are dropped after two rounds is chance
+        ("quick", 0.9, 1),
+        ("quick within a budget", 0.9, 2),
     ],
 )
 def test_from_the_second_minute_on_it_is_within_a_factor_of_the_truth(
-    kind: str, share: float
+    kind: str, share: float, runs: int
 ) -> None:
-    ratios = [said.ratio for seed in range(2) for said in simulated(kind, seed)]
+    ratios = [said.ratio for seed in range(runs) for said in simulated(kind, seed)]
     assert len(ratios) > 50
     assert np.mean(np.asarray(ratios) <= FACTOR) >= share
 
@@ -36,7 +40,7 @@ def test_a_load_counts_apart_from_the_point_that_comes_after_it() -> None:
     left = TimeLeft(lambda: now[0])
     assert left.seconds() is None
     points = ("a/b1/c1", "a/b1/c2", "b/b1/c1")
-    left.take(ToCome(0, points, 3.0, 10.0))
+    left.take(ToCome(0, points, 3.0, 1.5, 10.0))
     assert left.seconds() == 60.0  # as planned: nothing is known
     left.take(SessionStarted("a", "default", 0))
     now[0] += 40.0
@@ -47,10 +51,10 @@ def test_a_load_counts_apart_from_the_point_that_comes_after_it() -> None:
     left.take(FailureRow("a/b1/c2", 0, "a", "died", "signal"))
     found = left.seconds()
     assert found is not None
-    # one point of a backend that nobody knows, and a round of three with a load for every two
-    assert found == pytest.approx(10 + 3 * ((12 + 12 + 10) / 3 + 40 / 1.5))
-    left.take(ToCome(0, points[1:2], 0.0, 10.0))
+    # one point of a backend that nobody knows, and a round of three in one and a half sessions
+    assert found == pytest.approx(10 + 3 * (12 + 12 + 10) / 3 + 1.5 * 40)
+    left.take(ToCome(0, points[1:2], 0.0, 0.0, 10.0))
     now[0] += 5.0
     assert left.seconds() == 0.0  # nothing is left, however long that takes
-    left.take(ToCome(0, points[2:], 3.0, 10.0, budget=20.0))
+    left.take(ToCome(0, points[2:], 3.0, 1.5, 10.0, budget=20.0))
     assert left.seconds() == 20.0
