@@ -56,6 +56,7 @@ from harness.system.machine import describe_machine, package_versions
 from harness.system.paths import cache_directory
 
 LAYERS = 20
+ROOT = Path(__file__).resolve().parents[1]
 SCENARIO = """\
 scenario: compare-aa
 model: {model}
@@ -222,8 +223,9 @@ def lane(work: Work, cpus: Sequence[int]) -> None:
         argv = [sys.executable, __file__, "--one", kind, "--number", str(number)]
         argv += ["--quick"] if work.asked.quick else []
         process = subprocess.Popen(
-            ["taskset", "-c", ",".join(map(str, cpus)), *argv], stdout=subprocess.PIPE
-        )
+            ["taskset", "-c", ",".join(map(str, cpus)), *argv], stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
         try:
             said, _ = process.communicate(timeout=max(1.0, work.end - time.monotonic()))
             if process.returncode:
