@@ -97,7 +97,7 @@ def round_shares(row: MeasurementRow) -> dict[str, float] | None:
     if times is None or not row.concurrency or not row.throughput:
         return None
     cycle = _cycle_us(row)
-    h2d, compute, d2h = (times[f"{part}_us"] / cycle for part in ("h2d", "compute", "d2h"))
+    h2d, compute, d2h = (times[part] / cycle for part in ("h2d_us", "compute_us", "d2h_us"))
     client = 1 - h2d - compute - d2h
     launching = times.get("launching", 0.0) * client
     held = compute if times["enqueue_us"] > HOST_BOUND_SHARE * times["compute_us"] else 0.0

@@ -13,15 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.reduce import in_window
+from harness.results.details import CLIENT, TRACED
 from harness.results.samples import OK, Int64, Samples
 
-TRACED = (
-    "wire_out", "receive", "parse", "queue", "input", "infer", "output", "answer", "wire_in",
-)  # fmt: skip
-"""What the trace says, in the order of time."""
-CLIENT = ("late", "sending", "receiving")
-"""What the client's own moments say: until a request is begun, until the kernel has it, and from
-waking to the answer's end until that is read."""
 _FEWEST = 64
 """Requests in order of their ends, among which the one that a trace belongs to is looked for."""
 

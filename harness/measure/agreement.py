@@ -13,11 +13,11 @@ import numpy as np
 
 from harness.measure.validity import Finding
 from harness.measure.window import Window
-from harness.results.details import MeasurementDetails, ServerMetrics
+from harness.results.details import PHASES, MeasurementDetails, ServerMetrics
 from harness.results.samples import OK, Samples
 from harness.triton.counters.metrics import WindowMetrics, over_window
 from harness.triton.counters.scrape import Reading
-from harness.triton.counters.statistics import LOOKUPS, PHASES, composing
+from harness.triton.counters.statistics import LOOKUPS, composing
 
 Span = tuple[int, int]
 LATE_NS = 5_000_000

@@ -30,6 +30,32 @@ _OPEN = with_config(ConfigDict(extra="allow"))
 """A later version's keys, and what a backend adds, are kept."""
 
 
+def _together(*groups: Sequence[str]) -> AfterValidator:
+    """Of each group of names a mapping has all or none: who finds one reads the others too."""
+
+    def check(found: Mapping[str, float]) -> Mapping[str, float]:
+        for group in groups:
+            missing = [name for name in group if name not in found]
+            if 0 < len(missing) < len(group):
+                raise ValueError(f"{', '.join(missing)} missing beside the others")
+        return found
+
+    return AfterValidator(check)
+
+
+CLIENT = ("late", "sending", "receiving")
+"""What the client's own moments say: until a request is begun, until the kernel has it, and from
+waking to the answer's end until that is read."""
+TRACED = (
+    "wire_out", "receive", "parse", "queue", "input", "infer", "output", "answer", "wire_in",
+)  # fmt: skip
+"""What the server's trace says, in the order of time."""
+RequestPath = Annotated[Mapping[str, float], _together(CLIENT, (*TRACED, "traced", "latency"))]
+PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
+"""Where a request's time goes inside the server, in order."""
+ServerTimes = Annotated[Mapping[str, float], _together(PHASES)]
+
+
 @_OPEN
 class ServerMetrics(TypedDict, total=False):
     """A window by the server's /metrics (`triton.counters.metrics`), or the `problem` alone."""
@@ -131,6 +157,19 @@ class SentPart(TypedDict):
 
 
 @_OPEN
+class GpuTimes(TypedDict):
+    """Mean microseconds a request: see `harness.measure.gpu_time.GpuTime`."""
+
+    h2d_us: float
+    compute_us: float
+    d2h_us: float
+    enqueue_us: float
+    count: Count
+    launching: NotRequired[float]
+    """Share of its time that the one thread of all callers spent beginning requests."""
+
+
+@_OPEN
 class MeasurementDetails(TypedDict, total=False):
     """Of a `MeasurementRow`."""
 
@@ -153,9 +192,7 @@ class MeasurementDetails(TypedDict, total=False):
     memory_since: str
     """`session` or `point`: when the memory that the row has began to be taken."""
     joules_per_inference: float
-    gpu_time: Mapping[str, float]
-    """Mean microseconds a request: see `harness.measure.gpu_time.GpuTime`; and `launching`, the
-    share of its time that the one thread of all callers spent beginning requests."""
+    gpu_time: GpuTimes
     gpu_sm_clock_mhz: Range
     gpu_temperature_c: Range
     """The lowest and the highest reading, of the clock too."""
@@ -180,7 +217,7 @@ class MeasurementDetails(TypedDict, total=False):
     colocated: Mapping[str, ColocatedDetails]
     block: str
     """The GPU, or the machine, that it was measured on, where a run was merged of several."""
-    path: Mapping[str, float]
+    path: RequestPath
     """Mean microseconds of a request's parts: see `harness.gap.path.request_path`."""
 
 

@@ -122,7 +122,7 @@ class MeasurementRow(Line):
     among the failures."""
     latency_order_ms: Mapping[of.Percentile, tuple[float, float] | None]
     """Within-round 95 % order-statistic intervals: diagnostics, never the headline."""
-    server_us: Mapping[str, float] = field(default_factory=dict)
+    server_us: of.ServerTimes = field(default_factory=dict)
     """Triton, mean microseconds a request in the window: `queue`, `compute_input`,
     `compute_infer`, `compute_output`; empty for other backends."""
     server_count: of.Count | None = None

@@ -23,7 +23,7 @@ from harness.measure.steady import window_steadiness
 from harness.measure.transient import window_leak, window_start
 from harness.measure.validity import INVALIDATES, Finding
 from harness.measure.window import Window
-from harness.results.details import ColocatedDetails, MeasurementDetails, SentPart
+from harness.results.details import ColocatedDetails, GpuTimes, MeasurementDetails, SentPart
 from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
 from harness.results.series import Readings
@@ -143,9 +143,7 @@ def _details(
     counted = conditions.counted or window
     begin, end = window.begin_ns, window.end_ns
     start = window_start(samples, begin, end) if conditions.level else None
-    gpu_time = gpu_split(counted.after, counted.before)
-    busy = launching(counted.after, counted.before, counted.seconds)
-    told = {} if busy is None else {"launching": busy}
+    gpu_time = _gpu_times(counted)
     traces, open_loop = conditions.traces, point.concurrency is None
     path = request_path(samples, begin, end, traces, open_loop=open_loop)
     return {
@@ -154,8 +152,20 @@ def _details(
         **({"ceiling": conditions.ceiling} if conditions.ceiling is not None else {}),
         "memory_since": "session" if conditions.remote else "point",
         **({"window_start": [*start]} if start else {}), **({"path": path} if path else {}),
-        **({"gpu_time": {**asdict(gpu_time), **told}} if gpu_time is not None else {}),
+        **({"gpu_time": gpu_time} if gpu_time is not None else {}),
     }  # fmt: skip
+
+
+def _gpu_times(counted: Window) -> GpuTimes | None:
+    found = gpu_split(counted.after, counted.before)
+    if found is None:
+        return None
+    times = GpuTimes(
+        h2d_us=found.h2d_us, compute_us=found.compute_us, d2h_us=found.d2h_us,
+        enqueue_us=found.enqueue_us, count=found.count,
+    )  # fmt: skip
+    busy = launching(counted.after, counted.before, counted.seconds)
+    return times if busy is None else {**times, "launching": busy}
 
 
 def _energy(joules: float | None, throughput: float, seconds: float) -> MeasurementDetails:

@@ -23,10 +23,10 @@ from harness.report.sections import gap
 from harness.report.sections.capacity import capacities
 from harness.report.sections.colocated import holds_own
 from harness.report.sections.servers import server_only_rows
+from harness.results.details import PHASES
 from harness.results.rows import MeasurementRow, ServerOnlyRow
 from harness.scenario.metrics import METRICS, PERCENTILE_NAMES, Metric, latency_name
 from harness.system.files import write_text
-from harness.triton.counters.statistics import PHASES
 
 Record = Mapping[str, object]
 Columns = dict[str, Callable[[Context, SummaryRow], object]]

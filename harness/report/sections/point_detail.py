@@ -19,9 +19,9 @@ from harness.report.model import blocks, labels, numbers
 from harness.report.model.context import COLORS, Context
 from harness.report.model.section import Charts, Part, Section, TableBlock, Text
 from harness.report.sections import method, points, servers
+from harness.results.details import PHASES
 from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
-from harness.triton.counters.statistics import PHASES
 
 INK = "#1D2733"
 HOW = "Everything about one point, behind its name; in the terminal: harness explain RUN_DIR POINT."

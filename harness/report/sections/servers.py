@@ -13,10 +13,9 @@ from harness.report.model.context import Context
 from harness.report.model.labels import load_label
 from harness.report.model.numbers import significant
 from harness.report.model.phases import STACK
-from harness.results.details import ServerMetrics
+from harness.results.details import PHASES, ServerMetrics
 from harness.results.rows import MeasurementRow, ServerOnlyRow
 from harness.scenario.sizes import request_text
-from harness.triton.counters.statistics import PHASES
 
 Counts = Mapping[str, float]
 """What a composing model did in a window, as its statistics say."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from harness.results.details import PHASES
 from harness.triton.counters.scrape import Reading
-from harness.triton.counters.statistics import PHASES
 
 MIB = 2**20
 _CACHE = {

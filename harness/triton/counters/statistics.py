@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from harness.errors import BackendError
+from harness.results.details import PHASES
 
-PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
-"""Where a request's time goes inside the server, in order."""
 COMPOSING = "composing/"
 """Begins the keys of models that the measured one is made of: `composing/NAME/KEY`."""
 LOOKUPS = ("cache_hits", "cache_misses")

@@ -13,6 +13,7 @@ from harness.cli.explain import command
 from harness.errors import UsageError
 from harness.report.model.context import Context
 from harness.report.model.numbers import both_text, significant
+from harness.results.details import PHASES
 from harness.results.rows import FailureRow
 from harness.results.samples import write_samples
 from harness.results.store import RunStore
@@ -40,7 +41,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "pinned_mib": {}, "joules_per_inference": None,
                 }  # fmt: skip
             row = replace(row, samples=f"samples/{round_}.parquet", details=details,
-                          flags=("client_late",), server_us={"queue": 1500.0})  # fmt: skip
+                          flags=("client_late",),
+                          server_us=dict.fromkeys(PHASES, 1500.0))  # fmt: skip
             write_samples(path / row.samples, samples, {})
             store.append(row)
         store.append(FailureRow(point.id, 3, "fake", "hung", "no answer", "restart", "logs/x.log"))

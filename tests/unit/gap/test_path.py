@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.gap.path import CLIENT, TRACED, match, request_path
+from harness.gap.path import match, request_path
+from harness.results.details import CLIENT, TRACED
 from harness.results.samples import ERROR, OK, Int64, Samples
 
 US = 1_000

@@ -12,9 +12,13 @@ from support.paths import DATA
 from support.synthetic_run import write_run
 
 from harness.results.details import (
+    CLIENT,
+    PHASES,
+    TRACED,
     CapacityDetails,
     ColocatedDetails,
     MeasurementDetails,
+    ServerTimes,
     TrialDetails,
     unpacked,
 )
@@ -62,3 +66,32 @@ def test_counts_of_a_damaged_line_are_a_mistake_in_it(counts: str, words: str) -
 
 def test_counts_are_unpacked_by_stretch_and_bin() -> None:
     assert unpacked(_packed(bytes([1, 0, 0, 0, 2, 0, 0, 0])), 2).tolist() == [[1], [2]]
+
+
+def test_gpu_times_are_whole_or_a_mistake() -> None:
+    times = {"h2d_us": 1.0, "compute_us": 2.0, "d2h_us": 1.0, "enqueue_us": 1.0, "count": 5}
+    adapter(MeasurementDetails).validate_python({"gpu_time": times})
+    for lacking in times:
+        rest = {name: value for name, value in times.items() if name != lacking}
+        with pytest.raises(ValidationError, match=f"gpu_time.{lacking}"):
+            adapter(MeasurementDetails).validate_python({"gpu_time": rest})
+
+
+def test_parts_of_a_path_come_together_or_are_a_mistake() -> None:
+    whole = dict.fromkeys((*CLIENT, *TRACED, "traced", "latency"), 1.0)
+    check = adapter(MeasurementDetails).validate_python
+    for good in ({}, whole, dict.fromkeys(CLIENT, 1.0)):
+        check({"path": good})
+    for lacking in whole:
+        rest = {name: value for name, value in whole.items() if name != lacking}
+        with pytest.raises(ValidationError, match=f"{lacking} missing beside the others"):
+            check({"path": rest})
+
+
+def test_a_row_has_all_of_the_servers_times_or_none() -> None:
+    times = dict.fromkeys(PHASES, 1.0)
+    for lacking in PHASES:
+        rest = {name: value for name, value in times.items() if name != lacking}
+        with pytest.raises(ValidationError, match=f"{lacking} missing"):
+            adapter(ServerTimes).validate_python(rest)
+    assert adapter(ServerTimes).validate_python(times) == times

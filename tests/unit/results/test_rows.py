@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.rows import measurement
 
+from harness.results.details import PHASES
 from harness.results.events import read_event
 from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, MeasurementRow, ParityRow
 from harness.system.files import jsonable
@@ -19,7 +20,8 @@ MEASUREMENT = measurement(
     requests=700, errors=9, throughput=123.25, latency_mean_ms=8.5,
     latency_ms={"p50": 8.0, "p95": 9.5, "p99": math.inf, "p999": None},
     latency_order_ms={"p50": (7.5, 8.5), "p99": (9.0, math.inf), "p999": None},
-    server_us={"queue": 12.5}, flags=("errors", "few_requests"), details={"inputs": [1, 2]},
+    server_us=dict.fromkeys(PHASES, 12.5), flags=("errors", "few_requests"),
+    details={"inputs": [1, 2]},
 )  # fmt: skip
 PARITY = ParityRow("ort", 4, "disagrees", "eager fp32", 3, math.inf, math.nan, tolerance="a ≤ b")
 OTHERS = [
@@ -56,7 +58,8 @@ def test_a_word_in_a_text_field_stays_a_word():
 
 @given(st.floats(), st.floats())
 def test_any_float_survives(value, other):
-    row = dataclasses.replace(MEASUREMENT, latency_ms={"p50": value}, server_us={"queue": other})
+    times = dict.fromkeys(PHASES, other)
+    row = dataclasses.replace(MEASUREMENT, latency_ms={"p50": value}, server_us=times)
     read = through_json(row)
     same = [(read.latency_ms["p50"], value), (read.server_us["queue"], other)]
     assert all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in same)
@@ -67,10 +70,12 @@ def test_numpy_values_become_numbers_not_strings():
         MEASUREMENT,
         requests=np.int64(3),
         throughput=np.float32(0.5),
-        server_us={"queue": np.float64(2)},
+        server_us=dict.fromkeys(PHASES, np.float64(2)),
     )
     read = through_json(row)
-    assert (read.requests, read.throughput, read.server_us) == (3, 0.5, {"queue": 2.0})
+    assert (read.requests, read.throughput, read.server_us) == (
+        3, 0.5, dict.fromkeys(PHASES, 2.0),
+    )  # fmt: skip
     assert type(read.requests) is int
 
 

@@ -9,7 +9,7 @@ from support.rows import measurement
 
 from harness.report.model.context import Context
 from harness.report.model.phases import STACK, rest_ms
-from harness.triton.counters.statistics import PHASES
+from harness.results.details import PHASES
 
 
 def test_the_parts_are_those_that_are_counted() -> None:

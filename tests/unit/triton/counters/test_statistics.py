@@ -4,7 +4,8 @@ import pytest
 from support.paths import DATA
 
 from harness.errors import BackendError
-from harness.triton.counters.statistics import PHASES, composing, counters, difference
+from harness.results.details import PHASES
+from harness.triton.counters.statistics import composing, counters, difference
 
 READINGS = json.loads((DATA / "triton" / "statistics.json").read_text())["readings"]
 
