@@ -30,7 +30,7 @@ ARG UID=1000
 RUN useradd --create-home --uid ${UID} harness \
  && install -d -o harness /app/reports /home/harness/.cache/inference-harness \
  && chown -R harness /app/model_repository
-USER harness
+USER ${UID}
 RUN harness triton install
 ENTRYPOINT ["harness"]
 CMD ["--help"]
@@ -57,11 +57,11 @@ COPY scenarios scenarios
 COPY model_repository model_repository
 ARG UID=1000
 # Ubuntu's image has a user of that number already
-RUN (getent passwd ${UID} >/dev/null && userdel "$(getent passwd ${UID} | cut -d: -f1)"; true) \
+RUN (name=$(id -un ${UID} 2>/dev/null) && userdel "$name"; true) \
  && useradd --create-home --uid ${UID} harness \
  && install -d -o harness /app/reports /home/harness/.cache/inference-harness \
  && chown -R harness /app/model_repository
-USER harness
+USER ${UID}
 RUN harness triton install
 ENTRYPOINT ["harness"]
 CMD ["--help"]

@@ -48,7 +48,8 @@ def command(
         for each in gaps_of(context, *gap):
             click.echo("\n".join(lines(each, advised(context, each))) + "\n")
     elif as_json:
-        click.echo(record.render(data, point) if point else json.dumps(points_of(data), indent=1))
+        names = {"schema": record.SCHEMA, "points": points_of(data)}
+        click.echo(record.render(data, point) if point else json.dumps(names, indent=1))
     elif point is None:
         click.echo("\n".join(points_of(data)))
     else:

@@ -16,7 +16,7 @@ from harness.results.store import RunData
 from harness.scenario.metrics import METRICS
 from harness.system.files import jsonable
 
-SCHEMA = 1
+SCHEMA = "harness-explain/1"
 """A key may come without a new one; one that goes, or changes its meaning, makes one."""
 
 
@@ -28,7 +28,7 @@ def render(data: RunData, point: str) -> str:
     """
     searched = {c.point: c for c in summarize_capacity(data.capacities)}
     found = (
-        {"schema_version": SCHEMA, **capacity_record(searched[point])} if point in searched
+        {"schema": SCHEMA, **capacity_record(searched[point])} if point in searched
         else _measured(explained(data, point))
     )  # fmt: skip
     return json.dumps(jsonable(found), indent=1, ensure_ascii=False)
@@ -37,7 +37,7 @@ def render(data: RunData, point: str) -> str:
 def _measured(found: Explanation) -> dict[str, object]:
     row = found.summary
     return {
-        "schema_version": SCHEMA, "point": row.point, "backend": row.backend, "config": row.config,
+        "schema": SCHEMA, "point": row.point, "backend": row.backend, "config": row.config,
         "batch_size": row.batch_size, "sizes": row.sizes, "concurrency": row.concurrency,
         "request_rate": row.request_rate, "valid": row.valid, "rounds_that_count": row.rounds,
         "requests": row.requests, "errors": row.errors,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-SCHEMA = 1
+SCHEMA = "harness-infer/1"
 HEAD = 8
 """Values of an output that are shown."""
 Top = Mapping[str, Sequence[Sequence[Class]]]

@@ -94,7 +94,7 @@ def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
     seen = overview(loaded.scenario)
     if as_json:
         facts = {
-            "schema": 1, "written": str(loaded.path), "scenario": seen.scenario,
+            "schema": "harness-init/1", "written": str(loaded.path), "scenario": seen.scenario,
             "backends": seen.backends, "points": seen.points, "notes": notes,
             "estimated_seconds": round(seen.seconds),
         }  # fmt: skip

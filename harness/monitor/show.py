@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-SCHEMA = 1
+SCHEMA = "harness-monitor/1"
 """Of the lines of JSON (docs/monitor.md). A key that goes, or means another thing, makes it 2."""
 COLUMNS = ("model", "req/s", "fail/s", "inf/s", "batch", "server\nms", "queue\nms", "compute\nms",
            "waiting", "cache/s")  # fmt: skip

@@ -90,7 +90,8 @@ def _watch(tell: Callable[[str], None]) -> Watch:
 def _show(asked: Asked, directory: Path, profile: Profile, html: Path | None) -> None:
     if asked.as_json:
         found = {"directory": str(directory), "report": str(html) if html else None}
-        click.echo(json.dumps({**found, **json.loads(files.text_of(profile))}))
+        kept = {**json.loads(files.text_of(profile)), "schema": "harness-profile/1"}
+        click.echo(json.dumps({**found, **kept}))
         return
     if not asked.quiet:
         wide_console().print(page(profile), highlight=False)

@@ -53,7 +53,8 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
     html = write_report(found) if report else None
     if as_json:
         told = {"directory": str(directory), "report": str(html) if html else None}
-        click.echo(json.dumps({"event": "finished", **told, **found.to_json()}))
+        begins = {"schema": "harness-stress/1", "event": "finished"}
+        click.echo(json.dumps({**begins, **told, **found.to_json()}))
         return found.exit_code
     if not quiet:
         wide_console().print(answer_page(found))

@@ -18,7 +18,8 @@ def finish(directory: Path, *, report: bool, quiet: bool, as_json: bool) -> int:
     html = write_report(found) if report else None
     if as_json:
         told = {"directory": str(directory), "report": str(html) if html else None}
-        click.echo(json.dumps({"event": "finished", **told, **to_json(found)}))
+        begins = {"schema": "harness-share/1", "event": "finished"}
+        click.echo(json.dumps({**begins, **told, **to_json(found)}))
         return exit_code(found)
     if not quiet:
         console().print(page(found), highlight=False)

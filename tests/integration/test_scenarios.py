@@ -43,12 +43,13 @@ def test_there_is_one_for_each_use() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.triton
 @pytest.mark.parametrize("name", RUNS)
 def test_a_short_form_runs(run_cli, tmp_path: Path, name: str) -> None:
     changes = [word for change in (*SHORT, *RUNS[name]) for word in ("--set", change)]
     out = tmp_path / "run"
-    done = run_cli("run", FOLDER / f"{name}.yaml", *changes, "-o", out, "-q", timeout=280)
+    done = run_cli("run", FOLDER / f"{name}.yaml", *changes, "-o", out, "-q", timeout=800)
     assert done.returncode in MEASURED, done.stderr
     run = read_run(out)
     assert not run.failures

@@ -47,6 +47,16 @@ def test_every_command_with_results_has_json_and_stands_on_the_page() -> None:
     assert listed == set(ALL) - NO_RESULTS
 
 
+def test_every_schema_is_named_for_its_command_and_stands_in_the_code() -> None:
+    rows = re.findall(r"^\| `([a-z -]+?)` \| `harness-([a-z-]+)/(\d+)` \|", PAGE, re.M)
+    assert len(rows) == len(re.findall(r"^\| `", PAGE, re.M))
+    code = "".join(p.read_text("utf-8") for p in (ROOT / "harness").rglob("*.py"))
+    for command, name, number in rows:
+        of = {"merge": "run", "run --dry-run": "dry-run"}.get(command, command.replace(" ", "-"))
+        assert name == of
+        assert f'"harness-{name}/{number}"' in code or f'print_json("{name}"' in code, command
+
+
 def said(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, object]:
     with pytest.raises(SystemExit):
         main([str(word) for word in words])

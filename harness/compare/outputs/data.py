@@ -13,14 +13,12 @@ from harness.compare.side import Side
 from harness.system.files import jsonable
 from harness.version import __version__
 
-SCHEMA_VERSION = 1
-
 
 def to_json(comparisons: Sequence[Comparison]) -> dict[str, object]:
     """What `--json` writes; docs/compare.md says what each key means."""
     overall = worst(comparisons)
     return {
-        "schema_version": SCHEMA_VERSION, "harness_version": __version__,
+        "schema": "harness-compare/1", "harness_version": __version__,
         "verdict": str(overall), "exit_code": overall.exit_code,
         "comparisons": [_comparison(found) for found in comparisons],
     }  # fmt: skip

@@ -22,7 +22,7 @@ def said(*args: object) -> object:
 def test_a_point_says_what_its_row_says(cpu_run: Path) -> None:
     row = next(r for r in summarize(read_run(cpu_run).measurements) if r.flags and r.rounds > 1)
     found = said(cpu_run, row.point)
-    assert found["schema_version"] == SCHEMA and found["point"] == row.point
+    assert found["schema"] == SCHEMA == "harness-explain/1" and found["point"] == row.point
     rate = row.throughput
     assert found["metrics"]["throughput"] == {
         "value": rate.value, "low": rate.low, "high": rate.high,
@@ -36,7 +36,7 @@ def test_a_point_says_what_its_row_says(cpu_run: Path) -> None:
 
 
 def test_without_a_point_the_names(cpu_run: Path) -> None:
-    names = said(cpu_run)
+    names = said(cpu_run)["points"]
     assert names == [r.point for r in summarize(read_run(cpu_run).measurements,
                                                 read_run(cpu_run).failures)]  # fmt: skip
 

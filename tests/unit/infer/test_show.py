@@ -41,7 +41,7 @@ def test_the_page_has_classes_and_the_rest() -> None:
 
 def test_json_has_it_all() -> None:
     found = json.loads(as_json(ANSWER, {"y": best(SCORES, 1)}, Path("o.npz")))
-    assert found["schema"] == 1
+    assert found["schema"] == "harness-infer/1"
     assert found["outputs"]["y"] == {
         "dtype": "float32", "shape": [2, 2], "min": 0.5, "max": 3.0, "not_finite": 0,
         "head": [0.5, 2.0, 3.0, 1.0],

@@ -28,7 +28,7 @@ def test_json_has_all_that_is_known() -> None:
     display.interval(between(reading(0, a=ZERO, b=SOME), reading(2, a=SOME, b=ZERO)))
     display.away(ServerError("nobody there"), 5.0)
     first, second = map(json.loads, out.getvalue().splitlines())
-    assert first["schema"] == 1
+    assert first["schema"] == "harness-monitor/1"
     assert first["seconds"] == 2
     assert first["models"]["a"]["requests_per_s"] == 5
     assert first["models"]["a"]["queue_ms"] == 2

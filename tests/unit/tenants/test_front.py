@@ -27,6 +27,7 @@ def test_answer_and_paths_are_printed(good: Results, capsys: pytest.CaptureFixtu
     assert "2 replicas of a hold" in out
     assert f"HTML report: {run / 'report.html'}" in out
     assert finish(run, report=False, quiet=True, as_json=True) == 0
-    assert json.loads(capsys.readouterr().out)["event"] == "finished"
+    last = json.loads(capsys.readouterr().out)
+    assert (last["schema"], last["event"]) == ("harness-share/1", "finished")
     rebuild(run)
     assert capsys.readouterr().out == f"{run / 'report.html'}\n"

@@ -14,7 +14,11 @@ from harness.compare.result import Comparison
 
 def test_json_has_a_version_and_every_number(slower: Comparison) -> None:
     data = json.loads(json_text([slower]))
-    assert (data["schema_version"], data["verdict"], data["exit_code"]) == (1, "regression", 1)
+    assert (data["schema"], data["verdict"], data["exit_code"]) == (
+        "harness-compare/1",
+        "regression",
+        1,
+    )
     (found,) = data["comparisons"]
     metric = found["points"][0]["metrics"][1]
     assert metric["metric"] == "p50"

@@ -1,0 +1,48 @@
+"""The Dockerfile by hadolint: without a finding, and it would find what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+LINTER = Path(sys.executable).parent / "hadolint"
+TEXT = (ROOT / "Dockerfile").read_text("utf-8")
+
+
+def found(text: str) -> set[str]:
+    """The rules that a Dockerfile breaks, under the project's configuration."""
+    done = subprocess.run(
+        [LINTER, "--config", ROOT / ".hadolint.yaml", "--format", "json", "-"],
+        input=text, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert not done.stderr, done.stderr
+    return {finding["code"] for finding in json.loads(done.stdout)}
+
+
+def test_it_has_no_finding() -> None:
+    assert found(TEXT) == set()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "rule"),
+    [
+        ("FROM ${CPU_BASE} AS cpu", "FROM python:latest AS cpu", "DL3007"),
+        ("FROM ${CPU_BASE} AS cpu", "FROM python AS cpu", "DL3006"),
+        ("FROM ${CPU_BASE} AS cpu", "FROM somewhere.example/python:3.11 AS cpu", "DL3026"),
+        ("USER ${UID}", "USER root", "DL3002"),
+        ("WORKDIR /app", "WORKDIR app", "DL3000"),
+        ('ENTRYPOINT ["harness"]', "ENTRYPOINT harness", "DL3025"),
+        ("apt-get install -y --no-install-recommends", "apt-get install", "DL3014"),
+        ("apt-get install -y --no-install-recommends", "apt-get install -y", "DL3015"),
+        ("\n && rm -rf /var/lib/apt/lists/*", "\n && true", "DL3009"),
+        ("curl g++ git", "curl g++ git | tee log", "DL4006"),
+    ],
+)
+def test_it_would_see_a_mistake(right: str, wrong: str, rule: str) -> None:
+    assert right in TEXT
+    assert rule in found(TEXT.replace(right, wrong))
