@@ -6,9 +6,11 @@
 #                                                             of docker-compose.gpu.yml, so that engines
 #                                                             built here load there
 #
-# Images are named by version. `make pin-images` asks the registries for their digests and writes
-# docker/images.env, from which Compose takes them: NAME@sha256:… is then what is built upon and run.
-ARG CPU_BASE=python:3.11-slim-bookworm
+# Images of Docker Hub are given with their digests; they were read off several public repositories
+# that pin the same, which agree. NVIDIA's go by the release's name: no two gave theirs. `make
+# pin-images` asks the registries for all of them and writes docker/images.env, from which Compose
+# takes them, and which renews the digests here.
+ARG CPU_BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 ARG GPU_BASE=nvcr.io/nvidia/tensorrt:25.10-py3
 
 # ------------------------------------------------------------------------------------------ any CPU
