@@ -72,7 +72,7 @@ def leak(latency: Float64, share: float, factor: float) -> Float64:
 
 
 def alarms(latency: Float64) -> tuple[bool, bool]:
-    """Whether the first stretch, and whether the halves, tell a transient."""
+    """Whether stretches or step, and whether the halves, tell a transient."""
     done = np.cumsum(latency * MS).astype(np.int64)
     ns = (latency * MS).astype(np.int64)
     return warm_up_leak(done, ns, 0, int(done[-1])) is not None, not steadiness(ns).steady
@@ -103,18 +103,20 @@ def report(runs: int) -> str:
     return f"""
 False alarms, of {runs} windows without a transient:
 
-| latencies | requests | first stretch | halves and MSER-5 |
+| latencies | requests | found | halves and MSER-5 |
 |---|---|---|---|
 {quiet}
 
 Found, of {runs} windows whose first share was slower by the factor:
 
-| latencies | requests | share | slower | first stretch | halves and MSER-5 |
+| latencies | requests | share | slower | found | halves and MSER-5 |
 |---|---|---|---|---|---|
 {leaky}
 
-What is missed is small beside the noise: latencies that are correlated at .9 know their mean
-4.4 times less well than as many independent ones.
+The first stretch alone, without the step, finds 14 to 83 % of the leaks by a fifth in 100 to 662
+requests correlated at .9: they know their mean 4.4 times less well than as many independent ones.
+The step finds them by where they end, which such noise does not do. What is missed is a leak over a
+request or two (2 % of 100, three times slower, is less than one): a hold-up looks the same.
 """
 
 

@@ -6,8 +6,14 @@ window is cut into equal stretches of time, and the first is held against the ot
 once. It has to be the slowest of all but its own neighbours, which an undisturbed window does in
 one of 16 cases however skewed or correlated its latencies are, for its stretches are
 exchangeable; and it has to lie far above their median, measured by their own scatter. Twenty
-stretches find a leak over a twentieth of the window or more, fifty a shorter one. The error rates
-are simulated in benchmarks/warm_up_leak.py.
+stretches find a leak over a twentieth of the window or more, fifty a shorter one.
+
+Means know little where latencies are correlated: at .9, 4.4 times less than as many independent
+ones. But a warm-up has an end, and where it ends latencies fall by more than such noise moves in
+one step. So a second look asks for a step (`_step`): by the likelihood ratio of a level that holds
+for the first k requests and not after, against first-order autoregression, at the best k. It too
+has to be extreme among all places of the window, here by a margin. The error rates of both are
+simulated in benchmarks/warm_up_leak.py.
 
 What is too small for one window keeps its sign over rounds: without a leak the first stretch's rank
 among all is uniform, so its mean over rounds is known (`leak_over_rounds`).
@@ -34,6 +40,18 @@ SMALLEST = 0.02
 FEWEST = 4
 """Requests a stretch, on average, below which nothing is said. With ten no fewer windows without a
 leak are flagged, and a leak over 2 % of 200 to 400 requests is found in half of them only."""
+LONGEST = 5
+"""A step is sought in the first 1/5 of the requests: their share is smaller than that of the time,
+for they are slow."""
+STEP_Z, MARGIN = 4.5, 1.6
+"""A step at the beginning is that many standard errors high, and that many times as high as the
+highest pulse behind it. M/D/1 has busy times that end at once: what the margin is for."""
+CLIP = 6.0
+"""A latency counts as so many standard deviations at most: a hold-up is a request, no level."""
+PULSES = 12
+"""Lengths of pulses that are looked for behind the beginning."""
+MOST_REQUESTS = 20_000
+"""With more the stretches find what matters, and a step would take long to look for."""
 FEWEST_ROUNDS = 3
 OVER_ROUNDS = 0.01
 """Share of the points without a leak that are said to have one over their rounds, at most about."""
@@ -46,9 +64,9 @@ class Leak:
     """A slow beginning of the window."""
 
     share: float
-    """Of the window, the stretch that was seen to be slow: 0.05 or 0.02."""
+    """Of the window, the part that was seen to be slow."""
     slower: float
-    """By how much its mean latency exceeds the median stretch's: 0.2 is 20 %."""
+    """By how much its mean latency exceeds what is usual behind it: 0.2 is 20 %."""
 
 
 def warm_up_leak(
@@ -60,7 +78,8 @@ def warm_up_leak(
     """
     place = (done_ns - begin_ns) / max(end_ns - begin_ns, 1)
     found = (_first_stretch(place, latency_ns, count) for count in STRETCHES)
-    return next((leak for leak in found if leak is not None), None)
+    leak = next((leak for leak in found if leak is not None), None)
+    return leak or _step(place, latency_ns)
 
 
 def window_leak(samples: Samples, begin_ns: int, end_ns: int) -> Leak | None:
@@ -133,3 +152,65 @@ def _first_stretch(
     if first > slowest and excess > max(Z * _TO_SIGMA * scatter, SMALLEST * median):
         return Leak(1 / count, excess / median)
     return None
+
+
+def _step(place: NDArray[np.float64], latency: NDArray[np.int64]) -> Leak | None:
+    """A level above the rest's that ends within the first 1/`LONGEST` of the requests."""
+    if not FEWEST * STRETCHES[0] <= len(latency) <= MOST_REQUESTS:
+        return None
+    order = np.argsort(place, kind="stable")
+    log = np.log(np.maximum(latency[order], 1))
+    first = len(log) // LONGEST
+    usual, scatter = _usual(log[first:])
+    if scatter == 0:
+        return None
+    pulse = _Pulses(np.clip((log - usual) / scatter, -CLIP, CLIP), first)
+    begun = np.arange(1, first + 1)
+    heights = pulse.z(np.zeros(first, int), begun)
+    count = int(begun[heights.argmax()])
+    lengths = np.unique(np.geomspace(1, first, PULSES).astype(int))
+    behind = max(pulse.z(np.arange(first, len(log) - k), k).max() for k in lengths)
+    slower = float(np.exp(log[:count].mean() - usual)) - 1
+    if heights.max() > max(STEP_Z, MARGIN * behind) and slower > SMALLEST:
+        return Leak(float(place[order[count - 1]]), slower)
+    return None
+
+
+def _usual(log: NDArray[np.float64]) -> tuple[float, float]:
+    """Median, and scatter by the median deviation, the one upwards where that is larger."""
+    usual = float(np.median(log))
+    off = log - usual
+    above = off[off > 0]
+    deviation = max(np.median(abs(off)), np.median(above) if len(above) else 0.0)
+    return usual, _TO_SIGMA * float(deviation)
+
+
+class _Pulses:
+    """How high a series stands for some requests, in standard errors, if it is AR(1).
+
+    Of a pulse of height h over k values the innovations hold (1 − φ)·h each and −φ·h behind its
+    end, and its first value alone, which is not known to follow on one before, (1 − φ²)·h over its
+    own variance: generalized least squares. `behind` is where the undisturbed part begins, which
+    tells φ and the scatter; φ without the bias of a sample's (M. G. Kendall, Biometrika 41, 1954).
+    """
+
+    def __init__(self, value: NDArray[np.float64], behind: int) -> None:
+        rest = value[behind:] - value[behind:].mean()
+        seen = float((rest[1:] * rest[:-1]).sum() / max((rest**2).sum(), 1e-300))
+        shown = seen > 2 / np.sqrt(len(rest))
+        self._phi = min(seen + (1 + 4 * seen) / len(rest), 0.98) if shown else 0.0
+        self._value = value
+        self._new = value - self._phi * np.r_[0.0, value[:-1]]
+        self._new[0] = 0.0
+        self._sum = np.cumsum(self._new)
+        self._error = max(float(self._new[behind + 1 :].std()), 1e-300)
+
+    def z(self, begin: NDArray[np.int64], count: NDArray[np.int64] | int) -> NDArray[np.float64]:
+        """Of pulses over `count` values from each place in `begin`, of a series that goes on."""
+        alone, rest, last = 1 - self._phi**2, 1 - self._phi, begin + count
+        height = (
+            alone * self._value[begin] + rest * (self._sum[last - 1] - self._sum[begin])
+            - self._phi * self._new[last]
+        )  # fmt: skip
+        size = np.sqrt(alone + (np.asarray(count) - 1) * rest**2 + self._phi**2)
+        return np.asarray(height / (self._error * size), np.float64)
