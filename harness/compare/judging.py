@@ -60,8 +60,8 @@ class RunEffect:
         if not isinstance(spread, dict) or not spread:
             return None
         return cls(
-            {m: float(s["run"]) ** 2 for m, s in spread.items()},
-            {m: float(s["round"]) ** 2 for m, s in spread.items()},
+            {m: float(np.square(s["run"])) for m, s in spread.items()},
+            {m: float(np.square(s["round"])) for m, s in spread.items()},
             int(str(calibration["runs"])),
         )
 

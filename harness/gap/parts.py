@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.analysis.intervals import Interval, t_quantile
 from harness.analysis.speedup import cell
 from harness.analysis.summary import SummaryRow
@@ -88,11 +90,13 @@ class Gap:
 
 
 def t_interval(values: Sequence[float]) -> Interval:
-    """Mean with its 95 % t-interval; none with fewer than two values."""
-    n, mean = len(values), math.fsum(values) / len(values)
-    if n < 2:
+    """Mean with its 95 % t-interval; none with one value, or beyond floats."""
+    n, found = len(values), np.asarray(values, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged journal has 1e300
+        mean = float(found.mean())
+        deviation = float(found.std(ddof=1)) if n > 1 else math.nan
+    if not math.isfinite(deviation):
         return Interval(mean, None, None, n)
-    deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (n - 1))
     half = t_quantile(0.975, n - 1) * deviation / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 

@@ -14,7 +14,10 @@ LARGEST = 3
 
 def ms(value: float) -> str:
     """Milliseconds with three digits, of which at most four stand behind the point."""
-    return f"{value:.{max(0, 3 - len(str(int(abs(value))))) if abs(value) >= 1 else 4}f}"
+    if abs(value) < 1:
+        return f"{value:.4f}"
+    whole = len(f"{abs(value):.0f}")  # that of infinity, from a damaged journal, too
+    return f"{value:.{max(0, 3 - whole)}f}"
 
 
 def with_range(interval: Interval) -> str:

@@ -143,3 +143,8 @@ def test_a_served_backend_is_set_beside_what_it_serves() -> None:
     assert list(pairs_of([torch, onnx, triton])) == [("ort", "t")]
     assert list(pairs_of([torch, {**triton, "serve": None}])) == [("torch", "t")]
     assert list(pairs_of([torch, onnx])) == list(pairs_of([triton])) == []
+
+
+def test_numbers_of_a_damaged_journal_have_no_interval() -> None:
+    found = t_interval([1e200, 0.0])
+    assert (found.value, found.low, found.high) == (5e199, None, None)
