@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from harness.analysis.intervals import Interval, log_t_interval, t_quantile
 from harness.measure.quantiles import QUANTILES
@@ -153,6 +153,8 @@ def _crossing(near: NDArray[np.float64], allowed: float) -> float:
     """The log rate at which a logistic curve passes `allowed`, by maximum likelihood. The first two
     columns of `near` are log rates and shares of late requests; a rate has as many as it is high.
     """
+    from scipy import optimize  # half a second, of which no other run has a use
+
     x, late, target = near[:, 0], near[:, 1], special.logit(allowed)
 
     def misfit(line: NDArray[np.float64]) -> float:

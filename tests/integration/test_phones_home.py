@@ -33,7 +33,7 @@ backends:
   - {kind: onnxruntime, device: cpu}
   - {kind: triton, serve: onnxruntime, protocol: http, device: cpu}
 load: {batch_sizes: [1], concurrency: [1]}
-measurement: {profile: quick, warmup: 100ms, window: 500ms, window_max: 1s}
+measurement: {profile: quick, rounds: 1, warmup: 100ms, window: 500ms, window_max: 1s}
 """
 Watched = Callable[..., list[str]]
 

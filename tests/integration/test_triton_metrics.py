@@ -107,13 +107,15 @@ def run(
     window: str,
     rounds: int = 1,
     model: str = "both",
+    *more: str,
 ) -> RunData:
     (folder / "s.yaml").write_text(SCENARIO.format(
         backends="\n".join(f"  - {{kind: triton, {b}}}" for b in backends),
         concurrency=concurrency, window=window, rounds=rounds, model=model,
     ))  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run"], cwd=folder,
+        [sys.executable, "-m", "harness", "run", "s.yaml", "--output", "run", *more],
+        cwd=folder,
         text=True, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     found = read_run(folder / "run")
@@ -217,7 +219,8 @@ def test_a_server_by_url_has_metrics_where_it_is_said(server: TritonServer, tmp_
         f"{there}, metrics_url: '{server.http}'}}, name: wrong",
     ]
     rows: dict[str, MeasurementRow] = {
-        row.backend: row for row in run(tmp_path, backends, "2", "200ms").measurements
+        row.backend: row
+        for row in run(tmp_path, backends, "2", "200ms", 1, "both", "--no-report").measurements
     }
     assert rows["told"].details["metrics"]["requests"] > 0
     assert "metrics_disagree" not in rows["told"].flags

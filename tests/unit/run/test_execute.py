@@ -51,7 +51,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [
+    signal.SIGTERM,  # the others are sent to a whole harness in tests/integration
+    *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGHUP, signal.SIGINT)),
+])  # fmt: skip
 def test_a_signal_interrupts_and_the_rest_is_measured_later(number: signal.Signals) -> None:
     hangup, before = signal.signal(signal.SIGHUP, signal.SIG_DFL), signal.getsignal(signal.SIGTERM)
     ended = execute.start(load("s.yaml"), Path("out"), nullcontext(Observed(number)))
