@@ -83,18 +83,20 @@ def resume(
 
 
 def reread(
-    directory: Path, path: Path | None = None, overrides: Sequence[str] = ()
+    directory: Path, path: Path | None = None, overrides: Sequence[str] = (), kind: str = ""
 ) -> tuple[Scenario, Path]:
-    """The scenario of a run directory, if the run can go on here, and the scenario's folder."""
+    """The scenario of a run directory, if the run can go on here, and the scenario's folder; of one
+    that is of `harness run`, or of another `kind`.
+    """
     manifest = read_run(directory).manifest
     if "shards" in manifest:
         raise RunDirectoryError(
             f"{directory} is made of several run directories: nothing more is measured into it",
             fix="resume those, and merge them again",
         )
-    if kind := manifest.get("kind"):
+    if (found := manifest.get("kind", "")) != kind:
         raise RunDirectoryError(
-            f"{directory} is of `harness {kind}`, and no run that can be resumed"
+            f"{directory} is of `harness {found or 'run'}`, and can't be resumed as another"
         )
     written = path or Path(_written(directory, manifest, "scenario_path"))
     if path is None and "scenario_folder" in manifest:  # so that it is found from any folder

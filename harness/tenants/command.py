@@ -10,7 +10,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command(name="share")
-@click.argument("path", type=PATH, metavar="SCENARIO | RUN_DIR")
+@click.argument("path", type=PATH, required=False, metavar="SCENARIO | RUN_DIR")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="As of `harness run`. Repeatable.",
@@ -22,12 +22,16 @@ PATH = click.Path(path_type=Path)
     help="Run no two tenants together: predict what each two do to one another from each one's "
     "run beside stressors. As `sharing: {predict: true, pairs: false}`.",
 )
+@click.option(
+    "--resume", type=PATH, metavar="DIR",
+    help="Finish what was interrupted, failed or left out for the budget in DIR.",
+)  # fmt: skip
 @click.option("--report/--no-report", "report", default=True, help="Write the HTML report.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and paths.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
 def command(
-    path: Path, overrides: tuple[str, ...], output: Path | None, predict: bool, report: bool,
-    quiet: bool, as_json: bool,
+    path: Path | None, overrides: tuple[str, ...], output: Path | None, predict: bool,
+    resume: Path | None, report: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Measure the tenants of SCENARIO's `sharing` on one device, alone and together.
 
@@ -39,21 +43,35 @@ def command(
     """
     from contextlib import nullcontext
 
-    from harness.errors import UsageError
     from harness.results.events import Teller
     from harness.scenario.reading.loader import load
+    from harness.tenants.execute import resume as go_on
     from harness.tenants.execute import start
     from harness.tenants.front import finish
     from harness.tenants.show import watching
 
+    _require_one(path, resume, new=predict or output is not None, changed=bool(overrides))
+    watch = nullcontext(Teller(watching(silent=quiet, as_json=as_json)))
     interrupted, directory = False, path
-    if path.is_dir():
-        if output is not None or overrides or predict:
-            raise UsageError("--output, --predict and --set go with a scenario")
-    else:
-        asked = ("sharing.predict=true", "sharing.pairs=false") if predict else ()
-        tell = watching(silent=quiet, as_json=as_json)
-        ended = start(load(path, (*asked, *overrides)), output, nullcontext(Teller(tell)))
+    if resume is not None:
+        ended = go_on(resume, watch, path=path, overrides=overrides)
         interrupted, directory = ended.interrupted, ended.path
+    elif path is not None and not path.is_dir():
+        asked = ("sharing.predict=true", "sharing.pairs=false") if predict else ()
+        ended = start(load(path, (*asked, *overrides)), output, watch)
+        interrupted, directory = ended.interrupted, ended.path
+    assert directory is not None
     code = finish(directory, report=report, quiet=quiet, as_json=as_json)
     return 130 if interrupted else code
+
+
+def _require_one(path: Path | None, resume: Path | None, *, new: bool, changed: bool) -> None:
+    """Raise UsageError unless it is a new run, one to go on with, or one to show again."""
+    from harness.errors import UsageError
+
+    if path is None and resume is None:
+        raise UsageError("give a scenario file, a run directory, or --resume DIR")
+    if resume is not None and new:
+        raise UsageError("--output and --predict do not go with --resume: the run knows its own")
+    if path is not None and path.is_dir() and (resume is not None or new or changed):
+        raise UsageError("--output, --predict, --resume and --set go with a scenario")

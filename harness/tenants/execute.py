@@ -9,13 +9,21 @@ from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
 from harness.models.precision import in_own_precision
-from harness.results.events import Discarded, Plan, PointStarted, RunEnded, RunStarted, Status
+from harness.results.events import (
+    Discarded,
+    Plan,
+    PointStarted,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Status,
+)
 from harness.results.manifest import make_manifest, utc_now
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, write_samples
-from harness.results.store import RunStore
+from harness.results.store import RunData, RunStore
 from harness.run.environments import Interpreters, make_environments
-from harness.run.execute import Ended, Watch, default_directory
+from harness.run.execute import Ended, Watch, default_directory, reread
 from harness.run.interruption import Interruption
 from harness.run.order import balanced
 from harness.run.session.loading import compare_outputs
@@ -50,14 +58,36 @@ def start(loaded: LoadedScenario, output: Path | None, watch: Watch) -> Ended:
         )
     directory = output or default_directory(scenario.scenario)
     manifest = make_manifest(scenario, loaded.text, loaded.path, list(loaded.overrides))
-    store, interrupted = RunStore.create(directory, {**manifest, "kind": KIND}), False
+    store = RunStore.create(directory, {**manifest, "kind": KIND})
+    return _measure(scenario, base, store, None, watch)
+
+
+def resume(
+    directory: Path, watch: Watch, *, path: Path | None = None, overrides: Sequence[str] = ()
+) -> Ended:
+    """Measure what is missing in a run directory, and what failed there.
+
+    Raises RunDirectoryError as `harness run --resume`: where scenario, machine or packages differ.
+    """
+    scenario, base = reread(directory, path, overrides, KIND)
+    store, done = RunStore.resume(directory)
+    return _measure(scenario, base, store, done, watch)
+
+
+def _measure(
+    scenario: Scenario, base: Path, store: RunStore, done: RunData | None, watch: Watch
+) -> Ended:
+    sharing, interrupted = scenario.sharing, False
+    assert sharing is not None
     with store, Interruption() as interruption, temporary_folder():
-        store.append(RunStarted(utc_now()))
+        store.append(RunResumed(utc_now()) if done else RunStarted(utc_now()))
         try:
             interruption.armed = True
             with watch as observer:
-                state = RunState(store, observer, None, interruption.check)
-                _Measuring(scenario, scenario.sharing, base, state).go()
+                state = RunState(store, observer, done, interruption.check)
+                for text in done.damage if done else ():
+                    state.note(text)
+                _Measuring(scenario, sharing, base, state).go()
             interruption.armed = False
         except KeyboardInterrupt:
             interrupted = True
@@ -66,7 +96,7 @@ def start(loaded: LoadedScenario, output: Path | None, watch: Watch) -> Ended:
                 raise
             interrupted = True
         store.append(RunEnded("interrupted" if interrupted else "complete", utc_now()))
-    return Ended(directory, interrupted)
+    return Ended(store.path, interrupted)
 
 
 class _Measuring:
@@ -146,7 +176,10 @@ class _Measuring:
         state, mode = self._state, cells[0].mode
         state.notify(Status(f"round {round_ + 1}: starting {cells[0].id}"))
         seed = f"{self._scenario.measurement.seed}/{cells[0].seated}"
-        left = [c for c in balanced(cells, round_, seed) if c.id not in state.given_up]
+        left = [
+            c for c in balanced(cells, round_, seed)
+            if c.id not in state.given_up and not self._measured(c, round_)
+        ]  # fmt: skip
         if not left:
             return
         try:
@@ -162,7 +195,8 @@ class _Measuring:
                 self._measure(seating, left[0], round_, telemetry, discarded=True)
                 while left and seating.alive:
                     for row in self._measure(seating, left[0], round_, telemetry):
-                        state.add_result(row)
+                        if (row.point, round_) not in state.measured:
+                            state.add_result(row)
                     del left[0]
                 telemetry.save(self._run / "telemetry" / f"{seating.stem}.parquet")
         except Exception as error:
@@ -173,6 +207,10 @@ class _Measuring:
             return
         for cell in left:
             self._fail(cell, round_, HarnessError("a tenant has ended before"), seating)
+
+    def _measured(self, cell: Cell, round_: int) -> bool:
+        """Whether its last row is there: a kill may have come between two of one cell."""
+        return (cell.of(cell.seats[-1]), round_) in self._state.measured
 
     def _fail(self, cell: Cell, round_: int, error: Exception, seating: Seating) -> None:
         logs = sorted(self._logs.glob(f"{seating.stem}-*.log"))

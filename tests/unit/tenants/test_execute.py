@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from harness.errors import UsageError
 from harness.results.events import Discarded, Event, Teller
 from harness.results.samples import read_samples
 from harness.scenario.reading.loader import load
-from harness.tenants.execute import start
+from harness.tenants.execute import resume, start
 from harness.tenants.results import Results, read_results
 
 SCENARIO = """scenario: shared
@@ -74,6 +75,31 @@ def test_loads_go_on_over_the_whole_window(run: Results) -> None:
 def test_processes_open_with_what_counts_nowhere(run: Results, told: list[Event]) -> None:
     assert len(run.data.rows(Discarded)) == 3
     assert sum(isinstance(event, Discarded) for event in told) == 3
+
+
+def test_a_run_that_was_cut_off_is_finished_with_what_is_missing(
+    run: Results, tmp_path: Path
+) -> None:
+    """All rows of the cell in which all are together but the first are gone, and so is the end."""
+    again = tmp_path / "run"
+    shutil.copytree(run.data.path, again)
+    journal = again / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines() if '"time_slicing/' not in line]
+    whole = next(
+        line for line in journal.read_text().splitlines()
+        if '"point": "time_slicing/a@c2+b@r50"' in line and '"measurement"' in line
+    )  # fmt: skip
+    lines = [line for line in lines if '"run_ended"' not in line]
+    journal.write_text("\n".join([*lines, whole]) + "\n")
+    assert not read_results(again).data.complete
+    ended = resume(again, contextlib.nullcontext(Teller(lambda _: None)))
+    found = read_results(ended.path)
+    assert set(found.rows) == set(run.rows)
+    assert found.data.complete
+    points = [(row.point, row.round) for row in found.data.measurements]
+    assert len(points) == len(set(points))
+    alone = run.rows["dedicated/a@c2"].measurements
+    assert found.rows["dedicated/a@c2"].measurements == alone, "measured once"
 
 
 def test_a_scenario_without_the_section_begins_nothing(tmp_path: Path) -> None:
