@@ -18,6 +18,8 @@ from typing_extensions import TypedDict
 from harness.scenario.metrics import METRICS
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Mebibytes = Annotated[float, Field(gt=-(2**40), lt=2**40)]
+"""Of memory, or of what it grew by."""
 Size = Annotated[int, Field(ge=1, lt=2**31)]
 Percentile = Annotated[str, Field(pattern="^(p50|p90|p95|p99|p999)$")]
 MetricName = Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$")]

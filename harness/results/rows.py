@@ -42,9 +42,9 @@ class LoadedRow(Line):
     seconds: float
     first_call_ms: float | None
     bytes_on_disk: of.Count | None
-    host_memory_mib: float | None
+    host_memory_mib: of.Mebibytes | None
     """Of the backend's process tree, after loading."""
-    gpu_memory_mib: float | None
+    gpu_memory_mib: of.Mebibytes | None
     details: of.LoadedDetails = field(default_factory=of.LoadedDetails)
     config: str = "default"
     """Which of the backend's configs; its text is `details["config"]`."""
@@ -59,11 +59,11 @@ class ServerOnlyRow(Line):
     round: of.Count
     seconds: float
     """How long it was watched."""
-    host_memory_mib: float | None
+    host_memory_mib: of.Mebibytes | None
     """Peak RSS of its process tree."""
     cpu_percent: float | None
     """Of that tree; 100 is one core."""
-    gpu_memory_mib: float | None = None
+    gpu_memory_mib: of.Mebibytes | None = None
     gpu_memory_scope: str = ""
     """As in `MeasurementRow`."""
     gpu_utilization_percent: float | None = None
@@ -127,7 +127,7 @@ class MeasurementRow(Line):
     `compute_infer`, `compute_output`; empty for other backends."""
     server_count: of.Count | None = None
     """Requests that the server counted in the window."""
-    host_memory_mib: float | None = None
+    host_memory_mib: of.Mebibytes | None = None
     """Peak RSS of the backend's process tree in the window."""
     cpu_percent: float | None = None
     """Of that tree, mean over the window; 100 is one core."""
@@ -135,7 +135,7 @@ class MeasurementRow(Line):
     """The same in cores; None in runs of earlier versions."""
     client_cpu_percent: float | None = None
     """Of the load generator's process (the same process for in-process backends)."""
-    gpu_memory_mib: float | None = None
+    gpu_memory_mib: of.Mebibytes | None = None
     gpu_memory_scope: str = ""
     """`process` (tree) or `device` (difference from the baseline); empty without a GPU."""
     gpu_utilization_percent: float | None = None

@@ -51,6 +51,13 @@ def test_nan_and_infinity_survive_in_any_float_field():
     )
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e300])
+@pytest.mark.parametrize("name", ["host_memory_mib", "gpu_memory_mib"])
+def test_memory_is_a_number_that_a_machine_can_have(name, value):
+    with pytest.raises(TypeError, match=name):
+        through_json(dataclasses.replace(MEASUREMENT, **{name: value}))
+
+
 def test_a_word_in_a_text_field_stays_a_word():
     row = FailureRow("inf/b1/c1", 0, "inf", "nan", "inf")
     assert through_json(row) == row
