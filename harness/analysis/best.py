@@ -225,7 +225,7 @@ def cheapest(rows: Sequence[SummaryRow]) -> SummaryRow:
     for name in ("gpu_memory_mib", "host_memory_mib"):
         known = [size.value for r in rows if (size := r.value(name)) is not None]
         if len(known) == len(rows):
-            most = min(known) * (1 + SAME_MEMORY)
+            most = min(known) + abs(min(known)) * SAME_MEMORY  # below 0: less than the baseline
             return next(r for r, s in zip(rows, known, strict=True) if s <= most)
     return rows[0]
 

@@ -76,6 +76,13 @@ def test_cheapest_uses_gpu_memory_where_all_have_it() -> None:
     assert cheapest([rows[0], with_metrics(rows[1], gpu_memory_mib=None)]).backend == "a"
 
 
+def test_cheapest_knows_memory_below_the_baseline() -> None:
+    """The GPU's, where another process gave some back."""
+    rows = rows_of(measured("a", [20.0], gpu_memory_mib=-80.0),
+                   measured("b", [20.0], gpu_memory_mib=-90.0))  # fmt: skip
+    assert cheapest(rows).backend == "b"
+
+
 def test_one_round_decides_nothing() -> None:
     found = choose(rows_of(measured("a", [10.0]), measured("b", [90.0])), THROUGHPUT, {})
     assert found.best is not None
