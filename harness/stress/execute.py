@@ -27,7 +27,7 @@ from harness.stress import store as files
 from harness.stress.abort import Watcher
 from harness.stress.faults import FaultRecord, Faults
 from harness.stress.memory import MemoryWatch
-from harness.stress.proxy import Proxy
+from harness.stress.proxy import HOST, Proxy
 from harness.stress.server import StressServer
 from harness.swarm import shapes
 from harness.swarm.generator import Generator, Where
@@ -36,6 +36,7 @@ from harness.swarm.progress import read_records
 from harness.swarm.recorder import merge
 from harness.swarm.settings import Stress
 from harness.system.files import write_text
+from harness.system.network import is_loopback, split_address
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.telemetry.client import Telemetry
@@ -65,6 +66,22 @@ def backend_of(loaded: LoadedScenario) -> tuple[Stress, TritonSettings]:
             fix="give single values, with --set or in a scenario of its own",
         )
     return scenario.stress, found
+
+
+def reached_from_elsewhere(address: str, master: str) -> str:
+    """Where a proxy must listen so that the workers of `master` reach the server at `address`;
+    empty where they reach it themselves. Raises UsageError where that is not known.
+    """
+    host = split_address(master)[0] if master else HOST
+    if is_loopback(host) or not is_loopback(split_address(address)[0]):
+        return ""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - is compared
+        raise UsageError(
+            f"the server that the harness starts answers on this host alone, and --master {master} "
+            "does not say at which address of it workers elsewhere may ask a proxy",
+            fix="give the address: --master 10.0.0.1:5557; or `server: {url: …}`",
+        )
+    return host
 
 
 def start(loaded: LoadedScenario, output: Path | None, where: Where, tell: Tell) -> Path:
@@ -159,13 +176,14 @@ class _Run:
         self, stack: contextlib.ExitStack, stress: Stress, spec: TritonSettings,
         server: StressServer, logs: Path,
     ) -> Proxy | None:  # fmt: skip
-        if not any(fault.network for fault in stress.faults):
-            return None
         http, grpc, _ = server.addresses
-        address = http if spec.protocol == "http" else grpc
+        address = str(http if spec.protocol == "http" else grpc)
+        elsewhere = reached_from_elsewhere(address, self.where.master)
+        if not elsewhere and not any(fault.network for fault in stress.faults):
+            return None
         self.outcome.notes.append("all requests went through the harness's own proxy, which can "
                                   "be slow; it adds some 0.1 ms also where it is not")  # fmt: skip
-        return stack.enter_context(Proxy(str(address), logs / "proxy.log"))
+        return stack.enter_context(Proxy(address, logs / "proxy.log", elsewhere or HOST))
 
     def _fault_done(self, record: FaultRecord) -> None:
         self.outcome.faults.append(files.Fault(**asdict(record)))  # type: ignore[typeddict-item]

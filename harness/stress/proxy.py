@@ -1,8 +1,9 @@
 """A TCP proxy that can be slow: between the clients and the server, in a process of its own.
 
-`python -m harness.stress.proxy HOST:PORT` listens on a free port of 127.0.0.1, prints it as a line
-of JSON, and takes `{"delay_s": …, "stall": …}` on stdin. Where the kernel has netem, every
-connection goes over a network of the harness's own that the kernel makes slow (`netem`). Elsewhere
+`python -m harness.stress.proxy HOST:PORT ADDRESS` listens on a free port of ADDRESS (127.0.0.1, or
+the master's where workers come from other hosts), prints it as a line of JSON, and takes
+`{"delay_s": …, "stall": …}` on stdin. Where the kernel has netem, every connection goes over a
+network of the harness's own that the kernel makes slow (`netem`). Elsewhere
 the proxy does: every piece of data is passed on in order, `delay_s` after it came; a share `stall`
 of the pieces waits for `STALL_S` more, and all that is behind it on the same connection with it:
 what a lost packet does (Linux sends again after 200 ms at the earliest, RTO_MIN). It adds a hop of
@@ -29,6 +30,7 @@ NETEM = ("by the kernel's netem, on the loopback of a network namespace of the h
          "all requests cross; a stalled piece is a lost packet")  # fmt: skip
 PROXY = ("by a proxy of the harness's own between the clients and the server, since the kernel's "
          "netem can't be had")  # fmt: skip
+HOST = "127.0.0.1"
 PIECE = 1 << 16
 START_S = 20.0
 
@@ -68,7 +70,7 @@ async def _pass(
     writer.close()
 
 
-async def serve(target: str, lane: Lane | None, why_not: str) -> None:
+async def serve(target: str, on: str, lane: Lane | None, why_not: str) -> None:
     """Pass everything on until the end of stdin; through `lane` where there is one."""
     host, port = split_address(target)
     settings, chance = Settings(), random.Random(0)  # noqa: S311 - drawn again alike
@@ -90,7 +92,7 @@ async def serve(target: str, lane: Lane | None, why_not: str) -> None:
             for a, b in ((one, other), (other, one))
         ))  # fmt: skip
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, on, 0)
     address = server.sockets[0].getsockname()[1]
     print(json.dumps({"port": address, "netem": lane is not None, "why": why_not}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -106,11 +108,11 @@ async def serve(target: str, lane: Lane | None, why_not: str) -> None:
 class Proxy:
     """The parent's end: a context manager."""
 
-    def __init__(self, target: str, log: Path) -> None:
-        self._child = Child("the proxy", "harness.stress.proxy", [target], log=log)
+    def __init__(self, target: str, log: Path, on: str = HOST) -> None:
+        self._child = Child("the proxy", "harness.stress.proxy", [target, on], log=log)
         try:
             found = json.loads(self._line())
-            self.address = f"127.0.0.1:{found['port']}"
+            self.address = f"[{on}]:{found['port']}" if ":" in on else f"{on}:{found['port']}"
             self.how = NETEM if found["netem"] else f"{PROXY}: {found['why']}"
             """In words, what makes it slow."""
         except BaseException:
@@ -135,15 +137,15 @@ class Proxy:
         self._child.kill()
 
 
-def main(target: str) -> None:
+def main(target: str, on: str) -> None:
     """Serve, with netem where it can be had."""
     try:
         with Lane() as lane:
             lane.set(0.0, 0.0)
-            asyncio.run(serve(target, lane, ""))
+            asyncio.run(serve(target, on, lane, ""))
     except SetupError as error:
-        asyncio.run(serve(target, None, error.message))
+        asyncio.run(serve(target, on, None, error.message))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

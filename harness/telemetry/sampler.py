@@ -2,7 +2,7 @@
 
 `python -m harness.telemetry.sampler FILE OWNER_PID` takes one JSON command a line on stdin:
 `{"watch": [pid, …], "gpu": "cuda:0", "itself": false, "keep": false}` sets the process trees to sum
-over (with or without their roots) and the GPU to read, and drops what is not written yet;
+over (with or without their roots) and the GPU to read, and drops what was read before;
 `{"flush": true}` writes what was read and answers with the series' names; end of file ends it.
 Readings go to FILE as `series.RECORD`.
 """
@@ -30,6 +30,8 @@ HOST_HZ = 20.0
 GPU_MEMORY_HZ = 200.0
 """At most: what lasts less than 5 ms between two readings is not seen."""
 SLOW_HZ = 20.0
+MOST_KEPT = 1 << 14
+"""Records in memory, some two MiB: an hour's would be 90 MiB."""
 
 
 class Command(TypedDict, total=False):
@@ -43,7 +45,7 @@ class Command(TypedDict, total=False):
 
 
 class Sampler:
-    """Reads on a schedule and keeps the records until a flush."""
+    """Reads on a schedule; keeps the latest records until a flush, and writes older ones before."""
 
     def __init__(self, file: BinaryIO, owner: int) -> None:
         self._file = file
@@ -54,6 +56,7 @@ class Sampler:
         self._device: str | None = None
         self._keys: dict[SeriesKey, int] = {}
         self._records: list[tuple[int, int, float]] = []
+        self._most = MOST_KEPT
         self._next = {"host": 0.0, "gpu_memory": 0.0, "slow": 0.0, "refresh": 0.0}
 
     def watch(self, pids: Iterable[int], gpu: str | None = None, *, itself: bool = False) -> None:
@@ -67,8 +70,10 @@ class Sampler:
         self._next = dict.fromkeys(self._next, 0.0)
 
     def forget(self) -> None:
-        """Drop what was read and not written yet."""
+        """Drop what was read, written or not."""
         self._records.clear()
+        self._file.seek(0)
+        self._file.truncate()
 
     def tick(self) -> float:
         """Take the readings that are due; seconds until the next."""
@@ -86,6 +91,11 @@ class Sampler:
     def _put(self, t_ns: int, readings: Iterable[Reading]) -> None:
         for key, value in readings:
             self._records.append((t_ns, self._keys.setdefault(key, len(self._keys)), value))
+        if len(self._records) >= self._most:
+            try:
+                self._write()
+            except OSError:  # the next flush says so
+                self._most *= 2
 
     def _refresh(self) -> Iterator[Reading]:
         for tree in (self._owner, *self._trees):
@@ -114,11 +124,14 @@ class Sampler:
 
     def flush(self) -> list[str]:
         """Write the records and return the series' names, by index."""
+        self._write()
+        return [str(key) for key in self._keys]
+
+    def _write(self) -> None:
         with named(Path(self._file.name)):
             self._file.write(np.array(self._records, RECORD).tobytes())
             self._file.flush()
         self._records.clear()
-        return [str(key) for key in self._keys]
 
 
 def main(path: str, owner: int) -> None:

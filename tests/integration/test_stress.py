@@ -39,12 +39,12 @@ measurement: {{profile: quick, request_timeout: 10s}}
 stress:
 """
 FAULTS = """
-  shape: {constant: {rate: 25, duration: 12s}}
+  shape: {constant: {rate: 25, duration: 8s}}
   faults:
-    - {at: 500ms, network: {delay_ms: 60, stall: 1%}, for: 700ms}
-    - {at: 2s, pause: 700ms}
-    - {at: 3500ms, unload: model, for: 300ms}
-    - {at: 6s, kill: server}
+    - {at: 300ms, network: {delay_ms: 60, stall: 1%}, for: 500ms}
+    - {at: 1200ms, pause: 700ms}
+    - {at: 2500ms, unload: model, for: 200ms}
+    - {at: 4s, kill: server}
   thresholds: {error_rate: {max: 99%}}
   abort: false
 """

@@ -12,7 +12,7 @@ from support.stress import loaded, plan_of
 from harness.errors import HarnessError, UsageError
 from harness.run.interruption import Interruption
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.stress.execute import _Run, backend_of, start
+from harness.stress.execute import _Run, backend_of, reached_from_elsewhere, start
 from harness.stress.faults import Faults
 from harness.stress.store import Outcome
 from harness.swarm.generator import Generator, Where
@@ -65,3 +65,13 @@ def test_a_run_that_is_killed_says_when_its_load_began(tmp_path: Path) -> None:
     before_the_end = [o for kind, o in saved if kind != "done"]
     assert before_the_end[-1].start_ns == run.outcome.start_ns > 0
     assert before_the_end[-1].status == "running"
+
+
+def test_a_server_of_ours_is_led_to_where_the_workers_come_from_elsewhere() -> None:
+    own = "127.0.0.1:8001"
+    assert reached_from_elsewhere(own, "10.0.0.1:5557") == "10.0.0.1"
+    assert reached_from_elsewhere(own, "[fd00::1]:5557") == "fd00::1"
+    for address, master in ((own, ""), (own, "127.0.0.1:5557"), ("triton:8001", "10.0.0.1:5557")):
+        assert reached_from_elsewhere(address, master) == ""
+    with pytest.raises(UsageError, match="does not say at which address"):
+        reached_from_elsewhere(own, "0.0.0.0:5557")

@@ -75,7 +75,7 @@ import asyncio, sys
 from harness.stress.netem import Lane
 from harness.stress.proxy import serve
 with Lane() as lane:
-    asyncio.run(serve(sys.argv[1], lane, ""))
+    asyncio.run(serve(sys.argv[1], "127.0.0.1", lane, ""))
 """
 
 

@@ -66,6 +66,25 @@ def test_watching_drops_what_was_not_written_unless_it_is_kept(
         assert len(times) == (2 if keep else 1)
 
 
+def test_hours_of_readings_are_on_disk_and_not_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.telemetry.sampler.MOST_KEPT", 20)
+    with (tmp_path / "raw").open("ab") as file:
+        sampler = Sampler(file, os.getpid())
+        for _ in range(30):
+            sampler._next = dict.fromkeys(sampler._next, 0.0)
+            sampler.tick()
+            assert len(sampler._records) < 40
+        found = read(tmp_path / "raw", sampler.flush())[SeriesKey(Quantity.MACHINE_CPU_S)]
+        assert len(found.t_ns) == 30
+        assert sorted(found.t_ns) == found.t_ns.tolist()
+        sampler.forget()  # also what is on disk
+        sampler.tick()
+        found = read(tmp_path / "raw", sampler.flush())[SeriesKey(Quantity.MACHINE_CPU_S)]
+        assert len(found.t_ns) == 1
+
+
 def test_a_watched_server_that_is_not_ours_is_no_foreign_load(tmp_path: Path) -> None:
     """Its processor time counts to the run, once: also where it is below the owner."""
     hog = start_hog()
