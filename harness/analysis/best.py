@@ -9,12 +9,12 @@ than the 5 % it has between two.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import numpy as np
 
+from harness.analysis.blocks import Places
 from harness.analysis.constraints import Bound, Bounds, holds, satisfies
 from harness.analysis.differences import Differences, by_round
 from harness.analysis.intervals import Interval
@@ -136,30 +136,34 @@ def _tied(
     ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str], run: Differences
 ) -> list[SummaryRow]:
     """The first row and those that are not shown to be worse."""
-    worse = _worse(ordered, objective, dropped, run)
-    return [row for row, lost in zip(ordered, worse, strict=True) if not lost]
+    places = run.places(ordered, objective)
+    worse = {*_worse(ordered, places, objective, dropped, run)}
+    return [row for place, row in enumerate(ordered) if place not in worse]
 
 
 def _worse(
-    ordered: Sequence[SummaryRow], objective: Objective, dropped: Collection[str], run: Differences
-) -> list[bool]:
-    """Whether each row is shown to be worse than the first: at once for all where that is clear.
+    ordered: Sequence[SummaryRow], places: Places, objective: Objective, dropped: Collection[str],
+    run: Differences,
+) -> Iterator[int]:  # fmt: skip
+    """The rows that are shown to be worse than the first, by their place, in order: at once for
+    all where that is clear. `places` are theirs in the run.
 
     Where rounds are missing one may even be better within rounds: then nobody wins.
     """
-    first, places = ordered[0], run.places(ordered, objective)
+    first = ordered[0]
     gap, half = run.apart(int(places[0]), places, objective)
 
     def looked_at(row: SummaryRow) -> bool:
         ratio = run.advantage(first, row, objective)
         return ratio is not None and ratio.low is not None and ratio.low > 1
 
-    clear = gap - half > ROUNDING
-    unclear = np.isnan(gap) | ((gap > -ROUNDING) & np.isfinite(half) & ~clear)
-    given_up = [r.point in dropped and first.point not in dropped for r in ordered]
-    shown = [bool(c) or (bool(u) and looked_at(r)) for r, c, u in zip(ordered, clear, unclear,
-                                                                      strict=True)]  # fmt: skip
-    return [False, *(a or b for a, b in zip(shown[1:], given_up[1:], strict=True))]
+    sure = gap - half > ROUNDING
+    if dropped and first.point not in dropped:
+        sure |= np.array([row.point in dropped for row in ordered])
+    unclear = np.isnan(gap) | ((gap > -ROUNDING) & np.isfinite(half))
+    for place in np.flatnonzero(sure | unclear).tolist():
+        if place and (sure[place] or looked_at(ordered[place])):
+            yield place
 
 
 def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:
@@ -245,29 +249,30 @@ def ranks(
     ordered = order(rows, objective)
     dropped = _dropped(ordered, objective)
     left, ranked = _dropped_last(ordered, dropped), dict[str, str]()
+    places = run.places([] if objective.pareto else left, objective)
     while len(ranked) < len(ordered):
         place = len(ranked)
         if objective.pareto:
             group = list(front([r for r in left if r.point not in ranked], objective.metrics,
                                run).rows)  # fmt: skip
         else:
-            group = _alike(left, place, objective, dropped, run)
+            group = _alike(left[place:], places[place:], objective, dropped, run)
         for row in group:
             ranked[row.point] = f"{place + 1}=" if len(group) > 1 else str(place + 1)
     return ranked
 
 
 def _alike(
-    ordered: Sequence[SummaryRow], place: int, objective: Objective, dropped: Collection[str],
+    ordered: Sequence[SummaryRow], places: Places, objective: Objective, dropped: Collection[str],
     run: Differences,
 ) -> list[SummaryRow]:  # fmt: skip
-    """The row at a place, and those after it up to the first that is shown to be worse."""
+    """The first row, and those after it up to the first that is shown to be worse."""
     size = FIRST_LOOK
     while True:
-        some = ordered[place : place + size]
-        alike = list(takewhile(lambda lost: not lost, _worse(some, objective, dropped, run)))
-        if len(alike) < len(some) or place + size >= len(ordered):
-            return list(some[: len(alike)])
+        some = ordered[:size]
+        end = next(_worse(some, places[:size], objective, dropped, run), len(some))
+        if end < len(some) or size >= len(ordered):
+            return list(some[:end])
         size *= 4
 
 

@@ -76,14 +76,16 @@ def _bias(freedom: Float64) -> Float64:
     return np.asarray(special.digamma(freedom / 2) - np.log(freedom / 2))
 
 
-def _inverse_trigamma(value: float) -> float:
-    """Newton's method on 1/trigamma, which is nearly a straight line (Smyth 2004, appendix)."""
-    x = 0.5 + 1 / value
+def _inverse_trigamma(value: Float64 | float) -> Float64 | float:
+    """Newton's method on 1/trigamma, which is nearly a straight line (Smyth 2004, appendix); of
+    each value.
+    """
+    x: Float64 | float = 0.5 + 1 / value
     for _ in range(SWEEPS):
-        trigamma = float(special.zeta(2, x))  # faster than polygamma, and the same
-        step = trigamma * (1 - trigamma / value) / (-2 * float(special.zeta(3, x)))
-        x += step
-        if abs(step) < TOLERANCE * x:
+        trigamma = special.zeta(2, x)  # faster than polygamma, and the same
+        step = trigamma * (1 - trigamma / value) / (-2 * special.zeta(3, x))
+        x = x + step
+        if (abs(step) < TOLERANCE * x).all():
             break
     return x
 
@@ -192,8 +194,10 @@ class Blocks:
     def _widest(self) -> tuple[Float64, Float64]:
         """Of each point the largest variance and Student t that a pair with it may have of it."""
         _, logs, uncertain, _ = self._fitted
-        found = np.array([2 * _inverse_trigamma(u) if u > 0 else np.inf for u in uncertain])
-        return np.exp(logs) / self._count, np.asarray(special.stdtrit(found, 0.975), np.float64)
+        known = uncertain > 0
+        freedom = 2 * _inverse_trigamma(np.where(known, uncertain, 1.0))
+        t = special.stdtrit(np.where(known, freedom, np.inf), 0.975)
+        return np.exp(logs) / self._count, np.asarray(t, np.float64)
 
     def places(self, points: Iterable[str]) -> Places:
         """Where `apart` finds these points; −1 for one that has no value."""
@@ -243,7 +247,7 @@ class Blocks:
         share = of_a / (of_a + of_b)
         spread = share**2 * uncertain[a] + (1 - share) ** 2 * uncertain[b]
         bulge = share * (1 - share) * (uncertain[a] + uncertain[b]) / 2
-        freedom = 2 * _inverse_trigamma(spread)
+        freedom = 2 * float(_inverse_trigamma(spread))
         variance = (of_a + of_b) * math.exp(bulge + float(_bias(np.asarray(freedom))))
         # rounds that only one of them has: the others say what they were
         part = self._there[a] / self._count[a] - self._there[b] / self._count[b]

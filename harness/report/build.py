@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import contextlib
+import gc
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +56,27 @@ def build_report(
     RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
     require_formats(formats)
-    context = build_context(data or read_run(run_dir))
-    target = output or run_dir
-    target.mkdir(parents=True, exist_ok=True)
-    html, pdf = _documents(context, target, formats, more, full=full)
-    csvs = _csvs(context, target) if "csv" in formats else ()
-    return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
+    with _nothing_collected():
+        context = build_context(data or read_run(run_dir))
+        target = output or run_dir
+        target.mkdir(parents=True, exist_ok=True)
+        html, pdf = _documents(context, target, formats, more, full=full)
+        csvs = _csvs(context, target) if "csv" in formats else ()
+        return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Without Python's search for cycles: a run's rows live until its report is written, and each
+    search would look through all of them again.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _documents(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.analysis.best import at_decisive
 from harness.analysis.intervals import Interval
-from harness.analysis.speedup import cell, cells, speedups
+from harness.analysis.speedup import cell, cells
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model.blocks import (
@@ -361,7 +361,7 @@ def speedup_chart(context: Context) -> Chart | None:
     """Throughput over the reference's in each cell, with its interval and a line at 1."""
     if context.reference is None:
         return None
-    ratios = speedups(context.rows, context.reference, context.differences)
+    ratios = context.speedups
     rows = [r for r in context.rows if finite(ratios.get(r.point))]
     if not rows:
         return None
@@ -381,13 +381,14 @@ def _grouped(
     y_title: str, x_title: str, *, mode: Mode, bounds: tuple[ReferenceLine, ...] = (),
 ) -> Chart:  # fmt: skip
     """Categories on x, one trace a configuration, side by side within a category."""
-    rows = [r for name in context.shown for r in rows if context.name(r) == name]
-    names = list(dict.fromkeys(map(context.name, rows)))
+    groups = grouped(rows, context.name)
+    names = [name for name in context.shown if name in groups]
+    rows = [r for name in names for r in groups[name]]
     step = 0.8 / max(len(names), 1)
     series = []
     for index, name in enumerate(names):
         offset = (index - (len(names) - 1) / 2) * step
-        values = [(place(r) + offset, r, value(r)) for r in rows if context.name(r) == name]
+        values = [(place(r) + offset, r, value(r)) for r in groups[name]]
         series.append(_values(context, name, values, mode=mode, marker=index, width=0.9 * step))
     body = [[word(ticks[place(r)]), word(context.name(r)), interval_cell(value(r))] for r in rows]
     return Chart(

@@ -8,14 +8,16 @@ from functools import cached_property
 
 from harness.analysis import best, constraints, speedup
 from harness.analysis.differences import Differences
+from harness.analysis.intervals import Interval
 from harness.analysis.objective import THROUGHPUT, Objective, objective_of
 from harness.analysis.summary import SummaryRow, summarize
+from harness.report.model.blocks import MOST_ROWS
 from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.report.model.manifest_facts import Json, backend_specs, mapping, number, sequence, text
 from harness.report.model.served import ServedFacts, served
 from harness.results import rows, store
 from harness.results.grouping import grouped
-from harness.scenario.metrics import METRICS
+from harness.scenario.metrics import METRICS, latency_name
 from harness.scenario.points import SHAPES
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -129,6 +131,17 @@ class Context:
         return [s for s in self.series if s in kept]
 
     @cached_property
+    def speedups(self) -> Mapping[str, Interval | None]:
+        """Throughput of each point of `shown` over the reference's default in its cell; see
+        `harness.analysis.speedup`.
+        """
+        if self.reference is None:
+            return {}
+        shown = {*self.shown}
+        mine = [r for r in self.rows if r.backend == self.reference or self.name(r) in shown]
+        return speedup.speedups(mine, self.reference, self.differences)
+
+    @cached_property
     def offline(self) -> bool:
         """Whether this is Model Analyzer's offline mode: batch sizes swept at concurrency 1."""
         return (
@@ -136,11 +149,6 @@ class Context:
             and all(r.concurrency == 1 for r in self.rows)
             and len({r.batch_size for r in self.rows}) > 1
         )
-
-    @property
-    def mode(self) -> str:
-        """`Online` or `Offline`, as in Model Analyzer's titles."""
-        return "Offline" if self.offline else "Online"
 
     @cached_property
     def has_gpu(self) -> bool:
@@ -176,6 +184,11 @@ class Context:
         return grouped(sorted(self.rows, key=speedup.cell), self.name)
 
     @property
+    def vast(self) -> bool:
+        """Whether there are more points than anyone looks at one by one."""
+        return len(self.rows) > MOST_ROWS
+
+    @property
     def load_title(self) -> str:
         """Title of the load's column."""
         return "Load" if self.open_loop else "Concurrency"
@@ -209,7 +222,7 @@ class Context:
         return [
             p
             for p in rows.PERCENTILES
-            if p in ("p50", "p99") or any(r.latency_ms.get(p) is not None for r in self.rows)
+            if p in ("p50", "p99") or any(r.value(latency_name(p)) for r in self.rows)
         ]
 
 

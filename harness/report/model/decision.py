@@ -167,12 +167,13 @@ def _limits(context: Context, percentile: str) -> tuple[Limited, ...]:
         return ()
     share, run = indifference_of(context.scenario), context.differences
 
-    def under(limit: float | None) -> SummaryRow | None:
-        bounds = {**context.bounds, **({metric: {"max": limit}} if limit else {})}
-        found = choose(context.rows, context.objective, bounds, share, run)
+    def under(limit: float) -> SummaryRow | None:
+        # of what holds the scenario's constraints; a value above the limit can't be shown to hold
+        rows = [r for r in context.choice.candidates if (v := r.value(metric)) and v.value <= limit]
+        found = choose(rows, context.objective, {metric: {"max": limit}}, share, run)
         return found.recommended or found.best
 
-    free = under(None)
+    free = context.choice.recommended or context.choice.best
     found: list[Limited] = []
     for limit in _round_limits(context.choice.candidates, metric):
         row = under(limit)

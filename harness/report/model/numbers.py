@@ -9,6 +9,7 @@ digits are shown.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from harness.analysis.intervals import Interval
 from harness.measure.quantiles import FLOORS
@@ -20,6 +21,8 @@ BEYOND_TIMEOUT = "> timeout"
 MB_PER_MIB = 2**20 / 1e6
 _PLAIN_DIGITS, _MOST_DIGITS = 3, 6
 _FOLD = 10**6
+_REMEMBERED = 2**15
+"""Intervals whose text is kept: a page says each several times, in tables, charts and hovers."""
 
 
 def exponent(value: float) -> int:
@@ -61,6 +64,7 @@ def significant(value: float, digits: int = _PLAIN_DIGITS) -> str:
     return fixed(value, max(0, digits - 1 - exponent(value)))
 
 
+@lru_cache(_REMEMBERED)
 def value_text(interval: Interval | None) -> str:
     """The value alone: `105.3`, `≥ 98.1`, `n/a`, `> timeout`."""
     if interval is None:
@@ -74,6 +78,7 @@ def value_text(interval: Interval | None) -> str:
     return fixed(interval.value, decimals(interval))
 
 
+@lru_cache(_REMEMBERED)
 def range_text(interval: Interval | None) -> str:
     """The interval alone, `104.7–105.9`; empty where there is none."""
     if interval is None or interval.low is None or interval.high is None:

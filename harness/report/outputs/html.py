@@ -116,7 +116,7 @@ def _allowed(script: str) -> str:
 
 def packed(text: str) -> str:
     """Text for the page's `unpack`: gzip in base64, the same for the same text."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
 def render_print(view: View, drawings: Mapping[str, str], pages: dict[str, int]) -> str:

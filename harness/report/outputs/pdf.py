@@ -56,7 +56,7 @@ def _book(html: str) -> plutoprint.Book:
 
 def _metadata(book: plutoprint.Book, view: View, created: str) -> None:
     for key, value in (
-        (plutoprint.PDF_METADATA_TITLE, f"{view.title}: {view.name}"),
+        (plutoprint.PDF_METADATA_TITLE, f"{view.name} · {view.title}"),
         (plutoprint.PDF_METADATA_SUBJECT, view.footer),
         (plutoprint.PDF_METADATA_CREATION_DATE, created),
         (plutoprint.PDF_METADATA_MODIFICATION_DATE, created),

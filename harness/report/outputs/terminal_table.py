@@ -69,7 +69,20 @@ def columns(context: Context) -> Columns:
             found[SPREAD] = lambda row: spread_text(row.throughput) or NOT_AVAILABLE
             found |= _speed_up(context)
     more = {title: _judged(context, name, bounded=True) for name, title in titles.items()}
-    return found | more | {ERRORS: lambda row: str(row.errors)}
+    every = found | more | {ERRORS: lambda row: str(row.errors)}
+    return {title: _remembered(get) for title, get in every.items()}
+
+
+def _remembered(get: Callable[[SummaryRow], str]) -> Callable[[SummaryRow], str]:
+    """A column that words each point once: its width is asked for before its figures are."""
+    known: dict[str, str] = {}
+
+    def said(row: SummaryRow) -> str:
+        if row.point not in known:
+            known[row.point] = get(row)
+        return known[row.point]
+
+    return said
 
 
 def _judged(context: Context, name: str, *, bounded: bool) -> Callable[[SummaryRow], str]:
@@ -92,12 +105,13 @@ def _speed_up(context: Context) -> Columns:
 
 def fitting(context: Context, every: Columns, width: int) -> Columns:
     """The columns that `width` has room for, beside names and status that may be folded."""
-    shown = dict(every)
+    shown, room = dict(every), _left(context, every, width)
+    longest, errors = _longest_name(context, NAME_CELLS[1]), any(r.errors for r in context.rows)
     for title in _LESS_NEEDED:
-        if _left(context, shown, width) >= _longest_name(context, NAME_CELLS[1]):
+        if room >= longest:
             break
-        if title != ERRORS or not any(r.errors for r in context.rows):
-            shown.pop(title, None)
+        if title in shown and not (title == ERRORS and errors):
+            room += GAP + _cells(context, title, shown.pop(title))
     return shown
 
 
@@ -116,7 +130,7 @@ def _left(context: Context, shown: Columns, width: int) -> int:
 
 def _longest_name(context: Context, most: int) -> int:
     """Cells of the longest name, folded where it is longer than `most`."""
-    names = [textwrap.fill(context.name(r), most) for r in context.rows]
+    names = [textwrap.fill(name, most) for name in context.series]
     return max((len(line) for name in names for line in name.splitlines()), default=0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.analysis import best, speedup
 from harness.analysis.intervals import Interval, log_t_interval
@@ -84,12 +84,13 @@ def speedup_table(context: Context) -> blocks.Table | None:
     names = [n for n in context.shown if n != context.reference_series]
     if context.reference is None or not names or not context.rows:
         return None
-    ratios = speedup.speedups(context.rows, context.reference, context.differences)
+    ratios, shown = context.speedups, {*names}
     note = (
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (within "
         "rounds, see Differences below). Grey: no difference shown, the interval includes 1."
     )
-    known = [ratio for ratio in ratios.values() if ratio is not None]
+    known = [ratio for r in context.rows if context.name(r) in shown
+             and (ratio := ratios.get(r.point)) is not None]  # fmt: skip
     note += (
         f" {sum(map(best.differs, known))} of {len(known)} ratios are coloured; if all were equal, "
         f"about {0.05 * len(known):.1f} would be by chance."
@@ -97,7 +98,7 @@ def speedup_table(context: Context) -> blocks.Table | None:
     return _sweep_table(context, names, lambda r: _ratio_cell(r, ratios), note)
 
 
-def _ratio_cell(row: SummaryRow | None, ratios: dict[str, Interval | None]) -> blocks.Cell:
+def _ratio_cell(row: SummaryRow | None, ratios: Mapping[str, Interval | None]) -> blocks.Cell:
     """`1.62× 1.57–1.68`, or that no difference is shown, or why there is no ratio."""
     ratio, unknown = None, "not measured"
     if row is not None and (not row.rounds or row.failures):

@@ -28,8 +28,8 @@ from harness.scenario import metrics, variants
 
 REST_COLOR, TOTAL_COLOR, LINE_COLOR = "#C3C9D1", "#8DA0B6", "#D55E00"
 
-MOST_TOLD = 48
-"""Configurations with a part."""
+MOST_TOLD, MOST_OF_VAST = 48, 24
+"""Configurations with a part, and in a run of more points than anyone looks at."""
 SHOWN = 3
 """Configurations with a page of their own: the recommended one and two rivals."""
 SETTINGS = ("kind", "protocol", "serve", "provider", "device", "precision", "threads", "io")
@@ -41,7 +41,7 @@ def section(context: Context) -> Section | None:
         return None
     open_ = _shown(context)
     ordered = dict.fromkeys((*open_, *map(context.name, best_first(context))))
-    told = {*list(ordered)[:MOST_TOLD]}
+    told = {*list(ordered)[: MOST_OF_VAST if context.vast else MOST_TOLD]}
     hidden, left = len(told) - len(open_), len(context.series) - len(told)
     note = (
         f"The recommended configuration and what it is compared with are shown; the other {hidden} "

@@ -211,8 +211,8 @@ def _card(context: Context, take: SummaryRow | None) -> Iterator[Sentence]:
     used = take.value("cpu_cores")
     if used is not None and cores:
         said.append(f"{significant(max(cores - used.value, 0), 2)} of {cores:g} CPU cores left")
-    if said:
-        yield compose(f"{'; '.join(said)}.")
+    if text := "; ".join(said):
+        yield compose(f"{text[0].upper()}{text[1:]}.")
     yield compose(_twice(context, take, busy))
 
 

@@ -27,7 +27,8 @@ RANK_NOTE = (
     "be told apart from the best."
 )
 BEST_PERCENTILES = ("p50", "p99")
-MOST_DETAILED = 300
+MOST_DETAILED, MOST_OF_VAST = 300, 100
+"""Points with a fold of their own, and in a run of more than anyone looks at."""
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
 
@@ -139,7 +140,7 @@ def _unranked_note(context: Context) -> list[str]:
 def _floor_note(context: Context) -> list[str]:
     lacking = [
         p for p in context.shown_percentiles()
-        if any(r.rounds and r.latency_ms.get(p) is None for r in context.rows)
+        if any(r.rounds and r.value(latency_name(p)) is None for r in context.rows)
     ]  # fmt: skip
     if not lacking:
         return []
@@ -175,7 +176,7 @@ def points_table(context: Context) -> blocks.Table:
 def detailed(context: Context) -> list[SummaryRow]:
     """The points of which the page has the details: what was measured, of very many the best."""
     measured = [row for row in (*best_first(context), *context.searched) if row.rounds]
-    return measured[:MOST_DETAILED]
+    return measured[: MOST_OF_VAST if context.vast else MOST_DETAILED]
 
 
 def _constraints(context: Context) -> Columns:

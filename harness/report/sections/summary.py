@@ -50,8 +50,14 @@ def choice_section(context: Context) -> parts.Section:
 
 
 def title(context: Context) -> str:
-    """The report's title, as Model Analyzer's."""
-    return f"{context.mode} Result Summary"
+    """What page 1 says, in a line."""
+    found = decide(context)
+    if found.take is None:
+        said = "nothing can be recommended" if context.rows else "nothing was measured"
+        return f"{context.model}: {'capacity' if context.searched else said}"
+    place = first_page.where_text(context, found.take)
+    verb = "take" if found.decided else "the best value is that of"
+    return f"{context.model}: {verb} {context.name(found.take)}, {place}"
 
 
 def name(context: Context) -> str:

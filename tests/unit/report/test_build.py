@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_files_go_to_the_run_directory_and_replace_older_ones(tmp_path: Path) ->
     assert paths.json == run / "summary.json"
     before = [p.read_bytes() for p in paths.all()]
     assert [p.read_bytes() for p in build_report(run).all()] == before
+
+
+def test_cycles_are_looked_for_again_afterwards(tmp_path: Path) -> None:
+    build_report(write_bare(tmp_path / "r"), formats=("csv",))
+    assert gc.isenabled()
+    with pytest.raises(RunDirectoryError):
+        build_report(tmp_path)
+    assert gc.isenabled()
 
 
 def test_only_what_was_asked_for(tmp_path: Path) -> None:

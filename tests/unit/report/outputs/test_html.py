@@ -65,7 +65,7 @@ def html(cpu: Context) -> str:
 
 def test_sections_stand_in_model_analyzers_order(html: str) -> None:
     titles = [
-        "Online Result Summary", "TAKE", "Throughput against tail latency", "Every point",
+        "TAKE", "Throughput against tail latency", "Every point",
         "How the choice was made", "Throughput vs. Latency", "Host Memory vs. Latency",
         "Best point of each configuration", "Pareto front", "Points on the front",
         "Backend comparison", "Speed-up",
@@ -160,7 +160,7 @@ def test_css_string_can_not_be_left() -> None:
 def test_runs_without_a_number_have_a_report(tmp_path: Path, write: object) -> None:
     assert callable(write)
     html = render_html(build_view(build_context(read_run(write(tmp_path / "r")))))
-    assert "Online Result Summary" in html
+    assert re.search(r"<h1>.*: nothing (can be recommended|was measured)</h1>", html)
     assert json.loads(re.search(r'id="figures">(.*?)</script>', html).group(1)) == {}  # type: ignore[union-attr]
 
 

@@ -40,7 +40,7 @@ def pages(built: Path) -> list[str]:
 
 def test_first_page_answers(pages: list[str]) -> None:
     first = " ".join(pages[0].split())
-    assert "Online Result Summary" in first
+    assert ": take torch-cpu-fp32, batch" in first or ": the best value is that of" in first
     assert "on AMD EPYC 9B14, 2 cores, 2 threads" in first
     assert all(said in first for said in ("TAKE", "COST", "BEWARE", "Throughput against tail"))
     assert any("window.pwned=1" in page for page in pages)  # a text, as it was written
@@ -63,7 +63,7 @@ def test_contents_name_the_page_of_each_heading(pages: list[str]) -> None:
     ]  # fmt: skip
     for title, page in entries:
         shown = pages[int(page) - 1].replace("⁄", "∕")
-        assert title.replace("Summary", "Result Summary") in shown
+        assert title.replace("Summary", "TAKE") in shown
 
 
 def test_a_full_pdf_has_what_the_short_one_leaves_out(

@@ -112,3 +112,6 @@ def test_of_very_many_configurations_the_best_have_a_part_and_the_others_are_cou
     found = section(cpu)
     assert len(found.parts) == 3 < len(cpu.series)
     assert "the best 3 of 4 configurations" in found.blocks[-1].text
+    monkeypatch.setattr("harness.report.model.context.MOST_ROWS", 3)
+    monkeypatch.setattr("harness.report.sections.configurations.MOST_OF_VAST", 2)
+    assert len(section(cpu).parts) == 2, "of more points than anyone looks at fewer"

@@ -99,6 +99,9 @@ def test_of_very_many_points_the_best_have_details_and_the_page_says_where_the_o
     assert f"Here are the best 3 of {every}; it has the others." in str(found.blocks[0].text)
     links = [c.link for row in points_table(cpu).rows for c in row if c.link]
     assert links == best, "no link to details that are not there"
+    monkeypatch.setattr("harness.report.model.context.MOST_ROWS", 3)
+    monkeypatch.setattr("harness.report.sections.points.MOST_OF_VAST", 2)
+    assert len(section(cpu).parts) == 2, "of more points than anyone looks at fewer"
 
 
 def test_a_file_of_samples_that_is_gone_is_named(cpu: Context) -> None:

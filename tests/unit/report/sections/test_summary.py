@@ -25,9 +25,11 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return build_context(read_run(run))
 
 
-def test_title_says_the_mode(offline: Context, cpu: Context) -> None:
-    assert title(offline) == "Offline Result Summary"
-    assert title(cpu) == "Online Result Summary"
+def test_title_is_what_page_1_says(cpu: Context, tmp_path: Path) -> None:
+    assert title(cpu) == "resnet50: take onnxruntime-cpu-fp32, batch 4 · 2 callers"
+    failed, bare = write_all_failed(tmp_path / "failed"), write_bare(tmp_path / "bare")
+    assert title(build_context(read_run(failed))) == "resnet50: nothing can be recommended"
+    assert title(build_context(read_run(bare))).endswith(": nothing was measured")
 
 
 @pytest.mark.parametrize(("batches", "callers"), [((1,), (1,)), ((1, 4), (1, 2))])
@@ -76,7 +78,7 @@ def test_facts_name_the_hardware_and_the_sweep(cpu: Context, gpu: Context) -> No
 
 def test_page_1_is_title_verdict_chart_and_table(cpu: Context) -> None:
     first, *_, verdict, charts, words = section(cpu).blocks
-    assert isinstance(first, Masthead) and first.title == "Online Result Summary"
+    assert isinstance(first, Masthead) and first.title == title(cpu)
     assert isinstance(verdict, Verdict) and verdict.entries[0][0] == "TAKE"
     assert isinstance(charts, Charts) and charts.beside is not None
     assert len(charts.beside.rows) == 4
