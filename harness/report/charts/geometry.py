@@ -62,8 +62,8 @@ def extent(chart: Chart, axis: Axis, *, right: bool = False) -> tuple[float, flo
     if min([least, *(r[0] for r in ends)]) < 0:  # differences: all of it is shown
         shown = [least, most, *limits, *(end for r in ends for end in r)]
         low, high = min(shown), max(shown)
-    if log:
-        return low / 1.12, high * 1.12
+    if log:  # a text before the first value has room too
+        return low / (1.4 if axis == "x" and any(s.texts for s in series) else 1.12), high * 1.12
     if chart.zero:
         return (0.0, 1.06 * high) if high > 0 else None
     room = 0.06 * (high - low) or 0.1 * abs(high)

@@ -72,6 +72,15 @@ def first_page(context: Context, name: str, title: str, banners: Sequence[str]) 
     ))  # fmt: skip
 
 
+def headline(context: Context) -> str:
+    """`fake holds 80 requests/s at p99 ≤ 50 ms`: what page 1 says first, without intervals."""
+    first = next(iter(capacities(context)), None)
+    if first is None or first.rate is None:
+        return "no rate holds the target"
+    rate = numbers.value_text(first.rate)
+    return f"{name(context, first)} holds {rate} requests/s at {target_text(first)}"
+
+
 def target_text(found: CapacitySummary) -> str:
     """`p99 ≤ 50 ms`."""
     return f"{found.percentile} ≤ {found.target_ms:g} ms"
@@ -163,7 +172,7 @@ def _table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
         "Capacity (requests/s)": lambda c: blocks.interval_cell(c.rate),
         "Goodput (infer/sec)": lambda c: blocks.interval_cell(c.goodput),
         "Knee (requests/s)": lambda c: blocks.interval_cell(c.knee),
-        "Did not hold (requests/s)": lambda c: blocks.number_cell(c.high, "g"),
+        "Did not hold (requests/s)": lambda c: blocks.number_cell(c.high),
         "Rounds": lambda c: blocks.figure(str(c.rounds)),
         "Limited by": lambda c: blocks.word(
             limit_text(c), tone="" if c.server_limited and c.rate else "bad"
@@ -202,7 +211,7 @@ def rates_table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Ta
     return blocks.listing([(c, r) for c in found for r in c.rates], {
         "Configuration": lambda x: blocks.word(name(context, x[0])),
         "Batch": lambda x: blocks.figure(x[0].request),
-        "Requests/s": lambda x: blocks.figure(f"{x[1].rate:g}"),
+        "Requests/s": lambda x: blocks.figure(f"{x[1].rate:,g}"),
         "Rounds": lambda x: blocks.figure(str(x[1].rounds)),
         "Within the target (%)": lambda x: blocks.figure(f"{100 * x[1].within:.4g}"),
         "Median response (ms)": lambda x: blocks.number_cell(x[1].p50_ms),

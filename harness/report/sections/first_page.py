@@ -21,6 +21,7 @@ from harness.report.model.decision import Decision, LastPercent, Rival
 from harness.report.model.numbers import both_text, mib_text, significant, value_text
 from harness.report.model.section import Sentence, Verdict, bold, compose
 from harness.report.sections.parity import wrong_outputs
+from harness.results.grouping import firsts
 from harness.scenario.metrics import latency_name
 from harness.system import untried
 
@@ -222,9 +223,14 @@ def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     double = f"Twice the load ({significant(2 * rate.value)} infer/s)" if rate else "Twice the load"
     triton = context.spec(take.backend).get("kind") == "triton"
     line = "instances: [1, 2, 4]" if triton else "- {kind: triton, device: cuda, instances: [1, 2]}"
-    unmeasured = (
+    instances = sorted(
+        int(n) for r in firsts(context.rows, context.name)
+        if r.backend == take.backend and (n := context.served(r).instances).isdigit()
+    )  # fmt: skip
+    tried = list(dict.fromkeys(map(str, instances)))
+    unmeasured = f"Measured were {labels.listed(tried)} instances on one card." if tried[1:] else (
         f"A second replica on the same card was not measured; the backends' line “{line}” would."
-    )
+    )  # fmt: skip
     if busy is None:
         return f"{double} was not measured: what it needs is not known."
     if busy >= BUSY:

@@ -54,7 +54,7 @@ def title(context: Context) -> str:
     found = decide(context)
     if found.take is None:
         said = "nothing can be recommended" if context.rows else "nothing was measured"
-        return f"{context.model}: {'capacity' if context.searched else said}"
+        return f"{context.model}: {capacity.headline(context) if context.searched else said}"
     place = first_page.where_text(context, found.take)
     verb = "take" if found.decided else "the best value is that of"
     return f"{context.model}: {verb} {context.name(found.take)}, {place}"
@@ -136,6 +136,6 @@ def _interrupted(context: Context) -> list[str]:
     of = f" of {expected:,}" if expected else ""
     return [
         f"This run did not reach its end: {done:,}{of} measurements are in it, "
-        f"{labels.rounds_text(context.rows)} a point. Finish it with harness run --resume "
-        f"{context.data.path}; intervals are over the rounds that are there."
+        f"{labels.rounds_text((*context.rows, *context.searched))} a point. Finish it with "
+        f"harness run --resume {context.data.path}; intervals are over the rounds that are there."
     ]

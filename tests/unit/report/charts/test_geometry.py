@@ -21,6 +21,8 @@ def test_a_wide_interval_does_not_squeeze_the_values_together() -> None:
     assert extent(chart, "y") == pytest.approx((0.0, 1.06 * 30.0))
     assert extent(replace(chart, log_y=True), "y") == pytest.approx((10 / 1.5 / 1.12, 30 * 1.12))
     assert plotly.figure(chart)["layout"]["yaxis"]["range"] == pytest.approx([0.0, 31.8])
+    named = replace(chart, log_x=True, series=(replace(wide, texts=("b1/c1", "")),))
+    assert extent(named, "x") == pytest.approx((1 / 1.4, 2 * 1.12)), "room for the first text"
 
 
 def test_a_constraint_is_in_the_picture_unless_it_lies_far_away() -> None:

@@ -15,13 +15,15 @@ from support.rows import capacity
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.verdict import verdict
 from harness.report.build import build_report
+from harness.report.model import labels
 from harness.report.model.context import build_context
 from harness.report.model.numbers import both_text, value_text
 from harness.report.model.section import TableBlock
 from harness.report.outputs.html import render_html
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.sections.answer import answer
-from harness.report.sections.capacity import section
+from harness.report.sections.capacity import headline, section
+from harness.report.sections.summary import banners, title
 from harness.report.view import build_view
 from harness.results.events import RunEnded
 from harness.results.rows import CapacityRow, MeasurementRow
@@ -198,4 +200,10 @@ def test_page_1_is_about_the_capacity(run: Path) -> None:
     said = " ".join(str(block) for block in view.sections[0].blocks)
     assert "highest rate that holds p99 ≤ 30 ms · 1 search, " in said
     assert "fake (batch 1) holds: " in said
+    assert title(context) == f"{context.model}: {headline(context)}"
+    assert headline(context).startswith("fake holds ") and "p99 ≤ 30 ms" in headline(context)
+    ended = replace(context, data=replace(context.data, events=tuple(
+        e for e in context.data.events if not isinstance(e, RunEnded))))  # fmt: skip
+    (told,) = [b for b in banners(ended) if "did not reach its end" in b]
+    assert " 0 rounds" not in told and labels.rounds_text(context.searched) in told
     assert "No point was measured" not in said and "0 points" not in said

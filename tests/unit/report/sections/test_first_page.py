@@ -74,6 +74,12 @@ def test_a_rival_that_holds_no_constraint_has_no_factor(sample: Context) -> None
     assert "× (" not in take.partition("Not the last percent")[0]
 
 
+def test_instances_that_were_measured_are_not_called_unmeasured(variants: Context) -> None:
+    card = said(variants)["THIS CARD"]
+    assert "Measured were 1, 2 and 4 instances on one card." in card
+    assert "was not measured" not in card
+
+
 def test_without_a_gpu_it_speaks_of_the_machine(cpu: Context) -> None:
     page = said(cpu)
     assert "THIS MACHINE" in page and "THIS CARD" not in page

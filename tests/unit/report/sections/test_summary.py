@@ -28,7 +28,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Context:
 def test_title_is_what_page_1_says(cpu: Context, tmp_path: Path) -> None:
     assert title(cpu) == "resnet50: take onnxruntime-cpu-fp32, batch 4 · 2 callers"
     failed, bare = write_all_failed(tmp_path / "failed"), write_bare(tmp_path / "bare")
-    assert title(build_context(read_run(failed))) == "resnet50: nothing can be recommended"
+    assert title(build_context(read_run(failed))).endswith(": nothing can be recommended")
     assert title(build_context(read_run(bare))).endswith(": nothing was measured")
 
 
