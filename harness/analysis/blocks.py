@@ -85,7 +85,7 @@ def _inverse_trigamma(value: Float64 | float) -> Float64 | float:
         trigamma = special.zeta(2, x)  # faster than polygamma, and the same
         step = trigamma * (1 - trigamma / value) / (-2 * special.zeta(3, x))
         x = x + step
-        if (abs(step) < TOLERANCE * x).all():
+        if np.abs(step / x).max() < TOLERANCE:
             break
     return x
 
