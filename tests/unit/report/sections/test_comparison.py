@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from harness.report.model.blocks import Cell, Table
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import TableBlock, Text
@@ -46,6 +48,19 @@ def test_a_speed_up_is_a_ratio_of_throughputs_or_says_why_there_is_none(cpu: Con
         == "not measured"
     )
     assert speedup_table(replace(cpu, reference=None)) is None
+
+
+@pytest.mark.parametrize("of", ["cpu", "variants"])
+def test_the_coloured_ratios_of_the_table_are_counted(
+    of: str, request: pytest.FixtureRequest
+) -> None:
+    """And how many would be by chance; of the table, not of configurations that it leaves out."""
+    table = speedup_table(request.getfixturevalue(of))
+    assert table is not None
+    ratios = [c for row in table.rows for c in row[2:] if c.text.endswith("×")]
+    coloured = sum(c.tone in ("good", "bad") for c in ratios)
+    said = f"{coloured} of {len(ratios)} ratios are coloured; if all were equal, about "
+    assert ratios and f"{said}{0.05 * len(ratios):.1f} would be by chance." in table.notes[0]
 
 
 def test_latency_has_the_reference_too(cpu: Context) -> None:
