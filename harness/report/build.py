@@ -67,9 +67,7 @@ def build_report(
 
 @contextlib.contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Without Python's search for cycles: a run's rows live until its report is written, and each
-    search would look through all of them again.
-    """
+    """Without Python's search for cycles, which would look through all rows again and again."""
     was = gc.isenabled()
     gc.disable()
     try:

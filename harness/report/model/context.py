@@ -132,9 +132,7 @@ class Context:
 
     @cached_property
     def speedups(self) -> Mapping[str, Interval | None]:
-        """Throughput of each point of `shown` over the reference's default in its cell; see
-        `harness.analysis.speedup`.
-        """
+        """Of the points of `shown`: see `harness.analysis.speedup`."""
         if self.reference is None:
             return {}
         shown = {*self.shown}

@@ -69,20 +69,7 @@ def columns(context: Context) -> Columns:
             found[SPREAD] = lambda row: spread_text(row.throughput) or NOT_AVAILABLE
             found |= _speed_up(context)
     more = {title: _judged(context, name, bounded=True) for name, title in titles.items()}
-    every = found | more | {ERRORS: lambda row: str(row.errors)}
-    return {title: _remembered(get) for title, get in every.items()}
-
-
-def _remembered(get: Callable[[SummaryRow], str]) -> Callable[[SummaryRow], str]:
-    """A column that words each point once: its width is asked for before its figures are."""
-    known: dict[str, str] = {}
-
-    def said(row: SummaryRow) -> str:
-        if row.point not in known:
-            known[row.point] = get(row)
-        return known[row.point]
-
-    return said
+    return found | more | {ERRORS: lambda row: str(row.errors)}
 
 
 def _judged(context: Context, name: str, *, bounded: bool) -> Callable[[SummaryRow], str]:
