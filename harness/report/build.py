@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,24 +55,17 @@ def build_report(
     RunDirectoryError when `run_dir` is no run directory, UsageError on an unknown format or none.
     """
     require_formats(formats)
-    with _nothing_collected():
+    collecting = gc.isenabled()
+    gc.disable()  # each search for cycles would look through all rows again
+    try:
         context = build_context(data or read_run(run_dir))
         target = output or run_dir
         target.mkdir(parents=True, exist_ok=True)
         html, pdf = _documents(context, target, formats, more, full=full)
         csvs = _csvs(context, target) if "csv" in formats else ()
         return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
-
-
-@contextlib.contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Without Python's search for cycles, which would look through all rows again and again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
-        if was:
+        if collecting:
             gc.enable()
 
 

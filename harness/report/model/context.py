@@ -133,11 +133,9 @@ class Context:
     @cached_property
     def speedups(self) -> Mapping[str, Interval | None]:
         """Of the points of `shown`: see `harness.analysis.speedup`."""
-        if self.reference is None:
-            return {}
         shown = {*self.shown}
         mine = [r for r in self.rows if r.backend == self.reference or self.name(r) in shown]
-        return speedup.speedups(mine, self.reference, self.differences)
+        return speedup.speedups(mine, self.reference or "", self.differences)
 
     @cached_property
     def offline(self) -> bool:

@@ -223,12 +223,12 @@ def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     double = f"Twice the load ({significant(2 * rate.value)} infer/s)" if rate else "Twice the load"
     triton = context.spec(take.backend).get("kind") == "triton"
     line = "instances: [1, 2, 4]" if triton else "- {kind: triton, device: cuda, instances: [1, 2]}"
-    instances = sorted(
+    tried = sorted({
         int(n) for r in firsts(context.rows, context.name)
         if r.backend == take.backend and (n := context.served(r).instances).isdigit()
-    )  # fmt: skip
-    tried = list(dict.fromkeys(map(str, instances)))
-    unmeasured = f"Measured were {labels.listed(tried)} instances on one card." if tried[1:] else (
+    })  # fmt: skip
+    counts = labels.listed(map(str, tried))
+    unmeasured = f"Measured were {counts} instances on one card." if tried[1:] else (
         f"A second replica on the same card was not measured; the backends' line “{line}” would."
     )  # fmt: skip
     if busy is None:
