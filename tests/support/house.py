@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 FILE_LINES, CLASS_LINES, FUNCTION_LINES = 400, 250, 40
-CODE_LINES = 32_200
+CODE_LINES = 32_250
 """All of the package but `USES`: lower it when the package has become smaller. It was 30,000 before
 memory limits, sweeps of dynamic sizes and the gap between native and served came into the core."""
 CODE_LINES_AIM = 22_500
