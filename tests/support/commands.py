@@ -111,6 +111,8 @@ ACCOUNTS: tuple[tuple[str, str, str], ...] = (
      "tests/integration/test_stress_hosts.py::test_the_worker_joins_from_there_with_its_own_copy_of_the_scenario"),
     ("docs/sharing.md", "harness share scenarios/",
      "tests/integration/test_scenarios.py::test_tenants_in_a_short_form"),
+    ("docs/sharing.md", "harness share --resume",
+     "tests/unit/tenants/test_execute.py::test_a_run_that_was_cut_off_is_finished_with_what_is_missing"),
     ("docs/sharing.md", "harness share reports/",
      "tests/unit/tenants/test_command.py::test_a_run_directory_is_shown_again"),
     ("docs/tutorial.md", "",
