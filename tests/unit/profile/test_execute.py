@@ -46,7 +46,7 @@ def test_pytorch_on_the_cpu_is_profiled_at_each_batch_size(profiled: Path) -> No
 def test_it_is_a_kind_of_its_own_and_no_run(profiled: Path) -> None:
     data = read_run(profiled)
     assert (data.manifest["kind"], data.complete, data.measurements) == ("profile", True, [])
-    with pytest.raises(RunDirectoryError, match="of `harness profile`, and no run"):
+    with pytest.raises(RunDirectoryError, match="of `harness profile`, and can't be resumed"):
         resume(profiled, None)  # type: ignore[arg-type]
 
 
