@@ -18,6 +18,7 @@ import importlib
 import math
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import shared_memory
@@ -109,6 +110,10 @@ def widest(layouts: Iterable[Layout]) -> Layout:
         known = largest.setdefault(tensor.name, tensor)
         largest[tensor.name] = max(known, tensor, key=lambda t: t.size)
     return Layout.placed(largest.values())
+
+
+IN_USE_S = 5.0
+"""How long a server may hold a region after its answer has come."""
 
 
 class SystemMemory:
@@ -339,11 +344,21 @@ class Regions:
 
     def free(self, client: Client, region: Region) -> None:
         """Unregister and free; a server that is gone is no reason to keep the memory."""
+        until = time.monotonic() + IN_USE_S
         try:
-            with contextlib.suppress(Exception):
-                region.memory.unregister(client, region.name)
+            while self._in_use(client, region) and time.monotonic() < until:
+                time.sleep(0.002)
         finally:
             region.memory.free()
+
+    @staticmethod
+    def _in_use(client: Client, region: Region) -> bool:
+        """Whether the server refuses to forget the region, as it still holds what it answered."""
+        try:
+            region.memory.unregister(client, region.name)
+        except Exception as error:
+            return "currently in use" in str(error)
+        return False
 
     def release(self, client: Client) -> None:
         """Free every region of prepared requests, and those that were to be kept."""
