@@ -13,7 +13,6 @@ handed over by CUDA's inter-process handles.
 from __future__ import annotations
 
 import base64
-import contextlib
 import importlib
 import math
 import secrets
