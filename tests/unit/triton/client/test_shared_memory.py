@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from support.host_cuda import HostCuda
 from support.small_disk import with_small_shm
+from tritonclient.utils import InferenceServerException
 
 from harness.triton.client.shared_memory import (
     ALIGN,
@@ -16,6 +17,7 @@ from harness.triton.client.shared_memory import (
     CudaMemory,
     Layout,
     Region,
+    Regions,
     SystemMemory,
     raw,
 )
@@ -109,3 +111,23 @@ def test_a_full_dev_shm_is_an_error_and_no_signal() -> None:
     assert said.startswith("No space left on device: /dev/shm/psm_")
     assert said.endswith("can't be written (0.1 MB are free there)")
     assert left == "[]"
+
+
+class Holding:
+    """A server that holds a region a little longer than its answer took, or is gone."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self.answers = list(answers)
+
+    def unregister_system_shared_memory(self, name: str) -> None:
+        if error := self.answers.pop(0):
+            raise error
+
+
+def test_a_region_that_is_still_held_is_unregistered_later() -> None:
+    held = InferenceServerException("Cannot unregister 'r', it is currently in use.")
+    for answers in ((held, held, None), (None,), (ConnectionError("gone"),)):
+        memory, server = SystemMemory(64), Holding(*answers)
+        region = Region("r", Layout.of({"x": np.zeros(4, np.float32)}), memory)
+        Regions.free(Regions.__new__(Regions), server, region)  # type: ignore[arg-type]
+        assert server.answers == []
