@@ -113,9 +113,8 @@ def page(record: Mapping[str, Any]) -> pages.Page:
     wrong = sum(c["named"] not in (c["made"], "") for c in cases)
     where = "stages of set lengths on the CPU" if record["device"] == "cpu" else "eager PyTorch"
     lines = [
-        *pages.machine_lines(record), "", "```",
-        "python benchmarks/gpu/bounds.py --output OUT",
-        "python benchmarks/gpu/bounds.py --page OUT docs/benchmarks", "```", "",
+        *pages.opening(record, "python benchmarks/gpu/bounds.py --output OUT",
+                    "python benchmarks/gpu/bounds.py --page OUT docs/benchmarks"),
         f"Each part of a request was made the bound in turn ({where}; `benchmarks/gpu/bounds.py` "
         f"says how), in {ROUNDS} windows. **The harness named the part that was made the bound in "
         f"{named} of {len(cases)} cases, another in {wrong}.** Shares of a caller's cycle, with "

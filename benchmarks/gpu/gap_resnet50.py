@@ -89,11 +89,9 @@ def page(record: Mapping[str, Any]) -> pages.Page:
     shown = [n for n in PARTS if n not in REST]
     rounds = max((len(g["rounds"]) for g in gaps), default=0)
     lines = [
-        *pages.machine_lines(record), "", "```",
-        "python benchmarks/gpu/gap_resnet50.py --output OUT",
-        "python benchmarks/gpu/gap_resnet50.py --page OUT docs/benchmarks", "```", "",
-        *(["**A trial of the script, not a measurement.**", ""] if record["device"] != "cuda"
-          else []),
+        *pages.opening(record, "python benchmarks/gpu/gap_resnet50.py --output OUT",
+                    "python benchmarks/gpu/gap_resnet50.py --page OUT docs/benchmarks",
+                    trial="A trial of the script, not a measurement."),
         f"`scenarios/gap-gpu.yaml` in {rounds} short rounds, batch 1; mean latency in ms. The "
         "parts are those of [gap.md](../gap.md), each measured by itself, not scaled to fit.", "",
         f"**Unexplained at most {LIMIT:.0%} of the end-to-end time at one caller: {held} of "

@@ -139,14 +139,11 @@ def _said(run: Path) -> dict[str, Any]:
 def page(record: Mapping[str, Any]) -> pages.Page:
     """Every pair, with what each method says of it."""
     lines = [
-        *pages.machine_lines(record), "", "```",
-        "PYTHONPATH=. python benchmarks/gpu/interference.py --output OUT",
-        "PYTHONPATH=. python benchmarks/gpu/interference.py --render OUT --page docs/benchmarks",
-        "```", "",
-    ]  # fmt: skip
-    if record["device"] != "cuda":
-        lines += ["**A trial of the script on the CPU, on a machine that others used.**", ""]
-    lines += [
+        *pages.opening(
+            record, "PYTHONPATH=. python benchmarks/gpu/interference.py --output OUT", "PYTHONPATH="
+            ". python benchmarks/gpu/interference.py --render OUT --page docs/benchmarks",
+            trial="A trial of the script on the CPU, on a machine that others used.",
+        ),
         "[sharing.md](../sharing.md#prediction) says how slow-downs are predicted from stressors, "
         "and what the two others are. Eager PyTorch, one caller each, one round; a slow-down is the"
         " mean time of a request beside the other over that alone. The pairs below ran together, "

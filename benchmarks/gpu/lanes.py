@@ -137,8 +137,7 @@ def page(record: Mapping[str, Any]) -> pages.Page:
     runs = record["cases"]
     alone = runs["lanes-1"]
     lines = [
-        *pages.machine_lines(record), "",
-        "```", shlex.join(record["command"]), "```", "",
+        *pages.opening(record, shlex.join(record["command"])),
         f"The same {len(alone['points'])} points in {len(alone['rounds'])} rounds: "
         "with one lane, and with all rounds dealt out to several "
         "([how](../many-gpus.md)). Engines and exports were made before. A point is *equivalent* "

@@ -73,6 +73,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
+def opening(
+    record: Mapping[str, Any], *commands: str, trial: str = "", versions: Iterable[str] = ()
+) -> list[str]:
+    """How a page begins: its machine, the commands that make it, `trial` where it had no GPU."""
+    warned = [f"**{trial}**", ""] if trial and record["device"] != "cuda" else []
+    return [*machine_lines(record, versions), "", "```", *commands, "```", "", *warned]
+
+
 def machine_lines(record: Mapping[str, Any], versions: Iterable[str] = ()) -> list[str]:
     """What it was measured on, in two sentences; `record` has `machine` and `packages`."""
     machine, packages = record["machine"], record["packages"]

@@ -34,7 +34,7 @@ from typing import Any
 
 import gpubench
 import numpy as np
-from pages import Page, machine_lines, table
+from pages import Page, opening, table
 
 from harness.analysis.summary import summarize
 from harness.errors import LimitError
@@ -317,14 +317,11 @@ def _raise(error: BaseException) -> None:
 
 def page(data: Mapping[str, Any]) -> Page:
     lines = [
-        *machine_lines(data), "", "```",
-        "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT",
-        "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks",
-        "```", "",
-    ]  # fmt: skip
-    if data["device"] != "cuda":
-        lines += ["**A trial of the script on the CPU, under caps of host memory.**", ""]
-    lines += [
+        *opening(
+            data, "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT",
+            "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks",
+            trial="A trial of the script on the CPU, under caps of host memory.",
+        ),
         f"Batch {BATCH}, {CALLERS} callers, fp32. `harness run` measured each configuration alone; "
         "`harness plan --verify` made\na request of the largest peak plus 10 %, tried it under "
         f"CUDA MPS after its control, and searched for the least that\nworks. *Predicted* is the "

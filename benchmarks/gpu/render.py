@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pages import Page, machine_lines, measured, mib, number, percent, table
+from pages import Page, measured, mib, number, opening, percent, table
 
 from harness.analysis.intervals import Interval, log_t_interval
 
@@ -38,7 +38,7 @@ def head(data: Data, *paragraphs: str) -> list[str]:
     script = Path(data["command"][1])
     shown = f"PYTHONPATH=. python benchmarks/gpu/{script.name} --output OUT"
     render = f"PYTHONPATH=. python benchmarks/gpu/render.py OUT/{data['benchmark']}.json"
-    lines = [*machine_lines(data, versions), "", "```", shown, render, "```", ""]
+    lines = opening(data, shown, render, versions=versions)
     if data["quick"] or data["device"] != "cuda":
         lines += ["**A trial of the script, not a measurement.**", ""]
     for paragraph in paragraphs:

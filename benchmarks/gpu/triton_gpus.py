@@ -87,9 +87,8 @@ def page(record: Mapping[str, Any]) -> pages.Page:
     """What was found."""
     run = record["cases"]["triton-gpus"]
     lines = [
-        *pages.machine_lines(record), "", "```",
-        "python benchmarks/gpu/triton_gpus.py --output OUT",
-        "python benchmarks/gpu/triton_gpus.py --page OUT docs/benchmarks", "```", "",
+        *pages.opening(record, "python benchmarks/gpu/triton_gpus.py --output OUT",
+                    "python benchmarks/gpu/triton_gpus.py --page OUT docs/benchmarks"),
         "`scenarios/triton-gpus.yaml` in three short rounds: ResNet-50 by ONNX Runtime's CUDA "
         "provider in the embedded Triton's Python backend, two instances on each GPU, each number "
         "of GPUs at the load at which it answers most. Efficiency is the speed-up over as many "
