@@ -24,6 +24,7 @@ def test_files_go_to_the_run_directory_and_replace_older_ones(tmp_path: Path) ->
 
 
 def test_cycles_are_looked_for_again_afterwards(tmp_path: Path) -> None:
+    gc.enable()  # whatever a load that was never stopped has left
     build_report(write_bare(tmp_path / "r"), formats=("csv",))
     assert gc.isenabled()
     with pytest.raises(RunDirectoryError):
