@@ -1,17 +1,20 @@
 """Does a point's memory depend on what ran before it? Alone, and in a run with 16 callers.
 
-    PYTHONPATH=. python benchmarks/gpu/point_memory.py --output OUT      about 75 s on two GPUs
+    PYTHONPATH=. python benchmarks/gpu/point_memory.py --output OUT      about 2 minutes a GPU
     PYTHONPATH=. python benchmarks/gpu/render.py OUT/point_memory.json
 
 The harness itself, by `harness run`, on ResNet-50 at batch 1: one caller alone, and one caller in a
 scenario whose other point has 16. A constraint asks about memory, so each point gets a session of
 its own. Eager PyTorch, ONNX Runtime, TensorRT and Triton, several at a time where there are several
-GPUs; with `--device cpu` the host's memory, without TensorRT.
+GPUs; with `--device cpu` the host's memory, without TensorRT. ONNX Runtime is tried with each way
+in which its arena grows, and each of its two runs several times, by turns: what differs between two
+equal runs is the runtime's own doing.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -30,6 +33,8 @@ MEASUREMENT = {"rounds": 1, "rounds_max": 1, "warmup": "500ms", "warmup_requests
                "window": "700ms", "window_requests": 11, "window_max": "10s",
                "load_timeout": "300s"}  # fmt: skip
 LOADS = {"alone": [1], "beside": [16, 1]}
+ARENA = 3
+"""Runs of each load for ONNX Runtime."""
 
 
 def cases(device: str, gpu: int) -> dict[str, dict[str, Any]]:
@@ -39,11 +44,12 @@ def cases(device: str, gpu: int) -> dict[str, dict[str, Any]]:
         return {"torch": {"kind": "torch"}, "onnxruntime": {"kind": "onnxruntime"},
                 "triton": served}  # fmt: skip
     cuda = f"cuda:{gpu}"
+    arena = {"kind": "onnxruntime", "provider": "CUDAExecutionProvider", "device": cuda}
     return {
         "torch": {"kind": "torch", "device": cuda},
         "tensorrt": {"kind": "tensorrt", "device": cuda},
-        "onnxruntime":
-            {"kind": "onnxruntime", "provider": "CUDAExecutionProvider", "device": cuda},
+        "onnxruntime": arena,
+        "onnxruntime-same-as-requested": {**arena, "arena_extend_strategy": "kSameAsRequested"},
         "triton": {**served, "device": cuda},
     }  # fmt: skip
 
@@ -52,8 +58,9 @@ def measure(asked: argparse.Namespace, name: str, gpu: int) -> dict[str, Any]:
     """MiB of the point with one caller, by what else the scenario measured."""
     metric = "gpu_memory_mib" if asked.device == "cuda" else "host_memory_mib"
     found: dict[str, Any] = {"metric": metric, "backend": cases(asked.device, gpu)[name]}
-    for what, callers in LOADS.items():
-        folder = asked.output / f"point-memory-{name}-{what}"
+    times = ARENA if name.startswith("onnxruntime") and asked.device == "cuda" else 1
+    for n, (what, callers) in itertools.product(range(times), LOADS.items()):
+        folder = asked.output / f"point-memory-{name}-{what}-{n}"
         scenario = {
             "scenario": folder.name, "model": MODEL,
             "backends": [{**found["backend"], "name": name}],
@@ -69,10 +76,12 @@ def measure(asked: argparse.Namespace, name: str, gpu: int) -> dict[str, Any]:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         rows = read_run(folder).measurements if folder.is_dir() else []
-        found[what] = [getattr(m, metric) for m in rows if m.concurrency == 1]
-        if not found[what] or None in found[what]:
+        seen = [getattr(m, metric) for m in rows if m.concurrency == 1]
+        if not seen or None in seen:
             raise RuntimeError(f"{what}: {ended.stderr.strip() or ended.stdout.strip()}")
-        found[f"{what} flags"] = sorted({flag for m in rows for flag in m.flags})
+        found[what] = [*found.get(what, []), *seen]
+        flags = {flag for m in rows for flag in m.flags}
+        found[f"{what} flags"] = sorted(flags.union(found.get(f"{what} flags", ())))
     return found
 
 
