@@ -95,7 +95,9 @@ def test_a_fault_costs_only_its_own_point(
 
 def test_a_memory_limit_that_ends_a_worker_is_named_on_its_point(tmp_path: Path) -> None:
     with limited(f"harness-test-{os.getpid()}", 900) as group:
-        options = ("--no-report", "--set", "measurement.rounds=1")
+        # filling it takes seconds where others want the processors too, which is no hanging
+        patient = ("--set", "measurement.request_timeout=30s")
+        options = ("--no-report", "--set", "measurement.rounds=1", *patient)
         result, run = run_torch(tmp_path, "fill", *options, before=group)
     (failure,) = run.failures
     assert (failure.point, failure.reason) == ("torch-cpu-fp32/b2/c2", "died")

@@ -95,25 +95,33 @@ BLOCKED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("planted", BLOCKED)
-def test_the_page_may_ask_nobody_for_anything(browser: Any, evil: Opened, planted: str) -> None:
+@pytest.fixture(scope="module")
+def planted_in(browser: Any, evil: Opened) -> Iterator[tuple[Any, list[Any]]]:
+    """A page of its own, opened once for all that is planted, and what it asks for."""
     page, asked = browser.new_page(), list[Any]()
+    page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 playwright
+    page.goto(evil.page.url)
     page.set_default_timeout(10_000)
-    try:
-        page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 playwright
-        page.goto(evil.page.url)
-        page.evaluate(
-            f"""new Promise((done) => {{
-                addEventListener("securitypolicyviolation", () => done(), {{once: true}});
-                setTimeout(done, 3000);
-                {BLOCKED[planted]};
-            }})"""
-        )
-        assert page.evaluate("window.pwned") is None
-        outside = [r.failure for r in asked if "example.invalid" in r.url]
-        assert set(outside) <= {"csp"}, "never sent"
-    finally:
-        page.close()
+    yield page, asked
+    page.close()
+
+
+@pytest.mark.parametrize("planted", BLOCKED)
+def test_the_page_may_ask_nobody_for_anything(
+    planted_in: tuple[Any, list[Any]], planted: str
+) -> None:
+    page, asked = planted_in
+    asked.clear()
+    page.evaluate(
+        f"""new Promise((done) => {{
+            addEventListener("securitypolicyviolation", () => done(), {{once: true}});
+            setTimeout(done, 3000);
+            {BLOCKED[planted]};
+        }})"""
+    )
+    assert page.evaluate("window.pwned") is None
+    outside = [r.failure for r in asked if "example.invalid" in r.url]
+    assert set(outside) <= {"csp"}, "never sent"
 
 
 def test_no_button_uploads_a_chart(evil: Opened) -> None:
