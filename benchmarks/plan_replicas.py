@@ -62,7 +62,9 @@ class Measured:
     rate: float
     """The lower end of its capacity, requests a second."""
     least_mib: int
-    """Of host memory, by `--verify`."""
+    """Of host memory: what `--verify` found, and the resolution of its search, as no more is known
+    of it. A card that was drawn within that of a whole number of replicas would be left to luck.
+    """
     peak_mib: float
     text: str
     """The proof's sentence."""
@@ -98,7 +100,7 @@ def measure(folder: Path, rounds: int) -> Measured:
         "load": {"batch_sizes": [1], "concurrency": [SLOTS]},
         "measurement": {
             "profile": "quick", "rounds": rounds, "rounds_max": rounds, "warmup": "1s",
-            "warmup_requests": 20, "window": "3s", "window_requests": 2000, "window_max": "14s",
+            "warmup_requests": 20, "window": "3s", "window_requests": 700, "window_max": "14s",
         },
     }  # fmt: skip
     (folder / "scenario.yaml").write_text(json.dumps(scenario))
@@ -109,7 +111,8 @@ def measure(folder: Path, rounds: int) -> Measured:
         plan = json.loads(text or "{}")
         if plan and plan["proof"].get("verified"):
             proof, choice = plan["proof"], plan["choice"]
-            least, peak = proof["smallest_mib"], choice["host_mib"]
+            least = proof["smallest_mib"] + proof["resolution_mib"]
+            peak = choice["host_mib"]
             return Measured(choice["rate_low"], least, peak, proof["text"])
     raise SystemExit("one replica was not verified: the machine is too busy")
 
@@ -244,8 +247,9 @@ def page(one: Measured, trials: Sequence[Trial], seconds: float) -> str:
         f"keeps {SLOT_MIB} MiB. By the harness one\ncarries {one.rate:.1f} requests a second "
         f"(the lower end; a closed loop), and `--verify` says: {one.text}\n\n"
         "In each trial the plan's arithmetic says how many replicas carry a rate that was drawn, "
-        "and how many fit a card\nwhose size was drawn, by the least that `--verify` found, without"
-        " headroom or margin, which would only let one more or\nfewer hold too. Real processes are "
+        "and how many fit a card\nwhose size was drawn, by the least that `--verify` found and the "
+        f"resolution of its search, {one.least_mib} MiB, without headroom or\nmargin, which would "
+        "only let one more or fewer hold too. Real processes are "
         "started together, with Poisson arrivals "
         f"for {seconds:g} s, on the card in one control group\nof its size. They hold where all "
         "live, every request is answered, and p99 is within the target.\n\n"
@@ -254,8 +258,8 @@ def page(one: Measured, trials: Sequence[Trial], seconds: float) -> str:
         + "\n\n| rate | N: p99 | N − 1 | card MiB | N on it | N + 1 |\n"
         "|---|---|---|---|---|---|\n"
         + "\n".join(rows)
-        + "\n\nOne on the GPU is still to be measured. Replicas of a service on one card also slow "
-        "each other down, which a delay line\ndoes not: several-models.md has what tenants do.\n"
+        + "\n\nReplicas of a service on one card also slow each other down, which a delay line "
+        "does not: [sharing.md](../sharing.md)\nhas what tenants do.\n"
     )
 
 

@@ -188,6 +188,8 @@ def _table(mode: Mode, asked: Replicas, sharing: Sharing) -> Iterator[TableCell]
     for load in _loads(asked, tenant.load):
         dedicated = Cell(ALONE, (_seat(tenant, load=load),))
         for count in asked.counts:
+            if (load.concurrency or 0) % count:
+                continue
             seats = replicas_of(tenant, count, _shared(load, count))
             yield TableCell(count, load_text(load), Cell(mode, seats), dedicated)
 

@@ -97,7 +97,9 @@ class Replicas(Model):
     tenant: of.Name | None = Field(None, description="which; default: the first")
     counts: of.Some[Count] = Field(description="how many replicas")
     concurrency: of.Callers | None = Field(
-        None, description="callers of the whole device, shared out evenly: one tenant has as many"
+        None,
+        description="callers of the whole device, shared out evenly: one tenant has as many;"
+        " counts that don't divide them have no row",
     )
     request_rate: of.Rates | None = Field(None, description="or requests a second, likewise")
 
@@ -112,8 +114,9 @@ class Replicas(Model):
         for key in given:
             yield from repeated(key, getattr(self, key))
         for index, callers in enumerate(self.concurrency or ()):
-            if uneven := [n for n in self.counts if callers % n]:
-                message = f"{callers} callers can't be shared out evenly by {uneven[0]} replicas"
+            if all(callers % count for count in self.counts):
+                words = " or ".join(map(str, self.counts))
+                message = f"{callers} callers can't be shared out evenly by {words} replicas"
                 yield Broken(("concurrency", index), message)
 
 

@@ -284,7 +284,9 @@ def test_a_later_part_begins_no_case_again_that_was_verified(load: Any, tmp_path
     assert record.data["cases"] == {}
     record.path.write_text(json.dumps({"device": "cuda", "cases": cases}))
     caps.resumed(asked, record)
-    assert list(record.data["cases"]) == ["context", "disarmed", "encoder/torch"]
+    assert record.data["cases"] == cases, "what was cut off says so until it is tried again"
+    assert [case for case in cases if not caps._ended(case, cases[case])] == ["resnet50/torch"]
+    assert not caps._ended("encoder/tensorrt", None)
     record.path.write_text(json.dumps({"device": "cpu", "cases": cases}))
     record.data["cases"] = {}
     caps.resumed(asked, record)
@@ -370,3 +372,28 @@ def test_the_interference_page_has_each_held_out_pair(load: Any, tmp_path: Path)
     assert (len(made["tenants"]), made["modes"], made["predict"]) == (5, ["mps"], True)
     assert not script._whole(tmp_path / "none")
     assert script._whole(run_.data.path)
+
+
+def test_replicas_take_what_was_found_with_its_resolution(load: Any, tmp_path: Path) -> None:
+    script = load("replicas")
+    proof = {"smallest_mib": 1700, "resolution_mib": 40}
+    plan = {"proof": proof, "memory": {"processes": 1}}
+    cases = {"context": {"plain": [1]}, "resnet50/torch": {"plan": plan},
+             "resnet50/triton-1": {"plan": plan}, "encoder/torch": {"cut": True}}  # fmt: skip
+    (tmp_path / "plan-caps.json").write_text(json.dumps({"cases": cases}))
+    assert script.verified(tmp_path) == [("resnet50/torch", 1740)]
+
+
+def test_the_page_of_replicas_counts_the_trials_that_were_right(load: Any) -> None:
+    def seen(count: int, holds: bool) -> dict[str, Any]:
+        failed = [] if holds else ["load: out of memory | here"]
+        return {"count": count, "holds": holds, "failed": failed, "p99_ms": 31.0}
+
+    def of(*tries: Any) -> dict[str, Any]:
+        return {"case": "resnet50/torch", "need_mib": 1740, "card_mib": 4400, "tries": tries}
+
+    cases = {"0": of(seen(2, True), seen(3, False)), "1": of(seen(2, True), seen(3, True))}
+    text = "\n".join(load("replicas").page({**MACHINE, "cases": cases}).lines)
+    assert "In 1 of 2 trials (50 %) N held and N + 1 did not" in text
+    assert "| 2 hold, p99 31 ms | 3 do not, p99 31 ms | load: out of memory / here |" in text
+    assert "No trial was made" in "\n".join(load("replicas").page({**MACHINE, "cases": {}}).lines)

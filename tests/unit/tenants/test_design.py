@@ -25,6 +25,13 @@ def test_two_tenants_make_a_matrix_with_a_diagonal() -> None:
     assert not design(sharing_of(pairs=False)).pairs
 
 
+def test_a_count_that_does_not_divide_the_callers_has_no_row() -> None:
+    found = design(sharing_of(replicas={"counts": (2, 4), "concurrency": (2, 8)}))
+    assert [(row.count, row.load) for row in found.table] == [
+        (2, "2 callers"), (2, "8 callers"), (4, "8 callers"),
+    ]  # fmt: skip
+
+
 def test_rows_of_the_table_have_the_same_load_of_the_device() -> None:
     sharing = full().sharing
     assert sharing is not None
