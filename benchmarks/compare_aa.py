@@ -1,22 +1,24 @@
 """How often `harness compare` cries wolf on real backends, and whether it finds 5 % and the layer.
 
-    PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --seconds 480 --lanes 8 --part 1/2
+    PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --seconds 580 --lanes 6 --part 1/2
     PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --merge OUT1/compare_aa.json …
     PYTHONPATH=. python benchmarks/compare_aa.py --output OUT --page docs/benchmarks
 
-ONNX Runtime on one thread runs twenty equal matrix products. `slower`: ten comparisons in which
-the candidate does one such product more after each request, real work of 5 %, with the profile
-`standard`. `aa`: the candidate is the base under another name, forty times. `noisy`: forty times
+ONNX Runtime on one thread runs equal matrix products. `slower`: ten comparisons in which the
+candidate does one such product more after each request of twenty, real work of 5 %, with the
+profile `standard`. `aa`: the candidate is the base under another name, forty times, with six
+products and short windows, so that forty fit into the time. `noisy`: forty times
 the same with the fake backend on a host with autocorrelated noise and drift (compare_noisy.py).
 `layer`: the layers of a network are profiled in which one operator is made slower, ten times;
 `layer-aa`: the same without, forty times. Beside the verdicts the naive rule: the medians of the
 first five measurements of each side, a change from 5 % on.
 
-The processors that it may use (`taskset`) are divided among the lanes, each with a comparison of
-its own. What may take longest comes first, and nothing begins that might not end in time, so that
-what is there does not depend on what was found; what is cut off all the same is counted. What is
-kept is left out by the next call. All of it takes about an hour and a half of one processor on a
-quiet machine.
+The cores that it may use (`taskset`) are divided among the lanes, each with a comparison of its
+own. A core's two threads share its units: were they two lanes, each would be half as fast whenever
+the other measures, and a block's ratio would vary by 25 % (measured so). What may take longest
+comes first, and nothing begins that might not end in time, so that what is there does not depend on
+what was found; what is cut off all the same is counted. What is kept is left out by the next call.
+On quiet cores `slower` takes a core about 45 minutes, `aa` and `noisy` 40 each, both `layer` 15.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from compare_models import products, resized
 
+from harness.analysis.intervals import t_quantile
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import message_of, register
 from harness.compare.comparing import within
@@ -47,15 +50,16 @@ from harness.compare.measuring import begin
 from harness.compare.result import Comparison
 from harness.compare.subjects import Subject, Subjects
 from harness.compare.verdicts import LOOKS
+from harness.fleet.devices import cores
 from harness.models.prepare import prepare
 from harness.results.events import Event
 from harness.results.store import read_run
+from harness.scenario.metrics import PRIMARY
 from harness.scenario.spec.backend import packages
 from harness.scenario.spec.model import ModelSpec, Parity
 from harness.system.machine import describe_machine, package_versions
 from harness.system.paths import cache_directory
 
-LAYERS = 20
 ROOT = Path(__file__).resolve().parents[1]
 SCENARIO = """\
 scenario: compare-aa
@@ -85,11 +89,12 @@ class Kind(NamedTuple):
     """None: layers are profiled."""
     measurement: str = ""
     most: int = LOOKS[-1]
+    products: int = 20
 
 
 KINDS = {
-    "slower": Kind(10, 440, PRODUCTS, (ORT, PADDED), "profile: standard", 9),
-    "aa": Kind(40, 200, PRODUCTS, (ORT, ORT), SHORT + "window: 1s"),
+    "slower": Kind(10, 480, PRODUCTS, (ORT, PADDED), "profile: standard", 9),
+    "aa": Kind(40, 150, PRODUCTS, (ORT, ORT), SHORT + "warmup: 200ms, window: 600ms", products=6),
     "noisy": Kind(40, 110, NOTHING, (NOISY, NOISY), SHORT + "warmup: 100ms, window: 350ms"),
     "layer-aa": Kind(40, 40),
     "layer": Kind(10, 40),
@@ -128,7 +133,7 @@ def one(kind: str, number: int, *, quick: bool) -> dict[str, Any]:
 
 def compared(kind: Kind, number: int, folder: Path, *, quick: bool) -> dict[str, Any]:
     """The verdict, and what the naive rule says."""
-    products(folder / "products.onnx", LAYERS)
+    products(folder / "products.onnx", kind.products)
     products(folder / "one.onnx", 1)
     now = time.monotonic()
     base, candidate = (s.format(folder=folder, number=number, now=now) for s in kind.sides)
@@ -152,10 +157,10 @@ def compared(kind: Kind, number: int, folder: Path, *, quick: bool) -> dict[str,
 
 
 def naive(found: Comparison) -> bool:
-    """Whether the medians of five of both are 5 % apart in any metric."""
-    sides = [side.points[found.points[0].place].values for side in (found.base, found.candidate)]
-    for row in found.points[0].rows:
-        a, b = (statistics.median(list(s[row.metric.key].values())[:5]) for s in sides)
+    """Whether the medians of five of both are 5 % apart in any metric; it knows nothing invalid."""
+    one, other = (s.points[found.points[0].place].values for s in (found.base, found.candidate))
+    for key in PRIMARY.keys() & one.keys() & other.keys():
+        a, b = (statistics.median(list(side[key].values())[:5]) for side in (one, other))
         if abs(np.log(b / a)) > np.log1p(0.05):
             return True
     return False
@@ -196,7 +201,7 @@ class Work:
         done = {(r["kind"], r["number"]) for r in data["found"] if "cut" not in r}
         self.left = [
             (kind, n) for kind, k in KINDS.items() for n in range(1 if asked.quick else k.count)
-            if n % parts == part - 1 and (kind, n) not in done
+            if kind in asked.kinds and n % parts == part - 1 and (kind, n) not in done
         ]  # fmt: skip
 
     def take(self) -> tuple[str, int] | None:
@@ -240,13 +245,12 @@ def lane(work: Work, cpus: Sequence[int]) -> None:
 
 def measure(asked: argparse.Namespace, data: dict[str, Any]) -> None:
     """All that is missing and fits into the time."""
-    cpus = sorted(os.sched_getaffinity(0))
-    lanes = min(asked.lanes, len(cpus))
+    whole = cores(os.sched_getaffinity(0))
     work = Work(asked, data)
-    each = len(cpus) // lanes
     threads = [
-        threading.Thread(target=lane, args=(work, cpus[n * each : (n + 1) * each]))
-        for n in range(lanes)
+        threading.Thread(target=lane, args=(work, [cpu for core in mine for cpu in core]))
+        for n in range(asked.lanes)
+        if (mine := whole[n :: asked.lanes] or [whole[n % len(whole)]])
     ]
     for thread in threads:
         thread.start()
@@ -283,19 +287,43 @@ def wilson(hits: int, n: int) -> str:
 
 Row = Mapping[str, Any]
 WOLF: Callable[[Row], bool] = lambda r: r["verdict"] in ("regression", "improvement")  # noqa: E731
+NAMES = {
+    "aa": "ONNX Runtime, A/A", "noisy": "noise and drift, A/A", "slower": "5 % slower",
+}  # fmt: skip
+
+
+def is_(verdict: str) -> Callable[[Row], bool]:
+    """Whether a comparison ended so."""
+    return lambda r: r["verdict"] == verdict
+
+
 LINES: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
-    ("aa", "ONNX Runtime, A/A: a regression or an improvement", WOLF),
-    ("aa", "ONNX Runtime, A/A: equivalent", lambda r: r["verdict"] == "equivalent"),
-    ("aa", "ONNX Runtime, A/A: the naive rule finds a change", lambda r: r["naive"]),
-    ("noisy", "noise and drift, A/A: a regression or an improvement", WOLF),
-    ("noisy", "noise and drift, A/A: equivalent", lambda r: r["verdict"] == "equivalent"),
-    ("noisy", "noise and drift, A/A: the naive rule finds a change", lambda r: r["naive"]),
-    ("slower", "5 % slower: a regression", lambda r: r["verdict"] == "regression"),
-    ("slower", "5 % slower: the naive rule finds a change", lambda r: r["naive"]),
-    ("layer", "a slow layer: first in the table", lambda r: r["first"] == "resize"),
+    *((k, f"{NAMES[k]}: **a regression or an improvement**", WOLF) for k in ("aa", "noisy")),
+    ("slower", "5 % slower: **a regression**", is_("regression")),
+    *((k, f"{name}: {v}", is_(v)) for k, name in NAMES.items()
+      for v in ("equivalent", "inconclusive", "invalid")),
+    *((k, f"{name}: the naive rule finds a change", lambda r: r["naive"])
+      for k, name in NAMES.items()),
+    ("layer", "a slow layer: **first in the table**", lambda r: r["first"] == "resize"),
     ("layer", "a slow layer: named", lambda r: r["first"] == "resize" and r["first_named"]),
-    ("layer-aa", "layers of the same: some layer is named", lambda r: r["named"] > 0),
-)
+    ("layer-aa", "layers of the same: **some layer is named**", lambda r: r["named"] > 0),
+)  # fmt: skip
+
+
+def took(name: str, rows: Sequence[Row]) -> str:
+    """A line on what comparisons took, how much a block's ratio varied, and what was measured."""
+    if not (judged := [r for r in rows if r["blocks"] > 1 and "p50" in r["change"]]):
+        return f"| {name} | {len(rows)} | n/a | n/a | n/a | n/a |"
+    logs = [(r["blocks"], np.log1p(r["change"]["p50"])) for r in judged]
+    scatter = [
+        float(high - low) / 2 * n**0.5 / t_quantile(0.975, n - 1) for n, (_, low, high) in logs
+    ]
+    return (
+        f"| {name} | {len(rows)} | {statistics.fmean(n for n, _ in logs):.1f} | "
+        f"{statistics.fmean(r['seconds'] for r in rows) / 60:.1f} | "
+        f"{100 * statistics.median(scatter):.1f} % | "
+        f"{100 * statistics.fmean(float(c[0]) for _, c in logs):+.1f} % |"
+    )
 
 
 def page(data: Mapping[str, Any]) -> str:
@@ -305,26 +333,28 @@ def page(data: Mapping[str, Any]) -> str:
         f"| {what} | {wilson(sum(map(hit, whole[kind])), len(whole[kind]))} |"
         for kind, what, hit in LINES
     )
-    of = {k: [r["blocks"] for r in whole[k]] for k in KINDS if KINDS[k].model}
-    blocks = {k: f"{statistics.fmean(v):.1f}" if v else "n/a" for k, v in of.items()}
+    each = "\n".join(took(name, whole[k]) for k, name in NAMES.items())
     cut = sum("cut" in r for r in data["found"])
     more = f" {cut} were cut off by the time and are not counted." if cut else ""
     return f"""# What `harness compare` finds on real backends
 
 Written by `python benchmarks/compare_aa.py` on {data["machine"]["cpu"]["model"]} with ONNX Runtime
 {data["packages"].get("onnxruntime", "")}, {data["lanes"]} comparisons beside each other, each on
-processors of its own, {data["started"]}.{more}
-What is measured with ONNX Runtime: twenty equal matrix products a request on one thread; *5 %
-slower* is one more of them, with the profile `standard` and at most {KINDS["slower"].most} blocks.
+cores of its own, {data["started"]}.{more}
+What is measured with ONNX Runtime: equal matrix products on one thread. *5 % slower*: one more than
+twenty a request, with the profile `standard` and at most {KINDS["slower"].most} blocks; what the
+further call costs besides is in it. *A/A*: {KINDS["aa"].products} products, in short windows.
 *Noise and drift*: the fake backend on a host whose speed wanders by 1.5 % with a memory of three
-seconds, longer than a window, and falls by 5 % a minute. Shares with their 95 % interval (Wilson);
-blocks that a comparison took: {blocks["aa"]} in A/A, {blocks["noisy"]} with noise and drift,
-{blocks["slower"]} with 5 %. The naive rule is two medians of five, a change from 5 % on, in any
-metric.
+seconds, longer than a window, and falls by 5 % a minute. The naive rule is two medians of five, a
+change from 5 % on, in any metric.
 
-| what | how often |
+| what | how often (95 % interval, Wilson) |
 |---|---|
 {lines}
+
+| comparisons | how many | blocks | minutes | scatter of a block's p50 ratio | p50 changed by |
+|---|---|---|---|---|---|
+{each}
 """
 
 
@@ -334,6 +364,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder of compare_aa.json")
     parser.add_argument("--seconds", type=float, default=7200.0, help="that it may take at most")
     parser.add_argument("--lanes", type=int, default=1, help="comparisons beside each other")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--part", default="1/1", help="1/2 and 2/2 do half of each kind")
     parser.add_argument("--merge", type=Path, nargs="+", help="files of several calls")
     parser.add_argument("--quick", action="store_true", help="one of each, short: to try it")

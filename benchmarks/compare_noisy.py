@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import accumulate
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.signal import lfilter
 
 from harness.backends.base import BackendContext
 from harness.backends.fake import FakeBackend, FakeCaller, FakeRequest, FakeSettings
@@ -42,7 +42,8 @@ def weather(spec: NoisySettings) -> NDArray[np.float64]:
     kept = float(np.exp(-STEP_S / spec.memory_s))
     shocks = np.random.default_rng(spec.path).standard_normal(steps)
     shocks[1:] *= (1 - kept**2) ** 0.5
-    noise = spec.deviation * lfilter([1.0], [1.0, -kept], shocks)
+    path = accumulate(shocks.tolist(), lambda last, shock: kept * last + shock)
+    noise = spec.deviation * np.fromiter(path, np.float64, steps)
     minutes = np.arange(steps) * STEP_S / 60
     return np.asarray(np.exp(noise + np.log1p(spec.drift_per_minute) * minutes), np.float64)
 

@@ -33,6 +33,8 @@ BESIDE: dict[str, Metric] = {
     )
 }  # fmt: skip
 """What is shown beside the verdict's metrics, with an interval and no verdict."""
+MEMORY = ("host_memory_mib", "gpu_memory_mib")
+"""A backend's first session also compares outputs, and what that took stays in its process."""
 _LOADED: dict[str, Callable[[LoadedRow], object]] = {
     "load_seconds": lambda row: row.seconds,
     "first_call_ms": lambda row: row.first_call_ms,
@@ -237,6 +239,10 @@ def _point(row: SummaryRow, loads: Sequence[LoadedRow]) -> SidePoint:
         for key, read in _LOADED.items():
             if load.round in counted and _usable(known := read(load)):
                 values.setdefault(key, {})[load.round] = float(str(known))
+    first = min((load.round for load in loads), default=-1)
+    for key in MEMORY:
+        if values.get(key, {}).keys() - {first}:
+            values[key].pop(first, None)
     problem, reason = "", ""
     if row.failures and not row.measurements:
         problem, reason = row.failures[-1].message, row.failures[-1].reason

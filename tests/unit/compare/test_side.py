@@ -39,6 +39,15 @@ def test_rounds_that_were_disturbed_are_no_replicates_unless_all_were(tmp_path: 
     assert side_of(data, "a").points["b1/c1"].disturbed == 3
 
 
+def test_memory_of_the_session_that_compared_outputs_is_left_out(tmp_path: Path) -> None:
+    taken = {"gpu_memory_mib": 800.0, "host_memory_mib": 500.0}
+    for rounds, counted in ((3, [1, 2]), (1, [0])):
+        path = write_blocks(tmp_path / f"r{rounds}", {"a": 0.0}, rounds=rounds, changes=taken)
+        values = side_of(read_run(path), "a").points["b1/c1"].values
+        assert all(list(values[key]) == counted for key in taken)
+        assert list(values["p50"]) == list(range(rounds))
+
+
 def test_versions_are_those_of_its_environment(tmp_path: Path) -> None:
     path = write_blocks(
         tmp_path / "r", {"a": 0.0, "b": 0.0}, settings={"a": {"environment": "old"}},

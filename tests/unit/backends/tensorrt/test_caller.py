@@ -12,6 +12,7 @@ from support.host_backend import backend, batch
 from support.host_cuda import HostCuda
 
 from harness.backends.base import run_once
+from harness.backends.cuda.memory import Bytes
 from harness.errors import BackendError, OutOfMemoryError
 
 SETTINGS = [
@@ -89,6 +90,25 @@ def test_io_device_copies_nothing_within_the_request() -> None:
     with loaded.caller() as caller:
         cuda.to_device = cuda.to_host = None  # type: ignore[assignment]
         caller.infer(request)
+
+
+def test_outputs_kept_under_load_pin_no_memory_anew() -> None:
+    """Pinning takes milliseconds, of which the next request knows nothing: throughput does."""
+    cuda = HostCuda()
+    loaded = backend(cuda, io="device")
+    requests = {n: loaded.prepare({"x": batch(n)}) for n in (5, 2)}
+    with loaded.caller() as caller:
+        for n, request in requests.items():  # the smaller one fits into the same memory
+            assert np.array_equal(caller.outputs(caller.infer(request))["sum"], batch(n).sum(1))
+        pinned, cuda.pinned = cuda.pinned, _no_pinning  # type: ignore[method-assign]
+        first = caller.outputs(caller.infer(requests[2]))["sum"]
+        caller.outputs(caller.infer(requests[5]))
+        assert np.array_equal(first, batch(2).sum(1))  # what was kept stays as it was
+        cuda.pinned = pinned  # type: ignore[method-assign]
+
+
+def _no_pinning(size: int) -> Bytes:
+    raise AssertionError(f"{size} bytes were pinned")
 
 
 def test_graphs_are_captured_once_for_a_shape_and_again_when_buffers_move() -> None:
