@@ -98,6 +98,12 @@ PATH = click.Path(path_type=Path)
     help="Estimate GPU memory of what was not measured. Repeatable.",
 )
 @click.option(
+    "--sharing",
+    type=PATH,
+    metavar="DIR",
+    help="A run of harness share: who slows whom, and how many replicas hold the target together.",
+)
+@click.option(
     "--verify",
     is_flag=True,
     help="Measure the point again under the memory it asks for, and find the least that works.",
@@ -109,7 +115,7 @@ def command(
     run_dir: Path, rate: float, slo_p99: str, headroom: str, growth: str, margin: str,
     card_mib: int | None, systems: tuple[str, ...], compute: int | None, processes: int | None,
     memory_factor: int, driver: int | None, name: str | None, image: str, models: str,
-    output: Path | None, combinations: tuple[str, ...], verify: bool,
+    output: Path | None, combinations: tuple[str, ...], sharing: Path | None, verify: bool,
     html: Path | None, pdf: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Say what to deploy for a rate and a latency target, from the run in RUN_DIR.
@@ -128,7 +134,7 @@ def command(
     demand = demand_of(rate, slo_p99, headroom, growth)
     asked = Asked(
         systems, share_of(margin), card_mib, processes, compute, memory_factor, driver,
-        tuple(map(combination_of, combinations)),
+        tuple(map(combination_of, combinations)), sharing,
     )  # fmt: skip
     watches = (lambda: nullcontext(Teller(lambda _: None))) if verify else None
     written = Written(name, image, models, output, html, pdf)

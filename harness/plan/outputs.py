@@ -91,6 +91,7 @@ def page(plan: Plan) -> RenderableType:
         _proof(plan.proof), Text(""), _systems(plan), Text(""), _what_if(plan),
     ]  # fmt: skip
     parts += [Text(""), *map(Text, memory_lines(plan))] if plan.memory_model else []
+    parts += [Text(""), *map(Text, plan.together.answers)] if plan.together else []
     for title, lines in (
         ("Refused", tuple(f"{r.system.name}: {r.refused}" for r in plan.systems if r.refused)),
         ("Estimates", plan.estimates),
@@ -228,6 +229,7 @@ def json_text(plan: Plan) -> str:
         },
         "memory": None if sized.need is None else {**asdict(sized.need), "margin": plan.margin},
         "memory_model": _memory_json(plan),
+        "sharing": None if plan.together is None else plan.together.to_json(),
         "systems": [_system(row) for row in plan.systems],
         "what_if": [asdict(cell) for cell in plan.what_if],
         "undecided": plan.undecided, "estimates": plan.estimates,

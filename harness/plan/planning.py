@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, InconclusiveError
-from harness.plan.candidates import Found, Points, own_sessions, points_of
+from harness.plan.candidates import Candidate, Found, Points, own_sessions, points_of
 from harness.plan.memory_model import (
     Combination,
     Estimate,
@@ -28,6 +29,7 @@ from harness.plan.sizing import (
     size,
 )
 from harness.plan.systems import System, chosen
+from harness.plan.together import Together, read_together
 from harness.report.model.decision import MARGIN
 from harness.report.model.manifest_facts import device_gpu, number
 from harness.results.rows import ServerOnlyRow
@@ -36,8 +38,8 @@ from harness.results.store import RunData
 SCHEMA = "harness-plan/1"
 """Of `--json`: its number changes when a key is renamed, removed or means something else."""
 UNTRIED = (
-    "Nothing of this was tried under a cap: the sizes are measured peaks with a margin, "
-    "and how replicas on one card disturb each other was not measured. `--verify` tries it."
+    "Nothing of this was tried under a cap: the sizes are measured peaks with a margin. `--verify` "
+    "tries it."
 )
 STEPS = (0.5, 1.0, 2.0, 4.0)
 """Of the what-if table, times the rate and the target."""
@@ -58,6 +60,8 @@ class Asked:
     driver: int | None = None
     at: tuple[Combination, ...] = ()
     """Combinations whose memory is to be estimated."""
+    sharing: Path | None = None
+    """Directory of a sharing run, which says what replicas do to one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class Plan:
     """Of a GPU for an hour, as the scenario says it."""
     proof: Proof | None = None
     """What trials under a cap showed; None where none were made."""
+    together: Together | None = None
+    """What replicas and other tenants do to one another on a card; None where none was given."""
 
     @property
     def cost_per_million(self) -> float | None:
@@ -130,7 +136,18 @@ class _Sizer:
     def __init__(self, data: RunData, asked: Asked) -> None:
         self.data, self.asked = data, asked
         self.points: Points = points_of(data)
+        self.together = None if asked.sharing is None else read_together(asked.sharing)
         self._found: dict[float, Found] = {}
+
+    def most(self, candidate: Candidate, demand: Demand, *, mps: bool | None = None) -> int | None:
+        """Replicas that held the target together on one card."""
+        if self.together is None:
+            return None
+        return self.together.most(self.model, candidate, demand, mps=mps)
+
+    @property
+    def model(self) -> str:
+        return str((self.data.scenario.get("model") or {}).get("name"))
 
     def found(self, target_ms: float) -> Found:
         if target_ms not in self._found:
@@ -147,7 +164,10 @@ class _Sizer:
                 driver=self.asked.driver or _major(self.gpu(candidate.backend).get("driver")),
                 mig=bool(self.gpu(candidate.backend).get("mig")),
             )  # fmt: skip
-            one = size(candidate, need, demand, unknown=self.elsewhere(candidate.backend))
+            one = size(
+                candidate, need, demand, unknown=self.elsewhere(candidate.backend),
+                together=self.most(candidate, demand),
+            )  # fmt: skip
             if need is None or need.card_mib is None or one.cards is not None:
                 sized.append(one)
         return cheapest(sized)
@@ -218,11 +238,12 @@ def make_plan(data: RunData, demand: Demand, asked: Asked) -> Plan:
         run=str(data.path), scenario=str(data.scenario.get("scenario", "")),
         kind=str(sizer.settings(sized.candidate.backend).get("kind", "")),
         card=_card(sizer, sized.candidate.backend), demand=demand, margin=asked.margin, sized=sized,
-        systems=tuple(_row(system, sized) for system in systems),
+        systems=tuple(_row(sizer, system, sized, demand) for system in systems),
         what_if=tuple(_what_if(sizer, demand)), undecided=found.undecided,
-        estimates=tuple(_estimates(sizer, sized)), memory_model=model,
+        estimates=tuple(_estimates(sizer, sized, demand)), memory_model=model,
         price=number(data.scenario, "price_per_gpu_hour"),
         at=tuple(model.at(c) for c in asked.at) if model is not None else (),
+        together=sizer.together,
     )  # fmt: skip
 
 
@@ -256,14 +277,15 @@ def _card(sizer: _Sizer, backend: str) -> str:
     return f"{name}, {size} MiB"
 
 
-def _row(system: System, sized: Sized) -> SystemPlan:
+def _row(sizer: _Sizer, system: System, sized: Sized, demand: Demand) -> SystemPlan:
     need: Need | None = sized.need
     if need is None:
         return SystemPlan(system, None, None, "the run has no GPU memory to ask for")
     rounded = system.request(need)
     if isinstance(rounded, Refused):
         return SystemPlan(system, None, None, rounded.why)
-    return SystemPlan(system, rounded, fit(rounded, need, system.most, sized.replicas))
+    held = sizer.most(sized.candidate, demand, mps=system.per_process)
+    return SystemPlan(system, rounded, fit(rounded, need, system.most, sized.replicas, held))
 
 
 def _what_if(sizer: _Sizer, demand: Demand) -> list[Cell]:
@@ -278,10 +300,12 @@ def _what_if(sizer: _Sizer, demand: Demand) -> list[Cell]:
     return cells
 
 
-def _estimates(sizer: _Sizer, sized: Sized) -> list[str]:
+def _estimates(sizer: _Sizer, sized: Sized, demand: Demand) -> list[str]:
     """What was not measured as it stands."""
     candidate, need = sized.candidate, sized.need
-    said = []
+    said: list[str] = []
+    if sizer.together is not None:
+        said += sizer.together.estimates(sizer.model, candidate, demand)
     if not candidate.has_interval:
         said.append("a replica's rate: one round has no interval, so its value stands in")
     if candidate.basis.startswith("closed"):
@@ -290,14 +314,19 @@ def _estimates(sizer: _Sizer, sized: Sized) -> list[str]:
             "load.find_capacity measures what a replica bears then"
         )
     if sized.replicas > 1:
-        said.append("replicas are taken to add up: one alone was measured")
+        more = "" if sizer.together else " (--sharing names a run of several on one card)"
+        said.append(f"replicas are taken to add up: one alone was measured{more}")
     if sized.unknown:
         said.append(
             "GPU memory and cards of a server that was there already are not known: "
             "server.telemetry beside it measures them"
         )
-    if need is None:
-        return said
+    return said if need is None else [*said, *_of_gpu(sizer, candidate, need)]
+
+
+def _of_gpu(sizer: _Sizer, candidate: Candidate, need: Need) -> list[str]:
+    """Of memory, and of what fits a card."""
+    said: list[str] = []
     if candidate.gpu_scope == "device":
         said.append("memory: the difference on the whole device, as processes could not be seen")
     if not own_sessions(sizer.data.scenario):

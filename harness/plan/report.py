@@ -76,7 +76,7 @@ def view(plan: Plan, data: RunData, service: Service) -> View:
         Section("systems", "Requests", (
             *_requests(plan), TableBlock(_what_if(plan), "What if"),
         )),
-        _files(plan, service),
+        _together(plan), _files(plan, service),
     )  # fmt: skip
     version = str(data.manifest.get("harness_version") or "")
     footer = f"harness {version} · plan from the run of {date_text(data.manifest)}"
@@ -289,6 +289,18 @@ def _systems(plan: Plan) -> blocks.Table:
             ])  # fmt: skip
     head = ["System", "Written under", "Value", "MiB", "A card", "Binds", "Cards", "Held"]
     return blocks.table(head, rows)
+
+
+def _together(plan: Plan) -> Section | None:
+    """What a sharing run says of the card: its answers, the heat maps, counts and target."""
+    if plan.together is None:
+        return None
+    return Section("together", "Together on one card", (
+        *(Text(text, "prose") for text in plan.together.answers),
+        *(TableBlock(table, title) for title, table in plan.together.tables()),
+        Text("A heat map says how many times longer the row's requests take on average while the "
+             "column runs beside it than alone.", "note"),
+    ))  # fmt: skip
 
 
 def _known(value: int | None) -> str:

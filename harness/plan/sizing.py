@@ -42,11 +42,13 @@ def replicas(rate: float, load: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How many replicas one card holds, by each of three limits; None is not known."""
+    """How many replicas one card holds, by each of four limits; None is not known."""
 
     by_memory: int | None
     by_compute: int | None
     by_system: int | None
+    by_sharing: int | None
+    """So many held the target together."""
     per_card: int | None
     """The least of those that are known."""
     binding: str
@@ -54,19 +56,24 @@ class Fit:
     cards: int | None
 
 
-def fit(rounded: Rounded, need: Need, most: int | None, count: int) -> Fit:
-    """Of a need in a system's unit; compute by the larger of what is asked for and what is used."""
+def fit(
+    rounded: Rounded, need: Need, most: int | None, count: int, together: int | None = None
+) -> Fit:
+    """Of a need in a system's unit; compute by the larger of what is asked for and what is used,
+    and `together` by what replicas did to one another.
+    """
     share = rounded.compute or need.compute_percent
     asked = 100 // share if share else None
     busy = fits_by_busy(need.busy_percent)
     compute = min((n for n in (asked, busy) if n is not None), default=None)
-    limits = {"memory": rounded.per_card, "compute": compute, "the system's limit": most}
+    limits = {"memory": rounded.per_card, "compute": compute, "the system's limit": most,
+              "the target": together}  # fmt: skip
     known = {name: n for name, n in limits.items() if n is not None}
     binding = min(known, key=lambda name: known[name], default="unknown")
     # without the card's size the other two are no answer
     per_card = known[binding] if rounded.per_card is not None else None
     return Fit(
-        rounded.per_card, compute, most, per_card,
+        rounded.per_card, compute, most, together, per_card,
         binding if per_card is not None else "unknown",
         ceil_div(count, per_card) if per_card else None,
     )  # fmt: skip
@@ -116,7 +123,7 @@ class Sized:
     replicas_now: int
     """Without the growth."""
     cards: int | None
-    """By memory and compute, without a system's own limit."""
+    """By memory, compute and what held the target together, without a system's own limit."""
     unknown: bool = False
     """Whether it may hold GPU memory that was not measured, so that its cards are not known."""
 
@@ -140,17 +147,20 @@ class Sized:
 
 
 def size(
-    candidate: Candidate, need: Need | None, demand: Demand, *, unknown: bool = False
-) -> Sized:
+    candidate: Candidate, need: Need | None, demand: Demand, *, unknown: bool = False,
+    together: int | None = None,
+) -> Sized:  # fmt: skip
     """How many replicas the demand takes of a candidate, and how many cards.
 
-    `unknown` says that it may hold GPU memory that was not measured.
+    `unknown` says that it may hold GPU memory that was not measured; `together` is how many held
+    the target on one card.
     """
     load = load_of(candidate, demand)
     count = replicas(demand.planned_rate, load)
     cards = None
     if need is not None and need.card_mib is not None:
-        found = fit(Rounded("", need.mib, need.card_mib // need.mib), need, None, count)
+        rounded = Rounded("", need.mib, need.card_mib // need.mib)
+        found = fit(rounded, need, None, count, together)
         cards = found.cards
     return Sized(
         candidate, need, load, count, replicas(demand.rate, load), cards, need is None and unknown
