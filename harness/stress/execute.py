@@ -41,11 +41,15 @@ from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.telemetry.client import Telemetry
 from harness.triton.client.settings import TritonSettings
-from harness.triton.counters.scrape import Scraper
+from harness.triton.counters.scrape import EVERY_S, Scraper
 
 Tell = Callable[[Mapping[str, Any]], None]
 OVERTIME_S = 120.0
 """So long at least the co-located models' arrivals go on where their end is awaited."""
+MOST_READINGS = 1000
+"""Of Triton's /metrics, which are kept as text (some 4 KB each beside eight GPUs): a longer run
+reads them less often than once a second, so that the harness does not grow with a soak.
+"""
 AFTER_FAULT_S = 10.0
 """So long after a fault nothing that grows is taken for hopeless."""
 
@@ -152,7 +156,7 @@ class _Run:
             faults = Faults(stress.faults, server, proxy, self._fault_done)
             stack.callback(faults.stop)
             memory = stack.enter_context(MemoryWatch(lambda: server.pid))
-            scraper = stack.enter_context(Scraper(server.metrics)) if server.metrics else None
+            scraper = self._scraper(stack, stress, server)
             generator = stack.enter_context(Generator(
                 plan if proxy is None else plan.at(proxy.address), server.inputs(), self.where,
                 folder=self.directory / files.SAMPLES, logs=logs, base=base,
@@ -184,6 +188,14 @@ class _Run:
         self.outcome.notes.append("all requests went through the harness's own proxy, which can "
                                   "be slow; it adds some 0.1 ms also where it is not")  # fmt: skip
         return stack.enter_context(Proxy(address, logs / "proxy.log", elsewhere or HOST))
+
+    def _scraper(
+        self, stack: contextlib.ExitStack, stress: Stress, server: StressServer
+    ) -> Scraper | None:
+        if not server.metrics:
+            return None
+        every = max(EVERY_S, shapes.duration(stress.shape.chosen) / MOST_READINGS)
+        return stack.enter_context(Scraper(server.metrics, every=every))
 
     def _fault_done(self, record: FaultRecord) -> None:
         self.outcome.faults.append(files.Fault(**asdict(record)))  # type: ignore[typeddict-item]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +41,8 @@ class MemoryWatch:
     def __init__(self, server: Callable[[], int | None], every: float = EVERY_S) -> None:
         self._server, self._every = server, every
         self._stop = threading.Event()
-        self._rows: list[tuple[int, str, int]] = []
+        self._readings: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+        """By the process's name: t_ns and resident bytes by turns."""
         self._names: dict[int, str] = {}
         self._thread = threading.Thread(target=self._run, daemon=True, name="memory")
 
@@ -58,17 +61,19 @@ class MemoryWatch:
                 resident = int(process.memory_info().rss)
                 if number in theirs:
                     name = self._names.setdefault(number, f"{process.name()} {number}")
-                    self._rows.append((now, name, resident))
+                    self._readings[name].extend((now, resident))
                 else:
                     total += resident
             except psutil.Error:  # it ended meanwhile
                 continue
-        self._rows.append((now, HARNESS, total))
+        self._readings[HARNESS].extend((now, total))
 
     def save(self, path: Path) -> None:
         """Write all readings as Parquet: t_ns, process, resident (bytes)."""
-        columns = list(zip(*self._rows, strict=True)) or [(), (), ()]
-        tables.write_table(path, pa.table([list(c) for c in columns], _schema()))
+        names = [name for name, found in self._readings.items() for _ in found[::2]]
+        both = np.array([n for found in self._readings.values() for n in found], np.int64)
+        columns = [both[::2], pa.array(names, pa.string()), both[1::2]]
+        tables.write_table(path, pa.table(columns, _schema()))
 
     def __enter__(self) -> Self:
         self._thread.start()
