@@ -186,7 +186,7 @@ def cpu_ns(pid: int) -> int:
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             total += int((task / "schedstat").read_text().split()[0])
-        except FileNotFoundError:  # a thread that ended; steady clients have none
+        except (FileNotFoundError, ProcessLookupError):  # it ended; steady clients have none
             continue
     return total
 

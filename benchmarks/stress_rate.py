@@ -115,6 +115,18 @@ def in_time(options: argparse.Namespace) -> Iterator[int]:
         longest = max(longest, time.monotonic() - at)
 
 
+def measured(
+    meter: pa.Meter, protocol: str, client: str, users: int, seconds: float
+) -> pa.Measured:  # fmt: skip
+    """One client once. Raises FailedError."""
+    if client == "wire client":
+        return pa.ours(meter, protocol, users, seconds)
+    if client == "perf_analyzer":
+        return pa.theirs(meter, protocol, users, seconds)
+    workers = int(client.rpartition(" ")[2])
+    return locust(meter, protocol, workers, users * workers, seconds)
+
+
 def rates(meter: pa.Meter, options: argparse.Namespace) -> dict[Case, list[pa.Measured]]:
     """Each case once a round, beginning with another one each time."""
     users, seconds = options.users, options.seconds
@@ -124,13 +136,11 @@ def rates(meter: pa.Meter, options: argparse.Namespace) -> dict[Case, list[pa.Me
     for number in in_time(options):
         turn = number * 3 % len(cases)
         for protocol, client in (*cases[turn:], *cases[:turn]):
-            if client == "wire client":
-                one = pa.ours(meter, protocol, users, seconds)
-            elif client == "perf_analyzer":
-                one = pa.theirs(meter, protocol, users, seconds)
-            else:
-                workers = int(client.rpartition(" ")[2])
-                one = locust(meter, protocol, workers, users * workers, seconds)
+            try:
+                one = measured(meter, protocol, client, users, seconds)
+            except pa.FailedError as error:  # one figure less, which the page counts
+                print(f"round {number + 1} {protocol} {client}: {error}", flush=True)
+                continue
             found[protocol, client].append(one)
             print(f"round {number + 1} {protocol} {client}: {one.counted:.0f}/s, "
                   f"{one.cpu:.0f} µs of CPU a request, p50 {one.p50:.0f} µs, others "
@@ -212,6 +222,9 @@ def rates_text(about: dict[str, Any], rate: dict[str, list[dict[str, float]]]) -
         "|---|---|---|---|---|",
     ]
     for case, all_ in rate.items():
+        if len(all_) < 2:
+            lines.append(f"| {case.replace(', ', ' | ', 1)} | measured {len(all_)} times | | |")
+            continue
         protocol, _, client = case.partition(", ")
         per_core = mean([1e6 / m["cpu"] for m in all_])
         lines.append(f"| {protocol} | {client} | {mean([m['counted'] for m in all_])} | {per_core} "
@@ -294,6 +307,8 @@ def main() -> None:
         raw = Path(options.page[0], "stress-rate.json").read_text("utf-8")
         (options.page[1] / "stress-rate.json").write_text(raw, "utf-8")
         (options.page[1] / "stress-rate.md").write_text(page(json.loads(raw)), "utf-8")
+    elif options.seconds * pa.WINDOWS <= 2 * pa.SETTLE_S:
+        parser.error(f"--seconds must be above {2 * pa.SETTLE_S / pa.WINDOWS:.2g}")
     elif options.rounds < 2:
         parser.error("an interval needs at least two rounds")
     else:

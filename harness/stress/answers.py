@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.report.model.numbers import significant
 from harness.results.samples import OK, UNFINISHED
 from harness.stress import fairness as fair
 from harness.stress import timeline as tl
@@ -102,16 +103,14 @@ def _rising(run: StressRun, line: tl.Timeline, until: float) -> list[tl.PhaseRes
 def recoveries(run: StressRun, line: tl.Timeline, until: float) -> Iterator[tl.Recovery]:
     """After a spike, and after each fault that was done; counted to the next of them."""
     phases = shapes.phases(run.stress.shape.chosen)
-    events = [(f["kind"], float(f["begin"])) for f in run.outcome.faults]
-    events += [("spike", p.end) for p in phases if p.name == "spike"]
+    events = [(f["kind"], float(f["begin"]), float(f["end"])) for f in run.outcome.faults]
+    events += [("spike", p.end, p.end) for p in phases if p.name == "spike"]
     events.sort(key=lambda e: e[1])
-    starts = [t for _, t in events] + [p.begin for p in phases if p.name == "spike"]
+    starts = [t for _, t, _ in events] + [p.begin for p in phases if p.name == "spike"]
     calm = (0.0, min(starts, default=until))
-    for name, since in events:
-        later = [t for t in starts if t > since]
-        found = (
-            tl.recovery(line, name, since, calm, min([*later, until])) if since < until else None
-        )
+    for name, since, undone in events:
+        over = min([*(t for t in starts if t > since), until])
+        found = tl.recovery(line, name, since, calm, over, undone) if since < until else None
         if found is not None:
             yield found
 
@@ -138,15 +137,15 @@ def _flags(run: StressRun, found: Answers) -> Iterator[str]:
         yield (f"worker {worker['worker']} was lost {worker['at']:.1f} s after the load began; "
                f"its part of the load was not made from then on")  # fmt: skip
     if found.lost:
-        yield f"{found.lost} requests were due at lost workers and count nowhere"
+        yield f"{found.lost:,} requests were due at lost workers and count nowhere"
     slip, p50 = found.slip_p99_ms, found.p50_ms
     if slip is not None and p50 is not None and slip > max(LATE_MS, LATE_SHARE * p50):
-        yield (f"the client was late: 1 in 100 requests left {slip:.1f} ms or more after it was "
+        yield (f"the client was late: 1 in 100 requests left {slip:,.1f} ms or more after it was "
                "due, with users to spare; use more --workers")  # fmt: skip
     never = int(np.count_nonzero(run.samples.status == UNFINISHED))
     if never:
-        yield f"{never} requests were due and never sent: all {run.stress.max_outstanding} users " \
-              "were busy to the end"  # fmt: skip
+        yield (f"{never:,} requests were due and never sent: all "
+               f"{run.stress.max_outstanding} users were busy to the end")  # fmt: skip
     if not np.any(run.samples.status == OK):
         yield "not one request was answered"
 
@@ -158,14 +157,14 @@ def ms_text(value: float | None) -> str:
     """A latency in words."""
     if value is None:
         return "n/a"
-    return f"{value:.3g} ms" if math.isfinite(value) else "no answer"
+    return f"{significant(value)} ms" if math.isfinite(value) else "no answer"
 
 
 PHASE_COLUMNS: dict[str, Callable[[tl.PhaseResult], str]] = {
     "seconds": lambda p: f"{p.begin:.0f}–{p.end:.0f}", "requests": lambda p: f"{p.requests:,}",
-    "offered/s": lambda p: f"{p.offered:.1f}", "answered/s": lambda p: f"{p.goodput:.1f}",
+    "offered/s": lambda p: f"{p.offered:,.1f}", "answered/s": lambda p: f"{p.goodput:,.1f}",
     "failed": lambda p: f"{p.error_rate:.2%}", "p50": lambda p: ms_text(p.p50_ms),
-    "p99": lambda p: ms_text(p.p99_ms), "open": lambda p: f"{p.open_begin} → {p.open_end}",
+    "p99": lambda p: ms_text(p.p99_ms), "open": lambda p: f"{p.open_begin:,} → {p.open_end:,}",
 }  # fmt: skip
 """What is said of a phase beside its name, by title."""
 
@@ -173,8 +172,8 @@ PHASE_COLUMNS: dict[str, Callable[[tl.PhaseResult], str]] = {
 def sentences(run: StressRun, found: Answers) -> list[str]:
     """The answers in words, the weightiest first."""
     text = [
-        f"{found.requests:,} requests in {run.outcome.seconds:.0f} s: {found.goodput:.1f} answered "
-        f"a second, {found.error_rate:.2%} failed, p50 {ms_text(found.p50_ms)}, "
+        f"{found.requests:,} requests in {run.outcome.seconds:.0f} s: {found.goodput:,.1f} "
+        f"answered a second, {found.error_rate:.2%} failed, p50 {ms_text(found.p50_ms)}, "
         f"p99 {ms_text(found.p99_ms)}."
     ]
     text += [recovery_text(r) for r in found.recoveries]
@@ -212,10 +211,10 @@ def recovery_text(found: tl.Recovery) -> str:
 def saturation_text(found: tl.Saturation) -> str:
     """Where goodput stops rising."""
     unit = "requests a second" if found.by_rate else "users"
-    most = f"{found.goodput:.1f} answered a second at most"
+    most = f"{found.goodput:,.1f} answered a second at most"
     if found.level is None:
         return f"It did not saturate within the levels that were asked: {most}."
-    return f"It saturates at about {found.level:.3g} {unit}: {most}."
+    return f"It saturates at about {significant(found.level)} {unit}: {most}."
 
 
 def _queue_text(phases: Sequence[tl.PhaseResult]) -> Iterator[str]:
@@ -224,5 +223,5 @@ def _queue_text(phases: Sequence[tl.PhaseResult]) -> Iterator[str]:
         grown = p.open_end - p.open_begin
         if grown > max(10.0, 3 * math.sqrt(p.open_begin + 1.0), p.open_begin / 2):
             rate = grown / (p.end - p.begin)
-            yield (f"In {p.name} open requests grew from {p.open_begin} to {p.open_end}, "
-                   f"{rate:.1f} a second.")  # fmt: skip
+            yield (f"In {p.name} open requests grew from {p.open_begin:,} to {p.open_end:,}, "
+                   f"{rate:,.1f} a second.")  # fmt: skip

@@ -88,6 +88,11 @@ def reached_from_elsewhere(address: str, master: str) -> str:
     return host
 
 
+def between_readings(stress: Stress) -> float:
+    """Seconds from one reading of Triton's /metrics to the next."""
+    return max(EVERY_S, shapes.duration(stress.shape.chosen) / MOST_READINGS)
+
+
 def start(loaded: LoadedScenario, output: Path | None, where: Where, tell: Tell) -> Path:
     """Run it; the run directory. Raises HarnessError where it can't begin.
 
@@ -156,7 +161,9 @@ class _Run:
             faults = Faults(stress.faults, server, proxy, self._fault_done)
             stack.callback(faults.stop)
             memory = stack.enter_context(MemoryWatch(lambda: server.pid))
-            scraper = self._scraper(stack, stress, server)
+            scraper = stack.enter_context(
+                Scraper(server.metrics, every=between_readings(stress))
+            ) if server.metrics else None  # fmt: skip
             generator = stack.enter_context(Generator(
                 plan if proxy is None else plan.at(proxy.address), server.inputs(), self.where,
                 folder=self.directory / files.SAMPLES, logs=logs, base=base,
@@ -188,14 +195,6 @@ class _Run:
         self.outcome.notes.append("all requests went through the harness's own proxy, which can "
                                   "be slow; it adds some 0.1 ms also where it is not")  # fmt: skip
         return stack.enter_context(Proxy(address, logs / "proxy.log", elsewhere or HOST))
-
-    def _scraper(
-        self, stack: contextlib.ExitStack, stress: Stress, server: StressServer
-    ) -> Scraper | None:
-        if not server.metrics:
-            return None
-        every = max(EVERY_S, shapes.duration(stress.shape.chosen) / MOST_READINGS)
-        return stack.enter_context(Scraper(server.metrics, every=every))
 
     def _fault_done(self, record: FaultRecord) -> None:
         self.outcome.faults.append(files.Fault(**asdict(record)))  # type: ignore[typeddict-item]

@@ -23,6 +23,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.report.model.numbers import significant
+
 Floats = NDArray[np.float64]
 Kind = Literal["steady", "filled", "growing", "untold"]
 By = Literal["", "time", "requests"]
@@ -86,19 +88,24 @@ class Growth:
             return None
         return float(max(self.enough, self.hours, self.hours * (2 * width / leak) ** (2 / 3)))
 
+    @property
+    def rate(self) -> str:
+        """The slope with its interval."""
+        low, high = significant(self.low), significant(self.high)
+        return f"{significant(self.slope)} MiB an hour [{low}, {high}]"
+
     def words(self, what: str) -> str:
         """The verdict in a sentence, and how long the soak must last for a smaller leak."""
-        rate = f"{self.slope:.3g} MiB an hour [{self.low:.3g}, {self.high:.3g}]"
         with_what = {"": "; whether with time or with requests the constant load does not show",
                      "time": " with time, not with requests",
                      "requests": " with requests, not with time"}[self.by]  # fmt: skip
         verdict = {
-            "steady": f"{what} does not grow: {rate}",
-            "filled": f"{what} grew by {self.total:.3g} MiB and has come to rest, as a cache does: "
-                      f"{rate} in the second half",
-            "growing": f"{what} leaks: it grows by {rate}{with_what}",
-            "untold": f"{what} leaks or fills, which can't be told yet: {rate} in the second half. "
-                      f"A soak must last {hours_text(self.enough)} at least",
+            "steady": f"{what} does not grow: {self.rate}",
+            "filled": f"{what} grew by {significant(self.total)} MiB and has come to rest, as a "
+                      f"cache does: {self.rate} in the second half",
+            "growing": f"{what} leaks: it grows by {self.rate}{with_what}",
+            "untold": f"{what} leaks or fills, which can't be told yet: {self.rate} in the "
+                      f"second half. A soak must last {hours_text(self.enough)} at least",
         }[self.kind]  # fmt: skip
         if self.kind == "untold":
             return f"{verdict}."

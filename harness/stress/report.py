@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.report.model import blocks as b
 from harness.report.model import section as s
 from harness.report.model.context import COLORS
 from harness.report.model.manifest_facts import date_text, text
+from harness.report.model.numbers import significant
 from harness.report.outputs.html import render_html
 from harness.report.view import View
 from harness.results.samples import OK
@@ -159,8 +161,8 @@ def _models(found: Results) -> Iterator[s.Section]:
 def _memory(found: Results) -> s.Section:
     growth = b.listing(found.growth.items(), {
         "of": lambda g: b.word(g[0]), "verdict": lambda g: b.word(g[1].kind),
-        "MiB an hour": lambda g: b.Cell(f"{g[1].slope:.3g}", f"{g[1].low:.3g} – {g[1].high:.3g}",
-                                      number=True),
+        "MiB an hour": lambda g: b.Cell(significant(g[1].slope), number=True,
+                                      range=f"{significant(g[1].low)} – {significant(g[1].high)}"),
         "in words": lambda g: b.word(g[1].words("It")),
     })  # fmt: skip
     lines = [
@@ -225,21 +227,26 @@ def bands(found: Results) -> tuple[b.Band, ...]:
 def _chart(
     found: Results, id: str, title: str, unit: str, lines: Iterable[Line], *, log: bool = False
 ) -> b.Chart | None:
-    """Lines over the run's seconds; None without a value."""
+    """Lines over the run's seconds, broken where there is no value; None without any."""
     series: list[b.ChartSeries] = []
     rows: list[tuple[str, float, float]] = []
     for number, (name, x, y) in enumerate(lines):
-        points = [(float(a), float(b), f"{float(b):.4g} {unit} at {float(a):.1f} s")
-                  for a, b in zip(x, y, strict=True)
-                  if math.isfinite(b) and 0 <= a <= _until(found)]  # fmt: skip
-        if points:
-            series.append(b.trace(name, COLORS[number % len(COLORS)], points, "thin", dash=number))
-            rows += [(name, a, b) for a, b, _ in points[:: max(1, len(points) // 40)]]
+        inside = (
+            (float(a), float(b)) for a, b in zip(x, y, strict=True) if 0 <= a <= _until(found)
+        )
+        pieces = [list(piece) for known, piece in itertools.groupby(
+            inside, lambda point: math.isfinite(point[1])) if known]  # fmt: skip
+        for piece in pieces:
+            points = [(a, b, f"{significant(b, 4)} {unit} at {a:.1f} s") for a, b in piece]
+            mode: b.Mode = "thin" if len(points) > 1 else "line"  # which marks a point alone
+            series.append(b.trace(name, COLORS[number % len(COLORS)], points, mode, dash=number))
+        whole = [(name, *point) for piece in pieces for point in piece]
+        rows += whole[:: max(1, len(whole) // 40)]
     if not series:
         return None
     columns: dict[str, Callable[[tuple[str, float, float]], b.Cell]] = {
         "series": lambda r: b.word(r[0]), "second": lambda r: b.figure(f"{r[1]:.1f}"),
-        unit: lambda r: b.figure(f"{r[2]:.4g}"),
+        unit: lambda r: b.figure(significant(r[2], 4)),
     }  # fmt: skip
     table: b.Table = b.listing(rows, columns)
     return b.Chart(id, title, X, unit, tuple(series), table, bands=bands(found), size="full",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+from harness.report.model.numbers import significant
 from harness.stress.answers import Answers
 from harness.stress.leak import Growth
 from harness.stress.timeline import PhaseResult
@@ -45,12 +46,14 @@ def _row(name: str, limit: float, value: float | None, unit: str, lacks: str = "
         return Judged(name, limit, None, "unknown", lacks)
     verdict: Verdict = "holds" if value <= limit else "broken"
     sign = "≤" if value <= limit else ">"
-    shown = f"{value:.4g}" if math.isfinite(value) else "∞"
-    return Judged(name, limit, value, verdict, f"{shown} {sign} {limit:g} {unit}".rstrip())
+    if unit == "%":
+        return Judged(name, limit, value, verdict, f"{100 * value:.4g}% {sign} {100 * limit:g}%")
+    shown = f"{value:.4g}" if value < 1e4 else significant(value)
+    return Judged(name, limit, value, verdict, f"{shown} {sign} {limit:g} {unit}")
 
 
 OF_REQUESTS: dict[str, tuple[str, Callable[[Answers | PhaseResult], float | None]]] = {
-    "error_rate": ("", lambda part: part.error_rate if part.requests else None),
+    "error_rate": ("%", lambda part: part.error_rate if part.requests else None),
     "latency_p99_ms": ("ms", lambda part: part.p99_ms),
 }
 """Threshold → its unit, and its figure of the whole run or of a phase; None without requests."""
@@ -93,12 +96,13 @@ def _memory(wanted: Thresholds, growth: Mapping[str, Growth | None]) -> Iterator
             continue
         name, g = f"{what}_memory_growth_mib_per_hour", growth.get(what)
         if g is None:
-            yield Judged(name, limit.max, None, "unknown", f"the {what} memory was not measured")
+            lacks = f"the {what} memory was not measured for a minute on end of one server"
+            yield Judged(name, limit.max, None, "unknown", lacks)
             continue
         low, high = g.low, g.high
         verdict: Verdict = "holds" if high <= limit.max else \
             "broken" if low > limit.max and g.kind != "untold" else "unknown"  # fmt: skip
-        words = f"{g.slope:.3g} [{low:.3g}, {high:.3g}] MiB an hour, at most {limit.max:g}"
+        words = f"{g.rate}, at most {limit.max:g}"
         more = f"; {g.longer(limit.max)}" if verdict == "unknown" else ""
         yield Judged(name, limit.max, g.slope, verdict, words + more)
 

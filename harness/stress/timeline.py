@@ -138,13 +138,16 @@ class Recovery:
 
 
 def recovery(
-    line: Timeline, after: str, since: float, before: tuple[float, float], until: float
-) -> Recovery | None:
+    line: Timeline, after: str, since: float, before: tuple[float, float], until: float,
+    undone: float = 0.0,
+) -> Recovery | None:  # fmt: skip
     """How long from `since` until at least `FINE` of `FINE_OF` requests in a row are fine.
 
     Fine is answered within `SLOWER` times the p99 of the requests due in `before`, which is what
     the service did undisturbed. None where nothing was answered before. Requests due after `until`
-    do not count: something else happened then.
+    do not count: something else happened then. A fault may harm late, as an unloading that waits
+    for what runs: what is not fine up to when it was `undone` is its doing, whatever was fine
+    before that.
     """
     calm = line.within(*before)
     if not line.ok[calm].any():
@@ -154,7 +157,7 @@ def recovery(
     part = line.within(since, until)
     slow = line.latency_ms[part] > SLOWER * usual
     fine = line.ok[part] & ~slow
-    first = _first_run(fine)
+    first = _first_run(fine, int(np.searchsorted(line.due[part], undone)))
     stop = len(fine) if first is None else first
     failed = np.flatnonzero(~line.ok[part][:stop])
     due = line.due[part]
@@ -164,8 +167,9 @@ def recovery(
                     outage)  # fmt: skip
 
 
-def _first_run(fine: NDArray[np.bool_]) -> int | None:
-    """Where the first fine request stands of which `FINE_OF` in a row are fine enough.
+def _first_run(fine: NDArray[np.bool_], undone: int) -> int | None:
+    """Where the first fine request stands of which `FINE_OF` in a row are fine enough, after the
+    last ones before `undone` that were not, or else the first ones.
 
     0 is where nothing was ever wrong for long: then no request before it was not fine.
     """
@@ -176,7 +180,7 @@ def _first_run(fine: NDArray[np.bool_]) -> int | None:
     if not len(bad):
         return 0
     good = np.flatnonzero((sums >= FINE) & fine[: len(sums)])
-    later = good[good > bad[0]]
+    later = good[good > max(bad[bad < undone], default=bad[0])]
     return int(later[0]) if len(later) else None
 
 

@@ -38,6 +38,11 @@ class Shape(Model):
 
     phases: ClassVar[tuple[str, ...]]
     """The names of its stretches; a step's are numbered."""
+
+    def lacks(self, phase: str) -> str:
+        """What it has instead of a phase of this name; empty where it has it."""
+        return "" if phase in self.phases else f"it has {any_of(self.phases)}"
+
     unit: Literal["rate", "users"] = Field(
         "rate", description="what the levels are: requests a second, or users"
     )
@@ -86,6 +91,12 @@ class Steps(Shape):
     end: Most = Field(description="the last level")
     steps: Annotated[int, Field(ge=2, le=100)] = Field(5, description="how many levels")
     duration: PositiveDuration = Field(description="of all of them")
+
+    def lacks(self, phase: str) -> str:
+        """Each step is a phase, and `step` stands for all."""
+        if phase in ("step", *(f"step {i + 1}" for i in range(self.steps))):
+            return ""
+        return f"it has `step 1` to `step {self.steps}`, and `step` for the worst of them"
 
 
 class Wave(Shape):
@@ -322,10 +333,9 @@ class Stress(Model):
         for name in OF_PHASES:
             limits: Sequence[PhaseLimit | ShareLimit] = getattr(self.thresholds, name) or ()
             for index, limit in enumerate(limits):
-                if limit.during and limit.during.split(" ")[0] not in shape.phases:
-                    message = f"no phase of a {self.shape.kind} is called '{limit.during}'"
-                    known = f"; it has {any_of(shape.phases)}"
-                    yield Broken(("thresholds", name, index, "during"), message + known)
+                if limit.during is not None and (has := shape.lacks(limit.during)):
+                    message = f"no phase of a {self.shape.kind} is called '{limit.during}'; {has}"
+                    yield Broken(("thresholds", name, index, "during"), message)
 
     def fits(self, backends: Sequence[object]) -> Iterator[Broken]:
         """What must hold beside the backends; one that can't be parsed is None."""

@@ -52,7 +52,7 @@ def decimals(interval: Interval) -> int:
 def fixed(value: float, places: int) -> str:
     """`value` rounded to `places` decimals (negative: tens …), with thousands separators."""
     if math.isinf(value):
-        return "∞"
+        return "∞" if value > 0 else "−∞"
     text = f"{round(value, places):,.{max(places, 0)}f}"
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 

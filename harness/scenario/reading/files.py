@@ -49,7 +49,7 @@ def references(
     elif walk.is_model(here) and not walk.members_of(here):
         values = data if isinstance(data, dict) else {}
         for name in (name for name in here.model_fields if name in values):
-            annotation = here.model_fields[name].annotation
+            annotation = here.model_fields[name].rebuild_annotation()
             yield from references(values[name], annotation, (*loc, name), values)
     elif get_origin(here) is tuple and data is not None:
         yield from _of_list(data, get_args(here)[0], loc, holder)

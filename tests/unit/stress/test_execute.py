@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.stress import loaded, plan_of
+from support.stress import loaded, plan_of, stress
 
 from harness.errors import HarnessError, UsageError
 from harness.run.interruption import Interruption
 from harness.scenario.reading.loader import LoadedScenario, load
-from harness.stress.execute import _Run, backend_of, reached_from_elsewhere, start
+from harness.stress.execute import _Run, backend_of, between_readings, reached_from_elsewhere, start
 from harness.stress.faults import Faults
 from harness.stress.store import Outcome
 from harness.swarm.generator import Generator, Where
@@ -47,6 +47,14 @@ def test_a_server_that_is_not_there_raises_and_leaves_a_directory_that_says_why(
     outcome = Outcome.read(tmp_path / "run")
     assert outcome.status == "failed"
     assert outcome.why
+
+
+def test_a_long_soak_keeps_no_more_readings_than_a_short_one() -> None:
+    def every(duration: str) -> float:
+        return between_readings(stress(shape={"soak": {"rate": 1, "duration": duration}}))
+
+    assert every("10m") == 1.0
+    assert [every("1h"), every("24h")] == [3.6, 86.4]
 
 
 def test_a_run_that_is_killed_says_when_its_load_began(tmp_path: Path) -> None:

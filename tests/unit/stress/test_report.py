@@ -55,6 +55,8 @@ def test_the_answers_come_first_then_one_axis_for_everything(tmp_path: Path) -> 
     assert max(due.y) == 200
     assert sum(due.y) == len(found.run.samples)
     assert charts["open"].series[1].y == (3.0,)
+    before, after = (s for s in charts["latency"].series if s.name == "p50")
+    assert (before.x[-1], after.x[0]) == (24.5, 27.5), "no line leads over what failed"
 
 
 def test_the_page_holds_them_asks_nobody_and_escapes_what_servers_say(tmp_path: Path) -> None:

@@ -69,6 +69,6 @@ def test_the_answer_has_sentences_thresholds_and_phases() -> None:
     judged = judge(section.thresholds, found, {})
     text = text_of(answer_page(Results(run, found, {}, judged)))
     assert "aborted: hopeless" in text
-    assert "error_rate: broken, 0.01 > 0" in text
+    assert "error_rate: broken, 1% > 0%" in text
     assert "100 requests in 10 s" in text
     assert "steady" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,19 @@ def test_an_outage_that_begins_late_counts_from_the_fault() -> None:
     found = recovery(outage(12, 14), "kill", 10.0, (0, 10), 30)
     assert found is not None
     assert found.seconds == pytest.approx(4.0, abs=0.06)
+
+
+def test_a_fault_that_harms_late_is_over_when_it_was_undone() -> None:
+    """An unloading waits for what runs: requests are fine at first, and between two outages."""
+    late, due = outage(12, 14), outage(12, 14).due
+    twice = replace(late, ok=late.ok & ~((due >= 17) & (due < 18)))
+    found = recovery(twice, "unload", 10.0, (0, 10), 30, undone=18.5)
+    assert found is not None
+    assert found.seconds == pytest.approx(8.0, abs=0.06)
+    assert found.failed == 60
+    again = recovery(twice, "unload", 10.0, (0, 10), 30, undone=15.0)
+    assert again is not None
+    assert again.seconds == pytest.approx(4.0, abs=0.06), "what comes later is not its doing"
 
 
 def bins(levels: list[float], capacity: float) -> list[PhaseResult]:

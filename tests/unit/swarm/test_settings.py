@@ -60,6 +60,23 @@ def test_what_is_wrong_is_said_with_its_place(old: str, new: str, message: str |
     assert problem.line > 1
 
 
+@pytest.mark.parametrize(
+    ("shape", "good", "bad", "has"),
+    [
+        ("step: {begin: 1, end: 5, duration: 5s}", "step", "step 9", "`step 1` to `step 5`"),
+        ("step: {begin: 1, end: 5, steps: 9, duration: 5s}", "step 9", "step 0", "`step 9`"),
+        ("soak: {rate: 1, duration: 5s}", "soak", "soak 2", "it has `soak`"),
+    ],
+)
+def test_a_limit_is_of_a_phase_that_comes(shape: str, good: str, bad: str, has: str) -> None:
+    head, tail = TEXT.partition("  shape:")[0], "  thresholds: {error_rate: {max: 1, during: %s}}"
+    text = f"{head}  shape: {{{shape}}}\n{tail}\n"
+    assert load_text(text % good, "x.yaml", FILE.parent).stress is not None
+    with pytest.raises(ScenarioError, match=f"is called '{bad}'; ") as info:
+        load_text(text % bad, "x.yaml", FILE.parent)
+    assert has in str(info.value)
+
+
 def test_faults_are_only_for_a_server_of_the_harness(tmp_path: Path) -> None:
     text = (
         "scenario: x\nmodel: {name: m, source: {triton: m}}\n"

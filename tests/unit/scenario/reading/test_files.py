@@ -14,12 +14,15 @@ def test_every_path_is_found_whatever_else_is_wrong():
         ]},
         "load": {"trace": "t.txt", "nonsense": {"trace": "u.txt"}},
         "backends": [{"kind": "torch"}, TRITON, "fake", None],
+        "stress": {"locustfile": "u.py", "shape": {"trace": {"file": "a.txt"}}},
     }  # fmt: skip
     assert places(data) == {
         ("model", "source", "onnx"): ("m.onnx", "file"),
         ("model", "inputs", 2, "data", "files", 0): ("a.npy", "file"),
         ("model", "inputs", 2, "data", "files", 2): ("b.npy", "file"),
         ("load", "trace"): ("t.txt", "file"),
+        ("stress", "locustfile"): ("u.py", "file"),
+        ("stress", "shape", "trace", "file"): ("a.txt", "file"),
         ("backends", 1, "server", "repository"): ("r", "directory"),
         ("backends", 1, "server", "tls", "ca"): ("ca.pem", "file"),
     }
