@@ -19,9 +19,7 @@ def junit(comparisons: Sequence[Comparison]) -> str:
     """The XML document."""
     root = Xml.Element("testsuites", name="harness compare")
     for found in comparisons:
-        suite = Xml.SubElement(
-            root, "testsuite", name=harmless(f"{found.candidate.name} against {found.base.name}")
-        )
+        suite = Xml.SubElement(root, "testsuite", name=harmless(words.names(found)))
         for point in found.points:
             _cases(suite, point)
         for row in found.pooled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.compare.comparing import STORED
 from harness.compare.outputs import drawing, words
 from harness.compare.result import Comparison, PointResult, Row, worst
 from harness.report.charts.matplotlib import svg
@@ -19,14 +20,24 @@ TONES: dict[str, b.Tone] = {
     "regression": "bad", "invalid": "bad", "inconclusive": "muted", "improvement": "good",
     "equivalent": "good",
 }  # fmt: skip
-METHOD = (
+BLOCKS = (
     "A block is both measured one after the other in fresh processes, in an order that alternates. "
     "p-values are those of the paired t on the logarithms of a block's ratios, adjusted over the "
     "metrics by Holm; looks after 4, 6, 9, 13 and 19 blocks have a level of 0.0125 each, divided "
-    "over the points.",
+    "over the points."
+)
+RUNS = (
+    "Two runs of the same thing differ by more than their rounds do: the difference of their "
+    "means, on logarithms, has the variance of the rounds and twice that of a run, which harness "
+    "calibrate learned on this machine; the t has as many degrees of freedom as that had runs to "
+    "spare. They are looked at once, at a level of 0.05, divided over the points; p-values are "
+    "adjusted over the metrics by Holm. Without a known run effect nothing is decided "
+    "(docs/benchmarks/compare-runs.md)."
+)
+VERDICT = (
     "A REGRESSION is significant and worse by more than the tolerance; EQUIVALENT is an interval "
     "within it; anything else is INCONCLUSIVE. How often the rule cries wolf, and what it finds, "
-    "is simulated in docs/benchmarks/verdicts.md.",
+    "is simulated in docs/benchmarks/verdicts.md."
 )
 
 
@@ -61,7 +72,7 @@ def _sections(found: Comparison, number: int, *, alone: bool) -> list[s.Section]
         _layers(found, number, end), _versions(found, number, end),
     )  # fmt: skip
     method = s.Section(f"method-{number}", "Method", (
-        s.Prose(tuple(s.compose(line) for line in METHOD)),
+        s.Prose((s.compose(RUNS if found.design == STORED else BLOCKS), s.compose(VERDICT))),
         s.Text(f"Here: {found.design}.", "note"),
     ))  # fmt: skip
     return [x for x in (*made, *([method] if alone else [])) if x is not None]
@@ -73,7 +84,7 @@ def _sections(found: Comparison, number: int, *, alone: bool) -> list[s.Section]
 def _summary(found: Comparison, number: int, end: str) -> s.Section:
     facts = [
         ("Base", found.base.name), ("Candidate", found.candidate.name),
-        ("Blocks", str(max((p.blocks for p in found.points), default=0))),
+        (_of_rounds(found).capitalize(), str(max((p.blocks for p in found.points), default=0))),
         ("Confidence", words.CONFIDENCE), ("Tolerances", words.tolerances(found) or "none"),
     ]  # fmt: skip
     if found.base.builds:
@@ -81,7 +92,7 @@ def _summary(found: Comparison, number: int, end: str) -> s.Section:
     answer = s.compose(s.bold(f"{found.verdict.upper()}. "), words.explanation(found))
     chart = drawing.forest(found, number)
     return s.Section(f"summary-{number}", f"Summary{end}", (
-        s.Masthead(f"{found.candidate.name} against {found.base.name}", "Comparison",
+        s.Masthead(words.names(found), "Comparison",
                    "Is the candidate worse than the base?"),
         *(s.Text(f"Forced, not comparable: {text}", "banner") for text in found.forced),
         s.Prose((answer, *(s.compose(text) for text in found.outputs)), "answer"),
@@ -91,22 +102,27 @@ def _summary(found: Comparison, number: int, end: str) -> s.Section:
     ))  # fmt: skip
 
 
+def _of_rounds(found: Comparison) -> str:
+    """What the replicates are: those of two stored runs are no blocks."""
+    return "rounds" if found.design == STORED else "blocks"
+
+
 def _points(found: Comparison, number: int, end: str) -> s.Section:
     judged = [(p.place, r) for p in found.points for r in p.rows]
     judged += [(words.POOLED, r) for r in found.pooled]
     beside = [(p.place, r) for p in found.points for r in p.beside]
     return s.Section(f"points-{number}", f"Points{end}", (
-        s.Prose(tuple(map(_sentence, found.points))),
+        s.Prose(tuple(_sentence(point, _of_rounds(found)) for point in found.points)),
         *([s.TableBlock(_rows(judged, judged=True), "Metrics")] if judged else []),
         *([s.TableBlock(_rows(beside, judged=False), "Beside them, without a verdict")]
           if beside else []),
     ))  # fmt: skip
 
 
-def _sentence(point: PointResult) -> s.Sentence:
+def _sentence(point: PointResult, replicates: str) -> s.Sentence:
     bad = TONES[point.verdict] == "bad"
     why = "; ".join(dict.fromkeys(filter(None, (words.what_changed(point), point.reason))))
-    blocks = f" after {point.blocks} blocks" if point.blocks else ""
+    blocks = f" after {point.blocks} {replicates}" if point.blocks else ""
     return s.compose(f"{point.place}: ", s.bold(str(point.verdict), bad=bad),
                      f"{blocks}{f': {why}' if why else ''}.")  # fmt: skip
 

@@ -19,8 +19,14 @@ SYMBOLS = {
 
 
 def headline(found: Comparison) -> str:
-    """`REGRESSION: B against A, …`, one line."""
-    return f"{found.verdict.upper()}: {found.candidate.name} against {found.base.name}"
+    """`REGRESSION: B against A`, one line; of what would have been refused it says so."""
+    return f"{found.verdict.upper()}: {names(found)}"
+
+
+def names(found: Comparison) -> str:
+    """`B against A`, or `B against A (FORCED: not comparable)`."""
+    forced = " (FORCED: not comparable)" if found.forced else ""
+    return f"{found.candidate.name} against {found.base.name}{forced}"
 
 
 def explanation(found: Comparison) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from harness.compare.outputs.junit import junit
@@ -38,6 +39,11 @@ def test_what_cant_run_fails(broken: Comparison) -> None:
     found = suite(broken)
     assert found.get("failures") == "2"
     assert {c.get("name") for c in found} == {"measured"}
+
+
+def test_what_was_forced_is_in_the_suites_name(slower: Comparison) -> None:
+    forced = suite(replace(slower, forced=("the machine differs: cpu",)))
+    assert str(forced.get("name")) == f"{suite(slower).get('name')} (FORCED: not comparable)"
 
 
 def test_no_text_breaks_out(evil: Comparison) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from pypdf import PdfReader
 
+from harness.compare.comparing import STORED
 from harness.compare.outputs.page import view_of, write_html, write_pdf
 from harness.compare.result import Comparison
 
@@ -27,6 +29,15 @@ def test_the_page_has_the_verdict_its_charts_and_its_tables(
     charts = [c.id for c in view.all_charts()]
     assert charts == ["forest-0", "blocks-0-0", "blocks-0-1", "layers-0"]
     assert html.count("<noscript>") >= len(charts)
+
+
+def test_stored_runs_are_told_by_their_own_rule(slower: Comparison, tmp_path: Path) -> None:
+    write_html(tmp_path / "s.html", [replace(slower, design=STORED, forced=("other GPU",))])
+    html = (tmp_path / "s.html").read_text("utf-8")
+    assert "which harness calibrate learned" in html
+    assert "paired t" not in html
+    assert re.search(r"after \d+ rounds", html)
+    assert "slow against a (FORCED: not comparable)" in html
 
 
 def test_the_pdf_has_the_same(layered: Comparison, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_that_it_was_forced_is_among_the_notes(slower: Comparison) -> None:
         "FORCED, not comparable: the machine differs: cpu", "outputs: off",
         "only on one side: b1/c9",
     ]  # fmt: skip
+    assert words.headline(found) == f"{words.headline(slower)} (FORCED: not comparable)"
     assert ("onnxruntime", "absent", "1.23.2") in words.differing(slower)
     assert "off" in words.explanation(found)
 
