@@ -93,6 +93,8 @@ class Series:
     metric: str
     runs: tuple[Observation, ...]
     changes: tuple[Change, ...]
+    steps: tuple[int, ...] = ()
+    """Places of the runs with which a new level begins, also within the metric's tolerance."""
 
 
 def default_database() -> Path:
@@ -168,20 +170,24 @@ def series_of(path: Path) -> list[Series]:
     for *key, created, where, versions, value in (every_text(row, harmless) for row in rows):
         run = Observation(created, where, versions, value)
         found.setdefault(tuple(key), []).append(run)
-    return [
-        Series(scenario, backend, machine, conditions, point, metric, tuple(runs),
-               changes_of(metric, runs))
-        for (scenario, backend, machine, conditions, point, metric), runs in found.items()
-    ]  # fmt: skip
+    return [_series(key, runs) for key, runs in found.items()]
 
 
-def changes_of(metric: str, runs: Sequence[Observation]) -> tuple[Change, ...]:
-    """Where the level changes by more than the metric's tolerance, with the versions."""
+def _series(key: tuple[str, ...], runs: Sequence[Observation]) -> Series:
+    scenario, backend, machine, conditions, point, metric = key
+    steps = change_points([math.log(run.value) for run in runs])
+    return Series(scenario, backend, machine, conditions, point, metric, tuple(runs),
+                  changes_of(metric, runs, steps), tuple(steps))  # fmt: skip
+
+
+def changes_of(
+    metric: str, runs: Sequence[Observation], steps: Sequence[int]
+) -> tuple[Change, ...]:
+    """The steps by more than the metric's tolerance, with the versions."""
     logs = [math.log(run.value) for run in runs]
-    places = change_points(logs)
-    ends = [0, *places, len(runs)]
+    ends = [0, *steps, len(runs)]
     found = []
-    for n, place in enumerate(places, 1):
+    for n, place in enumerate(steps, 1):
         before, after = logs[ends[n - 1] : place], logs[place : ends[n + 1]]
         shift = math.fsum(after) / len(after) - math.fsum(before) / len(before)
         if abs(shift) <= math.log1p(PRIMARY[metric].margin):

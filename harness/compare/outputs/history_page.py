@@ -31,7 +31,8 @@ METHOD = (
     "series of their own.",
     "Where the level changes is found by e-divisive (Matteson and James, 2014), which assumes no "
     "shape of the scatter: at least three runs on either side, a permutation test at 1 %, and a "
-    "change beyond the metric's tolerance. The versions at a change are those that differ from the "
+    "change beyond the metric's tolerance; a smaller step moves the line of the level and is no "
+    "change. The versions at a change are those that differ from the "
     "run before it; that they are its cause is not shown by that.",
 )
 
@@ -149,9 +150,8 @@ def chart(series: Series, anchor: str) -> b.Chart:
 
 
 def _levels(series: Series) -> list[b.ChartSeries]:
-    """The geometric mean between neighbouring changes, as a line."""
-    begins = [n for n, run in enumerate(series.runs) if any(c.at is run for c in series.changes)]
-    ends = [0, *begins, len(series.runs)]
+    """The geometric mean between neighbouring steps, those within the tolerance too, as a line."""
+    ends = [0, *series.steps, len(series.runs)]
     found = []
     for begin, end in itertools.pairwise(ends):
         logs = [math.log(run.value) for run in series.runs[begin:end]]

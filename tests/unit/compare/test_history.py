@@ -40,6 +40,7 @@ def test_a_change_is_found_with_the_versions_at_it(tmp_path: Path) -> None:
     assert every["p50"].changes[0].share == pytest.approx(0.1, abs=0.01)
     assert every["throughput"].changes[0].share == pytest.approx(-0.09, abs=0.01)
     assert len(every["p50"].runs) == 16
+    assert every["p50"].steps == (8,)
 
 
 def test_a_run_is_added_once(tmp_path: Path) -> None:

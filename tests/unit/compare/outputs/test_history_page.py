@@ -17,8 +17,8 @@ RUNS = tuple(
     for n in range(1, 17)
 )  # fmt: skip
 CHANGE = Change(RUNS[8], 0.2, True, {"numpy": ("2.0", "2.1")})
-P50 = Series("nightly", "a", "{}", "", "b1/c1", "p50", RUNS, (CHANGE,))
-CALM = replace(P50, backend="calm", changes=())
+P50 = Series("nightly", "a", "{}", "", "b1/c1", "p50", RUNS, (CHANGE,), (8,))
+CALM = replace(P50, backend="calm", changes=(), steps=())
 
 
 def test_a_chart_has_the_runs_the_levels_and_the_versions_at_the_change() -> None:
@@ -29,6 +29,12 @@ def test_a_chart_has_the_runs_the_levels_and_the_versions_at_the_change() -> Non
     assert before.x[-1] < after.x[0]
     (bound,) = found.bounds
     assert (bound.axis, bound.value, bound.label) == ("x", 8.5, "numpy 2.0 → 2.1")
+
+
+def test_a_step_within_the_tolerance_moves_the_level_and_is_no_change() -> None:
+    found = chart(replace(P50, changes=()), "x")
+    assert len(found.series) == 3
+    assert found.bounds == ()
 
 
 def test_the_table_of_a_chart_says_every_change_of_version() -> None:
@@ -47,7 +53,9 @@ def test_points_with_changes_come_first_and_not_all_have_a_chart() -> None:
 
 
 def test_machines_of_the_same_name_are_told_apart() -> None:
-    other = replace(P50, machine="{2}", runs=(replace(RUNS[0], path="reports/other"),), changes=())
+    other = replace(
+        CALM, backend="a", machine="{2}", runs=(replace(RUNS[0], path="reports/other"),)
+    )
     first, second = (x for x in view_of([P50, other]).sections if x.id.startswith("point-"))
     assert first.title == second.title
     assert "reports/other" in str(second.blocks[0])
