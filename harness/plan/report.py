@@ -283,11 +283,11 @@ def _systems(plan: Plan) -> blocks.Table:
             cells = [figure(_known(n)) for n in
                      ((fit.per_card, fit.cards) if fit else (None, None))]  # fmt: skip
             rows.append([
-                word(row.system.name), word(row.system.key), word(row.rounded.written),
-                figure(f"{row.rounded.mib:,}"), cells[0], word(fit.binding if fit else "unknown"),
-                cells[1], word("enforced" if row.system.enforced else "advisory"),
+                word(row.system.name), word(row.rounded.written), figure(f"{row.rounded.mib:,}"),
+                cells[0], word(fit.binding if fit else "unknown"), cells[1],
+                word("enforced" if row.system.enforced else "advisory"), word(row.system.key),
             ])  # fmt: skip
-    head = ["System", "Written under", "Value", "MiB", "A card", "Binds", "Cards", "Held"]
+    head = ["System", "Value", "MiB", "A card", "Binds", "Cards", "Held", "Written under"]
     return blocks.table(head, rows)
 
 

@@ -98,12 +98,12 @@ SYSTEMS: dict[str, System] = {
             "ack", "ACK with isolation", "aliyun.com/gpu-mem", _GIB, "up to whole GiB",
             rounding.in_units(GIB, step=rounding.COMPUTE_STEP), True,
             "Enforced by cGPU for the container.", 16,
-            traps=(_CLUSTER, _ACK_KINDS, "cGPU has no managed memory", "compute in steps of 5"),
+            traps=(_CLUSTER, _ACK_KINDS, "no managed memory with cGPU", "compute in steps of 5"),
         ),
         System(
             "ack-128mib", "ACK, units of 128 MiB", "aliyun.com/gpu-mem", _UNIT_128,
             "up to whole 128 MiB", rounding.in_units(128, step=rounding.COMPUTE_STEP), False,
-            _ADVISORY_SCHEDULING, traps=(_CLUSTER, "nodes labelled `share` only"),
+            _ADVISORY_SCHEDULING, traps=(_CLUSTER, "only nodes whose label says share"),
         ),
         System(
             "gpushare", "gpushare scheduler extender", "aliyun.com/gpu-mem", _GIB,
@@ -117,7 +117,7 @@ SYSTEMS: dict[str, System] = {
             "hami", "HAMi 2.10", "nvidia.com/gpumem", "MiB × memoryFactor", "up to whole units",
             rounding.by_factor, True,
             "Enforced by HAMi-core for the sum of the container's processes, contexts included.",
-            10, traps=(_FACTOR, "gpumem and gpumem-percentage never together",
+            10, traps=(_FACTOR, "never gpumem and gpumem-percentage together",
                        "with neither, the pod takes the whole card alone"),
         ),
         System(
@@ -125,7 +125,7 @@ SYSTEMS: dict[str, System] = {
             "1 % of a card", "the cap is floored: the least percentage that holds it",
             rounding.by_percentage, True,
             "Enforced by HAMi-core for the sum of the container's processes, contexts included.",
-            10, traps=("gpumem and gpumem-percentage never together",),
+            10, traps=("never gpumem and gpumem-percentage together",),
         ),
         System(
             "hami-core", "HAMi-core alone", "CUDA_DEVICE_MEMORY_LIMIT_0", "MiB, binary suffixes",

@@ -68,7 +68,7 @@ class Together:
         about = self.about(demand)
         if about is None:
             yield (
-                "how many replicas hold the target together: the sharing run has no `target` as "
+                "how many replicas hold the target together: the sharing run has no target as "
                 f"strict as p99 ≤ {demand.slo_p99_ms:g} ms"
             )
         elif about != (model, candidate.backend):

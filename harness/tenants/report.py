@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.report.model import blocks as b
+from harness.report.model import labels
 from harness.report.model import section as s
 from harness.report.model.context import COLORS
 from harness.report.model.manifest_facts import date_text, text
@@ -158,8 +159,8 @@ def _fits(found: Results) -> s.Section | None:
 def _method(found: Results) -> s.Section:
     m, widths = found.scenario.measurement, found.half_widths
     lines = [
-        f"{m.rounds} rounds. In each, every mode's tenants are started anew in processes of their "
-        "own and measured cell by cell; modes and cells come in balanced order.",
+        f"{labels.counted(m.rounds, 'round')}. In each, every mode's tenants are started anew in "
+        "processes of their own and measured cell by cell; modes and cells come in balanced order.",
         "All tenants of a cell are under load before its window begins and after it ends. Ratios "
         "are taken within rounds, and all cells lend one another their variance.",
         "Memory, energy and CPU are those of all tenants of a cell together.",

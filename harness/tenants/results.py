@@ -194,11 +194,16 @@ def judge_fit(fit: Fit, rows: Sequence[SummaryRow], target_ms: float) -> FitResu
     if any(not row.valid for row in rows):
         flags = dict.fromkeys(flag for row in rows for flag in row.flags)
         return FitResult(fit, "undecided", f"{said}, not believable: {', '.join(flags)}", worst)
-    per_round = [row.per_round(P99.metrics[0]) for row in rows]
-    strict = [log_t_interval(v, 1 - (1 - LEVEL) / len(rows)) for v in per_round if len(v) > 1]
+    strict = strict_intervals([row.per_round(P99.metrics[0]) for row in rows])
     verdict = verdict_of(each, strict, target_ms)
     more = ", and the target lies in its interval" if verdict == "undecided" else ""
     return FitResult(fit, verdict, said + more, worst)
+
+
+def strict_intervals(p99_ms: Sequence[Sequence[float]]) -> list[Interval]:
+    """Of each replica's p99 over rounds, at the level of all replicas together."""
+    level = 1 - (1 - LEVEL) / len(p99_ms)
+    return [log_t_interval(v, level) for v in p99_ms if len(v) > 1]
 
 
 def verdict_of(each: Sequence[Interval], strict: Sequence[Interval], target: float) -> Verdict:

@@ -61,7 +61,7 @@ def _cell(c: Cell, linked: bool) -> str:
     if c.note:
         more += f' title="{escape(c.note)}"'
     if c.heat:
-        more += f' style="background:color-mix(in srgb, #D55E00 {60 * c.heat:.1f}%, transparent)"'
+        more += f' style="background:rgba(213,94,0,{0.6 * c.heat:.3f})"'  # print knows no mixes
     if linked and c.link:
         text = f'<a href="#{quote(c.link)}">{text}</a>'
     ends = f'<span class="range">{escape(c.range)}</span>' if c.range else ""

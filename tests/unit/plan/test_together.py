@@ -67,7 +67,7 @@ def test_no_more_replicas_are_put_on_a_card_than_held_the_target_together(shared
     [
         (run(model="other"), {}, "the sharing run is of m by f, and the plan of other by f"),
         (run(backend="g"), {}, "the sharing run is of m by f, and the plan of m by g"),
-        (run(), {"slo_ms": 15.0}, "has no `target` as strict as p99 ≤ 15 ms"),
+        (run(), {"slo_ms": 15.0}, "has no target as strict as p99 ≤ 15 ms"),
         (planned.run(backend="f", throughput=1e6), {"rate": 1e6}, "the plan of None by f"),
     ],
 )

@@ -15,9 +15,9 @@ def test_the_report_has_answers_tables_and_a_heat_map(good: Results) -> None:
     html = write_report(found).read_text("utf-8")
     assert "2 replicas of a hold p99" in html
     assert "Interference under time-slicing" in html
-    heat = re.findall(r"color-mix\(in srgb, #D55E00 ([0-9.]+)%, transparent\)", html)
+    heat = re.findall(r"background:rgba\(213,94,0,([0-9.]+)\)", html)
     assert len(heat) == 4
-    assert max(map(float, heat)) == pytest.approx(30, abs=1.5)  # twice as long: half the scale
+    assert max(map(float, heat)) == pytest.approx(0.3, abs=0.015)  # twice as long: half the scale
     assert [s.id for s in view_of(found).sections] == [
         "summary", "sharing", "tenants", "target", "method",
     ]  # fmt: skip

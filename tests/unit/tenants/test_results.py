@@ -11,7 +11,13 @@ from support.synthetic_run import write_bare
 
 from harness.analysis.intervals import log_t_interval
 from harness.errors import RunDirectoryError
-from harness.tenants.results import Results, is_sharing, read_results, verdict_of
+from harness.tenants.results import (
+    Results,
+    is_sharing,
+    read_results,
+    strict_intervals,
+    verdict_of,
+)
 
 
 def test_the_truth_lies_in_the_intervals(plain: Results) -> None:
@@ -77,10 +83,9 @@ def test_a_verdict_is_seldom_wrong(replicas: int) -> None:
     wrong = {"holds": 0, "fails": 0, "undecided": 0, "not measured": 0}
     tries = 600
     for _ in range(tries):
-        values = np.exp(rng.normal(0.0, 0.1, (replicas, 5)))
-        each = [log_t_interval(list(v)) for v in values]
-        strict = [log_t_interval(list(v), 1 - 0.05 / replicas) for v in values]
-        wrong[verdict_of(each, strict, 1.0)] += 1
+        values = np.exp(rng.normal(0.0, 0.1, (replicas, 5))).tolist()
+        each = [log_t_interval(v) for v in values]
+        wrong[verdict_of(each, strict_intervals(values), 1.0)] += 1
     assert wrong["holds"] <= 0.025 * tries
     assert wrong["fails"] <= 0.045 * tries  # 2.5 %, and three standard errors
     clear = [log_t_interval([0.5, 0.51, 0.52])] * replicas
