@@ -31,16 +31,15 @@ def as_json(
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """A row an option."""
+    """A paragraph an option, broken between words only: names are searched for and copied."""
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("place", "option", "what became of it", "note"):
-        made.add_column(head, overflow="fold")
+    made = Table.grid("place", "what became of it", padding=(0, 2))
     for o in outcomes:
-        became = Text(o.here or o.status, style=_COLOURS[o.status])
-        made.add_row(Text(f"{o.mark.line}:{o.mark.column}"), Text(o.option), became, Text(o.note))
+        became = (o.here or o.status, _COLOURS[o.status])
+        text = Text.assemble(o.option, " → ", became, o.note and f" ({o.note})")
+        made.add_row(f"{o.mark.line}:{o.mark.column}", text)
     return made
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import re
+import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ EXAMPLE_BATCH = 2
 EXTERNAL_BYTES = 1_800_000_000
 """Weights above this go to a file beside the graph: protobuf ends at 2 GiB."""
 MODEL_FILE = "model.onnx"
+SOURCE = re.compile(r'File "(.+)", line (\d+)')
 InputsOf = Callable[[int], Tensors]
 """Batch size → input arrays."""
 
@@ -88,24 +90,26 @@ def export_onnx(
     job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs), fixed is None)
     sizes = [fixed] if fixed else sorted({1, max(batch_sizes)})
     reasons: dict[str, str] = {}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    # it prints its whole graph to stdout where it fails, whatever `verbose` says
+    torch._C._jit_onnx_log = lambda *_: None
     for name, exporter in EXPORTERS.items():
         for leftover in folder.iterdir():
             leftover.unlink()
         try:
-            with _quiet():
+            with warnings.catch_warnings(action="ignore"):
                 exporter(job, folder / MODEL_FILE)
             check_file(folder / MODEL_FILE)
             verified = verify(folder / MODEL_FILE, inputs_of, outputs, sizes)
         except Exception as error:
             if lack := lacking(_root(error)):
                 raise lack from error
-            reasons[name] = one_line(_root(error))[:300]
+            reasons[name] = one_line(_root(error))[:300] + _place(error)
             continue
         details = {"exporter": name, "opset": OPSET, "verified": verified}
         return details | ({"fallback_reason": "; ".join(reasons.values())} if reasons else {})
-    raise BackendError(
-        "can't be exported to ONNX: " + "; ".join(f"{k}: {v}" for k, v in reasons.items())
-    )
+    why = "; ".join(f"{k}: {v}" for k, v in reasons.items())
+    raise BackendError(f"can't be exported to ONNX: {why}")
 
 
 def _torch_export(job: Job, path: Path) -> None:
@@ -130,25 +134,21 @@ EXPORTERS = {"torch.export": _torch_export, "legacy": _legacy}
 """Tried in this order."""
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' warnings and progress out of the worker's log."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
 def _root(error: BaseException) -> BaseException:
     """What really went wrong: torch.onnx wraps it in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+    return error if error.__cause__ is None else _root(error.__cause__)
+
+
+def _place(error: BaseException | None) -> str:
+    """Node and source line of what torch.export could not translate; empty where it has none."""
+    if error is None:
+        return ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        lines = SOURCE.findall(getattr(frame.f_locals.get("node"), "stack_trace", None) or "")
+        if lines:
+            own = [line for line in lines if "/torch/" not in line[0]]
+            return f" (node {frame.f_locals['node'].name}, {':'.join((own or lines)[-1])})"
+    return _place(error.__cause__)
 
 
 def verify(

@@ -19,8 +19,8 @@ from harness.results.store import RunData, read_run
 from harness.run import execute
 from harness.scenario.reading.loader import LoadedScenario, load_text
 
-ROUNDS = {"profile": "quick", "rounds": 6, "rounds_max": 6, "window": "1s", "warmup": "300ms",
-          "window_requests": 11, "window_max": "10s"}  # fmt: skip
+ROUNDS = {"profile": "quick", "rounds": "6", "window": "1s", "warmup": "300ms",
+          "window_requests": "11", "window_max": "10s"}  # fmt: skip
 """Short rounds, each in fresh processes; what `--set` says of the measurement goes before."""
 Watch = Callable[[], AbstractContextManager[Observer]]
 
@@ -65,11 +65,13 @@ def scenario_of(
     two = [{k: v for k, v in before.items() if v is not None}]
     two += [dict(finding.settings)] if finding.settings else []
     batches = [finding.batch, *([finding.to_batch] if finding.to_batch else [])]
-    said = {part.partition("=")[0] for part in (*loaded.overrides, *overrides)}
+    said = {k: v for k, _, v in (s.partition("=") for s in (*loaded.overrides, *overrides))}
+    rounds = said.get("measurement.rounds", ROUNDS["rounds"])
+    short = {**ROUNDS, "rounds_max": rounds}
     sets = (
         *loaded.overrides, *overrides, f"backends={json.dumps(two)}",
         f"load={json.dumps({'batch_sizes': batches, 'concurrency': [1]})}",
-        *(f"measurement.{k}={v}" for k, v in ROUNDS.items() if f"measurement.{k}" not in said),
+        *(f"measurement.{k}={v}" for k, v in short.items() if f"measurement.{k}" not in said),
     )  # fmt: skip
     found = load_text(loaded.text, str(loaded.path), loaded.path.parent, sets)
     return LoadedScenario(found, loaded.text, loaded.path, sets)

@@ -152,7 +152,7 @@ def _none(rows: list[SummaryRow], bounds: Bounds) -> str:
         by = "" if miss.by is None else f" ({100 * miss.by:.3g} % off)"
         parts.append(f"{miss.metric} {value} against {miss.bound:g}{by}")
     return f"no point is shown to hold every constraint; the nearest, {found.row.point}, " \
-           f"misses {', '.join(parts)}"  # fmt: skip
+           f"has {', '.join(parts)}"  # fmt: skip
 
 
 def _varied(data: RunData) -> set[str]:

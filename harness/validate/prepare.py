@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from harness.models.prepare import prepare
-from harness.results.rows import ArtifactRow
+from harness.results.rows import ArtifactRow, ParityRow
 from harness.run.session.preparing import formats
 from harness.scenario.reading.loader import LoadedScenario
 from harness.system.credentials import outward
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.triton.repository.fill import Filled, fill
+from harness.validate.steps import Workshop
+
+HEAD = ("step", "bytes", "seconds", "", "parity", "file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,26 @@ class Exported:
 
     artifacts: Sequence[ArtifactRow]
     failures: Mapping[str, str]
-    """Format → why it could not be made."""
+    """Format, or name of a TensorRT backend → why it could not be made."""
     repository: Sequence[Filled]
+    parity: Mapping[str, Sequence[ParityRow]] = field(default_factory=dict)
+    """Format, or name of a TensorRT backend → its outputs against the reference."""
+
+    needed: frozenset[str] = frozenset()
+    """Formats that the scenario's backends need, and the backends' own names."""
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a backend lacks what it needs, or something that was made is wrong."""
+        wrong = any(r.status == "disagrees" for rows in self.parity.values() for r in rows)
+        return int(wrong or not self.needed.isdisjoint(self.failures))
 
 
 def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
     """Export the model as every backend needs it and, if given, fill a Triton repository.
 
-    The scenario's folder and the current one can be imported from, as in a worker: after all that
-    is installed.
+    Without a repository the engines of TensorRT backends are built too. The scenario's folder and
+    the current one can be imported from, as in a worker: after all that is installed.
     """
     scenario, base = loaded.scenario, loaded.path.resolve().parent
     sys.path += [str(base), str(Path.cwd())]
@@ -42,17 +56,21 @@ def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
         model, rows = prepare(
             scenario.model, sorted(wanted), scenario.load.batch_sizes, cache_directory(), base=base
         )
+        steps = list(Workshop(scenario, model, cache_directory()).steps(engines=repository is None))
         filled = [] if repository is None else fill(repository, model, cache_directory())
-    return Exported(rows, model.failures, filled)
+    engines = [step.engine for step in steps if step.engine is not None]
+    failures = {**model.failures, **{s.name: s.failure for s in steps if s.failure}}
+    parity = {step.name: step.parity for step in steps if step.parity}
+    needed = frozenset([*formats(scenario), *(b.name for b in scenario.backends)])
+    return Exported([*rows, *engines], failures, filled, parity, needed)
 
 
 def show(found: Exported, repository: Path | None) -> None:
     """Print what was made, and what could not be."""
-    _print_table(
-        ("format", "bytes", "seconds", "", "file"),
-        [(r.format, f"{r.bytes:,}", f"{r.seconds:.1f} s", "cached" if r.cached else "made", r.path)
-         for r in found.artifacts],
-    )  # fmt: skip
+    _print_table(HEAD, list(_lines(found)))
+    for name, rows in found.parity.items():
+        for message in dict.fromkeys(r.message for r in rows if r.message):
+            click.echo(outward(f"{name}: {message}"), err=True)
     for format, reason in found.failures.items():
         click.echo(outward(f"{format} could not be made: {reason}"), err=True)
     if repository is not None:
@@ -62,6 +80,25 @@ def show(found: Exported, repository: Path | None) -> None:
             [(r.name, f"{r.bytes:,}", f"{r.seconds:.1f} s", r.missing or "ready")
              for r in found.repository],
         )  # fmt: skip
+
+
+def _lines(found: Exported) -> Iterator[tuple[str, ...]]:
+    """A step a line; without ONNX nothing is compared, and the weights are all there is."""
+    for row in found.artifacts:
+        name = str(row.details.get("backend", row.format))
+        weights = row.format in ("state_dict", "exported_program")
+        parity = "reference" if weights else _words(found.parity.get(name, ()))
+        made = "cached" if row.cached else "made"
+        yield name, f"{row.bytes:,}", f"{row.seconds:.1f} s", made, parity, row.path
+
+
+def _words(rows: Sequence[ParityRow]) -> str:
+    """Of all batch sizes together: the worst of them."""
+    statuses = {row.status for row in rows}
+    if "disagrees" in statuses:
+        return "DISAGREES"
+    errors = [row.max_abs_error for row in rows if row.max_abs_error is not None]
+    return f"agrees, off by ≤ {max(errors):.1e}" if errors else "not compared"
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -46,6 +46,7 @@ scenario: remote
 model: {name: my-model, source: {triton: my-model}}
 backends:
 - kind: triton
+  protocol: http
   server: {url: "%s", headers: {Authorization: "Bearer ${TRITON_TOKEN}"}}
 load: {batch_sizes: [1], concurrency: [1]}
 """
@@ -57,7 +58,7 @@ OTHERS = sorted({c.page for page in PAGES for c in commands(page) if account(c) 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("docs") / "repository"
-    with served(watched_triton.write(repository, ("my-model", "resnet50"))) as found:
+    with served(watched_triton.write(repository, ("my-model", "resnet50", "bert"))) as found:
         yield found
 
 
@@ -136,6 +137,8 @@ def analyzer(reader: Reader) -> None:
     assert example is not None
     (reader.folder / "config.yaml").write_text(example[1])
     watched_triton.write(reader.folder / "models", ("resnet50",))
+    config = reader.folder / "models" / "resnet50" / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 4", "max_batch_size: 8"))
 
 
 def two_runs(names: tuple[str, str]) -> Callable[[Reader], None]:

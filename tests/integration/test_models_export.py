@@ -117,6 +117,16 @@ def test_what_neither_exporter_can_stops_only_the_backends_that_need_it(cache):
         assert run_once(backend, make_inputs(model, 2, 0))["output"].shape == (2, 3)
 
 
+def test_an_operator_that_onnx_has_not_is_named_with_its_source_line_and_nothing_is_printed(
+    cache, capfd
+):
+    model, _ = ready(cache, "bessel", formats=("onnx",))
+    source = (MODELS / "sample_models.py").read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(source) if "bessel_j0(" in text)
+    assert f"(node bessel_j0, {MODELS / 'sample_models.py'}:{line})" in model.failures["onnx"]
+    assert capfd.readouterr().out == ""
+
+
 def test_several_outputs_and_integer_outputs(cache):
     model, _ = ready(cache, "half_precision")
     assert [(o.name, o.dtype) for o in model.outputs] == [

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 
 pytest.importorskip("tensorrt_rtx")
@@ -108,6 +109,21 @@ def test_a_file_that_is_no_onnx_is_said_to_be_none(tmp_path: Path) -> None:
     bad.write_bytes(b"nonsense")
     with pytest.raises(BackendError, match=r"can't read bad\.onnx: .*[Ff]ailed to parse"):
         _build(bad)
+
+
+def test_an_operator_that_it_has_not_is_named_with_its_node(tmp_path: Path) -> None:
+    """TensorRT's own reason for it is `false`."""
+    source = tiny_onnx(tmp_path / "draws.onnx")
+    model = onnx.load(source)
+    (output,) = model.graph.output
+    last = next(n for n in model.graph.node if output.name in n.output)
+    last.output[0] = "drawn_from"
+    model.graph.node.append(
+        onnx.helper.make_node("Bernoulli", ["drawn_from"], [output.name], name="/net/draw")
+    )
+    onnx.save(model, source)
+    with pytest.raises(BackendError, match=r"node /net/draw \(Bernoulli\): unsupported node$"):
+        _build(source)
 
 
 def test_options_that_rtx_lacks(tmp_path: Path) -> None:

@@ -158,10 +158,8 @@ def build(
     network = builder.create_network(_network_flags(flavor))
     parser = flavor.trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(onnx)):
-        reasons = [sentence(str(parser.get_error(i).desc())) for i in range(parser.num_errors)]
-        raise BackendError(
-            f"{flavor.title} can't read {onnx.name}: {reasons[0] if reasons else messages.why()}"
-        )
+        why = _refusal(parser.get_error(0)) if parser.num_errors else messages.why()
+        raise BackendError(f"{flavor.title} can't read {onnx.name}: {why}")
     config = builder.create_builder_config()
     cache = _configure(flavor, builder, config, network, options, timing_cache)
     start = time.monotonic()
@@ -171,6 +169,13 @@ def build(
         raise messages.error(f"{flavor.title} could not build the engine")
     saved = bytes(cache.serialize()) if cache is not None else None
     return Built(plan, seconds, types_in_log(messages.layers), saved)
+
+
+def _refusal(error: tensorrt.ParserError) -> str:
+    """The node that a parser stops at, and why: of what it has no importer for it says `false`."""
+    node = f"node {error.node_name()} ({error.node_operator()})" if error.node_operator() else ""
+    kind = error.code().name.lower().replace("_", " ")
+    return ": ".join(filter(None, [node, kind, sentence(str(error.desc())).removeprefix("false")]))
 
 
 def _builder(flavor: Flavor, log: tensorrt.ILogger, messages: Messages) -> tensorrt.Builder:

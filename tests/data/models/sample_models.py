@@ -163,3 +163,14 @@ class NoTensors(nn.Module):
 
 def no_tensors() -> nn.Module:
     return NoTensors()
+
+
+class Bessel(nn.Module):
+    """Has an operator that ONNX has not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(x * 2)
+
+
+def bessel() -> nn.Module:
+    return Bessel()

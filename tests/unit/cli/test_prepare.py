@@ -17,4 +17,4 @@ def test_a_scenario_without_a_model_file_has_an_empty_table(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fake = str(ROOT / "scenarios" / "fake.yaml")
     done = CliRunner().invoke(command, [fake], catch_exceptions=False)
-    assert done.output == "format  bytes  seconds    file\n"
+    assert done.output == "step  bytes  seconds    parity  file\n"

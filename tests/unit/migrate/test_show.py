@@ -19,13 +19,19 @@ OUTCOMES = [
 PATHS = [Path("a b.yaml")]
 
 
-def test_options_are_shown_as_they_are_written() -> None:
-    console = Console(width=100)
+def shown(width: int) -> list[str]:
+    console = Console(width=width)
     with console.capture() as capture:
         console.print(show.table(OUTCOMES))
-    lines = capture.get().splitlines()
-    assert lines[1].split() == ["1:2", "-b", "load.batch_sizes"]
-    assert lines[2].split() == ["3:4", "--[bold]x", "refused", "because"]
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_options_are_shown_as_they_are_written() -> None:
+    assert shown(100) == ["1:2  -b → load.batch_sizes", "3:4  --[bold]x → refused (because)"]
+
+
+def test_on_a_narrow_terminal_no_name_is_cut() -> None:
+    assert shown(24)[:2] == ["1:2  -b →", "     load.batch_sizes"]
 
 
 def test_what_comes_next_is_a_command_or_a_problem() -> None:

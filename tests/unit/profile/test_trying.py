@@ -61,6 +61,8 @@ def test_a_changed_backend_stands_beside_the_old_one(profiled: Path) -> None:
     assert [b.name for b in found.backends] == ["torch-cpu-fp32", "new"]
     assert (found.load.batch_sizes, found.load.concurrency) == ((64,), (1,))
     assert (found.measurement.window, found.measurement.rounds) == (3.0, 6)
+    more = trying.scenario_of(loaded, profile, change, ["measurement.rounds=10"]).scenario
+    assert (more.measurement.rounds, more.measurement.rounds_max) == (10, 10)
 
 
 def test_the_saving_is_the_share_of_the_time_with_its_interval(tmp_path: Path) -> None:

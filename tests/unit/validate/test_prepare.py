@@ -9,8 +9,9 @@ import pytest
 from support.paths import ROOT
 
 from harness.errors import HarnessError
+from harness.results.rows import ArtifactRow, ParityRow
 from harness.scenario.reading.loader import load
-from harness.validate.prepare import _print_table, export
+from harness.validate.prepare import Exported, _print_table, export, show
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,36 @@ def test_numbers_are_flush_right(capsys: pytest.CaptureFixture[str]) -> None:
         "model      bytes  seconds",
         "a      1,000,000    1.0 s  ready",
     ]
+
+
+MADE = [
+    ArtifactRow("state_dict", "a.pt", 10, 0.1, cached=True),
+    ArtifactRow("onnx", "a.onnx", 20, 2.0, cached=False),
+    ArtifactRow("engine", "a.engine", 30, 3.0, cached=False, details={"backend": "rtx"}),
+]
+RIGHT = ParityRow("onnx", 1, "agrees", "eager", max_abs_error=2e-7)
+WORSE = ParityRow("onnx", 4, "agrees", "eager", max_abs_error=3e-7)
+WRONG = ParityRow("onnx", 4, "disagrees", "eager", max_abs_error=3.0, message="y: 3 of 4")
+UNSEEN = ParityRow("rtx", 1, "unavailable", "", message="no GPU")
+
+
+def test_each_step_has_its_parity(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Exported(MADE, {}, [], {"onnx": [RIGHT, WORSE], "rtx": [UNSEEN]}), None)
+    out, err = capsys.readouterr()
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["state_dict", "10", "0.1", "s", "cached", "reference", "a.pt"],
+        ["onnx", "20", "2.0", "s", "made", "agrees,", "off", "by", "≤", "3.0e-07", "a.onnx"],
+        ["rtx", "30", "3.0", "s", "made", "not", "compared", "a.engine"],
+    ]
+    assert err == "rtx: no GPU\n"
+
+
+def test_what_is_wrong_or_lacking_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    needed = frozenset({"onnx", "rtx"})
+    assert Exported(MADE, {}, [], {"onnx": [RIGHT], "rtx": [UNSEEN]}, needed).exit_code == 0
+    wrong = Exported(MADE, {}, [], {"onnx": [RIGHT, WRONG]}, needed)
+    assert wrong.exit_code == 1
+    show(wrong, None)
+    assert "DISAGREES" in capsys.readouterr().out
+    assert Exported([], {"rtx": "node x"}, [], {}, needed).exit_code == 1
+    assert Exported([], {"onnx_fp16": "for the repository"}, [], {}, needed).exit_code == 0
