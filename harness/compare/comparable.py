@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness.compare.side import CONDITIONS, Outputs, Side
+from harness.compare.side import CONDITIONS, Outputs, Side, by_name
 from harness.results.manifest import differences
 
 MATTERS = ("precision", "io", "cuda_graphs", "device", "threads", "provider", "callers", "compile")
@@ -27,7 +27,7 @@ def refusals(base: Side, candidate: Side) -> list[str]:
 def changed(base: Side, candidate: Side) -> dict[str, tuple[str, str]]:
     """Versions and settings that are not the same; what one side lacks is empty."""
     pairs: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
-        "": (base.versions, candidate.versions),
+        "": (by_name(base.versions), by_name(candidate.versions)),
         "setting ": (base.settings, candidate.settings),
         "GPU ": ({"driver": base.driver}, {"driver": candidate.driver}),
     }

@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, Json
 
 from harness.compare.changepoints import change_points
-from harness.compare.side import Side, backends_of, side_of
+from harness.compare.side import Side, backends_of, by_name, side_of
 from harness.errors import SetupError, UsageError
 from harness.results.line import adapter, first_mistake
 from harness.results.store import RunData
@@ -200,6 +200,7 @@ def changes_of(
 
 def differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Packages of other versions: before and after, empty where there is none."""
+    old, new = by_name(old), by_name(new)
     return {
         name: (old.get(name, ""), new.get(name, ""))
         for name in sorted({*old, *new}) if old.get(name) != new.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -213,6 +214,11 @@ def versions_of(
         said = {k: load.details.get(k) for k in ("onnxruntime", "tensorrt", "server_version")}
         found |= {f"{k} (loaded)": str(v) for k, v in said.items() if v}
     return found
+
+
+def by_name(versions: Mapping[str, str]) -> dict[str, str]:
+    """Packages by the name that an index compares by (PEP 503), whatever way they write it."""
+    return {k if " " in k else re.sub("[-_.]+", "-", k).lower(): v for k, v in versions.items()}
 
 
 def points_of(

@@ -41,8 +41,10 @@ measurement: {{profile: quick, warmup: 20ms, warmup_requests: 5, window: 150ms, 
 
 
 def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    """Gives an index that does not answer up within a minute; a busy machine may take longer."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--timeout", "20",
+               "--retries", "1", *arguments]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 
 @pytest.fixture(scope="module")

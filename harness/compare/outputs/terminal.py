@@ -19,6 +19,8 @@ STYLES = {
     "regression": "bold red", "invalid": "bold magenta", "inconclusive": "yellow",
     "improvement": "bold green", "equivalent": "green",
 }  # fmt: skip
+MOST_DIFFERING = 12
+"""Versions and settings; an interpreter that is there has packages by the hundred."""
 
 
 def terminal(found: Comparison) -> Group:
@@ -28,9 +30,10 @@ def terminal(found: Comparison) -> Group:
 
     said = [Text(f"note: {text}", style="yellow") for text in words.notes(found)]
     said += [Text(f"outputs: {text}", style="dim") for text in found.outputs]
-    said += [
-        Text(f"differs: {name}: {a} → {b}", style="dim") for name, a, b in words.differing(found)
-    ]
+    differing = [f"{name}: {a} → {b}" for name, a, b in words.differing(found)]
+    if more := len(differing[MOST_DIFFERING:]):
+        differing[MOST_DIFFERING:] = [f"{more} more, in --json, --markdown and --html"]
+    said += [Text(f"differs: {text}", style="dim") for text in differing]
     return Group(
         Text(words.headline(found), style=STYLES[found.verdict]),
         Text(words.explanation(found)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.compare.layers.matching import LayerChange, Layers
 from harness.compare.result import Comparison, PointResult, Row, Verdict
@@ -12,6 +13,7 @@ from harness.report.model.numbers import NOT_AVAILABLE, significant
 
 CONFIDENCE = "95 %"
 POOLED = "all points"
+ABSENT = "absent"
 SYMBOLS = {
     Verdict.REGRESSION: "✗", Verdict.IMPROVEMENT: "✓", Verdict.EQUIVALENT: "=",
     Verdict.INCONCLUSIVE: "?", Verdict.INVALID: "!",
@@ -34,16 +36,27 @@ def explanation(found: Comparison) -> str:
     of = [p for p in found.points if p.verdict is found.verdict]
     match found.verdict:
         case Verdict.REGRESSION | Verdict.IMPROVEMENT:
-            said = [f"{p.place}: {what_changed(p)}" for p in of]
+            said = _by_reason(of, what_changed)
             if not said or found.drift:
                 said += [found.drift or f"{POOLED}: {_decided(found.pooled)}"]
             return _list(said) + "."
         case Verdict.EQUIVALENT:
             return f"Every metric lies within its tolerance ({tolerances(found)}) at {CONFIDENCE}."
         case Verdict.INCONCLUSIVE:
-            return _list([f"{p.place}: {p.reason}" for p in of]) + f". {still_needed(found)}"
+            return _list(_by_reason(of, REASON)) + f". {still_needed(found)}"
         case _:
-            return _list([f"{p.place}: {p.reason}" for p in of] or ["nothing was measured"]) + "."
+            return _list(_by_reason(of, REASON) or ["nothing was measured"]) + "."
+
+
+REASON: Callable[[PointResult], str] = operator.attrgetter("reason")
+
+
+def _by_reason(points: Iterable[PointResult], why: Callable[[PointResult], str]) -> list[str]:
+    """Each reason once, after the points that it holds at."""
+    places: dict[str, list[str]] = {}
+    for point in points:
+        places.setdefault(why(point), []).append(point.place)
+    return [f"{', '.join(at)}: {reason}" for reason, at in places.items()]
 
 
 def what_changed(point: PointResult) -> str:
@@ -104,11 +117,12 @@ def value(number: float) -> str:
 
 
 def notes(found: Comparison) -> list[str]:
-    """What a reader must know of how it came about."""
+    """What a reader must know of how it came about, and the explanation does not say."""
+    why = explanation(found)
     said = [f"FORCED, not comparable: {reason}" for reason in found.forced]
     said += [f"outputs: {found.drift}"] if found.drift else []
     said += [f"not held equal: {text}" for text in found.unequal]
-    said += [f"{p.place}: {p.reason}" for p in found.points if p.reason]
+    said += _by_reason([p for p in found.points if p.reason and p.reason not in why], REASON)
     said += [f"only on one side: {place}" for place in found.left_out]
     return said
 
@@ -150,5 +164,8 @@ def layers_said(layers: Layers) -> str:
 
 
 def differing(found: Comparison) -> list[tuple[str, str, str]]:
-    """What differs between the two: name, the base's, the candidate's."""
-    return [(key, a or "absent", b or "absent") for key, (a, b) in found.changed.items()]
+    """What differs between the two: name, the base's, the candidate's; packages that one side alone
+    has are last.
+    """
+    rows = [(key, a or ABSENT, b or ABSENT) for key, (a, b) in found.changed.items()]
+    return sorted(rows, key=lambda row: ABSENT in row and " " not in row[0])

@@ -40,6 +40,12 @@ def test_a_driver_may_be_what_differs() -> None:
     }  # fmt: skip
 
 
+def test_a_package_is_the_same_whatever_way_its_name_is_written() -> None:
+    base = replace(SIDE, versions={"tensorrt-rtx-cu13": "1.7", "tensorrt (loaded)": "1.7"})
+    other = replace(SIDE, versions={"Tensorrt_RTX.cu13": "1.7", "tensorrt (loaded)": "1.6"})
+    assert changed(base, other) == {"tensorrt (loaded)": ("1.7", "1.6")}
+
+
 def test_what_could_not_be_held_equal() -> None:
     other = replace(SIDE, settings={"precision": "tf32"}, points={
         "b1/c1": replace(POINT, disturbed=4)})  # fmt: skip

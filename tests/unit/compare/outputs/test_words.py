@@ -15,7 +15,7 @@ def test_headlines_and_why(slower: Comparison, same: Comparison, broken: Compari
     assert words.explanation(same) == (
         "Every metric lies within its tolerance (throughput 2 %, p50 2 %, p99 5 %) at 95 %."
     )
-    assert words.explanation(broken).startswith("b1/c1: the candidate can't run it: it refuses")
+    assert words.explanation(broken).startswith("b1/c1, b1/c2: the candidate can't run it")
 
 
 def test_what_is_still_needed(open_: Comparison) -> None:
@@ -42,6 +42,20 @@ def test_that_it_was_forced_is_among_the_notes(slower: Comparison) -> None:
     assert words.headline(found) == f"{words.headline(slower)} (FORCED: not comparable)"
     assert ("onnxruntime", "absent", "1.23.2") in words.differing(slower)
     assert "off" in words.explanation(found)
+
+
+def test_a_reason_of_several_points_is_said_once(broken: Comparison) -> None:
+    assert words.explanation(broken).count("it refuses the engine") == 1
+    assert words.notes(broken) == []
+    clocks = [replace(p, reason="the clock differed") for p in broken.points]
+    rest = replace(broken, points=(*broken.points, *(replace(p, place="x") for p in clocks[:1])))
+    assert "the clock differed" in words.explanation(rest)
+
+
+def test_packages_of_one_side_alone_are_last(slower: Comparison) -> None:
+    changed = {"a": ("", "1"), "setting io": ("", "host"), "b": ("1", "2")}
+    found = words.differing(replace(slower, changed=changed))
+    assert [name for name, *_ in found] == ["setting io", "b", "a"]
 
 
 def test_layers(layered: Comparison) -> None:
