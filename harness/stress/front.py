@@ -12,7 +12,7 @@ import click
 
 from harness.scenario.reading.loader import LoadedScenario
 from harness.stress.execute import Tell, backend_of, start
-from harness.stress.report import write_report
+from harness.stress.report import write_print, write_report
 from harness.stress.results import results_of, write_results
 from harness.stress.terminal import answer_page, watcher
 from harness.swarm.generator import Where, work_for
@@ -67,5 +67,5 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
 def rebuild(directory: Path) -> None:
     """Write what is said of a run again, and print the paths. Raises RunDirectoryError."""
     found = results_of(directory)
-    for path in (write_report(found), *write_results(found)):
+    for path in (write_report(found), write_print(found), *write_results(found)):
         click.echo(path)

@@ -51,8 +51,10 @@ class MemoryWatch:
             self.read()
 
     def read(self) -> None:
-        """One reading of every process."""
-        now, pid, total = time.monotonic_ns(), self._server(), 0
+        """One reading of every process, at the moment when the last of them was read: then what
+        has ended meanwhile is not taken for a part of the load.
+        """
+        pid, total, found = self._server(), 0, dict[str, int]()
         theirs = set() if pid is None else Tree(pid, include_root=True).pids
         ours = Tree(os.getpid(), include_root=True).pids - theirs
         for number in (*theirs, *ours):
@@ -61,12 +63,14 @@ class MemoryWatch:
                 resident = int(process.memory_info().rss)
                 if number in theirs:
                     name = self._names.setdefault(number, f"{process.name()} {number}")
-                    self._readings[name].extend((now, resident))
+                    found[name] = resident
                 else:
                     total += resident
             except psutil.Error:  # it ended meanwhile
                 continue
-        self._readings[HARNESS].extend((now, total))
+        now = time.monotonic_ns()
+        for name, resident in {**found, HARNESS: total}.items():
+            self._readings[name].extend((now, resident))
 
     def save(self, path: Path) -> None:
         """Write all readings as Parquet: t_ns, process, resident (bytes)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from harness.report.model import blocks as b
 from harness.report.model import section as s
 from harness.report.model.context import COLORS
+from harness.report.model.labels import counted
 from harness.report.model.manifest_facts import date_text, text
 from harness.report.model.numbers import significant
 from harness.report.outputs.html import render_html
@@ -23,13 +25,15 @@ from harness.stress.fairness import demands
 from harness.stress.results import MIB, Results
 from harness.stress.timeline import Timeline, open_at, seconds_of
 from harness.swarm import shapes
-from harness.system.files import write_text
+from harness.system.files import atomic_write, write_text
 from harness.triton.counters.metrics import parse
 
-HTML = "report.html"
+HTML, PDF = "report.html", "report.pdf"
 MOST_POINTS = 300
 """Stretches that an axis is cut into at most; of a second each in a short run."""
 MOST_LINES = 6
+WIDEST = 90
+"""Characters of an error in a legend: Triton says what went wrong at its end."""
 PENDING = "nv_inference_pending_request_count"
 X = "seconds after the load began"
 
@@ -38,6 +42,18 @@ def write_report(found: Results) -> Path:
     """Write the HTML report into the run directory; its path."""
     path = found.run.directory / HTML
     write_text(path, render_html(view_of(found)))
+    return path
+
+
+def write_print(found: Results) -> Path:
+    """Write the same as a PDF; its path."""
+    from harness.report.charts.matplotlib import svg
+    from harness.report.outputs.pdf import write_pdf
+
+    path, view = found.run.directory / PDF, view_of(found)
+    drawings = {chart.id: svg(chart) for chart in view.printed_charts()}
+    with atomic_write(path) as temporary:
+        write_pdf(view, drawings, temporary, str(found.run.manifest.get("created") or ""))
     return path
 
 
@@ -83,7 +99,7 @@ def _facts(found: Results) -> list[tuple[str, str]]:
         ("Shape", f"{run.stress.shape.kind}, in {unit}"),
         ("Model", f"{run.outcome.served_name}, batch {run.outcome.batch_size}"),
         ("Protocol", str(spec.get("protocol", ""))),
-        ("Load by", f"Locust, {run.outcome.workers} process(es)"),
+        ("Load by", f"Locust, {counted(run.outcome.workers, 'process', 'processes')}"),
         ("Parity", ", ".join(sorted({p.status for p in run.outcome.parity})) or "n/a"),
     ]
 
@@ -186,9 +202,14 @@ def _method(found: Results) -> s.Section:
           f"{w['clock_error_ns'] / 1e6:.2f} ms." for w in outcome.joined),
         *(f"The load of {name}, which is co-located, is made by the harness's own generator."
           for name in found.run.colocated),
-        *(f"Fault {f['kind']}: {f['how']}." for f in outcome.faults), *outcome.notes,
+        *(_sentence(f"Fault {f['kind']}: {f['how']}") for f in outcome.faults),
+        *(_sentence(note) for note in outcome.notes),
     ]  # fmt: skip
     return s.Section("method", "Method", (s.Prose(tuple(s.compose(text) for text in sentences)),))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 # ---------------------------------------------------------------------------------------- charts
@@ -297,7 +318,7 @@ def _errors(found: Results, cut: Cut) -> b.Chart | None:
     for kind in found.answers.errors[:MOST_LINES]:
         mine = (line.kind == list(names).index(kind.kind)) if kind.kind in names else ~line.ok
         counts = [float(np.count_nonzero(mine[p] & ~line.ok[p])) / width for _, p in parts]
-        lines.append((kind.kind[:60], x, counts))
+        lines.append((textwrap.shorten(kind.kind, WIDEST, placeholder=" …"), x, counts))
     return _chart(found, "errors", "Failures by kind", "failures a second", lines)
 
 
@@ -317,4 +338,6 @@ def _cpu(found: Results) -> b.Chart | None:
         elif key.quantity is Quantity.UTILIZATION_PERCENT:
             step = max(1, len(t) // MOST_POINTS)
             lines.append((f"{key.device}, % busy", t[::step], values.value[::step]))
-    return _chart(found, "load", "What the server used", "%", lines)
+    units = {name.partition(", ")[2] for name, *_ in lines}
+    unit = units.pop() if len(units) == 1 else "%"
+    return _chart(found, "load", "What the server used", unit, lines)

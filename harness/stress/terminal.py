@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.report.model.labels import counted
 from harness.stress.answers import PHASE_COLUMNS, ms_text
 from harness.stress.execute import Tell
 from harness.stress.results import Results
@@ -109,7 +110,7 @@ def told(event: Mapping[str, Any]) -> str:
             return f"refused a worker from {event['host']}: {event['why']}"
         case "started":
             page = f"; Locust's page: {event['page']}" if event["page"] else ""
-            return f"load begins, from {event['workers']} process(es){page}"
+            return f"load begins, from {counted(event['workers'], 'process', 'processes')}{page}"
         case "worker_lost":
             return f"worker {event['worker']} is lost"
         case "fault":

@@ -25,6 +25,7 @@ def test_harness_report_knows_the_directory_of_a_stress_run(
         main(["report", str(run)])
     assert not info.value.code
     assert capsys.readouterr().out.split() == [
-        str(run / name) for name in ("report.html", "results.json", "junit.xml")
+        str(run / name) for name in ("report.html", "report.pdf", "results.json", "junit.xml")
     ]
+    assert (run / "report.pdf").read_bytes().startswith(b"%PDF")
     assert "20 requests in 2 s" in (run / "report.html").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from harness.stress.memory import HARNESS, MemoryWatch, read_memory
@@ -18,7 +19,13 @@ def test_the_server_is_read_by_process_and_everything_else_of_ours_together(
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        with MemoryWatch(lambda: child.pid, every=60) as watch:
+        asked: list[int] = []
+
+        def pid() -> int:
+            asked.append(time.monotonic_ns())
+            return child.pid
+
+        with MemoryWatch(pid, every=60) as watch:
             watch.read()
             watch.read()
         child.communicate()
@@ -30,3 +37,4 @@ def test_the_server_is_read_by_process_and_everything_else_of_ours_together(
     assert server.resident.min() > 30 << 20
     assert len(found[HARNESS].t_ns) == 3
     assert found[HARNESS].t_ns[0] == server.t_ns[0]
+    assert (found[HARNESS].t_ns > asked).all(), "what ended while it was read is no reading before"

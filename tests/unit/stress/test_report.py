@@ -71,6 +71,14 @@ def test_the_page_holds_them_asks_nobody_and_escapes_what_servers_say(tmp_path: 
     assert "&lt;b&gt;gone&lt;/b&gt;" in body
 
 
+def test_its_method_is_sentences(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    found.run.outcome.notes.append("all went through a proxy: tc: no such kind.")
+    page = write_report(found).read_text("utf-8")
+    assert "Fault kill: SIGKILL." in page
+    assert "All went through a proxy: tc: no such kind.<" in page
+
+
 def test_a_run_without_a_request_has_a_report(tmp_path: Path) -> None:
     run = run_of(stress(), records([], 5.0), 0.0)
     run.manifest["scenario"].update(backends=[])
