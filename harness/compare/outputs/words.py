@@ -43,7 +43,7 @@ def explanation(found: Comparison) -> str:
         case Verdict.EQUIVALENT:
             return f"Every metric lies within its tolerance ({tolerances(found)}) at {CONFIDENCE}."
         case Verdict.INCONCLUSIVE:
-            return _list(_by_reason(of, REASON)) + f". {still_needed(found)}"
+            return f"{_list(_by_reason(of, REASON))}. {still_needed(found)}".rstrip()
         case _:
             return _list(_by_reason(of, REASON) or ["nothing was measured"]) + "."
 
@@ -77,9 +77,9 @@ def _list(said: Sequence[str], most: int = 3) -> str:
 
 
 def still_needed(found: Comparison) -> str:
-    """Blocks and minutes by which it should be decided."""
+    """Blocks and minutes by which it should be decided; empty where no number of them would."""
     if found.needed is None:
-        return "No planned number of blocks is in sight that would decide it."
+        return ""
     minutes = found.minutes
     time = f", about {minutes:.1f} more minutes" if minutes is not None else ""
     return f"It should be decided after {found.needed} blocks{time}."

@@ -22,8 +22,10 @@ def test_what_is_still_needed(open_: Comparison) -> None:
     said = words.explanation(open_)
     assert "not decided yet" in said
     assert "It should be decided after 4 blocks, about 1.0 more minutes." in said
-    assert words.still_needed(replace(open_, points=())) == (
-        "No planned number of blocks is in sight that would decide it."
+    (point,) = (p for p in open_.points if p.place == "b1/c1")
+    unknown = replace(point, rows=(), reason="the run effect is not known")
+    assert words.explanation(replace(open_, points=(unknown,))) == (
+        "b1/c1: the run effect is not known."
     )
 
 
