@@ -11,6 +11,7 @@ from harness.cli import options
 from harness.cli.output import print_json
 
 DEFAULT = Path("scenarios/resnet50-gpu.yaml")
+UNTOLD = ("needed", "lacking")  # the exit code says it
 
 
 @click.command("prepare")
@@ -39,7 +40,7 @@ def command(
 
     found = export(load(scenario, overrides), repository)
     if as_json:
-        print_json("prepare", {k: jsonable(v) for k, v in asdict(found).items() if k != "needed"})
+        print_json("prepare", {k: jsonable(v) for k, v in asdict(found).items() if k not in UNTOLD})
     else:
         show(found, repository)
     return found.exit_code

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from harness.errors import HarnessError, PointError, UsageError, translate, translated
+from harness.errors import HarnessError, UnexpectedError, UsageError, translate, translated
 from harness.models import onnx_file, propagation
 from harness.models.cache import CacheEntry, fetch, file_hash, text_hash
 from harness.models.inputs import make_inputs
@@ -26,6 +26,7 @@ from harness.models.tensors import InputData, PreparedModel, TensorSpec
 from harness.results.rows import ArtifactRow
 from harness.scenario.sizes import every_size, largest
 from harness.scenario.spec.model import ModelSpec
+from harness.system.faults import known
 from harness.system.machine import package_versions
 from harness.system.packages import require
 
@@ -50,7 +51,7 @@ def prepare(
 
     A format that can't be made is left out of `files`, with the reason in `failures`, so that the
     other backends still run. Raises UsageError when the scenario or the model is wrong,
-    MissingPackageError when a package is missing.
+    SetupError when a package or disk space is missing for what every backend needs.
     """
     if unknown := set(formats) - set(FORMATS):
         raise ValueError(f"unknown formats: {', '.join(sorted(unknown))}")
@@ -311,9 +312,8 @@ def _from_nothing(
             f"which a {kind} source does not have",
             fix="give a torch or onnx source, or remove that backend",
         )
-    if (
-        kind == "fake" and not model.inputs and model.batch != "none"
-    ):  # so that the batch size reaches the fake backend
+    # so that the batch size reaches the fake backend
+    if kind == "fake" and not model.inputs and model.batch != "none":
         model = replace(model, inputs=(TensorSpec("input", "float32", ("batch", 1)),))
     content = {kind: file_hash(Path(value)) if kind == "engine" else value}
     return replace(model, key=_key(model, content)), []
@@ -337,8 +337,11 @@ def _add_onnx(
             break
         try:
             entry = fetch(folder / format, steps[format])
-        except PointError as error:
-            model = replace(model, failures={**model.failures, format: error.message})
+        except Exception as error:
+            if isinstance(why := known(error), UsageError | UnexpectedError):
+                raise
+            failed = {format: (why.reason, why.message, why.fix)}
+            model = replace(model, failures={**model.failures, **failed})
             continue
         model = replace(model, files={**model.files, format: str(entry.path / "model.onnx")})
         rows = [*rows, _row(format, "model.onnx", entry)]

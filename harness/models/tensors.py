@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
-from harness.errors import BackendError
+from harness.errors import BackendError, from_reason
 
 Array = NDArray[np.generic]
 """Of any type and shape."""
+NotMade = tuple[str, str, str | None]
+"""Why a file could not be made: reason, message and fix of the HarnessError."""
 Tensors = Mapping[str, Array]
 """Name to array."""
 BATCH = "batch"
@@ -87,17 +89,18 @@ class PreparedModel:
     max_batch_size: int = 1
     precision: str = "fp32"
     """What the source is in: int8 where it is quantized."""
-    failures: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, NotMade] = field(default_factory=dict)
     """Format to why it could not be made; backends that need it fail with that, others run."""
     sizes: tuple[Mapping[str, int], ...] = ({},)
     """Of dynamic dimensions that vary, every set of sizes that a request may have."""
 
     def file(self, format: str) -> Path:
-        """The path of the model in `format`. Raises BackendError saying why there is none."""
+        """The path of the model in `format`. Raises why there is none, as it was raised there."""
         if format in self.files:
             return Path(self.files[format])
-        why = self.failures.get(format, f"a {next(iter(self.source), 'model')} source has none")
-        raise BackendError(f"{self.name} has no {format} file: {why}")
+        none = f"a {next(iter(self.source), 'model')} source has none"
+        reason, why, fix = self.failures.get(format, (BackendError.reason, none, None))
+        raise from_reason(reason, f"{self.name} has no {format} file: {why}", fix)
 
     @property
     def batched(self) -> bool:

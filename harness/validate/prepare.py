@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from harness.errors import SetupError, class_of
 from harness.models.prepare import prepare
 from harness.results.rows import ArtifactRow, ParityRow
 from harness.run.session.preparing import formats
@@ -35,12 +36,19 @@ class Exported:
 
     needed: frozenset[str] = frozenset()
     """Formats that the scenario's backends need, and the backends' own names."""
+    lacking: frozenset[str] = frozenset()
+    """Those of the failures that are for want of something on this machine."""
 
     @property
     def exit_code(self) -> int:
-        """1 where a backend lacks what it needs, or something that was made is wrong."""
+        """1 where a backend lacks what it needs, or something that was made is wrong; 3 where only
+        this machine lacks something.
+        """
         wrong = any(r.status == "disagrees" for rows in self.parity.values() for r in rows)
-        return int(wrong or not self.needed.isdisjoint(self.failures))
+        failed = self.needed & self.failures.keys()
+        if wrong or failed - self.lacking:
+            return 1
+        return SetupError.exit_code if failed else 0
 
 
 def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
@@ -59,10 +67,15 @@ def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
         steps = list(Workshop(scenario, model, cache_directory()).steps(engines=repository is None))
         filled = [] if repository is None else fill(repository, model, cache_directory())
     engines = [step.engine for step in steps if step.engine is not None]
-    failures = {**model.failures, **{s.name: s.failure for s in steps if s.failure}}
+    failures = {format: why for format, (_, why, _) in model.failures.items()}
+    failures |= {step.name: step.failure for step in steps if step.failure}
     parity = {step.name: step.parity for step in steps if step.parity}
     needed = frozenset([*formats(scenario), *(b.name for b in scenario.backends)])
-    return Exported([*rows, *engines], failures, filled, parity, needed)
+    lacking = frozenset(
+        format for format, (reason, *_) in model.failures.items()
+        if issubclass(class_of(reason), SetupError)
+    )  # fmt: skip
+    return Exported([*rows, *engines], failures, filled, parity, needed, lacking)
 
 
 def show(found: Exported, repository: Path | None) -> None:

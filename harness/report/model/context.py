@@ -163,7 +163,11 @@ class Context:
 
     @cached_property
     def _specs(self) -> dict[str, Json]:
-        return {str(b.get("name")): b for b in reversed(backend_specs(self.manifest))}
+        unknown = {"kind": "triton", "serve": None, "precision": "fp32"}  # it is on the server
+        return {
+            str(b.get("name")): {**b, "precision": ""} if b == {**b, **unknown} else b
+            for b in reversed(backend_specs(self.manifest))
+        }
 
     def served(self, row: SummaryRow) -> ServedFacts:
         """What Triton served at a point; `—` for other backends."""

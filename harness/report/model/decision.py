@@ -14,7 +14,7 @@ from harness.analysis.knee import CLEARLY, cost_metrics, times
 from harness.analysis.objective import THROUGHPUT
 from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
-from harness.report.model.manifest_facts import device_gpu, number, text
+from harness.report.model.manifest_facts import device_gpu, number
 from harness.results.grouping import grouped
 from harness.scenario.metrics import latency_name
 
@@ -140,9 +140,9 @@ def _rivals(context: Context, take: SummaryRow | None) -> tuple[Rival, ...]:
 
 
 def precision_of(context: Context, row: SummaryRow | str) -> str:
-    """A backend's precision; `fp32` where its settings do not say."""
+    """A backend's precision; `fp32` where its settings do not say, empty where nobody knows it."""
     backend = row if isinstance(row, str) else row.backend
-    return text(context.spec(backend), "precision", default="fp32")
+    return str(context.spec(backend).get("precision", "fp32"))
 
 
 def _own_best(context: Context, rows: Sequence[SummaryRow]) -> SummaryRow | None:

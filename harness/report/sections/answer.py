@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from harness.analysis.best import (
-    at_decisive,
-    differs,
-    indifference_of,
-    nearest,
-    order,
-    ranked,
-    usable,
-)
+from harness.analysis import best as ranking
 from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
@@ -61,7 +53,7 @@ def _aim(context: Context) -> str:
 
 
 def _nothing(context: Context) -> Sentence:
-    valid = order(context.rows, context.objective)
+    valid = ranking.order(context.rows, context.objective)
     if context.searched and not context.rows:
         return capacity.answer(context)
     if not context.rows:
@@ -80,7 +72,7 @@ def _nothing(context: Context) -> Sentence:
 
 def _lacking(context: Context) -> str:
     """Which metric of the objective no point has, and why; empty where points failed instead."""
-    rows = ranked(context.rows)
+    rows = ranking.ranked(context.rows)
     metrics = context.objective.metrics
     lacking = [m for m in metrics if rows and all(r.value(m) is None for r in rows)]
     if not lacking:
@@ -89,15 +81,19 @@ def _lacking(context: Context) -> str:
     verb = "is" if len(lacking) == 1 else "are"
     aim = labels.objective_text(context.objective)
     said = f"the objective is {aim}, and {names} {verb} n/a at every point"
-    if not any(metric_of(m).gpu for m in lacking):
-        return said
-    seen = "the GPU did not tell it" if context.has_gpu else "no GPU was measured"
-    return f"{said}, since {seen}"
+    return said + _unseen(context, lacking)
+
+
+def _unseen(context: Context, metrics: Iterable[str]) -> str:
+    """Why metrics that only a GPU has are not known; empty of others."""
+    if not any(metric_of(m).gpu for m in metrics):
+        return ""
+    return f", since {'the GPU did not tell it' if context.has_gpu else 'no GPU was measured'}"
 
 
 def _nearest(context: Context) -> list[Sentence]:
     """Where no point holds every constraint: the one that comes nearest, and what it misses."""
-    found = nearest(context.rows, context.bounds)
+    found = ranking.nearest(context.rows, context.bounds)
     if found is None or not found.misses:
         return []
     parts, settings = [], {j.metric: j.needs for j in judged(context, found.row)}
@@ -125,7 +121,7 @@ def _missed(context: Context, rows: list[SummaryRow], name: str, limits: Bound) 
     if all(r.value(name) is None for r in rows):
         said = f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
         setting = needed(context, name)
-        return said + (f"; {setting} would give it" if setting else "")
+        return said + (f"; {setting} would give it" if setting else _unseen(context, [name]))
     pick = min if limits.get("max") is not None else max
     closest = pick((v for r in rows if (v := r.value(name))), key=lambda v: v.value)
     return f"{labels.bound_text(name, limits)}: the nearest point has {both_text(closest)}"
@@ -236,7 +232,7 @@ def _lost(context: Context, series: str | None, row: SummaryRow) -> bool:
     return any(
         context.name(r) == series
         and labels.place_text(r) == labels.place_text(row)
-        and not usable(r)
+        and not ranking.usable(r)
         for r in context.rows
     )
 
@@ -252,7 +248,7 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
         target = f"the default configuration ({place})"
     elif not eager and context.name(other) != context.reference_series:
         target = f"the next best configuration, {target}"
-    if ratio is None or not differs(ratio) or ratio.value <= 1:
+    if ratio is None or not ranking.differs(ratio) or ratio.value <= 1:
         return ["can't be told apart from ", target]
     if context.objective.single == "throughput" and ratio.value > 3:
         return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
@@ -266,7 +262,7 @@ def _better_but_invalid(context: Context, other: SummaryRow) -> str:
     least, sign = value(other), context.objective.sign
     better = [
         (sign * found.value, row) for row in context.of(context.name(other))
-        if not usable(row) and least is not None and (found := value(row)) is not None
+        if not ranking.usable(row) and least is not None and (found := value(row)) is not None
         and sign * found.value > sign * least.value and satisfies(row, context.bounds) != "no"
     ]  # fmt: skip
     if not better:
@@ -305,7 +301,7 @@ def _details(context: Context) -> list[Sentence]:
 
 def _why(context: Context, pick: SummaryRow) -> str:
     """Why this one of the tied points: its memory, or that the others look worse."""
-    close, zone = context.choice.close, 100 * indifference_of(context.scenario)
+    close, zone = context.choice.close, 100 * ranking.indifference_of(context.scenario)
     if len(close) == 1:
         return f": the others measured more than {zone:g}% worse"
     size, kind = (
@@ -345,7 +341,7 @@ def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
 
 def _reasons(context: Context) -> str:
     """Why points are not ranked: each of a few with its name, of many how often each reason."""
-    rows = [r for r in context.rows if not usable(r)]
+    rows = [r for r in context.rows if not ranking.usable(r)]
     said = [(labels.why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
     if len(rows) > _SHOWN:  # a point may have several
         found = Counter(
@@ -358,10 +354,10 @@ def _reasons(context: Context) -> str:
 
 
 def _left_out(context: Context) -> list[Sentence]:
-    unranked = sum(not usable(r) for r in context.rows)
-    decided = at_decisive(context.rows)
-    others = sum(usable(r) and r.sizes != decided[0].sizes for r in context.rows)
-    missed = len(ranked(context.rows)) - len(context.choice.candidates)
+    unranked = sum(not ranking.usable(r) for r in context.rows)
+    decided = ranking.at_decisive(context.rows)
+    others = sum(ranking.usable(r) and r.sizes != decided[0].sizes for r in context.rows)
+    missed = len(ranking.ranked(context.rows)) - len(context.choice.candidates)
     parts = []
     if others:
         parts.append(f"{labels.counted(others, 'point')} of other sizes than {decided[0].sizes}")

@@ -92,7 +92,7 @@ def _part(context: Context, index: int, name: str, shown: set[str]) -> Part:
 def _about(context: Context, rows: list[SummaryRow]) -> str:
     """Settings, in Model Analyzer's words where Triton served, and how much was measured."""
     spec = context.spec(rows[0].backend)
-    known = [(key.replace("_", " "), spec[key]) for key in SETTINGS if spec.get(key) is not None]
+    known = [(k.replace("_", " "), v) for k in SETTINGS if (v := spec.get(k)) not in (None, "")]
     on = {True: "on", False: "off"}
     said = (f"{key} {on[v] if isinstance(v, bool) else v}" for key, v in known)
     settings = ", ".join(said) or "settings unknown"

@@ -89,7 +89,7 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
     how = "served by Triton" if kind == "triton" else "in process"
     precision = decision.precision_of(context, take)
     name = context.name(take)
-    called = name if precision in name.split("-") else f"{name}, {precision}"
+    called = name if precision in ("", *name.split("-")) else f"{name}, {precision}"
     first = f"{called}, {how} · {where_text(context, take)}"
     unsure = "" if found.decided else (
         ". It has the best value; that no other is better is not shown"
@@ -129,15 +129,14 @@ def _against(context: Context, rival: Rival) -> str:
     """`1.97× (1.89–2.05) that of eager PyTorch at the same precision (…, its own best load)`."""
     spec = context.spec(rival.row.backend)
     eager = "eager PyTorch" if spec.get("kind") == "torch" and not spec.get("compile") else ""
-    same = "at the same precision" if rival.same_precision else (
-        f"in {decision.precision_of(context, rival.row)}"
-    )  # fmt: skip
+    precision = decision.precision_of(context, rival.row)
+    same = precision and (" at the same precision" if rival.same_precision else f" in {precision}")
     if satisfies(rival.row, context.bounds) != "yes":
-        over = f"{eager or 'the reference'} {same} ({context.name(rival.row)})"
+        over = f"{eager or 'the reference'}{same} ({context.name(rival.row)})"
         return f"not compared with {over}: none of its points is shown to hold the constraints"
     place = f"{context.name(rival.row)}, {where_text(context, rival.row)}, its own best load"
     ratio = numbers.NOT_AVAILABLE if rival.ratio is None else f"{times_text(rival.ratio)}"
-    return f"{ratio} that of {eager or 'the reference'} {same} ({place})"
+    return f"{ratio} that of {eager or 'the reference'}{same} ({place})"
 
 
 def times_text(ratio: Interval) -> str:

@@ -69,7 +69,7 @@ class Preparing:
             try:
                 self._ask(model, (format,), batch_sizes)
             except (WorkerDiedError, DeadlineError) as error:
-                failures[format] = error.message
+                failures[format] = (error.reason, error.message, error.fix)
         made = self._ask(model, [f for f in formats if f not in failures], batch_sizes)
         failures = {**made.model.failures, **failures}
         return replace(made, model=replace(made.model, failures=failures))

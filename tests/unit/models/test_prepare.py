@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from support.sample import MODELS, VECTOR, ready, spec, torch_backend  # noqa: E
 from support.tiny_onnx import tiny_onnx  # noqa: E402
 
 from harness.backends.base import run_once  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
+from harness.errors import MissingPackageError, SetupError, UsageError  # noqa: E402
+from harness.models import prepare as preparing  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.onnx_file import cpu_session  # noqa: E402
 from harness.models.reference import ReferenceOutputs, write_references  # noqa: E402
+from harness.models.tensors import PreparedModel  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
 from harness.scenario.spec import scenario as schema  # noqa: E402
 from harness.scenario.spec.model import Parity  # noqa: E402
@@ -274,3 +277,21 @@ def test_the_first_step_of_a_decoder_has_an_empty_past(tmp_path):
     np.testing.assert_allclose(total, arrays["x"][:, 0])
     onnx = spec(inputs=(), dynamic={"p": 0}, onnx=str(model.file("onnx")))
     assert ready(onnx, tmp_path, (), base=tmp_path)[0].outputs[1].shape == ("batch", 4)
+
+
+@pytest.mark.parametrize(("lack", "raised"), [
+    (ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript"), MissingPackageError),
+    (OSError(28, "No space left on device", "model.onnx"), SetupError),
+])  # fmt: skip
+def test_what_one_format_lacks_leaves_the_others_and_is_raised_as_what_it_is(
+    tmp_path, monkeypatch, lack, raised
+):
+    def write(*_args, **_more):
+        raise lack
+
+    monkeypatch.setattr(preparing, "_write_onnx", write)
+    model, rows = ready(spec(), tmp_path, ("torch", "onnx"))
+    assert [row.format for row in rows] == ["state_dict"]
+    with pytest.raises(raised, match=f"{model.name} has no onnx file: ") as caught:
+        PreparedModel.from_json(json.loads(json.dumps(model.to_json()))).file("onnx")
+    assert caught.value.fix

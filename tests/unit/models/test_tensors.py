@@ -18,7 +18,9 @@ def test_the_prepared_model_survives_json(tmp_path):
 
 
 def test_a_missing_format_says_why_when_a_backend_asks_for_it():
-    model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), failures={"onnx": "no operator"})
+    model = PreparedModel(
+        "m", {"torch": "a:b"}, "k", (), (), failures={"onnx": ("raised", "no operator", None)}
+    )
     with pytest.raises(BackendError, match="m has no onnx file: no operator"):
         model.file("onnx")
     with pytest.raises(BackendError, match="a torch source has none"):

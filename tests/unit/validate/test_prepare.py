@@ -81,3 +81,10 @@ def test_what_is_wrong_or_lacking_ends_with_1(capsys: pytest.CaptureFixture[str]
     assert "DISAGREES" in capsys.readouterr().out
     assert Exported([], {"rtx": "node x"}, [], {}, needed).exit_code == 1
     assert Exported([], {"onnx_fp16": "for the repository"}, [], {}, needed).exit_code == 0
+
+
+def test_what_only_this_machine_lacks_ends_with_3() -> None:
+    needed, lacking = frozenset({"onnx", "rtx"}), frozenset({"onnx"})
+    assert Exported([], {"onnx": "no onnxscript"}, [], {}, needed, lacking).exit_code == 3
+    both = {"onnx": "no onnxscript", "rtx": "node x"}
+    assert Exported([], both, [], {}, needed, lacking).exit_code == 1

@@ -189,6 +189,12 @@ def test_only_one_configuration(tmp_path: Path) -> None:
     assert "torch-cpu-fp32 is the only configuration that can be ranked" in text
 
 
+def test_a_constraint_that_only_a_gpu_could_tell_says_so(tmp_path: Path) -> None:
+    bound = {"gpu_memory_mib": {"max": 2000.0}}
+    text = said(build_context(read_run(write_run(tmp_path / "r", constraints=bound))))
+    assert "GPU memory ≤ 2000 MiB can't be judged, it is n/a at every point, since no GPU" in text
+
+
 @pytest.mark.parametrize("objective", ["joules_per_inference", "gpu_memory_mib"])
 def test_an_objective_that_only_a_gpu_has_is_said_without_one(
     cpu: Context, gpu: Context, objective: str

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.synthetic_run import write_all_failed, write_run
+from support.synthetic_run import Synthetic, write_all_failed, write_run
 
 from harness.analysis.best import choose
 from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
+from harness.report.sections.configurations import section
 from harness.report.sections.first_page import backends_table, subject, verdict
 from harness.results.store import read_run
 
@@ -95,3 +97,18 @@ def test_all_failed_has_nothing_to_take(tmp_path: Path) -> None:
 def test_one_round_says_that_no_difference_is_shown(tmp_path: Path) -> None:
     page = said(build_context(read_run(write_run(tmp_path / "r", rounds=1, failures=False))))
     assert "that no other is better is not shown" in page["TAKE"]
+
+
+def test_nobody_knows_the_precision_of_a_model_that_is_on_the_server(tmp_path: Path) -> None:
+    two = [Synthetic("http", "triton", 6, 23, protocol="http"),
+           Synthetic("grpc", "triton", 5, 23, protocol="grpc")]  # fmt: skip
+    run = write_run(tmp_path / "r", backends=two, failures=False)
+    manifest = json.loads((run / "manifest.json").read_text())
+    for spec in manifest["scenario"]["backends"]:
+        spec["serve"] = None
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    context = build_context(read_run(run))
+    take = said(context)["TAKE"]
+    assert take.startswith("grpc, served by Triton · batch")
+    assert "that of the reference (http, batch" in take
+    assert "fp32" not in take and "precision" not in str(section(context))

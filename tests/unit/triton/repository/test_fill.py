@@ -144,7 +144,7 @@ def test_what_the_embedded_server_leaves_out_has_a_reason(
 def test_a_model_without_an_onnx_file_has_nothing_to_serve(
     tmp_path: Path, model: PreparedModel, no_tensorrt: None
 ) -> None:
-    bare = replace(model, files={}, failures={"onnx": "an operator is missing"})
+    bare = replace(model, files={}, failures={"onnx": ("raised", "an operator is missing", None)})
     from harness.errors import BackendError
 
     with pytest.raises(BackendError, match="an operator is missing"):

@@ -119,7 +119,9 @@ def test_what_cannot_be_served_is_said(model):
     with pytest.raises(ServerError, match="'h' is bfloat16"):
         make_config(replace(model, outputs=(TensorSpec("h", "bfloat16", ("batch",)),)), spec(), 1)
     with pytest.raises(BackendError, match="no onnx file: too odd"):
-        make_config(replace(model, files={}, failures={"onnx": "too odd"}), spec(), 1)
+        make_config(
+            replace(model, files={}, failures={"onnx": ("raised", "too odd", None)}), spec(), 1
+        )
 
 
 def test_names_are_quoted_by_protobuf_not_by_hand(tmp_path, model):
