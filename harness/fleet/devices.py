@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from harness.fleet.sources import spans
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
-from harness.system.machine import ROOT, GpuFacts
+from harness.system.machine import ROOT, GpuFacts, core_of, listed
 
 ALL = "all"
 LOST = ("GPU_IS_LOST", "NOT_FOUND", "RESET_REQUIRED")
@@ -175,17 +174,8 @@ def cores(usable: Iterable[int], root: Path = ROOT) -> list[tuple[int, ...]]:
     """The usable processors by core: those of one share its units, so they stay together."""
     found: dict[frozenset[int], list[int]] = {}
     for cpu in sorted(usable):
-        file = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
-        found.setdefault(_listed(file) or frozenset({cpu}), []).append(cpu)
+        found.setdefault(core_of(cpu, root), []).append(cpu)
     return [tuple(cpus) for cpus in found.values()]
-
-
-def _listed(file: Path) -> frozenset[int]:
-    """The processors of a list as the kernel writes it, `0-3,8`; empty where it can't be read."""
-    with contextlib.suppress(OSError, ValueError):
-        parts = (part.split("-") for part in file.read_text().strip().split(",") if part)
-        return frozenset(n for p in parts for n in range(int(p[0]), int(p[-1]) + 1))
-    return frozenset()
 
 
 def near(uuid: str | None, root: Path = ROOT, nvml: ModuleType | None = None) -> set[int]:
@@ -197,7 +187,7 @@ def near(uuid: str | None, root: Path = ROOT, nvml: ModuleType | None = None) ->
     except Exception:  # no library, no driver, or a GPU that has gone
         return set()
     domain, _, rest = (bus.decode() if isinstance(bus, bytes) else str(bus)).lower().partition(":")
-    return set(_listed(root / f"sys/bus/pci/devices/{domain[-4:]}:{rest}/local_cpulist"))
+    return set(listed(root / f"sys/bus/pci/devices/{domain[-4:]}:{rest}/local_cpulist"))
 
 
 def gone(uuid: str, nvml: ModuleType | None = None) -> str:

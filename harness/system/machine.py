@@ -311,6 +311,20 @@ def _describe_gpu(nvml: Any, index: int) -> GpuFacts:
 # ------------------------------------------------------------------------------ packages and code
 
 
+def core_of(cpu: int, root: Path = ROOT) -> frozenset[int]:
+    """The processors of a processor's core, which share its units; itself where none is known."""
+    file = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+    return listed(file) or frozenset({cpu})
+
+
+def listed(file: Path) -> frozenset[int]:
+    """The processors of a list as the kernel writes it, `0-3,8`; empty where it can't be read."""
+    with contextlib.suppress(OSError, ValueError):
+        parts = (part.split("-") for part in file.read_text().strip().split(",") if part)
+        return frozenset(n for p in parts for n in range(int(p[0]), int(p[-1]) + 1))
+    return frozenset()
+
+
 def package_versions(more: Iterable[str] = ()) -> dict[str, str]:
     """Name → version of those of `PACKAGES` and `more` that are installed; none is imported."""
     versions = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from harness.results.series import Quantity, Reading, SeriesKey
-from harness.system.machine import ROOT, cpu_quota, group_usage
+from harness.system.machine import ROOT, core_of, cpu_quota, group_usage
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """Of /proc/stat, a second."""
@@ -59,11 +59,13 @@ class Tree:
 
 class Cpus:
     """The processors that this process may use: those of its affinity, which a cpuset narrows too,
-    and of their time what the quotas of its control groups leave.
+    and of their time what the quotas of its control groups leave. The other threads of their cores
+    are watched with them: what runs there takes their units.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root, self._usable = root, os.sched_getaffinity(0)
+        self._watched = frozenset[int]().union(*(core_of(n, root) for n in self._usable))
         self._group = cpu_quota(root)
 
     def counters(self) -> Iterator[Reading]:
@@ -88,7 +90,7 @@ class Cpus:
             name, *ticks = line.split()
             if name.startswith("cpu"):
                 found[name.removeprefix("cpu")] = [int(t) for t in ticks]
-        rows = [found[n] for n in map(str, self._usable) if n in found] or [found[""]]
+        rows = [found[n] for n in map(str, self._watched) if n in found] or [found[""]]
         user, nice, system, _, _, irq, soft, steal = (
             sum(column) / TICKS for column in zip(*(row[:8] for row in rows), strict=True)
         )

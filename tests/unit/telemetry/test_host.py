@@ -75,6 +75,18 @@ def test_only_processors_that_may_be_used_are_read(
     assert not any(name.startswith("group") for name in found)
 
 
+def test_the_other_thread_of_a_core_is_watched_with_the_one_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs there takes half of the units: two lanes on one core vary by a quarter."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    alone = read(machine(tmp_path))
+    list_ = "sys/devices/system/cpu/cpu0/topology/thread_siblings_list"
+    found = read(machine(tmp_path, **{list_: "0-1\n"}))
+    assert found["machine_cpu_s"] > alone["machine_cpu_s"]
+    assert found["machine_cpus"] == 1
+
+
 def test_the_group_with_the_tightest_quota_is_read_v2(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/a"
     stat = "usage_usec 7500000\nuser_usec 1\nnr_periods 20\nnr_throttled 3\nthrottled_usec 9\n"
