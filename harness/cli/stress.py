@@ -48,10 +48,9 @@ def command(
     from harness.scenario.reading.loader import load
     from harness.stress.front import stress, work
     from harness.stress.prometheus import StressMetrics
-    from harness.swarm.generator import Where
-    from harness.system.packages import require
+    from harness.swarm.generator import Where, require_engine
 
-    require("locust")
+    require_engine()
     loaded = load(scenario, overrides)
     if worker is None:
         metrics = StressMetrics() if metrics_port else None

@@ -6,15 +6,17 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from harness.errors import HarnessError, WorkerDiedError, from_reason
+from harness.errors import HarnessError, MissingPackageError, WorkerDiedError, from_reason
 from harness.models.tensors import Tensors
 from harness.swarm.plan import PLAN, REQUESTS, Config, EnginePlan, pack
 from harness.system.child import Child
 from harness.system.environment import worker_env
 from harness.system.files import write_text
+from harness.system.packages import how_to_install
 from harness.triton.server.ports import HOST, choose
 
 LOOK_S = 0.25
@@ -30,6 +32,14 @@ class Where:
     web: int = 0
     """Port of Locust's page on 127.0.0.1; 0 for none."""
     join_s: float = 120.0
+
+
+def require_engine() -> None:
+    """Raises MissingPackageError without Locust, which is not imported here: with it gevent would
+    make greenlets of all threads of this process.
+    """
+    if find_spec("locust") is None:
+        raise MissingPackageError("locust is not installed", fix=how_to_install("locust"))
 
 
 class Generator:

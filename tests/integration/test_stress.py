@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import psutil
 import pytest
 from support.paths import ROOT
 from support.tiny_onnx import tiny_onnx
@@ -107,6 +108,12 @@ def seen(url: str, wanted: str, over: threading.Event) -> str:
     return ""
 
 
+def libraries() -> str:
+    """What the run that goes on has mapped, by itself."""
+    (run,) = [p for p in psutil.Process().children() if "stress" in p.cmdline()]
+    return Path(f"/proc/{run.pid}/maps").read_text("utf-8")
+
+
 PAGES: dict[str, str] = {}
 """What was seen of the run while it went on."""
 
@@ -126,6 +133,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     }
     with ThreadPoolExecutor() as pool:
         pages = {name: pool.submit(seen, *page, over) for name, page in wanted.items()}
+        goes_on = pages["metrics"].result
+        pages["libraries"] = pool.submit(lambda: libraries() if goes_on() else "")
         try:
             return stress(home, "grpc", FAULTS, "--workers", "2", "--json", "--web", web,
                           "--metrics-port", metrics)  # fmt: skip
@@ -139,6 +148,12 @@ def test_locusts_page_and_prometheus_saw_it_while_it_went_on(run: StressRun) -> 
     assert json.loads(PAGES["stats"])["user_count"] >= 0
     assert "harness_stress_latency_seconds" in PAGES["metrics"]
     assert len(run.samples)
+
+
+def test_gevent_is_in_the_processes_that_make_the_load_alone(run: StressRun) -> None:
+    assert "pyarrow" in PAGES["libraries"]
+    assert "gevent" not in PAGES["libraries"]
+    assert run.outcome.status == "complete"
 
 
 @pytest.fixture(scope="module")

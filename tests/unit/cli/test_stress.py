@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,18 @@ def test_a_scenario_without_the_section(capsys: pytest.CaptureFixture[str], tmp_
     assert code_of(str(plain), "-o", str(tmp_path / "run")) == 2
     assert "has no `stress`" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_gevent_stays_in_the_processes_that_make_the_load(tmp_path: Path) -> None:
+    """It would make greenlets of the threads that read memory and metrics and do the faults."""
+    code = ("import sys; from harness.cli.main import main\n"
+            "try:\n    main(sys.argv[1:])\n"
+            "finally:\n    print({'gevent', 'locust'} & {*sys.modules})")  # fmt: skip
+    command = ["stress", str(loaded(tmp_path).path), "--set", "stress=null"]
+    done = subprocess.run([sys.executable, "-c", code, *command], text=True, capture_output=True,
+                          check=False)  # fmt: skip
+    assert "has no `stress`" in done.stderr, "it was there, and is not imported"
+    assert done.stdout == "set()\n"
 
 
 def test_a_port_for_prometheus_that_is_taken_is_said_before_a_directory_is_made(
