@@ -56,6 +56,7 @@ def answer(run: StressRun) -> Answers:
     shape = stress.shape.chosen
     line = tl.Timeline.of(run.merged, outcome.start_ns)
     until = outcome.seconds or (float(line.done.max()) if len(line) else 0.0)
+    line = line.cut(until)
     phases = tl.phase_results(line, shapes.phases(shape), until)
     everything = slice(0, len(line))
     failures = int((~line.ok).sum())
@@ -65,7 +66,7 @@ def answer(run: StressRun) -> Answers:
     p50, p99 = (line.quantile(everything, q) for q in (0.5, 0.99))
     found = Answers(
         len(line), failures, failures / len(line) if len(line) else 0.0, p50, p99,
-        float(line.ok.sum()) / until if until else 0.0, phases,
+        float((line.ok & (line.done <= until)).sum()) / until if until else 0.0, phases,
         tl.saturation(_rising(run, line, until), by_rate), list(recoveries(run, line, until)),
         tl.error_kinds(line, run.merged.kinds), lost, slip, fair.fairness(run, until),
     )  # fmt: skip

@@ -74,7 +74,7 @@ class Page:
         now = self._now
         return (
             f"{now['t']:7.1f} s  {now['requests']:,} requests, {now['failures']:,} failed, "
-            f"{now['open']} open, {now['waiting']} waiting, p50 {ms_text(now['p50_ms'])}, "
+            f"{now['open']:,} open, {now['waiting']:,} waiting, p50 {ms_text(now['p50_ms'])}, "
             f"p99 {ms_text(now['p99_ms'])}"
         )
 
@@ -94,7 +94,7 @@ class Page:
 def _cell(value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:,.1f}" if isinstance(value, float) else str(value)
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def told(event: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ because the server was slow counts too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -51,6 +51,13 @@ class Timeline:
             s.status[order] == OK, s.status[order] == SHED, merged.kind[order],
             (s.sent[order] - due) / 1e6,
         )  # fmt: skip
+
+    def cut(self, end: float) -> Self:
+        """The requests that were due from the load's begin to `end`: what users send while they
+        are started before it, and stopped after it, is not of the load.
+        """
+        part = self.within(0.0, end)
+        return replace(self, **{f.name: getattr(self, f.name)[part] for f in fields(self)})
 
     def __len__(self) -> int:
         return len(self.due)

@@ -30,7 +30,7 @@ def test_the_live_table_shows_the_latest_and_what_happened() -> None:
     page.take(NOW)
     page.take({"event": "worker_lost", "worker": 1})
     text = text_of(page.shown())
-    assert "1200" in text
+    assert "1,200" in text
     assert "worker 1 is lost" in text
     assert (
         page.line()

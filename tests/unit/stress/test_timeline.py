@@ -61,6 +61,13 @@ def outage(begin: float, end: float, slow_until: float = 0.0) -> Timeline:
     return line(due, np.where((due >= end) & (due < slow_until), 100.0, 5.0), ok)
 
 
+def test_what_users_send_before_and_after_the_load_is_not_of_it() -> None:
+    whole = line(np.arange(-1, 8, 0.5), 5)
+    part = whole.cut(6.0)
+    assert (part.due[0], part.due[-1]) == (0.0, 5.5)
+    assert {len(part.done), len(part.kind), len(part.ok), len(part.slip_ms)} == {12}
+
+
 def test_recovery_is_from_the_fault_to_answers_as_before() -> None:
     found = recovery(outage(10, 12, 13), "kill", 10.0, (0, 10), 30)
     assert found is not None
