@@ -93,8 +93,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "slower": Kind(10, 480, PRODUCTS, (ORT, PADDED), "profile: standard", 9),
-    "aa": Kind(40, 150, PRODUCTS, (ORT, ORT), SHORT + "warmup: 200ms, window: 600ms", products=6),
+    "slower": Kind(10, 330, PRODUCTS, (ORT, PADDED), "profile: standard", 6),
+    "aa": Kind(40, 100, PRODUCTS, (ORT, ORT), SHORT + "warmup: 200ms, window: 600ms", 13, 6),
     "noisy": Kind(40, 110, NOTHING, (NOISY, NOISY), SHORT + "warmup: 100ms, window: 350ms"),
     "layer-aa": Kind(40, 40),
     "layer": Kind(10, 40),
@@ -343,7 +343,8 @@ Written by `python benchmarks/compare_aa.py` on {data["machine"]["cpu"]["model"]
 cores of its own, {data["started"]}.{more}
 What is measured with ONNX Runtime: equal matrix products on one thread. *5 % slower*: one more than
 twenty a request, with the profile `standard` and at most {KINDS["slower"].most} blocks; what the
-further call costs besides is in it. *A/A*: {KINDS["aa"].products} products, in short windows.
+further call costs besides is in it. *A/A*: {KINDS["aa"].products} products, in short windows, at
+most {KINDS["aa"].most} blocks.
 *Noise and drift*: the fake backend on a host whose speed wanders by 1.5 % with a memory of three
 seconds, longer than a window, and falls by 5 % a minute. The naive rule is two medians of five, a
 change from 5 % on, in any metric.

@@ -10,8 +10,9 @@ until the rounds are done or the time is up, whichever comes first (what is meas
 it). Then `harness compare` judges each pair of versions by the blocks of that run, profiles the
 layers of a pair that is a regression, and compares what the others answer, as far as time goes.
 A round of four versions takes 38 s on an H200, the first one 50 s; five whole ones make a verdict.
-`--prepare` exports the models before, so that no GPU waits for it. A version's environment is
-`/tmp/env-rtxNN`; where there is none, this Python, if that is the version it has.
+`--prepare` exports the models before, so that no GPU waits for it; a call with the same `--output`
+goes on with a run that was cut off. A version's environment is `/tmp/env-rtxNN`; where there is
+none, this Python, if that is the version it has.
 
 `--device cpu` tries it with ONNX Runtime, one environment against itself, and a TensorRT-RTX that
 can't run; about two minutes.
@@ -218,7 +219,10 @@ def one_model(
 ) -> None:  # fmt: skip
     """The run, the verdicts, then what explains them."""
     run = budget.output / model
-    argv = ["run", str(written(model, there, asked)), "-o", str(run)]
+    if (run / "journal.jsonl").exists():  # a call that was cut off: a round more is a block more
+        argv = ["run", "--resume", str(run)]
+    else:
+        argv = ["run", str(written(model, there, asked)), "-o", str(run)]
     budget.run(model, argv, max(30.0, budget.left - KEEP_S))
     shutil.rmtree(run / "telemetry", ignore_errors=True)  # of no use to a comparison
     if not (run / "journal.jsonl").exists():
