@@ -80,6 +80,9 @@ def _memory_reasons(plan: Plan) -> Iterator[str]:
                 f"{sized.need.process_mib} MiB (an estimate)."
             )
         yield f"Card: {plan.card}."
+        held = [row.fit.by_sharing for row in plan.systems if row.fit and row.fit.by_sharing]
+        if held:
+            yield f"Together on one card: up to {_count(max(held), 'replica')} held the target."
     elif found.host_mib is not None:
         yield f"No GPU memory was measured; host memory peaked at {found.host_mib:.0f} MiB."
 

@@ -14,7 +14,7 @@ from support.shared import full, scenario, write_shared
 
 from harness.errors import UsageError
 from harness.plan.front import Written, service_of
-from harness.plan.outputs import json_text
+from harness.plan.outputs import json_text, reasons
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.report import view
 from harness.plan.together import Together, read_together
@@ -58,6 +58,8 @@ def test_no_more_replicas_are_put_on_a_card_than_held_the_target_together(shared
         assert fit.cards == -(-found.sized.replicas // 2)
     assert (alone.sized.cards, found.sized.cards) == (2, 4), "seven replicas"
     assert not any("together" in text for text in found.estimates)
+    assert "Together on one card: up to 2 replicas held the target." in list(reasons(found))
+    assert not any("on one card" in text for text in reasons(alone))
     harder = {cell.rate: cell.cards for cell in found.what_if if cell.slo_p99_ms == 20.0}
     assert harder[4000.0] == 13, "26 replicas"
 
