@@ -146,8 +146,8 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
 
 def _undisturbed(data: RunData) -> RunData:
     """Without what others did to it: they only slow a point down, so that one that holds
-    nevertheless holds; and what a size of memory does is no matter of theirs. A drift in a round
-    that was disturbed is taken for theirs too.
+    nevertheless holds; and what a size of memory does is no matter of theirs. A drift or a slow
+    beginning in a round that was disturbed is taken for theirs too.
     """
     return replace(data, events=tuple(
         replace(line, flags=tuple(flag for flag in line.flags if flag not in _theirs(line)))
@@ -157,7 +157,7 @@ def _undisturbed(data: RunData) -> RunData:
 
 
 def _theirs(row: MeasurementRow) -> set[str]:
-    return {*OUTSIDE, *(("no_steady_state",) if causes(row.flags) else ())}
+    return {*OUTSIDE, *(("no_steady_state", "warm_up_leak") if causes(row.flags) else ())}
 
 
 def _by_value(row: SummaryRow, target_ms: float) -> tuple[Outcome, str]:

@@ -293,6 +293,16 @@ def test_a_later_part_begins_no_case_again_that_was_verified(load: Any, tmp_path
     assert record.data["cases"] == {}, "another device's figures"
 
 
+def test_what_other_cases_did_to_a_run_is_taken_out_of_it(load: Any, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    lines = [{"event": "x"}, {"flags": ["foreign_load", "warm_up_leak", "host_bound"]},
+             {"flags": ["warm_up_leak"]}]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    load("plan_caps").calm(path)
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert found == [{"event": "x"}, {"flags": ["host_bound"]}, {"flags": ["warm_up_leak"]}]
+
+
 def test_a_cap_that_is_off_and_taken_for_one_is_counted(load: Any) -> None:
     ways = {"above the card": "passed", "an unset variable": "failed", "of another user": "skipped"}
     (line, _) = load("plan_caps")._disarmed({"cases": {"disarmed": ways}})

@@ -119,6 +119,8 @@ def failure(reason, message):
         (recorded(flags=("foreign_gpu_process",)), "holds", "p99 ≤ 20 ms with 9.1 ms"),
         (recorded(flags=("foreign_load", "no_steady_state")), "holds", "p99 ≤ 20 ms with 9.1 ms"),
         (recorded(flags=("no_steady_state",)), "undecided", "p99 is 9.1 ms; no_steady_state"),
+        (recorded(flags=("foreign_load", "warm_up_leak")), "holds", "p99 ≤ 20 ms with 9.1 ms"),
+        (recorded(flags=("warm_up_leak",)), "undecided", "p99 is 9.1 ms; warm_up_leak"),
         (recorded(flags=("warm_up_leak",)), "undecided", "p99 is 9.1 ms; warm_up_leak"),
         (recorded(rounds=0), "undecided", "it gave no measurement"),
         (recorded(failed=(failure("out_of_memory", "at 9 MiB; and so on"),), loaded=()), "fails",
