@@ -81,6 +81,11 @@ def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
 def show(found: Exported, repository: Path | None) -> None:
     """Print what was made, and what could not be."""
     _print_table(HEAD, list(_lines(found)))
+    for row in found.artifacts:
+        if reason := row.details.get("fallback_reason"):
+            click.echo(
+                outward(f"{row.format}: by tracing, branches as taken once: {reason}"), err=True
+            )
     for name, rows in found.parity.items():
         for message in dict.fromkeys(r.message for r in rows if r.message):
             click.echo(outward(f"{name}: {message}"), err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,12 @@ def test_each_step_has_its_parity(capsys: pytest.CaptureFixture[str]) -> None:
         ["rtx", "30", "3.0", "s", "made", "not", "compared", "a.engine"],
     ]
     assert err == "rtx: no GPU\n"
+
+
+def test_a_file_that_was_traced_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    traced = replace(MADE[1], details={"exporter": "legacy", "fallback_reason": "an if"})
+    show(Exported([traced], {}, []), None)
+    assert capsys.readouterr().err == "onnx: by tracing, branches as taken once: an if\n"
 
 
 def test_what_is_wrong_or_lacking_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
