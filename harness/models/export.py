@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,14 +92,14 @@ def export_onnx(
     job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs), fixed is None)
     sizes = [fixed] if fixed else sorted({1, max(batch_sizes)})
     reasons: dict[str, str] = {}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("torch").setLevel(logging.ERROR)
     # it prints its whole graph to stdout where it fails, whatever `verbose` says
     torch._C._jit_onnx_log = lambda *_: None
     for name, exporter in EXPORTERS.items():
         for leftover in folder.iterdir():
             leftover.unlink()
         try:
-            with warnings.catch_warnings(action="ignore"):
+            with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
                 exporter(job, folder / MODEL_FILE)
             check_file(folder / MODEL_FILE)
             verified = verify(folder / MODEL_FILE, inputs_of, outputs, sizes)

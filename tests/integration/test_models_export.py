@@ -97,8 +97,9 @@ def test_several_inputs_integers_and_dynamic_dimensions(cache, inputs):
     assert parity[0].max_abs_error < 1e-5
 
 
-def test_what_torch_export_refuses_falls_back_to_the_legacy_exporter_and_says_so(cache):
+def test_what_torch_export_refuses_falls_back_to_the_legacy_exporter_and_says_so(cache, capfd):
     model, rows = ready(cache, "data_dependent")
+    assert "def forward" not in capfd.readouterr().err, "the graphs that it prints"
     details = rows["onnx"].details
     assert details["exporter"] == "legacy"
     assert "GuardOnDataDependentSymNode" in details["fallback_reason"]
