@@ -3,11 +3,13 @@
     PYTHONPATH=. python benchmarks/gpu/interference.py --output OUT [--modes time_slicing mps]
     PYTHONPATH=. python benchmarks/gpu/interference.py --render OUT --page docs/benchmarks
 
-Five workloads: ResNet-50 at batch 1 and 16, a small encoder, one that waits for copies and one that
-waits for launches. Each runs beside four stressors; the ten pairs run too, and no prediction sees
-them. One round, about 100 s for each mode on an H200; a mode has a run directory of its own. A
-later call with the same OUT measures what is missing there, and nothing again. With --device cpu
-three small models, to try the script.
+Five workloads: ResNet-50, a small encoder, matrix products, and two that wait for copies, in and
+out; with `--bound host` ResNet-50 at batch 1 and 16, a smaller batch of the encoder, one that waits
+for copies and one for launches, most of which wait for the host, so that their own times scatter.
+Each runs beside four stressors; the ten pairs run too, and no prediction sees them. One round,
+about 130 s for each mode on an H200; a mode has a run directory of its own. A later call with the
+same OUT measures what is missing there, and nothing again. With --device cpu three small models, to
+try the script.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from harness.system.machine import describe_machine, package_versions
 
 IMAGE = gpubench.RESNET50
 STREAM = {"name": "input", "dtype": "float32"}
-WORKLOADS: Mapping[str, tuple[Mapping[str, Any], int]] = {
+HOST_BOUND: Mapping[str, tuple[Mapping[str, Any], int]] = {
     "resnet50-b1": (IMAGE, 1),
     "resnet50-b16": (IMAGE, 16),
     "encoder-b4": ({"source": {"torch": "small_model:encoder", "seed": 0},
@@ -41,7 +43,16 @@ WORKLOADS: Mapping[str, tuple[Mapping[str, Any], int]] = {
     "launches": ({"source": {"torch": "bound_models:enqueues", "seed": 0},
                   "inputs": [{**STREAM, "shape": ["batch", 16]}]}, 1),
 }  # fmt: skip
-"""Model and batch size."""
+"""Model and batch size, here and below."""
+GPU_BOUND: Mapping[str, tuple[Mapping[str, Any], int]] = {
+    "resnet50-b32": (IMAGE, 32),
+    "encoder-b32": (HOST_BOUND["encoder-b4"][0], 32),
+    "products": ({"source": {"torch": "bound_models:computes", "seed": 0},
+                  "inputs": [{**STREAM, "shape": ["batch", 4096]}]}, 512),
+    "copies-in": HOST_BOUND["copies"],
+    "copies-out": ({"source": {"torch": "bound_models:gives", "seed": 0},
+                    "inputs": [{**STREAM, "shape": ["batch", 1]}]}, 1),
+}  # fmt: skip
 SMALL: Mapping[str, tuple[Mapping[str, Any], int]] = {
     "mlp": (gpubench.SMALL, 64),
     "encoder": ({"source": {"torch": "small_transformer:tiny", "seed": 0},
@@ -53,10 +64,10 @@ LONGEST_S = 170.0
 """Of one mode, on a GPU; what was measured by then is kept."""
 
 
-def scenario(device: str, mode: str) -> dict[str, Any]:
+def scenario(device: str, mode: str, bound: str = "gpu") -> dict[str, Any]:
     """Of one mode; io is host, so that copies count."""
     gpu = device == "cuda"
-    workloads = WORKLOADS if gpu else SMALL
+    workloads = {"gpu": GPU_BOUND, "host": HOST_BOUND}[bound] if gpu else SMALL
     parity = {"inputs": 1, "on_mismatch": "measure"}
     tenants = [
         {"name": name, "load": {"concurrency": 1, "batch_size": batch},
@@ -70,7 +81,7 @@ def scenario(device: str, mode: str) -> dict[str, Any]:
         "sharing": {"tenants": tenants, "modes": [mode], "predict": True},
         "measurement": {
             "profile": "quick", "rounds": 1, "warmup": "50ms", "warmup_requests": 3,
-            "window": "400ms", "window_requests": 20, "window_max": "1s", "distinct_inputs": 1,
+            "window": "1s", "window_requests": 20, "window_max": "2s", "distinct_inputs": 1,
         },
     }  # fmt: skip
 
@@ -86,12 +97,15 @@ def measure(asked: argparse.Namespace) -> None:
         if not _whole(run):
             begun = (run / "journal.jsonl").exists()
             if not begun:
-                path.write_text(json.dumps(scenario(asked.device, mode), indent=1))  # JSON is YAML
+                path.write_text(
+                    json.dumps(scenario(asked.device, mode, asked.bound), indent=1)
+                )  # JSON is YAML
             words = ["--resume", str(run)] if begun else [str(path), "-o", str(run)]
             _share(words, env, LONGEST_S if asked.device == "cuda" else 1200.0)
         found.append(_said(run))
         record = {
-            "benchmark": "interference", "device": asked.device, "modes": found,
+            "benchmark": "interference", "device": asked.device, "bound": asked.bound,
+            "modes": found,
             "seconds": time.monotonic() - begin, "machine": describe_machine(),
             "packages": package_versions(), "started": found[-1].pop("created"),
         }  # fmt: skip
@@ -199,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, help="folder for the JSON and the runs")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--bound", choices=("gpu", "host"), default="gpu")
     parser.add_argument("--modes", nargs="+", choices=("time_slicing", "mps"))
     parser.add_argument("--render", type=Path, metavar="OUT", help="write the page of that folder")
     parser.add_argument("--page", type=Path, help="the folder that the page goes into")
