@@ -149,8 +149,8 @@ def _blocks(sides: tuple[Side, Side], point: PointResult, anchor: str) -> list[b
     shared = sorted(set(values[0]) & set(values[1]))
     series = [
         b.trace(side.name, color, [
-            (float(n + 1), found[n], f"{side.name}, block {n + 1}: {words.value(found[n])}")
-            for n in shared
+            (float(place), found[n], f"{side.name}, block {n + 1}: {words.value(found[n])}")
+            for place, n in enumerate(shared)
         ], marker=marker)
         for side, color, found, marker in zip(sides, (BASE, CANDIDATE), values, (0, 1), strict=True)
     ]  # fmt: skip
@@ -158,7 +158,8 @@ def _blocks(sides: tuple[Side, Side], point: PointResult, anchor: str) -> list[b
         [b.figure(str(n + 1)), *(b.figure(words.value(v[n])) for v in values)] for n in shared
     ])  # fmt: skip
     return [b.Chart(f"blocks-{anchor}", f"Blocks, {point.place}", "block", row.metric.with_unit,
-                    tuple(series), table, zero=False)]  # fmt: skip
+                    tuple(series), table, ticks=tuple(str(n + 1) for n in shared),
+                    zero=False)]  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ layers

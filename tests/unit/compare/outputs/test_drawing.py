@@ -39,7 +39,8 @@ def test_without_samples_the_blocks_alone_are_drawn(slower: Comparison) -> None:
     (chart,) = drawing.of_point(slower, slower.points[0], "0-0")
     base, candidate = chart.series
     assert (base.name, candidate.name) == ("a", "slow")
-    assert base.x == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    assert chart.ticks == ("1", "2", "3", "4", "5", "6")
+    assert base.x == (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
     assert min(candidate.y) > max(base.y)
 
 
