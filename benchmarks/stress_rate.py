@@ -1,7 +1,7 @@
 """Locust with the harness's recorder beside the harness's own generator and perf_analyzer.
 
     .venv/bin/python benchmarks/stress_rate.py --output OUT
-    .venv/bin/python benchmarks/stress_rate.py --page OUT docs/benchmarks
+    .venv/bin/python benchmarks/stress_rate.py --page OUT … docs/benchmarks
 
 Two questions, on one embedded Triton with the identity model of benchmarks/perf_analyzer.py.
 
@@ -26,6 +26,7 @@ import argparse
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -196,8 +197,10 @@ def mean(values: list[float]) -> str:
 
 def where(about: dict[str, object]) -> str:
     """What a part was measured with."""
-    return (f"Written by `{about['command']}` on {about['cpus']} cores ({about['cpu']}) for client "
-            f"and server together. Identity model, 64 bytes.")  # fmt: skip
+    command, apart = re.subn(r" --protocols (http|grpc)\b", "", str(about["command"]))
+    return (f"Written by `{command}`{', a protocol at a time,' if apart else ''} on "
+            f"{about['cpus']} cores ({about['cpu']}) for client and server together. Identity "
+            "model, 64 bytes.")  # fmt: skip
 
 
 def page(data: dict[str, Any]) -> str:
@@ -235,7 +238,9 @@ def rates_text(about: dict[str, Any], rate: dict[str, list[dict[str, float]]]) -
     return [
         *lines,
         "\n`Locust, 4` is four workers and a master, as `harness stress --workers 4`; a worker has "
-        "one core at most, and the master's is counted too.\n",
+        "one core at most, and the master's is counted too. Where requests/s rise no more with "
+        "workers, the server's one model instance answers no more: what a client could make is its "
+        "requests/s a core for each core it has.\n",
     ]
 
 
@@ -244,18 +249,32 @@ def percentiles_text(about: dict[str, Any], same: dict[str, list[Pair]]) -> list
     lines = [
         f"## The same percentiles at {about['rate']:g} requests a second\n",
         f"{where(about)} {rounds} rounds.\n",
-        "| protocol | percentile | stress (Locust), ms | run (wire client), ms | ratio | |",
-        "|---|---|---|---|---|---|",
+        "| protocol | percentile | stress (Locust), ms | run (wire client), ms | more, ms | ratio "
+        "| |",
+        "|---|---|---|---|---|---|---|",
     ]
     for protocol, pairs in same.items():
         for p in PERCENTILES:
             a, b = ([pair[i][p] for pair in pairs] for i in (0, 1))
             ratio = pa.interval([x / y for x, y in zip(a, b, strict=True)])
+            more = float(np.median(a) - np.median(b))
             says = "holds 1" if ratio["low"] <= 1 <= ratio["high"] else "does not hold 1"
             shown = f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
             lines.append(f"| {protocol} | {p} | {np.median(a):.3f} | {np.median(b):.3f} | "
-                         f"{shown} | {says} |")  # fmt: skip
+                         f"{more:.3f} | {shown} | {says} |")  # fmt: skip
     return lines
+
+
+def together(all_: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The rounds of several stress-rate.json as one; what is said about them is the first's."""
+    found = dict(all_[0])
+    for data in all_[1:]:
+        for part in {"rates", "percentiles_ms"} & {*data}:
+            cases = {*found.get(part, {}), *data[part]}
+            found[part] = {case: [*found.get(part, {}).get(case, []), *data[part].get(case, [])]
+                           for case in sorted(cases)}  # fmt: skip
+        found["about"] = {**data["about"], **found["about"]}
+    return found
 
 
 def save(options: argparse.Namespace, part: str, found: dict[str, list[Any]]) -> None:
@@ -286,7 +305,8 @@ def measure(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("out"), help="for stress-rate.json")
-    parser.add_argument("--page", type=Path, nargs=2, metavar=("OUT", "FOLDER"))
+    parser.add_argument("--page", type=Path, nargs="+", metavar="OUT … FOLDER",
+                        help="of the rounds of all OUT together")  # fmt: skip
     parser.add_argument("--only", nargs="*", default=["rates", "percentiles"])
     parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS), choices=PROTOCOLS)
     parser.add_argument("--without", nargs="*", default=[], help="clients")
@@ -304,9 +324,10 @@ def main() -> None:
         protocol, address, workers, users, seconds = options.client
         locust_client(protocol, address, int(workers), int(users), float(seconds))
     elif options.page:
-        raw = Path(options.page[0], "stress-rate.json").read_text("utf-8")
-        (options.page[1] / "stress-rate.json").write_text(raw, "utf-8")
-        (options.page[1] / "stress-rate.md").write_text(page(json.loads(raw)), "utf-8")
+        *outs, folder = options.page
+        data = together([json.loads((o / "stress-rate.json").read_text("utf-8")) for o in outs])
+        (folder / "stress-rate.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+        (folder / "stress-rate.md").write_text(page(data), "utf-8")
     elif options.seconds * pa.WINDOWS <= 2 * pa.SETTLE_S:
         parser.error(f"--seconds must be above {2 * pa.SETTLE_S / pa.WINDOWS:.2g}")
     elif options.rounds < 2:
