@@ -369,19 +369,36 @@ def page(data: Mapping[str, Any]) -> Page:
          "predicted − least", "target", "below it"),
         list(_rows(data)),
     )  # fmt: skip
-    lines += ["", *_context(data), *_disarmed(data), "## By Model Analyzer's definition", "",
+    asked = list(_analyzer(data))
+    lines += ["", *_context(data), *_disarmed(data)]
+    if not asked:
+        return Page("plan-caps", TITLE, [*lines, *_analyzed_elsewhere(), *_missing(data)])
+    lines += ["## By Model Analyzer's definition", "",
               "The largest of samples a second apart, of the whole device. From the same run's "
               "readings (200 a second), for\nthe unluckiest and the luckiest moment of the first "
               "sample. What it says for a replica, against what its\nprocesses need together:",
               ""]  # fmt: skip
     lines += table(
         ("case", "sampled MiB", "largest reading MiB", "before it began MiB",
-         "least × processes MiB", "asked too much", "as a cap"), list(_analyzer(data)),
+         "least × processes MiB", "asked too much", "as a cap"), asked,
     )  # fmt: skip
-    if data["failures"]:
-        lines += ["", "Not measured:", ""]
-        lines += [f"- `{name}`: {why.splitlines()[0]}" for name, why in data["failures"].items()]
-    return Page("plan-caps", "What a plan asks for, against the least that works", lines)
+    return Page("plan-caps", TITLE, [*lines, *_missing(data)])
+
+
+TITLE = "What a plan asks for, against the least that works"
+
+
+def _analyzed_elsewhere() -> list[str]:
+    return [
+        "What Model Analyzer's definition asks for, the largest of samples a second apart of the "
+        "whole device, has [a page of its own](gpu-memory-definitions.md): here several cases "
+        "shared the device.",
+    ]  # fmt: skip
+
+
+def _missing(data: Mapping[str, Any]) -> list[str]:
+    each = [f"- `{name}`: {why.splitlines()[0]}" for name, why in data["failures"].items()]
+    return ["", "Not measured:", "", *each] if each else []
 
 
 SAID = re.compile(r"(\d+) MiB(, one short round)?: (holds|fails|undecided): (.*)")
