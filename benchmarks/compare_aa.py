@@ -32,15 +32,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from compare_aa_page import page, place_of
 from compare_models import products, resized
 
-from harness.analysis.intervals import t_quantile
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import message_of, register
 from harness.compare.comparing import within
@@ -267,96 +267,9 @@ def save(folder: Path, data: Mapping[str, Any]) -> None:
 def merged(files: Sequence[Path]) -> dict[str, Any]:
     """What several calls found; of what was cut off and then done, what was done."""
     calls = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    found = {(r["kind"], r["number"]): r for c in calls for r in c["found"] if "cut" in r}
-    found |= {(r["kind"], r["number"]): r for c in calls for r in c["found"] if "cut" not in r}
+    rows = [{"on": place_of(c), **r} for c in calls for r in c["found"]]
+    found = {(r["kind"], r["number"]): r for r in sorted(rows, key=lambda r: "cut" not in r)}
     return {**calls[0], "found": list(found.values())}
-
-
-# ------------------------------------------------------------------------------------- the page
-
-
-def wilson(hits: int, n: int) -> str:
-    """A share with its 95 % interval."""
-    if not n:
-        return "n/a"
-    share, z = hits / n, 1.96
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return f"{hits} of {n} ({max(0.0, middle - half):.0%} to {min(1.0, middle + half):.0%})"
-
-
-Row = Mapping[str, Any]
-WOLF: Callable[[Row], bool] = lambda r: r["verdict"] in ("regression", "improvement")  # noqa: E731
-NAMES = {
-    "aa": "ONNX Runtime, A/A", "noisy": "noise and drift, A/A", "slower": "5 % slower",
-}  # fmt: skip
-
-
-def is_(verdict: str) -> Callable[[Row], bool]:
-    """Whether a comparison ended so."""
-    return lambda r: r["verdict"] == verdict
-
-
-LINES: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
-    *((k, f"{NAMES[k]}: **a regression or an improvement**", WOLF) for k in ("aa", "noisy")),
-    ("slower", "5 % slower: **a regression**", is_("regression")),
-    *((k, f"{name}: {v}", is_(v)) for k, name in NAMES.items()
-      for v in ("equivalent", "inconclusive", "invalid")),
-    *((k, f"{name}: the naive rule finds a change", lambda r: r["naive"])
-      for k, name in NAMES.items()),
-    ("layer", "a slow layer: **first in the table**", lambda r: r["first"] == "resize"),
-    ("layer", "a slow layer: named", lambda r: r["first"] == "resize" and r["first_named"]),
-    ("layer-aa", "layers of the same: **some layer is named**", lambda r: r["named"] > 0),
-)  # fmt: skip
-
-
-def took(name: str, rows: Sequence[Row]) -> str:
-    """A line on what comparisons took, how much a block's ratio varied, and what was measured."""
-    if not (judged := [r for r in rows if r["blocks"] > 1 and "p50" in r["change"]]):
-        return f"| {name} | {len(rows)} | n/a | n/a | n/a | n/a |"
-    logs = [(r["blocks"], np.log1p(r["change"]["p50"])) for r in judged]
-    scatter = [
-        float(high - low) / 2 * n**0.5 / t_quantile(0.975, n - 1) for n, (_, low, high) in logs
-    ]
-    return (
-        f"| {name} | {len(rows)} | {statistics.fmean(n for n, _ in logs):.1f} | "
-        f"{statistics.fmean(r['seconds'] for r in rows) / 60:.1f} | "
-        f"{100 * statistics.median(scatter):.1f} % | "
-        f"{100 * statistics.fmean(float(c[0]) for _, c in logs):+.1f} % |"
-    )
-
-
-def page(data: Mapping[str, Any]) -> str:
-    """The page of results."""
-    whole = {k: [r for r in data["found"] if r["kind"] == k and "cut" not in r] for k in KINDS}
-    lines = "\n".join(
-        f"| {what} | {wilson(sum(map(hit, whole[kind])), len(whole[kind]))} |"
-        for kind, what, hit in LINES
-    )
-    each = "\n".join(took(name, whole[k]) for k, name in NAMES.items())
-    cut = sum("cut" in r for r in data["found"])
-    more = f" {cut} were cut off by the time and are not counted." if cut else ""
-    return f"""# What `harness compare` finds on real backends
-
-Written by `python benchmarks/compare_aa.py` on {data["machine"]["cpu"]["model"]} with ONNX Runtime
-{data["packages"].get("onnxruntime", "")}, {data["lanes"]} comparisons beside each other, each on
-cores of its own, {data["started"]}.{more}
-What is measured with ONNX Runtime: equal matrix products on one thread. *5 % slower*: one more than
-twenty a request, with the profile `standard` and at most {KINDS["slower"].most} blocks; what the
-further call costs besides is in it. *A/A*: {KINDS["aa"].products} products, in short windows, at
-most {KINDS["aa"].most} blocks.
-*Noise and drift*: the fake backend on a host whose speed wanders by 1.5 % with a memory of three
-seconds, longer than a window, and falls by 5 % a minute. The naive rule is two medians of five, a
-change from 5 % on, in any metric.
-
-| what | how often (95 % interval, Wilson) |
-|---|---|
-{lines}
-
-| comparisons | how many | blocks | minutes | scatter of a block's p50 ratio | p50 changed by |
-|---|---|---|---|---|---|
-{each}
-"""
 
 
 def main() -> None:
@@ -389,7 +302,9 @@ def main() -> None:
     elif file.exists():
         data = json.loads(file.read_text(encoding="utf-8"))
     if asked.page is not None:
-        (asked.page / "compare-aa.md").write_text(page(data), encoding="utf-8")
+        limits = {k: kind.most for k, kind in KINDS.items()} | {"products": KINDS["aa"].products}
+        text = page(data, limits)
+        (asked.page / "compare-aa.md").write_text(text, encoding="utf-8")
     elif not asked.merge:
         measure(asked, data)
 
