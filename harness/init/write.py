@@ -37,7 +37,7 @@ def sensible(found: Found, on_gpu: bool) -> Choices:
         sizes = [1]
     else:
         sizes = [b for b in ((1, 8, 32) if on_gpu else (1, 4)) if b <= (found.max_batch or b)]
-    return Choices(sizes or [1], (1, 4, 16) if on_gpu else (1, 2, 4))
+    return Choices(sizes or [1], (1, 8) if on_gpu else (1, 4))
 
 
 def text(found: Found, backends: Runnable, choices: Choices, output: Path, came_from: str) -> str:

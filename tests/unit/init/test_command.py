@@ -34,7 +34,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_scenario_is_written_and_said(model: Path) -> None:
     output = model.parent / "s.yaml"
     result = run(model, "--yes", "-o", output)
-    assert "s.yaml: written: 6 points" in result.output
+    assert "s.yaml: written: 4 points" in result.output
     assert "harness run" in result.output
     assert load(output).scenario.model.name == "net"
 
@@ -43,7 +43,7 @@ def test_json_says_the_same(model: Path) -> None:
     output = model.parent / "s.yaml"
     found = json.loads(run(model, "--yes", "-o", output, "--json").output)
     assert (found["schema"], found["written"]) == ("harness-init/1", str(output))
-    assert len(found["points"]) == 6
+    assert len(found["points"]) == 4
     assert found["notes"][-1].endswith("it runs")
 
 

@@ -12,6 +12,7 @@ from harness.init.backends import Runnable
 from harness.init.found import Found, FoundInput
 from harness.init.write import Choices, checked, sensible, text, write
 from harness.models.tensors import TensorSpec
+from harness.scenario.spec.load import Measurement
 
 ORT = {"kind": "onnxruntime", "provider": "CPUExecutionProvider"}
 HERE = Runnable([ORT], [{"kind": "torch", "device": "cpu"}], {"tensorrt": "no GPU here"})
@@ -68,6 +69,14 @@ def test_a_model_without_a_batch_says_so(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_batch_sizes_that_make_sense(more: dict[str, object], gpu: bool, sizes: list[int]) -> None:
     assert sensible(found(**more), gpu).batch_sizes == sizes
+
+
+def test_the_first_run_on_a_cpu_leaves_time_to_read_in_five_minutes() -> None:
+    """Three backends, as where nothing is missing: ONNX Runtime, and Triton over both protocols."""
+    choices = sensible(found(), on_gpu=False)
+    points = 3 * len(choices.batch_sizes) * len(choices.concurrency)
+    quick = Measurement(profile="quick")
+    assert points * quick.rounds * (quick.window + quick.warmup) < 120
 
 
 def test_images_are_offered_where_an_input_is_one(tmp_path: Path) -> None:
