@@ -152,18 +152,15 @@ def _worse(
     """
     first = ordered[0]
     gap, half = run.apart(int(places[0]), places, objective)
-
-    def looked_at(row: SummaryRow) -> bool:
-        ratio = run.advantage(first, row, objective)
-        return ratio is not None and ratio.low is not None and ratio.low > 1
-
     sure = gap - half > ROUNDING
     if dropped and first.point not in dropped:
         sure |= np.array([row.point in dropped for row in ordered])
-    unclear = np.isnan(gap) | ((gap > -ROUNDING) & np.isfinite(half))
-    for place in np.flatnonzero(sure | unclear).tolist():
-        if place and (sure[place] or looked_at(ordered[place])):
-            yield place
+    unclear = ~sure & (np.isnan(gap) | ((gap > -ROUNDING) & np.isfinite(half)))
+    at = np.flatnonzero(unclear).tolist()
+    ratios = run.advantages(first, [ordered[place] for place in at], objective)
+    sure[at] = [ratio is not None and (ratio.low or 0) > 1 for ratio in ratios]
+    sure[0] = False
+    yield from np.flatnonzero(sure).tolist()
 
 
 def _dropped(rows: Sequence[SummaryRow], objective: Objective) -> set[str]:

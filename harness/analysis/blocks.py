@@ -19,14 +19,14 @@ This is for differences. The interval of one point's own value keeps its own t o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness.analysis.intervals import Interval, log_t_interval, t_quantile
+from harness.analysis.intervals import Interval, log_t_interval
 
 FEWEST_POINTS = 3
 """Points with two rounds or more, below which they know too little of one another."""
@@ -127,6 +127,8 @@ class Blocks:
             self._there = kept
         self._logs = np.where(self._there, self._logs, math.nan)
         self._count = self._there.sum(axis=1)
+        self._few = bool(self._repeated.sum() < FEWEST_POINTS)
+        self._whole = bool(self._there.all())
 
     def _fit(self, weights: Float64 | None = None) -> tuple[Float64, Float64]:
         """Level of each point, and what is left of each log (0 where nothing is), fitted in turns.
@@ -182,7 +184,7 @@ class Blocks:
         """
         level, rest = self._fit()
         weights = self._weights(np.ones(len(rest)))
-        if self._repeated.sum() < FEWEST_POINTS:
+        if self._few:
             return level, rest, rest, rest
         rough, _ = self._scatter(rest, weights)
         weights = self._weights(np.exp(rough))
@@ -213,44 +215,68 @@ class Blocks:
         levels, _, uncertain, effects = self._fitted
         gap, both = levels[place] - levels[others], self._repeated[others] & self._repeated[place]
         gap = np.where((others < 0) | (place < 0), np.nan, gap)
-        if self._repeated.sum() < FEWEST_POINTS:
+        if self._few:
             return np.where(both, np.nan, gap), np.full(len(others), np.inf)
         variance, t = self._widest
         bulge = np.exp((uncertain[place] + uncertain[others]) / 8)
         unshared = 0.0
-        if not self._there.all():
+        if not self._whole:
             share = self._there / self._count[:, None]
             unshared = ((share[place] - share[others]) ** 2 * effects).sum(axis=1)
         error = np.sqrt((variance[place] + variance[others]) * bulge + unshared)
         return gap, np.where(both, np.maximum(t[place], t[others]) * error, np.inf)
 
     def ratio(self, point: str, other: str, level: float = 0.95) -> Interval | None:
-        """How many times `other`'s value `point`'s is; without ends where there is one round.
+        """How many times `other`'s value `point`'s is: see `ratios`."""
+        return self.ratios(point, [other], level)[0]
+
+    def ratios(
+        self, point: str, others: Sequence[str], level: float = 0.95, sign: int = 1
+    ) -> list[Interval | None]:
+        """How many times the value of each of `others` `point`'s is; with `sign` −1 the other way
+        round. Without ends where there is one round.
 
         None where one of them has no value. Of fewer than three points that were repeated none
         knows anything of the others: then it is the paired t over the rounds that both have.
         """
-        if point not in self._row or other not in self._row:
-            return None
-        a, b = self._row[point], self._row[other]
-        levels, logs, uncertain, effects = self._fitted
-        difference = float(levels[a] - levels[b])
-        rounds = int(min(self._count[a], self._count[b]))
-        value = math.exp(difference)
-        if not (self._repeated[a] and self._repeated[b]):
-            return Interval(value, None, None, rounds)
-        if self._repeated.sum() < FEWEST_POINTS:
-            pairs = self._logs[a] - self._logs[b]
+        if point not in self._row or not others:
+            return [None] * len(others)
+        a, places = self._row[point], self.places(others)
+        if self._few:
+            return [self._paired(a, b, level, sign) if b >= 0 else None for b in places.tolist()]
+        gap = sign * (self._fitted[0][a] - self._fitted[0][places])
+        half = self._half_widths(a, places, level)
+        ends = np.exp([gap, gap - half, gap + half]).T.tolist()
+        rounds = np.minimum(self._count[a], self._count[places]).tolist()
+        both = (self._repeated[a] & self._repeated[places]).tolist()
+        return [
+            None if b < 0 else Interval(value, low, high, n) if known else Interval(value, rounds=n)
+            for b, (value, low, high), n, known in zip(
+                places.tolist(), ends, rounds, both, strict=True
+            )
+        ]
+
+    def _paired(self, a: int, b: int, level: float, sign: int) -> Interval:
+        if self._repeated[a] and self._repeated[b]:
+            pairs = sign * (self._logs[a] - self._logs[b])
             return log_t_interval(np.exp(pairs[~np.isnan(pairs)]).tolist(), level)
+        gap = sign * float(self._fitted[0][a] - self._fitted[0][b])
+        return Interval(math.exp(gap), None, None, int(min(self._count[a], self._count[b])))
+
+    def _half_widths(self, a: int, b: Places, level: float) -> Float64:
+        """Of the intervals of the log of one point over each of many, shape (others,)."""
+        _, _, uncertain, effects = self._fitted
         # the sum of both variances, its log expanded to the second order in theirs
-        of_a, of_b = (math.exp(logs[i]) / self._count[i] for i in (a, b))
+        of_a, of_b = self._widest[0][a], self._widest[0][b]
         share = of_a / (of_a + of_b)
         spread = share**2 * uncertain[a] + (1 - share) ** 2 * uncertain[b]
+        spread = np.where(spread > 0, spread, 1.0)  # of what was not repeated: has no interval
         bulge = share * (1 - share) * (uncertain[a] + uncertain[b]) / 2
-        freedom = 2 * float(_inverse_trigamma(spread))
-        variance = (of_a + of_b) * math.exp(bulge + float(_bias(np.asarray(freedom))))
-        # rounds that only one of them has: the others say what they were
-        part = self._there[a] / self._count[a] - self._there[b] / self._count[b]
-        error = math.sqrt(variance + float((part**2 * effects).sum()))
-        half = t_quantile((1 + level) / 2, freedom) * error if error > NO_SCATTER else 0.0
-        return Interval(value, math.exp(difference - half), math.exp(difference + half), rounds)
+        freedom = np.asarray(2 * _inverse_trigamma(spread))
+        variance = (of_a + of_b) * np.exp(bulge + _bias(freedom))
+        if not self._whole:  # rounds that only one of them has: the others say what they were
+            part = self._there[a] / self._count[a] - self._there[b] / self._count[b, None]
+            variance = variance + (part**2 * effects).sum(axis=1)
+        error = np.sqrt(variance)
+        t = special.stdtrit(freedom, (1 + level) / 2)
+        return np.asarray(np.where(error > NO_SCATTER, t * error, 0.0))

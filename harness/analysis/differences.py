@@ -37,8 +37,15 @@ class Differences:
         None where one of them is no point of the run, or has no positive, finite value of the
         objective in each round: leaving a round out would hide a failure.
         """
-        more, less = (row, other)[:: objective.sign]
-        return self._of(objective).ratio(more.point, less.point, level)
+        return self.advantages(row, [other], objective, level)[0]
+
+    def advantages(
+        self, row: SummaryRow, others: Iterable[SummaryRow], objective: Objective,
+        level: float = 0.95,
+    ) -> list[Interval | None]:  # fmt: skip
+        """`advantage` over each of many."""
+        points = [other.point for other in others]
+        return self._of(objective).ratios(row.point, points, level, objective.sign)
 
     def places(self, rows: Iterable[SummaryRow], objective: Objective) -> Places:
         """Where `apart` finds these points."""

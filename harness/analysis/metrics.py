@@ -7,7 +7,9 @@ Those of a co-located model are named `colocated/NAME/METRIC`, like
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 
 from harness.analysis.cards import over_cards
 from harness.analysis.intervals import Interval, log_t_interval
@@ -48,19 +50,28 @@ def of_round(row: MeasurementRow, name: str) -> float | None:
     """A metric's value in one round; None where it is not known. Raises KeyError on a name that
     is no metric's.
     """
-    model, key = split_name(name)
-    facts = colocated_facts(row).get(model)
-    if key == PRESENT:
-        return float(facts is not None)
-    metric = METRICS[key]
-    value: object = None
-    if not model:
-        value = row.latency_ms.get(metric.percentile) if metric.percentile else getattr(row, key)
-    elif facts is not None:
-        latency = facts["latency_ms"]
-        value = latency.get(metric.percentile) if metric.percentile else facts.get(key)
+    value = _reader(name)(row)
     # a journal spells infinity as text
     return float(value) if isinstance(value, int | float | str) else None
+
+
+@cache
+def _reader(name: str) -> Callable[[MeasurementRow], object]:
+    """What reads a metric off a row."""
+    model, key = split_name(name)
+    if key == PRESENT:
+        return lambda row: float(model in colocated_facts(row))
+    percentile = METRICS[key].percentile
+    if not model:
+        return (lambda row: row.latency_ms.get(percentile)) if percentile else attrgetter(key)
+
+    def colocated(row: MeasurementRow) -> object:
+        facts = colocated_facts(row).get(model)
+        if facts is None:
+            return None
+        return facts["latency_ms"].get(percentile) if percentile else facts.get(key)
+
+    return colocated
 
 
 def counts_of(row: MeasurementRow, model: str = "") -> LatencyCounts | None:

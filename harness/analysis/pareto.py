@@ -43,15 +43,21 @@ def round_values(row: SummaryRow, metric: str) -> list[float]:
 
 def dominates(row: SummaryRow, other: SummaryRow, metrics: Sequence[str], run: Differences) -> bool:
     """Whether `row` clearly dominates `other`: false wherever an interval is missing."""
-    better = False
+    return _dominated(row, [other], metrics, run)[0]
+
+
+def _dominated(
+    row: SummaryRow, others: Sequence[SummaryRow], metrics: Sequence[str], run: Differences
+) -> list[bool]:
+    """Which of `others` `row` clearly dominates."""
+    worse, better = [False] * len(others), [False] * len(others)
     for metric in metrics:
-        found = run.advantage(row, other, single(metric))
-        if found is None or found.low is None or found.high is None:
-            return False
-        if found.low < 1 - margin(metric) or found.high < 1:
-            return False  # may be worse; or is shown to be, if only by less than the margin
-        better = better or found.low > 1
-    return better
+        for place, found in enumerate(run.advantages(row, others, single(metric))):
+            low, high = (found.low, found.high) if found else (None, None)
+            # may be worse; or is shown to be, if only by less than the margin; or it isn't known
+            worse[place] |= low is None or high is None or low < 1 - margin(metric) or high < 1
+            better[place] |= low is not None and low > 1
+    return [b and not w for b, w in zip(better, worse, strict=True)]
 
 
 class Dominance:
@@ -90,7 +96,10 @@ class Dominance:
         """How many of `among` the one at `place` clearly dominates."""
         sure, maybe = self._judged(place, among, 1)
         unclear = among[maybe & ~sure]
-        return int(sure.sum()) + sum(self._dominates(place, int(other)) for other in unclear)
+        others = [self._rows[other] for other in unclear.tolist()]
+        return int(sure.sum()) + sum(
+            _dominated(self._rows[place], others, self._metrics, self._run)
+        )
 
     def _dominates(self, place: int, other: int) -> bool:
         return dominates(self._rows[place], self._rows[other], self._metrics, self._run)

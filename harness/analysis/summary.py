@@ -74,7 +74,9 @@ class SummaryRow:
     @property
     def searched(self) -> bool:
         """Whether a search for a capacity chose the load: shown there, ranked nowhere."""
-        return bool(self.measurements) and all("search" in m.details for m in self.measurements)
+        if not self.measurements or "search" not in self.measurements[0].details:
+            return False
+        return all("search" in m.details for m in self.measurements)
 
     def value(self, name: str) -> Interval | None:
         """A metric over the rounds, also a co-located model's; None where it is not known.

@@ -45,18 +45,14 @@ class Metric:
     """Whether runs are compared by it, and rounds added until its interval is narrow."""
     summary: bool = True
     """Whether summary.csv has it."""
-    column: str = ""
-    """Title in the report's wide tables (Model Analyzer's words); empty leaves it out of tables."""
-    short: str = ""
-    """Title in narrower ones, where it isn't `heading`."""
+    column: bool = False
+    """Whether the report's tables have it."""
     optional: bool = False
     """Whether the report's tables leave its column out where no point has it."""
     terminal: str = ""
     """Title in the terminal's table; empty leaves it out there."""
     plot: str = ""
     """Title of its plot against the latency; empty is none."""
-    plot_axis: str = ""
-    """Title of that plot's axis, where it isn't `heading`."""
     explain: str = ""
     """Title in `harness explain`, where it isn't title and unit."""
 
@@ -79,11 +75,6 @@ class Metric:
     def heading(self) -> str:
         """`Host memory (MiB)`, `p99 latency (ms)`."""
         return self.with_unit if self.percentile else self.with_unit[0].upper() + self.with_unit[1:]
-
-    @property
-    def axis(self) -> str:
-        """Title of an axis."""
-        return self.plot_axis or self.heading
 
     @property
     def explained(self) -> str:
@@ -120,8 +111,8 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(
-            "throughput", "throughput", "infer/sec", "inferences a second", more_is_better=True,
-            primary=True, terminal="infer/s", explain="throughput, infer/s",
+            "throughput", "throughput", "infer/s", "inferences a second", more_is_better=True,
+            primary=True, terminal="infer/s",
         ),
         Metric(
             "latency_mean_ms", "mean latency", "ms", margin=TAIL_MARGIN, objective=False,
@@ -132,20 +123,17 @@ METRICS: dict[str, Metric] = {
         _latency("p999", objective=False),
         Metric(
             "host_memory_mib", "host memory", "MiB", "peak of the process tree, 2^20 bytes",
-            "largest", shared="memory is the whole server's", column="Max CPU Memory Usage (MiB)",
-            terminal="host MiB", plot="RAM Usage",
-            plot_axis="Peak host memory (MiB)",
+            "largest", shared="memory is the whole server's", column=True, terminal="host MiB",
+            plot="Host Memory",
         ),
         Metric(
             "gpu_memory_mib", "GPU memory", "MiB", "peak of the process tree, 2^20 bytes",
-            "largest", shared="memory is the whole server's", gpu=True,
-            column="Max GPU Memory Usage (MiB)", terminal="GPU MiB",
-            plot="GPU Memory", plot_axis="Peak GPU memory (MiB)",
+            "largest", shared="memory is the whole server's", gpu=True, column=True,
+            terminal="GPU MiB", plot="GPU Memory",
         ),
         Metric(
             "gpu_utilization_percent", "GPU utilisation", "%", "", "mean",
-            gpu=True, objective=False, constraint=False, column="Average GPU Utilization (%)",
-            short="GPU util. (%)", plot="GPU Utilization", plot_axis="GPU utilization (%)",
+            gpu=True, objective=False, constraint=False, column=True, plot="GPU Utilisation",
         ),
         Metric(
             "gpu_power_w", "GPU power", "W", gpu=True, objective=False, constraint=False,
@@ -159,8 +147,8 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "cpu_cores", "CPU use", "cores", "cores that the process tree used, mean of the window",
-            shared="CPU use is the whole server's", column="Average CPU Usage (cores)",
-            optional=True, terminal="cores", plot="CPU Usage",
+            shared="CPU use is the whole server's", column=True, optional=True, terminal="cores",
+            plot="CPU Use",
         ),
         Metric(
             "errors", "errors", "", "failed requests, over all rounds", "sum", objective=False,

@@ -342,7 +342,7 @@ def test_folded_configurations_are_drawn_when_opened(browser: Any, tmp_path: Pat
     page = opened.page
     fold = page.locator("details.detail").first
     assert fold.locator("svg.main-svg").count() == 0
-    name = fold.locator("> summary").inner_text().removeprefix("Model Config: ")
+    name = fold.locator("> summary").inner_text().removeprefix("Configuration: ")
     page.click(f"nav a:text-is('{name}')")  # the contents lead into the fold
     fold.locator(".plot").last.locator("svg.main-svg").first.wait_for()
     drawn = fold.locator(".plot:has(svg.main-svg)").count()

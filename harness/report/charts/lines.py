@@ -129,7 +129,7 @@ def _online(context: Context) -> list[Chart]:
 
     def label(row: SummaryRow, at: Interval, _: Interval) -> str:
         return (
-            f"{row.point}: {both_text(row.throughput)} infer/sec, {percentile_name(percentile)} "
+            f"{row.point}: {both_text(row.throughput)} infer/s, {percentile_name(percentile)} "
             f"{both_text(at)} ms, {mib_text(row.gpu_memory_mib or row.host_memory_mib)} MiB"
         )
 
@@ -191,7 +191,7 @@ def _offline(context: Context) -> list[Chart]:
     title = f"{kind} Memory vs. Batch Size"
     return [
         *batch_charts(context, lines, "batch", percentile),
-        _against_batch(context, lines, memory, "memory-batch", title, memory.axis),
+        _against_batch(context, lines, memory, "memory-batch", title, memory.heading),
     ]
 
 
@@ -210,7 +210,7 @@ def batch_charts(
     note = percentile_note([r for _, group in lines for r in group], percentile)
     return [
         _against_batch(context, lines, throughput, f"throughput-{id_}",
-                       "Throughput vs. Batch Size", throughput.axis),
+                       "Throughput vs. Batch Size", throughput.heading),
         _against_batch(context, lines, tail, f"latency-{id_}",
                        f"{percentile_name(percentile)} Latency vs. Batch Size", tail.with_unit,
                        note),
@@ -270,7 +270,7 @@ class Side:
 
 def side(metric: Metric, title: str = "") -> Side:
     """An axis of a metric."""
-    return Side(title or metric.axis, lambda row: row.value(metric.name))
+    return Side(title or metric.heading, lambda row: row.value(metric.name))
 
 
 def versus(

@@ -49,6 +49,9 @@ def svg(chart: Chart) -> str:
         buffer = io.StringIO()
         with warnings.catch_warnings():  # texts that are longer than the chart are drawn anyhow
             warnings.filterwarnings("ignore", "constrained_layout not applied")
+            if (layout := drawing.get_layout_engine()) is not None:  # once; `savefig` draws for it
+                layout.execute(drawing)
+                drawing.set_layout_engine(None)
             drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace("'DejaVu Sans'", FONTS)

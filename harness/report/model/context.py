@@ -217,6 +217,7 @@ class Context:
         fixed = rounds is not None and most in (None, rounds)
         return int(points * rounds) if fixed and rounds and points else None
 
+    @cached_property
     def shown_percentiles(self) -> list[str]:
         """Percentiles that some point has, and always p50 and p99."""
         return [
@@ -224,6 +225,14 @@ class Context:
             for p in rows.PERCENTILES
             if p in ("p50", "p99") or any(r.value(latency_name(p)) for r in self.rows)
         ]
+
+    @cached_property
+    def lacking(self) -> list[str]:
+        """Of these, those that some point that was measured has not."""
+        return [
+            p for p in self.shown_percentiles
+            if any(r.rounds and r.value(latency_name(p)) is None for r in self.rows)
+        ]  # fmt: skip
 
 
 def build_context(data: store.RunData) -> Context:

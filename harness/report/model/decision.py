@@ -95,7 +95,7 @@ def tail(context: Context, take: SummaryRow | None) -> str:
     """The highest percentile that `take` and half of the ranked points have."""
     rows = ranked(context.rows)
     for percentile in _TAILS:
-        having = [r for r in rows if _finite(r.latency_ms.get(percentile))]
+        having = [r for r in rows if _finite(r.value(latency_name(percentile)))]
         if take in having and 2 * len(having) >= len(rows):
             return percentile
     return "mean"

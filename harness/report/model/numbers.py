@@ -53,8 +53,8 @@ def fixed(value: float, places: int) -> str:
     """`value` rounded to `places` decimals (negative: tens …), with thousands separators."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{round(value, places):,.{max(places, 0)}f}"
-    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+    rounded = round(value, places)
+    return f"{rounded if rounded else 0.0:,.{max(places, 0)}f}".replace("-", "−")
 
 
 def significant(value: float, digits: int = _PLAIN_DIGITS) -> str:

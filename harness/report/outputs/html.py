@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -119,8 +119,12 @@ def packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
-def render_print(view: View, drawings: Mapping[str, str], pages: dict[str, int]) -> str:
-    """The print version; `drawings` are SVG elements by chart id, `pages` page numbers by section.
+def render_print(
+    view: View, drawings: Mapping[str, str], pages: Mapping[str, int],
+    joined: Collection[str] = (),
+) -> str:  # fmt: skip
+    """The print version; `drawings` are SVG elements by chart id, `pages` page numbers by section,
+    `joined` the sections that begin no page.
 
     The drawings come from matplotlib, which escapes the texts in them; its DejaVu fonts stand in on
     a machine that has no others.
@@ -129,7 +133,7 @@ def render_print(view: View, drawings: Mapping[str, str], pages: dict[str, int])
 
     safe = {key: Markup(svg) for key, svg in drawings.items()}
     fonts = Path(mpl.get_data_path(), "fonts", "ttf").as_uri()
-    return _render("print.html.j2", view, drawings=safe, pages=pages, fonts=fonts)
+    return _render("print.html.j2", view, drawings=safe, pages=pages, joined=joined, fonts=fonts)
 
 
 def _render(template: str, view: View, **more: object) -> str:

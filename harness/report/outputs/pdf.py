@@ -1,7 +1,7 @@
 """The PDF: the print version of the same template, set by PlutoPrint, charts by matplotlib.
 
-PlutoPrint knows no `target-counter`, so the contents' page numbers are counted first: every
-section starts on a new page, and its pages are those of the section set alone.
+PlutoPrint knows no `target-counter`, so the contents' page numbers are counted first: a section
+begins a page, and has as many as when it is set alone, but for one that fits where another ends.
 """
 
 from __future__ import annotations
@@ -26,23 +26,41 @@ def write_pdf(view: View, drawings: Mapping[str, str], path: Path, created: str)
     """Write the PDF to `path`; `drawings` are SVG elements by chart id, `created` is an ISO 8601
     time for its metadata.
     """
-    pages = section_pages(render_print(view, drawings, {}))
-    book = _book(render_print(view, drawings, pages))
+    ids = {i for s in view.sections for i in (s.id, *(part.id for part in s.parts))}
+    pages, joined = section_pages(render_print(view, drawings, {}, {"contents", *ids}))
+    book = _book(render_print(view, drawings, pages, joined))
     _metadata(book, view, created)
     book.write_to_pdf(str(path))
 
 
-def section_pages(html: str) -> dict[str, int]:
-    """First page of each section, counted by setting each section alone."""
+def section_pages(html: str) -> tuple[dict[str, int], set[str]]:
+    """First page of each section of a document of which none begins a page, and which of them fit
+    on the page where those before them end.
+    """
     marks = list(_MARK.finditer(html))
     head, tail = html[: marks[0].start()], html[marks[-1].start() :]
-    page, found = 1, {}
+
+    def count(text: str) -> int:
+        return int(_book(head + text + tail).get_page_count())
+
+    page, used, before = 1, 0, ""  # what joins: its first page, its pages, its text
+    found: dict[str, int] = {}
+    joined: set[str] = set()
+    waiting: list[str] = []
     for mark, following in pairwise(marks):
-        found[mark.group(1)] = page
+        waiting.append(mark.group(1))
         alone = html[mark.end() : following.start()]
-        if alone.strip():  # a section may have no page of its own before its first part
-            page += int(_book(head + alone + tail).get_page_count())
-    return found
+        if not alone.strip():  # a section may have nothing of its own before its first part
+            continue
+        fits = used > 0 and count(before + alone) == used
+        if fits:
+            joined.update(waiting)
+        else:
+            page, used, before = page + used, count(alone), ""
+        before += alone
+        found |= dict.fromkeys(waiting, page + used - 1 if fits else page)
+        waiting.clear()
+    return found, joined
 
 
 def _book(html: str) -> plutoprint.Book:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from harness.analysis import best as ranking
 from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
-from harness.measure.validity import short
 from harness.report.model import decision, labels
 from harness.report.model.context import Context
 from harness.report.model.judged import judged, needed
@@ -18,7 +16,7 @@ from harness.report.model.numbers import both_text, gain_percent, mib_text, perc
 from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections import capacity
 from harness.report.sections.colocated import served_colocated
-from harness.report.sections.first_page import last_percent
+from harness.report.sections.first_page import last_percent, why_out
 from harness.report.sections.parity import wrong_outputs
 from harness.scenario.variants import DEFAULT_CONFIG
 
@@ -342,13 +340,9 @@ def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
 def _reasons(context: Context) -> str:
     """Why points are not ranked: each of a few with its name, of many how often each reason."""
     rows = [r for r in context.rows if not ranking.usable(r)]
+    if len(rows) > _SHOWN:
+        return why_out(rows)
     said = [(labels.why_invalid(r) if r.rounds and not r.valid else "") or "failed" for r in rows]
-    if len(rows) > _SHOWN:  # a point may have several
-        found = Counter(
-            why for r, every in zip(rows, said, strict=True)
-            for why in (["failed"] if every == "failed" else map(short, labels.broken(r)))
-        )  # fmt: skip
-        return ", ".join(f"{why} at {count}" for why, count in found.most_common())
     names = (f"{context.name(r)}, {labels.place_text(r)}" for r in rows)
     return "; ".join(f"{name}: {why}" for name, why in zip(names, said, strict=True))
 

@@ -170,7 +170,7 @@ def _table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Table:
         "Batch": lambda c: blocks.figure(c.request),
         "Target": lambda c: blocks.word(target_text(c)),
         "Capacity (requests/s)": lambda c: blocks.interval_cell(c.rate),
-        "Goodput (infer/sec)": lambda c: blocks.interval_cell(c.goodput),
+        "Goodput (infer/s)": lambda c: blocks.interval_cell(c.goodput),
         "Knee (requests/s)": lambda c: blocks.interval_cell(c.knee),
         "Did not hold (requests/s)": lambda c: blocks.number_cell(c.high),
         "Rounds": lambda c: blocks.figure(str(c.rounds)),

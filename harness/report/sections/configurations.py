@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from harness.analysis.best import at_decisive
@@ -41,7 +42,7 @@ def section(context: Context) -> Section | None:
         return None
     open_ = _shown(context)
     ordered = dict.fromkeys((*open_, *map(context.name, best_first(context))))
-    told = {*list(ordered)[: MOST_OF_VAST if context.vast else MOST_TOLD]}
+    told = list(ordered)[: MOST_OF_VAST if context.vast else MOST_TOLD]
     hidden, left = len(told) - len(open_), len(context.series) - len(told)
     note = (
         f"The recommended configuration and what it is compared with are shown; the other {hidden} "
@@ -53,20 +54,19 @@ def section(context: Context) -> Section | None:
     )
     blocks = (*((Text(note, "note", "short"),) if hidden else ()),
               *((Text(rest, "note"),) if left else ()))  # fmt: skip
-    parts = tuple(_part(context, i, name, open_)
-                  for i, name in enumerate(context.series) if name in told)  # fmt: skip
+    parts = tuple(_part(context, context.series.index(name), name, open_) for name in told)
     return Section("details", "Each configuration", blocks, parts)
 
 
-def _shown(context: Context) -> set[str]:
+def _shown(context: Context) -> dict[str, None]:
     """The recommended series, its rivals, else the next best: three; and defaults of variants."""
     found = decide(context)
     rows = [found.take, *(r.row for r in found.rivals), *found.backends]
     names = dict.fromkeys(context.name(r) for r in rows if r is not None)
-    return {*list(names or context.series)[:SHOWN], *context.defaults}
+    return dict.fromkeys((*list(names or context.series)[:SHOWN], *context.defaults))
 
 
-def _part(context: Context, index: int, name: str, shown: set[str]) -> Part:
+def _part(context: Context, index: int, name: str, shown: Collection[str]) -> Part:
     rows, where = context.of(name), performance_charts(context, name)
     ids = {chart.id for chart in where}
     blocks: tuple[Block, ...] = (
@@ -84,7 +84,7 @@ def _part(context: Context, index: int, name: str, shown: set[str]) -> Part:
         *(replace(block, only="screen") for block in flags.problems(rows)),
     )
     return Part(
-        f"config-{index}", f"Model Config: {name}", blocks, name, context.colors[name],
+        f"config-{index}", f"Configuration: {name}", blocks, name, context.colors[name],
         folded=name not in shown, appendix=True,
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def _small(
     return plots.versus(
         context, f"{metric.name}-{context.series.index(name)}", f"{metric.plot} vs. Latency", lines,
         plots.side(tail, tail.with_unit), plots.side(metric),
-        lambda r, x, y: f"{r.point}: {metric.axis} {both_text(y)}, {p} {both_text(x)} ms",
+        lambda r, x, y: f"{r.point}: {metric.title} {both_text(y)}, {p} {both_text(x)} ms",
         columns=columns.load_columns(context.load_title), size="third",
     )  # fmt: skip
 
@@ -194,13 +194,9 @@ def _performance(
     """One chart; without `size` the batch size is what varies."""
     parts = _parts(rows)
     throughput = [r.throughput or Interval(0.0) for r in rows]
-    load, axis = ("Load", "Load") if context.open_loop else (
-        "Request Concurrency", "Concurrent client requests"
-    )  # fmt: skip
-    if size is None:
-        load = axis = "Client Batch Size"
+    load = "Batch" if size is None else context.load_title
     ticks = tuple(labels.load_label(r) if size is not None else str(r.batch_size) for r in rows)
-    headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/sec)"]
+    headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/s)"]
     body = [
         [
             blocks.figure(tick),
@@ -211,9 +207,9 @@ def _performance(
     ]
     return blocks.Chart(
         f"performance-{context.series.index(name)}-{size or 'all'}",
-        "Offline Performance" if size is None else f"Online Performance, batch {size}", axis,
-        "Average latency (ms)", _stack(rows, parts, throughput), blocks.table(headers, body),
-        right_title="Throughput (infer/sec)", ticks=ticks, stacked=True, size="third",
+        "Offline Performance" if size is None else f"Online Performance, batch {size}", load,
+        "Mean latency (ms)", _stack(rows, parts, throughput), blocks.table(headers, body),
+        right_title="Throughput (infer/s)", ticks=ticks, stacked=True, size="third",
     )  # fmt: skip
 
 
@@ -234,7 +230,7 @@ def _stack(
         "Throughput", LINE_COLOR, x, tuple(i.value for i in throughput),
         y_range=tuple(plots.limits(i) for i in throughput),
         labels=tuple(
-            f"{place}: {both_text(i)} infer/sec"
+            f"{place}: {both_text(i)} infer/s"
             for place, i in zip(places, throughput, strict=True)
         ),
         right=True,
@@ -246,7 +242,7 @@ def _parts(rows: list[SummaryRow]) -> list[tuple[str, str, list[float]]]:
     """Title, colour and milliseconds of what the mean latency is made of."""
     if not any(r.server_us for r in rows):
         means = [r.latency_mean_ms.value if r.latency_mean_ms else 0.0 for r in rows]
-        return [("Client latency", TOTAL_COLOR, means)]
+        return [("Mean latency", TOTAL_COLOR, means)]
     return [
         *(
             (title, color, [r.server_us.get(key, 0.0) / 1e3 for r in rows])

@@ -17,7 +17,7 @@ from harness.results.grouping import firsts
 
 METRIC = "joules_per_inference"
 ENERGY = objective.single(METRIC)
-PER_JOULE, PER_SECOND = "Inferences per joule", "Throughput (infer/sec)"
+PER_JOULE, PER_SECOND = "Inferences per joule", "Throughput (infer/s)"
 COUNTER_NOTE = (
     "Energy is the difference of the GPU's energy counter over the window, divided by the "
     "inferences. It is the whole GPU's, idle power included, so on a shared GPU it counts what "
@@ -116,7 +116,7 @@ def _fastest(
     if top is best:
         value = numbers.both_text(top.throughput)
         of = " of these" if some else ""
-        return [parts.compose(f"It also has the highest throughput{of}, {value} infer/sec.")]
+        return [parts.compose(f"It also has the highest throughput{of}, {value} infer/s.")]
     where: list[str | parts.Span] = [
         "Of these, the" if some else "The", " point of highest throughput, ",
         parts.bold(context.name(top)), f" ({labels.place_text(top)}), ",
@@ -179,7 +179,7 @@ def _label(row: SummaryRow, throughput: Interval, per_joule: Interval) -> str:
     return (
         f"{row.point}: {numbers.both_text(per_joule)} inferences per joule, "
         f"{numbers.both_text(row.joules_per_inference)} J/inference, "
-        f"{numbers.both_text(throughput)} infer/sec"
+        f"{numbers.both_text(throughput)} infer/s"
     )
 
 
@@ -209,7 +209,7 @@ def points_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table:
         "Energy (J/inference)": lambda r: blocks.interval_cell(r.joules_per_inference),
         PER_JOULE: lambda r: blocks.interval_cell(r.inferences_per_joule),
         "GPU power (W)": lambda r: blocks.interval_cell(r.value("gpu_power_w")),
-        "GPU util. (%)": lambda r: blocks.number_cell(r.gpu_utilization_percent),
+        "GPU utilisation (%)": lambda r: blocks.number_cell(r.gpu_utilization_percent),
         "SM clock (MHz)": lambda r: blocks.figure(_clock(r)),
         "GPU temperature (°C)": lambda r: blocks.figure(_temperature(r)),
     }, [INTERVAL_NOTE, READINGS_NOTE])  # fmt: skip

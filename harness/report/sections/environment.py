@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from harness.report.model.blocks import Table, listing, word
 from harness.report.model.context import Context
 from harness.report.model.labels import listed
@@ -39,10 +41,14 @@ def machine_table(context: Context) -> Table:
     manifest = context.manifest
     git = mapping(manifest, "git")
     commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
+    seeds = [f"{name} {seed}" for name, seed in sorted(mapping(manifest, "seeds").items())]
     facts = [
         ("Harness", text(manifest, "harness_version")),
         ("Git commit", commit),
-        ("Command", text(manifest, "command")),
+        (
+            "Command",
+            shlex.join(map(str, sequence(manifest, "command"))) or text(manifest, "command"),
+        ),
         ("Run started", text(manifest, "created")),
         ("Host", text(manifest, "machine", "hostname")),
         ("Operating system", text(manifest, "machine", "os")),
@@ -52,7 +58,7 @@ def machine_table(context: Context) -> Table:
         *_gpu_facts(context),
         ("Python", text(manifest, "machine", "python")),
         *runtimes(context),
-        *((f"Seed of {name}", str(v)) for name, v in sorted(mapping(manifest, "seeds").items())),
+        ("Seeds", listed(seeds) or "unknown"),
     ]
     return listing(facts, {"What": lambda f: word(f[0]), "Value": lambda f: word(f[1])})
 

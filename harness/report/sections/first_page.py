@@ -6,7 +6,7 @@ The same lines are set in HTML and PDF and end the terminal's summary.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.analysis.best import at_decisive, indifference_of, usable
 from harness.analysis.constraints import satisfies
@@ -28,7 +28,7 @@ from harness.system import untried
 BUSY, HALF_BUSY = 85.0, 45.0
 """Percent of GPU utilisation from which a card is full, and below which it may hold as much again.
 """
-_MOST, MOST_LISTED = 4, 16
+MOST_LISTED = 16
 UTILISATION = (
     "utilisation counts time in which any kernel ran, so a busy card may still hold more work"
 )
@@ -104,8 +104,8 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
 
 
 def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]:
-    """Throughput, tail, memory and what to ask for, cores; unless `short` RAM and power too: what
-    is known of them.
+    """Throughput, tail, memory and what to ask for, cores; unless `short` host memory and power
+    too: what is known of them.
     """
     shown = row.confirmed or row
     tail, ask = shown.value(latency_name(percentile)), decision.ask_mib(row)
@@ -114,7 +114,7 @@ def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]
         f"{percentile_name(percentile)} {both_text(tail)} ms": tail,
         f"GPU memory {mib_text(row.gpu_memory_mib)} MiB → ask for {ask or 0:,.0f} MiB": ask,
         f"{_plain(row, 'cpu_cores')} CPU cores": row.value("cpu_cores"),
-        f"RAM {mib_text(row.host_memory_mib)} MiB": None if short else row.host_memory_mib,
+        f"host memory {mib_text(row.host_memory_mib)} MiB": None if short else row.host_memory_mib,
         f"{_plain(row, 'gpu_power_w')} W": None if short else row.value("gpu_power_w"),
     }
     return [said for said, value in known.items() if value is not None]
@@ -219,7 +219,9 @@ def _card(context: Context, take: SummaryRow | None) -> Iterator[Sentence]:
 def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     """What twice the load would need, and which line of a scenario would show it."""
     rate = take.throughput
-    double = f"Twice the load ({significant(2 * rate.value)} infer/s)" if rate else "Twice the load"
+    double = "Twice the load"
+    if rate:
+        double += f" ({numbers.fixed(2 * rate.value, numbers.decimals(rate))} infer/s)"
     triton = context.spec(take.backend).get("kind") == "triton"
     line = "instances: [1, 2, 4]" if triton else "- {kind: triton, device: cuda, instances: [1, 2]}"
     tried = sorted({
@@ -283,9 +285,9 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
             f"Decided at {decided[0].sizes}: a size is no choice of whoever deploys. The others "
             "are compared like with like, and have a best point each, below."
         )
-    if out := Counter(_why_out(r) for r in context.rows if not usable(r)):
-        listed = ", ".join(f"{why} at {count}" for why, count in out.most_common(_MOST))
-        yield compose(f"Left out: {labels.counted(out.total(), 'point')} ({listed}).")
+    out = [r for r in context.rows if not usable(r)]
+    if out:
+        yield compose(f"Left out: {labels.counted(len(out), 'point')} ({why_out(out)}).")
     unknown = [
         name for name in ("p95", "p99")
         if found.take and found.take.latency_ms.get(name) is None
@@ -297,10 +299,15 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
         )
 
 
-def _why_out(row: SummaryRow) -> str:
-    if row.failures or not row.rounds:
-        return "failed"
-    return next(map(short, labels.broken(row)), "invalid")
+def why_out(rows: Iterable[SummaryRow]) -> str:
+    """`drifted at 6, failed at 2`: each point under the first reason for which it is no candidate,
+    so that the numbers add up.
+    """
+    found = Counter(
+        "failed" if r.failures or not r.rounds else next(map(short, labels.broken(r)), "invalid")
+        for r in rows
+    )
+    return ", ".join(f"{why} at {count}" for why, count in found.most_common())
 
 
 def _stands_for(context: Context) -> Iterator[str]:

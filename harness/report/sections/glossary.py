@@ -20,7 +20,8 @@ def glossary(context: Context, found: Decision) -> Text:
         "round: every point measured once, in fresh processes": True,
         "infer/s: inputs answered a second, all callers together": True,
         "batch: inputs in one request": True,
-        "caller: sends its next request when it has the answer to its last": not context.open_loop,
+        "caller: sends its next request when it has the answer to its last; concurrency: how many "
+        "callers": not context.open_loop,
         f"{percentile}: {percentile[1:]} of 100 requests took no longer": percentile[:1] == "p",
         "(a–b) or ±: the range that holds the true value with 95% confidence": True,
         f"ask for: the peak that was seen, {share:.0f}% on top, up to the next "

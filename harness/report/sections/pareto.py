@@ -24,6 +24,7 @@ from harness.report.model import blocks, columns, numbers
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed
 from harness.report.model.section import Charts, Section, TableBlock, Text
+from harness.report.sections.points import metric_cell
 from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
 
@@ -58,7 +59,8 @@ def pareto_view(context: Context) -> ParetoView | None:
     found = front(rows, front_metrics(context, rows), context.differences)
     if found.judged < LEAST:
         return None
-    judged = [r for r in rows if all(round_values(r, m) for m in found.metrics)]
+    known = {*found.dominated, *(r.point for r in found.rows)}
+    judged = [r for r in rows if r.point in known]
     x_metrics = [m for m in found.metrics if m != found.metrics[0]]
     charts = tuple(_chart(context, found, judged, metric) for metric in x_metrics)
     return ParetoView(_intro(context, found), charts, _table(context, found, judged))
@@ -96,7 +98,9 @@ def _intro(context: Context, found: Front) -> str:
 
 
 def _value(row: SummaryRow, metric: str) -> Interval:
-    return log_t_interval(round_values(row, metric))
+    """A point's value; of a peak the largest, as everywhere."""
+    largest = METRICS[metric].over_rounds == "largest"
+    return (largest and row.value(metric)) or log_t_interval(round_values(row, metric))
 
 
 def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> blocks.Chart:
@@ -149,6 +153,8 @@ def _chart_table(
 
 
 def _values(metric: str) -> Callable[[SummaryRow], blocks.Cell]:
+    if METRICS[metric].over_rounds == "largest":
+        return lambda row: metric_cell(row, METRICS[metric])
     return lambda row: blocks.interval_cell(_value(row, metric))
 
 

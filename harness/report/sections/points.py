@@ -64,21 +64,21 @@ def _percentiles(percentiles: Sequence[str], end: str) -> Columns:
     return {numbers.PERCENTILE_NAMES[p] + end: _metric(latency_name(p)) for p in percentiles}
 
 
-def _use(context: Context, *, short: bool = False) -> Columns:
+def _use(context: Context) -> Columns:
     """What a point needed of host and GPU; of a GPU only where there is one."""
     shown = (
         m for m in METRICS.values()
         if m.column and (context.has_gpu if m.gpu else not m.optional
                          or any(r.value(m.name) for r in context.rows))
     )  # fmt: skip
-    return {(m.short or m.heading) if short else m.column: _metric(m.name) for m in shown}
+    return {m.heading: _metric(m.name) for m in shown}
 
 
-def _ranked(context: Context, title: str = "Configuration") -> Columns:
+def _ranked(context: Context) -> Columns:
     """Rank, and the configuration with its colour."""
     return {
         "Rank": lambda row: blocks.word(context.ranks.get(row.point, "—")),
-        title: lambda row: series_cell(context, context.name(row)),
+        "Configuration": lambda row: series_cell(context, context.name(row)),
         **load_columns(context.load_title),
     }
 
@@ -120,8 +120,8 @@ def _status(row: SummaryRow, note: str) -> blocks.Cell:
 def best_table(context: Context) -> blocks.Table:
     """The best point of each configuration, best first: Model Analyzer's columns."""
     columns = {
-        **_ranked(context, "Model Config Name"), **_served(context),
-        **_percentiles(BEST_PERCENTILES, " Latency (ms)"), **THROUGHPUT, **_use(context), **ERRORS,
+        **_ranked(context), **_served(context),
+        **_percentiles(BEST_PERCENTILES, " latency (ms)"), **THROUGHPUT, **_use(context), **ERRORS,
     }  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
@@ -138,13 +138,9 @@ def _unranked_note(context: Context) -> list[str]:
 
 
 def _floor_note(context: Context) -> list[str]:
-    lacking = [
-        p for p in context.shown_percentiles()
-        if any(r.rounds and r.value(latency_name(p)) is None for r in context.rows)
-    ]  # fmt: skip
-    if not lacking:
+    if not context.lacking:
         return []
-    floors = ", ".join(f"{numbers.PERCENTILE_NAMES[p]} {FLOORS[p]:,}" for p in lacking)
+    floors = ", ".join(f"{numbers.PERCENTILE_NAMES[p]} {FLOORS[p]:,}" for p in context.lacking)
     return [f"n/a: a round had fewer requests than the percentile needs ({floors})."]
 
 
@@ -164,8 +160,8 @@ def points_table(context: Context) -> blocks.Table:
         "Status": lambda row: replace(
             status_cell(row), link=row.point if row.point in told else ""
         ),
-        **THROUGHPUT, **_percentiles(context.shown_percentiles(), " (ms)"),
-        **_use(context, short=True), **ERRORS,
+        **THROUGHPUT, **_percentiles(context.shown_percentiles, " (ms)"),
+        **_use(context), **ERRORS,
     }  # fmt: skip
     return blocks.listing(
         best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)],
@@ -196,17 +192,16 @@ def detail_table(context: Context, name: str) -> blocks.Table:
     """Model Analyzer's detailed columns with every percentile and interval, a row a point."""
     rows = context.of(name)
     split = any(r.server_us for r in rows)
-    size: Columns = {"Client Batch Size": lambda row: blocks.figure(row.request)}
-    load = load_columns("Load" if context.open_loop else "Request Concurrency")
+    size: Columns = {"Batch": lambda row: blocks.figure(row.request)}
     columns = {
-        **(size if context.offline else load),
-        **_percentiles(context.shown_percentiles(), " Latency (ms)"),
-        "Client Response Wait (ms)": _metric("latency_mean_ms"),
+        **(size if context.offline else load_columns(context.load_title)),
+        **_percentiles(context.shown_percentiles, " latency (ms)"),
+        METRICS["latency_mean_ms"].heading: _metric("latency_mean_ms"),
         **(_server_parts() if split else {}), **_cache_hits(rows), **THROUGHPUT, **_use(context),
         "Status": status_cell,
     }  # fmt: skip
     notes = [
-        "Client Response Wait is the mean time from sending a request to having its answer"
+        "Latency is the time from sending a request to having its answer"
         + (
             "; the server's parts are its own statistics over the same window, and what they leave "
             "is client and network."

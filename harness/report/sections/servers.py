@@ -33,7 +33,7 @@ def server_only_table(context: Context) -> Table | None:
         return None
     gpu: dict[str, Callable[[ServerOnlyRow], Cell]] = {
         "GPU memory (MiB)": lambda r: number_cell(r.gpu_memory_mib),
-        "GPU util. (%)": lambda r: number_cell(r.gpu_utilization_percent),
+        "GPU utilisation (%)": lambda r: number_cell(r.gpu_utilization_percent),
         "GPU power (W)": lambda r: number_cell(r.gpu_power_w),
     }
     note = f"Watched for {significant(max(r.seconds for r in rows))} s before the model was loaded."
@@ -175,7 +175,7 @@ _COLUMNS: dict[str, Callable[[Rounds], float | None]] = {
     "Pending, most": _pending,
     "Cache hits (%)": _cache_hits,
     "Pinned memory (MiB)": _pinned,
-    "GPU util. (%)": _of_gpus("utilization_percent", max),
+    "GPU utilisation (%)": _of_gpus("utilization_percent", max),
     "GPU memory, device (MiB)": _of_gpus("memory_used_mib", sum),
     "GPU power (W)": _of_gpus("power_w", sum),
     "Energy (J/inference)": lambda rounds: _mean(m.get("joules_per_inference") for m in rounds),

@@ -54,7 +54,7 @@ def best_table(context: Context) -> blocks.Table:
         choice = choose(mine, context.objective, context.bounds, zone, context.differences)
         if (row := choice.recommended or choice.best) is not None:
             found.append((row, len([r for r in choice.tied if r is not row])))
-    names = ["throughput", *map(latency_name, context.shown_percentiles())]
+    names = ["throughput", *map(latency_name, context.shown_percentiles)]
     return blocks.listing(found, {
         "Sizes": lambda f: blocks.word(f[0].sizes),
         "Configuration": lambda f: columns.series_cell(context, context.name(f[0])),

@@ -35,6 +35,25 @@ def test_equal_points_are_told_apart_in_one_of_twenty_pairs() -> None:
     assert 0.92 <= covered / pairs <= 0.975
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_many_ratios_are_each_ones_own(sign: int) -> None:
+    """Also to points without a value, with one round, or without some of the rounds."""
+    values = run(3, 8, 4, spread=1.6)
+    values["p1"] = {}
+    values["p2"] = {1: values["p2"][1]}
+    del values["p3"][0]
+    blocks, others = Blocks(values), [f"p{i}" for i in range(9)]
+    found = blocks.ratios("p0", others, 0.95, sign)
+    assert found == [blocks.ratios("p0", [other], 0.95, sign)[0] for other in others]
+    assert [r is None for r in found] == [i in (1, 8) for i in range(9)]
+    assert found[2].value > 0 and found[2].low is None
+    assert all(r.low < r.value < r.high for r in found[3:8])
+    back = blocks.ratio("p4", "p0") if sign > 0 else blocks.ratio("p0", "p4")
+    assert found[4].value == pytest.approx(1 / back.value)
+    assert (found[4].low, found[4].high) == pytest.approx((1 / back.high, 1 / back.low))
+    assert blocks.ratios("p0", []) == [] and blocks.ratios("p1", ["p0"]) == [None]
+
+
 def test_a_rounds_luck_is_nobodys_difference() -> None:
     """Everything doubles in the second round: the ratio and its interval stay as they were."""
     quiet = run(1, 8, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.report import view as module
@@ -23,7 +25,7 @@ def test_print_leaves_out_what_is_folded(variants: Context) -> None:
     view = build_view(variants)
     screen, paper = ({i: b for i, _, b in view.contents(screen=s)} for s in (True, False))
     assert "explained" in screen and "explained" not in paper
-    assert [name for _, name in screen["details"]] == variants.series
+    assert {name for _, name in screen["details"]} == {*variants.series}
     shown = [name for _, name in paper["details"]]
     assert 0 < len(shown) < len(variants.series) and set(variants.defaults) <= set(shown)
     assert "points" in screen and "points" not in paper
@@ -35,7 +37,7 @@ def test_full_print_has_what_short_print_leaves_to_the_screen(variants: Context)
     assert short.shortened and not full.shortened
     paper = {i: below for i, _, below in full.contents(screen=False)}
     assert "points" in paper
-    assert [name for _, name in paper["details"]] == variants.series
+    assert {name for _, name in paper["details"]} == {*variants.series}
     assert short.contents(screen=True) == full.contents(screen=True)
     pages = {}
     for name, view in (("short", short), ("full", full)):
@@ -59,9 +61,20 @@ def test_a_new_section_is_one_function(cpu: Context, monkeypatch: pytest.MonkeyP
     view = build_view(cpu)
     drawings = {chart.id: "<svg/>" for chart in view.all_charts()}
     for html in (render_html(view), render_print(view, drawings, {"own": 7})):
-        assert '<section id="own">' in html and "<h2>Our &lt;own&gt;</h2>" in html
+        assert '<section id="own"' in html and "<h2>Our &lt;own&gt;</h2>" in html
         assert "<p>Said here.</p>" in html and "torch-cpu-fp32/b1/c1" in html
         assert '<a href="#own">Our &lt;own&gt;</a>' in html
+
+
+def test_a_thing_has_one_name(gpu: Context, variants: Context) -> None:
+    others = (
+        r"infer/sec|CPU Memory|\bRAM\b|Memory Usage|Response Wait|\b[Uu]tilization\b|"
+        r"Request Concurrency|Average (latency|CPU)|Client (latency|Batch)|Model Config"
+    )
+    for context in (gpu, variants):
+        page = re.sub(r"<script.*?</script>", "", render_html(build_view(context)), flags=re.S)
+        figures = repr(build_view(context).all_charts())
+        assert not {m.group() for m in re.finditer(others, page + figures)}
 
 
 def test_the_footer_says_what_made_it_and_when(cpu: Context) -> None:

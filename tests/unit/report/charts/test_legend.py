@@ -25,7 +25,7 @@ def test_a_name_in_the_legend_stands_once(cpu: Context) -> None:
 
 def test_one_name_alone_needs_no_legend(cpu: Context) -> None:
     memory = detail_charts(cpu, "torch-cpu-fp32")[-1]
-    assert memory.title == "RAM Usage vs. Latency"
+    assert memory.title == "Host Memory vs. Latency"
     assert [e.name for e in entries(memory)] == ["batch 1", "batch 4"]
     assert entries(replace(memory, markers=())) == []
 

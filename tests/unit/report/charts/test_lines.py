@@ -143,7 +143,7 @@ def test_closed_and_open_loops_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_cores_used_have_a_chart_and_a_column_where_they_were_measured(cpu: Context) -> None:
-    title = "CPU Usage vs. Latency"
+    title = "CPU Use vs. Latency"
     name = cpu.name(cpu.rows[0])
     assert title not in [c.title for c in detail_charts(cpu, name)]
     assert "CPU use (cores)" not in [h.text for h in points_table(cpu).headers]

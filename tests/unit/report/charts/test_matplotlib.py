@@ -18,7 +18,7 @@ def test_svg_is_well_formed_deterministic_and_holds_its_texts(cpu: Context) -> N
     assert drawn == svg(chart)
     text = "".join(ElementTree.fromstring(drawn).itertext())
     assert "p95 latency (ms)" in text
-    assert "Throughput (infer/sec)" in text
+    assert "Throughput (infer/s)" in text
 
 
 def test_names_are_text() -> None:

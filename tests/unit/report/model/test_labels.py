@@ -29,7 +29,7 @@ from harness.report.model.labels import (
     [
         ("latency_p99_ms", {"max": 20.0}, "p99 latency ≤ 20 ms"),
         ("latency_p999_ms", {"max": 20.0, "min": None}, "p99.9 latency ≤ 20 ms"),
-        ("throughput", {"min": 100.0}, "throughput ≥ 100 infer/sec"),
+        ("throughput", {"min": 100.0}, "throughput ≥ 100 infer/s"),
         ("errors", {"max": 0.0}, "errors ≤ 0"),
         ("colocated/det/latency_p50_ms", {"max": 3.0}, "det's p50 latency ≤ 3 ms"),
         ("colocated/det/present", {"min": 1}, "det beside it"),
@@ -43,7 +43,7 @@ def test_bounds(name: str, bound: Bound, text: str) -> None:
 def test_no_bounds_and_several() -> None:
     assert bounds_text({}) == "None"
     both = {"throughput": {"min": 1.0}, "host_memory_mib": {"max": 9.0}}
-    assert bounds_text(both) == "throughput ≥ 1 infer/sec, host memory ≤ 9 MiB"
+    assert bounds_text(both) == "throughput ≥ 1 infer/s, host memory ≤ 9 MiB"
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def test_sections_stand_in_model_analyzers_order(html: str) -> None:
         "How the choice was made", "Throughput vs. Latency", "Host Memory vs. Latency",
         "Best point of each configuration", "Pareto front", "Points on the front",
         "Backend comparison", "Speed-up",
-        "Size on disk", "Loading and memory", "Model Config: torch-cpu-fp32",
-        "Online Performance, batch 1", "RAM Usage vs. Latency", "Parity", "Environment",
+        "Size on disk", "Loading and memory", "Configuration: torch-cpu-fp32",
+        "Online Performance, batch 1", "Host Memory vs. Latency", "Parity", "Environment",
         "How it was measured", "What failed and what was flagged",
     ]  # fmt: skip
     body = html[html.index("<main ") :]

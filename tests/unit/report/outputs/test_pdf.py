@@ -18,7 +18,7 @@ from harness.report.charts import matplotlib as static
 from harness.report.model.context import build_context
 from harness.report.model.numbers import fixed
 from harness.report.outputs.html import render_print
-from harness.report.outputs.pdf import _book
+from harness.report.outputs.pdf import _book, section_pages
 from harness.report.view import build_view
 from harness.results.store import read_run
 
@@ -58,7 +58,7 @@ def test_contents_name_the_page_of_each_heading(pages: list[str]) -> None:
     assert [title for title, _ in entries] == [
         "Summary", "How the choice was made", "Pareto front",
         "Backend comparison", "Each configuration",
-        "torch-cpu-fp32", "<b>$x_1$&amp;evil<∕b>", "Parity", "Environment", "How it was measured",
+        "<b>$x_1$&amp;evil<∕b>", "torch-cpu-fp32", "Parity", "Environment", "How it was measured",
         "What failed and what was flagged",
     ]  # fmt: skip
     for title, page in entries:
@@ -85,6 +85,21 @@ def test_nothing_is_wider_than_the_page(built: Path) -> None:
     drawings = {chart.id: static.svg(chart) for chart in view.all_charts()}
     book = _book(render_print(view, drawings, {}))
     assert book.get_document_width() <= book.get_viewport_width() + 1
+
+
+def test_sections_that_fit_share_a_page() -> None:
+    """And a section that has nothing of its own begins where its first part does."""
+    marked = "".join(
+        f"<!--section:{id_}-->" + (f'<div style="height: {mm}mm"></div>' if mm else "")
+        for id_, mm in {"a": 80, "b": 80, "c": 80, "parts": 0, "d": 300, "e": 40}.items()
+    )
+    pages, joined = section_pages(f"<html><body>{marked}<!--section:end--></body></html>")
+    assert pages == {"a": 1, "b": 1, "c": 2, "parts": 3, "d": 3, "e": 4}
+    assert joined == {"b", "e"}
+
+
+def test_short_sections_stand_on_one_page(pages: list[str]) -> None:
+    assert any("Contents" in page and "maximizing throughput" in page for page in pages)
 
 
 def test_numbers_are_those_of_the_csv(built: Path, pages: list[str]) -> None:
@@ -130,7 +145,7 @@ def test_variants_beyond_the_best_are_in_the_html_only(tmp_path: Path) -> None:
     assert paths.pdf is not None
     pages = [page.extract_text() for page in PdfReader(paths.pdf).pages]
     text = "\n".join(pages)
-    assert set(re.findall(r"^Model Config: (.*)$", text, re.M)) == {
+    assert set(re.findall(r"^Configuration: (.*)$", text, re.M)) == {
         "default", "i2-dyn", "i2-mb8-dyn", "i4-mb8-dyn",
     }  # fmt: skip
     assert "the other 2 are in the HTML report" in text

@@ -108,7 +108,7 @@ def test_an_invalid_point_says_which_rule_it_broke(tmp_path: Path) -> None:
 
 def test_what_holds_a_point_back_stands_before_its_figures(gpu: Context) -> None:
     headers = [h.text for h in points_table(gpu).headers]
-    at = headers.index("Throughput (infer/sec)")
+    at = headers.index("Throughput (infer/s)")
     assert headers[at - 2 : at] == ["Constraints", "Status"]
     row = points_table(gpu).rows[0]
     assert row[at - 1].status

@@ -179,7 +179,7 @@ def test_missed_constraint_is_named_with_the_nearest_point(tmp_path: Path) -> No
     )  # fmt: skip
     text = said(build_context(read_run(run)))
     assert "no point is shown to hold every constraint" in text
-    assert "throughput ≥ 1e+06 infer/sec: the nearest point has " in text
+    assert "throughput ≥ 1e+06 infer/s: the nearest point has " in text
     assert "p99.9 latency ≤ 20 ms can't be judged, it is n/a at every point" in text
 
 

@@ -36,9 +36,15 @@ def test_each_page_has_its_config_and_what_differs(variants: Context) -> None:
     assert changed == [
         ("-", "count: 1"), ("+", "count: 2"), ("+", "dynamic_batching {"), ("+", "}"),
     ]  # fmt: skip
-    assert [n for n, d in details.items() if d.folded] == [
+    assert {n for n, d in details.items() if d.folded} == {
         s for s in variants.series if s not in variants.shown
-    ]
+    }
+
+
+def test_the_recommended_one_comes_first(variants: Context, gpu: Context) -> None:
+    for context in (variants, gpu):
+        take = context.choice.recommended or context.choice.best
+        assert take is not None and next(iter(parts(context))) == context.name(take)
 
 
 def test_charts_of_folded_configurations_are_not_in_the_pdf(variants: Context) -> None:
@@ -83,7 +89,7 @@ def test_latency_parts_add_up_to_the_client_latency(cpu: Context) -> None:
 
 def test_without_a_server_there_is_one_bar(cpu: Context) -> None:
     (chart, *_) = performance_charts(cpu, "torch-cpu-fp32")
-    assert [s.name for s in chart.series if s.mode == "bar"] == ["Client latency"]
+    assert [s.name for s in chart.series if s.mode == "bar"] == ["Mean latency"]
 
 
 def test_offline_has_model_analyzers_plots_and_first_column(
@@ -101,7 +107,7 @@ def test_offline_has_model_analyzers_plots_and_first_column(
     assert throughput.title == "Throughput vs. Batch Size"
     assert latency.title == "p90 Latency vs. Batch Size"
     table: Table = detail_table(offline, name)
-    assert [h.text for h in table.headers][:2] == ["Client Batch Size", "p50 Latency (ms)"]
+    assert [h.text for h in table.headers][:2] == ["Batch", "p50 latency (ms)"]
     assert [row[0].text for row in table.rows] == list(map(str, SIZES))
 
 

@@ -17,7 +17,8 @@ def test_machine_software_and_seeds_are_listed(cpu: Context, gpu: Context) -> No
     found = facts(cpu)
     assert found["Git commit"] == "0123456789abcdef0123456789abcdef01234567 with local changes"
     assert (found["Memory"], found["GPU"]) == ("7.8 GiB", "none")
-    assert found["Seed of order"] == "0"
+    assert "order 0" in found["Seeds"]
+    assert found["Command"].startswith("harness run ")
     assert found["Triton"] == "2.51.0"  # as the server said; it is no package
     assert found["torch"] == "2.13.0"  # short print has no table of packages
     packages = packages_table(cpu)

@@ -13,6 +13,7 @@ from support.synthetic_run import Synthetic, write_all_failed, write_run
 from harness.analysis.best import choose
 from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
+from harness.report.sections.answer import answer
 from harness.report.sections.configurations import section
 from harness.report.sections.first_page import backends_table, subject, verdict
 from harness.results.store import read_run
@@ -53,6 +54,9 @@ def test_wrong_outputs_and_what_rows_stand_for(sample: Context) -> None:
     assert beware.startswith("Wrong outputs: tensorrt-tf32 (batch 1)")
     assert "TensorRT-RTX" in beware and "loopback" in beware
     assert "Left out: 15 points" in beware and "Unknown at the recommended point: p99" in beware
+    (left,) = re.findall(r"Left out: 15 points \((.*?)\)", beware)
+    assert sum(map(int, re.findall(r"at (\d+)", left))) == 15
+    assert f"15 points failed or invalid ({left})" in str(answer(sample)[-1])  # said once, one way
 
 
 def test_the_card_the_cost_and_the_table(sample: Context) -> None:

@@ -11,8 +11,11 @@ from support.synthetic_variants import write_variants
 
 from harness.analysis.objective import parse_objective
 from harness.report.model.context import Context, build_context
+from harness.report.model.labels import load_label
 from harness.report.sections.pareto import FAINT, ParetoView, pareto_view
+from harness.report.sections.points import metric_cell
 from harness.results.store import read_run
+from harness.scenario.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,19 @@ def test_table_holds_the_front_with_what_each_dominates(view: ParetoView) -> Non
     assert f"{on_front} of 18 points are on the front of" in view.intro
     # one instance without batching is as small as with it, and slower
     assert not any(row[0].text == "default" for row in view.table.rows)
+
+
+def test_memory_is_that_of_every_table_and_chart(context: Context, view: ParetoView) -> None:
+    """The largest of the rounds, not their mean."""
+    at = [h.text for h in view.table.headers].index("GPU memory (MiB)")
+    shown = {(row[0].text, row[2].text): row[at].text for row in view.table.rows}
+    rows = {(context.name(r), load_label(r)): r for r in context.rows if r.batch_size == 1}
+    assert shown and {k: metric_cell(rows[k], METRICS["gpu_memory_mib"]).text for k in shown} == (
+        shown
+    )
+    drawn = {label.partition(":")[0]: x for s in view.charts[1].series
+             for label, x in zip(s.labels, s.x, strict=True)}  # fmt: skip
+    assert drawn == {r.point: r.gpu_memory_mib for r in context.rows}
 
 
 def test_points_that_miss_a_constraint_are_left_out(context: Context) -> None:

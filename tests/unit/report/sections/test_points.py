@@ -23,24 +23,24 @@ def titles(table: Table) -> list[str]:
     return [header.text for header in table.headers]
 
 
-def test_model_analyzers_columns(cpu: Context, gpu: Context) -> None:
+def test_the_best_points_columns(cpu: Context, gpu: Context) -> None:
     first = [
-        "Rank", "Model Config Name", "Batch", "Concurrency", "Max Batch Size", "Dynamic Batching",
-        "Total Instance Count", "p50 Latency (ms)", "p99 Latency (ms)", "Throughput (infer/sec)",
-        "Max CPU Memory Usage (MiB)",
+        "Rank", "Configuration", "Batch", "Concurrency", "Max Batch Size", "Dynamic Batching",
+        "Total Instance Count", "p50 latency (ms)", "p99 latency (ms)", "Throughput (infer/s)",
+        "Host memory (MiB)",
     ]  # fmt: skip
-    measured = [t for t in first if t != "p99 Latency (ms)"]  # too few requests at every best point
+    measured = [t for t in first if t != "p99 latency (ms)"]  # too few requests at every best point
     assert titles(best_table(cpu)) == [*measured, "Errors"]
-    assert "p99 Latency (ms)." in best_table(cpu).notes[-1]
+    assert "p99 latency (ms)." in best_table(cpu).notes[-1]
     assert titles(best_table(gpu)) == [
-        *first, "Max GPU Memory Usage (MiB)", "Average GPU Utilization (%)", "Errors",
+        *first, "GPU memory (MiB)", "GPU utilisation (%)", "Errors",
     ]  # fmt: skip
 
 
 def test_every_point_with_its_own_values(gpu: Context) -> None:
     table = points_table(gpu)
     assert titles(table)[-4:] == [
-        "Host memory (MiB)", "GPU memory (MiB)", "GPU util. (%)", "Errors",
+        "Host memory (MiB)", "GPU memory (MiB)", "GPU utilisation (%)", "Errors",
     ]  # fmt: skip
     assert "Constraints" in titles(table)
     assert "Constraints" not in titles(points_table(replace(gpu, bounds={})))
@@ -77,7 +77,7 @@ def test_rounds_that_were_disturbed_are_counted() -> None:
 def test_where_time_goes_is_there_with_a_server_alone(cpu: Context) -> None:
     triton = next(n for n in cpu.series if n.startswith("triton"))
     assert "Client and network (ms)" in titles(detail_table(cpu, triton))
-    assert titles(detail_table(cpu, triton))[1:3] == ["Request Concurrency", "p50 Latency (ms)"]
+    assert titles(detail_table(cpu, triton))[1:3] == ["Concurrency", "p50 latency (ms)"]
     assert "Server Queue (ms)" not in titles(detail_table(cpu, cpu.series[0]))
 
 

@@ -91,7 +91,7 @@ def test_metrics_of_gpus_caches_and_failures() -> None:
     assert found["Failed requests"] == "6"
     assert found["Cache hits (%)"] == "75.0"
     assert found["Pinned memory (MiB)"] == "12.0"
-    assert (found["GPU util. (%)"], found["GPU power (W)"]) == ("80.0", "400")
+    assert (found["GPU utilisation (%)"], found["GPU power (W)"]) == ("80.0", "400")
     assert found["GPU memory, device (MiB)"] == "1,000"
     assert found["Energy (J/inference)"] == "1.00"
     assert made is not None
