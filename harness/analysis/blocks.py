@@ -242,26 +242,20 @@ class Blocks:
         if point not in self._row or not others:
             return [None] * len(others)
         a, places = self._row[point], self.places(others)
-        if self._few:
-            return [self._paired(a, b, level, sign) if b >= 0 else None for b in places.tolist()]
         gap = sign * (self._fitted[0][a] - self._fitted[0][places])
-        half = self._half_widths(a, places, level)
+        half = np.zeros_like(gap) if self._few else self._half_widths(a, places, level)
         ends = np.exp([gap, gap - half, gap + half]).T.tolist()
-        rounds = np.minimum(self._count[a], self._count[places]).tolist()
-        both = (self._repeated[a] & self._repeated[places]).tolist()
-        return [
-            None if b < 0 else Interval(value, low, high, n) if known else Interval(value, rounds=n)
-            for b, (value, low, high), n, known in zip(
-                places.tolist(), ends, rounds, both, strict=True
-            )
-        ]
 
-    def _paired(self, a: int, b: int, level: float, sign: int) -> Interval:
-        if self._repeated[a] and self._repeated[b]:
-            pairs = sign * (self._logs[a] - self._logs[b])
-            return log_t_interval(np.exp(pairs[~np.isnan(pairs)]).tolist(), level)
-        gap = sign * float(self._fitted[0][a] - self._fitted[0][b])
-        return Interval(math.exp(gap), None, None, int(min(self._count[a], self._count[b])))
+        def pair(b: int, value: float, low: float, high: float) -> Interval | None:
+            if b < 0 or not (self._repeated[a] and self._repeated[b]):
+                n = int(min(self._count[a], self._count[b]))
+                return None if b < 0 else Interval(value, rounds=n)
+            if self._few:
+                pairs = sign * (self._logs[a] - self._logs[b])
+                return log_t_interval(np.exp(pairs[~np.isnan(pairs)]).tolist(), level)
+            return Interval(value, low, high, int(min(self._count[a], self._count[b])))
+
+        return [pair(b, *found) for b, found in zip(places.tolist(), ends, strict=True)]
 
     def _half_widths(self, a: int, b: Places, level: float) -> Float64:
         """Of the intervals of the log of one point over each of many, shape (others,)."""

@@ -7,9 +7,7 @@ Those of a co-located model are named `colocated/NAME/METRIC`, like
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
 
 from harness.analysis.cards import over_cards
 from harness.analysis.intervals import Interval, log_t_interval
@@ -50,28 +48,16 @@ def of_round(row: MeasurementRow, name: str) -> float | None:
     """A metric's value in one round; None where it is not known. Raises KeyError on a name that
     is no metric's.
     """
-    value = _reader(name)(row)
-    # a journal spells infinity as text
-    return float(value) if isinstance(value, int | float | str) else None
-
-
-@cache
-def _reader(name: str) -> Callable[[MeasurementRow], object]:
-    """What reads a metric off a row."""
     model, key = split_name(name)
     if key == PRESENT:
-        return lambda row: float(model in colocated_facts(row))
-    percentile = METRICS[key].percentile
+        return float(model in colocated_facts(row))
+    percentile, value = METRICS[key].percentile, None
     if not model:
-        return (lambda row: row.latency_ms.get(percentile)) if percentile else attrgetter(key)
-
-    def colocated(row: MeasurementRow) -> object:
-        facts = colocated_facts(row).get(model)
-        if facts is None:
-            return None
-        return facts["latency_ms"].get(percentile) if percentile else facts.get(key)
-
-    return colocated
+        value = row.latency_ms.get(percentile) if percentile else getattr(row, key)
+    elif (facts := colocated_facts(row).get(model)) is not None:
+        value = facts["latency_ms"].get(percentile) if percentile else facts.get(key)
+    # a journal spells infinity as text
+    return float(value) if isinstance(value, int | float | str) else None
 
 
 def counts_of(row: MeasurementRow, model: str = "") -> LatencyCounts | None:

@@ -88,7 +88,9 @@ class Dominance:
         sure, maybe = self._judged(place, among, -1)
         for found in np.flatnonzero(maybe):
             other = int(among[found])
-            if sure[found] or self._dominates(other, place):
+            if sure[found] or dominates(
+                self._rows[other], self._rows[place], self._metrics, self._run
+            ):
                 return other
         return None
 
@@ -100,9 +102,6 @@ class Dominance:
         return int(sure.sum()) + sum(
             _dominated(self._rows[place], others, self._metrics, self._run)
         )
-
-    def _dominates(self, place: int, other: int) -> bool:
-        return dominates(self._rows[place], self._rows[other], self._metrics, self._run)
 
     def _judged(self, place: int, among: Places, sign: int) -> tuple[Truth, Truth]:
         """Whether each surely, or perhaps, is dominated (`sign` 1), or dominates (−1)."""

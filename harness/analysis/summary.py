@@ -74,9 +74,7 @@ class SummaryRow:
     @property
     def searched(self) -> bool:
         """Whether a search for a capacity chose the load: shown there, ranked nowhere."""
-        if not self.measurements or "search" not in self.measurements[0].details:
-            return False
-        return all("search" in m.details for m in self.measurements)
+        return bool(self.measurements) and all("search" in m.details for m in self.measurements)
 
     def value(self, name: str) -> Interval | None:
         """A metric over the rounds, also a co-located model's; None where it is not known.
@@ -128,19 +126,20 @@ class SummaryRow:
     @property
     def host_memory_mib(self) -> float | None:
         """The largest of the rounds' peaks, as the GPU's."""
-        return self._plain("host_memory_mib")
+        return self.plain("host_memory_mib")
 
     @property
     def gpu_memory_mib(self) -> float | None:
         """The largest of the rounds' peaks."""
-        return self._plain("gpu_memory_mib")
+        return self.plain("gpu_memory_mib")
 
     @property
     def gpu_utilization_percent(self) -> float | None:
         """Mean of the rounds."""
-        return self._plain("gpu_utilization_percent")
+        return self.plain("gpu_utilization_percent")
 
-    def _plain(self, name: str) -> float | None:
+    def plain(self, name: str) -> float | None:
+        """A metric over the rounds without its interval."""
         value = self.metrics[name]
         return None if value is None else value.value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context
 from harness.report.model.labels import counted, load_label
 from harness.report.model.numbers import PERCENTILE_NAMES, spread_text, value_text
 from harness.report.outputs.html import environment
@@ -24,7 +24,7 @@ _PRE = '<pre style="line-height:1.3;font-family:monospace;white-space:pre">{code
 
 def run_html(context: Context) -> str:
     """What was found, and the best points in a small table."""
-    points, latency = best_first(context), ("p50", "p99")
+    points, latency = context.ordered, ("p50", "p99")
     rows = [
         ((context.name(row), row.request, load_label(row), value_text(row.throughput),
           spread_text(row.throughput), *(value_text(row.latency_ms.get(p)) for p in latency)),

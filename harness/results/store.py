@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from harness.errors import RunDirectoryError, UsageError
 from harness.results import rows as lines
@@ -183,10 +182,7 @@ def _read_manifest(path: Path) -> dict[str, object]:
 
 def _object(text: bytes) -> dict[str, object]:
     """The JSON object that a text is. Raises ValueError, or RecursionError."""
-    try:
-        found = from_json(text)
-    except ValueError:  # of what it refuses some is JSON, if of nobody's hand
-        found = json.loads(text)
+    found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("it holds no JSON object")  # noqa: TRY004 - as what is no JSON
     if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(found) > DEEPEST:

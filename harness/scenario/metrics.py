@@ -53,8 +53,6 @@ class Metric:
     """Title in the terminal's table; empty leaves it out there."""
     plot: str = ""
     """Title of its plot against the latency; empty is none."""
-    explain: str = ""
-    """Title in `harness explain`, where it isn't title and unit."""
 
     @property
     def sign(self) -> int:
@@ -79,7 +77,7 @@ class Metric:
     @property
     def explained(self) -> str:
         """Title of its line in `harness explain`."""
-        return self.explain or f"{self.title}, {self.unit}"
+        return f"{self.title}, {self.unit}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -143,7 +141,6 @@ METRICS: dict[str, Metric] = {
             "joules_per_inference", "energy per inference", "J",
             "energy of the whole GPU by the inferences, in joules", gpu=True,
             shared="energy is the whole GPU's",
-            explain="GPU energy, J/inference",
         ),
         Metric(
             "cpu_cores", "CPU use", "cores", "cores that the process tree used, mean of the window",

@@ -27,7 +27,7 @@ from harness.report.model.blocks import (
     word,
 )
 from harness.report.model.columns import Columns, point_columns
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context
 from harness.report.model.labels import bound_text, counted, load_label, load_text
 from harness.report.model.numbers import both_text, mib_text
 from harness.results.grouping import grouped
@@ -96,7 +96,7 @@ def shown_lines(context: Context) -> tuple[list[Line], int]:
     be told apart, each series has the batch size of its best point, and at last the best are kept.
     Points of a closed and of an open loop are never on one line.
     """
-    shown = (r for r in at_decisive(best_first(context)) if r.valid and r.throughput is not None)
+    shown = (r for r in at_decisive(context.ordered) if r.valid and r.throughput is not None)
     groups = grouped(shown, lambda r: (context.name(r), r.batch_size, r.concurrency is None))
     drawn = [key for key in groups if key[0] in context.shown]
     total = len(drawn)
@@ -198,7 +198,7 @@ def _offline(context: Context) -> list[Chart]:
 def _batch_lines(context: Context) -> list[tuple[str, list[SummaryRow]]]:
     drawn = {r.point for r in at_decisive(context.rows) if r.valid and r.throughput}
     groups = {n: [r for r in context.of(n) if r.point in drawn] for n in context.shown}
-    ranked = [n for n in dict.fromkeys(map(context.name, best_first(context))) if groups.get(n)]
+    ranked = [n for n in dict.fromkeys(map(context.name, context.ordered)) if groups.get(n)]
     return [(n, group) for n, group in groups.items() if n in ranked[:MOST_LINES]]
 
 

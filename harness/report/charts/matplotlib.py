@@ -39,19 +39,18 @@ def svg(chart: Chart) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with mpl.rc_context({**STYLE, "svg.hashsalt": chart.id}):
         width, usual = SIZES[chart.size]
         height = 0.5 + 0.17 * len(chart.ticks) if chart.sideways else usual
-        drawing = Figure(figsize=(width, height), layout="constrained")
+        drawing = Figure(figsize=(width, height))
         FigureCanvasSVG(drawing)
         _draw(drawing, chart)
         buffer = io.StringIO()
         with warnings.catch_warnings():  # texts that are longer than the chart are drawn anyhow
             warnings.filterwarnings("ignore", "constrained_layout not applied")
-            if (layout := drawing.get_layout_engine()) is not None:  # once; `savefig` draws for it
-                layout.execute(drawing)
-                drawing.set_layout_engine(None)
+            ConstrainedLayoutEngine().execute(drawing)  # once: as its own, `savefig` draws for it
             drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :].replace("'DejaVu Sans'", FONTS)

@@ -302,9 +302,4 @@ def _colors(
     return found | {n: COLORS[i % len(COLORS)] for i, n in enumerate(others)}
 
 
-def best_first(context: Context) -> list[SummaryRow]:
-    """Every point: see `Context.ordered`."""
-    return context.ordered
-
-
-__all__ = ["COLORS", "REFERENCE_COLOR", "Context", "best_first", "build_context"]
+__all__ = ["COLORS", "REFERENCE_COLOR", "Context", "build_context"]

@@ -78,6 +78,11 @@ def value_text(interval: Interval | None) -> str:
     return fixed(interval.value, decimals(interval))
 
 
+def twice_text(interval: Interval) -> str:
+    """Twice the value, with as many digits."""
+    return fixed(2 * interval.value, decimals(interval))
+
+
 @lru_cache(_REMEMBERED)
 def range_text(interval: Interval | None) -> str:
     """The interval alone, `104.7–105.9`; empty where there is none."""

@@ -15,7 +15,7 @@ from harness.analysis.colocated import ColocatedSummary, summarize_colocated
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context
 from harness.report.model.manifest_facts import device_gpu, hardware_line, mapping, text
 from harness.report.model.numbers import MB_PER_MIB
 from harness.report.model.served import NONE
@@ -92,7 +92,7 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     `colocated.csv` when models were measured together, `capacity.csv` when a capacity was searched
     for, and `gap.csv` when a model was measured in process and on a server.
     """
-    rows, servers = best_first(context), server_only_rows(context)
+    rows, servers = context.ordered, server_only_rows(context)
     measured = [r for r in rows if r.rounds]
     on_gpu = [r for r in rows if any(r.metrics[n] for n, m in METRICS.items() if m.gpu)]
     files: dict[str, tuple[Iterable[str], list[Record]]] = {

@@ -121,10 +121,10 @@ def packed(text: str) -> str:
 
 def render_print(
     view: View, drawings: Mapping[str, str], pages: Mapping[str, int],
-    joined: Collection[str] = (),
+    joined: Collection[str] | None = (),
 ) -> str:  # fmt: skip
     """The print version; `drawings` are SVG elements by chart id, `pages` page numbers by section,
-    `joined` the sections that begin no page.
+    `joined` the sections that begin no page; without, none does.
 
     The drawings come from matplotlib, which escapes the texts in them; its DejaVu fonts stand in on
     a machine that has no others.

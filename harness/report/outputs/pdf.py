@@ -16,8 +16,11 @@ import plutoprint
 from harness.report.outputs.html import render_print
 from harness.report.view import View
 
-_MARK = re.compile(r"<!--section:([\w-]+)-->")
-"""Stands before each section; what follows the mark `end` closes the document."""
+_MARK = re.compile(r"(?:<!--section:[\w-]+-->\s*)+")
+"""Stands before each section, several before one that begins with a part; what follows the mark
+`end` closes the document.
+"""
+_ID = re.compile(r"section:([\w-]+?)-->")
 BASE = "report:report.html"
 """Base address for links within the document; nothing is ever fetched from it."""
 
@@ -26,8 +29,7 @@ def write_pdf(view: View, drawings: Mapping[str, str], path: Path, created: str)
     """Write the PDF to `path`; `drawings` are SVG elements by chart id, `created` is an ISO 8601
     time for its metadata.
     """
-    ids = {i for s in view.sections for i in (s.id, *(part.id for part in s.parts))}
-    pages, joined = section_pages(render_print(view, drawings, {}, {"contents", *ids}))
+    pages, joined = section_pages(render_print(view, drawings, {}, None))
     book = _book(render_print(view, drawings, pages, joined))
     _metadata(book, view, created)
     book.write_to_pdf(str(path))
@@ -46,20 +48,15 @@ def section_pages(html: str) -> tuple[dict[str, int], set[str]]:
     page, used, before = 1, 0, ""  # what joins: its first page, its pages, its text
     found: dict[str, int] = {}
     joined: set[str] = set()
-    waiting: list[str] = []
     for mark, following in pairwise(marks):
-        waiting.append(mark.group(1))
-        alone = html[mark.end() : following.start()]
-        if not alone.strip():  # a section may have nothing of its own before its first part
-            continue
+        ids, alone = _ID.findall(mark.group()), html[mark.end() : following.start()]
         fits = used > 0 and count(before + alone) == used
         if fits:
-            joined.update(waiting)
+            joined.update(ids)
         else:
             page, used, before = page + used, count(alone), ""
         before += alone
-        found |= dict.fromkeys(waiting, page + used - 1 if fits else page)
-        waiting.clear()
+        found |= dict.fromkeys(ids, page + used - 1 if fits else page)
     return found, joined
 
 

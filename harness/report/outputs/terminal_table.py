@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis import best, speedup
 from harness.report.model import judged, labels
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context
 from harness.report.model.numbers import NOT_AVAILABLE, spread_text, value_text
 from harness.report.sections.points import status_cell
 from harness.scenario.metrics import METRICS
@@ -135,7 +135,7 @@ def _table(context: Context, shown: Columns, names: int, *, plain: bool) -> Tabl
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold")
-    for row in best_first(context):
+    for row in context.ordered:
         figures = (_figure(get(row), plain=plain) for get in shown.values())
         tone = {"bad": "red", "good": "green"}.get(status_cell(row).tone, "yellow")
         name = textwrap.fill(context.name(row), names)

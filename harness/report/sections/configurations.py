@@ -10,7 +10,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.report.charts import lines as plots
 from harness.report.model import blocks, columns, labels, phases, served
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context
 from harness.report.model.decision import decide
 from harness.report.model.numbers import both_text, significant
 from harness.report.model.section import (
@@ -41,7 +41,7 @@ def section(context: Context) -> Section | None:
     if not context.series:
         return None
     open_ = _shown(context)
-    ordered = dict.fromkeys((*open_, *map(context.name, best_first(context))))
+    ordered = dict.fromkeys((*open_, *map(context.name, context.ordered)))
     told = list(ordered)[: MOST_OF_VAST if context.vast else MOST_TOLD]
     hidden, left = len(told) - len(open_), len(context.series) - len(told)
     note = (
@@ -197,14 +197,8 @@ def _performance(
     load = "Batch" if size is None else context.load_title
     ticks = tuple(labels.load_label(r) if size is not None else str(r.batch_size) for r in rows)
     headers = [load, *(f"{t} (ms)" for t, _, _ in parts), "Throughput (infer/s)"]
-    body = [
-        [
-            blocks.figure(tick),
-            *(blocks.figure(significant(values[i])) for _, _, values in parts),
-            blocks.interval_cell(throughput[i]),
-        ]
-        for i, tick in enumerate(ticks)
-    ]
+    body = [[blocks.figure(tick), *(blocks.figure(significant(v[i])) for _, _, v in parts),
+             blocks.interval_cell(throughput[i])] for i, tick in enumerate(ticks)]  # fmt: skip
     return blocks.Chart(
         f"performance-{context.series.index(name)}-{size or 'all'}",
         "Offline Performance" if size is None else f"Online Performance, batch {size}", load,

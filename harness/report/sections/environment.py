@@ -41,14 +41,12 @@ def machine_table(context: Context) -> Table:
     manifest = context.manifest
     git = mapping(manifest, "git")
     commit = text(git, "commit") + (" with local changes" if git.get("dirty") else "")
+    command = shlex.join(map(str, sequence(manifest, "command")))
     seeds = [f"{name} {seed}" for name, seed in sorted(mapping(manifest, "seeds").items())]
     facts = [
         ("Harness", text(manifest, "harness_version")),
         ("Git commit", commit),
-        (
-            "Command",
-            shlex.join(map(str, sequence(manifest, "command"))) or text(manifest, "command"),
-        ),
+        ("Command", command or text(manifest, "command")),
         ("Run started", text(manifest, "created")),
         ("Host", text(manifest, "machine", "hostname")),
         ("Operating system", text(manifest, "machine", "os")),

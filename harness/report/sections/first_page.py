@@ -14,7 +14,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
 from harness.measure.validity import short
 from harness.report.model import decision, labels, manifest_facts, numbers
-from harness.report.model.blocks import Cell, Table, figure, listing, percentile_name
+from harness.report.model.blocks import Cell, Table, figure, listing, number_cell, percentile_name
 from harness.report.model.columns import Columns, series_cell
 from harness.report.model.context import Context
 from harness.report.model.decision import Decision, LastPercent, Rival
@@ -113,16 +113,11 @@ def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]
         f"{both_text(shown.throughput)} infer/s": shown.throughput,
         f"{percentile_name(percentile)} {both_text(tail)} ms": tail,
         f"GPU memory {mib_text(row.gpu_memory_mib)} MiB → ask for {ask or 0:,.0f} MiB": ask,
-        f"{_plain(row, 'cpu_cores')} CPU cores": row.value("cpu_cores"),
+        f"{mib_text(row.plain('cpu_cores'))} CPU cores": row.value("cpu_cores"),
         f"host memory {mib_text(row.host_memory_mib)} MiB": None if short else row.host_memory_mib,
-        f"{_plain(row, 'gpu_power_w')} W": None if short else row.value("gpu_power_w"),
+        f"{mib_text(row.plain('gpu_power_w'))} W": None if short else row.value("gpu_power_w"),
     }
     return [said for said, value in known.items() if value is not None]
-
-
-def _plain(row: SummaryRow, name: str) -> str:
-    value = row.value(name)
-    return numbers.NOT_AVAILABLE if value is None else significant(value.value)
 
 
 def _against(context: Context, rival: Rival) -> str:
@@ -219,9 +214,7 @@ def _card(context: Context, take: SummaryRow | None) -> Iterator[Sentence]:
 def _twice(context: Context, take: SummaryRow, busy: float | None) -> str:
     """What twice the load would need, and which line of a scenario would show it."""
     rate = take.throughput
-    double = "Twice the load"
-    if rate:
-        double += f" ({numbers.fixed(2 * rate.value, numbers.decimals(rate))} infer/s)"
+    double = f"Twice the load ({numbers.twice_text(rate)} infer/s)" if rate else "Twice the load"
     triton = context.spec(take.backend).get("kind") == "triton"
     line = "instances: [1, 2, 4]" if triton else "- {kind: triton, device: cuda, instances: [1, 2]}"
     tried = sorted({
@@ -285,8 +278,7 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
             f"Decided at {decided[0].sizes}: a size is no choice of whoever deploys. The others "
             "are compared like with like, and have a best point each, below."
         )
-    out = [r for r in context.rows if not usable(r)]
-    if out:
+    if out := [r for r in context.rows if not usable(r)]:
         yield compose(f"Left out: {labels.counted(len(out), 'point')} ({why_out(out)}).")
     unknown = [
         name for name in ("p95", "p99")
@@ -344,8 +336,8 @@ def backends_table(context: Context, found: Decision) -> Table:
         "Throughput (infer/s)": lambda r: figure(_spread(r.throughput)),
         f"{percentile_name(found.percentile)} (ms)": lambda r: figure(value_text(r.value(tail))),
         "GPU (MiB)": lambda r: figure(mib_text(r.gpu_memory_mib)),
-        "Cores": lambda r: figure(_plain(r, "cpu_cores")),
-        "W": lambda r: figure(_plain(r, "gpu_power_w")),
+        "Cores": lambda r: number_cell(r.plain("cpu_cores")),
+        "W": lambda r: number_cell(r.plain("gpu_power_w")),
         "× best": share,
     }
     shown = {t: get for t, get in columns.items()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.analysis.best import ranked
 from harness.analysis.constraints import satisfies
-from harness.analysis.intervals import Interval, log_t_interval
+from harness.analysis.intervals import Interval
 from harness.analysis.pareto import (
     Dominance,
     Front,
     front,
     margin,
-    round_values,
     trade_off_metrics,
 )
 from harness.analysis.summary import SummaryRow
@@ -24,7 +24,7 @@ from harness.report.model import blocks, columns, numbers
 from harness.report.model.context import Context
 from harness.report.model.labels import counted, listed
 from harness.report.model.section import Charts, Section, TableBlock, Text
-from harness.report.sections.points import metric_cell
+from harness.report.sections.points import metric_column
 from harness.results.grouping import grouped
 from harness.scenario.metrics import METRICS
 
@@ -98,9 +98,8 @@ def _intro(context: Context, found: Front) -> str:
 
 
 def _value(row: SummaryRow, metric: str) -> Interval:
-    """A point's value; of a peak the largest, as everywhere."""
-    largest = METRICS[metric].over_rounds == "largest"
-    return (largest and row.value(metric)) or log_t_interval(round_values(row, metric))
+    """A point's value, as everywhere; of those on the front and behind it all are known."""
+    return row.value(metric) or Interval(math.nan)
 
 
 def _chart(context: Context, found: Front, rows: Sequence[SummaryRow], metric: str) -> blocks.Chart:
@@ -147,15 +146,9 @@ def _chart_table(
 ) -> blocks.Table:
     return blocks.listing(rows, {
         **columns.point_columns(context),
-        **{METRICS[m].with_unit: _values(m) for m in (metric, found.metrics[0])},
+        **{METRICS[m].with_unit: metric_column(m) for m in (metric, found.metrics[0])},
         "Clearly dominated by": lambda r: blocks.word(found.dominated.get(r.point, "on the front")),
     })  # fmt: skip
-
-
-def _values(metric: str) -> Callable[[SummaryRow], blocks.Cell]:
-    if METRICS[metric].over_rounds == "largest":
-        return lambda row: metric_cell(row, METRICS[metric])
-    return lambda row: blocks.interval_cell(_value(row, metric))
 
 
 def _table(context: Context, found: Front, judged: Sequence[SummaryRow]) -> blocks.Table:
@@ -171,6 +164,6 @@ def _table(context: Context, found: Front, judged: Sequence[SummaryRow]) -> bloc
     ordered = sorted(found.rows, key=lambda r: -first.sign * _value(r, first.name).value)
     return blocks.listing(ordered, {
         **columns.point_columns(context, swatch=True),
-        **{METRICS[m].heading: _values(m) for m in found.metrics},
+        **{METRICS[m].heading: metric_column(m) for m in found.metrics},
         "Points it clearly dominates": lambda r: blocks.figure(str(beats(r))),
     }, ["A point may be dominated by several."])  # fmt: skip

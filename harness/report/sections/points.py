@@ -14,7 +14,7 @@ from harness.measure.quantiles import FLOORS
 from harness.measure.validity import short
 from harness.report.model import blocks, labels, numbers, phases
 from harness.report.model.columns import Columns, errors_cell, holds_cell, load_columns, series_cell
-from harness.report.model.context import Context, best_first
+from harness.report.model.context import Context
 from harness.report.model.judged import judged
 from harness.report.model.section import Section, TableBlock, Text
 from harness.results.grouping import firsts
@@ -36,11 +36,10 @@ def section(context: Context) -> Section | None:
     """Every point, ranked; None of a run that searched for capacities only."""
     if context.searched and not context.rows:
         return None
-    found = points_table(context)
-    anchors = tuple(r.point for r in best_first(context))
-    some = TableBlock(found, notes_first=True, anchors=anchors)
-    block = some if anchors else Text("No point was measured.")
-    return Section("points", "Every point", (block,), appendix=bool(anchors))
+    if not (anchors := tuple(r.point for r in context.ordered)):
+        return Section("points", "Every point", (Text("No point was measured."),))
+    block = TableBlock(points_table(context), notes_first=True, anchors=anchors)
+    return Section("points", "Every point", (block,), appendix=True)
 
 
 def metric_cell(row: SummaryRow, metric: Metric) -> blocks.Cell:
@@ -56,12 +55,13 @@ def metric_cell(row: SummaryRow, metric: Metric) -> blocks.Cell:
     return found if lowest == found.text else replace(found, text=f"{lowest}–{found.text}")
 
 
-def _metric(name: str) -> Callable[[SummaryRow], blocks.Cell]:
+def metric_column(name: str) -> Callable[[SummaryRow], blocks.Cell]:
+    """What a table's column says of a metric."""
     return lambda row: metric_cell(row, METRICS[name])
 
 
 def _percentiles(percentiles: Sequence[str], end: str) -> Columns:
-    return {numbers.PERCENTILE_NAMES[p] + end: _metric(latency_name(p)) for p in percentiles}
+    return {numbers.PERCENTILE_NAMES[p] + end: metric_column(latency_name(p)) for p in percentiles}
 
 
 def _use(context: Context) -> Columns:
@@ -71,7 +71,7 @@ def _use(context: Context) -> Columns:
         if m.column and (context.has_gpu if m.gpu else not m.optional
                          or any(r.value(m.name) for r in context.rows))
     )  # fmt: skip
-    return {m.heading: _metric(m.name) for m in shown}
+    return {m.heading: metric_column(m.name) for m in shown}
 
 
 def _ranked(context: Context) -> Columns:
@@ -92,7 +92,7 @@ def _served(context: Context) -> Columns:
     }
 
 
-THROUGHPUT: Columns = {METRICS["throughput"].heading: _metric("throughput")}
+THROUGHPUT: Columns = {METRICS["throughput"].heading: metric_column("throughput")}
 ERRORS: Columns = {"Errors": lambda row: errors_cell(row.errors, row.requests)}
 
 
@@ -125,7 +125,7 @@ def best_table(context: Context) -> blocks.Table:
     }  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return blocks.listing(firsts(best_first(context), context.name), columns, notes)
+    return blocks.listing(firsts(context.ordered, context.name), columns, notes)
 
 
 def _unranked_note(context: Context) -> list[str]:
@@ -164,14 +164,14 @@ def points_table(context: Context) -> blocks.Table:
         **_use(context), **ERRORS,
     }  # fmt: skip
     return blocks.listing(
-        best_first(context), columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)],
+        context.ordered, columns, [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context)],
         most=len(context.rows),
     )  # fmt: skip
 
 
 def detailed(context: Context) -> list[SummaryRow]:
     """The points of which the page has the details: what was measured, of very many the best."""
-    measured = [row for row in (*best_first(context), *context.searched) if row.rounds]
+    measured = [row for row in (*context.ordered, *context.searched) if row.rounds]
     return measured[: MOST_OF_VAST if context.vast else MOST_DETAILED]
 
 
@@ -196,7 +196,7 @@ def detail_table(context: Context, name: str) -> blocks.Table:
     columns = {
         **(size if context.offline else load_columns(context.load_title)),
         **_percentiles(context.shown_percentiles, " latency (ms)"),
-        METRICS["latency_mean_ms"].heading: _metric("latency_mean_ms"),
+        METRICS["latency_mean_ms"].heading: metric_column("latency_mean_ms"),
         **(_server_parts() if split else {}), **_cache_hits(rows), **THROUGHPUT, **_use(context),
         "Status": status_cell,
     }  # fmt: skip

@@ -71,23 +71,17 @@ def facts(context: Context) -> list[tuple[str, str]]:
     backends = {r.backend for r in context.rows}
     alone = backends if context.varied and len(backends) == 1 else ()
     colocated = models_line(context)
-    memory = (
-        ("Total Available GPU Memory", manifest_facts.gib_text(manifest_facts.gpu_memory(manifest)))
-        if manifest_facts.gpus(manifest)
-        else (
-            "Host memory",
-            manifest_facts.gib_text(
-                manifest_facts.number(manifest_facts.mapping(manifest, "machine"), "memory_mib")
-            ),
-        )
-    )
+    machine = manifest_facts.mapping(manifest, "machine")
+    memory = "Host memory", manifest_facts.number(machine, "memory_mib")
+    if manifest_facts.gpus(manifest):
+        memory = "Total Available GPU Memory", manifest_facts.gpu_memory(manifest)
     return [
         ("Model", context.model),
         *([("Co-located models", colocated)] if colocated else []),
         *(("Backend", backend) for backend in alone),
         ("GPU(s)", manifest_facts.gpu_line(manifest)),
         ("CPU", manifest_facts.cpu_line(manifest)),
-        memory,
+        (memory[0], manifest_facts.gib_text(memory[1])),
         ("Constraint targets", labels.bounds_text(context.bounds)),
         ("Objective", labels.objective_text(context.objective)),
         ("Sweep", _sweep(context)),

@@ -115,7 +115,7 @@ def test_energy_and_power_of_each_round_and_over_them(gpu: Context, cpu_run: Pat
     row = next(r for r in gpu.rows if r.point == "torch-cuda-fp32/b1/c4")
     lines = {line.partition("  ")[0]: line for line in text.splitlines()}
     for name, interval, values in (
-        ("GPU energy, J/inference", row.joules_per_inference,
+        ("energy per inference, J", row.joules_per_inference,
          [m.joules_per_inference for m in row.measurements]),
         ("GPU power, W", row.metrics["gpu_power_w"], [m.gpu_power_w for m in row.measurements]),
     ):  # fmt: skip

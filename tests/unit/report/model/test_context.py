@@ -10,7 +10,7 @@ from support.synthetic_variants import VARIANTS
 
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import summary_charts
-from harness.report.model.context import Context, best_first, build_context
+from harness.report.model.context import Context, build_context
 from harness.report.outputs.csv import write_csvs
 from harness.report.sections.points import best_table
 from harness.results.store import read_run
@@ -63,13 +63,13 @@ def test_no_row_is_compared_with_every_other(
     variants: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which took two minutes with 300 points; a point's name is enough to tell it from others."""
-    expected = [row.point for row in best_first(variants)]
+    expected = [row.point for row in variants.ordered]
 
     def compared(*_: object) -> bool:
         raise AssertionError("rows were compared")
 
     monkeypatch.setattr(SummaryRow, "__eq__", compared)
-    assert [row.point for row in best_first(variants)] == expected
+    assert [row.point for row in replace(variants).ordered] == expected
     assert sorted(expected) == sorted(row.point for row in variants.rows)
     assert summary_charts(variants)
 
@@ -79,6 +79,6 @@ def test_of_very_many_series_the_best_and_the_reference_are_compared(
 ) -> None:
     monkeypatch.setattr("harness.report.model.context.MOST_SERIES", 1)
     context = build_context(read_run(cpu_run))
-    best = context.name(best_first(context)[0])
+    best = context.name(context.ordered[0])
     assert {*context.shown} == {best, context.reference_series}
     assert context.shown == [s for s in context.series if s in context.shown], "in their order"

@@ -9,7 +9,7 @@ import pytest
 from support import simulated_queue
 
 from harness.analysis.point_detail import Explanation, explain
-from harness.report.model.context import Context, best_first, build_context
+from harness.report.model.context import Context, build_context
 from harness.report.model.section import Charts, TableBlock, Text
 from harness.report.sections.point_detail import conditions, measured, ms, section, seen
 from harness.report.sections.points import points_table
@@ -93,7 +93,7 @@ def test_of_very_many_points_the_best_have_details_and_the_page_says_where_the_o
 ) -> None:
     monkeypatch.setattr("harness.report.sections.points.MOST_DETAILED", 3)
     found = section(cpu)
-    best = [row.point for row in best_first(cpu)[:3]]
+    best = [row.point for row in cpu.ordered[:3]]
     assert [part.id for part in found.parts] == best
     every = sum(bool(row.rounds) for row in cpu.rows)
     assert f"Here are the best 3 of {every}; it has the others." in str(found.blocks[0].text)
