@@ -52,7 +52,9 @@ class Link(ABC):
         self._stream: Stream | None = None
         self._watchers: dict[int, Any] = {}
         self.sent = 0
-        """When the last request's first byte was handed to the kernel, monotonic ns; 0: never."""
+        """When the last request's first byte was handed to the kernel, or a connection was asked
+        for that it needed, monotonic ns: a server that is slow to greet is not a slow client.
+        """
 
     def ask(self, request: int, wanted: bool = False) -> tuple[int, bytes]:
         """Send that one: when its answer was read (monotonic ns), and the answer where `wanted`.
@@ -65,6 +67,7 @@ class Link(ABC):
             with gevent.Timeout(self._plan.request_timeout, TimeoutError(LATE)):
                 if self._stream is None or not self._alive():
                     self.close()
+                    self.sent = _clock()
                     self._open()
                 return self._exchange(request, wanted)
         except AnsweredError:
@@ -137,7 +140,8 @@ class HttpLink(Link):
         return False  # its end, or bytes that nobody asked for
 
     def _exchange(self, request: int, wanted: bool) -> tuple[int, bytes]:
-        self.sent = now = _clock()
+        now = _clock()
+        self.sent = self.sent or now
         self._write(self._plan.requests[request])
         response = Response(wanted)
         while not response.complete:
@@ -244,7 +248,7 @@ class GrpcLink(Link):
         self._next += 2
         self._streams.slots[stream] = 0
         self._outgoing.request(stream, request)
-        self.sent = _clock()
+        self.sent = self.sent or _clock()
         self._flush()
         while not slot.over:
             self._take()

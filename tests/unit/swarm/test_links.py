@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -126,6 +127,31 @@ def test_a_connection_that_the_server_closed_in_between_costs_no_request() -> No
                     time.sleep(0.001)
         mine.close()
     assert numbers == [0, 1, 2]
+
+
+def test_a_server_that_is_slow_to_greet_makes_no_late_client() -> None:
+    greets: list[int] = []
+
+    def slow(made: socket.socket, _: int) -> None:
+        """A relay to the server, which says nothing for a while."""
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as there:
+            time.sleep(0.05)
+            greets.append(time.monotonic_ns())
+            while ready := select.select([made, there], [], [], 10)[0]:
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    (there if one is made else made).sendall(data)
+
+    with running("grpc", 10) as address, server(slow) as (relay, _):
+        mine = link("grpc", relay, bytes(10))
+        mine.ask(0)
+        assert 0 < mine.sent < greets[0]
+        done, _ = mine.ask(0)
+        assert greets[0] < mine.sent < done, "from then on it is open"
+        mine.close()
 
 
 def test_half_an_answer_is_a_broken_connection() -> None:
