@@ -126,7 +126,7 @@ def one(kind: str, number: int, *, quick: bool) -> dict[str, Any]:
         if KINDS[kind].model:
             found = compared(KINDS[kind], number, folder, quick=quick)
         else:
-            slow = "cubic" if kind == "layer" else "nearest"
+            slow = "linear" if kind == "layer" else "nearest"
             found = profiled(folder, slow, 2 if quick else BLOCKS)
     return {"kind": kind, "number": number, **found, "seconds": time.monotonic() - start}
 
