@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pages
 
-from harness.analysis.intervals import Interval
+from harness.analysis.intervals import Interval, t_quantile
 from harness.system.files import jsonable
 from harness.system.machine import describe_machine, package_versions
 
@@ -68,7 +71,7 @@ def scenario(device: str, *, quick: bool) -> dict[str, Any]:
         },
         "measurement": {
             "rounds": 2 if quick else MOST_ROUNDS, "warmup": "100ms", "warmup_requests": 8,
-            "window": "500ms", "window_requests": 8 if quick else 250, "window_max": "1s",
+            "window": "500ms", "window_requests": 8 if quick else 680, "window_max": "2s",
             "distinct_inputs": 2,
         },
     }  # fmt: skip
@@ -131,11 +134,39 @@ def _point(row: Any) -> dict[str, Any]:
     return {name: None if found is None else asdict(found) for name, found in known.items()}
 
 
+def pooled(rows: Sequence[Mapping[str, Any]], cell: str, base: str) -> Interval | None:
+    """A cell's throughput over another's where not every cell has two rounds: by a two-way analysis
+    of the logs, effects of cells and of rounds, in which all cells scatter alike (H. Scheffe, The
+    Analysis of Variance (1959), 4.1). None where nothing is repeated, or one of both is missing.
+    """
+    seen = [row for row in rows if row["point"].count("/") == 1]
+    cells = sorted({row["point"] for row in seen})
+    rounds = sorted({row["round"] for row in seen})
+    free = len(seen) - len(cells) - len(rounds) + 1
+    if free < 1 or not {cell, base} <= set(cells):
+        return None
+    design = np.zeros((len(seen), len(cells) + len(rounds) - 1))
+    for line, row in zip(design, seen, strict=True):
+        line[cells.index(row["point"])] = 1.0
+        if row["round"] != rounds[0]:
+            line[len(cells) + rounds.index(row["round"]) - 1] = 1.0
+    logs = np.log([row["throughput"] for row in seen])
+    inverse = np.linalg.pinv(design.T @ design)
+    found = inverse @ design.T @ logs
+    scatter = float(((logs - design @ found) ** 2).sum()) / free
+    contrast = np.zeros(len(found))
+    contrast[cells.index(cell)], contrast[cells.index(base)] = 1.0, -1.0
+    half = t_quantile(0.975, free) * math.sqrt(scatter * float(contrast @ inverse @ contrast))
+    value = float(contrast @ found)
+    return Interval(*(math.exp(v) for v in (value, value - half, value + half)), len(rounds))
+
+
 # ---------------------------------------------------------------------------------------- the page
 
 
 def page(record: dict[str, Any]) -> pages.Page:
     """The table, with an interval at every number."""
+    record = {**record, "table": [_whole(record, row) for row in record["table"]]}
     rounds = max((row["round"] + 1 for row in record["rows"]), default=0)
     head = ["load of the device", "tenants", "mode", "inferences/s", "kept of dedicated, %",
             "p99, ms", "p99 / dedicated", "J/inference", "energy / dedicated",
@@ -162,11 +193,29 @@ def page(record: dict[str, Any]) -> pages.Page:
         "which all processes are started anew. One tenant has all callers of the device, or n "
         f"tenants an nth each. {narrow} of {len(record['table'])} shares of throughput have a "
         f"half-width of at most 5 %; the widest is {pages.percent(max(known, default=None))}.", "",
+        *([POOLED, ""] if any(row.get("pooled") for row in record["table"]) else []),
         *pages.table(head, rows), "",
         *(f"* {text}" for text in record["answers"]),
         *(f"* Could not be measured: {f['cell']}: {f['why']}" for f in record["failures"]),
     ]  # fmt: skip
     return pages.Page("sharing", "Sharing a GPU: ResNet-50 as two and four tenants", lines)
+
+
+def _whole(record: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """With an interval by `pooled` where the share has none of its own."""
+    share = _interval(row["throughput_kept"])
+    if share is not None and share.low is not None:
+        return dict(row)
+    found = pooled(record["rows"], row["cell"], row["dedicated"])
+    return {**row, "throughput_kept": None if found is None else asdict(found), "pooled": True}
+
+
+POOLED = (
+    "The time was up in the second round, so that some cells have one round only, those of one "
+    "tenant among them. The intervals of the shares are those of a two-way analysis of cells and "
+    "rounds, which takes all cells to scatter alike on the log scale; `harness share` itself needs "
+    "two rounds of both cells."
+)
 
 
 def _callers(load: str) -> int:
@@ -209,6 +258,7 @@ def main() -> None:
     if asked.page is not None:
         source = asked.render or asked.output / "sharing.json"
         print(page(json.loads(source.read_text("utf-8"))).write(asked.page))
+        (asked.page / "gpu-sharing.json").write_bytes(source.read_bytes())
 
 
 if __name__ == "__main__":

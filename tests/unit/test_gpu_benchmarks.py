@@ -326,6 +326,25 @@ def test_the_sharing_page_has_every_row_with_its_interval(load: Any, tmp_path: P
     assert any("8 of 8 shares of throughput have a half-width of at most 5 %" in x for x in lines)
 
 
+def test_shares_of_a_run_that_was_cut_have_intervals_that_hold_the_truth(load: Any) -> None:
+    """Eight cells that scatter by 1 %, the first of which has one round only; rounds' own luck."""
+    script, rng, held = load("sharing"), np.random.default_rng(4), 0
+    for _ in range(300):
+        luck = rng.normal(0, 0.2, 2)
+        rows = [
+            {"point": f"m/{cell}", "round": round_,
+             "throughput": 100 * (1 + cell) * float(np.exp(luck[round_] + rng.normal(0, 0.01)))}
+            for cell in range(8) for round_ in range(1 if cell == 0 else 2)
+        ]  # fmt: skip
+        share = script.pooled(rows, "m/3", "m/0")
+        assert share.half_width < 0.1
+        held += share.low <= 4 <= share.high
+    assert 0.91 <= held / 300 <= 0.99
+    once = [row for row in rows if row["round"] == 0]
+    assert script.pooled(once, "m/3", "m/0") is None
+    assert script.pooled(rows, "m/3", "m/9") is None
+
+
 MACHINE = {
     "started": "2026-01-02T03:04:05+00:00", "device": "cuda", "packages": {}, "failures": {},
     "machine": {"gpus": [], "cpu": {"model": "EPYC", "usable": 4}, "os": "Linux", "python": "3.12"},
