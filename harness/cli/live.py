@@ -186,6 +186,7 @@ class LiveTable:
     def render(self) -> Group:
         """The table as it stands."""
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -199,7 +200,8 @@ class LiveTable:
             table.add_row(point, *self._cells(point))
         bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40)
         line = f"{progress.done}/{progress.total}{progress.remaining()}  {progress.current}"
-        return Group(table, bar, Text(line), Text(progress.running, style="dim"))
+        # the bar is padded for a line of its own: alone it ends none, and what follows it is cut
+        return Group(table, Padding(bar, 0), Text(line), Text(progress.running, style="dim"))
 
     def _cells(self, point: str) -> list[str]:
         count = self._count.get(point, 0)

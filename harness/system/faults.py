@@ -59,10 +59,12 @@ def _no_room(number: int, path: object) -> SetupError:
     places = [Path.cwd(), Path(tempfile.gettempdir()), cache_directory()]
     free, folder = min(map(_free, [place.parent] if place else places))
     where = "there" if place else f"in {folder}"
+    room, todo = f" ({free / 1e6:.1f} MB are free {where})", "make room there and repeat it"
+    if number == errno.EROFS:
+        room, todo = "", "let it be written, or name another folder (XDG_CACHE_HOME, --output)"
     return SetupError(
-        f"{os.strerror(number)}: {path or 'a file'} can't be written "
-        f"({free / 1e6:.1f} MB are free {where})",
-        fix="make room there and repeat it; a run that had begun goes on with harness run --resume",
+        f"{os.strerror(number)}: {path or 'a file'} can't be written{room}",
+        fix=f"{todo}; a run that had begun goes on with harness run --resume",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from harness.errors import words_of
@@ -19,6 +19,7 @@ from harness.report.sections.notes import disturbances
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.padding import Padding
     from rich.text import Text
 
     from harness.results.rows import FailureRow
@@ -40,9 +41,10 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     ]
     said = map(_rich, answer(context))
     page = verdict(context, decide(context)).entries
-    first = (Text.assemble((f"{title}\n", "bold"), *_indented(lines)) for title, lines in page)
+    parts = ((Text(title, style="bold"), *map(_indented, lines), Text()) for title, lines in page)
     busy = (Text(text, style="bold yellow") for text in disturbances(context))
     table = () if brief else (PointsTable(context),)
+    first = chain.from_iterable(parts)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 
 
@@ -93,11 +95,11 @@ def _where_failed(context: Context) -> list[tuple[str, FailureRow, list[int]]]:
     return lines
 
 
-def _indented(lines: Iterable[Sentence]) -> list[Text]:
-    """Lines of page 1 under their heading."""
-    from rich.text import Text
+def _indented(line: Sentence) -> Padding:
+    """A line of page 1 under its heading."""
+    from rich.padding import Padding
 
-    return [Text.assemble("  ", _rich(line), "\n") for line in lines]
+    return Padding.indent(_rich(line), 2)
 
 
 def _rich(sentence: Sentence) -> Text:

@@ -94,18 +94,17 @@ def _nearest(context: Context) -> list[Sentence]:
     found = ranking.nearest(context.rows, context.bounds)
     if found is None or not found.misses:
         return []
-    parts, settings = [], {j.metric: j.needs for j in judged(context, found.row)}
+    parts, judgements = [], {j.metric: j for j in judged(context, found.row)}
     for miss in found.misses:
-        setting = settings[miss.metric]
+        judgement, setting = judgements[miss.metric].judgement, judgements[miss.metric].needs
         limit = labels.bound_text(miss.metric, context.bounds[miss.metric])
         if miss.found is None:
             parts.append(f"{limit} can't be judged there" + (setting and f" without {setting}"))
-        elif miss.by:
-            parts.append(f"{limit} is missed by {100 * miss.by:.3g}% ({both_text(miss.found)})")
-        else:
-            more = f"; {setting} would tell" if setting else ""
-            parts.append(f"{limit} is held by the value, not by its interval "
-                         f"({both_text(miss.found)}{more})")  # fmt: skip
+            continue
+        how = f"is missed by {100 * miss.by:.3g}%" if miss.by else "is held"
+        how += "" if judgement.holds == "no" else " by the value, not by its interval"
+        more = f"; {setting} would tell" if setting else ""
+        parts.append(f"{limit} {how} ({both_text(miss.found)}{more})")
     return [compose(
         "Nearest to the constraints is ", bold(f"{context.name(found.row)}"),
         f" ({labels.place_text(found.row)}): {labels.listed(parts)}.",

@@ -145,3 +145,12 @@ def test_each_device_has_a_line_of_what_it_does() -> None:
     console.print(table.render())
     shown = console.export_text()
     assert "cuda:0: round 1: a/b1/c1\ncuda:1: done (complete)" in shown
+
+
+def test_at_80_columns_what_is_going_on_is_whole() -> None:
+    table, point = LiveTable(), "triton-grpc-onnxruntime-fp16/b16/c128"
+    table.notify(PLAN)
+    table.notify(PointStarted(point, 1))
+    console = Console(width=80, file=io.StringIO())
+    lines = console.render_lines(table.render())  # as `Live` does, which leaves out what is over
+    assert any(f"round 2: {point}" in "".join(s.text for s in line) for line in lines)

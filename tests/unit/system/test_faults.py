@@ -31,6 +31,9 @@ def test_a_full_disk_is_said_with_its_path_and_what_is_free(tmp_path: Path) -> N
     assert isinstance(found, SetupError)
     assert found.message.startswith(f"No space left on device: {path} can't be written (")
     assert found.message.endswith(" MB are free there)")
+    read_only = known(OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)))
+    assert read_only.message == f"Read-only file system: {path} can't be written"
+    assert "XDG_CACHE_HOME" in (read_only.fix or "") and "room" not in (read_only.fix or "")
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError) as caught:
         full.write(b"x")
     assert known(caught.value).message.startswith(

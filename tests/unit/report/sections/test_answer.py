@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def test_only_one_configuration(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", backends=CPU_BACKENDS[:1], failures=False)
     text = said(build_context(read_run(run)))
     assert "torch-cpu-fp32 is the only configuration that can be ranked" in text
+
+
+def test_what_only_the_value_misses_is_not_called_missed(tmp_path: Path) -> None:
+    free = build_context(read_run(write_run(tmp_path / "free", failures=False, noise=0.1)))
+    best = max((r.throughput for r in free.rows if r.throughput), key=lambda v: v.value)
+    assert best.high is not None
+    bound = {"throughput": {"min": (best.value + best.high) / 2}}
+    text = said(build_context(read_run(
+        write_run(tmp_path / "r", failures=False, noise=0.1, constraints=bound)
+    )))  # fmt: skip
+    assert "% by the value, not by its interval (" in text
+    assert re.search(r"measurement\.rounds: \d+ would tell\)", text)
 
 
 def test_a_constraint_that_only_a_gpu_could_tell_says_so(tmp_path: Path) -> None:
