@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError
 
 TRITON: dict[str, str] = {
     "float32": "FP32", "float16": "FP16", "float64": "FP64", "bfloat16": "BF16",
@@ -17,20 +17,21 @@ NUMPY = {triton: name for name, triton in TRITON.items()}
 
 
 def to_triton(dtype: str, tensor: str) -> str:
-    """Triton's datatype for a numpy dtype name. Raises ServerError naming the tensor."""
+    """Triton's datatype for a numpy dtype name. Raises ModelRefusedError naming the tensor."""
     if dtype not in TRITON:
-        raise ServerError(f"'{tensor}' is {dtype}, a type that Triton doesn't have")
+        fix = "give a file that answers with tensors (a classifier: exported without ZipMap)"
+        raise ModelRefusedError(f"'{tensor}' is {dtype}, a type that Triton doesn't have", fix=fix)
     return TRITON[dtype]
 
 
 def to_config(dtype: str, tensor: str) -> str:
-    """The same as config.pbtxt calls it. Raises ServerError naming the tensor."""
+    """The same as config.pbtxt calls it. Raises ModelRefusedError naming the tensor."""
     found = to_triton(dtype, tensor)
     return "TYPE_STRING" if found == "BYTES" else f"TYPE_{found}"
 
 
 def to_numpy(datatype: str, tensor: str) -> str:
-    """Numpy's name for a Triton datatype. Raises ServerError naming the tensor."""
+    """Numpy's name for a Triton datatype. Raises ModelRefusedError naming the tensor."""
     if datatype not in NUMPY:
-        raise ServerError(f"'{tensor}' on the server is {datatype}, which is not supported here")
+        raise ModelRefusedError(f"'{tensor}' on the server is {datatype}, which is not supported")
     return NUMPY[datatype]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
 from harness.scenario.spec.fields import BATCH
 from harness.system.packages import require
@@ -118,7 +118,7 @@ class Description:
 def read(metadata: Metadata, config: ConfigMessage) -> Description:
     """A description from the server's `ModelMetadataResponse` and `ModelConfig` messages.
 
-    Raises ServerError for models whose requests aren't independent or whose types have no numpy.
+    Raises ModelRefusedError for models whose requests aren't independent, or types numpy lacks.
     """
     _check_kind(config)
     batched = config.max_batch_size > 0
@@ -160,9 +160,9 @@ def composing(
 
 def _check_kind(config: ConfigMessage) -> None:
     if config.model_transaction_policy.decoupled:
-        raise ServerError(f"'{config.name}' is decoupled: it may answer a request many times")
+        raise ModelRefusedError(f"'{config.name}' is decoupled: it may answer a request many times")
     if config.HasField("sequence_batching"):
-        raise ServerError(
+        raise ModelRefusedError(
             f"'{config.name}' is a sequence model: its requests are not independent of each other"
         )
 
@@ -184,10 +184,10 @@ def _dimensions(name: str, shape: list[int], batched: bool) -> Iterator[int | st
 
 
 def check_inputs(found: Description, model: PreparedModel) -> None:
-    """Raise ServerError with every way in which the model's inputs and outputs don't fit."""
+    """Raise ModelRefusedError with every way in which the model's inputs and outputs don't fit."""
     problems = [*_input_problems(found, model), *_output_problems(found, model)]
     if problems:
-        raise ServerError(
+        raise ModelRefusedError(
             f"'{found.name}' on the server does not fit the scenario: {'; '.join(problems)}"
         )
 

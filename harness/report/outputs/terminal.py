@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from harness.errors import words_of
@@ -18,7 +17,7 @@ from harness.report.sections.first_page import verdict
 from harness.report.sections.notes import disturbances
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.padding import Padding
     from rich.text import Text
 
@@ -41,10 +40,11 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     ]
     said = map(_rich, answer(context))
     page = verdict(context, decide(context)).entries
-    parts = ((Text(title, style="bold"), *map(_indented, lines), Text()) for title, lines in page)
+    first: list[RenderableType] = []
+    for title, lines in page:
+        first += [Text(title, style="bold"), *map(_indented, lines), Text()]
     busy = (Text(text, style="bold yellow") for text in disturbances(context))
     table = () if brief else (PointsTable(context),)
-    first = chain.from_iterable(parts)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError
 from harness.models.cache import parts
 from harness.models.tensors import PreparedModel
 from harness.system.files import copy_regular, write_text
@@ -29,14 +29,14 @@ def make_native_config(
 ) -> ConfigMessage:
     """The `ModelConfig` message for a server that has the backend itself.
 
-    Raises ServerError for PyTorch, which has no such platform without TorchScript, and for what
-    Triton can't serve.
+    Raises ModelRefusedError for PyTorch, which has no such platform without TorchScript, and for
+    what Triton can't serve.
     """
     from harness.triton.repository.write import describe_model
 
     platform = PLATFORMS.get(str(spec.serve))
     if platform is None:
-        raise ServerError(
+        raise ModelRefusedError(
             f"Triton has no native backend for `serve: {spec.serve}`",
             fix=f"serve: {' or '.join(PLATFORMS)}",
         )
@@ -55,7 +55,7 @@ def write_native(
 ) -> str:  # fmt: skip
     """Write the model's directory, with `file` as its first version; the name it is served under.
 
-    Raises ServerError.
+    Raises ModelRefusedError.
     """
     config = make_native_config(model, spec, max_batch_size, name)
     directory = repository / config.name

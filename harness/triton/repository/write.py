@@ -14,7 +14,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from harness.errors import ServerError
+from harness.errors import ModelRefusedError
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.spec.fields import BATCH
 from harness.system.files import write_text
@@ -36,8 +36,8 @@ def write_model(
     """Write (or replace) the model's directory in `repository`; the name it is served under.
 
     `spec` holds single values, no lists. `cache` is where TensorRT engines are kept; `name` is the
-    model's own unless given. Raises ServerError for what Triton can't serve, BackendError when the
-    prepared file is missing.
+    model's own unless given. Raises ModelRefusedError for what Triton can't serve, BackendError
+    when the prepared file is missing.
     """
     name = name or model.name
     config = make_config(model, spec, max_batch_size, cache, name)
@@ -65,7 +65,7 @@ def make_config(
     """The `ModelConfig` message for `model` as `spec` wants it served.
 
     Where a tensor's first dimension is not the batch, Triton can't batch: the configuration has
-    max_batch_size 0 and full shapes. Raises ServerError, BackendError.
+    max_batch_size 0 and full shapes. Raises ModelRefusedError, BackendError.
     """
     config = proto().ModelConfig(name=name or model.name, backend="python")
     _check(model, spec)
@@ -80,16 +80,16 @@ def describe_model(
 ) -> None:
     """Fill in what every backend of Triton reads: tensors, batching and instances.
 
-    Raises ServerError.
+    Raises ModelRefusedError.
     """
     if not model.inputs or not model.outputs:
-        raise ServerError(f"the inputs and outputs of '{model.name}' are not known")
+        raise ModelRefusedError(f"the inputs and outputs of '{model.name}' are not known")
     odd = unbatched(model)
     batched = odd is None
     if odd is None:
         config.max_batch_size = max_batch_size
     elif spec.batching is not None:
-        raise ServerError(
+        raise ModelRefusedError(
             f"dynamic_batching needs the batch as the first dimension of every input and output; "
             f"'{odd.name}' is [{', '.join(map(str, odd.shape))}]"
         )
@@ -110,19 +110,19 @@ def unbatched(model: PreparedModel) -> TensorSpec | None:
 
 def _check(model: PreparedModel, spec: TritonSettings) -> None:
     if spec.serve is None:
-        raise ServerError(
+        raise ModelRefusedError(
             f"nothing says what should serve '{model.name}'",
             fix="serve: onnxruntime, or server: {repository: …} for a model that is already there",
         )
     half = [s.name for s in (*model.inputs, *model.outputs) if s.dtype == "bfloat16"]
     if half and spec.serve != "torch":
         title = TITLES[spec.serve]
-        raise ServerError(
+        raise ModelRefusedError(
             f"'{half[0]}' is bfloat16, which {title} in Triton's Python backend can't take",
             fix="serve: torch",
         )
     if spec.serve == "onnxruntime" and spec.precision not in ONNX_FILE:
-        raise ServerError(
+        raise ModelRefusedError(
             f"ONNX Runtime has no precision {spec.precision}",
             fix="precision: fp32, or serve: torch",
         )
@@ -182,7 +182,7 @@ def _parameters(model: PreparedModel, spec: TritonSettings, cache: Path | None) 
         found["threads"] = str(spec.threads)
     if spec.serve == "tensorrt":
         if cache is None:
-            raise ServerError("TensorRT needs a cache folder for its engines")
+            raise ModelRefusedError("TensorRT needs a cache folder for its engines")
         found["cache"] = str(cache.resolve())
         settings = spec.model_dump(include=set(ENGINE_KEYS), exclude_defaults=True)
         found |= {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
