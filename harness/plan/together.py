@@ -109,5 +109,5 @@ def read_together(directory: Path) -> Together:
         return Together(read_results(directory))
     except UsageError as error:
         raise UsageError(
-            f"--sharing: {error}", fix="give the directory of a run of `harness share`"
+            f"--sharing: {error.message}", fix="give the directory of a run of `harness share`"
         ) from error

@@ -141,7 +141,12 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
     if p99 is not None and p99.low is not None and p99.low > target:
         return "fails", f"p99 is {p99.value:.3g} ms"
     flags = f"; {', '.join(row.flags)}" if row.flags else ""
-    return "undecided", f"p99 is {'unknown' if p99 is None else f'{p99.value:.3g} ms'}{flags}"
+    if p99 is None:
+        return "undecided", f"p99 is unknown{flags}"
+    more = (
+        " without an upper end: measure more rounds or longer windows" if p99.high is None else ""
+    )
+    return "undecided", f"p99 is {p99.value:.3g} ms{more}{flags}"
 
 
 def _undisturbed(data: RunData) -> RunData:

@@ -116,4 +116,5 @@ def test_a_run_without_a_target_has_its_heat_map_all_the_same(tmp_path: Path) ->
 def test_what_is_no_sharing_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--sharing: ") as caught:
         read_together(tmp_path)
+    assert str(caught.value).count("fix:") == 1
     assert "harness share" in str(caught.value.fix)
