@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.speedup import cell
+from harness.errors import words_of
 from harness.report.charts.first import first_chart
 from harness.report.charts.lines import summary_charts
 from harness.report.model import labels, manifest_facts
@@ -117,8 +118,9 @@ def banners(context: Context) -> list[str]:
     failed = [r for r in context.rows if r.failures]
     if failed:
         found.append(
-            f"{labels.counted(len(failed), 'point')} could not be measured in every round; what "
-            "failed and why is listed under “What failed”."
+            f"{labels.counted(len(failed), 'point')} could not be measured in every round "
+            f"({labels.listed(dict.fromkeys(words_of(r.failures[0].reason) for r in failed))}); "
+            "what failed and why is listed under “What failed”."
         )
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, write_run
 
+from harness.errors import words_of
 from harness.report.charts.lines import summary_charts
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Charts, Masthead, Prose, TableBlock, Text, Verdict
@@ -65,7 +66,8 @@ def test_the_command_that_finishes_a_run_names_its_path(tmp_path: Path) -> None:
 
 def test_failures_are_a_banner(cpu: Context) -> None:
     (failed,) = banners(cpu)
-    assert failed.startswith("2 points could not be measured in every round")
+    assert failed.startswith("2 points could not be measured in every round (")
+    assert words_of(next(r for r in cpu.rows if r.failures).failures[0].reason) in failed
 
 
 def test_facts_name_the_hardware_and_the_sweep(cpu: Context, gpu: Context) -> None:
