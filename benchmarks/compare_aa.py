@@ -15,10 +15,12 @@ first five measurements of each side, a change from 5 % on.
 
 The cores that it may use (`taskset`) are divided among the lanes, each with a comparison of its
 own. A core's two threads share its units: were they two lanes, each would be half as fast whenever
-the other measures, and a block's ratio would vary by 25 % (measured so). What may take longest
-comes first, and nothing begins that might not end in time, so that what is there does not depend on
-what was found; what is cut off all the same is counted. What is kept is left out by the next call.
-On quiet cores `slower` takes a core about 45 minutes, `aa` and `noisy` 40 each, both `layer` 15.
+the other measures. A virtual machine may hide which belong together, and share them with others: on
+one a block's ratio varied by 20 to 30 %, and nothing was decided (docs/benchmarks/compare-aa.md).
+What may take longest comes first, and nothing begins that might not end in time, so that what is
+there does not depend on what was found; what is cut off all the same is counted. What is kept is
+left out by the next call. On quiet cores `slower` takes a core about 45 minutes, `aa` and `noisy`
+40 each, both `layer` 15.
 """
 
 from __future__ import annotations
@@ -93,8 +95,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "slower": Kind(10, 330, PRODUCTS, (ORT, PADDED), "profile: standard", 6),
-    "aa": Kind(40, 100, PRODUCTS, (ORT, ORT), SHORT + "warmup: 200ms, window: 600ms", 13, 6),
+    "slower": Kind(10, 480, PRODUCTS, (ORT, PADDED), "profile: standard", 9),
+    "aa": Kind(40, 150, PRODUCTS, (ORT, ORT), SHORT + "warmup: 200ms, window: 600ms", products=6),
     "noisy": Kind(40, 110, NOTHING, (NOISY, NOISY), SHORT + "warmup: 100ms, window: 350ms"),
     "layer-aa": Kind(40, 40),
     "layer": Kind(10, 40),
@@ -265,10 +267,12 @@ def save(folder: Path, data: Mapping[str, Any]) -> None:
 
 
 def merged(files: Sequence[Path]) -> dict[str, Any]:
-    """What several calls found; of what was cut off and then done, what was done."""
+    """What several calls found; of what was cut off and then done there, what was done."""
     calls = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     rows = [{"on": place_of(c), **r} for c in calls for r in c["found"]]
-    found = {(r["kind"], r["number"]): r for r in sorted(rows, key=lambda r: "cut" not in r)}
+    found = {
+        (r["kind"], r["number"], r["on"]): r for r in sorted(rows, key=lambda r: "cut" not in r)
+    }
     return {**calls[0], "found": list(found.values())}
 
 
@@ -302,8 +306,7 @@ def main() -> None:
     elif file.exists():
         data = json.loads(file.read_text(encoding="utf-8"))
     if asked.page is not None:
-        limits = {k: kind.most for k, kind in KINDS.items()} | {"products": KINDS["aa"].products}
-        text = page(data, limits)
+        text = page(data, {k: kind.most for k, kind in KINDS.items()})
         (asked.page / "compare-aa.md").write_text(text, encoding="utf-8")
     elif not asked.merge:
         measure(asked, data)

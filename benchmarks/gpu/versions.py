@@ -268,8 +268,8 @@ pair: `.md` is the comment that a pull request would get, `.pdf` the page, `.jso
 the page as HTML is there for one pair of each model. Layers were profiled in blocks of their own.
 Each pair is a question of its own: the levels are not divided among them.
 
-| model | candidate against base | rounds | verdict | why |
-|---|---|---|---|---|
+| model | candidate against base | rounds | verdict | p50 latency and GPU memory changed by | why |
+|---|---|---|---|---|---|
 {rows}
 
 {left_out}
@@ -311,15 +311,32 @@ def _drawn(pair: Pair, sample: Path, *, html: bool) -> str:
     done = subprocess.run(
         argv, cwd=sample, env=_environment(), capture_output=True, text=True, check=False
     )
+    if not (sample / f"{pair.file}.json").exists():
+        return f"| {pair.model} | {pair.file} | – | none | – | {_line(done.stderr)} |"
+    return _row(pair, sample, html=html)
+
+
+def _row(pair: Pair, sample: Path, *, html: bool) -> str:
     file, against = sample / f"{pair.file}.json", " against ".join(pair.sides[3::-2])
-    if not file.exists():
-        return f"| {pair.model} | {against} | – | none | {_line(done.stderr)} |"
     (found,) = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
     page = f"{pair.file}.{'html' if html else 'pdf'}"
+    changed = "<br>".join(filter(None, map(_changed, found["points"])))
     return (
         f"| {pair.model} | [{against}]({page}) | {max(p['blocks'] for p in found['points'])} | "
-        f"{found['verdict'].upper()} | {_line(found['explanation'])} |"
+        f"{found['verdict'].upper()} | {changed} | "
+        f"{_line(found['explanation'])} |"
     )
+
+
+def _changed(point: Any) -> str:
+    """`b1/c1: −13.3 % [−15.0, −11.6], memory −17.9 %`; empty where nothing was measured."""
+    rows = {row["metric"]: row for row in (*point["metrics"], *point["beside"])}
+    if not (p50 := rows.get("p50")):
+        return ""
+    change, low, high = (f"{100 * p50[key]:+.1f}" for key in ("change", "low", "high"))
+    memory = rows.get("gpu_memory_mib")
+    said = f"{point['point']}: {change} % [{low}, {high}]"
+    return said + (f", memory {100 * memory['change']:+.1f} %" if memory else "")
 
 
 def _line(text: str) -> str:
