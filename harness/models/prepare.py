@@ -62,14 +62,14 @@ def prepare(
     )
 
 
-def check(spec: ModelSpec, batch_sizes: Sequence[int], *, base: Path) -> str:
+def check(spec: ModelSpec, batch_sizes: Sequence[int], *, base: Path) -> PreparedModel:
     """Whether an ONNX file fits the scenario, as `prepare` finds out before it makes anything.
 
-    How its batch was read if that is a guess; empty for other sources, which are not opened.
-    Raises UsageError, MissingPackageError.
+    The model as its file says it is; other sources are not opened. Raises UsageError,
+    MissingPackageError.
     """
     model = _written(spec, batch_sizes, base)
-    return _read_onnx(model, batch_sizes)[0].batch_read if spec.source.kind == "onnx" else ""
+    return _read_onnx(model, batch_sizes)[0] if spec.source.kind == "onnx" else model
 
 
 def _written(spec: ModelSpec, batch_sizes: Sequence[int], base: Path) -> PreparedModel:

@@ -15,6 +15,7 @@ from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.server import access_of
 from harness.system.paths import cache_directory
 from harness.triton.client.settings import TritonSettings
+from harness.triton.dtypes import to_triton
 from harness.triton.launch import find_models
 from harness.validate.factory import check_factory
 
@@ -29,14 +30,18 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
     base, notes = loaded.path.resolve().parent, []
     scenario = in_own_precision(loaded.scenario, base)
     notes += [f"not on this machine: {why}" for why in _lacking(scenario)]
-    for model, _, batch_sizes in models(scenario).values():
+    for key, (model, _, batch_sizes) in models(scenario).items():
         if model.source.torch is not None:
             check_factory(model.source.torch, model.source.kwargs, base)
         try:
-            read = prepare.check(model, batch_sizes, base=base)
+            found = prepare.check(model, batch_sizes, base=base)
         except MissingPackageError as error:
-            read = f"not opened: {error.message}"
-        notes += [f"{model.name}: {read}"] if read else []
+            notes.append(f"{model.name}: not opened: {error.message}")
+            continue
+        notes += [f"{model.name}: {found.batch_read}"] if found.batch_read else []
+        if key or any(isinstance(b, TritonSettings) and b.serve for b in scenario.backends):
+            for tensor in (*found.inputs, *found.outputs):
+                to_triton(tensor.dtype, tensor.name)
     for spec in scenario.backends:
         if isinstance(spec, TritonSettings) and spec.server.repository is not None:
             find_models(base / spec.server.repository, spec, scenario.model.source.triton or "")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from support.inline_worker import InlineWorker
 from support.tiny_onnx import tiny_onnx
@@ -112,6 +113,20 @@ def test_nothing_is_fine_that_a_run_refuses_at_once(
     if not deep:
         assert first_error(path, deep=True) == said
     assert runs_first_error(path, tmp_path / "run") == said
+
+
+def test_a_type_that_triton_has_not_is_no_fine_model_of_a_server(folder: Path) -> None:
+    split = onnx.helper.make_node("SplitToSequence", ["x"], ["parts"], axis=1)
+    graph = onnx.helper.make_graph(
+        [split], "g", [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 4])],
+        [onnx.helper.make_tensor_sequence_value_info("parts", onnx.TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "q.onnx")
+    served = "{kind: triton, protocol: http, serve: onnxruntime}"
+    said = first_error(write(folder, "source: {onnx: q.onnx}", f"{ORT}, {served}"), deep=False)
+    assert said == "'parts' is sequence, a type that Triton doesn't have"
+    assert not first_error(write(folder, "source: {onnx: q.onnx}", ORT), deep=False)
 
 
 def test_plain_validate_imports_nothing(folder: Path) -> None:
