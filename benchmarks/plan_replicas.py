@@ -37,10 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
-from harness.plan.rounding import Need, Rounded
-from harness.plan.sizing import fit, replicas
 from harness.system.guard import spawn
 from harness.system.limits.host import host_memory
 
@@ -210,6 +207,10 @@ def judge(count: int, answers: Sequence[Mapping[str, Any]]) -> Seen:
 
 def trial(one: Measured, rng: np.random.Generator, seconds: float) -> Trial:
     """A rate that takes two to four replicas, and a card that holds two or three."""
+    # here, as a replica is this script too: what a worker does not import would be in its memory
+    from harness.plan.rounding import Need, Rounded
+    from harness.plan.sizing import fit, replicas
+
     rate = float(rng.uniform(1, 4)) * one.rate
     card = int(rng.uniform(2, 4) * one.least_mib)
     count = replicas(rate, one.rate)
@@ -269,6 +270,8 @@ def _seen(found: Seen) -> str:
 
 
 def _range(right: int, of: int) -> str:
+    from scipy.stats import binomtest
+
     found = binomtest(right, of).proportion_ci()  # Clopper and Pearson's
     return f"{found.low:.0%} to {found.high:.0%}"
 
