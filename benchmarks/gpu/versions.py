@@ -265,7 +265,7 @@ Made by `benchmarks/gpu/versions.py`: of each model one run with all versions in
 balanced order, an engine built anew each time. A folder is such a run without its samples:
 `harness compare FOLDER --base rtx-1.5 --candidate rtx-1.6` judges it again. Beside it, of each
 pair: `.md` is the comment that a pull request would get, `.pdf` the page, `.json` has everything;
-the page as HTML is there for one pair of each model. Layers were profiled in blocks of their own.
+the page as HTML is there for one pair of each model. Layers are profiled where a pair is slower.
 Each pair is a question of its own: the levels are not divided among them.
 
 | model | candidate against base | rounds | verdict | p50 latency and GPU memory changed by | why |
@@ -336,7 +336,8 @@ def _changed(point: Any) -> str:
     change, low, high = (f"{100 * p50[key]:+.1f}" for key in ("change", "low", "high"))
     memory = rows.get("gpu_memory_mib")
     said = f"{point['point']}: {change} % [{low}, {high}]"
-    return said + (f", memory {100 * memory['change']:+.1f} %" if memory else "")
+    said += f", memory {100 * memory['change']:+.1f} %" if memory else ""
+    return said.replace("-", "−")
 
 
 def _line(text: str) -> str:
