@@ -312,6 +312,18 @@ def test_folds_open_and_contents_lead_to_their_sections(evil: Opened) -> None:
     page.wait_for_function("() => document.querySelector('nav a.now')?.hash === '#method'")
 
 
+def test_no_column_of_the_samples_points_is_hidden(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((Path(__file__).parents[2] / "reports/sample/report.html").as_uri())
+    page.wait_for_selector("table.every th button")
+    wide, room = page.evaluate(
+        "() => { const t = document.querySelector('table.every');"
+        " return [t.scrollWidth, t.closest('.scroll').clientWidth] }"
+    )
+    page.close()
+    assert wide <= room
+
+
 @pytest.mark.parametrize("width", [390, 1400, 1700])
 def test_page_fits_a_window(evil: Opened, width: int) -> None:
     evil.page.set_viewport_size({"width": width, "height": 800})
