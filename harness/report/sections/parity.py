@@ -29,7 +29,9 @@ def section(context: Context) -> Section:
     ]  # fmt: skip
     wrong = wrong_outputs(context)
     said = [Text(f"Wrong outputs: {listed(wrong)}.", "banner")] if wrong else []
-    return Section("parity", "Parity", (*said, Text(_note(context)), *tables))
+    return Section(
+        "parity", "Same outputs as the reference", (*said, Text(_note(context)), *tables)
+    )
 
 
 def _wrong(context: Context) -> Iterator[tuple[str, int, MeasurementRow | ParityRow]]:

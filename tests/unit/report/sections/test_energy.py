@@ -80,7 +80,7 @@ def test_there_is_a_section_only_where_energy_was_measured(cpu: Context, gpu: Co
     body = html[html.index("<main ") :]
     titles = (
         "Backend comparison", "Power and energy", "The most frugal point of each configuration",
-        "Energy of every point", "Parity",
+        "Energy of every point", "Same outputs as the reference",
     )  # fmt: skip
     places = [body.index(f">{title}<") for title in titles]
     assert places == sorted(places)
