@@ -86,6 +86,8 @@ class Shape:
     floats: int = 16
     processes: int = 1
     instances: int = 1
+    model_ms: float = 0.0
+    """For how long the model sleeps at each request."""
 
     @property
     def large(self) -> bool:
@@ -167,10 +169,16 @@ def unpack(folder: Path, home: Path) -> None:
         (home / "perf_analyzer").write_bytes(archive.read(member))
 
 
+def code(ms: float) -> str:
+    """The identity model's model.py; with `ms` it sleeps so long at each request."""
+    sleeps = f"def same(request):\n    time.sleep({ms / 1e3})"
+    return "import time\n\n" + CODE.replace("def same(request):", sleeps) if ms else CODE
+
+
 def serve(folder: Path, install: TritonInstall) -> TritonServer:
     version = folder / "repository" / MODEL / "1"
     version.mkdir(parents=True)
-    (version / "model.py").write_text(CODE)
+    (version / "model.py").write_text(code(SHAPE.model_ms))
     (version.parent / "config.pbtxt").write_text(config_text(-1, SHAPE.instances))
     server = TritonServer.start(install, folder / "repository", log=folder / "triton.log")
     server.load(MODEL)

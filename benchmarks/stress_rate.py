@@ -14,7 +14,9 @@ the CPU time of the client's whole process tree in it (start-up is not in it).
 Do Locust-with-our-recorder and the wire client see the same latencies at the same load? `harness
 stress` and `harness run`, one after the other in each round, at the same constant rate of Poisson
 arrivals; the ratio of their percentiles within a round, with a 95 % t-interval on its logarithm
-over the rounds. The same is what an interval that holds 1 says, as far as it is narrow.
+over the rounds. The same is what an interval that holds 1 says, as far as it is narrow. With
+`--model-ms 10` the model sleeps for 10 ms at each request, four of them at a time: identity answers
+in less than a millisecond, of which a client's own time is a part; few models do.
 
 In parts, each within `--limit` seconds and added to what OUT holds: `--only rates` or `--only
 percentiles`, `--protocols grpc`; `--without perf_analyzer` where its binary can't be had.
@@ -31,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,9 @@ from harness.triton.server.process import TritonServer
 PROTOCOLS = ("http", "grpc")
 WORKERS = (1, 2, 4)
 PERCENTILES = ("p50", "p99")
+PARTS = {False: "percentiles_ms", True: "slow_percentiles_ms"}
+"""In stress-rate.json, of the identity model and of one that sleeps."""
+SLOW_INSTANCES = 4
 HEAD = """scenario: rate
 model: {{name: identity, source: {{triton: identity}},
         inputs: {{name: INPUT0, dtype: float32, shape: [batch, 16]}}}}
@@ -199,8 +204,15 @@ def where(about: dict[str, object]) -> str:
     """What a part was measured with."""
     command, apart = re.subn(r" --protocols (http|grpc)\b", "", str(about["command"]))
     return (f"Written by `{command}`{', a protocol at a time,' if apart else ''} on "
-            f"{about['cpus']} cores ({about['cpu']}) for client and server together. Identity "
-            "model, 64 bytes.")  # fmt: skip
+            f"{about['cpus']} cores ({about['cpu']}) for client and server together. "
+            f"{model(about)[:1].upper()}{model(about)[1:]}, 64 bytes.")  # fmt: skip
+
+
+def model(about: Mapping[str, object]) -> str:
+    """Which one answered."""
+    ms = about.get("model_ms")
+    asleep = f" that sleeps {ms:g} ms, in {SLOW_INSTANCES} instances" if ms else ""
+    return f"identity model{asleep}"
 
 
 def page(data: dict[str, Any]) -> str:
@@ -209,8 +221,9 @@ def page(data: dict[str, Any]) -> str:
     lines = ["# Locust beside the harness's own generator and perf_analyzer\n"]
     if rate := data.get("rates"):
         lines += rates_text(about["rates"], rate)
-    if same := data.get("percentiles_ms"):
-        lines += percentiles_text(about["percentiles_ms"], same)
+    for part in PARTS.values():
+        if same := data.get(part):
+            lines += percentiles_text(about[part], same)
     return "\n".join([*lines, ""])
 
 
@@ -247,7 +260,7 @@ def rates_text(about: dict[str, Any], rate: dict[str, list[dict[str, float]]]) -
 def percentiles_text(about: dict[str, Any], same: dict[str, list[Pair]]) -> list[str]:
     rounds = " to ".join(str(n) for n in sorted({len(pairs) for pairs in same.values()}))
     lines = [
-        f"## The same percentiles at {about['rate']:g} requests a second\n",
+        f"\n## The same percentiles at {about['rate']:g} requests a second, {model(about)}\n",
         f"{where(about)} {rounds} rounds.\n",
         "| protocol | percentile | stress (Locust), ms | run (wire client), ms | more, ms | ratio "
         "| |",
@@ -269,7 +282,7 @@ def together(all_: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The rounds of several stress-rate.json as one; what is said about them is the first's."""
     found = dict(all_[0])
     for data in all_[1:]:
-        for part in {"rates", "percentiles_ms"} & {*data}:
+        for part in {"rates", *PARTS.values()} & {*data}:
             cases = {*found.get(part, {}), *data[part]}
             found[part] = {case: [*found.get(part, {}).get(case, []), *data[part].get(case, [])]
                            for case in sorted(cases)}  # fmt: skip
@@ -283,7 +296,7 @@ def save(options: argparse.Namespace, part: str, found: dict[str, list[Any]]) ->
     data: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     about = {"command": pa.command_line().replace(str(options.output), "OUT"),
              "cpus": len(os.sched_getaffinity(0)), "cpu": pa.cpu_name(), "users": options.users,
-             "rate": options.rate}  # fmt: skip
+             "rate": options.rate, "model_ms": options.model_ms}  # fmt: skip
     data.setdefault("about", {})[part] = about
     data[part] = dict(sorted({**data.get(part, {}), **found}.items()))
     options.output.mkdir(parents=True, exist_ok=True)
@@ -291,6 +304,8 @@ def save(options: argparse.Namespace, part: str, found: dict[str, list[Any]]) ->
 
 
 def measure(options: argparse.Namespace) -> None:
+    if options.model_ms:
+        pa.SHAPE.model_ms, pa.SHAPE.instances = options.model_ms, SLOW_INSTANCES
     if "rates" in options.only and "perf_analyzer" not in options.without:
         pa.perf_analyzer(find(), options.binary)
     with tempfile.TemporaryDirectory() as folder, pa.serve(Path(folder), find()) as server:
@@ -299,7 +314,8 @@ def measure(options: argparse.Namespace) -> None:
             raw = {f"{p}, {c}": [asdict(m) for m in all_] for (p, c), all_ in found.items()}
             save(options, "rates", raw)
         if "percentiles" in options.only:
-            save(options, "percentiles_ms", dict(percentiles(server, options)))
+            part = PARTS[options.model_ms > 0]
+            save(options, part, dict(percentiles(server, options)))
 
 
 def main() -> None:
@@ -317,6 +333,7 @@ def main() -> None:
     parser.add_argument(
         "--rate", type=float, default=100.0, help="requests a second, for percentiles"
     )
+    parser.add_argument("--model-ms", type=float, default=0.0, help="for which the model sleeps")
     parser.add_argument("--binary", type=Path, help="perf_analyzer, where it can't be downloaded")
     parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
