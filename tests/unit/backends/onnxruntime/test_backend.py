@@ -263,7 +263,8 @@ def test_tf32_on_the_cpu_is_refused(model):
 
 
 def test_a_model_that_could_not_be_exported_says_why():
-    model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), failures={"onnx": "no such operator"})
+    why = {"onnx": ("raised", "no such operator", None)}
+    model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), failures=why)
     with pytest.raises(BackendError, match="m has no onnx file: no such operator"):
         backend(model).load()
 
