@@ -155,6 +155,7 @@ def main() -> None:
     text = page(data)
     print(text)
     if asked.output:
+        asked.output.mkdir(parents=True, exist_ok=True)
         (asked.output / "newcomer.md").write_text(text, "utf-8")
         (asked.output / "newcomer.json").write_text(json.dumps(data, indent=1), "utf-8")
 
