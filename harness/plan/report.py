@@ -35,7 +35,7 @@ from harness.report.view import View
 from harness.results.grouping import grouped
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
-from harness.system.files import atomic_write, write_text
+from harness.system.files import write_text
 
 LOG_FROM = 10.0
 """Times the smallest size from which the axis of sizes is logarithmic: the card is to be seen."""
@@ -59,8 +59,7 @@ def write_report(
     if pdf is not None:
         from harness.report.outputs.pdf import write_pdf
 
-        with atomic_write(pdf) as temporary:
-            write_pdf(found, drawings, temporary, str(data.manifest.get("created") or ""))
+        write_pdf(found, drawings, pdf, str(data.manifest.get("created") or ""))
 
 
 def view(plan: Plan, data: RunData, service: Service) -> View:

@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Section
 from harness.results.store import RunData, read_run
-from harness.system.files import atomic_write, write_text
+from harness.system.files import write_text
 
 FORMATS = ("html", "pdf", "csv", "json")
 
@@ -90,8 +90,7 @@ def _documents(
         from harness.report.outputs.pdf import write_pdf
 
         pdf = target / "report.pdf"
-        with atomic_write(pdf) as temporary:
-            write_pdf(view, drawings, temporary, str(context.manifest.get("created") or ""))
+        write_pdf(view, drawings, pdf, str(context.manifest.get("created") or ""))
     return html, pdf
 
 

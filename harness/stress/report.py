@@ -25,7 +25,7 @@ from harness.stress.fairness import demands
 from harness.stress.results import MIB, Results
 from harness.stress.timeline import Timeline, open_at, seconds_of
 from harness.swarm import shapes
-from harness.system.files import atomic_write, write_text
+from harness.system.files import write_text
 from harness.triton.counters.metrics import parse
 
 HTML, PDF = "report.html", "report.pdf"
@@ -52,8 +52,7 @@ def write_print(found: Results) -> Path:
 
     path, view = found.run.directory / PDF, view_of(found)
     drawings = {chart.id: svg(chart) for chart in view.printed_charts()}
-    with atomic_write(path) as temporary:
-        write_pdf(view, drawings, temporary, str(found.run.manifest.get("created") or ""))
+    write_pdf(view, drawings, path, str(found.run.manifest.get("created") or ""))
     return path
 
 

@@ -308,9 +308,6 @@ def _describe_gpu(nvml: Any, index: int) -> GpuFacts:
     }
 
 
-# ------------------------------------------------------------------------------ packages and code
-
-
 def core_of(cpu: int, root: Path = ROOT) -> frozenset[int]:
     """The processors of a processor's core, which share its units; itself where none is known."""
     file = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
@@ -323,6 +320,9 @@ def listed(file: Path) -> frozenset[int]:
         parts = (part.split("-") for part in file.read_text().strip().split(",") if part)
         return frozenset(n for p in parts for n in range(int(p[0]), int(p[-1]) + 1))
     return frozenset()
+
+
+# ------------------------------------------------------------------------------ packages and code
 
 
 def package_versions(more: Iterable[str] = ()) -> dict[str, str]:

@@ -13,7 +13,7 @@ from harness.report.model import blocks as b
 from harness.report.model import section as s
 from harness.report.outputs.html import render_html
 from harness.report.view import View
-from harness.system.files import atomic_write, write_text
+from harness.system.files import write_text
 from harness.version import __version__
 
 TONES: dict[str, b.Tone] = {
@@ -53,8 +53,7 @@ def write_pdf(path: Path, found: Sequence[Comparison]) -> None:
 
     view = view_of(found)
     drawings = {c.id: svg(c) for c in view.printed_charts()}
-    with atomic_write(path) as temporary:
-        pdf.write_pdf(view, drawings, temporary, found[0].candidate.created)
+    pdf.write_pdf(view, drawings, path, found[0].candidate.created)
 
 
 def view_of(found: Sequence[Comparison]) -> View:

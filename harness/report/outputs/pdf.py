@@ -15,6 +15,7 @@ import plutoprint
 
 from harness.report.outputs.html import render_print
 from harness.report.view import View
+from harness.system.files import atomic_write
 
 _MARK = re.compile(r"(?:<!--section:[\w-]+-->\s*)+")
 """Stands before each section, several before one that begins with a part; what follows the mark
@@ -26,13 +27,14 @@ BASE = "report:report.html"
 
 
 def write_pdf(view: View, drawings: Mapping[str, str], path: Path, created: str) -> None:
-    """Write the PDF to `path`; `drawings` are SVG elements by chart id, `created` is an ISO 8601
-    time for its metadata.
+    """Write the PDF to `path`, whole or not at all; `drawings` are SVG elements by chart id,
+    `created` is an ISO 8601 time for its metadata.
     """
     pages, joined = section_pages(render_print(view, drawings, {}, None))
     book = _book(render_print(view, drawings, pages, joined))
     _metadata(book, view, created)
-    book.write_to_pdf(str(path))
+    with atomic_write(path) as temporary:
+        book.write_to_pdf(str(temporary))
 
 
 def section_pages(html: str) -> tuple[dict[str, int], set[str]]:
