@@ -12,10 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import gevent
 from gevent.event import AsyncResult
 
 from harness.results.samples import SHED, UNFINISHED
-from harness.swarm.alarm import Alarm
+from harness.swarm.alarm import Alarm, until
 from harness.swarm.recorder import Times
 
 Record = Callable[[Times, str], None]
@@ -47,15 +48,18 @@ class Arrivals:
         return self._closed and not self._backlog and not self.open
 
     def run(self) -> None:
-        """Hand out every arrival when it is due."""
+        """Hand out every arrival shortly before it is due, or when it is where no user is idle."""
         alarm = Alarm()
         for arrival, due in enumerate(self._due):
             alarm.wait(due)
+            if not self._idle:
+                until(due)
             if self._closed:
                 break
             if self._idle:
                 self.open += 1
                 self._idle.pop().set(arrival)
+                gevent.sleep(0)  # the user comes first
             elif self._shed:
                 now = time.monotonic_ns()
                 self._record(Times(due, now, now, SHED), "shed: every user was busy")
@@ -65,7 +69,10 @@ class Arrivals:
         self.close()
 
     def take(self) -> tuple[int, int]:
-        """The number of an arrival and when it was due; waits for one. Raises ClosedError."""
+        """The number of an arrival and when it is due, `EARLY_NS` from now at most; waits for one.
+
+        Raises ClosedError.
+        """
         if self._backlog:
             self.open += 1
             arrival = self._backlog.popleft()
@@ -76,9 +83,10 @@ class Arrivals:
         self._idle.append(mine)
         try:
             arrival = mine.get()
-        finally:
+        except BaseException:  # this user ends: none of its doing waits for work
             if mine in self._idle:
                 self._idle.remove(mine)
+            raise
         return arrival, self._due[arrival]
 
     def done(self) -> None:

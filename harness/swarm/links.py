@@ -28,6 +28,7 @@ from harness.load.wire.streams import Streams
 from harness.load.wire.tls import Stream, open_stream
 from harness.models.tensors import Tensors
 from harness.results.samples import OK, TIMEOUT
+from harness.swarm.alarm import until
 
 READ, WRITE = 1, 2
 """libev's names of what is waited for."""
@@ -56,8 +57,9 @@ class Link(ABC):
         for that it needed, monotonic ns: a server that is slow to greet is not a slow client.
         """
 
-    def ask(self, request: int, wanted: bool = False) -> tuple[int, bytes]:
-        """Send that one: when its answer was read (monotonic ns), and the answer where `wanted`.
+    def ask(self, request: int, wanted: bool = False, due: int = 0) -> tuple[int, bytes]:
+        """Send that one, not before `due` (monotonic ns): when its answer was read, and the answer
+        where `wanted`.
 
         Raises AnsweredError; TimeoutError, OSError, ServerDiedError or ProtocolError, after which
         the next request has a new connection.
@@ -65,7 +67,9 @@ class Link(ABC):
         self.sent = 0
         try:
             with gevent.Timeout(self._plan.request_timeout, TimeoutError(LATE)):
-                if self._stream is None or not self._alive():
+                alive = self._stream is not None and self._alive()
+                until(due)
+                if not alive:
                     self.close()
                     self.sent = _clock()
                     self._open()

@@ -91,7 +91,7 @@ class Station:
             gevent.spawn(self.arrivals.run)
 
     def next(self) -> tuple[int, int | None]:
-        """The number of the next request, and when it was due. Raises ClosedError."""
+        """The number of the next request, and when it is due. Raises ClosedError."""
         if self.arrivals is None:
             return next(self._count), None
         return self.arrivals.take()
@@ -158,7 +158,7 @@ class TritonUser(User):
         index, checked = number % station.count, not number % CHECK_EVERY
         link = station.connect()
         try:
-            done, raw = link.ask(index, checked)
+            done, raw = link.ask(index, checked, due or 0)
             if checked and (wrong := station.wrong(index, raw)):
                 error, status = RuntimeError(f"wrong outputs: {wrong}"), ERROR
         except Exception as failure:

@@ -8,6 +8,7 @@ import gevent
 import pytest
 
 from harness.results.samples import SHED, UNFINISHED
+from harness.swarm.alarm import EARLY_NS
 from harness.swarm.arrivals import Arrivals, ClosedError
 from harness.swarm.recorder import Recorder, rows_of
 
@@ -41,6 +42,35 @@ def test_every_arrival_is_taken_once_with_the_moment_it_was_due() -> None:
     assert [due for _, due in sorted(served)] == sorted(due for _, due in served)
     assert arrivals.drained
     assert recorder.take() == b""
+
+
+def test_an_idle_user_has_it_before_it_is_due_to_get_ready() -> None:
+    start = time.monotonic_ns() + 5_000_000
+    arrivals = Arrivals([start + i * 5_000_000 for i in range(20)], Recorder().add)
+    early = []
+
+    def user() -> None:
+        while True:
+            try:
+                _, due = arrivals.take()
+            except ClosedError:
+                return
+            early.append(due - time.monotonic_ns())
+            arrivals.done()
+
+    greenlet = gevent.spawn(user)
+    gevent.sleep(0)
+    gevent.spawn(arrivals.run)
+    greenlet.join(10)
+    assert 0 < max(early) <= EARLY_NS
+
+
+def test_what_finds_no_user_is_not_shed_before_it_is_due() -> None:
+    _, greenlets, recorder, _ = drive([0, 5, 10], 1, 0.05, shed=True)
+    gevent.joinall(greenlets, timeout=10)
+    rows = rows_of(recorder.take())
+    assert len(rows) == 2
+    assert (rows[:, 2] >= rows[:, 0]).all()
 
 
 def test_what_finds_no_user_waits_and_keeps_its_moment() -> None:

@@ -40,6 +40,20 @@ def test_it_asks_again_and_again_and_gives_the_answer_where_it_is_wanted(protoco
     mine.close()
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_it_gets_ready_before_it_sends_at_the_moment_that_is_due(protocol: str) -> None:
+    with running(protocol, 100) as address:
+        mine = link(protocol, address, POST if protocol == "http" else bytes(1_000))
+        late = []
+        for _ in range(20):  # the first of them connects, and not before its moment either
+            due = time.monotonic_ns() + 1_000_000
+            done, _ = mine.ask(0, due=due)
+            assert mine.sent < done
+            late.append(mine.sent - due)
+        mine.close()
+    assert 0 <= min(late) < 200_000
+
+
 def test_a_message_larger_than_what_a_grpc_server_takes_at_once_gets_there() -> None:
     with running("grpc", 10) as address:
         mine = link("grpc", address, bytes(3_000_000))
