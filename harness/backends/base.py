@@ -41,7 +41,8 @@ Reply = TypeVar("Reply", default=object)
 class LoadCost:
     """What loading cost: wall seconds, bytes on disk of what was loaded, and anything else known.
 
-    `details` holds facts for the report: versions, providers, allocator statistics, build log.
+    `details` holds facts for the report: versions, providers, allocator statistics, build log. A
+    `note` among them, also one that the first request puts there, stands among the run's notes.
     """
 
     seconds: float

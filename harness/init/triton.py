@@ -16,7 +16,7 @@ from harness.system.scratch import temporary_folder
 from harness.triton.client.url import ServerUrl
 from harness.triton.counters.scrape import Scraper
 from harness.triton.metadata import Description
-from harness.triton.repository.fill import split_models
+from harness.triton.repository.able import split_models
 
 Choose = Callable[[str, Sequence[str]], str]
 """Asks which of several is meant; raises UsageError where nobody can be asked."""

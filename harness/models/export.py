@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +93,11 @@ def export_onnx(
     job = Job(model, inputs, outputs, tuple(example[i.name] for i in inputs), fixed is None)
     sizes = [fixed] if fixed else sorted({1, max(batch_sizes)})
     reasons: dict[str, str] = {}
-    logging.getLogger("torch").setLevel(logging.ERROR)
-    # it prints its whole graph to stdout where it fails, whatever `verbose` says
-    torch._C._jit_onnx_log = lambda *_: None
     for name, exporter in EXPORTERS.items():
         for leftover in folder.iterdir():
             leftover.unlink()
         try:
-            with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
+            with _quiet():
                 exporter(job, folder / MODEL_FILE)
             check_file(folder / MODEL_FILE)
             verified = verify(folder / MODEL_FILE, inputs_of, outputs, sizes)
@@ -112,6 +110,24 @@ def export_onnx(
         return details | ({"fallback_reason": "; ".join(reasons.values())} if reasons else {})
     why = "; ".join(f"{k}: {v}" for k, v in reasons.items())
     raise BackendError(f"can't be exported to ONNX: {why}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing of what PyTorch says while it exports, and afterwards all of it as it was.
+
+    Where it fails it prints its whole graph to stdout, whatever `verbose` says.
+    """
+    logger, printed = logging.getLogger("torch"), torch._C._jit_onnx_log
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+        torch._C._jit_onnx_log = printed
 
 
 def _torch_export(job: Job, path: Path) -> None:

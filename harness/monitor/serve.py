@@ -12,7 +12,7 @@ from harness.errors import ServerError, UsageError
 from harness.system.environment import worker_env
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
-from harness.triton.repository.fill import split_models
+from harness.triton.repository.able import split_models
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
 

@@ -167,12 +167,12 @@ def _write(
 ) -> _Written:  # fmt: skip
     """Put the prepared model into the harness's repository, as `spec` wants it served."""
     from harness.triton.repository.native import write_native
-    from harness.triton.repository.write import ONNX_FILE, write_model
+    from harness.triton.repository.write import write_model
 
     repository.mkdir(parents=True, exist_ok=True)
     largest = spec.max_batch or largest
     if spec.server.uses_native:
-        file = model.file(ONNX_FILE[spec.precision])
+        file = model.file(*spec.formats)
         write_native(repository, model, spec, largest, name=name, file=file)
     else:
         write_model(repository, model, spec, largest, cache, name)

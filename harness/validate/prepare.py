@@ -17,7 +17,7 @@ from harness.scenario.reading.loader import LoadedScenario
 from harness.system.credentials import outward
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
-from harness.triton.repository.fill import Filled, fill
+from harness.validate.repository import Filled, fill
 from harness.validate.steps import Workshop
 
 HEAD = ("step", "bytes", "seconds", "", "parity", "file")

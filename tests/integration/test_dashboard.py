@@ -31,7 +31,7 @@ from harness.models.tensors import PreparedModel, TensorSpec
 from harness.monitor.prometheus import RunMetrics
 from harness.results.events import Plan, PointStarted, Progress
 from harness.results.rows import FailureRow
-from harness.triton.repository.fill import fill
+from harness.validate.repository import fill
 
 pytestmark = pytest.mark.triton
 DASHBOARD = ROOT / "docker/grafana/dashboards/triton.json"

@@ -13,6 +13,7 @@ import onnxruntime
 import psutil
 import pytest
 from onnx import TensorProto, helper
+from support.paths import DATA
 
 from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
@@ -137,6 +138,19 @@ def linear(folder: Path, dtype: str) -> PreparedModel:
     return model
 
 
+def masked(folder: Path) -> PreparedModel:
+    """Casts its mask to fp32 in the middle, which fp16's weights are then to be multiplied with."""
+    from harness.models.prepare import prepare
+
+    wanted = ModelSpec.model_validate({
+        "name": "masked", "source": {"torch": "sample_models:masked"},
+        "inputs": [{"name": "ids", "dtype": "int64", "shape": ["batch", 6], "range": [0, 100]},
+                   {"name": "mask", "dtype": "int64", "shape": ["batch", 6]}],
+    })  # fmt: skip
+    model, _ = prepare(wanted, ["torch"], [1, 2], folder / "cache", base=DATA / "models")
+    return model
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """One server with every model of this file."""
@@ -156,6 +170,7 @@ def served(tmp_path_factory):
         outputs=(TensorSpec(half.outputs[0].name, "bfloat16", ("batch", 3)),),
     )
     models["linear-bf16"] = (half, spec(serve="torch", precision="bf16"))
+    models["masked"] = (masked(folder), spec(serve="torch", precision="fp16"))
     for model, settings in models.values():
         write_model(repository, model, settings, 16)
     with TritonServer.start(find(), repository, log=folder / "log", prepared=True) as server:
@@ -244,6 +259,18 @@ def test_torch_serves_the_same_weights(served, protocol, name, tolerance):
     np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
     if name == "linear-bf16":
         assert (found.view(np.uint32) & 0xFFFF == 0).all()  # every value is a bfloat16
+
+
+def test_a_torch_model_in_fp16_may_cast_to_fp32_in_the_middle(served):
+    from harness.models.inputs import make_inputs
+    from harness.models.sources import open_model
+
+    model = served[1]["masked"]
+    inputs = make_inputs(model, 3, 0)
+    with ExitStack() as stack:
+        backend, _ = opened(served, "masked", "grpc", stack)
+        (found,) = run_once(backend, inputs).values()
+    np.testing.assert_allclose(found, open_model(model)(inputs)[0], atol=0.005)
 
 
 @PROTOCOLS

@@ -9,6 +9,7 @@ of `io` are the same.
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,13 +32,8 @@ import onnxruntime as ort  # noqa: E402
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 ON_GPU = (CUDA, TENSORRT)
-DTYPES = {
-    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
-    **{f"tensor({t})": t for t in
-       ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool",
-        "bfloat16", "string")},
-}  # fmt: skip
-"""ONNX Runtime's names of tensor types."""
+DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+"""ONNX Runtime's names of tensor types that aren't numpy's in `tensor(…)`."""
 OrtRequest = Mapping[str, "Array | ort.OrtValue"]
 OrtReply = Sequence["ort.OrtValue"]
 """Inputs by name, and outputs in order: values in device memory, or else arrays."""
@@ -82,11 +78,6 @@ class OnnxRuntimeBackend(Backend[OrtRequest, OrtReply]):
             set_tf32(self.spec.precision)  # TensorRT's provider has no option for it
         providers = _providers(self.spec, self._device_id, _engines(self.context))
         _require_provider(self.spec.provider)
-        if self.spec.precision == "tf32" and self.spec.provider not in ON_GPU:
-            raise DeviceError(
-                "tf32 is a mode of NVIDIA's tensor cores; the CPU has none",
-                fix="use precision: fp32, or provider: CUDAExecutionProvider",
-            )
         self._open = partial(ort.InferenceSession, path, self._options(), providers=providers)
         self._session = self._create()
         self._signature = Signature(
@@ -271,7 +262,7 @@ def _graph(number: str) -> ort.RunOptions:
 def _specs(values: Sequence[ort.NodeArg]) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
-            v.name, DTYPES.get(v.type, v.type),
+            v.name, DTYPES.get(v.type) or re.sub(r"tensor\((\w+)\)", r"\1", v.type),
             tuple(d if isinstance(d, int) else str(d or f"dim{i}") for i, d in enumerate(v.shape)),
         )
         for v in values

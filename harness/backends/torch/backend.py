@@ -26,6 +26,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from harness.models import torch_model  # noqa: E402
+from harness.models.mixed import Mixed  # noqa: E402
 from harness.models.sources import open_model  # noqa: E402
 
 DTYPES = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -98,11 +99,12 @@ class TorchBackend(Backend[TorchRequest, object]):
         self._device = _device(self.spec)
         if self._device.type == "cuda":
             set_tf32(self.spec.precision)
+            allowed = self.spec.precision == "tf32"  # cuDNN's is on by default
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
             torch.zeros(1, device=self._device)  # starts CUDA
             _limit(self._device, self.spec.gpu_memory_limit)
             self._synchronise()
         context_ns = time.monotonic_ns()
-        _set_tf32(self._device, self.spec.precision == "tf32")
         try:
             dtype = DTYPES[self.spec.precision]
             self._model = open_model(self.context.model, str(self._device), dtype)
@@ -120,7 +122,10 @@ class TorchBackend(Backend[TorchRequest, object]):
         file = self.context.model.file(
             "exported_program" if "exported_program" in self.context.model.files else "state_dict"
         )
-        return LoadCost(seconds, file.stat().st_size, self._details(), stages)
+        details = self._details()
+        if dtype is not None:
+            self._forward = Mixed(self._forward, module, dtype, details)
+        return LoadCost(seconds, file.stat().st_size, details, stages)
 
     def _details(self) -> dict[str, object]:
         details: dict[str, object] = {
@@ -343,11 +348,6 @@ def _limit(device: torch.device, size: int | None) -> None:
 def _device(spec: TorchSettings) -> torch.device:
     """The device that was asked for. Raises DeviceError when it is not there."""
     if spec.device == "cpu":
-        if spec.precision == "tf32":
-            raise DeviceError(
-                "tf32 is a mode of NVIDIA's tensor cores; the CPU has none",
-                fix="use precision: fp32, or device: cuda",
-            )
         return torch.device("cpu")
     index = select_gpu(spec.device)
     if not torch.cuda.is_available():
@@ -381,10 +381,3 @@ def _compiled(module: nn.Module) -> Forward:
             setattr(torch._dynamo.config, name, MOST_SHAPES)
             break
     return torch.compile(module, dynamic=False)
-
-
-def _set_tf32(device: torch.device, allowed: bool) -> None:
-    """Set TF32 for matrix products and convolutions alike: cuDNN's is on by default."""
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = allowed
-        torch.backends.cudnn.allow_tf32 = allowed

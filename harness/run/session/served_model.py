@@ -114,6 +114,13 @@ class ServedModel:
             return ""
         return str(path.relative_to(self.folders.run))
 
+    @property
+    def notes(self) -> list[str]:
+        """What the server, or the worker, does differently than the scenario asks."""
+        served = self.served.notes if self.served is not None else ()
+        said = None if self.loaded is None else self.loaded.details.get("note")
+        return [*served, *([str(said)] if said else [])]
+
     # -- life ---------------------------------------------------------------------------------
 
     def launch(

@@ -76,11 +76,11 @@ class Session:
 
     @property
     def notes(self) -> list[str]:
-        """What the server was given differently than the scenario asks."""
+        """What was done differently than the scenario asks."""
         return [
             f"{model.name}: {note}" if model.name else note
             for model in self.models
-            for note in (model.served.notes if model.served is not None else ())
+            for note in model.notes
         ]
 
     @property

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import ModelRefusedError
 from harness.models.cache import parts
 from harness.models.tensors import PreparedModel
 from harness.system.files import copy_regular, write_text
@@ -29,17 +28,12 @@ def make_native_config(
 ) -> ConfigMessage:
     """The `ModelConfig` message for a server that has the backend itself.
 
-    Raises ModelRefusedError for PyTorch, which has no such platform without TorchScript, and for
-    what Triton can't serve.
+    Raises ModelRefusedError for what Triton can't serve; PyTorch has no such platform without
+    TorchScript, and a scenario can't ask for one.
     """
     from harness.triton.repository.write import describe_model
 
-    platform = PLATFORMS.get(str(spec.serve))
-    if platform is None:
-        raise ModelRefusedError(
-            f"Triton has no native backend for `serve: {spec.serve}`",
-            fix=f"serve: {' or '.join(PLATFORMS)}",
-        )
+    platform = PLATFORMS[str(spec.serve)]
     config = proto().ModelConfig(name=name or model.name, platform=platform)
     describe_model(config, model, spec, max_batch_size)
     if platform == "onnxruntime_onnx" and spec.threads is not None:

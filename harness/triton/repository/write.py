@@ -24,8 +24,6 @@ from harness.triton.metadata import ConfigMessage, proto
 from harness.triton.repository.change import merged, set_batching
 from harness.triton.repository.engine import ENGINE_KEYS, LOADED
 
-ONNX_FILE = {"fp32": "onnx", "tf32": "onnx", "int8": "onnx", "fp16": "onnx_fp16"}
-"""Precision → the prepared file that ONNX Runtime is given; int8 is the file's own."""
 TITLES = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "tensorrt": "TensorRT"}
 
 
@@ -83,7 +81,9 @@ def describe_model(
     Raises ModelRefusedError.
     """
     if not model.inputs or not model.outputs:
-        raise ModelRefusedError(f"the inputs and outputs of '{model.name}' are not known")
+        raise ModelRefusedError(
+            f"no inputs or no outputs of '{model.name}' are known, and Triton wants both"
+        )
     odd = unbatched(model)
     batched = odd is None
     if odd is None:
@@ -109,22 +109,12 @@ def unbatched(model: PreparedModel) -> TensorSpec | None:
 
 
 def _check(model: PreparedModel, spec: TritonSettings) -> None:
-    if spec.serve is None:
-        raise ModelRefusedError(
-            f"nothing says what should serve '{model.name}'",
-            fix="serve: onnxruntime, or server: {repository: …} for a model that is already there",
-        )
     half = [s.name for s in (*model.inputs, *model.outputs) if s.dtype == "bfloat16"]
     if half and spec.serve != "torch":
-        title = TITLES[spec.serve]
+        title = TITLES[str(spec.serve)]
         raise ModelRefusedError(
             f"'{half[0]}' is bfloat16, which {title} in Triton's Python backend can't take",
-            fix="serve: torch",
-        )
-    if spec.serve == "onnxruntime" and spec.precision not in ONNX_FILE:
-        raise ModelRefusedError(
-            f"ONNX Runtime has no precision {spec.precision}",
-            fix="precision: fp32, or serve: torch",
+            fix="serve: torch for a model in PyTorch, or give a file that takes and gives fp32",
         )
 
 
@@ -175,7 +165,7 @@ def _parameters(model: PreparedModel, spec: TritonSettings, cache: Path | None) 
     """What model.py reads; all strings, as Triton has them."""
     found = {"serve": str(spec.serve), "precision": spec.precision}
     if spec.serve == "onnxruntime":
-        found["onnx"] = str(model.file(ONNX_FILE[spec.precision]).resolve())
+        found["onnx"] = str(model.file(*spec.formats).resolve())
     if scalars := [tensor.name for tensor in model.inputs if not tensor.shape]:
         found["scalars"] = json.dumps(scalars)
     if spec.threads is not None:

@@ -174,3 +174,19 @@ class Bessel(nn.Module):
 
 def bessel() -> nn.Module:
     return Bessel()
+
+
+class Masked(nn.Module):
+    """The mean over the words that a mask keeps, as sentence encoders take it: `mask.float()`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.linear = nn.Embedding(100, 16), nn.Linear(16, 4)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        kept = mask.unsqueeze(-1).float()
+        return self.linear((self.table(ids) * kept).sum(1) / kept.sum(1).clamp(min=1e-6))
+
+
+def masked() -> nn.Module:
+    return Masked()

@@ -1,11 +1,17 @@
 """Shapes and outputs around an export; exporters themselves are tested in integration."""
 
+import logging
+import sys
+import warnings
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 
+from harness.errors import BackendError  # noqa: E402
+from harness.models import export  # noqa: E402
 from harness.models.export import fits, trace_outputs  # noqa: E402
 from harness.models.tensors import TensorSpec  # noqa: E402
 from harness.models.torch_model import TorchModel  # noqa: E402
@@ -49,3 +55,33 @@ def test_words_stand_for_any_size():
     assert fits((4, 3), [4, "n"])
     assert not fits((4, 3), [3, "n"])
     assert not fits((4, 3), [4])
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_an_export_is_quiet_and_leaves_torch_as_it_was(tmp_path, monkeypatch, capfd, raises):
+    """Its logger's level and its printer of graphs are the process's, not the export's."""
+
+    def noisy(job, path):
+        logging.getLogger("torch").warning("a warning of the exporter")
+        warnings.warn("another", stacklevel=1)
+        torch._C._jit_onnx_log("the whole graph")
+        print("more", file=sys.stderr)
+        if raises:
+            raise ValueError("it can't")
+
+    monkeypatch.setattr(export, "EXPORTERS", {"noisy": noisy})
+    monkeypatch.setattr(export, "check_file", lambda path: None)
+    monkeypatch.setattr(export, "verify", lambda *_: "")
+    logger, printer = logging.getLogger("torch"), torch._C._jit_onnx_log
+    logger.setLevel(logging.INFO)
+    try:
+        model, inputs = TorchModel(Fixed(), ("x",)), (TensorSpec("x", "float32", ("batch", 3)),)
+        if raises:
+            with pytest.raises(BackendError, match="noisy: ValueError: it can't"):
+                export.export_onnx(model, inputs, (), inputs_of, [1], tmp_path)
+        else:
+            export.export_onnx(model, inputs, (), inputs_of, [1], tmp_path)
+        assert (logger.level, torch._C._jit_onnx_log) == (logging.INFO, printer)
+    finally:
+        logger.setLevel(logging.NOTSET)
+    assert capfd.readouterr() == ("", "")

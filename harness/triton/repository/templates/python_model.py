@@ -237,6 +237,7 @@ def torch_runner(
     """The module as the harness rebuilds it, in the wanted precision, on the wanted device."""
     import torch
 
+    from harness.models.mixed import Mixed
     from harness.models.sources import open_model
     from harness.models.tensors import PreparedModel
     from harness.models.torch_model import flatten
@@ -249,6 +250,7 @@ def torch_runner(
     prepared = PreparedModel.from_json(json.loads((folder / "prepared.json").read_text()))
     half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
     model = open_model(prepared, device, half)
+    forward = Mixed(model.module, model.module, half, {}) if half else model.module
     if gpu is not None:
         torch.cuda.empty_cache()  # what loading needed for a moment is no weight
 
@@ -259,6 +261,6 @@ def torch_runner(
     def run(tensors: dict[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         args, kwargs = model.arguments({name: place(t) for name, t in tensors.items()})
         with torch.inference_mode():
-            return flatten(model.module(*args, **kwargs))
+            return flatten(forward(*args, **kwargs))
 
     return run

@@ -257,11 +257,6 @@ def test_a_provider_that_this_build_lacks_is_a_device_error_with_a_fix(model):
     assert "onnxruntime-gpu" in caught.value.fix
 
 
-def test_tf32_on_the_cpu_is_refused(model):
-    with pytest.raises(DeviceError, match="the CPU has none"):
-        backend(model, precision="tf32").load()
-
-
 def test_a_model_that_could_not_be_exported_says_why():
     why = {"onnx": ("raised", "no such operator", None)}
     model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), failures=why)

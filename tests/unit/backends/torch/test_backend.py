@@ -201,11 +201,6 @@ def test_after_release_it_answers_as_before(model):
         np.testing.assert_array_equal(run_once(b, make_inputs(model, 4, 0))["output"], before)
 
 
-def test_tf32_on_the_cpu_is_refused(model):
-    with pytest.raises(DeviceError, match="the CPU has none"):
-        backend(model, precision="tf32").load()
-
-
 def test_weights_that_vanished_are_named(model, tmp_path):
     from dataclasses import replace
 

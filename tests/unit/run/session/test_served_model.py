@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_it_is_loaded_measured_and_unloaded(tmp_path: Path) -> None:
     model.unload(None)
     with pytest.raises(BackendError, match="no backend is loaded"):
         model.start(1, LoadPlan(1))
+
+
+def test_its_notes_are_the_servers_and_what_the_backend_found_at_its_first_call(
+    tmp_path: Path,
+) -> None:
+    model, _ = made(tmp_path, colocated=OTHER)
+    assert model.notes == []
+    loaded = model.load(1, lambda _: None)
+    assert model.notes == []
+    model.loaded = replace(loaded, details={**loaded.details, "note": "under autocast"})
+    model.served = Served("h", "g", "m", None, notes=("a size was left out",))
+    assert model.notes == ["a size was left out", "under autocast"]
 
 
 def test_the_same_class_keeps_a_load_going(tmp_path: Path) -> None:

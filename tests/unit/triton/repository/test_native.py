@@ -9,7 +9,6 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from harness.errors import ServerError
 from harness.models.cache import fetch
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.triton.client.settings import TritonSettings
@@ -71,11 +70,6 @@ def test_settings_that_native_backends_have() -> None:
     assert not config.optimization.cuda.graphs
     config = make_native_config(MODEL, spec(serve="tensorrt", cuda_graphs=True), 8)
     assert config.optimization.cuda.graphs
-
-
-def test_torch_has_no_native_platform() -> None:
-    with pytest.raises(ServerError, match="no native backend for `serve: torch`"):
-        make_native_config(MODEL, spec(serve="torch"), 8)
 
 
 def test_weights_colocated_the_file_come_along_under_the_name_that_it_knows(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from harness.backends.tensorrt.backend import TensorRtBackend
 from harness.errors import MissingPackageError
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.scenario.reading.loader import load
-from harness.triton.repository.fill import PRECISION, fill, split_models, variant_config
+from harness.triton.repository.able import split_models
+from harness.validate.repository import PRECISION, fill, variant_config
 
 
 def read(path: Path) -> Any:
@@ -124,21 +125,12 @@ def test_a_configuration_that_is_there_stays(
     assert "# mine" in config.read_text()
 
 
-def test_what_the_embedded_server_leaves_out_has_a_reason(
+def test_of_the_three_the_embedded_server_runs_one(
     tmp_path: Path, model: PreparedModel, no_tensorrt: None
 ) -> None:
-    repository = tmp_path / "repository"
-    fill(repository, model, tmp_path)
-    (repository / "broken").mkdir()
-    (repository / "broken" / "config.pbtxt").write_text("name: 3 }")
-    (repository / "empty").mkdir()
-    (repository / "empty" / "config.pbtxt").write_text('backend: "python"')
-    able, unable = split_models(repository)
-    assert able == ["tiny_python"]
-    assert "no backend for tensorrt_plan" in unable["tiny_tensorrt"]
-    assert "no backend for onnxruntime_onnx" in unable["tiny_onnxruntime"]
-    assert "can't be read" in unable["broken"]
-    assert "no version" in unable["empty"]
+    fill(tmp_path, model, tmp_path)
+    able, unable = split_models(tmp_path)
+    assert (able, sorted(unable)) == (["tiny_python"], ["tiny_onnxruntime", "tiny_tensorrt"])
 
 
 def test_a_model_without_an_onnx_file_has_nothing_to_serve(

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import HarnessError, ServerError
+from harness.errors import HarnessError
 from harness.models.onnx_file import read_graph
 from harness.models.tensors import PreparedModel
 from harness.scenario.spec.fields import BATCH
@@ -133,32 +133,3 @@ def _model_file(
     with TensorRtBackend(spec, context) as backend:
         details = backend.load().details
     return Path(str(details["engine"])), float(str(details["build_seconds"]))
-
-
-# ----------------------------------------------------------------------------------------- serving
-
-
-def split_models(repository: Path) -> tuple[list[str], dict[str, str]]:
-    """Models that the embedded server can run, and the others with the reason."""
-    able, unable = [], {}
-    for config in sorted(repository.glob("*/config.pbtxt")):
-        name = config.parent.name
-        if reason := _why_not(config):
-            unable[name] = reason
-        else:
-            able.append(name)
-    return able, unable
-
-
-def _why_not(path: Path) -> str:
-    try:
-        config = read_config(path.parent)
-    except ServerError as error:
-        return error.message
-    runs = config.backend or config.platform
-    if runs not in ("python", "ensemble"):
-        return f"the embedded server has no backend for {runs or 'it'}; use a full server image"
-    code = path.parent.glob("*/model.py")
-    if runs == "python" and not any(p.parent.name.isdigit() for p in code):
-        return "it has no version with a model.py yet: run `harness prepare --repository`"
-    return ""
