@@ -7,7 +7,7 @@ Those of a co-located model are named `colocated/NAME/METRIC`, like
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from harness.analysis.cards import over_cards
 from harness.analysis.intervals import Interval, log_t_interval
@@ -98,14 +98,22 @@ def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
             return Interval(math.fsum(known))
 
 
+def alone(rows: Sequence[MeasurementRow], compared: Collection[int]) -> list[MeasurementRow]:
+    """Of which memory is taken: without rounds `compared` (see `harness.analysis.summary`), where
+    there are others.
+    """
+    return [r for r in rows if r.round not in compared] or list(rows)
+
+
 class OverRounds(dict[str, Interval | None]):
     """`over_rounds` of every metric that is asked for, worked out when it first is."""
 
-    def __init__(self, rows: Sequence[MeasurementRow]) -> None:
+    def __init__(self, rows: Sequence[MeasurementRow], compared: Collection[int] = ()) -> None:
         super().__init__()
-        self._rows = rows
+        self._rows, self._alone = rows, alone(rows, compared)
 
     def __missing__(self, name: str) -> Interval | None:
         """Raises KeyError on a name that is no metric's."""
-        self[name] = found = over_rounds(self._rows, name)
+        rows = self._alone if name.endswith("memory_mib") else self._rows
+        self[name] = found = over_rounds(rows, name)
         return found

@@ -9,14 +9,14 @@ disturbed are left out, whatever their values, unless all are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.analysis import metrics
 from harness.analysis.intervals import Interval
 from harness.analysis.tails import PLAIN_EPISODES, episodes_over_rounds
 from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
-from harness.results.grouping import grouped
+from harness.results.grouping import firsts, grouped
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.metrics import METRICS
 from harness.scenario.points import Point
@@ -53,6 +53,10 @@ class SummaryRow:
     """Of the dynamic dimensions that vary, e.g. `sequence=128`."""
     confirmation: tuple[MeasurementRow, ...] = ()
     """Of rounds after the choice, which count in nothing else; none is disturbed unless all are."""
+    compared: frozenset[int] = frozenset()
+    """Rounds in which its session was the backend's first, and compared outputs with the reference
+    too: what that takes stays, so memory is that of other rounds, where there are any.
+    """
 
     @property
     def every(self) -> list[MeasurementRow]:
@@ -104,8 +108,9 @@ class SummaryRow:
         return known if len(known) == len(values) else []
 
     def least(self, name: str) -> float | None:
-        """The smallest of the rounds: with the largest a range, not an interval."""
-        values = [metrics.of_round(m, name) for m in self.measurements]
+        """The smallest of the rounds, of memory: with the largest a range, not an interval."""
+        rows = metrics.alone(self.measurements, self.compared)
+        values = [metrics.of_round(m, name) for m in rows]
         return min((v for v in values if v is not None), default=None)
 
     @property
@@ -122,6 +127,12 @@ class SummaryRow:
     def latency_mean_ms(self) -> Interval | None:
         """Of the requests that succeeded."""
         return self.metrics["latency_mean_ms"]
+
+    @property
+    def memory_compared(self) -> bool:
+        """Whether its memory is of rounds `compared` alone."""
+        rows = metrics.alone(self.measurements, self.compared)
+        return any(m.round in self.compared for m in rows)
 
     @property
     def host_memory_mib(self) -> float | None:
@@ -171,10 +182,12 @@ def summarize(
     """One row per point that was measured or failed, in order of first appearance."""
     measurements = list(measurements)
     wrong = {(r.backend, r.config) for r in measurements if WRONG.intersection(r.flags)}
+    opening = firsts(measurements, lambda r: (r.backend, r.details.get("block")))
+    first = [(r.backend, r.config, r.round) for r in opening]
     by_point, failed = (grouped(measurements, lambda r: r.point),
                         grouped(failures, lambda f: f.point))  # fmt: skip
     found = (
-        _summary(point, sorted(by_point.get(point, []), key=lambda r: r.round), failed.get(point))
+        _summary(point, by_point.get(point, []), failed.get(point), first)
         for point in dict.fromkeys([*by_point, *failed])
     )
     return [_not_right(row) if (row.backend, row.config) in wrong else row for row in found]
@@ -187,9 +200,12 @@ def _not_right(row: SummaryRow) -> SummaryRow:
 
 
 def _summary(
-    point: str, rows: list[MeasurementRow], failures: Sequence[FailureRow] | None
-) -> SummaryRow:
+    point: str, rows: list[MeasurementRow], failures: Sequence[FailureRow] | None,
+    first: Collection[tuple[str, str, int]],
+) -> SummaryRow:  # fmt: skip
+    rows = sorted(rows, key=lambda r: r.round)
     done = {r.round for r in rows}
+    compared = frozenset(r.round for r in rows if (r.backend, r.config, r.round) in first)
     after = [r for r in rows if r.details.get("stage") == metrics.CONFIRMATION]
     every = [r for r in rows if r not in after]
     rows, after = ([r for r in found if not causes(r.flags)] or found for found in (every, after))
@@ -204,13 +220,13 @@ def _summary(
     return SummaryRow(
         point=point, backend=place.backend, config=place.config, batch_size=place.batch_size,
         concurrency=place.concurrency, request_rate=place.request_rate, rounds=len(rows),
-        metrics=metrics.OverRounds(rows),
+        metrics=metrics.OverRounds(rows, compared),
         server_us={k: _mean([r.server_us.get(k) for r in rows]) for k in sorted(parts)},
         requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
         flags=tuple(flags), valid=_believable(rows), failures=open_failures,
         measurements=tuple(rows), sizes=place.sizes,
         disturbed=tuple(r for r in every if causes(r.flags)) if len(rows) < len(every) else (),
-        confirmation=tuple(after),
+        confirmation=tuple(after), compared=compared,
     )  # fmt: skip
 
 

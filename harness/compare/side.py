@@ -35,7 +35,7 @@ BESIDE: dict[str, Metric] = {
 }  # fmt: skip
 """What is shown beside the verdict's metrics, with an interval and no verdict."""
 MEMORY = ("host_memory_mib", "gpu_memory_mib")
-"""A backend's first session also compares outputs, and what that took stays in its process."""
+"""Of rounds that `compared` outputs too only where there are no others."""
 _LOADED: dict[str, Callable[[LoadedRow], object]] = {
     "load_seconds": lambda row: row.seconds,
     "first_call_ms": lambda row: row.first_call_ms,
@@ -245,10 +245,9 @@ def _point(row: SummaryRow, loads: Sequence[LoadedRow]) -> SidePoint:
         for key, read in _LOADED.items():
             if load.round in counted and _usable(known := read(load)):
                 values.setdefault(key, {})[load.round] = float(str(known))
-    first = min((load.round for load in loads), default=-1)
     for key in MEMORY:
-        if values.get(key, {}).keys() - {first}:
-            values[key].pop(first, None)
+        if left := values.get(key, {}).keys() - row.compared:
+            values[key] = {n: v for n, v in values[key].items() if n in left}
     problem, reason = "", ""
     if row.failures and not row.measurements:
         problem, reason = row.failures[-1].message, row.failures[-1].reason

@@ -46,16 +46,9 @@ class Option:
     parts: tuple[str, ...]
 
 
-def _io(spec: Spec, _: Gap) -> str | None:
-    return "shared_memory" if spec.get("io") == "host" else None
-
-
-def _protocol(spec: Spec, _: Gap) -> str | None:
-    return {"http": "grpc", "grpc": "http"}.get(str(spec.get("protocol")))
-
-
-def _client(spec: Spec, _: Gap) -> str | None:
-    return "wire" if spec.get("client") == "tritonclient" else None
+def _other(key: str, **values: str) -> Option:
+    """The value of `key` that stands beside the one it has."""
+    return Option(key, lambda spec, _: values.get(str(spec.get(key))), _CARRIED)
 
 
 def _instances(spec: Spec, gap: Gap) -> str | None:
@@ -79,9 +72,9 @@ def _native(spec: Spec, _: Gap) -> str | None:
 
 
 OPTIONS = (
-    Option("io", _io, _CARRIED),
-    Option("protocol", _protocol, _CARRIED),
-    Option("client", _client, _CARRIED),
+    _other("io", host="shared_memory"),
+    _other("protocol", http="grpc", grpc="http"),
+    _other("client", tritonclient="wire"),
     Option("instances", _instances, ("queue",)),
     Option("dynamic_batching", _batching, ("queue",)),
     Option("server", _native, ("compute", "input", "output")),
@@ -98,7 +91,8 @@ def advice(gap: Gap, specs: Iterable[Spec], rows: Iterable[SummaryRow]) -> list[
     own = next((s for s in specs if _is(s, gap.served)), None)
     if own is None:
         return []
-    measured = sorted(_measured(gap, own, specs, rows), key=lambda a: -_value(a.saves))
+    found = _measured(gap, own, specs, rows)
+    measured = sorted(found, key=lambda a: -a.saves.value if a.saves else 0.0)
     tried = {a.line.partition(":")[0] for a in measured}
     estimated = [a for a in _estimated(gap, own) if a.line.partition(":")[0] not in tried]
     return [*measured, *sorted(estimated, key=lambda a: -(a.at_most_ms or 0.0))]
@@ -111,10 +105,6 @@ def effective(spec: Spec, config: str, settings: Mapping[str, object]) -> Spec:
 
 def _is(spec: Spec, row: SummaryRow) -> bool:
     return (spec.get("name"), spec.get("config_name")) == (row.backend, row.config)
-
-
-def _value(interval: Interval | None) -> float:
-    return interval.value if interval is not None else 0.0
 
 
 def _measured(

@@ -9,7 +9,7 @@ from harness.analysis.best import ranked
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
 from harness.analysis.constraints import Bounds, Holds, bounds_of, holds, satisfies
 from harness.analysis.intervals import Interval
-from harness.analysis.metrics import over_rounds
+from harness.analysis.metrics import alone, over_rounds
 from harness.analysis.objective import objective_of
 from harness.analysis.summary import SummaryRow, summarize
 from harness.report.model import labels
@@ -45,6 +45,8 @@ class Candidate:
     joules_per_inference: float | None
     knee: float | None = None
     """Inferences a second from which requests mostly wait; None where none was searched for."""
+    compared: bool = False
+    """Whether its memory is of a session that compared outputs too, as there was no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Points:
         ]  # fmt: skip
         if not tried:
             return None
+        compared = {n for row in self.rows if row.backend == found.backend for n in row.compared}
+        held_alone = alone(tried, compared)
         at_most = found.rate.value * 1.001
         held = [m for m in tried if (m.request_rate or 0.0) <= at_most]
         kept = (row for row in self.rows if any(m in held for m in row.measurements))
@@ -100,10 +104,11 @@ class Points:
         return Candidate(
             found.point, found.backend, found.config, found.batch_size,
             f"search for the capacity, p99 ≤ {found.target_ms:g} ms", *_rate(rate),
-            None, _largest(tried, "gpu_memory_mib"), _scope(tried),
-            _largest(tried, "host_memory_mib"), _largest(held, "gpu_utilization_percent"),
+            None, _largest(held_alone, "gpu_memory_mib"), _scope(tried),
+            _largest(held_alone, "host_memory_mib"), _largest(held, "gpu_utilization_percent"),
             _value(over_rounds(held, "joules_per_inference")) if held else None,
             None if found.knee is None else found.knee.value * found.batch_size,
+            any(m.round in compared for m in held_alone),
         )  # fmt: skip
 
 
@@ -127,7 +132,7 @@ def points_of(data: RunData) -> Points:
 
 
 def _of_row(row: SummaryRow) -> Candidate:
-    rows = (*row.every, *row.confirmation)
+    rows = alone((*row.every, *row.confirmation), row.compared)
     throughput = row.throughput
     assert throughput is not None, "of a point that was measured"
     basis = (
@@ -138,7 +143,7 @@ def _of_row(row: SummaryRow) -> Candidate:
         row.point, row.backend, row.config, row.batch_size, basis, *_rate(throughput),
         _value(row.value(P99)), _largest(rows, "gpu_memory_mib"), _scope(rows),
         _largest(rows, "host_memory_mib"), row.gpu_utilization_percent,
-        _value(row.joules_per_inference),
+        _value(row.joules_per_inference), compared=row.memory_compared,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.metrics import alone
 from harness.analysis.summary import SummaryRow
 from harness.errors import UsageError
 from harness.results.rows import LoadedRow
@@ -155,8 +156,8 @@ def fit_memory(
     """
     found: dict[Combination, float] = {}
     for row in rows:
-        peaks = [m.gpu_memory_mib for m in (*row.every, *row.confirmation)]
-        known = [peak for peak in peaks if peak]
+        every = alone((*row.every, *row.confirmation), row.compared)
+        known = [m.gpu_memory_mib for m in every if m.gpu_memory_mib]
         if row.backend == backend and row.concurrency is not None and known:
             combination = Combination(row.batch_size, row.concurrency, instances.get(row.config, 1))
             found[combination] = max(found.get(combination, 0.0), *known)

@@ -329,6 +329,11 @@ def _of_gpu(sizer: _Sizer, candidate: Candidate, need: Need) -> list[str]:
     said: list[str] = []
     if candidate.gpu_scope == "device":
         said.append("memory: the difference on the whole device, as processes could not be seen")
+    if candidate.compared:
+        said.append(
+            "memory is of the backend's first session, which compared outputs too, and may hold "
+            "more for that: measure more rounds"
+        )
     if not own_sessions(sizer.data.scenario):
         said.append(
             "memory may hold what earlier points of the same session left: a constraint on "

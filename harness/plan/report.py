@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from harness.analysis.summary import summarize
 from harness.plan.deployment import Service
 from harness.plan.files import files_of, header_of
 from harness.plan.memory_model import Combination
@@ -160,7 +161,7 @@ def _points(plan: Plan, data: RunData) -> tuple[list[tuple[Combination, float]],
         return list(plan.memory_model.points), "GPU memory"
     chosen, gpu = plan.sized.candidate, plan.sized.candidate.gpu_mib is not None
     found: dict[Combination, float] = {}
-    for row in data.measurements:
+    for row in summarize(data.measurements):
         mib = row.gpu_memory_mib if gpu else row.host_memory_mib
         if row.backend == chosen.backend and row.config == chosen.config and mib:
             combination = Combination(row.batch_size, row.concurrency or 1)

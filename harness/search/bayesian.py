@@ -15,7 +15,7 @@ from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search.score import Score, best_score, countable, score
-from harness.search.space import Goal, Place, Space
+from harness.search.space import Goal, Space
 from harness.system.packages import require
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def _propose(
     for name, found in rows.items():
         if (place := places.get(name)) is not None:
             study.add_trial(optuna.trial.create_trial(
-                params=_params(space, place), distributions=distributions,
-                values=_values(found, goal),
+                params=dict(zip((a.key for a in space.axes), place, strict=True)),
+                distributions=distributions, values=_values(found, goal),
             ))  # fmt: skip
     for _ in range(ASKS):
         trial = study.ask(distributions)
@@ -84,10 +84,6 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
         else CategoricalDistribution(list(range(len(axis.values))))
         for axis in space.axes
     }
-
-
-def _params(space: Space, place: Place) -> dict[str, int]:
-    return {axis.key: index for axis, index in zip(space.axes, place, strict=True)}
 
 
 def _values(rows: Sequence[SummaryRow], goal: Goal) -> list[float]:

@@ -64,7 +64,8 @@ def write_best(data: RunData, target: Path | None = None, *, own: bool = False) 
     are data: what lies outside is taken from the `best/` that the run has made, or not at all.
     """
     every = summarize(data.measurements, data.failures)
-    rows = [r for r in every if r.backend in _varied(data)]
+    varied = {row.backend for row in data.loads if "settings" in row.details}
+    rows = [r for r in every if r.backend in varied]
     scenario = data.scenario
     bounds, objective = bounds_of(scenario), objective_of(scenario)
     zone = indifference_of(scenario)
@@ -153,10 +154,6 @@ def _none(rows: list[SummaryRow], bounds: Bounds) -> str:
         parts.append(f"{miss.metric} {value} against {miss.bound:g}{by}")
     return f"no point is shown to hold every constraint; the nearest, {found.row.point}, " \
            f"has {', '.join(parts)}"  # fmt: skip
-
-
-def _varied(data: RunData) -> set[str]:
-    return {row.backend for row in data.loads if "settings" in row.details}
 
 
 def _name_of(model: object) -> str:

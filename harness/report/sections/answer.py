@@ -282,7 +282,8 @@ def _details(context: Context) -> list[Sentence]:
         )]  # fmt: skip
     pick = choice.recommended
     where = f"{context.name(pick)}, {labels.place_text(pick)}"
-    first = f"No difference is shown between {labels.listed(_points(context, choice.tied))}."
+    tied = [f"{context.name(r)} ({labels.place_text(r)})" for r in choice.tied]
+    first = f"No difference is shown between {labels.listed(labels.some(tied, 2 * _SHOWN))}."
     if choice.winner is not None:
         where_best = f"{context.name(choice.winner)} ({labels.place_text(choice.winner)})"
         first = f"The best value is that of {where_best}, {_value(context, choice.winner)}."
@@ -330,10 +331,6 @@ def _over_reference(context: Context, pick: SummaryRow) -> list[str | Span]:
     if len(names) == 1 or other is None or context.name(other) in names:
         return []
     return [" It ", *_better(context, pick, other), "."]
-
-
-def _points(context: Context, rows: Iterable[SummaryRow]) -> list[str]:
-    return labels.some([f"{context.name(r)} ({labels.place_text(r)})" for r in rows], 2 * _SHOWN)
 
 
 def _reasons(context: Context) -> str:

@@ -40,6 +40,7 @@ def method(context: Context) -> list[str]:
         indifference=f"{100 * indifference_of(context.scenario):g}",
         gpu_scope=_gpu_scope(context),
         memory_since=_memory_since(context),
+        compared=listed(sorted({r.backend for r in context.rows if r.memory_compared})),
         ceilings=_ceilings(context),
         nearest=_nearest(context),
         false_alarms=_false_alarms(context),

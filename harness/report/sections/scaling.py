@@ -72,7 +72,7 @@ def scaled(context: Context) -> list[Scaled]:
         if r.valid and r.throughput and context.name(r) in counts
     ]
     best: dict[tuple[int, str], SummaryRow] = {}
-    for row in sorted(rows, key=_throughput):
+    for row in sorted(rows, key=lambda r: r.plain("throughput") or 0.0):
         best[row.batch_size, context.name(row)] = row
     lines = []
     for batch in sorted({batch for batch, _ in best}):
@@ -85,10 +85,6 @@ def scaled(context: Context) -> list[Scaled]:
             more = context.differences.advantage(row, mine[0], THROUGHPUT)
             lines.append(Scaled(counts[context.name(row)], row, more, fewest))
     return lines
-
-
-def _throughput(row: SummaryRow) -> float:
-    return row.throughput.value if row.throughput else 0.0
 
 
 def _table(context: Context, found: Iterable[Scaled]) -> Table:

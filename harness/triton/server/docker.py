@@ -59,7 +59,8 @@ class Container:
         command = [settings.command, "run", "--rm", "--name", name]
         if gpus := settings.gpus or self.gpus:
             command += ["--gpus", gpus]
-        if settings.shm_size is not None and not _shares_ipc(settings.args):
+        own_ipc = all(arg.partition("=")[0] != "--ipc" for arg in settings.args)
+        if settings.shm_size is not None and own_ipc:
             command += ["--shm-size", str(settings.shm_size)]
         if settings.network is not None:
             command += ["--network", settings.network]
@@ -108,10 +109,6 @@ def _runs_triton(pid: int) -> bool:
         return any(p.name() == "tritonserver" for p in (process, *process.children(recursive=True)))
     except psutil.Error:
         return False
-
-
-def _shares_ipc(args: Sequence[str]) -> bool:
-    return any(a.startswith("--ipc=") for a in args) or "--ipc" in args
 
 
 def _bind(target: Path, *, read_only: bool) -> str:

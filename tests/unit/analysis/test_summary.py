@@ -135,10 +135,32 @@ def test_a_round_without_energy_leaves_the_point_without() -> None:
 
 def test_memory_over_rounds_is_a_range() -> None:
     (row,) = summarize(energy(0.1, 0.1, 0.1))
-    assert (row.least("gpu_memory_mib"), row.gpu_memory_mib) == (498.0, 500.0)
+    assert (row.least("gpu_memory_mib"), row.gpu_memory_mib) == (498.0, 499.0)
     assert (row.least("host_memory_mib"), row.host_memory_mib) == (9.0, 9.0)
     (bare,) = summarize([ROW])
     assert (bare.least("gpu_memory_mib"), bare.gpu_memory_mib) == (None, None)
+
+
+def test_memory_is_of_sessions_that_compared_no_outputs_where_there_are_any() -> None:
+    """A backend's first session holds what the comparison took: of all batch sizes."""
+
+    def measured(config: str, *mib: float, block: str = "", first: int = 0) -> list[MeasurementRow]:
+        return [
+            replace(ROW, point=f"fake/{config}/b2/c1", config=config, round=first + n,
+                    gpu_memory_mib=peak, details={"block": block} if block else {})
+            for n, peak in enumerate(mib)
+        ]  # fmt: skip
+
+    first, other = summarize([*measured("x", 1134.0, 782.0, 781.0), *measured("y", 900.0, 800.0)])
+    assert (first.least("gpu_memory_mib"), first.gpu_memory_mib) == (781.0, 782.0)
+    assert (other.least("gpu_memory_mib"), other.gpu_memory_mib) == (800.0, 900.0)
+    assert not (first.memory_compared or other.memory_compared)
+    (alone,) = summarize(measured("x", 1134.0))
+    assert (alone.gpu_memory_mib, alone.memory_compared) == (1134.0, True)
+    cards = [*measured("x", 1134.0, 782.0, block="A"),
+             *measured("x", 1134.0, 783.0, block="B", first=2)]  # fmt: skip
+    (merged,) = summarize(cards)
+    assert (merged.gpu_memory_mib, merged.compared) == (783.0, {0, 2})
 
 
 def test_a_backend_with_wrong_outputs_anywhere_is_a_candidate_nowhere() -> None:

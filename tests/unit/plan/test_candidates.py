@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support import planned
 from support.rows import capacity, measurement
 
 from harness.plan.candidates import own_sessions, points_of
+from harness.results.rows import MeasurementRow
 
 
 def test_only_what_holds_the_target_is_a_candidate() -> None:
@@ -19,6 +22,20 @@ def test_only_what_holds_the_target_is_a_candidate() -> None:
     assert points_of(planned.run()).holding(5.0).holding == ()
     assert found.nearest is not None
     assert found.nearest[0] == "served/b1/c1"
+
+
+def test_memory_is_not_that_of_the_session_that_compared_outputs() -> None:
+    data = planned.run()
+    events = tuple(
+        replace(e, gpu_memory_mib=9000.0, host_memory_mib=4000.0)
+        if isinstance(e, MeasurementRow) and e.round == 0 else e
+        for e in data.events
+    )  # fmt: skip
+    (found,) = points_of(replace(data, events=events)).holding(20.0).holding
+    assert (found.gpu_mib, found.host_mib, found.compared) == (3000.0, 1000.0, False)
+    once = replace(data, events=tuple(e for e in events if getattr(e, "round", 0) == 0))
+    (alone,) = (row for row in points_of(once).rows if row.point == "served/b1/c1")
+    assert (alone.gpu_memory_mib, alone.memory_compared) == (9000.0, True)
 
 
 def test_what_one_round_shows_is_undecided() -> None:
