@@ -84,9 +84,16 @@ class Record:
         except Exception as error:
             traceback.print_exc()
             self.data["failures"][case] = str(error) or type(error).__name__
-        done = time.monotonic()
-        print(f"{case}: {done - begin:.1f} s", flush=True)
-        self.data["seconds"] = done - self._begin
+        print(f"{case}: {time.monotonic() - begin:.1f} s", flush=True)
+        self._save()
+
+    def keep(self, case: str, found: Any) -> None:
+        """What there is of a case so far, should it be its last."""
+        self.data["cases"][case] = jsonable(found)
+        self._save()
+
+    def _save(self) -> None:
+        self.data["seconds"] = time.monotonic() - self._begin
         self.path.write_text(json.dumps(self.data, indent=1), encoding="utf-8")
 
 

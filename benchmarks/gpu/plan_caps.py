@@ -1,16 +1,17 @@
-"""What `harness plan` asks for, against the least that works: under CUDA MPS, by its own --verify.
+"""What a plan asks for, against the least that works: under CUDA MPS, in sessions of the harness.
 
-    PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT [--seconds 240] [--cases CASE …]
+    PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT [--seconds 600] [--cases CASE …]
     PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks
 
-Each case is one configuration of ResNet-50 or of a small transformer. `harness run` measures it
-alone on its GPU, in sessions of its own. Then `harness plan --verify` makes a request of the peak,
-tries it under the cap, and bisects: of several cases at a time on a GPU, as a cap is each
-process's, where two MPS daemons can be had there, and in the order of `CASES`. A case sees one GPU.
-What it has shown when its time is up is kept. A later call with the same --output begins no case
-again whose search has ended, and on the same machine measures none again. `disarmed` is a case
-too, where it is named: the six ways in which a cap is off. With --device cpu the cap is one of host
-memory, to try the script.
+Each case is one configuration of ResNet-50 or of a small transformer, alone on its GPU, in the
+order of `CASES`. `harness run` measures it in two sessions of its own: its peak, and the request
+that a plan makes of it. Then sessions under a cap, each with its control and a daemon of its own:
+the request, and from the predicted smallest outward until one fails and one holds, and between them
+by bisection. A session holds where it loads and answers a short load without an error: memory alone
+decides here, so its speed is not judged, and no window waits for the requests of a p99. A case
+whose trials had `--case-seconds` says what it has shown so far. A later call with the same --output
+begins no case again whose search has ended. `disarmed` is a case too, where it is named: the six
+ways in which a cap is off. With --device cpu the cap is one of host memory, to try the script.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import gpubench
@@ -39,14 +40,26 @@ import numpy as np
 from pages import Page, opening, table
 
 from harness.analysis.summary import SummaryRow, summarize
-from harness.errors import LimitError
-from harness.measure.validity import OUTSIDE
+from harness.errors import HarnessError, LimitError
+from harness.plan.candidates import Candidate
+from harness.plan.sizing import Processes, need_of
+from harness.report.model.decision import MARGIN, with_margin
+from harness.results.events import Event, Teller
 from harness.results.rows import ServerOnlyRow
 from harness.results.series import Quantity, each, read_parquet
-from harness.results.store import read_run
+from harness.results.store import RunData, read_run
+from harness.run.execute import start
+from harness.run.session.preparing import Prepared, prepare
+from harness.run.session.session import Session
+from harness.scenario.points import expand
+from harness.scenario.reading.loader import LoadedScenario, load_text
+from harness.scenario.spec.scenario import Scenario
+from harness.scenario.variants import configs
 from harness.system.limits.gpu import gpu_memory
-from harness.system.machine import describe_machine
+from harness.system.paths import cache_directory
+from harness.telemetry.client import Telemetry
 
+HERE = Path(__file__).parent
 MIB = 2**20
 ENCODER = {
     "name": "encoder",
@@ -63,25 +76,22 @@ BACKENDS: Mapping[str, Mapping[str, Any]] = {
     "triton-2": {**SERVED, "instances": 2},
 }  # fmt: skip
 CASES = (
-    "resnet50/torch", "resnet50/onnxruntime", "resnet50/triton-2", "resnet50/tensorrt",
-    "encoder/torch", "encoder/tensorrt", "resnet50/triton-1", "encoder/onnxruntime",
+    "resnet50/torch", "resnet50/onnxruntime", "resnet50/triton-2", "encoder/torch",
+    "resnet50/tensorrt", "encoder/tensorrt", "resnet50/triton-1", "encoder/onnxruntime",
     "encoder/triton-2", "encoder/triton-1",
 )  # fmt: skip
 """What is wanted most comes first."""
 DISARMED = "disarmed"
 WAYS = "tests/gpu/test_limits.py::test_none_of_six_limits_that_are_off_is_taken_for_one"
 BATCH, CALLERS = 1, 4
-RUN_S, VERIFY_S = 100.0, 240.0
-"""The longest that one `harness run` and one `harness plan --verify` may take on the GPU."""
-LEAST_S = {"run": 45.0, "verify": 25.0}
-"""With less time left none is begun: what was measured is to be verified too."""
-ENDS = ("cut", "rc", "stderr", "verify_s")
-"""What a verification leaves behind: the next one begins without."""
-RUNS = ("run", "run-2", "run-3")
-DEMAND = ("--rate", "10", "--slo-p99", "5s", "--margin", "10%", "--headroom", "95%")
-"""So low and so late that memory alone decides, while other cases load the same GPU."""
+TRIAL_S = 60.0
+"""A session under a cap that takes longer decides nothing."""
+LEAST_S = 15.0
+"""With less time left no case is begun."""
 WITHIN, WITHIN_MIB = 0.05, 128
 """The target: the predicted smallest is off by no more than a share, or by so many MiB."""
+STEP_MIB, TO_MIB = 128, 32
+"""The first step away from what was predicted, and how near the search comes to the least."""
 FREE = """
 import ctypes
 cuda = ctypes.CDLL("libcuda.so.1")
@@ -98,114 +108,194 @@ print(free.value >> 20, total.value >> 20)
 """What a process may still take once it has its context."""
 
 
-def scenario(case: str, device: str) -> dict[str, Any]:
-    """Of one case: one point, in a session of its own."""
+def scenario(case: str, device: str, mib: int | None = None) -> str:
+    """Of one case: one point, in sessions of its own; with `mib` under a cap."""
     name, _, backend = case.partition("/")
     model, settings = MODELS[name] if device == "cuda" else gpubench.SMALL, dict(BACKENDS[backend])
     if device == "cpu":
         settings |= {"device": "cpu"} if "device" in settings else {}
         settings |= {"provider": "CPUExecutionProvider"} if "provider" in settings else {}
-    memory = "gpu_memory_mib" if device == "cuda" else "host_memory_mib"
-    return {
+    memory = "gpu_memory" if device == "cuda" else "host_memory"
+    settings |= {"limits": {memory: f"{mib}MiB"}} if mib is not None else {}
+    return json.dumps({
         "scenario": f"caps-{case.replace('/', '-')}", "model": {**model, "parity": {"inputs": 1}},
         "backends": [settings],
         "load": {"batch_sizes": [BATCH], "concurrency": [CALLERS]},
-        "constraints": {memory: {"max": 10_000_000}},  # a session of its own, nothing else
+        "constraints": {f"{memory}_mib": {"max": 10_000_000}},  # a session of its own, no other's
         "measurement": {
-            "profile": "quick", "rounds": 2, "rounds_max": 2, "warmup": "500ms",
-            "warmup_requests": 8,
-            # a p99 has an upper end from 16 slow stretches on over the rounds: 1 % of these twice
-            "window": "500ms", "window_requests": 1600, "window_max": "15s", "load_timeout": "90s",
+            "profile": "quick", "rounds": 2, "rounds_max": 2, "warmup": "300ms",
+            "warmup_requests": 2 * CALLERS, "window": "500ms", "window_requests": 5 * CALLERS,
+            "window_max": "5s", "load_timeout": "120s", "request_timeout": "10s",
         },
-    }  # fmt: skip
+    })  # fmt: skip
 
 
-class Lane:
-    """One GPU: what is started here sees no other."""
+def read(case: str, device: str, mib: int | None = None) -> LoadedScenario:
+    text, path = scenario(case, device, mib), HERE / "scenario.yaml"
+    return LoadedScenario(load_text(text, str(path), HERE), text, path, ())
 
-    def __init__(self, asked: argparse.Namespace, uuid: str | None, end: float) -> None:
-        self._asked, self._end = asked, end
-        path = os.pathsep.join([str(Path(__file__).parent), str(gpubench.ROOT)])
-        self._env = {**os.environ, "PYTHONPATH": path, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-        if uuid is not None:
-            self._env["CUDA_VISIBLE_DEVICES"] = uuid
 
-    @property
-    def left(self) -> float:
-        return self._end - time.monotonic()
+class Case:
+    """One configuration: measured once, then tried under caps."""
 
-    def run(self, case: str) -> dict[str, Any]:
-        """Measure it without a cap: its peak, and what samples a second apart would say."""
-        folder = self._folder(case)
-        (folder / "scenario.yaml").write_text(json.dumps(scenario(case, self._asked.device)))
-        begin = time.monotonic()
-        for run in RUNS:  # a point that is not believed is no candidate: once more
-            words = ("run", "scenario.yaml", "-o", run, "-q", "--no-report")
-            said = self._harness(folder, RUN_S, *words)
-            calm(folder / run / "journal.jsonl")
-            data = read_run(folder / run)
-            rows = summarize(data.measurements, data.failures)
-            if any(_decides(row) for row in rows) or self.left < LEAST_S["run"]:
-                break
+    def __init__(self, name: str, asked: argparse.Namespace) -> None:
+        self._name, self._asked = name, asked
+        asked.runs.mkdir(parents=True, exist_ok=True)
+        stem = f"{name.replace('/', '-')}-"
+        self._folder = Path(tempfile.mkdtemp(prefix=stem, dir=asked.runs))
+
+    def measure(self) -> dict[str, Any]:
+        """Without a cap: its peaks, what is predicted of them and asked for, and what samples a
+        second apart would say.
+        """
+        begin, run = time.monotonic(), self._folder / "run"
+        start(read(self._name, self._asked.device), run, contextlib.nullcontext(Teller(_unheard)))
+        data = read_run(run)
         if not data.measurements:
-            raise gpubench.ChildError(f"nothing was measured: {data.failures or said['stderr']}")
+            raise gpubench.ChildError(f"nothing was measured: {data.failures}")
+        (row,) = summarize(data.measurements)
+        processes, predicted, request = _planned(data, row)
         return {
-            "run": run, "run_s": time.monotonic() - begin,
-            "device": sampled(folder / run, Quantity.DEVICE_BYTES)
-            if self._asked.at_once == 1 else None,
-            "process": sampled(folder / run, Quantity.PROCESS_BYTES),
-            "peaks_mib": [row.gpu_memory_mib for row in data.measurements],
-            "flags": [row.flags for row in data.measurements],
+            "run_s": time.monotonic() - begin, "processes": processes, "predicted_mib": predicted,
+            "request_mib": request, "device": sampled(run, Quantity.DEVICE_BYTES),
+            "process": sampled(run, Quantity.PROCESS_BYTES),
+            "peaks_mib": [m.gpu_memory_mib for m in data.measurements],
+            "host_peaks_mib": [m.host_memory_mib for m in data.measurements],
+            "flags": [m.flags for m in data.measurements],
             "empty_server": [asdict(row) for row in data.rows(ServerOnlyRow)],
-            "stages": [row.details.get("gpu_stages") for row in data.loads],
+            "stages": [load.details.get("gpu_stages") for load in data.loads],
         }  # fmt: skip
 
-    def verify(self, case: str, run: str) -> dict[str, Any]:
-        """The plan with its proof; what there is of it when its time is up."""
-        begin = time.monotonic()
-        words = ("plan", run, *DEMAND, "--verify", "--json")
+    def verify(self, found: dict[str, Any], save: Callable[[], None]) -> None:
+        """Search; each trial is in `found` as soon as it has ended."""
+        trials: list[dict[str, Any]] = found.setdefault("trials", [])
+        end = time.monotonic() + self._asked.case_seconds
+        loaded = read(self._name, self._asked.device).scenario
+        prepared = prepare(loaded, base=HERE, logs=self._folder, cache=cache_directory())
+        with Telemetry(self._folder / ".raw", self._folder / "telemetry.log") as telemetry:
+
+            def holds(mib: int) -> bool:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{self._asked.case_seconds:g} s of trials were over")
+                for _ in range(2):  # what decides nothing is tried once more
+                    trials.append(self._trial(mib, prepared, telemetry))
+                    print(f"  {mib} MiB {trials[-1]['outcome']}: {trials[-1]['why'][:200]}")
+                    save()
+                    if trials[-1]["outcome"] != "undecided":
+                        break
+                return str(trials[-1]["outcome"]) == "holds"
+
+            try:
+                search(found["predicted_mib"], found["request_mib"], holds)
+                found["ended"] = True
+            except TimeoutError as error:
+                found["cut"] = str(error)
+
+    def _trial(self, mib: int, prepared: Prepared, telemetry: Telemetry) -> dict[str, Any]:
+        begin, stem = time.monotonic(), f"{mib}mib-{time.monotonic_ns()}"
+        seen: dict[str, Any] = {}
+        outcome, why = "undecided", ""
         try:
-            said = self._harness(self._folder(case), VERIFY_S, *words)
-        except subprocess.TimeoutExpired as error:  # the trials that ended are told of there
-            return {"cut": True, "stderr": _text(error.stderr)}
-        plan = json.loads(said["stdout"]) if said["stdout"].strip() else None
-        return {"verify_s": time.monotonic() - begin, "rc": said["rc"], "stderr": said["stderr"],
-                "plan": plan}  # fmt: skip
+            with _at_most(TRIAL_S):
+                why = self._answers(mib, stem, prepared, telemetry, seen)
+            outcome = "holds"
+        except (LimitError, TimeoutError) as error:
+            why = str(error)
+        except (HarnessError, gpubench.ChildError) as error:
+            outcome, why = "fails", f"{getattr(error, 'words', 'errors')} ({error})"
+        return {"mib": mib, "outcome": outcome, "why": why, "seconds": time.monotonic() - begin,
+                "cap": seen}  # fmt: skip
 
-    def _folder(self, case: str) -> Path:
-        folder: Path = self._asked.runs / case.replace("/", "-")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _harness(self, folder: Path, most: float, *words: str) -> dict[str, Any]:
-        longest = min(most, self.left) if self._asked.device == "cuda" else self.left
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", *words], cwd=folder, env=self._env, text=True,
-            capture_output=True, check=False, timeout=max(1.0, longest),
+    def _answers(
+        self, mib: int, stem: str, prepared: Prepared, telemetry: Telemetry, seen: dict[str, Any]
+    ) -> str:
+        """A session under the cap: what it did, in words. Raises what went wrong."""
+        found: Scenario = read(self._name, self._asked.device, mib).scenario
+        (point,) = expand(found)
+        samples = self._folder / f"{stem}.npz"
+        session = Session(
+            found, configs(found)[point.backend][point.config], prepared, base=HERE,
+            logs=self._folder, stem=stem, cache=cache_directory(), telemetry=telemetry,
         )  # fmt: skip
-        return {"rc": done.returncode, "stdout": done.stdout, "stderr": done.stderr[-8000:]}
+        with session:
+            session.open(BATCH, _unheard)
+            (done,) = session.measure(point, 0, {"": samples}, _unheard)
+            seen |= session.limited.seen
+        if done.messages:
+            raise gpubench.ChildError("; ".join(done.messages))
+        if not seen:
+            raise LimitError(f"the trial under {mib} MiB has no record of its cap")
+        return f"{(done.window.end_ns - done.window.begin_ns) / 1e9:.1f} s of load without an error"
 
 
-def calm(journal: Path) -> None:
-    """Take out of a run what other cases on the same GPU did to its rounds, as `--verify` does of
-    its trials: they slow it down, and memory is the matter here.
+def search(predicted: int, request: int, holds: Callable[[int], bool]) -> int | None:
+    """The least that held twice, to `TO_MIB`: the request is tried, then sizes from `predicted`
+    outward, in steps that double, until one holds and one fails; what lies between is bisected.
+    None where nothing held, at 4 times the request.
     """
-    theirs = {*OUTSIDE, "no_steady_state", "warm_up_leak"}
-    lines = [json.loads(line) for line in journal.read_text("utf-8").splitlines()]
-    for line in lines:
-        if set(line.get("flags", ())) & set(OUTSIDE):
-            line["flags"] = [flag for flag in line["flags"] if flag not in theirs]
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    low, high = 0, request
+    while not holds(high):
+        if high >= 4 * request:
+            return None
+        low, high = high, high + max(STEP_MIB, request // 4)
+    size, step = predicted - STEP_MIB, STEP_MIB
+    while low == 0 and size > 0:
+        if holds(size):
+            high, step = size, 2 * step
+            size -= step
+        else:
+            low = size
+    while high - low > TO_MIB:
+        middle = predicted if low < predicted < high else (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
+    while not holds(high) and high < request:  # what held by chance does not stand
+        high += TO_MIB
+    return high
 
 
-def _decides(row: SummaryRow) -> bool:
-    """Whether a plan may choose it: one round that counts has no interval."""
-    p99 = row.value("latency_p99_ms")
-    return row.valid and p99 is not None and p99.high is not None
+def _planned(data: RunData, row: SummaryRow) -> tuple[int, int, int]:
+    """Processes of a replica, and MiB of each: what is predicted to be the least, and the request
+    that a plan makes, with its margin. Without a GPU of the whole tree of processes.
+    """
+    gpu, host = row.gpu_memory_mib, row.host_memory_mib
+    if gpu is None:
+        if host is None:
+            raise gpubench.ChildError("no memory was measured")
+        return 1, math.ceil(host), with_margin(host)
+    empty = [r.gpu_memory_mib for r in data.rows(ServerOnlyRow) if r.gpu_memory_mib is not None]
+    server = max(empty, default=None)
+    backends = data.scenario["backends"]
+    count = int(backends[0].get("instances") or 1) + (server is not None)
+    rate = row.throughput.value if row.throughput else 0.0
+    candidate = Candidate(row.point, row.backend, row.config, row.batch_size, "", rate, rate, False,
+                          None, gpu, "process", host, None, None)  # fmt: skip
+    need = need_of(candidate, Processes(count, server), MARGIN, compute=None, card_mib=None,
+                   factor=1, driver=None)  # fmt: skip
+    assert need is not None
+    return count, math.ceil(need.process_mib / (1 + MARGIN)), need.process_mib
 
 
-def _text(found: str | bytes | None) -> str:
-    return found.decode(errors="replace") if isinstance(found, bytes) else found or ""
+def _unheard(_: Event) -> None:
+    """Takes what a session tells of its progress."""
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the main thread where it takes longer."""
+
+    def late(_: int, __: FrameType | None) -> None:
+        raise TimeoutError(f"it took more than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def sampled(run: Path, quantity: Quantity) -> dict[str, float] | None:
@@ -281,64 +371,44 @@ def resumed(asked: argparse.Namespace, record: gpubench.Record) -> None:
 
 def _ended(case: str, found: Mapping[str, Any] | None) -> bool:
     """Whether nothing of it is left to do."""
-    return found is not None and (case in ("context", DISARMED) or bool(found.get("plan")))
+    return found is not None and (case in ("context", DISARMED) or bool(found.get("ended")))
 
 
 def measure(asked: argparse.Namespace) -> None:
-    begin = time.monotonic()
+    end = time.monotonic() + asked.seconds
+    paths = (str(HERE), str(gpubench.ROOT), os.environ.get("PYTHONPATH", ""))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     record = gpubench.Record("plan-caps", asked)
     resumed(asked, record)
     done = record.data["cases"]
-    gpus: list[str | None] = [str(gpu["uuid"]) for gpu in describe_machine()["gpus"]] or [None]
-    each_gpu = asked.lanes
-    if asked.device == "cuda":
-        if "context" not in done:
-            record.attempt("context", context)
-        each_gpu = (
-            1 if "second_daemon" in done.get("context", {"second_daemon": ""}) else asked.lanes
-        )
-        if asked.only is not None and DISARMED in asked.only and DISARMED not in done:
-            record.attempt(DISARMED, disarmed)
-    cases = [case for case in gpubench.chosen(asked, CASES) if not _ended(case, done.get(case))]
-    for case in cases:  # once, not in each lane
-        model = scenario(case, asked.device)["model"]
-        gpubench.prepare_model(asked, model, ("torch", "onnx"), (BATCH,))
-    lanes = [Lane(asked, uuid, begin + asked.seconds) for uuid in gpus]
-    place = {case: lanes[i % len(lanes)] for i, case in enumerate(cases)}
-    found: dict[str, dict[str, Any]] = {}
-    lock = threading.Lock()
-
-    def run(case: str) -> None:
-        earlier = done.get(case) or {}
-        there = asked.runs / case.replace("/", "-") / earlier.get("run", "none")
-        found[case] = {k: v for k, v in earlier.items() if k not in ENDS} if there.exists() else (
-            place[case].run(case)
-        )  # fmt: skip
-        with lock:
-            record.attempt(case, lambda: found[case])
-
-    def verify(case: str) -> None:
-        found[case] |= place[case].verify(case, found[case]["run"])
-        with lock:
-            record.attempt(case, lambda: found[case])
-
-    for name, work, most in (("run", run, asked.at_once), ("verify", verify, each_gpu)):
-        left = [case for case in cases if case not in record.data["failures"]]
-        with contextlib.ExitStack() as stack:
-            pools = {lane: stack.enter_context(ThreadPoolExecutor(most)) for lane in lanes}
-            waiting = {
-                case: pools[place[case]].submit(_in_time, LEAST_S[name], work, place[case], case)
-                for case in left
-            }
-        for case, future in waiting.items():
-            if (error := future.exception()) is not None:
-                record.attempt(case, partial(_raise, error))
+    if asked.device == "cuda" and "context" not in done:
+        record.attempt("context", context)
+    if DISARMED in (asked.only or ()) and DISARMED not in done:
+        record.attempt(DISARMED, disarmed)
+    for name in gpubench.chosen(asked, CASES):
+        if _ended(name, done.get(name)):
+            continue
+        if end - time.monotonic() < LEAST_S:
+            record.attempt(name, partial(_raise, TimeoutError("no time was left")))
+            continue
+        record.attempt(name, partial(_whole, name, asked, record, end))
 
 
-def _in_time(least: float, work: Callable[[str], None], lane: Lane, case: str) -> None:
-    if lane.left < least:
-        raise TimeoutError("no time was left")
-    work(case)
+def _whole(
+    name: str, asked: argparse.Namespace, record: gpubench.Record, end: float
+) -> dict[str, Any]:
+    begin = time.monotonic()
+    case = Case(name, asked)
+    found = case.measure()
+    asked.case_seconds = min(asked.case_seconds, end - time.monotonic())
+
+    def save() -> None:
+        found["seconds"] = time.monotonic() - begin
+        record.keep(name, found)
+
+    case.verify(found, save)
+    return found
 
 
 def _raise(error: BaseException) -> None:
@@ -355,24 +425,25 @@ def page(data: Mapping[str, Any]) -> Page:
             "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks",
             trial="A trial of the script on the CPU, under caps of host memory.",
         ),
-        f"Batch {BATCH}, {CALLERS} callers, fp32. `harness run` measured each configuration; what "
-        "other cases did to its rounds was\nleft out. `harness plan --verify` made a request of "
-        "the largest peak plus 10 %, tried it under "
-        f"CUDA MPS after its control, and searched for the least that\nworks. *Predicted* is the "
-        "peak without the margin, of a process; the target is that it lies within "
-        f"{WITHIN:.0%} or {WITHIN_MIB} MiB of\n*least*, which has held in two full trials. Several "
-        "cases were tried at a time on a GPU, so their speed is not the matter\nhere. "
-        "*So far*: the time was up before the search had ended.", "",
+        f"Batch {BATCH}, {CALLERS} callers, fp32, each case alone on its GPU. `harness run` "
+        "measured it in two sessions; *predicted* is\nwhat a plan takes for the least of each "
+        f"process: the peak without the margin of {MARGIN:.0%} that the *request* has. Then\n"
+        "sessions under CUDA MPS, each with its control and a daemon of its own: the request, and "
+        "from the predicted value\noutward, then by bisection. A size holds where the model loads "
+        "and a short load has no error; its speed is not judged.\n*Least* has held twice, and is "
+        f"found to {TO_MIB} MiB. The target is that the predicted value lies within {WITHIN:.0%} "
+        f"or {WITHIN_MIB} MiB\nof it. *So far*: the case's time was up before the search had "
+        "ended.", "",
     ]  # fmt: skip
     lines += table(
         ("case", "processes", "predicted MiB", "request MiB", "verified", "least MiB",
-         "predicted − least", "target", "below it"),
+         "predicted − least", "target", "below it", "trials", "seconds"),
         list(_rows(data)),
     )  # fmt: skip
     asked = list(_analyzer(data))
     lines += ["", *_context(data), *_disarmed(data)]
     if not asked:
-        return Page("plan-caps", TITLE, [*lines, *_analyzed_elsewhere(), *_missing(data)])
+        return Page("plan-caps", TITLE, [*lines, *_missing(data)])
     lines += ["## By Model Analyzer's definition", "",
               "The largest of samples a second apart, of the whole device. From the same run's "
               "readings (200 a second), for\nthe unluckiest and the luckiest moment of the first "
@@ -388,61 +459,34 @@ def page(data: Mapping[str, Any]) -> Page:
 TITLE = "What a plan asks for, against the least that works"
 
 
-def _analyzed_elsewhere() -> list[str]:
-    return [
-        "What Model Analyzer's definition asks for, the largest of samples a second apart of the "
-        "whole device, has [a page of its own](gpu-memory-definitions.md): here several cases "
-        "shared the device.",
-    ]  # fmt: skip
-
-
 def _missing(data: Mapping[str, Any]) -> list[str]:
     each = [f"- `{name}`: {why.splitlines()[0]}" for name, why in data["failures"].items()]
     return ["", "Not measured:", "", *each] if each else []
 
 
-SAID = re.compile(r"(\d+) MiB(, one short round)?: (holds|fails|undecided): (.*)")
-"""What `--verify` tells of a trial when it has ended."""
-
-
-def proof_so_far(stderr: str) -> dict[str, Any]:
-    """Of a verification that was cut off: the least that held in any trial; {} without one."""
-    trials = [
-        {"mib": int(m[1]), "full": m[2] is None, "outcome": m[3], "why": m[4]}
-        for m in map(SAID.fullmatch, stderr.splitlines()) if m
-    ]  # fmt: skip
-    held = [trial for trial in trials if trial["outcome"] == "holds"]
-    if not trials or not held:
-        return {}
-    request = max(trial["mib"] for trial in trials)
-    return {
-        "request_mib": request, "verified": any(t["mib"] == request for t in held),
-        "predicted_mib": math.ceil(request / 1.1), "smallest_mib": min(t["mib"] for t in held),
-        "trials": trials, "cut": True,
-    }  # fmt: skip
-
-
-def _proofs(data: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Any]]:
+def _tried(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], list[Any]]]:
     for case, found in data["cases"].items():
         if case not in ("context", DISARMED):
-            plan = found.get("plan") or {}
-            proof = plan.get("proof") or proof_so_far(found.get("stderr", ""))
-            yield case, found, plan.get("memory") or {}, proof
+            yield case, found, found.get("trials", [])
+
+
+def least_of(found: Mapping[str, Any]) -> int | None:
+    """The least that held, twice where the search has ended."""
+    held = [trial["mib"] for trial in found.get("trials", []) if trial["outcome"] == "holds"]
+    stood = [mib for mib in held if held.count(mib) > 1] if found.get("ended") else held
+    return min(stood, default=None)
 
 
 def _rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
-    for case, found, memory, proof in _proofs(data):
-        if not proof:
-            last = found.get("stderr", "").strip().splitlines()[-1:] or ["nothing was tried"]
-            why = f"exit code {found['rc']}" if "rc" in found else "cut off"
-            yield [f"`{case}`", *["–"] * 7, f"{why}: {last[0]}"]
-            continue
-        least, predicted = proof.get("smallest_mib"), proof.get("predicted_mib")
+    for case, found, trials in _tried(data):
+        least, predicted = least_of(found), found["predicted_mib"]
+        requested = [t["outcome"] for t in trials if t["mib"] == found["request_mib"]]
         yield [
-            f"`{case}`", str(memory.get("processes", 1)), _mib(predicted),
-            _mib(proof["request_mib"]), "yes" if proof["verified"] else "no",
-            f"{_mib(least)}{' so far' if proof.get('cut') else ''}", *_off(predicted, least),
-            _below(proof),
+            f"`{case}`", str(found["processes"]), _mib(predicted), _mib(found["request_mib"]),
+            "yes" if "holds" in requested else "no" if requested else "–",
+            f"{_mib(least)}{'' if found.get('ended') or least is None else ' so far'}",
+            *_off(predicted, least), _below(trials, least), str(len(trials)),
+            f"{found.get('seconds', found['run_s']):.0f}",
         ]  # fmt: skip
 
 
@@ -458,12 +502,11 @@ def _off(predicted: float | None, least: float | None) -> tuple[str, str]:
     return f"{off:+.0f} MiB ({off / least:+.1%})", "met" if met else "missed"
 
 
-def _below(proof: Mapping[str, Any]) -> str:
-    least = proof.get("smallest_mib")
-    failed = [t for t in proof["trials"] if least and t["mib"] < least and t["outcome"] != "holds"]
+def _below(trials: list[Any], least: int | None) -> str:
+    failed = [t for t in trials if t["outcome"] != "holds" and (least is None or t["mib"] < least)]
     if not failed:
         return "–"
-    worst = max(failed, key=lambda t: t["mib"])
+    worst = max(failed, key=lambda t: int(t["mib"]))
     return f"{worst['mib']} MiB {worst['outcome']}: {worst['why'][:120]}".replace("|", "/")
 
 
@@ -494,11 +537,11 @@ def _disarmed(data: Mapping[str, Any]) -> list[str]:
 
 
 def _analyzer(data: Mapping[str, Any]) -> Iterator[list[str]]:
-    for case, found, memory, proof in _proofs(data):
-        device, least = found.get("device"), proof.get("smallest_mib")
+    for case, found, _ in _tried(data):
+        device, least = found.get("device"), least_of(found)
         if not device or not least:
             continue
-        need = least * memory.get("processes", 1)
+        need = least * found["processes"]
         low, high = device["low_mib"], device["high_mib"]
         word = "holds" if low >= need else "fails" if high < need else "fails or holds, by luck"
         yield [
@@ -511,10 +554,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the JSON")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=240.0, help="no case goes on after them")
-    parser.add_argument("--at-once", type=int, default=1, help="cases measured at once without a "
-                        "cap: above 1, nothing is said of the whole device")  # fmt: skip
-    parser.add_argument("--lanes", type=int, default=8, help="cases verified at once on a GPU")
+    parser.add_argument("--seconds", type=float, default=600.0, help="for all cases")
+    parser.add_argument("--case-seconds", type=float, default=45.0, help="for trials of each")
     every = (*CASES, DISARMED)
     parser.add_argument("--cases", dest="only", nargs="*", choices=every, metavar="CASE",
                         help=f"these alone, of {', '.join(every)}")  # fmt: skip

@@ -28,7 +28,7 @@ import gpubench
 import numpy as np
 from gpubench import Child
 from pages import Page, opening, percent, table
-from plan_caps import BACKENDS, BATCH, CALLERS, MODELS
+from plan_caps import BACKENDS, BATCH, CALLERS, MODELS, TO_MIB, least_of
 
 from harness.load.choose import make_generator
 from harness.load.plan import LoadPlan
@@ -50,13 +50,9 @@ def verified(caps: Path) -> list[tuple[str, int]]:
     that works and the search's resolution, as below it nothing is known.
     """
     cases = json.loads((caps / "plan-caps.json").read_text("utf-8"))["cases"]
-    found = []
-    for case in cases:
-        plan = (cases[case] or {}).get("plan") or {}
-        proof = plan.get("proof") or {}
-        if proof.get("smallest_mib") and "triton" not in case:
-            found.append((case, proof["smallest_mib"] + proof["resolution_mib"]))
-    return found
+    ended = {case: found for case, found in cases.items() if found.get("ended")}
+    known = {case: least_of(found) for case, found in ended.items() if "triton" not in case}
+    return [(case, least + TO_MIB) for case, least in known.items() if least is not None]
 
 
 def trial(asked: argparse.Namespace, case: str, need_mib: int, card_mib: int) -> dict[str, Any]:
@@ -209,8 +205,8 @@ def page(data: Mapping[str, Any]) -> Page:
             "PYTHONPATH=. python benchmarks/gpu/replicas.py --output OUT --render docs/benchmarks",
             trial="A trial of the script on the CPU: no card was made small.",
         ),
-        "What a replica needs is the least that `harness plan --verify` found under CUDA MPS "
-        "([page](gpu-plan-caps.md)), and the resolution of\nits search. A card's size is drawn, of "
+        "What a replica needs is the least that a search under CUDA MPS found "
+        "([page](gpu-plan-caps.md)), and the resolution of\nit. A card's size is drawn, of "
         f"{FEWEST:g} to {MOST:g} times that; another process takes the rest of the GPU. As many "
         "replicas as the plan\nputs on such a card, and one more, are started as clients of one "
         f"daemon and put under load together for {LOAD_S:g} s (batch {BATCH}, {CALLERS} callers\n"

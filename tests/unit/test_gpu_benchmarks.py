@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from support.paths import ROOT
+from support.rows import measurement
 from support.scaled import run
 from support.shared import full, write_shared
 from support.shared import scenario as shared
 
+from harness.analysis.summary import summarize
+from harness.results.rows import ServerOnlyRow
 from harness.results.series import Quantity, SeriesKey, TelemetrySeries, write_parquet
+from harness.results.store import RunData
 
 FOLDER = str(ROOT / "benchmarks" / "gpu")
 MIB = 2**20
@@ -208,21 +212,54 @@ def test_lanes_are_judged_point_by_point_and_by_time(load: Any) -> None:
     assert "GPU 1 is slower." in text
 
 
-def _verified(peak: float, least: int, below: str = "fails", **more: Any) -> dict[str, Any]:
-    trials = [
-        {"mib": 1320, "outcome": "holds", "why": "p99", "full": True},
-        {"mib": least - 20, "outcome": below, "why": "memory ran out | here", "full": False},
-    ]
-    proof = {"request_mib": 1320, "verified": True, "smallest_mib": least, "predicted_mib": peak,
-             "trials": trials, "tried_under_a_cap": True}  # fmt: skip
-    return {"plan": {"proof": proof, "memory": {"processes": 2}}, "stderr": "", **more}
+def _tried(peak: int, request: int, *trials: tuple[int, str], **more: Any) -> dict[str, Any]:
+    """A case of plan_caps with its trials: MiB and outcome."""
+    made = [{"mib": mib, "outcome": word, "why": "memory ran out | here"} for mib, word in trials]
+    return {"processes": 1, "predicted_mib": peak, "request_mib": request, "run_s": 9.0,
+            "seconds": 41.0, "trials": made, **more}  # fmt: skip
 
 
-CUT = """\
-1100 MiB: holds: p99 ≤ 5000 ms with 7 ms
-1000 MiB, one short round: holds: p99 ≤ 5000 ms with 7 ms
-956 MiB, one short round: fails: memory ran out (it)
-"""
+@pytest.mark.parametrize("truth", [900, 1000, 1099, 1131, 1320, 1500])
+def test_the_search_for_the_least_finds_it_in_few_trials(load: Any, truth: int) -> None:
+    """Of a replica for which 1,120 MiB are predicted and 1,232 asked."""
+    caps = load("plan_caps")
+    sizes: list[int] = []
+
+    def holds(mib: int) -> bool:
+        sizes.append(mib)
+        return mib >= truth
+
+    found = caps.search(1120, 1232, holds)
+    assert truth <= found <= truth + caps.TO_MIB
+    assert sizes[0] == 1232
+    assert sizes.count(found) == 2
+    assert len(sizes) <= (7 if abs(1120 - truth) <= 128 else 9)
+
+
+def test_what_held_by_chance_is_not_the_least(load: Any) -> None:
+    caps = load("plan_caps")
+    lucky = [True]
+
+    def holds(mib: int) -> bool:
+        return mib >= 1100 or (992 <= mib < 1024 and bool(lucky) and lucky.pop())
+
+    assert 1100 <= caps.search(1120, 1232, holds) < 1100 + caps.TO_MIB
+    assert caps.search(1120, 1232, lambda mib: False) is None
+
+
+def test_a_request_is_the_plans_of_each_process(load: Any) -> None:
+    """700 MiB of a Triton with two stubs, of which the empty server has 300."""
+    caps = load("plan_caps")
+    one = measurement(round=1, gpu_memory_mib=700.0, gpu_memory_scope="process")
+    first = measurement(gpu_memory_mib=900.0, gpu_memory_scope="process")
+    empty = ServerOnlyRow("a", 0, 1.0, 400.0, 2.0, gpu_memory_mib=300.0)
+    manifest = {"scenario": {"backends": [{"name": "a", "kind": "triton", "instances": 2}]}}
+    data = RunData(Path("run"), manifest, (first, one, empty))
+    (row,) = summarize(data.measurements)
+    assert caps._planned(data, row) == (3, 300, 330)
+    host = RunData(Path("run"), manifest, (measurement(host_memory_mib=200.0),))
+    (row,) = summarize(host.measurements)
+    assert caps._planned(host, row) == (1, 200, 220)
 
 
 def test_a_predicted_smallest_is_judged_by_its_target(load: Any) -> None:
@@ -251,22 +288,25 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
 ) -> None:
     device = {"low_mib": 900.0, "high_mib": 2600.0, "peak_mib": 2700.0, "first_mib": 618.0}
     machine = {"gpus": [], "cpu": {"model": "x", "usable": 2}, "os": "y", "python": "z"}
+    done = _tried(1200, 1320, (1320, "holds"), (1072, "fails"), (1100, "holds"), (1100, "holds"),
+                  (1080, "fails"), processes=2, device=device, ended=True)  # fmt: skip
     data = {
         "machine": machine, "packages": {}, "started": "2026-11-28", "device": "cuda",
         "failures": {"encoder/torch": "no time was left"},
         "cases": {
             "context": {"plain": [9, 9], "1024": {"free_total": [700, 141_000], "control": "seen"}},
-            "resnet50/triton-2": _verified(1200.0, 1100, device=device),
-            "encoder/tensorrt": {"cut": True, "stderr": "no trial ended", "plan": None},
-            "encoder/onnxruntime": {"cut": True, "plan": None, "stderr": CUT},
+            "resnet50/triton-2": done,
+            "encoder/tensorrt": _tried(1000, 1100, (1100, "fails")),
+            "encoder/onnxruntime": _tried(1000, 1100, (1100, "holds"), (1000, "holds"),
+                                          (956, "fails")),
         },
     }  # fmt: skip
     text = "\n".join(load("plan_caps").page(data).lines)
     assert (
-        "| `resnet50/triton-2` | 2 | 1,200 | 1,320 | yes | 1,100 | +100 MiB (+9.1%) | met" in text
-    )
-    assert "1080 MiB fails: memory ran out / here" in text
-    assert "| `encoder/tensorrt` | – | – | – | – | – | – | – | cut off: no trial ended |" in text
+        "| `resnet50/triton-2` | 2 | 1,200 | 1,320 | yes | 1,100 | +100 MiB (+9.1%) | met "
+        "| 1080 MiB fails: memory ran out / here | 5 | 41 |"
+    ) in text
+    assert "| `encoder/tensorrt` | 1 | 1,000 | 1,100 | no | – | – | – | 1100 MiB fails" in text
     assert "| `encoder/onnxruntime` | 1 | 1,000 | 1,100 | yes | 1,000 so far | +0 MiB" in text
     assert "956 MiB fails: memory ran out" in text
     assert "2,200 | +400 MiB | fails or holds, by luck |" in text
@@ -277,7 +317,7 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
 def test_a_later_part_begins_no_case_again_that_was_verified(load: Any, tmp_path: Path) -> None:
     caps = load("plan_caps")
     cases = {"context": {"plain": [9, 9]}, "disarmed": {"above the card": "passed"},
-             "encoder/torch": {"plan": {"proof": {}}}, "resnet50/torch": {"cut": True}}  # fmt: skip
+             "encoder/torch": {"ended": True}, "resnet50/torch": {"cut": "late"}}  # fmt: skip
     record = argparse.Namespace(path=tmp_path / "plan-caps.json", data={"cases": {}})
     asked = argparse.Namespace(device="cuda")
     caps.resumed(asked, record)
@@ -291,16 +331,6 @@ def test_a_later_part_begins_no_case_again_that_was_verified(load: Any, tmp_path
     record.data["cases"] = {}
     caps.resumed(asked, record)
     assert record.data["cases"] == {}, "another device's figures"
-
-
-def test_what_other_cases_did_to_a_run_is_taken_out_of_it(load: Any, tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    lines = [{"event": "x"}, {"flags": ["foreign_load", "warm_up_leak", "host_bound"]},
-             {"flags": ["warm_up_leak"]}]  # fmt: skip
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    load("plan_caps").calm(path)
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    assert found == [{"event": "x"}, {"flags": ["host_bound"]}, {"flags": ["warm_up_leak"]}]
 
 
 def test_a_cap_that_is_off_and_taken_for_one_is_counted(load: Any) -> None:
@@ -405,12 +435,11 @@ def test_the_interference_page_has_each_held_out_pair(load: Any, tmp_path: Path)
 
 def test_replicas_take_what_was_found_with_its_resolution(load: Any, tmp_path: Path) -> None:
     script = load("replicas")
-    proof = {"smallest_mib": 1700, "resolution_mib": 40}
-    plan = {"proof": proof, "memory": {"processes": 1}}
-    cases = {"context": {"plain": [1]}, "resnet50/torch": {"plan": plan},
-             "resnet50/triton-1": {"plan": plan}, "encoder/torch": {"cut": True}}  # fmt: skip
+    found = _tried(1800, 1980, (1980, "holds"), (1700, "holds"), (1700, "holds"), ended=True)
+    cases = {"context": {"plain": [1]}, "resnet50/torch": found, "resnet50/triton-1": found,
+             "encoder/torch": _tried(1800, 1980, (1980, "holds"))}  # fmt: skip
     (tmp_path / "plan-caps.json").write_text(json.dumps({"cases": cases}))
-    assert script.verified(tmp_path) == [("resnet50/torch", 1740)]
+    assert script.verified(tmp_path) == [("resnet50/torch", 1732)]
 
 
 def test_the_page_of_replicas_counts_the_trials_that_were_right(load: Any) -> None:
