@@ -278,6 +278,11 @@ _MEMORY = (
     "is smaller than requested bytes",  # of ONNX Runtime's arenas, which have a limit
 )  # fmt: skip
 """What the runtimes' messages say when memory runs out, in lower case."""
+_OPERATORS = (
+    "is not a registered function/op", "could not find an implementation", "no op registered for",
+    "unsupported model ir version", "not currently registered or supported", "till opset",
+)  # fmt: skip
+"""And what ONNX Runtime's say of a file's operators, types or version that it does not have."""
 _DEVICE = (
     "no cuda-capable device", "insufficientdriver", "driver version is insufficient",
     "nodevice", "no_device", "invaliddevice", "invalid device ordinal", "invalid_device",
@@ -307,6 +312,11 @@ def translate(error: Exception | str, doing: str = "") -> HarnessError:
         return OutOfMemoryError(text)
     if any(w in words for w in _DEVICE):
         return DeviceError(text, fix="check `nvidia-smi`; choose another `device` in the scenario")
+    if any(w in words for w in _OPERATORS):
+        fix = (
+            "export it with operators, types and an opset that this ONNX Runtime has on its device"
+        )
+        return BackendError(text, fix=f"{fix}, or install a newer one")
     return BackendError(text)
 
 

@@ -213,9 +213,9 @@ def trace_outputs(
 ) -> tuple[tuple[TensorSpec, ...], int | None]:
     """Output names, dtypes and shapes, found by running two batch sizes in eager mode.
 
-    A model that runs at `batch` but not at `batch + 1` takes no other: then `batch` is the second
-    result, else None. One without a batch runs once, as it is. Raises whatever the model raises at
-    `batch`.
+    A model that runs at `batch` but not at `batch + 1`, or gives another number of tensors there,
+    takes no other: then `batch` is the second result, else None. One without a batch runs once, as
+    it is. Raises whatever the model raises at `batch`.
     """
     dtypes: Mapping[str, str] = {i.name: i.dtype for i in inputs}
     result = model.result(inputs_of(batch), dtypes)
@@ -227,11 +227,13 @@ def trace_outputs(
             second = model(inputs_of(batch + 1), dtypes)
         except Exception:
             fixed = batch
+        if len(second) != len(first):  # a list with an entry a sample, as detectors return
+            second, fixed = first, batch
     if not first:
         raise UsageError(
             f"forward of {type(model.own).__name__} returned {type(result).__name__}, in which "
             "there is no tensor",
-            fix="return a tensor, or tuples, lists, dicts or named tuples of tensors",
+            fix="return a tensor, or tuples, lists, mappings or dataclasses of tensors",
         )
     names = output_names(result, [i.name for i in inputs])
     specs = tuple(

@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from harness.errors import UsageError
 from harness.models.batch import Following, Reading, apply, read_batch
 from harness.models.cache import file_hash, text_hash
 from harness.models.inputs import check_sizes, one_inference
 from harness.models.tensors import BATCH, PreparedModel, TensorSpec
+from harness.scenario.spec.fields import DType
 from harness.system.packages import require
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ OPSET = 18
 """What models are exported to: the lowest of torch.export's exporter, so that older runtimes read
 the file too. Here and not beside the exporter, because the cache's keys hold it without torch."""
 _WITHOUT_TENSORS = ("value_info", "input", "output", "metadata_props", "quantization_annotation")
+SILENT = 4
+"""ONNX Runtime logs fatal errors only: what is raised is said by whoever asked."""
 NAMELESS = ("", "-1", "?", "None")
 """What exporters write where a dynamic dimension has no name."""
 Specs = tuple[TensorSpec, ...]
@@ -64,15 +67,20 @@ def read_graph(path: Path, given: Specs = ()) -> tuple[Specs, Specs, dict[str, o
     """Inputs, outputs and facts (opset, parameters) of a checked file; `given` as there.
 
     Dynamic dimensions keep their name; one without a name (`-1` and `?` are none) is called
-    `NAME_dimAXIS`.
+    `NAME_dimAXIS`. Raises UsageError for an input that is no tensor, or of a type that none has.
     """
     model, _ = _complete(path, given)
     graph = model.graph
-    values = _inputs(model)
+    inputs = tuple(map(_spec, _inputs(model)))
+    if odd := next((spec for spec in inputs if spec.dtype not in get_args(DType)), None):
+        raise UsageError(
+            f"{path}: input {odd.name} is {odd.dtype}, which no request can hold",
+            fix=f"export it with tensors as inputs, of {', '.join(get_args(DType))}",
+        )
     outputs = tuple(map(_spec, graph.output))
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     facts = {"opset": opset, "parameters": sum(math.prod(t.dims) for t in graph.initializer)}
-    return tuple(map(_spec, values)), outputs, facts
+    return inputs, outputs, facts
 
 
 def _load(path: Path) -> ModelProto:
@@ -237,7 +245,7 @@ def check_batches(
 # ------------------------------------------------------------------------------------------ files
 
 
-def _locations(path: Path) -> list[str]:
+def external_data(path: Path) -> list[str]:
     """External data files of the model's tensors, relative to the file. Raises UsageError."""
     tensors = _tensors(_load(path))
     found = {e.value for t in tensors for e in t.external_data if e.key == "location"}
@@ -264,7 +272,7 @@ def _tensors(message: Message) -> Iterator[TensorProto]:
 
 def model_hash(path: Path) -> str:
     """SHA-256 over the file and its external data."""
-    return text_hash(file_hash(path), [file_hash(path.parent / x) for x in _locations(path)])
+    return text_hash(file_hash(path), [file_hash(path.parent / x) for x in external_data(path)])
 
 
 def copy_model(path: Path, target: Path, given: Specs = ()) -> None:
@@ -274,6 +282,6 @@ def copy_model(path: Path, target: Path, given: Specs = ()) -> None:
         target.write_bytes(model.SerializeToString())
     else:
         shutil.copyfile(path, target)
-    for location in _locations(path):
+    for location in external_data(path):
         (target.parent / location).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path.parent / location, target.parent / location)

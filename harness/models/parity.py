@@ -52,7 +52,7 @@ SELF_SHARE = 0.1
 
 
 ONE_SIDE = "are NaN or infinite on one side only"
-NOWHERE = "are NaN or infinite, on both sides"
+NOWHERE = "are NaN or infinite, on both sides (has model.inputs the values that it takes?)"
 """With all of an output: nothing of it could be compared."""
 
 

@@ -79,13 +79,9 @@ def in_own_precision(scenario: Scenario, base: Path) -> Scenario:
 
 def _in_precision(spec: AnyBackend, found: str) -> AnyBackend:
     asked = getattr(spec, "precision", found)
-    if asked == found or asked in ("tf32", "fp16") or (asked == "bf16" and found == "fp32"):
+    made = found == "fp32" or "onnx" in spec.formats  # TensorRT makes fp16 of a quantized file
+    if asked in (found, "tf32") or (asked == "fp16" and made) or (asked, found) == ("bf16", "fp32"):
         return spec
-    if found == "bf16" and getattr(spec, "serve", None) == "onnxruntime":
-        raise UsageError(
-            f"backend {spec.name}: the ONNX file is bf16, which ONNX Runtime has not on a server",
-            fix="`serve: tensorrt`, or give an fp32 file",
-        )
     if asked != "fp32":
         raise UsageError(
             f"backend {spec.name} asks for {asked}, and the ONNX file is {found}",
@@ -105,8 +101,6 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
     """
     from onnx import TensorProto
 
-    from harness.models.half import value_types
-
     if (found := precision_of(source)) == precision:
         copy_model(source, target)
         return {"precision": found}
@@ -115,7 +109,7 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
             f"the ONNX file is {found} already; {precision} is made of fp32 files only",
             fix="leave `precision` out, which runs the file as it is, or give an fp32 file",
         )
-    original, types = _load(source), value_types(_load(source, weights=False))
+    original, types = _load(source), fp32_values(source, precision)
     if precision == "fp16":
         _check_range(_tensors(original, TensorProto.FLOAT))
     judged = not _refusal(source)  # else this ONNX Runtime lacks what the model needs
@@ -135,6 +129,21 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
         "converted_tensors": sum(1 for _ in _tensors(_load(target, weights=False), half)),
         **({"refused_nodes": refused} if refused else {}),
     }  # fmt: skip
+
+
+def fp32_values(path: Path, precision: str) -> dict[str, int]:
+    """The types of an ONNX file's values. Raises UsageError where none is fp32, to be converted."""
+    from onnx import TensorProto
+
+    from harness.models.half import value_types
+
+    types = value_types(_load(path, weights=False))
+    if TensorProto.FLOAT not in types.values():
+        raise UsageError(
+            f"the ONNX file has no fp32 tensor that {precision} could stand for",
+            fix="leave `precision` out, which runs the file as it is",
+        )
+    return types
 
 
 def _load(path: Path, *, weights: bool = True) -> ModelProto:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.models.batch import MADE_UP, Following, Specs
 from harness.models.inputs import make_inputs
-from harness.models.onnx_file import cpu_session
+from harness.models.onnx_file import SILENT, cpu_session
 from harness.models.tensors import PreparedModel
 
 SIZES = (16, 64, 256, 512)
@@ -21,8 +21,6 @@ SIZES = (16, 64, 256, 512)
 broadcast, and most strides divide them."""
 LARGEST = 20_000_000
 """Elements of an input that is tried, at most."""
-SILENT = 4
-"""ONNX Runtime logs fatal errors only: a size that does not run is no error here."""
 Shapes = list[tuple[int, ...]]
 
 

@@ -17,10 +17,17 @@ from typing import Self
 
 import numpy as np
 
-from harness.errors import MissingPackageError, PointError, UsageError, translated
+from harness.errors import (
+    BackendError,
+    MissingPackageError,
+    PointError,
+    UsageError,
+    translate,
+    translated,
+)
 from harness.models.cache import file_hash, locked, text_hash
 from harness.models.inputs import make_inputs
-from harness.models.onnx_file import cpu_session
+from harness.models.onnx_file import SILENT, cpu_session
 from harness.models.parity import unlike_itself
 from harness.models.strings import all_plain
 from harness.models.tensors import Array, PreparedModel, Tensors
@@ -75,7 +82,8 @@ def write_references(
 
     Its name holds the model's key, the data of the inputs, and the reference in words, which say
     the version of what computes it: with other data or another ONNX Runtime it is computed anew.
-    Raises UsageError when an output that is to be ignored is none of the model's.
+    Raises UsageError when the model fails on its inputs, or an output that is to be ignored is none
+    of the model's.
     """
     _check_ignored(model, parity)
     words, unavailable, open_run = _source(model)
@@ -131,11 +139,20 @@ def _compute(
     for batch, which, variant in missing:
         sizes = model.sizes[which]
         where = ", ".join(filter(None, (f"batch {batch}", label_of(sizes))))
-        with translated(f"the reference at {where} failed"):
+        try:
             outputs = run(make_inputs(model.sized(sizes), batch, variant, SEED))
             if batch == min(missing)[0]:
                 again = run(make_inputs(model.sized(sizes), batch, variant, SEED))
                 unstable.update(unlike_itself(outputs, again))
+        except Exception as error:
+            why = translate(error)
+            if type(why) is not BackendError:
+                raise why from error
+            raise UsageError(
+                f"{model.name} fails at {where}, on inputs as the scenario has them: {why.message}",
+                fix="compare model.inputs (their range or value), model.dynamic and "
+                "load.batch_sizes with what the model takes",
+            ) from error
         _write(_path(folder, batch, variant, sizes), outputs)
     return unstable
 
@@ -183,7 +200,7 @@ def _eager(model: PreparedModel) -> Run:
 def _unoptimised(model: PreparedModel) -> Run:
     path = model.file("onnx")
     with translated("ONNX Runtime can't load the model as a reference"):
-        session = cpu_session(path, optimised=False)
+        session = cpu_session(path, optimised=False, severity=SILENT)
     names = [o.name for o in session.get_outputs()]
     wanted = {i.name for i in session.get_inputs()}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 
 import numpy as np
 
@@ -90,10 +90,31 @@ def to_array(tensor: Tensor) -> Array:
 
 
 def flatten(result: object) -> list[Tensor]:
-    """The tensors in what a forward returned: a tensor, or nested tuples, lists and dicts."""
+    """The tensors in what a forward returned: a tensor, or nested tuples, lists, mappings and
+    dataclasses.
+    """
     if isinstance(result, Tensor):
         return [result]
-    return [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
+    leaves = pytree.tree_leaves(result)
+    parts = ([leaf] if isinstance(leaf, Tensor) else flatten(_inside(leaf)) for leaf in leaves)
+    return [tensor for part in parts for tensor in part]
+
+
+def _inside(leaf: object) -> dict[object, object]:
+    """What a mapping or a dataclass holds that PyTorch's trees don't know; of others nothing."""
+    if is_dataclass(leaf) and not isinstance(leaf, type):
+        return {one.name: getattr(leaf, one.name) for one in fields(leaf)}
+    return dict(leaf) if isinstance(leaf, Mapping) else {}
+
+
+def _paths(result: object, outer: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Where each tensor is, in the order of `flatten`: positions as numbers, names as texts."""
+    for keys, leaf in pytree.tree_flatten_with_path(result)[0]:
+        path = (*outer, *map(_word, keys))
+        if isinstance(leaf, Tensor):
+            yield path
+        else:
+            yield from _paths(_inside(leaf), path)
 
 
 def output_names(result: object, inputs: Sequence[str] = ()) -> list[str]:
@@ -103,8 +124,7 @@ def output_names(result: object, inputs: Sequence[str] = ()) -> list[str]:
     none is `output`, or `output_0`, `output_1`, … A name that an input has already, or an earlier
     output, gets `_out` behind it.
     """
-    found, _ = pytree.tree_flatten_with_path(result)
-    paths = [[*map(_word, path)] for path, leaf in found if isinstance(leaf, Tensor)]
+    paths = [*_paths(result)]
     if all(isinstance(word, int) for path in paths for word in path):
         return ["output"] if len(paths) == 1 else [f"output_{i}" for i in range(len(paths))]
     taken, names = {*inputs}, []

@@ -19,7 +19,8 @@ NUMPY = {triton: name for name, triton in TRITON.items()}
 def to_triton(dtype: str, tensor: str) -> str:
     """Triton's datatype for a numpy dtype name. Raises ModelRefusedError naming the tensor."""
     if dtype not in TRITON:
-        fix = "give a file that answers with tensors (a classifier: exported without ZipMap)"
+        maps = dtype in ("sequence", "map")
+        fix = "export the classifier without ZipMap" if maps else f"cast it to {', '.join(TRITON)}"
         raise ModelRefusedError(f"'{tensor}' is {dtype}, a type that Triton doesn't have", fix=fix)
     return TRITON[dtype]
 

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
-from harness.errors import MissingPackageError, SetupError
+from harness.errors import (
+    BackendError,
+    HarnessError,
+    MissingPackageError,
+    SetupError,
+    UsageError,
+    translated,
+)
 from harness.models import prepare
-from harness.models.precision import in_own_precision
+from harness.models.onnx_file import SILENT, cpu_session, external_data
+from harness.models.precision import fp32_values, in_own_precision
+from harness.models.tensors import PreparedModel
 from harness.run.selection import Selection
 from harness.run.session.preparing import Preparing, models
 from harness.scenario.reading.loader import LoadedScenario
+from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.server import access_of
+from harness.scenario.variants import configs
 from harness.system.paths import cache_directory
 from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
 from harness.triton.launch import find_models
+from harness.triton.metadata import proto
+from harness.triton.repository.write import describe_model
 from harness.validate.factory import check_factory
+
+LARGEST = 2**30
+"""Bytes of an ONNX file and its weights that are loaded to see whether ONNX Runtime takes them."""
 
 
 def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
@@ -42,6 +60,8 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
         if key or any(isinstance(b, TritonSettings) and b.serve for b in scenario.backends):
             for tensor in (*found.inputs, *found.outputs):
                 to_triton(tensor.dtype, tensor.name)
+        if not key and model.source.kind == "onnx":
+            _check_backends(scenario, found)
     for spec in scenario.backends:
         if isinstance(spec, TritonSettings) and spec.server.repository is not None:
             find_models(base / spec.server.repository, spec, scenario.model.source.triton or "")
@@ -53,6 +73,51 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             for model, _, batch_sizes in models(scenario).values():
                 worker.model(model, (), batch_sizes)
     return notes
+
+
+def _check_backends(scenario: Scenario, model: PreparedModel) -> None:
+    """Raise UsageError for an ONNX file that ONNX Runtime refuses, ModelRefusedError for a model
+    that Triton can't be given as the scenario asks for it.
+    """
+    path = Path(model.source["onnx"])
+    for precision in ("fp16", "bf16"):
+        if any(f"onnx_{precision}" in spec.formats for spec in scenario.backends):
+            fp32_values(path, precision)
+    if any(map(_runs_here, scenario.backends)):
+        check_session(path)
+    for specs in configs(scenario).values():
+        for spec in specs.values():
+            if isinstance(spec, TritonSettings) and spec.serve:
+                with contextlib.suppress(MissingPackageError):  # which is noted already
+                    config = proto().ModelConfig(name=model.name)
+                    describe_model(config, model, spec, model.max_batch_size)
+
+
+def _runs_here(spec: AnyBackend) -> bool:
+    """Whether the ONNX Runtime of this Python runs the file, on the CPU."""
+    if spec.on_gpu or spec.environment:
+        return False
+    if isinstance(spec, TritonSettings):
+        ours = spec.server.docker is None and not spec.server.uses_native
+        return spec.serve == "onnxruntime" and ours
+    return spec.kind == "onnxruntime"
+
+
+def check_session(path: Path) -> None:
+    """Have ONNX Runtime load the file, unless it is large: what it refuses is no model here.
+
+    Raises UsageError; what this machine lacks for it is said by the run.
+    """
+    files = [path, *(path.parent / name for name in external_data(path))]
+    if sum(file.stat().st_size for file in files) > LARGEST:
+        return
+    try:
+        with translated("creating the session"):
+            cpu_session(path, optimised=False, severity=SILENT)
+    except BackendError as error:
+        raise UsageError(error.message, fix=error.fix) from error
+    except HarnessError:
+        return
 
 
 def _lacking(scenario: Scenario) -> Iterator[str]:

@@ -14,7 +14,7 @@ from harness.backends.base import BackendContext
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.backends.registry import open_backend
 from harness.backends.tensorrt.settings import TensorRtSettings
-from harness.errors import DeviceError, HarnessError, SetupError
+from harness.errors import BackendError, DeviceError, HarnessError, SetupError
 from harness.models.reference import write_references
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ArtifactRow, ParityRow
@@ -31,7 +31,9 @@ class Step:
     parity: Sequence[ParityRow] = ()
     engine: ArtifactRow | None = None
     failure: str = ""
-    """Why there is no engine, where no other machine would have one either."""
+    """Why there is no engine, where no other machine would have one either, or why ONNX Runtime
+    does not run the file.
+    """
 
     @classmethod
     def unverified(cls, name: str, why: str, engine: ArtifactRow | None = None) -> Step:
@@ -63,6 +65,11 @@ class Workshop:
             spec = OnnxRuntimeSettings(kind="onnxruntime", name=format)
             try:
                 rows, _ = self._run(spec, one, references)
+            except BackendError as error:
+                yield replace(
+                    Step.unverified(format, error.message),
+                    failure=f"ONNX Runtime: {error}" if self._runs_onnx else "",
+                )
             except HarnessError as error:
                 yield Step.unverified(format, error.message)
             else:
@@ -70,6 +77,14 @@ class Workshop:
         for backend in self.scenario.backends if engines else ():
             if isinstance(backend, TensorRtSettings):
                 yield self._engine(backend, references)
+
+    @property
+    def _runs_onnx(self) -> bool:
+        """Whether a backend runs ONNX files as this step does: in ONNX Runtime, on the CPU."""
+        return any(
+            not b.on_gpu and "onnxruntime" in (b.kind, getattr(b, "serve", None))
+            for b in self.scenario.backends
+        )
 
     def _run(
         self, spec: OnnxRuntimeSettings | TensorRtSettings, model: PreparedModel, references: Path

@@ -122,13 +122,14 @@ def _tensor(spec: TensorSpec, batched: bool) -> dict[str, object]:
     """Fields of a ModelInput or ModelOutput.
 
     Triton wants a dimension besides the batch: a tensor without one gets a 1. The client hides it
-    from the caller, Triton from a model that it batches, and our model.py from any other.
+    from the caller, Triton from a model that it batches, and our model.py from any other. A size of
+    0 may be any size there.
     """
     dims = spec.shape[1:] if batched else spec.shape
     fields: dict[str, object] = {
         "name": spec.name,
         "data_type": proto().DataType.Value(to_config(spec.dtype, spec.name)),
-        "dims": [d if isinstance(d, int) else -1 for d in dims] or [1],
+        "dims": [d if isinstance(d, int) and d else -1 for d in dims] or [1],
     }
     return {**fields, "reshape": {"shape": []}} if batched and not dims else fields
 

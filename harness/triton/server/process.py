@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from harness.errors import ModelRefusedError, PortInUseError, ServerError
+from harness.errors import ModelRefusedError, PortInUseError, ServerError, translate
 from harness.system import guard
 from harness.system.child import describe_status
 from harness.triton.server import api
@@ -168,7 +168,7 @@ class TritonServer:
             raise self._not_loaded(name, why) from None
         except _RefusedError as error:
             why = load_failure(str(error), self._text()[offset:])
-            raise self._not_loaded(name, why) from None
+            raise self._not_loaded(name, why, translate(why).fix) from None
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(self._not_loaded(name, self._gone(error)).message) from None
         if not api.is_ready(self.http, name):

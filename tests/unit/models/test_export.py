@@ -51,6 +51,18 @@ def test_a_model_that_takes_one_batch_only_is_found_out():
         trace_outputs(TorchModel(Fixed(), ("x",)), inputs, inputs_of, 3)
 
 
+def test_a_list_with_an_entry_a_sample_is_of_one_batch_size():
+    """torchvision's detectors answer so: a dict for each image."""
+
+    class Detector(torch.nn.Module):
+        def forward(self, x):
+            return [{"boxes": image.sum(0, keepdim=True)} for image in x]
+
+    inputs = (TensorSpec("x", "float32", ("batch", 3)),)
+    outputs, fixed = trace_outputs(TorchModel(Detector(), ("x",)), inputs, inputs_of, 1)
+    assert ([o.name for o in outputs], fixed) == (["output_0_boxes"], 1)
+
+
 def test_words_stand_for_any_size():
     assert fits((4, 3), [4, "n"])
     assert not fits((4, 3), [3, "n"])

@@ -1,5 +1,7 @@
 """How the inputs of a scenario go into a module."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +13,12 @@ from support.sample import ready, spec, torch_backend  # noqa: E402
 
 from harness.backends.base import run_once  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
-from harness.models.torch_model import output_names, to_array, to_tensors  # noqa: E402
+from harness.models.torch_model import (  # noqa: E402
+    flatten,
+    output_names,
+    to_array,
+    to_tensors,
+)
 
 
 def test_inputs_go_in_by_forwards_names_whatever_their_order(tmp_path):
@@ -44,6 +51,25 @@ def test_outputs_keep_the_names_that_forward_gives_them():
     assert output_names({"x": one, "x_out": one}, ["x"]) == ["x_out", "x_out_out"]
     assert (output_names(one), output_names((one, None))) == (["output"], ["output"])
     assert output_names((one, None, [one])) == ["output_0", "output_1"]
+
+
+def test_mappings_and_dataclasses_of_any_class_are_looked_into():
+    """What EasyDict, addict and older transformers return, and a dataclass of one's own."""
+
+    class Output(OrderedDict):
+        pass
+
+    @dataclass
+    class Losses:
+        rec: torch.Tensor
+        kl: torch.Tensor | None = None
+
+    a, b, c = (torch.full((1,), float(i)) for i in range(3))
+    made = Output(logits=a, pooled=None, losses=Losses(b), states=(Output(last=c), "text"))
+    assert output_names(made) == ["logits", "losses_rec", "states_0_last"]
+    assert [t.item() for t in flatten(made)] == [0, 1, 2]
+    assert (output_names(Losses(a)), flatten(Losses(a))) == (["rec"], [a])
+    assert (output_names(Losses), flatten(Losses), flatten("text")) == ([], [], [])
 
 
 def test_bfloat16_goes_in_and_comes_out_as_float32():

@@ -23,3 +23,6 @@ def test_a_type_that_is_not_there_names_the_tensor():
     with pytest.raises(ModelRefusedError, match="'mask'") as caught:
         to_triton("sequence", "mask")
     assert "ZipMap" in (caught.value.fix or "")
+    with pytest.raises(ModelRefusedError, match="'mask' is complex64") as caught:
+        to_triton("complex64", "mask")
+    assert caught.value.fix.startswith("cast it to float32, float16")

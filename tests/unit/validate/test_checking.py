@@ -10,15 +10,18 @@ from pathlib import Path
 
 import onnx
 import pytest
+from onnx import helper
+from onnxruntime.quantization import quantize_dynamic
 from support.inline_worker import InlineWorker
 from support.tiny_onnx import tiny_onnx
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.results.events import Teller
 from harness.results.store import read_run
 from harness.run.execute import start
 from harness.run.session import preparing
 from harness.scenario.reading.loader import load
+from harness.validate import checking
 from harness.validate.checking import check
 
 
@@ -39,6 +42,8 @@ def nothing(): return None
 def fails(): raise RuntimeError("no weights on this disk")
 """
 TORCH, ORT = "{kind: torch}", "{kind: onnxruntime}"
+HALF = "{kind: onnxruntime, precision: fp16}"
+BATCHING = "{kind: triton, protocol: http, serve: onnxruntime, dynamic_batching: true}"
 REFUSED = [  # model, backend, what the first error says, whether it takes --deep
     ("source: {torch: 'nowhere_at_all:make'}, " + X, TORCH, "can't import nowhere_at_all", False),
     ("source: {torch: 'nets:linaer'}, " + X, TORCH, "did you mean 'linear'", False),
@@ -54,6 +59,12 @@ REFUSED = [  # model, backend, what the first error says, whether it takes --dee
     ("source: {onnx: nets.py}", ORT, "nets.py", False),
     ("source: {onnx: net.onnx}", "{kind: onnxruntime, precision: int8}", "precision|int8", False),
     ("source: {triton: nett}, " + X, TRITON, "did you mean 'net'", False),
+    ("source: {onnx: int8.onnx}", f"{ORT}, {HALF}", "asks for fp16, and the ONNX file is i", False),
+    ("source: {onnx: double.onnx}", f"{ORT}, {HALF}", "no fp32 tensor that fp16", False),
+    ("source: {onnx: list.onnx}", ORT, "input xs is sequence, which no request can hold", False),
+    ("source: {onnx: fp8.onnx}", ORT, "input x is float8e4m3fn, which no request", False),
+    ("source: {onnx: split.onnx}", ORT, "fails at batch 4, on inputs .*Split", True),
+    ("batch: {x: 1, y: 0}, source: {onnx: turn.onnx}", BATCHING, "dynamic_batching needs", False),
 ]
 
 
@@ -66,7 +77,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_onnx(path / "fixed.onnx", batch=3)
     tiny_onnx(path / "free.onnx", batch="seq_len")
     (path / "models" / "net").mkdir(parents=True)
+    tensor, node, types = helper.make_tensor_value_info, helper.make_node, onnx.TensorProto
+    whole, double, eighth = (
+        tensor("x", kind, ["batch", 3]) for kind in (types.FLOAT, types.DOUBLE, types.FLOAT8E4M3FN)
+    )
+    quantize_dynamic(path / "net.onnx", path / "int8.onnx", op_types_to_quantize=["MatMul"])
+    save(path / "double.onnx", [node("Neg", ["x"], ["y"])], double, types.DOUBLE)
+    listed = helper.make_tensor_sequence_value_info("xs", types.FLOAT, ["n", 3])
+    save(path / "list.onnx", [node("ConcatFromSequence", ["xs"], ["y"], axis=0)], listed)
+    save(path / "fp8.onnx", [node("Cast", ["x"], ["y"], to=types.FLOAT)], eighth)
+    sizes = helper.make_tensor("one", types.INT64, [1], [1])
+    split = [node("Constant", [], ["one"], value=sizes), node("Split", ["x", "one"], ["y"])]
+    save(path / "split.onnx", split, whole)
+    save(path / "turn.onnx", [node("Transpose", ["x"], ["y"], perm=[1, 0])],
+         tensor("x", types.FLOAT, [3, "batch"]))  # fmt: skip
+    save(path / "plugin.onnx", [node("NMS_TRT", ["x"], ["y"], domain="trt.plugins")], whole)
     return path
+
+
+def save(
+    path: Path, nodes: list[onnx.NodeProto], given: onnx.ValueInfoProto, kind: int = 1
+) -> None:
+    """A file with one input and the output y of [batch, 3], written as it is."""
+    y = helper.make_tensor_value_info("y", kind, ["batch", 3])
+    opsets = [helper.make_opsetid("", 19), helper.make_opsetid("trt.plugins", 1)]
+    graph = helper.make_graph(nodes, "g", [given], [y])
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
 
 
 def write(folder: Path, model: str, backend: str) -> Path:
@@ -127,6 +163,25 @@ def test_a_type_that_triton_has_not_is_no_fine_model_of_a_server(folder: Path) -
     said = first_error(write(folder, "source: {onnx: q.onnx}", f"{ORT}, {served}"), deep=False)
     assert said == "'parts' is sequence, a type that Triton doesn't have"
     assert not first_error(write(folder, "source: {onnx: q.onnx}", ORT), deep=False)
+
+
+def test_what_onnxruntime_refuses_is_no_fine_model_of_it(folder: Path, tmp_path: Path) -> None:
+    """An operator of a TensorRT plugin; paths differ, the reason and the way out don't."""
+    path = write(folder, "source: {onnx: plugin.onnx}", ORT)
+    with pytest.raises(UsageError, match=r"trt\.plugins:NMS_TRT.* is not a registered") as caught:
+        check(load(path))
+    assert "operators, types and an opset that this ONNX Runtime has" in str(caught.value.fix)
+    assert "trt.plugins:NMS_TRT" in runs_first_error(path, tmp_path / "run")
+    (failure, *_) = read_run(tmp_path / "run").failures
+    assert failure.fix == caught.value.fix
+    gpu = "{kind: onnxruntime, provider: CUDAExecutionProvider}"
+    assert not first_error(write(folder, "source: {onnx: plugin.onnx}", gpu), deep=False)
+
+
+def test_a_large_file_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(folder, "source: {onnx: plugin.onnx}", ORT)
+    monkeypatch.setattr(checking, "LARGEST", 10)
+    assert not first_error(path, deep=False)
 
 
 def test_plain_validate_imports_nothing(folder: Path) -> None:

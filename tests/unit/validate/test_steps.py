@@ -43,6 +43,19 @@ def test_each_file_is_compared_at_each_batch_size(tmp_path: Path) -> None:
     assert whole.tolerance != half.tolerance
 
 
+def test_a_file_that_onnxruntime_refuses_is_a_failure_where_it_is_to_run_it(
+    tmp_path: Path,
+) -> None:
+    file = tiny_onnx(tmp_path / "net.onnx")
+    model = onnx.load(file)
+    model.graph.node[-1].op_type, model.graph.node[-1].domain = "MatMul_TRT", "trt.plugins"
+    model.opset_import.append(onnx.helper.make_opsetid("trt.plugins", 1))
+    onnx.save(model, file)
+    step = made(file, ORT)["onnx"]
+    assert "MatMul_TRT" in step.failure and "fix: export it with operators" in step.failure
+    assert made(file, {**ORT, "provider": "CUDAExecutionProvider"})["onnx"].failure == ""
+
+
 def test_what_is_off_disagrees(tmp_path: Path) -> None:
     strict = {"max_abs_error": 1e-9, "max_rel_error": 1e-9}
     found = made(tiny_onnx(tmp_path / "net.onnx"), HALF, parity=strict)

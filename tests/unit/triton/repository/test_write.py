@@ -111,6 +111,12 @@ def test_the_batch_elsewhere_means_full_shapes_and_no_batching(model):
         make_config(odd, spec(dynamic_batching=True), 8)
 
 
+def test_a_size_of_0_may_be_any(model):
+    """Triton takes no dimension of 0: an output that is empty always, a decoder's first past."""
+    empty = replace(model, outputs=(TensorSpec("y", "float32", ("batch", 0, 4)),))
+    assert list(make_config(empty, spec(), 8).output[0].dims) == [-1, 4]
+
+
 def test_what_cannot_be_served_is_said(model):
     with pytest.raises(ServerError, match=r"no inputs or no outputs of .* are known"):
         make_config(replace(model, outputs=()), spec(), 1)
