@@ -22,7 +22,6 @@ import json
 import math
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -32,32 +31,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import gpubench
 import numpy as np
+from capped import Sessions, Trial, search
 from pages import Page, opening, table
 
 from harness.analysis.summary import SummaryRow, summarize
-from harness.errors import HarnessError, LimitError
+from harness.errors import LimitError
 from harness.plan.candidates import Candidate
 from harness.plan.sizing import Processes, need_of
 from harness.report.model.decision import MARGIN, with_margin
-from harness.results.events import Event, Teller
+from harness.results.events import Teller
 from harness.results.rows import ServerOnlyRow
 from harness.results.series import Quantity, each, read_parquet
 from harness.results.store import RunData, read_run
 from harness.run.execute import start
-from harness.run.session.preparing import Prepared, prepare
-from harness.run.session.session import Session
-from harness.scenario.points import expand
 from harness.scenario.reading.loader import LoadedScenario, load_text
 from harness.scenario.spec.scenario import Scenario
-from harness.scenario.variants import configs
 from harness.system.limits.gpu import gpu_memory
-from harness.system.paths import cache_directory
-from harness.telemetry.client import Telemetry
 
 HERE = Path(__file__).parent
 MIB = 2**20
@@ -84,8 +77,6 @@ CASES = (
 DISARMED = "disarmed"
 WAYS = "tests/gpu/test_limits.py::test_none_of_six_limits_that_are_off_is_taken_for_one"
 BATCH, CALLERS = 1, 4
-TRIAL_S = 60.0
-"""A session under a cap that takes longer decides nothing."""
 LEAST_S = 15.0
 """With less time left no case is begun."""
 WITHIN, WITHIN_MIB = 0.05, 128
@@ -135,6 +126,10 @@ def read(case: str, device: str, mib: int | None = None) -> LoadedScenario:
     return LoadedScenario(load_text(text, str(path), HERE), text, path, ())
 
 
+def _scenario(case: str, device: str, mib: int | None) -> Scenario:
+    return read(case, device, mib).scenario
+
+
 class Case:
     """One configuration: measured once, then tried under caps."""
 
@@ -149,7 +144,7 @@ class Case:
         second apart would say.
         """
         begin, run = time.monotonic(), self._folder / "run"
-        start(read(self._name, self._asked.device), run, contextlib.nullcontext(Teller(_unheard)))
+        start(read(self._name, self._asked.device), run, contextlib.nullcontext(Teller(id)))
         data = read_run(run)
         if not data.measurements:
             raise gpubench.ChildError(f"nothing was measured: {data.failures}")
@@ -168,92 +163,29 @@ class Case:
 
     def verify(self, found: dict[str, Any], save: Callable[[], None]) -> None:
         """Search; each trial is in `found` as soon as it has ended."""
-        trials: list[dict[str, Any]] = found.setdefault("trials", [])
+        trials: list[Trial] = found.setdefault("trials", [])
         end = time.monotonic() + self._asked.case_seconds
-        loaded = read(self._name, self._asked.device).scenario
-        prepared = prepare(loaded, base=HERE, logs=self._folder, cache=cache_directory())
-        with Telemetry(self._folder / ".raw", self._folder / "telemetry.log") as telemetry:
+        scenario = partial(_scenario, self._name, self._asked.device)
+        with Sessions(scenario, HERE, self._folder) as sessions:
 
             def holds(mib: int) -> bool:
                 if time.monotonic() > end:
                     raise TimeoutError(f"{self._asked.case_seconds:g} s of trials were over")
                 for _ in range(2):  # what decides nothing is tried once more
-                    trials.append(self._trial(mib, prepared, telemetry))
+                    trials.append(sessions.tried(mib))
                     print(f"  {mib} MiB {trials[-1]['outcome']}: {trials[-1]['why'][:200]}")
                     save()
                     if trials[-1]["outcome"] != "undecided":
                         break
-                return str(trials[-1]["outcome"]) == "holds"
+                return trials[-1]["outcome"] == "holds"
 
             try:
-                search(found["predicted_mib"], found["request_mib"], holds)
+                search(
+                    found["predicted_mib"], found["request_mib"], holds, step=STEP_MIB, to=TO_MIB
+                )
                 found["ended"] = True
             except TimeoutError as error:
                 found["cut"] = str(error)
-
-    def _trial(self, mib: int, prepared: Prepared, telemetry: Telemetry) -> dict[str, Any]:
-        begin, stem = time.monotonic(), f"{mib}mib-{time.monotonic_ns()}"
-        seen: dict[str, Any] = {}
-        outcome, why = "undecided", ""
-        try:
-            with _at_most(TRIAL_S):
-                why = self._answers(mib, stem, prepared, telemetry, seen)
-            outcome = "holds"
-        except (LimitError, TimeoutError) as error:
-            why = str(error)
-        except (HarnessError, gpubench.ChildError) as error:
-            outcome, why = "fails", f"{getattr(error, 'words', 'errors')} ({error})"
-        return {"mib": mib, "outcome": outcome, "why": why, "seconds": time.monotonic() - begin,
-                "cap": seen}  # fmt: skip
-
-    def _answers(
-        self, mib: int, stem: str, prepared: Prepared, telemetry: Telemetry, seen: dict[str, Any]
-    ) -> str:
-        """A session under the cap: what it did, in words. Raises what went wrong."""
-        found: Scenario = read(self._name, self._asked.device, mib).scenario
-        (point,) = expand(found)
-        samples = self._folder / f"{stem}.npz"
-        session = Session(
-            found, configs(found)[point.backend][point.config], prepared, base=HERE,
-            logs=self._folder, stem=stem, cache=cache_directory(), telemetry=telemetry,
-        )  # fmt: skip
-        with session:
-            session.open(BATCH, _unheard)
-            (done,) = session.measure(point, 0, {"": samples}, _unheard)
-            seen |= session.limited.seen
-        if done.messages:
-            raise gpubench.ChildError("; ".join(done.messages))
-        if not seen:
-            raise LimitError(f"the trial under {mib} MiB has no record of its cap")
-        return f"{(done.window.end_ns - done.window.begin_ns) / 1e9:.1f} s of load without an error"
-
-
-def search(predicted: int, request: int, holds: Callable[[int], bool]) -> int | None:
-    """The least that held twice, to `TO_MIB`: the request is tried, then sizes from `predicted`
-    outward, in steps that double, until one holds and one fails; what lies between is bisected.
-    None where nothing held, at 4 times the request.
-    """
-    low, high = 0, request
-    while not holds(high):
-        if high >= 4 * request:
-            return None
-        low, high = high, high + max(STEP_MIB, request // 4)
-    size, step = predicted - STEP_MIB, STEP_MIB
-    while low == 0 and size > 0:
-        if holds(size):
-            high, step = size, 2 * step
-            size -= step
-        else:
-            low = size
-    while high - low > TO_MIB:
-        middle = predicted if low < predicted < high else (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle
-    while not holds(high) and high < request:  # what held by chance does not stand
-        high += TO_MIB
-    return high
 
 
 def _planned(data: RunData, row: SummaryRow) -> tuple[int, int, int]:
@@ -276,26 +208,6 @@ def _planned(data: RunData, row: SummaryRow) -> tuple[int, int, int]:
                    factor=1, driver=None)  # fmt: skip
     assert need is not None
     return count, math.ceil(need.process_mib / (1 + MARGIN)), need.process_mib
-
-
-def _unheard(_: Event) -> None:
-    """Takes what a session tells of its progress."""
-
-
-@contextlib.contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the main thread where it takes longer."""
-
-    def late(_: int, __: FrameType | None) -> None:
-        raise TimeoutError(f"it took more than {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def sampled(run: Path, quantity: Quantity) -> dict[str, float] | None:

@@ -18,9 +18,11 @@ import contextlib
 import ctypes
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from harness.load.plan import LoadPlan
 from harness.models.inputs import make_inputs
 from harness.plan.rounding import Need, Rounded
 from harness.plan.sizing import fit
-from harness.system.limits.gpu import mps
+from harness.system.limits.gpu import MEMORY, mps
 
 MIB = 2**20
 SEED = 20_261_129
@@ -62,7 +64,7 @@ def trial(asked: argparse.Namespace, case: str, need_mib: int, card_mib: int) ->
     gpubench.prepare_model(asked, _model(asked, case), ("torch", "onnx"), (BATCH,))
     tries = []
     for n in (count, count + 1):
-        with _card(asked, card_mib) as free, _clients(asked):
+        with _card(asked, card_mib) as free, _clients(asked, need_mib):
             tries.append({"count": n, **together(asked, case, n), "free_mib": free})
     return {"case": case, "need_mib": need_mib, "card_mib": card_mib, "tries": tries}
 
@@ -82,14 +84,14 @@ def _card(asked: argparse.Namespace, mib: int) -> Iterator[int | None]:
 
 
 @contextlib.contextmanager
-def _clients(asked: argparse.Namespace) -> Iterator[None]:
-    """Children that start here are clients of a daemon of MPS."""
+def _clients(asked: argparse.Namespace, mib: int) -> Iterator[None]:
+    """Children that start here are clients of a daemon of MPS, each of so many MiB at the most."""
     if asked.device != "cuda":
         yield
         return
     with mps() as daemon:
         before = dict(os.environ)
-        os.environ.update(daemon.own)
+        os.environ.update({**daemon.own, MEMORY: f"0={mib}M"})
         try:
             yield
         finally:
@@ -100,7 +102,7 @@ def _clients(asked: argparse.Namespace) -> Iterator[None]:
 def together(asked: argparse.Namespace, case: str, count: int) -> dict[str, Any]:
     """So many replicas: loaded one after another, under load at the same time."""
     with contextlib.ExitStack() as stack:
-        children, failed = [], []
+        children, failed, left = [], [], [_free(asked)]
         for _ in range(count):
             child = stack.enter_context(Child(__file__, asked, case.replace("/", ":")))
             try:
@@ -108,6 +110,7 @@ def together(asked: argparse.Namespace, case: str, count: int) -> dict[str, Any]
                 children.append(child)
             except gpubench.ChildError as error:
                 failed.append(f"load: {str(error).splitlines()[0][:200]}")
+            left.append(_free(asked))
         with ThreadPoolExecutor(max(1, len(children))) as pool:
             answers = [pool.submit(child.ask, "run", 60.0) for child in children]
         said = []
@@ -119,9 +122,17 @@ def together(asked: argparse.Namespace, case: str, count: int) -> dict[str, Any]
     bad = sum(answer["bad"] for answer in said)
     return {
         "holds": not failed and not bad and len(said) == count, "failed": failed, "bad": bad,
-        "requests": sum(answer["requests"] for answer in said),
+        "requests": sum(answer["requests"] for answer in said), "left_mib": left,
         "p99_ms": max((answer["p99_ms"] for answer in said), default=None),
     }  # fmt: skip
+
+
+def _free(asked: argparse.Namespace) -> float | None:
+    """MiB of the GPU that nobody holds."""
+    if asked.device != "cuda":
+        return None
+    argv = ["nvidia-smi", "-i", "0", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    return float(subprocess.run(argv, text=True, capture_output=True, check=True).stdout)
 
 
 class Replica:
@@ -209,11 +220,13 @@ def page(data: Mapping[str, Any]) -> Page:
         "([page](gpu-plan-caps.md)), and the resolution of\nit. A card's size is drawn, of "
         f"{FEWEST:g} to {MOST:g} times that; another process takes the rest of the GPU. As many "
         "replicas as the plan\nputs on such a card, and one more, are started as clients of one "
-        f"daemon and put under load together for {LOAD_S:g} s (batch {BATCH}, {CALLERS} callers\n"
-        "each). They hold where each lives and every request is answered.", "",
+        "daemon, each under a cap of what it needs, and put under load together\n"
+        f"for {LOAD_S:g} s (batch {BATCH}, {CALLERS} callers each). They hold where each lives "
+        "and every request is answered.", "",
         f"**In {right} of {len(trials)} trials ({percent(right / len(trials), 0)}) N held and N + 1"
         " did not.**" if trials else "No trial was made.", "",
-        *table(("case", "a replica MiB", "card MiB", "N", "N + 1", "why"), map(_row, trials)),
+        *table(("case", "a replica MiB", "card MiB", "N", "N + 1", "each took MiB", "why"),
+               map(_row, trials)),
     ]  # fmt: skip
     lines += [f"- not measured: {why.splitlines()[0]}" for why in data["failures"].values()]
     return Page("replicas", "How many replicas a card holds, on a GPU", lines)
@@ -226,7 +239,10 @@ def _row(found: Mapping[str, Any]) -> list[str]:
         for t in found["tries"]
     ]
     why = next((why for t in found["tries"] for why in t["failed"]), "")
-    words = [f"{found['need_mib']:,}", f"{found['card_mib']:,}", *shown, why.replace("|", "/")]
+    left = found["tries"][-1].get("left_mib") or []
+    took = [f"{a - b:,.0f}" for a, b in pairwise(left) if a is not None and b is not None]
+    words = [f"{found['need_mib']:,}", f"{found['card_mib']:,}", *shown, ", ".join(took),
+             why.replace("|", "/")]  # fmt: skip
     return [f"`{found['case']}`", *words]
 
 
