@@ -19,13 +19,14 @@ the rate:
   that a plan with the usual headroom gives it: memory decides there.
 
 They hold where each one lives, answers all of its requests, and all answers together keep p99.
-Those that lived and were late are tried once more, whether they are to hold or not: what else the
+Those that lived and were late are tried up to twice more, whether they are to hold or not: what else the
 machine does makes them late, and never early.
 
 What a run leaves open is no trial: a rate is drawn again where the two ends of the capacity's
 interval ask for different numbers, or where one fewer would be overloaded by so little that p99
 would not show it within the load's time (a queue that is overloaded by a share s delays what comes
-after t seconds by s·t, so s has to be at least the target over that time).
+after t seconds by s·t, so s has to be at least the target over that time). So is a card on which
+one more would have more than the largest size that failed, and less than the least that held.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ STEP_MIB, TO_MIB = 16, 6
 """The first step of the search for the least, and how near it comes."""
 HEADROOM = 0.2
 """The plan's own, where memory is to decide."""
-ATTEMPTS = 2
+ATTEMPTS = 3
 """How often those that were late are tried."""
 
 
@@ -76,6 +77,8 @@ class Measured:
     """Of host memory: what was found, and the resolution of the search, as no more is known of it.
     A card that was drawn within that of a whole number of replicas would be left to luck.
     """
+    failed_mib: int
+    """The largest in which it did not work."""
     peak_mib: float
     text: str
     """What the search saw."""
@@ -104,6 +107,8 @@ class Trial:
     """The planned number, and one more."""
     drawn: int = 1
     """Rates that were drawn until one was decided."""
+    cards: int = 1
+    """Cards, too."""
 
 
 def scenario(rounds: int, mib: int | None) -> str:
@@ -139,7 +144,7 @@ def measure(folder: Path, rounds: int) -> Measured:
     rate, peak = row.throughput, row.host_memory_mib
     if rate is None or rate.low is None or rate.high is None or peak is None:
         raise SystemExit("one replica could not be measured")
-    said = []
+    said, failed = [], [0]
     with Sessions(
         lambda mib: load_text(scenario(1, mib), "scenario.yaml", folder), folder, folder
     ) as sessions:
@@ -148,12 +153,14 @@ def measure(folder: Path, rounds: int) -> Measured:
             found = sessions.tried(mib)
             said.append(f"{mib} MiB {found['outcome']}")
             print(f"{said[-1]}: {found['why']}", flush=True)
+            failed.extend([mib] if found["outcome"] == "fails" else [])
             return found["outcome"] == "holds"
 
         least = search(round(peak), with_margin(peak), holds, step=STEP_MIB, to=TO_MIB)
     if least is None:
         raise SystemExit("one replica held under no cap")
-    return Measured(rate.low, rate.high, least + TO_MIB, peak, ", ".join(said))
+    most = max(mib for mib in failed if mib < least)
+    return Measured(rate.low, rate.high, least + TO_MIB, most, peak, ", ".join(said))
 
 
 # ---------------------------------------------------------------------------------- one replica
@@ -201,7 +208,7 @@ def replica(rate: float, seconds: float, seed: int) -> None:
 def together(
     count: int, rate: float, seconds: float, seed: int, prefix: Sequence[str] = ()
 ) -> Seen:
-    """So many replicas at once; where all live and are late, once more."""
+    """So many replicas at once; where all live and are late, up to twice more."""
     for attempt in range(ATTEMPTS):
         found = _together(count, rate, seconds, seed + 1000 * attempt, prefix)
         if found.holds or found.ended:
@@ -257,7 +264,9 @@ def trial(one: Measured, rng: np.random.Generator, seconds: float) -> Trial:
     rate, drawn = 0.0, 0
     while not rate or not decided(one, rate, seconds):
         rate, drawn = float(rng.uniform(1, 4)) * one.rate, drawn + 1
-    card = int(rng.uniform(2, 4) * one.least_mib)
+    card, cards = 0, 0
+    while not card or card // one.least_mib != card // one.failed_mib:
+        card, cards = int(rng.uniform(2, 4) * one.least_mib), cards + 1
     count = replicas(rate, one.rate)
     need = Need(one.least_mib, one.least_mib, card_mib=card)
     found = fit(Rounded("", one.least_mib, card // one.least_mib), need, None, count)
@@ -268,7 +277,7 @@ def trial(one: Measured, rng: np.random.Generator, seconds: float) -> Trial:
     for n in (on_card, on_card + 1):
         with host_memory(card) as limit:
             fits.append(together(n, each * n, seconds, seed, limit.prefix))
-    return Trial(rate, card, (carries[0], carries[-1]), (fits[0], fits[1]), drawn)
+    return Trial(rate, card, (carries[0], carries[-1]), (fits[0], fits[1]), drawn, cards)
 
 
 def decided(one: Measured, rate: float, seconds: float) -> bool:
@@ -310,11 +319,13 @@ def page(one: Measured, trials: Sequence[Trial], seconds: float) -> str:
         f"usual headroom of {HEADROOM:.0%}.\nReal processes are started together, with Poisson "
         f"arrivals for {seconds:g} s, on the card in one control group of its size. They\nhold "
         "where all live, every request is answered, and p99 is within the target; those that were "
-        "late are tried once more.\n\n"
+        "late are tried up to twice more.\n\n"
         f"Of {sum(t.drawn for t in trials)} rates that were drawn {len(trials)} are tried: for "
         "the others the two ends of the capacity's interval ask for different\nnumbers, or one "
         "fewer would be overloaded by too little to show in p99 within that time (less than the "
-        "target over the time).\n\n"
+        f"target over the time). So it is of {sum(t.cards for t in trials)} cards: on the others "
+        "one more replica would have what is between\nthe largest size that failed and the least "
+        "that held.\n\n"
         "| | right | N hold | the other does not | 95 % range of right |\n|---|---|---|---|---|\n"
         + "\n".join(said)
         + "\n\n| rate | N: p99 | N − 1 | card MiB | N on it | N + 1 |\n"
