@@ -19,8 +19,8 @@ the rate:
   that a plan with the usual headroom gives it: memory decides there.
 
 They hold where each one lives, answers all of its requests, and all answers together keep p99.
-Those that lived and were late are tried up to twice more, whether they are to hold or not: what else the
-machine does makes them late, and never early.
+Those that lived and were late are tried up to twice more, whether they are to hold or not: what
+else the machine does makes them late, and never early.
 
 What a run leaves open is no trial: a rate is drawn again where the two ends of the capacity's
 interval ask for different numbers, or where one fewer would be overloaded by so little that p99
