@@ -115,7 +115,7 @@ class Rounds:
         if round_ < settings.rounds_max and self.shard.whole:
             # a part does not know how wide the intervals of all are
             wide = {w.point for w in widest_first(rows, self.targets)}
-            wide |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
+            wide |= {c.point for c in summarize_capacity(state.capacities) if c.width.worst > 1}
             found[WIDE] = wide
         return found
 
