@@ -7,7 +7,9 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
 from harness.cli.output import failure
@@ -160,28 +162,31 @@ def _live() -> Iterator[LiveTable]:
     from rich.console import Console
     from rich.live import Live
 
-    table = LiveTable()
+    console = Console(stderr=True)
+    table = LiveTable(console.height - 5)
     with Live(
-        console=Console(stderr=True), get_renderable=table.render, refresh_per_second=REFRESH_HZ,
-        transient=True,
-    ):  # fmt: skip
+        console=console, get_renderable=table.render, refresh_per_second=REFRESH_HZ, transient=True
+    ):
         yield table
 
 
 class LiveTable:
-    """A row a point with its latest round, and a line of progress."""
+    """A line of progress, and a row a point with its latest round: of more than `rows` points
+    those that were measured last come first, since `Live` cuts what is over the screen's height.
+    """
 
-    def __init__(self) -> None:
-        self._progress = RunProgress()
+    def __init__(self, rows: int = sys.maxsize) -> None:
+        self._progress, self._rows = RunProgress(), rows
         self._latest: dict[str, MeasurementRow | FailureRow | CapacityRow] = {}
-        self._count: dict[str, int] = {}
+        self._count = Counter[str]()
 
     def notify(self, event: Event) -> None:
         """Take one event."""
         self._progress.take(event)
         if isinstance(event, MeasurementRow | FailureRow | CapacityRow):
+            self._latest.pop(event.point, None)
             self._latest[event.point] = event
-            self._count[event.point] = self._count.get(event.point, 0) + 1
+            self._count[event.point] += 1
 
     def render(self) -> Group:
         """The table as it stands."""
@@ -193,18 +198,21 @@ class LiveTable:
 
         progress = self._progress
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("point", no_wrap=True)
-        for name in ("rounds", "inferences/s", "p50 ms", "p99 ms"):
-            table.add_column(name, justify="right")
-        for point in progress.plan.points:
+        table.add_column("point", overflow="fold")
+        for name in ("rounds", "infer/s", "p50 ms", "p99 ms"):
+            table.add_column(name, justify="right", no_wrap=True)  # figures are never cut
+        planned = dict.fromkeys(progress.plan.points)
+        latest = list(self._latest)[::-1] if len(planned) > self._rows else ()
+        known = (p for p in (*latest, *planned) if p in planned)
+        for point in islice(dict.fromkeys(known), self._rows):
             table.add_row(point, *self._cells(point))
         bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40)
         line = f"{progress.done}/{progress.total}{progress.remaining()}  {progress.current}"
         # the bar is padded for a line of its own: alone it ends none, and what follows it is cut
-        return Group(table, Padding(bar, 0), Text(line), Text(progress.running, style="dim"))
+        return Group(Padding(bar, 0), Text(line), Text(progress.running, style="dim"), table)
 
     def _cells(self, point: str) -> list[str]:
-        count = self._count.get(point, 0)
+        count = self._count[point]
         rounds = f"{count}/{max(self._progress.plan.rounds, count)}"
         match self._latest.get(point):
             case None:
@@ -214,11 +222,6 @@ class LiveTable:
             case CapacityRow(goodput=goodput, target_ms=target):
                 return [rounds, f"{goodput or 0:.1f}", "", f"≤ {target:g}"]
             case MeasurementRow(latency_ms=latency, throughput=throughput):
-                shown = [latency.get(p) for p in ("p50", "p99")]
-                cells = [_milliseconds(value) for value in shown]
-                return [rounds, f"{throughput:.1f}", *cells]
-
-
-def _milliseconds(value: float | None) -> str:
-    """`inf` where the percentile falls among the failures."""
-    return "n/a" if value is None else f"{value:.2f}"
+                # `inf` where the percentile falls among the failures
+                known = {p: f"{ms:.2f}" for p, ms in latency.items() if ms is not None}
+                return [rounds, f"{throughput:.1f}", *(known.get(p, "n/a") for p in ("p50", "p99"))]
