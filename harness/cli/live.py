@@ -19,6 +19,7 @@ from harness.results import events
 from harness.results.events import Event, Observer, Teller
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
 from harness.scenario.sizes import request_id
+from harness.scenario.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -65,7 +66,7 @@ class RunProgress:
     def __init__(self) -> None:
         self.plan = events.Plan((), 0)
         self.done = 0
-        self.current, self.running = "starting", ""
+        self.current, self.running, self._failed = "starting", "", ""
         self._added, self._left = 0, TimeLeft()
         self._started = time.monotonic()
 
@@ -106,10 +107,10 @@ class RunProgress:
             case events.Plan():
                 already = f", {self.done} already measured" if self.done else ""
                 most = "at most " if event.at_most else ""
-                return f"{most}{len(event.points)} points × {event.rounds} rounds{already}"
+                size = f"{counted(len(event.points), 'point')} × {counted(event.rounds, 'round')}"
+                return most + size + already
             case events.RoundAdded(round_, points, why):
-                again = f"{points} point" + ("s" if points != 1 else "")
-                return f"round {round_ + 1} is added: {again} again, {why}"
+                return f"round {round_ + 1} is added: {counted(points, 'point')} again, {why}"
             case events.Status(text):
                 return text
             case ParityRow(backend, _, status) if status != "agrees" or event.message:
@@ -127,9 +128,8 @@ class RunProgress:
                 return self._measured(event, holding + (f"; {reason}" if reason else ""))
             case events.MeasuredAgain(point, round_):
                 return f"round {round_ + 1} {point}: doubtful, measured once more"
-            case FailureRow():
-                failed = f"FAILED ({event.reason}): {event.message}"
-                return f"round {event.round + 1} {event.point}: {failed}"
+            case FailureRow(point, round_):
+                return f"round {round_ + 1} {point}: FAILED ({event.reason}){self._why(event)}"
             case events.Note(text) | events.Undecided(text) if text:
                 return f"note: {text}"
             case events.SearchEnded(why, not_measured):
@@ -144,6 +144,11 @@ class RunProgress:
     def _measured(self, row: MeasurementRow | CapacityRow, result: str) -> str:
         where = f"[{self.done}/{self.total}] round {row.round + 1} {row.point}"
         return f"{where}: {result}{self.remaining()}"
+
+    def _why(self, row: FailureRow) -> str:
+        """A failure's message, where the one before had another."""
+        before, self._failed = self._failed, f": {row.message}"
+        return ", as the one before" if before == self._failed else self._failed
 
     def remaining(self) -> str:
         """Time left, as `TimeLeft` expects it; nothing where nobody knows, or at the end."""

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness.analysis.capacity import summarize_capacity
 from harness.analysis.intervals import t_quantile
-from harness.analysis.stopping import Width, width
+from harness.analysis.stopping import Width
 from harness.analysis.summary import summarize
 from harness.results.events import ToCome
 from harness.results.grouping import grouped
@@ -59,8 +58,7 @@ def to_come(
     sessions = further + _again(selection, state, chosen, again, later)
     more = each * sessions
     if settings.rounds_max > settings.rounds and rounds.shard.whole:
-        known = {row.point: width(row, rounds.targets) for row in summarize(state.rows)}
-        known |= {found.point: found.width for found in summarize_capacity(state.capacities)}
+        known = {found.point: found for found in rounds.widths()}
         widths = [known.get(p.id, Width(p.id, 0, math.inf, "", {})) for p in points]
         added = rounds_to_add(widths, round_, settings)
         places = grouped(

@@ -168,6 +168,20 @@ def test_at_80_columns_no_figure_is_cut_by_a_long_name() -> None:
     assert name in "".join(words).replace("1/3123456.71234.5612345.67", "")
 
 
+def test_what_failed_as_the_one_before_is_not_said_again() -> None:
+    why = ("usage", "no such weights")
+    rows = [FailureRow(f"{name}/b1/c1", 0, name, *why) for name in "ab"]
+    assert lines(*rows, FailureRow("c/b1/c1", 0, "c", "raised", "other")) == [
+        "round 1 a/b1/c1: FAILED (usage): no such weights",
+        "round 1 b/b1/c1: FAILED (usage), as the one before",
+        "round 1 c/b1/c1: FAILED (raised): other",
+    ]
+
+
+def test_a_plan_of_one_is_no_plural() -> None:
+    assert lines(Plan(("a/b1/c1",), 1)) == ["1 point × 1 round"]
+
+
 def test_of_more_points_than_lines_progress_and_what_was_measured_last_are_seen() -> None:
     table, names = LiveTable(10), tuple(f"a/b1/c{n}" for n in range(1, 41))
     table.notify(Plan(names, 3))
