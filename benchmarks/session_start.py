@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,9 @@ def one_session(
     ):  # fmt: skip
         session.open(1, lambda _: None)
         for number in range(1 + REPEATS):
-            (answer,) = session.measure(
-                point, 0, {"": file}, lambda _: None, discarded=number == 0
-            )  # fmt: skip
+            planned = session.settings(point, 0)
+            settings = planned if number else replace(planned, window_requests=1)
+            (answer,) = session.measure(point, 0, {"": file}, lambda _: None, settings=settings)
             samples = Samples.load(file, answer.messages)
             window = answer.window
             found.append(reduce(samples, window.begin_ns, window.end_ns, 1, False).throughput)

@@ -15,6 +15,7 @@ from harness.results.calibration import read_calibration
 from harness.results.store import RunData, read_run
 
 ONE_RUN = "blocks of one run: each round measured both, in balanced order"
+IN_TURNS = "blocks of one run: in each round both were loaded, and measured in turns of {}"
 STORED = "stored runs, each measured as a whole"
 
 
@@ -27,7 +28,13 @@ def within(data: RunData, base: str | None, candidate: str | None) -> Comparison
     points = judge_blocks(one, other)
     if not points:
         raise UsageError(f"{names[0]} and {names[1]} have no point in common in {data.path}")
-    return _comparison(one, other, ONE_RUN, points, pool(one, other, points))
+    return _comparison(one, other, _design(data), points, pool(one, other, points))
+
+
+def _design(data: RunData) -> str:
+    turn = (data.scenario.get("measurement") or {}).get("interleave")
+    in_turns = any("turns" in row.details for row in data.measurements)
+    return IN_TURNS.format(turn) if in_turns else ONE_RUN
 
 
 def stored(base: Side, candidate: Side, effect: RunEffect | None, *, force: bool) -> Comparison:

@@ -21,7 +21,10 @@ from harness.results.store import read_run
 from harness.run.execute import Ended, resume, start
 from harness.run.rounds import Extra
 from harness.scenario.reading.loader import LoadedScenario, load
+from harness.scenario.spec.scenario import Scenario
 
+TURN = "100ms"
+"""Of turns on the CPU: shorter than what else a machine does, longer than a few requests."""
 MOST_ROUNDS = 2 * LOOKS[-1]
 """Also where half of the blocks are disturbed and don't count."""
 Watch = AbstractContextManager[Observer]
@@ -91,10 +94,26 @@ def chosen(
     written = [{k: v for k, v in s.items() if v is not None} for s in two]
     sets = (
         f"backends={json.dumps(written)}", f"measurement.rounds={LOOKS[0]}",
-        f"measurement.rounds_max={LOOKS[0]}",
+        f"measurement.rounds_max={LOOKS[0]}", f"measurement.interleave={_turns(own, names)}",
         "stress=null", "sharing=null",  # of backends that may be left out
     )  # fmt: skip
     return load(scenario, (*overrides, *sets)), Blocks(*names, _looks(two, most))
+
+
+def _turns(scenario: Scenario, names: Collection[str]) -> str:
+    """How long turns are to last. Raises UsageError where they are asked for and can't be taken."""
+    two = [spec for spec in scenario.backends if spec.name in names]
+    served = [spec.name for spec in two if spec.remote]
+    asked = "interleave" in scenario.measurement.model_fields_set
+    if asked and scenario.measurement.interleave and served:
+        raise UsageError(
+            f"`measurement.interleave`: {served[0]} is served, and turns are taken by backends in "
+            "the harness's own workers alone",
+            fix="leave `interleave` out, or set it to 0s",
+        )
+    if asked:
+        return f"{scenario.measurement.interleave}s"
+    return "0s" if served or any(spec.on_gpu for spec in two) else TURN
 
 
 def _looks(specs: Iterable[Mapping[str, object]], most: int) -> tuple[int, ...]:

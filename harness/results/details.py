@@ -217,6 +217,8 @@ class MeasurementDetails(TypedDict, total=False):
     telemetry_clock: Mapping[str, int]
     """How the clock of a server's host was aligned: `offset_ns` and `error_ns`."""
     colocated: Mapping[str, ColocatedDetails]
+    turns: int
+    """Stretches that the window was cut into, between which the other backend was measured."""
     block: str
     """The GPU, or the machine, that it was measured on, where a run was merged of several."""
     path: RequestPath

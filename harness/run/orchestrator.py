@@ -7,9 +7,9 @@ the backend's points in balanced order. A fault is recorded on its point and the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.analysis.metrics import CONFIRMATION
@@ -17,8 +17,9 @@ from harness.errors import HarnessError
 from harness.results import events
 from harness.results.store import RunData, RunStore, read_run
 from harness.run.environments import Interpreters
+from harness.run.interleave import measure_in_turns
 from harness.run.point import PointMeasurement
-from harness.run.rounds import Extra, Rounds
+from harness.run.rounds import Extra, Rounds, heaviness
 from harness.run.selection import Selection
 from harness.run.session.loading import EMPTY_S, open_session
 from harness.run.session.preparing import Prepared, artifacts, batch_notes, prepare
@@ -77,6 +78,7 @@ class Orchestrator:
             scenario, self._points, self._specs, self._selection, self._state, extra, shard
         )
         self._turns = Turns.here()
+        self._interleave_s = scenario.measurement.interleave if extra is not None else 0.0
         self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""
@@ -131,6 +133,9 @@ class Orchestrator:
         return prepared
 
     def _round(self, this: _Round, points: list[Point]) -> None:
+        if self._interleave_s:
+            self._interleaved(this, points)
+            points = [p for p in points if self._state.missing(p, this.number)]
         for backend in self._rounds.backends(this.number):
             varied = self._selection.varied(backend) and not self._rounds.apart
             with Shared(f"r{this.number}-{backend}") if varied else nullcontext() as shared:
@@ -162,11 +167,26 @@ class Orchestrator:
         self, this: _Round, spec: AnyBackend, config: str, stem: str, points: list[Point],
         shared: Shared | None,
     ) -> list[Point]:  # fmt: skip
-        """Measure `points` until they are done or the session breaks; what is left to do.
+        """Measure `points` until they are done or the session breaks; what is left to do."""
+        left = list(points)
+        with self._measuring(this, spec, config, stem, left, shared) as measurement:
+            while left and measurement is not None and measurement.session.alive:
+                self._measure(measurement, left[0])
+                del left[0]
+        return left
 
-        Whatever is raised is recorded on the points that are left, or is a note if none are.
+    @contextmanager
+    def _measuring(
+        self, this: _Round, spec: AnyBackend, config: str, stem: str, left: list[Point],
+        shared: Shared | None = None,
+    ) -> Iterator[PointMeasurement | None]:  # fmt: skip
+        """An open session, in which the first of the points that are `left` was measured once for
+        nothing; None where it could not be opened.
+
+        Whatever is raised is recorded on the points that are left, which are taken out, or is a
+        note if none are.
         """
-        state, telemetry, left = self._state, this.telemetry, list(points)
+        state, telemetry, opened = self._state, this.telemetry, False
         state.notify(events.SessionStarted(spec.name, config, this.number))
         log = f"logs/{stem if shared is None else shared.stem}.log"
         fresh = shared is None or not shared.workers  # it starts its processes
@@ -185,9 +205,8 @@ class Orchestrator:
                     )
                     if fresh and not measurement.discard(left[0]):
                         del left[0]
-                while left and session.alive:
-                    self._measure(measurement, left[0])
-                    del left[0]
+                opened = True
+                yield measurement
                 telemetry.save(self._store.path / session.telemetry_file)
                 if telemetry.problem:
                     state.note(f"{stem}: {telemetry.problem}")
@@ -196,8 +215,44 @@ class Orchestrator:
                 state.fail(point, this.number, error, log)
             if not left:
                 state.note(f"{stem}, after its last point: {known(error).message}")
-            return []
-        return left
+            left.clear()
+            if not opened:
+                yield None
+
+    def _interleaved(self, this: _Round, points: list[Point]) -> None:
+        """Measure the points that two backends have in common in turns, both loaded. What can't be
+        measured so is left: it is measured as it is without turns.
+        """
+        names = self._rounds.backends(this.number)
+        one, other = ({_place(p): p for p in points if p.backend == name} for name in names)
+        pairs = [(p, other[at]) for at, p in one.items() if p.concurrency and at in other]
+        pairs.sort(key=lambda pair: heaviness(pair[0]))
+        if not pairs:
+            return
+        left = [[p for p, _ in pairs], [q for _, q in pairs]]
+        raw = self._store.path / "telemetry" / ".raw-2"
+        with (
+            Telemetry(raw, self._store.path / "logs" / "telemetry-2.log") as telemetry,
+            self._only(this, names[0], left[0]) as first,
+            self._only(replace(this, telemetry=telemetry), names[1], left[1]) as second,
+        ):
+            for pair in pairs:
+                if not (first and second and first.session.alive and second.session.alive):
+                    return
+                if all(self._state.missing(point, this.number) for point in pair):
+                    with self._turns.of(pair[0].id):
+                        measure_in_turns(
+                            list(zip((first, second), pair, strict=True)), self._interleave_s
+                        )
+                for points_, point in zip(left, pair, strict=True):
+                    points_[:] = [p for p in points_ if p is not point]
+
+    def _only(
+        self, this: _Round, name: str, points: list[Point]
+    ) -> AbstractContextManager[PointMeasurement | None]:
+        """A session of a backend that has one config."""
+        ((config, spec),) = self._specs[name].items()
+        return self._measuring(this, spec, config, f"r{this.number}-{name}", points)
 
     def _open(self, session: Session, this: _Round) -> None:
         backend, began = session.spec.name, time.monotonic()
@@ -234,3 +289,8 @@ class Orchestrator:
             self._state.note(f"the best config was not written: {error}")
             return
         self._state.add(best)
+
+
+def _place(point: Point) -> str:
+    """What points of two backends have in common."""
+    return point.id.removeprefix(f"{point.backend}/")

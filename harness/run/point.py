@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import RunDirectoryError
+from harness.load.plan import WindowSettings
 from harness.measure.reduce import reduce
 from harness.measure.validity import causes
 from harness.measure.window import Window
@@ -59,7 +60,8 @@ class PointMeasurement:
         concurrency = point.concurrency or 1
         load = replace(point, shape=None, request_rate=None, concurrency=concurrency)
         try:
-            answers, (samples, *_) = self._answers(load, ".discarded", discarded=True)
+            any_number = replace(self.session.settings(load, self.round_), window_requests=1)
+            answers, (samples, *_) = self.answers(load, ".discarded", any_number)
         except Exception as error:
             self.state.fail(point, self.round_, error, self.log)
             return False
@@ -149,18 +151,23 @@ class PointMeasurement:
                 model.processes, found = count, True
         return found
 
-    def _answers(
-        self, point: Point, name: str, *, discarded: bool = False
+    def settings(self, point: Point) -> WindowSettings:
+        """How long a point's warm-up and window are to last in this round."""
+        planned = self.session.settings(point, self.round_)
+        return replace(planned, window=self.longer_window(point, self.round_) or planned.window)
+
+    def answers(
+        self, point: Point, name: str, settings: WindowSettings, *, again: bool = False
     ) -> tuple[list[PointMeasured], list[Samples]]:
-        """Measure: what each model did, and its samples."""
-        self.state.notify(PointStarted(point.id, self.round_))
+        """Measure: what each model did, and its samples; `again`: see `Session.measure`."""
+        if not again:
+            self.state.notify(PointStarted(point.id, self.round_))
         folder, models = self.state.store.path / "samples", self.session.models
         files = {m.name: folder / f".{name}{m.name and '+'}{m.name}.npz" for m in models}
         try:
             answers = self.session.measure(
-                point, self.round_, files, self.state.notify, discarded=discarded,
-                longer=self.longer_window(point, self.round_),
-            )  # fmt: skip
+                point, self.round_, files, self.state.notify, settings=settings, again=again
+            )
             return answers, [
                 Samples.load(files[model.name], answer.messages)
                 for model, answer in zip(models, answers, strict=True)
@@ -171,20 +178,27 @@ class PointMeasurement:
 
     def _measure_once(self, point: Point) -> tuple[list[MeasurementRow], Samples]:
         """The rows of all models, and the measured one's samples."""
-        name, started = f"{point.id.replace('/', '--')}--r{self.round_}", utc_now()
-        answers, samples = self._answers(point, name)
+        name, started = self.file_name(point), utc_now()
+        answers, samples = self.answers(point, name, self.settings(point))
         models, window = self.session.models, answers[0].window
         rows = [
-            self._row(point, model, answer, window, taken, started, name)
+            self.row(point, model, answer, window, taken, started)
             for model, answer, taken in zip(models, answers, samples, strict=True)
         ]
         return rows, samples[0]
 
-    def _row(
+    def file_name(self, point: Point) -> str:
+        """Of its samples."""
+        return f"{point.id.replace('/', '--')}--r{self.round_}"
+
+    def row(
         self, point: Point, model: ServedModel, answer: PointMeasured, window: Window,
-        samples: Samples, started: str, name: str,
+        samples: Samples, started: str, *, level: bool = True,
     ) -> MeasurementRow:  # fmt: skip
-        """What one model did in the point's window; writes its samples."""
+        """What one model did in the point's window; writes its samples. Whether latency was `level`
+        within it is judged where it could be.
+        """
+        name = self.file_name(point)
         own, path = point, f"samples/{name}.parquet"
         metadata = {
             "point": point.id, "round": str(self.round_),
@@ -204,7 +218,7 @@ class PointMeasurement:
             self._ceiling(model, own, answer, samples, window), answer.outputs_checked,
             answer.outputs_wrong, OUTPUTS_FLAG[model.rule.on_mismatch], answer.metrics,
             answer.traces, answer.window,
-            self.telemetry.problem if other is None else "", level=not point.shape,
+            self.telemetry.problem if other is None else "", level=level and not point.shape,
             less_launching=model.spec.less_launching,
             rank_cached=getattr(model.spec, "rank_cached", False),
             parts=self.session.parts(point) if other is None else (),

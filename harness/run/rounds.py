@@ -171,7 +171,7 @@ class Rounds:
             for config, mine in sorted(by_config, key=place):
                 if self._too_late(config, round_, points):
                     return
-                yield config, sorted(mine, key=_heaviness)
+                yield config, sorted(mine, key=heaviness)
 
     @property
     def apart(self) -> bool:
@@ -295,7 +295,7 @@ class Rounds:
         return True
 
 
-def _heaviness(point: Point) -> tuple[bool, bool, float, float]:
+def heaviness(point: Point) -> tuple[bool, bool, float, float]:
     """Closed loops first, by the items that are in flight; then rates; what changes comes last."""
     items = point.batch_size * (point.load_value or 1)
     return bool(point.shape), point.concurrency is None, items, point.load_value

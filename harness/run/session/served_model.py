@@ -203,12 +203,16 @@ class ServedModel:
 
     def measure(
         self, batch_size: int, settings: WindowSettings, plan: LoadPlan, samples: Path,
-        listener: Listener,
+        listener: Listener, *, again: bool = False,
     ) -> messages.PointMeasured:  # fmt: skip
-        """Warm up and measure a window; raw samples go to the .npz file `samples`."""
+        """Warm up and measure a window; raw samples go to the .npz file `samples`. With the very
+        requests of the load before where it is that one `again`.
+        """
         m = self.measurement
         plan = replace(plan, processes=self.processes)
-        command = messages.MeasurePoint(plan, settings, batch_size, m.distinct_inputs, samples)
+        command = messages.MeasurePoint(
+            plan, settings, batch_size, m.distinct_inputs, samples, again
+        )  # fmt: skip
         deadline = settings.longest + 3 * m.request_timeout + SLACK_S
         return self._ask(command, deadline, listener)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from harness.errors import HarnessError, ServerDiedError
-from harness.load.plan import LoadPlan, plan_colocated, plan_point
+from harness.load.plan import LoadPlan, WindowSettings, plan_colocated, plan_point
 from harness.run.environments import Interpreter
 from harness.run.limited import Limited
 from harness.run.session.preparing import Prepared, prepared_model
@@ -208,6 +207,10 @@ class Session:
                 self.measured.worker.kill()
             raise ServerDiedError(f"the Triton server {self._server.exit_reason()}")
 
+    def settings(self, point: Point, round_: int) -> WindowSettings:
+        """How long a point's warm-up and window are to last."""
+        return plan_point(self._scenario, point, round_)[0]
+
     def parts(self, point: Point) -> tuple[Part, ...]:
         """The sizes of a point's requests, with their shares."""
         return parts_of(self._scenario.model.dynamic)[point.sizes]
@@ -216,21 +219,19 @@ class Session:
 
     def measure(
         self, point: Point, round_: int, files: Mapping[str, Path], listener: Listener, *,
-        discarded: bool = False, longer: float | None = None,
+        settings: WindowSettings | None = None, again: bool = False,
     ) -> list[PointMeasured]:  # fmt: skip
-        """Measure one point: what each of `models` did, in their order. The window lasts for
-        `longer` seconds at least, where that is given.
+        """Measure one point: what each of `models` did, in their order. Raw samples go to the .npz
+        files named in `files`, by the model's name.
 
-        Raw samples go to the .npz files named in `files`, by the model's name. The window of one
-        that is `discarded` waits for no number of requests.
+        With `settings` other than planned where they are given; a further turn of the point before
+        where it is that one `again`.
         """
-        settings, plan = plan_point(self._scenario, point, round_)
-        settings = replace(settings, window=longer or settings.window)
-        if discarded:
-            settings = replace(settings, window_requests=1)
+        planned, plan = plan_point(self._scenario, point, round_)
+        settings = settings or planned
         with under_load(self._loads(round_, settings.longest + SLACK_S, files)) as stopped:
             measured = self.measured.measure(
-                point.batch_size, settings, plan, files[self.measured.name], listener
+                point.batch_size, settings, plan, files[self.measured.name], listener, again=again
             )
         return [measured, *stopped]
 

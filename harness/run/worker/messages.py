@@ -269,6 +269,8 @@ class MeasurePoint(Command[PointMeasured]):
     batch_size: int
     distinct_inputs: int
     samples: Path
+    again: bool = False
+    """A further turn of the load before: nothing is given back, no request is made anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ class LoadedBackend:
     server: messages.ServerAddress
     order: list[int] = field(default_factory=list)
     """Their indices, as they are sent."""
+    input_bytes: int = 0
+    """Of one request's tensors: of a mix the mean."""
 
     @property
     def wire(self) -> bool:
@@ -98,7 +100,6 @@ class RunningLoad:
     generator: Generator
     kinds: list[Kind]
     """What each of its requests is."""
-    input_bytes: int
     scraper: Scraper | None
     begin: Counters
 
@@ -177,7 +178,7 @@ class Worker:
 
     def _measure(self, command: messages.MeasurePoint) -> messages.PointMeasured:
         backend, settings = self._ready.backend, command.settings
-        generator, kinds, size = self._generator(command, settings.request_timeout)
+        generator, kinds = self._generator(command, settings.request_timeout, again=command.again)
         settings = replace(settings, pause=command.plan.pause)
         scraper = self._ready.scraper()
         tracer = self._ready.tracer(generator, settings.window)
@@ -190,12 +191,13 @@ class Worker:
         checked, wrong = self._ready.check(
             generator.sampled(), command.batch_size, kinds, command.plan.parts
         )
+        size = self._ready.input_bytes
         return messages.PointMeasured(
             window, samples.messages, checked, wrong, size, metrics, traces
         )  # fmt: skip
 
     def _start(self, command: messages.StartLoad) -> messages.LoadStarted:
-        generator, kinds, size = self._generator(command, command.request_timeout)
+        generator, kinds = self._generator(command, command.request_timeout)
         scraper = self._ready.scraper(NEVER_S)
         generator.start()
         try:
@@ -205,7 +207,7 @@ class Worker:
         except BaseException:  # else the load would go on for ever
             generator.stop(command.request_timeout + 1.0)
             raise
-        self._running = RunningLoad(command, generator, kinds, size, scraper, begin)
+        self._running = RunningLoad(command, generator, kinds, scraper, begin)
         return messages.LoadStarted()
 
     def _stop(self, command: messages.StopLoad) -> messages.LoadStopped:
@@ -227,7 +229,7 @@ class Worker:
         )  # fmt: skip
         return messages.LoadStopped(
             window_between(running.begin, end, backend), samples.messages, checked, wrong,
-            running.input_bytes, metrics,
+            self._ready.input_bytes, metrics,
         )  # fmt: skip
 
     def _ceiling(self, command: messages.MeasureCeiling) -> messages.CeilingMeasured:
@@ -256,29 +258,29 @@ class Worker:
         return self._loaded
 
     def _generator(
-        self, command: messages.MeasurePoint | messages.StartLoad, timeout: float
-    ) -> tuple[Generator, list[Kind], int]:
-        """The load of a command, ready to start, what each of its requests is, and the bytes of
-        one request's tensors: of a mix the mean.
-        """
+        self, command: messages.MeasurePoint | messages.StartLoad, timeout: float, *,
+        again: bool = False,
+    ) -> tuple[Generator, list[Kind]]:  # fmt: skip
+        """The load of a command, ready to start, and what each of its requests is."""
         from harness.load.choose import make_generator
 
         loaded = self._ready
-        loaded.requests = []
-        loaded.backend.release()
         turns = command.plan.kinds(command.distinct_inputs)
         kinds = list(dict.fromkeys(turns))
-        loaded.order = [kinds.index(kind) for kind in turns]
-        models = [loaded.context.model.sized(part.sizes) for part in command.plan.parts]
-        inputs = [make_inputs(models[part], command.batch_size, variant) for part, variant in kinds]
-        sizes = [sum(np.asarray(a).nbytes for a in tensors.values()) for tensors in inputs]
-        size = round(float(np.mean([sizes[which] for which in loaded.order])))
-        loaded.requests = [loaded.backend.prepare(tensors) for tensors in inputs]
+        if not again:
+            loaded.requests = []
+            loaded.backend.release()
+            loaded.order = [kinds.index(kind) for kind in turns]
+            models = [loaded.context.model.sized(part.sizes) for part in command.plan.parts]
+            inputs = [make_inputs(models[part], command.batch_size, v) for part, v in kinds]
+            sizes = [sum(np.asarray(a).nbytes for a in tensors.values()) for tensors in inputs]
+            loaded.input_bytes = round(float(np.mean([sizes[which] for which in loaded.order])))
+            loaded.requests = [loaded.backend.prepare(tensors) for tensors in inputs]
         generator = make_generator(
             loaded.backend, loaded.requests, command.plan, request_timeout=timeout,
             wire=loaded.wire, order=loaded.order,
         )  # fmt: skip
-        return generator, kinds, size
+        return generator, kinds
 
     def _metrics(self, scraper: Scraper | None) -> dict[str, object] | None:
         """What was read of the server's metrics, and of which model they are to be taken."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.compared import write_blocks
 from support.paths import ROOT
-from support.tiny_onnx import quantized_onnx
+from support.tiny_onnx import quantized_onnx, tiny_onnx
 
 from harness.compare.comparing import within
 from harness.compare.measuring import Blocks, _looks, begin, chosen, finish
@@ -80,6 +80,49 @@ def test_the_two_alone_are_measured_as_often_as_the_first_look_takes(tmp_path: P
     assert (blocks.base, blocks.candidate) == ("quick", "slow")
 
 
+ON_CPU = (
+    TEXT.replace("{fake: {}}", "{onnx: m.onnx}")
+    .replace("kind: fake, name: slow, service_time_ms: 3", "kind: onnxruntime, name: slow")
+    .replace("kind: fake, name: quick, service_time_ms: 1", "kind: onnxruntime, name: quick")
+)
+GPU = ON_CPU.replace("name: slow", "provider: CUDAExecutionProvider, name: slow")
+SERVED = GPU.replace(
+    "kind: onnxruntime, provider: CUDAExecutionProvider",
+    "kind: triton, protocol: grpc, serve: onnxruntime",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "seconds"),
+    [
+        (TEXT, "", 0.1),
+        (TEXT, "interleave: 50ms, ", 0.05),
+        (TEXT, "interleave: 0s, ", 0.0),
+        (ON_CPU, "", 0.1),
+        (GPU, "", 0.0),  # energy could not be told apart
+        (GPU, "interleave: 1s, ", 1.0),
+        (SERVED, "", 0.0),
+        (SERVED, "interleave: 0s, ", 0.0),
+    ],
+)
+def test_turns_are_taken_on_the_cpu_or_where_they_are_asked_for(
+    text: str, key: str, seconds: float, tmp_path: Path
+) -> None:
+    tiny_onnx(tmp_path / "m.onnx")
+    text = text.replace("- {kind: fake, name: other, service_time_ms: 1}", "")
+    (tmp_path / "s.yaml").write_text(text.replace("profile: quick, ", f"profile: quick, {key}"))
+    loaded, _ = chosen(tmp_path / "s.yaml", (), "quick", "slow")
+    assert loaded.scenario.measurement.interleave == seconds
+
+
+def test_turns_of_a_served_model_are_refused(tmp_path: Path) -> None:
+    tiny_onnx(tmp_path / "m.onnx")
+    text = SERVED.replace("- {kind: fake, name: other, service_time_ms: 1}", "")
+    (tmp_path / "s.yaml").write_text(text.replace("profile: quick", "interleave: 1s"))
+    with pytest.raises(UsageError, match=r"`measurement\.interleave`: slow is served"):
+        chosen(tmp_path / "s.yaml", (), "quick", "slow")
+
+
 def test_a_stress_of_a_backend_that_is_left_out_is_in_nobodys_way() -> None:
     loaded, _ = chosen(ROOT / "scenarios" / "tutorial.yaml", (), "torch", "onnx")
     assert [b.name for b in loaded.scenario.backends] == ["torch", "onnx"]
@@ -98,6 +141,7 @@ def test_from_a_scenario_to_a_verdict_and_on_again(
     assert p50.metric.key == "p50"
     assert p50.change > 1  # three times the time, whatever else the machine does
     assert p50.judged.blocks >= 4
+    assert found.design.endswith("in each round both were loaded, and measured in turns of 100ms")
     before = len(read_run(ended.path).measurements)
     again, _ = finish(tmp_path / "out", watch)
     assert not again.interrupted

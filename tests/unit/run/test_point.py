@@ -13,6 +13,7 @@ import pytest
 
 from harness.backends.registry import parse_spec
 from harness.errors import BackendError
+from harness.load.plan import WindowSettings
 from harness.measure.window import Window
 from harness.results.events import Discarded, Note
 from harness.results.rows import CeilingRow
@@ -77,6 +78,9 @@ class Session:
         self.models = list(models)
         self.asked: list[tuple[str, bool]] = []
 
+    def settings(self, point: Point, round_: int) -> WindowSettings:
+        return WindowSettings(0.1, 1, 1.0, 11, 10.0, 30.0)
+
     def parts(self, point: Point) -> tuple[Part, ...]:
         return (Part({}),)
 
@@ -87,10 +91,10 @@ class Session:
         files: dict[str, Path],
         _: Any,
         *,
-        discarded: bool,
-        longer: float | None,
+        settings: WindowSettings,
+        again: bool,
     ) -> list[PointMeasured]:
-        self.asked.append((point.id, discarded))
+        self.asked.append((point.id, settings.window_requests == 1))
         for model in self.models:
             model.samples.save(files[model.name])
             model.used.append(model.processes)
