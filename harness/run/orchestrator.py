@@ -207,9 +207,7 @@ class Orchestrator:
                         del left[0]
                 opened = True
                 yield measurement
-                telemetry.save(self._store.path / session.telemetry_file)
-                if telemetry.problem:
-                    state.note(f"{stem}: {telemetry.problem}")
+                self._save(telemetry, session.telemetry_file, stem)
         except Exception as error:
             for point in left:
                 state.fail(point, this.number, error, log)
@@ -218,6 +216,11 @@ class Orchestrator:
             left.clear()
             if not opened:
                 yield None
+
+    def _save(self, telemetry: Telemetry, file: str, stem: str) -> None:
+        telemetry.save(self._store.path / file)
+        if telemetry.problem:
+            self._state.note(f"{stem}: {telemetry.problem}")
 
     def _interleaved(self, this: _Round, points: list[Point]) -> None:
         """Measure the points that two backends have in common in turns, both loaded. What can't be
