@@ -32,6 +32,8 @@ HTML, PDF = "report.html", "report.pdf"
 MOST_POINTS = 300
 """Stretches that an axis is cut into at most; of a second each in a short run."""
 MOST_LINES = 6
+LINES = 3
+"""For the names of faults, which may follow one another closely."""
 WIDEST = 90
 """Characters of an error in a legend: Triton says what went wrong at its end."""
 PENDING = "nv_inference_pending_request_count"
@@ -239,8 +241,8 @@ def bands(found: Results) -> tuple[b.Band, ...]:
     """Phases (where there are several) and faults, in seconds."""
     phases = [p for p in shapes.phases(found.run.stress.shape.chosen) if p.begin < _until(found)]
     marks = [b.Band(p.begin, min(p.end, _until(found)), p.name) for p in phases]
-    faults = [b.Band(f["begin"], max(f["end"], f["begin"] + 0.1), f["kind"])
-              for f in found.run.outcome.faults]  # fmt: skip
+    faults = [b.Band(f["begin"], max(f["end"], f["begin"] + 0.1), f["kind"], 1 + number % LINES)
+              for number, f in enumerate(found.run.outcome.faults)]  # fmt: skip
     return (*(marks if 1 < len(marks) < 12 else ()), *faults)
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.stress import records, run_of, stress
 from support.synthetic_run import EVIL, write_all_failed, write_run
 from support.synthetic_variants import write_variants
 
 from harness.report.build import build_report
+from harness.stress.answers import answer
+from harness.stress.report import write_report
+from harness.stress.results import Results
+from harness.stress.thresholds import judge
+from harness.swarm.shapes import schedule
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 pytestmark = [
@@ -340,6 +346,41 @@ def test_page_fits_a_window(evil: Opened, width: int) -> None:
         assert bottom < contents  # values first
     else:
         assert right <= width  # no column is hidden
+
+
+COVERED = """() => {
+  const boxes = [...document.querySelectorAll("#chart-rates .annotation")]
+    .filter((label) => label.style.visibility !== "hidden")
+    .map((label) => [label.textContent, label.getBoundingClientRect()]);
+  const over = (a, b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  return [boxes.map(([text]) => text),
+    boxes.some(([, a], i) => boxes.slice(i + 1).some(([, b]) => over(a, b)))];
+}"""
+
+
+def test_names_of_phases_and_faults_never_cover_one_another(browser: Any, tmp_path: Path) -> None:
+    steps = {"step": {"begin": 20, "end": 100, "steps": 10, "duration": "40s"}}
+    section = stress(shape=steps, arrivals="constant")
+    merged = records(schedule(section, 0) / 1e9, 5.0)
+    faults = [{"kind": kind, "begin": at, "end": at + 3, "how": "", "problem": ""}
+              for kind, at in (("network", 11.0), ("pause", 13.0), ("kill", 34.0))]  # fmt: skip
+    run = replace(run_of(section, merged, 40.0, faults=faults), directory=tmp_path)
+    run.manifest["scenario"].update(backends=[{"kind": "triton", "protocol": "grpc"}])
+    found = answer(run)
+    html = write_report(Results(run, found, {}, judge(section.thresholds, found, {})))
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(html.as_uri())
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    names, covered = page.evaluate(COVERED)
+    assert names == [*(f"step {i + 1}" for i in range(10)), "network", "pause", "kill"]
+    assert not covered
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function(f"() => ({COVERED})()[0].length < 13", timeout=10_000)
+    names, covered = page.evaluate(COVERED)
+    page.close()
+    assert not covered
+    assert {"step 1", "network", "pause", "kill"} <= {*names}
 
 
 def test_run_without_a_number_opens_without_error(browser: Any, tmp_path: Path) -> None:

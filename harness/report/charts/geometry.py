@@ -9,7 +9,8 @@ from typing import Literal
 from harness.report.model.blocks import Band, Chart, ReferenceLine
 
 INK, GRID, MUTED, FAINT = "#1D2733", "#E7EAEE", "#5C6470", "#B9C1CB"
-BANDS = ("#EEF3F7", "#F8FAFB")
+BANDS = ("#EEF3F7", "#F8FAFB", "#FDF3EC")
+"""Of bands in turns; the last of those whose names stand below the chart's top."""
 HATCHES = ("", "/", "\\", "x", "-", "|", "+", ".")
 """Patterns of bars, by the names that both renderers have for them."""
 Axis = Literal["x", "y"]
@@ -26,12 +27,13 @@ def arms(
 
 
 def wide_bands(chart: Chart) -> list[Band]:
-    """The bands that have room for their label."""
-    if not chart.bands:
-        return []
-    whole = max(b.end for b in chart.bands) - min(b.begin for b in chart.bands)
+    """The bands that have room for their label; `report.js` hides those that a narrow screen puts
+    over one another.
+    """
+    ends = [end for b in chart.bands for end in (b.begin, b.end)]
     columns = {"half": 70, "third": 45, "full": 150}[chart.size]
-    return [b for b in chart.bands if (b.end - b.begin) * columns >= whole * (len(b.label) + 1)]
+    letter = (max(ends, default=0.0) - min(ends, default=0.0)) / columns
+    return [b for b in chart.bands if b.line or b.end - b.begin >= letter * (len(b.label) + 1)]
 
 
 def listed(chart: Chart, axis: Axis) -> bool:

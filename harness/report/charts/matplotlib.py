@@ -76,12 +76,12 @@ def _draw(drawing: Figure, chart: Chart) -> None:
         axes.spines["right"].set_visible(False)
     for bound in chart.bounds:
         _bound(axes, bound, leftwards=geo.near_right(chart, bound))
-    for index, band in enumerate(chart.bands):
-        color = geo.BANDS[index % len(geo.BANDS)]
+    for i, band in enumerate(chart.bands):
+        color = geo.BANDS[2 if band.line else i % 2]
         axes.axvspan(band.begin, band.end, color=color, linewidth=0, zorder=0)
     for band in geo.wide_bands(chart):
-        axes.annotate(band.label, ((band.begin + band.end) / 2, 1), (0, 2), fontsize=6,
-                      xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+        axes.annotate(band.label, ((band.begin + band.end) / 2, 1), (0, 2 - 8 * band.line),
+                      xycoords=axes.get_xaxis_transform(), textcoords="offset points", fontsize=6,
                       ha="center", va="bottom", color=geo.MUTED)  # fmt: skip
 
 

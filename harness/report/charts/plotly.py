@@ -157,7 +157,7 @@ def _shape(bound: ReferenceLine) -> dict[str, object]:
 def _band(band: Band, index: int) -> dict[str, object]:
     return {
         "type": "rect", "layer": "below", "yref": "paper", "y0": 0, "y1": 1, "x0": band.begin,
-        "x1": band.end, "line": {"width": 0}, "fillcolor": geo.BANDS[index % len(geo.BANDS)],
+        "x1": band.end, "line": {"width": 0}, "fillcolor": geo.BANDS[2 if band.line else index % 2],
     }  # fmt: skip
 
 
@@ -165,6 +165,7 @@ def _band_label(band: Band) -> dict[str, object]:
     return {
         "text": escape(band.label), "x": (band.begin + band.end) / 2, "yref": "paper", "y": 1,
         "yanchor": "bottom", "showarrow": False, "font": {"size": 10, "color": geo.MUTED},
+        "yshift": -14 * band.line,
     }  # fmt: skip
 
 

@@ -187,6 +187,9 @@ class Band:
     begin: float
     end: float
     label: str
+    line: int = 0
+    """Where the label stands: 0 above the chart, where it has room, else that line below its top.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,19 @@ dark.addEventListener("change", async () => {
   }
 });
 
+// ---- On a narrow screen a band's name gives way to the one before it.
+const makeRoom = (place) => {
+  const kept = [];
+  place.layout.annotations.forEach(({ yref, yanchor }, index) => {
+    const label = place.querySelector(`.annotation[data-index="${index}"]`);
+    if (!label || yref !== "paper" || yanchor !== "bottom") return;
+    const box = label.getBoundingClientRect();
+    const covered = kept.some((b) => box.left < b.right && b.left < box.right && box.top < b.bottom && b.top < box.bottom);
+    label.style.visibility = covered ? "hidden" : "";
+    if (!covered) kept.push(box);
+  });
+};
+
 const draw = async (place, figure) => {
   sources.set(place, figure);
   const { data, layout, config } = painted(figure);
@@ -76,7 +89,11 @@ const draw = async (place, figure) => {
   place.on("plotly_unhover", () => emphasise(pinned));
   place.on("plotly_click", (event) => pin(event.points[0].data.name));
   place.on("plotly_relayout", (change) => zoomAlong(place, change));
-  place.on("plotly_afterplot", () => pinned && emphasise(pinned));
+  place.on("plotly_afterplot", () => {
+    makeRoom(place);
+    if (pinned) emphasise(pinned);
+  });
+  makeRoom(place);
 };
 const seen = (place) => {
   const { top, bottom } = place.getBoundingClientRect();

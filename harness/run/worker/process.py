@@ -19,7 +19,6 @@ from harness.system.child import Child
 from harness.system.environment import worker_env
 
 POLL_S = 0.1
-LONGER = "give it longer: measurement: {load_timeout: 300s}"
 Listener = Callable[[Progress], None]
 Check = Callable[[], None]
 
@@ -90,8 +89,7 @@ class WorkerProcess(Child):
                     raise self.died()
                 if time.monotonic() >= end:
                     late = f"no answer to '{do}' within {deadline:g} s; worker killed"
-                    fix = LONGER if do in ("prepare", "describe", "load", "parity") else None
-                    raise DeadlineError(late + self.last_words(), fix=fix)
+                    raise DeadlineError(late + self.last_words())
             elif isinstance(answer, messages.CommandFailed):
                 raise answer.error
             elif not isinstance(answer, Progress):

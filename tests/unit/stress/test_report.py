@@ -47,8 +47,9 @@ def test_the_answers_come_first_then_one_axis_for_everything(tmp_path: Path) -> 
     charts = {c.id: c for c in view.all_charts()}
     assert list(charts) == ["rates", "latency", "open", "errors", "load", "memory"]
     assert {c.x_title for c in charts.values()} == {"seconds after the load began"}
-    names = [(b.label, b.begin, b.end) for b in bands(found)]
-    assert names == [("before", 0, 10), ("spike", 10, 15), ("after", 15, 40), ("kill", 25, 27)]
+    names = [(b.label, b.begin, b.end, b.line) for b in bands(found)]
+    phases = [("before", 0, 10, 0), ("spike", 10, 15, 0), ("after", 15, 40, 0)]
+    assert names == [*phases, ("kill", 25, 27, 1)]
     assert all(c.bands == bands(found) for c in charts.values())
     assert all(0 <= x <= 40 for c in charts.values() for s in c.series for x in s.x)
     due = charts["rates"].series[0]

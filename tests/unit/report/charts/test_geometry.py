@@ -59,6 +59,18 @@ def test_a_label_stands_only_where_it_fits() -> None:
     assert wide_bands(replace(chart, bands=())) == []
 
 
+def test_what_lies_over_other_bands_has_a_colour_and_a_line_of_its_own() -> None:
+    bands = (Band(0, 50, "before"), Band(50, 100, "after"), Band(74, 75, "kill", 1))
+    series = ChartSeries("a", "#000000", (0.0, 100.0), (1.0, 2.0), "thin")
+    chart = Chart("c", "t", "x", "y", (series,), EMPTY, bands=bands, size="full")
+    assert [b.label for b in wide_bands(chart)] == ["before", "after", "kill"]
+    layout = plotly.figure(chart)["layout"]
+    assert len({shape["fillcolor"] for shape in layout["shapes"]}) == 3
+    *_, after, kill = ((a["y"], a["yshift"]) for a in layout["annotations"])
+    assert (after, kill) == ((1, 0), (1, -14))
+    assert ">kill<" in matplotlib.svg(chart)
+
+
 def test_of_differences_all_is_shown() -> None:
     """Also the part of an interval that lies on the other side of 0, and a tolerance there."""
     series = ChartSeries("s", "#0072B2", (0.0, 5.0), (0.0, 1.0), "marks",
