@@ -93,9 +93,9 @@ def order(rows: Sequence[SummaryRow], objective: Objective) -> list[SummaryRow]:
 
     For a Pareto objective, by the geometric mean of its metrics.
     """
-    valued = [(objective.value(r), r) for r in ranked(rows)]
+    sign, valued = -objective.sign, [(objective.value(r), r) for r in ranked(rows)]
     known = [(v.value, r) for v, r in valued if v is not None and 0 < v.value < math.inf]
-    return [r for _, r in sorted(known, key=lambda pair: -objective.sign * pair[0])]
+    return [r for _, r in sorted(known, key=lambda pair: sign * pair[0])]
 
 
 def choose(

@@ -51,11 +51,12 @@ def log_t_interval(
     if not values:
         raise ValueError("no values")
     n = len(values)
-    if any(math.isinf(v) for v in values):
+    if any(map(math.isinf, values)):
         return Interval(math.inf, None, None, n)
-    if any(v <= 0 for v in values):
+    try:
+        logs = list(map(math.log, values))
+    except ValueError:  # of 0, or less
         return Interval(sum(values) / n, None, None, n)
-    logs = [math.log(v) for v in values]
     mean = math.fsum(logs) / n
     if n < 2:
         return Interval(values[0], None, None, n)

@@ -7,7 +7,8 @@ Those of a co-located model are named `colocated/NAME/METRIC`, like
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from statistics import fmean
 
 from harness.analysis.cards import over_cards
 from harness.analysis.intervals import Interval, log_t_interval
@@ -19,6 +20,11 @@ from harness.scenario.metrics import METRICS, Metric
 PREFIX, PRESENT = "colocated/", "present"
 ADDED, CONFIRMATION = "added", "confirmation"
 """Stages of a measurement: see `harness.results.details.MeasurementDetails`."""
+
+
+_WITHOUT_INTERVAL: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "least": min, "largest": max, "mean": fmean, "sum": math.fsum,
+}  # fmt: skip
 
 
 def metric_name(model: str, metric: str) -> str:
@@ -44,20 +50,27 @@ def colocated_facts(row: MeasurementRow) -> Mapping[str, ColocatedDetails]:
     return row.details.get("colocated") or {}
 
 
-def of_round(row: MeasurementRow, name: str) -> float | None:
-    """A metric's value in one round; None where it is not known. Raises KeyError on a name that
+def of_rounds(rows: Sequence[MeasurementRow], name: str) -> list[float | None]:
+    """A metric's value in each round; None where it is not known. Raises KeyError on a name that
     is no metric's.
     """
     model, key = split_name(name)
     if key == PRESENT:
-        return float(model in colocated_facts(row))
-    percentile, value = METRICS[key].percentile, None
-    if not model:
-        value = row.latency_ms.get(percentile) if percentile else getattr(row, key)
-    elif (facts := colocated_facts(row).get(model)) is not None:
-        value = facts["latency_ms"].get(percentile) if percentile else facts.get(key)
+        return [float(model in colocated_facts(row)) for row in rows]
+    percentile, values = METRICS[key].percentile, list[object]()
+    if model:
+        facts = [colocated_facts(row).get(model) for row in rows]
+        values = [f and (f["latency_ms"].get(percentile) if percentile else f.get(key))
+                  for f in facts]  # fmt: skip
+    else:
+        values = [r.latency_ms.get(percentile) if percentile else getattr(r, key) for r in rows]
     # a journal spells infinity as text
-    return float(value) if isinstance(value, int | float | str) else None
+    return [float(v) if isinstance(v, (int, float, str)) else None for v in values]
+
+
+def of_round(row: MeasurementRow, name: str) -> float | None:
+    """`of_rounds` of one."""
+    return of_rounds([row], name)[0]
 
 
 def counts_of(row: MeasurementRow, model: str = "") -> LatencyCounts | None:
@@ -73,29 +86,21 @@ def over_rounds(rows: Sequence[MeasurementRow], name: str) -> Interval | None:
 
     One that has an interval needs every round; a largest or a mean is of those that have it.
     """
-    values = [of_round(row, name) for row in rows]
+    values = of_rounds(rows, name)
     known = [v for v in values if v is not None]
     model, key = split_name(name)
     how = "least" if key == PRESENT else METRICS[key].over_rounds
     if not known or (len(known) < len(values) and (model or how == "interval")):
         return None
-    match how:
-        case "interval":
-            counts = [c for row in rows if (c := counts_of(row, model)) is not None]
-            if (percentile := METRICS[key].percentile) and len(counts) == len(rows):
-                found = percentile_over_rounds(percentile, known, counts)
-            else:
-                first = [row for row in rows if row.details.get("stage") != ADDED]
-                found = log_t_interval(known, first=len(first))
-            return over_cards(found, known, [row.details.get("block") for row in rows])
-        case "least":
-            return Interval(min(known))
-        case "largest":
-            return Interval(max(known))
-        case "mean":
-            return Interval(math.fsum(known) / len(known))
-        case "sum":
-            return Interval(math.fsum(known))
+    if how != "interval":
+        return Interval(_WITHOUT_INTERVAL[how](known))
+    counts = [c for row in rows if (c := counts_of(row, model)) is not None]
+    if (percentile := METRICS[key].percentile) and len(counts) == len(rows):
+        found = percentile_over_rounds(percentile, known, counts)
+    else:
+        first = [row for row in rows if row.details.get("stage") != ADDED]
+        found = log_t_interval(known, first=len(first))
+    return over_cards(found, known, [row.details.get("block") for row in rows])
 
 
 def alone(rows: Sequence[MeasurementRow], compared: Collection[int]) -> list[MeasurementRow]:

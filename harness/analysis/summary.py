@@ -8,9 +8,9 @@ disturbed are left out, whatever their values, unless all are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from harness.analysis import metrics
 from harness.analysis.intervals import Interval
@@ -57,6 +57,8 @@ class SummaryRow:
     """Rounds in which its session was the backend's first, and compared outputs with the reference
     too: what that takes stays, so memory is that of other rounds, where there are any.
     """
+    searched: bool = False
+    """Whether a search for a capacity chose the load: shown there, ranked nowhere."""
 
     @property
     def every(self) -> list[MeasurementRow]:
@@ -74,11 +76,6 @@ class SummaryRow:
     def rounds_disturbed(self) -> int:
         """Rounds that were disturbed, also where they count because all were."""
         return sum(bool(causes(m.flags)) for m in self.every)
-
-    @property
-    def searched(self) -> bool:
-        """Whether a search for a capacity chose the load: shown there, ranked nowhere."""
-        return bool(self.measurements) and all("search" in m.details for m in self.measurements)
 
     def value(self, name: str) -> Interval | None:
         """A metric over the rounds, also a co-located model's; None where it is not known.
@@ -103,14 +100,13 @@ class SummaryRow:
 
     def per_round(self, name: str) -> list[float]:
         """A metric's value in each round; empty where a round lacks it. Raises as `value`."""
-        values = [metrics.of_round(m, name) for m in self.measurements]
+        values = metrics.of_rounds(self.measurements, name)
         known = [v for v in values if v is not None]
         return known if len(known) == len(values) else []
 
     def least(self, name: str) -> float | None:
         """The smallest of the rounds, of memory: with the largest a range, not an interval."""
-        rows = metrics.alone(self.measurements, self.compared)
-        values = [metrics.of_round(m, name) for m in rows]
+        values = metrics.of_rounds(metrics.alone(self.measurements, self.compared), name)
         return min((v for v in values if v is not None), default=None)
 
     @property
@@ -122,11 +118,6 @@ class SummaryRow:
     def latency_ms(self) -> Mapping[str, Interval | None]:
         """By percentile; None where a round had too few requests for it."""
         return {m.percentile: self.metrics[m.name] for m in METRICS.values() if m.percentile}
-
-    @property
-    def latency_mean_ms(self) -> Interval | None:
-        """Of the requests that succeeded."""
-        return self.metrics["latency_mean_ms"]
 
     @property
     def memory_compared(self) -> bool:
@@ -143,11 +134,6 @@ class SummaryRow:
     def gpu_memory_mib(self) -> float | None:
         """The largest of the rounds' peaks."""
         return self.plain("gpu_memory_mib")
-
-    @property
-    def gpu_utilization_percent(self) -> float | None:
-        """Mean of the rounds."""
-        return self.plain("gpu_utilization_percent")
 
     def plain(self, name: str) -> float | None:
         """A metric over the rounds without its interval."""
@@ -216,17 +202,18 @@ def _summary(
         flags.append("few_tail_episodes")
     flags += dict.fromkeys(f"failed_{f.reason}" for f in open_failures)
     place = rows[0] if rows else _place(point, open_failures[0].backend)
-    parts = {key for r in rows for key in r.server_us}
+    parts = sorted({key for r in rows for key in r.server_us})
     return SummaryRow(
         point=point, backend=place.backend, config=place.config, batch_size=place.batch_size,
         concurrency=place.concurrency, request_rate=place.request_rate, rounds=len(rows),
         metrics=metrics.OverRounds(rows, compared),
-        server_us={k: _mean([r.server_us.get(k) for r in rows]) for k in sorted(parts)},
+        server_us={k: fmean(r.server_us[k] for r in rows if k in r.server_us) for k in parts},
         requests=sum(r.requests for r in rows), errors=sum(r.errors for r in rows),
         flags=tuple(flags), valid=_believable(rows), failures=open_failures,
         measurements=tuple(rows), sizes=place.sizes,
         disturbed=tuple(r for r in every if causes(r.flags)) if len(rows) < len(every) else (),
         confirmation=tuple(after), compared=compared,
+        searched=bool(rows) and all("search" in r.details for r in rows),
     )  # fmt: skip
 
 
@@ -252,8 +239,3 @@ def _place(point: str, backend: str) -> Point:
         return Point.parse(point)
     except ValueError:  # an unreadable name must not cost the report
         return Point(backend, DEFAULT_CONFIG, 0)
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [v for v in values if v is not None]
-    return math.fsum(known) / len(known)

@@ -36,15 +36,17 @@ class Verdict(Enum):
         return self.value[1]
 
 
-def verdict(data: RunData) -> Verdict:
-    """The verdict on all that a run has, whole or not."""
-    rows = summarize(data.measurements, data.failures)
+def verdict(data: RunData, rows: Sequence[SummaryRow] | None = None) -> Verdict:
+    """The verdict on all that a run has, whole or not; `rows` are its points, where they were
+    summarised.
+    """
+    rows = summarize(data.measurements, data.failures) if rows is None else rows
     return judge_run(rows, summarize_capacity(data.capacities), data.scenario)
 
 
-def ending(data: RunData) -> Verdict:
+def ending(data: RunData, rows: Sequence[SummaryRow] | None = None) -> Verdict:
     """How the run ended: the verdict of a whole one."""
-    return verdict(data) if data.complete else Verdict.INTERRUPTED
+    return verdict(data, rows) if data.complete else Verdict.INTERRUPTED
 
 
 def judge_run(

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from harness.analysis.intervals import t_quantile
-from harness.analysis.metrics import of_round
+from harness.analysis.metrics import of_rounds
 from harness.analysis.summary import SummaryRow
 from harness.compare.verdicts import LOOK_LEVEL, LOOKS, Float64, Verdict, holm, judge
 from harness.results.rows import MeasurementRow
@@ -205,7 +205,7 @@ def values_of(runs: Sequence[Sequence[MeasurementRow]]) -> Values:
     fewest = min(map(len, ordered))
     found = {}
     for key, metric in PRIMARY.items():
-        values = [[of_round(r, metric.name) for r in run[:fewest]] for run in ordered]
+        values = [of_rounds(run[:fewest], metric.name) for run in ordered]
         if all(v is not None and 0 < v < math.inf for run in values for v in run):
             found[key] = np.log(np.array(values, np.float64))
     return found

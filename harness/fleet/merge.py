@@ -197,7 +197,10 @@ def _once(taken: Sequence[Taken]) -> list[JournalLine]:
     parity = [p for data in every for p in data.parity]
     parity.sort(key=lambda p: p.status == "agrees")  # what disagrees somewhere is said
     return [
-        *firsts((a for d in every for a in d.artifacts), lambda a: (a.format, Path(a.path).name)),
+        *firsts(
+            (a for d in every for a in d.rows(rows.ArtifactRow)),
+            lambda a: (a.format, Path(a.path).name),
+        ),
         *firsts((s for d in every for s in d.rows(rows.ServerOnlyRow)), lambda s: s.backend),
         *firsts(parity, lambda p: (p.backend, p.batch_size)),
         *(c for d in every for c in d.rows(rows.CeilingRow)),

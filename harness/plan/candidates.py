@@ -142,7 +142,7 @@ def _of_row(row: SummaryRow) -> Candidate:
     return Candidate(
         row.point, row.backend, row.config, row.batch_size, basis, *_rate(throughput),
         _value(row.value(P99)), _largest(rows, "gpu_memory_mib"), _scope(rows),
-        _largest(rows, "host_memory_mib"), row.gpu_utilization_percent,
+        _largest(rows, "host_memory_mib"), row.plain("gpu_utilization_percent"),
         _value(row.joules_per_inference), compared=row.memory_compared,
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Section
+from harness.report.outputs.csv import write_csvs
+from harness.report.outputs.summary_json import render_summary
 from harness.results.store import RunData, read_run
 from harness.system.files import write_text
 
@@ -62,8 +64,11 @@ def build_report(
         target = output or run_dir
         target.mkdir(parents=True, exist_ok=True)
         html, pdf = _documents(context, target, formats, more, full=full)
-        csvs = _csvs(context, target) if "csv" in formats else ()
-        return ReportPaths(html, pdf, csvs, _json(context, target) if "json" in formats else None)
+        csvs = write_csvs(context, target) if "csv" in formats else ()
+        summary = target / "summary.json" if "json" in formats else None
+        if summary is not None:
+            write_text(summary, render_summary(context))
+        return ReportPaths(html, pdf, tuple(csvs), summary)
     finally:
         if collecting:
             gc.enable()
@@ -92,16 +97,3 @@ def _documents(
         pdf = target / "report.pdf"
         write_pdf(view, drawings, pdf, str(context.manifest.get("created") or ""))
     return html, pdf
-
-
-def _json(context: Context, target: Path) -> Path:
-    from harness.report.outputs.summary_json import render_summary
-
-    write_text(target / "summary.json", render_summary(context))
-    return target / "summary.json"
-
-
-def _csvs(context: Context, target: Path) -> tuple[Path, ...]:
-    from harness.report.outputs.csv import write_csvs
-
-    return tuple(write_csvs(context, target))

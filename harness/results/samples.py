@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,4 +94,5 @@ def write_samples(path: Path, samples: Samples, metadata: Mapping[str, str]) -> 
 def read_samples(path: Path) -> Samples:
     """Read what `write_samples` wrote. Raises RunDirectoryError where it is damaged."""
     table = tables.read_table(path, _schema(COLUMNS), _schema(MORE_COLUMNS))
-    return Samples(**{name: table[name].to_numpy() for name in table.column_names})
+    arrays: dict[str, Any] = {name: tables.values(table[name]) for name in table.column_names}
+    return Samples(**arrays)

@@ -193,5 +193,6 @@ def read_parquet(path: Path) -> dict[SeriesKey, TelemetrySeries]:
     column = table["series"].combine_chunks()
     if not len(column):
         return {}
-    names, index = column.dictionary.to_pylist(), column.indices.to_numpy()
-    return split(names, index, table["t_ns"].to_numpy(), table["value"].to_numpy())
+    times, read = tables.values(table["t_ns"]), tables.values(table["value"])
+    index = np.from_dlpack(column.indices).astype(np.int32)
+    return split(column.dictionary.to_pylist(), index, times, read)

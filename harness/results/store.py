@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -32,6 +32,7 @@ from harness.results import rows as lines
 from harness.results import upgrade
 from harness.results.details import ManifestEntry
 from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
+from harness.results.grouping import grouped
 from harness.results.line import adapter, first_mistake
 from harness.results.samples import read_samples
 from harness.results.series import read_parquet
@@ -75,7 +76,11 @@ class RunData:
 
     def rows(self, cls: type[L]) -> list[L]:
         """The journal's lines of one class, in order."""
-        return [event for event in self.events if isinstance(event, cls)]
+        return cast("list[L]", self._by_class.get(cls, [])).copy()
+
+    @cached_property
+    def _by_class(self) -> Mapping[type, list[JournalLine | UnknownEvent]]:
+        return grouped(self.events, type)
 
     @cached_property
     def measurements(self) -> list[lines.MeasurementRow]:
@@ -96,11 +101,6 @@ class RunData:
     def parity(self) -> list[lines.ParityRow]:
         """Parity by backend and batch size."""
         return self.rows(lines.ParityRow)
-
-    @property
-    def artifacts(self) -> list[lines.ArtifactRow]:
-        """Files that were made or found."""
-        return self.rows(lines.ArtifactRow)
 
     @property
     def loads(self) -> list[lines.LoadedRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ def column(values: NDArray[np.generic], type_: pa.DataType) -> pa.Array:
 
     held = np.ascontiguousarray(values, type_.to_pandas_dtype())
     return pa.Array.from_buffers(type_, len(held), [None, pa.py_buffer(held)])
+
+
+def values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column of numbers without nulls as an array of its type, that can't be written to.
+
+    `to_numpy` does the same, and imports pandas for it.
+    """
+    return np.from_dlpack(column.combine_chunks())
 
 
 def words(index: NDArray[np.int32], texts: Sequence[str]) -> pa.Array:
@@ -63,7 +71,9 @@ def read_table(path: Path, schema: pa.Schema, more: pa.Schema | None = None) -> 
             found = file.read(use_threads=False)
         for field in more or ():
             schema = schema.append(field) if field.name in found.column_names else schema
-        found = found.select(schema.names).cast(schema)
+        found = found.select(schema.names)
+        if not found.schema.equals(schema):  # `cast` imports pyarrow.compute: a tenth of a second
+            found = found.cast(schema)
         found.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         words = " ".join(str(error).split()).rstrip(".")

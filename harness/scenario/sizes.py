@@ -104,7 +104,7 @@ def decisive(labels: Iterable[str]) -> str:
 
     A size is no choice of who deploys, as a batch is: a shorter sequence is faster and no better.
     """
-    return max(labels, key=_weight, default="")
+    return max({*labels}, key=_weight, default="")
 
 
 def _weight(label: str) -> tuple[int, int, str]:

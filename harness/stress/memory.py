@@ -96,7 +96,7 @@ def read_memory(path: Path) -> list[ProcessMemory]:
     """Read what `save` wrote, a process at a time. Raises RunDirectoryError where it is damaged."""
     table = tables.read_table(path, _schema())
     names = np.array(table["process"].to_pylist(), object)
-    t_ns, resident = table["t_ns"].to_numpy(), table["resident"].to_numpy()
+    t_ns, resident = tables.values(table["t_ns"]), tables.values(table["resident"])
     return [
         ProcessMemory(name, t_ns[names == name], resident[names == name])
         for name in dict.fromkeys(names.tolist())

@@ -155,12 +155,12 @@ def jsonable(value: object) -> object:
     NumPy scalars and arrays become numbers and lists, non-finite floats `inf`, `-inf` or `nan`,
     and everything else (paths, times) its `str`.
     """
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(v) for v in value]
-    if hasattr(value, "tolist"):
-        return jsonable(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    return jsonable(value.tolist()) if hasattr(value, "tolist") else str(value)

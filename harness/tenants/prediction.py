@@ -75,7 +75,7 @@ def _busy(found: Results, mode: Mode, name: str, *, gpu: bool) -> float | None:
     if row is None or not row.measurements:
         return None
     if gpu:
-        percent = row.gpu_utilization_percent
+        percent = row.plain("gpu_utilization_percent")
         return None if percent is None else percent / 100
     return _of_processors(found, row)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from harness.analysis.best import ranked
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.geometry import FAINT
-from harness.report.charts.lines import dots, finite
+from harness.report.charts.lines import dots
 from harness.report.model.blocks import (
     Chart,
     ChartSeries,
@@ -18,7 +18,7 @@ from harness.report.model.blocks import (
 )
 from harness.report.model.columns import point_columns
 from harness.report.model.context import Context
-from harness.report.model.decision import Decision
+from harness.report.model.decision import Decision, finite
 from harness.report.model.labels import counted, load_label
 from harness.report.model.numbers import both_text
 from harness.report.sections.points import metric_cell

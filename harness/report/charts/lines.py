@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -28,6 +27,7 @@ from harness.report.model.blocks import (
 )
 from harness.report.model.columns import Columns, point_columns
 from harness.report.model.context import Context
+from harness.report.model.decision import finite
 from harness.report.model.labels import bound_text, counted, load_label, load_text
 from harness.report.model.numbers import both_text, mib_text
 from harness.results.grouping import grouped
@@ -42,11 +42,6 @@ MOST_LINES = 12
 """More lines than this in one chart can't be told apart: the best are shown."""
 LOG_FROM = 25.0
 """An axis on which the largest value is so many times the smallest is logarithmic."""
-
-
-def finite(interval: Interval | None) -> bool:
-    """Whether there is a finite value."""
-    return interval is not None and math.isfinite(interval.value)
 
 
 def limits(interval: Interval | None) -> tuple[float, float] | None:
@@ -247,7 +242,7 @@ def _values(
     mode: Mode = "line", marker: int = 0, width: float = 0.5,
 ) -> ChartSeries:  # fmt: skip
     """A configuration's finite values at places on x, each with its interval."""
-    drawn = [(x, r, v) for x, r, v in values if v is not None and math.isfinite(v.value)]
+    drawn = [(x, r, v) for x, r, v in values if v and finite(v)]
     return ChartSeries(
         name, context.colors[name], tuple(float(x) for x, _, _ in drawn),
         tuple(v.value for _, _, v in drawn), mode, y_range=tuple(limits(v) for _, _, v in drawn),

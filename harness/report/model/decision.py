@@ -95,13 +95,14 @@ def tail(context: Context, take: SummaryRow | None) -> str:
     """The highest percentile that `take` and half of the ranked points have."""
     rows = ranked(context.rows)
     for percentile in _TAILS:
-        having = [r for r in rows if _finite(r.value(latency_name(percentile)))]
+        having = [r for r in rows if finite(r.value(latency_name(percentile)))]
         if take in having and 2 * len(having) >= len(rows):
             return percentile
     return "mean"
 
 
-def _finite(value: Interval | None) -> bool:
+def finite(value: Interval | None) -> bool:
+    """Whether there is a finite value."""
     return value is not None and math.isfinite(value.value)
 
 
@@ -185,7 +186,7 @@ def _limits(context: Context, percentile: str) -> tuple[Limited, ...]:
 
 def _round_limits(rows: Sequence[SummaryRow], metric: str) -> list[float]:
     """1, 2 and 5 times powers of ten between the smallest and the largest of the rows' values."""
-    values = [v.value for r in rows if (v := r.value(metric)) and _finite(v) and v.value > 0]
+    values = [v.value for r in rows if (v := r.value(metric)) and finite(v) and v.value > 0]
     if not values:
         return []
     ends = [math.floor(math.log10(v)) for v in (min(values), max(values))]

@@ -38,15 +38,16 @@ def decimals(interval: Interval) -> int:
     value, low, high = interval.value, interval.low, interval.high
     if not math.isfinite(value) or value == 0:
         return 0
-    most = _MOST_DIGITS - 1 - exponent(value)
+    place = exponent(value)
+    most = _MOST_DIGITS - 1 - place
     if low is None or high is None:
-        return _PLAIN_DIGITS - 1 - exponent(value)
+        return _PLAIN_DIGITS - 1 - place
     half = (high - low) / 2
     if half <= 0:
-        return min(most, _PLAIN_DIGITS - exponent(value))
+        return min(most, _PLAIN_DIGITS - place)
     first = exponent(half)
     leading = half / 10.0**first
-    return max(1 - exponent(value), min(most, -first + (1 if leading < 3.55 else 0)))
+    return max(1 - place, min(most, -first + (1 if leading < 3.55 else 0)))
 
 
 def fixed(value: float, places: int) -> str:

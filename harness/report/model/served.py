@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from harness.report.model.labels import counted
@@ -67,6 +68,7 @@ def _single(value: object, default: object) -> object:
     return NOT_AVAILABLE if isinstance(value, (list, tuple)) else value
 
 
+@cache
 def _written(text: str) -> ServedFacts | None:
     """From a config.pbtxt; None without one, or where tritonclient is missing or knows it not."""
     if not text:

@@ -6,8 +6,12 @@ a percentile beyond the timeout.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from harness.analysis.capacity import CapacitySummary
@@ -32,10 +36,6 @@ Record = Mapping[str, object]
 Columns = dict[str, Callable[[Context, SummaryRow], object]]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """How what a spreadsheet evaluates begins: OWASP, CSV Injection."""
-
-
-def _value(interval: Interval | None) -> float | None:
-    return None if interval is None else interval.value
 
 
 def _instances(context: Context, row: SummaryRow) -> str | None:
@@ -70,8 +70,8 @@ INFERENCE: Columns = {
     **_PLACE,
     "Max Batch Size": lambda context, row: _none(context.served(row).max_batch_size),
     **_SATISFIES,
-    "Throughput (infer/sec)": lambda _, row: _value(row.throughput),
-    "p99 Latency (ms)": lambda _, row: _value(row.value("latency_p99_ms")),
+    "Throughput (infer/sec)": lambda _, row: row.plain("throughput"),
+    "p99 Latency (ms)": lambda _, row: row.plain("latency_p99_ms"),
 }
 GPU: Columns = {
     "Model": lambda context, _: context.model,
@@ -79,8 +79,8 @@ GPU: Columns = {
     **_PLACE,
     **_SATISFIES,
     "GPU Memory Usage (MB)": lambda _, row: _mb(row.gpu_memory_mib),
-    "GPU Utilization (%)": lambda _, row: row.gpu_utilization_percent,
-    "GPU Power Usage (W)": lambda _, row: _value(row.metrics["gpu_power_w"]),
+    "GPU Utilization (%)": lambda _, row: row.plain("gpu_utilization_percent"),
+    "GPU Power Usage (W)": lambda _, row: row.plain("gpu_power_w"),
 }
 _POINT = ("point", "backend", "config", "batch_size", "concurrency", "request_rate")
 
@@ -136,23 +136,26 @@ def run_facts(context: Context) -> Record:
 
 def measurement_records(context: Context) -> list[Record]:
     """A record a point and round, by `MEASUREMENTS`; the rates of a search too."""
-    rows = (*context.rows, *context.searched)
-    measured = (m for row in rows for m in row.every)
+    measured = (m for row in (*context.rows, *context.searched) for m in row.every)
     return [{name: get(m) for name, get in MEASUREMENTS.items()} for m in measured]
 
 
 def _write(path: Path, columns: Iterable[str], records: list[Record]) -> Path:
-    import pandas as pd
-
-    # objects keep integers whole in columns that also hold None
-    frame = pd.DataFrame(records, columns=list(columns), dtype=object).map(_no_formula)
-    write_text(path, frame.to_csv(index=False))
+    names, text = list(columns), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(record.get(name)) for name in names] for record in records)
+    write_text(path, text.getvalue())
     return path
 
 
-def _no_formula(cell: object) -> object:
-    """A text that a spreadsheet would run as a formula, with the apostrophe that makes it text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+def _cell(value: object) -> object:
+    """What no spreadsheet runs: a text that is a formula gets the apostrophe that makes it text.
+    NaN is empty, as None.
+    """
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    return None if value != value else value  # noqa: PLR0124 - NaN alone
 
 
 def _records(columns: Columns, context: Context, rows: list[SummaryRow]) -> list[Record]:
@@ -165,8 +168,8 @@ def _fields(row: object, names: Iterable[str]) -> dict[str, object]:
 
 
 def _ends(name: str, interval: Interval | None) -> dict[str, object]:
-    low, high = (interval.low, interval.high) if interval is not None else (None, None)
-    return {name: _value(interval), f"{name}_low": low, f"{name}_high": high}
+    value, low, high = (interval.value, interval.low, interval.high) if interval else (None,) * 3
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 # ------------------------------------------------------------------------- Model Analyzer's three
@@ -235,41 +238,36 @@ def _summary(row: SummaryRow) -> Record:
 
 def _over_rounds(row: SummaryRow, metric: Metric) -> dict[str, object]:
     """The metric's columns: the interval's ends, or the smallest round beside the largest."""
-    value = row.metrics[metric.name]
     if metric.over_rounds == "largest":
-        return dict(zip(metric.columns, (_value(value), row.least(metric.name)), strict=True))
-    return _ends(metric.name, value)
+        ends = row.plain(metric.name), row.least(metric.name)
+        return dict(zip(metric.columns, ends, strict=True))
+    return _ends(metric.name, row.metrics[metric.name])
 
 
 Measured = dict[str, Callable[[MeasurementRow], object]]
 
 
-def _latencies() -> Measured:
-    def value(percentile: str) -> Callable[[MeasurementRow], object]:
-        return lambda row: row.latency_ms.get(percentile)
-
-    def order(percentile: str, end: int) -> Callable[[MeasurementRow], object]:
-        return lambda row: (row.latency_order_ms.get(percentile) or (None, None))[end]
-
-    columns: Measured = {}
-    for p in PERCENTILE_NAMES:
-        name = latency_name(p)
-        columns |= {
-            name: value(p), f"{name}_order_low": order(p, 0), f"{name}_order_high": order(p, 1),
-        }  # fmt: skip
-    return columns
+def _latency(percentile: str, end: int | None, row: MeasurementRow) -> object:
+    """The percentile, or an end of its interval within the round."""
+    if end is None:
+        return row.latency_ms.get(percentile)
+    return (row.latency_order_ms.get(percentile) or (None, None))[end]
 
 
-def _server_part(part: str) -> Callable[[MeasurementRow], object]:
-    return lambda row: row.server_us.get(part)
+def _server_part(part: str, row: MeasurementRow) -> object:
+    return row.server_us.get(part)
 
 
 _SPREAD: dict[str, Measured] = {
     "window_begin_ns": {},
     "window_end_ns": {"window_s": lambda row: (row.window_end_ns - row.window_begin_ns) / 1e9},
-    "latency_ms": _latencies(),
+    "latency_ms": {
+        f"{latency_name(p)}{name}": partial(_latency, p, end)
+        for p in PERCENTILE_NAMES
+        for name, end in {"": None, "_order_low": 0, "_order_high": 1}.items()
+    },
     "latency_order_ms": {},
-    "server_us": {f"server_{part}_us": _server_part(part) for part in PHASES},
+    "server_us": {f"server_{part}_us": partial(_server_part, part) for part in PHASES},
     "samples": {
         "joules_per_inference": lambda row: row.joules_per_inference,
         "gpu_sm_clock_mhz_least": lambda row: (row.gpu_sm_clock_mhz or (None, None))[0],
@@ -285,13 +283,9 @@ before the samples.
 """
 
 
-def _as_it_is(field: str) -> Measured:
-    return {field: lambda row: getattr(row, field)}
-
-
 MEASUREMENTS: Measured = {
     name: get
     for field in fields(MeasurementRow)
-    for name, get in _SPREAD.get(field.name, _as_it_is(field.name)).items()
+    for name, get in _SPREAD.get(field.name, {field.name: attrgetter(field.name)}).items()
 }
 """measurements.csv: the rows of the journal, field by field."""

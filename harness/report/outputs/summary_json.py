@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.analysis.summary import SummaryRow
-from harness.analysis.verdict import ending
+from harness.analysis.verdict import Verdict, ending
 from harness.report.model.context import Context
 from harness.report.model.decision import record
 from harness.report.model.judged import judged
@@ -27,13 +27,17 @@ def _of_run(name: str, context: Context) -> object:
     return csv.run_facts(context)[name]
 
 
+def _ending(context: Context) -> Verdict:
+    return ending(context.data, (*context.rows, *context.searched))
+
+
 KEYS: dict[str, tuple[str, Callable[[Context], object]]] = {
     "schema_version": ("of this file", lambda _: SCHEMA),
     **{name: (f"{name.replace('_', ' ')}, as in `summary.csv`", partial(_of_run, name))
        for name in csv.RUN},
     "complete": ("whether the run reached its end", lambda context: context.data.complete),
-    "verdict": ("in words", lambda context: ending(context.data).words),
-    "exit_code": ("of `harness run`: see the README", lambda context: ending(context.data).code),
+    "verdict": ("in words", lambda context: _ending(context).words),
+    "exit_code": ("of `harness run`: see the README", lambda context: _ending(context).code),
     "answer": ("the report's first sentences", lambda context: list(map(str, answer(context)))),
     "objective": ("as in the scenario", lambda context: context.scenario.get("objective")),
     "constraints": ("metric → `max` or `min`", lambda context: context.bounds),

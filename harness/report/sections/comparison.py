@@ -129,7 +129,7 @@ def _median_cell(row: SummaryRow | None) -> blocks.Cell:
 def size_table(context: Context) -> blocks.Table | None:
     """Files that were made: format, size on disk, seconds, exporter."""
     # a resumed run finds them again, in the cache
-    files = firsts(context.data.artifacts, lambda a: (a.format, a.path))
+    files = firsts(context.data.rows(ArtifactRow), lambda a: (a.format, a.path))
     if not files:
         return None
     return blocks.listing(files, {

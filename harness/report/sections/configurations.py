@@ -11,7 +11,7 @@ from harness.analysis.summary import SummaryRow
 from harness.report.charts import lines as plots
 from harness.report.model import blocks, columns, labels, phases, served
 from harness.report.model.context import Context
-from harness.report.model.decision import decide
+from harness.report.model.decision import decide, finite
 from harness.report.model.numbers import both_text, significant
 from harness.report.model.section import (
     Block,
@@ -147,7 +147,7 @@ def detail_charts(context: Context, name: str) -> list[blocks.Chart]:
 def _grid(context: Context, name: str, rows: list[SummaryRow]) -> list[blocks.Chart]:
     """Memory, use and power against latency, a line a batch size; those that were measured."""
     percentile = plots.shared_percentile(rows)
-    drawn = [r for r in rows if plots.finite(plots.latency(r, percentile))]
+    drawn = [r for r in rows if finite(plots.latency(r, percentile))]
     return [
         _small(context, name, drawn, percentile, metric)
         for metric in metrics.PLOTTED
@@ -179,7 +179,9 @@ def performance_charts(context: Context, name: str) -> list[blocks.Chart]:
 
     A chart a batch size, over the load; offline one chart, over the batch size.
     """
-    rows = [r for r in at_decisive(context.of(name)) if r.valid and plots.finite(r.latency_mean_ms)]
+    rows = [
+        r for r in at_decisive(context.of(name)) if r.valid and finite(r.value("latency_mean_ms"))
+    ]
     if context.offline:
         return [_performance(context, name, None, rows)] if rows else []
     return [
@@ -235,7 +237,7 @@ def _stack(
 def _parts(rows: list[SummaryRow]) -> list[tuple[str, str, list[float]]]:
     """Title, colour and milliseconds of what the mean latency is made of."""
     if not any(r.server_us for r in rows):
-        means = [r.latency_mean_ms.value if r.latency_mean_ms else 0.0 for r in rows]
+        means = [r.plain("latency_mean_ms") or 0.0 for r in rows]
         return [("Mean latency", TOTAL_COLOR, means)]
     return [
         *(

@@ -209,7 +209,7 @@ def points_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Table:
         "Energy (J/inference)": lambda r: blocks.interval_cell(r.joules_per_inference),
         PER_JOULE: lambda r: blocks.interval_cell(r.inferences_per_joule),
         "GPU power (W)": lambda r: blocks.interval_cell(r.value("gpu_power_w")),
-        "GPU utilisation (%)": lambda r: blocks.number_cell(r.gpu_utilization_percent),
+        "GPU utilisation (%)": lambda r: blocks.number_cell(r.plain("gpu_utilization_percent")),
         "SM clock (MHz)": lambda r: blocks.figure(_clock(r)),
         "GPU temperature (°C)": lambda r: blocks.figure(_temperature(r)),
     }, [INTERVAL_NOTE, READINGS_NOTE])  # fmt: skip

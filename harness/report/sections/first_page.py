@@ -193,7 +193,7 @@ def _limits(context: Context, found: Decision) -> Iterator[Sentence]:
 def _card(context: Context, take: SummaryRow | None) -> Iterator[Sentence]:
     if take is None:
         return
-    busy, memory = take.gpu_utilization_percent, take.gpu_memory_mib
+    busy, memory = take.plain("gpu_utilization_percent"), take.gpu_memory_mib
     total, said = decision.gpu_total_mib(context, take), []
     if busy is not None:
         said.append(f"busy {significant(busy, 2)}% of the time")

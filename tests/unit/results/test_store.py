@@ -15,7 +15,7 @@ from support.small_disk import mounted
 
 from harness.errors import RunDirectoryError, SetupError, UsageError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
-from harness.results.rows import FailureRow, LoadedRow, ParityRow
+from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, ParityRow
 from harness.results.samples import Samples, write_samples
 from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
 from harness.system.files import atomic_write, write_text
@@ -50,7 +50,7 @@ def test_what_was_written_is_read(run):
     assert data.manifest == {"scenario": {"scenario": "x"}}
     assert events(run) == ["run_started", "failure", "run_ended"]
     assert data.failures == [FAILURE]
-    assert data.measurements == data.parity == data.artifacts == data.loads == []
+    assert data.measurements == data.parity == data.rows(ArtifactRow) == data.loads == []
     assert data.complete
     assert {p.name for p in run.iterdir() if p.is_dir()} == {"samples", "telemetry", "logs"}
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import RunDirectoryError
-from harness.results.tables import column, read_table, words, write_table
+from harness.results.tables import column, read_table, values, words, write_table
 
 SCHEMA = pa.schema({"t_ns": pa.int64(), "value": pa.float64()})
 
@@ -73,9 +73,13 @@ def test_a_name_with_a_colon_is_no_uri(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("type_", [pa.int64(), pa.float64(), pa.uint8(), pa.uint16()])
-@pytest.mark.parametrize("values", [np.arange(7), np.arange(14)[::2], np.empty(0, int)])
-def test_a_column_is_what_pyarrow_makes(values: np.ndarray, type_: pa.DataType) -> None:
-    assert column(values, type_).equals(pa.array(values.astype(type_.to_pandas_dtype()), type_))
+@pytest.mark.parametrize("array", [np.arange(7), np.arange(14)[::2], np.empty(0, int)])
+def test_a_column_is_what_pyarrow_makes(array: np.ndarray, type_: pa.DataType) -> None:
+    made = pa.array(array.astype(type_.to_pandas_dtype()), type_)
+    assert column(array, type_).equals(made)
+    back = values(pa.chunked_array([made, made[2:]], type_))
+    assert back.dtype == type_.to_pandas_dtype()
+    assert back.tolist() == [*array, *array[2:]]
 
 
 def test_words_are_what_pyarrow_makes() -> None:

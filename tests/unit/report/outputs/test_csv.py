@@ -122,6 +122,18 @@ def test_measurements_has_a_row_a_point_and_round(cpu: Context, tmp_path: Path) 
     assert found[found.backend.str.startswith("torch")]["server_queue_us"].isna().all()
 
 
+def test_counts_are_whole_also_where_some_rows_have_none(cpu: Context, tmp_path: Path) -> None:
+    write_csvs(cpu, tmp_path)
+    with (tmp_path / "measurements.csv").open(newline="", encoding="utf-8") as file:
+        found = {(r["point"], r["round"]): r["server_count"] for r in csv.DictReader(file)}
+    assert found == {
+        (m.point, str(m.round)): "" if m.server_count is None else str(m.server_count)
+        for m in cpu.data.measurements
+    }
+    assert "" in found.values()
+    assert any(found.values())
+
+
 def test_energy_power_and_the_range_of_memory(gpu: Context, tmp_path: Path) -> None:
     found = frames(gpu, tmp_path)
     summary = found["summary.csv"].set_index("point")
@@ -134,7 +146,7 @@ def test_energy_power_and_the_range_of_memory(gpu: Context, tmp_path: Path) -> N
         assert interval is not None
         ends = [line[name], line[f"{name}_low"], line[f"{name}_high"]]
         assert ends == pytest.approx([interval.value, interval.low, interval.high], rel=1e-12)
-    assert line["gpu_utilization_percent"] == row.gpu_utilization_percent
+    assert line["gpu_utilization_percent"] == row.plain("gpu_utilization_percent")
     rounds = found["measurements.csv"]
     rounds = rounds[rounds.point == row.point]
     for name in ("host_memory_mib", "gpu_memory_mib"):
