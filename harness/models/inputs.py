@@ -60,7 +60,8 @@ def _check_batch(model: PreparedModel, batch: int) -> None:
     if batch in sizes.values() or (batch == 1 and "engine" not in model.source):
         return
     spec = next(spec for spec in model.inputs if spec.name in sizes)
-    if not isinstance(sizes[spec.name], int):
+    unlike = "triton" in model.source and len({*fixed.values()}) > 1
+    if unlike or not isinstance(sizes[spec.name], int):
         raise one_inference(model.name, batch)
     raise UsageError(
         f"input {spec.name} has the fixed shape {_words(list(spec.shape))}, "

@@ -159,12 +159,12 @@ def composing(
 
 
 def _check_kind(config: ConfigMessage) -> None:
-    if config.model_transaction_policy.decoupled:
-        raise ModelRefusedError(f"'{config.name}' is decoupled: it may answer a request many times")
-    if config.HasField("sequence_batching"):
-        raise ModelRefusedError(
-            f"'{config.name}' is a sequence model: its requests are not independent of each other"
-        )
+    why = "is decoupled: it may answer a request many times"
+    if not config.model_transaction_policy.decoupled:
+        why = "is a sequence model: its requests are not independent of each other"
+    if config.model_transaction_policy.decoupled or config.HasField("sequence_batching"):
+        fix = "give a model that answers each request once, whatever came before"
+        raise ModelRefusedError(f"'{config.name}' {why}", fix=fix)
 
 
 def _spec(tensor: TensorMetadata, batched: bool) -> TensorSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from harness.triton.launch import find_models
 from harness.triton.metadata import proto
 from harness.triton.repository.write import describe_model
 from harness.validate.factory import check_factory
+from harness.validate.served import check_served, strings_lacking
 
 LARGEST = 2**30
 """Bytes of an ONNX file and its weights that are loaded to see whether ONNX Runtime takes them."""
@@ -47,7 +48,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
     """
     base, notes = loaded.path.resolve().parent, []
     scenario = in_own_precision(loaded.scenario, base)
-    notes += [f"not on this machine: {why}" for why in _lacking(scenario)]
+    notes += _not_here(_lacking(scenario))
     for key, (model, _, batch_sizes) in models(scenario).items():
         if model.source.torch is not None:
             check_factory(model.source.torch, model.source.kwargs, base)
@@ -61,10 +62,13 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             for tensor in (*found.inputs, *found.outputs):
                 to_triton(tensor.dtype, tensor.name)
         if not key and model.source.kind == "onnx":
-            _check_backends(scenario, found)
+            notes += _not_here(_check_backends(scenario, found))
     for spec in scenario.backends:
         if isinstance(spec, TritonSettings) and spec.server.repository is not None:
-            find_models(base / spec.server.repository, spec, scenario.model.source.triton or "")
+            repository = base / spec.server.repository
+            find_models(repository, spec, scenario.model.source.triton or "")
+            with contextlib.suppress(MissingPackageError):  # which is noted already
+                notes += _not_here(check_served(scenario, spec, repository, base))
     if deep:
         log = cache_directory() / "validate.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +79,13 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
     return notes
 
 
-def _check_backends(scenario: Scenario, model: PreparedModel) -> None:
+def _not_here(reasons: Iterable[str]) -> list[str]:
+    return [f"not on this machine: {why}" for why in dict.fromkeys(reasons)]
+
+
+def _check_backends(scenario: Scenario, model: PreparedModel) -> Iterator[str]:
     """Raise UsageError for an ONNX file that ONNX Runtime refuses, ModelRefusedError for a model
-    that Triton can't be given as the scenario asks for it.
+    that Triton can't be given as the scenario asks for it; yield what is not on this machine.
     """
     path = Path(model.source["onnx"])
     for precision in ("fp16", "bf16"):
@@ -89,8 +97,9 @@ def _check_backends(scenario: Scenario, model: PreparedModel) -> None:
         for spec in specs.values():
             if isinstance(spec, TritonSettings) and spec.serve:
                 with contextlib.suppress(MissingPackageError):  # which is noted already
-                    config = proto().ModelConfig(name=model.name)
+                    config = proto().ModelConfig(name=model.name, backend="python")
                     describe_model(config, model, spec, model.max_batch_size)
+                    yield from strings_lacking(spec, config, model.inputs)
 
 
 def _runs_here(spec: AnyBackend) -> bool:

@@ -108,6 +108,14 @@ def test_a_batch_size_that_a_fixed_shape_can_not_follow_is_refused(source, shape
         assert caught.value.fix == f"use batch_sizes: [{shape[0] if shape else 1}]"
 
 
+def test_where_first_sizes_differ_no_one_of_them_is_proposed_as_the_batch():
+    m = replace(model(shape=(2, 3)), source={"triton": "m"})
+    both = replace(m, inputs=(*m.inputs, TensorSpec("flag", "bool", (1,))))
+    with pytest.raises(UsageError, match="has no batch: a request is one inference") as caught:
+        make_inputs(both, 3, 0)
+    assert "batch_sizes: [1]" in caught.value.fix
+
+
 def test_inputs_without_a_batch_colocated_one_that_has_it_take_any():
     m = replace(model(), source={"engine": "e"})
     both = replace(m, inputs=(*m.inputs, TensorSpec("table", "float32", (5, 2))))

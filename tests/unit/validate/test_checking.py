@@ -178,6 +178,22 @@ def test_what_onnxruntime_refuses_is_no_fine_model_of_it(folder: Path, tmp_path:
     assert not first_error(write(folder, "source: {onnx: plugin.onnx}", gpu), deep=False)
 
 
+def test_strings_for_an_embedded_server_that_cannot_read_them_are_a_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = helper.make_tensor_value_info("x", onnx.TensorProto.STRING, ["batch", 3])
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    save(folder / "words.onnx", nodes, words, onnx.TensorProto.STRING)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.4.0")
+    served = "{kind: triton, protocol: http, serve: onnxruntime}"
+    path = write(folder, "source: {onnx: words.onnx}", f"{ORT}, {served}")
+    (note,) = (n for n in check(load(path)) if "strings" in n)
+    assert note.startswith("not on this machine: the embedded server's Python backend can't take")
+    assert not [
+        n for n in check(load(write(folder, "source: {onnx: words.onnx}", ORT))) if "str" in n
+    ]
+
+
 def test_a_large_file_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(folder, "source: {onnx: plugin.onnx}", ORT)
     monkeypatch.setattr(checking, "LARGEST", 10)
