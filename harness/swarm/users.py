@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import gevent
 from locust import User, task
 from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_STOPPING
 
 from harness.backends.base import BackendContext
 from harness.errors import HarnessError, ServerDiedError, ServerError, UsageError
@@ -139,17 +140,21 @@ class TritonUser(User):
     station: ClassVar[Station]
 
     @task
-    def request(self) -> None:
-        """One request, from when it was due to its checked answer."""
+    def requests(self) -> None:
+        """One after the other, until there are no more or Locust ends this user. Its own way from
+        one task to the next would take a third of what a request takes of this process.
+        """
         station = self.station
-        try:
-            number, due = station.next()
-        except ClosedError:
-            raise StopUser from None
-        try:
-            self._ask(number, due)
-        finally:
-            station.done()
+        while self._state != LOCUST_STATE_STOPPING:
+            try:
+                number, due = station.next()
+            except ClosedError:
+                break
+            try:
+                self._ask(number, due)
+            finally:
+                station.done()
+        raise StopUser
 
     def _ask(self, number: int, due: int | None) -> None:
         station, status = self.station, OK
@@ -166,6 +171,8 @@ class TritonUser(User):
             status, broken, kind = judged(failure)
             error = RuntimeError(kind)
         station.pool.append(link)
+        if due is not None:
+            gevent.sleep(0)  # what came meanwhile for other users is read before this is told
         sent = link.sent or begun
         if broken and due is None:
             gevent.sleep(RETRY_S)

@@ -107,6 +107,31 @@ def test_an_error_of_the_servers_leaves_the_connection_as_it_is() -> None:
     assert numbers == [0]
 
 
+def test_an_answer_as_long_as_the_last_is_not_taken_for_one_by_its_length() -> None:
+    refusal = b'HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\n"no"'
+    assert len(refusal) == len(ANSWER) + 1
+    usual = ANSWER.replace(b"3", b"4") + b"!"
+    pieces = [(usual,), (usual,), (refusal,), (usual[:20], usual[20:]), (usual,)]
+
+    def talk(made: socket.socket, _: int) -> None:
+        for answer in pieces:
+            made.recv(1000)
+            for piece in answer:
+                made.sendall(piece)
+                time.sleep(0.01)
+
+    with server(talk) as (address, numbers):
+        mine = link("http", address, POST)
+        for _ in range(2):
+            mine.ask(0)
+        with pytest.raises(AnsweredError, match="HTTP 503"):
+            mine.ask(0)
+        mine.ask(0)
+        assert mine.ask(0, wanted=True)[1] == usual
+        mine.close()
+    assert numbers == [0]
+
+
 def test_what_is_late_ends_its_connection_so_that_the_next_answer_is_not_its() -> None:
     def talk(made: socket.socket, number: int) -> None:
         while made.recv(1000):
