@@ -135,7 +135,7 @@ def _torch_export(job: Job, path: Path) -> None:
     axes = [job.axes(i) for i in job.inputs]
     dims = {word: torch.export.Dim(word) for each in axes for word in each.values()}
     shapes = tuple({axis: dims[word] for axis, word in each.items()} for each in axes)
-    size = sum(t.nbytes for t in module.state_dict().values())
+    size = sum(t.nbytes for t in module.state_dict().values() if isinstance(t, Tensor))
     torch.onnx.export(
         module, job.example, path, dynamo=True, dynamic_shapes={"tensors": shapes},
         external_data=size > EXTERNAL_BYTES, **job.arguments,
@@ -144,7 +144,9 @@ def _torch_export(job: Job, path: Path) -> None:
 
 def _legacy(job: Job, path: Path) -> None:
     axes = {spec.name: job.axes(spec) for spec in (*job.inputs, *job.outputs)}
-    module = _Positional(job.model, [i.name for i in job.inputs])
+    module: nn.Module = _Positional(job.model, [i.name for i in job.inputs])
+    if isinstance(job.model.module, torch.jit.ScriptModule):  # it can't be traced through
+        module = job.model.module
     torch.onnx.export(module, job.example, path, dynamo=False, dynamic_axes=axes, **job.arguments)
 
 

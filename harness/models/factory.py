@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from harness.errors import HarnessError, OutOfMemoryError, SetupError, UsageError, translate
 from harness.models.cache import file_hash
@@ -91,7 +92,14 @@ def build(source: Mapping[str, Any]) -> nn.Module:
         raise UsageError(f"model.source.torch: {ref} returned {kind}, expected a torch.nn.Module")
     if source.get("weights"):
         load_weights(module, Path(source["weights"]))
-    return in_fp32(module).eval().requires_grad_(False)
+    for name, weight in module.named_parameters():
+        if is_lazy(weight) or weight.is_meta:
+            raise UsageError(
+                f"model.source.torch: {ref} returned a module whose '{name}' has no values yet",
+                fix="let the factory make them: call a lazy module once, leave the meta device",
+            )
+        weight.requires_grad_(False)  # not the module's, which TorchScript has not
+    return in_fp32(module).eval()
 
 
 def code_hash(factory: Callable[..., object]) -> str:

@@ -28,10 +28,7 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "tf32": (3e-2, 1e-2),  # u = 2^-11: 61 u and 20 u; only factors are rounded, sums are fp32
     "fp16": (5e-2, 1e-2),  # u = 2^-11: 102 u, as activations and sums may be rounded to it too
     "bf16": (2.5e-1, 8e-2),  # u = 2^-8
-    "int8": (
-        2.5e-1,
-        8e-2,
-    ),  # a step is 2^-8 of the range, which is some 4 rms to each side: 8 steps
+    "int8": (2.5e-1, 8e-2),  # a step is 2^-8 of the range, some 4 rms to each side: 8 steps
 }
 """Precision → (atol in units of the output's rms, rtol); docs/models.md has the measurements.
 

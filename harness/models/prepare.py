@@ -53,8 +53,6 @@ def prepare(
     other backends still run. Raises UsageError when the scenario or the model is wrong,
     SetupError when a package or disk space is missing for what every backend needs.
     """
-    if unknown := set(formats) - set(FORMATS):
-        raise ValueError(f"unknown formats: {', '.join(sorted(unknown))}")
     model = _written(spec, batch_sizes, base)
     steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
     return steps.get(spec.source.kind, _from_nothing)(

@@ -106,6 +106,13 @@ def test_what_torch_export_refuses_falls_back_to_the_legacy_exporter_and_says_so
     assert agree(model, cache)[0] == ["agrees", "agrees"]
 
 
+def test_a_torchscript_module_is_exported_as_it_is(cache):
+    """What `torch.jit.load` gives a factory: torch.export can't look into it."""
+    model, rows = ready(cache, "scripted")
+    assert rows["onnx"].details["exporter"] == "legacy"
+    assert agree(model, cache)[0] == ["agrees", "agrees"]
+
+
 def test_what_neither_exporter_can_stops_only_the_backends_that_need_it(cache):
     model, rows = ready(cache, "numpy_inside")
     assert set(rows) == {"state_dict"}

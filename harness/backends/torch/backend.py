@@ -55,11 +55,9 @@ class InPlace:
 
     def call(self, forward: Forward, request: TorchRequest) -> object:
         """What forward returns for the request, under inference mode."""
-        if self.found is False:
-            with torch.inference_mode():
-                return forward(*request.args, **request.kwargs)
-        args = [t.clone() for t in request.args]  # before the mode, in which none has a version
-        kwargs = {k: t.clone() for k, t in request.kwargs.items()}
+        args, kwargs = request
+        if self.found is not False:  # before the mode, in which none has a version
+            args, kwargs = [t.clone() for t in args], {k: t.clone() for k, t in kwargs.items()}
         with torch.inference_mode():
             result = forward(*args, **kwargs)
         if self.found is None:

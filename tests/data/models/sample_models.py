@@ -190,3 +190,8 @@ class Masked(nn.Module):
 
 def masked() -> nn.Module:
     return Masked()
+
+
+def scripted() -> nn.Module:
+    """As `torch.jit.load` gives it."""
+    return torch.jit.script(mlp().eval())

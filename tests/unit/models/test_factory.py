@@ -1,11 +1,13 @@
 import sys
 
+import numpy as np
 import pytest
 from support.paths import DATA
 
 torch = pytest.importorskip("torch")
 
 from harness.errors import DeviceError, MissingPackageError, OutOfMemoryError, UsageError  # noqa: E402
+from harness.models.binding import bind  # noqa: E402
 from harness.models.factory import build, code_hash, factory_of  # noqa: E402
 from harness.models.weights import weights_hash  # noqa: E402
 
@@ -53,6 +55,27 @@ def test_kwargs_reach_the_factory_and_the_module_is_ready_to_infer():
 def test_half_precision_weights_become_fp32():
     module = build(source("sample_models:half_precision"))
     assert {p.dtype for p in module.parameters()} == {torch.float32}
+
+
+def test_a_torchscript_module_is_one_too(own):
+    """`torch.jit.load` in a factory: it has no signature and no `requires_grad_` of its own."""
+    base = str(own(own_scripts="""
+import torch
+def make():
+    return torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()))
+"""))  # fmt: skip
+    module = build(source("own_scripts:make", base))
+    assert not module.training and not any(p.requires_grad for p in module.parameters())
+    model = bind(module, ["x"])
+    assert model({"x": np.ones((4, 3), np.float32)})[0].shape == (4, 2)
+
+
+@pytest.mark.parametrize("made", ["LazyLinear(4)", "Linear(3, 4).to('meta')"])
+def test_weights_that_have_no_values_are_named(own, made):
+    text = f"from torch.nn import *\ndef make(): return Sequential({made})\n"
+    base = str(own(own_empty=text))
+    with pytest.raises(UsageError, match=r"own_empty:make returned a module whose '0\.weight'"):
+        build(source("own_empty:make", base))
 
 
 def test_modules_colocated_the_scenario_are_found_but_the_path_is_not_changed(own):

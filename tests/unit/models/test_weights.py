@@ -26,6 +26,21 @@ def test_weights_go_to_a_file_and_back(module, tmp_path):
     assert weights_hash(other) == weights_hash(module)
 
 
+def test_what_a_state_dict_knows_of_its_modules_versions_comes_along(tmp_path):
+    """Quantized modules read theirs by it: without, `KeyError: 0.weight`."""
+    from torch.ao.quantization import quantize_dynamic
+
+    def made():
+        plain = torch.nn.Sequential(torch.nn.Linear(3, 2)).eval()
+        return quantize_dynamic(plain, {torch.nn.Linear}, dtype=torch.qint8)
+
+    one, other = made(), made()
+    torch.save(one.state_dict(), tmp_path / "w.pt")
+    load_weights(other, tmp_path / "w.pt")
+    x = torch.ones(1, 3)
+    assert torch.equal(one(x), other(x))
+
+
 def test_a_checkpoint_with_a_state_dict_in_it_is_read(module, tmp_path):
     torch.save({"state_dict": module.state_dict(), "epoch": 3}, tmp_path / "w.pt")
     assert read_weights(tmp_path / "w.pt").keys() == module.state_dict().keys()

@@ -64,7 +64,8 @@ class TritonPythonModel:
         self._outputs = [tensor["name"] for tensor in config["output"]]
         parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
         self._scalars: list[str] = json.loads(parameters.get("scalars", "[]"))
-        gpu = int(args["model_instance_device_id"]) if _on_gpu(args) else None
+        on_gpu = args["model_instance_kind"] == "GPU"
+        gpu = int(args["model_instance_device_id"]) if on_gpu else None
         folder = Path(args["model_repository"]) / args["model_version"]
         if parameters["serve"] == "torch":
             self._codec: Any = TorchCodec(config)
@@ -109,10 +110,6 @@ class TritonPythonModel:
             for name, output in zip(self._outputs, outputs, strict=True)
         ]
         return pb_utils.InferenceResponse(output_tensors=tensors)
-
-
-def _on_gpu(args: Mapping[str, str]) -> bool:
-    return args["model_instance_kind"] == "GPU"
 
 
 # ---------------------------------------------------------------------------- ONNX Runtime, numpy
