@@ -24,7 +24,8 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY harness harness
 RUN pip install --constraint constraints.txt torch \
- && pip install --constraint constraints.txt --editable '.[torch,onnxruntime,triton,stress,search]'
+ && pip install --constraint constraints.txt --editable \
+    '.[torch,onnxruntime,triton,stress,search,mlflow,wandb,ray]'
 COPY scenarios scenarios
 COPY model_repository model_repository
 # not root: UID is the user's who runs it, so that reports in a mounted folder are theirs
@@ -54,7 +55,7 @@ RUN CUDA_ROOT=/usr/local/cuda PATH=/usr/local/cuda/bin:$PATH \
     pip install --constraint constraints.txt pycuda \
  && pip install --constraint constraints.txt torch \
  && pip install --constraint constraints.txt --editable \
-    '.[torch,onnxruntime-gpu,triton,stress,search]'
+    '.[torch,onnxruntime-gpu,triton,stress,search,mlflow,wandb,ray]'
 COPY scenarios scenarios
 COPY model_repository model_repository
 ARG UID=1000

@@ -7,6 +7,7 @@ if several processes want it, and is made again when a file in it was damaged.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -130,9 +131,15 @@ def _sync(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; a process that dies gives it back."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold an exclusive lock; a process that dies gives it back. Where nothing may be written
+    nothing is made either: what is there is read without a lock.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
         yield
 
 

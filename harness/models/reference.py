@@ -106,7 +106,9 @@ def write_references(
             except PointError as error:  # the backends may still run: unverified, and said to be so
                 unavailable = error.message
         about = {"words": words, "unavailable": unavailable, "unstable": sorted(unstable)}
-        write_text(folder / ABOUT, json.dumps(about))
+        text, path = json.dumps(about), folder / ABOUT
+        if not path.is_file() or path.read_bytes() != text.encode():  # a cache may be read-only
+            write_text(path, text)
     return folder
 
 

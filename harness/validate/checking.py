@@ -27,6 +27,7 @@ from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.server import access_of
 from harness.scenario.variants import configs
 from harness.system.paths import cache_directory
+from harness.system.scratch import temporary_folder
 from harness.triton.client.settings import TritonSettings
 from harness.triton.dtypes import to_triton
 from harness.triton.launch import find_models
@@ -70,10 +71,8 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             with contextlib.suppress(MissingPackageError):  # which is noted already
                 notes += _not_here(check_served(scenario, spec, repository, base))
     if deep:
-        log = cache_directory() / "validate.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.unlink(missing_ok=True)
-        with Preparing(base, log, cache_directory(), scenario.measurement.load_timeout) as worker:
+        cache, timeout = cache_directory(), scenario.measurement.load_timeout
+        with temporary_folder() as place, Preparing(base, place / "log", cache, timeout) as worker:
             for model, _, batch_sizes in models(scenario).values():
                 worker.model(model, (), batch_sizes)
     return notes

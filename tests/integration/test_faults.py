@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from support.paths import DATA
+from support.small_disk import mounted
 from support.small_memory import limited
 from support.tiny_onnx import tiny_onnx
 
@@ -107,6 +108,25 @@ def test_a_memory_limit_that_ends_a_worker_is_named_on_its_point(tmp_path: Path)
     )
     assert {m.point for m in run.measurements} == {f"torch-cpu-fp32/b{b}/c2" for b in (1, 3)}
     assert run.complete and result.returncode == 1
+
+
+def test_a_cache_that_was_filled_and_is_read_only_now_is_used(tmp_path: Path) -> None:
+    tiny_onnx(tmp_path / "tiny.onnx")
+    (tmp_path / "s.yaml").write_text(
+        "scenario: s\nmodel: {name: tiny, source: {onnx: tiny.onnx}}\n"
+        "backends: [{kind: onnxruntime}]\nload: {concurrency: 1}\n" + MEASUREMENT
+    )
+    with mounted(tmp_path / "cache", 4096) as disk:
+        env = {**os.environ, "XDG_CACHE_HOME": str(disk.path)}
+        for command in (("run", "--no-report", "-o", "a"), ("validate", "--deep")):
+            assert harness(*command, "s.yaml", cwd=tmp_path, env=env).returncode in (0, 4)
+        disk.read_only()
+        done = harness("run", "s.yaml", "--no-report", "-o", "b", cwd=tmp_path, env=env)
+        assert done.returncode in (0, 4), done.stdout + done.stderr
+        assert harness("validate", "--deep", "s.yaml", cwd=tmp_path, env=env).returncode == 0
+    run = read_run(tmp_path / "b")
+    assert run.measurements and not run.failures
+    assert {row.status for row in run.parity} == {"agrees"}
 
 
 @pytest.mark.parametrize(

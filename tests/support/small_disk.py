@@ -20,6 +20,10 @@ class SmallDisk:
         """Give it another size."""
         subprocess.run(["mount", "-o", f"remount,size={kib}k", self.path], check=True)
 
+    def read_only(self) -> None:
+        """Let nothing be written any more."""
+        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
+
     def fill(self) -> None:
         """Leave no byte."""
         with contextlib.suppress(OSError), (self.path / "filler").open("wb", 0) as file:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,20 @@ def found(text: str) -> set[str]:
 
 def test_it_has_no_finding() -> None:
     assert found(TEXT) == set()
+
+
+@pytest.mark.parametrize(
+    ("target", "left_out"),
+    [
+        ("cpu", {"onnxruntime-gpu", "tensorrt", "pycuda"}),  # of a GPU
+        ("gpu", {"onnxruntime", "tensorrt", "pycuda"}),  # TensorRT is in the image, PyCUDA apart
+    ],
+)
+def test_each_image_has_every_extra_that_it_can_use(target: str, left_out: set[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    stage = TEXT[TEXT.index(f" AS {target}\n") :].partition("\nFROM ")[0]
+    (asked,) = re.findall(r"--editable[\s\\]+'\.\[([^]]+)\]'", stage)
+    assert set(asked.split(",")) == set(project["optional-dependencies"]) - left_out - {"dev"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.small_disk import mounted
 
 from harness.models.cache import RECORD, fetch, file_hash, parts, text_hash
 
@@ -27,6 +28,15 @@ def test_an_entry_is_made_once_and_read_back(tmp_path):
     assert read.details == {"parameters": 3}
     assert read.seconds == made.seconds
     assert read.bytes == len("content") == (read.path / "a.bin").stat().st_size
+
+
+def test_a_filled_cache_that_is_read_only_is_read(tmp_path):
+    with mounted(tmp_path / "disk") as disk:
+        fetch(disk.path / "model" / "e", write())
+        disk.read_only()
+        assert fetch(disk.path / "model" / "e", never).cached
+        with pytest.raises(OSError, match="Read-only"):
+            fetch(disk.path / "model" / "other", write())
 
 
 def _pipe(path):
