@@ -25,6 +25,8 @@ from harness.errors import UsageError
 from harness.system.files import read_bytes, require_regular, write_text
 
 RECORD = "entry.json"
+FULL = 1 << 16
+"""So few bytes are left on a disk that was too small for a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,12 @@ def _build(folder: Path, build: Callable[[Path], Mapping[str, object]]) -> Cache
     temporary.mkdir()
     try:
         start = time.monotonic()
-        details = dict(build(temporary))
+        try:
+            details = dict(build(temporary))
+        except Exception as error:  # PyTorch says `iostream error` of a full disk
+            if shutil.disk_usage(temporary).free < FULL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary)) from error
+            raise
         seconds = time.monotonic() - start
         files = {name: (path.stat().st_size, file_hash(path)) for name, path in _files(temporary)}
         record = CacheRecord(details=details, seconds=seconds, files=files)

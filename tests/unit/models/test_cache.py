@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import time
@@ -7,6 +8,7 @@ import pytest
 from support.small_disk import mounted
 
 from harness.models.cache import RECORD, fetch, file_hash, parts, text_hash
+from harness.system.faults import known
 
 
 def write(text="content", **details):
@@ -37,6 +39,25 @@ def test_a_filled_cache_that_is_read_only_is_read(tmp_path):
         assert fetch(disk.path / "model" / "e", never).cached
         with pytest.raises(OSError, match="Read-only"):
             fetch(disk.path / "model" / "other", write())
+
+
+def test_a_disk_that_is_full_is_said_to_be_so_whatever_the_writer_says(tmp_path):
+    def write_all(folder):
+        with contextlib.suppress(OSError), (folder / "weights").open("wb", 0) as file:
+            while True:
+                file.write(bytes(1024))
+        raise RuntimeError("basic_ios::clear: iostream error")  # torch.save's words
+
+    with mounted(tmp_path / "disk") as disk:
+        with pytest.raises(OSError, match="No space left") as full:
+            fetch(disk.path / "e", write_all)
+        assert "can't be written" in known(full.value).message
+        with pytest.raises(RuntimeError, match="other"):
+            fetch(disk.path / "e", broken)
+
+
+def broken(folder):
+    raise RuntimeError("other")
 
 
 def _pipe(path):
