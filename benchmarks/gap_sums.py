@@ -46,7 +46,8 @@ def page(context: Context) -> str:
     """The whole page."""
     gaps = [gap for each in by_pair(context) for gap in each]
     alone = [g for g in gaps if g.served.concurrency == 1]
-    held = sum(abs(g.unexplained_share) <= LIMIT and g.traced > 0 for g in alone)
+    near = [g for g in alone if abs(g.part("unexplained")) <= LIMIT * g.end_to_end.value]
+    held = sum(g.traced > 0 for g in near)
     packages = mapping(context.manifest, "packages")
     versions = ", ".join(f"{n} {packages[n]}" for n in ("onnxruntime", "nvidia-pytriton")
                          if packages.get(n))  # fmt: skip

@@ -27,6 +27,7 @@ from harness.results.store import read_run
 from harness.run import execute
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
+from harness.scenario.wording import counted
 from harness.system.files import jsonable
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Run:
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "not complete"
-        return f"<Run {self.path}: {state}, {len(self._context.rows)} points>"
+        return f"<Run {self.path}: {state}, {counted(len(self._context.rows), 'point')}>"
 
     def _repr_html_(self) -> str:
         return notebook.run_html(self._context)

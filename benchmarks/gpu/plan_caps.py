@@ -3,15 +3,16 @@
     PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT [--seconds 600] [--cases CASE …]
     PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks
 
-Each case is one configuration of ResNet-50 or of a small transformer, alone on its GPU, in the
-order of `CASES`. `harness run` measures it in two sessions of its own: its peak, and the request
-that a plan makes of it. Then sessions under a cap, each with its control and a daemon of its own:
-the request, and from the predicted smallest outward until one fails and one holds, and between them
-by bisection. A session holds where it loads and answers a short load without an error: memory alone
-decides here, so its speed is not judged, and no window waits for the requests of a p99. A case
-whose trials had `--case-seconds` says what it has shown so far. A later call with the same --output
-begins no case again whose search has ended. `disarmed` is a case too, where it is named: the six
-ways in which a cap is off. With --device cpu the cap is one of host memory, to try the script.
+Each case is one configuration of ResNet-50 or of a small transformer, in the order of `CASES`.
+`harness run` measures it in two sessions of its own: its peak, and the request that a plan makes of
+it. Then sessions under a cap, each with its control and a daemon of its own: the request, and from
+the predicted smallest outward until one fails and one holds, and between them by bisection. A
+session holds where it loads and answers a short load without an error: memory alone decides here,
+so its speed is not judged, no window waits for the requests of a p99, and another call may measure
+other cases on the same GPU (`--beside`, and `--merge` at the end). A case whose trials had
+`--case-seconds` says what it has shown so far. A later call with the same --output begins no case
+again whose search has ended. `disarmed` is a case too, where it is named: the six ways in which a
+cap is off. With --device cpu the cap is one of host memory, to try the script.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -81,7 +82,7 @@ LEAST_S = 15.0
 """With less time left no case is begun."""
 WITHIN, WITHIN_MIB = 0.05, 128
 """The target: the predicted smallest is off by no more than a share, or by so many MiB."""
-STEP_MIB, TO_MIB = 128, 32
+STEP_MIB, TO_MIB = 128, 64
 """The first step away from what was predicted, and how near the search comes to the least."""
 FREE = """
 import ctypes
@@ -152,7 +153,8 @@ class Case:
         processes, predicted, request = _planned(data, row)
         return {
             "run_s": time.monotonic() - begin, "processes": processes, "predicted_mib": predicted,
-            "request_mib": request, "device": sampled(run, Quantity.DEVICE_BYTES),
+            "request_mib": request,
+            "device": None if self._asked.beside else sampled(run, Quantity.DEVICE_BYTES),
             "process": sampled(run, Quantity.PROCESS_BYTES),
             "peaks_mib": [m.gpu_memory_mib for m in data.measurements],
             "host_peaks_mib": [m.host_memory_mib for m in data.measurements],
@@ -307,6 +309,16 @@ def measure(asked: argparse.Namespace) -> None:
         record.attempt(name, partial(_whole, name, asked, record, end))
 
 
+def merged(folders: Iterable[Path]) -> dict[str, Any]:
+    """The record of the first with the cases of all; what one has found is no other's failure."""
+    first, *others = (json.loads((f / "plan-caps.json").read_text("utf-8")) for f in folders)
+    for other in others:
+        first["cases"] |= {k: v for k, v in other["cases"].items() if k not in first["cases"]}
+        first["failures"] |= other["failures"]
+    first["failures"] = {k: v for k, v in first["failures"].items() if k not in first["cases"]}
+    return dict(first)
+
+
 def _whole(
     name: str, asked: argparse.Namespace, record: gpubench.Record, end: float
 ) -> dict[str, Any]:
@@ -337,9 +349,9 @@ def page(data: Mapping[str, Any]) -> Page:
             "PYTHONPATH=. python benchmarks/gpu/plan_caps.py --output OUT --render docs/benchmarks",
             trial="A trial of the script on the CPU, under caps of host memory.",
         ),
-        f"Batch {BATCH}, {CALLERS} callers, fp32, each case alone on its GPU. `harness run` "
-        "measured it in two sessions; *predicted* is\nwhat a plan takes for the least of each "
-        f"process: the peak without the margin of {MARGIN:.0%} that the *request* has. Then\n"
+        f"Batch {BATCH}, {CALLERS} callers, fp32; {_at_once(data)}. `harness run` "
+        "measured each case in two sessions; *predicted* is\nwhat a plan takes for the least of "
+        f"each process: the peak without the margin of {MARGIN:.0%} that the *request* has. Then\n"
         "sessions under CUDA MPS, each with its control and a daemon of its own: the request, and "
         "from the predicted value\noutward, then by bisection. A size holds where the model loads "
         "and a short load has no error; its speed is not judged.\n*Least* has held twice, and is "
@@ -371,6 +383,13 @@ def page(data: Mapping[str, Any]) -> Page:
 TITLE = "What a plan asks for, against the least that works"
 
 
+def _at_once(data: Mapping[str, Any]) -> str:
+    alone = all(found.get("device") for _, found, _ in _tried(data))
+    return "each case alone on its GPU" if alone else (
+        "other cases ran on the same GPU, as a cap is each process's and no speed is judged"
+    )  # fmt: skip
+
+
 def _missing(data: Mapping[str, Any]) -> list[str]:
     each = [f"- `{name}`: {why.splitlines()[0]}" for name, why in data["failures"].items()]
     return ["", "Not measured:", "", *each] if each else []
@@ -392,12 +411,13 @@ def least_of(found: Mapping[str, Any]) -> int | None:
 def _rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
     for case, found, trials in _tried(data):
         least, predicted = least_of(found), found["predicted_mib"]
+        off, met = _off(predicted, least)
         requested = [t["outcome"] for t in trials if t["mib"] == found["request_mib"]]
         yield [
             f"`{case}`", str(found["processes"]), _mib(predicted), _mib(found["request_mib"]),
             "yes" if "holds" in requested else "no" if requested else "–",
             f"{_mib(least)}{'' if found.get('ended') or least is None else ' so far'}",
-            *_off(predicted, least), _below(trials, least), str(len(trials)),
+            off, met if found.get("ended") else "open", _below(trials, least), str(len(trials)),
             f"{found.get('seconds', found['run_s']):.0f}",
         ]  # fmt: skip
 
@@ -467,7 +487,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the JSON")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--seconds", type=float, default=600.0, help="for all cases")
-    parser.add_argument("--case-seconds", type=float, default=45.0, help="for trials of each")
+    parser.add_argument("--beside", action="store_true", help="another call measures on the same "
+                        "GPU: nothing is said of the whole device")  # fmt: skip
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="OUT",
+                        help="put what these calls found together, no more")  # fmt: skip
+    parser.add_argument("--case-seconds", type=float, default=60.0, help="for trials of each")
     every = (*CASES, DISARMED)
     parser.add_argument("--cases", dest="only", nargs="*", choices=every, metavar="CASE",
                         help=f"these alone, of {', '.join(every)}")  # fmt: skip
@@ -477,6 +501,10 @@ def main() -> None:
     name = f"plan-caps-{os.getuid()}-{zlib.crc32(os.fsencode(asked.output)):08x}"
     asked.runs = Path(tempfile.gettempdir(), name)  # large, and no result
     path = asked.output / "plan-caps.json"
+    if asked.merge:
+        asked.output.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(merged(asked.merge), indent=1), encoding="utf-8")
+        return
     if asked.render is None:
         measure(asked)
         return

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from harness.analysis.intervals import Interval, log_t_interval, t_quantile
+from harness.analysis.stopping import Width
 from harness.measure.quantiles import QUANTILES
 from harness.results.details import TrialDetails
 from harness.results.grouping import grouped
@@ -81,11 +82,11 @@ class CapacitySummary:
         return request_text(self.batch_size, self.sizes)
 
     @property
-    def narrow(self) -> bool:
-        """Whether more rounds would not help: they scatter by no more than the search's step."""
-        if self.rate is None:
-            return self.rounds > 1
-        return self.scatter is not None and self.scatter <= self.precision
+    def width(self) -> Width:
+        """The scatter over the search's step: to be narrower than that more rounds do not help."""
+        unknown = 0.0 if self.rate is None and self.rounds > 1 else math.inf
+        worst = unknown if self.scatter is None else self.scatter / max(self.precision, 1e-5)
+        return Width(self.point, self.rounds, worst, "", {})
 
     @property
     def server_limited(self) -> bool:

@@ -11,7 +11,7 @@ neighbours, so where they do, that is said (`correlated`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -57,12 +57,6 @@ def width(row: SummaryRow, targets: HalfWidths) -> Width:
     }  # fmt: skip
     metric = max(ratios, key=lambda key: ratios[key], default="")
     return Width(row.point, row.rounds, ratios.get(metric, 0.0), metric, halves)
-
-
-def widest_first(rows: Iterable[SummaryRow], targets: HalfWidths) -> list[Width]:
-    """The points that are not narrow enough yet, widest first."""
-    widths = [width(row, targets) for row in rows]
-    return sorted((w for w in widths if w.worst > 1), key=lambda w: -w.worst)
 
 
 def correlated(row: SummaryRow) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
 from harness.cli.output import failure
@@ -17,6 +19,7 @@ from harness.results import events
 from harness.results.events import Event, Observer, Teller
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
 from harness.scenario.sizes import request_id
+from harness.scenario.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -63,7 +66,7 @@ class RunProgress:
     def __init__(self) -> None:
         self.plan = events.Plan((), 0)
         self.done = 0
-        self.current, self.running = "starting", ""
+        self.current, self.running, self._failed = "starting", "", ""
         self._added, self._left = 0, TimeLeft()
         self._started = time.monotonic()
 
@@ -104,10 +107,10 @@ class RunProgress:
             case events.Plan():
                 already = f", {self.done} already measured" if self.done else ""
                 most = "at most " if event.at_most else ""
-                return f"{most}{len(event.points)} points × {event.rounds} rounds{already}"
+                size = f"{counted(len(event.points), 'point')} × {counted(event.rounds, 'round')}"
+                return most + size + already
             case events.RoundAdded(round_, points, why):
-                again = f"{points} point" + ("s" if points != 1 else "")
-                return f"round {round_ + 1} is added: {again} again, {why}"
+                return f"round {round_ + 1} is added: {counted(points, 'point')} again, {why}"
             case events.Status(text):
                 return text
             case ParityRow(backend, _, status) if status != "agrees" or event.message:
@@ -125,9 +128,8 @@ class RunProgress:
                 return self._measured(event, holding + (f"; {reason}" if reason else ""))
             case events.MeasuredAgain(point, round_):
                 return f"round {round_ + 1} {point}: doubtful, measured once more"
-            case FailureRow():
-                failed = f"FAILED ({event.reason}): {event.message}"
-                return f"round {event.round + 1} {event.point}: {failed}"
+            case FailureRow(point, round_):
+                return f"round {round_ + 1} {point}: FAILED ({event.reason}){self._why(event)}"
             case events.Note(text) | events.Undecided(text) if text:
                 return f"note: {text}"
             case events.SearchEnded(why, not_measured):
@@ -142,6 +144,11 @@ class RunProgress:
     def _measured(self, row: MeasurementRow | CapacityRow, result: str) -> str:
         where = f"[{self.done}/{self.total}] round {row.round + 1} {row.point}"
         return f"{where}: {result}{self.remaining()}"
+
+    def _why(self, row: FailureRow) -> str:
+        """A failure's message, where the one before had another."""
+        before, self._failed = self._failed, f": {row.message}"
+        return ", as the one before" if before == self._failed else self._failed
 
     def remaining(self) -> str:
         """Time left, as `TimeLeft` expects it; nothing where nobody knows, or at the end."""
@@ -160,28 +167,31 @@ def _live() -> Iterator[LiveTable]:
     from rich.console import Console
     from rich.live import Live
 
-    table = LiveTable()
+    console = Console(stderr=True)
+    table = LiveTable(console.height - 5)
     with Live(
-        console=Console(stderr=True), get_renderable=table.render, refresh_per_second=REFRESH_HZ,
-        transient=True,
-    ):  # fmt: skip
+        console=console, get_renderable=table.render, refresh_per_second=REFRESH_HZ, transient=True
+    ):
         yield table
 
 
 class LiveTable:
-    """A row a point with its latest round, and a line of progress."""
+    """A line of progress, and a row a point with its latest round: of more than `rows` points
+    those that were measured last come first, since `Live` cuts what is over the screen's height.
+    """
 
-    def __init__(self) -> None:
-        self._progress = RunProgress()
+    def __init__(self, rows: int = sys.maxsize) -> None:
+        self._progress, self._rows = RunProgress(), rows
         self._latest: dict[str, MeasurementRow | FailureRow | CapacityRow] = {}
-        self._count: dict[str, int] = {}
+        self._count = Counter[str]()
 
     def notify(self, event: Event) -> None:
         """Take one event."""
         self._progress.take(event)
         if isinstance(event, MeasurementRow | FailureRow | CapacityRow):
+            self._latest.pop(event.point, None)
             self._latest[event.point] = event
-            self._count[event.point] = self._count.get(event.point, 0) + 1
+            self._count[event.point] += 1
 
     def render(self) -> Group:
         """The table as it stands."""
@@ -193,18 +203,21 @@ class LiveTable:
 
         progress = self._progress
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("point", no_wrap=True)
-        for name in ("rounds", "inferences/s", "p50 ms", "p99 ms"):
-            table.add_column(name, justify="right")
-        for point in progress.plan.points:
+        table.add_column("point", overflow="fold")
+        for name in ("rounds", "infer/s", "p50 ms", "p99 ms"):
+            table.add_column(name, justify="right", no_wrap=True)  # figures are never cut
+        planned = dict.fromkeys(progress.plan.points)
+        latest = list(self._latest)[::-1] if len(planned) > self._rows else ()
+        known = (p for p in (*latest, *planned) if p in planned)
+        for point in islice(dict.fromkeys(known), self._rows):
             table.add_row(point, *self._cells(point))
         bar = ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40)
         line = f"{progress.done}/{progress.total}{progress.remaining()}  {progress.current}"
         # the bar is padded for a line of its own: alone it ends none, and what follows it is cut
-        return Group(table, Padding(bar, 0), Text(line), Text(progress.running, style="dim"))
+        return Group(Padding(bar, 0), Text(line), Text(progress.running, style="dim"), table)
 
     def _cells(self, point: str) -> list[str]:
-        count = self._count.get(point, 0)
+        count = self._count[point]
         rounds = f"{count}/{max(self._progress.plan.rounds, count)}"
         match self._latest.get(point):
             case None:
@@ -214,11 +227,6 @@ class LiveTable:
             case CapacityRow(goodput=goodput, target_ms=target):
                 return [rounds, f"{goodput or 0:.1f}", "", f"≤ {target:g}"]
             case MeasurementRow(latency_ms=latency, throughput=throughput):
-                shown = [latency.get(p) for p in ("p50", "p99")]
-                cells = [_milliseconds(value) for value in shown]
-                return [rounds, f"{throughput:.1f}", *cells]
-
-
-def _milliseconds(value: float | None) -> str:
-    """`inf` where the percentile falls among the failures."""
-    return "n/a" if value is None else f"{value:.2f}"
+                # `inf` where the percentile falls among the failures
+                known = {p: f"{ms:.2f}" for p, ms in latency.items() if ms is not None}
+                return [rounds, f"{throughput:.1f}", *(known.get(p, "n/a") for p in ("p50", "p99"))]

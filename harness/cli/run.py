@@ -105,7 +105,7 @@ def _watch(
 
 
 def _dry_run(scenario: Scenario, as_json: bool) -> int:
-    from harness.scenario.overview import overview
+    from harness.validate.overview import overview
 
     plan = overview(scenario)
     if as_json:

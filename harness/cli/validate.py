@@ -25,9 +25,10 @@ def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -
     Nothing is imported without --deep. Exit 2 when there are any mistakes, else 3 with --deep where
     this machine lacks something.
     """
-    from harness.scenario.overview import overview
     from harness.scenario.reading.loader import load
     from harness.validate.checking import check
+    from harness.validate.overview import overview
+    from harness.validate.words import will_do
 
     try:
         loaded = load(file, overrides)
@@ -49,6 +50,6 @@ def command(file: Path, overrides: tuple[str, ...], deep: bool, as_json: bool) -
     if as_json:
         print_json("validate", facts)
         return 0
-    lines = [f"{file}: fine: {found.counts()}", *(f"note: {text}" for text in notes)]
+    lines = [f"{file}: fine: {will_do(loaded.scenario)}", *(f"note: {text}" for text in notes)]
     click.echo("\n".join(lines))
     return 0

@@ -34,6 +34,7 @@ def command(
     from harness.errors import UsageError
     from harness.export.record import record
     from harness.results.store import read_run
+    from harness.scenario.wording import counted
 
     if uri and store == "wandb":
         raise UsageError("--uri is MLflow's", fix="leave it out with --to wandb")
@@ -52,5 +53,5 @@ def command(
 
         where = wandb_store.send(found, name, offline)
     said = {"schema": SCHEMA, "to": store, "name": name, "id": where, "points": len(found.points)}
-    text = f"{len(found.points)} points of {found.name} are in {store}, '{name}': {where}"
+    text = f"{counted(len(found.points), 'point')} of {found.name}: in {store}, '{name}': {where}"
     click.echo(json.dumps(said) if as_json else text)

@@ -13,6 +13,7 @@ from harness.analysis.intervals import Interval
 from harness.analysis.speedup import cell
 from harness.analysis.summary import SummaryRow
 from harness.gap.parts import PARTS, Gap, in_both, t_interval
+from harness.scenario.wording import counted
 
 Spec = Mapping[str, object]
 """A backend as the manifest has it, with what a config of its sets."""
@@ -121,7 +122,8 @@ def _measured(
         ]  # fmt: skip
         if saved:
             key = changed[0]
-            why = f"measured: {other.point} against {gap.served.point}, {len(saved)} rounds"
+            rounds = counted(len(saved), "round")
+            why = f"measured: {other.point} against {gap.served.point}, {rounds}"
             yield Advice(f"{key}: {_yaml(spec.get(key))}", t_interval(saved), None, why)
 
 

@@ -79,11 +79,6 @@ class Gap:
         """How much longer a request takes on the server."""
         return self.end_to_end.value - self.in_process.value
 
-    @property
-    def unexplained_share(self) -> float:
-        """Of the end-to-end time; with its sign."""
-        return self.part("unexplained") / self.end_to_end.value
-
     def part(self, *names: str) -> float:
         """What the parts of these names take together; 0 where there are none."""
         return math.fsum(p.ms.value for p in self.parts if p.name in names)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from harness.analysis.intervals import Interval
 from harness.gap.advice import Advice
 from harness.gap.parts import PARTS, Gap
+from harness.scenario.wording import counted
 
 LARGEST = 3
 """Parts that the sentence names."""
@@ -74,7 +75,8 @@ def advised(found: Advice) -> str:
 
 def lines(gap: Gap, found: Iterable[Advice]) -> Iterator[str]:
     """The waterfall and the advice as text of a fixed width."""
-    yield f"{gap.served.point} against {gap.native.point}, {gap.rounds} rounds, mean latency in ms"
+    rounds = counted(gap.rounds, "round")
+    yield f"{gap.served.point} against {gap.native.point}, {rounds}, mean latency in ms"
     yield f"  {'In process':<44} {with_range(gap.in_process)}"
     for part in gap.parts:
         yield f"  {'+ ' + PARTS[part.name]:<44} {with_range(part.ms):<30} {part.method}"

@@ -115,6 +115,7 @@ def _say(answer: Answer, top: Top, written: Path | None, *, as_json: bool) -> No
     from rich.console import Console
 
     from harness.infer import show
+    from harness.scenario.wording import counted
 
     if as_json:
         click.echo(show.as_json(answer, top, written))
@@ -123,4 +124,4 @@ def _say(answer: Answer, top: Top, written: Path | None, *, as_json: bool) -> No
     for part in show.page(answer, top):
         console.print(part)
     if written is not None:
-        click.echo(f"{written}: {len(answer.outputs)} outputs written")
+        click.echo(f"{written}: {counted(len(answer.outputs), 'output')} written")

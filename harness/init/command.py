@@ -88,8 +88,9 @@ def _make(subject: Subject, output: Path, asker: Asker) -> tuple[LoadedScenario,
 
 
 def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
-    from harness.scenario.overview import overview
     from harness.system.credentials import outward
+    from harness.validate.overview import overview
+    from harness.validate.words import measures
 
     seen = overview(loaded.scenario)
     if as_json:
@@ -103,7 +104,7 @@ def _say(loaded: LoadedScenario, notes: list[str], *, as_json: bool) -> None:
     minutes, seconds = divmod(round(seen.seconds), 60)
     lines = [
         *(f"note: {note}" for note in notes),
-        f"{loaded.path}: written: {seen.counts()}, at least {minutes}:{seconds:02d}",
+        f"{loaded.path}: written: {measures(loaded.scenario)}, at least {minutes}:{seconds:02d}",
         f"next: harness run {loaded.path} --dry-run",
     ]
     click.echo(outward("\n".join(lines)))

@@ -23,6 +23,7 @@ from harness.models.onnx_file import OPSET, check_file, cpu_session
 from harness.models.tensors import BATCH, Array, Signature, Tensors, TensorSpec
 from harness.models.torch_model import TorchModel, flatten, output_names, to_tensors
 from harness.models.weights import one_line
+from harness.scenario.wording import counted
 from harness.system.faults import lacking
 from harness.system.packages import require
 
@@ -193,7 +194,9 @@ def verify(
 
 def _check_shapes(results: Sequence[Array], outputs: Sequence[TensorSpec], batch: int) -> None:
     if len(results) != len(outputs):
-        raise BackendError(f"the ONNX file has {len(results)} outputs, the model {len(outputs)}")
+        raise BackendError(
+            f"the ONNX file has {counted(len(results), 'output')}, the model {len(outputs)}"
+        )
     for array, spec in zip(results, outputs, strict=True):
         expected = [batch if d == BATCH else d for d in spec.shape]
         if not fits(np.shape(array), expected):

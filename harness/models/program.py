@@ -16,6 +16,7 @@ import torch
 from harness.errors import UsageError
 from harness.models.torch_model import TorchModel, in_fp32
 from harness.models.weights import one_line
+from harness.scenario.wording import counted
 
 _OPERATORS = re.compile(
     r"torch\.ops\.\w+\.\w+(\.\w+)?|torch\.sym_\w+|math\.\w+"
@@ -125,7 +126,7 @@ def scenario_names(path: Path, inputs: Iterable[str], names: Sequence[str]) -> d
     words = list(inputs)
     if len(words) != len(names):
         raise UsageError(
-            f"{path} takes {len(words)} inputs ({', '.join(words)}), "
+            f"{path} takes {counted(len(words), 'input')} ({', '.join(words)}), "
             f"model.inputs has {len(names)} ({', '.join(names)})"
         )
     same = set(words) == set(names)

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.errors import BackendError
 from harness.models.tensors import Array, Tensors
+from harness.scenario.wording import counted
 from harness.system.packages import require
 
 require("torch")
@@ -148,5 +149,6 @@ def _word(key: object) -> object:
 def named(tensors: Sequence[Tensor], names: Sequence[str]) -> dict[str, Array]:
     """Outputs as host arrays, by name. Raises BackendError where there are more or fewer."""
     if len(tensors) != len(names):
-        raise BackendError(f"forward returned {len(tensors)} tensors here, and {len(names)} before")
+        now = counted(len(tensors), "tensor")
+        raise BackendError(f"forward returned {now} here, and {len(names)} before")
     return dict(zip(names, map(to_array, tensors), strict=True))

@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.monitor.rates import Interval
+from harness.scenario.wording import counted
 from harness.system.credentials import outward
 from harness.triton.counters.statistics import difference
 
@@ -103,7 +104,7 @@ class Recorder:
     def words(self) -> str:
         """What the file holds, in a sentence."""
         unknown = f", of which {self.unknown_s:.1f} s are not known" if self.unknown_s else ""
-        text = f"{self._path}: {self.requests} requests in {self.seconds:.1f} s{unknown}"
+        text = f"{self._path}: {counted(self.requests, 'request')} in {self.seconds:.1f} s{unknown}"
         if not self.requests:
             return f"{text}; nothing that could be replayed"
         return f"{text}; replay: load: {{trace: {self._path.name}}}"

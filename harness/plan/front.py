@@ -24,6 +24,7 @@ from harness.plan.units import share_of
 from harness.results.store import RunData, read_run
 from harness.run.execute import default_directory
 from harness.scenario.units import parse_positive_duration
+from harness.scenario.wording import counted
 from harness.system.faults import cant_write
 from harness.system.limits.gpu import DAEMON
 
@@ -96,7 +97,7 @@ def _write(plan: Plan, data: RunData, written: Written, *, err: bool) -> None:
     if written.output is not None:
         with _said(written.output):
             files = write_files(plan, service, written.output)
-        click.echo(f"{len(files)} files in {written.output}", err=err)
+        click.echo(f"{counted(len(files), 'file')} in {written.output}", err=err)
     if written.html is not None or written.pdf is not None:
         from harness.plan.report import write_report
 

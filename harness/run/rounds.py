@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.metrics import ADDED, counts_of
-from harness.analysis.stopping import HalfWidths, correlated, widest_first, width
+from harness.analysis.stopping import HalfWidths, Width, correlated, width
 from harness.analysis.summary import summarize
 from harness.analysis.tails import next_window
 from harness.measure.quantiles import FLOORS
@@ -101,23 +101,25 @@ class Rounds:
 
     def _again(self, round_: int) -> dict[str, set[str]]:
         """The points that a round beyond the planned ones measures, by why."""
-        settings, state = self._scenario.measurement, self._state
+        state, most = self._state, self._scenario.measurement.rounds_max
         found = {"to tell the best apart":
                  set(self._selection.undecided(state.rows, state.failures, round_))}  # fmt: skip
         if self._extra is not None:
             found[self._extra.why] = set(self._extra.points(state.rows, state.failures, round_))
-        if round_ < settings.rounds_max:
-            rows = summarize(state.rows)
+        if round_ < most:
             found[DISTURBED] = {
-                r.point for r in rows
+                r.point for r in summarize(state.rows)
                 if r.rounds_disturbed > max(0, len(r.every) - self.planned)
             }  # fmt: skip
-        if round_ < settings.rounds_max and self.shard.whole:
+        if round_ < most and self.shard.whole:
             # a part does not know how wide the intervals of all are
-            wide = {w.point for w in widest_first(rows, self.targets)}
-            wide |= {c.point for c in summarize_capacity(state.capacities) if not c.narrow}
-            found[WIDE] = wide
+            found[WIDE] = {w.point for w in self.widths() if w.worst > 1}
         return found
+
+    def widths(self) -> list[Width]:
+        """How wide the intervals of each point are, those of a search for the capacity too."""
+        found = [width(row, self.targets) for row in summarize(self._state.rows)]
+        return found + [c.width for c in summarize_capacity(self._state.capacities)]
 
     def added(self, round_: int, points: Iterable[Point]) -> dict[str, str]:
         """The stage of those of `points` that this round measures because they are too wide."""

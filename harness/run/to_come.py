@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from harness.analysis.intervals import t_quantile
-from harness.analysis.stopping import Width, width
+from harness.analysis.stopping import Width
 from harness.analysis.summary import summarize
 from harness.results.events import ToCome
 from harness.results.grouping import grouped
@@ -58,7 +58,7 @@ def to_come(
     sessions = further + _again(selection, state, chosen, again, later)
     more = each * sessions
     if settings.rounds_max > settings.rounds and rounds.shard.whole:
-        known = {row.point: width(row, rounds.targets) for row in summarize(state.rows)}
+        known = {found.point: found for found in rounds.widths()}
         widths = [known.get(p.id, Width(p.id, 0, math.inf, "", {})) for p in points]
         added = rounds_to_add(widths, round_, settings)
         places = grouped(
@@ -66,7 +66,7 @@ def to_come(
         ).values()
         more += float(added.sum())
         sessions += sum(float((1 - (1 - added[mine]).prod(axis=0)).sum()) for mine in places)
-    if selection.searching and settings.rounds > 1:
+    if selection.searching and settings.rounds > 1 and not all(p.shape for p in points):
         left = scenario.search.confirm - max(0, round_ + 1 - rounds.most)
         deciding = left * (2 if round_ == 0 else min(2, len(chosen)))
         more, sessions = more + deciding, sessions + deciding

@@ -1,4 +1,4 @@
-"""What the user may have meant: the nearest of a few known words."""
+"""Words for a user: how many of something, what was found, the nearest of a few known ones."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
         return options[near[0]]
     started = [option for key, option in options.items() if plain and key.startswith(plain)]
     return started[0] if len(started) == 1 and len(plain) >= 3 else None
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 point`, `24 points`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _plain(word: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.report.model.numbers import significant
 from harness.results.samples import OK, UNFINISHED
+from harness.scenario.wording import counted
 from harness.stress import fairness as fair
 from harness.stress import timeline as tl
 from harness.stress.store import StressRun
@@ -173,9 +174,9 @@ PHASE_COLUMNS: dict[str, Callable[[tl.PhaseResult], str]] = {
 def sentences(run: StressRun, found: Answers) -> list[str]:
     """The answers in words, the weightiest first."""
     text = [
-        f"{found.requests:,} requests in {run.outcome.seconds:.0f} s: {found.goodput:,.1f} "
-        f"answered a second, {found.error_rate:.2%} failed, p50 {ms_text(found.p50_ms)}, "
-        f"p99 {ms_text(found.p99_ms)}."
+        f"{counted(found.requests, 'request')} in {run.outcome.seconds:.0f} s: "
+        f"{found.goodput:,.1f} answered a second, {found.error_rate:.2%} failed, "
+        f"p50 {ms_text(found.p50_ms)}, p99 {ms_text(found.p99_ms)}."
     ]
     text += [recovery_text(r) for r in found.recoveries]
     if found.saturation is not None:
@@ -199,7 +200,7 @@ def recovery_text(found: tl.Recovery) -> str:
     """How long it took, and what clients saw."""
     what = NAMES[found.after]
     when = f"After {what} ({found.since:.1f} s)"
-    saw = f"clients saw {found.failed:,} failures and {found.slow:,} slow answers"
+    saw = f"clients saw {counted(found.failed, 'failure')} and {counted(found.slow, 'slow answer')}"
     if found.seconds is None:
         return f"{when} requests were not answered as before within the run; {saw}."
     if found.seconds == 0.0:

@@ -142,9 +142,14 @@ class Simulated:
             for step in range(1 + climbing + 4):
                 self.now += (m.warmup + m.window) * (1 + (self._rng.random() < 0.1)) + 0.3
                 rate = point.id.replace("find_capacity", f"r{step + 1}")
-                self.notify(measurement(point=rate, round=number, details={"search": point.id}))
+                state.add_result(measurement(
+                    point=rate, round=number, backend=point.backend, config=point.config,
+                    details={"search": point.id},
+                ))  # fmt: skip
+            rate = 80.0 * self._rng.lognormal(0, self.noise)
             state.add_result(capacity(
-                point=point.id, round=number, backend=point.backend, low=80.0, high=84.0
+                point=point.id, round=number, backend=point.backend, config=point.config,
+                rate=rate, low=rate, high=1.05 * rate, details={"precision": 0.05},
             ))  # fmt: skip
             return
         slow = self.long_s * (hash_of(point.id) % 3 == 0)
@@ -189,6 +194,16 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "capacity": ({"backends": PLAIN, "load": {"find_capacity": {"latency_p99_ms": 50}}}, {}),
     "capacity, one backend": (
         {"backends": PLAIN[:1], "load": {"find_capacity": {"latency_p99_ms": 50}}}, {}),
+    "capacity of two configs": (
+        {"backends": [{**TRITON, "dynamic_batching": [False, True]}],
+         "load": {"batch_sizes": [1, 8], "find_capacity": {"latency_p99_ms": 50}},
+         "measurement": {"profile": "quick", "rounds": 2}}, {}),
+    "capacity, rounds added until narrow": (
+        {"backends": PLAIN, "load": {"find_capacity": {"latency_p99_ms": 50}},
+         "measurement": {"profile": "standard"}}, {"noise": 0.07}),
+    "capacity, narrow at once": (
+        {"backends": PLAIN, "load": {"find_capacity": {"latency_p99_ms": 50}},
+         "measurement": {"profile": "standard"}}, {}),
 }  # fmt: skip
 """Scenarios, and how the machine is."""
 

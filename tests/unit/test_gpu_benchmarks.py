@@ -278,12 +278,29 @@ def test_the_page_of_caps_says_what_met_its_target_and_what_a_device_would_have_
         "| `resnet50/triton-2` | 2 | 1,200 | 1,320 | yes | 1,100 | +100 MiB (+9.1%) | met "
         "| 1080 MiB fails: memory ran out / here | 5 | 41 |"
     ) in text
-    assert "| `encoder/tensorrt` | 1 | 1,000 | 1,100 | no | – | – | – | 1100 MiB fails" in text
-    assert "| `encoder/onnxruntime` | 1 | 1,000 | 1,100 | yes | 1,000 so far | +0 MiB" in text
+    assert "| `encoder/tensorrt` | 1 | 1,000 | 1,100 | no | – | – | open | 1100 MiB fails" in text
+    assert (
+        "| `encoder/onnxruntime` | 1 | 1,000 | 1,100 | yes | 1,000 so far | +0 MiB (+0.0%) | open"
+        in text
+    )
     assert "956 MiB fails: memory ran out" in text
     assert "2,200 | +400 MiB | fails or holds, by luck |" in text
     assert "324 MiB under a cap of 1,024 MiB" in text
     assert "- `encoder/torch`: no time was left" in text
+
+
+def test_what_two_calls_found_on_one_gpu_is_put_together(load: Any, tmp_path: Path) -> None:
+    parts = (
+        {"a": {"ended": True}, "context": {"plain": [1]}},
+        {"b": {}, "context": {"plain": [2]}},
+    )
+    for number, cases in enumerate(parts):
+        (tmp_path / str(number)).mkdir()
+        text = json.dumps({"cases": cases, "failures": {"b": "late", "c": "late"}})
+        (tmp_path / str(number) / "plan-caps.json").write_text(text)
+    found = load("plan_caps").merged([tmp_path / "0", tmp_path / "1"])
+    assert found["cases"] == {"a": {"ended": True}, "context": {"plain": [1]}, "b": {}}
+    assert found["failures"] == {"c": "late"}
 
 
 def test_a_later_part_begins_no_case_again_that_was_verified(load: Any, tmp_path: Path) -> None:
@@ -411,7 +428,7 @@ def test_replicas_take_what_was_found_with_its_resolution(load: Any, tmp_path: P
     cases = {"context": {"plain": [1]}, "resnet50/torch": found, "resnet50/triton-1": found,
              "encoder/torch": _tried(1800, 1980, (1980, "holds"))}  # fmt: skip
     (tmp_path / "plan-caps.json").write_text(json.dumps({"cases": cases}))
-    assert script.verified(tmp_path) == [("resnet50/torch", 1732)]
+    assert script.verified(tmp_path) == [("resnet50/torch", 1764)]
 
 
 def test_the_page_of_replicas_counts_the_trials_that_were_right(load: Any) -> None:

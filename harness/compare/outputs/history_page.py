@@ -17,6 +17,7 @@ from harness.report.model import section as s
 from harness.report.model.colours import COLORS, REFERENCE_COLOR
 from harness.report.view import View
 from harness.scenario.metrics import PRIMARY
+from harness.scenario.wording import counted
 from harness.system.faults import cant_write
 from harness.system.files import write_text
 from harness.version import __version__
@@ -75,7 +76,7 @@ def view_of(every: Sequence[Series]) -> View:
     latest = max(runs.values(), default="")
     sections = (_summary(every, runs), *_points(every), _trends(every), _method())
     footer = f"harness {__version__} · {_when(latest)}"
-    return View("History", f"{len(runs)} runs", footer, sections)
+    return View("History", counted(len(runs), "run"), footer, sections)
 
 
 def _when(created: str) -> str:

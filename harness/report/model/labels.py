@@ -10,6 +10,9 @@ from harness.analysis.objective import Objective
 from harness.analysis.summary import SummaryRow
 from harness.errors import words_of
 from harness.measure.validity import INVALIDATES, explain, short
+from harness.scenario import wording
+
+counted = wording.counted
 
 
 def load_text(row: SummaryRow) -> str:
@@ -115,11 +118,6 @@ def some(names: Sequence[str], most: int) -> list[str]:
     """The first names, and how many more there are: `a`, `b`, `5 more`."""
     more = len(names) - most
     return [*names[:most], f"{more} more"] if more > 0 else list(names)
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 point`, `24 points`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def flag_text(flag: str) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from harness.errors import words_of
 from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
-from harness.report.model.labels import counted
+from harness.report.model.labels import counted, listed
 from harness.report.model.section import Sentence
 from harness.report.outputs.terminal_table import PointsTable
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.first_page import verdict
 from harness.report.sections.notes import disturbances
+from harness.results.grouping import grouped
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -44,7 +45,7 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     for title, lines in page:
         first += [Text(title, style="bold"), *map(_indented, lines), Text()]
     busy = (Text(text, style="bold yellow") for text in disturbances(context))
-    table = () if brief else (PointsTable(context),)
+    table = () if brief or not context.rows else (PointsTable(context),)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 
 
@@ -75,23 +76,24 @@ def _failures(context: Context) -> list[Text]:
     return lines
 
 
-def _where_failed(context: Context) -> list[tuple[str, FailureRow, list[int]]]:
+def _where_failed(context: Context) -> list[tuple[str, FailureRow, tuple[int, ...]]]:
     """Each failure once: where, in words, and in which rounds, counted from 1."""
-    found: dict[tuple[str, str, str, str | None], dict[str, list[FailureRow]]] = {}
+    found: dict[tuple[tuple[int, ...], object], dict[str, FailureRow]] = {}
     for row in context.rows:
-        for f in row.failures:
-            kind = found.setdefault((f.backend, f.reason, f.message, f.fix), {})
-            kind.setdefault(f.point, []).append(f)
-    everything = Counter(row.backend for row in context.rows)
-    lines = []
-    for (backend, *_), points in found.items():
-        same = {tuple(f.round for f in fails) for fails in points.values()}
-        if len(points) == everything[backend] > 1 and len(same) == 1:
-            first = next(iter(points.values()))
-            groups = {f"{backend}: all {len(points)} points": first}
-        else:
-            groups = points
-        lines += [(w, fails[0], [f.round + 1 for f in fails]) for w, fails in groups.items()]
+        for why, fails in grouped(row.failures, lambda f: (f.reason, f.message, f.fix)).items():
+            rounds = tuple(f.round + 1 for f in fails)
+            found.setdefault((rounds, why), {})[row.point] = fails[0]
+    everything, lines = Counter(row.backend for row in context.rows), []
+    for (rounds, _), points in found.items():
+        failed = Counter(f.backend for f in points.values())
+        whole = [backend for backend, count in failed.items() if count == everything[backend]]
+        count = sum(everything[backend] for backend in whole)
+        rest = {p: f for p, f in points.items() if count == 1 or f.backend not in whole}
+        if count > 1:
+            name = "" if len(whole) == len(everything) > 1 else f"{listed(whole)}: "
+            first = next(f for f in points.values() if f.backend in whole)
+            lines.append((f"{name}all {count} points", first, rounds))
+        lines += [(point, fail, rounds) for point, fail in rest.items()]
     return lines
 
 

@@ -57,7 +57,7 @@ def _nothing(context: Context) -> Sentence:
     if not context.rows:
         return compose("Nothing was measured: the run ended before its first measurement.")
     if not valid:
-        failed = "each of them failed or is invalid. The reasons are listed below"
+        failed = "each of them failed or is invalid. The reasons are listed"
         why = _lacking(context) or failed
         return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
     reasons = [_missed(context, valid, name, bound) for name, bound in context.bounds.items()]

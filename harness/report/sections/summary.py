@@ -129,9 +129,13 @@ def _interrupted(context: Context) -> list[str]:
     if context.data.complete:
         return []
     done, expected = len(context.data.measurements), context.expected_measurements()
-    of = f" of {expected:,}" if expected else ""
+    has = (
+        f"{done:,} of {expected:,} measurements"
+        if expected
+        else labels.counted(done, "measurement")
+    )
     return [
-        f"This run did not reach its end: {done:,}{of} measurements are in it, "
+        f"This run did not reach its end: it has {has}, "
         f"{labels.rounds_text((*context.rows, *context.searched))} a point. Finish it with "
         f"harness run --resume {context.data.path}; intervals are over the rounds that are there."
     ]

@@ -19,7 +19,7 @@ from harness.system.environment import worker_env
 Prepared = Mapping[str, ModelPrepared | HarnessError]
 """What the prepare step left: the measured model by an empty name, the others by `BACKEND/NAME`."""
 SHORTEST_S = 600.0
-"""How long preparing a model may take, if loading it may not take longer."""
+"""How long exporting a model may take, if loading it may not take longer."""
 
 
 def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepared:
@@ -27,9 +27,10 @@ def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepa
 
     Of a co-located model that can't be, the error stands in its place.
     """
-    deadline = max(SHORTEST_S, scenario.measurement.load_timeout)
+    asked = scenario.measurement.load_timeout
+    loading = asked if "load_timeout" in scenario.measurement.model_fields_set else SHORTEST_S
     found: dict[str, ModelPrepared | HarnessError] = {}
-    with Preparing(base, logs / "prepare.log", cache, deadline) as preparing:
+    with Preparing(base, logs / "prepare.log", cache, loading) as preparing:
         for key, (model, wanted, batch_sizes) in models(scenario).items():
             try:
                 found[key] = preparing.model(model, wanted, batch_sizes)
@@ -41,10 +42,14 @@ def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepa
 
 
 class Preparing:
-    """The worker that prepares; one that ended is replaced. A context manager."""
+    """The worker that prepares; one that ended is replaced. A context manager.
 
-    def __init__(self, base: Path, log: Path, cache: Path, deadline: float) -> None:
-        self._base, self._log, self._cache, self._deadline = base, log, cache, deadline
+    A model is loaded, and its reference made, within `loading` seconds, where those are fewer than
+    an export may take.
+    """
+
+    def __init__(self, base: Path, log: Path, cache: Path, loading: float) -> None:
+        self._base, self._log, self._cache, self._loading = base, log, cache, loading
         self._worker = self._start()
 
     def _start(self) -> WorkerProcess:
@@ -58,12 +63,14 @@ class Preparing:
         Where that ends the worker or takes for ever, each format is tried alone: one that does so
         is a failure of its own, as one that raises is, and the others are made.
         """
+        if not formats or self._loading < SHORTEST_S:
+            made = self._ask(model, (), batch_sizes)
+            if not formats:
+                return made
         try:
             return self._ask(model, formats, batch_sizes)
         except (WorkerDiedError, DeadlineError):
-            if not formats:
-                raise
-        self._ask(model, (), batch_sizes)
+            self._ask(model, (), batch_sizes)
         failures = {}
         for format in formats:
             try:
@@ -81,7 +88,8 @@ class Preparing:
             self._worker.kill()
             self._worker = self._start()
         command = PrepareModel(model, tuple(formats), batch_sizes, self._cache, self._base)
-        return self._worker.ask(command, deadline=self._deadline)
+        longest = max(SHORTEST_S, self._loading) if formats else self._loading
+        return self._worker.ask(command, deadline=longest)
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ from harness.system.child import Child
 from harness.system.environment import worker_env
 
 POLL_S = 0.1
+LONGER = "give it longer: measurement: {load_timeout: 300s}"
 Listener = Callable[[Progress], None]
 Check = Callable[[], None]
 
@@ -89,7 +90,8 @@ class WorkerProcess(Child):
                     raise self.died()
                 if time.monotonic() >= end:
                     late = f"no answer to '{do}' within {deadline:g} s; worker killed"
-                    raise DeadlineError(late + self.last_words())
+                    fix = LONGER if do in ("prepare", "describe", "load", "parity") else None
+                    raise DeadlineError(late + self.last_words(), fix=fix)
             elif isinstance(answer, messages.CommandFailed):
                 raise answer.error
             elif not isinstance(answer, Progress):

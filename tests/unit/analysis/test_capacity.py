@@ -43,17 +43,19 @@ def test_a_round_without_a_capacity_leaves_the_point_without_one():
 
 
 def test_narrow_when_rounds_scatter_by_no_more_than_the_step():
-    assert not summarize_capacity([row(0, 100.0)])[0].narrow
-    assert summarize_capacity([row(0, 100.0), row(1, 100.0)])[0].narrow
-    assert not summarize_capacity([row(0, 100.0), row(1, 105.0)])[0].narrow
-    assert summarize_capacity([row(r, 100.0 * 1.05 ** (r % 2)) for r in range(8)])[0].narrow
-    assert summarize_capacity([row(0, None), row(1, None)])[0].narrow
+    assert summarize_capacity([row(0, 100.0)])[0].width.worst > 1
+    assert summarize_capacity([row(0, 100.0), row(1, 100.0)])[0].width.worst <= 1
+    assert summarize_capacity([row(0, 100.0), row(1, 105.0)])[0].width.worst > 1
+    assert (
+        summarize_capacity([row(r, 100.0 * 1.05 ** (r % 2)) for r in range(8)])[0].width.worst <= 1
+    )
+    assert summarize_capacity([row(0, None), row(1, None)])[0].width.worst <= 1
 
 
 def test_rounds_that_end_on_the_same_step_know_no_more_than_the_step():
     (found,) = summarize_capacity([row(n, 100.0) for n in range(5)])
     assert (found.rate.low, found.rate.high) == pytest.approx((100.0, 110.25))
-    assert found.narrow
+    assert found.width.worst <= 1
 
 
 def late(rate):
@@ -83,7 +85,7 @@ def test_the_capacity_is_where_the_curve_of_all_rates_passes_the_target():
     assert found.rate.value == pytest.approx(100, rel=1e-3)
     assert (found.rate.low, found.rate.high) == pytest.approx((100 / 1.0253, 102.53), rel=1e-3)
     assert found.goodput.value == pytest.approx(99, rel=1e-3)
-    assert found.narrow
+    assert found.width.worst <= 1
 
 
 def test_the_interval_of_a_capacity_holds_the_truth():

@@ -10,7 +10,7 @@ from support.rows import measurement
 
 from harness.analysis.intervals import log_t_interval
 from harness.analysis.metrics import ADDED
-from harness.analysis.stopping import correlated, widest_first, width
+from harness.analysis.stopping import correlated, width
 from harness.analysis.summary import SummaryRow, summarize
 from harness.results.rows import MeasurementRow
 
@@ -36,11 +36,6 @@ def test_the_worst_metric_counts_relative_to_its_target() -> None:
     assert found.metric == "throughput"
     assert found.worst == pytest.approx(found.half_widths["throughput"] / 0.01)
     assert found.half_widths["p99"] == 0.0
-
-
-def test_widest_first_and_the_narrow_ones_not_at_all() -> None:
-    rows = [summary("a/b1/c1", 0.02), summary("b/b1/c1", 0.0001), summary("c/b1/c1", 0.2)]
-    assert [w.point for w in widest_first(rows, TARGETS)] == ["c/b1/c1", "a/b1/c1"]
 
 
 def test_one_round_has_no_width_yet_and_wants_more() -> None:

@@ -154,3 +154,45 @@ def test_at_80_columns_what_is_going_on_is_whole() -> None:
     console = Console(width=80, file=io.StringIO())
     lines = console.render_lines(table.render())  # as `Live` does, which leaves out what is over
     assert any(f"round 2: {point}" in "".join(s.text for s in line) for line in lines)
+
+
+def test_at_80_columns_no_figure_is_cut_by_a_long_name() -> None:
+    table, name = LiveTable(), "triton-grpc-onnxruntime/dyn-preferred4-8-queue500us-max16/b16/c128"
+    table.notify(Plan((name,), 3))
+    latency = {"p50": 1234.56, "p99": 12345.67}
+    table.notify(measurement(point=name, throughput=123456.7, latency_ms=latency))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table.render())
+    words = console.export_text().split()
+    assert {"infer/s", "1/3", "123456.7", "1234.56", "12345.67"} <= set(words)
+    assert name in "".join(words).replace("1/3123456.71234.5612345.67", "")
+
+
+def test_what_failed_as_the_one_before_is_not_said_again() -> None:
+    why = ("usage", "no such weights")
+    rows = [FailureRow(f"{name}/b1/c1", 0, name, *why) for name in "ab"]
+    assert lines(*rows, FailureRow("c/b1/c1", 0, "c", "raised", "other")) == [
+        "round 1 a/b1/c1: FAILED (usage): no such weights",
+        "round 1 b/b1/c1: FAILED (usage), as the one before",
+        "round 1 c/b1/c1: FAILED (raised): other",
+    ]
+
+
+def test_a_plan_of_one_is_no_plural() -> None:
+    assert lines(Plan(("a/b1/c1",), 1)) == ["1 point × 1 round"]
+
+
+def test_of_more_points_than_lines_progress_and_what_was_measured_last_are_seen() -> None:
+    table, names = LiveTable(10), tuple(f"a/b1/c{n}" for n in range(1, 41))
+    table.notify(Plan(names, 3))
+    for name in (*names[:30], names[0]):
+        table.notify(measurement(point=name))
+    table.notify(PointStarted("a/b1/c31", 1))
+    console = Console(width=80, height=15, file=io.StringIO())
+    lines = ["".join(s.text for s in line) for line in console.render_lines(table.render())]
+    seen = "\n".join(lines[:15])  # as `Live` does, which leaves out what is over
+    assert "31/120" in seen
+    assert "round 2: a/b1/c31" in seen
+    assert [line.split()[0] for line in lines if "a/b1/c" in line][1:4] == [
+        "a/b1/c1", "a/b1/c30", "a/b1/c29"
+    ]  # fmt: skip

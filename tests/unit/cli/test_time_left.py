@@ -20,6 +20,9 @@ from harness.results.rows import FailureRow
         ("sweep, windows that go on", 0.97, 2),
         ("capacity", 0.97, 2),
         ("capacity, one backend", 0.9, 2),
+        ("capacity of two configs", 0.85, 2),
+        ("capacity, rounds added until narrow", 0.8, 2),
+        ("capacity, narrow at once", 0.7, 2),  # in the first round of five nobody knows it
         ("sweep, rounds added until narrow", 0.9, 2),
         ("halving", 0.9, 1),
         ("halving, many alike", 0.75, 1),  # which are dropped after two rounds is chance

@@ -80,7 +80,7 @@ def test_a_program_may_have_its_batch_elsewhere_than_first(tmp_path):
 def test_a_wrong_number_of_inputs_or_no_program_is_refused(tmp_path, program):
     path, _ = program("mlp", (torch.zeros(3, 8),))
     two = [VECTOR, {"name": "y", "shape": ["batch", 8]}]
-    with pytest.raises(UsageError, match=r"takes 1 inputs \(input\), model.inputs has 2 \(x, y\)"):
+    with pytest.raises(UsageError, match=r"takes 1 input \(input\), model.inputs has 2 \(x, y\)"):
         ready(spec(inputs=two, exported_program=str(path)), tmp_path)
     (tmp_path / "junk.pt2").write_bytes(b"junk")
     with pytest.raises(UsageError, match="is not an exported program"):

@@ -173,9 +173,7 @@ def test_interrupted_run_says_so(tmp_path: Path) -> None:
     found = {r.rounds for r in context.rows if r.rounds}
     assert len(found) > 1
     rounds = f"{min(found)} to {max(found)} rounds"
-    assert (
-        f"This run did not reach its end: 45 of 72 measurements are in it, {rounds} a poi" in text
-    )
+    assert f"This run did not reach its end: it has 45 of 72 measurements, {rounds} a poi" in text
     assert f", concurrency 1, 2, 4, {rounds}" in text
 
 

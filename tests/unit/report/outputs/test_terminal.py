@@ -61,6 +61,22 @@ def test_a_backend_that_failed_at_every_point_is_one_line(tmp_path: Path) -> Non
     assert whole.count("fix: see the table") == 1
 
 
+def test_what_all_backends_failed_for_is_said_once(tmp_path: Path) -> None:
+    run = write_all_failed(tmp_path / "r")
+    journal = run / "journal.jsonl"
+    *kept, last = [x for x in journal.read_text().splitlines() if '"failure"' not in x]
+    for names in (("a", "b", "c"), ("a", "b")):
+        failures = [
+            FailureRow(f"{b}/b1/c{c}", 0, b, "usage", f"no weights {b in names}", "give some")
+            for b in ("a", "b", "c") for c in (1, 2)
+        ]  # fmt: skip
+        lines = [*kept, *(json.dumps(f.to_event()) for f in failures), last]
+        journal.write_text("\n".join(lines) + "\n")
+        said = [x.split(" (round")[0] for x in shown(run).splitlines() if x.startswith("failed:")]
+        whole = ["failed: a and b: all 4 points", "failed: c: all 2 points"]
+        assert said == (["failed: all 6 points"] if "c" in names else whole)
+
+
 def test_points_that_failed_for_different_reasons_keep_their_lines(tmp_path: Path) -> None:
     lines = shown(write_all_failed(tmp_path / "r")).splitlines()
     failed = [line for line in lines if line.startswith("failed:")]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.errors import DeadlineError
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ArtifactRow
 from harness.run.session.preparing import artifacts, formats, models, prepare
@@ -57,6 +60,22 @@ def test_an_artifact_of_two_models_is_told_once() -> None:
     both = {"": (made,), "t/b": (again, other)}
     prepared = {key: ModelPrepared(model, Path(), rows) for key, rows in both.items()}
     assert list(artifacts(prepared)) == [made, other]
+
+
+def test_a_factory_that_never_ends_is_ended_when_load_timeout_says(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    text = "import threading\ndef make():\n    threading.Event().wait()\n"
+    (tmp_path / "hangs.py").write_text(text)
+    spec = {
+        "scenario": "s", "backends": ({"kind": "onnxruntime"}, {"kind": "torch"}),
+        "model": {"name": "m", "source": {"torch": "hangs:make"},
+                  "inputs": ({"name": "x", "shape": ("batch", 3)},)},
+        "measurement": {"load_timeout": "3s"},
+    }  # fmt: skip
+    with pytest.raises(DeadlineError) as caught:
+        prepare(Scenario.model_validate(spec), base=tmp_path, logs=tmp_path, cache=tmp_path)
+    assert "no answer to 'prepare' within 3 s" in caught.value.message
+    assert "load_timeout" in (caught.value.fix or "")
 
 
 def test_the_worker_prepares_the_model_and_its_reference(tmp_path: Path) -> None:

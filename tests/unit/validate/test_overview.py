@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from support.paths import ROOT
 
-from harness.scenario.overview import overview
 from harness.scenario.reading.loader import load
+from harness.validate.overview import overview
 
 FAKE = ROOT / "scenarios" / "fake.yaml"
-
-
-def test_counts_have_their_plurals() -> None:
-    found = overview(load(FAKE, ["load.batch_sizes=1", "load.concurrency=[1,2,4]"]).scenario)
-    assert found.counts() == ("6 points (2 backends × 1 batch size × 3 concurrencies), 3 rounds")
-    assert found.backends == ("fake-4ms", "fake-per-item")
 
 
 def test_lines_end_with_the_least_time() -> None:
@@ -22,7 +16,7 @@ def test_lines_end_with_the_least_time() -> None:
     assert points == list(found.points)
     assert len(points) == 8
     minutes, seconds = divmod(int(found.seconds), 60)
-    assert last.startswith(f"8 points × 1 rounds, at least {minutes}:{seconds:02d} ")
+    assert last.startswith(f"8 points × 1 round, at least {minutes}:{seconds:02d} ")
 
 
 def test_json_is_what_the_dry_run_always_printed() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.scenario.points import estimate, expand, left_out
 from harness.scenario.sizes import parts_of
 from harness.scenario.spec.scenario import Scenario
+from harness.scenario.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,6 @@ class Overview:
     """What the scenario asks for and is not measured, with the reason."""
     search: str
 
-    def counts(self) -> str:
-        """`24 points (4 backends × 2 batch sizes × 3 concurrencies), 3 rounds`."""
-        axes = [
-            _count(len(self.backends), "backend"), _count(len(self.batch_sizes), "batch size"),
-            _count(len(self.concurrency), "concurrency"),
-            *([_count(len(self.sizes), "set") + " of sizes"] if self.sizes else []),
-        ]  # fmt: skip
-        points = _count(len(self.points), "point")
-        return f"{points} ({' × '.join(axes)}), {_count(self.rounds, 'round')}"
-
     def lines(self) -> list[str]:
         """Every point, what is left out, and the time."""
         minutes, seconds = divmod(int(self.seconds), 60)
@@ -44,8 +35,8 @@ class Overview:
             found.append(f"search: {self.search} measures only some of these configs")
         return [
             *found,
-            f"{len(self.points)} points × {self.rounds} rounds, at least {minutes}:{seconds:02d} "
-            "(slow points extend their window, at most to window_max)",
+            f"{counted(len(self.points), 'point')} × {counted(self.rounds, 'round')}, at least "
+            f"{minutes}:{seconds:02d} (slow points extend their window, at most to window_max)",
         ]
 
     def to_json(self) -> dict[str, object]:
@@ -71,8 +62,3 @@ def overview(scenario: Scenario) -> Overview:
         left_out=tuple(left_out(scenario)),
         search=scenario.search.method,
     )
-
-
-def _count(number: int, word: str) -> str:
-    plural = word.removesuffix("y") + "ies" if word.endswith("y") else f"{word}s"
-    return f"{number} {word if number == 1 else plural}"
