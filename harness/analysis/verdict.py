@@ -10,6 +10,7 @@ from harness.analysis.capacity import CapacitySummary, summarize_capacity
 from harness.analysis.constraints import Bounds, Holds, bounds_of, satisfies
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import InconclusiveError, SetupError, UsageError, class_of
+from harness.results.grouping import grouped
 from harness.results.store import RunData
 
 
@@ -76,8 +77,12 @@ def gate(rows: Sequence[SummaryRow], bounds: Bounds, *, each: bool = False) -> H
     if not rows or not bounds:
         return "yes"
     if each:
-        names = dict.fromkeys(row.backend for row in rows)
-        found = {gate([r for r in rows if r.backend == name], bounds) for name in names}
+        found = {*gates(rows, bounds).values()}
         return "no" if "no" in found else "unknown" if "unknown" in found else "yes"
     found = {satisfies(row, bounds) for row in ranked(rows)}
     return "yes" if "yes" in found else "unknown" if "unknown" in found else "no"
+
+
+def gates(rows: Sequence[SummaryRow], bounds: Bounds) -> dict[str, Holds]:
+    """Of each backend, by its name: whether some point of it holds every bound."""
+    return {name: gate(found, bounds) for name, found in grouped(rows, lambda r: r.backend).items()}

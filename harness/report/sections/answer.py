@@ -8,6 +8,7 @@ from harness.analysis import best as ranking
 from harness.analysis.constraints import Bound, holds, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
+from harness.analysis.verdict import gates
 from harness.report.model import decision, labels
 from harness.report.model.context import Context
 from harness.report.model.judged import judged, needed
@@ -26,14 +27,29 @@ _SHOWN = 4
 def answer(context: Context) -> list[Sentence]:
     """What was found, in one to a few sentences; the first is Model Analyzer's."""
     if context.choice.best is None:
-        first, *more = [_nothing(context), *_nearest(context)]
+        first, *more = [_nothing(context), *_nearest(context), *_gate(context)]
     else:
-        first, *more = [_headline(context), *_details(context), *_left_out(context)]
+        left_out = [*_left_out(context), *_gate(context)]
+        first, *more = [_headline(context), *_details(context), *left_out]
     if where := wrong_outputs(context):
         said = f"Wrong outputs: {labels.listed(where)}."
         said += " They are no candidates at any batch size or load."
         first = compose(*first.spans, " ", bold(said, bad=True))
     return [first, *more]
+
+
+def _gate(context: Context) -> list[Sentence]:
+    """Where each backend must hold the constraints: who does not, and who may not."""
+    if context.scenario.get("gate") != "each":
+        return []
+    found = gates([row for row in context.rows if not row.searched], context.bounds)
+    words = {"no": "not held by", "unknown": "not decided for"}
+    parts = [
+        f"{said} {labels.listed(names)}" for answer, said in words.items()
+        if (names := [name for name, holds in found.items() if holds == answer])
+    ]  # fmt: skip
+    said = f"Each backend must hold the constraints (gate: each): they are {', and '.join(parts)}."
+    return [compose(said)] if parts else []
 
 
 def _scope(context: Context) -> str:

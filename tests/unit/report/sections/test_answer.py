@@ -60,6 +60,24 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
     assert f"(drifted at {count}, figures contradict each other at 1)" in said(many)
 
 
+def test_where_each_backend_must_hold_the_constraints_those_that_do_not_are_named(
+    tmp_path: Path,
+) -> None:
+    data = read_run(write_run(tmp_path / "r", failures=False))
+    highest = max(r.throughput.value for r in build_context(data).rows if r.throughput)
+    bound = {"throughput": {"min": highest * 0.9}}
+
+    def under(bound: dict[str, dict[str, float]], gate: str) -> str:
+        scenario = {**data.scenario, "constraints": bound, "gate": gate}
+        return said(build_context(replace(data, manifest={**data.manifest, "scenario": scenario})))
+
+    words = "Each backend must hold the constraints (gate: each): they are not held by "
+    text = under(bound, "each")
+    assert words in text
+    assert "torch-cpu-fp32" in text.partition(words)[2]
+    assert "gate: each" not in under(bound, "any") + under({"throughput": {"min": 0.01}}, "each")
+
+
 def test_the_default_is_not_compared_at_another_load_because_its_point_is_invalid(
     tmp_path: Path,
 ) -> None:
