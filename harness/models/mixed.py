@@ -29,25 +29,33 @@ class Mixed:
     ) -> None:  # fmt: skip
         self._forward, self._module, self._dtype = forward, module, dtype
         self._details = details
-        self._device = next(module.parameters(), torch.empty(0)).device.type
+        self._device = "cpu"
         self._autocast: bool | None = None
         """None before the first forward."""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """What forward returns. Raises BackendError, naming the layer, where neither way works."""
-        if self._autocast is False:
-            return self._forward(*args, **kwargs)
+        if self._autocast is None:
+            result = self._first(*args, **kwargs)
+            if self._forward is self._module:
+                return result
         if self._autocast:
             with torch.autocast(self._device, self._dtype):
                 return self._forward(*args, **kwargs)
+        return self._forward(*args, **kwargs)
+
+    def _first(self, *args: object, **kwargs: object) -> object:
+        """The module's own first: what is compiled may mix types at some shapes only."""
         try:
-            result = self._forward(*args, **kwargs)
+            result = self._module(*args, **kwargs)
         except RuntimeError as error:
             if type(why := translate(error)) is not BackendError:  # no memory, no device
                 raise
+            tensors = (t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor))
+            self._device = next(tensors, torch.empty(0)).device.type
             try:
                 with torch.autocast(self._device, self._dtype):
-                    result = self._forward(*args, **kwargs)
+                    result = self._module(*args, **kwargs)
             except Exception:
                 raise BackendError(
                     f"{self._place(error)} does not run in {str(self._dtype)[6:]}: {why}",

@@ -79,8 +79,9 @@ def in_own_precision(scenario: Scenario, base: Path) -> Scenario:
 
 def _in_precision(spec: AnyBackend, found: str) -> AnyBackend:
     asked = getattr(spec, "precision", found)
-    made = found == "fp32" or "onnx" in spec.formats  # TensorRT makes fp16 of a quantized file
-    if asked in (found, "tf32") or (asked == "fp16" and made) or (asked, found) == ("bf16", "fp32"):
+    builds = "onnxruntime" not in (spec.kind, getattr(spec, "serve", None))  # its own precision
+    made = asked == "fp16" and (found == "fp32" or builds)
+    if asked in (found, "tf32") or made or (builds and (asked, found) == ("bf16", "fp32")):
         return spec
     if asked != "fp32":
         raise UsageError(

@@ -8,6 +8,7 @@ differ from themselves, and are known then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +100,9 @@ def write_references(
             for variant in range(parity.inputs)
             if _read(_path(folder, batch, variant, sizes)) is None
         ]
-        unstable = {*_known_unstable(folder)}
+        unstable = set[str]()
+        with contextlib.suppress(UsageError):  # nothing is known yet
+            unstable.update(ReferenceOutputs.open(folder).unstable)
         if open_run is not None and missing:
             try:
                 unstable |= _compute(model, open_run(), missing, folder)
@@ -120,13 +123,6 @@ def _check_ignored(model: PreparedModel, parity: Parity) -> None:
                 f"model.parity.ignore: {model.name} has no output '{name}'; it has "
                 f"{', '.join(names)}"
             )
-
-
-def _known_unstable(folder: Path) -> tuple[str, ...]:
-    try:
-        return ReferenceOutputs.open(folder).unstable
-    except UsageError:
-        return ()
 
 
 def _compute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +12,22 @@ import pytest
 pytestmark = pytest.mark.gpu
 torch = pytest.importorskip("torch")
 
-from harness.backends.base import run_once  # noqa: E402
+from support.paths import DATA  # noqa: E402
+
+from harness.backends.base import BackendContext, run_once  # noqa: E402
+from harness.backends.registry import open_backend  # noqa: E402
+from harness.backends.torch.settings import TorchSettings  # noqa: E402
 from harness.errors import OutOfMemoryError  # noqa: E402
 from harness.load.choose import make_generator  # noqa: E402
 from harness.load.plan import LoadPlan  # noqa: E402
 from harness.load.streams import SAMPLE_EVERY, StreamLoad  # noqa: E402
 from harness.measure.gpu_time import split  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
+from harness.models.prepare import prepare  # noqa: E402
+from harness.models.reference import write_references  # noqa: E402
 from harness.results.samples import OK  # noqa: E402
+from harness.run.worker.parity import check  # noqa: E402
+from harness.scenario.spec.model import ModelSpec, Parity  # noqa: E402
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
@@ -26,6 +35,30 @@ def test_every_precision_agrees(opened, agrees, precision: str) -> None:
     backend, cost = opened(kind="torch", device="cuda", precision=precision)
     agrees(backend)
     assert cost.details["tf32"] is (precision == "tf32")
+
+
+@pytest.mark.parametrize("io", ["host", "device"])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_cast_to_fp32_in_the_middle_runs_under_autocast(
+    tmp_path: Path, precision: str, compiled: bool, io: str
+) -> None:
+    """`mask.float()` before weights in 16 bits, by several callers after the first."""
+    spec = ModelSpec.model_validate({
+        "name": "m", "source": {"torch": "sample_models:masked"},
+        "inputs": [{"name": "ids", "dtype": "int64", "shape": ["batch", 6], "range": [0, 100]},
+                   {"name": "mask", "dtype": "int64", "shape": ["batch", 6]}],
+    })  # fmt: skip
+    model, _ = prepare(spec, ["torch"], [1, 4], tmp_path, base=DATA / "models")
+    reference = write_references(model, Parity(), [1, 4], tmp_path)
+    settings = TorchSettings(
+        kind="torch", device="cuda", precision=precision, compile=compiled, io=io
+    )
+    with open_backend(settings, BackendContext(model)) as backend:
+        details = backend.load().details
+        rows = check(backend, model, settings, Parity(), [1, 4], reference)
+    assert [row.status for row in rows] == ["agrees", "agrees"]
+    assert "under torch.autocast" in str(details["note"])
 
 
 def test_its_allocator_takes_no_more_than_the_limit(opened, resnet) -> None:

@@ -54,9 +54,6 @@ def _engine(spec: ServedSettings) -> Iterator[Broken]:
             yield Broken(("device" if "device" in spec.model_fields_set else "serve",), message)
         yield from spec.idle("is of a CPU's threads, and TensorRT runs on a GPU", "threads")
         return
-    if spec.serve == "onnxruntime" and spec.precision == "bf16":
-        message = "ONNX Runtime has no bf16 here; use fp32 or fp16, or `serve: torch`"
-        yield Broken(("precision",), message)
     yield from spec.idle(f"goes with `serve: tensorrt`, not with {spec.serve}", *_ENGINE_ONLY)
 
 
@@ -133,6 +130,9 @@ def _served(spec: ServedSettings, source_kind: str) -> Iterator[Broken]:
         can = any_of(SERVES[serve])
         message = f"a server can't run a model from `{source_kind}` with {serve}; it needs {can}"
         yield Broken(("serve",), message)
+    if serve == "onnxruntime" and spec.precision == "bf16" and source_kind != "onnx":
+        message = "ONNX Runtime has no bf16 here; use fp32 or fp16, or `serve: torch`"
+        yield Broken(("precision",), message)
     if spec.server.uses_native and serve not in (None, "onnxruntime"):
         message = (
             f"Triton's own backends serve onnxruntime here, not {serve}; for others fill a model "

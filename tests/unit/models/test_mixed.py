@@ -93,14 +93,33 @@ def test_what_runs_in_neither_way_is_refused_with_layer_line_and_way_out():
 def test_without_memory_it_is_not_tried_in_another_way():
     calls = []
 
-    def forward(x):
-        calls.append(x)
-        return torch.empty(2**60, dtype=torch.uint8)
+    class Greedy(nn.Module):
+        def forward(self, x):
+            calls.append(x)
+            return torch.empty(2**60, dtype=torch.uint8)
 
-    called, _ = half(nn.Linear(8, 4), torch.float16, forward)
+    called, _ = half(Greedy(), torch.float16)
     with pytest.raises(OutOfMemoryError), translated():
         called(torch.ones(1, 8))
     assert len(calls) == 1
+
+
+def test_what_was_compiled_is_called_as_the_module_itself_has_to_be():
+    """A compiler may fold the types away at batch 1, and meet them at the next size."""
+    inside = []
+
+    def compiled(x):
+        inside.append(torch.is_autocast_enabled("cpu"))
+        return x
+
+    attention = half(Attention(), torch.float16, compiled)
+    plain = half(nn.Linear(8, 4), torch.float16, compiled)
+    for forward, _ in (attention, plain):
+        for batch in (1, 4):
+            x = torch.ones(batch, 5, 8, dtype=torch.float16)
+            assert forward(x) is x
+    assert inside == [True, True, False, False]
+    assert (len(attention[1]), len(plain[1])) == (1, 0)
 
 
 def test_the_model_of_a_sentence_encoder_agrees_in_every_precision(tmp_path):

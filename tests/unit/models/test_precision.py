@@ -218,6 +218,25 @@ def test_a_precision_that_the_file_is_not_is_refused(tmp_path: Path) -> None:
         in_own_precision(int8, tmp_path)
 
 
+def test_bf16_that_nobody_makes_is_refused_and_a_file_in_it_is_served_as_it_is(
+    tmp_path: Path,
+) -> None:
+    source = tiny_onnx(tmp_path / "m.onnx")
+    bf16 = _scenario(tmp_path, "\n  - {kind: onnxruntime, precision: bf16}")
+    with pytest.raises(UsageError, match="asks for bf16, and the ONNX file is fp32"):
+        in_own_precision(bf16, tmp_path)
+    engine = _scenario(tmp_path, "\n  - {kind: tensorrt, precision: bf16}")
+    assert in_own_precision(engine, tmp_path) == engine
+    fp32 = tmp_path / "fp32.onnx"
+    source.rename(fp32)
+    convert(fp32, source, "bf16")
+    assert in_own_precision(bf16, tmp_path) == bf16
+    served = _scenario(tmp_path, "\n  - {kind: triton, protocol: grpc, serve: onnxruntime}")
+    (backend,) = in_own_precision(served, tmp_path).backends
+    assert (backend.name, backend.formats) == ("triton-grpc-onnxruntime-bf16", {"onnx"})
+    assert from_message(message_of(backend)) == backend  # as its worker gets it
+
+
 def test_int8_is_of_onnx_files_only() -> None:
     text = """
 scenario: s

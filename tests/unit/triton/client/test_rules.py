@@ -23,7 +23,6 @@ def said(spec, model, largest=1):
     [
         ({"serve": "tensorrt"}, "serve: TensorRT runs on a GPU"),
         ({"serve": "tensorrt", "device": "cpu"}, "device: TensorRT runs on a GPU"),
-        ({"serve": "onnxruntime", "precision": "bf16"}, "ONNX Runtime has no bf16 here"),
         ({"serve": "torch", "workspace": "1GiB"}, "workspace: goes with `serve: tensorrt`"),
         ({"env": {"1X": "a"}}, "env.1X: an environment variable's name"),
         ({"env": {"X": ["1", "1"]}}, "env.X.1: 1 is there twice"),
@@ -32,6 +31,13 @@ def said(spec, model, largest=1):
 def test_settings_that_do_not_go_together(settings, message):
     with pytest.raises(ValidationError, match=message):
         triton(**settings)
+
+
+def test_bf16_is_for_onnxruntime_where_a_file_is_in_it():
+    spec = triton(serve="onnxruntime", precision="bf16")
+    assert said(spec, TORCH) == [(("precision",), "ONNX Runtime has no bf16 here")]
+    assert said(spec, {"name": "m", "source": {"onnx": "m.onnx"}}) == []
+    assert said(triton(serve="torch", precision="bf16"), TORCH) == []
 
 
 def test_a_batch_that_is_too_large_for_the_server():
