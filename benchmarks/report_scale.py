@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,10 +26,13 @@ from unittest import mock
 import numpy as np
 from support.synthetic_run import Synthetic, write_run
 
+from harness.measure.distribution import latency_counts
 from harness.report.sections.points import MOST_OF_VAST
+from harness.results.details import MeasurementDetails
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, write_samples
-from harness.results.store import read_run
+from harness.results.store import JOURNAL, MANIFEST, read_run
+from harness.results.upgrade import SCHEMA_VERSION
 
 BATCHES, CALLERS = (1, 2, 4, 8, 16), (1, 2, 4, 8, 16)
 SEED = 20_261_128
@@ -50,10 +54,29 @@ def build(path: Path, points: int, rounds: int, samples: int) -> None:
         write_run(part, backends=backends, batch_sizes=BATCHES, concurrency=CALLERS, rounds=rounds,
                   failures=False)  # fmt: skip
         rows = read_run(part).measurements
-        each = max(1, samples // len(rows))
+        each, counts = max(1, samples // len(rows)), dict[str, MeasurementDetails]()
         for row in rows:
-            write_samples(part / row.samples, _samples(row, each, rng), {})
+            made = _samples(row, each, rng)
+            write_samples(part / row.samples, made, {})
+            counts[row.samples] = latency_counts(
+                made, row.window_begin_ns, row.window_end_ns, open_loop=False
+            )
+    complete(part, counts)
     part.rename(path)
+
+
+def complete(run: Path, counts: Mapping[str, MeasurementDetails]) -> None:
+    """Give the rows what a run of today writes besides: cores, and the latencies in bins."""
+    manifest = json.loads((run / MANIFEST).read_text())
+    (run / MANIFEST).write_text(json.dumps({**manifest, "schema_version": SCHEMA_VERSION}))
+    lines = []
+    for line in (run / JOURNAL).read_text().splitlines():
+        event = json.loads(line)
+        if event["event"] == MeasurementRow.EVENT:
+            event["details"] |= counts[event["samples"]]
+            event["cpu_cores"] = event["cpu_percent"] / 100
+        lines.append(json.dumps(event) + "\n")
+    (run / JOURNAL).write_text("".join(lines))
 
 
 def _samples(row: MeasurementRow, number: int, rng: np.random.Generator) -> Samples:
@@ -96,8 +119,10 @@ def page(found: dict[str, Any]) -> str:
     return f"""# How long does the report of a large run take?
 
 Written by `python benchmarks/report_scale.py`. A synthetic run of {found["points"]:,} points,
-{found["rounds"]} rounds and {found["samples"]:,} samples, each report built in a process of its own
-from the run directory alone, on {found["cpu"]}. Asked for were 20 s and 1,024 MiB.
+{found["rounds"]} rounds and {found["samples"]:,} samples, its rows with all that a run writes,
+the latencies in bins too. Each report was built in a process of its own from the run directory
+alone, on {found["cpu"]}; of {found["tries"]} tries the fastest is here, since other
+work on the machine only adds to it. Asked for were 20 s and 1,024 MiB.
 
 | formats | seconds | of the CPU | peak MiB | report.html, MiB | report.pdf, MiB |
 |---|---|---|---|---|---|
@@ -115,6 +140,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000_000)
     parser.add_argument("--run", type=Path, default=Path("runs/report-scale"))
     parser.add_argument("--formats", nargs="*", default=["html", "pdf", "html,pdf,csv,json"])
+    parser.add_argument("--tries", type=int, default=3, help="of each, of which the fastest counts")
     parser.add_argument("--output", type=Path, help="folder of report_scale.json")
     parser.add_argument("--render", type=Path, help="a report_scale.json: write its page alone")
     parser.add_argument("--page", type=Path, default=DOCS, help="folder of the page")
@@ -130,12 +156,16 @@ def main() -> None:
     if not asked.run.exists():
         build(asked.run, asked.points, asked.rounds, asked.samples)
     found: dict[str, Any] = {"points": asked.points, "rounds": asked.rounds,
-                             "samples": asked.samples, "cpu": cpu(), "made": []}  # fmt: skip
+                             "samples": asked.samples, "cpu": cpu(), "tries": asked.tries,
+                             "made": []}  # fmt: skip
     for formats in asked.formats:
         command = [sys.executable, __file__, "--run", str(asked.run), "--child", formats]
-        line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(line, end="", flush=True)
-        found["made"].append(json.loads(line))
+        tries = []
+        for _ in range(asked.tries):
+            line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            print(line, end="", flush=True)
+            tries.append(json.loads(line))
+        found["made"].append(min(tries, key=lambda made: made["seconds"]))
         if asked.output:
             asked.output.mkdir(parents=True, exist_ok=True)
             (asked.output / "report_scale.json").write_text(json.dumps(found, indent=1) + "\n")

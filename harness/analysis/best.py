@@ -126,10 +126,10 @@ def choose(
     tied = _tied(candidates, objective, dropped, run)
     values = [objective.value(r) for r in tied]
     decidable = all(v is not None and v.low is not None for v in values)
-    close = _close([r for r in candidates if r.point not in dropped], candidates[0], objective,
+    near = close([r for r in candidates if r.point not in dropped], candidates[0], objective,
                    indifference, run)  # fmt: skip
-    recommended = cheapest(knees(close, objective, run)) if decidable else None
-    return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(close))
+    recommended = cheapest(knees(near, objective, run)) if decidable else None
+    return Choice(tuple(candidates), tuple(tied), recommended, decidable, tuple(near))
 
 
 def _tied(
@@ -201,7 +201,7 @@ def indifference_of(scenario: Mapping[str, object]) -> float:
     )
 
 
-def _close(
+def close(
     rows: Sequence[SummaryRow], best: SummaryRow, objective: Objective, share: float,
     run: Differences,
 ) -> list[SummaryRow]:  # fmt: skip

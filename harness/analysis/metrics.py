@@ -22,6 +22,7 @@ ADDED, CONFIRMATION = "added", "confirmation"
 """Stages of a measurement: see `harness.results.details.MeasurementDetails`."""
 
 
+_PERCENTILES = tuple(m.name for m in METRICS.values() if m.percentile)
 _WITHOUT_INTERVAL: Mapping[str, Callable[[Sequence[float]], float]] = {
     "least": min, "largest": max, "mean": fmean, "sum": math.fsum,
 }  # fmt: skip
@@ -66,11 +67,6 @@ def of_rounds(rows: Sequence[MeasurementRow], name: str) -> list[float | None]:
         values = [r.latency_ms.get(percentile) if percentile else getattr(r, key) for r in rows]
     # a journal spells infinity as text
     return [float(v) if isinstance(v, (int, float, str)) else None for v in values]
-
-
-def of_round(row: MeasurementRow, name: str) -> float | None:
-    """`of_rounds` of one."""
-    return of_rounds([row], name)[0]
 
 
 def counts_of(row: MeasurementRow, model: str = "") -> LatencyCounts | None:
@@ -120,5 +116,9 @@ class OverRounds(dict[str, Interval | None]):
     def __missing__(self, name: str) -> Interval | None:
         """Raises KeyError on a name that is no metric's."""
         rows = self._alone if name.endswith("memory_mib") else self._rows
-        self[name] = found = over_rounds(rows, name)
-        return found
+        model, key = split_name(name)
+        # all percentiles at once: what is put together of the rounds is the same
+        for one in _PERCENTILES if key in _PERCENTILES else (key,):
+            whole = metric_name(model, one) if model else one
+            self[whole] = over_rounds(rows, whole)
+        return self[name]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from harness.analysis.metrics import of_round
+from harness.analysis.metrics import of_rounds
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import UsageError
 from harness.measure.validity import causes, short
@@ -264,7 +264,7 @@ def _values(row: MeasurementRow) -> Iterable[tuple[str, float]]:
     for metric in (*PRIMARY.values(), *BESIDE.values()):
         if metric.name in _LOADED:
             continue
-        value = of_round(row, metric.name)
+        value = of_rounds([row], metric.name)[0]
         if _usable(value):
             yield (metric.key if metric.primary else metric.name), float(str(value))
     if row.gpu_sm_clock_mhz is not None:

@@ -6,7 +6,7 @@ import json
 
 from harness.analysis.capacity import summarize_capacity
 from harness.analysis.intervals import Interval
-from harness.analysis.metrics import of_round
+from harness.analysis.metrics import of_rounds
 from harness.analysis.point_detail import Explanation, RoundDetail
 from harness.explain.terminal import explained
 from harness.report.model.labels import flag_text
@@ -61,7 +61,7 @@ def _round(found: RoundDetail, counted: tuple[MeasurementRow, ...]) -> dict[str,
         "round": row.round, "counts": row in counted, "started": row.started,
         "window_s": (row.window_end_ns - row.window_begin_ns) / 1e9,
         "warmup_requests": row.warmup_requests, "requests": row.requests, "errors": row.errors,
-        "metrics": {name: of_round(row, name) for name in METRICS},
+        "metrics": {name: of_rounds([row], name)[0] for name in METRICS},
         "shift_between_halves": steady and steady.shift, "mser5_cut_s": found.cut_s,
         "late_p99_ms": slip and slip.p99_ms, "flags": row.flags,
         "findings": row.details.get("findings") or {},

@@ -10,7 +10,7 @@ import base64
 import math
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def counts_of(latency_ns: NDArray[np.int64], failed: NDArray[np.bool_]) -> Laten
     }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pooled:
     """The windows of some rounds put together."""
 
@@ -77,29 +77,32 @@ class Pooled:
         parts = [(first, unpacked(text, len(failed))) for first, text, failed in rounds]
         low = min(first for first, _ in parts)
         width = max(first + cells.shape[1] for first, cells in parts) - low
-        padded = [
-            np.pad(cells, ((0, 0), (first - low, width - cells.shape[1] - first + low)))
-            for first, cells in parts
-        ]
-        failed = np.concatenate([np.array(failed, np.int64) for *_, failed in rounds])
-        return cls(low, np.concatenate(padded), failed)
+        counts = [np.zeros((len(cells), width), np.int64) for _, cells in parts]
+        for (first, cells), wide in zip(parts, counts, strict=True):
+            wide[:, first - low : first - low + cells.shape[1]] = cells
+        failed = np.array([n for *_, failed in rounds for n in failed], np.int64)
+        return cls(low, np.concatenate(counts), failed)
 
-    def quantile_ns(self, q: float) -> float:
-        """Nearest rank over all requests; `inf` where it falls among the failures."""
-        return float(self._quantiles(self.counts.sum(0, keepdims=True), self.failed.sum(), q)[0])
+    @cached_property
+    def _cumulative(self) -> tuple[Counts, Counts, Counts]:
+        """Of all requests, then without each block: how many there are with the failed ones, shape
+        (1 + blocks,); those up to each bin, a row after the other and so shifted that they ascend
+        all along, shape ((1 + blocks) · bins,); and by how much, shape (1 + blocks,).
+        """
+        every, failed = self.counts.sum(0, keepdims=True), self.failed.sum(keepdims=True)
+        up_to = np.concatenate([every, every - self.counts]).cumsum(axis=1)
+        requests = up_to[:, -1] + np.concatenate([failed, failed - self.failed])
+        shift = np.arange(len(up_to)) * (requests[0] + 1)
+        return requests, (up_to + shift[:, None]).ravel(), shift
 
-    def without_each_block(self, q: float) -> NDArray[np.float64]:
-        """The same quantile with each of the blocks left out, shape (blocks,)."""
-        left = self.counts.sum(0, keepdims=True) - self.counts
-        return self._quantiles(left, self.failed.sum() - self.failed, q)
-
-    def _quantiles(self, counts: Counts, failed: Counts, q: float) -> NDArray[np.float64]:
-        """Of each row of `counts`."""
-        cumulative = counts.cumsum(axis=1)
-        rank = np.ceil(q * (cumulative[:, -1] + failed) - 1e-9)
-        place = (cumulative < rank[:, None]).sum(axis=1)
-        middles = np.exp((self.first + place + 0.5) / PER_E)
-        return np.where(place < counts.shape[1], middles, np.inf)
+    def quantiles_ns(self, q: float) -> NDArray[np.float64]:
+        """Nearest rank over all requests, then with each of the blocks left out, shape
+        (1 + blocks,); `inf` where it falls among the failures.
+        """
+        (requests, ascending, shift), bins = self._cumulative, self.counts.shape[1]
+        rank = np.ceil(q * requests - 1e-9).astype(np.int64)
+        place = np.searchsorted(ascending, rank + shift) - np.arange(len(requests)) * bins
+        return np.where(place < bins, np.exp((self.first + place + 0.5) / PER_E), np.inf)
 
     def beyond(self, limit_ms: float) -> tuple[Counts, Counts, Counts]:
         """Of each block: requests that were surely slower or failed, those that may have been

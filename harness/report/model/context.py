@@ -93,11 +93,6 @@ class Context:
         return self.names.of(backend, config)
 
     @property
-    def varied(self) -> frozenset[str]:
-        """Backends that were measured in several configs."""
-        return self.names.varied
-
-    @property
     def reference_series(self) -> str | None:
         """The reference backend's default config."""
         if self.reference is None:
@@ -107,7 +102,7 @@ class Context:
     @cached_property
     def defaults(self) -> list[str]:
         """The default config of each backend that has several."""
-        found = [self.names.of(backend, DEFAULT_CONFIG) for backend in sorted(self.varied)]
+        found = [self.names.of(backend, DEFAULT_CONFIG) for backend in sorted(self.names.varied)]
         return [series for series in found if series in self.colors]
 
     @cached_property
@@ -123,7 +118,7 @@ class Context:
     @cached_property
     def shown(self) -> list[str]:
         """The series of the summary: all, but of many variants the best few and the defaults."""
-        variants = {self.name(r) for r in self.rows if r.backend in self.varied}
+        variants = {self.name(r) for r in self.rows if r.backend in self.names.varied}
         ordered = list(dict.fromkeys(map(self.name, self.ordered)))
         kept = {*[n for n in ordered if n in variants][:TOP_CONFIGS], *self.defaults}
         found = [s for s in ordered if s not in variants or s in kept]
@@ -205,7 +200,7 @@ class Context:
         keys = ("instances", "max_batch_size", "dynamic_batching", "config")
         backends = backend_specs(self.manifest)
         specs = [mapping(s) for b in backends for s in (b, *sequence(b, "colocated"))]
-        if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.varied:
+        if any(isinstance(s.get(k), list) for s in specs for k in keys) or self.names.varied:
             return None
         load, measurement = (mapping(self.scenario, key) for key in ("load", "measurement"))
         if load.get("find_capacity"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from weakref import WeakKeyDictionary
 
-from harness.analysis.best import choose, indifference_of, ranked
+from harness.analysis.best import choose, close, indifference_of, ranked
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.knee import CLEARLY, cost_metrics, times
@@ -167,16 +168,22 @@ def _limits(context: Context, percentile: str) -> tuple[Limited, ...]:
     if percentile == "mean" or context.choice.is_front or metric in context.bounds:
         return ()
     share, run = indifference_of(context.scenario), context.differences
+    every, objective = context.choice.candidates, context.objective
+    whole = all(v is not None and v.low is not None for v in map(objective.value, every))
 
     def under(limit: float) -> SummaryRow | None:
         # of what holds the scenario's constraints; a value above the limit can't be shown to hold
-        rows = [r for r in context.choice.candidates if (v := r.value(metric)) and v.value <= limit]
-        found = choose(rows, context.objective, {metric: {"max": limit}}, share, run)
+        rows = [r for r in every if (v := r.value(metric)) and v.value <= limit]
+        bounds = {metric: {"max": limit}}
+        rows = list(dropwhile(lambda r: satisfies(r, bounds) != "yes", rows))
+        if rows and whole:  # the best comes first, and what is far from it need not be judged
+            rows = close(rows, rows[0], objective, share, run)
+        found = choose(rows, objective, bounds, share, run)
         return found.recommended or found.best
 
     free = context.choice.recommended or context.choice.best
     found: list[Limited] = []
-    for limit in _round_limits(context.choice.candidates, metric):
+    for limit in _round_limits(every, metric):
         row = under(limit)
         if row is not None and row is not free and (not found or found[-1].row is not row):
             found.append(Limited(limit, row))
@@ -264,16 +271,12 @@ def record(context: Context) -> dict[str, object]:
 
 def _point(context: Context, row: SummaryRow) -> dict[str, object]:
     spent = cost(context, row)
-    plain: dict[str, Callable[[SummaryRow], object]] = {
-        "point": lambda r: r.point, "backend": lambda r: r.backend, "config": lambda r: r.config,
-        "batch_size": lambda r: r.batch_size, "sizes": lambda r: r.sizes,
-        "concurrency": lambda r: r.concurrency, "request_rate": lambda r: r.request_rate,
-        "gpu_memory_to_ask_mib": ask_mib,
-    }  # fmt: skip
     measured = ("throughput", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms",
                 "gpu_memory_mib", "host_memory_mib", "cpu_cores", "gpu_power_w")  # fmt: skip
     return {
-        **{name: get(row) for name, get in plain.items()},
+        "point": row.point, "backend": row.backend, "config": row.config,
+        "batch_size": row.batch_size, "sizes": row.sizes, "concurrency": row.concurrency,
+        "request_rate": row.request_rate, "gpu_memory_to_ask_mib": ask_mib(row),
         **{name: _ends(row.value(name)) for name in measured},
         "per_million": {
             "seconds": spent.seconds, "watt_hours": spent.watt_hours, "money": spent.money,
@@ -282,6 +285,6 @@ def _point(context: Context, row: SummaryRow) -> dict[str, object]:
 
 
 def _ends(value: Interval | None) -> dict[str, float | None] | None:
-    if value is None or not math.isfinite(value.value):
+    if value is None or not finite(value):
         return None
     return {"value": value.value, "low": value.low, "high": value.high}

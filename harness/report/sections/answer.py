@@ -219,7 +219,7 @@ def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
 
 def _known(context: Context, row: SummaryRow) -> str | None:
     """What `row` is compared with: its backend's default configuration, or the reference."""
-    varied = row.backend in context.varied
+    varied = row.backend in context.names.varied
     return context.series_of(row.backend, DEFAULT_CONFIG) if varied else context.reference_series
 
 
@@ -334,7 +334,7 @@ def _why(context: Context, pick: SummaryRow) -> str:
 
 def _settings(context: Context, row: SummaryRow) -> list[str | Span]:
     """Of a variant: what Model Analyzer says of its best configuration."""
-    if row.backend not in context.varied:
+    if row.backend not in context.names.varied:
         return []
     others = [f" {said}" for said in served_colocated(context, row)]
     return [" ", bold(context.name(row)), f": {context.served(row).sentence()}.", *others]

@@ -57,7 +57,7 @@ def _search_rounds(context: Context) -> str:
     """In how many rounds a search measures what might be its best; empty where in no more."""
     most = number(mapping(context.scenario, "search"), "rounds_max")
     rounds = number(mapping(context.scenario, "measurement"), "rounds")
-    more = context.varied and most is not None and rounds is not None and 1 < rounds < most
+    more = context.names.varied and most is not None and rounds is not None and 1 < rounds < most
     return f"{most:g}" if more else ""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from harness.analysis.intervals import Interval
-from harness.analysis.metrics import of_round
+from harness.analysis.metrics import of_rounds
 from harness.analysis.point_detail import Explanation, RoundDetail, explain
 from harness.analysis.summary import SummaryRow
 from harness.gap.bound import bound_of
@@ -235,7 +235,7 @@ def ms(value: float | None) -> str:
 def measured(found: Explanation) -> Iterator[tuple[str, Interval | None, list[float | None]]]:
     """Figures with an interval: name, value over the rounds, value of each round."""
     for metric in sorted(METRICS.values(), key=lambda m: m.gpu and not m.objective):
-        values = [of_round(r.row, metric.name) for r in found.rounds]
+        values = of_rounds([r.row for r in found.rounds], metric.name)
         there = any(v is not None for v in values) or not (metric.gpu or metric.optional)
         if metric.over_rounds == "interval" and there:
             title = metric.explained
@@ -265,7 +265,7 @@ def _plain(*, gpu: bool) -> Figures:
     """The table's metrics without an interval; errors stand with the requests."""
 
     def of(name: str) -> Callable[[RoundDetail], float | None]:
-        return lambda r: of_round(r.row, name)
+        return lambda r: of_rounds([r.row], name)[0]
 
     return {
         m.explained: of(m.name)

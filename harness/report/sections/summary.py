@@ -70,7 +70,7 @@ def facts(context: Context) -> list[tuple[str, str]]:
     """What was run on what, in Model Analyzer's terms where it has some."""
     manifest = context.manifest
     backends = {r.backend for r in context.rows}
-    alone = backends if context.varied and len(backends) == 1 else ()
+    alone = backends if context.names.varied and len(backends) == 1 else ()
     colocated = models_line(context)
     machine = manifest_facts.mapping(manifest, "machine")
     memory = "Host memory", manifest_facts.number(machine, "memory_mib")

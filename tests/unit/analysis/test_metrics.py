@@ -8,7 +8,7 @@ import pytest
 from support.rows import measurement, point
 
 from harness.analysis.intervals import Interval, log_t_interval
-from harness.analysis.metrics import metric_name, metric_of, of_round, over_rounds, split_name
+from harness.analysis.metrics import metric_name, metric_of, of_rounds, over_rounds, split_name
 from harness.scenario.metrics import METRICS
 
 BESIDE = {"load": {}, "throughput": 20.0, "latency_ms": {"p50": "inf", "p99": None},
@@ -33,13 +33,13 @@ ROW = measurement(
     ],
 )  # fmt: skip
 def test_of_a_round(name: str, value: float | None) -> None:
-    assert of_round(ROW, name) == value
+    assert of_rounds([ROW], name) == [value]
 
 
 @pytest.mark.parametrize("name", ["speed", "colocated/det/speed", "cpu_percent"])
 def test_what_is_no_metric_is_an_error(name: str) -> None:
     with pytest.raises(KeyError):
-        of_round(ROW, name)
+        of_rounds([ROW], name)
     with pytest.raises(KeyError):
         point().value(name)
 
