@@ -69,9 +69,8 @@ def half_width(
     if over_rounds is None or np.isinf(left_out).any():
         return math.inf
     logs, n = np.log(left_out), len(left_out)
-    scatter = _deviation(logs, n)
-    jackknife = t_quantile((1 + LEVEL) / 2, n - 1) * (n - 1) * scatter / math.sqrt(n - 1)
-    return max(over_rounds, jackknife)
+    jackknife = t_quantile((1 + LEVEL) / 2, n - 1) * (n - 1) * _deviation(logs, n)
+    return max(over_rounds, jackknife / math.sqrt(n - 1))
 
 
 def _deviation(values: NDArray[np.float64], freedom: int) -> float:
@@ -92,9 +91,8 @@ def bound_only(percentile: str, counts: Sequence[LatencyCounts]) -> bool:
     of 16 to 40 of them held the truth in 50 to 87 % (benchmarks/tails.py).
     """
     found = episodes_over_rounds(percentile, counts) or 0.0
-    if not FEW_EPISODES <= found < PLAIN_EPISODES:
-        return found < FEW_EPISODES
-    return found < CLUSTERED * SLOW[percentile] * int(pooled(counts).counts.sum())
+    slow = SLOW[percentile] * int(pooled(counts).counts.sum())
+    return found < FEW_EPISODES or found < min(PLAIN_EPISODES, CLUSTERED * slow)
 
 
 @dataclass(frozen=True, slots=True)

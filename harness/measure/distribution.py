@@ -80,8 +80,7 @@ class Pooled:
         counts = [np.zeros((len(cells), width), np.int64) for _, cells in parts]
         for (first, cells), wide in zip(parts, counts, strict=True):
             wide[:, first - low : first - low + cells.shape[1]] = cells
-        failed = np.array([n for *_, failed in rounds for n in failed], np.int64)
-        return cls(low, np.concatenate(counts), failed)
+        return cls(low, np.concatenate(counts), np.concatenate([failed for *_, failed in rounds]))
 
     @cached_property
     def _cumulative(self) -> tuple[Counts, Counts, Counts]:

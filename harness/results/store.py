@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -32,7 +32,6 @@ from harness.results import rows as lines
 from harness.results import upgrade
 from harness.results.details import ManifestEntry
 from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
-from harness.results.grouping import grouped
 from harness.results.line import adapter, first_mistake
 from harness.results.samples import read_samples
 from harness.results.series import read_parquet
@@ -76,11 +75,7 @@ class RunData:
 
     def rows(self, cls: type[L]) -> list[L]:
         """The journal's lines of one class, in order."""
-        return cast("list[L]", self._by_class.get(cls, [])).copy()
-
-    @cached_property
-    def _by_class(self) -> Mapping[type, list[JournalLine | UnknownEvent]]:
-        return grouped(self.events, type)
+        return [event for event in self.events if isinstance(event, cls)]
 
     @cached_property
     def measurements(self) -> list[lines.MeasurementRow]:

@@ -12,6 +12,7 @@ from support.tiny_onnx import tiny_onnx
 from harness.models.prepare import prepare
 from harness.run.session.preparing import formats
 from harness.scenario.spec.scenario import Scenario
+from harness.system.machine import probe_gpus
 from harness.validate.steps import Step, Workshop
 
 ORT = {"kind": "onnxruntime"}
@@ -69,8 +70,22 @@ def test_an_engine_has_its_size_and_is_compared_where_a_gpu_can_run_it(tmp_path:
     assert step.engine is not None
     assert step.engine.bytes == Path(step.engine.path).stat().st_size > 0
     assert step.engine.details == {"backend": "engine"}
-    (status,) = {row.status for row in step.parity}
-    assert status == "agrees" or (status == "unavailable" and "GPU" in step.parity[0].message)
+    if lacking := probe_gpus()[1]:
+        assert [row.status for row in step.parity] == ["unavailable"], lacking
+        assert "GPU" in step.parity[0].message
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_on_a_gpu_an_engine_is_compared_at_each_batch_size(tmp_path: Path, precision: str) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    found = made(tiny_onnx(tmp_path / "net.onnx"), ORT, {**ENGINE, "precision": precision})
+    step = found["engine"]
+    assert step.failure == ""
+    assert [(row.status, row.batch_size) for row in step.parity] == [("agrees", 1), ("agrees", 2)]
+    assert all(row.max_abs_error is not None and row.inputs > 0 for row in step.parity)
+    assert step.engine is not None
+    assert not step.engine.cached
 
 
 def test_an_operator_that_tensorrt_has_not_stops_the_engine_alone(tmp_path: Path) -> None:
