@@ -53,10 +53,9 @@ def log_t_interval(
     n = len(values)
     if any(map(math.isinf, values)):
         return Interval(math.inf, None, None, n)
-    try:
-        logs = list(map(math.log, values))
-    except ValueError:  # of 0, or less
+    if any(v <= 0 for v in values):
         return Interval(sum(values) / n, None, None, n)
+    logs = list(map(math.log, values))
     mean = math.fsum(logs) / n
     if n < 2:
         return Interval(values[0], None, None, n)

@@ -18,7 +18,6 @@ from harness.analysis.tails import PLAIN_EPISODES, episodes_over_rounds
 from harness.measure.validity import INVALIDATES, OUTSIDE, WRONG, causes
 from harness.results.grouping import firsts, grouped
 from harness.results.rows import FailureRow, MeasurementRow
-from harness.scenario.metrics import METRICS
 from harness.scenario.points import Point
 from harness.scenario.sizes import request_text
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -113,11 +112,6 @@ class SummaryRow:
     def throughput(self) -> Interval | None:
         """Inferences a second."""
         return self.metrics["throughput"]
-
-    @property
-    def latency_ms(self) -> Mapping[str, Interval | None]:
-        """By percentile; None where a round had too few requests for it."""
-        return {m.percentile: self.metrics[m.name] for m in METRICS.values() if m.percentile}
 
     @property
     def memory_compared(self) -> bool:

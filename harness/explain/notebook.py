@@ -10,6 +10,7 @@ from harness.report.model.numbers import PERCENTILE_NAMES, spread_text, value_te
 from harness.report.outputs.html import environment
 from harness.report.sections.answer import answer
 from harness.report.sections.points import status_cell
+from harness.scenario.metrics import latency_name
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,7 +28,7 @@ def run_html(context: Context) -> str:
     points, latency = context.ordered, ("p50", "p99")
     rows = [
         ((context.name(row), row.request, load_label(row), value_text(row.throughput),
-          spread_text(row.throughput), *(value_text(row.latency_ms.get(p)) for p in latency)),
+          spread_text(row.throughput), *(value_text(row.value(latency_name(p))) for p in latency)),
          status_cell(row))
         for row in points[:MOST]
     ]  # fmt: skip

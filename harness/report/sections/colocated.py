@@ -14,6 +14,7 @@ from harness.report.model.context import Context
 from harness.report.model.manifest_facts import Json, text
 from harness.report.model.served import served
 from harness.results.rows import PERCENTILES, LoadedRow
+from harness.scenario.metrics import latency_name
 
 At = tuple[SummaryRow, ColocatedSummary]
 """A co-located model at a point."""
@@ -51,11 +52,11 @@ def colocated_table(context: Context, rows: Sequence[SummaryRow]) -> blocks.Tabl
 
 
 def _own_percentile(percentile: str, at: At) -> blocks.Cell:
-    return _percentile(percentile, at[1])
+    return blocks.percentile_cell(percentile, at[1].latency_ms.get(percentile))
 
 
-def _percentile(percentile: str, of: SummaryRow | ColocatedSummary) -> blocks.Cell:
-    return blocks.percentile_cell(percentile, of.latency_ms.get(percentile))
+def _percentile(percentile: str, of: SummaryRow) -> blocks.Cell:
+    return blocks.percentile_cell(percentile, of.value(latency_name(percentile)))
 
 
 def together_table(context: Context) -> blocks.Table | None:

@@ -123,7 +123,7 @@ def latency_table(context: Context) -> blocks.Table | None:
 
 
 def _median_cell(row: SummaryRow | None) -> blocks.Cell:
-    return blocks.percentile_cell("p50", row.latency_ms.get("p50") if row and row.valid else None)
+    return blocks.percentile_cell("p50", row.value("latency_p50_ms") if row and row.valid else None)
 
 
 def size_table(context: Context) -> blocks.Table | None:

@@ -282,7 +282,7 @@ def _beware(context: Context, found: Decision) -> Iterator[Sentence]:
         yield compose(f"Left out: {labels.counted(len(out), 'point')} ({why_out(out)}).")
     unknown = [
         name for name in ("p95", "p99")
-        if found.take and found.take.latency_ms.get(name) is None
+        if found.take and found.take.value(latency_name(name)) is None
     ]  # fmt: skip
     if unknown:
         yield compose(

@@ -21,7 +21,7 @@ from harness.report.model.section import Charts, Part, Section, TableBlock, Text
 from harness.report.sections import method, points, servers
 from harness.results.details import PHASES
 from harness.results.grouping import grouped
-from harness.scenario.metrics import METRICS
+from harness.scenario.metrics import METRICS, PERCENTILE_NAMES, latency_name
 
 INK = "#1D2733"
 HOW = "Everything about one point, behind its name; in the terminal: harness explain RUN_DIR POINT."
@@ -151,8 +151,8 @@ def _within(found: RoundDetail) -> blocks.ChartSeries:
 
 
 def _over(found: Explanation) -> blocks.ChartSeries:
-    over = found.summary.latency_ms.items()
-    known = {p: i for p, i in over if i is not None and math.isfinite(i.value)}
+    over = {p: found.summary.value(latency_name(p)) for p in PERCENTILE_NAMES}
+    known = {p: i for p, i in over.items() if i is not None and math.isfinite(i.value)}
     values = {p: i.value for p, i in known.items()}
     return _marks("over rounds", INK, values, tuple(map(limits, known.values())), marker=1)
 
@@ -177,7 +177,7 @@ def _percentiles(found: Explanation) -> blocks.Table:
     ]
     body = [
         [
-            blocks.word(name), blocks.interval_cell(found.summary.latency_ms.get(p)),
+            blocks.word(name), blocks.interval_cell(found.summary.value(latency_name(p))),
             *(_order_cell(r, p) for r in found.rounds),
         ]
         for p, name in numbers.PERCENTILE_NAMES.items()

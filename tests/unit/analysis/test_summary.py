@@ -28,8 +28,8 @@ def test_summary_of_two_rounds() -> None:
     assert row.throughput is not None
     assert row.throughput.value == pytest.approx(400.0)  # geometric mean
     assert [m.round for m in row.measurements] == [0, 1]
-    assert row.latency_ms["p50"] is not None
-    assert row.latency_ms["p90"] is None  # one round lacks it
+    assert row.value("latency_p50_ms") is not None
+    assert row.value("latency_p90_ms") is None  # one round lacks it
     assert (row.rounds, row.requests, row.errors) == (2, 200, 4)
     assert row.host_memory_mib == 70.0
     assert row.server_us == {"queue": 2.0}

@@ -12,6 +12,7 @@ from support.synthetic_run import write_all_failed, write_bare, write_run
 from harness.report.model.context import Context, build_context
 from harness.report.model.decision import ask_mib, cost, decide, record
 from harness.results.store import read_run
+from harness.scenario.metrics import latency_name
 
 
 def test_the_recommended_point_is_the_choices(gpu: Context) -> None:
@@ -40,7 +41,7 @@ def test_limits_are_round_hold_and_rise(cpu: Context) -> None:
     assert limits == sorted(limits, key=lambda v: v or 0)
     for choice in limited:
         assert choice.row is not None and choice.limit_ms is not None
-        tail = choice.row.latency_ms[found.percentile]
+        tail = choice.row.value(latency_name(found.percentile))
         assert tail is not None and tail.value <= choice.limit_ms
         assert f"{choice.limit_ms:.0e}"[0] in "125"
 
