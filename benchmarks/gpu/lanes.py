@@ -6,9 +6,10 @@
 A first short run makes engines and exports, so that no run pays for them. Then one lane, and for
 each number of lanes that the host has GPUs for (2, 4, 8) all of them, measure the same scenario;
 what is compared is the wall time of `harness run` from its start to its end, and each point's
-throughput by the Welch t over rounds. `--device cpu` tries it with lanes on processors. The
-scenario's eight rounds take about 25 minutes with one lane and two; `--set measurement.rounds=4
---set measurement.rounds_max=4 --set measurement.window=1s --set measurement.warmup=300ms` about 9.
+throughput, with variances that the points lend one another. `--device cpu` tries it with lanes on
+processors. The scenario's eight rounds take about 25 minutes with one lane and two; `--set
+measurement.rounds=4 --set measurement.rounds_max=4 --set measurement.window=1s --set
+measurement.warmup=300ms` about 9.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from typing import Any, NamedTuple
 import gpubench
 import numpy as np
 import pages
+from scipy import optimize, special
 
+from harness.analysis.blocks import FEWEST_POINTS, drawn
 from harness.analysis.intervals import Interval, t_quantile
 from harness.analysis.summary import summarize
 from harness.fleet.spread import spread_of
@@ -60,7 +63,10 @@ class Beside(NamedTuple):
         return "differs" if high < 1 or low > 1 else "undecided"
 
 
-def ratio(lanes: Sequence[float], alone: Sequence[float]) -> Interval:
+Rates = Sequence[float]
+
+
+def ratio(lanes: Rates, alone: Rates) -> Interval:
     """Of the geometric means, with the interval of Welch's t on the logs."""
     logs = [np.log(np.asarray(values, float)) for values in (lanes, alone)]
     difference = float(logs[0].mean() - logs[1].mean())
@@ -77,6 +83,28 @@ def ratio(lanes: Sequence[float], alone: Sequence[float]) -> Interval:
     return Interval(math.exp(difference), math.exp(difference - half), math.exp(difference + half))
 
 
+def ratios(pairs: Sequence[tuple[Rates, Rates]]) -> list[Interval]:
+    """The same of each of many points, whose variances are those of both runs pooled, drawn towards
+    those of all points as in a run (`harness.analysis.blocks`): of four rounds alone a point knows
+    little of its own scatter.
+    """
+    found = [ratio(*pair) for pair in pairs]
+    known = [i for i, pair in enumerate(pairs) if min(map(len, pair)) > 1]
+    if len(known) < FEWEST_POINTS:
+        return found
+    logs = [[np.log(np.asarray(values, float)) for values in pairs[i]] for i in known]
+    freedoms = np.array([sum(len(x) - 1 for x in both) for both in logs], float)
+    sums = [sum(float(np.square(x - x.mean()).sum()) for x in both) for both in logs]
+    for i, both, variance, unsure in zip(
+        known, logs, *drawn(np.array(sums) / freedoms, freedoms), strict=True
+    ):
+        error = math.sqrt(math.exp(variance) * sum(1 / len(x) for x in both))
+        free = 2 * optimize.brentq(lambda x, u=unsure: special.zeta(2, x) - u, 1e-3, 1e9)
+        middle, half = math.log(found[i].value), t_quantile(0.975, free) * error
+        found[i] = Interval(found[i].value, math.exp(middle - half), math.exp(middle + half))
+    return found
+
+
 def throughputs(run: Mapping[str, Any]) -> dict[str, tuple[list[float], tuple[str, ...]]]:
     """Point → throughputs of the rounds that count, and what was seen at it."""
     return {p: (found["throughput"], tuple(found["flags"])) for p, found in run["points"].items()}
@@ -85,12 +113,11 @@ def throughputs(run: Mapping[str, Any]) -> dict[str, tuple[list[float], tuple[st
 def beside(lanes: Mapping[str, Any], alone: Mapping[str, Any]) -> list[Beside]:
     """Each point that both have."""
     one, many = throughputs(alone), throughputs(lanes)
+    both = [p for p, (values, _) in one.items() if p in many and values and many[p][0]]
+    found = ratios([(many[p][0], one[p][0]) for p in both])
     return [
-        Beside(
-            point, ratio(many[point][0], values), tuple(dict.fromkeys((*flags, *many[point][1])))
-        )
-        for point, (values, flags) in one.items()
-        if point in many and values and many[point][0]
+        Beside(p, ratio, tuple(dict.fromkeys((*one[p][1], *many[p][1]))))
+        for p, ratio in zip(both, found, strict=True)
     ]
 
 
