@@ -9,7 +9,8 @@ of `--model-ms` at each request, four of them at a time. Two measurements one af
 compare two moments of a machine, which differ by 10 to 30 %. So both clients run at once, from one
 schedule: Poisson arrivals at `--rate` without a break, cut into stretches of `STRETCH_S`, of which
 the clients send in turns (of each two one, in random order). The server sees one load, and a stall
-of the machine hits both.
+of the machine hits both. In the second half of a round the same arrivals come again with the turns
+exchanged, so that both have had the same bursts.
 
 In each round both processes are fresh. A client's percentile is that of its requests of all rounds
 with the interval of harness/analysis/tails.py. That of the ratio is made likewise: the t over
@@ -21,6 +22,7 @@ and that of the ratio holds 1 or lies within ±5 %.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import math
@@ -33,6 +35,7 @@ from typing import Any, TypedDict, cast
 
 import numpy as np
 import perf_analyzer as pa
+import psutil
 from numpy.typing import NDArray
 from stress_rate import planned
 
@@ -80,11 +83,18 @@ Round = dict[str, Found]
 
 
 def dealt(rate: float, seconds: float, seed: int) -> dict[str, Int64]:
-    """Each client's arrivals, ns from the begin of the load."""
-    rng = np.random.default_rng(seed)
-    due = make_schedule([Segment(rate, rate, seconds)], "poisson", seed=seed)
-    first = rng.integers(0, 2, int(seconds / STRETCH_S / 2) + 1)
-    owner = np.stack([first, 1 - first], axis=1).ravel()[(due / 1e9 / STRETCH_S).astype(int)]
+    """Each client's arrivals, ns from the begin of the load: `WARM_S`, then half of `seconds`, and
+    the same half again with the clients' turns exchanged.
+    """
+    warm, half = (
+        make_schedule([Segment(rate, rate, s)], "poisson", seed=seed) for s in (WARM_S, seconds / 2)
+    )
+    first = np.random.default_rng(seed).integers(0, 2, int(seconds / STRETCH_S) + 1)
+    turns = np.stack([first, 1 - first], axis=1).ravel()
+    of_warm, of_half = (turns[(due / 1e9 / STRETCH_S).astype(int)] for due in (warm, half))
+    begin, again = (round(1e9 * s) for s in (WARM_S, WARM_S + seconds / 2))
+    due = np.concatenate([warm, half + begin, half + again])
+    owner = np.concatenate([of_warm, of_half, 1 - of_half])
     return {client: due[owner == number] for number, client in enumerate(CLIENTS)}
 
 
@@ -103,6 +113,11 @@ def messages(
     return tuple(made)
 
 
+def used() -> tuple[float, int, int]:
+    """The time in s, and the CPU time in ns that all processes, and ours, have had."""
+    return time.monotonic(), pa.busy_ns(), pa.tree_ns(os.getpid())
+
+
 def wire_client(folder: Path, plan: Plan) -> Child:
     """Connected, in a process of its own, as Locust is: it begins at the moment that it is sent,
     and leaves its samples in 0.npz when it is sent for how long to wait for what is open.
@@ -119,7 +134,7 @@ def alternated(
     protocol: str, address: str, rate: float, seconds: float, seed: int
 ) -> tuple[Round, float]:
     """Both clients in turns; and the cores that other processes used meanwhile."""
-    due = dealt(rate, WARM_S + seconds, seed)
+    due = dealt(rate, seconds, seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         trace = folder / "trace.txt"  # its first arrival is the begin of the load
@@ -137,9 +152,10 @@ def alternated(
                 if event.get("event") == "started":
                     begin = int(event["at_ns"])
                     client.send(pack(begin))
-                    before = time.monotonic(), pa.busy_ns(), pa.tree_ns(os.getpid())
+                    before = now = used()
                 elif event.get("event") == "progress":
-                    now = time.monotonic(), pa.busy_ns(), pa.tree_ns(os.getpid())
+                    with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
+                        now = used()  # or not, where a process ends meanwhile
             client.send(pack(TIMEOUT_S))
             while client.poll() is None:
                 time.sleep(0.01)
@@ -147,7 +163,9 @@ def alternated(
         samples = {"stress": theirs, "run": Samples.load(folder / "0.npz")}
     wall, busy, ours = (b - a for a, b in zip(before, now, strict=True))
     warm = begin + int(WARM_S * 1e9)
-    return {c: found(s, warm) for c, s in samples.items()}, max(0.0, busy - ours) / wall / 1e9
+    return {c: found(s, warm) for c, s in samples.items()}, max(0.0, busy - ours) / max(
+        wall, 1e-3
+    ) / 1e9
 
 
 def found(samples: Samples, begin: int) -> Found:
@@ -185,7 +203,12 @@ def rounds(options: argparse.Namespace, server: Any) -> Iterator[tuple[str, Roun
 
 
 def measure(options: argparse.Namespace) -> None:
+    """Every round is written when it is over."""
     path = options.output / f"{NAME}.json"
+    options.output.mkdir(parents=True, exist_ok=True)
+    about = {"command": pa.command_line().replace(str(options.output), "OUT"),
+             "cpus": len(os.sched_getaffinity(0)), "cpu": pa.cpu_name(), "rate": options.rate,
+             "seconds": options.seconds, "realtime": options.realtime}  # fmt: skip
     cases: dict[str, dict[str, Any]] = {}
     for ms in options.model_ms:
         pa.SHAPE.model_ms, pa.SHAPE.instances = ms, INSTANCES if ms else 1
@@ -199,12 +222,9 @@ def measure(options: argparse.Namespace) -> None:
                     for p in SHOWN
                 )
                 print(f"{ms:g} ms {protocol}: {words}, others {foreign:.2f} cores", flush=True)
-    about = {"command": pa.command_line().replace(str(options.output), "OUT"),
-             "cpus": len(os.sched_getaffinity(0)), "cpu": pa.cpu_name(), "rate": options.rate,
-             "seconds": options.seconds, "realtime": options.realtime}  # fmt: skip
-    options.output.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"about": about, "cases": cases}, indent=1) + "\n", "utf-8")
-    print(page(json.loads(path.read_text("utf-8"))))
+                data = {"about": about, "cases": cases}
+                path.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    print(page(data))
 
 
 # ----------------------------------------------------------------------------------- the page
@@ -278,8 +298,9 @@ def page(data: Mapping[str, Any]) -> str:
         f"and server together{first}; other processes used {foreign:.2f} cores in the median. "
         "Locust with the harness's recorder and the wire client send in turns, "
         f"{STRETCH_S:g} s each in random order, out of one schedule of Poisson arrivals at "
-        f"{about['rate']:g} requests a second: the server sees one load, and both clients the same "
-        f"moments of the machine. {' to '.join(map(str, counts))} rounds of {about['seconds']:g} s "
+        f"{about['rate']:g} requests a second: the server sees one load, and both clients the "
+        "same moments of the machine; then the same again with the turns exchanged, so that both "
+        f"had the same bursts. {' to '.join(map(str, counts))} rounds of {about['seconds']:g} s "
         f"with fresh processes, {requests[0]:,} to {requests[-1]:,} requests a client in all; "
         f"64 bytes each. The model that sleeps has {INSTANCES} instances.\n",
         "Response times, from when a request was due, in ms, of all rounds with 95 % intervals "
