@@ -349,9 +349,8 @@ def _device(spec: TorchSettings) -> torch.device:
         return torch.device("cpu")
     index = select_gpu(spec.device)
     if not torch.cuda.is_available():
-        build = (
-            "a CPU build" if torch.version.cuda is None else f"built for CUDA {torch.version.cuda}"
-        )
+        cuda = torch.version.cuda
+        build = f"built for CUDA {cuda}" if cuda else "a CPU build"
         raise DeviceError(
             f"device {spec.device}: PyTorch sees no GPU (torch {torch.__version__} is {build})",
             fix="check the driver with nvidia-smi and install a CUDA build of torch, "

@@ -111,9 +111,9 @@ def unbatched(model: PreparedModel) -> TensorSpec | None:
 def _check(model: PreparedModel, spec: TritonSettings) -> None:
     half = [s.name for s in (*model.inputs, *model.outputs) if s.dtype == "bfloat16"]
     if half and spec.serve != "torch":
-        title = TITLES[str(spec.serve)]
         raise ModelRefusedError(
-            f"'{half[0]}' is bfloat16, which {title} in Triton's Python backend can't take",
+            f"'{half[0]}' is bfloat16, which {TITLES[str(spec.serve)]} in Triton's Python backend "
+            "can't take",
             fix="serve: torch for a model in PyTorch, or give a file that takes and gives fp32",
         )
 

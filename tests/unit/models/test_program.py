@@ -57,6 +57,38 @@ def test_an_exported_program_runs_with_its_own_argument_names(tmp_path, program)
     np.testing.assert_allclose(found, expected["pooled"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_program_is_not_held_to_the_types_that_it_was_exported_in(tmp_path, precision):
+    """torch.export writes `scores.float()` of fp32 down as: this must be fp32."""
+
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 8)
+
+        def forward(self, x):
+            y = self.linear(x)
+            return (y @ y.mT).float().softmax(-1) @ y
+
+    shapes = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(
+        Attention().eval(), (torch.randn(2, 5, 8),), dynamic_shapes=shapes
+    )
+    assert "_assert_tensor_metadata" in str(exported.graph)
+    torch.export.save(exported, tmp_path / "a.pt2")
+    inputs = [{"name": "x", "shape": ["batch", 5, 8]}]
+    model, _ = ready(spec(inputs=inputs, exported_program=str(tmp_path / "a.pt2")), tmp_path)
+    arrays = make_inputs(model, 3, 0)
+    with torch_backend(model, precision=precision) as backend:
+        details = backend.load().details
+        (found,) = run_once(backend, arrays).values()
+    with torch_backend(model) as backend:
+        backend.load()
+        (expected,) = run_once(backend, arrays).values()
+    np.testing.assert_allclose(found, expected, atol=0.1)
+    assert "under torch.autocast" in details["note"]  # as eager code that casts so
+
+
 def test_a_program_with_a_fixed_batch_takes_that_batch_only(tmp_path, program):
     path, _ = program("mlp", (torch.zeros(3, 8),), dynamic=False)
     with pytest.raises(UsageError, match=r"batch fixed at 3, load\.batch_sizes asks for 1"):

@@ -85,8 +85,7 @@ class TritonPythonModel:
             results = self._run_together(batches)
             return [self._response(result) for result in results]
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            failed = pb_utils.TritonError(text)
+            failed = pb_utils.TritonError(f"{type(error).__name__}: {error}")
             return [pb_utils.InferenceResponse(error=failed) for _ in requests]
 
     def _read(self, request: object) -> dict[str, Sized]:
@@ -252,8 +251,7 @@ def torch_runner(
         torch.cuda.empty_cache()  # what loading needed for a moment is no weight
 
     def place(tensor: torch.Tensor) -> torch.Tensor:
-        dtype = half if half is not None and tensor.is_floating_point() else None
-        return tensor.to(device, dtype)
+        return tensor.to(device, half if tensor.is_floating_point() else None)
 
     def run(tensors: dict[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         args, kwargs = model.arguments({name: place(t) for name, t in tensors.items()})
