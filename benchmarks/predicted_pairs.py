@@ -2,22 +2,25 @@
 
     python benchmarks/predicted_pairs.py     writes docs/benchmarks/predicted-pairs.md
 
-A workload is the shares of time that a request spends at each of five stations, alone: four of a
-device (multiprocessors, memory, copies, launches), and its own host, which nobody shares. Two are
-slowed down by what they do at the same stations. In the world `even`, a station shares its rate
-evenly: the time there grows by the other's share of time there. In `spare`, a station has room for
-both until their shares fill it, and only what is beyond that slows them down (as kernels that fit
-beside each other under MPS). `half` is the mean of both. Stressors use their own station most of
-the time, and others a little. Every mean that is measured has an error of its own.
+A workload is the shares of time that a request spends at each of six stations, alone: five of a
+device (multiprocessors, memory, copies in, copies out, launches), and its own host, which nobody
+shares. Two are slowed down by what they do at the same stations. In the world `even`, a station
+shares its rate evenly: the time there grows by the other's share of time there. In `spare`, a
+station has room for both until their shares fill it, and only what is beyond that slows them down
+(as kernels that fit beside each other under MPS). `half` is the mean of both. Stressors use their
+own station most of the time, and others a little. Every mean that is measured has an error of its
+own.
 
 `predict` of harness.tenants.predicting, adding utilisations and iGniter's formula then say what
-each two workloads do to one another. The world `even` is the one that `predict` takes for true.
+each two workloads do to one another; `one of copies` is `predict` with one stressor that copies
+both ways, half of its time each, in place of two. The world `even` is the one that `predict` takes
+for true.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +37,10 @@ from harness.tenants.predicting import (
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "benchmarks" / "predicted-pairs.md"
 SEED = 20_261_129
-STATIONS = ("compute", "memory", "copies", "launches")
+STATIONS = ("compute", "memory", "copies in", "copies out", "launches")
+IN, OUT = STATIONS.index("copies in"), STATIONS.index("copies out")
+BOTH_WAYS = "copies both ways"
+"""A stressor that spends half of its time at each of the two."""
 WORKLOADS = 5
 WORLDS = {"even": 0.0, "half": 0.5, "spare": 1.0}
 NOISES = (0.0, 0.01, 0.03)
@@ -52,6 +58,7 @@ def shares(rng: np.random.Generator, impure: float) -> dict[str, Floats]:
     for place, station in enumerate(STATIONS):
         spilt = rng.dirichlet([1.0] * len(STATIONS)) * impure
         found[station] = 0.95 * (spilt + (1 - impure) * np.eye(len(STATIONS))[place])
+    found[BOTH_WAYS] = (found[STATIONS[IN]] + found[STATIONS[OUT]]) / 2
     return found
 
 
@@ -67,14 +74,18 @@ def trial(
 ) -> dict[str, list[float]]:
     """The errors of each method over all ordered pairs of different workloads."""
     use = shares(rng, impure)
-    workloads = [name for name in use if name not in STATIONS]
+    workloads = [name for name in use if name not in (*STATIONS, BOTH_WAYS)]
 
     def measured(row: str, column: str) -> float:
         truth = slow_down(use[row], use[column], WORLDS[world])
         return truth * float(np.exp(rng.normal(0, noise) - rng.normal(0, noise)))
 
-    names: list[Pair] = sorted(Probed(workloads, STATIONS, {}).needed)
-    probed = Probed(workloads, STATIONS, {pair: measured(*pair) for pair in names})
+    def probed_with(stressors: Sequence[str]) -> Probed:
+        names: list[Pair] = sorted(Probed(workloads, stressors, {}).needed)
+        return Probed(workloads, stressors, {pair: measured(*pair) for pair in names})
+
+    probed = probed_with(STATIONS)
+    one = [*STATIONS[:IN], BOTH_WAYS, *STATIONS[OUT + 1 :]]
     truth = {
         (a, b): slow_down(use[a], use[b], WORLDS[world])
         for a in workloads for b in workloads if a != b
@@ -82,7 +93,8 @@ def trial(
     busy = {name: float(use[name].sum()) for name in workloads}
     by: dict[str, Mapping[Pair, float]] = {
         "stressors": predict(probed),
-        "iGniter's formula": by_igniter(probed, "memory", "copies", "launches"),
+        "one of copies": predict(probed_with(one)),
+        "iGniter's formula": by_igniter(probed, "memory", STATIONS[IN : OUT + 1], "launches"),
         "adding utilisations": by_utilisation(probed, busy),
     }
     return {name: errors(found, truth) for name, found in by.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.report.model import blocks as b
 from harness.report.model.numbers import significant
 from harness.tenants.prediction import STRESSORS, Prediction
-from harness.tenants.stressors import RESOURCES
+from harness.tenants.stressors import resource
 from harness.tenants.tables import heat
 
 NOTE = (
@@ -52,7 +52,7 @@ def mixtures_table(found: Prediction) -> b.Table:
         [b.word(tenant), *(b.number_cell(parts[name], ".2f") for name in names)]
         for tenant, parts in found.mixtures.items()
     ]
-    return b.table(["acts like so much of", *(RESOURCES[name] for name in names)], rows)
+    return b.table(["acts like so much of", *(resource(name) for name in names)], rows)
 
 
 def parts(found: Prediction) -> Iterator[tuple[str, b.Table]]:

@@ -17,7 +17,7 @@ from harness.tenants.predicting import (
 )
 from harness.tenants.results import Results, tenant_pairs
 from harness.tenants.settings import Mode
-from harness.tenants.stressors import COPIES, LAUNCHES, MEMORY
+from harness.tenants.stressors import LAUNCHES, MEMORY, of_copies
 
 STRESSORS, UTILISATION, IGNITER = "stressors", "adding utilisations", "iGniter's formula"
 
@@ -45,10 +45,11 @@ def prediction(found: Results, mode: Mode) -> Prediction | None:
     probed = found.probed(mode)
     if not probed.known:
         return None
-    gpu = COPIES in found.stressors
+    copies = of_copies(found.stressors)
+    gpu = bool(copies)
     by = {
         STRESSORS: predict(probed),
-        IGNITER: by_igniter(probed, MEMORY, COPIES if gpu else None, LAUNCHES if gpu else None),
+        IGNITER: by_igniter(probed, MEMORY, copies, LAUNCHES if gpu else None),
     }
     busy = {name: _busy(found, mode, name, gpu=gpu) for name in probed.tenants}
     known = {name: share for name, share in busy.items() if share is not None}

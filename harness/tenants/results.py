@@ -24,7 +24,7 @@ from harness.scenario.spec.scenario import Scenario
 from harness.tenants.design import Cell, Design, Fit, TableCell, design
 from harness.tenants.predicting import Probed
 from harness.tenants.settings import Mode, Sharing
-from harness.tenants.stressors import names, stressors
+from harness.tenants.stressors import names, stressors_of
 
 P99, MEAN = single("latency_p99_ms"), single("latency_mean_ms")
 JOULES = single("joules_per_inference")
@@ -67,9 +67,10 @@ class Results:
         assert scenario.sharing is not None
         self.scenario = scenario
         self.sharing: Sharing = scenario.sharing
-        self.stressors = names(stressors(scenario))
-        self.design: Design = design(scenario.sharing, stressors(scenario))
         rows = summarize(data.measurements, data.failures)
+        beside = stressors_of(scenario, (row.point for row in rows))
+        self.stressors = names(beside)
+        self.design: Design = design(scenario.sharing, beside)
         self.rows = {row.point: row for row in rows}
         whole = {cell.id for cell in self.design.cells}
         self._whole = Differences(row for row in rows if row.point in whole and row.measurements)

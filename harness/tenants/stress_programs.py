@@ -2,8 +2,9 @@
 
 What goes in comes out; between them a request does a millisecond or so of work. On a GPU that is
 matrix products that stay in the caches (multiprocessors), copies between large buffers (L2 and
-DRAM), copies from and to pinned host memory (PCIe), or hundreds of kernels of microseconds
-(launches); on the CPU matrix products on all cores, or copies of what no cache holds.
+DRAM), copies from pinned host memory or to it (PCIe, which goes both ways at once), or hundreds of
+kernels of microseconds (launches); on the CPU matrix products on all cores, or copies of what no
+cache holds.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ FLOATS = 1 << 26
 CPU_FLOATS = 1 << 23
 """On the CPU, 32 MiB."""
 COPIED = 1 << 22
-"""Floats that go over PCIe in each direction, 16 MiB."""
+"""Floats that go over PCIe at once, 16 MiB."""
 GPU_WIDTH, CPU_WIDTH = 2048, 384
 """Of the matrices that are multiplied."""
-LAUNCHES = 300
+TRANSFERS, LAUNCHES = 4, 300
+"""Of a request."""
 
 
 class Stress(nn.Module):
@@ -76,10 +78,10 @@ def _copy(buffers: list[Tensor]) -> None:
         b.copy_(a)
 
 
-def _exchange(buffers: list[Tensor]) -> None:
-    host, device, back = buffers
-    device.copy_(host, non_blocking=True)
-    back.copy_(device, non_blocking=True)
+def _transfer(buffers: list[Tensor]) -> None:
+    source, target = buffers
+    for _ in range(TRANSFERS):
+        target.copy_(source, non_blocking=True)
 
 
 def _launch(buffers: list[Tensor]) -> None:
@@ -97,9 +99,14 @@ def memory() -> nn.Module:
     return Stress(_copy, _large, _large)
 
 
-def copies() -> nn.Module:
-    """PCIe, both ways."""
-    return Stress(_exchange, _pinned, _copied, _pinned)
+def copies_in() -> nn.Module:
+    """PCIe, to the device."""
+    return Stress(_transfer, _pinned, _copied)
+
+
+def copies_out() -> nn.Module:
+    """PCIe, from the device."""
+    return Stress(_transfer, _copied, _pinned)
 
 
 def launches() -> nn.Module:

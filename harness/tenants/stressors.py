@@ -6,7 +6,8 @@ Every tenant is measured beside each of them once, and they beside one another: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from harness.backends.torch.settings import TorchSettings
 from harness.scenario.spec.backend import BackendSettings
@@ -15,15 +16,20 @@ from harness.scenario.spec.scenario import Scenario
 from harness.tenants.settings import Sharing, Tenant, TenantLoad, device_of
 
 PROGRAMS = "harness.tenants.stress_programs"
-MEMORY, COPIES, LAUNCHES = "stress-memory", "stress-copies", "stress-launches"
+MEMORY, LAUNCHES = "stress-memory", "stress-launches"
+COPIES = ("stress-copies-in", "stress-copies-out")
+"""PCIe goes both ways at once, and a GPU has copy engines for each: two resources."""
+BOTH_WAYS = "stress-copies"
+"""What runs had before, in place of the two."""
 RESOURCES = {
     "stress-compute": "multiprocessors, or cores",
     MEMORY: "bandwidth of L2 and DRAM, or of host memory",
-    COPIES: "copies over PCIe",
+    COPIES[0]: "copies to the device",
+    COPIES[1]: "copies from the device",
     LAUNCHES: "launches of kernels",
 }
 """Stressor → the resource that it uses up."""
-OF_GPU = (COPIES, LAUNCHES)
+OF_GPU = (*COPIES, LAUNCHES)
 """Those that there is no such resource for on the CPU."""
 
 
@@ -36,8 +42,28 @@ def stressors(scenario: Scenario) -> list[Tenant]:
     return [_tenant(name) for name in RESOURCES if gpu or name not in OF_GPU]
 
 
+def stressors_of(scenario: Scenario, points: Iterable[str]) -> list[Tenant]:
+    """Those that a run's tenants were measured beside, whose rows have these names."""
+    made = stressors(scenario)
+    seats = {seat for point in points for seat in re.split("[/+]", point)}
+    if not made or f"{BOTH_WAYS}@c1" not in seats or f"{COPIES[0]}@c1" in seats:
+        return made
+    compute, memory, *_, launches = made
+    return [compute, memory, _tenant(BOTH_WAYS), launches]
+
+
+def of_copies(found: Sequence[str]) -> list[str]:
+    """The stressors of copies, of names."""
+    return [name for name in found if name in (*COPIES, BOTH_WAYS)]
+
+
+def resource(name: str) -> str:
+    """That a stressor uses up."""
+    return RESOURCES.get(name, "copies both ways")
+
+
 def _tenant(name: str) -> Tenant:
-    program = name.removeprefix("stress-")
+    program = name.removeprefix("stress-").replace("-", "_")
     model = OtherModel.model_validate({
         "name": name, "source": {"torch": f"{PROGRAMS}:{program}", "seed": 0},
         "inputs": ({"name": "x", "dtype": "float32", "shape": ("batch", 1)},),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.results.store import RunStore
 from harness.scenario.spec.scenario import Scenario
 from harness.tenants.design import Cell, design
 from harness.tenants.results import KIND, Results, read_results
+from harness.tenants.settings import Tenant
 from harness.tenants.stressors import stressors
 
 MODES = ({"kind": "time_slicing"}, {"kind": "mps", "threads": 50})
@@ -25,11 +26,14 @@ KEPT = {"time_slicing": 0.5, "mps-50%": 0.9}
 SLOWED = {("a", "b"): 2.0, ("b", "a"): 1.2}
 """Row beside column; a replica beside itself is slowed down by 1.5."""
 USES = {
-    "a": (0.6, 0.2, 0.0, 0.1), "b": (0.1, 0.5, 0.2, 0.0), "stress-compute": (0.9, 0.1, 0.0, 0.0),
-    "stress-memory": (0.1, 0.9, 0.0, 0.0), "stress-copies": (0.0, 0.1, 0.9, 0.0),
-    "stress-launches": (0.1, 0.0, 0.0, 0.9),
+    "a": (0.6, 0.2, 0.0, 0.0, 0.1), "b": (0.1, 0.5, 0.0, 0.2, 0.0),
+    "stress-compute": (0.9, 0.1, 0.0, 0.0, 0.0), "stress-memory": (0.1, 0.9, 0.0, 0.0, 0.0),
+    "stress-copies-in": (0.0, 0.1, 0.9, 0.0, 0.0), "stress-copies-out": (0.0, 0.1, 0.0, 0.9, 0.0),
+    "stress-launches": (0.1, 0.0, 0.0, 0.0, 0.9), "stress-copies": (0.0, 0.1, 0.45, 0.45, 0.0),
 }  # fmt: skip
-"""Where pairs are predicted: the share of its time that each spends at a resource."""
+"""Where pairs are predicted: the share of its time that each spends at a resource; the last is
+a stressor of earlier runs.
+"""
 
 
 def slow_down(row: str, column: str) -> float:
@@ -71,10 +75,11 @@ def full(**changes: Any) -> Scenario:
 
 def write_shared(
     path: Path, found: Scenario, *, p99_ms: Mapping[int, float] | None = None, rounds: int = 5,
-    spread: float = 0.01, fail: str = "", status: str = "complete",
+    spread: float = 0.01, fail: str = "", status: str = "complete", beside: Sequence[Tenant] = (),
 ) -> Results:  # fmt: skip
     """A run in which the cells do what they truly do, with a scatter of `spread` a round; p99 of n
-    replicas is that of `p99_ms`, and the cell named `fail` has no memory.
+    replicas is that of `p99_ms`, and the cell named `fail` has no memory; `beside` takes
+    the stressors' place.
     """
     assert found.sharing is not None
     rng = random.Random(0)
@@ -84,7 +89,7 @@ def write_shared(
         store.append(RunStarted("2026-01-02T03:04:05+00:00"))
         for round_ in range(rounds):
             luck = rng.gauss(1, 0.1)  # of the round, which all share
-            for cell in design(found.sharing, stressors(found)).cells:
+            for cell in design(found.sharing, beside or stressors(found)).cells:
                 if cell.id == fail:
                     store.append(FailureRow(cell.id, round_, "f", "out_of_memory", "no memory"))
                     continue

@@ -439,7 +439,7 @@ def test_the_interference_page_has_each_held_out_pair(load: Any, tmp_path: Path)
     text = "\n".join(script.page({**MACHINE, "modes": [found]}).lines)
     assert "| a | b | 1.1" in text
     assert "| **mean error** |" in text
-    assert len(found["probed"]) == 2 * 2 * 4 + 16
+    assert len(found["probed"]) == 2 * 2 * 5 + 25
     made = script.scenario("cuda", "mps")["sharing"]
     assert (len(made["tenants"]), made["modes"], made["predict"]) == (5, ["mps"], True)
     assert not script._whole(tmp_path / "none")

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from harness.tenants import stress_programs
-from harness.tenants.stress_programs import compute, copies, launches, memory
+from harness.tenants.stress_programs import compute, copies_in, copies_out, launches, memory
 
 
-@pytest.mark.parametrize("program", [compute, memory, copies, launches])
+@pytest.mark.parametrize("program", [compute, memory, copies_in, copies_out, launches])
 def test_what_goes_in_comes_out_and_the_buffers_are_made_once(
     program: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,9 +32,9 @@ def test_they_do_their_work() -> None:
     assert torch.equal(b, a @ a)
     stress_programs._copy([a, b])
     assert torch.equal(a, b)
-    host, device, back = torch.ones(4), torch.zeros(4), torch.zeros(4)
-    stress_programs._exchange([host, device, back])
-    assert torch.equal(back, host)
+    source, target = torch.ones(4), torch.zeros(4)
+    stress_programs._transfer([source, target])
+    assert torch.equal(target, source)
     counter = torch.zeros(1)
     stress_programs._launch([counter])
     assert counter.item() == stress_programs.LAUNCHES
