@@ -14,7 +14,7 @@ from harness.report.outputs.terminal_table import PointsTable
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import capacities, line, name
 from harness.report.sections.first_page import verdict
-from harness.report.sections.notes import disturbances
+from harness.report.sections.notes import disturbances, unmeasured
 from harness.results.grouping import grouped
 
 if TYPE_CHECKING:
@@ -35,17 +35,16 @@ def terminal_summary(data: RunData, *, brief: bool = False) -> Group:
     from rich.text import Text
 
     context = build_context(data)
-    found = [
-        Text(line(name(context, c), c), style="" if c.rate else "yellow")
-        for c in capacities(context)
-    ]
+    held = capacities(context)
+    found = [Text(line(name(context, c), c), style="" if c.rate else "yellow") for c in held]
     said = map(_rich, answer(context))
     page = verdict(context, decide(context)).entries
     first: list[RenderableType] = []
     for title, lines in page:
         first += [Text(title, style="bold"), *map(_indented, lines), Text()]
-    busy = (Text(text, style="bold yellow") for text in disturbances(context))
     table = () if brief or not context.rows else (PointsTable(context),)
+    banners = [*disturbances(context), *unmeasured(context)]
+    busy = (Text(text, style="bold yellow") for text in banners)
     return Group(*busy, *table, *_failures(context), *found, *said, *first, *_more(context))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from support.synthetic_run import write_all_failed, write_bare, write_run
 from harness.report.model.context import Context, build_context
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.sections.points import best_table, points_table
+from harness.results.events import SearchEnded
 from harness.results.rows import FailureRow
 from harness.results.store import read_run
 
@@ -59,6 +61,14 @@ def test_a_backend_that_failed_at_every_point_is_one_line(tmp_path: Path) -> Non
     )
     assert whole.count("disagree") == 1
     assert whole.count("fix: see the table") == 1
+
+
+def test_what_a_budget_left_no_time_for_is_said(cpu_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(cpu_run, tmp_path / "r"))
+    with (run / "journal.jsonl").open("a") as journal:
+        journal.write(json.dumps(SearchEnded("budget", ("a/i2", "a/i4")).to_event()) + "\n")
+    assert "The budget left no time for 2 configurations: " in shown(run)
+    assert "left no time" not in shown(cpu_run)
 
 
 def test_what_all_backends_failed_for_is_said_once(tmp_path: Path) -> None:
