@@ -15,8 +15,9 @@ first five measurements of each side, a change from 5 % on.
 
 The cores that it may use (`taskset`) are divided among the lanes, each with a comparison of its
 own. A core's two threads share its units: were they two lanes, each would be half as fast whenever
-the other measures. A virtual machine may hide which belong together, and share them with others: on
-one a block's ratio varied by 20 to 30 %, and nothing was decided (docs/benchmarks/compare-aa.md).
+the other measures. A virtual machine may hide which belong together, and share them with others:
+measured one window after the other, a block's ratio varied by 20 to 30 % on one, and one of 13
+slow-downs of 5 % was found; in turns of 100 ms all are (docs/benchmarks/compare-aa.md).
 What may take longest comes first, and nothing begins that might not end in time, so that what is
 there does not depend on what was found; what is cut off all the same is counted. What is kept is
 left out by the next call. On quiet cores `slower` takes a core about 45 minutes, `aa` and `noisy`

@@ -33,6 +33,7 @@ def method(context: Context) -> list[str]:
         search_rounds=_search_rounds(context),
         done=sorted({str(r.rounds) for r in context.rows if r.rounds}),
         measured=rounds_text(context.rows),
+        turns=any("turns" in m.details for row in context.rows for m in row.measurements),
         closed_loop=not context.rows or any(r.concurrency is not None for r in context.rows),
         open_loop=context.open_loop or context.searched,
         clock=_clock(context),
@@ -49,7 +50,7 @@ def method(context: Context) -> list[str]:
 
 _METHOD_KEYS = (
     "rounds", "rounds_max", "seed", "warmup", "warmup_requests", "window", "window_requests",
-    "window_max", "request_timeout", "distinct_inputs",
+    "window_max", "request_timeout", "distinct_inputs", "interleave",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from support.synthetic_run import CPU_BACKENDS, write_run
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Prose
 from harness.report.sections.method import method, section
+from harness.results.rows import MeasurementRow
 from harness.results.store import RunData, read_run
 
 
@@ -69,3 +70,18 @@ def test_the_method_says_that_a_search_adds_rounds(variants: Context) -> None:
 
     assert ", and in up to 10 where it might be the best config. Each round" in with_search(10)
     assert "might be the best" not in with_search(1)
+
+
+def test_the_method_says_that_two_backends_took_turns(plain: RunData) -> None:
+    measurement = {**plain.scenario["measurement"], "interleave": "100ms"}
+    scenario = {**plain.scenario, "measurement": measurement}
+    turned = tuple(
+        replace(e, details={**e.details, "turns": 20}) if isinstance(e, MeasurementRow) else e
+        for e in plain.events
+    )
+    for events, said in (
+        (turned, "and took turns of 100ms, which"),
+        (plain.events, "did not pause in between."),
+    ):
+        data = replace(plain, events=events, manifest={**plain.manifest, "scenario": scenario})
+        assert said in " ".join(method(build_context(data)))
