@@ -233,11 +233,11 @@ def measure(options: argparse.Namespace) -> None:
 def ratio_of(percentile: str, all_: Sequence[Round]) -> Interval:
     """Of the percentiles of all requests, `stress` over `run`."""
     q = float(QUANTILES[percentile])
-    a, b = (pooled([one[client]["counts"] for one in all_]) for client in CLIENTS)
-    value = a.quantile_ns(q) / b.quantile_ns(q)
+    a, b = (pooled([one[client]["counts"] for one in all_]).quantiles_ns(q) for client in CLIENTS)
+    value = float(a[0] / b[0])
     over = log_t_interval([one["stress"]["ms"][percentile] / one["run"]["ms"][percentile]
                            for one in all_]).half_width  # fmt: skip
-    left_out = np.log(a.without_each_block(q) / b.without_each_block(q))
+    left_out = np.log(a[1:] / b[1:])
     n = len(left_out)
     jackknife = t_quantile(0.975, n - 1) * (n - 1) * float(left_out.std()) / math.sqrt(n - 1)
     half = max(jackknife, math.inf if over is None else over)

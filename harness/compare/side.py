@@ -46,6 +46,8 @@ CONDITIONS = ("model", "load", "measurement")
 """Parts of the scenario that must be the same on both sides."""
 PACING = ("rounds", "rounds_max", "budget", "targets", "seed")
 """Keys of `measurement` that say how often is measured, not how."""
+LATER = ("interleave",)
+"""Keys of `measurement` that earlier versions had not: left out where they say nothing."""
 NOT_SETTINGS = frozenset({"name", "environment", "kind"})
 
 
@@ -192,7 +194,10 @@ def conditions_of(scenario: Mapping[str, object]) -> dict[str, object]:
     found = {key: scenario.get(key) for key in CONDITIONS}
     measurement = found["measurement"]
     if isinstance(measurement, dict):
-        found["measurement"] = {k: v for k, v in measurement.items() if k not in PACING}
+        found["measurement"] = {
+            k: v for k, v in measurement.items()
+            if k not in PACING and (v is not None or k not in LATER)
+        }  # fmt: skip
     return found
 
 

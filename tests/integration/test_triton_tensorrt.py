@@ -53,7 +53,7 @@ def test_an_instance_that_finds_no_driver(model: PreparedModel, tmp_path: Path) 
     write_model(tmp_path / "repository", model, SPEC, 4, tmp_path / "cache")
     directory = tmp_path / "repository" / "tiny"
     replace(directory / "config.pbtxt", "  gpus: 0\n  kind: KIND_GPU", "  kind: KIND_CPU")
-    replace(directory / "1" / "model.py", 'int(args["model_instance_device_id"]) if _on_gpu(args)'
+    replace(directory / "1" / "model.py", 'int(args["model_instance_device_id"]) if on_gpu'
             " else None", "0")  # fmt: skip
     with TritonServer.start(
         find(), tmp_path / "repository", log=tmp_path / "log", prepared=True

@@ -217,8 +217,8 @@ class Measurement(Model):
     distinct_inputs: Annotated[int, Field(gt=0, le=10_000)] = Field(
         8, description="inputs that the requests cycle through"
     )
-    interleave: Duration = Field(
-        "0s", validate_default=True,
+    interleave: Duration | None = Field(
+        None,
         description="`harness compare SCENARIO`: both backends are loaded at once, and take turns "
         "of this length until each has its window, so that what else the machine does falls on "
         "both; 0s: each alone, one after the other; if not written, 100ms on the CPU and 0s "

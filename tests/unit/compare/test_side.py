@@ -58,6 +58,13 @@ def test_versions_are_those_of_its_environment(tmp_path: Path) -> None:
     assert side_of(data, "b").versions == {"numpy": "2.0", "python": "3.11.7"}
 
 
+@pytest.mark.parametrize(("turn", "there"), [(None, False), ("100ms", True)])
+def test_turns_are_a_condition_where_they_were_taken(turn: str | None, there: bool) -> None:
+    """A run of an earlier version has no word of them, and is comparable with one without."""
+    found = conditions_of({"measurement": {"window": "1s", "interleave": turn}})
+    assert found["measurement"] == {"window": "1s", **({"interleave": turn} if there else {})}
+
+
 def test_conditions_leave_out_how_often_is_measured() -> None:
     found = conditions_of({"model": 1, "measurement": {"window": "1s", "rounds": 3, "seed": 0}})
     assert found == {"model": 1, "load": None, "measurement": {"window": "1s"}}
