@@ -299,7 +299,8 @@ def main() -> None:
     file = asked.output / "compare_aa.json"
     data: dict[str, Any] = {
         "schema": 2, "started": time.strftime("%Y-%m-%d"), "lanes": asked.lanes,
-        "machine": describe_machine(), "packages": package_versions(packages()), "found": [],
+        "machine": {**describe_machine(), "gpus": []},  # none is used
+        "packages": package_versions(packages()), "found": [],
     }  # fmt: skip
     if asked.merge:
         data = merged(asked.merge)
@@ -309,6 +310,8 @@ def main() -> None:
     if asked.page is not None:
         text = page(data, {k: kind.most for k, kind in KINDS.items()})
         (asked.page / "compare-aa.md").write_text(text, encoding="utf-8")
+        whole = json.dumps(data, indent=1) + "\n"
+        (asked.page / "compare-aa.json").write_text(whole, encoding="utf-8")
     elif not asked.merge:
         measure(asked, data)
 
