@@ -183,7 +183,7 @@ BEFORE: dict[str, Callable[[Reader], None]] = {
 """What a page's reader has already."""
 LEFT = {
     "README.md": ("reports/my/report.html", "deploy", "bert.trace"),
-    "docs/compare.md": ("page.md",),
+    "docs/compare.md": ("history.html",),
     "docs/first-steps.md": ("scenario.yaml", "reports/*/report.html"),
     "docs/from-model-analyzer.md": ("results/report.html", "results/summary.csv"),
     "docs/many-gpus.md": ("run/report.html", "reports/my-*/report.html"),
