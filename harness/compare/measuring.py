@@ -104,15 +104,15 @@ def _turns(scenario: Scenario, names: Collection[str]) -> str:
     """How long turns are to last. Raises UsageError where they are asked for and can't be taken."""
     two = [spec for spec in scenario.backends if spec.name in names]
     served = [spec.name for spec in two if spec.remote]
-    asked = "interleave" in scenario.measurement.model_fields_set
-    if asked and scenario.measurement.interleave and served:
+    asked = scenario.measurement.interleave
+    if asked and served:
         raise UsageError(
             f"`measurement.interleave`: {served[0]} is served, and turns are taken by backends in "
             "the harness's own workers alone",
             fix="leave `interleave` out, or set it to 0s",
         )
-    if asked:
-        return f"{scenario.measurement.interleave}s"
+    if asked is not None:
+        return f"{asked}s"
     return "0s" if served or any(spec.on_gpu for spec in two) else TURN
 
 

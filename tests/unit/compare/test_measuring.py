@@ -98,6 +98,7 @@ SERVED = GPU.replace(
         (TEXT, "", 0.1),
         (TEXT, "interleave: 50ms, ", 0.05),
         (TEXT, "interleave: 0s, ", 0.0),
+        (TEXT, "interleave: null, ", 0.1),
         (ON_CPU, "", 0.1),
         (GPU, "", 0.0),  # energy could not be told apart
         (GPU, "interleave: 1s, ", 1.0),
