@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from support.observers import Silent
 from support.paths import ROOT
 from support.rows import measurement
 from support.synthetic_run import write_run
@@ -197,10 +198,3 @@ def resume_everything(path: Path) -> None:
     store, done = RunStore.resume(path)
     with store:
         RunState(store, Silent(), done)
-
-
-class Silent:
-    """An observer that takes no notice."""
-
-    def notify(self, event: object) -> None:
-        """Take one event."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from support.compared import write_blocks
+from support.observers import Silent
 from support.opened import begun
 from support.tiny_onnx import tiny_onnx
 
 from harness.compare.comparing import within
 from harness.compare.front import JOB, SUMMARY, Asked, Files, carry_out, marker_key, write_file
 from harness.errors import SetupError, UsageError
-from harness.results.events import Event
 from harness.results.store import read_run
 
 
@@ -68,11 +68,6 @@ backends:
   - {name: b, kind: onnxruntime, threads: 1}
 load: {concurrency: [1]}
 """
-
-
-class Silent:
-    def notify(self, event: Event) -> None:
-        """Nobody watches."""
 
 
 def test_a_regression_comes_with_what_both_answer_and_with_their_layers(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.compared import write_blocks
+from support.observers import Silent
 from support.paths import ROOT
 from support.tiny_onnx import quantized_onnx, tiny_onnx
 
@@ -15,7 +16,6 @@ from harness.compare.measuring import Blocks, _looks, begin, chosen, finish
 from harness.compare.verdicts import LOOKS
 from harness.errors import UsageError
 from harness.models.precision import in_own_precision
-from harness.results.events import Event
 from harness.results.store import read_run
 
 TEXT = """\
@@ -29,13 +29,6 @@ load: {concurrency: [1]}
 measurement: {profile: quick, warmup: 10ms, window: 60ms, window_max: 100ms, window_requests: 10,
               warmup_requests: 2}
 """
-
-
-class Silent:
-    """An observer that hears nothing."""
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
 
 
 @pytest.mark.parametrize(

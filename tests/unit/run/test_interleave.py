@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.observers import Silent
 from support.rows import measurement
 from support.turns import turn
 
 from harness.errors import BackendError
 from harness.load.plan import WindowSettings
 from harness.measure.reduce import reduce
-from harness.results.events import Event
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, read_samples
 from harness.results.series import read_parquet
@@ -37,13 +37,6 @@ measurement: {profile: quick, rounds: 2, rounds_max: 2, warmup: 20ms, warmup_req
               window: 200ms, window_requests: 11, window_max: 1s, interleave: 40ms}
 """
 NOTHING = Extra(lambda *_: [], 0, "")
-
-
-class Silent:
-    """An observer that hears nothing."""
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
 
 
 def run(folder: Path, text: str = TEXT, extra: Extra | None = NOTHING) -> list[MeasurementRow]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.observers import Silent
 from support.rows import measurement
 
 from harness.analysis.metrics import ADDED, CONFIRMATION
@@ -23,13 +24,6 @@ from harness.run.state import RunState
 from harness.scenario.points import expand
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
-
-
-class Silent:
-    """An observer that is not interested."""
-
-    def notify(self, event: object) -> None:
-        """Take one event."""
 
 
 def scenario(**more: Any) -> Scenario:
