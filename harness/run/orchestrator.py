@@ -227,12 +227,11 @@ class Orchestrator:
         measured so is left: it is measured as it is without turns.
         """
         names = self._rounds.backends(this.number)
-        one, other = ({_place(p): p for p in points if p.backend == name} for name in names)
-        pairs = [(p, other[at]) for at, p in one.items() if p.concurrency and at in other]
-        pairs.sort(key=lambda pair: heaviness(pair[0]))
-        if not pairs:
+        one, other = ({p.id.partition("/")[2]: p for p in points if p.backend == n} for n in names)
+        found = [(p, other[at]) for at, p in one.items() if p.concurrency and at in other]
+        if not (pairs := sorted(found, key=lambda pair: heaviness(pair[0]))):
             return
-        left = [[p for p, _ in pairs], [q for _, q in pairs]]
+        left = [list(points) for points in zip(*pairs, strict=True)]
         raw = self._store.path / "telemetry" / ".raw-2"
         with (
             Telemetry(raw, self._store.path / "logs" / "telemetry-2.log") as telemetry,
@@ -244,9 +243,9 @@ class Orchestrator:
                     return
                 if all(self._state.missing(point, this.number) for point in pair):
                     with self._turns.of(pair[0].id):
-                        measure_in_turns(
-                            list(zip((first, second), pair, strict=True)), self._interleave_s
-                        )
+                        sides = list(zip((first, second), pair, strict=True))
+                        measure_in_turns(sides, self._interleave_s)
+                    self._note_spent()
                 for points_, point in zip(left, pair, strict=True):
                     points_[:] = [p for p in points_ if p is not point]
 
@@ -272,6 +271,9 @@ class Orchestrator:
                 measurement.capacity(point, self._scenario.load, {p.id for p in self._points})
             elif self._state.missing(point, measurement.round_):  # else a search came by it
                 measurement.point(point)
+        self._note_spent()
+
+    def _note_spent(self) -> None:
         if self._scenario.budget is not None:
             self._state.add(events.Spent(self._selection.spent))
 
@@ -292,8 +294,3 @@ class Orchestrator:
             self._state.note(f"the best config was not written: {error}")
             return
         self._state.add(best)
-
-
-def _place(point: Point) -> str:
-    """What points of two backends have in common."""
-    return point.id.removeprefix(f"{point.backend}/")

@@ -15,6 +15,7 @@ from support.turns import turn
 from harness.errors import BackendError
 from harness.load.plan import WindowSettings
 from harness.measure.reduce import reduce
+from harness.results.events import Spent
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, read_samples
 from harness.results.series import read_parquet
@@ -71,6 +72,17 @@ def test_closed_loops_are_measured_in_turns_and_rates_alone(
         assert row.cpu_cores < 1
     for name in ("r0-a", "r0-b", "r1-a", "r1-b"):
         assert read_parquet(tmp_path / "out" / "telemetry" / f"{name}.parquet")
+
+
+def test_what_turns_spend_of_a_budget_is_kept_for_a_run_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = TEXT.replace(", request_rate: [50]", "").replace("[1, 2]", "[1]")
+    run(tmp_path, text.replace("rounds: 2,", "budget: 60s, rounds: 2,"))
+    spent = [e.seconds for e in read_run(tmp_path / "out").rows(Spent)]
+    assert len(spent) == 2
+    assert 0 < spent[0] < spent[1]
 
 
 def test_a_run_that_compares_nothing_takes_no_turns(
