@@ -20,7 +20,7 @@ from support.watched_triton import send, served
 from harness.errors import HarnessError, ServerError, UsageError
 from harness.monitor.command import command
 from harness.monitor.rates import Interval, between
-from harness.monitor.reading import Reader
+from harness.monitor.reading import Reader, Reading
 from harness.monitor.record import Recorder
 from harness.monitor.watch import Watch
 from harness.results.samples import read_samples
@@ -134,7 +134,9 @@ def test_a_server_that_goes_away_is_waited_for(repository: Path, tmp_path: Path)
         with served(repository, ports) as server:
             first = reader.read()
             send(server.grpc, [0.0] * 5)
-            time.sleep(0.3)  # the server counts a request after it has answered
+            deadline = time.monotonic() + 10
+            while counted(reader.read()) < counted(first) + 5 and time.monotonic() < deadline:
+                time.sleep(0.02)  # the server counts a request after it has answered
             watch.run(first)
         with pytest.raises(ServerError):
             watch.run(first)
@@ -146,6 +148,10 @@ def test_a_server_that_goes_away_is_waited_for(repository: Path, tmp_path: Path)
     assert recorder.requests == 5
     assert recorder.unknown_s > 0
     assert "not known" in text
+
+
+def counted(reading: Reading) -> float:
+    return reading.counters["echo"]["count"]
 
 
 def run(*args: object) -> Result:

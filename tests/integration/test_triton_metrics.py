@@ -6,6 +6,7 @@ import csv
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from harness.report.sections.memory import HOST, timelines
 from harness.results.rows import MeasurementRow, ServerOnlyRow
 from harness.results.store import RunData, read_run
 from harness.triton.counters.metrics import over_window
-from harness.triton.counters.scrape import Reading, Scraper
+from harness.triton.counters.scrape import Reading
 from harness.triton.counters.statistics import composing
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
@@ -288,17 +289,25 @@ def test_composing_models_are_found_or_named(
 def test_failures_have_tritons_reason(server: TritonServer) -> None:
     from harness.errors import BackendError
 
-    with opened(server, "one", "http") as backend, Scraper(server.metrics) as scraper:
+    def reading() -> Reading:
+        with urllib.request.urlopen(f"http://{server.metrics}/metrics") as answer:
+            return Reading(time.monotonic_ns(), time.monotonic_ns(), True, answer.read().decode())
+
+    with opened(server, "one", "http") as backend:
         backend.load()
-        scraper.mark()
+        before = reading()
         for value in (1.0, 500.0, 500.0):
             try:
                 run_once(backend, {"x": np.full((1, 16), value, np.float32)})
             except BackendError:
                 assert value == 500.0
-        time.sleep(0.5)  # Triton counts a request after its answer is on the way
-        scraper.mark()
-        readings = [Reading(**r) for r in scraper.finish()["readings"]]
-    found = over_window(readings, "one")
+        deadline = time.monotonic() + 10
+        found = over_window([before, reading()], "one")
+        # Triton counts a request after its answer is on the way
+        while (
+            not found.requests or sum(found.failures.values()) < 2
+        ) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            found = over_window([before, reading()], "one")
     assert found.requests == 1
     assert {k: v for k, v in found.failures.items() if v} == {"BACKEND": 2.0}
