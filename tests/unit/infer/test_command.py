@@ -20,6 +20,7 @@ from harness.infer.command import command
         (["a:1", "--backend", "b"], "--backend is of a scenario"),
         (["s.yaml", "--model", "b"], "--model is of a server"),
         (["nowhere.yaml"], "there is no file"),
+        (["nowhere.yaml", "--input", "x"], "not NAME=FILE"),
     ],
 )
 def test_bad_arguments(args: list[str], said: str) -> None:

@@ -67,3 +67,12 @@ def test_a_machine_that_can_run_nothing_is_said(
     with pytest.raises(SetupError, match="nothing here can run it"):
         run(model, "--yes", "-o", model.parent / "s.yaml")
     assert not (model.parent / "s.yaml").exists()
+
+
+@pytest.mark.parametrize("text", ["x", "x=float32", "x=no:batch"])
+def test_a_bad_input_is_refused_before_anything_is_looked_at(text: str) -> None:
+    with pytest.raises(UsageError, match="--input"):
+        CliRunner().invoke(
+            command, ["a:b", "--yes", "--input", text], standalone_mode=False,
+            catch_exceptions=False,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`harness monitor` where there is nothing to read; a real server is in tests/integration."""
+"""`harness monitor`: what its arguments must be, and where there is nobody to ask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.errors import ServerError
+from harness.errors import ServerError, UsageError
 from harness.monitor.command import command
 
 
@@ -19,3 +19,17 @@ def test_nobody_there_at_the_start_is_an_error_and_nothing_is_recorded(
     with pytest.raises(ServerError, match="can't be reached"):
         CliRunner().invoke(command, args, standalone_mode=False, catch_exceptions=False)
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["a:8000", "--interval", "2"], "--interval: 2 has no unit"),
+        (["a:8000", "--duration", "0s"], "--duration: must be longer than 0"),
+        (["ftp://a"], "no protocol of Triton"),
+        (["a:8000", "--header", "x"], "NAME: VALUE"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_read(args: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        CliRunner().invoke(command, args, standalone_mode=False, catch_exceptions=False)

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.paths import ROOT
 
 from harness.cli.main import main
+from harness.plan.command import command
 
 SAMPLE = str(ROOT / "reports" / "sample")
 
@@ -49,3 +51,9 @@ def test_a_plan_that_could_not_be_written_out_is_said() -> None:
         )  # fmt: skip
     assert done.stderr == "error: standard output can't be written: No space left on device\n"
     assert done.returncode == 3
+
+
+def test_the_help_says_how_it_is_tried() -> None:
+    done = CliRunner().invoke(command, ["--help"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "--verify tries the point under a cap" in " ".join(done.output.split())
