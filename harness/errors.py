@@ -233,10 +233,10 @@ class ServerDiedError(PointError):
 
 
 class ParityError(PointError):
-    """The backend's outputs disagree with the reference beyond the tolerance."""
+    """Outputs disagree with the reference, or with what their server says of the model."""
 
     reason = "parity"
-    words = "outputs disagree with the reference, so it was not timed"
+    words = "outputs disagree with the reference or the model's configuration, so it was not timed"
     retried = False
 
 

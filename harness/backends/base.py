@@ -126,6 +126,10 @@ class Backend(Protocol[Request, Reply]):
         """Whether `caller` makes `StreamCaller`s, all driven by one thread, not a thread each."""
         return False
 
+    def contradictions(self, inputs: Tensors) -> Mapping[str, str]:
+        """Output → how its type or shape is not what whoever serves the model says of it."""
+        return {}
+
     def statistics(self) -> dict[str, float]:
         """Counters that only grow, read at both ends of a window; differences are reported.
 

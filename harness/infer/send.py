@@ -23,7 +23,7 @@ from harness.scenario.variants import configs
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.triton.client import common
-from harness.triton.client.backend import TritonBackend
+from harness.triton.client.backend import TritonBackend, TritonCaller
 from harness.triton.client.settings import TritonSettings
 from harness.triton.client.url import ServerUrl
 from harness.triton.metadata import Description
@@ -43,6 +43,8 @@ class Answer:
     version: str
     inputs: Inputs
     outputs: Inputs
+    contradictions: tuple[str, ...] = ()
+    """What of the outputs is not as the server describes it."""
 
 
 def to_server(url: ServerUrl, model: str, fit: Fit) -> Answer:
@@ -63,7 +65,9 @@ def to_server(url: ServerUrl, model: str, fit: Fit) -> Answer:
         inputs = fit(wanted_by(found))
         request = common.request_inputs(found, inputs, url.protocol)
         reply = connection.infer(request)
-        return Answer(model, url.text, found.latest, inputs, connection.outputs(reply))
+        wrong = connection.contradictions(reply, found, inputs)
+        outputs = connection.outputs(reply)
+        return Answer(model, url.text, found.latest, inputs, outputs, (*wrong.values(),))
 
 
 def wanted_by(found: Description, model: PreparedModel | None = None) -> Wanted:
@@ -100,9 +104,12 @@ def through_backend(loaded: LoadedScenario, backend: str, fit: Fit) -> Answer:
         inputs = fit(_wanted(runs, model))
         request = runs.prepare(inputs)
         caller = stack.enter_context(runs.caller())
-        outputs = {k: np.asarray(v) for k, v in caller.outputs(caller.infer(request)).items()}
-        version = runs.found.latest if isinstance(runs, TritonBackend) else ""
-        return Answer(model.name, spec.name, version, inputs, outputs)
+        reply, version, wrong = caller.infer(request), "", dict[str, str]()
+        outputs = {k: np.asarray(v) for k, v in caller.outputs(reply).items()}
+        if isinstance(runs, TritonBackend) and isinstance(caller, TritonCaller):
+            version = runs.found.latest
+            wrong = caller.connection.contradictions(reply, runs.found, inputs)
+        return Answer(model.name, spec.name, version, inputs, outputs, (*wrong.values(),))
 
 
 def choose(loaded: LoadedScenario, name: str) -> BackendSettings:

@@ -38,6 +38,7 @@ def as_json(answer: Answer, top: Top, written: Path | None) -> str:
             for name, array in answer.outputs.items()
         },
         "top": {name: [[asdict(c) for c in row] for row in rows] for name, rows in top.items()},
+        "contradictions": list(answer.contradictions),
         "written": None if written is None else str(written),
     }  # fmt: skip
     return json.dumps(jsonable(facts), indent=2)
@@ -72,6 +73,7 @@ def page(answer: Answer, top: Top) -> list[RenderableType]:
         parts += [_classes(name, number, row, len(rows)) for number, row in enumerate(rows)]
     if rest := {name: a for name, a in answer.outputs.items() if name not in top}:
         parts.append(_outputs(rest))
+    parts += [Text(outward(f"warning: {wrong}"), style="yellow") for wrong in answer.contradictions]
     return parts
 
 

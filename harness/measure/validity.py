@@ -32,7 +32,8 @@ FLAGS: dict[str, str] = {
     "cpu_steal": "the hypervisor gave more than 5 % of the CPU time that was wanted to others",
     "cpu_quota": "the CPU quota of the control group was used up in more than 5 % of its periods: "
     "it held the run back",
-    "parity": "outputs disagree with the reference; measured because the scenario says so",
+    "parity": "outputs disagree with the reference, or the server's model configuration; measured "
+    "because the scenario says so",
     "wrong_outputs": "outputs sampled under load disagree with the reference",
     "outputs_differ": "outputs of this configuration disagree with the reference at another of its "
     "points: none of them is a candidate",

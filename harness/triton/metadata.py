@@ -212,6 +212,33 @@ def _output_problems(found: Description, model: PreparedModel) -> Iterator[str]:
             yield f"it has no output '{tensor.name}' (its outputs: {', '.join(server) or 'none'})"
 
 
+def contradictions(
+    found: Description, answered: Sequence[TensorSpec], batch: int
+) -> dict[str, str]:
+    """Output → how the answer to a request of `batch` items is not what the server says of it.
+
+    Triton passes on what a backend wrote: nobody holds a Python model to its config.pbtxt.
+    """
+    there, wrong = {spec.name: spec for spec in answered}, {}
+    for said in found.signature.outputs:
+        expected = tuple(batch if size == BATCH else size for size in said.shape)
+        got = there.get(said.name)
+        if got is None:
+            wrong[said.name] = f"output '{said.name}' is not in the answer"
+        elif got.dtype != said.dtype or not _as_said(got.shape, expected):
+            wrong[said.name] = (
+                f"output '{said.name}' is {_dtype(got)} {_shape(got.shape)} in the answer, "
+                f"{_dtype(said)} {_shape(expected)} by the model's configuration"
+            )
+    return wrong
+
+
+def _as_said(got: Sequence[int | str], said: Sequence[int | str]) -> bool:
+    if is_short(got, said):  # the batch alone: some backends add the 1, and some do not
+        said = said[:-1]
+    return len(got) == len(said) and all(map(_fits, got, said))
+
+
 def _mismatch(
     what: str, ours: TensorSpec, server: TensorSpec, dynamic: Mapping[str, int]
 ) -> Iterator[str]:

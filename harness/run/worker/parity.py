@@ -16,6 +16,9 @@ from harness.scenario.sizes import label_of
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.model import Parity
 
+SAID = "the model's configuration on the server"
+"""What an answer is held to before anything else, also where there is no reference."""
+
 
 def check(
     backend: Backend, model: PreparedModel, spec: AnyBackend, parity: Parity,
@@ -40,6 +43,9 @@ def _check_sizes(
     sizes: Mapping[str, int], reference: ReferenceOutputs,
 ) -> ParityRow:  # fmt: skip
     row = ParityRow(spec.name, batch, "unavailable", "", sizes=label_of(sizes))
+    against = backend.contradictions(make_inputs(model.sized(sizes), batch, 0))
+    if wrong := [text for name, text in against.items() if name not in parity.ignore]:
+        return replace(row, status="disagrees", reference=SAID, inputs=1, message="; ".join(wrong))
     if reference.unavailable:
         return replace(row, message=reference.unavailable)
     expected = [reference.outputs(batch, variant, sizes) for variant in range(parity.inputs)]

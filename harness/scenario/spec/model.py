@@ -262,7 +262,9 @@ class ModelSpec(Model):
         kinds = self.source.kinds
         if len(kinds) == 1 and kinds[0] in NO_REFERENCE:
             why = f"outputs of a model from `{kinds[0]}` can't be compared: it has no reference"
-            yield from under(("parity",), self.parity.idle(why, *Parity.model_fields))
+            held = {"ignore", "on_mismatch"} if kinds[0] == "triton" else set()  # to its config
+            idle = self.parity.idle(why, *(Parity.model_fields.keys() - held))
+            yield from under(("parity",), idle)
         if kinds in (["torch"], ["exported_program"]) and not self.inputs:
             yield Broken((), f"{with_article(kinds[0])} source needs `inputs`", lacks=("inputs",))
 

@@ -103,6 +103,12 @@ class TritonBackend(Backend[TritonRequest, TritonReply]):
             return TritonCaller(self.spec.protocol, self.target)
         return SharedCaller(self.spec.protocol, self.target, self.regions)
 
+    def contradictions(self, inputs: Tensors) -> dict[str, str]:
+        """What is not as the server describes it of one answer, over the caller's own way."""
+        request = self.prepare(inputs)
+        with self.caller() as caller:
+            return caller.connection.contradictions(caller.infer(request), self.found, inputs)
+
     def statistics(self) -> dict[str, float]:
         """Triton's counters."""
         with self.connection.setting_up:

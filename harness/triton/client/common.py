@@ -12,11 +12,11 @@ import numpy as np
 from harness.backends.base import BackendContext
 from harness.errors import BackendError, EmptyOutputError, ServerError
 from harness.models.strings import STRING, as_text
-from harness.models.tensors import Array, Tensors
+from harness.models.tensors import Array, Tensors, TensorSpec
 from harness.scenario.spec.server import access_of
 from harness.system.network import PLAIN, Access, split_address
 from harness.triton.client.settings import TritonSettings
-from harness.triton.dtypes import to_triton
+from harness.triton.dtypes import NUMPY, to_triton
 from harness.triton.metadata import Description, is_short
 
 CONNECT_S = 2.0
@@ -129,6 +129,13 @@ def output_shape(reply: TritonReply, name: str) -> tuple[int, ...]:
     """The shape that an answer says an output has, wherever it is."""
     output = reply.get_output(name)
     return tuple(output["shape"] if isinstance(output, dict) else output.shape)
+
+
+def output_spec(reply: TritonReply, name: str) -> TensorSpec:
+    """The type and the shape that an answer says an output has."""
+    output = reply.get_output(name)
+    datatype: str = output["datatype"] if isinstance(output, dict) else output.datatype
+    return TensorSpec(name, NUMPY.get(datatype, datatype), output_shape(reply, name))
 
 
 def output_array(reply: TritonReply, name: str) -> Array:

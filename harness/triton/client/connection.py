@@ -12,7 +12,7 @@ from harness.system.packages import require
 from harness.triton.client import common
 from harness.triton.client.common import ServerTarget, TritonReply
 from harness.triton.client.errors import ErrorTable, Translated, not_ready
-from harness.triton.metadata import Description, proto, read, steps
+from harness.triton.metadata import Description, contradictions, proto, read, steps
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -94,6 +94,14 @@ class Connection:
     def arrays(self, reply: TritonReply) -> dict[str, Array]:
         """All outputs as the client gives them. Raises EmptyOutputError."""
         return {name: common.output_array(reply, name) for name in self.names(reply)}
+
+    def contradictions(
+        self, reply: TritonReply, found: Description, inputs: Tensors
+    ) -> dict[str, str]:
+        """Of each output that is not as the server describes it in how far, for these inputs."""
+        answered = [common.output_spec(reply, name) for name in self.names(reply)]
+        batch = next((len(a) for a in inputs.values() if a.ndim), 1)
+        return contradictions(found, answered, batch)
 
     def outputs(self, reply: TritonReply) -> Tensors:
         """All outputs, each as `to_host` makes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_json_has_it_all() -> None:
     assert found["outputs"]["z"]["not_finite"] == 2
     assert found["outputs"]["words"]["dtype"] == "string"
     assert [row[0]["index"] for row in found["top"]["y"]] == [1, 0]
-    assert found["written"] == "o.npz"
+    assert (found["written"], found["contradictions"]) == ("o.npz", [])
 
 
 def test_outputs_are_written_once(tmp_path: Path) -> None:
@@ -61,3 +62,10 @@ def test_outputs_are_written_once(tmp_path: Path) -> None:
         save(ANSWER, tmp_path / "o.npz")
     with pytest.raises(UsageError, match="can't be written"):
         save(ANSWER, tmp_path / "no" / "o.npz")
+
+
+def test_what_contradicts_the_server_is_said() -> None:
+    wrong = dataclasses.replace(ANSWER, contradictions=("output 'y' is not in the answer\x1b[2J",))
+    text = shown(wrong, labels=["a", "b"])
+    assert "warning: output 'y' is not in the answer" in text
+    assert "\x1b" not in text

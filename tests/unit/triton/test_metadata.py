@@ -6,7 +6,7 @@ from tritonclient.grpc.service_pb2 import ModelMetadataResponse
 
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
-from harness.triton.metadata import Description, check_inputs, composing, read
+from harness.triton.metadata import Description, check_inputs, composing, contradictions, read
 
 
 def metadata(**tensors):
@@ -144,3 +144,29 @@ def test_a_scalar_fits_where_the_server_takes_one_number() -> None:
     check_inputs(found, model(("x", "float32", ())))
     with pytest.raises(ServerError, match=r"shape \[1\] there, \[2\] here"):
         check_inputs(found, model(("x", "float32", (2,))))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "batch", "ok"),
+    [
+        ((3, 10), "float16", 3, True),
+        ((3, 10), "float32", 3, False),
+        ((2, 10), "float16", 3, False),
+        ((3, 11), "float16", 3, False),
+        ((3, 10, 1), "float16", 3, False),
+        ((30,), "float16", 3, False),
+    ],
+)
+def test_an_answer_is_held_to_the_description(shape, dtype, batch, ok):
+    found = read(metadata(**X), BATCHED)
+    wrong = contradictions(found, [TensorSpec("y", dtype, shape)], batch)
+    assert list(wrong) == ([] if ok else ["y"])
+
+
+def test_free_sizes_and_the_batch_alone_contradict_nothing():
+    free = read(metadata(x=("FP32", [2]), y=("FP32", [-1, 2])), ModelConfig(name="m"))
+    assert not contradictions(free, [TensorSpec("y", "float32", (7, 2))], 1)
+    alone = read(metadata(x=("FP32", [-1, 2]), y=("INT64", [-1, 1])), BATCHED)
+    assert not contradictions(alone, [TensorSpec("y", "int64", (4,))], 4)
+    assert contradictions(alone, [TensorSpec("y", "int64", (5,))], 4)
+    assert contradictions(alone, [], 4) == {"y": "output 'y' is not in the answer"}

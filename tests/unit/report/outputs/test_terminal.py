@@ -56,8 +56,8 @@ def test_a_backend_that_failed_at_every_point_is_one_line(tmp_path: Path) -> Non
     whole = " ".join(shown(run).split())
     assert len(failed) == 1
     assert (
-        "failed: fake: all 2 points (round 1): outputs disagree with the reference, so it was not "
-        f"timed: {message}" in whole
+        "failed: fake: all 2 points (round 1): outputs disagree with the reference or the "
+        f"model's configuration, so it was not timed: {message}" in whole
     )
     assert whole.count("disagree") == 1
     assert whole.count("fix: see the table") == 1
