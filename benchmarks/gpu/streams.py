@@ -69,7 +69,7 @@ def harness_way(backend: Any, requests: dict[int, Sequence[Any]], callers_in: st
             "requests_s": throughput(samples, begin, end, 1), "cpu_percent": window.cpu_percent,
             **_quantiles((samples.done - samples.sent)[inside]),
             "launching": launching(window.after, window.before, window.seconds),
-            **({"compute_us": times.compute_us, "enqueue_us": times.enqueue_us} if times else {}),
+            **({key: times[key] for key in ("compute_us", "enqueue_us")} if times else {}),
         }  # fmt: skip
 
     return once

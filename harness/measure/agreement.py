@@ -15,7 +15,7 @@ from harness.measure.validity import Finding
 from harness.measure.window import Window
 from harness.results.details import PHASES, MeasurementDetails, ServerMetrics
 from harness.results.samples import OK, Samples
-from harness.triton.counters.metrics import WindowMetrics, over_window
+from harness.triton.counters.metrics import at_ends, over_window
 from harness.triton.counters.scrape import Reading
 from harness.triton.counters.statistics import LOOKUPS, composing
 
@@ -37,30 +37,30 @@ def open_between(samples: Samples, spans: Sequence[Span]) -> tuple[int, float]:
 
 
 def check_agreement(
-    found: WindowMetrics, counted: Mapping[str, float], samples: Samples, reads_ns: Sequence[Span],
+    found: ServerMetrics, counted: Mapping[str, float], samples: Samples, spans: Sequence[Span],
     batch_size: int,
 ) -> Iterator[Finding]:  # fmt: skip
     """Flag what can't be explained by when the two were read.
 
     `counted` is the statistics' difference over the window (keys of `statistics.counters`);
-    `reads_ns` are the beginnings and ends of its two readings.
+    `spans` reach from the beginning of the first of the two readings at an end of the window to
+    the end of the second.
     """
-    if found.reset:
-        yield Finding("metrics_disagree", f"went backwards in the window: {', '.join(found.reset)}")
+    if found["reset"]:
+        gone = ", ".join(found["reset"])
+        yield Finding("metrics_disagree", f"went backwards in the window: {gone}")
         return
-    both = zip(found.spans_ns, reads_ns, strict=True)
-    spans = [(min(a[0], b[0]), max(a[1], b[1])) for a, b in both]
     requests, took_us = open_between(samples, spans)
     share = _of_others(counted["count"], samples, spans)
     edge, edge_us = 1 + requests * share, took_us * share
     cut = CUT_US * (counted["count"] + counted["failures"])
     pairs = [
-        ("requests", found.requests, counted["count"], edge),
-        ("failed requests", sum(found.failures.values()), counted["failures"], edge),
-        ("inferences", found.inferences, counted["inferences"], edge * batch_size),
-        ("executions", found.executions, counted["executions"], edge),
+        ("requests", found["requests"], counted["count"], edge),
+        ("failed requests", sum(found["failures"].values()), counted["failures"], edge),
+        ("inferences", found["inferences"], counted["inferences"], edge * batch_size),
+        ("executions", found["executions"], counted["executions"], edge),
         *(
-            (f"{phase} µs", found.duration_us.get(phase), counted[f"{phase}_ns"] / 1e3,
+            (f"{phase} µs", found["duration_us"].get(phase), counted[f"{phase}_ns"] / 1e3,
              edge_us + cut + 1)
             for phase in PHASES
         ),
@@ -87,7 +87,7 @@ NOT_READ = "the server's metrics were not read: `server: {metrics_url: …}` say
 def server_view(
     window: Window, samples: Samples, scraped: Mapping[str, object] | None, batch_size: int
 ) -> tuple[MeasurementDetails, list[Finding]]:
-    """For a row's details: `metrics` (`WindowMetrics.to_json`, or `{problem: …}`), `composing` (by
+    """For a row's details: `metrics` (or `{problem: …}`), `composing` (by
     model), `cache` (by `LOOKUPS`, where there is one); and what contradicts the statistics.
     Nothing for backends without a server.
     """
@@ -119,5 +119,7 @@ def _metrics(
     counted = {key: window.after[key] - before for key, before in window.before.items()}
     findings = []
     if len(window.reads_ns) == 2 and all(value >= 0 for value in counted.values()):
-        findings = list(check_agreement(found, counted, samples, window.reads_ns, batch_size))
-    return cast(ServerMetrics, found.to_json()), findings
+        both = zip(at_ends(readings), window.reads_ns, strict=True)
+        spans = [(min(r.begin_ns, begin), max(r.end_ns, end)) for r, (begin, end) in both]
+        findings = list(check_agreement(found, counted, samples, spans, batch_size))
+    return found, findings

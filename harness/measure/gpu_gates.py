@@ -10,8 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from harness.measure.gpu_time import HOST_BOUND_SHARE, GpuTime
+from harness.measure.gpu_time import HOST_BOUND_SHARE
 from harness.measure.validity import Finding
+from harness.results.details import GpuTimes
 from harness.results.series import Quantity, Readings, TelemetrySeries, each
 
 EVENTS = {
@@ -77,7 +78,7 @@ def _foreign(processes: TelemetrySeries) -> Iterator[Finding]:
 
 
 def check_host(
-    times: GpuTime | None, launching: float | None = None, helps: str = ""
+    times: GpuTimes | None, launching: float | None = None, helps: str = ""
 ) -> Iterator[Finding]:
     """Whether the GPU waited for the host, and what would help.
 
@@ -87,8 +88,9 @@ def check_host(
     seen = ""
     if launching is not None and launching > HOST_BOUND_SHARE:
         seen = f"{100 * launching:.0f} % of the callers' one thread went into beginning requests"
-    elif times is not None and times.host_bound:
-        seen = f"enqueueing {times.enqueue_us:.0f} µs, computing {times.compute_us:.0f} µs"
+    elif times is not None and times["enqueue_us"] > HOST_BOUND_SHARE * times["compute_us"]:
+        enqueueing, computing = times["enqueue_us"], times["compute_us"]
+        seen = f"enqueueing {enqueueing:.0f} µs, computing {computing:.0f} µs"
         seen += f" (limit {100 * HOST_BOUND_SHARE:.0f} %)"
     if seen:
         yield Finding(

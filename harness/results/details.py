@@ -60,23 +60,38 @@ ServerTimes = Annotated[Mapping[str, float], _together(PHASES)]
 
 @_OPEN
 class ServerMetrics(TypedDict, total=False):
-    """A window by the server's /metrics (`triton.counters.metrics`), or the `problem` alone."""
+    """One model over one window by the server's /metrics (`triton.counters.metrics`), or the
+    `problem` alone. None, or a key that lacks, is not known.
+    """
 
     problem: str
     model: str
     requests: float | None
+    """That succeeded; to Triton that includes those a Python model answered with an error."""
     failures: Mapping[str, float]
+    """By Triton's reason (`REJECTED`, `CANCELED`, `BACKEND`, `OTHER`)."""
     inferences: float | None
     executions: float | None
     duration_us: Mapping[str, float]
+    """Sums over requests: `request`, and the phases."""
     cache: Mapping[str, float]
+    """`hits`, `misses`, and the sums `hit_us` and `miss_us`."""
     pending: Mapping[str, Sequence[float]]
+    """Requests that waited for execution, at each reading, the window's ends included: of this
+    model, and of each other one of the server where any waited (an ensemble's wait in its parts).
+    """
     pinned_mib: Mapping[str, float]
+    """Of the pinned memory pool: `used` (largest reading) and `total`."""
     gpus: Mapping[str, Mapping[str, float]]
+    """By UUID: see `triton.counters.metrics.gpu_gauges`, and `energy_j`."""
     reset: Sequence[str]
+    """Counters that went backwards."""
     reading_ms: float
+    """What a reading took, the longest."""
     joules_per_inference: float | None
+    """Of all GPUs that the server sees, over this model's inferences."""
     mean_us: Mapping[str, float]
+    """Mean microseconds a request, by phase; empty without requests."""
 
 
 @_OPEN
@@ -160,12 +175,13 @@ class SentPart(TypedDict):
 
 @_OPEN
 class GpuTimes(TypedDict):
-    """Mean microseconds a request: see `harness.measure.gpu_time.GpuTime`."""
+    """Mean microseconds a request, of those that were timed: see `harness.measure.gpu_time`."""
 
     h2d_us: float
     compute_us: float
     d2h_us: float
     enqueue_us: float
+    """Host time spent putting the computation on the stream."""
     count: Count
     launching: NotRequired[float]
     """Share of its time that the one thread of all callers spent beginning requests."""
@@ -266,12 +282,15 @@ class LoadedDetails(TypedDict, total=False):
 
 @_OPEN
 class TrialDetails(TypedDict):
-    """What one rate gave in a search for the capacity: see `harness.run.capacity.Trial`."""
+    """What one rate gave in a search for the capacity: `harness.run.capacity`."""
 
     rate: float
     within: float
+    """Share of the requests due in the window that were answered within the target."""
     offered: NotRequired[float]
+    """Requests a second that were due in the window: what arrivals by chance made of the rate."""
     goodput: float
+    """Inferences a second that were answered within the target, never more than was offered."""
     p50_ms: float | None
     outcome: str
 

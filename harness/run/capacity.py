@@ -111,28 +111,6 @@ def search(
 # ------------------------------------------------------------------------------ one rate's answer
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What one rate gave in one round."""
-
-    rate: float
-    within: float
-    """Share of the requests due in the window that were answered within the target."""
-    offered: float
-    """Requests a second that were due in the window: what arrivals by chance made of the rate."""
-    goodput: float
-    """Inferences a second that were answered within the target, never more than was offered."""
-    p50_ms: float | None
-    outcome: str
-
-    def to_json(self) -> TrialDetails:
-        """For a row's details."""
-        return {
-            "rate": self.rate, "within": self.within, "offered": self.offered,
-            "goodput": self.goodput, "p50_ms": self.p50_ms, "outcome": self.outcome,
-        }  # fmt: skip
-
-
 def answered_within(
     samples: Samples, begin_ns: int, end_ns: int, target_ms: float
 ) -> tuple[int, int]:
@@ -169,7 +147,7 @@ class LatencyTarget:
         """The share that must be within the target: 99/100 for p99."""
         return QUANTILES[self.percentile]
 
-    def judge(self, row: MeasurementRow, samples: Samples) -> Trial:
+    def judge(self, row: MeasurementRow, samples: Samples) -> TrialDetails:
         """The answer of one rate; see docs/measurement.md, Capacity."""
         begin, end = row.window_begin_ns, row.window_end_ns
         good, due = answered_within(samples, begin, end, self.ms)
@@ -183,15 +161,16 @@ class LatencyTarget:
             outcome = GROWING
         seconds = (end - begin) / 1e9
         offered = int(in_window(samples, begin, end, open_loop=True).sum()) / seconds
-        return Trial(
-            row.request_rate or 0.0, good / due if due else 0.0, offered,
-            good * row.batch_size / seconds, row.latency_ms.get("p50"), outcome,
+        return TrialDetails(
+            rate=row.request_rate or 0.0, within=good / due if due else 0.0, offered=offered,
+            goodput=good * row.batch_size / seconds, p50_ms=row.latency_ms.get("p50"),
+            outcome=outcome,
         )  # fmt: skip
 
 
-def knee(trials: Sequence[Trial]) -> float | None:
+def knee(trials: Sequence[TrialDetails]) -> float | None:
     """The lowest tried rate whose median response exceeds `KNEE` × that of the lowest rate."""
-    known = sorted((t.rate, t.p50_ms) for t in trials if t.p50_ms is not None)
+    known = sorted((t["rate"], t["p50_ms"]) for t in trials if t["p50_ms"] is not None)
     return next((rate for rate, p50 in known if p50 > KNEE * known[0][1]), None)
 
 
@@ -206,25 +185,27 @@ class _Search:
     target: LatencyTarget
     grid: Grid
     measure: Measure
-    trials: dict[int, Trial] = field(default_factory=dict)
+    trials: dict[int, TrialDetails] = field(default_factory=dict)
 
     def holds(self, k: int) -> bool:
         if k not in self.trials:
             self.trials[k] = self._try(self.grid.rate(k))
-        return self.trials[k].outcome == HOLDS
+        return self.trials[k]["outcome"] == HOLDS
 
-    def _try(self, rate: float) -> Trial:
+    def _try(self, rate: float) -> TrialDetails:
         point = replace(self.point, shape=None, request_rate=rate)
 
         def doubtful(row: MeasurementRow, samples: Samples) -> bool:
-            return self.target.judge(row, samples).outcome in (CLIENT, GROWING)
+            return self.target.judge(row, samples)["outcome"] in (CLIENT, GROWING)
 
         try:
             return self.target.judge(*self.measure(point, doubtful))
         except BackendError:
-            if not any(t.outcome == HOLDS for t in self.trials.values()):
+            if not any(t["outcome"] == HOLDS for t in self.trials.values()):
                 raise  # it fails at any rate, so it is no question of capacity
-            return Trial(rate, 0.0, rate, 0.0, None, FAILS)
+            return TrialDetails(
+                rate=rate, within=0.0, offered=rate, goodput=0.0, p50_ms=None, outcome=FAILS
+            )  # fmt: skip
 
     def start(self) -> int:
         """The first step, from how long one request alone takes."""
@@ -254,37 +235,40 @@ def find_capacity(
     target = LatencyTarget(percentile, ms, grid.precision)
     this = _Search(point, target, grid, measure)
     low, high = this.run(settings)
-    trials = sorted(this.trials.values(), key=lambda t: t.rate)
+    trials = sorted(this.trials.values(), key=lambda t: t["rate"])
     best = this.trials[low] if low is not None else None
     limit, reason = _limit(target, best, this.trials[high] if high is not None else None)
     return CapacityRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,
         batch_size=point.batch_size, percentile=percentile, target_ms=ms,
-        rate=best.offered if best else None, goodput=best.goodput if best else None,
-        low=best.rate if best else None, high=grid.rate(high) if high is not None else None,
+        rate=best["offered"] if best else None, goodput=best["goodput"] if best else None,
+        low=best["rate"] if best else None, high=grid.rate(high) if high is not None else None,
         knee_rate=knee(trials), steps=len(trials), limit=limit, reason=reason,
-        details={"precision": grid.precision, "trials": [t.to_json() for t in trials]},
+        details={"precision": grid.precision, "trials": trials},
         sizes=point.sizes,
     )  # fmt: skip
 
 
-def _limit(target: LatencyTarget, best: Trial | None, above: Trial | None) -> tuple[str, str]:
+def _limit(
+    target: LatencyTarget, best: TrialDetails | None, above: TrialDetails | None
+) -> tuple[str, str]:
     """What kept the rate from being higher, as a code and in words."""
     if above is None:
-        rate = best.rate if best else 0.0
+        rate = best["rate"] if best else 0.0
         return "max_rate", f"{rate:g} requests/s, the most that may be asked for, still holds"
-    if above.outcome == CLIENT:
+    rate, share = above["rate"], 100 * above["within"]
+    if above["outcome"] == CLIENT:
         return "client", (
-            f"at {above.rate:g} requests/s the load generator, not the server, was the limit"
+            f"at {rate:g} requests/s the load generator, not the server, was the limit"
         )
     if best is None:
         return "target", (
-            f"even at {above.rate:g} requests/s only {100 * above.within:.3g} % of the requests "
+            f"even at {rate:g} requests/s only {share:.3g} % of the requests "
             f"were answered within {target.ms:g} ms"
         )
-    if above.outcome == GROWING:
+    if above["outcome"] == GROWING:
         return "growing", (
-            f"at {above.rate:g} requests/s more requests came in than were answered, though the "
+            f"at {rate:g} requests/s more requests came in than were answered, though the "
             f"target still held"
         )
     return "target", ""

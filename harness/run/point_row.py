@@ -157,15 +157,9 @@ def _details(
 
 
 def _gpu_times(counted: Window) -> GpuTimes | None:
-    found = gpu_split(counted.after, counted.before)
-    if found is None:
-        return None
-    times = GpuTimes(
-        h2d_us=found.h2d_us, compute_us=found.compute_us, d2h_us=found.d2h_us,
-        enqueue_us=found.enqueue_us, count=found.count,
-    )  # fmt: skip
+    times = gpu_split(counted.after, counted.before)
     busy = launching(counted.after, counted.before, counted.seconds)
-    return times if busy is None else {**times, "launching": busy}
+    return times if times is None or busy is None else {**times, "launching": busy}
 
 
 def _energy(joules: float | None, throughput: float, seconds: float) -> MeasurementDetails:

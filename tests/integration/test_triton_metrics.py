@@ -120,7 +120,7 @@ def run(
         text=True, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     found = read_run(folder / "run")
-    assert not found.failures, done.stderr
+    assert not found["failures"], done.stderr
     return found
 
 
@@ -305,9 +305,9 @@ def test_failures_have_tritons_reason(server: TritonServer) -> None:
         found = over_window([before, reading()], "one")
         # Triton counts a request after its answer is on the way
         while (
-            not found.requests or sum(found.failures.values()) < 2
+            not found["requests"] or sum(found["failures"].values()) < 2
         ) and time.monotonic() < deadline:
             time.sleep(0.05)
             found = over_window([before, reading()], "one")
-    assert found.requests == 1
-    assert {k: v for k, v in found.failures.items() if v} == {"BACKEND": 2.0}
+    assert found["requests"] == 1
+    assert {k: v for k, v in found["failures"].items() if v} == {"BACKEND": 2.0}

@@ -9,9 +9,9 @@ its difference is not known, so there is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-from harness.results.details import PHASES
+from harness.results.details import PHASES, ServerMetrics
 from harness.triton.counters.scrape import Reading
 
 MIB = 2**20
@@ -67,52 +67,6 @@ def parse(text: str) -> Page:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowMetrics:
-    """One model over one window, by /metrics. None, or a key that lacks, is not known."""
-
-    model: str
-    requests: float | None
-    """That succeeded; to Triton that includes those a Python model answered with an error."""
-    failures: Mapping[str, float]
-    """By Triton's reason (`REJECTED`, `CANCELED`, `BACKEND`, `OTHER`)."""
-    inferences: float | None
-    executions: float | None
-    duration_us: Mapping[str, float]
-    """Sums over requests: `request`, and the phases."""
-    cache: Mapping[str, float]
-    """`hits`, `misses`, and the sums `hit_us` and `miss_us`."""
-    pending: Mapping[str, tuple[float, ...]]
-    """Requests that waited for execution, at each reading, the window's ends included: of this
-    model, and of each other one of the server where any waited (an ensemble's wait in its parts).
-    """
-    pinned_mib: Mapping[str, float]
-    """Of the pinned memory pool: `used` (largest reading) and `total`."""
-    gpus: Mapping[str, Mapping[str, float]]
-    """By UUID: see `_GPU`, and `energy_j`."""
-    reset: tuple[str, ...] = ()
-    """Counters that went backwards."""
-    spans_ns: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
-    """When the readings at the window's two ends began and ended."""
-    reading_ms: float = 0.0
-    """What a reading took, the longest."""
-    joules_per_inference: float | None = None
-    """Of all GPUs that the server sees, over this model's inferences."""
-
-    @property
-    def mean_us(self) -> dict[str, float]:
-        """Mean microseconds a request, by phase; empty without requests."""
-        if not self.requests:
-            return {}
-        return {key: value / self.requests for key, value in self.duration_us.items()}
-
-    def to_json(self) -> dict[str, object]:
-        """For a row's details; spans are left out."""
-        found = asdict(self)
-        del found["spans_ns"]
-        return {**found, "mean_us": self.mean_us}
-
-
-@dataclass(frozen=True, slots=True)
 class _Ends:
     """The window's first and last page, and the names of counters found to have gone back."""
 
@@ -137,28 +91,36 @@ class _Ends:
         return self.grown(name, model=self.model)
 
 
-def over_window(readings: Sequence[Reading], model: str) -> WindowMetrics:
+def at_ends(readings: Sequence[Reading]) -> tuple[Reading, Reading]:
+    """The readings at the window's two ends. Raises ValueError where one is not there."""
+    first, last = (*(r for r in readings if r.at_end), None, None)[:2]
+    if first is None or last is None:
+        raise ValueError("there is no reading at both ends of the window")
+    return first, last
+
+
+def over_window(readings: Sequence[Reading], model: str) -> ServerMetrics:
     """Everything that the readings of one window say about `model`.
 
     Raises ValueError when the readings at both ends are not there, or are no metrics page.
     """
-    first, last = (*(r for r in readings if r.at_end), None, None)[:2]
-    if first is None or last is None:
-        raise ValueError("there is no reading at both ends of the window")
+    first, last = at_ends(readings)
     pages = [parse(r.text) for r in readings]
     ends = _Ends(parse(first.text), parse(last.text), model)
     gpus = {uuid: gpu | _energy(ends, uuid) for uuid, gpu in gpu_gauges(pages).items()}
     inferences = ends.mine("nv_inference_count")
     joules = [gpu["energy_j"] for gpu in gpus.values() if "energy_j" in gpu]
-    return WindowMetrics(
+    requests = ends.mine("nv_inference_request_success")
+    duration_us = _known({
+        name: ends.mine(f"nv_inference_{name}_duration_us") for name in ("request", *PHASES)
+    })  # fmt: skip
+    return ServerMetrics(
         model=model,
-        requests=ends.mine("nv_inference_request_success"),
+        requests=requests,
         failures=dict(_failures(ends)),
         inferences=inferences,
         executions=ends.mine("nv_inference_exec_count"),
-        duration_us=_known({
-            name: ends.mine(f"nv_inference_{name}_duration_us") for name in ("request", *PHASES)
-        }),
+        duration_us=duration_us,
         cache=_known({key: ends.mine(name) for key, name in _CACHE.items()}),
         pending=_pending(pages, model),
         pinned_mib=_known({
@@ -167,9 +129,9 @@ def over_window(readings: Sequence[Reading], model: str) -> WindowMetrics:
         }),
         gpus=gpus,
         reset=tuple(dict.fromkeys(ends.reset)),
-        spans_ns=((first.begin_ns, first.end_ns), (last.begin_ns, last.end_ns)),
         reading_ms=max(r.end_ns - r.begin_ns for r in readings) / 1e6,
         joules_per_inference=sum(joules) / inferences if joules and inferences else None,
+        mean_us={key: us / requests for key, us in duration_us.items()} if requests else {},
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,13 @@ from support.paths import DATA
 
 from harness.measure.agreement import LATE_NS, check_agreement, open_between, server_view
 from harness.measure.window import Window
+from harness.results.details import ServerMetrics
 from harness.results.samples import OK, Samples
-from harness.triton.counters.metrics import WindowMetrics
 from harness.triton.counters.scrape import Reading
 from harness.triton.counters.statistics import counters
 
 MS = 1_000_000
-SPANS = ((100 * MS, 101 * MS), (1100 * MS, 1101 * MS))
-READS = [(100 * MS, 102 * MS), (1100 * MS, 1102 * MS)]
+SPANS = [(100 * MS, 102 * MS), (1100 * MS, 1102 * MS)]
 
 
 def steady(callers: int, took_ms: int = 10, length_ms: int = 1300) -> Samples:
@@ -40,18 +39,18 @@ def counted(requests: float, phase_us: float = 1000.0) -> dict[str, float]:
     }  # fmt: skip
 
 
-def metrics(requests: float, phase_us: float = 1000.0) -> WindowMetrics:
+def metrics(requests: float, phase_us: float = 1000.0) -> ServerMetrics:
     stats = counted(requests, phase_us)
     phases = ("queue", "compute_input", "compute_infer", "compute_output")
-    return WindowMetrics(
+    return ServerMetrics(
         model="m", requests=requests, failures={}, inferences=2 * requests, executions=requests,
         duration_us={p: stats[f"{p}_ns"] / 1e3 for p in phases}, cache={}, pending={},
-        pinned_mib={}, gpus={}, spans_ns=SPANS,
+        pinned_mib={}, gpus={}, reset=(),
     )  # fmt: skip
 
 
-def seen(found: WindowMetrics, stats: dict[str, float], samples: Samples) -> str:
-    return "; ".join(f.seen for f in check_agreement(found, stats, samples, READS, 2))
+def seen(found: ServerMetrics, stats: dict[str, float], samples: Samples) -> str:
+    return "; ".join(f.seen for f in check_agreement(found, stats, samples, SPANS, 2))
 
 
 def test_the_same_numbers_agree() -> None:
@@ -76,11 +75,11 @@ def test_a_request_counts_as_open_for_a_moment_after_its_answer() -> None:
 def test_each_number_is_compared() -> None:
     samples, stats = steady(4), counted(400)
     same = metrics(400)
-    wrong = {
-        "failed requests": replace(same, failures={"BACKEND": 30.0}),
-        "inferences": replace(same, inferences=900.0),
-        "executions": replace(same, executions=100.0),
-        "queue µs": replace(same, duration_us={**same.duration_us, "queue": 1e6}),
+    wrong: dict[str, ServerMetrics] = {
+        "failed requests": {**same, "failures": {"BACKEND": 30.0}},
+        "inferences": {**same, "inferences": 900.0},
+        "executions": {**same, "executions": 100.0},
+        "queue µs": {**same, "duration_us": {**same["duration_us"], "queue": 1e6}},
     }
     for name, found in wrong.items():
         assert seen(found, stats, samples).startswith(f"{name}: ")
@@ -94,12 +93,14 @@ def test_whole_microseconds_that_were_cut_off_are_no_contradiction() -> None:
 
 
 def test_what_is_not_known_is_not_compared() -> None:
-    found = replace(metrics(400), requests=None, executions=None, duration_us={})
+    found: ServerMetrics = {
+        **metrics(400), "requests": None, "executions": None, "duration_us": {},
+    }  # fmt: skip
     assert seen(found, counted(400), steady(4)) == ""
 
 
 def test_a_reset_is_said_and_nothing_else() -> None:
-    found = replace(metrics(5), reset=("nv_inference_count",))
+    found: ServerMetrics = {**metrics(5), "reset": ("nv_inference_count",)}
     assert seen(found, counted(400), steady(4)) == (
         "went backwards in the window: nv_inference_count"
     )

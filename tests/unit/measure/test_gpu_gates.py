@@ -9,8 +9,9 @@ from harness.measure.gpu_gates import (
     event_names,
     joules_per_inference,
 )
-from harness.measure.gpu_time import GpuTime
+from harness.measure.gpu_time import HOST_BOUND_SHARE
 from harness.measure.validity import FLAGS, INVALIDATES, OUTSIDE
+from harness.results.details import GpuTimes
 from harness.results.series import SeriesKey, TelemetrySeries
 
 key = SeriesKey.parse
@@ -74,7 +75,7 @@ def test_every_flag_is_explained() -> None:
     found = flags(
         clock_events=[12.0] * 50, sm_clock_mhz=[1980.0, 900.0] * 25, foreign_processes=[1.0] * 50
     )
-    found |= {f.flag: f.seen for f in check_host(GpuTime(1, 100, 1, 95, 7))}
+    found |= {f.flag: f.seen for f in check_host(times(100, 95))}
     assert set(found) == {
         "throttled",
         "power_cap",
@@ -85,9 +86,21 @@ def test_every_flag_is_explained() -> None:
     assert set(found) <= set(FLAGS)
 
 
+def times(compute_us: float, enqueue_us: float) -> GpuTimes:
+    return GpuTimes(h2d_us=1, compute_us=compute_us, d2h_us=1, enqueue_us=enqueue_us, count=7)
+
+
+@pytest.mark.parametrize(("enqueue", "bound"), [
+    (HOST_BOUND_SHARE * 100, False), (HOST_BOUND_SHARE * 100 + 0.1, True), (0.0, False),
+])  # fmt: skip
+def test_the_host_is_the_bound_from_four_fifths_on(enqueue: float, bound: bool) -> None:
+    """Enqueueing then takes as long as computing."""
+    assert bool(list(check_host(times(100.0, enqueue)))) is bound
+
+
 def test_host_bound_needs_gpu_times() -> None:
     assert list(check_host(None)) == []
-    assert list(check_host(GpuTime(1, 100, 1, 20, 7))) == []
+    assert list(check_host(times(100, 20))) == []
 
 
 def test_event_bits_in_words() -> None:
@@ -102,7 +115,7 @@ def test_energy_by_inference() -> None:
 
 
 def test_what_holds_the_gpu_back_comes_with_what_helps() -> None:
-    slow, fast = GpuTime(1, 100, 1, 95, 7), GpuTime(1, 100, 1, 20, 7)
+    slow, fast = times(100, 95), times(100, 20)
     (found,) = check_host(slow, None, "cuda_graphs: true")
     assert found.seen == (
         "enqueueing 95 µs, computing 100 µs (limit 80 %); `cuda_graphs: true` would help"

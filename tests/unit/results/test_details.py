@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from support import simulated_queue
 from support.paths import DATA
 from support.synthetic_run import write_run
 
@@ -24,7 +25,8 @@ from harness.results.details import (
 )
 from harness.results.line import adapter
 from harness.results.store import read_run
-from harness.run.capacity import HOLDS, Trial
+from harness.run.capacity import LatencyTarget
+from harness.scenario.points import Point
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -41,7 +43,10 @@ def test_of_a_co_located_model_too() -> None:
 
 
 def test_a_trial_is_written_whole() -> None:
-    written = Trial(80.0, 0.99, 80.5, 79.0, None, HOLDS).to_json()
+    queue = simulated_queue.measure(
+        Point("fake", "default", 2, request_rate=100.0), 0, 4.0, 2.0, seed=1
+    )
+    written = LatencyTarget("p99", 50.0, 0.05).judge(*queue)
     assert set(written) == set(TrialDetails.__annotations__)
     assert set(CapacityDetails.__annotations__) == {"precision", "trials"}
 

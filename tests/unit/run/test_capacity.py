@@ -13,7 +13,6 @@ from harness.results.samples import ERROR, OK, SHED, UNFINISHED
 from harness.run.capacity import (
     Grid,
     LatencyTarget,
-    Trial,
     answered_within,
     backlog_growth,
     find_capacity,
@@ -103,9 +102,9 @@ def test_outcome_of_a_rate(flags, rate, outcome):
         Point("fake", "default", 2, request_rate=rate), 0, 4.0, 20.0, seed=1
     )
     trial = LatencyTarget("p99", 50.0, 0.05).judge(replace(row, flags=flags), samples)
-    assert trial.outcome == outcome
-    assert (trial.within > 0.99) == (rate == 100.0)
-    assert trial.goodput == pytest.approx(2 * rate * trial.within, rel=0.05)
+    assert trial["outcome"] == outcome
+    assert (trial["within"] > 0.99) == (rate == 100.0)
+    assert trial["goodput"] == pytest.approx(2 * rate * trial["within"], rel=0.05)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -117,10 +116,10 @@ def test_goodput_is_never_more_than_was_offered(seed):
     trial = LatencyTarget("p99", 1000.0, 0.05).judge(replace(row, flags=()), samples)
     due = (samples.scheduled > row.window_begin_ns) & (samples.scheduled <= row.window_end_ns)
     seconds = (row.window_end_ns - row.window_begin_ns) / 1e9
-    assert trial.offered == pytest.approx(due.sum() / seconds)
+    assert trial["offered"] == pytest.approx(due.sum() / seconds)
     open_at_the_end = 2 / seconds  # the last may not be answered when the load ends
-    assert trial.within == 1
-    assert 2 * trial.offered - open_at_the_end <= trial.goodput <= 2 * trial.offered
+    assert trial["within"] == 1
+    assert 2 * trial["offered"] - open_at_the_end <= trial["goodput"] <= 2 * trial["offered"]
 
 
 @pytest.mark.parametrize("round_", range(4))
@@ -136,12 +135,12 @@ def test_a_queue_that_grows_within_the_target_does_not_hold():
         Point("fake", "default", 1, request_rate=275.0), 0, 4.0, 5.0, seed=1
     )
     trial = LatencyTarget("p99", 10_000.0, 0.05).judge(replace(row, flags=()), samples)
-    assert (trial.within, trial.outcome) == (1.0, "growing")
+    assert (trial["within"], trial["outcome"]) == (1.0, "growing")
 
 
 def test_knee_is_where_the_median_has_risen_by_half():
     rates = {200.0: 6.1, 50.0: 4.0, 100.0: 4.2, 150.0: 5.9, 250.0: math.inf, 10.0: None}
-    trials = [Trial(rate, 1.0, rate, rate, p50, "holds") for rate, p50 in rates.items()]
+    trials = [{"rate": rate, "p50_ms": p50} for rate, p50 in rates.items()]
     assert knee(trials) == 200.0
     assert knee(trials[1:4]) is None
     assert knee([]) is None

@@ -187,8 +187,8 @@ def test_search_is_judged_as_in_the_run(run: Path) -> None:
         for trial in found.details["trials"]:
             row = rows[trial["rate"], found.round]
             again = LatencyTarget("p99", 30.0, 0.05).judge(row, read_samples(run / row.samples))
-            assert again.within == trial["within"]
-            assert again.outcome == trial["outcome"]
+            assert again["within"] == trial["within"]
+            assert again["outcome"] == trial["outcome"]
 
 
 def test_page_1_is_about_the_capacity(run: Path) -> None:
