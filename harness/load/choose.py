@@ -19,17 +19,14 @@ def make_generator(
     One thread over streams where the backend has them, else a thread a caller; for Triton's wire
     client event loops. `order` says which of the requests follow one another, over and over again.
     """
+    if plan.schedule is None and plan.concurrency is None:
+        raise ValueError("a load needs a concurrency or a schedule")
     if wire:
         from harness.load.wire.generator import for_backend
         from harness.triton.client.backend import TritonBackend
 
-        return for_backend(
-            cast(TritonBackend, backend), requests, concurrency=plan.concurrency,
-            schedule=plan.schedule, request_timeout=request_timeout, shed=plan.shed,
-            max_outstanding=plan.max_outstanding, processes=plan.processes, order=order,
-        )  # fmt: skip
-    if plan.schedule is None and plan.concurrency is None:
-        raise ValueError("a load needs a concurrency or a schedule")
+        triton = cast(TritonBackend, backend)
+        return for_backend(triton, requests, plan, request_timeout=request_timeout, order=order)
     slots = plan.concurrency or plan.max_outstanding
     if backend.streams:
         from harness.load.streams import SAMPLE_EVERY, StreamLoad, Streams

@@ -10,6 +10,7 @@ import pytest
 from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import EmptyOutputError, ModelRefusedError, ServerError, UnknownModelError
+from harness.load.plan import LoadPlan
 from harness.load.wire.generator import for_backend
 from harness.models.tensors import PreparedModel
 from harness.run.worker.outputs import OutputCheck
@@ -169,7 +170,7 @@ def test_answers_without_a_byte_are_named(numpy2, protocol, io):
             run_once(it, {"x": x})
         assert "numpy" in str(empty.value.fix)
         if io == "host":  # the wire client's answers, as kept under load
-            generator = for_backend(it, [it.prepare({"x": x})], concurrency=1, request_timeout=5)
+            generator = for_backend(it, [it.prepare({"x": x})], LoadPlan(1), request_timeout=5)
             generator.start()
             while not generator.completed():
                 assert generator.failure is None

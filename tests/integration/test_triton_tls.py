@@ -12,6 +12,7 @@ from support.tls_relay import TlsRelay
 from harness.backends.base import BackendContext, run_once
 from harness.backends.registry import open_backend
 from harness.errors import SetupError, TlsError
+from harness.load.plan import LoadPlan
 from harness.load.wire.generator import for_backend
 from harness.load.wire.grpc import WireGrpc
 from harness.load.wire.requests import DECODE
@@ -117,7 +118,7 @@ def test_the_wire_client_under_load(spec, protocol, processes):
         rows = [np.random.default_rng(i).random((2, 40_000), np.float32) for i in range(3)]
         requests = [opened.prepare({"x": x}) for x in rows]
         generator = for_backend(
-            opened, requests, concurrency=4, request_timeout=10, processes=processes
+            opened, requests, LoadPlan(4, processes=processes), request_timeout=10
         )
         generator.start()
         deadline = time.monotonic() + 20
@@ -170,8 +171,9 @@ def test_unchecked_certificates(spec, protocol, files):
         opened.load()
         x = np.ones((1, 2), np.float32)
         assert np.array_equal(run_once(opened, {"x": x})["y"], 2 * x)
-        generator = for_backend(opened, [opened.prepare({"x": x})], concurrency=1,
-                                request_timeout=5)  # fmt: skip
+        generator = for_backend(
+            opened, [opened.prepare({"x": x})], LoadPlan(1), request_timeout=5
+        )  # fmt: skip
         generator.start()
         time.sleep(0.2)
         assert (generator.stop(5).status == OK).all()

@@ -10,7 +10,8 @@ import pytest
 from harness.backends.base import BackendContext
 from harness.backends.registry import open_backend
 from harness.errors import ServerDiedError
-from harness.load.plan import WindowSettings
+from harness.load.plan import LoadPlan, WindowSettings
+from harness.load.schedule import Segment
 from harness.load.wire.generator import for_backend, run
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import DECODE, grpc_request, http_request
@@ -167,13 +168,11 @@ def test_a_whole_window_over_a_backend(server, protocol, open_loop):
     )
     inputs = arrays(5, (2, 16))
     settings = WindowSettings(0.2, 10, 0.5, 20, 20.0, 10.0)
-    load = {"concurrency": 3, "schedule": None}
-    if open_loop:
-        load = {"concurrency": None, "schedule": np.arange(3000) * 5_000_000}
+    load = LoadPlan(segments=(Segment(200.0, 200.0, 15.0),)) if open_loop else LoadPlan(3)
     with open_backend(spec, context) as backend:
         backend.load()
         requests = [backend.prepare({"x": x}) for x in inputs]
-        generator = for_backend(backend, requests, request_timeout=10.0, **load)
+        generator = for_backend(backend, requests, load, request_timeout=10.0)
         window, samples = measure(backend, generator, settings, lambda *_: None)
     inside = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
     counted = window.after["count"] - window.before["count"]

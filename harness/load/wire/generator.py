@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import cast
 
 from harness.load.generator import Generator
+from harness.load.plan import LoadPlan
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import Message, grpc_request, http_request
 from harness.load.wire.shared_memory import SharedLoad, Slotted, messages_for
-from harness.results.samples import Int64
 from harness.triton.client.backend import TritonBackend
 from harness.triton.client.shared_memory import SharedRequest
 
@@ -25,17 +25,13 @@ def run(plan: Plan, processes: int = 1) -> Slotted:
 
 
 def for_backend(
-    backend: TritonBackend, requests: Sequence[object], *, concurrency: int | None,
-    request_timeout: float, schedule: Int64 | None = None, max_outstanding: int = 256,
-    shed: bool = False, processes: int = 1, order: Sequence[int] = (),
+    backend: TritonBackend, requests: Sequence[object], load: LoadPlan, *, request_timeout: float,
+    order: Sequence[int] = (),
 ) -> Generator:  # fmt: skip
     """A generator for what a Triton backend's `prepare` made: see `plan_for`."""
-    if (concurrency is None) == (schedule is None):
-        raise ValueError("needs either a concurrency or a schedule")
-    slots = max_outstanding if concurrency is None else concurrency
-    plan = plan_for(backend, requests, slots, request_timeout)
-    plan = replace(plan, schedule=schedule, shed=shed, order=tuple(order))
-    generator = run(plan, processes)
+    plan = plan_for(backend, requests, load.concurrency or load.max_outstanding, request_timeout)
+    plan = replace(plan, schedule=load.schedule, shed=load.shed, order=tuple(order))
+    generator = run(plan, load.processes)
     if backend.regions is not None:
         shared = cast(Sequence[SharedRequest], requests)
         return SharedLoad(generator, backend.target, backend.regions.current, shared)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.load.wire.generator import for_backend, plan_for, run
+from harness.load.wire.generator import plan_for, run
 from harness.load.wire.loop import WireGenerator
 from harness.load.wire.plan import Plan
 from harness.load.wire.processes import WireProcesses
@@ -47,14 +47,6 @@ def test_grpc_requests_leave_the_headers_to_the_connection():
     message = service_pb2.ModelInferRequest.FromString(plan.requests[0])
     assert message.model_name == "net" and b"x-key" not in plan.requests[0]
     assert plan.access.metadata == (("x-key", "s"),)
-
-
-@pytest.mark.parametrize("load", [
-    {"concurrency": None}, {"concurrency": 2, "schedule": np.arange(3)},
-])  # fmt: skip
-def test_a_load_is_either_closed_or_open(load):
-    with pytest.raises(ValueError, match="either a concurrency or a schedule"):
-        for_backend(backend("http"), [], request_timeout=1.0, **load)
 
 
 @pytest.mark.parametrize(("slots", "processes", "kind"), [
