@@ -13,12 +13,11 @@ from typing import Self
 from urllib.parse import quote
 
 from harness.errors import ModelRefusedError, PortInUseError, ServerError, translate
-from harness.system import guard
 from harness.system.child import describe_status
 from harness.triton.server import api
 from harness.triton.server import ports as net
 from harness.triton.server import stub_memory as shm
-from harness.triton.server.command import check_args, command
+from harness.triton.server.command import Command, check_args, command
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall
 from harness.triton.server.log import last_error, load_failure, port_in_use
@@ -37,15 +36,17 @@ class TritonServer:
     """A running server; a context manager that stops it. Made by `start`."""
 
     def __init__(
-        self, process: guard.GuardedProcess, chosen: Mapping[str, int], log: Path, offset: int,
-        prefix: str, grace: float, off: Collection[str] = (),
-        find_pid: Callable[[], int | None] | None = None, trace: Path | None = None,
+        self, run: Command, chosen: Mapping[str, int], log: Path, prefix: str, grace: float,
+        off: Collection[str] = (),
     ) -> None:  # fmt: skip
-        self._process, self._log, self._offset = process, log, offset
-        self._find_pid, self._stubs = find_pid, Stubs(process.child_pid)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._log, self._offset = log, output.tell()
+            self._process = run.spawn(output)
+        self._find_pid, self._stubs = run.find_pid, Stubs(self._process.child_pid)
         self.visible = True
         """Whether its processes can be seen here: not those of a container on another machine."""
-        self._prefix, self._grace, self._stopped, self.trace = prefix, grace, False, trace
+        self._prefix, self._grace, self._stopped, self.trace = prefix, grace, False, run.trace
         self._wanted = {port for service, port in chosen.items() if service not in off}
         self.http, self.grpc, self.metrics = (f"{net.HOST}:{chosen[s]}" for s in net.SERVICES)
         self.start_seconds = 0.0
@@ -74,9 +75,13 @@ class TritonServer:
         shm.remove_leftovers()
         began = time.monotonic()
         for _ in range(ATTEMPTS):
-            server = cls._spawn(
-                install, repository, net.choose(asked), log, args, env or {}, prepared, before
+            prefix, chosen = shm.new_prefix(), net.choose(asked)
+            run = command(
+                install, repository, chosen, prefix, args=args, env=env or {}, prepared=prepared,
+                before=before, log=log,
             )  # fmt: skip
+            grace = 0.0 if prepared else FINALIZE_S
+            server = cls(run, chosen, log, prefix, grace, net.switched_off(args))
             with contextlib.ExitStack() as stack:
                 stack.callback(server.stop)
                 taken = server._wait_ready(began + timeout)
@@ -89,24 +94,6 @@ class TritonServer:
                 if port == taken:
                     raise net.in_use(service, port)
         raise PortInUseError(f"Triton found its ports taken {ATTEMPTS} times in a row")
-
-    @classmethod
-    def _spawn(
-        cls, install: TritonInstall | Container, repository: Path, chosen: Mapping[str, int],
-        log: Path, args: Sequence[str], env: Mapping[str, str], prepared: bool,
-        before: Sequence[str],
-    ) -> Self:  # fmt: skip
-        prefix = shm.new_prefix()
-        run = command(
-            install, repository, chosen, prefix, args=args, env=env, prepared=prepared,
-            before=before, log=log,
-        )  # fmt: skip
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            offset = output.tell()
-            process = run.spawn(output)
-        grace, off = 0.0 if prepared else FINALIZE_S, net.switched_off(args)
-        return cls(process, chosen, log, offset, prefix, grace, off, run.find_pid, run.trace)
 
     def _wait_ready(self, deadline: float) -> int | None:
         """Wait; the port that was taken when the server gave up for that, None when it is ready."""

@@ -4,6 +4,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,9 +70,9 @@ def unloading(tmp_path, index):
     with HTTPServer(("127.0.0.1", 0), Handler) as peer:
         thread = threading.Thread(target=peer.serve_forever, args=(0.01,))
         thread.start()
-        (tmp_path / "log").touch()
+        command = SimpleNamespace(spawn=lambda _: Running(), find_pid=None, trace=None)
         chosen = {"http": peer.server_port, "grpc": 1, "metrics": 2}
-        yield TritonServer(Running(), chosen, tmp_path / "log", 0, "prefix", 0.0)
+        yield TritonServer(command, chosen, tmp_path / "log", "prefix", 0.0)
         peer.shutdown()
         thread.join()
 
