@@ -208,11 +208,16 @@ def _crash(lines: Sequence[str]) -> str:
 
 def state(pid: int) -> str:
     """The letter that proc(5) has for what a process does, X if it is gone; one small read."""
+    return next(iter(stat_of(pid)), "X")
+
+
+def stat_of(pid: int) -> list[str]:
+    """What /proc/PID/stat has after the process's name; empty if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "X"
-    return stat.rpartition(")")[2].split()[0]
+        return []
+    return stat.rpartition(")")[2].split()
 
 
 def describe_status(status: int) -> str:

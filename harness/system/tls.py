@@ -6,6 +6,7 @@ in a server may have no `ssl` at all.
 
 from __future__ import annotations
 
+import http.client
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 HANDSHAKE_S = 5.0
 LARGEST = 2**24
 """Bytes of a file of certificates; all that a system trusts are a quarter of a million."""
+
+
+def http_connection(
+    address: tuple[str, int], tls: Tls | None, timeout: float
+) -> http.client.HTTPConnection:
+    """Not connected yet; with TLS where there are settings. Raises ServerError."""
+    if tls is None:
+        return http.client.HTTPConnection(*address, timeout=timeout)
+    return http.client.HTTPSConnection(*address, timeout=timeout, context=ssl_context(tls))
 
 
 class _Certificate(TypedDict, total=False):

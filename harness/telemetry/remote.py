@@ -26,7 +26,7 @@ from harness.results.series import Quantity, Readings, SeriesKey, TelemetrySerie
 from harness.scenario.spec.server import TelemetrySource, tls_of
 from harness.system import credentials as secrets
 from harness.system.network import split_address
-from harness.system.tls import ssl_context
+from harness.system.tls import http_connection
 
 EXCHANGES = 16
 TIMEOUT_S = 10.0
@@ -162,7 +162,9 @@ class RemoteTelemetry:
         """One answer; once more on a new connection where an idle one was closed."""
         for last in (False, True):
             fresh = self._connection is None
-            connection = self._connection = self._connection or self._connect()
+            connection = self._connection = self._connection or http_connection(
+                split_address(self._address), self._tls, TIMEOUT_S
+            )  # fmt: skip
             try:
                 connection.request("GET", path, headers=self._headers)
                 response = connection.getresponse()
@@ -176,13 +178,6 @@ class RemoteTelemetry:
                 continue
             return self._checked(response.status, body)
         raise AssertionError("unreachable")
-
-    def _connect(self) -> http.client.HTTPConnection:
-        host, port = split_address(self._address)
-        if self._tls is None:
-            return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-        context = ssl_context(self._tls)
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
 
     def _checked(self, status: int, body: bytes) -> bytes:
         if status == 200:

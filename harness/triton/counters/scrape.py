@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import ServerError
 from harness.system.network import Access, Tls, split_address
-from harness.system.tls import ssl_context
+from harness.system.tls import http_connection
 
 EVERY_S = 1.0
 TIMEOUT_S = 2.0
@@ -119,16 +119,11 @@ class Scraper:
 
     def _ask(self) -> tuple[int, bytes]:
         if self._connection is None:
-            self._connection = self._connect()
+            tls = (self._access.tls or Tls()) if self._https else None
+            self._connection = http_connection(self._address, tls, TIMEOUT_S)
         self._connection.request("GET", self._path, headers=dict(self._access.headers))
         answer = self._connection.getresponse()
         return answer.status, answer.read()
-
-    def _connect(self) -> http.client.HTTPConnection:
-        if not self._https:
-            return http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
-        context = ssl_context(self._access.tls or Tls())
-        return http.client.HTTPSConnection(*self._address, timeout=TIMEOUT_S, context=context)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

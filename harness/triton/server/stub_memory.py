@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.system.child import stat_of
+
 DIRECTORY = Path("/dev/shm")
 _NAME = re.compile(r"^harness-(?P<namespace>\d+)-(?P<pid>\d+)-(?P<started>\d+)-[0-9a-f]{8}-")
 
@@ -64,8 +66,4 @@ def _namespace() -> str:
 
 def _started(pid: int) -> str:
     """Start time of a process in clock ticks since boot; empty when there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
+    return "".join(stat_of(pid)[19:20])
