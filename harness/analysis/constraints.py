@@ -84,7 +84,7 @@ def judge(row: SummaryRow, name: str, bound: Bound) -> Judgement:
         high = low if value.low is None else math.inf if value.high is None else value.high
         answers = {"yes" if most is None else _answer(low, high, most),
                    "yes" if least is None else _answer(-high, -low, -least)}  # fmt: skip
-        answer = _worst(answers)
+        answer = worst(answers)
         room = _room(value, limit)
     else:
         return Judgement("unknown")
@@ -123,8 +123,9 @@ def _setting(row: SummaryRow, times: float, by_share: bool) -> str:
 
 def satisfies(row: SummaryRow, bounds: Bounds) -> Holds:
     """Whether all bounds hold; with none, `yes`."""
-    return _worst({holds(row, name, bound) for name, bound in bounds.items()})
+    return worst({holds(row, name, bound) for name, bound in bounds.items()})
 
 
-def _worst(answers: Collection[Holds]) -> Holds:
+def worst(answers: Collection[Holds]) -> Holds:
+    """Whether all hold that have these answers; with none, `yes`."""
     return "no" if "no" in answers else "unknown" if "unknown" in answers else "yes"

@@ -7,7 +7,7 @@ from enum import Enum
 
 from harness.analysis.best import ranked
 from harness.analysis.capacity import CapacitySummary, summarize_capacity
-from harness.analysis.constraints import Bounds, Holds, bounds_of, satisfies
+from harness.analysis.constraints import Bounds, Holds, bounds_of, satisfies, worst
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import InconclusiveError, SetupError, UsageError, class_of
 from harness.results.grouping import grouped
@@ -77,8 +77,7 @@ def gate(rows: Sequence[SummaryRow], bounds: Bounds, *, each: bool = False) -> H
     if not rows or not bounds:
         return "yes"
     if each:
-        found = {*gates(rows, bounds).values()}
-        return "no" if "no" in found else "unknown" if "unknown" in found else "yes"
+        return worst(gates(rows, bounds).values())
     found = {satisfies(row, bounds) for row in ranked(rows)}
     return "yes" if "yes" in found else "unknown" if "unknown" in found else "no"
 

@@ -13,8 +13,9 @@ from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import Context
 from harness.report.model.manifest_facts import Json, text
 from harness.report.model.served import served
+from harness.report.sections.points import metric_cell
 from harness.results.rows import PERCENTILES, LoadedRow
-from harness.scenario.metrics import latency_name
+from harness.scenario.metrics import METRICS
 
 At = tuple[SummaryRow, ColocatedSummary]
 """A co-located model at a point."""
@@ -55,10 +56,6 @@ def _own_percentile(percentile: str, at: At) -> blocks.Cell:
     return blocks.percentile_cell(percentile, at[1].latency_ms.get(percentile))
 
 
-def _percentile(percentile: str, of: SummaryRow) -> blocks.Cell:
-    return blocks.percentile_cell(percentile, of.value(latency_name(percentile)))
-
-
 def together_table(context: Context) -> blocks.Table | None:
     """Points with co-located models against the same ones alone; None without such pairs."""
     pairs = [
@@ -78,10 +75,10 @@ def together_table(context: Context) -> blocks.Table | None:
         "Load": lambda p: blocks.figure(labels.load_label(p.together)),
         "Throughput (infer/s) alone": lambda p: blocks.interval_cell(p.alone.throughput),
         "Throughput (infer/s) together": lambda p: blocks.interval_cell(p.together.throughput),
-        "p50 (ms) alone": lambda p: _percentile("p50", p.alone),
-        "p50 (ms) together": lambda p: _percentile("p50", p.together),
-        "p99 (ms) alone": lambda p: _percentile("p99", p.alone),
-        "p99 (ms) together": lambda p: _percentile("p99", p.together),
+        "p50 (ms) alone": lambda p: metric_cell(p.alone, METRICS["latency_p50_ms"]),
+        "p50 (ms) together": lambda p: metric_cell(p.together, METRICS["latency_p50_ms"]),
+        "p99 (ms) alone": lambda p: metric_cell(p.alone, METRICS["latency_p99_ms"]),
+        "p99 (ms) together": lambda p: metric_cell(p.together, METRICS["latency_p99_ms"]),
         "Throughput kept": lambda p: blocks.interval_cell(
             context.differences.advantage(p.together, p.alone, objective.THROUGHPUT)
         ),
@@ -103,10 +100,7 @@ def _bounds(context: Context, model: str) -> constraints.Bounds:
 
 def holds_own(context: Context, row: SummaryRow, model: str) -> constraints.Holds:
     """Whether a co-located model holds its own constraints at a point."""
-    answers = {constraints.holds(row, key, bound) for key, bound in _bounds(context, model).items()}
-    if "no" in answers:
-        return "no"
-    return "unknown" if "unknown" in answers else "yes"
+    return constraints.satisfies(row, _bounds(context, model))
 
 
 def _status(model: ColocatedSummary) -> blocks.Cell:
