@@ -77,12 +77,10 @@ class FactList:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading within the section; a `break_before` begins a new page in print."""
+    """A heading within the section."""
 
     kind: ClassVar = "heading"
     text: str
-    level: Literal[2, 3] = 3
-    break_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from harness.report.model.served import NONE
 from harness.report.sections import gap
 from harness.report.sections.capacity import capacities
 from harness.report.sections.colocated import holds_own
-from harness.report.sections.servers import server_only_rows
 from harness.results.details import PHASES
 from harness.results.rows import MeasurementRow, ServerOnlyRow
 from harness.scenario.metrics import METRICS, PERCENTILE_NAMES, Metric, latency_name
@@ -92,7 +91,7 @@ def write_csvs(context: Context, directory: Path) -> list[Path]:
     `colocated.csv` when models were measured together, `capacity.csv` when a capacity was searched
     for, and `gap.csv` when a model was measured in process and on a server.
     """
-    rows, servers = context.ordered, server_only_rows(context)
+    rows, servers = context.ordered, context.data.rows(ServerOnlyRow)
     measured = [r for r in rows if r.rounds]
     on_gpu = [r for r in rows if any(r.metrics[n] for n, m in METRICS.items() if m.gpu)]
     files: dict[str, tuple[Iterable[str], list[Record]]] = {

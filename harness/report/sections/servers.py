@@ -21,14 +21,9 @@ Counts = Mapping[str, float]
 """What a composing model did in a window, as its statistics say."""
 
 
-def server_only_rows(context: Context) -> list[ServerOnlyRow]:
-    """What each server cost before it loaded a model."""
-    return context.data.rows(ServerOnlyRow)
-
-
 def server_only_table(context: Context) -> Table | None:
     """A row for each server that the harness started; None where there was none."""
-    rows = server_only_rows(context)
+    rows = context.data.rows(ServerOnlyRow)
     if not rows:
         return None
     gpu: dict[str, Callable[[ServerOnlyRow], Cell]] = {
