@@ -37,6 +37,7 @@ FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
 LAYOUT = 5
 """Of the cache; a new number makes everything anew."""
 Rows = list[ArtifactRow]
+Begin = Callable[[str], object]
 FACTS = (
     "exporter", "fallback_reason", "opset", "verified", "parameters", "precision", "kept_in_fp32",
     "refused_nodes",
@@ -45,18 +46,20 @@ FACTS = (
 
 
 def prepare(
-    spec: ModelSpec, formats: Sequence[str], batch_sizes: Sequence[int], cache: Path, *, base: Path
-) -> tuple[PreparedModel, Rows]:
+    spec: ModelSpec, formats: Sequence[str], batch_sizes: Sequence[int], cache: Path, *,
+    base: Path, begin: Begin = lambda _: None,
+) -> tuple[PreparedModel, Rows]:  # fmt: skip
     """Make what `formats` (a subset of `FORMATS`) ask for; relative paths are relative to `base`.
 
     A format that can't be made is left out of `files`, with the reason in `failures`, so that the
-    other backends still run. Raises UsageError when the scenario or the model is wrong,
-    SetupError when a package or disk space is missing for what every backend needs.
+    other backends still run. `begin` is told each format before it is made. Raises UsageError when
+    the scenario or the model is wrong, SetupError when a package or disk space is missing for what
+    every backend needs.
     """
     model = _written(spec, batch_sizes, base)
     steps = {"torch": _from_torch, "exported_program": _from_torch, "onnx": _from_onnx}
     return steps.get(spec.source.kind, _from_nothing)(
-        model, tuple(formats), tuple(batch_sizes), cache
+        model, tuple(formats), tuple(batch_sizes), cache, begin
     )
 
 
@@ -140,8 +143,9 @@ def _row(format: str, file: str, entry: CacheEntry) -> ArtifactRow:
 
 
 def _from_torch(
-    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
-) -> tuple[PreparedModel, Rows]:
+    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path,
+    begin: Begin,
+) -> tuple[PreparedModel, Rows]:  # fmt: skip
     require("torch")
     program = "exported_program" in model.source
     module, content = _open_program(model, batches) if program else _open_factory(model)
@@ -165,7 +169,7 @@ def _from_torch(
     export = functools.partial(
         _write_onnx, model, module, batches, fixed, weights.details["parameters"]
     )
-    return _add_onnx(model, rows, formats, folder_of(model, cache), export)
+    return _add_onnx(model, rows, formats, folder_of(model, cache), export, begin)
 
 
 def _open_factory(model: PreparedModel) -> tuple[TorchModel, dict[str, object]]:
@@ -265,8 +269,9 @@ def _write_onnx(
 
 
 def _from_onnx(
-    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
-) -> tuple[PreparedModel, Rows]:
+    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path,
+    begin: Begin,
+) -> tuple[PreparedModel, Rows]:  # fmt: skip
     if "torch" in formats:
         raise UsageError(
             "model.source.onnx: PyTorch can't run an ONNX file",
@@ -280,7 +285,7 @@ def _from_onnx(
         onnx_file.copy_model(path, folder / "model.onnx", given)
         return {**facts, "precision": model.precision}
 
-    return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy)
+    return _add_onnx(model, [], ("onnx", *formats), folder_of(model, cache), copy, begin)
 
 
 def _read_onnx(
@@ -300,8 +305,9 @@ def _read_onnx(
 
 
 def _from_nothing(
-    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path
-) -> tuple[PreparedModel, Rows]:
+    model: PreparedModel, formats: tuple[str, ...], batches: tuple[int, ...], cache: Path,
+    begin: Begin,
+) -> tuple[PreparedModel, Rows]:  # fmt: skip
     """Fake, Triton and engine sources: nothing to export, nothing known about the outputs."""
     kind, value = next(iter(model.source.items()))
     if formats:
@@ -319,7 +325,7 @@ def _from_nothing(
 
 def _add_onnx(
     model: PreparedModel, rows: Rows, formats: Iterable[str], folder: Path,
-    build: Callable[[Path], Mapping[str, object]],
+    build: Callable[[Path], Mapping[str, object]], begin: Begin,
 ) -> tuple[PreparedModel, Rows]:  # fmt: skip
     """Add `onnx`, `onnx_fp16` and `onnx_bf16` where they are asked for."""
     steps: dict[str, Callable[[Path], Mapping[str, object]]] = {
@@ -333,6 +339,7 @@ def _add_onnx(
         if "onnx" in model.failures:  # nothing to convert
             model = replace(model, failures=dict.fromkeys(wanted, model.failures["onnx"]))
             break
+        begin(format)
         try:
             entry = fetch(folder / format, steps[format])
         except Exception as error:

@@ -124,7 +124,7 @@ class Orchestrator:
     def _prepare(self) -> Prepared:
         prepared = prepare(
             self._scenario, base=self._paths.base, logs=self._store.path / "logs",
-            cache=self._paths.cache,
+            cache=self._paths.cache, tell=self._state.notify,
         )  # fmt: skip
         for artifact in artifacts(prepared):
             self._state.add(artifact)

@@ -27,7 +27,7 @@ from harness.run.execute import Ended, Watch, default_directory, reread
 from harness.run.interruption import Interruption
 from harness.run.order import balanced
 from harness.run.session.loading import compare_outputs
-from harness.run.session.preparing import Preparing
+from harness.run.session.preparing import Preparing, loading_s
 from harness.run.state import RunState
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.spec.scenario import Scenario
@@ -153,7 +153,7 @@ class _Measuring:
     def _occupants(self) -> dict[str, Occupant]:
         """Every tenant's model, each prepared once. Raises why one can't be."""
         found = {}
-        deadline = max(600.0, self._scenario.measurement.load_timeout)
+        deadline = loading_s(self._scenario.measurement)
         with Preparing(
             self._base, self._logs / "prepare.log", cache_directory(), deadline
         ) as preparing:

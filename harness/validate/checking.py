@@ -20,7 +20,7 @@ from harness.models.onnx_file import SILENT, cpu_session, external_data
 from harness.models.precision import fp32_values, in_own_precision
 from harness.models.tensors import PreparedModel
 from harness.run.selection import Selection
-from harness.run.session.preparing import Preparing, models
+from harness.run.session.preparing import Preparing, loading_s, models
 from harness.scenario.reading.loader import LoadedScenario
 from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
@@ -71,7 +71,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             with contextlib.suppress(MissingPackageError):  # which is noted already
                 notes += _not_here(check_served(scenario, spec, repository, base))
     if deep:
-        cache, timeout = cache_directory(), scenario.measurement.load_timeout
+        cache, timeout = cache_directory(), loading_s(scenario.measurement)
         with temporary_folder() as place, Preparing(base, place / "log", cache, timeout) as worker:
             for model, _, batch_sizes in models(scenario).values():
                 worker.model(model, (), batch_sizes)

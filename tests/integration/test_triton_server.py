@@ -240,7 +240,26 @@ def test_a_model_that_takes_too_long(repository, tmp_path):
     with start(repository, tmp_path / "log", prepared=True) as server:
         with pytest.raises(ServerError, match=r"'slow': not in 0\.5 s") as caught:
             server.load("slow", timeout=0.5)
-        assert "load_timeout" in (caught.value.fix or "")
+        assert "load_timeout: 1s" in (caught.value.fix or "")
+
+
+def test_an_interrupt_does_not_wait_for_a_model_that_loads(repository, tmp_path):
+    add(repository, "hangs", "import time\ntime.sleep(600)\n")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with start(repository, tmp_path / "log") as server:
+        old = signal.signal(signal.SIGALRM, interrupted)
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                server.load("hangs", timeout=60.0)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+        began = time.monotonic()
+    assert time.monotonic() - began < 5.0
 
 
 def test_a_server_killed_while_loading(repository, tmp_path):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from harness.errors import DeadlineError, HarnessError, WorkerDiedError
+from harness.models.tensors import NotMade
+from harness.results.events import Progress, Status
 from harness.results.rows import ArtifactRow
+from harness.run.waiting import waiting
 from harness.run.worker.messages import ModelPrepared, PrepareModel
 from harness.run.worker.process import WorkerProcess
+from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.served import ServedSettings
@@ -18,19 +23,23 @@ from harness.system.environment import worker_env
 
 Prepared = Mapping[str, ModelPrepared | HarnessError]
 """What the prepare step left: the measured model by an empty name, the others by `BACKEND/NAME`."""
-SHORTEST_S = 600.0
-"""How long exporting a model may take, if loading it may not take longer."""
+LOADED_S = 300.0
+"""How long a model may take to load where `load_timeout` is not written: weights may be fetched."""
+MADE_S = 600.0
+"""How long each export of a model, and its reference, may take, if loading may not take longer."""
 
 
-def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepared:
+def prepare(
+    scenario: Scenario, *, base: Path, logs: Path, cache: Path,
+    tell: Callable[[Status], object] = lambda _: None,
+) -> Prepared:  # fmt: skip
     """Export the models once, in a worker of its own. Raises why the measured one can't be.
 
-    Of a co-located model that can't be, the error stands in its place.
+    Of a co-located model that can't be, the error stands in its place. What takes long is told.
     """
-    asked = scenario.measurement.load_timeout
-    loading = asked if "load_timeout" in scenario.measurement.model_fields_set else SHORTEST_S
     found: dict[str, ModelPrepared | HarnessError] = {}
-    with Preparing(base, logs / "prepare.log", cache, loading) as preparing:
+    loading = loading_s(scenario.measurement)
+    with Preparing(base, logs / "prepare.log", cache, loading, tell) as preparing:
         for key, (model, wanted, batch_sizes) in models(scenario).items():
             try:
                 found[key] = preparing.model(model, wanted, batch_sizes)
@@ -41,15 +50,24 @@ def prepare(scenario: Scenario, *, base: Path, logs: Path, cache: Path) -> Prepa
     return found
 
 
+def loading_s(measurement: Measurement) -> float:
+    """How long a model may take to load before anything is made of it."""
+    written = "load_timeout" in measurement.model_fields_set
+    return measurement.load_timeout if written else LOADED_S
+
+
 class Preparing:
     """The worker that prepares; one that ended is replaced. A context manager.
 
-    A model is loaded, and its reference made, within `loading` seconds, where those are fewer than
-    an export may take.
+    A model is loaded within `loading` seconds; each export and the reference have their own.
     """
 
-    def __init__(self, base: Path, log: Path, cache: Path, loading: float) -> None:
+    def __init__(
+        self, base: Path, log: Path, cache: Path, loading: float,
+        tell: Callable[[Status], object] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._base, self._log, self._cache, self._loading = base, log, cache, loading
+        self._tell, self._step, self._said = tell, "", contextlib.ExitStack()
         self._worker = self._start()
 
     def _start(self) -> WorkerProcess:
@@ -60,26 +78,22 @@ class Preparing:
     ) -> ModelPrepared:
         """Prepare a model. Raises what the worker reports.
 
-        Where that ends the worker or takes for ever, each format is tried alone: one that does so
-        is a failure of its own, as one that raises is, and the others are made.
+        A format that ends the worker or takes for ever is a failure of its own, as one that raises
+        is, with what is made of it; the others are made.
         """
-        if not formats or self._loading < SHORTEST_S:
-            made = self._ask(model, (), batch_sizes)
-            if not formats:
-                return made
-        try:
-            return self._ask(model, formats, batch_sizes)
-        except (WorkerDiedError, DeadlineError):
-            self._ask(model, (), batch_sizes)
-        failures = {}
-        for format in formats:
+        failures: dict[str, NotMade] = {}
+        while True:
+            wanted = [f for f in formats if f not in failures]
             try:
-                self._ask(model, (format,), batch_sizes)
+                made = self._ask(model, wanted, batch_sizes)
             except (WorkerDiedError, DeadlineError) as error:
-                failures[format] = (error.reason, error.message, error.fix)
-        made = self._ask(model, [f for f in formats if f not in failures], batch_sizes)
-        failures = {**made.model.failures, **failures}
-        return replace(made, model=replace(made.model, failures=failures))
+                of_it = [f for f in wanted if self._step and f.startswith(self._step)]
+                if not of_it:
+                    raise
+                failures |= dict.fromkeys(of_it, (error.reason, error.message, error.fix))
+                continue
+            failures = {**made.model.failures, **failures}
+            return replace(made, model=replace(made.model, failures=failures))
 
     def _ask(
         self, model: ModelSpec, formats: Sequence[str], batch_sizes: tuple[int, ...]
@@ -88,8 +102,19 @@ class Preparing:
             self._worker.kill()
             self._worker = self._start()
         command = PrepareModel(model, tuple(formats), batch_sizes, self._cache, self._base)
-        longest = max(SHORTEST_S, self._loading) if formats else self._loading
-        return self._worker.ask(command, deadline=longest)
+        with self._said:
+            self._begin("", f"{model.name} to load", self._loading)
+            return self._worker.ask(command, deadline=self._loading, listener=self._listen)
+
+    def _listen(self, event: Progress | Status) -> float:
+        assert isinstance(event, Progress), "a worker tells nothing else"
+        return self._begin(event.phase, f"the model's {event.phase}", max(MADE_S, self._loading))
+
+    def _begin(self, step: str, what: str, seconds: float) -> float:
+        self._step = step
+        self._said.close()
+        self._said.enter_context(waiting(self._tell, what, seconds))
+        return seconds
 
     def __enter__(self) -> Self:
         return self

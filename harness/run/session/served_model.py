@@ -19,6 +19,7 @@ from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
 from harness.results.rows import ParityRow
 from harness.run.limited import Limited
+from harness.run.waiting import waiting
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command, ModelPrepared
 from harness.run.worker.process import Check, Listener, WorkerProcess
@@ -124,13 +125,16 @@ class ServedModel:
     # -- life ---------------------------------------------------------------------------------
 
     def launch(
-        self, sharing: Sharing | None, before_load: Callable[[TritonServer], None] | None = None
-    ) -> Served:
+        self, sharing: Sharing | None, before_load: Callable[[TritonServer], None] | None = None,
+        listener: Listener = lambda _: None,
+    ) -> Served:  # fmt: skip
         """Serve it: on a server that runs already, or on one that is started for it."""
         from harness.triton.launch import launch
 
         assert isinstance(self.spec, TritonSettings)
-        with self.limited.watched():
+        limit = self.spec.server.start_timeout + self.measurement.load_timeout
+        words = f"{self.label} to be loaded by its server"
+        with self.limited.watched(), waiting(listener, words, limit):
             self.served = launch(
                 self.spec, self.prepared.model, max_batch_size=max(self.batch_sizes),
                 base=self.folders.base, log=self.folders.log("-server"),
@@ -156,7 +160,9 @@ class ServedModel:
             self.spec, model, first_batch, self.batch_sizes,
             self.measurement.request_timeout, self.folders.cache, server, self.rule,
         )  # fmt: skip
-        loaded = self._ask(command, self.measurement.load_timeout, listener)
+        limit = self.measurement.load_timeout
+        with waiting(listener, f"{self.label} to load", limit):
+            loaded = self._ask(command, limit, listener)
         if served is not None and served.engine:  # it is in the server: the worker can't know it
             details = {**served.engine, **loaded.details}
             loaded = replace(loaded, details=details, bytes_on_disk=served.engine_bytes)
@@ -186,7 +192,9 @@ class ServedModel:
     def compare(self, batch_sizes: Sequence[int], listener: Listener) -> list[ParityRow]:
         """Compare its outputs with its own reference."""
         command = messages.CompareOutputs(self.rule, tuple(batch_sizes), self.prepared.reference)
-        rows = self._ask(command, self.measurement.load_timeout, listener).rows
+        limit = self.measurement.load_timeout
+        with waiting(listener, f"{self.label}'s outputs", limit):
+            rows = self._ask(command, limit, listener).rows
         return [replace(row, backend=self.label) for row in rows]
 
     def unload(self, server: TritonServer | None) -> None:

@@ -101,17 +101,17 @@ class Session:
 
     def open(self, first_batch: int, listener: Listener) -> None:
         """Start the server and the workers, load, and make the first calls."""
-        self.start()
+        self.start(listener)
         self.load(first_batch, listener)
 
-    def start(self) -> None:
+    def start(self, listener: Listener = lambda _: None) -> None:
         """Start the server, which loads its models then, and the workers."""
         self._stack.callback(self.watch.close)
         if self._shared is None:
             self._stack.enter_context(self.limited)
         self.limited.enforce(self.spec, gpu_place(self.spec), worker_env(self._folders.base))
         if self.remote:
-            self._launch()
+            self._launch(listener)
         for model in self.models:
             model.worker = self._start_worker(model.name)
         if not isinstance(self.spec, ServedSettings):
@@ -127,12 +127,12 @@ class Session:
             other.load(other.batch_sizes[0], listener)
         self._opened = True
 
-    def _launch(self) -> None:
+    def _launch(self, listener: Listener) -> None:
         """Start or find the server, and have every model loaded on it."""
         from harness.triton.launch import Sharing
 
         self.watch.baseline()
-        served = self.measured.launch(self._sharing(), self.watch.empty_server)
+        served = self.measured.launch(self._sharing(), self.watch.empty_server, listener)
         self._server = served.server
         if self._shared is not None:
             self._shared.server = served.server
@@ -140,7 +140,7 @@ class Session:
             self._stack.callback(served.server.stop)
         self._stack.callback(served.release)
         for other in self.colocated:
-            served = other.launch(Sharing(self.config, self._server))
+            served = other.launch(Sharing(self.config, self._server), None, listener)
             self._stack.callback(served.release)
         if self._server is not None:
             self.watch.stages_ns["weights"] = time.monotonic_ns()

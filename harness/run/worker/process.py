@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.errors import DeadlineError, HarnessError, MessageError, WorkerDiedError
-from harness.results.events import Progress
+from harness.results.events import Progress, Status
 from harness.run.environments import Interpreter
 from harness.run.limited import Limited
 from harness.run.worker import messages
@@ -19,8 +19,12 @@ from harness.system.child import Child
 from harness.system.environment import worker_env
 
 POLL_S = 0.1
-LONGER = "give it longer: measurement: {load_timeout: 300s}"
-Listener = Callable[[Progress], None]
+LOADING = ("prepare", "describe", "load", "parity")
+"""What may take as long as `load_timeout` says."""
+INTERRUPTED_S = 1.0
+"""How long a worker that was not waited for may take to close."""
+Listener = Callable[[Progress | Status], float | None]
+"""Told of what goes on; may return how many seconds the rest may take from now on."""
 Check = Callable[[], None]
 
 
@@ -51,6 +55,8 @@ class WorkerProcess(Child):
         prefix: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Start it with the interpreter `python`; it waits for its first command."""
+        self._interrupted = False
+        """Whether it may be at something that it never ends."""
         super().__init__(
             "the worker", self.MODULE, log=log, python=python, env=env, on_stdio=False,
             prefix=prefix,
@@ -74,6 +80,9 @@ class WorkerProcess(Child):
         except (DeadlineError, WorkerDiedError, MessageError):
             self.kill()
             raise
+        except KeyboardInterrupt:
+            self._interrupted = command.DO in LOADING
+            raise
         return answer
 
     def _await(
@@ -90,17 +99,19 @@ class WorkerProcess(Child):
                     raise self.died()
                 if time.monotonic() >= end:
                     late = f"no answer to '{do}' within {deadline:g} s; worker killed"
-                    fix = LONGER if do in ("prepare", "describe", "load", "parity") else None
+                    longer = f"give it longer: measurement: {{load_timeout: {2 * deadline:g}s}}"
+                    fix = longer if do in LOADING else None
                     raise DeadlineError(late + self.last_words(), fix=fix)
             elif isinstance(answer, messages.CommandFailed):
                 raise answer.error
             elif not isinstance(answer, Progress):
                 return answer
-            elif listener is not None:
-                listener(answer)
+            elif listener is not None and (more := listener(answer)) is not None:
+                deadline, end = more, time.monotonic() + more
 
     def close(self, deadline: float = 10.0) -> None:
         """Ask the worker to close its backend; kill it if it does not."""
+        deadline = min(deadline, INTERRUPTED_S) if self._interrupted else deadline
         try:
             self.ask(messages.CloseWorker(), deadline=deadline)
             self.wait(deadline)

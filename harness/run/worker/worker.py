@@ -116,7 +116,7 @@ class Worker:
         """Carry out one command and return the answer."""
         match command:
             case messages.PrepareModel():
-                return _prepare(command)
+                return self._prepare(command)
             case messages.DescribeModel():
                 return _describe(command)
             case messages.LoadBackend():
@@ -140,6 +140,22 @@ class Worker:
                 assert_never(command)
 
     # -- commands -----------------------------------------------------------------------------
+
+    def _prepare(self, command: messages.PrepareModel) -> messages.ModelPrepared:
+        from harness.models.prepare import prepare
+        from harness.models.reference import write_references
+
+        spec, batches, cache = command.model, command.batch_sizes, command.cache
+
+        def begin(what: str) -> None:
+            self._send(Progress(what, 0, 0.0))
+
+        model, artifacts = prepare(
+            spec, command.formats, batches, cache, base=command.base, begin=begin
+        )
+        begin("reference")
+        reference = write_references(model, spec.parity, batches, cache)
+        return messages.ModelPrepared(model, reference, tuple(artifacts))
 
     def _load(self, command: messages.LoadBackend) -> messages.BackendLoaded:
         server, model = command.server, command.model
@@ -308,16 +324,6 @@ def _mark(*readers: Scraper | Tracer | None) -> Callable[[], None]:
                 reader.mark()
 
     return mark
-
-
-def _prepare(command: messages.PrepareModel) -> messages.ModelPrepared:
-    from harness.models.prepare import prepare
-    from harness.models.reference import write_references
-
-    spec, batches, cache = command.model, command.batch_sizes, command.cache
-    model, artifacts = prepare(spec, command.formats, batches, cache, base=command.base)
-    reference = write_references(model, spec.parity, batches, cache)
-    return messages.ModelPrepared(model, reference, tuple(artifacts))
 
 
 def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:

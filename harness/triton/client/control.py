@@ -58,7 +58,7 @@ def _refused(connection: Connection, error: Exception) -> Exception:
         return ModelRefusedError(
             f"Triton at {target.address} did not load '{target.name}' in {target.timeout:g} s, "
             "and may go on with it",
-            fix="give it longer: measurement: {load_timeout: 300s}",
+            fix=f"give it longer: measurement: {{load_timeout: {2 * target.timeout:g}s}}",
         )
     if not foreign or type(ours) is not ServerError:
         return ours

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 
 from harness.errors import DeadlineError
 from harness.models.tensors import PreparedModel
+from harness.results.events import Status
 from harness.results.rows import ArtifactRow
-from harness.run.session.preparing import artifacts, formats, models, prepare
+from harness.run import waiting
+from harness.run.session import preparing
+from harness.run.session.preparing import Preparing, artifacts, formats, models, prepare
 from harness.run.worker.messages import ModelPrepared
 from harness.scenario.spec.scenario import Scenario
 
@@ -62,20 +67,88 @@ def test_an_artifact_of_two_models_is_told_once() -> None:
     assert list(artifacts(prepared)) == [made, other]
 
 
-def test_a_factory_that_never_ends_is_ended_when_load_timeout_says(tmp_path: Path) -> None:
+HANGS = """
+import threading
+import torch
+
+def make():
+    threading.Event().wait()
+
+class Exported(torch.nn.Module):
+    def forward(self, x):
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            threading.Event().wait()
+        return x + 1
+"""
+
+
+def hanging(folder: Path, factory: str, **measurement: str) -> Scenario:
     pytest.importorskip("torch")
-    text = "import threading\ndef make():\n    threading.Event().wait()\n"
-    (tmp_path / "hangs.py").write_text(text)
-    spec = {
-        "scenario": "s", "backends": ({"kind": "onnxruntime"}, {"kind": "torch"}),
-        "model": {"name": "m", "source": {"torch": "hangs:make"},
+    (folder / "hangs.py").write_text(HANGS)
+    backends = ({"kind": "onnxruntime"}, {"kind": "onnxruntime", "precision": "fp16"},
+                {"kind": "torch"})  # fmt: skip
+    return Scenario.model_validate({
+        "scenario": "s", "backends": backends, "measurement": measurement,
+        "model": {"name": "m", "source": {"torch": f"hangs:{factory}"},
                   "inputs": ({"name": "x", "shape": ("batch", 3)},)},
-        "measurement": {"load_timeout": "3s"},
-    }  # fmt: skip
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_factory_that_never_ends_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    monkeypatch.setattr(preparing, "LOADED_S", 3.0)
+    monkeypatch.setattr(waiting, "SAID_AFTER_S", 0.0)
+    asked = {"load_timeout": "3s"} if written else {}
+    scenario = hanging(tmp_path, "make", **asked)
+    told: list[Status] = []
     with pytest.raises(DeadlineError) as caught:
-        prepare(Scenario.model_validate(spec), base=tmp_path, logs=tmp_path, cache=tmp_path)
+        prepare(scenario, base=tmp_path, logs=tmp_path, cache=tmp_path, tell=told.append)
     assert "no answer to 'prepare' within 3 s" in caught.value.message
-    assert "load_timeout" in (caught.value.fix or "")
+    assert "measurement: {load_timeout: 6s}" in (caught.value.fix or "")
+    assert len(told) == 1
+    assert told[0].text.startswith("still waiting for m to load, until ")
+    assert told[0].text.endswith(" at most (measurement.load_timeout)")
+
+
+def test_an_export_that_never_ends_is_waited_for_once_and_the_rest_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "LOADED_S", 20.0)
+    monkeypatch.setattr(preparing, "MADE_S", 1.0)  # the longer of both holds
+    asked = []
+    ask = Preparing._ask
+    monkeypatch.setattr(
+        Preparing, "_ask", lambda self, m, f, b: (asked.append(list(f)), ask(self, m, f, b))[1]
+    )
+    scenario = hanging(tmp_path, "Exported")
+    made = prepare(scenario, base=tmp_path, logs=tmp_path, cache=tmp_path)[""].model
+    assert set(made.files) == {"state_dict"}
+    assert set(made.failures) == {"onnx", "onnx_fp16"}
+    for reason, why, fix in made.failures.values():
+        assert reason == "hung"
+        assert "within 20 s" in why
+        assert "load_timeout: 40s" in (fix or "")
+    assert asked == [["onnx", "onnx_fp16", "torch"], ["torch"]]
+
+
+def test_an_interrupt_does_not_wait_for_a_model_that_hangs(tmp_path: Path) -> None:
+    scenario = hanging(tmp_path, "make")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    old = signal.signal(signal.SIGALRM, interrupted)
+    signal.setitimer(signal.ITIMER_REAL, 3.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            prepare(scenario, base=tmp_path, logs=tmp_path, cache=tmp_path)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert time.monotonic() - began < 10.0, "it waited as long as a worker may take to close"
 
 
 def test_the_worker_prepares_the_model_and_its_reference(tmp_path: Path) -> None:
