@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from harness.system.untried import noted, of_gpu
 PYTHON = (3, 11)
 SHM_MIB, OPEN_FILES, CACHE_GIB = 256, 4096, 5
 """Enough for a Triton with Python-backend stubs, for a load test, and for some exported models."""
+TRIED_BYTES = 4096
+"""Of a file that is made and removed where there has to be room."""
 BUSY = 0.25
 """Load average per core above which other work is said to disturb."""
 TURBO = {True: "turbo on", False: "turbo off", None: "turbo unknown"}
@@ -108,6 +112,8 @@ def shm_check(path: Path = Path("/dev/shm")) -> Check:
     """Shared memory, which Triton's Python backend lives on."""
     fix = "docker run --shm-size=1g …, or: sudo mount -o remount,size=1g /dev/shm"
     try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            os.posix_fallocate(file.fileno(), 0, TRIED_BYTES)
         size = shutil.disk_usage(path).total // 2**20
     except OSError as error:
         return _check("shared memory", MISSING, f"{path}: {error.strerror}", fix)
@@ -128,6 +134,12 @@ def files_check(soft: int, hard: int) -> Check:
 def disk_check(cache: Path) -> Check:
     """Room where exported models and engines are kept."""
     folder = next(p for p in (cache, *cache.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, TRIED_BYTES)
+    except OSError as error:
+        detail = f"{folder} can't be written to: {error.strerror}"
+        return _check("cache", MISSING, detail, "set XDG_CACHE_HOME to a folder of yours")
     free = shutil.disk_usage(folder).free / 2**30
     detail = f"{free:.1f} GiB free for {cache}"
     if free < CACHE_GIB:

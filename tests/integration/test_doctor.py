@@ -1,6 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
+
+from harness.triton.client.settings import server_check
+from harness.triton.server import install
 
 
 @pytest.mark.triton
@@ -38,3 +42,22 @@ def test_a_package_that_is_broken_is_one_line_and_no_more(run_cli, tmp_path):
     assert checks["onnxruntime"]["detail"] == "ended by signal 6"
     assert "libstdc++ is too old" in checks["PDF"]["detail"]
     assert checks["torch (cpu)"]["runs"]
+
+
+@pytest.mark.triton
+def test_a_server_whose_binary_answers_and_does_not_serve_is_a_fault(tmp_path, monkeypatch):
+    binary = tmp_path / "tritonserver"
+    binary.write_text("#!/bin/sh\necho ' --model-repository'\necho 'no libfoo.so' >&2\nexit 1\n")
+    binary.chmod(0o755)
+    found = replace(install.find(), binary=binary)
+    monkeypatch.setattr(install, "find", lambda: found)
+    check = server_check(runs=True)
+    assert (check.status, check.runs) == ("missing", False)
+    assert "no libfoo.so" in check.detail
+    assert check.fix == "harness triton install"
+
+
+def test_a_cache_on_a_read_only_place_is_a_fault(run_cli):
+    done = run_cli("doctor", "--json", env={"XDG_CACHE_HOME": "/proc/self"})
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["cache"]["status"] == "missing"

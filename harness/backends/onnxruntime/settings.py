@@ -17,10 +17,26 @@ from harness.system.packages import onnxruntime_gpu_command
 GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _GPU_ONLY = ("gpu_memory_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "cuda_graphs")
 PROBE = """
-import json, onnxruntime
-print(json.dumps({"version": onnxruntime.__version__,
-                  "providers": onnxruntime.get_available_providers()}))
+import base64, json, numpy, onnxruntime as ort
+MODEL = base64.b64decode(
+    "CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0=")
+def run(*providers):
+    session = ort.InferenceSession(MODEL, providers=providers)
+    session.run(None, {"x": numpy.ones(1, "float32")})
+    return session.get_providers()
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+there, why = run(CPU), "without the CUDA provider"
+if CUDA in ort.get_available_providers():
+    why = "its CUDA provider does not start: see what it prints with `device: cuda`"
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    try:
+        there = run(CUDA, CPU)
+    except Exception as error:
+        why = str(error).splitlines()[0]
+print(json.dumps({"version": ort.__version__, "providers": there, "why_not": why}))
 """
+"""An identity (y = x) is run: a provider that is there may lack a library, or a driver."""
 
 
 class OnnxRuntimeSettings(BackendSettings):
@@ -103,6 +119,6 @@ def judge(answer: Answer, gpu: bool) -> list[Check]:
         return [not_importable("onnxruntime", "onnxruntime", answer)]
     version, providers = str(answer["version"]), answer["providers"]
     cuda = isinstance(providers, list) and "CUDAExecutionProvider" in providers
-    why_not = None if cuda else "without the CUDA provider"
+    why_not = None if cuda else answer["why_not"]
     fix = onnxruntime_gpu_command()
     return cpu_and_gpu("onnxruntime", version, version, why_not, gpu, fix)

@@ -16,8 +16,12 @@ from harness.system.packages import install_command
 
 PROBE = """
 import json, torch
+def run(device):
+    return (torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)).sum().item()
+run("cpu")
 try:
     torch.cuda.init()
+    run("cuda")
     why = None
 except Exception as error:
     why = str(error).splitlines()[0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,7 +16,6 @@ from harness.system.check import (
     BACKENDS,
     MISSING,
     OK,
-    TIMEOUT_S,
     Answer,
     Check,
     not_importable,
@@ -117,24 +116,20 @@ def judge(client: Answer) -> list[Check]:
 
 
 def server_check(*, runs: bool) -> Check:
-    """Whether the embedded server is installed and its binary starts."""
-    from harness.triton.server.install import OLD, find, library_path
+    """Whether the embedded server is installed, starts, and answers; its binary is started once."""
+    from harness.triton.server.install import OLD, find
+    from harness.triton.server.process import TritonServer
 
-    def missing(why: str, fix: str | None = None) -> Check:
-        return Check(BACKENDS, "triton server", MISSING, why, fix or "harness triton install")
-
+    fix = "harness triton install"
     try:
         install = find()
-        done = subprocess.run(
-            [str(install.binary), "--help"], capture_output=True, timeout=TIMEOUT_S, check=False,
-            env={**os.environ, "LD_LIBRARY_PATH": library_path(install)},
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            (empty := Path(folder, "repository")).mkdir()
+            TritonServer.start(install, empty, log=Path(folder, "log"), prepared=True).stop()
     except HarnessError as error:
-        return missing(error.message, error.fix)
-    except (OSError, ImportError, subprocess.TimeoutExpired) as error:
-        return missing(f"does not start: {error}")
-    if b"--model-repository" not in done.stdout + done.stderr:
-        why = done.stderr.decode(errors="replace").strip()[-200:] or f"exit {done.returncode}"
-        return missing(f"does not start: {why}")
+        why = error.message.partition("; log: ")[0]
+        return Check(BACKENDS, "triton server", MISSING, why, error.fix or fix)
+    except (OSError, ImportError) as error:
+        return Check(BACKENDS, "triton server", MISSING, f"does not start: {error}", fix)
     version = f"nvidia-pytriton {install.version}; {OLD}"
     return Check(BACKENDS, "triton server", OK, version, runs=runs)

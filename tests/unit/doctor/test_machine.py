@@ -1,5 +1,6 @@
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,21 @@ def test_open_files():
 def test_shared_memory_that_is_not_there(tmp_path):
     check = machine.shm_check(tmp_path / "shm")
     assert (check.status, "No such file" in check.detail) == ("missing", True)
+
+
+@pytest.mark.parametrize("folder", ["/proc/self/fd", "file"])
+def test_a_cache_that_cant_be_written_to_is_a_fault(folder, tmp_path):
+    (tmp_path / "file").touch()
+    check = machine.disk_check(tmp_path / folder / "inference-harness")
+    assert (check.status, check.fix) == ("missing", "set XDG_CACHE_HOME to a folder of yours")
+    assert "can't be written to" in check.detail
+    assert not list((tmp_path / "file").parent.glob("*/*")), "nothing is left"
+
+
+def test_shared_memory_is_written_to(tmp_path):
+    assert machine.shm_check(tmp_path).status == "ok"
+    assert not list(tmp_path.iterdir())
+    assert machine.shm_check(Path("/proc")).status == "missing"
 
 
 def test_room_is_measured_where_the_cache_would_be_made(tmp_path, monkeypatch):

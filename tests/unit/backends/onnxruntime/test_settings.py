@@ -1,18 +1,55 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.backends.onnxruntime.settings import OnnxRuntimeSettings, judge
+from harness.backends.onnxruntime.settings import PROBE, OnnxRuntimeSettings, judge
 from harness.backends.registry import parse_spec
+from harness.system.check import probe
 
 CUDA = "CUDAExecutionProvider"
 
 
 def test_onnxruntime_without_the_cuda_provider_says_what_to_install():
-    answer = {"version": "1.20", "providers": ["CPUExecutionProvider"]}
+    why = "without the CUDA provider"
+    answer = {"version": "1.20", "providers": ["CPUExecutionProvider"], "why_not": why}
     _, cuda = judge(answer, True)
+    assert why in cuda.detail
     assert "onnxruntime-gpu" in cuda.fix
     answer["providers"].insert(0, "CUDAExecutionProvider")
     assert all(c.runs for c in judge(answer, True))
+
+
+STUB = """
+__version__ = "1.20"
+def get_available_providers():
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+class InferenceSession:
+    def __init__(self, model, providers):
+        self.providers = list(providers)
+    def run(self, names, inputs):
+        if FAULT == "raises" and len(self.providers) == 2:
+            raise RuntimeError("no kernel image\\nmore")
+    def get_providers(self):
+        return self.providers[-1:] if FAULT == "falls back" else self.providers
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("falls back", "does not start"), ("raises", "no kernel image"), ("", "")],
+)  # fmt: skip
+def test_a_cuda_provider_counts_when_a_session_runs_on_it(tmp_path, monkeypatch, fault, said):
+    (tmp_path / "onnxruntime.py").write_text(f"FAULT = {fault!r}\n{STUB}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cpu, cuda = judge(probe(PROBE), True)
+    assert cpu.runs
+    assert cuda.runs == (not fault)
+    assert said in cuda.detail
+
+
+def test_the_probe_runs_here():
+    pytest.importorskip("onnxruntime")
+    cpu, _ = judge(probe(PROBE), False)
+    assert cpu.runs
 
 
 def test_the_provider_says_whether_it_runs_on_a_gpu():

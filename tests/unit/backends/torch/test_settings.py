@@ -2,8 +2,9 @@ import pytest
 from pydantic import ValidationError
 
 from harness.backends.registry import parse_spec
-from harness.backends.torch.settings import TorchSettings, judge
+from harness.backends.torch.settings import PROBE, TorchSettings, judge
 from harness.scenario.spec.model import ModelSpec
+from harness.system.check import probe
 
 TORCH_CUDA = {"version": "2.9.0", "cuda": "13.0", "why_not": None}
 TORCH_CPU = {"version": "2.9.0+cpu", "cuda": None, "why_not": "not compiled with CUDA enabled"}
@@ -21,6 +22,36 @@ def test_torch_with_a_driver_that_is_too_old():
     _, cuda = judge({**TORCH_CUDA, "why_not": "driver too old"}, True)
     assert (cuda.status, "update the NVIDIA driver" in cuda.fix) == ("missing", True)
     assert "driver too old" in cuda.detail
+
+
+STUB = """
+from types import SimpleNamespace
+__version__, version = "2.9.0", SimpleNamespace(cuda="13.0")
+cuda = SimpleNamespace(init=lambda: None)
+class ones:
+    def __init__(self, *shape, device):
+        self.device = device
+    def __matmul__(self, other):
+        if self.device == FAULT:
+            raise RuntimeError("no kernel image is available")
+        return self
+    def sum(self):
+        return self
+    def item(self):
+        return 512.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [("cpu", []), ("cuda", ["torch (cpu)"]), ("", ["torch (cpu)", "torch (cuda)"])],
+)
+def test_torch_counts_when_it_multiplies(tmp_path, monkeypatch, fault, names):
+    (tmp_path / "torch.py").write_text(f"FAULT = {fault!r}\n{STUB}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    checks = judge(probe(PROBE), True)
+    assert [check.name for check in checks if check.runs] == names
+    assert all("no kernel image" in check.detail for check in checks if not check.runs)
 
 
 def test_torch_on_a_gpu():
