@@ -144,11 +144,10 @@ class TritonServer:
         began, offset = time.monotonic(), len(self._text())
         try:
             self._post(f"models/{quote(name)}/load", timeout, self._stubs.loading())
-        except KeyboardInterrupt:
+        except (TimeoutError, KeyboardInterrupt) as error:
             self._grace = 0.0  # it waits for the model and would not end before
-            raise
-        except TimeoutError:
-            self._grace = 0.0
+            if isinstance(error, KeyboardInterrupt):
+                raise
             why = f"not in {timeout:g} s; {self._last(offset)}"
             slow = "give it longer: measurement: {load_timeout: %gs}" % (2 * timeout)
             raise self._not_loaded(name, why, slow) from None
