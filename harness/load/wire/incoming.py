@@ -23,6 +23,7 @@ from harness.results.samples import ERROR, TIMEOUT
 FRAME_WE_TAKE = 1 << 16
 """Largest frame the server may send: fits the buffer several times, and is few frames a MB."""
 HEADERS_WE_TAKE = 1 << 20
+LONGEST_LINE = 100
 REFILL = 1 << 29
 """Return the connection's receive window in steps of this many bytes."""
 MISSES = 100
@@ -125,6 +126,9 @@ class Incoming:
             self._data_end = bool(flags & http2.END_STREAM)
             return self._data(begin, end, now)
         if size > FRAME_WE_TAKE:
+            if self._buffer.startswith(b"HTTP/1.", at):  # in its first line: a proxy, say
+                line = bytes(self._buffer[at : min(end, at + LONGEST_LINE)]).partition(b"\r\n")[0]
+                raise ProtocolError(f"it says {line.decode('latin-1')}")
             raise ProtocolError(f"a frame of {size} bytes")
         after = begin + size
         if after > end:
@@ -181,6 +185,8 @@ class Incoming:
         if self._decoder.changes != changes:
             self._usual = None
         if not flags & http2.END_STREAM:
+            if fields.get(":status", "200")[0] not in "12":  # a proxy's own page comes behind it
+                self._streams.fail(stream, _message(fields), now)
             return
         if fields.get("grpc-status") == "0":
             self._streams.answered(stream, now)

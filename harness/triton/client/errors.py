@@ -55,6 +55,8 @@ _CONNECTION: Sequence[tuple[str, type[ServerError], str, str]] = (
 )  # fmt: skip
 """What the words of a connection's failure mean: the class, what is said, and the way out."""
 _CLOSED = re.compile(r"clos|reset|eof|aborted|disconnect|broken pipe", re.IGNORECASE)
+_HTTP_STATUS = re.compile(r"(http1\.x server \(HTTP|http2 header with) status:? (\d{3})")
+"""What gRPC's core says of an answer that is none of gRPC's: a proxy's, or another service's."""
 _DENIED = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 LISTED = 20
 """Names of a server's models that an error lists."""
@@ -164,12 +166,32 @@ def setup_failed(target: ServerTarget, error: Exception) -> ServerError:
     return denied(target, error) or ServerError(f"Triton at {target.address}: {said(error)}")
 
 
+def in_http(target: ServerTarget, error: Exception) -> ServerError | None:
+    """The error of an answer to gRPC that is HTTP's, by its status; None for any other."""
+    if refusal := denied(target, error):
+        return refusal
+    if (found := _HTTP_STATUS.search(message_of(error))) is None:
+        return None
+    status = int(found[2])
+    where = f"{target.address} answers gRPC with HTTP status {status}"
+    if status in (502, 503, 504):
+        why, fix = "the proxy there does not reach Triton", "check that Triton runs behind it"
+        return ServerError(f"{where}: {why}", fix=fix)
+    if status >= 500 or status == 429:
+        return ServerError(where)
+    old = " in HTTP/1" if "http1" in found[1] else ""
+    fix = f"{_PORTS}; a proxy has to pass gRPC on, in HTTP/2"
+    return UnreachableError(f"{where}{old}: no gRPC is spoken there", fix=fix)
+
+
 def denied(target: ServerTarget, error: Exception) -> AccessError | None:
     """The error of an answer that lets nobody in; None for any other."""
-    if (status := status_of(error)) not in _DENIED:
+    found = _HTTP_STATUS.search(message_of(error))
+    if (status := found[2] if found else status_of(error)) not in _DENIED:
         return None
+    words = f"HTTP status {status}" if found else said(error)
     return AccessError(
-        f"{target.address} does not let the harness in ({status}): {said(error)}",
+        f"{target.address} does not let the harness in ({status}): {words}",
         fix='give what it asks for: server: {headers: {Authorization: "Bearer ${TOKEN}"}}, with '
         "the token in the environment",
     )

@@ -72,6 +72,8 @@ def _request_failed(target: ServerTarget, error: Exception) -> HarnessError:
     status, message = errors.status_of(error), errors.message_of(error)
     if status == "DEADLINE_EXCEEDED":
         return errors.late(target)
+    if answer := errors.in_http(target, error):
+        return answer
     if status in ("UNAVAILABLE", "CANCELLED", "UNKNOWN") and errors.of_transport(message):
         return errors.broken(target, error)
     return errors.answered(target, error)
@@ -79,6 +81,8 @@ def _request_failed(target: ServerTarget, error: Exception) -> HarnessError:
 
 def _setup_failed(target: ServerTarget, error: Exception) -> HarnessError:
     status = errors.status_of(error)
+    if answer := errors.in_http(target, error):
+        return answer
     nobody = status == "UNAVAILABLE" and errors.of_transport(errors.message_of(error))
     if nobody or status in ("DEADLINE_EXCEEDED", "UNIMPLEMENTED"):
         return errors.unreachable(target, error)
