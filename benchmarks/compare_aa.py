@@ -112,7 +112,7 @@ QUICK = "profile: quick, warmup: 50ms, window: 100ms"
 class Silent:
     """An observer that hears nothing."""
 
-    def notify(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Take one event."""
 
 

@@ -21,7 +21,7 @@ from harness.fleet import front
 from harness.report.build import FORMATS
 from harness.report.model.context import Context, build_context
 from harness.report.sections.answer import answer
-from harness.results.events import Event, Teller
+from harness.results.events import Event
 from harness.results.rows import FailureRow
 from harness.results.store import read_run
 from harness.run import execute
@@ -189,7 +189,7 @@ def _register(backends: Backends | None) -> None:
 
 
 def _watch(progress: Progress | None) -> execute.Watch:
-    return nullcontext(Teller(progress or (lambda _: None)))
+    return nullcontext(progress or (lambda _: None))
 
 
 def _opened(ended: execute.Ended) -> Run:

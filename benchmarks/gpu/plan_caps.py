@@ -44,7 +44,6 @@ from harness.errors import LimitError
 from harness.plan.candidates import Candidate
 from harness.plan.sizing import Processes, need_of
 from harness.report.model.decision import MARGIN, with_margin
-from harness.results.events import Teller
 from harness.results.rows import ServerOnlyRow
 from harness.results.series import Quantity, each, read_parquet
 from harness.results.store import RunData, read_run
@@ -145,7 +144,7 @@ class Case:
         second apart would say.
         """
         begin, run = time.monotonic(), self._folder / "run"
-        start(read(self._name, self._asked.device), run, contextlib.nullcontext(Teller(id)))
+        start(read(self._name, self._asked.device), run, contextlib.nullcontext(id))
         data = read_run(run)
         if not data.measurements:
             raise gpubench.ChildError(f"nothing was measured: {data.failures}")

@@ -26,7 +26,6 @@ from harness.profile.execute import start  # noqa: E402
 from harness.profile.result import Finding, Profile  # noqa: E402
 from harness.profile.store import read_profile  # noqa: E402
 from harness.profile.trying import try_findings, words  # noqa: E402
-from harness.results.events import Teller  # noqa: E402
 from harness.results.store import read_run  # noqa: E402
 from harness.scenario.reading.loader import load  # noqa: E402
 
@@ -106,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sets = QUICK if asked.quick else ROUNDS
     profile = read_profile(directory)
     for finding in chosen(profile):
-        profile = try_findings(
-            directory, [finding], sets, lambda: contextlib.nullcontext(Teller(_say))
-        )
+        profile = try_findings(directory, [finding], sets, lambda: contextlib.nullcontext(_say))
         write(asked, profile, page(profile, dict(read_run(directory).manifest)))
         if judged(profile) == (1 if asked.quick else 3):
             break

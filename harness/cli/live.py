@@ -16,7 +16,7 @@ from harness.cli.output import failure
 from harness.cli.time_left import TimeLeft
 from harness.measure.validity import causes
 from harness.results import events
-from harness.results.events import Event, Observer, Teller
+from harness.results.events import Event, Observer
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
 from harness.scenario.sizes import request_id
 from harness.scenario.wording import counted
@@ -32,13 +32,13 @@ def observer(*, quiet: bool, as_json: bool) -> contextlib.AbstractContextManager
     if as_json:
         return contextlib.nullcontext(json_lines(sys.stdout))
     if quiet:
-        return contextlib.nullcontext(Teller(lambda _: None))
+        return contextlib.nullcontext(lambda _: None)
     if sys.stderr.isatty():
         return _live()
     return contextlib.nullcontext(plain_lines(sys.stderr))
 
 
-def json_lines(out: TextIO) -> Teller:
+def json_lines(out: TextIO) -> Observer:
     """Every event as one JSON object a line; a reader that left interrupts the run."""
 
     def tell(event: Event) -> None:
@@ -46,10 +46,10 @@ def json_lines(out: TextIO) -> Teller:
         if (error := failure(out)) is not None:
             raise KeyboardInterrupt from error
 
-    return Teller(tell)
+    return tell
 
 
-def plain_lines(out: TextIO) -> Teller:
+def plain_lines(out: TextIO) -> Observer:
     """One line for each thing that happened; for logs and pipes."""
     progress = RunProgress()
 
@@ -57,7 +57,7 @@ def plain_lines(out: TextIO) -> Teller:
         if line := progress.take(event):
             print(line, file=out, flush=True)
 
-    return Teller(tell)
+    return tell
 
 
 class RunProgress:
@@ -162,7 +162,7 @@ class RunProgress:
 
 
 @contextlib.contextmanager
-def _live() -> Iterator[LiveTable]:
+def _live() -> Iterator[Observer]:
     """A rich table on stderr, drawn at most four times a second, by this process only."""
     from rich.console import Console
     from rich.live import Live
@@ -172,7 +172,7 @@ def _live() -> Iterator[LiveTable]:
     with Live(
         console=console, get_renderable=table.render, refresh_per_second=REFRESH_HZ, transient=True
     ):
-        yield table
+        yield table.take
 
 
 class LiveTable:
@@ -185,7 +185,7 @@ class LiveTable:
         self._latest: dict[str, MeasurementRow | FailureRow | CapacityRow] = {}
         self._count = Counter[str]()
 
-    def notify(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
         """Take one event."""
         self._progress.take(event)
         if isinstance(event, MeasurementRow | FailureRow | CapacityRow):

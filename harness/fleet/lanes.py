@@ -125,7 +125,7 @@ def _measure(
         if not interrupted:
             failures = _unfinished(work, directory, crew)
             for line in failures:
-                observer.notify(line)
+                observer(line)
             more += failures
         _join(store, manifest, more, over=not interrupted)
     return Ended(directory, interrupted)
@@ -139,13 +139,13 @@ def _turns(
     if not file.exists():
         alone, said = find_out(
             work.loaded, work.lanes, directory / LANES / FOLDER, check, wanted=work.trial,
-            tell=lambda text: observer.notify(events.Status(text)),
+            tell=lambda text: observer(events.Status(text)),
         )  # fmt: skip
         file.parent.mkdir(exist_ok=True)
         write_text(file, json.dumps({"alone": alone, "said": said}))
     notes = [events.Note(text) for text in json.loads(file.read_text("utf-8"))["said"]]
     for note in notes:
-        observer.notify(note)
+        observer(note)
     return [*notes]
 
 
@@ -155,17 +155,17 @@ def _follow(crew: Crew, work: _Work, observer: Observer, interruption: Interrupt
     rounds = sum(len(_rounds(work, lane)) for lane in work.lanes)
     now: dict[str, str] = {lane.device: "starting" for lane in work.lanes}
     begun, told = 0, set[tuple[str, int, str]]()
-    observer.notify(events.Plan(points, rounds))
+    observer(events.Plan(points, rounds))
     for lane, event in crew.events(interruption.check):
         match event:
             case events.Plan():
                 if event.measured:
                     begun += event.measured
-                    observer.notify(events.Plan(points, rounds, begun))
+                    observer(events.Plan(points, rounds, begun))
                 continue
             case ParityRow(backend, batch_size, outcome):
                 if (backend, batch_size, outcome) not in told:
-                    observer.notify(event)
+                    observer(event)
                 told.add((backend, batch_size, outcome))
                 continue
             case events.Status(said):
@@ -173,16 +173,16 @@ def _follow(crew: Crew, work: _Work, observer: Observer, interruption: Interrupt
             case events.SessionStarted() | events.PointStarted() | events.Progress():
                 now[lane.device] = _doing(event, now[lane.device])
             case events.Note(said):
-                observer.notify(events.Note(f"{lane.device}: {said}"))
+                observer(events.Note(f"{lane.device}: {said}"))
                 continue
             case events.RunEnded():
                 now[lane.device] = f"done ({event.status})"
             case events.RunStarted() | events.RunResumed():
                 continue
             case _:
-                observer.notify(event)
+                observer(event)
                 continue
-        observer.notify(events.Lanes(dict(now)))
+        observer(events.Lanes(dict(now)))
 
 
 def _doing(event: Event, before: str) -> str:

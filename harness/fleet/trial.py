@@ -190,7 +190,7 @@ def alone_of(scenario: Scenario, tried: Sequence[Tried]) -> list[str]:
 
 def find_out(
     loaded: LoadedScenario, lanes: Sequence[Lane], folder: Path, check: Callable[[], None], *,
-    wanted: bool | None, tell: Callable[[str], None],
+    wanted: bool | None, tell: Callable[[str], object],
 ) -> tuple[list[str], list[str]]:  # fmt: skip
     """The points to measure one at a time, and what to say of it; `wanted` as the user says, None
     where the length of the run decides.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.results import events
-from harness.results.events import Event, Observer, Teller
+from harness.results.events import Event, Observer
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow
 from harness.system.packages import require
 
@@ -49,7 +49,7 @@ class RunMetrics:
         )
         self._point = ""
 
-    def notify(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
         """Take one event; those that say nothing for a dashboard are passed over."""
         match event:
             case events.Plan(points, rounds, measured):
@@ -110,11 +110,11 @@ def exposed(observer: Observer, where: str | None) -> Iterator[Observer]:
     metrics = RunMetrics()
 
     def both(event: Event) -> None:
-        observer.notify(event)
-        metrics.notify(event)
+        observer(event)
+        metrics.take(event)
 
     with served(metrics.registry, where):
-        yield Teller(both)
+        yield both
 
 
 @contextlib.contextmanager

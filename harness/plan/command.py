@@ -129,13 +129,12 @@ def command(
     from harness.plan.memory_model import combination_of
     from harness.plan.planning import Asked
     from harness.plan.units import share_of
-    from harness.results.events import Teller
 
     demand = demand_of(rate, slo_p99, headroom, growth)
     asked = Asked(
         systems, share_of(margin), card_mib, processes, compute, memory_factor, driver,
         tuple(map(combination_of, combinations)), sharing,
     )  # fmt: skip
-    watches = (lambda: nullcontext(Teller(lambda _: None))) if verify else None
+    watches = (lambda: nullcontext(lambda _: None)) if verify else None
     written = Written(name, image, models, output, html, pdf)
     return carry_out(run_dir, demand, asked, written, watches, as_json=as_json)

@@ -19,7 +19,7 @@ from harness.profile.report import write_report
 from harness.profile.result import Profile
 from harness.profile.terminal import page
 from harness.profile.trying import Watch, chosen, try_findings
-from harness.results.events import Note, Status, Teller
+from harness.results.events import Note, Status
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.results.store import read_run
 from harness.scenario.reading.loader import load
@@ -84,7 +84,7 @@ def _watch(tell: Callable[[str], None]) -> Watch:
         elif isinstance(event, Note | Status):
             tell(event.text)
 
-    return lambda: contextlib.nullcontext(Teller(take))
+    return lambda: contextlib.nullcontext(take)
 
 
 def _show(asked: Asked, directory: Path, profile: Profile, html: Path | None) -> None:

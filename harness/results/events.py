@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 from harness.results import rows
 from harness.results.line import Line
@@ -267,23 +267,8 @@ Event: TypeAlias = (
 JOURNAL_LINES: Mapping[str, type[JournalLine]] = {c.EVENT: c for c in get_args(JournalLine)}
 
 
-class Observer(Protocol):
-    """Told of every journal line and of what is going on; must be quick and must not raise."""
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Teller:
-    """An observer that calls a function."""
-
-    tell: Callable[[Event], object]
-
-    def notify(self, event: Event) -> None:
-        """Take one event."""
-        self.tell(event)
+Observer: TypeAlias = Callable[[Event], object]
+"""Told of every journal line and of what is going on; must be quick and must not raise."""
 
 
 def read_event(event: Mapping[str, object]) -> JournalLine | UnknownEvent:

@@ -30,7 +30,7 @@ from harness.system.files import write_text
 from harness.system.guard import spawn
 from harness.system.paths import PACKAGE
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]
 """Is told what goes on, in words."""
 LAST_LINES = 6
 """Of the installer, that the message of a failure has."""

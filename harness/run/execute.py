@@ -136,7 +136,7 @@ def _measure(
             with watch as observer:
                 for text in done.damage if done else ():
                     store.append(note := Note(text))
-                    observer.notify(note)
+                    observer(note)
                 paths = _paths(scenario, base, store, done, observer)
                 Orchestrator(
                     scenario, store, paths, observer, done, interruption.check, extra, shard
@@ -162,7 +162,7 @@ def _paths(
     """
     cache, log = cache_directory(), store.path / "logs" / "environments.log"
     made = make_environments(
-        scenario, base, cache, log, lambda text: observer.notify(Status(text).outward())
+        scenario, base, cache, log, lambda text: observer(Status(text).outward())
     )
     locks = {name: i.to_json() for name, i in made.items() if isinstance(i, Interpreter)}
     before = done.manifest.get("environments", {}) if done else {}

@@ -46,7 +46,7 @@ class RunState:
     def notify(self, event: Event) -> None:
         """Tell the observer. Raises KeyboardInterrupt when the run is to end, as `add` does."""
         self._check()
-        self._observer.notify(event.outward())
+        self._observer(event.outward())
 
     def add(self, line: JournalLine) -> None:
         """Write a journal line and tell the observer."""

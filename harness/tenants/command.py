@@ -43,7 +43,6 @@ def command(
     """
     from contextlib import nullcontext
 
-    from harness.results.events import Teller
     from harness.scenario.reading.loader import load
     from harness.tenants.execute import resume as go_on
     from harness.tenants.execute import start
@@ -51,7 +50,7 @@ def command(
     from harness.tenants.show import watching
 
     _require_one(path, resume, new=predict or output is not None, changed=bool(overrides))
-    watch = nullcontext(Teller(watching(silent=quiet, as_json=as_json)))
+    watch = nullcontext(watching(silent=quiet, as_json=as_json))
     interrupted, directory = False, path
     if resume is not None:
         ended = go_on(resume, watch, path=path, overrides=overrides)

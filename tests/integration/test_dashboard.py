@@ -127,7 +127,7 @@ def run_metrics() -> RunMetrics:
         PointStarted("a/b1/c1", 1),
         Progress("window", 1, 1.0, 1.0),
     ):
-        metrics.notify(event)
+        metrics.take(event)
     return metrics
 
 

@@ -6,5 +6,5 @@ from __future__ import annotations
 class Silent:
     """An observer that takes no notice."""
 
-    def notify(self, event: object) -> None:
+    def __call__(self, event: object) -> None:
         """Take one event."""

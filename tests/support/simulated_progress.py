@@ -83,7 +83,7 @@ class Simulated:
         told = [Said(t - self._began, left, self.now - t) for t, left in self._said]
         return [s for s in told if s.after >= SECOND_MINUTE_S and s.truth > last]
 
-    def notify(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         self._left.take(event)
         self._said.append((self.now, self._left.seconds()))
 
@@ -122,13 +122,13 @@ class Simulated:
             fresh = True
             for config, mine in rounds.in_order(backend, number, wanted):
                 began, both = self.now, list(dict.fromkeys([*wanted, *mine]))
-                self.notify(to_come(self._scenario, both, number, rounds, chosen, state))
-                self.notify(SessionStarted(backend, config, number))
+                self(to_come(self._scenario, both, number, rounds, chosen, state))
+                self(SessionStarted(backend, config, number))
                 m = self._scenario.measurement
                 self.now += self.load_s.get(backend, 3.0)
                 if fresh:
                     self.now += m.warmup + m.window
-                    self.notify(Discarded(mine[0].id, number, 1, 1.0, {}, 0, 1))
+                    self(Discarded(mine[0].id, number, 1, 1.0, {}, 0, 1))
                 fresh = not chosen.varied(backend)
                 for point in mine:
                     if state.missing(point, number):

@@ -42,7 +42,7 @@ def lines(*events: Event) -> list[str]:
     out = io.StringIO()
     plain = plain_lines(out)
     for event in events:
-        plain.notify(event)
+        plain(event)
     return out.getvalue().splitlines()
 
 
@@ -105,7 +105,7 @@ def test_what_agrees_and_what_says_nothing_is_passed_over() -> None:
 
 def test_json_lines_are_the_journals() -> None:
     out = io.StringIO()
-    json_lines(out).notify(measurement(latency_ms={"p99": math.inf}))
+    json_lines(out)(measurement(latency_ms={"p99": math.inf}))
     (line,) = out.getvalue().splitlines()
     assert json.loads(line) == measurement(latency_ms={"p99": math.inf}).to_event()
 
@@ -116,7 +116,7 @@ def test_the_table_has_a_row_a_point() -> None:
     going = Progress("window", 30, 2.0, 8.04)
     failed = FailureRow("a/b1/c2", 0, "a", "hung", "no answer")
     for event in (PLAN, loading, begun, measured(), failed, going):
-        table.notify(event)
+        table.take(event)
     console = Console(width=120, record=True, quiet=False, file=io.StringIO())
     console.print(table.render())
     text = console.export_text()
@@ -140,7 +140,7 @@ def test_the_end_is_foretold_from_what_was_measured(monkeypatch: pytest.MonkeyPa
 
 def test_each_device_has_a_line_of_what_it_does() -> None:
     table = LiveTable()
-    table.notify(Lanes({"cuda:0": "round 1: a/b1/c1", "cuda:1": "done (complete)"}))
+    table.take(Lanes({"cuda:0": "round 1: a/b1/c1", "cuda:1": "done (complete)"}))
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(table.render())
     shown = console.export_text()
@@ -149,8 +149,8 @@ def test_each_device_has_a_line_of_what_it_does() -> None:
 
 def test_at_80_columns_what_is_going_on_is_whole() -> None:
     table, point = LiveTable(), "triton-grpc-onnxruntime-fp16/b16/c128"
-    table.notify(PLAN)
-    table.notify(PointStarted(point, 1))
+    table.take(PLAN)
+    table.take(PointStarted(point, 1))
     console = Console(width=80, file=io.StringIO())
     lines = console.render_lines(table.render())  # as `Live` does, which leaves out what is over
     assert any(f"round 2: {point}" in "".join(s.text for s in line) for line in lines)
@@ -158,9 +158,9 @@ def test_at_80_columns_what_is_going_on_is_whole() -> None:
 
 def test_at_80_columns_no_figure_is_cut_by_a_long_name() -> None:
     table, name = LiveTable(), "triton-grpc-onnxruntime/dyn-preferred4-8-queue500us-max16/b16/c128"
-    table.notify(Plan((name,), 3))
+    table.take(Plan((name,), 3))
     latency = {"p50": 1234.56, "p99": 12345.67}
-    table.notify(measurement(point=name, throughput=123456.7, latency_ms=latency))
+    table.take(measurement(point=name, throughput=123456.7, latency_ms=latency))
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(table.render())
     words = console.export_text().split()
@@ -184,10 +184,10 @@ def test_a_plan_of_one_is_no_plural() -> None:
 
 def test_of_more_points_than_lines_progress_and_what_was_measured_last_are_seen() -> None:
     table, names = LiveTable(10), tuple(f"a/b1/c{n}" for n in range(1, 41))
-    table.notify(Plan(names, 3))
+    table.take(Plan(names, 3))
     for name in (*names[:30], names[0]):
-        table.notify(measurement(point=name))
-    table.notify(PointStarted("a/b1/c31", 1))
+        table.take(measurement(point=name))
+    table.take(PointStarted("a/b1/c31", 1))
     console = Console(width=80, height=15, file=io.StringIO())
     lines = ["".join(s.text for s in line) for line in console.render_lines(table.render())]
     seen = "\n".join(lines[:15])  # as `Live` does, which leaves out what is over

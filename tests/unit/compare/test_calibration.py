@@ -12,7 +12,7 @@ from support.synthetic_run import write_all_failed, write_run
 from harness.compare import calibration
 from harness.compare.calibration import PLAN, Plan
 from harness.errors import InconclusiveError, RunDirectoryError, UsageError
-from harness.results.events import Teller
+from harness.results.events import Observer
 
 SEARCH = """
 scenario: search
@@ -24,8 +24,8 @@ measurement: {profile: quick}
 THREE = '{"runs": 3, "repeats": 4}'
 
 
-def watches() -> nullcontext[Teller]:
-    return nullcontext(Teller(lambda _: None))
+def watches() -> nullcontext[Observer]:
+    return nullcontext(lambda _: None)
 
 
 @pytest.fixture(autouse=True)

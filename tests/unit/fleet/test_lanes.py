@@ -18,7 +18,7 @@ import pytest
 from harness.errors import RunDirectoryError
 from harness.fleet import lanes
 from harness.results import events
-from harness.results.events import Event, Teller
+from harness.results.events import Event
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.results.store import read_run
 from harness.run.execute import Ended
@@ -44,7 +44,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(tell: Callable[[Event], object]) -> Ended:
-    return lanes.start(load("s.yaml"), "cpus:2", Path("out"), nullcontext(Teller(tell)))
+    return lanes.start(load("s.yaml"), "cpus:2", Path("out"), nullcontext(tell))
 
 
 def places(directory: Path = Path("out")) -> list[tuple[int, str]]:
@@ -95,7 +95,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on() -> None:
     assert not read_run(Path("out")).complete and places()
     assert not read_run(Path("out")).failures  # nothing failed
     assert lanes.has_lanes(Path("out")) and not lanes.has_lanes(Path("out/lanes/0"))
-    assert not lanes.resume(Path("out"), nullcontext(Teller(lambda _: None))).interrupted
+    assert not lanes.resume(Path("out"), nullcontext(lambda _: None)).interrupted
     assert read_run(Path("out")).complete and places() == EVERY
 
 
@@ -126,7 +126,7 @@ def test_a_lanes_fault_stays_in_it() -> None:
     assert all(f.reason == "died" and "was killed by SIGKILL" in f.message for f in data.failures)
     assert [p for p in places() if p[0] != dead] == [p for p in EVERY if p[0] != dead]
     assert any(isinstance(event, FailureRow) for event in seen)
-    lanes.resume(Path("out"), nullcontext(Teller(lambda _: None)))
+    lanes.resume(Path("out"), nullcontext(lambda _: None))
     assert places() == EVERY and not read_run(Path("out")).failures
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from harness.errors import RunDirectoryError, UsageError
 from harness.fleet.shard import measure_shard, parse_shard
-from harness.results.events import Event, Teller
+from harness.results.events import Event, Observer
 from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
 from harness.run.shard import Shard
@@ -100,8 +100,8 @@ def test_a_shard_that_is_killed_and_started_again_measures_nothing_twice() -> No
             measure_shard(load("s.yaml", changes), other, Path("out"), watch([]))
 
 
-def watch(seen: list[Event]) -> nullcontext[Teller]:
-    return nullcontext(Teller(seen.append))
+def watch(seen: list[Event]) -> nullcontext[Observer]:
+    return nullcontext(seen.append)
 
 
 def test_a_shard_that_was_begun_elsewhere_begins_anew_beside_it() -> None:
@@ -109,7 +109,7 @@ def test_a_shard_that_was_begun_elsewhere_begins_anew_beside_it() -> None:
         if isinstance(event, MeasurementRow):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    first = measure_shard(load("s.yaml"), Shard(0, 2), Path("out"), nullcontext(Teller(stop)))
+    first = measure_shard(load("s.yaml"), Shard(0, 2), Path("out"), nullcontext(stop))
     assert first.interrupted
     text = Path("out/manifest.json").read_text()
     Path("out/manifest.json").write_text(text.replace('"model": "', '"model": "another '))

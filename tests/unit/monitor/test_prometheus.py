@@ -31,7 +31,7 @@ def read(text: str) -> dict[tuple[str, ...], float]:
 def after(*events: Event) -> dict[tuple[str, ...], float]:
     metrics = RunMetrics()
     for event in events:
-        metrics.notify(event)
+        metrics.take(event)
     return read(generate_latest(metrics.registry).decode())
 
 
@@ -75,7 +75,7 @@ class Watcher:
     def __init__(self) -> None:
         self.events: list[object] = []
 
-    def notify(self, event: object) -> None:
+    def __call__(self, event: object) -> None:
         self.events.append(event)
 
 
@@ -86,7 +86,7 @@ def test_scraped_while_the_run_goes_on_and_gone_afterwards() -> None:
     shown = Watcher()
     url = f"http://127.0.0.1:{port}/metrics"
     with exposed(shown, str(port)) as both:
-        both.notify(PLAN)
+        both(PLAN)
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert read(answer.read().decode())["harness_measurements_planned",] == 6
         with pytest.raises(UsageError, match="can't listen"), exposed(shown, str(port)):

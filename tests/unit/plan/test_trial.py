@@ -16,7 +16,6 @@ import harness
 from harness.errors import HarnessError, LimitError, UsageError
 from harness.plan.sizing import Demand
 from harness.plan.trial import Trials, _load_of, judge, what_is_capped
-from harness.results.events import Teller
 from harness.results.manifest import make_manifest
 from harness.results.rows import FailureRow, LoadedRow
 from harness.results.store import RunData, RunStore, read_run
@@ -38,7 +37,7 @@ CAPPED = LoadedRow(
 
 
 def quiet():
-    return nullcontext(Teller(lambda _: None))
+    return nullcontext(lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from support.profiled import gpu_profile
 from harness.errors import UsageError
 from harness.profile import store, trying
 from harness.profile.result import Finding, Tried
-from harness.results.events import Teller
 from harness.results.store import read_run
 
 
@@ -41,7 +40,7 @@ def test_a_change_of_the_load_is_measured_for_real(profiled: Path, tmp_path: Pat
     overrides = [f"measurement.{k}={v}" for k, v in (
         ("rounds", 1), ("rounds_max", 1), ("window", "100ms"), ("warmup", "50ms"),
     )]  # fmt: skip
-    found = trying.try_findings(here, [batch], overrides, lambda: nullcontext(Teller(id)))
+    found = trying.try_findings(here, [batch], overrides, lambda: nullcontext(id))
     tried = next(f.tried for f in found.findings if f.number == batch.number)
     assert tried is not None
     assert store.read_profile(here).findings[batch.number - 1].tried == tried

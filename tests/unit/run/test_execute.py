@@ -38,7 +38,7 @@ class Observed:
     def __init__(self, number: signal.Signals | None = None) -> None:
         self.number = number
 
-    def notify(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         if isinstance(event, MeasurementRow) and self.number is not None:
             os.kill(os.getpid(), self.number)
 

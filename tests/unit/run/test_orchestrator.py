@@ -30,7 +30,7 @@ class Watcher:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def notify(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Take one event."""
         self.events.append(event)
 

@@ -106,7 +106,7 @@ class Session:
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[RunState]:
     with RunStore.create(tmp_path / "run", {"a": 1}) as store:
-        yield RunState(store, SimpleNamespace(notify=lambda _: None))
+        yield RunState(store, lambda _: None)
 
 
 def measured(session: Any, state: RunState, point: Point = POINT, problem: str = "") -> Any:

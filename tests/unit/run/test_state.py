@@ -24,7 +24,7 @@ class Watcher:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def notify(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Take one event."""
         self.events.append(event)
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
 
 def test_a_line_is_in_the_journal_before_the_observer_hears_of_it(store: RunStore) -> None:
     class Reader:
-        def notify(self, event: Event) -> None:
+        def __call__(self, event: Event) -> None:
             assert read_run(store.path).events[-1] == event
 
     RunState(store, Reader()).note("clipped")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.events import Event, PointStarted, Teller
+from harness.results.events import Event, PointStarted
 from harness.results.rows import MeasurementRow
 from harness.run import execute
 from harness.run.turns import VARIABLE, Turns
@@ -127,5 +127,5 @@ def test_a_run_measures_a_point_alone_once_the_others_have_ended_their_turns(
             threading.Timer(0.7, beside.end.set).start()  # long enough for a point, else
 
     loaded = LoadedScenario(load_text(TEXT, "s.yaml", tmp_path), TEXT, tmp_path / "s.yaml", ())
-    assert not execute.start(loaded, tmp_path / "out", nullcontext(Teller(tell))).interrupted
+    assert not execute.start(loaded, tmp_path / "out", nullcontext(tell)).interrupted
     assert held == {"a/b1/c4": False, "begun": True, "a/b1/c8": True}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.results.events import Discarded, Event, Teller
+from harness.results.events import Discarded, Event
 from harness.results.samples import read_samples
 from harness.scenario.reading.loader import load
 from harness.tenants.execute import resume, start
@@ -44,7 +44,7 @@ def told() -> list[Event]:
 def run(tmp_path_factory: pytest.TempPathFactory, told: list[Event]) -> Results:
     folder = tmp_path_factory.mktemp("shared")
     (folder / "s.yaml").write_text(SCENARIO)
-    watch = contextlib.nullcontext(Teller(told.append))
+    watch = contextlib.nullcontext(told.append)
     ended = start(load(folder / "s.yaml", ()), folder / "run", watch)
     assert not ended.interrupted
     return read_results(ended.path)
@@ -92,7 +92,7 @@ def test_a_run_that_was_cut_off_is_finished_with_what_is_missing(
     lines = [line for line in lines if '"run_ended"' not in line]
     journal.write_text("\n".join([*lines, whole]) + "\n")
     assert not read_results(again).data.complete
-    ended = resume(again, contextlib.nullcontext(Teller(lambda _: None)))
+    ended = resume(again, contextlib.nullcontext(lambda _: None))
     found = read_results(ended.path)
     assert set(found.rows) == set(run.rows)
     assert found.data.complete
@@ -105,9 +105,7 @@ def test_a_run_that_was_cut_off_is_finished_with_what_is_missing(
 def test_a_scenario_without_the_section_begins_nothing(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SCENARIO.partition("sharing:")[0])
     with pytest.raises(UsageError, match="has no `sharing`"):
-        start(
-            load(tmp_path / "s.yaml", ()), tmp_path / "run", contextlib.nullcontext(Teller(print))
-        )
+        start(load(tmp_path / "s.yaml", ()), tmp_path / "run", contextlib.nullcontext(print))
 
 
 def below(pid: int) -> set[int]:

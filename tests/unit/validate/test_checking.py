@@ -16,7 +16,6 @@ from support.inline_worker import InlineWorker
 from support.tiny_onnx import tiny_onnx
 
 from harness.errors import HarnessError, UsageError
-from harness.results.events import Teller
 from harness.results.store import read_run
 from harness.run.execute import start
 from harness.run.session import preparing
@@ -132,7 +131,7 @@ def first_error(path: Path, *, deep: bool) -> str:
 def runs_first_error(path: Path, output: Path) -> str:
     """The same of `harness run`: what ends it, or fails its first point."""
     try:
-        start(load(path), output, contextlib.nullcontext(Teller(lambda _: None)))
+        start(load(path), output, contextlib.nullcontext(lambda _: None))
     except HarnessError as error:
         return error.message
     return min(read_run(output).failures, key=lambda row: row.round).message

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from support.rows import point
@@ -45,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "s.yaml").write_text(TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        start(load(folder / "s.yaml"), folder / "out", nullcontext(SimpleNamespace(notify=ignore)))
+        start(load(folder / "s.yaml"), folder / "out", nullcontext(ignore))
     return folder / "out"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,7 @@ class Compared:
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[RunState]:
     with RunStore.create(tmp_path / "run", {"a": 1}) as store:
-        yield RunState(store, SimpleNamespace(notify=lambda _: None))
+        yield RunState(store, lambda _: None)
 
 
 def test_what_was_compared_is_not_compared_again_but_judged(state: RunState) -> None:
