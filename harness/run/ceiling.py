@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from harness.errors import HarnessError
 from harness.measure.validity import BUSY_PERCENT, CEILING_SHARE
@@ -31,14 +30,6 @@ OPEN_LOOP_SLOTS = 32
 """An open loop may have hundreds of requests open; so many reach the generator's limit."""
 TRIES = 3
 """How often a ceiling is measured at most before a point is flagged by it."""
-
-
-class Asks(Protocol):
-    """A model that can measure a ceiling with the requests of its latest load."""
-
-    def ceiling(self, slots: int) -> CeilingMeasured:
-        """What it reaches with so many requests open. Raises HarnessError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +163,13 @@ def wanted(
     return kind, slots
 
 
-def measure(model: Asks, kind: Kind, slots: int, input_bytes: int, tries: int) -> CeilingRow:
-    """Measure it, the `tries`-th time; a problem goes into the row, for no point may fail."""
+def measure(
+    ask: Callable[[int], CeilingMeasured], kind: Kind, slots: int, input_bytes: int, tries: int
+) -> CeilingRow:
+    """Measure it, the `tries`-th time; a problem goes into the row, for no point may fail.
+
+    `ask` says what the model's latest load reaches with so many requests open, or raises.
+    """
 
     def row(rate: float | None, response: int = 0, problem: str = "") -> CeilingRow:
         return CeilingRow(
@@ -182,7 +178,7 @@ def measure(model: Asks, kind: Kind, slots: int, input_bytes: int, tries: int) -
         )  # fmt: skip
 
     try:
-        found = model.ceiling(slots)
+        found = ask(slots)
     except HarnessError as error:
         return replace(row(None, problem=error.message), tries=TRIES)
     return row(found.requests_per_s, found.response_bytes)

@@ -242,7 +242,8 @@ class PointMeasurement:
         finished = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
         rate = float(finished.sum()) / window.seconds
         while (highest := known.known(*wanted, rate)) is None:
-            row = ceiling.measure(model, *wanted, answer.input_bytes, known.tries(*wanted) + 1)
+            tries = known.tries(*wanted) + 1
+            row = ceiling.measure(model.ceiling, *wanted, answer.input_bytes, tries)
             known.add(row)
             self.state.add(row)
         return highest or None

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Self
 
 from harness.load.wire import http2
 from harness.load.wire.http1 import ProtocolError
@@ -41,16 +41,6 @@ class Answers:
         data = json.loads(text)
         routes = {path: base64.b64decode(body) for path, body in data["routes"].items()}
         return cls(base64.b64decode(data["usual"]), data["json_bytes"], routes)
-
-
-class Peer(Protocol):
-    """Takes bytes; `out` gathers what is to be sent."""
-
-    out: list[bytes]
-
-    def feed(self, data: memoryview) -> None:
-        """Bytes from the client; whole requests are put into the queue."""
-        ...
 
 
 class HttpPeer:

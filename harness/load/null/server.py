@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import WorkerDiedError
-from harness.load.null.peers import Answers, GrpcPeer, HttpPeer, Peer
+from harness.load.null.peers import Answers, GrpcPeer, HttpPeer
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.poller import BUFFER, Poller
 from harness.system.child import Child
 from harness.system.files import named
 
+Peer = HttpPeer | GrpcPeer
 SPIN_NS = 200_000
 START_S = 60.0
 _clock = time.monotonic_ns

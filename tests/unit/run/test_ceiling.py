@@ -38,7 +38,7 @@ class Session:
 def judge(ceilings: Ceilings, session: Session, rate: float, slots: int = 4) -> float:
     """What the orchestrator does."""
     while (found := ceilings.known(KIND, slots, rate)) is None:
-        ceilings.add(measure(session, KIND, slots, 600, ceilings.tries(KIND, slots) + 1))
+        ceilings.add(measure(session.ceiling, KIND, slots, 600, ceilings.tries(KIND, slots) + 1))
     return found
 
 
@@ -89,7 +89,7 @@ def test_what_can_not_be_measured_is_not_tried_for_ever() -> None:
     assert judge(ceilings, session, 520.0) == 0.0
     assert judge(ceilings, session, 10.0) == 0.0
     assert session.asked == 1
-    assert measure(session, KIND, 4, 600, 1).problem == "gone"
+    assert measure(session.ceiling, KIND, 4, 600, 1).problem == "gone"
 
 
 # ------------------------------------------------------------------------------ more processes
