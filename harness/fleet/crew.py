@@ -110,7 +110,7 @@ class Crew:
         for lane in self._lanes:
             if lane.uuid and lane.number not in self._ended and (why := gone(lane.uuid)):
                 self._ended[lane.number] = f"the GPU {lane.device} ({lane.uuid}) is gone: {why}"
-                self._children[lane.number].end(GRACE_S)
+                self._children[lane.number].process.terminate(GRACE_S)
 
     def why_ended(self, lane: Lane) -> str:
         """How a lane ended, in words."""
@@ -119,7 +119,7 @@ class Crew:
     def end(self) -> None:
         """Have every lane write what it has and end; kill those that don't."""
         enders = [
-            threading.Thread(target=child.end, args=(GRACE_S,))
+            threading.Thread(target=child.process.terminate, args=(GRACE_S,))
             for child in self._children.values()
         ]  # fmt: skip
         for thread in enders:

@@ -88,7 +88,7 @@ class Generator:
                 self._start_workers()
             waiting = waiting and event.get("event") != "started"
             for child in self._children.values() if waiting else ():
-                if child.poll() is not None:
+                if child.process.poll() is not None:
                     raise child.died()
             yield event
             if event.get("event") == "done":
@@ -130,7 +130,7 @@ def work_for(address: str, scenario_hash: str, locustfile: str, base: Path, log:
             try:
                 line = child.line(1.0)
             except WorkerDiedError:
-                status = child.poll()
+                status = child.process.poll()
                 if status == 0:
                     return 0
                 raise

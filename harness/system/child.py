@@ -47,7 +47,7 @@ class Child:
     The pipes are its stdin and stdout. Without `on_stdio` they are descriptors of their own, whose
     numbers follow the arguments (to read from, to write to), and what it prints goes to `log`.
     Messages are whatever both ends agree on; what the child sends are lines. `title` begins the
-    sentences about its end (`the worker`).
+    sentences about its end (`the worker`); `process` is what runs.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Child:
         try:
             with contextlib.ExitStack() as stack:
                 printed = stack.enter_context(log.open("ab")) if log is not None else None
-                self._process = spawn(
+                self.process = spawn(
                     argv, stdin=theirs_in if on_stdio else subprocess.DEVNULL,
                     stdout=theirs_out if on_stdio else printed, stderr=printed,
                     env=child_env(env or {}),
@@ -82,25 +82,17 @@ class Child:
     @property
     def pid(self) -> int:
         """Pid of the guard: the root of the child's process tree."""
-        return self._process.pid
+        return self.process.pid
 
     @property
     def alive(self) -> bool:
         """Whether it still runs and can be spoken to."""
-        return self._to_child >= 0 and self._process.poll() is None
+        return self._to_child >= 0 and self.process.poll() is None
 
     @property
     def stopped(self) -> bool:
         """Whether it will do nothing more until somebody sends it SIGCONT."""
-        return state(self._process.child_pid) == STOPPED
-
-    def poll(self) -> int | None:
-        """Its exit code, −N if signal N ended it, None while it runs."""
-        return self._process.poll()
-
-    def wait(self, seconds: float) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired."""
-        return self._process.wait(seconds)
+        return state(self.process.child_pid) == STOPPED
 
     def send(self, data: bytes, seconds: float = SEND_S) -> None:
         """Write a message. Raises WorkerDiedError, or DeadlineError: not read within `seconds`."""
@@ -150,7 +142,7 @@ class Child:
             return WorkerDiedError(f"{self.title} was stopped by a signal such as SIGSTOP")
         hint = ""
         try:
-            status = self._process.wait(END_S)
+            status = self.process.wait(END_S)
             hint = self._over_the_limit() if status == -signal.SIGKILL else ""
             hint = hint or HINTS.get(status, "")
         except subprocess.TimeoutExpired:
@@ -175,14 +167,10 @@ class Child:
         said = _crash(lines) or (lines[-1] if lines else "")
         return f"; its last words: {cut(said, LAST_WORDS)}" if said else ""
 
-    def end(self, seconds: float) -> int:
-        """SIGTERM, and SIGKILL to the whole tree after `seconds`; its status."""
-        return self._process.terminate(seconds)
-
     def kill(self) -> int:
         """SIGKILL the whole process tree; its status."""
         self._close_pipes()
-        return self._process.kill()
+        return self.process.kill()
 
     def _close_pipes(self) -> None:
         pipes = {self._to_child, self._from_child} - {-1}

@@ -53,7 +53,7 @@ class WireProcesses:
     def failure(self) -> BaseException | None:
         """What ended the load early: the first helper's error, or that one died or was stopped."""
         for index, helper in enumerate(self._helpers):
-            if self._failure is None and (helper.poll() or helper.stopped):
+            if self._failure is None and (helper.process.poll() or helper.stopped):
                 self._failure = self._why(index)
         return self._failure
 
@@ -130,7 +130,7 @@ class WireProcesses:
                 helper.send(pack(timeout))
         deadline = time.monotonic() + timeout + PATIENCE_S
         try:
-            while self.failure is None and any(h.poll() is None for h in self._helpers):
+            while self.failure is None and any(h.process.poll() is None for h in self._helpers):
                 if time.monotonic() >= deadline:
                     raise WorkerDiedError("a generator process did not stop")
                 time.sleep(POLL_S)

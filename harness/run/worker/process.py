@@ -114,7 +114,7 @@ class WorkerProcess(Child):
         deadline = min(deadline, INTERRUPTED_S) if self._interrupted else deadline
         try:
             self.ask(messages.CloseWorker(), deadline=deadline)
-            self.wait(deadline)
+            self.process.wait(deadline)
         except (DeadlineError, WorkerDiedError, MessageError, subprocess.TimeoutExpired):
             pass
         finally:

@@ -109,7 +109,7 @@ def test_a_killed_child_may_have_been_too_large(start):
     with pytest.raises(WorkerDiedError) as caught:
         child.line(20)
     assert caught.value.message == f"the echo was killed by SIGKILL{HINTS[-signal.SIGKILL]}"
-    assert child.poll() == -signal.SIGKILL
+    assert child.process.poll() == -signal.SIGKILL
 
 
 def test_killing_takes_the_whole_tree_and_may_come_twice(start):
@@ -155,7 +155,7 @@ def test_one_that_was_stopped_is_not_waited_for(start):
         ):
             wait(child)
         assert time.monotonic() - begin < 20
-        assert child.poll() == -signal.SIGKILL
+        assert child.process.poll() == -signal.SIGKILL
 
 
 def test_more_than_1024_open_files_are_no_matter(start):

@@ -75,7 +75,7 @@ def test_an_answer_that_does_not_end_is_none(answering: Callable[..., Scripted])
     with pytest.raises(DeadlineError, match=said):
         worker.ask(messages.UnloadBackend(), deadline=0.5)
     assert not worker.alive
-    assert worker.poll() == -signal.SIGKILL
+    assert worker.process.poll() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_stopped_worker_is_not_waited_for(answering: Callable[..., Scripted]) 
         process.suspend()
     with pytest.raises(WorkerDiedError, match="the worker was stopped by a signal such as SIGSTOP"):
         worker.ask(messages.UnloadBackend(), deadline=600)
-    assert worker.poll() == -signal.SIGKILL
+    assert worker.process.poll() == -signal.SIGKILL
 
 
 def test_a_stopped_worker_has_a_deadline_for_what_it_does_not_read(
@@ -142,7 +142,7 @@ def test_a_stopped_worker_has_a_deadline_for_what_it_does_not_read(
     with pytest.raises(DeadlineError, match=r"the worker read nothing for 0\.2 s"):
         worker.send(b"x" * 200_000, 0.2)
     worker.close(0.2)
-    assert worker.poll() == -signal.SIGKILL
+    assert worker.process.poll() == -signal.SIGKILL
 
 
 def test_a_real_worker_loads_says_what_failed_and_is_killed(tmp_path: Path) -> None:
