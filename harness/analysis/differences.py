@@ -62,18 +62,12 @@ class Differences:
 
     def _of(self, objective: Objective) -> Blocks:
         if objective not in self._blocks:
-            self._blocks[objective] = self._measured(objective)
-        return self._blocks[objective]
-
-    def _measured(self, objective: Objective) -> Blocks:
-        by_point = {row.point: dict(by_round(row, objective)) for row in self._rows}
-        return Blocks(
-            {
-                point: values
-                for point, values in by_point.items()
+            by_point = {row.point: dict(by_round(row, objective)) for row in self._rows}
+            self._blocks[objective] = Blocks({
+                point: values for point, values in by_point.items()
                 if all(0 < v < math.inf for v in values.values())
-            }
-        )
+            })  # fmt: skip
+        return self._blocks[objective]
 
 
 def by_round(row: SummaryRow, objective: Objective) -> list[tuple[int, float]]:

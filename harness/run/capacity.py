@@ -7,9 +7,8 @@ grid is fixed, rounds try the same rates, and each rate gets its interval over r
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -77,15 +76,12 @@ Bracket = tuple[int | None, int | None]
 """The highest step that held and the lowest that didn't."""
 
 
-def search(
-    holds: Callable[[int], bool], first: int, strides: Iterable[int], floor: int, top: int
-) -> Bracket:
+def search(holds: Callable[[int], bool], first: int, stride: int, floor: int, top: int) -> Bracket:
     """Ask of steps whether each holds, until the bracket is as narrow as can be.
 
-    From `first` it goes up (or down) by `strides` until the answer changes, never past `top` or
+    From `first` it goes up (or down) by `stride` until the answer changes, never past `top` or
     `floor`, then bisects. The first result is None when `floor` fails, the second when `top` holds.
     """
-    stride = iter(strides)
     low: int | None = None
     high: int | None = None
     k = max(floor, min(first, top))
@@ -99,9 +95,9 @@ def search(
             if low is None and high <= floor:
                 return None, high
         if low is None:
-            k = max(k - next(stride), floor)
+            k = max(k - stride, floor)
         elif high is None:
-            k = min(k + next(stride), top)
+            k = min(k + stride, top)
     while high - low > 1:
         k = (low + high) // 2
         low, high = (k, high) if holds(k) else (low, k)
@@ -219,7 +215,7 @@ class _Search:
         top = self.grid.below(min(settings.max_rate or MOST, MOST))
         first = min(self.start(), top)
         floor = first - HALVINGS * self.grid.octave
-        return search(self.holds, first, itertools.repeat(self.grid.octave), floor, top)
+        return search(self.holds, first, self.grid.octave, floor, top)
 
 
 def find_capacity(

@@ -1,4 +1,3 @@
-import itertools
 import math
 from dataclasses import replace
 
@@ -71,7 +70,7 @@ def searched(round_, share_late):
         tried[k] = share_late(grid.rate(k))
         return tried[k] <= 0.01
 
-    low, high = search(holds, 60, itertools.repeat(grid.octave), 0, 300)
+    low, high = search(holds, 60, grid.octave, 0, 300)
     trials = [trial(grid.rate(k), 1 - found, 5.0, "holds" if found <= 0.01 else "fails")
               for k, found in tried.items()]  # fmt: skip
     return capacity(

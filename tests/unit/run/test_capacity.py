@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from itertools import count, repeat
 
 import numpy as np
 import pytest
@@ -41,18 +40,17 @@ def drive(answers, *args):
 
 
 @pytest.mark.parametrize("limit", range(-40, 90))
-@pytest.mark.parametrize("strides", [lambda: repeat(14), lambda: (2**i for i in count())])
-def test_search_finds_the_last_step_that_holds(limit, strides):
-    result, asked = drive(lambda k: k <= limit, 10, strides(), -100, 1000)
+def test_search_finds_the_last_step_that_holds(limit):
+    result, asked = drive(lambda k: k <= limit, 10, 14, -100, 1000)
     assert result == (limit, limit + 1)
     assert len(asked) == len(set(asked))
     assert len(asked) <= 18
 
 
 def test_search_stays_between_floor_and_top():
-    assert drive(lambda _: True, 10, repeat(14), -5, 40) == ((40, None), [10, 24, 38, 40])
-    assert drive(lambda _: False, 10, repeat(14), -5, 40) == ((None, -5), [10, -4, -5])
-    assert drive(lambda k: k <= 3, 10, repeat(14), 3, 3)[0] == (3, None)
+    assert drive(lambda _: True, 10, 14, -5, 40) == ((40, None), [10, 24, 38, 40])
+    assert drive(lambda _: False, 10, 14, -5, 40) == ((None, -5), [10, -4, -5])
+    assert drive(lambda k: k <= 3, 10, 14, 3, 3)[0] == (3, None)
 
 
 @pytest.mark.parametrize("precision", [1e-5, 0.003, 0.05, 0.1, 0.5])
