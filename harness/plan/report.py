@@ -15,7 +15,7 @@ from harness.plan.proving import Proof, sentence
 from harness.report.model import blocks, labels
 from harness.report.model.blocks import Chart, ChartSeries, ReferenceLine, figure, trace, word
 from harness.report.model.colours import COLORS, REFERENCE_COLOR
-from harness.report.model.manifest_facts import cpu_line, date_text, gpu_line
+from harness.report.model.manifest_facts import date_text, device_line
 from harness.report.model.section import (
     Block,
     Charts,
@@ -87,8 +87,7 @@ def view(plan: Plan, data: RunData, service: Service) -> View:
 
 
 def _masthead(plan: Plan, data: RunData) -> Masthead:
-    where, demand = gpu_line(data.manifest), plan.demand
-    where = where if where != "none" else cpu_line(data.manifest)
+    where, demand = device_line(data.manifest), plan.demand
     lead = (
         f"{plan.scenario} on {where} · {date_text(data.manifest)} · {demand.planned_rate:g} "
         f"inferences a second within p99 ≤ {demand.slo_p99_ms:g} ms"

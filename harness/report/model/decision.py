@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import dropwhile
-from weakref import WeakKeyDictionary
 
 from harness.analysis.best import choose, close, indifference_of, ranked
 from harness.analysis.constraints import satisfies
@@ -72,17 +72,9 @@ class Decision:
     """The recommended point of each series by itself, best first."""
 
 
+@lru_cache(maxsize=4)
 def decide(context: Context) -> Decision:
     """Everything that page 1 decides; works on empty runs, and where all failed."""
-    if context not in _decided:
-        _decided[context] = _decide(context)
-    return _decided[context]
-
-
-_decided: WeakKeyDictionary[Context, Decision] = WeakKeyDictionary()
-
-
-def _decide(context: Context) -> Decision:
     choice = context.choice
     take = choice.recommended or choice.best
     percentile = tail(context, take)

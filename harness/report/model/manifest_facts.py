@@ -78,11 +78,14 @@ def cpu_line(manifest: Json) -> str:
     return ", ".join([text(cpu, "model"), *counts])
 
 
+def device_line(manifest: Json) -> str:
+    """The GPUs, or where there is none the CPU, in words."""
+    return gpu_line(manifest) if gpus(manifest) else cpu_line(manifest)
+
+
 def hardware_line(manifest: Json) -> str:
     """What the sentence ends with: the GPUs, or without any the CPU."""
-    if gpus(manifest):
-        return f"GPU(s) {gpu_line(manifest)}"
-    return f"CPU {cpu_line(manifest)}"
+    return f"{'GPU(s)' if gpus(manifest) else 'CPU'} {device_line(manifest)}"
 
 
 def backend_specs(manifest: Json) -> list[Json]:

@@ -8,7 +8,7 @@ from harness.analysis.capacity import KNEE, CapacitySummary, RateSummary, summar
 from harness.report.charts.lines import wide
 from harness.report.model import blocks, columns, labels, numbers
 from harness.report.model.context import COLORS, Context
-from harness.report.model.manifest_facts import cpu_line, date_text, gpu_line
+from harness.report.model.manifest_facts import date_text, device_line
 from harness.report.model.section import (
     Charts,
     Masthead,
@@ -51,11 +51,10 @@ def first_page(context: Context, name: str, title: str, banners: Sequence[str]) 
     """Page 1 of a run that searched for capacities only: which configuration holds the most."""
     found = capacities(context)
     manifest, tried = context.manifest, sum(len(c.rates) for c in found)
-    where = gpu_line(manifest)
-    where = where if where != "none" else cpu_line(manifest)
+    targets = labels.listed(dict.fromkeys(target_text(c) for c in found)) or "the target"
     lead = (
-        f"{context.model} on {where} · {date_text(manifest)} · highest rate that holds "
-        f"{labels.listed(dict.fromkeys(target_text(c) for c in found)) or 'the target'} · "
+        f"{context.model} on {device_line(manifest)} · {date_text(manifest)} · "
+        f"highest rate that holds {targets} · "
         f"{labels.counted(len(found), 'search', 'searches')}, {labels.counted(tried, 'rate')} tried"
     )
     known = (TableBlock(_table(context, found)),) if found else ()
