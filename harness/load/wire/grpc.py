@@ -48,15 +48,14 @@ def framed(
 
 
 class WireGrpc(Transport):
-    """A `Transport` whose slots are streams, spread over `connections` (more past their limit).
+    """A `Transport` whose slots are streams, on as many connections as the server's limit asks.
 
     `requests` are serialised ModelInferRequest messages.
     """
 
     def __init__(
-        self, address: str, requests: Sequence[bytes], slots: int, connections: int = 1,
-        access: Access = PLAIN,
-    ) -> None:  # fmt: skip
+        self, address: str, requests: Sequence[bytes], slots: int, access: Access = PLAIN
+    ) -> None:
         super().__init__(requests, slots)
         self.address, self.tls = address, access.tls
         self.headers = request_headers(
@@ -71,7 +70,6 @@ class WireGrpc(Transport):
         self._request = [0] * slots
         self._retries = 0
         self._old: list[Connection] = []
-        self._wished = max(1, min(connections, slots))
         self._next = 0
 
     def open(self) -> None:
@@ -79,7 +77,7 @@ class WireGrpc(Transport):
         self._connections.append(Connection(self))
         limit = self._connections[0].outgoing.limit
         needed = -(-len(self.slots) // max(1, limit))
-        for _ in range(max(self._wished, needed) - 1):
+        for _ in range(needed - 1):
             self._connections.append(Connection(self))
 
     def send(self, slot: int, request: int) -> None:

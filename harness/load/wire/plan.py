@@ -39,8 +39,6 @@ class Plan:
     pinned: bool = False
     """Each slot has messages of its own, shared with no other (for shared memory): those of the
     first request for all slots, then those of the second."""
-    connections: int = 1
-    """gRPC: HTTP/2 connections that the streams are spread over."""
     access: Access = PLAIN
     """TLS, and the headers of gRPC requests; those of HTTP are in `requests` already."""
     order: tuple[int, ...] = ()
@@ -82,9 +80,7 @@ def make(plan: Plan) -> WireGenerator:
     if plan.protocol == "http":
         transport = WireHttp(plan.address, plan.requests, plan.slots, plan.access.tls)
     else:
-        transport = WireGrpc(
-            plan.address, plan.requests, plan.slots, plan.connections, plan.access
-        )  # fmt: skip
+        transport = WireGrpc(plan.address, plan.requests, plan.slots, plan.access)
     return WireGenerator(
         transport, plan.slots, plan.request_timeout, schedule=plan.schedule, shed=plan.shed,
         sample_every=plan.sample_every, pinned=plan.pinned, order=plan.order,
