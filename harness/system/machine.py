@@ -163,7 +163,7 @@ def container(root: Path = ROOT) -> str | None:
 def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
     """The tightest `cpus` and `memory_mib` that control groups (v1 or v2) allow; None: no limit."""
     cpus, memory = [], []
-    for folder in _cgroup_folders(root):
+    for _, folder in control_groups(root):
         cpus.append(_cpu_limit(folder))
         memory.append(_memory_limit(folder))
     return {"cpus": _tightest(cpus), "memory_mib": _tightest(memory)}
@@ -171,7 +171,7 @@ def cgroup_limits(root: Path = ROOT) -> dict[str, float | None]:
 
 def cpu_quota(root: Path = ROOT) -> tuple[Path, float] | None:
     """The control group of this process with the tightest CPU quota, and that in processors."""
-    found = [(f, limit) for f in _cgroup_folders(root) if (limit := _cpu_limit(f)) is not None]
+    found = [(f, n) for _, f in control_groups(root) if (n := _cpu_limit(f)) is not None]
     return min(found, key=lambda pair: pair[1], default=None)
 
 
@@ -190,7 +190,7 @@ def group_usage(folder: Path) -> dict[str, float]:
 
 def memory_kills(root: Path = ROOT) -> int:
     """How many processes of this one's control groups the kernel has ended for want of memory."""
-    return sum(map(kills_in, _cgroup_folders(root)))
+    return sum(kills_in(folder) for _, folder in control_groups(root))
 
 
 def kills_in(group: Path) -> int:
@@ -203,10 +203,6 @@ def kills_in(group: Path) -> int:
 
 def _tightest(limits: list[float | None]) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _cgroup_folders(root: Path) -> list[Path]:
-    return [folder for _, folder in control_groups(root)]
 
 
 def control_groups(root: Path = ROOT) -> list[tuple[str, Path]]:

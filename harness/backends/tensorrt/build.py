@@ -10,7 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -60,10 +60,6 @@ class BuildOptions:
     """TensorRT-RTX: the GPU to build for, e.g. `8.6`, or `current`; empty: its portable default."""
     tf32_override: str = ""
     """NVIDIA_TF32_OVERRIDE of the process that builds: TensorRT records it in the engine."""
-
-    def to_json(self) -> dict[str, object]:
-        """JSON-able, for the cache key and the record beside the engine."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def key(flavor: Flavor, target: EngineTarget) -> str:
     """SHA-256 over everything that the engine depends on."""
     return text_hash(
         target.model_key, file_hash(target.onnx), flavor.name, flavor.version, target.gpu,
-        target.options.to_json(),
+        asdict(target.options),
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _build(
         save(timing, built.timing_cache)
     return {
         "flavor": flavor.name, "version": flavor.version, "gpu": target.gpu,
-        "options": target.options.to_json(), "build_seconds": built.seconds,
+        "options": asdict(target.options), "build_seconds": built.seconds,
         "types": dict(built.types), "sha256": file_hash(folder / ENGINE),
         "warnings": messages.warnings[:20],
     }  # fmt: skip
