@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -125,7 +126,7 @@ def _decode(content: bytes, file: str) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8", "replace")
-        mark = tree.place_of(before, len(before), file)
+        mark = tree.place_of(before, len(before), partial(Mark, file))
         message = f"not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
         raise ScenarioError([_from_fault(Fault(mark, message))]) from None
     return text.replace("\r\n", "\n")

@@ -6,7 +6,7 @@ A place in an override reads `--set:2:6`: the second `--set`, its sixth characte
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.scenario.reading import tree
@@ -73,28 +73,15 @@ def _steps(path: str, line: int) -> list[PathStep]:
 def _value(text: str, line: int, offset: int, path: str) -> Node:
     starts = [offset + m.end() for m in re.finditer(r"^|\n", text)]
 
-    def place(mark: Mark) -> Mark:
-        return Mark(FILE, line, starts[min(mark.line, len(starts)) - 1] + mark.column)
+    def at(row: int, column: int) -> Mark:
+        return Mark(FILE, line, starts[min(row, len(starts)) - 1] + column)
 
-    node, faults = tree.parse(text, FILE)
+    node, faults = tree.parse(text, FILE, at)
     if faults:
-        raise _WrongError(replace(faults[0], mark=place(faults[0].mark), path=(path,)))
+        raise _WrongError(replace(faults[0], path=(path,)))
     if node is None:
         raise _WrongError(Fault(Mark(FILE, line, offset + 1), "has no value", (path,)))
-    return _moved(node, place)
-
-
-def _moved(node: Node, place: Callable[[Mark], Mark]) -> Node:
-    """The same tree, every mark put through `place`."""
-    mark, value = place(node.mark), node.value
-    if isinstance(value, list):
-        return Node(mark, [_moved(item, place) for item in value])
-    if isinstance(value, dict):
-        return Node(mark, {
-            key: TreeEntry(place(entry.key), _moved(entry.node, place))
-            for key, entry in value.items()
-        })  # fmt: skip
-    return Node(mark, value)
+    return node
 
 
 def _put(node: Node, steps: list[PathStep], value: Node, done: tuple[str | int, ...]) -> Node:

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Union
 
 from ruamel.yaml import YAML
@@ -41,6 +42,10 @@ class Mark:
     file: str
     line: int
     column: int
+
+
+At = Callable[[int, int], Mark]
+"""A place by line and column of a text: of a file, or of where the text is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,13 @@ class TreeEntry:
     node: Node
 
 
-def parse(text: str, file: str) -> tuple[Node | None, list[Fault]]:
-    """The tree of `text` (None for an empty document or bad syntax) and the mistakes found."""
-    if deep := _open_brackets(text, file):
+def parse(text: str, file: str, at: At | None = None) -> tuple[Node | None, list[Fault]]:
+    """The tree of `text` (None for an empty document or bad syntax) and the mistakes found.
+
+    Places are of `file`, or what `at` says of a line and a column.
+    """
+    at = at or partial(Mark, file)
+    if deep := _open_brackets(text, at):
         return None, [deep]
     yaml = YAML(typ="safe", pure=True)
     try:
@@ -92,16 +101,16 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Fault]]:
             root = yaml.compose(io.StringIO(text))
         if root is None:
             return None, []
-        builder = _Builder(file, yaml.constructor)
+        builder = _Builder(at, yaml.constructor)
         return builder.build(root, ()), builder.faults
     except ReaderError as error:
-        return None, [_unreadable(text, file, error)]
+        return None, [_unreadable(text, at, error)]
     except MarkedYAMLError as error:
-        return None, [_syntax(file, error)]
+        return None, [_syntax(at, error)]
     except RecursionError:
-        return None, [Fault(Mark(file, 1, 1), _TOO_DEEP)]
+        return None, [Fault(at(1, 1), _TOO_DEEP)]
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return None, [Fault(Mark(file, 1, 1), f"not valid YAML: {error}")]  # the parser's own bugs
+        return None, [Fault(at(1, 1), f"not valid YAML: {error}")]  # the parser's own bugs
 
 
 # --------------------------------------------------------------------------------------- syntax
@@ -126,7 +135,7 @@ _SYNTAX: tuple[tuple[str, str], ...] = (
 )
 
 
-def _syntax(file: str, error: MarkedYAMLError) -> Fault:
+def _syntax(at: At, error: MarkedYAMLError) -> Fault:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(error.problem or error.context or "can't be read")
@@ -135,30 +144,30 @@ def _syntax(file: str, error: MarkedYAMLError) -> Fault:
             message = words
             for index, group in enumerate(match.groups()):
                 message = message.replace(f"{{{index}}}", group)
-            return Fault(Mark(file, line, column), message)
-    return Fault(Mark(file, line, column), f"not valid YAML: {problem}")
+            return Fault(at(line, column), message)
+    return Fault(at(line, column), f"not valid YAML: {problem}")
 
 
-def place_of(text: str, offset: int, file: str) -> Mark:
+def place_of(text: str, offset: int, at: At) -> Mark:
     """The place of the character at `offset` in `text`."""
     before = text[:offset]
-    return Mark(file, before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+    return at(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
 
 
-def _open_brackets(text: str, file: str) -> Fault | None:
+def _open_brackets(text: str, at: At) -> Fault | None:
     """Refuse hundreds of open brackets at once: the scanner's time grows with their square."""
     depth = 0
     for match in re.finditer(r"[\[\]{}]", text):
         depth += 1 if match[0] in "[{" else -1
         if depth > 5 * MAX_DEPTH:  # some may stand in comments and quotes
-            return Fault(place_of(text, match.start(), file), _TOO_DEEP)
+            return Fault(place_of(text, match.start(), at), _TOO_DEEP)
     return None
 
 
-def _unreadable(text: str, file: str, error: ReaderError) -> Fault:
+def _unreadable(text: str, at: At, error: ReaderError) -> Fault:
     code = error.character if isinstance(error.character, int) else ord(error.character)
     position = text.find(chr(code))
-    mark = place_of(text, max(position, 0), file)
+    mark = place_of(text, max(position, 0), at)
     return Fault(mark, f"a control character (U+{code:04X}); remove it")
 
 
@@ -169,7 +178,7 @@ def _unreadable(text: str, file: str, error: ReaderError) -> Fault:
 class _Builder:
     """Turns composed YAML nodes into `Node`s, and collects what a scenario may not hold."""
 
-    file: str
+    at: At
     constructor: SafeConstructor
     faults: list[Fault] = field(default_factory=list)
     _built: dict[int, Node] = field(default_factory=dict)
@@ -194,7 +203,7 @@ class _Builder:
         return self._built[key]
 
     def _mark(self, node: YamlNode) -> Mark:
-        return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+        return self.at(node.start_mark.line + 1, node.start_mark.column + 1)
 
     def _fault(self, mark: Mark, path: tuple[str | int, ...], message: str) -> Node:
         self.faults.append(Fault(mark, message, path))

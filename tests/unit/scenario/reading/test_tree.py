@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from harness.scenario.reading.tree import MAX_DEPTH, Mark, parse, place_of
@@ -71,8 +73,8 @@ def test_deep_but_closed_nesting_is_refused_too() -> None:
 
 
 def test_place_of_counts_lines_and_characters() -> None:
-    assert place_of("ab\ncé", 0, "f") == Mark("f", 1, 1)
-    assert place_of("ab\ncé", 4, "f") == Mark("f", 2, 2)
+    assert place_of("ab\ncé", 0, partial(Mark, "f")) == Mark("f", 1, 1)
+    assert place_of("ab\ncé", 4, partial(Mark, "f")) == Mark("f", 2, 2)
 
 
 def test_shorten_keeps_one_short_line() -> None:
