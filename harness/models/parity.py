@@ -24,11 +24,14 @@ from harness.scenario.spec.model import Parity
 Floats = NDArray[np.float64]
 
 TOLERANCES: dict[str, tuple[float, float]] = {
+    "fp64": (1e-9, 1e-9),  # u = 2^-53; what computes in fp32 (1e-7) is seen
     "fp32": (1e-3, 1e-3),  # u = 2^-24; sums of thousands of products in any order; see below
     "tf32": (3e-2, 1e-2),  # u = 2^-11: 61 u and 20 u; only factors are rounded, sums are fp32
     "fp16": (5e-2, 1e-2),  # u = 2^-11: 102 u, as activations and sums may be rounded to it too
     "bf16": (2.5e-1, 8e-2),  # u = 2^-8
     "int8": (2.5e-1, 8e-2),  # a step is 2^-8 of the range, some 4 rms to each side: 8 steps
+    "fp8": (2.5e-1, 8e-2),  # u = 2^-4 of a factor; only fused and unfused runs are compared
+    "int4": (2.5e-1, 8e-2),  # of weights: what is around them is in 16 or 8 bits
 }
 """Precision → (atol in units of the output's rms, rtol); docs/models.md has the measurements.
 
@@ -38,7 +41,7 @@ fp16 too, and a runtime may add in it. 0.05 is 5.4 standard deviations of the la
 measured (TensorRT-RTX, 0.0093 rms): normal, so of ten million values about one lies beyond.
 int8 also stands for a file that is quantized: a fused and an unfused run round to other steps.
 """
-FLOORS: dict[str, float] = dict.fromkeys(TOLERANCES, 1e-5) | {"fp32": 2.0**-23}
+FLOORS: dict[str, float] = dict.fromkeys(TOLERANCES, 1e-5) | {"fp64": 2.0**-52, "fp32": 2.0**-23}
 """Precision → smallest absolute tolerance: fp32's machine epsilon, and for what rounds more the
 `atol` of `torch.testing.assert_close`. An output of rounding errors only (a mean after a
 normalisation) has an rms of that size, and no value of it is right to a thousandth."""
@@ -154,7 +157,8 @@ class Rule:
             eight_bits = reference.dtype.kind != "b" and reference.dtype.itemsize == 1
             return np.full(reference.shape, float(self.steps if eight_bits else 0))
         least = self.atol if self.absolute else max(self.atol * scale, self.floor)
-        return np.asarray(least + self.rtol * np.abs(reference.astype(np.float64)))
+        step = float(np.finfo(reference.dtype.name).eps) if reference.dtype.kind == "f" else 0.0
+        return np.asarray(least + max(self.rtol, step) * np.abs(reference.astype(np.float64)))
 
 
 def loosest(*precisions: str) -> str:

@@ -24,6 +24,7 @@ from harness.system.packages import require
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
+    from harness.models.tensors import PreparedModel
     from harness.scenario.spec.backend import AnyBackend
     from harness.scenario.spec.scenario import Scenario
 
@@ -35,22 +36,52 @@ BF16_MAX = np.float32((2 - 2**-7) * 2.0**127)
 """fp32's own largest would be rounded to infinity."""
 MOST_REFUSED = 50
 """Nodes that are put back to fp32, one by one, before the conversion is given up."""
-QUANTIZED = re.compile(r"(Quantize|Dequantize|DynamicQuantize)Linear|QLinear\w+|QGemm|\w+Integer")
-"""Operators of int8 models in the QDQ, the QOperator and the dynamic form."""
+QUANTIZED = re.compile(
+    r"(Quantize|Dequantize|DynamicQuantize)Linear|QLinear\w+|QGemm|QAttention|\w+Integer|MatMulNBits"
+)
+"""Operators of quantized models in the QDQ, the QOperator and the dynamic form."""
+ELEMENTS = {
+    "fp32": "FLOAT", "fp16": "FLOAT16", "bf16": "BFLOAT16", "fp64": "DOUBLE",
+    "fp8": r"FLOAT8\w+", "int8": "INT8", "int4": "U?INT4",
+}  # fmt: skip
+"""Precision → the types of its weights. UINT8 is none: it may be a mask, a table, a picture."""
+CASTS = {"fp32": ("fp32", "tf32", "fp16", "bf16"), "fp64": ("fp64", "fp16", "bf16")}
+"""What a PyTorch model may be asked for by what it is; any other is itself only."""
 
 
 def precision_of(path: Path) -> str:
-    """What an ONNX file is in: int8 (quantized), else fp32, fp16 or bf16, as most weights are."""
+    """What an ONNX file is in: of `ELEMENTS` what most of its weights are, or without any what goes
+    in and out; where it is quantized, the type that it is quantized to.
+    """
     from onnx import TensorProto
 
     from harness.models.half import graphs
 
-    model = _load(path, weights=False)
+    model, sizes = _load(path, weights=False), dict.fromkeys(ELEMENTS, 0)
+    ends = [v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)]
+    for name, kind in TensorProto.DataType.items():
+        for word in (w for w, pattern in ELEMENTS.items() if re.fullmatch(pattern, name)):
+            sizes[word] += sum(prod(t.dims) for t in _tensors(model, kind)) + ends.count(kind)
     nodes = [node for graph in graphs(model.graph) for node in graph.node]
-    if any(QUANTIZED.match(node.op_type) for node in nodes):
-        return "int8"
-    kinds = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
-    return max(kinds, key=lambda word: sum(prod(t.dims) for t in _tensors(model, kinds[word])))
+    if quantized := [node for node in nodes if QUANTIZED.match(node.op_type)]:
+        bits = [a.i for node in quantized for a in node.attribute if a.name == "bits"]
+        return "int4" if 4 in bits or sizes["int4"] else "fp8" if sizes["fp8"] else "int8"
+    return max(sizes, key=lambda word: sizes[word])
+
+
+def check_precision(model: PreparedModel, specs: Iterable[AnyBackend]) -> None:
+    """Raise UsageError where a PyTorch model is in another precision than a backend says, and is
+    not made so: what is quantized, and what says that it is.
+    """
+    found = model.precision
+    asked = {spec.name: getattr(spec, "precision", found) for spec in specs}
+    wrong = [name for name, word in asked.items() if word not in CASTS.get(found, (found,))]
+    if wrong and next(iter(model.source)) in ("torch", "exported_program"):
+        raise UsageError(
+            f"{model.name} is {found} (a quantized layer, or most of its weights), and not "
+            f"{asked[wrong[0]]}, as {' and '.join(wrong)} would have it",
+            fix=f"write `precision: {found}` there, which runs it as it is",
+        )
 
 
 def in_own_precision(scenario: Scenario, base: Path) -> Scenario:
@@ -108,7 +139,7 @@ def convert(source: Path, target: Path, precision: Precision) -> dict[str, objec
     if found != "fp32":
         raise BackendError(
             f"the ONNX file is {found} already; {precision} is made of fp32 files only",
-            fix="leave `precision` out, which runs the file as it is, or give an fp32 file",
+            fix=f"write `precision: {found}`, which runs it as it is, or give an fp32 file",
         )
     original, types = _load(source), fp32_values(source, precision)
     if precision == "fp16":

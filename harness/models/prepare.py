@@ -147,9 +147,12 @@ def _from_torch(
     begin: Begin,
 ) -> tuple[PreparedModel, Rows]:  # fmt: skip
     require("torch")
+    from harness.models.weights import weights_precision
+
     program = "exported_program" in model.source
     module, content = _open_program(model, batches) if program else _open_factory(model)
-    model = replace(model, key=_key(model, content))
+    own = weights_precision(module.module)
+    model = replace(model, key=_key(model, content), precision=own)
     format, file = ("exported_program", "model.pt2") if program else ("state_dict", "state_dict.pt")
     build = functools.partial(_write_weights, model, module, min(batches), file)
     weights = fetch(folder_of(model, cache) / format, build)

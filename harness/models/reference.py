@@ -169,7 +169,8 @@ def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
     """(the reference in words, why there is none, how to open it)."""
     kind = next(iter(model.source))
     if kind in ("torch", "exported_program"):
-        return f"eager PyTorch {require('torch').__version__}, fp32, CPU", "", lambda: _eager(model)
+        words = f"eager PyTorch {require('torch').__version__}, {model.precision}, CPU"
+        return words, "", lambda: _eager(model)
     if kind == "onnx":
         try:
             version = require("onnxruntime").__version__

@@ -69,7 +69,11 @@ class TorchModel:
 def in_fp32(module: nn.Module) -> nn.Module:
     """Half-precision weights become fp32: precision is the backend's setting, not the model's."""
     low = (torch.float16, torch.bfloat16)
-    return module.float() if any(p.dtype in low for p in module.parameters()) else module
+    if any(p.dtype in low for p in module.parameters()):
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.dtype in low:  # not fp8, which `module.float()` would widen too
+                tensor.data = tensor.data.float()
+    return module
 
 
 def to_tensors(inputs: Tensors, dtypes: Mapping[str, str]) -> dict[str, Tensor]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from harness.errors import UsageError
 
+QUANTIZED = re.compile(r"\bops\.quantized")
+"""In the code of a program or of TorchScript."""
 SHOWN = 3
 """How many state-dict keys an error names."""
 
@@ -62,12 +67,28 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(
             f"{name} {getattr(value, 'dtype', '')} {getattr(value, 'shape', '')}".encode()
         )
-        if isinstance(value, Tensor):
-            raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(raw.numpy().tobytes())
-        else:
-            digest.update(repr(value).encode())
+        for leaf in pytree.tree_leaves(value):  # a quantized layer's weight and bias are a pair
+            if isinstance(leaf, Tensor):
+                plain = (leaf.dequantize() if leaf.is_quantized else leaf).detach().cpu()
+                raw = plain.contiguous().reshape(-1).view(torch.uint8)
+                digest.update(raw.numpy().tobytes())
+            else:
+                digest.update(repr(leaf).encode())
     return digest.hexdigest()
+
+
+def weights_precision(module: nn.Module) -> str:
+    """What a module is in: int8 where a layer is quantized, else as most of its weights are."""
+    codes = (str(getattr(m, "code", "")) for m in module.modules() if hasattr(m, "graph"))
+    tensors = [t for t in pytree.tree_leaves(module.state_dict()) if isinstance(t, Tensor)]
+    if any(t.is_quantized for t in tensors) or any(map(QUANTIZED.search, codes)):
+        return "int8"
+    sizes = Counter({"fp32": 0})
+    for tensor in tensors:
+        if tensor.is_floating_point() or tensor.dtype == torch.int8:  # not counters and masks
+            word = str(tensor.dtype)[6:].replace("bfloat", "bf").replace("float", "fp")
+            sizes[word.partition("_")[0]] += tensor.numel()
+    return max(sizes, key=lambda word: sizes[word])
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError
-from harness.models.precision import in_own_precision
+from harness.models.precision import check_precision, in_own_precision
 from harness.results.events import (
     Discarded,
     Plan,
@@ -164,6 +164,7 @@ class _Measuring:
                 prepared = preparing.model(
                     own.model, sorted(own.backends[0].formats), own.load.batch_sizes
                 )
+                check_precision(prepared.model, own.backends)
                 for artifact in prepared.artifacts:
                     self._state.add(artifact)
                 found[tenant.name] = Occupant(own, prepared)

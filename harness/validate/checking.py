@@ -17,7 +17,7 @@ from harness.errors import (
 )
 from harness.models import prepare
 from harness.models.onnx_file import SILENT, cpu_session, external_data
-from harness.models.precision import fp32_values, in_own_precision
+from harness.models.precision import check_precision, fp32_values, in_own_precision
 from harness.models.tensors import PreparedModel
 from harness.run.selection import Selection
 from harness.run.session.preparing import Preparing, loading_s, models
@@ -50,7 +50,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
     base, notes = loaded.path.resolve().parent, []
     scenario = in_own_precision(loaded.scenario, base)
     notes += _not_here(_lacking(scenario))
-    for key, (model, _, batch_sizes) in models(scenario).items():
+    for key, (model, _, batch_sizes, _) in models(scenario).items():
         if model.source.torch is not None:
             check_factory(model.source.torch, model.source.kwargs, base)
         try:
@@ -73,8 +73,8 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
     if deep:
         cache, timeout = cache_directory(), loading_s(scenario.measurement)
         with temporary_folder() as place, Preparing(base, place / "log", cache, timeout) as worker:
-            for model, _, batch_sizes in models(scenario).values():
-                worker.model(model, (), batch_sizes)
+            for model, _, batch_sizes, specs in models(scenario).values():
+                check_precision(worker.model(model, (), batch_sizes).model, specs)
     return notes
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from harness.errors import SetupError, class_of
+from harness.models.precision import check_precision
 from harness.models.prepare import prepare
 from harness.results.rows import ArtifactRow, ParityRow
 from harness.run.session.preparing import formats
@@ -64,6 +65,7 @@ def export(loaded: LoadedScenario, repository: Path | None = None) -> Exported:
         model, rows = prepare(
             scenario.model, sorted(wanted), scenario.load.batch_sizes, cache_directory(), base=base
         )
+        check_precision(model, scenario.backends)
         steps = list(Workshop(scenario, model, cache_directory()).steps(engines=repository is None))
         filled = [] if repository is None else fill(repository, model, cache_directory())
     engines = [step.engine for step in steps if step.engine is not None]

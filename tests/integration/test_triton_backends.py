@@ -23,6 +23,7 @@ from harness.scenario.spec.model import ModelSpec
 from harness.triton.client.backend import fetch
 from harness.triton.client.settings import TritonSettings
 from harness.triton.counters.statistics import difference
+from harness.triton.repository.engine import said
 from harness.triton.repository.write import write_model
 from harness.triton.server.install import find
 from harness.triton.server.process import TritonServer
@@ -151,6 +152,18 @@ def masked(folder: Path) -> PreparedModel:
     return model
 
 
+def compiled(folder: Path) -> PreparedModel:
+    """Its factory calls torch.compile, which reads a text file that is not ASCII."""
+    from harness.models.prepare import prepare
+
+    wanted = ModelSpec.model_validate({
+        "name": "compiled", "source": {"torch": "sample_models:compiled_inside"},
+        "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 8]}],
+    })  # fmt: skip
+    model, _ = prepare(wanted, ["torch"], [1, 2], folder / "cache", base=DATA / "models")
+    return model
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """One server with every model of this file."""
@@ -171,16 +184,17 @@ def served(tmp_path_factory):
     )
     models["linear-bf16"] = (half, spec(serve="torch", precision="bf16"))
     models["masked"] = (masked(folder), spec(serve="torch", precision="fp16"))
+    models["compiled"] = (compiled(folder), spec(serve="torch"))
     for model, settings in models.values():
         write_model(repository, model, settings, 16)
     with TritonServer.start(find(), repository, log=folder / "log", prepared=True) as server:
         for name in models:
             server.load(name)
-        yield server, {name: model for name, (model, _) in models.items()}
+        yield server, {name: model for name, (model, _) in models.items()}, repository
 
 
 def opened(served, name, protocol, stack, timeout=30.0, model=None):
-    server, models = served
+    server, models, _ = served
     context = BackendContext(
         model or models[name], request_timeout=timeout, server_http=server.http,
         server_grpc=server.grpc, served_name=name,
@@ -271,6 +285,15 @@ def test_a_torch_model_in_fp16_may_cast_to_fp32_in_the_middle(served):
         backend, _ = opened(served, "masked", "grpc", stack)
         (found,) = run_once(backend, inputs).values()
     np.testing.assert_allclose(found, open_model(model)(inputs)[0], atol=0.005)
+    (facts,) = said(served[2] / "masked")
+    assert str(facts["note"]).startswith("it runs under torch.autocast: forward mixes types")
+    assert said(served[2] / "linear-bf16") == []
+
+
+def test_a_factory_that_compiles_its_module_is_served(served):
+    with ExitStack() as stack:
+        backend, _ = opened(served, "compiled", "grpc", stack)
+        assert [o.name for o in backend.signature.outputs] == ["output"]
 
 
 @PROTOCOLS
@@ -312,7 +335,7 @@ def settled(backend, before, count):
 
 @PROTOCOLS
 def test_each_caller_has_a_connection_of_its_own(served, protocol):
-    server, _ = served
+    server, *_ = served
     port = int(getattr(server, protocol).rpartition(":")[2])
 
     def connections():

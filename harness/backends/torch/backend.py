@@ -29,8 +29,8 @@ from harness.models import torch_model  # noqa: E402
 from harness.models.mixed import Mixed  # noqa: E402
 from harness.models.sources import open_model  # noqa: E402
 
-DTYPES = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""What weights and floating inputs are cast to; None leaves them in fp32."""
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+"""What weights and floating inputs are cast to; for any other precision nothing is."""
 Forward = Callable[..., object]
 """A module, compiled or not: tensors to a tensor, or nested tuples, lists and dicts of them."""
 
@@ -104,7 +104,7 @@ class TorchBackend(Backend[TorchRequest, object]):
             self._synchronise()
         context_ns = time.monotonic_ns()
         try:
-            dtype = DTYPES[self.spec.precision]
+            dtype = DTYPES.get(self.spec.precision)
             self._model = open_model(self.context.model, str(self._device), dtype)
             module = self._model.module
             if self.spec.channels_last:
@@ -166,7 +166,7 @@ class TorchBackend(Backend[TorchRequest, object]):
             self._compiled.add(shapes)
 
     def _place(self, tensor: Tensor) -> Tensor:
-        wanted = DTYPES[self.spec.precision]
+        wanted = DTYPES.get(self.spec.precision)
         if wanted is None and tensor.dtype in (torch.float16, torch.bfloat16):
             wanted = torch.float32
         if wanted is not None and tensor.is_floating_point():

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import DeadlineError, HarnessError, WorkerDiedError
+from harness.models.precision import check_precision
 from harness.models.tensors import NotMade
 from harness.results.events import Progress, Status
 from harness.results.rows import ArtifactRow
 from harness.run.waiting import waiting
 from harness.run.worker.messages import ModelPrepared, PrepareModel
 from harness.run.worker.process import WorkerProcess
+from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import ModelSpec
 from harness.scenario.spec.scenario import Scenario
@@ -40,9 +42,10 @@ def prepare(
     found: dict[str, ModelPrepared | HarnessError] = {}
     loading = loading_s(scenario.measurement)
     with Preparing(base, logs / "prepare.log", cache, loading, tell) as preparing:
-        for key, (model, wanted, batch_sizes) in models(scenario).items():
+        for key, (model, wanted, batch_sizes, specs) in models(scenario).items():
             try:
-                found[key] = preparing.model(model, wanted, batch_sizes)
+                found[key] = made = preparing.model(model, wanted, batch_sizes)
+                check_precision(made.model, specs)
             except HarnessError as error:
                 if not key:
                     raise
@@ -149,18 +152,23 @@ def batch_notes(prepared: Prepared) -> Iterator[str]:
             yield f"{model.name}: {model.batch_read}; `model.batch` can say otherwise"
 
 
-def models(scenario: Scenario) -> dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]]:
-    """As in `Prepared`: a model, the formats that it needs, and the batch sizes of its loads."""
-    found: dict[str, tuple[ModelSpec, list[str], tuple[int, ...]]] = {
-        "": (scenario.model, formats(scenario), scenario.load.batch_sizes)
-    }
+Asked = tuple[ModelSpec, list[str], tuple[int, ...], tuple[AnyBackend, ...]]
+
+
+def models(scenario: Scenario) -> dict[str, Asked]:
+    """As in `Prepared`: a model, the formats that it needs, the batch sizes of its loads, and the
+    backends that run it.
+    """
+    backends, batch_sizes = scenario.backends, scenario.load.batch_sizes
+    found: dict[str, Asked] = {"": (scenario.model, formats(scenario), batch_sizes, backends)}
     for spec in scenario.backends:
         if not isinstance(spec, ServedSettings):
             continue
         for other in spec.colocated:
             there = other.spec.source.kind == "triton"
-            wanted = [] if there else sorted(spec.alone(other).formats)
-            found[f"{spec.name}/{other.name}"] = other.spec, wanted, (other.load.batch_size,)
+            alone = spec.alone(other)
+            wanted, batches = [] if there else sorted(alone.formats), (other.load.batch_size,)
+            found[f"{spec.name}/{other.name}"] = other.spec, wanted, batches, (alone,)
     return found
 
 

@@ -9,6 +9,7 @@ counts is cut out afterwards.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from harness.scenario.spec.colocated import ColocatedModel
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
 from harness.triton.client.settings import TritonSettings
+from harness.triton.repository.engine import said
 from harness.triton.server.strings import check_strings
 
 if TYPE_CHECKING:
@@ -163,9 +165,10 @@ class ServedModel:
         limit = self.measurement.load_timeout
         with waiting(listener, f"{self.label} to load", limit):
             loaded = self._ask(command, limit, listener)
-        if served is not None and served.engine:  # it is in the server: the worker can't know it
-            details = {**served.engine, **loaded.details}
-            loaded = replace(loaded, details=details, bytes_on_disk=served.engine_bytes)
+        if served is not None:  # it is in the server: the worker can't know it
+            facts = (loaded.details, served.engine, *said(served.directory))
+            size = served.engine_bytes or loaded.bytes_on_disk
+            loaded = replace(loaded, details={**ChainMap(*map(dict, facts))}, bytes_on_disk=size)
         if served is not None and served.load_seconds is not None:
             loaded = replace(loaded, seconds=served.load_seconds)
         self.loaded = loaded

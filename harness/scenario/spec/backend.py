@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import pydantic
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
@@ -18,7 +18,7 @@ from pydantic_core import CoreSchema, core_schema
 from harness.errors import UsageError
 from harness.scenario import kinds
 from harness.scenario.rules.base import Broken, any_of, with_article
-from harness.scenario.spec.fields import PARSE_ONLY, Model, Name
+from harness.scenario.spec.fields import PARSE_ONLY, AsItIs, Model, Name
 from harness.scenario.spec.limits import Limits
 from harness.scenario.spec.model import ModelSpec
 from harness.system.check import Check
@@ -120,8 +120,11 @@ class BackendSettings(Model):
             yield Broken(("kind",), message)
         wanted = getattr(self, "precision", "fp32")
         alone = self.kind == "onnxruntime"  # what a server runs has a rule of its own
-        if kind != "onnx" and (wanted == "int8" or (wanted == "bf16" and alone)):
-            message = f"{wanted} is here for an ONNX file that is {wanted}; use fp32 or fp16"
+        if kind not in IN_ONNX and wanted in get_args(AsItIs):
+            message = f"{wanted} is here for a model that is {wanted}, from {any_of(IN_ONNX)}"
+            yield Broken(("precision",), message)
+        if kind != "onnx" and wanted == "bf16" and alone:
+            message = "bf16 is here for an ONNX file that is bf16; use fp32 or fp16"
             yield Broken(("precision",), message)
 
 

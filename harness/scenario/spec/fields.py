@@ -139,8 +139,10 @@ DType = Literal[
     "uint64", "uint32", "uint16", "uint8", "bool", "string",
 ]  # fmt: skip
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]
-FilePrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
-"""Of what may run an ONNX file as it is."""
+AsItIs = Literal["fp64", "fp8", "int8", "int4"]
+"""Of a model that is so: nothing is converted to it."""
+FilePrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp64", "fp8", "int8", "int4"]
+"""Of what may run a model as it is."""
 Caller = Annotated[int, Field(gt=0, le=65_535)]  # samples keep the caller's number in 16 bits
 
 Dimension = Annotated[

@@ -110,16 +110,20 @@ def write_loaded(folder: Path, instance: str, facts: Mapping[str, object]) -> No
     write_text(folder / LOADED.format(instance), json.dumps(jsonable(facts), indent=1) + "\n")
 
 
+def said(directory: Path | None) -> list[dict[str, Any]]:
+    """What instances of a model have left with `write_loaded`; nothing where that is elsewhere."""
+    written = sorted((directory / "1").glob(LOADED.format("*"))) if directory is not None else []
+    return [json.loads(path.read_text(encoding="utf-8")) for path in written]
+
+
 def check_engine(directory: Path) -> dict[str, object]:
     """What the instances of a model loaded: the facts of the first, for the report.
 
     Raises ServerError when an engine was written by another TensorRT than the server runs, or
     when an instance did not say what it loaded.
     """
-    written = sorted((directory / "1").glob(LOADED.format("*")))
-    if not written:
+    if not (every := said(directory)):
         raise ServerError(f"no instance of '{directory.name}' said which engine it loaded")
-    every = [json.loads(path.read_text(encoding="utf-8")) for path in written]
     for facts in every:
         _check_version(directory.name, facts)
     built = [facts for facts in every if facts.get("built")]

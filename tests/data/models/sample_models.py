@@ -195,3 +195,14 @@ def masked() -> nn.Module:
 def scripted() -> nn.Module:
     """As `torch.jit.load` gives it."""
     return torch.jit.script(mlp().eval())
+
+
+def quantized() -> nn.Module:
+    """Its linear layers hold int8 weights, packed."""
+    linear = {nn.Linear}
+    return torch.ao.quantization.quantize_dynamic(mlp().eval(), linear, dtype=torch.qint8)
+
+
+def compiled_inside() -> nn.Module:
+    """What people leave in a factory that they use elsewhere."""
+    return torch.compile(mlp().eval())

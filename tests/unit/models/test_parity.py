@@ -24,17 +24,28 @@ def test_identical_outputs_agree_without_error():
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_each_precision_takes_errors_up_to_its_tolerance_and_no_more(precision):
     atol, rtol = TOLERANCES[precision]
-    scale = np.sqrt(np.mean(B["y"].astype(np.float64) ** 2))
-    least = np.abs(B["y"]).min()
+    exact = {"y": B["y"].astype(np.float64)}
+    scale = np.sqrt(np.mean(exact["y"] ** 2))
+    least = np.abs(exact["y"]).min()
     limit = atol * scale + rtol * least
-    within = {"y": B["y"].astype(np.float64) + 0.99 * atol * scale}
-    assert compare(within, B, precision, DEFAULT).agrees
-    beyond = {"y": B["y"].astype(np.float64) + 1.01 * limit}
-    assert not compare(beyond, B, precision, DEFAULT).agrees
+    within = {"y": exact["y"] + 0.99 * atol * scale}
+    assert compare(within, exact, precision, DEFAULT).agrees
+    beyond = {"y": exact["y"] + 1.01 * limit}
+    assert not compare(beyond, exact, precision, DEFAULT).agrees
+
+
+def test_a_double_that_was_computed_in_fp32_disagrees_and_one_that_is_only_given_in_it_does_not():
+    x, weights = RNG.standard_normal((64, 32)), RNG.standard_normal((32, 8))
+    exact = {"y": x @ weights}
+    single = {"y": (x.astype(np.float32) @ weights.astype(np.float32)).astype(np.float64)}
+    assert not compare(single, exact, "fp64", DEFAULT).agrees
+    given = {"y": exact["y"].astype(np.float32)}
+    next_one = {"y": np.nextafter(given["y"], np.float32(9))}
+    assert compare(next_one, given, "fp64", DEFAULT).agrees
 
 
 def test_tolerances_grow_with_the_unit_roundoff():
-    order = ["fp32", "tf32", "bf16"]
+    order = ["fp64", "fp32", "tf32", "bf16"]
     assert all(TOLERANCES[a] < TOLERANCES[b] for a, b in itertools.pairwise(order))
 
 

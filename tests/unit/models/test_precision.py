@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -11,9 +12,12 @@ from onnxruntime.quantization import quantize_dynamic
 from support.tiny_onnx import quantized_onnx, tiny_onnx
 
 from harness.backends.registry import from_message, message_of
+from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError, ScenarioError, UsageError
-from harness.models.precision import convert, in_own_precision, precision_of
+from harness.models.precision import check_precision, convert, in_own_precision, precision_of
+from harness.models.tensors import PreparedModel
 from harness.scenario.reading.loader import load_text
+from harness.scenario.spec.fields import FilePrecision
 from harness.scenario.spec.scenario import Scenario
 
 
@@ -237,11 +241,94 @@ def test_bf16_that_nobody_makes_is_refused_and_a_file_in_it_is_served_as_it_is(
     assert from_message(message_of(backend)) == backend  # as its worker gets it
 
 
-def test_int8_is_of_onnx_files_only() -> None:
+def test_what_nothing_is_converted_to_is_of_models_that_can_be_looked_at() -> None:
     text = """
 scenario: s
-model: {name: m, source: {torch: "a:b"}, inputs: [{name: x, shape: [batch, 2]}]}
-backends: [{kind: onnxruntime, precision: int8}]
+model: {name: m, source: {%s}, inputs: [{name: x, shape: [batch, 2]}]}
+backends: [{kind: tensorrt, precision: int8}]
 """
-    with pytest.raises(ScenarioError, match="int8 is here for an ONNX file that is int8"):
-        load_text(text, "s.yaml", Path())
+    load_text(text % 'torch: "a:b"', "s.yaml", Path())
+    with pytest.raises(
+        ScenarioError, match="int8 is here for a model that is int8, from `torch`, "
+    ):
+        load_text(text % "engine: m.engine", "s.yaml", Path())
+
+
+FP8 = TensorProto.FLOAT8E4M3FN
+
+
+def _weighted(path: Path, kind: int, to: int, operator: str, ends: int, opset: int = 21) -> Path:
+    """x · (w, brought from `kind` to `to` by an operator), with a few fp32 numbers beside it."""
+    value = helper.make_tensor_value_info
+    w = helper.make_tensor("w", kind, (16, 8), [1.0] * 128 if kind > 9 or kind == 1 else [1] * 128)
+    scale = numpy_helper.from_array(np.full(1, 0.5, helper.tensor_dtype_to_np_dtype(to)), "scale")
+    bring = {
+        "Cast": helper.make_node("Cast", ["w"], ["wf"], to=to),
+        "DequantizeLinear": helper.make_node("DequantizeLinear", ["w", "scale"], ["wf"]),
+    }[operator]
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["xf"], to=to), bring,
+         helper.make_node("MatMul", ["xf", "wf"], ["yf"]),
+         helper.make_node("Cast", ["yf"], ["y"], to=ends)],
+        "g", [value("x", ends, ["batch", 16])], [value("y", ends, ["batch", 8])], [w, scale],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "operator", "ends", "found"),
+    [
+        (TensorProto.DOUBLE, TensorProto.DOUBLE, "Cast", TensorProto.DOUBLE, "fp64"),
+        (TensorProto.DOUBLE, TensorProto.DOUBLE, "Cast", TensorProto.FLOAT, "fp64"),
+        (TensorProto.FLOAT16, TensorProto.FLOAT, "Cast", TensorProto.FLOAT, "fp16"),
+        (TensorProto.INT8, TensorProto.FLOAT, "Cast", TensorProto.FLOAT, "int8"),
+        (TensorProto.UINT8, TensorProto.FLOAT, "Cast", TensorProto.FLOAT, "fp32"),
+        (FP8, TensorProto.FLOAT, "Cast", TensorProto.FLOAT, "fp8"),
+        (FP8, TensorProto.FLOAT, "DequantizeLinear", TensorProto.FLOAT, "fp8"),
+        (TensorProto.UINT8, TensorProto.FLOAT, "DequantizeLinear", TensorProto.FLOAT, "int8"),
+        (TensorProto.UINT4, TensorProto.FLOAT16, "DequantizeLinear", TensorProto.FLOAT, "int4"),
+    ],
+)  # fmt: skip
+def test_what_a_file_is_in_is_named_after_its_weights(
+    tmp_path: Path, kind: int, to: int, operator: str, ends: int, found: str
+) -> None:
+    path = _weighted(tmp_path / "m.onnx", kind, to, operator, ends)
+    assert precision_of(path) == found
+    plain = _scenario(tmp_path, "\n  - {kind: onnxruntime}")
+    (backend,) = in_own_precision(plain, tmp_path).backends
+    assert (backend.name, backend.precision) == (f"onnxruntime-cpu-{found}", found)
+    assert from_message(message_of(backend)) == backend  # as its worker gets it
+    if found not in ("fp32", "fp16"):
+        half = _scenario(tmp_path, "\n  - {kind: onnxruntime, precision: fp16}")
+        with pytest.raises(UsageError, match=f"asks for fp16, and the ONNX file is {found}"):
+            in_own_precision(half, tmp_path)
+        with pytest.raises(BackendError, match=f"is {found} already; fp16 is made of fp32"):
+            convert(path, tmp_path / "half.onnx", "fp16")
+
+
+def test_a_file_without_weights_is_in_what_goes_in_and_out(tmp_path: Path) -> None:
+    for kind, found in ((TensorProto.DOUBLE, "fp64"), (TensorProto.FLOAT16, "fp16")):
+        x, y = (helper.make_tensor_value_info(name, kind, ["batch", 4]) for name in "xy")
+        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+        onnx.save(helper.make_model(graph), str(tmp_path / "m.onnx"))
+        assert precision_of(tmp_path / "m.onnx") == found
+
+
+@pytest.mark.parametrize(("found", "fits"), [
+    ("fp32", {"fp32", "tf32", "fp16", "bf16"}), ("fp64", {"fp64", "fp16", "bf16"}),
+    ("int8", {"int8"}), ("fp8", {"fp8"}),
+])  # fmt: skip
+def test_a_module_runs_as_what_it_is_or_in_what_it_can_be_cast_to(
+    found: str, fits: set[str]
+) -> None:
+    model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), precision=found)
+    for asked in get_args(FilePrecision):
+        spec = TorchSettings.model_construct(kind="torch", name="t", precision=asked)
+        if asked in fits:
+            check_precision(model, [spec])
+            continue
+        with pytest.raises(UsageError, match=f"m is {found} .* not {asked}, as t would have it"):
+            check_precision(model, [spec])

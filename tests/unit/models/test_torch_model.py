@@ -15,6 +15,7 @@ from harness.backends.base import run_once  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.torch_model import (  # noqa: E402
     flatten,
+    in_fp32,
     output_names,
     to_array,
     to_tensors,
@@ -76,3 +77,14 @@ def test_bfloat16_goes_in_and_comes_out_as_float32():
     (tensor,) = to_tensors({"x": np.float32([1.5])}, {"x": "bfloat16"}).values()
     assert tensor.dtype == torch.bfloat16
     assert (to_array(tensor).dtype, to_array(tensor).tolist()) == (np.float32, [1.5])
+
+
+def test_half_weights_are_widened_and_8_bits_beside_them_stay():
+    module = torch.nn.Module()
+    module.register_buffer("eight", torch.ones(4, dtype=torch.float8_e4m3fn))
+    module.register_buffer("table", torch.ones(4, dtype=torch.float16))
+    module.scale = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    found = {name: value.dtype for name, value in in_fp32(module).state_dict().items()}
+    assert found == {
+        "eight": torch.float8_e4m3fn, "table": torch.float32, "scale": torch.float32,
+    }  # fmt: skip

@@ -10,6 +10,7 @@ from harness.models.weights import (  # noqa: E402
     parameter_count,
     read_weights,
     weights_hash,
+    weights_precision,
 )
 
 
@@ -87,6 +88,64 @@ def test_the_hash_sees_a_single_bit_and_every_dtype(module):
     changed = weights_hash(module)
     assert changed != before
     assert weights_hash(module.to(torch.bfloat16)) != changed
+
+
+def quantized(weight):
+    from torch.ao.quantization import quantize_dynamic
+
+    plain = torch.nn.Sequential(torch.nn.Linear(100, 100)).eval()
+    plain[0].weight.data.copy_(weight)
+    plain[0].bias.data.zero_()
+    return quantize_dynamic(plain, {torch.nn.Linear}, dtype=torch.qint8)
+
+
+def test_the_hash_sees_the_middle_of_a_quantized_weight():
+    """As text both look alike: PyTorch prints the corners of a large tensor."""
+    weight = torch.linspace(-1, 1, 10_000).reshape(100, 100)
+    one, same = quantized(weight), quantized(weight)
+    weight[50, 50] += 0.5
+    assert weights_hash(one) == weights_hash(same) != weights_hash(quantized(weight))
+
+
+def test_a_quantized_convolution_is_hashed_too():
+    from torch.ao.nn.quantized import Conv2d
+
+    assert weights_hash(Conv2d(3, 4, 3)) != weights_hash(Conv2d(3, 4, 5))
+
+
+def test_what_a_module_is_in_is_what_its_weights_are():
+    plain = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3)).eval()
+    assert weights_precision(plain) == weights_precision(torch.nn.ReLU()) == "fp32"
+    for dtype, found in ((torch.float64, "fp64"), (torch.float16, "fp16"),
+                         (torch.bfloat16, "bf16"), (torch.float8_e5m2, "fp8")):  # fmt: skip
+        assert weights_precision(plain.to(dtype)) == found
+    by_hand = torch.nn.Module()
+    by_hand.register_buffer("weight", torch.ones(8, 8, dtype=torch.int8))
+    by_hand.register_buffer("scale", torch.ones(8))
+    assert weights_precision(by_hand) == "int8"
+    by_hand.register_buffer("mask", torch.ones(99, 99, dtype=torch.uint8))
+    by_hand.register_buffer("count", torch.ones(99, dtype=torch.int64))
+    assert weights_precision(by_hand) == "int8"
+    by_hand.register_parameter("more", torch.nn.Parameter(torch.ones(99)))
+    assert weights_precision(by_hand) == "fp32"
+
+
+def test_a_quantized_layer_is_found_in_the_module_in_torchscript_and_in_a_program():
+    module = quantized(torch.ones(100, 100))
+    scripted = torch.jit.trace(module, torch.ones(1, 100))
+    assert weights_precision(module) == weights_precision(scripted) == "int8"
+    assert weights_precision(torch.jit.script(torch.nn.Linear(4, 3))) == "fp32"
+
+    class Fake(torch.nn.Module):
+        def forward(self, x):
+            return torch.ops.quantized_decomposed.quantize_per_tensor(
+                x, 0.1, 0, -128, 127, torch.int8
+            )
+
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401 - registers the operators
+
+    program = torch.export.export(Fake(), (torch.ones(2, 3),))
+    assert weights_precision(program.module()) == "int8"
 
 
 def test_shared_weights_count_once(module):

@@ -59,7 +59,7 @@ REFUSED = [  # model, backend, what the first error says, whether it takes --dee
     ("source: {onnx: net.onnx}", "{kind: onnxruntime, precision: int8}", "precision|int8", False),
     ("source: {triton: nett}, " + X, TRITON, "did you mean 'net'", False),
     ("source: {onnx: int8.onnx}", f"{ORT}, {HALF}", "asks for fp16, and the ONNX file is i", False),
-    ("source: {onnx: double.onnx}", f"{ORT}, {HALF}", "no fp32 tensor that fp16", False),
+    ("source: {onnx: double.onnx}", f"{ORT}, {HALF}", "fp16, and the ONNX file is fp64", False),
     ("source: {onnx: list.onnx}", ORT, "input xs is sequence, which no request can hold", False),
     ("source: {onnx: fp8.onnx}", ORT, "input x is float8e4m3fn, which no request", False),
     ("source: {onnx: split.onnx}", ORT, "fails at batch 4, on inputs .*Split", True),

@@ -8,7 +8,9 @@ one batch run as one, and are split again afterwards; a request that came alone 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import locale
 from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
@@ -59,6 +61,8 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model on this instance's device. What it raises makes loading fail."""
+        with contextlib.suppress(locale.Error):  # Triton sets none: text files would be ASCII
+            locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
         config: ConfigJson = json.loads(args["model_config"])
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._outputs = [tensor["name"] for tensor in config["output"]]
@@ -69,7 +73,8 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         if parameters["serve"] == "torch":
             self._codec: Any = TorchCodec(config)
-            self._run: Runner[Any] = torch_runner(folder, parameters, gpu)
+            name = args["model_instance_name"]
+            self._run: Runner[Any] = torch_runner(folder, parameters, gpu, name)
         else:
             self._codec = NumpyCodec()
             self._run = (
@@ -228,7 +233,7 @@ class TorchCodec:
 
 
 def torch_runner(
-    folder: Path, parameters: Mapping[str, str], gpu: int | None
+    folder: Path, parameters: Mapping[str, str], gpu: int | None, instance: str
 ) -> Runner[torch.Tensor]:
     """The module as the harness rebuilds it, in the wanted precision, on the wanted device."""
     import torch
@@ -237,6 +242,7 @@ def torch_runner(
     from harness.models.sources import open_model
     from harness.models.tensors import PreparedModel
     from harness.models.torch_model import flatten
+    from harness.triton.repository.engine import write_loaded
 
     if "threads" in parameters:
         torch.set_num_threads(int(parameters["threads"]))
@@ -246,7 +252,8 @@ def torch_runner(
     prepared = PreparedModel.from_json(json.loads((folder / "prepared.json").read_text()))
     half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
     model = open_model(prepared, device, half)
-    forward = Mixed(model.module, model.module, half, {}) if half else model.module
+    facts: dict[str, object] = {}
+    forward = Mixed(model.module, model.module, half, facts) if half else model.module
     if gpu is not None:
         torch.cuda.empty_cache()  # what loading needed for a moment is no weight
 
@@ -256,6 +263,11 @@ def torch_runner(
     def run(tensors: dict[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         args, kwargs = model.arguments({name: place(t) for name, t in tensors.items()})
         with torch.inference_mode():
-            return flatten(forward(*args, **kwargs))
+            outputs = flatten(forward(*args, **kwargs))
+        if facts:  # the first forward's note
+            with contextlib.suppress(OSError):  # a repository that can't be written
+                write_loaded(folder, instance, facts)
+            facts.clear()
+        return outputs
 
     return run

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import DATA
 
-from harness.errors import DeadlineError
+from harness.errors import DeadlineError, UsageError
 from harness.models.tensors import PreparedModel
 from harness.results.events import Status
 from harness.results.rows import ArtifactRow
@@ -46,8 +47,8 @@ def test_a_co_located_model_is_prepared_for_the_batch_of_its_own_load() -> None:
     found = models(scenario({"onnx": "m.onnx"}, triton(colocated=(BACK,))))
     assert list(found) == ["", "t/back"]
     assert found[""][2] == (1, 4)
-    model, wanted, sizes = found["t/back"]
-    assert (model.name, wanted, sizes) == ("back", ["onnx"], (3,))
+    model, wanted, sizes, (alone,) = found["t/back"]
+    assert (model.name, wanted, sizes, alone.name) == ("back", ["onnx"], (3,), "back")
 
 
 def test_a_model_that_is_on_the_server_needs_no_format() -> None:
@@ -55,7 +56,7 @@ def test_a_model_that_is_on_the_server_needs_no_format() -> None:
         "kind": "triton", "protocol": "http", "name": "t", "server": {"repository": "models"},
         "colocated": (THERE,),
     }))  # fmt: skip
-    assert [wanted for _, wanted, _ in found.values()] == [[], []]
+    assert [wanted for _, wanted, *_ in found.values()] == [[], []]
 
 
 def test_an_artifact_of_two_models_is_told_once() -> None:
@@ -149,6 +150,23 @@ def test_an_interrupt_does_not_wait_for_a_model_that_hangs(tmp_path: Path) -> No
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
     assert time.monotonic() - began < 10.0, "it waited as long as a worker may take to close"
+
+
+def test_a_quantized_module_is_measured_as_what_it_is_or_not_at_all(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    spec = {
+        "scenario": "s", "backends": ({"kind": "torch"}, {"kind": "torch", "precision": "int8"}),
+        "model": {"name": "m", "source": {"torch": "sample_models:quantized"},
+                  "inputs": ({"name": "x", "shape": ("batch", 8)},)},
+    }  # fmt: skip
+    folders = {"base": DATA / "models", "logs": tmp_path, "cache": tmp_path}
+    with pytest.raises(UsageError) as caught:
+        prepare(Scenario.model_validate(spec), **folders)
+    assert "m is int8 (a quantized layer" in caught.value.message
+    assert caught.value.message.endswith("and not fp32, as torch-cpu-fp32 would have it")
+    assert "`precision: int8`" in (caught.value.fix or "")
+    made = prepare(Scenario.model_validate(spec | {"backends": spec["backends"][1:]}), **folders)
+    assert made[""].model.precision == "int8"
 
 
 def test_the_worker_prepares_the_model_and_its_reference(tmp_path: Path) -> None:

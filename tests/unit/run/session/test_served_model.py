@@ -21,6 +21,7 @@ from harness.scenario.spec.colocated import ColocatedModel
 from harness.scenario.spec.load import Measurement
 from harness.scenario.spec.model import Parity
 from harness.triton.launch import Served
+from harness.triton.repository.engine import write_loaded
 
 X, Y = TensorSpec("x", "float32", ("batch", 3)), TensorSpec("y", "float32", ("batch", 1))
 MODEL = PreparedModel("m", {"fake": {}}, "k", (X,), ())
@@ -141,6 +142,16 @@ def test_load_time_is_the_servers_where_it_was_asked_to_load(tmp_path: Path) -> 
     assert model.load(1, lambda _: None).seconds == 4.5
     there_already, _ = on_server(tmp_path, MODEL)
     assert there_already.load(1, lambda _: None).seconds == 1.0
+
+
+def test_what_an_instance_noted_at_its_first_forward_is_among_the_notes(tmp_path: Path) -> None:
+    """Only the process in the server knows that the model runs under autocast."""
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    write_loaded(tmp_path / "m" / "1", "m_0", {"note": "under autocast"})
+    model, _ = on_server(tmp_path, MODEL, directory=tmp_path / "m", notes=("smaller",))
+    loaded = model.load(1, lambda _: None)
+    assert (loaded.details["note"], loaded.details["client"]) == ("under autocast", "wire")
+    assert model.notes == ["smaller", "under autocast"]
 
 
 def test_what_the_instances_said_of_the_engine_is_in_what_loading_cost(tmp_path: Path) -> None:
