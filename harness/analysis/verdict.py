@@ -79,7 +79,7 @@ def gate(rows: Sequence[SummaryRow], bounds: Bounds, *, each: bool = False) -> H
     if each:
         return worst(gates(rows, bounds).values())
     found = {satisfies(row, bounds) for row in ranked(rows)}
-    return "yes" if "yes" in found else "unknown" if "unknown" in found else "no"
+    return "yes" if "yes" in found else "no" if found == {"no"} else "unknown"
 
 
 def gates(rows: Sequence[SummaryRow], bounds: Bounds) -> dict[str, Holds]:

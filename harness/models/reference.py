@@ -86,7 +86,7 @@ def write_references(
     Raises UsageError when the model fails on its inputs, or an output that is to be ignored is none
     of the model's.
     """
-    _check_ignored(model, parity)
+    check_ignored(model, parity)
     words, unavailable, open_run = _source(model)
     kept = text_hash(LAYOUT, _data_hash(model), words)[:16]
     folder = cache / f"{model.name}-{model.key[:16]}" / f"reference-{kept}"
@@ -115,7 +115,8 @@ def write_references(
     return folder
 
 
-def _check_ignored(model: PreparedModel, parity: Parity) -> None:
+def check_ignored(model: PreparedModel, parity: Parity) -> None:
+    """Raise UsageError where outputs are known, and one that is to be ignored is none of them."""
     names = [o.name for o in model.outputs]
     for name in parity.ignore if names else ():
         if name not in names:

@@ -68,6 +68,18 @@ Interpreters = Mapping[str, Interpreter | HarnessError]
 """Name of an environment → its Python, or why there is none."""
 
 
+def find_python(name: str, written: str, base: Path) -> str:
+    """The path of an environment's interpreter, which a name without a slash is looked up for.
+
+    Raises InterpreterError.
+    """
+    path = base / Path(written).expanduser() if os.sep in written else None
+    found = str(path) if path is not None and path.is_file() else shutil.which(written)
+    if found is None:
+        raise InterpreterError(f"environment {name}: there is no {path or written}")
+    return found
+
+
 def make_environments(
     scenario: Scenario, base: Path, cache: Path, log: Path, tell: Tell
 ) -> dict[str, Interpreter | HarnessError]:
@@ -102,7 +114,7 @@ class _Making:
         """The Python with its packages. Raises InterpreterError, SetupError."""
         env = {PACKAGE_IN: str(package_alone(self.cache))}
         if self.spec.python is not None:
-            python = self._given(self.spec.python)
+            python = find_python(self.name, self.spec.python, self.base)
             return Interpreter(python, *self._able(python), env)
         folder = self.cache / "environments" / self._key()
         with locked(folder.with_suffix(".lock")):  # another process waits while one makes it
@@ -111,14 +123,6 @@ class _Making:
                 self._make(folder, tell)
             version, packages = json.loads((folder / LOCK).read_text(encoding="utf-8"))
         return Interpreter(str(folder / "bin" / "python"), version, packages, env)
-
-    def _given(self, written: str) -> str:
-        """The path of an interpreter, which a name without a slash is looked up for."""
-        path = self.base / Path(written).expanduser() if os.sep in written else None
-        found = str(path) if path is not None and path.is_file() else shutil.which(written)
-        if found is None:
-            raise InterpreterError(f"environment {self.name}: there is no {path or written}")
-        return found
 
     def _ask(self, python: str) -> tuple[str, dict[str, dict[str, str]]]:
         """Version and packages of an interpreter. Raises InterpreterError: it can't run, is old."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from harness.errors import (
     translated,
 )
 from harness.models import prepare
+from harness.models.inputs import make_inputs
 from harness.models.onnx_file import SILENT, cpu_session, external_data
 from harness.models.precision import check_precision, fp32_values, in_own_precision
-from harness.models.tensors import PreparedModel
+from harness.models.reference import check_ignored
+from harness.models.tensors import InputData, PreparedModel
+from harness.run.environments import find_python
 from harness.run.selection import Selection
 from harness.run.session.preparing import Preparing, loading_s, models
 from harness.scenario.reading.loader import LoadedScenario
@@ -26,6 +30,7 @@ from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.server import access_of
 from harness.scenario.variants import configs
+from harness.system.machine import probe_gpus
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.triton.client.settings import TritonSettings
@@ -49,7 +54,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
     """
     base, notes = loaded.path.resolve().parent, []
     scenario = in_own_precision(loaded.scenario, base)
-    notes += _not_here(_lacking(scenario))
+    notes += _not_here(_lacking(scenario, base))
     for key, (model, _, batch_sizes, _) in models(scenario).items():
         if model.source.torch is not None:
             check_factory(model.source.torch, model.source.kwargs, base)
@@ -59,6 +64,8 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             notes.append(f"{model.name}: not opened: {error.message}")
             continue
         notes += [f"{model.name}: {found.batch_read}"] if found.batch_read else []
+        check_ignored(found, model.parity)
+        _check_data(found)
         if key or any(isinstance(b, TritonSettings) and b.serve for b in scenario.backends):
             for tensor in (*found.inputs, *found.outputs):
                 to_triton(tensor.dtype, tensor.name)
@@ -76,6 +83,22 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
             for model, _, batch_sizes, specs in models(scenario).values():
                 check_precision(worker.model(model, (), batch_sizes).model, specs)
     return notes
+
+
+def _check_data(model: PreparedModel) -> None:
+    """Make a request's inputs of what the scenario says of them: files, values, ranges.
+
+    Raises UsageError for what does not fit.
+    """
+    usual: list[InputData] = [{"data": data} for data in ("random", "zeros")]
+    written = {name: {k: v for k, v in data.items() if v is not None}
+               for name, data in model.data.items()}  # fmt: skip
+    chosen = tuple(i for i in model.inputs if written.get(i.name, usual[0]) not in usual)
+    for sizes in model.sizes:
+        try:
+            make_inputs(replace(model.sized(sizes), inputs=chosen, batch="none"), 1, 0)
+        except MissingPackageError:
+            return
 
 
 def _not_here(reasons: Iterable[str]) -> list[str]:
@@ -128,10 +151,16 @@ def check_session(path: Path) -> None:
         return
 
 
-def _lacking(scenario: Scenario) -> Iterator[str]:
-    """What a run would miss on this machine: packages, and variables of the environment."""
+def _lacking(scenario: Scenario, base: Path) -> Iterator[str]:
+    """What a run would miss on this machine: a GPU, packages, variables, an interpreter."""
     servers = [spec.server for spec in scenario.backends if isinstance(spec, TritonSettings)]
+    on_gpu, (_, no_gpu) = [spec.name for spec in scenario.backends if spec.on_gpu], probe_gpus()
+    if on_gpu and no_gpu:
+        yield f"a GPU for {', '.join(on_gpu)} ({no_gpu})"
     asks: list[Callable[[], object]] = [partial(access_of, server) for server in servers]
+    used = {spec.environment for spec in scenario.backends}
+    given = {name: e.python for name, e in scenario.environments.items() if name in used}
+    asks += [partial(find_python, name, path, base) for name, path in given.items() if path]
     for ask in (Selection(scenario).check, *asks):
         try:
             ask()

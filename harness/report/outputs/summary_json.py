@@ -40,7 +40,8 @@ KEYS: dict[str, tuple[str, Callable[[Context], object]]] = {
     "exit_code": ("of `harness run`: see the README", lambda context: _ending(context).code),
     "answer": ("the report's first sentences", lambda context: list(map(str, answer(context)))),
     "objective": ("as in the scenario", lambda context: context.scenario.get("objective")),
-    "constraints": ("metric → `max` or `min`", lambda context: context.bounds),
+    "constraints": ("metric → its bound, as in the scenario: `max`, `min`, `one_round`",
+                    lambda context: context.bounds),
     "gate": ("`each` backend must hold them, or `any`", lambda context: (
         context.scenario.get("gate") or "any"
     )),
@@ -62,6 +63,8 @@ KEYS: dict[str, tuple[str, Callable[[Context], object]]] = {
 """Key → (its meaning, what it holds)."""
 POINT = {
     "…": "the columns of `summary.csv`, but for those that are the same in all rows",
+    "…_low": "and `…_high`: ends of the intervals of all metrics, also where the CSV has none",
+    "latency_mean_ms": "the mean of the latency",
     "rank": "`1`, or `1=` in a tie; empty where it is not ranked",
     "constraints": "a mapping a constraint",
 }

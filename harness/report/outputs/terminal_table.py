@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.analysis import best, speedup
@@ -29,6 +29,8 @@ NAME_CELLS, STATUS_CELLS, TITLE_CELLS, GAP = (8, 26), 12, 12, 2
 """Where a name is folded, at a hyphen, in the least and in much room; what the status is left with
 where figures need the rest; where the title of a constraint's column is folded; and what lies
 between two columns."""
+LEAST_LEFT = NAME_CELLS[0] - STATUS_CELLS // 3
+"""Where constraints leave names and status less than this, they stand in tables of their own."""
 _LESS_NEEDED = ("cores", "host MiB", ERRORS, "p95 ms", "p90 ms", "GPU MiB", "p50 ms", SPREAD)
 """What a narrow terminal does without, in this order; errors only where there are none."""
 _STYLES = {"✓": "green", "✗": "red", "?": "yellow", "~": "dim"}
@@ -43,11 +45,18 @@ class PointsTable:
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
 
-        every = columns(self.context)
-        shown = fitting(self.context, every, options.max_width)
-        names = name_cells(self.context, shown, options.max_width)
-        yield _table(self.context, shown, names, plain=options.ascii_only)
-        for note in _notes(self.context, every, shown):
+        context, width, plain = self.context, options.max_width, options.ascii_only
+        every, apart = columns(context), list[Columns]()
+        shown = fitting(context, every, width)
+        if context.bounds and _left(context, shown, width) < LEAST_LEFT:
+            every = columns(bare := replace(context, bounds={}))
+            apart = _apart(context, columns(context).keys() - every.keys(), width)
+            shown = fitting(bare, every, width)
+        yield _table(context, shown, name_cells(context, shown, width), plain=plain)
+        for part in apart:
+            names = name_cells(context, part, width)
+            yield _table(context, part, names, plain=plain, status=False)
+        for note in _notes(context, every, shown):
             yield Text(note, style="dim")
 
 
@@ -102,6 +111,20 @@ def fitting(context: Context, every: Columns, width: int) -> Columns:
     return shown
 
 
+def _apart(context: Context, titles: Collection[str], width: int) -> list[Columns]:
+    """Constraints for which the table of the figures has no room, in tables as wide as there is."""
+    every = columns(context)
+    where = {title: every[title] for title in ("batch", "load")}
+    parts = [where]
+    for title in (t for t in every if t in titles):
+        wider = {**parts[-1], title: every[title]}
+        if parts[-1] is where or _left(context, wider, width) >= LEAST_LEFT:
+            parts[-1] = wider
+        else:
+            parts.append({**where, title: every[title]})
+    return parts
+
+
 def name_cells(context: Context, shown: Columns, width: int) -> int:
     """How wide the names' column is."""
     room = max(NAME_CELLS[0], _left(context, shown, width))
@@ -125,7 +148,9 @@ def _cells(context: Context, title: str, get: Callable[[SummaryRow], str]) -> in
     return max(map(len, [*title.split("\n"), *(get(r) for r in context.rows)]))
 
 
-def _table(context: Context, shown: Columns, names: int, *, plain: bool) -> Table:
+def _table(
+    context: Context, shown: Columns, names: int, *, plain: bool, status: bool = True
+) -> Table:
     """The table; `plain` for a terminal that has no signs beyond ASCII."""
     from rich.table import Table
     from rich.text import Text
@@ -134,12 +159,14 @@ def _table(context: Context, shown: Columns, names: int, *, plain: bool) -> Tabl
     table.add_column("backend", no_wrap=True)
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold")
+    if status:
+        table.add_column("status", overflow="fold")
     for row in context.ordered:
         figures = (_figure(get(row), plain=plain) for get in shown.values())
         tone = {"bad": "red", "good": "green"}.get(status_cell(row).tone, "yellow")
         name = textwrap.fill(context.name(row), names)
-        table.add_row(_figure(name), *figures, Text(_status(row), style=tone))
+        state = [Text(_status(row), style=tone)] if status else []
+        table.add_row(_figure(name), *figures, *state)
     return table
 
 

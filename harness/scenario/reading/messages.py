@@ -19,8 +19,8 @@ _PATTERNS = {
     r"[\w.]*:": "must look like package.module:callable",
     "cuda(": "must be cpu, cuda, cuda:N, or the UUID of a GPU or MIG device",
     "current|": "must be current, or like 9.0",
-    "https?": "must look like host:port or http://host:port/metrics",
-    "{1,5}": "must look like host:port, without http://",
+    "https?": "must look like host:port or http://host:port/metrics, with a port up to 65535",
+    "6553": "must look like host:port, without http://, with a port up to 65535",
 }
 """Part of a field's pattern → what the pattern means."""
 

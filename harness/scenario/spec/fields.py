@@ -127,11 +127,10 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][
 ModuleCallable = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 File = Annotated[str, Field(min_length=1), PathTo("file")]
 Folder = Annotated[str, Field(min_length=1), PathTo("directory")]
-Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
-MetricsUrl = Annotated[
-    str,
-    Field(pattern=r"^(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}(/[^\s?#@]*)?$"),
-]
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST_PORT = rf"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):{_PORT}"
+Address = Annotated[str, Field(pattern=rf"^{_HOST_PORT}$")]
+MetricsUrl = Annotated[str, Field(pattern=rf"^(https?://)?{_HOST_PORT}(/[^\s?#@]*)?$")]
 DEVICE = re.compile(r"^(cpu|cuda(:[0-9]+)?|GPU-[0-9a-fA-F-]+|MIG-[0-9a-zA-Z/-]+)$")
 Device = Annotated[str, Field(pattern=DEVICE.pattern)]
 DType = Literal[

@@ -22,6 +22,7 @@ from harness.scenario.spec import fields as of
 from harness.scenario.spec.fields import Model
 
 NO_REFERENCE = ("engine", "triton", "fake")
+_IN_TORCH = (["torch"], ["exported_program"])
 """Sources that nothing else can run, so that there is nothing to compare outputs with."""
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 
@@ -265,8 +266,11 @@ class ModelSpec(Model):
             held = {"ignore", "on_mismatch"} if kinds[0] == "triton" else set()  # to its config
             idle = self.parity.idle(why, *(Parity.model_fields.keys() - held))
             yield from under(("parity",), idle)
-        if kinds in (["torch"], ["exported_program"]) and not self.inputs:
+        if kinds in _IN_TORCH and not self.inputs:
             yield Broken((), f"{with_article(kinds[0])} source needs `inputs`", lacks=("inputs",))
+        for index, item in enumerate(self.inputs) if kinds in _IN_TORCH else ():
+            if item.dtype == "string":
+                yield Broken(("inputs", index, "dtype"), "PyTorch has no tensors of strings")
 
     @classmethod
     def _broken_parts(cls, data: object) -> Iterator[Broken]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
@@ -40,6 +41,8 @@ def linear(width): return torch.nn.Linear(3, width)
 def nothing(): return None
 def fails(): raise RuntimeError("no weights on this disk")
 """
+NET = "source: {onnx: double.onnx}, inputs: [{name: x, dtype: float64, shape: [batch, 3], "
+LINEAR = "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X[:-2] + ", "
 TORCH, ORT = "{kind: torch}", "{kind: onnxruntime}"
 HALF = "{kind: onnxruntime, precision: fp16}"
 BATCHING = "{kind: triton, protocol: http, serve: onnxruntime, dynamic_batching: true}"
@@ -64,6 +67,14 @@ REFUSED = [  # model, backend, what the first error says, whether it takes --dee
     ("source: {onnx: fp8.onnx}", ORT, "input x is float8e4m3fn, which no request", False),
     ("source: {onnx: split.onnx}", ORT, "fails at batch 4, on inputs .*Split", True),
     ("batch: {x: 1, y: 0}, source: {onnx: turn.onnx}", BATCHING, "dynamic_batching needs", False),
+    (NET + "data: {files: [wide.npy]}}]", ORT, r"has shape \[3, 4\], expected \[3\]", False),
+    (NET + "data: {files: [none.npy]}}]", ORT, r"has shape \[0, 3\]", False),
+    (NET + "data: {files: [two.npz]}}]", ORT, "has no array 'x'; it has a, b", False),
+    (NET + "data: {files: [nets.py]}}]", ORT, "is no .npy, .npz or image file", False),
+    (NET + "value: [1, 2]}]", ORT, "2 values do not fit the shape", False),
+    (LINEAR + "dtype: int8, range: [0, 900]}]", TORCH, "no int8 lies in range", False),
+    (LINEAR + "dtype: int32, value: 1.5}]", TORCH, "value 1.5|value .1.5. does not fit", False),
+    ("source: {onnx: net.onnx}, parity: {ignore: [z]}", ORT, "has no output 'z'", False),
 ]
 
 
@@ -73,6 +84,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "nets.py").write_text(FACTORIES)
     (path / "torn.py").write_text("def make(:\n")
     tiny_onnx(path / "net.onnx")
+    np.save(path / "wide.npy", np.zeros((3, 4), np.float32))
+    np.save(path / "none.npy", np.zeros((0, 3), np.float32))
+    np.savez(path / "two.npz", a=np.zeros(3, np.float32), b=np.zeros(3, np.float32))
     tiny_onnx(path / "fixed.onnx", batch=3)
     tiny_onnx(path / "free.onnx", batch="seq_len")
     (path / "models" / "net").mkdir(parents=True)
@@ -225,3 +239,22 @@ def test_what_this_machine_lacks_is_a_note(folder: Path, monkeypatch: pytest.Mon
     backend = f"{{kind: triton, protocol: http, server: {server}}}"
     (note,) = check(load(write(folder, "source: {triton: net}, " + X, backend)))
     assert note.startswith("not on this machine: ") and "NO_SUCH_TOKEN" in note
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("{kind: torch, device: cuda}", "a GPU for torch-cuda-fp32 (no driver)"),
+        ("{kind: torch, environment: old}", "environment old: there is no /no/such/python"),
+    ],
+)
+def test_a_gpu_or_an_interpreter_that_is_not_here_is_a_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, backend: str, words: str
+) -> None:
+    monkeypatch.setattr(checking, "probe_gpus", lambda: ([], "no driver"))
+    path = write(folder, "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X, backend)
+    environments = "\nenvironments: {old: {python: /no/such/python}}\n"
+    path.write_text(path.read_text() + environments * ("environment" in backend))
+    assert check(load(path)) == [f"not on this machine: {words}"]
+    path = write(folder, "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X, TORCH)
+    assert check(load(path)) == []

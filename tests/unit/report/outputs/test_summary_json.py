@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from support.rows import with_metrics
 from support.synthetic_run import write_all_failed, write_bare, write_run
 
 from harness.report.model.context import Context, build_context
-from harness.report.outputs import summary_json
+from harness.report.outputs import csv, summary_json
 from harness.report.outputs.summary_json import render_summary
 from harness.results.store import read_run
+from harness.scenario.metrics import METRICS
 
 BOUNDS = {"latency_p99_ms": {"max": 8.0}, "cpu_cores": {"max": 2.0}}
 
@@ -91,6 +93,19 @@ def test_the_page_names_every_key_with_its_meaning() -> None:
     for keys in (file, summary_json.POINT, summary_json.CONSTRAINT):
         for key, meaning in keys.items():
             assert f"| `{key}` | {meaning} |" in page
+
+
+def test_no_key_is_there_that_the_page_does_not_name(bounded: Context, cpu: Context) -> None:
+    page = (ROOT / "docs" / "reports.md").read_text("utf-8")
+    table = page.partition("| key of `decision` | |")[2].partition("\n\n")[0]
+    for found in (written(bounded), written(cpu)):
+        assert found.keys() == summary_json.KEYS.keys()
+        assert [*found["decision"]] == re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+        for point in found["points"]:
+            ends = {f"{name}_{end}" for name in METRICS for end in ("low", "high")}
+            assert point.keys() <= {*csv.SUMMARY, *summary_json.POINT, *ends} - {*csv.RUN}
+            for constraint in point["constraints"]:
+                assert constraint.keys() == summary_json.CONSTRAINT.keys()
 
 
 def test_keys_of_version_1_stay() -> None:

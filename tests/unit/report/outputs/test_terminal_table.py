@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from support.rows import with_metrics
 
+from harness.analysis.summary import SummaryRow
 from harness.report.model.context import Context
 from harness.report.outputs.terminal_table import PointsTable, columns, fitting, name_cells
 from harness.report.sections.points import status_cell
@@ -20,6 +21,10 @@ def shown(context: Context, width: int, encoding: str = "utf-8") -> str:
     with console.capture() as capture:
         console.print(*PointsTable(context).__rich_console__(console, options), sep="\n")
     return capture.get()
+
+
+def _first_remark(row: SummaryRow) -> str:
+    return status_cell(row).text.split()[0].rstrip(",;")
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 200])
@@ -91,6 +96,21 @@ def test_a_constraint_that_the_table_has_no_column_for_gets_one(cpu: Context) ->
     (title,) = set(columns(context)) - set(columns(cpu))
     assert title.replace("\n", " ").endswith("≤ 5 ms")
     assert columns(context)[title](cpu.rows[0])[0] in "✓✗?"
+
+
+def test_constraints_that_leave_a_status_no_room_stand_in_tables_of_their_own(gpu: Context) -> None:
+    names = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms")
+    bounds = {n: {"max": 20.0} for n in (*names, "gpu_memory_mib")} | {"throughput": {"min": 100.0}}
+    context = replace(gpu, bounds=bounds)
+    lines = [line for line in shown(context, 80).splitlines() if "no room here" not in line]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith("backend") and line.split()[-1] == "status"]
+    text = "\n".join(lines)
+    for row in context.rows:
+        assert _first_remark(row) in text
+        for title in columns(context).keys() - columns(gpu).keys():
+            assert columns(context)[title](row) in text
+    assert len([line for line in lines if line.startswith("backend")]) > 2
 
 
 def test_without_unicode_a_sign_is_a_word(gpu: Context) -> None:

@@ -13,6 +13,7 @@ from harness.scenario.reading import messages
 from harness.scenario.reading.loader import load_text
 from harness.scenario.reading.messages import UNKNOWN, describe, explain
 from harness.scenario.spec.scenario import Scenario
+from harness.scenario.spec.server import Server
 
 
 def patterns() -> set[str]:
@@ -34,6 +35,19 @@ def test_every_pattern_has_words() -> None:
 )  # fmt: skip
 def test_what_was_found(value: object, words: str) -> None:
     assert describe(value) == words
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [("url", "h:65535", "h:65536"), ("url", "[::1]:1", "[::1]:0"), ("url", "h:8000", "h:99999"),
+     ("metrics_url", "http://h:9/metrics", "http://h:70000/metrics")],
+)  # fmt: skip
+def test_a_port_that_no_machine_has_is_said_in_words(key: str, good: str, bad: str) -> None:
+    Server.model_validate({"url": "h:1", key: good})
+    with pytest.raises(ValidationError) as caught:
+        Server.model_validate({"url": "h:1", key: bad})
+    (error,) = caught.value.errors()
+    assert explain(error).message.endswith(f"with a port up to 65535, found the text '{bad}'")
 
 
 def test_an_error_without_words_is_still_said_at_its_place() -> None:

@@ -49,6 +49,7 @@ def test_mean_and_deviation_go_together():
         ({"inputs": X, "dynamic": {"words": 2, "batch": 2}}, "dynamic.batch: the batch dimension"),
         ({"inputs": X, "dynamic": {"words": 2, "other": 2}}, "dynamic.other: is in no input"),
         ({}, "a torch source needs `inputs`"),
+        ({"inputs": {"name": "x", "dtype": "string", "shape": ["batch"]}}, "no tensors of strings"),
     ],
 )
 def test_inputs_and_dimensions(keys, message):
