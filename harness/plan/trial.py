@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import HarnessError, LimitError, UsageError, class_of
 from harness.measure.validity import OUTSIDE, causes
@@ -16,9 +18,10 @@ from harness.plan.planning import Plan
 from harness.plan.proving import Outcome, Trial
 from harness.report.model.decision import with_margin
 from harness.results.events import Observer
-from harness.results.rows import LoadedRow, MeasurementRow
+from harness.results.rows import FailureRow, LoadedRow, MeasurementRow
 from harness.results.store import RunData, read_run
 from harness.run.execute import reread, start
+from harness.run.rounds import WIDE, Extra
 from harness.scenario.points import SHAPES, Point
 from harness.scenario.reading.loader import LoadedScenario, load, load_text
 from harness.scenario.spec.scenario import Scenario
@@ -26,8 +29,13 @@ from harness.scenario.variants import configs
 from harness.system.limits.limit import Quantity
 
 Watches = Callable[[], AbstractContextManager[Observer]]
-SHORT = {"rounds": 1, "rounds_max": 1}
-"""Of a trial on the way to the smallest."""
+CLEAR = 2.0
+"""Half-widths of the 95 % interval between a value and what is asked for, at which no round is
+added: of a p99 at its target, 0.3 % of five rounds look like that (docs/benchmarks/plan-verify.md).
+"""
+SHORT = {"warmup": 1.0, "window": 2.0, "window_max": 10.0}
+"""Most seconds of a trial on the way to the smallest, which has one round. By memory it mostly ends
+before any window; by latency it is as good as two full trials that have to bear it out say."""
 PARTIAL = {
     "torch": "torch's memory fraction: the caching allocator alone, not context and libraries",
     "onnxruntime": "ONNX Runtime's gpu_mem_limit: the CUDA arena alone, not context and libraries",
@@ -54,7 +62,8 @@ class Trials:
         """Measure under a cap of so many MiB. Raises LimitError, or what interrupted it."""
         self._made += 1
         path = self._folder / f"trial-{self._made}-{mib}mib"
-        ended = start(self._loaded(mib, full), path, self._watches())
+        extra = Extra(self._near, self._scenario.measurement.rounds_max, WIDE) if full else None
+        ended = start(self._loaded(mib, full), path, self._watches(), extra)
         if ended.interrupted:
             raise KeyboardInterrupt
         return judge(read_run(path), self._plan, mib, full, partial=self._partial)
@@ -70,13 +79,46 @@ class Trials:
             settings["limits"] = {**settings["limits"], self._quantity: f"{mib}MiB"}
         sets = [f"backends={json.dumps([settings])}", f"load={json.dumps(self._load)}"]
         sets += ["stress=null", "sharing=null"]  # of backends that may be left out here
-        sets += [] if full else [f"measurement.{key}={value}" for key, value in SHORT.items()]
+        sets += [f"measurement.{key}={value}" for key, value in self._lengths(full).items()]
         path = self._base / Path(str(self._manifest.get("scenario_path", "scenario.yaml"))).name
         every = (*self._manifest.get("overrides", ()), *sets)
         if path.exists():
             return load(path, every)
         text = str(self._manifest["scenario_text"])
         return LoadedScenario(load_text(text, str(path), self._base, every), text, path, every)
+
+    def _lengths(self, full: bool) -> Mapping[str, object]:
+        """Of `measurement` what decides: rounds beyond the planned ones are added by `_near`."""
+        m = self._scenario.measurement
+        if full:
+            return {"rounds_max": m.rounds}
+        lengths = {key: f"{min(most, getattr(m, key))}s" for key, most in SHORT.items()}
+        return {"rounds": 1, "rounds_max": 1, **lengths}
+
+    def _near(
+        self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], _: int
+    ) -> Sequence[str]:
+        """The point, where more rounds may decide: p99 or throughput is near what is asked for, and
+        its interval not yet as narrow as the scenario wants it.
+        """
+        targets, found = self._scenario.measurement.targets, summarize(rows, failures)
+        if failures or len(found) != 1:
+            return ()
+        (row,), plan = found, self._plan
+        asked = ((row.value(P99), plan.demand.slo_p99_ms, targets.latency_p99),
+                 (row.throughput, plan.sized.load, targets.throughput))  # fmt: skip
+        open_ = any(i and not clear(i, edge) and _wider(i, most) for i, edge, most in asked)
+        return (row.point,) if open_ else ()
+
+
+def clear(found: Interval, edge: float) -> bool:
+    """Whether a value is so far from an edge that more rounds are no use: `CLEAR` half-widths."""
+    half = found.half_width
+    return half is not None and abs(math.log(found.value / edge)) >= CLEAR * half
+
+
+def _wider(found: Interval, most: float) -> bool:
+    return found.half_width is None or found.half_width > most
 
 
 def _load_of(scenario: Scenario, candidate: Candidate) -> Mapping[str, object]:
@@ -118,6 +160,7 @@ def judge(data: RunData, plan: Plan, mib: int, full: bool, *, partial: bool = Fa
 
 def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
     target, load_ = plan.demand.slo_p99_ms, plan.sized.load
+    disturbed = any(causes(row.flags) for row in data.measurements)
     data = _undisturbed(data)
     if data.failures:
         failure = data.failures[0]
@@ -139,7 +182,8 @@ def _outcome(data: RunData, plan: Plan, full: bool) -> tuple[Outcome, str]:
         seen = "" if p99 is None else f" with {p99.value:.3g} ms"
         return "holds", f"p99 ≤ {target:g} ms{seen}"
     if p99 is not None and p99.low is not None and p99.low > target:
-        return "fails", f"p99 is {p99.value:.3g} ms"
+        said = f"p99 is {p99.value:.3g} ms"
+        return ("undecided", f"{said}; others disturbed it") if disturbed else ("fails", said)
     flags = f"; {', '.join(row.flags)}" if row.flags else ""
     if p99 is None:
         return "undecided", f"p99 is unknown{flags}"

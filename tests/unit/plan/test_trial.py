@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.paths import ROOT
@@ -14,6 +15,7 @@ from support.tiny_onnx import tiny_onnx
 
 import harness
 from harness.errors import HarnessError, LimitError, UsageError
+from harness.plan import trial as trial_module
 from harness.plan.sizing import Demand
 from harness.plan.trial import Trials, _load_of, judge, what_is_capped
 from harness.results.manifest import make_manifest
@@ -81,6 +83,96 @@ def test_the_point_alone_is_measured_under_the_cap(made, tmp_path):
         assert "memory ran out (a process was ended at the limit of 12 MiB" in small.why
 
 
+def recorded(*, p99=9.0, rate=200.0, rounds=3, failed=(), loaded=(CAPPED,), scatter=0.1,
+             faster=1.0, **more):  # fmt: skip
+    rows = [
+        measurement(point="served/b1/c1", backend="served", round=n, concurrency=1,
+                    throughput=rate + faster * n,
+                    latency_ms={"p50": p99 / 2, "p99": p99 + scatter * n}, **more)
+        for n in range(rounds)
+    ]  # fmt: skip
+    return RunData(Path("trial"), {"scenario": {}}, (*rows, *failed, *loaded))
+
+
+def failure(reason, message):
+    return FailureRow("served/b1/c1", 0, "served", reason, message)
+
+
+def lengths(trials, mib, full):
+    m = trials._loaded(mib, full).scenario.measurement
+    return m.rounds, m.rounds_max, m.warmup, m.window, m.window_max, m.window_requests
+
+
+@pytest.fixture
+def trials_of(tmp_path):
+    """Trials of a run of this profile, whose plan asks for p99 ≤ 20 ms and 159.7 a second."""
+
+    def make(profile):
+        text = f"{SCENARIO[: SCENARIO.index('measurement')]}measurement: {{profile: {profile}}}\n"
+        (tmp_path / "s.yaml").write_text(text)
+        loaded = load_text(text)
+        folder = tmp_path / profile
+        RunStore.create(folder, make_manifest(loaded, text, tmp_path / "s.yaml", [])).close()
+        plan = planned()
+        candidate = replace(
+            plan.sized.candidate, point="quick/b2/c1", backend="quick", batch_size=2
+        )
+        plan = replace(plan, sized=replace(plan.sized, candidate=candidate, load=159.7))
+        return loaded.measurement, Trials(
+            read_run(folder), plan, "host_memory", tmp_path / "trials", quiet
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("profile", "short"),
+    [("standard", (1, 1, 1.0, 2.0, 10.0, 662)), ("quick", (1, 1, 0.5, 2.0, 10.0, 11))],
+)
+def test_a_trial_measures_what_decides_it(trials_of, profile, short):
+    """On the way one short round, each length at most the run's; in full the planned rounds."""
+    m, trials = trials_of(profile)
+    assert lengths(trials, 9, False) == short
+    whole = (m.warmup, m.window, m.window_max, m.window_requests)
+    assert lengths(trials, 9, True) == (m.rounds, m.rounds, *whole)
+
+
+@pytest.mark.parametrize(
+    ("run", "more"),
+    [
+        (recorded(), False),  # far from both
+        (recorded(p99=40.0), False),
+        (recorded(p99=19.9), False),  # near, and as narrow as it is to be
+        (recorded(scatter=0.5), False),  # wide, and far
+        (recorded(p99=15.0, scatter=3.0), True),
+        (recorded(p99=25.0, scatter=-3.0), True),
+        (recorded(p99=19.0, rounds=1), True),  # no interval yet
+        (recorded(rate=158.0, faster=4.0), True),
+        (recorded(p99=15.0, scatter=3.0, failed=(failure("raised", "no"),)), False),
+        (recorded(rounds=0), False),
+    ],
+)  # fmt: skip
+def test_rounds_are_added_where_they_may_decide(trials_of, run, more):
+    _, trials = trials_of("standard")
+    found = trials._near(run.measurements, run.failures, 3)
+    assert list(found) == (["served/b1/c1"] if more else [])
+
+
+def test_a_full_trial_is_given_the_rounds_that_a_run_may_add(trials_of, monkeypatch):
+    m, trials = trials_of("standard")
+    asked = []
+
+    def started(loaded, path, watch, extra):
+        asked.append(extra)
+        return SimpleNamespace(interrupted=False)
+
+    monkeypatch.setattr(trial_module, "start", started)
+    monkeypatch.setattr(trial_module, "read_run", lambda _: recorded())
+    assert trials(9, full=True).outcome == "holds"
+    assert trials(9, full=False).outcome == "holds"
+    assert (asked[0].most, asked[1]) == (m.rounds_max, None) == (15, None)
+
+
 def test_a_stress_of_a_backend_that_is_left_out_is_in_nobodys_way(tmp_path):
     loaded = load(ROOT / "scenarios" / "tutorial.yaml")
     manifest = make_manifest(loaded.scenario, loaded.text, loaded.path, [])
@@ -96,19 +188,6 @@ def test_a_stress_of_a_backend_that_is_left_out_is_in_nobodys_way(tmp_path):
     assert (scenario.load.batch_sizes, scenario.load.concurrency) == ((8,), (1,))
 
 
-def recorded(*, p99=9.0, rate=200.0, rounds=3, failed=(), loaded=(CAPPED,), **more):
-    rows = [
-        measurement(point="served/b1/c1", backend="served", round=n, concurrency=1,
-                    throughput=rate + n, latency_ms={"p50": p99 / 2, "p99": p99 + n / 10}, **more)
-        for n in range(rounds)
-    ]  # fmt: skip
-    return RunData(Path("trial"), {"scenario": {}}, (*rows, *failed, *loaded))
-
-
-def failure(reason, message):
-    return FailureRow("served/b1/c1", 0, "served", reason, message)
-
-
 @pytest.mark.parametrize(
     ("run", "outcome", "why"),
     [
@@ -117,6 +196,8 @@ def failure(reason, message):
         (recorded(rate=100.0), "fails", "101 inferences a second, and 159.7 are asked"),
         (recorded(flags=("foreign_gpu_process",)), "holds", "p99 ≤ 20 ms with 9.1 ms"),
         (recorded(flags=("foreign_load", "no_steady_state")), "holds", "p99 ≤ 20 ms with 9.1 ms"),
+        (recorded(p99=40.0, flags=("foreign_load",)), "undecided",
+         "p99 is 40.1 ms; others disturbed it"),
         (recorded(flags=("no_steady_state",)), "undecided", "p99 is 9.1 ms; no_steady_state"),
         (recorded(flags=("foreign_load", "warm_up_leak")), "holds", "p99 ≤ 20 ms with 9.1 ms"),
         (recorded(flags=("warm_up_leak",)), "undecided", "p99 is 9.1 ms; warm_up_leak"),
