@@ -2,8 +2,9 @@
 
 Runs in a worker process of the harness's own environment; torch is imported only when the source
 needs it. Everything made is kept in a cache, in a folder named by the model's key: SHA-256 over
-the source, the factory's code, the weights' bytes, the inputs, the opset that is exported to, and
-the versions of torch and onnx. PyTorch sources give `state_dict` (or
+the source, the factory's code, the weights' bytes, the inputs, the opset that is exported to, the
+versions of torch and onnx, and the code of this package: versions of the harness share a cache, and
+none takes what another made differently. PyTorch sources give `state_dict` (or
 `exported_program`) and, when a backend needs it, `onnx` and `onnx_fp16`; ONNX sources give `onnx`;
 all others have nothing to prepare.
 """
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from harness.models.torch_model import TorchModel
 
 FORMATS = ("onnx", "onnx_fp16", "onnx_bf16", "torch")
-LAYOUT = 5
-"""Of the cache; a new number makes everything anew."""
 Rows = list[ArtifactRow]
 Begin = Callable[[str], object]
 FACTS = (
@@ -124,8 +123,9 @@ def _data(spec: ModelSpec, base: Path) -> dict[str, InputData]:
 def _key(model: PreparedModel, content: Mapping[str, object]) -> str:
     versions = package_versions()
     makers = [versions.get(name) for name in ("onnx", "torch")]
+    makers += [file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
     shapes = [(i.name, i.dtype, i.shape) for i in model.inputs]
-    return text_hash(LAYOUT, content, shapes, dict(model.dynamic), onnx_file.OPSET, makers)
+    return text_hash(content, shapes, dict(model.dynamic), onnx_file.OPSET, makers)
 
 
 def folder_of(model: PreparedModel, cache: Path) -> Path:

@@ -1,4 +1,7 @@
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from harness.models.tensors import PreparedModel  # noqa: E402
 from harness.run.worker.parity import check  # noqa: E402
 from harness.scenario.spec import scenario as schema  # noqa: E402
 from harness.scenario.spec.model import Parity  # noqa: E402
+from harness.system.paths import PACKAGE  # noqa: E402
 
 
 def test_a_factory_gives_weights_outputs_and_a_row(tmp_path):
@@ -74,6 +78,31 @@ def test_weights_that_no_seed_reaches_are_still_the_same_for_every_backend(tmp_p
     with torch_backend(first) as backend:
         backend.load()
         assert check(backend, first, backend.spec, Parity(), [2], folder)[0].max_abs_error == 0
+
+
+CONVERT = """
+from harness.models.prepare import prepare
+from harness.scenario.spec.model import ModelSpec
+spec = ModelSpec(name="m", source={"onnx": "tiny.onnx"})
+rows = prepare(spec, ["onnx_fp16"], [1], Path("cache"), base=Path("."))[1]
+print([(row.cached, row.details["kept_in_fp32"]) for row in rows if row.format == "onnx_fp16"])
+"""
+
+
+def test_two_versions_of_the_harness_share_a_cache_and_take_nothing_from_each_other(tmp_path):
+    tiny_onnx(tmp_path / "tiny.onnx")
+    found = []
+    for version in ("one", "other", "one"):
+        folder = tmp_path / version
+        if not folder.exists():
+            shutil.copytree(PACKAGE, folder / "harness", ignore=shutil.ignore_patterns("*.pyc"))
+        if version == "other":
+            half = folder / "harness" / "models" / "half.py"
+            half.write_text(half.read_text().replace('"TopK",', '"TopK", "MatMul",'))
+        code = f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(folder)!r}){CONVERT}"
+        command = [sys.executable, "-P", "-c", code]
+        found.append(subprocess.check_output(command, cwd=tmp_path, text=True, env={"HOME": "/"}))
+    assert found == ["[(False, [])]\n", "[(False, ['MatMul'])]\n", "[(True, [])]\n"]
 
 
 def test_a_weights_file_is_loaded_and_part_of_the_key(tmp_path):
