@@ -9,7 +9,7 @@ from harness.analysis.metrics import metric_of, split_name
 from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.report.model.context import Context
-from harness.report.model.manifest_facts import mapping
+from harness.report.model.manifest_facts import mapping, number
 from harness.report.model.numbers import NOT_AVAILABLE, value_text
 
 SIGNS = {"yes": "✓", "no": "✗", "unknown": "?"}
@@ -39,8 +39,20 @@ def _judged(context: Context, row: SummaryRow, name: str, bound: Bound) -> Judge
     found = judge(row, name, bound)
     value = row.value(name)
     shown = NOT_AVAILABLE if value is None else value_text(value)
-    needs = found.needs or (_lacking(context, row, name) if found.holds == "unknown" else "")
+    needs = _not_had(context, found.needs) or (
+        _lacking(context, row, name) if found.holds == "unknown" else ""
+    )
     return Judged(name, bound, found, f"{SIGNS[found.holds]} {shown}", needs)
+
+
+def _not_had(context: Context, setting: str) -> str:
+    """A setting that would tell; where the scenario has it already, what kept it from being so."""
+    key, _, count = setting.partition(": ")
+    asked = mapping(context.scenario, "measurement")
+    if key != "measurement.rounds" or int(count) > (number(asked, "rounds") or 0):
+        return setting
+    budget = asked.get("budget") or mapping(context.scenario, "search").get("budget")
+    return "a larger measurement.budget" if budget else "the rounds that it lacks"
 
 
 def _lacking(context: Context, row: SummaryRow, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.analysis import best as ranking
-from harness.analysis.constraints import Bound, holds, satisfies
+from harness.analysis.constraints import Bound, judge, satisfies
 from harness.analysis.metrics import metric_of
 from harness.analysis.summary import SummaryRow
 from harness.analysis.verdict import gates
@@ -128,13 +128,17 @@ def _nearest(context: Context) -> list[Sentence]:
 
 
 def _missed(context: Context, rows: list[SummaryRow], name: str, limits: Bound) -> str:
-    answers = [holds(r, name, limits) for r in rows]
+    found = [judge(r, name, limits) for r in rows]
+    answers = [j.holds for j in found]
     if "yes" in answers:
         return f"{labels.bound_text(name, limits)} is held by {answers.count('yes')} of {len(rows)}"
     if all(r.value(name) is None for r in rows):
         said = f"{labels.bound_text(name, limits)} can't be judged, it is n/a at every point"
         setting = needed(context, name)
         return said + (f"; {setting} would give it" if setting else _unseen(context, [name]))
+    if near := [j for j in found if j.margin is not None and j.margin >= 0]:
+        said = f"is held by the value, not by its interval, at {len(near)} of {len(rows)}"
+        return f"{labels.bound_text(name, limits)} {said}"
     pick = min if limits.get("max") is not None else max
     closest = pick((v for r in rows if (v := r.value(name))), key=lambda v: v.value)
     return f"{labels.bound_text(name, limits)}: the nearest point has {both_text(closest)}"

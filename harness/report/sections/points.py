@@ -27,7 +27,7 @@ RANK_NOTE = (
     "be told apart from the best."
 )
 BEST_PERCENTILES = ("p50", "p99")
-MOST_DETAILED, MOST_OF_VAST = 300, 100
+MOST_DETAILED, MOST_OF_VAST, MOST_HELD = 300, 100, 16
 """Points with a fold of their own, and in a run of more than anyone looks at."""
 INTERVAL_NOTE = "Under each value stands its 95% interval over the rounds."
 
@@ -126,6 +126,12 @@ def best_table(context: Context) -> blocks.Table:
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
     return blocks.listing(firsts(context.ordered, context.name), columns, notes)
+
+
+def held_table(context: Context) -> blocks.Table:
+    """Each constraint at the best point of each configuration."""
+    columns: Columns = {**_ranked(context), **_constraints(context), "Status": status_cell}
+    return blocks.listing(firsts(context.ordered, context.name), columns, most=MOST_HELD)
 
 
 def _unranked_note(context: Context) -> list[str]:

@@ -44,6 +44,8 @@ def choice_section(context: Context) -> parts.Section:
         *([parts.Text(description)] if description else []),
         parts.FactList(tuple(facts(context))),
         parts.Prose((*answer(context), *notes.best_directory(context)), "answer"),
+        *([parts.TableBlock(points.held_table(context), "Constraints")]
+          if context.bounds and best.rows else []),
         parts.Charts(charts, only="appendix"),
         *([parts.TableBlock(best, "Best point of each configuration", only="appendix")]
           if best.rows else []),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from support.rows import with_metrics
 
+from harness.analysis.summary import summarize
 from harness.report.model.context import Context
 from harness.report.model.judged import judged, needed
 
@@ -52,3 +53,20 @@ def test_what_failed_needs_no_setting(gpu: Context) -> None:
     context = replace(under(gpu, latency_p99_ms={"max": 5.0}), rows=(row,))
     assert [(c.text, c.needs) for c in judged(context, row)] == [("? n/a", "")]
     assert needed(context, P99) == ""
+
+
+@pytest.mark.parametrize(
+    ("rounds", "budget", "needs"),
+    [(1, None, "measurement.rounds: 2"), (2, None, "the rounds that it lacks"),
+     (2, 60.0, "a larger measurement.budget")],
+)  # fmt: skip
+def test_rounds_that_the_scenario_has_already_are_not_asked_for(
+    gpu: Context, rounds: int, budget: float | None, needs: str
+) -> None:
+    measurement = {"rounds": rounds, "budget": budget}
+    manifest = {**gpu.manifest, "scenario": {**gpu.scenario, "measurement": measurement}}
+    row, *_ = summarize([m for m in gpu.data.measurements if m.round == 0])
+    data = replace(gpu.data, manifest=manifest)
+    context = replace(under(gpu, throughput={"min": 0.1}), data=data, rows=(row,))
+    (rate,) = judged(context, row)
+    assert rate.needs == needs

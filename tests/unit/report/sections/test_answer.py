@@ -220,6 +220,14 @@ def test_what_only_the_value_misses_is_not_called_missed(tmp_path: Path) -> None
     assert re.search(r"measurement\.rounds: \d+ would tell\)", text)
 
 
+def test_what_one_round_cannot_show_is_said_to_hold_by_the_value(tmp_path: Path) -> None:
+    bound = {"throughput": {"min": 0.1}}
+    run = write_run(tmp_path / "r", failures=False, rounds=1, constraints=bound)
+    text = said(context := build_context(read_run(run)))
+    assert f"is held by the value, not by its interval, at {len(context.rows)} of " in text
+    assert "the nearest point has" not in text
+
+
 def test_a_constraint_that_only_a_gpu_could_tell_says_so(tmp_path: Path) -> None:
     bound = {"gpu_memory_mib": {"max": 2000.0}}
     text = said(build_context(read_run(write_run(tmp_path / "r", constraints=bound))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from support.synthetic_run import CPU_BACKENDS, write_all_failed, write_bare, wr
 
 from harness.errors import words_of
 from harness.report.charts.lines import summary_charts
+from harness.report.model import labels
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Charts, Masthead, Prose, TableBlock, Text, Verdict
 from harness.report.sections.summary import banners, choice_section, facts, section, title
@@ -85,6 +87,18 @@ def test_page_1_is_title_verdict_chart_and_table(cpu: Context) -> None:
     assert isinstance(charts, Charts) and charts.beside is not None
     assert len(charts.beside.rows) == 4
     assert isinstance(words, Text) and words.text.startswith("Words. point: ")
+
+
+def test_each_constraint_has_its_sign_in_the_short_pdf_too(gpu: Context, cpu: Context) -> None:
+    blocks = choice_section(gpu).settled(full=False).blocks
+    (kept,) = (b.table for b in blocks if isinstance(b, TableBlock) and b.only != "screen")
+    bounds = [labels.bound_text(name, bound) for name, bound in gpu.bounds.items()]
+    places = [[header.text for header in kept.headers].index(bound) for bound in bounds]
+    signs = {row[place].text[0] for row in kept.rows for place in places}
+    assert signs <= {"✓", "✗", "?"} and "✓" in signs
+    assert len(kept.rows) == len(gpu.series)
+    free = choice_section(replace(cpu, bounds={})).blocks
+    assert "Constraints" not in [b.title for b in free if isinstance(b, TableBlock)]
 
 
 def test_how_the_choice_was_made_ends_with_the_best_points(cpu: Context) -> None:
