@@ -162,9 +162,7 @@ class ServedModel:
             self.spec, model, first_batch, self.batch_sizes,
             self.measurement.request_timeout, self.folders.cache, server, self.rule,
         )  # fmt: skip
-        limit = self.measurement.load_timeout
-        with waiting(listener, f"{self.label} to load", limit):
-            loaded = self._ask(command, limit, listener)
+        loaded = self._loading(f"{self.label} to load", command, listener)
         if served is not None:  # it is in the server: the worker can't know it
             facts = (loaded.details, served.engine, *said(served.directory))
             size = served.engine_bytes or loaded.bytes_on_disk
@@ -195,9 +193,7 @@ class ServedModel:
     def compare(self, batch_sizes: Sequence[int], listener: Listener) -> list[ParityRow]:
         """Compare its outputs with its own reference."""
         command = messages.CompareOutputs(self.rule, tuple(batch_sizes), self.prepared.reference)
-        limit = self.measurement.load_timeout
-        with waiting(listener, f"{self.label}'s outputs", limit):
-            rows = self._ask(command, limit, listener).rows
+        rows = self._loading(f"{self.label}'s outputs", command, listener).rows
         return [replace(row, backend=self.label) for row in rows]
 
     def unload(self, server: TritonServer | None) -> None:
@@ -241,6 +237,11 @@ class ServedModel:
     def ceiling(self, slots: int) -> messages.CeilingMeasured:
         """What the generator reaches with the latest load's requests against a null server."""
         return self._ask(messages.MeasureCeiling(slots, self.processes), SLACK_S)
+
+    def _loading(self, what: str, command: Command[A], listener: Listener) -> A:
+        limit = self.measurement.load_timeout
+        with waiting(listener, what, limit):
+            return self._ask(command, limit, listener)
 
     def _ask(self, command: Command[A], deadline: float, listener: Listener | None = None) -> A:
         assert self.worker is not None

@@ -55,8 +55,9 @@ _CONNECTION: Sequence[tuple[str, type[ServerError], str, str]] = (
 )  # fmt: skip
 """What the words of a connection's failure mean: the class, what is said, and the way out."""
 _CLOSED = re.compile(r"clos|reset|eof|aborted|disconnect|broken pipe", re.IGNORECASE)
-_HTTP_STATUS = re.compile(r"(http1\.x server \(HTTP|http2 header with) status:? (\d{3})")
+_HTTP_STATUS = re.compile(r"(?:http1\.x server \(HTTP|http2 header with) status:? (\d{3})")
 """What gRPC's core says of an answer that is none of gRPC's: a proxy's, or another service's."""
+_GATEWAY = frozenset({"502", "503", "504"})
 _DENIED = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 LISTED = 20
 """Names of a server's models that an error lists."""
@@ -172,22 +173,20 @@ def in_http(target: ServerTarget, error: Exception) -> ServerError | None:
         return refusal
     if (found := _HTTP_STATUS.search(message_of(error))) is None:
         return None
-    status = int(found[2])
-    where = f"{target.address} answers gRPC with HTTP status {status}"
-    if status in (502, 503, 504):
-        why, fix = "the proxy there does not reach Triton", "check that Triton runs behind it"
-        return ServerError(f"{where}: {why}", fix=fix)
-    if status >= 500 or status == 429:
+    where = f"{target.address} answers gRPC with HTTP status {found[1]}"
+    if found[1] in _GATEWAY:
+        fix = "check that Triton runs behind it"
+        return ServerError(f"{where}: the proxy there does not reach Triton", fix=fix)
+    if found[1] == "429" or found[1] >= "500":
         return ServerError(where)
-    old = " in HTTP/1" if "http1" in found[1] else ""
     fix = f"{_PORTS}; a proxy has to pass gRPC on, in HTTP/2"
-    return UnreachableError(f"{where}{old}: no gRPC is spoken there", fix=fix)
+    return UnreachableError(f"{where}: no gRPC is spoken there", fix=fix)
 
 
 def denied(target: ServerTarget, error: Exception) -> AccessError | None:
     """The error of an answer that lets nobody in; None for any other."""
     found = _HTTP_STATUS.search(message_of(error))
-    if (status := found[2] if found else status_of(error)) not in _DENIED:
+    if (status := found[1] if found else status_of(error)) not in _DENIED:
         return None
     words = f"HTTP status {status}" if found else said(error)
     return AccessError(
