@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,8 +169,6 @@ class BackendContext:
     cache: Path | None = None
     batch_sizes: tuple[int, ...] = ()
     """What will be asked for: an engine is built for these."""
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set when the worker is asked to stop: long waits should give up."""
 
 
 def collect() -> None:

@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import Field
 
 from harness.backends.base import Backend, BackendContext, Caller, LoadCost
-from harness.errors import BackendError
 from harness.models.tensors import Signature, Tensors, TensorSpec
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import BackendSettings
@@ -105,11 +104,11 @@ class FakeBackend(Backend[FakeRequest, FakeRequest]):
 
 
 class FakeCaller(Caller[FakeRequest, FakeRequest]):
-    """One caller; gives up a long wait when the worker is asked to stop."""
+    """One caller: it waits."""
 
     def __init__(self, backend: FakeBackend, rng: random.Random) -> None:
         self._jitter, self._uniform = backend.spec.jitter, rng.uniform
-        self._cancelled, self._cache = backend.context.cancelled, backend.cache
+        self._cache = backend.cache
 
     def infer(self, request: FakeRequest) -> FakeRequest:
         """Return the request when its time is over; the answer is made outside the clock."""
@@ -126,10 +125,9 @@ class FakeCaller(Caller[FakeRequest, FakeRequest]):
             self._cache.take(-request.items)
         return request
 
-    def _wait_until(self, deadline: int) -> None:
-        left = deadline - time.monotonic_ns() - SPIN_NS
-        if left > 0 and self._cancelled.wait(left / 1e9):
-            raise BackendError("cancelled")
+    @staticmethod
+    def _wait_until(deadline: int) -> None:
+        time.sleep(max(0, deadline - time.monotonic_ns() - SPIN_NS) / 1e9)
         while time.monotonic_ns() < deadline:
             time.sleep(0)  # lets the other callers have the interpreter
 

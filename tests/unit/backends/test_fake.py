@@ -1,18 +1,15 @@
-import threading
 import time
 
 import numpy as np
-import pytest
 
 from harness.backends.base import BackendContext, run_once
 from harness.backends.fake import FakeBackend, FakeSettings
-from harness.errors import BackendError
 from harness.models.tensors import PreparedModel, TensorSpec
 
 
-def fake(cancelled=None, **settings):
+def fake(**settings):
     model = PreparedModel("m", {"fake": {}}, "k", (TensorSpec("x", "float32", ("batch", 3)),), ())
-    context = BackendContext(model, cancelled=cancelled or threading.Event())
+    context = BackendContext(model)
     return FakeBackend(FakeSettings(kind="fake", name="f", **settings), context)
 
 
@@ -68,11 +65,3 @@ def test_callers_have_jitters_of_their_own():
     backend = fake(service_time_ms=1.0, jitter=0.2)
     one, two = backend.caller(), backend.caller()
     assert [one._uniform(0, 1) for _ in range(3)] != [two._uniform(0, 1) for _ in range(3)]
-
-
-def test_a_long_wait_gives_up_when_the_worker_is_stopped():
-    cancelled = threading.Event()
-    backend = fake(cancelled, service_time_ms=3.6e6)
-    cancelled.set()
-    with backend.caller() as caller, pytest.raises(BackendError, match="cancelled"):
-        caller.infer(backend.prepare({}))
