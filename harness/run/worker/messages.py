@@ -182,7 +182,6 @@ class CommandFailed(Answer):
     reason: str
     message: str
     fix: str | None = None
-    traceback: str = ""
 
     @property
     def error(self) -> HarnessError:

@@ -341,9 +341,9 @@ def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:
 
 
 def failed(error: BaseException) -> messages.CommandFailed:
-    """The answer to a command that raised: reason, one sentence, fix and the traceback."""
-    found, trace = known(error, BackendError), "".join(traceback.format_exception(error))
-    return messages.CommandFailed(found.reason, found.message, found.fix, trace)
+    """The answer to a command that raised: reason, one sentence and fix; the log says more."""
+    found = known(error, BackendError)
+    return messages.CommandFailed(found.reason, found.message, found.fix)
 
 
 def _log(text: str) -> None:

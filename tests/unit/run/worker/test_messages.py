@@ -64,7 +64,7 @@ ANSWERS: list[Any] = [
     messages.BackendUnloaded(),
     messages.WorkerClosed(),
     Progress("window", 3, 0.5, None),
-    messages.CommandFailed("hung", "no answer", None, "Traceback"),
+    messages.CommandFailed("hung", "no answer", None),
 ]
 
 

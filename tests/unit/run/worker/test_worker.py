@@ -145,7 +145,6 @@ def test_what_a_command_raised_is_said_by_its_reason(
 ) -> None:
     answer = failed(error)
     assert (answer.reason, answer.message) == (reason, words)
-    assert type(error).__name__ in answer.traceback
 
 
 def test_it_answers_line_by_line_and_goes_on_after_what_it_does_not_know(
