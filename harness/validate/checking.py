@@ -30,6 +30,7 @@ from harness.scenario.spec.backend import AnyBackend
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.server import access_of
 from harness.scenario.variants import configs
+from harness.system.credentials import expand
 from harness.system.machine import probe_gpus
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
@@ -158,9 +159,12 @@ def _lacking(scenario: Scenario, base: Path) -> Iterator[str]:
     if on_gpu and no_gpu:
         yield f"a GPU for {', '.join(on_gpu)} ({no_gpu})"
     asks: list[Callable[[], object]] = [partial(access_of, server) for server in servers]
+    asks += [partial(expand, s.telemetry.token) for s in servers if s.telemetry is not None]
     used = {spec.environment for spec in scenario.backends}
-    given = {name: e.python for name, e in scenario.environments.items() if name in used}
-    asks += [partial(find_python, name, path, base) for name, path in given.items() if path]
+    given = {name: e for name, e in scenario.environments.items() if name in used}
+    asks += [partial(find_python, name, e.python, base) for name, e in given.items() if e.python]
+    urls = (url for e in given.values() for url in (e.index, *e.extra_index) if url)
+    asks += [partial(expand, url) for url in urls]
     for ask in (Selection(scenario).check, *asks):
         try:
             ask()

@@ -233,9 +233,18 @@ def test_what_a_run_takes_is_fine(folder: Path) -> None:
         assert [first_error(path, deep=deep) for deep in (False, True)] == ["", ""]
 
 
-def test_what_this_machine_lacks_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'headers: {Authorization: "Bearer ${NO_SUCH_TOKEN}"}',
+        'telemetry: {url: "h:2", token: "${NO_SUCH_TOKEN}"}',
+    ],
+)
+def test_what_this_machine_lacks_is_a_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
     monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
-    server = '{url: "h:1", headers: {Authorization: "Bearer ${NO_SUCH_TOKEN}"}}'
+    server = f'{{url: "h:1", {keys}}}'
     backend = f"{{kind: triton, protocol: http, server: {server}}}"
     (note,) = check(load(write(folder, "source: {triton: net}, " + X, backend)))
     assert note.startswith("not on this machine: ") and "NO_SUCH_TOKEN" in note
@@ -246,6 +255,10 @@ def test_what_this_machine_lacks_is_a_note(folder: Path, monkeypatch: pytest.Mon
     [
         ("{kind: torch, device: cuda}", "a GPU for torch-cuda-fp32 (no driver)"),
         ("{kind: torch, environment: old}", "environment old: there is no /no/such/python"),
+        (
+            "{kind: torch, environment: new}",
+            "the scenario needs the environment variable NO_SUCH_TOKEN, which is not set",
+        ),
     ],
 )
 def test_a_gpu_or_an_interpreter_that_is_not_here_is_a_note(
@@ -253,8 +266,11 @@ def test_a_gpu_or_an_interpreter_that_is_not_here_is_a_note(
 ) -> None:
     monkeypatch.setattr(checking, "probe_gpus", lambda: ([], "no driver"))
     path = write(folder, "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X, backend)
-    environments = "\nenvironments: {old: {python: /no/such/python}}\n"
-    path.write_text(path.read_text() + environments * ("environment" in backend))
+    made = "new: {packages: [torch==2.9.0], index: 'https://me:${NO_SUCH_TOKEN}@host/simple'}"
+    monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
+    one = made if "new" in backend else "old: {python: /no/such/python}"
+    more = f"\nenvironments: {{{one}}}\n" if "environment" in backend else ""
+    path.write_text(path.read_text() + more)
     assert check(load(path)) == [f"not on this machine: {words}"]
     path = write(folder, "source: {torch: 'nets:linear', kwargs: {width: 2}}, " + X, TORCH)
     assert check(load(path)) == []
