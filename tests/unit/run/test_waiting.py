@@ -17,19 +17,21 @@ def test_a_long_wait_is_told_once_with_its_end_and_its_key(monkeypatch):
     assert text.endswith(" at most (a.b)")
 
 
+def timers():
+    return {thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)}
+
+
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
 def test_a_short_one_is_not_told(error):
-    told = []
-    before = threading.active_count()
+    told, before, mine = [], timers(), set()
     try:
         with waiting.waiting(told.append, "m", 60.0):
-            assert threading.active_count() == before + 1
+            mine = timers() - before
             if error is not None:
                 raise error
     except (KeyboardInterrupt, ValueError):
         pass
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join(10.0)
+    (timer,) = mine
+    timer.join(10.0)
+    assert not timer.is_alive(), "its thread ends with the wait"
     assert not told
-    assert threading.active_count() == before
