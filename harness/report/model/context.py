@@ -86,11 +86,7 @@ class Context:
 
     def name(self, row: SummaryRow) -> str:
         """The series a point belongs to: its backend, and its config where there are several."""
-        return self.series_of(row.backend, row.config)
-
-    def series_of(self, backend: str, config: str) -> str:
-        """The series of a backend's config."""
-        return self.names.of(backend, config)
+        return self.names.of(row.backend, row.config)
 
     @property
     def reference_series(self) -> str | None:

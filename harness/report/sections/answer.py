@@ -224,7 +224,7 @@ def _opponent(context: Context, winner: SummaryRow) -> SummaryRow | None:
 def _known(context: Context, row: SummaryRow) -> str | None:
     """What `row` is compared with: its backend's default configuration, or the reference."""
     varied = row.backend in context.names.varied
-    return context.series_of(row.backend, DEFAULT_CONFIG) if varied else context.reference_series
+    return context.names.of(row.backend, DEFAULT_CONFIG) if varied else context.reference_series
 
 
 def _uncompared(context: Context) -> str:

@@ -87,7 +87,7 @@ def target_text(found: CapacitySummary) -> str:
 
 def name(context: Context, found: CapacitySummary) -> str:
     """Backend, and config where it has several."""
-    return context.series_of(found.backend, found.config)
+    return context.names.of(found.backend, found.config)
 
 
 def limit_text(found: CapacitySummary) -> str:

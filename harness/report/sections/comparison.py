@@ -152,7 +152,7 @@ def _exporter(row: ArtifactRow) -> blocks.Cell:
 
 def load_table(context: Context) -> blocks.Table | None:
     """What each backend costs before it answers: size, loading, first call, memory."""
-    groups = grouped(context.data.loads, lambda r: context.series_of(r.backend, r.config))
+    groups = grouped(context.data.loads, lambda r: context.names.of(r.backend, r.config))
     if not groups:
         return None
     places = {name: i for i, name in enumerate(context.series)}

@@ -113,7 +113,7 @@ def _served(context: Context, row: SummaryRow, name: str) -> list[Block]:
     Whose text is not known is left out.
     """
     found: list[Block] = []
-    default = context.series_of(row.backend, variants.DEFAULT_CONFIG)
+    default = context.names.of(row.backend, variants.DEFAULT_CONFIG)
     config, other = context.configs.get(name, ""), context.configs.get(default, "")
     if config and other and name != default:
         lines = served.difference(other, config)

@@ -41,7 +41,7 @@ def memory_charts(context: Context) -> tuple[blocks.Chart, ...]:
     """The first round of each configuration of the summary; empty without telemetry."""
     named: dict[str, MemoryTimeline] = {}
     for row in context.data.loads:
-        name = context.series_of(row.backend, row.config)
+        name = context.names.of(row.backend, row.config)
         if name in context.shown and name not in named:
             for found in timelines(context.data, rows=[row]):
                 named[name] = found

@@ -19,7 +19,7 @@ def best_directory(context: Context) -> list[Sentence]:
     if not found:
         return []
     best = found[-1]
-    config = context.series_of(best.backend, best.config or "")
+    config = context.names.of(best.backend, best.config or "")
     differs = best.difference
     end = f"; {differs} is what differs from the default." if differs else "."
     return [compose(f"{config} lies ready to serve in ", bold(best.directory or ""), end)]
@@ -29,7 +29,7 @@ def unmeasured(context: Context) -> list[str]:
     """Configurations that a search did not come to, as a banner."""
     for ended in context.data.rows(SearchEnded):
         if names := ended.not_measured:
-            shown = some([context.series_of(*n.partition("/")[::2]) for n in names], _SHOWN)
+            shown = some([context.names.of(*n.partition("/")[::2]) for n in names], _SHOWN)
             return [
                 f"The {ended.why} left no time for {counted(len(names), 'configuration')}: "
                 f"{listed(shown)}."

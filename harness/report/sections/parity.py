@@ -41,7 +41,7 @@ def _wrong(context: Context) -> Iterator[tuple[str, int, MeasurementRow | Parity
             yield row.backend, row.batch_size, row
     for m in context.data.measurements:
         if "wrong_outputs" in m.flags or _under_load(m):
-            yield context.series_of(m.backend, m.config), m.batch_size, m
+            yield context.names.of(m.backend, m.config), m.batch_size, m
 
 
 def _under_load(row: MeasurementRow) -> str:
