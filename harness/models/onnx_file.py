@@ -63,6 +63,13 @@ def cpu_session(path: Path, *, optimised: bool = True, severity: int = 3) -> Inf
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def no_array(specs: Iterable[TensorSpec]) -> str:
+    """Which of the tensors ONNX Runtime's Python package can't take or give; empty for none."""
+    kinds = ("bfloat16", "float8", "float4", "int4", "uint4")  # it gives the bits of a float8
+    odd = next((s for s in specs if s.dtype.startswith(kinds)), None)
+    return f"'{odd.name}' is {odd.dtype}, which ONNX Runtime's Python has not" if odd else ""
+
+
 def read_graph(path: Path, given: Specs = ()) -> tuple[Specs, Specs, dict[str, object]]:
     """Inputs, outputs and facts (opset, parameters) of a checked file; `given` as there.
 

@@ -232,6 +232,7 @@ def _compare(name: str, a: Array, b: Array, rule: Rule) -> Comparison:
     if "U" in (a.dtype.kind, b.dtype.kind):
         unlike = int((a.astype(str) != b.astype(str)).sum())
         return Comparison(problems=_problems(name, 0, unlike, a.size, True, "differ"))
+    a, b = (np.stack([v.real, v.imag]) if v.dtype.kind == "c" else v for v in (a, b))
     rows, same = _top1(a, b)
     ours, theirs = a.astype(np.float64), b.astype(np.float64)
     finite = np.isfinite(ours) & np.isfinite(theirs)

@@ -26,6 +26,7 @@ from harness.errors import (
     translate,
     translated,
 )
+from harness.models import onnx_file
 from harness.models.cache import file_hash, locked, text_hash
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import SILENT, cpu_session
@@ -177,6 +178,8 @@ def _source(model: PreparedModel) -> tuple[str, str, Callable[[], Run] | None]:
             version = require("onnxruntime").__version__
         except MissingPackageError as error:
             return "", f"an ONNX file's reference needs ONNX Runtime: {error.message}", None
+        if odd := onnx_file.no_array((*model.inputs, *model.outputs)):
+            return "", odd, None
         words = f"ONNX Runtime {version} without graph optimisations, {model.precision}, CPU"
         return words, "", lambda: _unoptimised(model)
     reasons = {

@@ -30,6 +30,10 @@ class TakesDict(nn.Module):
         return self.inner(tensors)
 
 
+PLAIN_FLOATS = (torch.float16, torch.float32, torch.float64)
+"""Of numpy."""
+
+
 @dataclass(frozen=True, slots=True)
 class TorchModel:
     """A module and how the scenario's inputs go into its forward."""
@@ -88,9 +92,13 @@ def to_tensors(inputs: Tensors, dtypes: Mapping[str, str]) -> dict[str, Tensor]:
 
 
 def to_array(tensor: Tensor) -> Array:
-    """A tensor as a host array; bfloat16 becomes float32, which holds it exactly."""
-    host = tensor.detach().cpu()
-    array: Array = (host.float() if host.dtype == torch.bfloat16 else host).numpy()
+    """A tensor as a host array; bfloat16 and 8-bit floats become float32, which holds them exactly,
+    sparse and quantized tensors plain ones.
+    """
+    host = tensor.detach().cpu().resolve_conj()
+    host = host.dequantize() if host.is_quantized else host.to_dense()
+    plain = not host.is_floating_point() or host.dtype in PLAIN_FLOATS
+    array: Array = (host if plain else host.float()).numpy()
     return array
 
 

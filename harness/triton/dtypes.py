@@ -19,8 +19,9 @@ NUMPY = {triton: name for name, triton in TRITON.items()}
 def to_triton(dtype: str, tensor: str) -> str:
     """Triton's datatype for a numpy dtype name. Raises ModelRefusedError naming the tensor."""
     if dtype not in TRITON:
-        maps = dtype in ("sequence", "map")
-        fix = "export the classifier without ZipMap" if maps else f"cast it to {', '.join(TRITON)}"
+        nested = dtype in ("sequence", "map", "optional")
+        fix = "give tensors: a classifier is exported without ZipMap, a sequence concatenated"
+        fix = fix if nested else f"cast it to {', '.join(TRITON)}"
         raise ModelRefusedError(f"'{tensor}' is {dtype}, a type that Triton doesn't have", fix=fix)
     return TRITON[dtype]
 

@@ -23,6 +23,7 @@ from harness.backends.cuda.devices import select_gpu, set_tf32
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
 from harness.errors import BackendError, DeviceError, translate, translated
 from harness.models.cache import parts
+from harness.models.onnx_file import no_array
 from harness.models.strings import STRING, all_plain
 from harness.models.tensors import Array, Signature, Tensors, TensorSpec
 from harness.system.packages import onnxruntime_gpu_command, require
@@ -83,6 +84,8 @@ class OnnxRuntimeBackend(Backend[OrtRequest, OrtReply]):
         self._signature = Signature(
             _specs(self._session.get_inputs()), _specs(self._session.get_outputs())
         )
+        if odd := no_array((*self._signature.inputs, *self._signature.outputs)):
+            raise BackendError(odd, fix="cast it to or from float32 in the file")
         size = sum(file.stat().st_size for file in parts(path))
         return LoadCost(time.monotonic() - start, size, self._details())
 
@@ -271,10 +274,6 @@ def _specs(values: Sequence[ort.NodeArg]) -> tuple[TensorSpec, ...]:
 
 def _array(spec: TensorSpec, array: Array) -> Array:
     """The array in the session's dtype: a file converted to fp16 may want another float."""
-    if spec.dtype == "bfloat16":
-        raise BackendError(
-            f"input {spec.name}: ONNX Runtime's Python package takes no bfloat16 tensors"
-        )
     if spec.dtype == STRING:
         return array.astype(object)
     wanted = np.dtype(spec.dtype)

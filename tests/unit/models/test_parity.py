@@ -34,6 +34,15 @@ def test_each_precision_takes_errors_up_to_its_tolerance_and_no_more(precision):
     assert not compare(beyond, exact, precision, DEFAULT).agrees
 
 
+def test_both_parts_of_complex_numbers_are_compared():
+    exact = RNG.standard_normal((6, 4)) + 1j * RNG.standard_normal((6, 4))
+    for dtype in (np.complex64, np.complex128):
+        b = {"y": exact.astype(dtype), "z": exact[0, 0].astype(dtype)[()]}
+        assert compare(b, b, "fp32", DEFAULT).agrees
+        assert not compare({**b, "y": b["y"].conj()}, b, "fp32", DEFAULT).agrees
+        assert not compare({**b, "z": b["z"].conj()}, b, "fp32", DEFAULT).agrees
+
+
 def test_a_double_that_was_computed_in_fp32_disagrees_and_one_that_is_only_given_in_it_does_not():
     x, weights = RNG.standard_normal((64, 32)), RNG.standard_normal((32, 8))
     exact = {"y": x @ weights}

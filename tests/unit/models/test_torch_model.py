@@ -88,3 +88,18 @@ def test_half_weights_are_widened_and_8_bits_beside_them_stay():
     assert found == {
         "eight": torch.float8_e4m3fn, "table": torch.float32, "scale": torch.float32,
     }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_numpy_has_not_become_plain_ones():
+    x = torch.tensor([[0.0, 1.5], [-2.0, 0.0]])
+    odd = [x.to(torch.bfloat16), x.to(torch.float8_e4m3fn), x.to(torch.float8_e5m2), x.to_sparse(),
+           x.to_sparse_csr(), torch.quantize_per_tensor(x, 0.5, 0, torch.qint8)]  # fmt: skip
+    for tensor in odd:
+        found = to_array(tensor)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, x)
+    both = torch.complex(x, x.mT)
+    np.testing.assert_array_equal(to_array(both.conj()), np.conj(both.numpy()))
+    for dtype in (torch.float64, torch.float16, torch.int8, torch.bool):
+        assert str(to_array(x.to(dtype)).dtype) == str(dtype).removeprefix("torch.")

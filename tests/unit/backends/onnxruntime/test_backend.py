@@ -323,3 +323,26 @@ def test_models_with_other_weights_do_not_share_engines(tmp_path: Path) -> None:
     assert len(folders) == 4
     assert {folder.parent for folder in folders if folder} == {tmp_path / "ort-tensorrt"}
     assert _engines(BackendContext(models[0])) is None
+
+
+@pytest.mark.parametrize("kind", ["BFLOAT16", "FLOAT8E4M3FN", "INT4"])
+def test_an_output_that_onnxruntime_gives_to_no_python_is_named(tmp_path, kind):
+    """The run said to compare the inputs with what the model takes; of a float8 it gives bits."""
+    info = helper.make_tensor_value_info
+    code = TensorProto.DataType.Value(kind)
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["odd"], to=code)], "g",
+        [info("x", TensorProto.FLOAT, ["batch", 3])], [info("odd", code, ["batch", 3])],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.save(made, tmp_path / "odd.onnx")
+    spec = schema.ModelSpec.model_validate({"name": "m", "source": {"onnx": "odd.onnx"}})
+    odd, _ = prepare(spec, ["onnx"], [1], tmp_path / "cache", base=tmp_path)
+    why = f"'odd' is {odd.outputs[0].dtype}, which ONNX Runtime's Python has not"
+    with backend(odd) as opened, pytest.raises(BackendError) as caught:
+        opened.load()
+    assert (caught.value.message, caught.value.fix) == (
+        why, "cast it to or from float32 in the file"
+    )  # fmt: skip
+    folder = write_references(odd, schema.Parity(), [1], tmp_path)
+    assert ReferenceOutputs.open(folder).unavailable == why
