@@ -13,13 +13,7 @@ from harness.analysis.summary import SummaryRow
 from harness.measure.quantiles import FLOORS
 from harness.measure.validity import short
 from harness.report.model import blocks, labels, numbers, phases
-from harness.report.model.columns import (
-    Columns,
-    errors_cell,
-    holds_cell,
-    load_columns,
-    point_columns,
-)
+from harness.report.model.columns import Columns, errors_cell, holds_cell, load_columns, series_cell
 from harness.report.model.context import Context
 from harness.report.model.judged import judged
 from harness.report.model.section import Section, TableBlock, Text
@@ -84,7 +78,8 @@ def _ranked(context: Context) -> Columns:
     """Rank, and the configuration with its colour."""
     return {
         "Rank": lambda row: blocks.word(context.ranks.get(row.point, "—")),
-        **point_columns(context, swatch=True),
+        "Configuration": lambda row: series_cell(context, context.name(row)),
+        **load_columns(context.load_title),
     }
 
 
