@@ -21,7 +21,7 @@ from harness.models.inputs import make_inputs
 from harness.models.onnx_file import SILENT, cpu_session, external_data
 from harness.models.precision import check_precision, fp32_values, in_own_precision
 from harness.models.reference import check_ignored
-from harness.models.tensors import InputData, PreparedModel
+from harness.models.tensors import PreparedModel
 from harness.run.environments import find_python
 from harness.run.selection import Selection
 from harness.run.session.preparing import Preparing, loading_s, models
@@ -91,15 +91,11 @@ def _check_data(model: PreparedModel) -> None:
 
     Raises UsageError for what does not fit.
     """
-    usual: list[InputData] = [{"data": data} for data in ("random", "zeros")]
-    written = {name: {k: v for k, v in data.items() if v is not None}
-               for name, data in model.data.items()}  # fmt: skip
-    chosen = tuple(i for i in model.inputs if written.get(i.name, usual[0]) not in usual)
+    plain = [{"data": how, "range": None, "value": None} for how in ("random", "zeros")]
+    chosen = tuple(i for i in model.inputs if model.data.get(i.name, plain[0]) not in plain)
     for sizes in model.sizes:
-        try:
+        with contextlib.suppress(MissingPackageError):  # which the run needs too
             make_inputs(replace(model.sized(sizes), inputs=chosen, batch="none"), 1, 0)
-        except MissingPackageError:
-            return
 
 
 def _not_here(reasons: Iterable[str]) -> list[str]:
@@ -163,8 +159,7 @@ def _lacking(scenario: Scenario, base: Path) -> Iterator[str]:
     used = {spec.environment for spec in scenario.backends}
     given = {name: e for name, e in scenario.environments.items() if name in used}
     asks += [partial(find_python, name, e.python, base) for name, e in given.items() if e.python]
-    urls = (url for e in given.values() for url in (e.index, *e.extra_index) if url)
-    asks += [partial(expand, url) for url in urls]
+    asks += [partial(expand, u) for e in given.values() for u in (e.index, *e.extra_index) if u]
     for ask in (Selection(scenario).check, *asks):
         try:
             ask()

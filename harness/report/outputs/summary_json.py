@@ -40,8 +40,7 @@ KEYS: dict[str, tuple[str, Callable[[Context], object]]] = {
     "exit_code": ("of `harness run`: see the README", lambda context: _ending(context).code),
     "answer": ("the report's first sentences", lambda context: list(map(str, answer(context)))),
     "objective": ("as in the scenario", lambda context: context.scenario.get("objective")),
-    "constraints": ("metric → its bound, as in the scenario: `max`, `min`, `one_round`",
-                    lambda context: context.bounds),
+    "constraints": ("metric → `max`, `min`, `one_round`", lambda context: context.bounds),
     "gate": ("`each` backend must hold them, or `any`", lambda context: (
         context.scenario.get("gate") or "any"
     )),

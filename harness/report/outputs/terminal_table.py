@@ -54,8 +54,7 @@ class PointsTable:
             shown = fitting(bare, every, width)
         yield _table(context, shown, name_cells(context, shown, width), plain=plain)
         for part in apart:
-            names = name_cells(context, part, width)
-            yield _table(context, part, names, plain=plain, status=False)
+            yield _table(context, part, name_cells(context, part, width), plain=plain, status=False)
         for note in _notes(context, every, shown):
             yield Text(note, style="dim")
 
