@@ -5,7 +5,7 @@
 Two models: a Python-backend identity, FP32[16], in 6 configurations and its default at 4
 concurrencies; and ResNet-50 through ONNX Runtime on the CPU, in 4 configurations and its default
 at 3. Each repeat runs Model Analyzer (brute search, local mode) and the harness three times: with
-one round, with as many as give intervals, and as it searches by itself, until the best is told
+one round, with as many as give intervals, and with `profile: search` until the best is told
 apart; the order alternates. Then a long run of the harness, the judge, measures what either tool
 put among its first three.
 
@@ -295,8 +295,10 @@ def run_harness(spec: Mapping[str, Any], folder: Path) -> Timed:
 def ours(
     model: Model, repository: Path, folder: Path, repeat: int, *, tool: str, rounds: int
 ) -> Run:
-    """The harness over the space, grid search."""
-    counts = {"rounds": rounds, "rounds_max": rounds}
+    """The harness over the space, grid search; until told apart with the profile for that."""
+    counts: dict[str, Any] = {"rounds": rounds, "rounds_max": rounds}
+    if tool == DECIDED:
+        model, counts = replace(model, measurement={}), {"profile": "search"}
     spec = scenario(model, [searched(model, repository)], model.concurrency, counts)
     spec["search"] = {"method": "grid", **({} if tool == DECIDED else {"rounds_max": 1})}
     done = run_harness(spec, folder)
@@ -397,7 +399,8 @@ def measure(model: Model, work: Path, options: argparse.Namespace) -> dict[str, 
 
     runs: list[Run] = []
     for repeat in range(options.repeats):
-        for tool in TOOLS if repeat % 2 == 0 else reversed(TOOLS):
+        tools = [tool for tool in TOOLS if tool in options.tools]
+        for tool in tools if repeat % 2 == 0 else reversed(tools):
             folder = work / f"{tool}-{repeat}"
             run = Run(**kept(folder, partial(step, tool, repeat)))
             runs.append(run if tool == THEIRS else chosen(model, repository, folder, run))
@@ -425,6 +428,7 @@ def quick(model: Model) -> Model:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3, help="of the harness's run with intervals")
     parser.add_argument("--judge-rounds", type=int, default=5)
@@ -459,6 +463,8 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
         f".venv/bin/python benchmarks/model_analyzer.py --judge-rounds {options.judge_rounds} "
         f"--judge-window {options.judge_window} --output docs/benchmarks"
     )
+    if options.tools != list(TOOLS):
+        command += f" --tools {' '.join(options.tools)}"
     return {
         "model_analyzer": VERSION, "repeats": options.repeats, "rounds": options.rounds,
         "judge_rounds": options.judge_rounds, "judge_window": options.judge_window,

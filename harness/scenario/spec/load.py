@@ -135,6 +135,10 @@ def _profile_fills(schema: JsonDict) -> None:
 DEFAULT_PROFILE = "standard"
 
 PROFILES: dict[str, dict[str, int | str]] = {
+    "search": {
+        "rounds": 2, "rounds_max": 2, "warmup": "100ms", "warmup_requests": 2, "window": "300ms",
+        "window_requests": 11, "window_max": "10s",
+    },
     "quick": {
         "rounds": 3, "rounds_max": 3, "warmup": "500ms", "warmup_requests": 5, "window": "2s",
         "window_requests": 11, "window_max": "10s",
@@ -180,8 +184,10 @@ class Measurement(Model):
 
     model_config = ConfigDict(json_schema_extra=_profile_fills)
 
-    profile: Literal["quick", "standard", "publish"] = Field(
-        "standard", description="a set of the numbers below"
+    profile: Literal["search", "quick", "standard", "publish"] = Field(
+        "standard",
+        description="a set of the numbers below; `search` finds the best config soonest, by many "
+        "short windows",
     )
     rounds: Annotated[int, Field(gt=0, le=1000)] = Field(
         description="passes over all points, in fresh processes"
