@@ -123,7 +123,7 @@ def page(data: Mapping[str, Any]) -> str:
         f"Each tool ran {about['repeats']} times, in alternating order. Wall time is from the "
         "command to the last report. The harness measures each point once a round; from the "
         "rounds come its intervals, which Model Analyzer has none of. *Until told apart* is "
-        "`profile: search`: two rounds of short windows over all points, then more of those that "
+        "`profile: search`: three rounds of short windows over all points, then more of those that "
         "may still be the best (docs/search.md).", "",
         "*Really best* is judged by a long run of the harness "
         f"({about['judge_rounds']} rounds, windows of {about['judge_window']}) over what either "

@@ -60,10 +60,10 @@ SPACES = {
 """True rates of the configurations, of the best's."""
 LOADS = {1: 0.42, 2: 0.68, 4: 0.9, 8: 1.0}
 """Callers, and the rate with so many, of the best's."""
-STRATEGIES = [("2s", 3, 10), ("1s", 3, 10), ("1s", 2, 6), ("300ms", 3, 10), ("300ms", 2, 6),
-              ("300ms", 2, 4), ("100ms", 2, 6)]  # fmt: skip
+STRATEGIES = [("2s", 3, 10), ("1s", 3, 10), ("1s", 3, 6), ("300ms", 3, 10), ("300ms", 3, 6),
+              ("300ms", 2, 6), ("100ms", 3, 6)]  # fmt: skip
 """Window, rounds that every point gets, rounds in all."""
-PROFILE = ("300ms", 2, 6)
+PROFILE = ("300ms", 3, 6)
 COST_S = {"run": 7.0, "round": 3.2, "session": 0.5, "point": 0.13}
 """Seconds that pass beside warm-ups and windows: to begin and end, for each round's server and
 workers, to load a configuration, from one load to the next. As seen on two cores of an AMD EPYC."""

@@ -19,6 +19,8 @@ SHIFT = 0.02
 """A level that moved by more than this between the halves of the window is no steady state."""
 FEWEST = 40
 """Batches below which nothing is said: noise alone would put the cut at its bound too often."""
+SHORTEST_S = 1.0
+"""A shorter window is not judged: what moves within it is the machine, and shows between rounds."""
 SHIFT_Z = 3.0
 """Standard errors that the shift must measure, so that noise raises no alarm."""
 
@@ -91,5 +93,7 @@ def _variance_of_mean(values: NDArray[np.float64]) -> float:
 
 def window_steadiness(samples: Samples, begin_ns: int, end_ns: int) -> Steadiness:
     """Steadiness of the service times of the successful requests in a window."""
+    if end_ns - begin_ns < SHORTEST_S * 1e9:
+        begin_ns = end_ns
     mask = (samples.done > begin_ns) & (samples.done <= end_ns) & (samples.status == OK)
     return steadiness(samples.done[mask] - samples.sent[mask])

@@ -272,5 +272,5 @@ def _defaults(analysis: Analysis, file: str) -> None:
             "backends.server.docker.image", _IMAGE, "its default: write the one you serve with"
         )
     draft.put(
-        "measurement.profile", "standard", "five rounds or more; search finds the best config soonest"
+        "measurement.profile", "standard", "five rounds or more; search finds the best soonest"
     )

@@ -136,7 +136,7 @@ DEFAULT_PROFILE = "standard"
 
 PROFILES: dict[str, dict[str, int | str]] = {
     "search": {
-        "rounds": 2, "rounds_max": 2, "warmup": "100ms", "warmup_requests": 2, "window": "300ms",
+        "rounds": 3, "rounds_max": 3, "warmup": "100ms", "warmup_requests": 2, "window": "300ms",
         "window_requests": 11, "window_max": "10s",
     },
     "quick": {

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.measure.steady import BATCH, mser, steadiness
+from harness.measure.steady import BATCH, mser, steadiness, window_steadiness
+from harness.results.samples import OK, Samples
 
 
 def brute_force(values: np.ndarray) -> int:
@@ -59,3 +60,15 @@ def test_too_few_requests_say_nothing() -> None:
     found = steadiness(np.arange(50, dtype=np.int64))
     assert found.steady
     assert found.shift is None
+
+
+@pytest.mark.parametrize(("fast_ms", "judged"), [(2, True), (1, False)])
+def test_a_window_of_less_than_a_second_is_not_judged(fast_ms: int, judged: bool) -> None:
+    """Requests one after the other, the second half slower by a half: 1.25 s, and 0.62 s."""
+    latency = np.repeat([fast_ms * 1_000_000, fast_ms * 1_500_000], 250)
+    done = np.cumsum(latency)
+    none = np.zeros(500, np.uint8)
+    samples = Samples(done - latency, done - latency, done, none + OK, none)
+    found = window_steadiness(samples, 0, int(done[-1]))
+    assert (found.shift is not None) is judged
+    assert found.steady is not judged
