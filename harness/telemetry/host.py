@@ -19,13 +19,21 @@ REFRESH_S = 0.5
 
 
 class Tree:
-    """A process and its descendants; CPU of processes that have ended stays counted."""
+    """A process and its descendants; CPU of processes that have ended stays counted.
 
-    def __init__(self, root: int, *, include_root: bool = False) -> None:
+    What a process used until a later walk found it is not: counted then, it would lie in a window
+    that it was not used in. `found` has that, by process; trees that overlap share it.
+    """
+
+    def __init__(
+        self, root: int, *, include_root: bool = False,
+        found: dict[psutil.Process, float] | None = None,
+    ) -> None:  # fmt: skip
         self._root, self._include_root = root, include_root
+        self._found = {} if found is None else found
         self._known: dict[int, psutil.Process] = {}
-        self._cpu: dict[int, float] = {}
-        self.refresh()
+        self._cpu: dict[psutil.Process, float] = {}
+        self.refresh(0.0)
 
     @property
     def pids(self) -> set[int]:
@@ -33,28 +41,38 @@ class Tree:
         return set(self._known)
 
     @property
-    def cpu(self) -> Mapping[int, float]:
-        """CPU seconds by pid, as of the last `read`."""
+    def cpu(self) -> Mapping[psutil.Process, float]:
+        """CPU seconds by process, as of the last `read`."""
         return self._cpu
 
-    def refresh(self) -> None:
-        """Walk the tree again."""
+    def refresh(self, used: float | None = None) -> None:
+        """Walk the tree again. What is new used so many seconds before that do not count; None:
+        all until now.
+        """
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(self._root)
             found = {p.pid: p for p in root.children(recursive=True)}
             if self._include_root:
                 found[root.pid] = root
             self._known = {pid: self._known.get(pid, p) for pid, p in found.items()}
+        for process in set(self._known.values()) - self._found.keys():
+            with contextlib.suppress(psutil.Error):
+                self._found[process] = _seconds(process) if used is None else used
 
     def read(self) -> tuple[float, float]:
-        """Resident bytes now, and CPU seconds since the start of each process."""
+        """Resident bytes now, and CPU seconds since each process was found."""
         resident = 0.0
-        for pid, process in self._known.items():
+        for process in self._known.values():
             with contextlib.suppress(psutil.Error), process.oneshot():
                 resident += process.memory_info().rss
-                times = process.cpu_times()
-                self._cpu[pid] = times.user + times.system
+                self._cpu[process] = _seconds(process) - self._found.get(process, 0.0)
         return resident, sum(self._cpu.values())
+
+
+def _seconds(process: psutil.Process) -> float:
+    """Of CPU, since its start."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 class Cpus:

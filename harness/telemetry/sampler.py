@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import psutil
 from typing_extensions import TypedDict
 
 from harness.results.series import RECORD, Quantity, Reading, SeriesKey
@@ -49,7 +50,8 @@ class Sampler:
 
     def __init__(self, file: BinaryIO, owner: int) -> None:
         self._file = file
-        self._owner = Tree(owner, include_root=True)
+        self._found: dict[psutil.Process, float] = {}
+        self._owner = Tree(owner, include_root=True, found=self._found)
         self._trees: list[Tree] = []
         self._cpus = Cpus()
         self._gpu: NvmlGpu | None = None
@@ -66,8 +68,12 @@ class Sampler:
         """
         if gpu != self._device:
             self._device, self._gpu = gpu, open_gpu(gpu)
-        self._trees = [Tree(pid, include_root=itself) for pid in pids]
+        self._trees = [Tree(pid, include_root=itself, found=self._found) for pid in pids]
         self._next = dict.fromkeys(self._next, 0.0)
+
+    def walk(self) -> None:
+        """Have the next `tick` look for new processes: a model was loaded, say."""
+        self._next["refresh"] = 0.0
 
     def forget(self) -> None:
         """Drop what was read, written or not."""
@@ -108,7 +114,7 @@ class Sampler:
             yield SeriesKey(Quantity.HOST_BYTES), sum(resident for resident, _ in both)
             yield SeriesKey(Quantity.TREE_CPU_S), sum(cpu for _, cpu in both)
         self._owner.read()  # a server that is not ours is watched too: it is no foreign load
-        ours = {pid: s for tree in (self._owner, *self._trees) for pid, s in tree.cpu.items()}
+        ours = {p: s for tree in (self._owner, *self._trees) for p, s in tree.cpu.items()}
         yield SeriesKey(Quantity.RUN_CPU_S), sum(ours.values())
         yield from self._cpus.counters()
         yield SeriesKey(Quantity.SAMPLER_CPU_S), time.process_time()
@@ -157,6 +163,7 @@ def _answer(sampler: Sampler, command: Command) -> None:
         if not command.get("keep", False):
             sampler.forget()
         sampler.watch(command["watch"], command.get("gpu"), itself=itself)
+    sampler.walk()
     sampler.tick()
     try:
         answer: dict[str, object] = {"series": sampler.flush()}

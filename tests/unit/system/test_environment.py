@@ -29,11 +29,11 @@ def test_importing_the_package_switches_off_what_phones_home():
 def test_a_real_worker_and_a_helper_have_it(tmp_path):
     worker = WorkerProcess(tmp_path / "log", env=worker_env(tmp_path))
     try:
-        assert variables(worker._process.child_pid).items() >= QUIET.items()
+        assert variables(worker.process.child_pid).items() >= QUIET.items()
     finally:
         worker.kill()
     with Child("a helper", "harness.load.wire.helper") as helper:
-        assert variables(helper._process.child_pid).items() >= QUIET.items()
+        assert variables(helper.process.child_pid).items() >= QUIET.items()
 
 
 def test_workers_import_from_the_scenario_and_from_each_folder_once(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def suspend_sampler(telemetry: Telemetry) -> None:
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        (lambda t: t._sampler._process.kill(), "the telemetry sampler was killed by SIGKILL"),
+        (lambda t: t._sampler.process.kill(), "the telemetry sampler was killed by SIGKILL"),
         (suspend_sampler, "the telemetry sampler gave no answer for 0.3 s"),
     ],
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 from support.watched import start_hog
 
+from harness.system.guard import spawn
 from harness.telemetry.host import TICKS, Cpus, Tree
 
 HOG_BYTES = 120 * 2**20
@@ -35,6 +38,42 @@ def test_processor_time_of_what_has_ended_stays_counted_and_its_memory_does_not(
     assert tree.read() == (0.0, cpu)
     tree.refresh()
     assert tree.read() == (0.0, cpu)
+
+
+BUSY = """
+import sys, time
+while time.process_time() < float(sys.argv[1]): pass
+print(flush=True); input()
+"""
+BURNS = f"""
+import subprocess, sys
+input()
+for seconds in "0.4", "0.0":
+    command = [sys.executable, "-c", {BUSY!r}, seconds]
+    subprocess.Popen(command, stdout=-1, stdin=-1).stdout.readline()
+print(flush=True)
+input()
+"""
+
+
+def test_what_a_process_used_before_it_was_found_lies_in_no_window() -> None:
+    """It was used while a model was loaded, and would count in the window in which it is found."""
+    parent = spawn([sys.executable, "-c", BURNS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipes = parent._process
+    found: dict[psutil.Process, float] = {}
+    first = Tree(parent.pid, found=found)
+    before = first.read()[1]
+    pipes.stdin.write(b"\n")
+    pipes.stdin.flush()
+    pipes.stdout.readline()
+    assert sum(found.values()) == 0.0
+    first.refresh()
+    assert len(first.pids) == 3
+    assert sum(found.values()) >= 0.4
+    assert first.read()[1] - before < 0.2  # the parent's own
+    again = Tree(parent.pid, found=found)  # for the next session
+    assert again.read()[1] == pytest.approx(first.read()[1], abs=0.05)
+    parent.kill()
 
 
 def test_a_tree_without_a_root_is_empty() -> None:
