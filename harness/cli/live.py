@@ -155,10 +155,11 @@ class RunProgress:
         seconds, fresh = self._left.seconds(), self.done - self.plan.measured
         if seconds is None and fresh and not self.plan.at_most:  # over several devices
             each = (time.monotonic() - self._started) / fresh
-            seconds = each * (self.total - self.done)
-        if not seconds:
+            seconds = (each * (self.total - self.done),) * 2
+        if not seconds or not seconds[1]:
             return ""
-        return f" (about {int(seconds // 60)}:{int(seconds % 60):02d} left)"
+        low, high = (f"{int(s // 60)}:{int(s % 60):02d}" for s in seconds)
+        return f" (about {low} left)" if low == high else f" ({low} to {high} left)"
 
 
 @contextlib.contextmanager

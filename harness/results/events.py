@@ -166,10 +166,10 @@ class ToCome(Line):
     round: int
     points: tuple[str, ...]
     """Of this round, by name."""
-    more: float
-    """Points besides, over all rounds: only how many is expected."""
-    sessions: float
-    """In which those are measured: each begins with a load."""
+    fewest: tuple[float, ...]
+    """What comes besides, over all rounds, at least: how many points, in how many sessions."""
+    most: tuple[float, ...]
+    """The same, at most."""
     seconds: float
     """Of a warm-up and a window, as planned."""
     budget: float | None = None

@@ -15,7 +15,7 @@ from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search import bayesian
-from harness.search.choose import close, kept_configs, next_configs
+from harness.search.choose import kept_configs, next_configs
 from harness.search.contenders import contenders
 from harness.search.space import goal, spaces
 
@@ -87,13 +87,6 @@ class Selection:
                 else [DEFAULT_CONFIG]
             )
         }
-
-    def close(self, rows: Sequence[SummaryRow], share: float) -> set[Name]:
-        """The configs whose best point is no more than `share` worse than their backend's best, and
-        those that the rounds after the second measure whatever it shows.
-        """
-        found = {(b, c) for b, s in self.spaces.items() for c in close(s, self.goal, rows, share)}
-        return found | {(backend, DEFAULT_CONFIG) for backend in self.spaces}
 
     def undecided(
         self, rows: Sequence[MeasurementRow], failures: Sequence[FailureRow], round_: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from harness.analysis.differences import Differences
-from harness.analysis.summary import SummaryRow, summarize
+from harness.analysis.summary import summarize
 from harness.results.rows import FailureRow, MeasurementRow
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.search import bayesian, quick
@@ -29,32 +29,6 @@ def next_configs(
     if goal.method == "bayesian":
         return bayesian.next_configs(space, goal, known)
     return quick.next_configs(space, scores(known, goal))
-
-
-def expected_configs(
-    space: Space, goal: Goal, rows: Iterable[MeasurementRow], done: Collection[str]
-) -> int:
-    """How many more the first round measures if none of them is better than what is known."""
-    if goal.method == "bayesian":
-        return max(0, min(goal.trials, len(space.configs)) - len(done))
-    found = by_config(summarize(r for r in rows if r.round == 0), space.backend)
-    known = {**dict.fromkeys(done, WORST), **scores(found, goal)}
-    before = len(known)
-    while asked := quick.next_configs(space, known):
-        known |= dict.fromkeys(asked, WORST)
-    return len(known) - before
-
-
-def close(space: Space, goal: Goal, rows: Iterable[SummaryRow], share: float) -> list[str]:
-    """The configs whose best point is no more than `share` worse than the best of all, and misses
-    its constraints by no more than that: only to foretell what may be kept.
-    """
-    found = scores(by_config(rows, space.backend), goal)
-    best = max(found.values(), default=WORST)
-    return [
-        config for config, score in found.items()
-        if score > WORST and max(best.held - score.held, best.value - score.value) <= share
-    ]  # fmt: skip
 
 
 def kept_configs(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -15,8 +16,8 @@ import numpy as np
 from support.rows import capacity, measurement
 
 from harness.analysis.metrics import CONFIRMATION
-from harness.cli.time_left import TimeLeft
-from harness.results.events import Discarded, Event, SessionStarted
+from harness.cli.time_left import FACTOR, TimeLeft
+from harness.results.events import Discarded, Event, PointStarted, SessionStarted
 from harness.results.rows import PERCENTILES
 from harness.run import selection
 from harness.run.rounds import Rounds
@@ -28,22 +29,29 @@ from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import configs
 
 PREPARING_S = 45.0
-SECOND_MINUTE_S, FACTOR = 60.0, 1.5
+SECOND_MINUTE_S = 60.0
 
 
 class Said(NamedTuple):
     """What was said, so many seconds after the begin, and what was true."""
 
     after: float
-    left: float | None
+    low: float
+    high: float
     truth: float
+    grown: float = 1.0
+    """The upper end ÷ what the one before and the time since make of it."""
 
     @property
-    def ratio(self) -> float:
-        """1 is right, 2 half or double."""
-        if not self.left or self.left <= 0:
-            return float("inf")
-        return max(self.left / self.truth, self.truth / self.left)
+    def ranged(self) -> bool:
+        """Whether a range is said, and no one number."""
+        return self.high > self.low
+
+    @property
+    def right(self) -> bool:
+        """Whether the truth is in the range, or within a factor of the one number."""
+        slack = 1.0 if self.ranged else FACTOR
+        return self.low / slack <= self.truth <= self.high * slack
 
 
 class Nothing:
@@ -73,14 +81,18 @@ class Simulated:
         """What was said at each event, from the second minute on, while some measuring was left."""
         self._rng = np.random.default_rng(self.seed)
         self._left = TimeLeft(self.clock)
-        self._said: list[tuple[float, float | None]] = []
+        self._said: list[tuple[float, tuple[float, float] | None]] = []
         self._began = self.now
         with patch.object(selection.time, "monotonic", self.clock):
             scenario = Scenario.model_validate(self.written)
             self._measure(scenario)
         m = scenario.measurement
         last = 2 * (m.warmup + m.window)
-        told = [Said(t - self._began, left, self.now - t) for t, left in self._said]
+        told = [Said(t - self._began, *(left or (0, 0)), self.now - t) for t, left in self._said]
+        told[1:] = [
+            two._replace(grown=two.high / max(1.0, one.high - two.after + one.after))
+            for one, two in pairwise(told)
+        ]
         return [s for s in told if s.after >= SECOND_MINUTE_S and s.truth > last]
 
     def __call__(self, event: Event) -> None:
@@ -126,6 +138,7 @@ class Simulated:
                 self(SessionStarted(backend, config, number))
                 m = self._scenario.measurement
                 self.now += self.load_s.get(backend, 3.0)
+                self(PointStarted(mine[0].id, number))
                 if fresh:
                     self.now += m.warmup + m.window
                     self(Discarded(mine[0].id, number, 1, 1.0, {}, 0, 1))
@@ -184,7 +197,10 @@ KINDS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "grid": ({"backends": [SEARCHED]}, {}),
     "halving": (HALVED, {}),
     "halving, many alike": (HALVED, {"step": 0.02}),
-    "halving, noisy": (HALVED, {"noise": 0.05}),
+    "grid, 10 % noise": ({"backends": [{**SEARCHED, "instances": [1, 2]}]}, {"noise": 0.1}),
+    "halving, 5 % noise": (HALVED, {"noise": 0.05}),
+    "halving, 20 % noise": (HALVED, {"noise": 0.2, "step": 0.02}),
+    "quick, 5 % noise": ({"backends": [SEARCHED], "search": "quick"}, {"noise": 0.05}),
     "quick": ({"backends": [SEARCHED], "search": "quick"}, {}),
     "quick, two backends": (
         {"backends": [SEARCHED, {**SEARCHED, "name": "u", "protocol": "http"}], "search": "quick"},

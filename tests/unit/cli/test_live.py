@@ -12,6 +12,7 @@ from rich.console import Console
 from support.rows import capacity, measurement
 
 from harness.cli.live import LiveTable, RunProgress, json_lines, plain_lines
+from harness.cli.time_left import TimeLeft
 from harness.results.events import (
     Best,
     Event,
@@ -136,6 +137,13 @@ def test_the_end_is_foretold_from_what_was_measured(monkeypatch: pytest.MonkeyPa
     progress.take(PLAN)
     now[0] += 30
     assert "(about 2:30 left)" in (progress.take(measured()) or "")
+
+
+def test_a_time_left_that_nobody_can_know_is_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TimeLeft, "seconds", lambda _: (90.0, 250.0))
+    progress = RunProgress()
+    progress.take(PLAN)
+    assert progress.remaining() == " (1:30 to 4:10 left)"
 
 
 def test_each_device_has_a_line_of_what_it_does() -> None:

@@ -75,9 +75,9 @@ LIVE = [
         '{"event": "plan", "points": ["a/b1/c1"], "rounds": 3, "measured": 1, "at_most": true}',
     ),
     (
-        ToCome(1, ("a/b1/c1",), 2.0, 1.0, 12.0),
-        '{"event": "to_come", "round": 1, "points": ["a/b1/c1"], "more": 2.0, '
-        '"sessions": 1.0, "seconds": 12.0, "budget": null}',
+        ToCome(1, ("a/b1/c1",), (2.0, 1.0), (4.0, 2.0), 12.0),
+        '{"event": "to_come", "round": 1, "points": ["a/b1/c1"], "fewest": [2.0, 1.0], '
+        '"most": [4.0, 2.0], "seconds": 12.0, "budget": null}',
     ),
     (RoundAdded(3, 1, "wide"), '{"event": "more", "round": 3, "points": 1, "why": "wide"}'),
     (Lanes({"cuda:0": "starting"}), '{"event": "lanes", "now": {"cuda:0": "starting"}}'),
