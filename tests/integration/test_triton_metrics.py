@@ -120,7 +120,7 @@ def run(
         text=True, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     found = read_run(folder / "run")
-    assert not found["failures"], done.stderr
+    assert not found.failures, done.stderr
     return found
 
 
