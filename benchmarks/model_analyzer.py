@@ -300,7 +300,7 @@ def ours(
     if tool == DECIDED:
         model, counts = replace(model, measurement={}), {"profile": "search"}
     spec = scenario(model, [searched(model, repository)], model.concurrency, counts)
-    spec["search"] = {"method": "grid", **({} if tool == DECIDED else {"rounds_max": 1})}
+    spec["search"] = {"method": "grid", "rounds_max": 6 if tool == DECIDED else 1}
     done = run_harness(spec, folder)
     return chosen(
         model, repository, folder, Run(tool, repeat, done.seconds, 0, 0, [], foreign=done.foreign)

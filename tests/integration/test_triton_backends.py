@@ -194,7 +194,7 @@ def served(tmp_path_factory):
 
 
 def opened(served, name, protocol, stack, timeout=30.0, model=None):
-    server, models, _ = served
+    server, models, *_ = served
     context = BackendContext(
         model or models[name], request_timeout=timeout, server_http=server.http,
         server_grpc=server.grpc, served_name=name,

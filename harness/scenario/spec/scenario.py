@@ -57,7 +57,7 @@ class Search(Model):
         "beside the default one; default 3",
     )
     rounds_max: Annotated[int, Field(gt=0, le=1000)] = Field(
-        6,
+        10,
         description="rounds are added, up to this many in all, for points that may still be the "
         "best",
     )
