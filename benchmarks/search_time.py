@@ -49,7 +49,7 @@ from support.rows import measurement
 
 NOISE = PAGES / "search-noise.json"
 STEP_S, RECORD_S = 0.01, 120
-RUNS, SEED = 40, 20_261_129
+RUNS, SEED = 200, 20_261_129
 NEAR = 0.05
 """A choice is right when it is no more than this share worse than the best."""
 SPACES = {
