@@ -2,7 +2,7 @@
 of a real machine, with a known best.
 
     python benchmarks/search_time.py            writes docs/benchmarks/search-time.md
-    python benchmarks/search_time.py --record   records the noise again (four minutes, quiet)
+    python benchmarks/search_time.py --record   records the noise again (eight minutes, quiet)
 
 A real Triton server answers one load for two minutes; when each request finished is kept, in
 steps of 10 ms (docs/benchmarks/search-noise.json). A simulated measurement is a window of that
