@@ -460,7 +460,8 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
         [str(model_analyzer()), "-m", "pip", "freeze"], check=True, capture_output=True, text=True
     )
     command = (
-        f".venv/bin/python benchmarks/model_analyzer.py --judge-rounds {options.judge_rounds} "
+        f".venv/bin/python benchmarks/model_analyzer.py --repeats {options.repeats} "
+        f"--judge-rounds {options.judge_rounds} "
         f"--judge-window {options.judge_window} --output docs/benchmarks"
     )
     if options.tools != list(TOOLS):
