@@ -47,6 +47,9 @@ class Steadiness:
         return not (self.at_bound or shifted)
 
 
+NOT_JUDGED = Steadiness(0, False, None, None)
+
+
 def mser(values: NDArray[np.float64]) -> tuple[int, bool]:
     """`d* = argmin_{d ≤ m/2} Σ_{j>d}(Z_j − Z̄_d)² / (m−d)²` and whether it sits at its bound.
 
@@ -67,7 +70,7 @@ def steadiness(latency_ns: NDArray[np.int64]) -> Steadiness:
     """Judge a series of latencies, in order of completion, shape (requests,)."""
     m = len(latency_ns) // BATCH
     if m < FEWEST:
-        return Steadiness(0, False, None, None)
+        return NOT_JUDGED
     batches = latency_ns[: m * BATCH].reshape(m, BATCH).mean(axis=1)
     cut, at_bound = mser(batches)
     first, second = batches[: m // 2], batches[m // 2 :]
@@ -94,6 +97,6 @@ def _variance_of_mean(values: NDArray[np.float64]) -> float:
 def window_steadiness(samples: Samples, begin_ns: int, end_ns: int) -> Steadiness:
     """Steadiness of the service times of the successful requests in a window."""
     if end_ns - begin_ns < SHORTEST_S * 1e9:
-        begin_ns = end_ns
+        return NOT_JUDGED
     mask = (samples.done > begin_ns) & (samples.done <= end_ns) & (samples.status == OK)
     return steadiness(samples.done[mask] - samples.sent[mask])

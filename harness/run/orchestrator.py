@@ -78,7 +78,8 @@ class Orchestrator:
             scenario, self._points, self._specs, self._selection, self._state, extra, shard
         )
         self._turns = Turns.here()
-        self._interleave_s = (extra and scenario.measurement.interleave) or 0.0
+        compares = extra is not None and len(scenario.backends) == 2
+        self._interleave_s = (compares and scenario.measurement.interleave) or 0.0
         self._concluded = bool(done and done.rows(events.Reached))
         self._opening = 0.0
         """Seconds that opening the sessions of the current config took."""

@@ -85,6 +85,15 @@ def test_what_turns_spend_of_a_budget_is_kept_for_a_run_that_goes_on(
     assert 0 < spent[0] < spent[1]
 
 
+def test_one_backend_alone_takes_no_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial of `plan --verify` adds rounds too, to a scenario that may say `interleave`."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = TEXT.replace(", request_rate: [50]", "").replace("[1, 2]", "[1]")
+    rows = run(tmp_path, text.replace("  - {kind: fake, name: b, service_time_ms: 3}\n", ""))
+    assert [row.backend for row in rows] == ["a", "a"]
+    assert not any("turns" in row.details for row in rows)
+
+
 def test_a_run_that_compares_nothing_takes_no_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
