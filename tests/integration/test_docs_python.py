@@ -36,6 +36,11 @@ def shown(cells: list[nbformat.NotebookNode], code: str) -> nbformat.NotebookNod
     return nbformat.from_dict({**cell.outputs[-1], "text": text})
 
 
+def best_of(cells: list[nbformat.NotebookNode]) -> str:
+    """The best point by name: of `fast`, which of its two is up to what else runs here."""
+    return str(shown(cells, "best = run.best").text.split()[0])
+
+
 def test_a_run_displays_as_html(cells: list[nbformat.NotebookNode]) -> None:
     html = shown(cells, 'output="two-services"').data["text/html"]
     if "<strong>fast</strong>" not in html:  # something else ran here, and a round was left out
@@ -49,12 +54,12 @@ def test_a_point_displays_as_html_and_as_text(cells: list[nbformat.NotebookNode]
     data = shown(cells, "run.explain(").data
     assert data["text/html"].startswith("<pre")
     assert "font-weight" in data["text/html"]
-    assert "fast/b1/c2" in data["text/plain"]
+    assert data["text/plain"].startswith(best_of(cells))
 
 
 def test_frames_display_and_the_best_is_the_fast_one(cells: list[nbformat.NotebookNode]) -> None:
     assert "latency_p50_ms" in shown(cells, "run.summary()").data["text/html"]
-    assert shown(cells, "best = run.best").text.startswith("fast/b1/c2 ")
+    assert best_of(cells).startswith("fast/")
 
 
 def test_progress_is_told_of_every_measurement(cells: list[nbformat.NotebookNode]) -> None:
