@@ -15,7 +15,7 @@ from rich.console import Console
 from harness.errors import HarnessError, InconclusiveError, UsageError
 from harness.plan.deployment import Service, dns_label
 from harness.plan.files import write_files
-from harness.plan.outputs import json_text, page
+from harness.plan.outputs import json_text, no_files, page
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Proof, Trial, prove
 from harness.plan.sizing import Demand
@@ -97,7 +97,7 @@ def _write(plan: Plan, data: RunData, written: Written, *, err: bool) -> None:
     if written.output is not None:
         with _said(written.output):
             files = write_files(plan, service, written.output)
-        click.echo(f"{counted(len(files), 'file')} in {written.output}", err=err)
+        click.echo(no_files(plan) or f"{counted(len(files), 'file')} in {written.output}", err=err)
     if written.html is not None or written.pdf is not None:
         from harness.plan.report import write_report
 

@@ -14,6 +14,8 @@ from rich.text import Text
 from harness.plan.planning import SCHEMA, UNTRIED, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
 from harness.plan.sizing import Fit
+from harness.report.model import labels
+from harness.results.grouping import grouped
 
 HARDLY_MIB = 0.05
 """A term of the memory that is less is not worth a word."""
@@ -87,23 +89,54 @@ def _memory_reasons(plan: Plan) -> Iterator[str]:
         yield f"No GPU memory was measured; host memory peaked at {found.host_mib:.0f} MiB."
 
 
+def no_files(plan: Plan) -> str | None:
+    """Why no system has a request, and so no file, and what to do; None where one has."""
+    if any(row.rounded for row in plan.systems):
+        return None
+    sized = plan.sized
+    if sized.need is not None:
+        return (
+            "No files: each system that was asked for refuses the request, for the reason under "
+            "Refused; without --system the plan is for all."
+        )
+    do = (
+        "run it again with server.telemetry, which measures the server's" if sized.unknown
+        else "plan from a run of a backend on a GPU"
+    )  # fmt: skip
+    return (
+        f"No files: of {sized.candidate.point} no GPU memory was measured, so there is none to ask "
+        f"for; {do}."
+    )
+
+
 def page(plan: Plan) -> RenderableType:
     """Everything, for a console."""
+    reason = no_files(plan)
     parts: list[RenderableType] = [
         Text(answer(plan), style="bold"), *(Text(line) for line in reasons(plan)), Text(""),
-        _proof(plan.proof), Text(""), _systems(plan), Text(""), _what_if(plan),
+        _proof(plan.proof), Text(""),
+        _systems(plan) if reason is None else Text(reason, style="yellow"),
+        Text(""), _what_if(plan),
     ]  # fmt: skip
     parts += [Text(""), *map(Text, memory_lines(plan))] if plan.memory_model else []
     parts += [Text(""), *map(Text, plan.together.answers)] if plan.together else []
     for title, lines in (
-        ("Refused", tuple(f"{r.system.name}: {r.refused}" for r in plan.systems if r.refused)),
+        ("Refused", tuple(
+            f"{labels.listed(row.system.name for row in rows)}: {why}"
+            for why, rows in refused(plan).items()
+        )),
         ("Estimates", plan.estimates),
         ("Neither shown to hold the target nor to fail it", plan.undecided),
         ("What bites", tuple(_notes(plan))),
-    ):
+    ):  # fmt: skip
         if lines:
             parts += [Text(""), Text(f"{title}:"), *(Text(f"  {line}") for line in lines)]
     return Group(*parts)
+
+
+def refused(plan: Plan) -> dict[str, list[SystemPlan]]:
+    """The systems without a request, by the reason."""
+    return grouped((row for row in plan.systems if row.refused), lambda row: row.refused)
 
 
 def memory_lines(plan: Plan) -> Iterator[str]:
@@ -233,6 +266,7 @@ def json_text(plan: Plan) -> str:
         "memory": None if sized.need is None else {**asdict(sized.need), "margin": plan.margin},
         "memory_model": _memory_json(plan),
         "sharing": None if plan.together is None else plan.together.to_json(),
+        "no_files": no_files(plan),
         "systems": [_system(row) for row in plan.systems],
         "what_if": [asdict(cell) for cell in plan.what_if],
         "undecided": plan.undecided, "estimates": plan.estimates,

@@ -9,7 +9,7 @@ from harness.analysis.summary import summarize
 from harness.plan.deployment import Service
 from harness.plan.files import files_of, header_of
 from harness.plan.memory_model import Combination
-from harness.plan.outputs import answer, memory_lines, reasons
+from harness.plan.outputs import answer, memory_lines, no_files, reasons, refused
 from harness.plan.planning import UNTRIED, Cell, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
 from harness.report.model import blocks, labels
@@ -33,7 +33,6 @@ from harness.report.model.section import (
 )
 from harness.report.sections import memory
 from harness.report.view import View
-from harness.results.grouping import grouped
 from harness.results.store import RunData
 from harness.scenario.variants import DEFAULT_CONFIG
 from harness.system.files import write_text
@@ -122,6 +121,8 @@ def _proof_line(proof: Proof | None) -> Sentence:
 def _ask(plan: Plan) -> Iterator[str]:
     """What to write where; of many systems, which of them hold a replica to it."""
     found = [row for row in plan.systems if row.rounded is not None]
+    if (reason := no_files(plan)) is not None:
+        yield reason
     if len(found) <= FEW:
         for row in found:
             yield f"{row.system.title}: {_value(row)}. {row.system.enforcement}"
@@ -308,8 +309,10 @@ def _known(value: int | None) -> str:
 
 def _requests(plan: Plan) -> Iterator[Block]:
     """Every system's value, what holds a replica to it, and which refuse."""
-    if any(row.rounded for row in plan.systems):
-        yield TableBlock(_systems(plan), "Request by system")
+    reason = no_files(plan)
+    yield (
+        TableBlock(_systems(plan), "Request by system") if reason is None else Text(reason, "prose")
+    )
     yield from _held(plan)
     yield from _refused(plan)
 
@@ -333,10 +336,9 @@ def _sentence(text: str) -> str:
 
 
 def _refused(plan: Plan) -> list[Block]:
-    by_reason = grouped((row for row in plan.systems if row.refused), lambda row: row.refused)
     rows = [
         [word(labels.listed(row.system.name for row in found)), word(_sentence(why))]
-        for why, found in by_reason.items()
+        for why, found in refused(plan).items()
     ]
     table = blocks.table(["System", "Why not"], rows)
     return [TableBlock(table, "Refused", "pairs")] if rows else []

@@ -53,6 +53,7 @@ load: {batch_sizes: [1], concurrency: [1]}
 """
 UNDECIDED = {"run": (0, 4, 5), "plan": (0, 4), "profile": (0, 4), "compare": (0, 1, 4)}
 """Exit codes of what a busy machine's rounds may not decide."""
+Ended = subprocess.CompletedProcess[str]
 OTHERS = sorted({c.page for page in PAGES for c in commands(page) if account(c) == HERE})
 
 
@@ -99,8 +100,8 @@ class Reader:
         done = subprocess.run(argv, cwd=self.folder, env=self.env, check=False, timeout=400)
         assert done.returncode in UNDECIDED["run"]
 
-    def do(self, command: Command) -> int:
-        """Type it, and look at how it ends; its exit code."""
+    def do(self, command: Command) -> Ended:
+        """Type it, and look at how it ends; its exit code and what it said."""
         text = self.typed(command)
         argv = ["bash", "-c", "\n".join([*self.shell, text])]
         ours, theirs = pty.openpty()  # every question is answered by Return
@@ -118,7 +119,7 @@ class Reader:
         said = f"{command.where}\n{text}\n{out}\n{err}"
         assert process.returncode in UNDECIDED.get(command.words[1], (0,)), said
         assert "Traceback" not in err, said
-        return process.returncode
+        return subprocess.CompletedProcess(text, process.returncode, out, err)
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ BEFORE: dict[str, Callable[[Reader], None]] = {
 }
 """What a page's reader has already."""
 LEFT = {
-    "README.md": ("reports/my/report.html", "deploy", "bert.trace"),
+    "README.md": ("reports/my/report.html", "bert.trace"),
     "docs/compare.md": ("history.html",),
     "docs/first-steps.md": ("scenario.yaml", "reports/*/report.html"),
     "docs/from-model-analyzer.md": ("results/report.html", "results/summary.csv"),
@@ -198,6 +199,35 @@ LEFT = {
 """What must be there when a page has been worked through."""
 
 
+def the_files_or_why_there_are_none(reader: Reader, ended: dict[str, Ended]) -> None:
+    """README's plan has files where its point used a GPU, else the one sentence in their place."""
+    plan, folder = ended["plan"], reader.folder / "deploy"
+    if plan.returncode == 4:
+        assert "the run does not say whether a point holds p99" in plan.stderr
+        assert not folder.exists()
+        return
+    chosen = re.match(r"\d+ replicas? of ([\w/.-]+)", plan.stdout)
+    assert chosen is not None, plan.stdout
+    rows = [r for r in read_run(reader.folder / "reports/my").measurements if r.point == chosen[1]]
+    assert rows
+    if any(row.gpu_memory_mib for row in rows):
+        assert "No files" not in plan.stdout
+        assert [*folder.glob("arena/*.sh")]
+    else:
+        why = (
+            f"No files: of {chosen[1]} no GPU memory was measured, so there is none to ask for; "
+            "plan from a run of a backend on a GPU.\n"
+        )
+        assert plan.stdout.count(why) == 2  # instead of the table, and at the end
+        assert not folder.exists()
+
+
+AFTER: dict[str, Callable[[Reader, dict[str, Ended]], None]] = {
+    "README.md": the_files_or_why_there_are_none,
+}
+"""What else is looked at then."""
+
+
 def test_each_page_says_what_it_leaves() -> None:
     assert sorted(LEFT) == OTHERS
 
@@ -205,18 +235,16 @@ def test_each_page_says_what_it_leaves() -> None:
 @pytest.mark.parametrize("page", OTHERS)
 def test_the_commands_of_a_page(reader: Reader, page: str) -> None:
     BEFORE.get(page, lambda _: None)(reader)
-    codes = {}
+    ended: dict[str, Ended] = {}
     for command in commands(ROOT / page):
         how = account(command)
         if how == SHELL and "activate" not in command.text:
             reader.shell.append(command.text)
         if how == HERE or (how == CHEAP and page != "README.md"):
-            codes[command.words[1]] = reader.do(command)
+            ended[command.words[1]] = reader.do(command)
     for pattern in LEFT[page]:
-        undecided = (
-            pattern == "deploy" and codes["plan"] == 4
-        )  # p99 is not known: nothing to ask for
-        assert undecided or [*reader.folder.glob(pattern)], pattern
+        assert [*reader.folder.glob(pattern)], pattern
+    AFTER.get(page, lambda *_: None)(reader, ended)
     for path in reader.folder.glob("reports/*/manifest.json"):
         if "profile" not in path.parent.name and path.parent.name != "sample":
             assert not read_run(path.parent).failures

@@ -10,7 +10,8 @@ from support import planned
 
 from harness.errors import SetupError, UsageError
 from harness.plan.front import Written, _write, demand_of, service_of
-from harness.plan.outputs import reasons
+from harness.plan.outputs import no_files, reasons
+from harness.plan.planning import Asked, make_plan
 
 
 def test_a_demand_is_read() -> None:
@@ -41,3 +42,15 @@ def test_what_cannot_be_written_is_said(where: str) -> None:
     path = Path("/proc/nothing/there")
     with pytest.raises(SetupError, match="/proc/nothing"):
         _write(planned.plan(systems=("mps",)), planned.run(), Written(**{where: path}), err=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_where_there_are_no_files_the_reason_stands_for_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    data, folder = planned.run(gpu_memory_mib=None), tmp_path / "deploy"
+    plan = make_plan(data, planned.demand(), Asked())
+    _write(plan, data, Written(output=folder), err=as_json)
+    found = capsys.readouterr()
+    assert (found.err if as_json else found.out) == f"{no_files(plan)}\n"
+    assert not folder.exists()

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from support import planned
 
-from harness.plan.outputs import answer, json_text, page, reasons
+from harness.plan.outputs import answer, json_text, no_files, page, reasons, refused
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Proof, Trial
 from harness.plan.systems import SYSTEMS
@@ -62,6 +62,55 @@ def test_without_a_gpu_the_host_is_named() -> None:
     found = make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked())
     assert "host memory peaked at 1000 MiB" in shown(found)
     assert json.loads(json_text(found))["memory"] is None
+
+
+def test_a_plan_with_requests_has_files_and_says_nothing_of_none(plan: Plan) -> None:
+    assert no_files(plan) is None
+    assert json.loads(json_text(plan))["no_files"] is None
+    assert "Request by system" in shown(plan)
+    assert "No files" not in shown(plan)
+
+
+UNMEASURED = (
+    "No files: of served/b1/c1 no GPU memory was measured, so there is none to ask for; plan from "
+    "a run of a backend on a GPU."
+)
+ELSEWHERE = (
+    "No files: of served/b1/c1 no GPU memory was measured, so there is none to ask for; run it "
+    "again with server.telemetry, which measures the server's."
+)
+REFUSED = (
+    "No files: each system that was asked for refuses the request, for the reason under Refused; "
+    "without --system the plan is for all."
+)
+
+
+@pytest.mark.parametrize(
+    ("memory", "server", "systems", "said", "why"),
+    [
+        (None, {}, (), UNMEASURED, "arena, arena-128mib, "),
+        (0.0, {}, ("kai",), UNMEASURED, "kai: the run has no GPU memory to ask for"),
+        (None, {"url": "http://gpu-7:8000"}, ("kai",), ELSEWHERE, "kai: the run has no GPU memory"),
+        (3000.0, {}, ("driver-limits", "runai"), REFUSED, "needs driver r615"),
+    ],
+)
+def test_instead_of_an_empty_table_it_says_why_there_are_no_files_and_what_to_do(
+    memory: float | None, server: dict[str, str], systems: tuple[str, ...], said: str, why: str
+) -> None:
+    data = planned.run(gpu_memory_mib=memory)
+    data.manifest["scenario"]["backends"][0]["server"] = server
+    found = make_plan(data, planned.demand(), Asked(systems=systems))
+    text = " ".join(shown(found).split())
+    assert text.count(said) == 1
+    assert "Request by system" not in text
+    assert why in text
+    assert json.loads(json_text(found))["no_files"] == said
+
+
+def test_systems_that_refuse_for_one_reason_stand_in_one_line() -> None:
+    found = make_plan(planned.run(gpu_memory_mib=None), planned.demand(), Asked())
+    assert shown(found).count("the run has no GPU memory to ask for") == 1
+    assert [len(rows) for rows in refused(found).values()] == [len(SYSTEMS)]
 
 
 @pytest.mark.parametrize(("verified", "word"), [(True, "Verified under"), (False, "Not verified")])

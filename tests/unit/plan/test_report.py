@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 from support import planned
 from support.planned import CARD, HOSTILE
 
 from harness.plan.front import Written, service_of
 from harness.plan.memory_model import Combination, Estimate
+from harness.plan.outputs import no_files
 from harness.plan.planning import Asked, Plan, make_plan
 from harness.plan.proving import Proof, Trial
 from harness.plan.report import memory_charts, view, write_report
-from harness.report.model.section import Charts, Code, Masthead, Section, TableBlock, Verdict
+from harness.report.model.section import Charts, Code, Masthead, Section, TableBlock, Text, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +102,26 @@ def test_without_gpu_memory_there_is_no_card_and_one_reason_for_all() -> None:
     (chart,) = found["summary"].charts()
     assert (chart.y_title, chart.bounds) == ("Host memory (MiB)", ())
     assert "files" not in found
+    assert lines(found["summary"])["ASK FOR"] == [no_files(plan)]
+    (said,) = (b for b in found["systems"].blocks if isinstance(b, Text))
+    assert said.text == no_files(plan)
+    assert not [b for b in found["systems"].blocks
+                if isinstance(b, TableBlock) and b.title == "Request by system"]  # fmt: skip
     refused = next(b for b in found["systems"].blocks
                    if isinstance(b, TableBlock) and b.title == "Refused")  # fmt: skip
     assert len(refused.table.rows) == 1
+
+
+def test_why_there_are_no_files_is_read_in_both_pages(tmp_path: Path) -> None:
+    data = planned.run(gpu_memory_mib=None)
+    plan = make_plan(data, planned.demand(), Asked())
+    html, pdf = tmp_path / "plan.html", tmp_path / "plan.pdf"
+    write_report(plan, data, service_of(plan, Written()), html, pdf)
+    said = no_files(plan)
+    assert said is not None
+    pages = "\n".join(page.extract_text() for page in PdfReader(pdf).pages)
+    for text in (html.read_text("utf-8"), pages):
+        assert said in " ".join(text.split())
 
 
 def test_the_files_are_those_that_are_written(plan: Plan) -> None:
