@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from harness.backends.base import LAUNCHING, Backend
 from harness.errors import BackendError, DeadlineError
 from harness.load.generator import Generator
@@ -140,6 +142,18 @@ def window_between(begin: Counters, end: Counters, backend: Backend, cut: bool =
         sum(begin.span_ns) // 2, sum(end.span_ns) // 2, cut, begin.values, end.values,
         end.cpu_seconds - begin.cpu_seconds, backend.memory(), (begin.span_ns, end.span_ns),
     )  # fmt: skip
+
+
+def judged_from(window: Window, samples: Samples) -> int:
+    """Monotonic ns from which on a window's requests show whether it began before the load was
+    level: reading the counters slows the requests that are open meanwhile, so the first is the end
+    of that and, as long as a request takes in the median, what it left behind.
+    """
+    inside = (samples.done > window.begin_ns) & (samples.done <= window.end_ns)
+    if not window.reads_ns or not inside.any():
+        return window.begin_ns
+    service = samples.done[inside] - samples.sent[inside]
+    return max(window.begin_ns, window.reads_ns[0][1]) + int(np.median(service))
 
 
 def cpu_seconds(generator: Generator) -> float:

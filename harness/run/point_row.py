@@ -22,7 +22,7 @@ from harness.measure.reduce import Reduced, in_window, reduce
 from harness.measure.steady import window_steadiness
 from harness.measure.transient import window_leak, window_start
 from harness.measure.validity import INVALIDATES, Finding
-from harness.measure.window import Window
+from harness.measure.window import Window, judged_from
 from harness.results.details import ColocatedDetails, GpuTimes, MeasurementDetails, SentPart
 from harness.results.rows import MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
@@ -142,7 +142,8 @@ def _details(
     """What has no column of its own."""
     counted = conditions.counted or window
     begin, end = window.begin_ns, window.end_ns
-    start = window_start(samples, begin, end) if conditions.level else None
+    judged = judged_from(window, samples)
+    start = window_start(samples, judged, end) if conditions.level else None
     gpu_time = _gpu_times(counted)
     traces, open_loop = conditions.traces, point.concurrency is None
     path = request_path(samples, begin, end, traces, open_loop=open_loop)
@@ -178,7 +179,8 @@ def _findings(
     yield from validity.check_little(samples, begin, end, point.concurrency)
     if conditions.level:
         yield from validity.check_steady(window_steadiness(samples, begin, end))
-        yield from validity.check_warm_up(window_leak(samples, begin, end))
+        leak = window_leak(samples, judged_from(window, samples), end)
+        yield from validity.check_warm_up(leak)
     if open_loop:
         yield from validity.check_schedule(samples, begin, end)
     if conditions.remote:
