@@ -72,6 +72,26 @@ def test_counters_are_read_once_at_each_end_and_the_load_stops_after() -> None:
     assert len(samples) > 15
 
 
+class Slow(Counters):
+    """It takes 30 ms, and 10 ms of the processor, to read."""
+
+    def statistics(self) -> dict[str, float]:
+        until = time.thread_time() + 0.01
+        while time.thread_time() < until:
+            pass
+        time.sleep(0.02)
+        return super().statistics()
+
+
+def test_reading_the_counters_is_outside_of_the_window() -> None:
+    window, _ = measure(Slow(), Scripted(), SETTINGS, lambda *_: None)  # type: ignore[arg-type]
+    (first, began), (ended, last) = window.reads_ns
+    assert (window.begin_ns, window.end_ns) == (began, ended)
+    assert began - first >= 25e6 <= last - ended
+    assert window.seconds >= SETTINGS.window
+    assert window.cpu_seconds < 0.01
+
+
 def test_a_window_that_never_gets_its_requests_is_cut() -> None:
     slow = WindowSettings(0.001, 1, 0.001, 10**9, 0.05, 5.0)
     assert run(Scripted(), slow)[0].cut
