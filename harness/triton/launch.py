@@ -184,11 +184,11 @@ def _plain(spec: TritonSettings, base: Path, model: str) -> bool:
     completing of the configuration, which takes a second a load, and its waiting at the end.
     """
     repository = base / str(spec.server.repository)
-    names = _served(spec, model)
+    names = served_names(spec, model)
     return not spec.composing and all(change.is_plain(repository / name) for name in names)
 
 
-def _served(spec: TritonSettings, model: str) -> list[str]:
+def served_names(spec: TritonSettings, model: str) -> list[str]:
     """The models of a repository that are loaded, as they are called there."""
     others = (other.spec for other in spec.colocated)
     colocated = (getattr(other.source, "triton", None) or other.name for other in others)
@@ -201,7 +201,7 @@ def find_models(repository: Path, spec: TritonSettings, model: str) -> None:
     """
     if not repository.is_dir():
         raise ServerError(f"{repository} is not a model repository: no such directory")
-    for name in _served(spec, model):
+    for name in served_names(spec, model):
         if not (repository / name).is_dir():
             there = sorted(path.name for path in repository.iterdir() if path.is_dir())
             raise no_model(f"the repository {repository}", name, there)

@@ -31,7 +31,7 @@ from harness.scenario.spec.scenario import Scenario
 from harness.scenario.spec.server import access_of
 from harness.scenario.variants import configs
 from harness.system.credentials import expand
-from harness.system.machine import probe_gpus
+from harness.system.machine import package_versions, probe_gpus
 from harness.system.paths import cache_directory
 from harness.system.scratch import temporary_folder
 from harness.triton.client.settings import TritonSettings
@@ -41,9 +41,13 @@ from harness.triton.metadata import proto
 from harness.triton.repository.write import describe_model
 from harness.validate.factory import check_factory
 from harness.validate.served import check_served, strings_lacking
+from harness.validate.servers import not_here, not_now
 
 LARGEST = 2**30
 """Bytes of an ONNX file and its weights that are loaded to see whether ONNX Runtime takes them."""
+
+HERE, NOW = "not on this machine: ", "not at this moment: "
+"""What a note begins with that says why a run would fail at once."""
 
 
 def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
@@ -62,7 +66,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
         try:
             found = prepare.check(model, batch_sizes, base=base)
         except MissingPackageError as error:
-            notes.append(f"{model.name}: not opened: {error.message}")
+            notes += _not_here([f"{model.name} was not opened: {error.message}"])
             continue
         notes += [f"{model.name}: {found.batch_read}"] if found.batch_read else []
         check_ignored(found, model.parity)
@@ -73,17 +77,21 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
         if not key and model.source.kind == "onnx":
             notes += _not_here(_check_backends(scenario, found))
     for spec in scenario.backends:
-        if isinstance(spec, TritonSettings) and spec.server.repository is not None:
+        if not isinstance(spec, TritonSettings):
+            continue
+        if spec.server.repository is not None:
             repository = base / spec.server.repository
             find_models(repository, spec, scenario.model.source.triton or "")
             with contextlib.suppress(MissingPackageError):  # which is noted already
                 notes += _not_here(check_served(scenario, spec, repository, base))
+        notes += _not_here(not_here(spec, base, scenario.model.source.triton or ""))
+        notes += [f"{NOW}{why}" for why in not_now(scenario, spec, base)]
     if deep:
         cache, timeout = cache_directory(), loading_s(scenario.measurement)
         with temporary_folder() as place, Preparing(base, place / "log", cache, timeout) as worker:
             for model, _, batch_sizes, specs in models(scenario).values():
                 check_precision(worker.model(model, (), batch_sizes).model, specs)
-    return notes
+    return list(dict.fromkeys(notes))
 
 
 def _check_data(model: PreparedModel) -> None:
@@ -99,7 +107,7 @@ def _check_data(model: PreparedModel) -> None:
 
 
 def _not_here(reasons: Iterable[str]) -> list[str]:
-    return [f"not on this machine: {why}" for why in dict.fromkeys(reasons)]
+    return [f"{HERE}{why}" for why in reasons]
 
 
 def _check_backends(scenario: Scenario, model: PreparedModel) -> Iterator[str]:
@@ -154,6 +162,11 @@ def _lacking(scenario: Scenario, base: Path) -> Iterator[str]:
     on_gpu, (_, no_gpu) = [spec.name for spec in scenario.backends if spec.on_gpu], probe_gpus()
     if on_gpu and no_gpu:
         yield f"a GPU for {', '.join(on_gpu)} ({no_gpu})"
+    there = package_versions(name for spec in scenario.backends for name in spec.packages)
+    for spec in scenario.backends:
+        wanted = spec.packages[:1] if spec.remote else spec.packages
+        if wanted and not spec.environment and not there.keys() & set(wanted):
+            yield f"a Python package for {spec.name}: {wanted[0]}, or another of its kind"
     asks: list[Callable[[], object]] = [partial(access_of, server) for server in servers]
     asks += [partial(expand, s.telemetry.token) for s in servers if s.telemetry is not None]
     used = {spec.environment for spec in scenario.backends}

@@ -22,6 +22,14 @@ def will_do(scenario: Scenario) -> str:
     return "; ".join(found or [measures(scenario)])
 
 
+def not_looked_at(scenario: Scenario, *, deep: bool) -> list[str]:
+    """What `validate` left out, in a sentence at most."""
+    if scenario.model.source.kind == "triton":
+        return ["no request was sent to the model: `harness infer` sends one"]
+    code = f"{scenario.model.source.torch} was not called: " if scenario.model.source.torch else ""
+    return [] if deep else [f"{code or 'the model was not called: '}--deep does"]
+
+
 def measures(scenario: Scenario) -> str:
     """`24 points (4 backends × 2 batch sizes × 3 concurrencies), 3 rounds`."""
     points, closed = expand(scenario), len(scenario.load.concurrency or ())

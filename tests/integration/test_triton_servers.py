@@ -137,6 +137,37 @@ def test_a_name_that_is_nearly_one_of_its_models(theirs, protocol):
     assert "load: true" in str(refused.value.fix)
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_validate_asks_the_server(theirs, run_cli, tmp_path, protocol):
+    """What a run would be refused is a note while it may change, an error where it can't."""
+    address, path = getattr(theirs, protocol), tmp_path / "s.yaml"
+
+    def said(model, batch, server=""):
+        path.write_text(
+            f"scenario: s\nmodel: {{name: m, source: {{triton: {model}}}, dynamic: {{x_1: 3}}}}\n"
+            f"backends: [{{kind: triton, protocol: {protocol}, server: {{url: '{address}'{server}}}"
+            f"}}]\nload: {{batch_sizes: {batch}, concurrency: 1}}\n"
+        )
+        done = run_cli("validate", path)
+        return done.returncode, done.stdout + done.stderr
+
+    code, text = said("identty", 1)
+    assert (code, "did you mean 'identity'" in text, "fine" in text) == (0, True, False)
+    code, text = said("identity", 1)
+    assert (code, "though its repository has it" in text, "fine" in text) == (0, True, False)
+    code, text = said("identity", 16, ", load: true")  # of its sizes nothing is known yet
+    assert (code, ": fine: " in text) == (0, True)
+    theirs.load("identity")
+    try:
+        assert ": fine: " in said("identity", 8)[1]
+        code, text = said("identity", 16)
+        assert (code, "batch 16 is more than the max_batch_size 8" in text) == (3, True)
+        code, text = said("identity", 1, ", headers: {a: b}, tls: {}")
+        assert (code, "does not encrypt as `tls` asks for" in text) == (0, True)
+    finally:
+        theirs.unload("identity")
+
+
 def test_a_repository_without_the_model(repository, tmp_path):
     with pytest.raises(UnknownModelError, match="no model 'identity2'; did you mean 'identity'"):
         start({"repository": str(repository)}, tmp_path, model="identity2")

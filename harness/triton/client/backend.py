@@ -201,8 +201,11 @@ def connect(protocol: str, target: ServerTarget) -> Connection:
     return CONNECTIONS[protocol](target)
 
 
-def fetch(protocol: str, url: str, name: str, access: Access = PLAIN) -> Description:
+def fetch(
+    protocol: str, url: str, name: str, access: Access = PLAIN,
+    timeout: float = common.CONNECT_S * 5, version: str = "",
+) -> Description:  # fmt: skip
     """What the server at `url` says about a model. Raises ServerError."""
-    target = ServerTarget(url, name, common.CONNECT_S * 5, access=access)
+    target = ServerTarget(url, name, timeout, access=access, version=version)
     with connect(protocol, target) as connection:
         return connection.describe()

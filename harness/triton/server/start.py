@@ -28,16 +28,21 @@ def start_server(
     from harness.triton.repository.write import device_env
 
     settings = spec.server
-    ports = {"http": settings.http_port, "grpc": settings.grpc_port,
-             "metrics": settings.metrics_port}  # fmt: skip
     variables = {**device_env(spec.device), **env}
     if settings.docker is None:
         variables = {**worker_env(base), **variables}  # Python models import from there
     return TritonServer.start(
         what_runs(spec, base, cache), repository, log=log, args=settings.args,
         timeout=settings.start_timeout, env=variables, prepared=prepared,
-        ports={k: v for k, v in ports.items() if v is not None}, before=prefix,
+        ports=asked_ports(settings), before=prefix,
     )  # fmt: skip
+
+
+def asked_ports(settings: Server) -> dict[str, int]:
+    """The port of each service that the scenario names one for."""
+    ports = {"http": settings.http_port, "grpc": settings.grpc_port,
+             "metrics": settings.metrics_port}  # fmt: skip
+    return {service: port for service, port in ports.items() if port is not None}
 
 
 def what_runs(

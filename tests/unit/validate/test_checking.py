@@ -207,6 +207,15 @@ def test_strings_for_an_embedded_server_that_cannot_read_them_are_a_note(
     ]
 
 
+def test_a_package_that_is_not_installed_is_a_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "package_versions", lambda names: {"onnxruntime-gpu": "1"})
+    path = write(folder, LINEAR.removesuffix(", ") + "}]", f"{ORT}, {TORCH}")
+    (note,) = (n for n in check(load(path)) if "package" in n)
+    assert note.startswith("not on this machine: a Python package for torch-cpu-fp32: torch")
+
+
 def test_a_large_file_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(folder, "source: {onnx: plugin.onnx}", ORT)
     monkeypatch.setattr(checking, "LARGEST", 10)
@@ -246,8 +255,12 @@ def test_what_this_machine_lacks_is_a_note(
     monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
     server = f'{{url: "h:1", {keys}}}'
     backend = f"{{kind: triton, protocol: http, server: {server}}}"
-    (note,) = check(load(write(folder, "source: {triton: net}, " + X, backend)))
-    assert note.startswith("not on this machine: ") and "NO_SUCH_TOKEN" in note
+    notes = check(load(write(folder, "source: {triton: net}, " + X, backend)))
+    (note,) = (n for n in notes if n.startswith("not on this machine: "))
+    assert "NO_SUCH_TOKEN" in note
+    now = [n.partition(" can't be reached")[0] for n in notes if n != note]
+    asked = ["the telemetry at h:2", "Triton at h:1"] if "telemetry" in keys else []
+    assert now == [f"not at this moment: {what}" for what in asked]
 
 
 @pytest.mark.parametrize(
