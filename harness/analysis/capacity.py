@@ -113,6 +113,8 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
         out = scatter + first.details.get("precision", 0.0) / 2  # half a step of the search
         value, low, high = (math.exp(curve[0] + x) for x in (0, -out, out))
         held, goodput = (Interval(k * value, k * low, k * high, len(rows)) for k in (1.0, share))
+    most = first.details.get("max_rate", math.inf)
+    held, goodput = _at_most(held, most), _at_most(goodput, most * first.batch_size)
     return CapacitySummary(
         point=first.point, backend=first.backend, config=first.config,
         batch_size=first.batch_size, percentile=first.percentile, target_ms=first.target_ms,
@@ -125,6 +127,14 @@ def _summary(rows: Sequence[CapacityRow]) -> CapacitySummary:
         reasons=tuple(dict.fromkeys(r.reason for r in rows if r.reason)),
         rates=tuple(_rates(rows)), steps=sum(r.steps for r in rows),
     )  # fmt: skip
+
+
+def _at_most(found: Interval | None, most: float) -> Interval | None:
+    """The interval of the lesser of what `found` is one of, and `most`: that of both ends."""
+    if found is None:
+        return None
+    low, high = (None if end is None else min(end, most) for end in (found.low, found.high))
+    return replace(found, value=min(found.value, most), low=low, high=high)
 
 
 NEAR = 30

@@ -300,6 +300,7 @@ class CapacityDetails(TypedDict, total=False):
     """Of a `CapacityRow`."""
 
     precision: float
+    max_rate: float
     trials: Sequence[TrialDetails]
 
 

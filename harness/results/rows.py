@@ -229,7 +229,7 @@ class CapacityRow(Line):
     percentile: str
     target_ms: float
     rate: float | None
-    """Requests a second that were offered at `low`; None when no rate held the target."""
+    """Requests a second that were offered at `low`, at most `max_rate`; None when no rate held."""
     goodput: float | None
     """Inferences a second answered within the target, at that rate."""
     low: float | None

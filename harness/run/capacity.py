@@ -47,15 +47,24 @@ that try is dropped and the point measured once more."""
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Rates (1 + precision)^k for whole k, rounded to as many digits as tell neighbours apart."""
+    """Rates (1 + precision)^k for whole k, rounded to as many digits as tell neighbours apart; none
+    above `most`, which is the last.
+    """
 
     precision: float
+    most: float = math.inf
 
     def rate(self, k: int) -> float:
         """Requests a second of step k."""
         exact = math.exp(k * math.log1p(self.precision))
         digits = min(10, 3 + max(1, math.ceil(-math.log10(self.precision))))
-        return float(f"{exact:.{digits}g}")
+        return min(float(f"{exact:.{digits}g}"), self.most)
+
+    @property
+    def top(self) -> int:
+        """The step of `most`."""
+        k = self.below(self.most)
+        return k + (self.rate(k) < self.most)
 
     def at_most(self, rate: float) -> int:
         """The highest step whose rate is not above `rate`, but for rounding."""
@@ -210,9 +219,9 @@ class _Search:
         one_caller = row.throughput / row.batch_size
         return self.grid.at_most(max(one_caller, 1e-3) * START_LOAD)
 
-    def run(self, settings: FindCapacity) -> Bracket:
+    def run(self) -> Bracket:
         """Search, each round afresh: rounds that begin where one ended are no replicates."""
-        top = self.grid.below(min(settings.max_rate or MOST, MOST))
+        top = self.grid.top
         first = min(self.start(), top)
         floor = first - HALVINGS * self.grid.octave
         return search(self.holds, first, self.grid.octave, floor, top)
@@ -227,20 +236,23 @@ def find_capacity(
     failed.
     """
     percentile, ms = settings.target
-    grid = Grid(max(settings.precision, 1e-5))
+    most = float(f"{min(settings.max_rate or MOST, MOST):.10g}")  # as a point's id has it
+    grid = Grid(max(settings.precision, 1e-5), most)
     target = LatencyTarget(percentile, ms, grid.precision)
     this = _Search(point, target, grid, measure)
-    low, high = this.run(settings)
+    low, high = this.run()
     trials = sorted(this.trials.values(), key=lambda t: t["rate"])
     best = this.trials[low] if low is not None else None
+    share = min(1.0, grid.most / best["offered"]) if best else 0.0  # more may come by chance
     limit, reason = _limit(target, best, this.trials[high] if high is not None else None)
     return CapacityRow(
         point=point.id, round=round_, backend=point.backend, config=point.config,
         batch_size=point.batch_size, percentile=percentile, target_ms=ms,
-        rate=best["offered"] if best else None, goodput=best["goodput"] if best else None,
+        rate=share * best["offered"] if best else None,
+        goodput=share * best["goodput"] if best else None,
         low=best["rate"] if best else None, high=grid.rate(high) if high is not None else None,
         knee_rate=knee(trials), steps=len(trials), limit=limit, reason=reason,
-        details={"precision": grid.precision, "trials": trials},
+        details={"precision": grid.precision, "max_rate": grid.most, "trials": trials},
         sizes=point.sizes,
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ class FindCapacity(Model):
     precision: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.05, description="relative step of the rates that are tried"
     )
-    max_rate: of.Rate | None = Field(None, description="never ask for more than this")
+    max_rate: of.Rate | None = Field(None, description="the highest rate to try and to answer with")
 
     @property
     def target(self) -> tuple[str, float]:

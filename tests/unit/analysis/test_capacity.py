@@ -57,6 +57,24 @@ def test_rounds_that_end_on_the_same_step_know_no_more_than_the_step():
     assert found.width.worst <= 1
 
 
+def test_neither_the_capacity_nor_an_end_is_above_max_rate():
+    """Of the lesser of two things both ends are the lesser, too."""
+    rows = [searched(n, late) for n in range(3)]
+    (free,) = summarize_capacity(rows)
+    (found,) = summarize_capacity(
+        [replace(r, details={**r.details, "max_rate": 101.0}) for r in rows]
+    )
+    assert free.rate.value < 101 < free.rate.high == pytest.approx(102.53, rel=1e-3)
+    assert found.rate == replace(free.rate, high=101.0)
+    assert found.goodput == replace(free.goodput, high=101.0)
+    few = [row(n, 100.0 + 9 * n) for n in range(3)]
+    few = [replace(r, details={**r.details, "max_rate": 105.0}) for r in few]
+    (found,) = summarize_capacity(few)
+    assert (found.rate.value, found.rate.high) == (105.0, 105.0)
+    assert (found.goodput.value, found.goodput.high) == (210.0, 210.0)
+    assert found.rate.low < 100
+
+
 def late(rate):
     """Share of requests that come late, 1 % at 100 requests a second."""
     return 1 / (1 + 99 * (rate / 100) ** -12)

@@ -6,6 +6,7 @@ import pytest
 from support import simulated_queue
 from support.simulated_queue import samples_of
 
+from harness.analysis.capacity import summarize_capacity
 from harness.errors import BackendError, ServerDiedError
 from harness.results.rows import CapacityRow
 from harness.results.samples import ERROR, OK, SHED, UNFINISHED
@@ -209,10 +210,34 @@ def test_a_later_round_starts_afresh_and_shares_its_rates():
 
 def test_max_rate_that_holds():
     row, _ = capacity(max_rate=100.0)
-    assert (row.limit, row.high) == ("max_rate", None)
-    assert 95 < row.low <= 100
+    assert (row.limit, row.high, row.low) == ("max_rate", None, 100.0)
     assert row.rate == pytest.approx(row.low, rel=0.05)
-    assert "still holds" in row.reason
+    assert row.reason == "100 requests/s, the most that may be asked for, still holds"
+
+
+@pytest.mark.parametrize("precision", [0.05, 0.5])
+@pytest.mark.parametrize("most", [3.0, 100.0, 199.99, 1 / 3 * 400])
+def test_the_last_rate_is_max_rate(most, precision):
+    row, server = capacity(Server(seconds=5.0), max_rate=most, precision=precision)
+    tried = [t["rate"] for t in row.details["trials"]]
+    assert max(tried) == pytest.approx(most, rel=1e-9)
+    assert [Point.parse(p).request_rate for p in server.points[1:]].count(max(tried)) == 1
+
+
+def test_what_came_by_chance_above_max_rate_is_not_in_the_answer():
+    """Short windows: Poisson arrivals are now more, now fewer than were asked for."""
+    rows = [capacity(Server(seconds=2.0, round_=n), max_rate=100.0)[0] for n in range(12)]
+    offered = [row.details["trials"][-1]["offered"] for row in rows]
+    assert max(offered) > 104 > 96 > min(offered)
+    for row, came in zip(rows, offered, strict=True):
+        assert row.limit == "max_rate"
+        assert row.rate == pytest.approx(min(came, 100.0))
+        held = row.details["trials"][-1]["goodput"] / came
+        assert row.goodput == pytest.approx(held * row.rate)
+        assert row.goodput <= 200
+    (found,) = summarize_capacity(rows)
+    for interval, most in ((found.rate, 100.0), (found.goodput, 200.0)):
+        assert 0.9 * most < interval.low < interval.value < interval.high <= most
 
 
 def test_a_target_below_the_service_time_is_held_by_no_rate():
