@@ -77,21 +77,26 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
         if not key and model.source.kind == "onnx":
             notes += _not_here(_check_backends(scenario, found))
     for spec in scenario.backends:
-        if not isinstance(spec, TritonSettings):
-            continue
-        if spec.server.repository is not None:
-            repository = base / spec.server.repository
-            find_models(repository, spec, scenario.model.source.triton or "")
-            with contextlib.suppress(MissingPackageError):  # which is noted already
-                notes += _not_here(check_served(scenario, spec, repository, base))
-        notes += _not_here(not_here(spec, base, scenario.model.source.triton or ""))
-        notes += [f"{NOW}{why}" for why in not_now(scenario, spec, base)]
+        if isinstance(spec, TritonSettings):
+            notes += _check_server(scenario, spec, base)
     if deep:
         cache, timeout = cache_directory(), loading_s(scenario.measurement)
         with temporary_folder() as place, Preparing(base, place / "log", cache, timeout) as worker:
             for model, _, batch_sizes, specs in models(scenario).values():
                 check_precision(worker.model(model, (), batch_sizes).model, specs)
     return list(dict.fromkeys(notes))
+
+
+def _check_server(scenario: Scenario, spec: TritonSettings, base: Path) -> list[str]:
+    """Raise what a run would of a model that is in a repository or on a server; notes on both."""
+    notes, name = list[str](), scenario.model.source.triton or ""
+    if spec.server.repository is not None:
+        repository = base / spec.server.repository
+        find_models(repository, spec, name)
+        with contextlib.suppress(MissingPackageError):  # which is noted already
+            notes += _not_here(check_served(scenario, spec, repository, base))
+    notes += _not_here(not_here(spec, base, name))
+    return notes + [f"{NOW}{why}" for why in not_now(scenario, spec, base)]
 
 
 def _check_data(model: PreparedModel) -> None:
