@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profile": ("harness.profile.command", "Say where a model's time goes and what would save it."),
     "prepare": ("harness.cli.prepare", "Export a model; fill a Triton model repository."),
     "report": ("harness.cli.report", "Rebuild the report of a run directory."),
-    "explain": ("harness.cli.explain", "Say everything about one point of a run."),
+    "explain": ("harness.explain.command", "Say everything about one point of a run."),
     "compare": ("harness.cli.compare", "Say whether a version is worse than another (for CI)."),
     "history": ("harness.cli.history", "Keep many runs' values; find where they changed."),
     "export": ("harness.export.command", "Write a run into MLflow or Weights & Biases."),

@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from harness.analysis.summary import summarize
-from harness.cli.explain import command
+from harness.explain.command import command
 from harness.explain.record import SCHEMA
 from harness.results.store import read_run
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from support import simulated_queue
 from support.rows import capacity
 
-from harness.cli.explain import command
 from harness.errors import UsageError
+from harness.explain.command import command
 from harness.report.model.context import Context
 from harness.report.model.numbers import both_text, significant
 from harness.results.details import PHASES

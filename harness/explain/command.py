@@ -7,11 +7,9 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
-
 
 @click.command()
-@options.run_dir
+@click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("point", required=False)
 @click.option(
     "--gap", nargs=2, metavar="NATIVE SERVED",

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from support import rows
 from support.synthetic_run import write_run
 
-from harness.cli.explain import command
+from harness.explain.command import command
 from harness.results.store import RunStore
 
 
