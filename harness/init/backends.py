@@ -23,6 +23,10 @@ _CANDIDATES: tuple[tuple[str, Entry], ...] = (
 """A line of `harness doctor` → the backend that it is about, in the order in which they go."""
 
 
+EXPORTED = "runs an ONNX file, which quantized layers can seldom be exported to; try it"
+"""Why what runs a module in PyTorch is proposed alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runnable:
     """What a scenario's `backends` holds, and what is only named."""
@@ -40,9 +44,11 @@ def runnable(found: Found, checks: Sequence[Check]) -> Runnable:
         return Runnable(found.servers)
     able = {check.name for check in checks if check.runs}
     wanted = [
-        (line, entry) for line, entry in _CANDIDATES
+        (line, _as_it_is(found, entry)) for line, entry in _CANDIDATES
         if found.kind in settings_of(str(entry["kind"])).sources
     ]  # fmt: skip
+    exported = {line for line, entry in wanted if found.packed and _in_onnx(entry)}
+    wanted = [(line, entry) for line, entry in wanted if line not in exported]
     gpu = any(line.endswith("(cuda)") for line, _ in wanted if line in able)
     entries: list[Entry] = []
     slower: list[Entry] = []
@@ -54,7 +60,21 @@ def runnable(found: Found, checks: Sequence[Check]) -> Runnable:
         served = {**entry, **on_gpu} if entry["kind"] == "triton" else entry
         (slower if cpu else entries).append(served)
     lines = dict.fromkeys(line for line, _ in wanted if line not in able)
-    return Runnable(entries, slower, {line: _why(line, checks) for line in lines})
+    unable = {line: _why(line, checks) for line in lines}
+    return Runnable(entries, slower, unable | dict.fromkeys(sorted(exported), EXPORTED))
+
+
+def _as_it_is(found: Found, entry: Entry) -> Entry:
+    """The entry in the model's own precision, where it can run that."""
+    if found.packed and "serve" in entry:
+        entry = {**entry, "serve": "torch"}
+    no_bf16 = found.kind != "onnx" and _in_onnx(entry) and entry["kind"] != "tensorrt"
+    own = found.precision not in ("fp32", "bf16" if no_bf16 else "")
+    return {**entry, "precision": found.precision} if own else entry
+
+
+def _in_onnx(entry: Entry) -> bool:
+    return entry.get("serve", entry["kind"]) in ("onnxruntime", "tensorrt")
 
 
 def _why(line: str, checks: Sequence[Check]) -> str:

@@ -49,6 +49,10 @@ class Found:
     """The only batch size that it takes."""
     max_batch: int | None = None
     """The largest; None where nothing says it."""
+    precision: str = "fp32"
+    """What its weights are in."""
+    packed: bool = False
+    """Whether it is a module with quantized layers."""
     notes: tuple[str, ...] = ()
     """What a reader should know of how this was found out."""
     servers: Sequence[Mapping[str, object]] = ()

@@ -12,6 +12,7 @@ from harness.init.found import Found
 from harness.models import onnx_file, propagation
 from harness.models.batch import Reading, read_batch
 from harness.models.inputs import make_inputs
+from harness.models.precision import precision_of
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.system.packages import require
 
@@ -33,7 +34,8 @@ def examine(path: Path, written: str, name: str) -> Found:
     rows = _tables(path)
     found = Found(
         "onnx", {"onnx": written}, name, tuple(of.holding(s, rows.get(s.name)) for s in specs),
-        of.sizes(specs), of.fixed_batch(inputs, reading.inputs), notes=tuple(notes),
+        of.sizes(specs), of.fixed_batch(inputs, reading.inputs), precision=precision_of(path),
+        notes=tuple(notes),
     )  # fmt: skip
     return _tried(path, found)
 

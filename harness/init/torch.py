@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,6 +19,8 @@ from harness.models.factory import build
 from harness.models.inputs import make_inputs
 from harness.models.program import program_inputs, read_program
 from harness.models.tensors import BATCH, TensorSpec
+from harness.models.torch_model import WIDENED, in_fp32
+from harness.models.weights import weights_precision
 
 IMAGE_SIDES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
 """Tried in this order for a network of convolutions: networks are made for some of these."""
@@ -35,7 +38,8 @@ def examine_factory(
     """
     module = build({"torch": reference, "base": str(base), "seed": 0, "kwargs": {}})
     source = {"torch": reference}
-    guesses = [_said(said)] if said else list(_guesses(module))
+    weights = _weights(module)
+    guesses = [_said(said)] if said else list(_guesses(module, weights.precision))
     reasons: list[str] = []
     for guess in guesses:
         found = Found("torch", source, name, guess, of.sizes([i.spec for i in guess]))
@@ -44,7 +48,8 @@ def examine_factory(
             note = "as you said them" if said else "guessed from the first layer"
             return Found(
                 "torch", source, name, guess, found.dynamic,
-                notes=(f"inputs {note}, and tried once: forward runs",),
+                precision=weights.precision, packed=weights.packed,
+                notes=(f"inputs {note}, and tried once: forward runs", *weights.notes),
             )  # fmt: skip
         reasons.append(why)
     takes = ", ".join(_arguments(module)) or "none"
@@ -52,6 +57,23 @@ def examine_factory(
     raise UsageError(
         f"{reference}: its inputs can't be found out (forward takes {takes}){last}", fix=_FIX
     )
+
+
+class _Weights(NamedTuple):
+    """What a module's weights are in, whether as packed ones of quantized layers, and in words."""
+
+    precision: str
+    packed: bool
+    notes: tuple[str, ...]
+
+
+def _weights(module: nn.Module) -> _Weights:
+    widened = str(getattr(module, WIDENED, ""))
+    precision = widened or weights_precision(module)
+    packed = precision not in ("fp32", "fp64") and not widened
+    fp32 = "; what does not take this `precision` runs them in fp32" if widened else ""
+    notes = (f"the weights are {precision}{fp32}",) if precision != "fp32" else ()
+    return _Weights(precision, packed, notes)
 
 
 def _said(specs: Sequence[TensorSpec]) -> tuple[FoundInput, ...]:
@@ -66,7 +88,7 @@ def _arguments(module: nn.Module) -> list[str]:
     return needed or ["input"]
 
 
-def _guesses(module: nn.Module) -> Iterator[tuple[FoundInput, ...]]:
+def _guesses(module: nn.Module, precision: str) -> Iterator[tuple[FoundInput, ...]]:
     """Inputs that the first layer with weights would take."""
     names = _arguments(module)
     first = next((m for m in module.modules() if _SHAPES.get(type(m).__name__)), None)
@@ -74,7 +96,8 @@ def _guesses(module: nn.Module) -> Iterator[tuple[FoundInput, ...]]:
         return
     for dtype, shape in _SHAPES[type(first).__name__](first):
         rows = getattr(first, "num_embeddings", None)
-        yield tuple(of.holding(TensorSpec(name, dtype, shape), rows) for name in names)
+        exact = "float64" if (dtype, precision) == ("float32", "fp64") else dtype
+        yield tuple(of.holding(TensorSpec(name, exact, shape), rows) for name in names)
 
 
 def _sizes(layer: nn.Module, *names: str) -> list[int]:
@@ -158,12 +181,14 @@ def examine_program(path: Path, written: str, name: str) -> Found:
     bounds = _bounds(program)
     specs = of.usable(reading.inputs)
     words = {_plain(old): limits for old, limits in bounds.items()}
+    weights = _weights(in_fp32(program.module()))
     most = [bounds[word][1] for word in batch if isinstance(word, str) and word in bounds]
     return Found(
         "exported_program", {"exported_program": written}, name,
         tuple(of.holding(spec) for spec in specs), of.sizes(specs, words),
         of.fixed_batch(before, reading.inputs), min(most, default=None),
-        (reading.words,) if reading.guessed else (),
+        weights.precision, weights.packed,
+        (*((reading.words,) if reading.guessed else ()), *weights.notes),
     )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def _found(said: Description, name: str, servers: Sequence[Mapping[str, object]]
     return Found(
         "triton", {"triton": name}, scenario_name(name), tuple(of.holding(s) for s in specs),
         of.sizes(specs), of.fixed_batch(before, inputs), said.max_batch_size or None,
-        tuple(notes), servers,
+        notes=tuple(notes), servers=servers,
     )  # fmt: skip
 
 

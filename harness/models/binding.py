@@ -30,10 +30,7 @@ def ways(module: nn.Module, names: Sequence[str]) -> dict[str, TorchModel]:
     first one that works is right. Raises UsageError, with a suggestion, for names that forward does
     not have, and for arguments that it needs and no input gives.
     """
-    try:
-        parameters = list(inspect.signature(module.forward).parameters.values())
-    except (TypeError, ValueError):
-        return {"by position": TorchModel(module, tuple(names))}
+    parameters = _parameters(module)
     own = [p for p in parameters if p.kind in (*_BY_POSITION, Parameter.KEYWORD_ONLY)]
     kinds = {p.kind for p in parameters}
     unknown = [n for n in names if n not in {p.name for p in own}]
@@ -45,14 +42,33 @@ def ways(module: nn.Module, names: Sequence[str]) -> dict[str, TorchModel]:
     placed = {name for name, place in zip(names, leading, strict=False) if name == place}
     misplaced = ({*names} & {p.name for p in own}) - placed
     if unknown and Parameter.VAR_POSITIONAL in kinds and not misplaced:
-        found["by position"] = TorchModel(module, tuple(names))
+        listed = ", ".join(names)
+        note = f"forward takes any number of inputs, and gets them as they are written: {listed}"
+        found["by position"] = TorchModel(module, tuple(names), note=note)
     if unknown and len(unknown) == len(names) and len(own) == 1 and own[0].kind in _BY_POSITION:
         if len(names) == 1 and not _is_mapping(own[0].annotation):
-            found["by position"] = TorchModel(module, tuple(names))
+            only = f"it goes in as '{own[0].name}', the only one"
+            note = f"forward has no argument '{names[0]}': {only}"
+            found["by position"] = TorchModel(module, tuple(names), note=note)
         found["as a dict"] = TorchModel(TakesDict(module), (), {n: n for n in names})
     if not found:
-        raise _refusal(type(module).__name__, own, unknown, [n for n in needed if n not in names])
+        lacking = [name for name in needed if name not in names]
+        raise refusal(
+            f"forward of {type(module).__name__}", [p.name for p in own], unknown, lacking
+        )
     return found
+
+
+def _parameters(module: nn.Module) -> list[Parameter]:
+    """Of forward, by the schema where TorchScript has traced or frozen it; without any, `*args`."""
+    try:
+        return list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):
+        if (schema := getattr(module.forward, "schema", None)) is None:
+            return [Parameter("args", Parameter.VAR_POSITIONAL)]
+    left_out = {a.name: None for a in schema.arguments if a.has_default_value()}
+    names = [a.name for a in schema.arguments[1:]]
+    return [Parameter(n, _BY_NAME[0], default=left_out.get(n, Parameter.empty)) for n in names]
 
 
 def _by_name(module: nn.Module, own: Sequence[Parameter], names: Sequence[str]) -> TorchModel:
@@ -72,20 +88,19 @@ def _is_mapping(annotation: object) -> bool:
     )
 
 
-def _refusal(
-    kind: str, own: Sequence[Parameter], unknown: Sequence[str], lacking: Sequence[str]
+def refusal(
+    who: str, takes: Sequence[str], unknown: Sequence[str], lacking: Sequence[str]
 ) -> UsageError:
-    """Which inputs forward does not have, with what is near, and which arguments got none."""
-    takes = [p.name for p in own]
+    """Which inputs a forward does not have, with what is near, and which arguments got none."""
     free = [name for name in takes if name in lacking] or takes
     parts = []
     for name in unknown:
         near = difflib.get_close_matches(name, takes, 1) or (free if len(free) == 1 else [])
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        parts.append(f"forward of {kind} has no argument '{name}'{hint}")
+        parts.append(f"{who} has no argument '{name}'{hint}")
     if lacking and not unknown:
         listed = ", ".join(f"'{name}'" for name in lacking)
-        parts.append(f"forward of {kind} needs {listed}, which no input gives")
+        parts.append(f"{who} needs {listed}, which no input gives")
     return UsageError(
         f"model.inputs: {'; '.join(parts)}",
         fix=f"name the inputs as forward's arguments: {', '.join(takes) or 'it takes none'}",

@@ -84,6 +84,15 @@ def check_precision(model: PreparedModel, specs: Iterable[AnyBackend]) -> None:
         )
 
 
+def notes_on(model: PreparedModel, specs: Iterable[AnyBackend]) -> Iterator[str]:
+    """How it was read, and which backends run a module of 16 bits in another precision."""
+    yield from (f"{model.name}: {note}" for note in model.notes)
+    asked = {s.name: getattr(s, "precision", "fp32") for s in specs if model.widened}
+    if others := [f"{name} ({word})" for name, word in asked.items() if word != model.widened]:
+        where = ", ".join(others)
+        yield f"{model.name}: the module's weights are {model.widened}, but not in {where}"
+
+
 def in_own_precision(scenario: Scenario, base: Path) -> Scenario:
     """The scenario with its backends' precision, and names made of it, as its ONNX file is.
 

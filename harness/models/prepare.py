@@ -152,7 +152,7 @@ def _from_torch(
     program = "exported_program" in model.source
     module, content = _open_program(model, batches) if program else _open_factory(model)
     own = weights_precision(module.module)
-    model = replace(model, key=_key(model, content), precision=own)
+    model = replace(model, key=_key(model, content), precision=own, widened=module.widened)
     format, file = ("exported_program", "model.pt2") if program else ("state_dict", "state_dict.pt")
     build = functools.partial(_write_weights, model, module, min(batches), file)
     weights = fetch(folder_of(model, cache) / format, build)
@@ -166,6 +166,7 @@ def _from_torch(
 
         model = replace(model, source={**model.source, "call": call})
         module = bind(module.own, [i.name for i in model.inputs], call)
+    model = replace(model, notes=(module.note,) if module.note else ())
     if (fixed := weights.details["fixed_batch"]) is not None:
         onnx_file.check_batches(model.name, {i.name: (fixed,) for i in model.inputs}, batches)
     rows = [_row(format, file, weights)]
@@ -302,7 +303,7 @@ def _read_onnx(
     reading = onnx_file.read_inputs(path, inputs, outputs, model, batches, following)
     read = replace(
         model, inputs=reading.inputs, outputs=reading.outputs, precision=precision_of(path),
-        batch_read=reading.words if reading.guessed else "",
+        notes=(f"{reading.words}; `model.batch` can say otherwise",) if reading.guessed else (),
     )  # fmt: skip
     return read, facts
 

@@ -14,6 +14,7 @@ from unittest import mock
 import torch
 
 from harness.errors import UsageError
+from harness.models.binding import refusal
 from harness.models.torch_model import TorchModel, in_fp32
 from harness.models.weights import one_line
 from harness.scenario.wording import counted
@@ -53,7 +54,10 @@ def open_program(
     for node in module.graph.find_nodes(op="call_function", target=asserted):
         module.graph.erase_node(node)
     module.recompile()
-    return TorchModel(in_fp32(module), tuple(ours[w] for w in words[:count]), keywords)
+    note = ""
+    if set(words) != set(names):  # of a single one
+        note = f"the program has no input '{names[0]}': it goes in as '{words[0]}', the only one"
+    return TorchModel(in_fp32(module), tuple(ours[w] for w in words[:count]), keywords, note)
 
 
 def read_program(path: Path, *, trust: bool = False) -> torch.export.ExportedProgram:
@@ -126,9 +130,9 @@ def program_inputs(program: torch.export.ExportedProgram) -> dict[str, tuple[int
 
 
 def scenario_names(path: Path, inputs: Iterable[str], names: Sequence[str]) -> dict[str, str]:
-    """The program's input → the scenario's: of the same name, or else in the order written.
+    """The program's input → the scenario's, of the same name; a single one may have any.
 
-    Raises UsageError when there are more of one than of the other.
+    Raises UsageError when there are more of one than of the other, or others.
     """
     words = list(inputs)
     if len(words) != len(names):
@@ -136,8 +140,11 @@ def scenario_names(path: Path, inputs: Iterable[str], names: Sequence[str]) -> d
             f"{path} takes {counted(len(words), 'input')} ({', '.join(words)}), "
             f"model.inputs has {len(names)} ({', '.join(names)})"
         )
-    same = set(words) == set(names)
-    return {word: word if same else name for word, name in zip(words, names, strict=True)}
+    unknown = [name for name in names if name not in words]
+    if unknown and len(words) > 1:
+        lacking = [word for word in words if word not in names]
+        raise refusal(f"the program {path.name}", words, unknown, lacking)
+    return dict(zip(words, names, strict=True)) if unknown else {word: word for word in words}
 
 
 def _positional(program: torch.export.ExportedProgram) -> int:

@@ -84,11 +84,13 @@ class PreparedModel:
     data: Mapping[str, InputData] = field(default_factory=dict)
     """By input name; what is not here is random."""
     batch: BatchSaid = None
-    batch_read: str = ""
-    """How the batch was read from the model, in words; empty where the scenario says it."""
+    notes: tuple[str, ...] = ()
+    """How it was read, where neither the scenario nor the model's own names say it."""
     max_batch_size: int = 1
     precision: str = "fp32"
     """What the source is in: int8 where it is quantized."""
+    widened: str = ""
+    """What a module's weights were in before they were made fp32: fp16 or bf16."""
     failures: Mapping[str, NotMade] = field(default_factory=dict)
     """Format to why it could not be made; backends that need it fail with that, others run."""
     sizes: tuple[Mapping[str, int], ...] = ({},)
@@ -122,4 +124,5 @@ class PreparedModel:
             key: tuple(TensorSpec(t["name"], t["dtype"], tuple(t["shape"])) for t in data[key])
             for key in ("inputs", "outputs")
         }
-        return cls(**{**data, **specs, "sizes": tuple(data.get("sizes", ({},)))})
+        tuples = {key: tuple(data[key]) for key in ("sizes", "notes") if key in data}
+        return cls(**{**data, **specs, **tuples})

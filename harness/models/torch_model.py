@@ -30,6 +30,8 @@ class TakesDict(nn.Module):
         return self.inner(tensors)
 
 
+WIDENED = "harness_widened"
+"""Attribute of a module whose weights were in 16 bits."""
 PLAIN_FLOATS = (torch.float16, torch.float32, torch.float64)
 """Of numpy."""
 
@@ -43,6 +45,8 @@ class TorchModel:
     """Inputs that go in by position, in forward's order."""
     keywords: Mapping[str, str] = field(default_factory=dict)
     """Input name → forward's keyword."""
+    note: str = ""
+    """How the inputs go in, where their names do not say it."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,6 +63,11 @@ class TorchModel:
         """The user's module, as its factory made it."""
         return self.module.inner if isinstance(self.module, TakesDict) else self.module
 
+    @property
+    def widened(self) -> str:
+        """What `in_fp32` found its weights in, where it made them fp32; else empty."""
+        return str(getattr(self.own, WIDENED, ""))
+
     def __call__(self, inputs: Tensors, dtypes: Mapping[str, str] | None = None) -> list[Tensor]:
         """Eager outputs for host arrays, as a flat list."""
         return flatten(self.result(inputs, dtypes or {}))
@@ -72,8 +81,9 @@ class TorchModel:
 
 def in_fp32(module: nn.Module) -> nn.Module:
     """Half-precision weights become fp32: precision is the backend's setting, not the model's."""
-    low = (torch.float16, torch.bfloat16)
-    if any(p.dtype in low for p in module.parameters()):
+    low = {torch.float16: "fp16", torch.bfloat16: "bf16"}
+    if found := {low[p.dtype] for p in module.parameters() if p.dtype in low}:
+        object.__setattr__(module, WIDENED, " and ".join(sorted(found)))
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.dtype in low:  # not fp8, which `module.float()` would widen too
                 tensor.data = tensor.data.float()
@@ -92,11 +102,10 @@ def to_tensors(inputs: Tensors, dtypes: Mapping[str, str]) -> dict[str, Tensor]:
 
 
 def to_array(tensor: Tensor) -> Array:
-    """A tensor as a host array; bfloat16 and 8-bit floats become float32, which holds them exactly,
-    sparse and quantized tensors plain ones.
+    """A dense tensor as a host array; bfloat16 and 8-bit floats become float32, which holds them
+    exactly.
     """
-    host = tensor.detach().cpu().resolve_conj()
-    host = host.dequantize() if host.is_quantized else host.to_dense()
+    host = tensor.detach().cpu()
     plain = not host.is_floating_point() or host.dtype in PLAIN_FLOATS
     array: Array = (host if plain else host.float()).numpy()
     return array
@@ -104,13 +113,26 @@ def to_array(tensor: Tensor) -> Array:
 
 def flatten(result: object) -> list[Tensor]:
     """The tensors in what a forward returned: a tensor, or nested tuples, lists, mappings and
-    dataclasses.
+    dataclasses. Each is dense: that is how numpy has it, and how it is sent.
     """
     if isinstance(result, Tensor):
-        return [result]
+        return [dense(result)]
     leaves = pytree.tree_leaves(result)
-    parts = ([leaf] if isinstance(leaf, Tensor) else flatten(_inside(leaf)) for leaf in leaves)
+    parts = (flatten(leaf if isinstance(leaf, Tensor) else _inside(leaf)) for leaf in leaves)
     return [tensor for part in parts for tensor in part]
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The same where it is a plain one, else its values as such; a nested one padded with 0."""
+    if tensor.is_nested:
+        return tensor.to_padded_tensor(0.0)
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    if tensor.layout == torch.strided:
+        odd = tensor.is_conj() or tensor.is_neg()
+        return tensor.resolve_conj().resolve_neg() if odd else tensor
+    with torch.inference_mode():  # in which it was made
+        return tensor.to_dense()
 
 
 def _inside(leaf: object) -> dict[object, object]:

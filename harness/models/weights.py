@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections import Counter
@@ -14,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from harness.errors import UsageError
 
-QUANTIZED = re.compile(r"\bops\.quantized")
+QUANTIZED = re.compile(r"\bops\.quantized\w*\.(\w+)")
 """In the code of a program or of TorchScript."""
 SHOWN = 3
 """How many state-dict keys an error names."""
@@ -78,11 +79,18 @@ def weights_hash(module: nn.Module) -> str:
 
 
 def weights_precision(module: nn.Module) -> str:
-    """What a module is in: int8 where a layer is quantized, else as most of its weights are."""
-    codes = (str(getattr(m, "code", "")) for m in module.modules() if hasattr(m, "graph"))
+    """What a module is in: what a layer is quantized to, else as most of its weights are."""
     tensors = [t for t in pytree.tree_leaves(module.state_dict()) if isinstance(t, Tensor)]
-    if any(t.is_quantized for t in tensors) or any(map(QUANTIZED.search, codes)):
-        return "int8"
+    kinds = {str(t.dtype) for t in tensors if t.is_quantized}
+    for part in module.modules():
+        with contextlib.suppress(RuntimeError):  # TorchScript's without a forward
+            if hasattr(part, "graph"):
+                kinds.update(QUANTIZED.findall(str(getattr(part, "code", ""))))
+        if ".quantized." in type(part).__module__ and hasattr(part, "dtype"):
+            kinds.add(str(part.dtype))  # an LSTM's weights are packed where none can see them
+    if kinds:
+        fp16 = all(re.search("fp16|float16", kind) for kind in kinds)
+        return "int4" if "torch.quint4x2" in kinds else "fp16" if fp16 else "int8"
     sizes = Counter({"fp32": 0})
     for tensor in tensors:
         if tensor.is_floating_point() or tensor.dtype == torch.int8:  # not counters and masks

@@ -22,7 +22,7 @@ from harness.run.point import PointMeasurement
 from harness.run.rounds import Extra, Rounds, heaviness
 from harness.run.selection import Selection
 from harness.run.session.loading import EMPTY_S, open_session
-from harness.run.session.preparing import Prepared, artifacts, batch_notes, prepare
+from harness.run.session.preparing import Prepared, artifacts, model_notes, prepare
 from harness.run.session.session import Session
 from harness.run.session.shared import Shared
 from harness.run.shard import Shard
@@ -129,7 +129,7 @@ class Orchestrator:
         )  # fmt: skip
         for artifact in artifacts(prepared):
             self._state.add(artifact)
-        for text in batch_notes(prepared) if self._state.fresh else ():
+        for text in model_notes(prepared, self._scenario) if self._state.fresh else ():
             self._state.note(text)
         return prepared
 

@@ -19,7 +19,7 @@ from harness.errors import (
 from harness.models import prepare
 from harness.models.inputs import make_inputs
 from harness.models.onnx_file import SILENT, cpu_session, external_data
-from harness.models.precision import check_precision, fp32_values, in_own_precision
+from harness.models.precision import check_precision, fp32_values, in_own_precision, notes_on
 from harness.models.reference import check_ignored
 from harness.models.tensors import PreparedModel
 from harness.run.environments import find_python
@@ -68,7 +68,7 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
         except MissingPackageError as error:
             notes += _not_here([f"{model.name} was not opened: {error.message}"])
             continue
-        notes += [f"{model.name}: {found.batch_read}"] if found.batch_read else []
+        notes += [f"{model.name}: {note}" for note in found.notes]
         check_ignored(found, model.parity)
         _check_data(found)
         if key or any(isinstance(b, TritonSettings) and b.serve for b in scenario.backends):
@@ -83,7 +83,9 @@ def check(loaded: LoadedScenario, *, deep: bool = False) -> list[str]:
         cache, timeout = cache_directory(), loading_s(scenario.measurement)
         with temporary_folder() as place, Preparing(base, place / "log", cache, timeout) as worker:
             for model, _, batch_sizes, specs in models(scenario).values():
-                check_precision(worker.model(model, (), batch_sizes).model, specs)
+                made = worker.model(model, (), batch_sizes).model
+                check_precision(made, specs)
+                notes += notes_on(made, specs)
     return list(dict.fromkeys(notes))
 
 

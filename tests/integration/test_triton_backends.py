@@ -152,12 +152,12 @@ def masked(folder: Path) -> PreparedModel:
     return model
 
 
-def compiled(folder: Path) -> PreparedModel:
-    """Its factory calls torch.compile, which reads a text file that is not ASCII."""
+def sample(folder: Path, name: str, factory: str) -> PreparedModel:
+    """One of tests/data's, of vectors."""
     from harness.models.prepare import prepare
 
     wanted = ModelSpec.model_validate({
-        "name": "compiled", "source": {"torch": "sample_models:compiled_inside"},
+        "name": name, "source": {"torch": f"sample_models:{factory}"},
         "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 8]}],
     })  # fmt: skip
     model, _ = prepare(wanted, ["torch"], [1, 2], folder / "cache", base=DATA / "models")
@@ -184,7 +184,11 @@ def served(tmp_path_factory):
     )
     models["linear-bf16"] = (half, spec(serve="torch", precision="bf16"))
     models["masked"] = (masked(folder), spec(serve="torch", precision="fp16"))
-    models["compiled"] = (compiled(folder), spec(serve="torch"))
+    # its factory calls torch.compile, which reads a text file that is not ASCII
+    models["compiled"] = (sample(folder, "compiled", "compiled_inside"), spec(serve="torch"))
+    models["layouts"] = (sample(folder, "layouts", "layouts"), spec(serve="torch"))
+    packed = sample(folder, "packed", "quantized_half")
+    models["packed"] = (packed, spec(serve="torch", precision="fp16"))
     for model, settings in models.values():
         write_model(repository, model, settings, 16)
     with TritonServer.start(find(), repository, log=folder / "log", prepared=True) as server:
@@ -288,6 +292,29 @@ def test_a_torch_model_in_fp16_may_cast_to_fp32_in_the_middle(served):
     (facts,) = said(served[2] / "masked")
     assert str(facts["note"]).startswith("it runs under torch.autocast: forward mixes types")
     assert said(served[2] / "linear-bf16") == []
+
+
+def test_outputs_that_only_pytorch_lays_out_so_are_served_dense(served):
+    x = np.random.default_rng(3).normal(size=(3, 8)).astype("float32")
+    with ExitStack() as stack:
+        backend, _ = opened(served, "layouts", "http", stack)
+        found = run_once(backend, {"x": x})
+    some = np.maximum(x, 0)
+    for name, expected in (("sparse", some), ("rows", some), ("coded", np.round(some))):
+        np.testing.assert_array_equal(found[name], expected)
+    assert found["uneven"].shape == (2, 3, 8)
+    assert not found["uneven"][0, 1:].any()
+    np.testing.assert_array_equal(found["uneven"][1], x)
+
+
+def test_layers_quantized_to_fp16_are_served_as_they_are(served):
+    from harness.models.sources import open_model
+
+    inputs = {"x": np.random.default_rng(3).normal(size=(3, 8)).astype("float32")}
+    with ExitStack() as stack:
+        backend, _ = opened(served, "packed", "grpc", stack)
+        (found,) = run_once(backend, inputs).values()
+    np.testing.assert_allclose(found, open_model(served[1]["packed"])(inputs)[0], atol=1e-6)
 
 
 def test_a_factory_that_compiles_its_module_is_served(served):

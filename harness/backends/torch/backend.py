@@ -70,6 +70,8 @@ class TorchBackend(Backend[TorchRequest, object]):
 
     def __init__(self, spec: TorchSettings, context: BackendContext) -> None:
         self.spec, self.context = spec, context
+        own = spec.precision == context.model.precision  # also where its layers are quantized to it
+        self._dtype = None if own else DTYPES.get(spec.precision)
         self._model: torch_model.TorchModel | None = None
         self._forward: Forward | None = None
         self._compiled: set[tuple[tuple[int, ...], ...]] = set()
@@ -104,7 +106,7 @@ class TorchBackend(Backend[TorchRequest, object]):
             self._synchronise()
         context_ns = time.monotonic_ns()
         try:
-            dtype = DTYPES.get(self.spec.precision)
+            dtype = self._dtype
             self._model = open_model(self.context.model, str(self._device), dtype)
             module = self._model.module
             if self.spec.channels_last:
@@ -166,7 +168,7 @@ class TorchBackend(Backend[TorchRequest, object]):
             self._compiled.add(shapes)
 
     def _place(self, tensor: Tensor) -> Tensor:
-        wanted = DTYPES.get(self.spec.precision)
+        wanted = self._dtype
         if wanted is None and tensor.dtype in (torch.float16, torch.bfloat16):
             wanted = torch.float32
         if wanted is not None and tensor.is_floating_point():

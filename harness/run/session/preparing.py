@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import DeadlineError, HarnessError, WorkerDiedError
-from harness.models.precision import check_precision
+from harness.models.precision import check_precision, notes_on
 from harness.models.tensors import NotMade
 from harness.results.events import Progress, Status
 from harness.results.rows import ArtifactRow
@@ -144,12 +144,11 @@ def artifacts(prepared: Prepared) -> Iterator[ArtifactRow]:
         known.add(artifact.path)
 
 
-def batch_notes(prepared: Prepared) -> Iterator[str]:
-    """How the batch of a model was read where neither the scenario nor the model's names say it."""
-    models = [made.model for made in prepared.values() if isinstance(made, ModelPrepared)]
-    for model in models:
-        if model.batch_read:
-            yield f"{model.name}: {model.batch_read}; `model.batch` can say otherwise"
+def model_notes(prepared: Prepared, scenario: Scenario) -> Iterator[str]:
+    """How each model was read, and where it is served in another type than its own."""
+    for key, (_, _, _, specs) in models(scenario).items():
+        if isinstance(made := prepared[key], ModelPrepared):
+            yield from notes_on(made.model, specs)
 
 
 Asked = tuple[ModelSpec, list[str], tuple[int, ...], tuple[AnyBackend, ...]]

@@ -203,6 +203,28 @@ def quantized() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(mlp().eval(), linear, dtype=torch.qint8)
 
 
+def quantized_half() -> nn.Module:
+    """The same in fp16, which it computes in by itself: inputs and outputs are fp32."""
+    linear = {nn.Linear}
+    return torch.ao.quantization.quantize_dynamic(mlp().eval(), linear, dtype=torch.float16)
+
+
+class Layouts(nn.Module):
+    """Outputs that are laid out as PyTorch alone knows it."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        some = torch.relu(x)
+        return {
+            "sparse": some.to_sparse(), "rows": some.to_sparse_csr(),
+            "coded": torch.quantize_per_tensor(some.round(), 1.0, 0, torch.qint8),
+            "uneven": torch.nested.nested_tensor([x[:1], x]),
+        }  # fmt: skip
+
+
+def layouts() -> nn.Module:
+    return Layouts()
+
+
 def compiled_inside() -> nn.Module:
     """What people leave in a factory that they use elsewhere."""
     return torch.compile(mlp().eval())

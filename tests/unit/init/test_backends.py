@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.init.backends import runnable
 from harness.init.found import Found, FoundInput
 from harness.models.tensors import TensorSpec
+from harness.scenario.spec.backend import parse_backend
 from harness.system.check import BACKENDS, MISSING, NOTE, OK, Check
 
 CPU = [
@@ -42,6 +45,30 @@ def test_on_a_cpu(kind: str, kinds: list[str]) -> None:
     assert made.slower == []
     assert made.unable["tensorrt"] == "not installed; pip install it"
     assert not any("cuda" in str(entry) for entry in made.entries)
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "asked"),
+    [("torch", "fp16", ["fp16", "fp16", "fp16", "fp16"]),
+     ("exported_program", "bf16", ["bf16", None, None, None]),  # ONNX is exported in fp32
+     ("torch", "fp64", ["fp64"] * 4), ("onnx", "int8", ["int8"] * 3),
+     ("onnx", "bf16", ["bf16"] * 3)],
+)  # fmt: skip
+def test_a_model_is_proposed_in_its_own_precision(
+    kind: str, precision: str, asked: list[str | None]
+) -> None:
+    made = runnable(replace(found(kind), precision=precision), CPU)
+    assert [entry.get("precision") for entry in made.entries] == asked
+    for entry in made.entries:
+        parse_backend(entry)
+
+
+def test_quantized_layers_run_where_pytorch_does() -> None:
+    made = runnable(replace(found("torch"), precision="int8", packed=True), CPU)
+    assert [(e.get("serve", e["kind"]), e["precision"]) for e in made.entries] == [
+        ("torch", "int8"), ("torch", "int8"), ("torch", "int8")
+    ]  # fmt: skip
+    assert "seldom be exported" in made.unable["onnxruntime (cpu)"]
 
 
 def test_on_a_gpu_the_cpu_is_only_named() -> None:

@@ -12,6 +12,7 @@ from support.tiny_onnx import tiny_onnx
 
 from harness.errors import UsageError
 from harness.init.onnx import examine
+from harness.models.precision import convert
 
 
 def embeddings(path: Path, first: int | str = "batch", axis: str = "sequence") -> Path:
@@ -38,6 +39,12 @@ def test_an_image_network(tmp_path: Path) -> None:
     ]
     assert (found.fixed_batch, found.dynamic, found.batched) == (None, {}, True)
     assert found.notes[-1].endswith("it runs")
+
+
+def test_what_a_file_is_in_is_found(tmp_path: Path) -> None:
+    assert examine(tiny_onnx(tmp_path / "a.onnx"), "a.onnx", "a").precision == "fp32"
+    convert(tmp_path / "a.onnx", tmp_path / "half.onnx", "fp16")
+    assert examine(tmp_path / "half.onnx", "half.onnx", "half").precision == "fp16"
 
 
 def test_a_batch_that_is_fixed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from harness.init.torch import examine_factory, examine_program
 from harness.models.tensors import TensorSpec
 
 MODULE = """
+import torch
 from torch import nn
 
 class Words(nn.Module):
@@ -40,6 +41,12 @@ def mlp(): return nn.Sequential(nn.Linear(7, 3), nn.ReLU())
 def digits():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 10))
 def sequences(): return nn.LSTM(5, 4, batch_first=True)
+def half(): return mlp().half()
+def brain(): return mlp().bfloat16()
+def double(): return mlp().double()
+def packed(dtype=torch.qint8):
+    return torch.ao.quantization.quantize_dynamic(mlp().eval(), {nn.Linear}, dtype=dtype)
+def packed_half(): return packed(torch.float16)
 """
 
 
@@ -67,6 +74,29 @@ def test_inputs_are_guessed_and_tried(
     assert [(s.name, s.dtype, s.shape) for s in found.specs] == inputs
     assert "forward runs" in found.notes[0]
     assert "guessed" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("factory", "precision", "packed"),
+    [("mlp", "fp32", False), ("half", "fp16", False), ("brain", "bf16", False),
+     ("double", "fp64", False), ("packed", "int8", True), ("packed_half", "fp16", True)],
+)  # fmt: skip
+def test_what_the_weights_are_in_is_found_and_said(
+    base: Path, factory: str, precision: str, packed: bool
+) -> None:
+    found = examine_factory(f"front_models:{factory}", "m", base)
+    assert (found.precision, found.packed) == (precision, packed)
+    said = [note for note in found.notes if note.startswith(f"the weights are {precision}")]
+    assert len(said) == (precision != "fp32")
+    assert any("in fp32" in note for note in said) == (factory in ("half", "brain"))
+
+
+def test_a_program_in_16_bits_is_one(tmp_path: Path) -> None:
+    module = nn.Linear(4, 2).bfloat16()
+    program = torch.export.export(module, (torch.zeros(3, 4, dtype=torch.bfloat16),))
+    torch.export.save(program, tmp_path / "a.pt2")
+    found = examine_program(tmp_path / "a.pt2", "a.pt2", "a")
+    assert (found.precision, found.packed) == ("bf16", False)
 
 
 def test_a_table_bounds_its_ids(base: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -52,6 +53,7 @@ class Starred(nn.Module):
         return a - rest[0]
 
 
+ONE = torch.ones(1)
 A, B = np.float32([[3]]), np.float32([[2]])
 
 
@@ -84,8 +86,36 @@ def test_what_a_signature_leaves_open_is_told_by_calling():
     assert isinstance(model.own, Batch)
 
 
-def test_one_input_goes_into_the_one_argument_under_any_name():
-    assert bind(nn.Linear(1, 1), ["pixels"]).positional == ("pixels",)
+def test_one_input_goes_into_the_one_argument_under_any_name_and_that_is_said():
+    found = bind(nn.Linear(1, 1), ["pixels"])
+    assert found.positional == ("pixels",)
+    assert found.note == "forward has no argument 'pixels': it goes in as 'input', the only one"
+    assert not bind(nn.Linear(1, 1), ["input"]).note
+    assert not bind(Batch(), ["a", "b"], "as a dict").note
+    wrapped = nn.Linear(1, 1)
+    wrapped.forward = functools.partial(wrapped.forward)
+    assert "'input', the only one" in bind(wrapped, ["pixels"]).note
+
+
+def test_any_number_of_arguments_get_the_inputs_as_written_and_that_is_said():
+    assert bind(Starred(), ["a", "more"]).note.endswith("as they are written: a, more")
+
+
+class Both(nn.Module):
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor):
+        return ids - mask
+
+
+@pytest.mark.parametrize("make", [
+    torch.jit.script, lambda m: torch.jit.trace(m, (ONE, ONE)),
+    lambda m: torch.jit.freeze(torch.jit.script(m.eval())),
+])  # fmt: skip
+def test_torchscript_has_the_names_of_its_arguments_too(make):
+    module = make(Both())
+    (found,) = bind(module, ["mask", "ids"])({"ids": A, "mask": B})
+    assert float(found) == 1.0
+    with pytest.raises(UsageError, match=r"no argument 'msk'; did you mean 'mask'\?"):
+        bind(module, ["msk", "ids"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +15,13 @@ from support.tiny_onnx import quantized_onnx, tiny_onnx
 from harness.backends.registry import from_message, message_of
 from harness.backends.torch.settings import TorchSettings
 from harness.errors import BackendError, ScenarioError, UsageError
-from harness.models.precision import check_precision, convert, in_own_precision, precision_of
+from harness.models.precision import (
+    check_precision,
+    convert,
+    in_own_precision,
+    notes_on,
+    precision_of,
+)
 from harness.models.tensors import PreparedModel
 from harness.scenario.reading.loader import load_text
 from harness.scenario.spec.fields import FilePrecision
@@ -332,3 +339,16 @@ def test_a_module_runs_as_what_it_is_or_in_what_it_can_be_cast_to(
             continue
         with pytest.raises(UsageError, match=f"m is {found} .* not {asked}, as t would have it"):
             check_precision(model, [spec])
+
+
+def test_where_16_bits_are_widened_the_backends_that_do_so_are_named() -> None:
+    model = PreparedModel("m", {"torch": "a:b"}, "k", (), (), widened="bf16", notes=("read so",))
+    specs = [
+        TorchSettings.model_construct(kind="torch", name=name, precision=precision)
+        for name, precision in (("own", "bf16"), ("a", "fp32"), ("b", "fp32"), ("c", "fp16"))
+    ]
+    assert list(notes_on(model, specs)) == [
+        "m: read so",
+        "m: the module's weights are bf16, but not in a (fp32), b (fp32), c (fp16)",
+    ]
+    assert list(notes_on(replace(model, widened=""), specs)) == ["m: read so"]

@@ -272,11 +272,28 @@ def test_scalars_and_models_without_a_batch_are_traced_and_exported(tmp_path, sh
 def test_how_the_batch_of_a_file_was_read_is_kept(tmp_path):
     path = tiny_onnx(tmp_path / "m.onnx", batch="rows")
     guessed, _ = ready(spec(inputs=(), onnx=str(path)), tmp_path, (), base=tmp_path)
-    assert guessed.batch_read == "the batch is axis 0 of input (a free first axis)"
+    read = "the batch is axis 0 of input (a free first axis); `model.batch` can say otherwise"
+    assert guessed.notes == (read,)
     said = schema.ModelSpec.model_validate(
         {"name": "m", "source": {"onnx": str(path)}, "batch": {"input": 0}}
     )
-    assert not ready(said, tmp_path, (), base=tmp_path)[0].batch_read
+    assert not ready(said, tmp_path, (), base=tmp_path)[0].notes
+
+
+def test_a_half_module_says_what_it_was_in_and_a_strange_name_where_it_goes(tmp_path):
+    model, _ = ready(spec("half_precision", [{**VECTOR, "name": "pixels"}]), tmp_path)
+    assert (model.widened, model.precision) == ("fp16", "fp32")
+    assert model.notes == ("forward has no argument 'pixels': it goes in as 'x', the only one",)
+    assert PreparedModel.from_json(json.loads(json.dumps(model.to_json()))) == model
+
+
+def test_layers_quantized_to_fp16_run_as_they_are(tmp_path):
+    model, _ = ready(spec("quantized_half"), tmp_path)
+    assert (model.widened, model.precision) == ("", "fp16")
+    with torch_backend(model, precision="fp16") as backend:
+        backend.load()
+        (found,) = run_once(backend, make_inputs(model, 3, 0)).values()
+    assert found.dtype == np.float32
 
 
 GROWING = """

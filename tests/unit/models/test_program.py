@@ -119,10 +119,12 @@ def test_a_wrong_number_of_inputs_or_no_program_is_refused(tmp_path, program):
         ready(spec(exported_program=str(tmp_path / "junk.pt2")), tmp_path)
 
 
-def test_names_go_by_name_or_else_by_order():
+def test_names_go_by_name_and_never_into_anothers_place():
     path = MODELS / "p.pt2"
     assert scenario_names(path, ["a", "b"], ["b", "a"]) == {"a": "a", "b": "b"}
-    assert scenario_names(path, ["a", "b"], ["x", "a"]) == {"a": "x", "b": "a"}
+    assert scenario_names(path, ["a"], ["x"]) == {"a": "x"}
+    with pytest.raises(UsageError, match=r"the program p.pt2 has no argument 'x'; did you mean"):
+        scenario_names(path, ["a", "b"], ["x", "a"])
 
 
 class Writes:

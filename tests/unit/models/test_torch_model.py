@@ -14,6 +14,8 @@ from support.sample import ready, spec, torch_backend  # noqa: E402
 from harness.backends.base import run_once  # noqa: E402
 from harness.models.inputs import make_inputs  # noqa: E402
 from harness.models.torch_model import (  # noqa: E402
+    TakesDict,
+    TorchModel,
     flatten,
     in_fp32,
     output_names,
@@ -84,22 +86,40 @@ def test_half_weights_are_widened_and_8_bits_beside_them_stay():
     module.register_buffer("eight", torch.ones(4, dtype=torch.float8_e4m3fn))
     module.register_buffer("table", torch.ones(4, dtype=torch.float16))
     module.scale = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    assert not TorchModel(module, ()).widened
     found = {name: value.dtype for name, value in in_fp32(module).state_dict().items()}
     assert found == {
         "eight": torch.float8_e4m3fn, "table": torch.float32, "scale": torch.float32,
     }  # fmt: skip
+    assert TorchModel(TakesDict(module), ()).widened == "bf16"
+    scripted = torch.jit.script(torch.nn.Linear(2, 2).half())
+    assert TorchModel(in_fp32(scripted), ()).widened == "fp16"
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_tensors_that_numpy_has_not_become_plain_ones():
     x = torch.tensor([[0.0, 1.5], [-2.0, 0.0]])
-    odd = [x.to(torch.bfloat16), x.to(torch.float8_e4m3fn), x.to(torch.float8_e5m2), x.to_sparse(),
-           x.to_sparse_csr(), torch.quantize_per_tensor(x, 0.5, 0, torch.qint8)]  # fmt: skip
-    for tensor in odd:
+    for tensor in (x.to(torch.bfloat16), x.to(torch.float8_e4m3fn), x.to(torch.float8_e5m2)):
         found = to_array(tensor)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, x)
-    both = torch.complex(x, x.mT)
-    np.testing.assert_array_equal(to_array(both.conj()), np.conj(both.numpy()))
     for dtype in (torch.float64, torch.float16, torch.int8, torch.bool):
         assert str(to_array(x.to(dtype)).dtype) == str(dtype).removeprefix("torch.")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_not_laid_out_as_a_plain_tensor_is_made_one():
+    x = torch.tensor([[0.0, 1.5], [-2.0, 0.0]])
+    with torch.inference_mode():  # as a forward gives them; they are read outside of it
+        odd = [x.to_sparse(), x.to_sparse_csr(), x.to_sparse_bsc((1, 1)),
+               torch.quantize_per_tensor(x, 0.5, 0, torch.qint8),
+               torch.complex(x, -x).conj().imag]  # fmt: skip
+        uneven = [torch.nested.nested_tensor([x[:1], x], layout=layout)
+                  for layout in (torch.strided, torch.jagged)]  # fmt: skip
+        both = torch.complex(x, x.mT)
+    for tensor in flatten({"odd": odd}):
+        np.testing.assert_array_equal(tensor.numpy(), x)
+    for tensor in flatten(uneven):
+        assert tensor.tolist() == [[[0, 1.5], [0, 0]], [[0, 1.5], [-2, 0]]]
+    np.testing.assert_array_equal(flatten(both.conj())[0].numpy(), np.conj(both.numpy()))
+    assert flatten(x)[0] is x

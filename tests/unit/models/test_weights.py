@@ -130,6 +130,36 @@ def test_what_a_module_is_in_is_what_its_weights_are():
     assert weights_precision(by_hand) == "fp32"
 
 
+class Recurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = torch.nn.LSTM(4, 4)
+
+    def forward(self, x):
+        return self.lstm(x)[0]
+
+
+@pytest.mark.parametrize(("dtype", "found"), [(torch.float16, "fp16"), (torch.qint8, "int8")])
+@pytest.mark.parametrize(("make", "shape"), [
+    (lambda: torch.nn.Sequential(torch.nn.Linear(4, 4)), (2, 4)), (Recurrent, (3, 2, 4)),
+])  # fmt: skip
+def test_what_is_quantized_dynamically_is_what_its_layers_say(make, shape, dtype, found):
+    kinds = {torch.nn.Linear, torch.nn.LSTM}
+    module = torch.ao.quantization.quantize_dynamic(make().eval(), kinds, dtype=dtype)
+    assert weights_precision(module) == found
+    if make is not Recurrent:
+        assert weights_precision(torch.jit.trace(module, torch.zeros(shape))) == found
+
+
+def test_a_table_in_four_bits_is_int4_and_what_only_waits_to_be_quantized_is_not():
+    config = torch.ao.quantization.float_qparams_weight_only_qconfig_4bit
+    table = torch.nn.Sequential(torch.nn.Embedding(4, 4))
+    found = torch.ao.quantization.quantize_dynamic(table, {torch.nn.Embedding: config})
+    assert weights_precision(found) == "int4"
+    ready = torch.nn.Sequential(torch.ao.nn.quantized.FloatFunctional(), torch.nn.Linear(4, 4))
+    assert weights_precision(ready) == "fp32"
+
+
 def test_a_quantized_layer_is_found_in_the_module_in_torchscript_and_in_a_program():
     module = quantized(torch.ones(100, 100))
     scripted = torch.jit.trace(module, torch.ones(1, 100))

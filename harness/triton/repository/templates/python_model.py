@@ -199,15 +199,7 @@ class TorchCodec:
         import torch
 
         self._torch = torch
-        self._dtypes = {
-            t["name"]: torch.bfloat16 if t["data_type"] == "TYPE_BF16" else None
-            for t in config["output"]
-        }
-        self._numpy = {
-            t["name"]: np.dtype(pb_utils.triton_string_to_numpy(t["data_type"]))
-            for t in config["output"]
-            if t["data_type"] != "TYPE_BF16"
-        }
+        self._types = {t["name"]: t["data_type"] for t in config["output"]}
 
     def decode(self, tensor: NativeTensor) -> torch.Tensor:
         """An input's tensor, on the host."""
@@ -216,12 +208,13 @@ class TorchCodec:
     def encode(self, name: str, tensor: torch.Tensor) -> object:
         """An output's tensor, in the configured type."""
         host = tensor.detach().cpu()
-        if self._dtypes[name] is not None:
-            exact = host.to(self._dtypes[name]).reshape(host.shape or (1,)).contiguous()
+        if self._types[name] == "TYPE_BF16":
+            exact = host.to(self._torch.bfloat16).reshape(host.shape or (1,)).contiguous()
             capsule = self._torch.to_dlpack(exact)  # type: ignore[attr-defined]
             return pb_utils.Tensor.from_dlpack(name, capsule)
         host = host.float() if host.dtype == self._torch.bfloat16 else host
-        return pb_utils.Tensor(name, np.ascontiguousarray(host.numpy(), self._numpy[name]))
+        dtype = pb_utils.triton_string_to_numpy(self._types[name])
+        return pb_utils.Tensor(name, np.ascontiguousarray(host.numpy(), dtype))
 
     def join(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Requests, along the batch axis."""
@@ -250,7 +243,8 @@ def torch_runner(
     precision = parameters["precision"]
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     prepared = PreparedModel.from_json(json.loads((folder / "prepared.json").read_text()))
-    half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
+    own = precision == prepared.precision  # also where its layers are quantized to it
+    half = None if own else {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
     model = open_model(prepared, device, half)
     facts: dict[str, object] = {}
     forward = Mixed(model.module, model.module, half, facts) if half else model.module
