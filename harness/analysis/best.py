@@ -294,6 +294,13 @@ class Miss:
         """For comparing: the shared measure of all metrics; what is not known is worst."""
         return math.inf if self.by is None else self.by
 
+    @property
+    def missed(self) -> str:
+        """`missed by 25%`; `held` by the value; of a bound of 0 there are no percents."""
+        if not self.by or math.isinf(self.by):
+            return "missed" if self.by else "held"
+        return f"missed by {100 * self.by:{',.0f' if self.by >= 1 else '.3g'}}%"
+
 
 @dataclass(frozen=True, slots=True)
 class Nearest:

@@ -149,9 +149,12 @@ def _none(rows: list[SummaryRow], bounds: Bounds) -> str:
         return "no point of a searched backend can be ranked"
     parts = []
     for miss in found.misses:
-        value = "n/a" if miss.found is None else f"{miss.found.value:.4g}"
-        by = "" if miss.by is None else f" ({100 * miss.by:.3g} % off)"
-        parts.append(f"{miss.metric} {value} against {miss.bound:g}{by}")
+        limit = "at most" if bounds[miss.metric].get("max") is not None else "at least"
+        value, how = "n/a", ""
+        if miss.found is not None:
+            value = f"{miss.found.value:.6g}"
+            how = f" ({miss.missed}{'' if miss.by else ' by the value, which is not enough'})"
+        parts.append(f"{miss.metric} {value}, where {limit} {miss.bound:g} is asked{how}")
     return f"no point is shown to hold every constraint; the nearest, {found.row.point}, " \
            f"has {', '.join(parts)}"  # fmt: skip
 

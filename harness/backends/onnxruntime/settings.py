@@ -9,7 +9,7 @@ from pydantic import Field
 
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_ONNX, BackendSettings
-from harness.scenario.spec.fields import Device, FilePrecision, PositiveInt
+from harness.scenario.spec.fields import Device, FilePrecision, Threads
 from harness.scenario.units import Size
 from harness.system.check import Answer, Check, cpu_and_gpu, not_importable, probe
 from harness.system.packages import onnxruntime_gpu_command
@@ -59,7 +59,7 @@ class OnnxRuntimeSettings(BackendSettings):
         description="of weights and arithmetic; tf32 on a GPU only; int8, bf16, and what an "
         "ONNX file is in by default, of a file that is so",
     )
-    threads: PositiveInt | None = Field(None, description="intra-op threads; default: ORT's")
+    threads: Threads | None = Field(None, description="intra-op threads; default: ORT's")
     gpu_memory_limit: Size | None = Field(
         None, description="most that the CUDA arena may take; default: no limit"
     )

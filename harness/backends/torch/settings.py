@@ -9,7 +9,7 @@ from pydantic import Field
 
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec.backend import IN_TORCH, BackendSettings, CallersIn
-from harness.scenario.spec.fields import Device, FilePrecision, PositiveInt
+from harness.scenario.spec.fields import Device, FilePrecision, Threads
 from harness.scenario.units import Size
 from harness.system.check import Answer, Check, cpu_and_gpu, not_importable, probe
 from harness.system.packages import install_command
@@ -42,7 +42,7 @@ class TorchSettings(BackendSettings):
     precision: FilePrecision = Field(
         "fp32", description="of weights and arithmetic; tf32 on cuda only; or what the module is in"
     )
-    threads: PositiveInt | None = Field(None, description="intra-op threads; default: PyTorch's")
+    threads: Threads | None = Field(None, description="intra-op threads; default: PyTorch's")
     compile: bool = Field(False, description="torch.compile, for every shape, instead of eager")
     channels_last: bool = Field(
         False, description="weights and inputs of four dimensions in the layout N, H, W, C"

@@ -117,7 +117,7 @@ def _nearest(context: Context) -> list[Sentence]:
         if miss.found is None:
             parts.append(f"{limit} can't be judged there" + (setting and f" without {setting}"))
             continue
-        how = f"is missed by {100 * miss.by:.3g}%" if miss.by else "is held"
+        how = f"is {miss.missed}"
         how += "" if judgement.holds == "no" else " by the value, not by its interval"
         more = f"; {setting} would tell" if setting else ""
         parts.append(f"{limit} {how} ({both_text(miss.found)}{more})")

@@ -99,8 +99,8 @@ class ColocatedModel(Model):
         description="of weights and arithmetic; tf32 on cuda only; int8 or bf16 of an ONNX file "
         "that is so: here it is not read from the file",
     )
-    threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
-    instances: of.OneOrMore | None = Field(None, description="as the backend's; a list is searched")
+    threads: of.Threads | None = Field(None, description="intra-op threads of an instance")
+    instances: of.Instances | None = Field(None, description="as the backend's; a list is searched")
     max_batch_size: of.OneOrMore | None = Field(
         None, description="a list is searched; default: the batch size of its load"
     )

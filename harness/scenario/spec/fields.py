@@ -142,6 +142,7 @@ AsItIs = Literal["fp64", "fp8", "int8", "int4"]
 """Of a model that is so: nothing is converted to it."""
 FilePrecision = Literal["fp32", "tf32", "fp16", "bf16", "fp64", "fp8", "int8", "int4"]
 """Of what may run a model as it is."""
+Threads = Annotated[int, Field(gt=0, le=1024)]  # with 100,000 of them a runtime hangs or crashes
 Caller = Annotated[int, Field(gt=0, le=65_535)]  # samples keep the caller's number in 16 bits
 
 Dimension = Annotated[
@@ -183,6 +184,8 @@ OneOrSeveral = Annotated[
 ]
 """A value, or a list of values that are tried one after another."""
 OneOrMore = OneOrSeveral[PositiveInt]
+Instances = OneOrSeveral[Annotated[int, Field(gt=0, le=256)]]
+"""Of a model on a server: each may be a process with a runtime of its own."""
 EnvironmentText = Annotated[
     str, BeforeValidator(_environment_value, json_schema_input_type=str | float)
 ]

@@ -165,7 +165,9 @@ class Input(Model):
 class Parity(Model):
     """Correctness before speed: how outputs are compared with the eager fp32 reference."""
 
-    inputs: of.PositiveInt = Field(3, description="distinct inputs per batch size")
+    inputs: Annotated[int, Field(gt=0, le=10_000)] = Field(
+        3, description="distinct inputs per batch size"
+    )
     max_abs_error: float | None = Field(None, gt=0, description="overrides the precision's")
     max_rel_error: float | None = Field(None, gt=0, description="overrides the precision's")
     ignore: of.Words = Field(

@@ -29,8 +29,8 @@ class ServedSettings(BackendSettings):
         description="of weights and arithmetic; tf32 on cuda only; int8, and what an ONNX "
         "file is in by default, of a file that is so",
     )
-    threads: of.PositiveInt | None = Field(None, description="intra-op threads of an instance")
-    instances: of.OneOrMore | None = Field(
+    threads: of.Threads | None = Field(None, description="intra-op threads of an instance")
+    instances: of.Instances | None = Field(
         None,
         description="copies of the model that run side by side; a list is searched. Default: 1, "
         "or what the config.pbtxt of a model in your `repository` says",

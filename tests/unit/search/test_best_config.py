@@ -17,7 +17,7 @@ from harness.results.events import Best
 from harness.results.rows import LoadedRow
 from harness.results.store import RunData
 from harness.scenario.points import Point
-from harness.search.best_config import _serving, pick, write_best
+from harness.search.best_config import _none, _serving, pick, write_best
 
 
 def row(config: str) -> SummaryRow:
@@ -54,6 +54,30 @@ def test_of_a_wide_tie_only_those_near_the_best_are_compared_by_memory() -> None
         "of those that can't be told apart and measured within 10 % of the best, the cheapest in "
         "memory"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "said"),
+    [
+        (0.8379, {"max": 20.0}, "0.8379, where at most 20 is asked (held by the value, which"),
+        (25.0, {"max": 20.0}, "25, where at most 20 is asked (missed by 25%)"),
+        (20.001, {"max": 20.0}, "20.001, where at most 20 is asked (missed by 0.005%)"),
+        (81920.0, {"max": 20.0}, "81920, where at most 20 is asked (missed by 409,500%)"),
+        (2.0, {"min": 4.0}, "2, where at least 4 is asked (missed by 50%)"),
+        (2.0, {"max": 0.0}, "2, where at most 0 is asked (missed)"),
+        (None, {"max": 20.0}, "n/a, where at most 20 is asked"),
+    ],
+)
+def test_what_the_nearest_point_lacks_is_said_at_every_size(
+    value: float | None, bounds: dict[str, float], said: str
+) -> None:
+    name = "gpu_memory_mib" if value is None else "throughput"
+    values = {} if value is None else {name: value}
+    point = Point("t", "default", 1, concurrency=1)
+    rows = summarize([measurement(point=point.id, backend="t", config="default", **values)])
+    text = _none(rows, {name: bounds})
+    assert text.startswith("no point is shown to hold every constraint; the nearest, t/b1/c1, has ")
+    assert f"{name} {said}" in text
 
 
 def test_points_of_one_config_are_no_tie() -> None:

@@ -48,6 +48,14 @@ def test_errors_of_tf32s_size_in_tensorrts_fp32_are_said_to_be(settings, error, 
     assert _hint(spec, precision, compare(b, b, precision, DEFAULT)) == ""
 
 
+def test_the_tolerance_that_is_named_is_enough():
+    b = {"y": np.zeros((2, 3))}
+    total = compare({"y": b["y"] + 0.12341}, b, "fp32", DEFAULT)
+    hint = _hint(SimpleNamespace(kind="torch"), "fp32", total)
+    assert "off by up to 0.124, which" in hint
+    assert compare({"y": b["y"] + 0.12341}, b, "fp32", Parity(max_abs_error=0.124)).agrees
+
+
 def test_no_tolerance_is_named_where_none_would_help():
     b = {"y": np.ones((2, 3))}
     for wrong in (b["y"] * np.nan, b["y"][:1]):

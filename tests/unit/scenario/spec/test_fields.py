@@ -1,6 +1,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from harness.errors import ScenarioError
+from harness.scenario.reading.loader import load_text
 from harness.scenario.rules.base import Broken
 from harness.scenario.spec.fields import (
     PARSE_ONLY,
@@ -104,3 +106,20 @@ def test_sizes():
     for wrong in (0, 2**31, True, "two words", 1.5):
         with pytest.raises(ValidationError):
             size.validate_python(wrong)
+
+
+@pytest.mark.parametrize(
+    ("backend", "key", "most"),
+    [("kind: onnxruntime", "threads", 1024), ("kind: torch", "threads", 1024),
+     ("kind: triton, protocol: http, serve: onnxruntime", "threads", 1024),
+     ("kind: triton, protocol: http, serve: onnxruntime", "instances", 256)],
+)  # fmt: skip
+def test_counts_that_would_take_the_machine_are_refused(backend, key, most, tmp_path):
+    text = """
+scenario: s
+model: {name: m, source: {torch: "torch.nn:ReLU"}, inputs: [{name: x, shape: [batch, 3]}]}
+backends: [{%s, %s: %d}]
+"""
+    load_text(text % (backend, key, most), "s.yaml", tmp_path)
+    with pytest.raises(ScenarioError, match=f"must be at most {most}, found 100000"):
+        load_text(text % (backend, key, 100000), "s.yaml", tmp_path)
