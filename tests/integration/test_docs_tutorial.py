@@ -55,6 +55,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.triton
 def test_every_command_works_in_the_order_of_the_page(clone: Path) -> None:
     env = {
