@@ -63,17 +63,12 @@ class Grid:
     @property
     def top(self) -> int:
         """The step of `most`."""
-        k = self.below(self.most)
+        k = self.at_most(self.most)
         return k + (self.rate(k) < self.most)
 
     def at_most(self, rate: float) -> int:
         """The highest step whose rate is not above `rate`, but for rounding."""
         return math.floor(math.log(rate) / math.log1p(self.precision) + 0.01)
-
-    def below(self, rate: float) -> int:
-        """The highest step whose rate is not above `rate`, strictly."""
-        k = self.at_most(rate)
-        return k if self.rate(k) <= rate else k - 1
 
     @property
     def octave(self) -> int:
@@ -216,15 +211,13 @@ class _Search:
         """The first step, from how long one request alone takes."""
         alone = replace(self.point, shape=None, concurrency=1)
         row, _ = self.measure(alone, lambda *_: False)
-        one_caller = row.throughput / row.batch_size
-        return self.grid.at_most(max(one_caller, 1e-3) * START_LOAD)
+        return self.grid.at_most(max(row.throughput / row.batch_size, 1e-3) * START_LOAD)
 
     def run(self) -> Bracket:
         """Search, each round afresh: rounds that begin where one ended are no replicates."""
-        top = self.grid.top
-        first = min(self.start(), top)
+        first = min(self.start(), self.grid.top)
         floor = first - HALVINGS * self.grid.octave
-        return search(self.holds, first, self.grid.octave, floor, top)
+        return search(self.holds, first, self.grid.octave, floor, self.grid.top)
 
 
 def find_capacity(

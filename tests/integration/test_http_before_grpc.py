@@ -5,7 +5,7 @@ import time
 import pytest
 from support.hostile_triton import HostileTriton
 from support.http_proxy import http1, http2_page
-from tritonclient import grpc
+from tritonclient import grpc, http
 
 from harness.errors import AccessError, HarnessError, ServerError, UnreachableError
 from harness.load.wire.plan import Plan, make
@@ -60,3 +60,28 @@ def test_the_wire_client_names_the_status(talk, status):
             said = error.message
     expected = f"HTTP/1.1 {status} No" if talk is http1 else f"(HTTP {status})"
     assert expected in said
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "fix"),
+    [
+        (401, AccessError, r"does not let the harness in \(401\)", "headers"),
+        (404, UnreachableError, "answers with HTTP status 404: no Triton is there: <html>", "8000"),
+        (400, UnreachableError, "answers with HTTP status 400: no Triton is there: <html>", "8000"),
+        (502, ServerError, "HTTP status 502: the proxy there does not reach", "behind it"),
+        (503, ServerError, "HTTP status 503: the proxy there does not reach", "behind it"),
+        (500, ServerError, "answers with HTTP status 500$", ""),
+    ],
+)
+def test_a_proxy_or_another_service_before_http(status, kind, words, fix):
+    with HostileTriton(http1(status)) as server:
+        with pytest.raises(HarnessError, match=words) as described:
+            fetch("http", server.address, "m")
+        with (
+            connect("http", ServerTarget(server.address, "m", 5.0)) as connection,
+            pytest.raises(HarnessError, match=words) as asked,
+        ):
+            connection.infer([http.InferInput("x", [1], "FP32")])
+    for raised in (described.value, asked.value):
+        assert type(raised) is kind
+        assert fix in (raised.fix or "")

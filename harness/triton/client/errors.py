@@ -57,6 +57,9 @@ _CONNECTION: Sequence[tuple[str, type[ServerError], str, str]] = (
 _CLOSED = re.compile(r"clos|reset|eof|aborted|disconnect|broken pipe", re.IGNORECASE)
 _HTTP_STATUS = re.compile(r"(?:http1\.x server \(HTTP|http2 header with) status:? (\d{3})")
 """What gRPC's core says of an answer that is none of gRPC's: a proxy's, or another service's."""
+_UNREADABLE = "an exception occurred in the client while decoding"
+_NO_TRITON = (_UNREADABLE, "client received an empty response from the server")
+"""What the HTTP client says of an error that is not in Triton's JSON."""
 _GATEWAY = frozenset({"502", "503", "504"})
 _DENIED = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 LISTED = 20
@@ -115,8 +118,8 @@ def refused(address: str) -> bool:
 def answered(target: ServerTarget, error: Exception) -> HarnessError:
     """The error for an error that the server answered a request with."""
     message = message_of(error)
-    if refusal := denied(target, error):
-        return refusal
+    if answer := in_http(target, error):
+        return answer
     if _STUB_DIED.search(message):  # Triton does not start another
         return ServerDiedError(f"the Triton server lost a Python process of its model: {message}")
     return type(translate(RuntimeError(message)))(message)
@@ -164,23 +167,28 @@ def silent(target: ServerTarget, _: Exception) -> ServerError:
 
 def setup_failed(target: ServerTarget, error: Exception) -> ServerError:
     """The error of a server that refuses anything but a request."""
-    return denied(target, error) or ServerError(f"Triton at {target.address}: {said(error)}")
+    return in_http(target, error) or ServerError(f"Triton at {target.address}: {said(error)}")
 
 
 def in_http(target: ServerTarget, error: Exception) -> ServerError | None:
-    """The error of an answer to gRPC that is HTTP's, by its status; None for any other."""
+    """The error of an answer by a proxy or another service, by its HTTP status; None for Triton's
+    own.
+    """
     if refusal := denied(target, error):
         return refusal
-    if (found := _HTTP_STATUS.search(message_of(error))) is None:
+    found = _HTTP_STATUS.search(message_of(error))
+    status = found[1] if found else status_of(error)
+    if not found and not message_of(error).startswith(_NO_TRITON):
         return None
-    where = f"{target.address} answers gRPC with HTTP status {found[1]}"
-    if found[1] in _GATEWAY:
+    where = f"{target.address} answers {'gRPC ' if found else ''}with HTTP status {status}"
+    if status in _GATEWAY:
         fix = "check that Triton runs behind it"
         return ServerError(f"{where}: the proxy there does not reach Triton", fix=fix)
-    if found[1] == "429" or found[1] >= "500":
+    if status == "429" or status >= "500":
         return ServerError(where)
-    fix = f"{_PORTS}; a proxy has to pass gRPC on, in HTTP/2"
-    return UnreachableError(f"{where}: no gRPC is spoken there", fix=fix)
+    fix = f"{_PORTS}; a proxy has to pass gRPC on, in HTTP/2" if found else _PORTS
+    spoken = "no gRPC is spoken there" if found else f"no Triton is there: {said(error)}"
+    return UnreachableError(f"{where}: {spoken}", fix=fix)
 
 
 def denied(target: ServerTarget, error: Exception) -> AccessError | None:
@@ -229,7 +237,7 @@ def not_ready(target: ServerTarget, index: Sequence[Mapping[str, str]] | None) -
 def said(error: Exception) -> str:
     """What the server, or a proxy before it, answered: one line, of a length that can be read."""
     words = message_of(error)
-    if words.startswith("an exception occurred in the client while decoding"):  # not JSON
+    if words.startswith(_UNREADABLE):
         words = words.partition("\nresponse: ")[2]
     return cut(" ".join(words.split()), LONGEST)
 

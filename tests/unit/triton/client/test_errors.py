@@ -157,6 +157,25 @@ def test_an_answer_that_is_no_json_is_quoted_alone() -> None:
     assert errors.said(InferenceServerException(words, status="500")) == "<b>Hm</b>"
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "kind"),
+    [
+        ("client received an empty response from the server.", "404", UnreachableError),
+        ("client received an empty response from the server.", "504", ServerError),
+        ("an exception occurred in the client while decoding the response: x\nresponse: <b>",
+         "404", UnreachableError),
+        ("Request for unknown model: 'net' is not found", "404", ServerError),
+        ("Request for unknown model: 'net' is not found", "StatusCode.NOT_FOUND", ServerError),
+    ],
+)  # fmt: skip
+def test_an_error_that_triton_did_not_write_is_somebody_elses(
+    words: str, status: str, kind: type[ServerError]
+) -> None:
+    found = errors.setup_failed(TARGET, InferenceServerException(words, status=status))
+    assert type(found) is kind
+    assert ("HTTP status" in found.message) == ("unknown model" not in words)
+
+
 def entry(name: str, state: str = "READY", version: str = "1", reason: str = "") -> dict[str, str]:
     return {"name": name, "version": version, "state": state, "reason": reason}
 
