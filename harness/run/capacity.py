@@ -255,8 +255,8 @@ def _limit(
 ) -> tuple[str, str]:
     """What kept the rate from being higher, as a code and in words."""
     if above is None:
-        rate = best["rate"] if best else 0.0
-        return "max_rate", f"{rate:g} requests/s, the most that may be asked for, still holds"
+        most = "requests/s, the most that may be asked for, still holds"
+        return "max_rate", f"{best['rate'] if best else 0:g} {most}"
     rate, share = above["rate"], 100 * above["within"]
     if above["outcome"] == CLIENT:
         return "client", (

@@ -143,6 +143,22 @@ def test_a_certificate_that_is_not_trusted(spec, protocol):
 
 
 @PROTOCOLS
+def test_a_refused_certificate_is_said_by_the_harness_alone(spec, run_cli, tmp_path, protocol):
+    """gRPC's core would write a line of its own log into a command's errors."""
+    url = spec(protocol).server.url
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        f"scenario: s\nmodel: {{name: m, source: {{triton: {NAME}}}}}\n"
+        f"backends: [{{kind: triton, protocol: {protocol}, server: {{url: '{url}', tls: {{}}}}}}]\n"
+        "load: {batch_sizes: [1], concurrency: [1]}\n"
+    )
+    done = run_cli("validate", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "note: not at this moment: Triton at" in done.stdout
+    assert "a certificate that is not trusted here" in done.stdout
+
+
+@PROTOCOLS
 def test_without_the_clients_certificate(spec, protocol, files):
     wanted = spec(protocol, server={"tls": {"ca": str(files.ca)}})
     with pytest.raises(TlsError) as told, backend(wanted) as opened:

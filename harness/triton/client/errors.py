@@ -57,8 +57,7 @@ _CONNECTION: Sequence[tuple[str, type[ServerError], str, str]] = (
 _CLOSED = re.compile(r"clos|reset|eof|aborted|disconnect|broken pipe", re.IGNORECASE)
 _HTTP_STATUS = re.compile(r"(?:http1\.x server \(HTTP|http2 header with) status:? (\d{3})")
 """What gRPC's core says of an answer that is none of gRPC's: a proxy's, or another service's."""
-_UNREADABLE = "an exception occurred in the client while decoding"
-_NO_TRITON = (_UNREADABLE, "client received an empty response from the server")
+_NO_TRITON = ("an exception occurred in the client while decoding", "client received an empty resp")
 """What the HTTP client says of an error that is not in Triton's JSON."""
 _GATEWAY = frozenset({"502", "503", "504"})
 _DENIED = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
@@ -237,8 +236,8 @@ def not_ready(target: ServerTarget, index: Sequence[Mapping[str, str]] | None) -
 def said(error: Exception) -> str:
     """What the server, or a proxy before it, answered: one line, of a length that can be read."""
     words = message_of(error)
-    if words.startswith(_UNREADABLE):
-        words = words.partition("\nresponse: ")[2]
+    if words.startswith(_NO_TRITON):
+        words = words.partition("\nresponse: ")[2] or "nothing"
     return cut(" ".join(words.split()), LONGEST)
 
 

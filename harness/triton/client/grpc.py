@@ -6,6 +6,7 @@ the caller's own connection, waits and parses the answer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from harness.triton.client.connection import Client, Connection
 if TYPE_CHECKING:
     from tritonclient.grpc import InferResult
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes to stderr; before its import
 CHANNEL = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
