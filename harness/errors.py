@@ -2,7 +2,7 @@
 
 `reason` is the word under which a journal records it, `words` says the same in a report, `retried`
 whether a point is tried again in later rounds, `exit_code` how it ends the program. A new reason is
-one class; the table of docs/errors.md is made of them: `python -m harness.errors docs/errors.md`.
+one class; tests/support/errors_page.py makes the table of docs/errors.md of them.
 """
 
 from __future__ import annotations
@@ -318,28 +318,3 @@ def translate(error: Exception | str, doing: str = "") -> HarnessError:
         )
         return BackendError(text, fix=f"{fix}, or install a newer one")
     return BackendError(text)
-
-
-def reference() -> str:
-    """The table of docs/errors.md: a row a class, indented below the one it derives from."""
-    lines = [
-        "| class | reason | what happened | in a report | tried in later rounds | exit code |\n"
-        "|---|---|---|---|---|---|\n"
-    ]
-    for cls in tree():
-        indent = "· " * (len(cls.__mro__) - len(HarnessError.__mro__))
-        happened = (cls.__doc__ or "").partition("\n")[0]
-        lines.append(
-            f"| {indent}`{cls.__name__}` | `{cls.reason}` | {happened} | {cls.words} "
-            f"| {'yes' if cls.retried else 'no'} | {cls.exit_code} |\n"
-        )
-    return "".join(lines)
-
-
-if __name__ == "__main__":
-    import pathlib
-    import sys
-
-    page = pathlib.Path(sys.argv[1])
-    introduction = page.read_text("utf-8").partition("\n| class ")[0]
-    page.write_text(f"{introduction}\n{reference()}", "utf-8")

@@ -1,10 +1,12 @@
 import inspect
+import os
 import pickle
 import re
 import subprocess
 import sys
 
 import pytest
+from support import errors_page
 from support.paths import ROOT
 
 from harness import errors
@@ -24,15 +26,15 @@ CLASSES = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass
 
 
 def test_the_page_is_current():
-    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
-    _, begins, table = page.partition("| class ")
-    assert begins + table == errors.reference(), "run: python -m harness.errors docs/errors.md"
+    page = errors_page.PAGE.read_text("utf-8")
+    written = "".join(page.partition(errors_page.BEGIN)[1:])
+    assert written == errors_page.table(), "run: python tests/support/errors_page.py"
 
 
 def test_the_page_draws_the_tree_with_the_exit_codes():
     drawn, stack = {}, []
     for indent, name, code in re.findall(
-        r"^\| ((?:· )*)`(\w+)` .*\| (\d+) \|$", errors.reference(), re.MULTILINE
+        r"^\| ((?:· )*)`(\w+)` .*\| (\d+) \|$", errors_page.table(), re.MULTILINE
     ):
         depth = indent.count("·")
         stack[depth:] = [name]
@@ -69,9 +71,13 @@ def test_a_new_reason_is_one_class():
         "    reason, words, retried = 'too_hot', 'the GPU was too hot', False\n"
         "error = errors.from_reason('too_hot', '91 °C')\n"
         "print(type(error).__name__, error.retried, errors.words_of('too_hot'))\n"
-        "assert '`too_hot`' in errors.reference()"
+        "from support import errors_page\n"
+        "assert '`too_hot`' in errors_page.table()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))},
+    )  # fmt: skip
     assert done.stdout.strip() == "TooHotError False the GPU was too hot"
 
 
