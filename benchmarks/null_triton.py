@@ -1,10 +1,20 @@
-"""What the null server must answer so that perf_analyzer takes it for a Triton with one model."""
+"""A null server that perf_analyzer takes for a Triton with one model.
+
+What the clients ask before their load has answers by path, at once; only inference waits.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from functools import partial
+from multiprocessing.connection import Connection
 
-from harness.load.null.peers import Answers
+from harness.load.null.peers import Answer, GrpcPeer, HttpPeer, Put, grpc_message, http_response
+from harness.load.null.server import Behaviour, NullServer
+from harness.load.wire import http2
 
 MODEL = "identity"
 SIZE = 16
@@ -32,12 +42,82 @@ SERVER = {
 }  # fmt: skip
 
 
-def answers(protocol: str) -> Answers:
-    """Answers of one identity model FP32[16] with batching, for `http` or `grpc`."""
-    return _http() if protocol == "http" else _grpc()
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+UNIMPLEMENTED = b"12"
+Routes = Mapping[str, bytes]
+"""Path → body of the answer."""
 
 
-def _http() -> Answers:
+class RoutedHttp(HttpPeer):
+    """Requests for other paths than `/infer`, which have no body, are answered by their path."""
+
+    def __init__(self, put: Put, answer: Answer, routes: Routes) -> None:
+        super().__init__(put, answer)
+        self._routes = {path: http_response(body) for path, body in routes.items()}
+
+    def _request(self) -> bool:
+        end = self._data.find(b"\r\n\r\n")
+        path = bytes(self._data[:end]).split(b" ", 2)[1].decode() if end >= 0 else "/infer"
+        if path.endswith("/infer"):
+            return super()._request()
+        del self._data[: end + 4]
+        self.out.append(self._routes.get(path, NOT_FOUND))
+        return True
+
+
+class RoutedGrpc(GrpcPeer):
+    """Calls of other methods than `ModelInfer` are answered by their path."""
+
+    def __init__(self, put: Put, answer: Answer, routes: Routes) -> None:
+        super().__init__(put, answer)
+        self._routes = {path: grpc_message(body) for path, body in routes.items()}
+        self._decoder = http2.HeaderDecoder()
+        self._paths: dict[int, str] = {}
+
+    def _frame(self, kind: int, flags: int, stream: int, payload: bytearray) -> None:
+        if kind == http2.HEADERS:
+            block = http2.strip(flags, kind, bytes(payload))
+            self._paths[stream] = self._decoder.decode(block).get(":path", "")
+        super()._frame(kind, flags, stream, payload)
+
+    def _request(self, stream: int) -> None:
+        path = self._paths.pop(stream, "")
+        if path.endswith("/ModelInfer"):
+            super()._request(stream)
+        elif path in self._routes:
+            self._answer(stream, self._routes[path])
+        else:
+            block = self._head + http2.literal(b"grpc-status", UNIMPLEMENTED)
+            end = http2.END_HEADERS | http2.END_STREAM
+            self.out.append(http2.frame(http2.HEADERS, end, stream, block))
+
+
+@contextlib.contextmanager
+def serving(protocol: str, behaviour: Behaviour | None = None) -> Iterator[str]:
+    """The server of one identity model FP32[16] with batching, over `http` or `grpc`, in a process
+    of its own; yields its `host:port`.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(protocol, behaviour or Behaviour(), theirs), daemon=True
+    )
+    process.start()
+    theirs.close()
+    try:
+        yield f"127.0.0.1:{ours.recv()}"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(protocol: str, behaviour: Behaviour, told: Connection) -> None:
+    kind, (answer, routes) = (RoutedHttp, _http()) if protocol == "http" else (RoutedGrpc, _grpc())
+    server = NullServer(partial(kind, answer=answer, routes=routes), behaviour)
+    told.send(server.port)
+    server.serve()
+
+
+def _http() -> tuple[Answer, Routes]:
     output = {
         "name": "OUTPUT0", "datatype": "FP32", "shape": [1, SIZE],
         "parameters": {"binary_data_size": 4 * SIZE},
@@ -50,12 +130,11 @@ def _http() -> Answers:
         known |= {model: METADATA, f"{model}/config": CONFIG, f"{model}/stats": STATISTICS}
         ready.append(f"{model}/ready")
     routes = {f"/v2{path}": json.dumps(answer).encode() for path, answer in known.items()}
-    return Answers(
-        head + bytes(4 * SIZE), len(head), routes | {f"/v2{path}": b"" for path in ready}
-    )
+    routes |= {f"/v2{path}": b"" for path in ready}
+    return Answer(head + bytes(4 * SIZE), len(head)), routes
 
 
-def _grpc() -> Answers:
+def _grpc() -> tuple[Answer, Routes]:
     from google.protobuf.json_format import ParseDict
     from tritonclient.grpc import service_pb2
 
@@ -76,6 +155,4 @@ def _grpc() -> Answers:
         "ModelConfig": message("ModelConfigResponse", {"config": CONFIG}),
         "ModelStatistics": message("ModelStatisticsResponse", STATISTICS),
     }  # fmt: skip
-    return Answers(
-        usual.SerializeToString(), None, {SERVICE + name: body for name, body in known.items()}
-    )
+    return Answer(usual.SerializeToString()), {SERVICE + n: body for n, body in known.items()}

@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from null_triton import MODEL, answers
+from null_triton import MODEL, serving
 from numpy.typing import NDArray
 from perf_analyzer import command_line, cpu_name, interval, perf_analyzer
 
-from harness.load.null.server import Behaviour, running
+from harness.load.null.server import Behaviour
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import grpc_request, http_request
@@ -136,7 +136,7 @@ CLIENTS: dict[str, Callable[[Case, str], tuple[Float64, Float64]]] = {
 def measure(case: Case, who: str) -> dict[str, dict[str, float]]:
     """Percentile → what was reported and what is true, in ms."""
     behaviour = Behaviour(*(int(s * 1e9) for s in (SERVICE_S, 0, STALL_AT_S, case.stall)))
-    with running(case.protocol, answers(case.protocol), behaviour) as address:
+    with serving(case.protocol, behaviour) as address:
         reported, true = CLIENTS[who](case, address)
     return {
         name: {"reported": 1e3 * percentile(reported, q), "true": 1e3 * percentile(true, q)}

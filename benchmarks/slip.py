@@ -20,11 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from null_triton import answers
+from null_triton import serving
 from open_loop_stall import percentile, request
 from perf_analyzer import command_line, cpu_name
 
-from harness.load.null.server import running
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.generator import run
 from harness.load.wire.plan import Plan
@@ -55,7 +54,7 @@ class Slip:
 def measure(protocol: str, rate: float, processes: int, seconds: float, seed: int) -> Slip:
     length = WARM_S + seconds
     schedule = make_schedule([Segment(rate, rate, length)], "poisson", seed=seed)
-    with running(protocol, answers(protocol)) as address:
+    with serving(protocol) as address:
         plan = Plan(protocol, address, (request(protocol, address),), OUTSTANDING, 30.0, schedule,
                     sample_every=0)  # fmt: skip
         generator = run(plan, processes)

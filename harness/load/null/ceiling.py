@@ -16,7 +16,7 @@ from harness.backends.base import Backend
 from harness.errors import BackendError
 from harness.load.closed import ClosedLoop
 from harness.load.generator import Generator
-from harness.load.null.peers import Answers
+from harness.load.null.peers import Answer
 from harness.load.null.server import running
 from harness.load.wire.generator import plan_for, run
 from harness.load.wire.plan import Plan, make
@@ -49,18 +49,18 @@ def backend_ceiling(
     """
     plan = plan_for(backend, requests, slots, WAIT_S)
     plan = replace(plan, sample_every=0, order=tuple(order))
-    answers = _recorded(plan)
-    with running(plan.protocol, answers) as address:
+    answer = _recorded(plan)
+    with running(plan.protocol, answer) as address:
         aimed = replace(plan, address=address)
         generator: Generator
         if wire:
             generator = run(aimed, processes)
         else:
             generator = ClosedLoop(_aimed(backend, address), requests, slots, WAIT_S, order)
-        return Ceiling(_rate(generator, seconds), len(answers.usual))
+        return Ceiling(_rate(generator, seconds), len(answer.body))
 
 
-def _recorded(plan: Plan) -> Answers:
+def _recorded(plan: Plan) -> Answer:
     """The real server's answer to the plan's first request."""
     generator = make(replace(
         plan, slots=1, requests=plan.requests[:1], sample_every=1, pinned=False, order=()
@@ -75,14 +75,14 @@ def _recorded(plan: Plan) -> Answers:
         raise BackendError(f"no answer to show to the generator: {said}")
     raw = generator.sampled()[0][1]
     assert isinstance(raw, bytes)
-    return Answers(raw) if plan.protocol == "grpc" else _http_answer(raw)
+    return Answer(raw) if plan.protocol == "grpc" else _http_answer(raw)
 
 
-def _http_answer(raw: bytes) -> Answers:
+def _http_answer(raw: bytes) -> Answer:
     head, _, body = raw.partition(b"\r\n\r\n")
     name = b"\r\ninference-header-content-length:"
     _, found, value = head.lower().partition(name)
-    return Answers(body, int(value.split(b"\r\n", 1)[0]) if found else None)
+    return Answer(body, int(value.split(b"\r\n", 1)[0]) if found else None)
 
 
 def _aimed(backend: TritonBackend, address: str) -> Backend:

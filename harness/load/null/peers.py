@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from harness.load.wire import http2
 from harness.load.wire.http1 import ProtocolError
@@ -14,46 +11,26 @@ from harness.load.wire.http1 import ProtocolError
 Put = Callable[[Callable[[], None]], None]
 _ANSWER_FRAME = http2.DEFAULT_FRAME
 _TAKEN = 1 << 20
-_UNIMPLEMENTED = b"12"
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What is answered: an HTTP body or a gRPC message."""
+class Answer:
+    """What every request is answered with: an HTTP body or a gRPC message."""
 
-    usual: bytes
-    """To an inference request; without `routes`, to every request."""
+    body: bytes
     json_bytes: int | None = None
-    """HTTP: how many of the usual answer's bytes are JSON, with tensors in binary behind them."""
-    routes: Mapping[str, bytes] = field(default_factory=dict)
-    """Path → answer to the other requests that a client asks before its load. They are answered at
-    once, whatever the service time; a path that is not there is an error."""
-
-    def to_json(self) -> str:
-        """Text that `from_json` reads back."""
-        routes = {path: base64.b64encode(body).decode() for path, body in self.routes.items()}
-        usual = base64.b64encode(self.usual).decode()
-        return json.dumps({"usual": usual, "json_bytes": self.json_bytes, "routes": routes})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What `to_json` wrote."""
-        data = json.loads(text)
-        routes = {path: base64.b64decode(body) for path, body in data["routes"].items()}
-        return cls(base64.b64decode(data["usual"]), data["json_bytes"], routes)
+    """HTTP: how many of the body's bytes are JSON, with tensors in binary behind them."""
 
 
 class HttpPeer:
     """HTTP/1.1 requests, with a Content-Length or without a body."""
 
-    def __init__(self, put: Put, answers: Answers) -> None:
+    def __init__(self, put: Put, answer: Answer) -> None:
         self.out: list[bytes] = []
         self._put = put
         self._data = bytearray()
         self._skip = 0
-        self._then: Callable[[], None] = self._usual
-        self._routes = {path: _http(body) for path, body in answers.routes.items()}
-        self._response = _http(answers.usual, answers.json_bytes)
+        self._response = http_response(answer.body, answer.json_bytes)
 
     def feed(self, data: memoryview) -> None:
         """Bytes from the client. Raises ProtocolError for a body without a length."""
@@ -63,7 +40,7 @@ class HttpPeer:
         if self._skip:
             data = data[self._skip :]
             self._skip = 0
-            self._then()
+            self._put(self._answer)
         self._data += data
         while self._data and not self._skip:
             if not self._request():
@@ -73,26 +50,14 @@ class HttpPeer:
         end = self._data.find(b"\r\n\r\n")
         if end < 0:
             return False
-        head = bytes(self._data[:end])
-        whole = end + 4 + _length(head)
-        self._then = self._chosen(head) if self._routes else self._usual
+        whole = end + 4 + _length(bytes(self._data[:end]))
         if len(self._data) >= whole:
             del self._data[:whole]
-            self._then()
+            self._put(self._answer)
         else:
             self._skip = whole - len(self._data)
             self._data.clear()
         return True
-
-    def _chosen(self, head: bytes) -> Callable[[], None]:
-        path = head.split(b" ", 2)[1].decode("latin-1")
-        if path.endswith("/infer"):
-            return self._usual
-        answer = self._routes.get(path, _NOT_FOUND)
-        return lambda: self.out.append(answer)
-
-    def _usual(self) -> None:
-        self._put(self._answer)
 
     def _answer(self) -> None:
         self.out.append(self._response)
@@ -109,7 +74,8 @@ def _length(head: bytes) -> int:
     return 0
 
 
-def _http(body: bytes, json_bytes: int | None = None) -> bytes:
+def http_response(body: bytes, json_bytes: int | None = None) -> bytes:
+    """A whole response."""
     kind = "application/json" if body.startswith(b"{") and json_bytes is None else (
         "application/octet-stream"
     )  # fmt: skip
@@ -119,13 +85,10 @@ def _http(body: bytes, json_bytes: int | None = None) -> bytes:
     return head.encode() + b"\r\n" + body
 
 
-_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-
-
 class GrpcPeer:
     """HTTP/2 streams, each with one message; answers wait for room in the client's windows."""
 
-    def __init__(self, put: Put, answers: Answers) -> None:
+    def __init__(self, put: Put, answer: Answer) -> None:
         self._put = put
         self._data = bytearray()
         self._greeted = False
@@ -133,10 +96,7 @@ class GrpcPeer:
         self._skip = 0
         self._whole = (0, 0, 0)
         """The DATA frame whose bytes are skipped: flags, stream, size."""
-        self._payload = _message(answers.usual)
-        self._routes = {path: _message(body) for path, body in answers.routes.items()}
-        self._decoder = http2.HeaderDecoder() if answers.routes else None
-        self._paths: dict[int, str] = {}
+        self._payload = grpc_message(answer.body)
         self._room = self._initial = http2.DEFAULT_WINDOW
         self._streams: dict[int, int] = {}
         """Stream → what the client added to its window."""
@@ -192,10 +152,7 @@ class GrpcPeer:
             self._request(stream)
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytearray) -> None:
-        if kind == http2.HEADERS and self._decoder is not None:
-            block = http2.strip(flags, kind, bytes(payload))
-            self._paths[stream] = self._decoder.decode(block).get(":path", "")
-        elif kind == http2.WINDOW_UPDATE:
+        if kind == http2.WINDOW_UPDATE:
             self._widen(stream, int.from_bytes(payload[:4], "big"))
         elif kind == http2.SETTINGS and not flags & http2.ACK:
             self._settings(bytes(payload))
@@ -203,15 +160,7 @@ class GrpcPeer:
             self.out.append(http2.frame(http2.PING, http2.ACK, 0, bytes(payload)))
 
     def _request(self, stream: int) -> None:
-        path = self._paths.pop(stream, "")
-        if not self._routes or path.endswith("/ModelInfer"):
-            self._put(lambda: self._answer(stream, self._payload))
-        elif path in self._routes:
-            self._answer(stream, self._routes[path])
-        else:
-            block = self._head + http2.literal(b"grpc-status", _UNIMPLEMENTED)
-            end = http2.END_HEADERS | http2.END_STREAM
-            self.out.append(http2.frame(http2.HEADERS, end, stream, block))
+        self._put(lambda: self._answer(stream, self._payload))
 
     def _settings(self, payload: bytes) -> None:
         for at in range(0, len(payload), 6):
@@ -254,6 +203,6 @@ class GrpcPeer:
         out.append(http2.frame(http2.HEADERS, end, stream, self._trailers))
 
 
-def _message(body: bytes) -> bytes:
+def grpc_message(body: bytes) -> bytes:
     """A gRPC message: uncompressed, its length, its bytes."""
     return b"\0" + len(body).to_bytes(4, "big") + body

@@ -17,16 +17,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness.errors import WorkerDiedError
-from harness.load.null.peers import Answers, GrpcPeer, HttpPeer
+from harness.load.null.peers import Answer, GrpcPeer, HttpPeer, Put
 from harness.load.wire.http1 import ProtocolError
 from harness.load.wire.poller import BUFFER, Poller
 from harness.system.child import Child
 from harness.system.files import named
 
 Peer = HttpPeer | GrpcPeer
+PEERS: dict[str, type[Peer]] = {"http": HttpPeer, "grpc": GrpcPeer}
 SPIN_NS = 200_000
 START_S = 60.0
 _clock = time.monotonic_ns
@@ -92,11 +94,10 @@ class Queue:
 
 
 class NullServer:
-    """Accepts connections and answers what comes."""
+    """Accepts connections and answers what comes; `peer` makes the side of one that answers."""
 
-    def __init__(self, protocol: str, answers: Answers, behaviour: Behaviour, port: int) -> None:
-        self._make = HttpPeer if protocol == "http" else GrpcPeer
-        self._answers = answers
+    def __init__(self, peer: Callable[[Put], Peer], behaviour: Behaviour, port: int = 0) -> None:
+        self._peer = peer
         self._queue = Queue(behaviour)
         self._poller = Poller()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
@@ -108,7 +109,7 @@ class NullServer:
     def _accept(self, _: int) -> None:
         sock, _address = self._listener.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer: Peer = self._make(self._queue.put, self._answers)
+        peer = self._peer(self._queue.put)
         self._poller.add(sock.fileno(), lambda _: self._ready(sock, peer))
         self._peers.append((sock, peer))
 
@@ -143,22 +144,23 @@ class NullServer:
 
 @contextlib.contextmanager
 def running(
-    protocol: str, response: int | Answers, behaviour: Behaviour | None = None
+    protocol: str, response: int | Answer, behaviour: Behaviour | None = None
 ) -> Iterator[str]:
     """A null server in a process of its own; yields its `host:port`.
 
     `response` is the size of every answer's body in bytes, or what is to be answered.
     """
-    answers = Answers(bytes(response)) if isinstance(response, int) else response
+    answer = Answer(bytes(response)) if isinstance(response, int) else response
     behaviour = behaviour or Behaviour()
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile() as file:
         with named(Path(file.name)):
-            file.write(answers.to_json())
+            file.write(answer.body)
             file.flush()
         arguments = [
-            protocol, "--answers", file.name, "--service", f"{behaviour.service}ns",
+            protocol, "--body", file.name, "--service", f"{behaviour.service}ns",
             "--stall-at", f"{behaviour.stall_at}ns", "--stall", f"{behaviour.stall}ns",
             *(["--serial"] if behaviour.serial else []),
+            *(["--json-bytes", str(answer.json_bytes)] if answer.json_bytes is not None else []),
         ]  # fmt: skip
         with Child("the null server", "harness.load.null.server", arguments) as child:
             port = child.line(START_S)
@@ -173,16 +175,16 @@ def main() -> None:
     parser.add_argument("protocol", choices=["http", "grpc"])
     parser.add_argument("--port", type=int, default=0, help="default: a free one, printed")
     parser.add_argument("--response-bytes", type=int, default=64, help="size of an answer's body")
-    parser.add_argument("--answers", type=Path, help="file of prepared answers, see `Answers`")
+    parser.add_argument("--body", type=Path, help="file with an answer's body")
+    parser.add_argument("--json-bytes", type=int, help="how many of its bytes are JSON")
     parser.add_argument("--serial", action="store_true", help="one request at a time")
     for name in ("service", "stall-at", "stall"):
         parser.add_argument(f"--{name}", type=_duration, default=0, help="such as 10ms or 2s")
     options = parser.parse_args()
     behaviour = Behaviour(options.service, options.serial, options.stall_at, options.stall)
-    answers = Answers(bytes(options.response_bytes))
-    if options.answers is not None:
-        answers = Answers.from_json(options.answers.read_text(encoding="utf-8"))
-    server = NullServer(options.protocol, answers, behaviour, options.port)
+    body = options.body.read_bytes() if options.body else bytes(options.response_bytes)
+    peer = partial(PEERS[options.protocol], answer=Answer(body, options.json_bytes))
+    server = NullServer(peer, behaviour, options.port)
     print(server.port, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve()

@@ -18,7 +18,7 @@ def test_a_request_of_that_many_bytes(size):
 
 def test_the_answer_shown_is_the_servers_with_what_is_json_of_it():
     raw = b'HTTP/1.1 200 OK\r\nInference-Header-Content-Length: 7\r\nX: y\r\n\r\n{"a":1}binary'
-    assert (_http_answer(raw).usual, _http_answer(raw).json_bytes) == (b'{"a":1}binary', 7)
+    assert (_http_answer(raw).body, _http_answer(raw).json_bytes) == (b'{"a":1}binary', 7)
     assert _http_answer(b"HTTP/1.1 200 OK\r\n\r\n{}").json_bytes is None
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from harness.errors import ServerDiedError, WorkerDiedError
+from harness.load.null.peers import Answer
 from harness.load.null.server import Behaviour, Queue, running
 from harness.load.wire.poller import connect
 
@@ -40,6 +41,14 @@ def test_it_listens_in_a_process_of_its_own_and_is_gone_afterwards():
         assert port > 0
     with pytest.raises(ServerDiedError):
         connect(address)
+
+
+def test_what_is_to_be_answered_travels_with_what_of_it_is_json():
+    with running("http", Answer(b'{"a":1}\xff\0', 7)) as address, connect(address) as client:
+        client.settimeout(10)
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+    assert body == b'{"a":1}\xff\0' and b"\r\nInference-Header-Content-Length: 7" in head
 
 
 def test_a_server_that_cannot_start_says_how_it_ended():
