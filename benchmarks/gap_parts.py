@@ -27,6 +27,7 @@ from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from harness.backends import registry  # noqa: F401 - fills the table of kinds
+from harness.backends.base import ServerAddress
 from harness.gap.parts import PARTS, round_parts
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.load.schedule import Segment
@@ -237,7 +238,7 @@ class Bench:
             )
             worker.handle(messages.LoadBackend(
                 settings, PreparedModel(model, {}, "key", tensors[:1], tensors[1:]), 1, (1,), 10.0,
-                None, messages.ServerAddress(http, grpc, model, None, self.server.trace),
+                None, ServerAddress(http, grpc, model, None, self.server.trace),
             ))  # fmt: skip
         return self._workers[key]
 

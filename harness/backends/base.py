@@ -155,17 +155,30 @@ class Backend(Protocol[Request, Reply]):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a Triton serves a model: `host:port` of both protocols, and its name there."""
+
+    http: str | None = None
+    grpc: str | None = None
+    name: str = ""
+    metrics: str | None = None
+    """Its /metrics, `host:port` or a URL; None where they can't be read."""
+    trace: Path | None = None
+    """The file of its trace; None where it has none."""
+
+    def of(self, protocol: str) -> str | None:
+        """`host:port` of `http` or `grpc`."""
+        return self.http if protocol == "http" else self.grpc
+
+
+@dataclass(frozen=True, slots=True)
 class BackendContext:
     """What a backend gets besides its own settings."""
 
     model: PreparedModel
     request_timeout: float = 30.0
-    server_http: str | None = None
-    server_grpc: str | None = None
-    served_name: str | None = None
-    """Triton only: `host:port` of both protocols, and the model's name on the server."""
-    server_metrics: str | None = None
-    """Triton only: its metrics, `host:port` or a URL; None where they can't be read."""
+    server: ServerAddress = field(default_factory=ServerAddress)
+    """Triton only."""
     cache: Path | None = None
     batch_sizes: tuple[int, ...] = ()
     """What will be asked for: an engine is built for these."""

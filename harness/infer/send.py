@@ -163,8 +163,7 @@ def _served(
         log=folder / "server.log", repository=folder / "repository", cache=context.cache,
     )  # fmt: skip
     try:
-        yield replace(context, server_http=served.http, server_grpc=served.grpc,
-                      served_name=served.name)  # fmt: skip
+        yield replace(context, server=served.address)
     finally:
         served.release()
         if served.server is not None:

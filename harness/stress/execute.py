@@ -150,7 +150,7 @@ class _Run:
             self._note_server(server)
             proxy = self._proxy(stack, stress, spec, server, logs)
             assert server.model is not None
-            plan = make_plan(self.loaded, spec, server.model, server.addresses, self.where.workers)
+            plan = make_plan(self.loaded, spec, server.model, server.address, self.where.workers)
             telemetry = stack.enter_context(
                 Telemetry(self.directory / "telemetry.raw", logs / "telemetry.log")
             )
@@ -162,8 +162,8 @@ class _Run:
             stack.callback(faults.stop)
             memory = stack.enter_context(MemoryWatch(lambda: server.pid))
             scraper = stack.enter_context(
-                Scraper(server.metrics, every=between_readings(stress))
-            ) if server.metrics else None  # fmt: skip
+                Scraper(server.address.metrics, every=between_readings(stress))
+            ) if server.address.metrics else None  # fmt: skip
             generator = stack.enter_context(Generator(
                 plan if proxy is None else plan.at(proxy.address), server.inputs(), self.where,
                 folder=self.directory / files.SAMPLES, logs=logs, base=base,
@@ -177,7 +177,7 @@ class _Run:
                 self._keep_others(server)
 
     def _note_server(self, server: StressServer) -> None:
-        self.outcome.served_name, self.outcome.batch_size = server.addresses[2], server.batch
+        self.outcome.served_name, self.outcome.batch_size = server.address.name, server.batch
         self.outcome.workers = self.where.workers
         self.outcome.parity = [row.outward() for row in server.parity]
         self.outcome.save(self.directory)
@@ -187,8 +187,7 @@ class _Run:
         self, stack: contextlib.ExitStack, stress: Stress, spec: TritonSettings,
         server: StressServer, logs: Path,
     ) -> Proxy | None:  # fmt: skip
-        http, grpc, _ = server.addresses
-        address = str(http if spec.protocol == "http" else grpc)
+        address = str(server.address.of(spec.protocol))
         elsewhere = reached_from_elsewhere(address, self.where.master)
         if not elsewhere and not any(fault.network for fault in stress.faults):
             return None

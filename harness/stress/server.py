@@ -12,6 +12,7 @@ from typing import Self
 
 import psutil
 
+from harness.backends.base import ServerAddress
 from harness.errors import HarnessError, ServerError
 from harness.load.plan import plan_colocated
 from harness.models.inputs import make_inputs
@@ -22,7 +23,7 @@ from harness.run.limited import Limited
 from harness.run.session.preparing import Prepared, prepare, prepared_model
 from harness.run.session.served_model import Folders, ServedModel
 from harness.run.session.watch import gpu_place
-from harness.run.worker.messages import DescribeModel, ServerAddress
+from harness.run.worker.messages import DescribeModel
 from harness.run.worker.process import WorkerProcess
 from harness.scenario.spec.scenario import Scenario
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -81,7 +82,7 @@ class StressServer:
             self.model = prepared_model(prepared, "").model
             if self.model.source.get("triton"):
                 there = worker.ask(
-                    DescribeModel(self._spec, ServerAddress(found.http, found.grpc, found.name)),
+                    DescribeModel(self._spec, found.address),
                     deadline=measurement.load_timeout,
                 )  # fmt: skip
                 self.model = replace(
@@ -132,15 +133,10 @@ class StressServer:
                 yield model.name, error
 
     @property
-    def addresses(self) -> tuple[str | None, str | None, str]:
-        """http, grpc, and the model's name there."""
+    def address(self) -> ServerAddress:
+        """Where it is."""
         assert self._served is not None, "open() comes first"
-        return self._served.http, self._served.grpc, self._served.name
-
-    @property
-    def metrics(self) -> str | None:
-        """Where its /metrics are, where that is known."""
-        return None if self._served is None else self._served.metrics
+        return self._served.address
 
     @property
     def pid(self) -> int | None:
@@ -197,13 +193,13 @@ class StressServer:
 
     def unload(self) -> None:
         """Unload the model. Raises ServerError."""
-        self._ours().unload(self.addresses[2])
+        self._ours().unload(self.address.name)
 
     def reload(self) -> None:
         """Load it again. Raises ServerError."""
         assert self._server is not None
         timeout = self._scenario.measurement.load_timeout
-        for name in (*self._spec.composing, self.addresses[2]):
+        for name in (*self._spec.composing, self.address.name):
             self._server.load(name, timeout=timeout)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from harness.backends.base import ServerAddress
 from harness.backends.registry import from_message, message_of
 from harness.models.tensors import Array, PreparedModel, Tensors
 from harness.scenario.reading.loader import LoadedScenario
@@ -108,17 +109,17 @@ class EnginePlan:
 
 def make_plan(
     loaded: LoadedScenario, spec: TritonSettings, model: PreparedModel,
-    server: tuple[str | None, str | None, str], workers: int,
+    server: ServerAddress, workers: int,
 ) -> EnginePlan:  # fmt: skip
-    """The plan of a scenario whose model is served: `server` is its http, its grpc, the name."""
+    """The plan of a scenario whose model is served at `server`."""
     scenario = loaded.scenario
     assert scenario.stress is not None
     measurement = scenario.measurement
     return EnginePlan(
         __version__, scenario_hash(loaded), scenario.stress.model_dump(mode="json"),
         message_of(spec), json.loads(json.dumps(model.to_json(), default=str)),
-        scenario.model.parity.model_dump(mode="json"), *server, measurement.request_timeout,
-        measurement.seed, workers,
+        scenario.model.parity.model_dump(mode="json"), server.http, server.grpc, server.name,
+        measurement.request_timeout, measurement.seed, workers,
     )  # fmt: skip
 
 

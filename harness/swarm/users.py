@@ -18,7 +18,7 @@ from locust import User, task
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING
 
-from harness.backends.base import BackendContext
+from harness.backends.base import BackendContext, ServerAddress
 from harness.errors import HarnessError, ServerDiedError, ServerError, UsageError
 from harness.load.wire.generator import plan_for
 from harness.load.wire.plan import Plan
@@ -60,7 +60,8 @@ class Station:
         """Connections that nobody uses."""
         self._count = itertools.count()
         self.protocol, self._decode = plan.settings.protocol, DECODE[plan.settings.protocol]
-        context = BackendContext(prepared, plan.timeout, plan.http, plan.grpc, plan.served_name)
+        server = ServerAddress(plan.http, plan.grpc, plan.served_name)
+        context = BackendContext(prepared, plan.timeout, server)
         self._backend = TritonBackend(plan.settings, context)
 
     def load(self, inputs: Sequence[Tensors]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.backends.base import ServerAddress
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel
 from harness.scenario.variants import DEFAULT_CONFIG
@@ -26,9 +27,7 @@ def nothing() -> None:
 class Served:
     """Where the model is served; `server` is None when it is not ours to stop."""
 
-    http: str | None
-    grpc: str | None
-    name: str
+    address: ServerAddress
     server: TritonServer | None
     config: str = ""
     """The config.pbtxt that the harness wrote; empty for models that were already there."""
@@ -39,8 +38,6 @@ class Served:
     """
     notes: tuple[str, ...] = ()
     """What was served differently than it was asked for."""
-    metrics: str | None = None
-    """Where its /metrics are; None where that is not known, or they are switched off."""
     load_seconds: float | None = None
     """From the load request to the model being ready, where it was the harness that asked."""
     release: Callable[[], None] = nothing
@@ -98,14 +95,11 @@ def launch(
         if running is None:
             server.stop()
         raise
+    metrics = None if "metrics" in switched_off(spec.server.args) else server.metrics
+    address = ServerAddress(server.http, server.grpc, written.name, metrics, server.trace)
     return Served(
-        server.http, server.grpc, written.name, server, written.config, engine, written.directory,
-        written.notes, _metrics(spec, server), seconds,
-    )  # fmt: skip
-
-
-def _metrics(spec: TritonSettings, server: TritonServer) -> str | None:
-    return None if "metrics" in switched_off(spec.server.args) else server.metrics
+        address, server, written.config, engine, written.directory, written.notes, seconds
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +151,8 @@ def _elsewhere(spec: TritonSettings, url: str, name: str, load_timeout: float) -
         release = load_remote(spec, name, load_timeout)
         seconds = time.monotonic() - began
     http, grpc = (url, None) if spec.protocol == "http" else (None, url)
-    return Served(http, grpc, name, None, metrics=spec.server.metrics_url, load_seconds=seconds,
-                  release=release)  # fmt: skip
+    address = ServerAddress(http, grpc, name, spec.server.metrics_url)
+    return Served(address, None, load_seconds=seconds, release=release)
 
 
 def _write(

@@ -66,10 +66,7 @@ def serve(
 
 
 def client(stack: Any, spec: Any, served: Served, model: PreparedModel) -> tuple[Any, Any]:
-    context = BackendContext(
-        model, server_http=served.http, server_grpc=served.grpc, served_name=served.name,
-        batch_sizes=BATCHES,
-    )  # fmt: skip
+    context = BackendContext(model, server=served.address, batch_sizes=BATCHES)
     backend = stack.enter_context(open_backend(spec, context))
     return backend, backend.load()
 

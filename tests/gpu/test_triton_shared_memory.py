@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.gpu_memory import free_bytes
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.backends.registry import open_backend, parse_spec
 from harness.errors import ServerError
 from harness.load.choose import make_generator
@@ -68,7 +68,7 @@ def backend_on(server: TritonServer, protocol: str, client: str) -> Any:
     specs = TensorSpec("x", "float32", ("batch", 1000)), TensorSpec("y", "float32", ("batch", 1000))
     context = BackendContext(
         PreparedModel("double", {}, "key", specs[:1], specs[1:]), request_timeout=10.0,
-        server_http=server.http, server_grpc=server.grpc, served_name="double",
+        server=ServerAddress(server.http, server.grpc, "double"),
     )  # fmt: skip
     return open_backend(spec, context)
 

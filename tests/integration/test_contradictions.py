@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support import watched_triton
 
-from harness.backends.base import BackendContext
+from harness.backends.base import BackendContext, ServerAddress
 from harness.backends.registry import open_backend
 from harness.models.tensors import PreparedModel
 from harness.triton.client.settings import TritonSettings
@@ -57,7 +57,7 @@ def test_each_contradiction_is_named(server: TritonServer, protocol: str, io: st
         {"kind": "triton", "protocol": protocol, "name": "t", "io": io, "server": {"url": url}}
     )
     model = PreparedModel("wrong", {"triton": "wrong"}, "k", (), ())
-    context = BackendContext(model, 10.0, server.http, server.grpc, "wrong")
+    context = BackendContext(model, 10.0, ServerAddress(server.http, server.grpc, "wrong"))
     with open_backend(spec, context) as backend:
         backend.load()
         for value, said in enumerate(SAID):

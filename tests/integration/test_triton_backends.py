@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 from support.paths import DATA
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.backends.registry import open_backend
 from harness.errors import BackendError, DeadlineError, ServerDiedError, ServerError
 from harness.models.tensors import PreparedModel, TensorSpec
@@ -200,8 +200,8 @@ def served(tmp_path_factory):
 def opened(served, name, protocol, stack, timeout=30.0, model=None):
     server, models, *_ = served
     context = BackendContext(
-        model or models[name], request_timeout=timeout, server_http=server.http,
-        server_grpc=server.grpc, served_name=name,
+        model or models[name], request_timeout=timeout,
+        server=ServerAddress(server.http, server.grpc, name),
     )  # fmt: skip
     backend = stack.enter_context(open_backend(spec(protocol), context))
     return backend, backend.load()
@@ -438,7 +438,7 @@ def test_a_model_that_is_not_there(served, protocol):
 @PROTOCOLS
 def test_nobody_listens(served, protocol):
     context = BackendContext(
-        served[1]["affine"], request_timeout=2, server_http="127.0.0.1:9", server_grpc="127.0.0.1:9"
+        served[1]["affine"], request_timeout=2, server=ServerAddress("127.0.0.1:9", "127.0.0.1:9")
     )
     with (
         open_backend(spec(protocol), context) as backend,

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.backends.registry import open_backend, parse_spec
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.report.sections.memory import HOST, timelines
@@ -256,9 +256,7 @@ def opened(server: TritonServer, name: str, protocol: str, **settings: Any) -> A
         "kind": "triton", "protocol": protocol, "name": "t",
         "server": {"url": server.http if protocol == "http" else server.grpc}, **settings,
     })  # fmt: skip
-    context = BackendContext(
-        model(name), server_http=server.http, server_grpc=server.grpc, served_name=name
-    )
+    context = BackendContext(model(name), server=ServerAddress(server.http, server.grpc, name))
     return open_backend(spec, context)
 
 

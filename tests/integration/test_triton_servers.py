@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.backends.registry import open_backend
 from harness.errors import EmptyOutputError, ModelRefusedError, ServerError, UnknownModelError
 from harness.load.plan import LoadPlan
@@ -101,8 +101,8 @@ def test_loading_on_a_server_of_somebody_else(theirs, tmp_path, protocol):
     assert not api.is_ready(theirs.http, "identity")
     spec, served = start({"url": url, "load": True}, tmp_path, protocol)
     assert api.is_ready(theirs.http, "identity")
-    where = {f"server_{protocol}": url}
-    with open_backend(spec, BackendContext(MODEL, 10.0, served_name="identity", **where)) as it:
+    where = ServerAddress(url, url, "identity")
+    with open_backend(spec, BackendContext(MODEL, 10.0, where)) as it:
         it.load()
         x = np.ones((1, 3), np.float32)
         assert np.array_equal(run_once(it, {"x": x})["y"], x)
@@ -193,9 +193,9 @@ def test_answers_without_a_byte_are_named(numpy2, protocol, io):
     spec = TritonSettings.model_validate(
         {"kind": "triton", "protocol": protocol, "name": "t", "io": io, "server": {"url": url}}
     )
-    where = {f"server_{protocol}": url}
+    where = ServerAddress(url, url, "identity")
     x = np.ones((1, 3), np.float32)
-    with open_backend(spec, BackendContext(MODEL, 10.0, served_name="identity", **where)) as it:
+    with open_backend(spec, BackendContext(MODEL, 10.0, where)) as it:
         it.load()
         with pytest.raises(EmptyOutputError, match=r"'y' is said .* \(1, 3\)") as empty:
             run_once(it, {"x": x})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.backends.registry import open_backend, parse_spec
 from harness.errors import BackendError, ServerError
 from harness.load.choose import make_generator
@@ -129,7 +129,7 @@ def backend_on(
     outputs = (TensorSpec("y", "float32", ("batch", 100)), TensorSpec("m", "int64", ("batch",)))
     context = BackendContext(
         PreparedModel(model, {}, "key", SPECS if model == "double" else (), outputs),
-        request_timeout=10.0, server_http=server.http, server_grpc=server.grpc, served_name=model,
+        request_timeout=10.0, server=ServerAddress(server.http, server.grpc, model),
     )  # fmt: skip
     return open_backend(spec, context)
 

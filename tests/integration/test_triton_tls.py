@@ -9,7 +9,7 @@ import pytest
 from support.certificates import make
 from support.tls_relay import TlsRelay
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.backends.registry import open_backend
 from harness.errors import SetupError, TlsError
 from harness.load.plan import LoadPlan
@@ -91,8 +91,8 @@ def spec(server, relay, files, monkeypatch):
 
 def backend(spec):
     model = PreparedModel(NAME, {"triton": NAME}, "k", (), ())
-    where = {f"server_{spec.protocol}": spec.server.url}
-    return open_backend(spec, BackendContext(model, 10.0, served_name=NAME, **where))
+    where = ServerAddress(spec.server.url, spec.server.url, NAME)
+    return open_backend(spec, BackendContext(model, 10.0, where))
 
 
 @PROTOCOLS

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext
+from harness.backends.base import BackendContext, ServerAddress
 from harness.backends.registry import open_backend
 from harness.errors import ServerDiedError
 from harness.load.plan import LoadPlan, WindowSettings
@@ -163,9 +163,7 @@ def test_a_whole_window_over_a_backend(server, protocol, open_loop):
     )
     tensors = TensorSpec("x", "float32", ("batch", 16)), TensorSpec("y", "float32", ("batch", 16))
     model = PreparedModel(NAME, {}, "key", tensors[:1], tensors[1:])
-    context = BackendContext(
-        model, server_http=server.http, server_grpc=server.grpc, served_name=NAME
-    )
+    context = BackendContext(model, server=ServerAddress(server.http, server.grpc, NAME))
     inputs = arrays(5, (2, 16))
     settings = WindowSettings(0.2, 10, 0.5, 20, 20.0, 10.0)
     load = LoadPlan(segments=(Segment(200.0, 200.0, 15.0),)) if open_loop else LoadPlan(3)

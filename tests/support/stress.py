@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.backends.base import ServerAddress
 from harness.results.samples import OK, Samples
 from harness.scenario.reading.loader import LoadedScenario, load
 from harness.stress.store import Outcome, StressRun
@@ -76,7 +77,7 @@ def plan_of(scenario: LoadedScenario, workers: int = 1) -> EnginePlan:
     from harness.swarm.plan import make_plan
 
     model = PreparedModel("identity", {"triton": "identity"}, "key", (), ())
-    server = ("127.0.0.1:1", None, "identity")
+    server = ServerAddress("127.0.0.1:1", name="identity")
     return make_plan(scenario, backend_of(scenario)[1], model, server, workers)
 
 

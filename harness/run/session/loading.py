@@ -79,7 +79,7 @@ def _facts(other: ServedModel) -> LoadedColocated:
     assert other.served is not None
     facts = {
         "seconds": other.loaded.seconds, "first_call_ms": other.loaded.first_call_ms,
-        "config": other.config, "served_name": other.served.name, **other.served.engine,
+        "config": other.config, "served_name": other.served.address.name, **other.served.engine,
         **({"model_directory": d} if (d := other.directory) else {}),
     }  # fmt: skip
     return cast(LoadedColocated, facts)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.backends.base import ServerAddress
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
@@ -149,12 +150,8 @@ class ServedModel:
 
     def load(self, first_batch: int, listener: Listener) -> messages.BackendLoaded:
         """Bind the worker to the model and make the first call."""
-        served, server = self.served, messages.ServerAddress()
-        if served is not None:
-            trace = None if served.server is None else served.server.trace
-            server = messages.ServerAddress(
-                served.http, served.grpc, served.name, served.metrics, trace
-            )
+        served = self.served
+        server = ServerAddress() if served is None else served.address
         model = self._model(server)
         if isinstance(self.spec, TritonSettings):
             check_strings(self.spec, self.config, model.inputs)
@@ -172,7 +169,7 @@ class ServedModel:
         self.loaded = loaded
         return loaded
 
-    def _model(self, server: messages.ServerAddress) -> PreparedModel:
+    def _model(self, server: ServerAddress) -> PreparedModel:
         """The model; one that lives on the server is as that says, but for inputs that the
         scenario gives.
         """
@@ -204,7 +201,7 @@ class ServedModel:
 
             directory = self.served.directory
             at_once = directory is not None and not finalizes(directory)
-            server.unload(self.served.name, at_once=at_once)
+            server.unload(self.served.address.name, at_once=at_once)
 
     # -- load ---------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from typing import Annotated, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
+from harness.backends.base import ServerAddress
 from harness.backends.registry import from_message, message_of
 from harness.errors import HarnessError, MessageError, from_reason
 from harness.load.plan import LoadPlan, WindowSettings
@@ -195,19 +196,6 @@ Settings: TypeAlias = Annotated[
     BackendSettings, PlainValidator(from_message), PlainSerializer(message_of)
 ]
 """Of any kind that is registered, also by others: the worker is told where it comes from."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerAddress:
-    """Where a model is served: `host:port` of both protocols, its name, and its /metrics."""
-
-    http: str | None = None
-    grpc: str | None = None
-    name: str | None = None
-    metrics: str | None = None
-    """`host:port` or a URL; None where they can't be read."""
-    trace: Path | None = None
-    """The file of its trace; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,6 @@ class LoadedBackend:
     check: OutputCheck
     requests: list[object]
     """Those of the latest load, each once."""
-    server: messages.ServerAddress
     order: list[int] = field(default_factory=list)
     """Their indices, as they are sent."""
     input_bytes: int = 0
@@ -68,7 +67,7 @@ class LoadedBackend:
 
     def scraper(self, every: float | None = None) -> Scraper | None:
         """Reads the server's metrics, also every so many seconds; None where there are none."""
-        url = self.context.server_metrics
+        url = self.context.server.metrics
         if url is None or not isinstance(self.settings, ServedSettings):
             return None
         from harness.scenario.spec.server import access_of
@@ -80,16 +79,17 @@ class LoadedBackend:
 
     def tracer(self, generator: Generator, window_s: float) -> Tracer | None:
         """Traces requests of a window; None where the server is not the harness's own."""
-        if self.server.trace is None or self.server.http is None:
+        there = self.context.server
+        if there.trace is None or there.http is None:
             return None
         from harness.triton.counters.trace import Tracer
 
-        began, name = time.monotonic(), str(self.server.name)
+        began = time.monotonic()
 
         def expected() -> float:
             return window_s * generator.completed() / (time.monotonic() - began)
 
-        return Tracer(self.server.http, name, self.server.trace, expected)
+        return Tracer(there.http, there.name, there.trace, expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +158,14 @@ class Worker:
         return messages.ModelPrepared(model, reference, tuple(artifacts))
 
     def _load(self, command: messages.LoadBackend) -> messages.BackendLoaded:
-        server, model = command.server, command.model
+        model = command.model
         context = BackendContext(
-            model, command.request_timeout, server.http, server.grpc, server.name, server.metrics,
-            command.cache, command.batch_sizes,
-        )  # fmt: skip
+            model, command.request_timeout, command.server, command.cache, command.batch_sizes
+        )
         backend = open_backend(command.backend, context)
         backend.__enter__()
         check = OutputCheck(backend, command.backend, model, command.parity)
-        self._loaded = LoadedBackend(backend, command.backend, context, check, [], server)
+        self._loaded = LoadedBackend(backend, command.backend, context, check, [])
         stages = {"baseline": time.monotonic_ns()}
         cost = backend.load()
         stages |= cost.stages_ns or {"weights": time.monotonic_ns()}
@@ -303,7 +302,7 @@ class Worker:
         if scraper is None:
             return None
         context = self._ready.context
-        return {**scraper.finish(), "model": context.served_name or context.model.name}
+        return {**scraper.finish(), "model": context.server.name or context.model.name}
 
     def _progress(self, phase: str, requests: int, seconds: float, recent: Int64) -> None:
         p99 = float(np.quantile(recent, 0.99)) / 1e6 if recent.size else None
@@ -333,8 +332,8 @@ def _describe(command: messages.DescribeModel) -> messages.ModelDescribed:
 
     settings, server = command.backend, command.server
     assert isinstance(settings, TritonSettings)
-    url = server.http if settings.protocol == "http" else server.grpc
-    found = fetch(settings.protocol, str(url), str(server.name), access_of(settings.server))
+    url = str(server.of(settings.protocol))
+    found = fetch(settings.protocol, url, server.name, access_of(settings.server))
     both = found.signature
     needed = tuple(i for i in both.inputs if i.name not in found.optional) or both.inputs
     return messages.ModelDescribed(needed, both.outputs, found.max_batch_size, found.config)

@@ -43,11 +43,11 @@ def target(spec: TritonSettings, context: BackendContext) -> ServerTarget:
 
     Raises ServerError when there is no address, SetupError for a variable that is not set.
     """
-    address = context.server_http if spec.protocol == "http" else context.server_grpc
+    address = context.server.of(spec.protocol)
     if address is None:
         raise ServerError(f"no address of a Triton server for {spec.protocol}")
     split_address(address)
-    name = context.served_name or context.model.name
+    name = context.server.name or context.model.name
     short = {o.name: len(o.shape) for o in context.model.outputs if len(o.shape) < 2}
     access, version = access_of(spec.server), str(spec.version or "")
     return ServerTarget(address, name, context.request_timeout, short, access, version)

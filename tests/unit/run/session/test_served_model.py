@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.inline_worker import InlineWorker
 
+from harness.backends.base import ServerAddress
 from harness.backends.registry import parse_spec
 from harness.errors import BackendError
 from harness.load.plan import LoadPlan, WindowSettings
@@ -109,7 +110,7 @@ class ServerWorker(InlineWorker):
 
 def on_server(tmp_path: Path, model: PreparedModel, **served: Any) -> tuple[ServedModel, Any]:
     found, _ = made(tmp_path, TRITON, model, colocated=OTHER)
-    found.served = Served("h:1", "h:2", "m_i2", None, metrics="h:3", **served)
+    found.served = Served(ServerAddress("h:1", "h:2", "m_i2", "h:3"), None, **served)
     found.worker = worker = ServerWorker()  # type: ignore[assignment]
     return found, worker
 
@@ -118,7 +119,7 @@ def test_the_worker_is_told_where_the_model_is_served(tmp_path: Path) -> None:
     model, worker = on_server(tmp_path, MODEL)
     model.load(1, lambda _: None)
     (load,) = worker.commands
-    assert load.server == messages.ServerAddress("h:1", "h:2", "m_i2", "h:3")
+    assert load.server == ServerAddress("h:1", "h:2", "m_i2", "h:3")
     assert load.model == MODEL
 
 

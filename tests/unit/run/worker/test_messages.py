@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from harness.backends.base import ServerAddress
 from harness.backends.registry import parse_spec
 from harness.errors import DeadlineError, MessageError, MissingPackageError
 from harness.load.plan import LoadPlan, WindowSettings
@@ -36,13 +37,13 @@ COMMANDS: list[Any] = [
         ModelSpec.model_validate({"name": "m", "source": {"fake": {}}}), ("onnx",), (1, 2),
         Path("/c"), Path("/b"),
     ),
-    messages.DescribeModel(TRITON, messages.ServerAddress("h:1", None, "m", None)),
+    messages.DescribeModel(TRITON, ServerAddress("h:1", None, "m", None)),
     *(
         messages.LoadBackend(parse_spec({"kind": kind, "name": "n"}), MODEL, 2)
         for kind in ("fake", "torch", "onnxruntime", "tensorrt")
     ),
     messages.LoadBackend(TRITON, MODEL, 2, (1, 2), 3.0, Path("/c"),
-                         messages.ServerAddress("h:1", "h:2", "m", "h:3")),
+                         ServerAddress("h:1", "h:2", "m", "h:3")),
     messages.CompareOutputs(Parity(), (1, 2), Path("/r")),
     messages.MeasurePoint(PLAN, SETTINGS, 2, 3, Path("/s.npz")),
     messages.StartLoad(LoadPlan(4), 2, 3, 5.0),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from harness.backends.base import BackendContext, run_once
+from harness.backends.base import BackendContext, ServerAddress, run_once
 from harness.errors import ServerError
 from harness.load.wire.generator import plan_for
 from harness.models.tensors import PreparedModel, TensorSpec
@@ -82,7 +82,7 @@ def backend(
         {"kind": "triton", "protocol": "grpc", "name": "t", **keys}
     )
     model = PreparedModel(name, {}, "", inputs, (TensorSpec("y", "float32", ("batch",)),))
-    return TritonBackend(spec, BackendContext(model, server_grpc=address))
+    return TritonBackend(spec, BackendContext(model, server=ServerAddress(grpc=address)))
 
 
 def test_what_loading_tells(echo: tuple[Echo, str]) -> None:

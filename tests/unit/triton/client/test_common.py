@@ -2,7 +2,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from harness.backends.base import BackendContext
+from harness.backends.base import BackendContext, ServerAddress
 from harness.errors import ServerError
 from harness.models.tensors import PreparedModel, Signature, TensorSpec
 from harness.triton.client import common
@@ -87,6 +87,6 @@ def test_the_address_of_the_protocol_is_needed():
     model = PreparedModel("m", {}, "", (), ())
     spec = TritonSettings.model_validate({"kind": "triton", "protocol": "grpc", "name": "t"})
     with pytest.raises(ServerError, match="no address of a Triton server for grpc"):
-        common.target(spec, BackendContext(model, server_http="localhost:8000"))
-    found = common.target(spec, BackendContext(model, server_grpc="localhost:8001"))
+        common.target(spec, BackendContext(model, server=ServerAddress(http="localhost:8000")))
+    found = common.target(spec, BackendContext(model, server=ServerAddress(grpc="localhost:8001")))
     assert (found.address, found.name) == ("localhost:8001", "m")
