@@ -31,8 +31,7 @@ from harness.report.sections.points import MOST_OF_VAST
 from harness.results.details import MeasurementDetails
 from harness.results.rows import MeasurementRow
 from harness.results.samples import Samples, write_samples
-from harness.results.store import JOURNAL, MANIFEST, read_run
-from harness.results.upgrade import SCHEMA_VERSION
+from harness.results.store import JOURNAL, MANIFEST, SCHEMA_VERSION, read_run
 
 BATCHES, CALLERS = (1, 2, 4, 8, 16), (1, 2, 4, 8, 16)
 SEED = 20_261_128

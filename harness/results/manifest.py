@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import RunDirectoryError
 from harness.results.calibration import read_calibration
-from harness.results.upgrade import SCHEMA_VERSION
+from harness.results.store import SCHEMA_VERSION
 from harness.scenario.spec.backend import packages
 from harness.scenario.spec.scenario import Scenario
 from harness.system.machine import describe_machine, git_state, package_versions

@@ -29,13 +29,11 @@ from pydantic import ValidationError
 
 from harness.errors import RunDirectoryError, UsageError
 from harness.results import rows as lines
-from harness.results import upgrade
 from harness.results.details import ManifestEntry
 from harness.results.events import JournalLine, RunEnded, UnknownEvent, read_event
 from harness.results.line import adapter, first_mistake
 from harness.results.samples import read_samples
 from harness.results.series import read_parquet
-from harness.results.upgrade import Json
 from harness.system import files
 from harness.system.credentials import cut, redact_all
 from harness.system.faults import cant_write, lacking
@@ -46,6 +44,9 @@ JOURNAL, MANIFEST, LOCK = "journal.jsonl", "manifest.json", ".lock"
 FOLDERS = ("samples", "telemetry", "logs")
 OURS = frozenset({JOURNAL, LOCK, *FOLDERS})
 """What a run that was killed before it had a manifest leaves: nothing that was measured."""
+SCHEMA_VERSION = 3
+"""Of the format: `schema_version` in the manifest."""
+Json = Mapping[str, object]
 DEEPEST = 60
 """Levels that anything of ours may be nested; what comes after reads them by recursion."""
 MOST_READ = 1000
@@ -137,12 +138,16 @@ def read_run(path: Path, *, shown: bool = True) -> RunData:
     """Read a run directory, with texts that are harmless where they are `shown`.
 
     Lines of the journal that are damaged are passed over, and said in `damage`. Raises
-    RunDirectoryError when `path` is none, its manifest is damaged, or of a newer version.
+    RunDirectoryError when `path` is none, its manifest is damaged, or of another version.
     """
     manifest = _read_manifest(path)
-    old = upgrade.version_of(path, manifest) < upgrade.SCHEMA_VERSION
-    if old:
-        manifest = upgrade.upgrade_manifest(manifest)
+    if (version := manifest.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+        by = manifest.get("harness_version")
+        raise RunDirectoryError(
+            f"{path} has version {version} of the format, and this harness knows version "
+            f"{SCHEMA_VERSION} alone",
+            fix=f"read it with the harness that wrote it{f', {by}' if by else ''}",
+        )
     try:
         adapter(ManifestEntry).validate_python(manifest)
     except ValidationError as error:
@@ -152,7 +157,6 @@ def read_run(path: Path, *, shown: bool = True) -> RunData:
     for number, line in enumerate(_journal_lines(path / JOURNAL), 1):
         try:
             read = _object(line)
-            read = upgrade.upgrade_event(read) if old else read
             told = shown and not _plain(line)
             events.append(read_event(every_text(read, harmless) if told else read))
         except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -76,7 +76,7 @@ def test_a_local_binary(repository, tmp_path, monkeypatch):
                 "repository": str(repository)}  # fmt: skip
     _, served = start(settings, tmp_path)
     with served.server:
-        assert api.is_ready(served.http, "identity")
+        assert api.is_ready(served.address.http, "identity")
 
 
 def test_a_local_binary_without_its_libraries(repository, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ def test_every_key_of_a_measurement_is_declared(tmp_path: Path, gpu: bool) -> No
 
 
 def test_of_a_co_located_model_too() -> None:
-    (first, *_) = read_run(DATA / "runs" / "version-1").measurements
+    (first, *_) = read_run(DATA / "runs" / "colocated").measurements
     assert set(first.details["colocated"]["det"]) <= set(ColocatedDetails.__annotations__)
 
 

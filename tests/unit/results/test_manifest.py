@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import RunDirectoryError
 from harness.results.manifest import check_resumable, differences, make_manifest
-from harness.results.upgrade import SCHEMA_VERSION
+from harness.results.store import SCHEMA_VERSION
 from harness.scenario.reading.loader import load_text
 from harness.system.files import jsonable
 

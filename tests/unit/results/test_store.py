@@ -17,7 +17,7 @@ from harness.errors import RunDirectoryError, SetupError, UsageError
 from harness.results.events import Note, Reached, RunEnded, RunResumed, RunStarted, UnknownEvent
 from harness.results.rows import ArtifactRow, FailureRow, LoadedRow, ParityRow
 from harness.results.samples import Samples, write_samples
-from harness.results.store import JOURNAL, MANIFEST, RunStore, read_run
+from harness.results.store import JOURNAL, MANIFEST, SCHEMA_VERSION, RunStore, read_run
 from harness.system.files import atomic_write, write_text
 
 FAILURE = FailureRow("a/b1/c1", 0, "a", "raised", "it broke\nbadly")
@@ -145,6 +145,21 @@ def test_what_is_nested_too_deep_is_passed_over(run, depth):
     (run / MANIFEST).write_text('{"x": ' + "[" * depth + "]" * depth + "}")
     with pytest.raises(RunDirectoryError, match=r"manifest\.json can't be read"):
         read_run(run)
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1, "3", 2.5, None])
+def test_another_version_of_the_format_is_refused_with_both_and_who_reads_it(run, version):
+    manifest = json.loads((run / MANIFEST).read_text())
+    other = {**manifest, "schema_version": version, "harness_version": "0.0.7"}
+    (run / MANIFEST).write_text(json.dumps(other))
+    for read in (read_run, RunStore.resume):
+        with pytest.raises(RunDirectoryError) as caught:
+            read(run)
+        assert f"has version {version} of the format" in caught.value.message
+        assert f"knows version {SCHEMA_VERSION} alone" in caught.value.message
+        assert "0.0.7" in str(caught.value.fix)
+    (run / MANIFEST).write_text(json.dumps({**manifest, "schema_version": SCHEMA_VERSION}))
+    assert read_run(run).complete
 
 
 def test_a_line_of_a_newer_version_is_kept_and_passed_over(run):
