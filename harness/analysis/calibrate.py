@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.results.calibration import SCHEMA_VERSION
-
 
 def detectable_text(share: float | str) -> str:
     """`2.9 %`; takes what the file holds."""
@@ -16,12 +14,6 @@ def detectable_text(share: float | str) -> str:
 
 def calibration_text(found: Mapping[str, Any]) -> str:
     """The result in a few sentences, for reports and the terminal; `found` as it is stored."""
-    if found["schema_version"] != SCHEMA_VERSION:
-        return (
-            "This machine's calibration is of an earlier version, which split one run's rounds at "
-            "random and so could find neither a drift nor what differs between runs: make it anew "
-            "with harness calibrate."
-        )
     spread = ", ".join(
         f"{m} {100 * s['round']:.2g} % and {100 * s['run']:.2g} %"
         for m, s in found["spread"].items()

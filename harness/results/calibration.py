@@ -19,7 +19,6 @@ from harness.system.files import jsonable, read_bytes, write_text
 from harness.system.paths import data_directory
 
 SCHEMA_VERSION = 2
-"""1 held random splits of one run."""
 FEWEST_REPEATS = 5
 """Rounds of half a run: halves of four have none to spare for one that was disturbed."""
 FEWEST_RUNS = 3
@@ -51,14 +50,12 @@ def calibration_path(machine: Mapping[str, Any]) -> Path:
 
 
 def read_calibration(machine: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The machine's calibration, of this version or an earlier one (which the reports then say);
-    None when there is none that can be read.
-    """
+    """The machine's calibration; None when there is none of this version that can be read."""
     try:
         found = json.loads(read_bytes(calibration_path(machine)))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: no home directory
         return None
-    known = isinstance(found, dict) and found.get("schema_version") in (1, SCHEMA_VERSION)
+    known = isinstance(found, dict) and found.get("schema_version") == SCHEMA_VERSION
     return found if known else None
 
 
