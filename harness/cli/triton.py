@@ -23,7 +23,7 @@ def command() -> None:
 def install(directory: Path | None, check: bool) -> None:
     """Install the embedded Triton: a real tritonserver from PyPI, in a folder of its own."""
     from harness.triton.server import install as triton
-    from harness.triton.server.start import try_out
+    from harness.triton.server.process import try_out
 
     if check:
         found = triton.find(directory)

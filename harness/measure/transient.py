@@ -144,12 +144,10 @@ def _first_stretch(
     mean = _means(place, latency, count)
     if mean is None:
         return None
-    first, median = float(mean[0]), float(np.median(mean))
-    above = mean[mean > median] - median  # latencies are skewed: the scatter upwards is larger
-    scatter = max(np.median(abs(mean - median)), np.median(above) if len(above) else 0.0)
+    first, (median, scatter) = float(mean[0]), _usual(mean)
     slowest = float(mean[len(mean) // NEIGHBOURS :].max())
     excess = first - median
-    if first > slowest and excess > max(Z * _TO_SIGMA * scatter, SMALLEST * median):
+    if first > slowest and excess > max(Z * scatter, SMALLEST * median):
         return Leak(1 / count, excess / median)
     return None
 
@@ -176,10 +174,12 @@ def _step(place: NDArray[np.float64], latency: NDArray[np.int64]) -> Leak | None
     return None
 
 
-def _usual(log: NDArray[np.float64]) -> tuple[float, float]:
-    """Median, and scatter by the median deviation, the one upwards where that is larger."""
-    usual = float(np.median(log))
-    off = log - usual
+def _usual(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Median, and scatter by the median deviation, the one upwards where that is larger: latencies
+    are skewed.
+    """
+    usual = float(np.median(values))
+    off = values - usual
     above = off[off > 0]
     deviation = max(np.median(abs(off)), np.median(above) if len(above) else 0.0)
     return usual, _TO_SIGMA * float(deviation)

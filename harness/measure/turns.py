@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -87,10 +88,7 @@ def _moved(samples: Samples, kept: NDArray[np.bool_], by_ns: int) -> Samples:
 
 
 def _concatenated(parts: Sequence[Samples]) -> Samples:
-    messages: dict[str, int] = {}
-    for part in parts:
-        for text, count in part.messages.items():
-            messages[text] = messages.get(text, 0) + count
+    messages = sum((Counter(part.messages) for part in parts), Counter[str]())
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].columns
     }

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from harness.analysis.best import ranked
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
-from harness.analysis.pareto import (
-    Dominance,
-    Front,
-    front,
-    margin,
-    trade_off_metrics,
-)
+from harness.analysis.pareto import Dominance, Front, front, margin, trade_off_metrics
 from harness.analysis.summary import SummaryRow
 from harness.report.charts.lines import bounds_on, dots, shared_percentile, wide
 from harness.report.model import blocks, columns, numbers
@@ -33,28 +26,10 @@ LEAST = 3
 """Fewer points than this make no front worth a section."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParetoView:
-    """The section's parts."""
-
-    intro: str
-    charts: tuple[blocks.Chart, ...]
-    table: blocks.Table
-
-
 def section(context: Context) -> Section | None:
-    """The front in words, drawn and as a table; None where there is none worth it."""
-    found = pareto_view(context)
-    if found is None:
-        return None
-    return Section("pareto", "Pareto front", (
-        Text(found.intro, "prose"), Charts(found.charts),
-        TableBlock(found.table, "Points on the front"),
-    ))  # fmt: skip
-
-
-def pareto_view(context: Context) -> ParetoView | None:
-    """The section; None with fewer than three points that may be ranked."""
+    """The front in words, drawn and as a table; None with fewer than three points that may be
+    ranked.
+    """
     rows = [r for r in ranked(context.rows) if satisfies(r, context.bounds) != "no"]
     found = front(rows, front_metrics(context, rows), context.differences)
     if found.judged < LEAST:
@@ -62,8 +37,11 @@ def pareto_view(context: Context) -> ParetoView | None:
     known = {*found.dominated, *(r.point for r in found.rows)}
     judged = [r for r in rows if r.point in known]
     x_metrics = [m for m in found.metrics if m != found.metrics[0]]
-    charts = tuple(_chart(context, found, judged, metric) for metric in x_metrics)
-    return ParetoView(_intro(context, found), charts, _table(context, found, judged))
+    return Section("pareto", "Pareto front", (
+        Text(_intro(context, found), "prose"),
+        Charts(tuple(_chart(context, found, judged, metric) for metric in x_metrics)),
+        TableBlock(_table(context, found, judged), "Points on the front"),
+    ))  # fmt: skip
 
 
 def front_metrics(context: Context, rows: Sequence[SummaryRow]) -> tuple[str, ...]:

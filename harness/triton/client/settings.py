@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -118,14 +116,12 @@ def judge(client: Answer) -> list[Check]:
 def server_check(*, runs: bool) -> Check:
     """Whether the embedded server is installed, starts, and answers; its binary is started once."""
     from harness.triton.server.install import OLD, find
-    from harness.triton.server.process import TritonServer
+    from harness.triton.server.process import try_out
 
     fix = "harness triton install"
     try:
         install = find()
-        with tempfile.TemporaryDirectory() as folder:
-            (empty := Path(folder, "repository")).mkdir()
-            TritonServer.start(install, empty, log=Path(folder, "log"), prepared=True).stop()
+        try_out(install)
     except HarnessError as error:
         why = error.message.partition("; log: ")[0]
         return Check(BACKENDS, "triton server", MISSING, why, error.fix or fix)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from harness.errors import ModelRefusedError, PortInUseError, ServerError, translate
 from harness.system.child import describe_status
+from harness.system.scratch import temporary_folder
 from harness.triton.server import api
 from harness.triton.server import ports as net
 from harness.triton.server import stub_memory as shm
@@ -274,3 +275,16 @@ class TritonServer:
 
 class _RefusedError(Exception):
     """The server's own words about what it would not do."""
+
+
+def try_out(install: TritonInstall) -> tuple[str, float]:
+    """Start the server once over an empty repository: its version, and the seconds to ready.
+
+    Raises ServerError when it does not start.
+    """
+    with temporary_folder() as folder:
+        (repository := folder / "repository").mkdir()
+        with TritonServer.start(
+            install, repository, log=folder / "triton.log", timeout=30, prepared=True
+        ) as server:
+            return server.version(), server.start_seconds

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from harness.errors import ServerError
 from harness.scenario.spec.server import Server
-from harness.system.scratch import temporary_folder
 from harness.triton.client.settings import TritonSettings
 from harness.triton.server.docker import Container
 from harness.triton.server.install import TritonInstall, find, local
@@ -65,16 +64,3 @@ def what_runs(
     if not binary.is_file():
         raise ServerError(f"there is no tritonserver at {binary}")
     return local(binary, backends)
-
-
-def try_out(install: TritonInstall) -> tuple[str, float]:
-    """Start the server once over an empty repository: its version, and the seconds to ready.
-
-    Raises ServerError when it does not start.
-    """
-    with temporary_folder() as folder:
-        (repository := folder / "repository").mkdir()
-        with TritonServer.start(
-            install, repository, log=folder / "triton.log", timeout=30, prepared=True
-        ) as server:
-            return server.version(), server.start_seconds
