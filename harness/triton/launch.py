@@ -95,11 +95,15 @@ def launch(
         if running is None:
             server.stop()
         raise
-    metrics = None if "metrics" in switched_off(spec.server.args) else server.metrics
-    address = ServerAddress(server.http, server.grpc, written.name, metrics, server.trace)
     return Served(
-        address, server, written.config, engine, written.directory, written.notes, seconds
-    )
+        _address(spec, server, written.name), server, written.config, engine, written.directory,
+        written.notes, seconds,
+    )  # fmt: skip
+
+
+def _address(spec: TritonSettings, server: TritonServer, name: str) -> ServerAddress:
+    metrics = None if "metrics" in switched_off(spec.server.args) else server.metrics
+    return ServerAddress(server.http, server.grpc, name, metrics, server.trace)
 
 
 @dataclass(frozen=True, slots=True)
