@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -46,6 +49,8 @@ from harness.validate.servers import not_here, not_now
 LARGEST = 2**30
 """Bytes of an ONNX file and its weights that are loaded to see whether ONNX Runtime takes them."""
 
+TRIED_BYTES = 1 << 16
+"""Written to the cache to see whether that can be done."""
 HERE, NOW = "not on this machine: ", "not at this moment: "
 """What a note begins with that says why a run would fail at once."""
 
@@ -180,8 +185,22 @@ def _lacking(scenario: Scenario, base: Path) -> Iterator[str]:
     given = {name: e for name, e in scenario.environments.items() if name in used}
     asks += [partial(find_python, name, e.python, base) for name, e in given.items() if e.python]
     asks += [partial(expand, u) for e in given.values() for u in (e.index, *e.extra_index) if u]
+    asks += [partial(_check_cache, model.name) for model, *_ in models(scenario).values()]
     for ask in (Selection(scenario).check, *asks):
         try:
             ask()
         except SetupError as error:
             yield error.message
+
+
+def _check_cache(model: str) -> None:
+    """Raise SetupError where nothing can be written to the cache, and it has no model so named."""
+    cache = cache_directory()
+    folder = next(p for p in (cache, *cache.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, TRIED_BYTES)
+    except OSError as error:
+        if not any(cache.glob(f"{glob.escape(model)}-*/*")):
+            words = f"a cache that can be written to: {folder}: {error.strerror}"
+            raise SetupError(words) from None

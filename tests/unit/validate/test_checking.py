@@ -14,6 +14,7 @@ import pytest
 from onnx import helper
 from onnxruntime.quantization import quantize_dynamic
 from support.inline_worker import InlineWorker
+from support.small_disk import SmallDisk, mounted
 from support.tiny_onnx import tiny_onnx
 
 from harness.errors import HarnessError, UsageError
@@ -214,6 +215,26 @@ def test_a_package_that_is_not_installed_is_a_note(
     path = write(folder, LINEAR.removesuffix(", ") + "}]", f"{ORT}, {TORCH}")
     (note,) = (n for n in check(load(path)) if "package" in n)
     assert note.startswith("not on this machine: a Python package for torch-cpu-fp32: torch")
+
+
+def test_a_cache_that_takes_nothing_is_a_note_unless_the_model_is_in_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(folder, LINEAR.removesuffix(", ") + "}]", TORCH)
+    for spoil, words in (
+        (SmallDisk.fill, "No space left on device"), (SmallDisk.read_only, "Read-only file system")
+    ):  # fmt: skip
+        with mounted(tmp_path / spoil.__name__) as disk:
+            monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
+            assert check(load(path)) == []
+            spoil(disk)
+            lacks = f"not on this machine: a cache that can be written to: {disk.path}: {words}"
+            assert check(load(path)) == [lacks]
+        with mounted(tmp_path / f"{spoil.__name__}-made") as disk:
+            monkeypatch.setenv("XDG_CACHE_HOME", str(disk.path))
+            (disk.path / "inference-harness" / "net-0123" / "state_dict").mkdir(parents=True)
+            spoil(disk)
+            assert check(load(path)) == []
 
 
 def test_a_large_file_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
