@@ -259,7 +259,7 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     ratio = context.differences.advantage(best, other, context.objective)
     eager = context.reference_is_eager and other.backend == context.reference
     kind = "eager PyTorch, " if eager else ""
-    place = labels.place_text(other) + _better_but_invalid(context, other)
+    place = labels.place_text(other) + _better_left_out(context, other)
     target = f"{context.name(other)} ({kind}{place})"
     if best.backend == other.backend and context.name(other) in context.defaults:
         target = f"the default configuration ({place})"
@@ -273,19 +273,24 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     return ["is ", bold(f"{percent_text(gain)} better"), " than ", target]
 
 
-def _better_but_invalid(context: Context, other: SummaryRow) -> str:
-    """That a configuration has a point of a better value than `other`, left out as invalid."""
+def _better_left_out(context: Context, other: SummaryRow) -> str:
+    """That a configuration has a point of a better value than `other`, left out as invalid, or
+    because it is not known whether it holds the constraints.
+    """
     value = context.objective.value
     least, sign = value(other), context.objective.sign
     better = [
         (sign * found.value, row) for row in context.of(context.name(other))
-        if not ranking.usable(row) and least is not None and (found := value(row)) is not None
-        and sign * found.value > sign * least.value and satisfies(row, context.bounds) != "no"
+        if least is not None and (found := value(row)) is not None
+        and sign * found.value > sign * least.value
+        and (held := satisfies(row, context.bounds)) != "no"
+        and (held == "unknown" or not ranking.usable(row))
     ]  # fmt: skip
     if not better:
         return ""
     row = max(better, key=lambda pair: pair[0])[1]
-    why = labels.why_invalid(row) or "a round failed"
+    unknown = "not shown to hold every constraint" if ranking.usable(row) else "a round failed"
+    why = labels.why_invalid(row) or unknown
     return f"; its best point, {labels.place_text(row)}, was left out: {why}"
 
 

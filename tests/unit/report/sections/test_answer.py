@@ -135,6 +135,21 @@ def test_a_default_that_holds_no_constraint_is_not_compared(variants: Context) -
     assert "not shown to hold every constraint" in text
 
 
+def test_the_others_better_point_that_may_hold_the_constraints_is_named(tmp_path: Path) -> None:
+    context = build_context(read_run(write_run(tmp_path / "r", failures=False)))
+    torch = sorted(
+        (r for r in context.rows if r.backend == "torch-cpu-fp32" and r.throughput), key=latency
+    )
+    best = max(torch, key=lambda r: r.throughput.value if r.throughput else 0)
+    tight = limited(context, {"latency_mean_ms": {"max": latency(best)}})
+    assert satisfies(best, tight.bounds) == "unknown"
+    pick = tight.choice.recommended
+    assert pick is not None and place_text(pick) != place_text(best)
+    text = said(tight)
+    words = f"; its best point, {place_text(best)}, was left out: not shown to hold every constra"
+    assert words in text
+
+
 def test_the_others_best_point_that_is_invalid_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", failures=False)
     assert "was left out" not in said(build_context(read_run(run)))
@@ -266,7 +281,9 @@ def test_sentence_compares_with_the_default(variants: Context) -> None:
     assert said[0].startswith(
         f"In 54 measurements across 6 configurations, {best.name} is "
     ) or said[0].startswith(f"In 54 measurements across 6 configurations, {best.name} has ")
-    assert "the default configuration (batch 1, concurrency 4)" in said[0]
+    why = "was left out: not shown to hold every constraint"
+    place = f"batch 1, concurrency 4; its best point, batch 1, concurrency 16, {why}"
+    assert f"the default configuration ({place})" in said[0]
     assert said[0].endswith(
         "at maximizing throughput, under the given constraints, on GPU(s) 1 × NVIDIA H100 80GB "
         "HBM3."
