@@ -66,7 +66,7 @@ audit:
 	@$(PYTHON) tests/support/audit.py $(ARGS)
 
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 package:
