@@ -1,1 +1,3 @@
-"""The command line: one file a subcommand, each with a click command named `command`."""
+"""The command line: its group, and the subcommands that call the core or several uses, a file each
+with a click command named `command`; those of one use lie in its folder.
+"""

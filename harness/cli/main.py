@@ -18,37 +18,40 @@ from typing import NoReturn
 
 import click
 
-from harness.cli import output
 from harness.errors import HarnessError, ScenarioError, SetupError, UnexpectedError
+from harness.system import output
 from harness.system.credentials import outward
 from harness.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("harness.cli.run", "Measure a scenario and write its report."),
-    "merge": ("harness.cli.merge", "Make one run directory of those of shards or lanes."),
-    "stress": ("harness.cli.stress", "Drive a Triton server through load shapes and faults."),
-    "share": ("harness.tenants.command", "Measure several models or replicas on one device."),
-    "profile": ("harness.profile.command", "Say where a model's time goes and what would save it."),
-    "prepare": ("harness.cli.prepare", "Export a model; fill a Triton model repository."),
-    "report": ("harness.cli.report", "Rebuild the report of a run directory."),
-    "explain": ("harness.explain.command", "Say everything about one point of a run."),
-    "compare": ("harness.cli.compare", "Say whether a version is worse than another (for CI)."),
-    "history": ("harness.cli.history", "Keep many runs' values; find where they changed."),
-    "export": ("harness.export.command", "Write a run into MLflow or Weights & Biases."),
-    "plan": ("harness.plan.command", "Say what to ask for: replicas, GPU memory, cards, files."),
-    "calibrate": ("harness.cli.calibrate", "Find out what this machine can tell apart (A/A test)."),
-    "validate": ("harness.cli.validate", "Check a scenario file and show every mistake in it."),
-    "init": ("harness.init.command", "Write a scenario for a model that you have."),
-    "import": ("harness.cli.import_", "Make a scenario of Model Analyzer's or perf_analyzer's."),
-    "infer": ("harness.infer.command", "Send one request, and show what the model says."),
-    "monitor": ("harness.monitor.command", "Watch a running Triton; record its traffic."),
-    "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files, for editors."),
-    "doctor": ("harness.doctor.command", "Say what this machine can run, and how to fix the rest."),
-    "triton": ("harness.cli.triton", "Install, inspect and run the embedded Triton server."),
-    "telemetry": ("harness.cli.telemetry", "Sample beside a server on another host."),
-    "completion": ("harness.cli.completion", "Print what a shell needs to complete commands."),
+    "run": ("cli.run", "Measure a scenario and write its report."),
+    "merge": ("cli.merge", "Make one run directory of those of shards or lanes."),
+    "stress": ("cli.stress", "Drive a Triton server through load shapes and faults."),
+    "share": ("tenants.command", "Measure several models or replicas on one device."),
+    "profile": ("profile.command", "Say where a model's time goes and what would save it."),
+    "prepare": ("validate.prepare_command", "Export a model; fill a Triton model repository."),
+    "report": ("cli.report", "Rebuild the report of a run directory."),
+    "explain": ("explain.command", "Say everything about one point of a run."),
+    "compare": ("compare.command", "Say whether a version is worse than another (for CI)."),
+    "history": ("compare.history_command", "Keep many runs' values; find where they changed."),
+    "export": ("export.command", "Write a run into MLflow or Weights & Biases."),
+    "plan": ("plan.command", "Say what to ask for: replicas, GPU memory, cards, files."),
+    "calibrate": (
+        "compare.calibrate_command",
+        "Find out what this machine can tell apart (A/A test).",
+    ),
+    "validate": ("validate.command", "Check a scenario file and show every mistake in it."),
+    "init": ("init.command", "Write a scenario for a model that you have."),
+    "import": ("migrate.import_command", "Make a scenario of Model Analyzer's or perf_analyzer's."),
+    "infer": ("infer.command", "Send one request, and show what the model says."),
+    "monitor": ("monitor.command", "Watch a running Triton; record its traffic."),
+    "schema": ("validate.schema_command", "Print the JSON Schema of scenario files, for editors."),
+    "doctor": ("doctor.command", "Say what this machine can run, and how to fix the rest."),
+    "triton": ("cli.triton", "Install, inspect and run the embedded Triton server."),
+    "telemetry": ("cli.telemetry", "Sample beside a server on another host."),
+    "completion": ("cli.completion", "Print what a shell needs to complete commands."),
 }
-"""Subcommand → (module with a click command named `command`, help in one line)."""
+"""Subcommand → (module of the package with a click command named `command`, help in one line)."""
 
 INTERNAL, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 """Exit codes besides those of `HarnessError`; 130 and 141 are what shells give for the signals."""
@@ -69,7 +72,7 @@ class LazyGroup(click.Group):
         """Import the subcommand's module; None when there is no such subcommand."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = importlib.import_module(f"harness.{COMMANDS[cmd_name][0]}").command
         return command
 
     def resolve_command(

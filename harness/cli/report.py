@@ -8,8 +8,8 @@ from typing import cast
 
 import click
 
-from harness.cli import options
-from harness.cli.output import print_json
+from harness.system import options
+from harness.system.output import print_json
 
 OTHERS = (
     ("harness.stress.store:is_stress", "harness.stress.front:rebuild"),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli import options
-from harness.cli.output import print_json
+from harness.system import options
+from harness.system.output import print_json
 
 if TYPE_CHECKING:
     from harness.results.events import Observer
@@ -87,8 +87,8 @@ def _watch(
     quiet: bool, as_json: bool, metrics_port: str | None
 ) -> contextlib.AbstractContextManager[Observer]:
     """The display that fits the flags and, where a port is given, Prometheus beside it."""
-    from harness.cli.live import observer
     from harness.monitor.prometheus import exposed, parse_address
+    from harness.run.live import observer
 
     if metrics_port is not None:
         parse_address(metrics_port)  # before a run directory is made

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
+from harness.system import options
 
 MASTER = "127.0.0.1:5557"
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from harness.system import options
+
 
 @click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@options.run_dir
 @click.argument("point", required=False)
 @click.option(
     "--gap", nargs=2, metavar="NATIVE SERVED",

@@ -16,13 +16,13 @@ from torch import nn
 
 import harness
 from harness.backends.onnxruntime.settings import OnnxRuntimeSettings
-from harness.cli.validate import command as validate
 from harness.doctor import backends
 from harness.errors import UsageError
 from harness.init.command import command as init
 from harness.system.check import BACKENDS, OK, Check
 from harness.triton.client.settings import TritonSettings
 from harness.triton.server.process import TritonServer
+from harness.validate.command import command as validate
 
 pytestmark = pytest.mark.triton
 SHORT = (

@@ -16,13 +16,13 @@ import numpy as np
 from support.rows import capacity, measurement
 
 from harness.analysis.metrics import CONFIRMATION
-from harness.cli.time_left import FACTOR, TimeLeft
 from harness.results.events import Discarded, Event, PointStarted, SessionStarted
 from harness.results.rows import PERCENTILES
 from harness.run import selection
 from harness.run.rounds import Rounds
 from harness.run.selection import Selection
 from harness.run.state import RunState
+from harness.run.time_left import FACTOR, TimeLeft
 from harness.run.to_come import to_come
 from harness.scenario.points import Point, expand
 from harness.scenario.spec.scenario import Scenario

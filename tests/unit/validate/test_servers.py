@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support.tiny_onnx import tiny_onnx
-
 from harness.cli.validate import command
+from support.tiny_onnx import tiny_onnx
 
 NATIVE = "the embedded server has no backend for onnxruntime; use a full server image"
 

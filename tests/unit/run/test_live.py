@@ -11,8 +11,6 @@ import pytest
 from rich.console import Console
 from support.rows import capacity, measurement
 
-from harness.cli.live import LiveTable, RunProgress, json_lines, plain_lines
-from harness.cli.time_left import TimeLeft
 from harness.results.events import (
     Best,
     Event,
@@ -30,6 +28,9 @@ from harness.results.events import (
     Undecided,
 )
 from harness.results.rows import FailureRow, MeasurementRow, ParityRow
+from harness.run import live
+from harness.run.live import LiveTable, RunProgress, json_lines, plain_lines
+from harness.run.time_left import TimeLeft
 
 PLAN = Plan(("a/b1/c1", "a/b1/c2"), 3)
 
@@ -132,7 +133,7 @@ def test_the_table_has_a_row_a_point() -> None:
 
 def test_the_end_is_foretold_from_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("harness.cli.live.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     progress = RunProgress()
     progress.take(PLAN)
     now[0] += 30

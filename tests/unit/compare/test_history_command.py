@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from support.compared import write_blocks
 
-from harness.cli.history import command
+from harness.compare.history_command import command
 from harness.errors import UsageError
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from support.paths import ROOT
 
-from harness.cli.prepare import command
+from harness.validate.prepare_command import command
 
 
 def test_a_scenario_without_a_model_file_has_an_empty_table(

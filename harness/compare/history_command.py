@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
-from harness.cli.output import print_json
+from harness.system import options
+from harness.system.output import print_json
 
 database = click.option(
     "--database",

@@ -6,8 +6,8 @@ import json
 
 from click.testing import CliRunner
 
-from harness.cli.schema import command
 from harness.validate.reference import scenario_schema
+from harness.validate.schema_command import command
 
 
 def test_it_prints_the_schema() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
+from harness.system import options
 
 LOOKS = (4, 6, 9, 13, 19)
 """As in harness.compare.verdicts, whose import would take `--help` its time."""
@@ -66,8 +66,8 @@ def command(
     Exit codes: 0 equivalent or better; 1 a regression; 2 usage; 4 inconclusive or invalid.
     Where GITHUB_STEP_SUMMARY is set, the comment is added to it.
     """
-    from harness.cli.live import observer
     from harness.compare.front import Asked, Files, carry_out
+    from harness.run.live import observer
 
     asked = Asked(
         paths, base, candidate, baseline, save_baseline, overrides, output, resume, int(blocks),

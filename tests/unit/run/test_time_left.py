@@ -7,9 +7,9 @@ import pytest
 from support.rows import measurement
 from support.simulated_progress import simulated
 
-from harness.cli.time_left import FACTOR, TimeLeft
 from harness.results.events import Discarded, PointStarted, SessionStarted, ToCome
 from harness.results.rows import FailureRow
+from harness.run.time_left import FACTOR, TimeLeft
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from support.paths import ROOT
 from support.tiny_onnx import tiny_onnx
 
-from harness.cli.validate import command
+from harness.validate.command import command
 
 QUICKSTART = str(ROOT / "scenarios" / "quickstart.yaml")
 

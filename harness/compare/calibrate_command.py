@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from harness.cli import options
-from harness.cli.output import print_json
 from harness.results.calibration import FEWEST_REPEATS, FEWEST_RUNS
+from harness.system import options
+from harness.system.output import print_json
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -58,10 +58,10 @@ def command(
     false alarm for a run's first half against its second and for run against run, and how large
     must a slowdown be to be found four times in five? It stands in later reports of this machine.
     """
-    from harness.cli.live import observer
     from harness.compare.calibration import Plan, begin, conclude, finish
     from harness.errors import UsageError
     from harness.run.execute import INTERRUPTED
+    from harness.run.live import observer
 
     def watches() -> AbstractContextManager[Observer]:
         return observer(quiet=quiet or as_json, as_json=False)

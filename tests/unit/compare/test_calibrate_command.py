@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from support.synthetic_run import write_run
 
-from harness.cli.calibrate import _table, command
+from harness.compare.calibrate_command import _table, command
 from harness.compare.calibration import PLAN, conclude
 from harness.errors import UsageError
 

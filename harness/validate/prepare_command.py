@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
-from harness.cli.output import print_json
+from harness.system import options
+from harness.system.output import print_json
 
 DEFAULT = Path("scenarios/resnet50-gpu.yaml")
 UNTOLD = ("needed", "lacking")  # the exit code says it

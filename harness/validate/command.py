@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from harness.cli import options
-from harness.cli.output import print_json
 from harness.errors import HarnessError, ScenarioError
+from harness.system import options
+from harness.system.output import print_json
 
 
 @click.command("validate")

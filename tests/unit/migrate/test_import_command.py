@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli.import_ import command
 from harness.errors import ScenarioError, UsageError
+from harness.migrate.import_command import command
 from harness.scenario.reading.loader import load
 
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from support.compared import CALIBRATION, write_blocks
 
-from harness.cli.compare import LOOKS, command
 from harness.compare import verdicts
+from harness.compare.command import LOOKS, command
 from harness.errors import UsageError
 from harness.results.events import RunEnded
 from harness.results.store import read_run

@@ -11,7 +11,7 @@ from harness.cli.main import COMMANDS
 
 
 def options(name: str) -> dict[str, click.Option]:
-    command = importlib.import_module(COMMANDS[name][0]).command
+    command = importlib.import_module(f"harness.{COMMANDS[name][0]}").command
     return {o: p for p in command.params if isinstance(p, click.Option) for o in p.opts}
 
 

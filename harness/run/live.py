@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
-from harness.cli.output import failure
-from harness.cli.time_left import TimeLeft
 from harness.measure.validity import causes
 from harness.results import events
 from harness.results.events import Event, Observer
 from harness.results.rows import CapacityRow, FailureRow, MeasurementRow, ParityRow
+from harness.run.time_left import TimeLeft
 from harness.scenario.sizes import request_id
 from harness.scenario.wording import counted
+from harness.system.output import failure
 
 if TYPE_CHECKING:
     from rich.console import Group
