@@ -95,7 +95,8 @@ def test_an_onnx_file_is_opened(tmp_path: Path) -> None:
     fine, *notes = result.output.splitlines()
     assert ": fine: " in fine
     assert notes == [
-        "note: net: the batch is axis 0 of input (a free first axis)",
+        "note: net: the batch is axis 0 of input (a free first axis); "
+        "`model.batch` can say otherwise",
         "note: the model was not called: --deep does",
     ]
     tiny_onnx(tmp_path / "m.onnx", batch="seq_len")
