@@ -15,10 +15,9 @@ LARGEST = 3
 
 def ms(value: float) -> str:
     """Milliseconds with three digits, of which at most four stand behind the point."""
-    if abs(value) < 1:
-        return f"{value:.4f}"
-    whole = len(f"{abs(value):.0f}")  # that of infinity, from a damaged journal, too
-    return f"{value:.{max(0, 3 - whole)}f}"
+    size = abs(value)  # infinity, from a damaged journal, too
+    digits = max(0, 3 - len(f"{size:.0f}")) if size >= 1 else 3 if size >= 0.1 else 4
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def with_range(interval: Interval) -> str:
@@ -37,17 +36,13 @@ def sentence(gap: Gap) -> str:
     unknown = ("unexplained", "outside")
     known = [p for p in gap.parts if p.name not in unknown]
     largest = sorted(known, key=lambda p: -abs(p.ms.value))[:LARGEST]
-    most = ", ".join(f"{PARTS[p.name].lower()} {p.ms.value:+.{_digits(p.ms.value)}f}"
+    most = "; ".join(f"{PARTS[p.name].lower()}: {'+' * (p.ms.value >= 0)}{ms(p.ms.value)}"
                      for p in largest)  # fmt: skip
-    rest = gap.part(*unknown)
+    rest, more = gap.part(*unknown), "more" if gap.ms >= 0 else "less"
     return (
-        f"{took}: {ms(gap.ms)} ms more. The largest parts: {most} ms. Unexplained: {ms(rest)} ms, "
-        f"{abs(rest) / gap.end_to_end.value:.1%} of the end-to-end time."
+        f"{took}: {ms(abs(gap.ms))} ms {more}. The largest parts, in ms: {most}. Unexplained: "
+        f"{ms(rest)} ms, {abs(rest) / gap.end_to_end.value:.1%} of the end-to-end time."
     )
-
-
-def _digits(value: float) -> int:
-    return len(ms(value).partition(".")[2])
 
 
 def control(gap: Gap) -> str:
@@ -66,7 +61,7 @@ def advised(found: Advice) -> str:
     if saves is None:
         return f"saves at most {ms(found.at_most_ms or 0.0)} ms"
     if saves.low is None or saves.high is None or saves.low <= 0 <= saves.high:
-        return f"no difference shown: saves {with_range(saves)} ms"
+        return f"no difference shown: saved {with_range(saves)} ms"
     if saves.value > 0:
         return f"saves {with_range(saves)} ms"
     costs = Interval(-saves.value, -saves.high, -saves.low, saves.rounds)

@@ -58,6 +58,8 @@ def _finish(directory: Path, *, quiet: bool, as_json: bool, report: bool) -> int
         return found.exit_code
     if not quiet:
         wide_console().print(answer_page(found))
+    elif found.judged:
+        click.echo(found.verdict)
     click.echo(f"run directory: {directory}\nresults: {results}\nJUnit: {xml}")
     if html is not None:
         click.echo(f"HTML report: {html}")

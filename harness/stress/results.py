@@ -45,11 +45,19 @@ class Results:
         """The scenario's."""
         return str(self.run.manifest["scenario"]["scenario"])
 
+    @property
+    def verdict(self) -> str:
+        """Whether the thresholds hold, in a sentence."""
+        missed = [f"{j.name} ({j.verdict})" for j in self.judged if j.verdict != "holds"]
+        return f"Not held: {', '.join(missed)}." if missed else "Every threshold holds."
+
     def sentences(self) -> list[str]:
-        """The answers in words, and what memory does."""
+        """Whether the thresholds hold, the answers in words, and what memory does."""
         soak = self.run.stress.shape.kind in ("soak", "constant")
         shown = self.growth.items() if soak else ()
-        return [*sentences(self.run, self.answers), *(g.words(_what(n)) for n, g in shown)]
+        verdict = [self.verdict] * bool(self.judged)
+        grown = (growth.words(_what(name)) for name, growth in shown)
+        return [*verdict, *sentences(self.run, self.answers), *grown]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, JSON-able."""

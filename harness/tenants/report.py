@@ -10,6 +10,7 @@ from harness.report.model import section as s
 from harness.report.model.context import COLORS
 from harness.report.model.manifest_facts import date_text, text
 from harness.report.outputs.html import render_html
+from harness.report.sections.flags import flags_table
 from harness.report.view import View
 from harness.results.events import Note
 from harness.system.files import write_text
@@ -52,7 +53,10 @@ def _summary(found: Results) -> s.Section:
     invalid = [row.point for row in found.rows.values() if row.measurements and not row.valid]
     banners = [f"Could not be measured: {cell.id}: {why}" for cell, why in found.failures]
     if invalid:
-        banners.append(f"INVALID, see the tables: {', '.join(invalid)}")
+        banners.append(
+            f"{len(invalid)} of {labels.counted(len(found.rows), 'row')} invalid: do not rely on "
+            "them. Why, and what helps, is at the end under “What was flagged”."
+        )
     facts = [
         ("Tenants", ", ".join(
             f"{t.name} ({t.backend or found.scenario.backends[0].name}, {load_text(t.load)})"
@@ -151,7 +155,7 @@ def _fits(found: Results) -> s.Section | None:
         return None
     return s.Section("target", "How many replicas hold the target", (
         s.TableBlock(fit_table(found), style="text"),
-        s.Text("`holds`: the interval of every replica's p99 ends below the target; `fails`: that "
+        s.Text("holds: the interval of every replica's p99 ends below the target; fails: that "
                "of one begins above it, at the level of all of them.", "note"),
     ))  # fmt: skip
 
@@ -168,10 +172,8 @@ def _method(found: Results) -> s.Section:
           if widths else []),
         *(note.text for note in found.data.rows(Note)),
     ]  # fmt: skip
-    flags = b.listing(found.flags.items(), {
-        "flag": lambda f: b.word(f[0]), "cells": lambda f: b.word(", ".join(f[1])),
-    })  # fmt: skip
+    flags = flags_table([*found.rows.values()])
     return s.Section("method", "Method", (
         s.Prose(tuple(s.compose(line) for line in lines)),
-        *([s.TableBlock(flags, "Flags", "text", folded=True)] if found.flags else []),
+        *([s.TableBlock(flags, "What was flagged", "text")] if flags else []),
     ))  # fmt: skip

@@ -19,6 +19,7 @@ from harness.analysis.intervals import Interval, log_t_interval
 from harness.analysis.objective import THROUGHPUT, single
 from harness.analysis.summary import SummaryRow, summarize
 from harness.errors import OutOfMemoryError, RunDirectoryError, UsageError
+from harness.measure.validity import short
 from harness.results.store import RunData, read_run
 from harness.scenario.spec.scenario import Scenario
 from harness.tenants.design import Cell, Design, Fit, TableCell, design
@@ -171,12 +172,9 @@ class Results:
     @property
     def flags(self) -> dict[str, list[str]]:
         """Flag → the cells that have it."""
-        found: dict[str, list[str]] = {}
-        for cell in self.design.cells:
-            if (row := self.rows.get(cell.id)) is not None:
-                for flag in row.every_flag:
-                    found.setdefault(flag, []).append(cell.id)
-        return found
+        rows = [(cell.id, self.rows[cell.id]) for cell in self.design.cells if cell.id in self.rows]
+        found = [(flag, name) for name, row in rows for flag in row.every_flag]
+        return {flag: [name for f, name in found if f == flag] for flag, _ in found}
 
     @property
     def half_widths(self) -> list[float]:
@@ -189,12 +187,12 @@ def judge_fit(fit: Fit, rows: Sequence[SummaryRow], target_ms: float) -> FitResu
     """Whether every replica's p99 is at most the target."""
     each = [found for row in rows if (found := row.value(P99.metrics[0])) is not None]
     if len(each) < len(rows):
-        return FitResult(fit, "undecided", "too few requests for a p99", None)
+        return FitResult(fit, "undecided", "too few requests: raise measurement.window_max", None)
     worst = max(each, key=lambda i: i.value if i.high is None else i.high)
     said = f"p99 {worst.value:.3g} ms of the slowest replica"
     if any(not row.valid for row in rows):
-        flags = dict.fromkeys(flag for row in rows for flag in row.flags)
-        return FitResult(fit, "undecided", f"{said}, not believable: {', '.join(flags)}", worst)
+        flags = ", ".join(dict.fromkeys(short(flag) for row in rows for flag in row.flags))
+        return FitResult(fit, "undecided", f"{said}, not believable: {flags}", worst)
     strict = strict_intervals([row.per_round(P99.metrics[0]) for row in rows])
     verdict = verdict_of(each, strict, target_ms)
     more = ", and the target lies in its interval" if verdict == "undecided" else ""

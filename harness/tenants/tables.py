@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
+from harness.measure.validity import short
 from harness.report.model import blocks as b
-from harness.report.model.numbers import range_text, significant, value_text
+from harness.report.model.labels import why_invalid
+from harness.report.model.numbers import both_text
 from harness.tenants.design import TableCell, load_text
 from harness.tenants.results import Compared, FitResult, Results
 from harness.tenants.settings import Mode
@@ -19,12 +21,8 @@ HOTTEST = 3.0
 
 
 def percent_text(share: Interval | None) -> str:
-    """`92.1 % (90.3 – 93.9)`."""
-    if share is None:
-        return "n/a"
-    scaled = scale(share, 100)
-    ends = f" ({range_text(scaled)})" if scaled.low is not None else ""
-    return f"{value_text(scaled)} %{ends}"
+    """`92.1 % (90.3–93.9)`."""
+    return "n/a" if share is None else both_text(scale(share, 100), " %")
 
 
 def scale(interval: Interval, by: float) -> Interval:
@@ -49,8 +47,9 @@ def _state(row: SummaryRow | None) -> b.Cell:
         note = row.failures[0].message
         return b.status(f"failed: {note[:60]}", tone="bad", note=note)
     if not row.valid:
-        return b.status(f"INVALID: {', '.join(row.flags)}", tone="bad")
-    return b.status(", ".join(row.flags) or "ok", tone="muted" if row.flags else "good")
+        return b.status(f"invalid ({why_invalid(row)})", tone="bad")
+    said = ", ".join(map(short, row.flags))
+    return b.status(said or "ok", tone="muted" if said else "good")
 
 
 _Row = tuple[TableCell, Compared]
@@ -160,14 +159,15 @@ def _fit_answers(found: Results) -> Iterator[str]:
     if target is None:
         return
     tenant = found.sharing.tenant(target.tenant)
-    what = f"of {tenant.name} hold p99 ≤ {target.latency_p99_ms:g} ms, each with"
+    what = f"p99 ≤ {target.latency_p99_ms:g} ms, each with {load_text(tenant.load)}"
+    few = {0: "no replica of {} is shown to hold", 1: "1 replica of {} holds"}
     for mode in found.modes:
         most, fits = found.holds(mode), found.fits(mode)
         after = next((f for f in fits if f.fit.count == most + 1), None)
         more = f"; {after.fit.count}: {after.verdict} ({after.why})" if after else (
             "; more were not tried")  # fmt: skip
-        count = f"{most} replicas" if most != 1 else "1 replica"
-        yield f"{mode.words}: {count} {what} {load_text(tenant.load)}{more}."
+        count = few.get(most, f"{most} replicas of {{}} hold").format(tenant.name)
+        yield f"{mode.words}: {count} {what}{more}."
 
 
 def _table_answers(found: Results) -> Iterator[str]:
@@ -195,6 +195,5 @@ def _matrix_answers(found: Results) -> Iterator[str]:
         ]  # fmt: skip
         if slow:
             worst, row, column = max(slow, key=lambda s: s[0].value)
-            ends = f" ({range_text(worst)})" if worst.low is not None else ""
             yield (f"{mode.words}: most slowed down is {row} beside {column}: its requests take "
-                   f"{significant(worst.value)} times as long{ends}.")  # fmt: skip
+                   f"{both_text(worst, ' times as long')}.")  # fmt: skip

@@ -348,6 +348,44 @@ def test_page_fits_a_window(evil: Opened, width: int) -> None:
         assert right <= width  # no column is hidden
 
 
+CUT = """() => [...document.querySelectorAll(".plot:has(svg.main-svg)")].flatMap((plot) => {
+  const room = plot.getBoundingClientRect();
+  const names = plot.layout.xaxis.ticktext;
+  if (!names || plot.layout.xaxis.type === "log") return [];
+  const drawn = [...plot.querySelectorAll(".xaxislayer-above .xtick text")]
+    .filter((text) => getComputedStyle(text).display !== "none" && text.style.opacity !== "0");
+  const title = plot.querySelector(".g-xtitle text")?.getBoundingClientRect();
+  const cut = drawn.map((text) => [text.textContent, text.getBoundingClientRect()])
+    .filter(([, box]) => box.bottom > room.bottom + 1 || box.left < room.left - 1 ||
+      box.right > room.right + 1 || (title && box.bottom > title.top + 1 && box.right > title.left
+        && box.left < title.right)).map(([text]) => text);
+  return drawn.length < names.length ? [...cut, `${plot.id}: ${drawn.length} names`] : cut;
+})"""
+
+
+@pytest.mark.parametrize("width", [1400, 600])
+def test_every_name_under_a_bar_is_seen_whole(browser: Any, evil: Opened, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(evil.page.url)
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    assert page.evaluate("() => !!document.querySelector('#chart-gap-0 svg.main-svg')")
+    assert page.evaluate(CUT) == []
+    page.close()
+
+
+def test_where_nothing_hovers_no_buttons_cover_a_chart(browser: Any, evil: Opened) -> None:
+    touched = browser.new_context(
+        viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True
+    )
+    page = touched.new_page()
+    page.goto(evil.page.url)
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    shown = "() => [...document.querySelectorAll('.modebar')].filter((b) => b.checkVisibility())"
+    assert page.evaluate(f"{shown}.length") == 0
+    touched.close()
+    assert evil.page.evaluate(f"{shown}.length") > 0  # a mouse finds them
+
+
 COVERED = """() => {
   const boxes = [...document.querySelectorAll("#chart-rates .annotation")]
     .filter((label) => label.style.visibility !== "hidden")

@@ -16,7 +16,7 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, s
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _STEPS = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
-LOG_TICKS = {"tickmode": "array", "tickvals": _STEPS, "ticktext": [f"{v:,g}" for v in _STEPS]}
+LOG_TICKS = {"tickmode": "array", "tickvals": _STEPS, "ticktext": [f"{v:,.10g}" for v in _STEPS]}
 HEIGHTS = {"half": 340, "third": 270, "full": 380}
 DIGITS = 6
 """Significant digits of the values: more than a plot can show, and less to send."""
@@ -115,14 +115,14 @@ def _axis(title: str, log: bool) -> dict[str, object]:
     return {
         "title": {"text": escape(title), "standoff": 8, "font": {"size": 12, "color": geo.MUTED}},
         "type": "log" if log else "linear", **(LOG_TICKS if log else {}),
-        "gridcolor": geo.GRID, "zerolinecolor": geo.GRID,
+        "gridcolor": geo.GRID, "zerolinecolor": geo.GRID, "autotickangles": [0, -30, -60],
         "linecolor": "#B8C0CA", "ticks": "outside", "tickcolor": "#B8C0CA",
     }  # fmt: skip
 
 
 def _along(chart: Chart, axis: geo.Axis) -> dict[str, object]:
     title, log = (chart.x_title, chart.log_x) if axis == "x" else (chart.y_title, chart.log_y)
-    found = _axis(title, log) | ({"automargin": True} if axis == "y" else {})
+    found = _axis(title, log) | {"automargin": True}
     if not geo.listed(chart, axis):
         from_zero = {"rangemode": "tozero"} if chart.zero and not log else {}
         return found | from_zero | _range(chart, axis)

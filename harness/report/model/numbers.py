@@ -86,33 +86,29 @@ def twice_text(interval: Interval) -> str:
 
 @lru_cache(_REMEMBERED)
 def range_text(interval: Interval | None) -> str:
-    """The interval alone, `104.7–105.9`; empty where there is none."""
+    """The interval alone, `104.7–105.9` or `−5.3 to 2.1`; empty where there is none."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
     if 0 < interval.low * _FOLD < interval.high:  # such ends would only look like knowledge
         return f"uncertain {_FOLD:,}-fold"
     if interval.high - interval.low > 2 * abs(interval.value):  # wider than the value itself
-        return f"{significant(interval.low, 2)}–{significant(interval.high, 2)}"
-    places = decimals(interval)
-    return f"{fixed(interval.low, places)}–{fixed(interval.high, places)}"
+        ends = significant(interval.low, 2), significant(interval.high, 2)
+    else:
+        places = decimals(interval)
+        ends = fixed(interval.low, places), fixed(interval.high, places)
+    return (" to " if "−" in "".join(ends) else "–").join(ends)
 
 
-def both_text(interval: Interval | None) -> str:
-    """`105.3 (104.7–105.9)`, or the value alone."""
+def both_text(interval: Interval | None, unit: str = "") -> str:
+    """`105.3 (104.7–105.9)`, or the value alone; with a unit `38% (35–41)`."""
     limits = range_text(interval)
-    return f"{value_text(interval)} ({limits})" if limits else value_text(interval)
+    return value_text(interval) + unit + (f" ({limits})" if limits else "")
 
 
 def spread_text(interval: Interval | None) -> str:
     """Half-width of the interval in percent, `±0.6%`; empty where there is none."""
     half = interval.half_width if interval is not None else None
     return "" if half is None else f"±{significant(100 * math.expm1(half), 2)}%"
-
-
-def percent_text(interval: Interval) -> str:
-    """Like `both_text` for an interval in percent: `38% (35–41)`."""
-    limits = range_text(interval)
-    return f"{value_text(interval)}%" + (f" ({limits})" if limits else "")
 
 
 def gain_percent(ratio: Interval, *, less: bool = False) -> Interval:

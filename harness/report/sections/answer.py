@@ -13,7 +13,7 @@ from harness.report.model import decision, labels
 from harness.report.model.context import Context
 from harness.report.model.judged import judged, needed
 from harness.report.model.manifest_facts import hardware_line
-from harness.report.model.numbers import both_text, gain_percent, mib_text, percent_text
+from harness.report.model.numbers import both_text, gain_percent, mib_text
 from harness.report.model.section import Sentence, Span, bold, compose
 from harness.report.sections import capacity
 from harness.report.sections.colocated import served_colocated
@@ -73,8 +73,8 @@ def _nothing(context: Context) -> Sentence:
     if not context.rows:
         return compose("Nothing was measured: the run ended before its first measurement.")
     if not valid:
-        failed = "each of them failed or is invalid. The reasons are listed"
-        why = _lacking(context) or failed
+        out = f"{labels.counted(len(context.rows), 'point')} left out ({why_out(context.rows)})"
+        why = _lacking(context) or out
         return compose(_scope(context), bold("no point can be ranked"), f": {why}.")
     reasons = [_missed(context, valid, name, bound) for name, bound in context.bounds.items()]
     return compose(
@@ -270,7 +270,7 @@ def _better(context: Context, best: SummaryRow, other: SummaryRow) -> list[str |
     if context.objective.single == "throughput" and ratio.value > 3:
         return ["has ", bold(f"{both_text(ratio)} times the throughput"), " of ", target]
     gain = gain_percent(ratio, less=context.objective.sign < 0)
-    return ["is ", bold(f"{percent_text(gain)} better"), " than ", target]
+    return ["is ", bold(f"{both_text(gain, '%')} better"), " than ", target]
 
 
 def _better_left_out(context: Context, other: SummaryRow) -> str:

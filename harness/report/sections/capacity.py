@@ -210,7 +210,7 @@ def rates_table(context: Context, found: Sequence[CapacitySummary]) -> blocks.Ta
     return blocks.listing([(c, r) for c in found for r in c.rates], {
         "Configuration": lambda x: blocks.word(name(context, x[0])),
         "Batch": lambda x: blocks.figure(x[0].request),
-        "Requests/s": lambda x: blocks.figure(f"{x[1].rate:,g}"),
+        "Requests/s": lambda x: blocks.figure(f"{x[1].rate:,.10g}"),
         "Rounds": lambda x: blocks.figure(str(x[1].rounds)),
         "Within the target (%)": lambda x: blocks.figure(f"{100 * x[1].within:.4g}"),
         "Median response (ms)": lambda x: blocks.number_cell(x[1].p50_ms),

@@ -89,12 +89,14 @@ def speedup_table(context: Context) -> blocks.Table | None:
         "Ratio of throughputs at the same batch size and concurrency with its 95% interval (within "
         "rounds, see Differences below). Grey: no difference shown, the interval includes 1."
     )
-    known = [ratio for r in context.rows if context.name(r) in shown
-             and (ratio := ratios.get(r.point)) is not None]  # fmt: skip
+    rows = [r for r in context.rows if context.name(r) in shown]
+    known = [ratio for r in rows if (ratio := ratios.get(r.point)) is not None]
     note += (
         f" {sum(map(best.differs, known))} of {len(known)} ratios are coloured; if all were equal, "
         f"about {0.05 * len(known):.1f} would be by chance."
     )
+    if any(best.usable(r) and ratios.get(r.point) is None for r in rows):
+        note += " n/a: the reference failed, is invalid or was not measured there."
     return _sweep_table(context, names, lambda r: _ratio_cell(r, ratios), note)
 
 

@@ -150,7 +150,7 @@ def _more(ratio: Interval | None, of: str) -> str:
         return ""
     if ratio.value >= TIMES_FROM:
         return f"{numbers.both_text(ratio)} times the {of}"
-    return f"{numbers.percent_text(numbers.gain_percent(ratio))} more {of}"
+    return f"{numbers.both_text(numbers.gain_percent(ratio), '%')} more {of}"
 
 
 # -------------------------------------------------------------------------------- chart and table

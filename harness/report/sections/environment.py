@@ -29,7 +29,7 @@ def section(context: Context) -> Section:
         [Code(scenario, f"S{written}", f"The s{written}", only="appendix")] if scenario else []
     )
     if source and (changes := [str(o) for o in sequence(context.manifest, "overrides")]):
-        source.insert(0, Text(f"What was run is it with these changes (--set): {listed(changes)}."))
+        source.insert(0, Text(f"The scenario had these changes (--set): {listed(changes)}."))
     table = TableBlock(machine_table(context), style="pairs")
     packages = packages_table(context)
     versions = titled(("Packages", packages), style="pairs", only="appendix", folded=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from harness.analysis.best import at_decisive, indifference_of, usable
+from harness.analysis.best import at_decisive, differs, indifference_of, ranked, usable
 from harness.analysis.constraints import satisfies
 from harness.analysis.intervals import Interval
 from harness.analysis.summary import SummaryRow
@@ -28,7 +28,7 @@ from harness.system import untried
 BUSY, HALF_BUSY = 85.0, 45.0
 """Percent of GPU utilisation from which a card is full, and below which it may hold as much again.
 """
-MOST_LISTED = 16
+MOST_LISTED, MOST_TIED = 16, 4
 UTILISATION = (
     "utilisation counts time in which any kernel ran, so a busy card may still hold more work"
 )
@@ -81,8 +81,10 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
     take = found.take
     if take is None:
         if context.rows:
-            nothing = "Nothing can be recommended: no point is valid and holds every constraint."
-            yield compose(bold(nothing), " Why stands under “How the choice was made”.")
+            why, where = ("no point is shown to hold every constraint", "How the choice was made")
+            if not ranked(context.rows):
+                why, where = "no point could be ranked", "What failed and what was flagged"
+            yield compose(bold(f"Nothing can be recommended: {why}."), f" Why: see “{where}”.")
         return
     kind = context.spec(take.backend).get("kind")
     how = "served by Triton" if kind == "triton" else "in process"
@@ -100,11 +102,15 @@ def _take(context: Context, found: Decision) -> Iterator[Sentence]:
         yield compose(f"Throughput {'; '.join(against)}.")
     if found.last_percent is not None:
         yield compose(last_percent(context, found.last_percent))
+    names = dict.fromkeys(map(context.name, context.choice.tied))
+    if found.decided and (others := [n for n in names if n != name]):
+        shown = labels.listed(labels.some(others, MOST_TIED))
+        yield compose(bold(f"Not shown to be better than {shown}:"), " more rounds may decide it.")
 
 
 def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]:
     """Throughput, tail, memory and what to ask for, cores; unless `short` host memory and power
-    too: what is known of them.
+    too: what is known of them; and by which rounds, where the choice was confirmed by more.
     """
     shown = row.confirmed or row
     tail, ask = shown.value(latency_name(percentile)), decision.ask_mib(row)
@@ -115,6 +121,7 @@ def needs(row: SummaryRow, percentile: str, *, short: bool = False) -> list[str]
         f"{mib_text(row.plain('cpu_cores'))} CPU cores": row.value("cpu_cores"),
         f"host memory {mib_text(row.host_memory_mib)} MiB": None if short else row.host_memory_mib,
         f"{mib_text(row.plain('gpu_power_w'))} W": None if short else row.value("gpu_power_w"),
+        f"by {shown.rounds} rounds after the choice": row.confirmed,
     }
     return [said for said, value in known.items() if value is not None]
 
@@ -129,14 +136,8 @@ def _against(context: Context, rival: Rival) -> str:
         over = f"{eager or 'the reference'}{same} ({context.name(rival.row)})"
         return f"not compared with {over}: none of its points is shown to hold the constraints"
     place = f"{context.name(rival.row)}, {where_text(context, rival.row)}, its own best load"
-    ratio = numbers.NOT_AVAILABLE if rival.ratio is None else f"{times_text(rival.ratio)}"
+    ratio = numbers.NOT_AVAILABLE if rival.ratio is None else both_text(rival.ratio, "×")
     return f"{ratio} that of {eager or 'the reference'}{same} ({place})"
-
-
-def times_text(ratio: Interval) -> str:
-    """`1.97× (1.89–2.05)`."""
-    limits = numbers.range_text(ratio)
-    return f"{numbers.value_text(ratio)}×" + (f" ({limits})" if limits else "")
 
 
 def last_percent(context: Context, last: LastPercent | None) -> str:
@@ -327,7 +328,7 @@ def backends_table(context: Context, found: Decision) -> Table:
     def share(row: SummaryRow) -> Cell:
         ratio = top and context.differences.advantage(row, top[0], context.objective)
         text, limits = ("1", "") if row in top or not ratio else (
-            significant(ratio.value, 2), numbers.range_text(ratio)
+            "~" * (not differs(ratio)) + significant(ratio.value, 2), numbers.range_text(ratio)
         )  # fmt: skip
         return figure(text, note=limits)
 
@@ -342,7 +343,7 @@ def backends_table(context: Context, found: Decision) -> Table:
     shown = {t: get for t, get in columns.items()
              if any(get(r).text != numbers.NOT_AVAILABLE for r in found.backends)}  # fmt: skip
     return listing(found.backends, {
-        "Configuration, each at its best load": lambda r: series_cell(context, context.name(r)),
+        "Configuration, each at the load to take": lambda r: series_cell(context, context.name(r)),
         "Batch": lambda r: figure(r.request),
         "Load" if context.open_loop else "Callers": lambda r: figure(labels.load_label(r)),
         **shown,

@@ -57,7 +57,8 @@ def flags_table(rows: Sequence[SummaryRow]) -> Table | None:
     flagged: dict[str, list[SummaryRow]] = {}
     for row in rows:
         for flag in row.every_flag:
-            flagged.setdefault(flag, []).append(row)
+            if not flag.startswith("failed_"):  # those have a table of their own
+                flagged.setdefault(flag, []).append(row)
     if not flagged:
         return None
     return listing(flagged, {
@@ -85,6 +86,4 @@ def _effect(flag: str) -> Cell:
     if flag in INVALIDATES:
         said = "invalid where half of the rounds or more carry such a flag: not ranked, not drawn"
         return word(said, tone="bad")
-    if flag.startswith("failed_"):
-        return word("not ranked", tone="bad")
     return word("none on validity", tone="muted")

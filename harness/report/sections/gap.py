@@ -91,7 +91,7 @@ def _specs(context: Context) -> list[Spec]:
 
 
 def _load(gap: Gap) -> str:
-    return f"Batch {gap.served.request}, load {labels.load_label(gap.served)}"
+    return labels.place_text(gap.served).capitalize()
 
 
 def _table(each: list[Gap]) -> blocks.Table:
@@ -108,7 +108,7 @@ def _table(each: list[Gap]) -> blocks.Table:
         "In process (ms)": lambda gap: blocks.interval_cell(gap.in_process),
         **{PARTS[n]: lambda gap, n=n: cell(gap, n) for n in names},  # type: ignore[misc]
         "End to end (ms)": lambda gap: blocks.interval_cell(gap.end_to_end),
-        "Traced requests": lambda gap: blocks.figure(str(gap.traced)),
+        "Traced requests": lambda gap: blocks.number_cell(gap.traced or None),
     })  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def chart(gap: Gap, number: int) -> blocks.Chart:
     return blocks.Chart(
         f"gap-{number}", f"{gap.served.backend}, {_load(gap).lower()}", "", "Mean latency (ms)",
         (*series, blocks.trace(ENDS[0], BACKGROUND, below, "bar")), _table([gap]),
-        ticks=tuple(names), size="full",
+        ticks=tuple(n.partition(":")[0] for n in names), size="full",
     )  # fmt: skip
 
 

@@ -44,12 +44,14 @@ def disturbances(context: Context) -> list[str]:
     if not found:
         return []
     touched = sum(bool(causes(m.flags)) for m in every)
+    left = "Rounds so disturbed are left out of a point's value, unless all of its rounds were"
+    if touched == len(every):
+        left = "No round was left alone, so every value is of disturbed ones"
     kinds = listed(f"{short(c)} at {n}" for c, n in found.most_common())
     return [
         f"The machine was not this run's alone: {touched} of {counted(len(every), 'measurement')} "
-        f"{'was' if touched == 1 else 'were'} disturbed from outside ({kinds}). A point's value "
-        "leaves such rounds out unless all of them are. What to do: "
-        f"{'; '.join(OUTSIDE[c] for c in found)}; then measure again, or "
+        f"{'was' if touched == 1 else 'were'} disturbed from outside ({kinds}). {left}. What to "
+        f"do: {'; '.join(OUTSIDE[c] for c in found)}; then measure again, or "
         "raise rounds_max, up to which disturbed rounds are measured again."
     ]
 

@@ -71,27 +71,27 @@ def under_load_table(context: Context) -> Table | None:
 
 
 def _note(context: Context) -> str:
-    if not context.data.parity:
+    rows = context.data.parity
+    if not rows:
         return "No parity check is in this run."
-    unavailable = [p.backend for p in context.data.parity if p.status == "unavailable"]
-    note = (
+    said = [
         "Before anything is timed, each backend's outputs are compared with the reference on "
         "several distinct inputs at every batch size."
-    )
-    rows = context.data.parity
-    agreeing = sum(p.status == "agrees" for p in rows)
-    if rows:
-        how_many = "all" if agreeing == len(rows) else f"{agreeing}"
-        note += (
-            f" Of {counted(len(rows), 'comparison')} of "
-            f"{counted(len({p.backend for p in rows}), 'backend')} {how_many} gave the same "
-            "outputs as the reference, within the tolerance."
+    ]
+    if compared := [p for p in rows if p.status != "unavailable"]:
+        agreeing = sum(p.status == "agrees" for p in compared)
+        said.append(
+            f"Of {counted(len(compared), 'comparison')} of "
+            f"{counted(len({p.backend for p in compared}), 'backend')} "
+            f"{'all' if agreeing == len(compared) else agreeing} gave the same outputs as the "
+            "reference, within the tolerance."
         )
-    if unavailable:
-        names = ", ".join(dict.fromkeys(unavailable))
-        note += f" For {names} there is nothing to compare with, so parity is unavailable."
-    left_out = dict.fromkeys(p.message for p in context.data.parity if p.status != "disagrees")
-    return " ".join([note, *(f"{text[:1].upper()}{text[1:]}." for text in left_out if text)])
+    if later := sum(isinstance(row, MeasurementRow) for *_, row in _wrong(context)):
+        said.append(f"Under load, {counted(later, 'measurement')} gave others.")
+    if names := dict.fromkeys(p.backend for p in rows if p.status == "unavailable"):
+        said.append(f"For {listed(names)} there is nothing to compare with: parity is unavailable.")
+    left_out = dict.fromkeys(p.message for p in rows if p.status != "disagrees" and p.message)
+    return " ".join([*said, *(f"{text[:1].upper()}{text[1:]}." for text in left_out)])
 
 
 def parity_table(rows: Sequence[ParityRow]) -> Table:

@@ -125,7 +125,8 @@ def best_table(context: Context) -> blocks.Table:
     }  # fmt: skip
     gpu = [] if context.has_gpu else ["No GPU was measured, so the GPU columns are left out."]
     notes = [INTERVAL_NOTE, RANK_NOTE, *_floor_note(context), *_unranked_note(context), *gpu]
-    return blocks.listing(firsts(context.ordered, context.name), columns, notes)
+    usable = filter(best.usable, context.ordered)
+    return blocks.listing(firsts(usable, context.name), columns, notes)
 
 
 def held_table(context: Context) -> blocks.Table:

@@ -16,8 +16,6 @@ from harness.report.sections.answer import answer
 from harness.report.sections.colocated import models_line
 from harness.report.sections.glossary import glossary
 
-NOTHING = parts.Text("No point was measured.")
-
 
 def section(context: Context) -> parts.Section:
     """Page 1: what a reader who has ten minutes decides by."""
@@ -30,7 +28,7 @@ def section(context: Context) -> parts.Section:
         *(parts.Text(banner, "banner") for banner in banners(context)),
         first_page.verdict(context, found),
         *([parts.Charts((chart,), table)] if chart else [parts.TableBlock(table)] if table.rows
-          else [NOTHING]),
+          else [parts.Text("No point was measured.")]),
         *([glossary(context, found)] if context.rows else []),
     ))  # fmt: skip
 
@@ -86,11 +84,12 @@ def facts(context: Context) -> list[tuple[str, str]]:
         ("CPU", manifest_facts.cpu_line(manifest)),
         (memory[0], manifest_facts.gib_text(memory[1])),
         ("Constraint targets", labels.bounds_text(context.bounds)),
-        ("Objective", labels.objective_text(context.objective)),
+        ("Objective", labels.objective_text(context.objective) if context.rows or not
+         context.searched else "the highest rate within the target"),
         ("Sweep", _sweep(context)),
         ("Versions", _versions(context)),
         ("Date", manifest_facts.date_text(manifest)),
-    ]
+    ]  # fmt: skip
 
 
 def _versions(context: Context) -> str:
@@ -100,16 +99,15 @@ def _versions(context: Context) -> str:
 
 
 def _sweep(context: Context) -> str:
-    loads = dict.fromkeys(
-        labels.load_label(r) for r in sorted(context.rows, key=lambda r: cell(r)[1:])
-    )
+    rows = context.rows or context.searched
+    loads = dict.fromkeys(labels.load_label(r) for r in sorted(rows, key=lambda r: cell(r)[1:]))
     sizes = manifest_facts.sequence(context.scenario, "load", "batch_sizes") or sorted(
-        {r.batch_size for r in context.rows}
+        {r.batch_size for r in rows}
     )
     batch, load = (", ".join(map(str, values)) or "—" for values in (sizes, loads))
-    configurations = labels.counted(len(context.series), "configuration")
-    rounds = labels.rounds_text(context.rows)
-    return f"{configurations}, batch {batch}, {context.load_title.lower()} {load}, {rounds}"
+    configurations = labels.counted(len({*map(context.name, rows)}), "configuration")
+    at = f"{context.load_title.lower()} {load}" if context.rows else f"{len(loads)} loads"
+    return f"{configurations}, batch {batch}, {at}, {labels.rounds_text(rows)}"
 
 
 def banners(context: Context) -> list[str]:
@@ -122,7 +120,7 @@ def banners(context: Context) -> list[str]:
         found.append(
             f"{labels.counted(len(failed), 'point')} could not be measured in every round "
             f"({labels.listed(dict.fromkeys(words_of(r.failures[0].reason) for r in failed))}); "
-            "what failed and why is listed under “What failed”."
+            "what failed and why is listed under “What failed and what was flagged”."
         )
     return found
 

@@ -71,3 +71,14 @@ def test_a_server_that_was_killed_is_judged_from_its_next_life() -> None:
     run = soak()
     run.outcome.faults.append({"kind": "kill", "begin": 10.0, "end": 300.0, "how": "SIGKILL"})
     assert growth(run)["host"].hours * 3600 < 3300
+
+
+def test_what_decides_is_said_first() -> None:
+    run = soak()
+    found = answer(run)
+    grown = growth(run)
+    judged = judge(SECTION.thresholds, found, {"host": grown["host"]})
+    results = Results(run, found, grown, judged)
+    assert results.sentences()[0] == results.verdict
+    assert results.verdict == "Not held: host_memory_growth_mib_per_hour (broken)."
+    assert not Results(run, found, grown, []).sentences()[0].startswith(("Not", "Every"))

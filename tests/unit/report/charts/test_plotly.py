@@ -74,3 +74,11 @@ def test_a_chart_that_lies_has_its_names_down_its_side() -> None:
     assert layout["xaxis"]["title"]["text"] == "µs"
     assert (trace["orientation"], trace["x"]) == ("h", [3.0, -1.0])
     go.Figure(drawn["data"], layout)
+
+
+def test_large_values_on_a_logarithmic_axis_are_written_out() -> None:
+    series = ChartSeries("a", "#000000", (1.0, 2.0), (1e5, 1e6))
+    chart = Chart("c", "t", "x", "y", (series,), table([], []), log_y=True)
+    ticks = figure(chart)["layout"]["yaxis"]["ticktext"]
+    assert "1,000,000" in ticks and "0.001" in ticks
+    assert not any("e" in text for text in ticks)

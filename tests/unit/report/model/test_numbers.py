@@ -14,7 +14,6 @@ from harness.report.model.numbers import (
     bytes_text,
     fixed,
     floor_text,
-    percent_text,
     range_text,
     significant,
     spread_text,
@@ -68,7 +67,7 @@ def test_fixed_rounds_to_tens_and_has_no_negative_zero() -> None:
 
 
 def test_other_forms() -> None:
-    assert percent_text(Interval(38.2, 35.1, 41.4)) == "38.2% (35.1–41.4)"
+    assert both_text(Interval(38.2, 35.1, 41.4), "%") == "38.2% (35.1–41.4)"
     assert spread_text(Interval(100.0, 99.0, 101.01)) == "±1.0%"
     assert spread_text(Interval(100.0)) == ""
     assert bytes_text(102_546_000) == "97.8"  # 2^20, not 10^6
@@ -80,3 +79,9 @@ def test_ends_that_say_nothing_are_no_numbers() -> None:
     """Two rounds far apart: the t-interval reaches from nothing to the age of the universe."""
     assert both_text(Interval(470.0, 7.5e-11, 2.9e15, 2)) == "470 (uncertain 1,000,000-fold)"
     assert "uncertain" not in range_text(Interval(10.0, 1.0, 100.0, 2))
+
+
+def test_ends_below_zero_are_not_run_together_with_their_dash() -> None:
+    assert range_text(Interval(-4.76, -5.03, -4.49, 4)) == "−5.03 to −4.49"
+    assert range_text(Interval(8.5, -5.3, 22.0, 4)) == "−5.3 to 22"
+    assert range_text(Interval(-20.0, -48.0, 7.5, 4)) == "−48 to 7.5"

@@ -201,7 +201,7 @@ def test_one_round_names_no_best(tmp_path: Path) -> None:
 
 def test_all_failed_and_empty_runs(tmp_path: Path) -> None:
     failed = build_context(read_run(write_all_failed(tmp_path / "failed")))
-    assert "no point can be ranked: each of them failed or is invalid" in said(failed)
+    assert "no point can be ranked: 2 points left out (failed at 2)." in said(failed)
     bare = build_context(read_run(write_bare(tmp_path / "bare")))
     assert said(bare) == "Nothing was measured: the run ended before its first measurement."
 

@@ -23,7 +23,7 @@ from harness.report.outputs.html import render_html
 from harness.report.outputs.terminal import terminal_summary
 from harness.report.sections.answer import answer
 from harness.report.sections.capacity import headline, section
-from harness.report.sections.summary import banners, title
+from harness.report.sections.summary import banners, facts, title
 from harness.report.view import build_view
 from harness.results.events import RunEnded
 from harness.results.rows import CapacityRow, MeasurementRow
@@ -200,6 +200,9 @@ def test_page_1_is_about_the_capacity(run: Path) -> None:
     said = " ".join(str(block) for block in view.sections[0].blocks)
     assert "highest rate that holds p99 ≤ 30 ms · 1 search, " in said
     assert "fake (batch 1) holds: " in said
+    known = dict(facts(context))
+    assert known["Sweep"].startswith("1 configuration, batch 1, ")
+    assert " 0 rounds" not in known["Sweep"] and "highest rate" in known["Objective"]
     assert title(context) == f"{context.model}: {headline(context)}"
     assert headline(context).startswith("fake holds ") and "p99 ≤ 30 ms" in headline(context)
     ended = replace(context, data=replace(context.data, events=tuple(

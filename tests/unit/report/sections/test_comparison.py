@@ -110,3 +110,16 @@ def test_the_intro_names_the_reference(cpu: Context) -> None:
     assert said(empty) == "Nothing was measured, so there is nothing to compare."
     titles = [b.title for b in section(cpu).blocks if isinstance(b, TableBlock)]
     assert titles == ["Speed-up", "Median latency (ms)", "Size on disk", "Loading and memory"]
+
+
+def test_where_the_reference_is_invalid_the_table_says_why_it_has_no_ratio(cpu: Context) -> None:
+    def note(context: Context) -> str:
+        table = speedup_table(context)
+        assert table is not None
+        return table.notes[0]
+
+    why = "n/a: the reference failed, is invalid or was not measured there."
+    whole = tuple(r for r in cpu.rows if r.concurrency == 1 and r.batch_size == 1)
+    assert why not in note(replace(cpu, rows=whole))
+    lost = tuple(replace(r, valid=r.backend != "torch-cpu-fp32") for r in whole)
+    assert why in note(replace(cpu, rows=lost))

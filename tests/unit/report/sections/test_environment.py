@@ -42,4 +42,5 @@ def test_what_set_changed_stands_before_the_scenario_as_written(cpu: Context) ->
     changed = {**cpu.manifest, "overrides": ["load.batch_sizes=[1, 8]", "measurement.rounds=3"]}
     _, _, said, code = section(replace(cpu, data=replace(cpu.data, manifest=changed))).blocks
     assert isinstance(said, Text) and isinstance(code, Code)
+    assert said.text.startswith("The scenario had these changes ")  # in print it is not below
     assert said.text.endswith("(--set): load.batch_sizes=[1, 8] and measurement.rounds=3.")

@@ -15,7 +15,7 @@ from harness.report.model.context import Context, build_context
 from harness.report.model.decision import decide
 from harness.report.sections.answer import answer
 from harness.report.sections.configurations import section
-from harness.report.sections.first_page import backends_table, subject, verdict
+from harness.report.sections.first_page import backends_table, needs, subject, verdict
 from harness.results.store import read_run
 
 SAMPLE = Path(__file__).parents[4] / "reports" / "sample"
@@ -94,7 +94,10 @@ def test_without_a_gpu_it_speaks_of_the_machine(cpu: Context) -> None:
 
 def test_all_failed_has_nothing_to_take(tmp_path: Path) -> None:
     page = said(build_context(read_run(write_all_failed(tmp_path / "r"))))
-    assert page["TAKE"].startswith("Nothing can be recommended")
+    assert page["TAKE"] == (
+        "Nothing can be recommended: no point could be ranked. "
+        "Why: see “What failed and what was flagged”."
+    )
     assert "failed at" in page["BEWARE"] and "COST" not in page
 
 
@@ -116,3 +119,31 @@ def test_nobody_knows_the_precision_of_a_model_that_is_on_the_server(tmp_path: P
     assert take.startswith("grpc, served by Triton · batch")
     assert "that of the reference (http, batch" in take
     assert "fp32" not in take and "precision" not in str(section(context))
+
+
+def test_a_tie_with_another_configuration_is_said_where_one_is_recommended(tmp_path: Path) -> None:
+    alike = [Synthetic(name, "onnxruntime", 6, 23) for name in ("ort-a", "ort-b")]
+    slow = Synthetic("ort-slow", "onnxruntime", 60, 230)
+    run = write_run(tmp_path / "r", backends=[*alike, slow], failures=False, noise=0.05)
+    context = build_context(read_run(run))
+    found = decide(context)
+    assert found.take is not None and found.decided
+    other = ({"ort-a", "ort-b"} - {found.take.backend}).pop()
+    assert f"Not shown to be better than {other}: " in said(context)["TAKE"]
+    shares = {row[0].text: row[-1].text for row in backends_table(context, found).rows}
+    assert shares[found.take.backend] == "1"
+    assert shares[other].startswith("~") and not shares["ort-slow"].startswith("~")
+
+
+def test_one_that_is_shown_to_be_best_is_not_called_tied(sample: Context) -> None:
+    assert "Not shown to be better" not in said(sample)["TAKE"]
+
+
+def test_figures_of_the_rounds_that_confirmed_a_choice_are_told_from_the_rest(
+    sample: Context,
+) -> None:
+    take = decide(sample).take
+    assert take is not None
+    confirmed = replace(take, confirmation=take.measurements[:3])
+    assert "by 3 rounds after the choice" in needs(confirmed, "p95")
+    assert not any("after the choice" in text for text in needs(take, "p95"))

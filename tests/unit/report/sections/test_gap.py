@@ -68,7 +68,9 @@ def test_a_run_of_one_side_has_no_such_section(gpu: Context, cpu: Context) -> No
 def test_without_a_trace_the_rest_is_one_bar_that_says_so(cpu: Context) -> None:
     gap = by_pair(cpu)[0][0]
     assert gap.parts[-1].name == "outside"
-    assert "not told apart" in chart(gap, 0).ticks[-2]
+    drawn = chart(gap, 0)
+    assert drawn.ticks[-2] == "Unexplained"  # a longer name has no room below its bar
+    assert any("not told apart" in label for s in drawn.series for label in s.labels)
 
 
 def test_the_csv_has_every_part_and_both_ends(traced: Context, tmp_path: Path) -> None:
@@ -94,3 +96,15 @@ def test_every_chart_has_its_own_id(traced: Context) -> None:
     assert found is not None
     charts = [c.id for b in found.blocks if isinstance(b, Charts) for c in b.charts]
     assert len(set(charts)) == len(charts) == 2
+
+
+def test_loads_have_their_usual_names_and_nothing_traced_is_no_column_of_zeros(
+    cpu: Context, traced: Context
+) -> None:
+    for context, there in ((cpu, False), (traced, True)):
+        found = section(context)
+        assert found is not None
+        tables = [b.table for b in found.blocks if isinstance(b, TableBlock)]
+        titles = {h.text for t in tables for h in t.headers}
+        assert ("Traced requests" in titles) == there
+        assert tables[0].rows[0][0].text == "Batch 1, concurrency 1"

@@ -50,7 +50,14 @@ def test_a_machine_that_was_not_the_runs_alone_is_said_with_what_to_do(cpu_run: 
     kinds = "machine was busy at 2 and CPU taken by other virtual machines at 1"
     assert f" were disturbed from outside ({kinds})" in said
     assert "CPUs of its own" in said
-    assert "not shared" in said
+    assert "not shared" in said and "are left out of a point's value" in said
+    every = tuple(
+        replace(e, flags=("foreign_load",)) if isinstance(e, MeasurementRow) else e
+        for e in data.events
+    )
+    (said,) = disturbances(build_context(replace(data, events=every)))
+    assert "No round was left alone, so every value is of disturbed ones" in said
+    assert "left out of" not in said
 
 
 def test_a_run_without_a_search_wrote_nothing_down(variants_run: Path) -> None:

@@ -35,7 +35,8 @@ def test_without_a_check_or_something_to_compare_with_the_note_says_so(cpu: Cont
 
     assert note() == "No parity check is in this run."
     row = ParityRow("b", 1, "unavailable", "eager", 0, None, None, None, "", None)
-    assert note(row).endswith(" For b there is nothing to compare with, so parity is unavailable.")
+    assert " gave the same" not in note(row)  # nor that none did
+    assert note(row).endswith(" For b there is nothing to compare with: parity is unavailable.")
 
 
 def test_what_agrees_is_one_sentence_and_the_rest_stands_in_full(cpu: Context) -> None:
@@ -66,6 +67,9 @@ def test_wrong_outputs_are_named_first_also_those_under_load(cpu_run: Path) -> N
     assert isinstance(banner, Text)
     assert banner.style == "banner"
     assert f"{last.backend} (batch {last.batch_size})" in banner.text
+    said = [b.text for b in section(build_context(replace(data, events=events))).blocks
+            if isinstance(b, Text)]  # fmt: skip
+    assert " Under load, 1 measurement gave others." in said[1]
     table = under_load_table(build_context(replace(data, events=events)))
     assert table is not None
     assert [[c.text for c in row] for row in table.rows] == [

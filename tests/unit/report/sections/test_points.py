@@ -85,3 +85,12 @@ def test_a_value_is_shown_without_its_interval_where_there_is_none() -> None:
     row = with_metrics(point(), throughput=1234.6)
     assert metric_cell(row, METRICS["throughput"]).text == "1,235"
     assert metric_cell(row, METRICS["throughput"]).range == ""
+
+
+def test_the_best_points_are_none_that_failed_or_are_invalid(cpu: Context) -> None:
+    """As its note says; a configuration without another has no row."""
+    rows = tuple(replace(r, valid=r.backend != "onnxruntime-cpu-fp32") for r in cpu.rows)
+    found = best_table(replace(cpu, rows=rows))
+    names = [row[titles(found).index("Configuration")].text for row in found.rows]
+    assert "onnxruntime-cpu-fp32" not in names and len(names) == 3
+    assert any("of onnxruntime-cpu-fp32" in note for note in found.notes)
