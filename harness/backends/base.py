@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -182,6 +182,8 @@ class BackendContext:
     cache: Path | None = None
     batch_sizes: tuple[int, ...] = ()
     """What will be asked for: an engine is built for these."""
+    begin: Callable[[str], object] = lambda _: None
+    """Told `build` before an engine is built, which may take long, and `load` when it is."""
 
 
 def collect() -> None:

@@ -42,8 +42,7 @@ def ways(module: nn.Module, names: Sequence[str]) -> dict[str, TorchModel]:
     placed = {name for name, place in zip(names, leading, strict=False) if name == place}
     misplaced = ({*names} & {p.name for p in own}) - placed
     if unknown and Parameter.VAR_POSITIONAL in kinds and not misplaced:
-        listed = ", ".join(names)
-        note = f"forward takes any number of inputs, and gets them as they are written: {listed}"
+        note = f"forward takes any number of inputs, and gets them as written: {', '.join(names)}"
         found["by position"] = TorchModel(module, tuple(names), note=note)
     if unknown and len(unknown) == len(names) and len(own) == 1 and own[0].kind in _BY_POSITION:
         if len(names) == 1 and not _is_mapping(own[0].annotation):

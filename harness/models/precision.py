@@ -89,8 +89,7 @@ def notes_on(model: PreparedModel, specs: Iterable[AnyBackend]) -> Iterator[str]
     yield from (f"{model.name}: {note}" for note in model.notes)
     asked = {s.name: getattr(s, "precision", "fp32") for s in specs if model.widened}
     if others := [f"{name} ({word})" for name, word in asked.items() if word != model.widened]:
-        where = ", ".join(others)
-        yield f"{model.name}: the module's weights are {model.widened}, but not in {where}"
+        yield f"{model.name}: the weights are {model.widened}, but not in {', '.join(others)}"
 
 
 def in_own_precision(scenario: Scenario, base: Path) -> Scenario:

@@ -11,7 +11,7 @@ from harness.results.events import Status
 
 SAID_AFTER_S = 10.0
 """Most loads are over by then, and need no words."""
-LOAD_KEY = "measurement.load_timeout"
+LOAD_KEY, BUILD_KEY = "measurement.load_timeout", "measurement.build_timeout"
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -13,8 +14,10 @@ import pytest
 pytest.importorskip("tensorrt_rtx")
 from support.tiny_onnx import tiny_onnx
 
+from harness.backends.base import BackendContext
 from harness.backends.tensorrt import cache as engine_cache
 from harness.backends.tensorrt import library as trt
+from harness.backends.tensorrt.backend import Host, TensorRtBackend
 from harness.backends.tensorrt.build import (
     BuildOptions,
     batch_ranges,
@@ -22,9 +25,10 @@ from harness.backends.tensorrt.build import (
     check_precision,
     make_profiles,
 )
+from harness.backends.tensorrt.settings import TensorRtSettings
 from harness.errors import BackendError, UsageError
 from harness.models.precision import convert
-from harness.models.tensors import TensorSpec
+from harness.models.tensors import PreparedModel, TensorSpec
 
 RTX = trt.find("tensorrt-rtx")
 IMAGE = TensorSpec("input", "float32", ("batch", 3, 16, 16))
@@ -155,6 +159,22 @@ def test_an_engine_is_built_once(tmp_path: Path) -> None:
     assert trt.engine_header(first.path) == trt.Release("tensorrt-rtx", RTX.version)
     assert "INFO" in first.log.read_text()
     assert "Layers:" in first.log.read_text()
+
+
+def test_a_backend_says_that_it_builds_and_when_it_has(tmp_path: Path) -> None:
+    files = {"onnx": str(tiny_onnx(tmp_path / "tiny.onnx"))}
+    model = PreparedModel("tiny", {"onnx": "tiny.onnx"}, "key", (IMAGE,), (), files)
+    told: list[tuple[str, bool]] = []
+
+    def begin(step: str) -> None:
+        told.append((step, any(tmp_path.glob("cache/engines/*/model.engine"))))
+
+    context = BackendContext(model, cache=tmp_path / "cache", batch_sizes=(1, 4), begin=begin)
+    settings = TensorRtSettings(kind="tensorrt", name="t", compute_capability="8.6")
+    gpu = SimpleNamespace(gpu=SimpleNamespace(key=""))
+    host = Host(RTX, gpu, None, trt.Messages())  # type: ignore[arg-type]
+    assert not TensorRtBackend(settings, context)._build(host).cached
+    assert told == [("build", False), ("load", True)]
 
 
 def test_a_damaged_engine_is_built_again(tmp_path: Path) -> None:

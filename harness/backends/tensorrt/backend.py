@@ -147,7 +147,10 @@ class TensorRtBackend(Backend[TensorRtRequest, TensorRtReply]):
         target = engine_cache.EngineTarget(
             model.name, model.key, onnx, host.cuda.gpu.key, build_options(self.spec, self.context)
         )
-        return engine_cache.get(host.flavor, target, self._cache, host.messages)
+        self.context.begin("build")
+        engine = engine_cache.get(host.flavor, target, self._cache, host.messages)
+        self.context.begin("load")
+        return engine
 
     def _configure_runtime(self, path: Path) -> None:
         """TensorRT-RTX compiles kernels when it runs: eagerly, so that no request waits later."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from harness.backends.base import ServerAddress
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.batch import read_batch
 from harness.models.tensors import PreparedModel
+from harness.results.events import Progress, Status
 from harness.results.rows import ParityRow
 from harness.run.limited import Limited
-from harness.run.waiting import waiting
+from harness.run.waiting import BUILD_KEY, LOAD_KEY, waiting
 from harness.run.worker import messages
 from harness.run.worker.messages import A, Command, ModelPrepared
 from harness.run.worker.process import Check, Listener, WorkerProcess
@@ -135,14 +137,16 @@ class ServedModel:
         from harness.triton.launch import launch
 
         assert isinstance(self.spec, TritonSettings)
-        limit = self.spec.server.start_timeout + self.measurement.load_timeout
+        builds = self.spec.serve == "tensorrt"  # an engine, if the cache has none
+        loading = self.measurement.load_timeout + builds * self.measurement.build_timeout
+        limit = self.spec.server.start_timeout + loading
         words = f"{self.label} to be loaded by its server"
         with self.limited.watched(), waiting(listener, words, limit):
             self.served = launch(
                 self.spec, self.prepared.model, max_batch_size=max(self.batch_sizes),
                 base=self.folders.base, log=self.folders.log("-server"),
                 repository=self.folders.repository, cache=self.folders.cache,
-                load_timeout=self.measurement.load_timeout, sharing=sharing,
+                load_timeout=loading, sharing=sharing,
                 before_load=before_load or (lambda _: None), prefix=self.limited.prefix,
             )  # fmt: skip
         self.config = self.served.config
@@ -236,9 +240,26 @@ class ServedModel:
         return self._ask(messages.MeasureCeiling(slots, self.processes), SLACK_S)
 
     def _loading(self, what: str, command: Command[A], listener: Listener) -> A:
-        limit = self.measurement.load_timeout
-        with waiting(listener, what, limit):
-            return self._ask(command, limit, listener)
+        """Ask for what has `load_timeout`; an engine that is built on the way has its own limit."""
+        limits = self.measurement
+        steps = {
+            "load": (what, limits.load_timeout, LOAD_KEY),
+            "build": (f"{self.label}'s engine to be built", limits.build_timeout, BUILD_KEY),
+        }
+        with ExitStack() as said:
+
+            def begin(event: Progress | Status) -> float | None:
+                if not isinstance(event, Progress) or event.phase not in steps:
+                    return listener(event)
+                _, seconds, key = step = steps[event.phase]
+                said.close()
+                said.enter_context(waiting(listener, *step))
+                assert self.worker is not None
+                self.worker.limit = key.partition(".")[2]
+                return seconds
+
+            begin(Progress("load", 0, 0.0))
+            return self._ask(command, limits.load_timeout, begin)
 
     def _ask(self, command: Command[A], deadline: float, listener: Listener | None = None) -> A:
         assert self.worker is not None

@@ -55,6 +55,8 @@ class WorkerProcess(Child):
         prefix: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Start it with the interpreter `python`; it waits for its first command."""
+        self.limit = "load_timeout"
+        """The key by which what it does has its deadline."""
         self._interrupted = False
         """Whether it may be at something that it never ends."""
         super().__init__(
@@ -99,7 +101,7 @@ class WorkerProcess(Child):
                     raise self.died()
                 if time.monotonic() >= end:
                     late = f"no answer to '{do}' within {deadline:g} s; worker killed"
-                    longer = f"give it longer: measurement: {{load_timeout: {2 * deadline:g}s}}"
+                    longer = f"give it longer: measurement: {{{self.limit}: {2 * deadline:g}s}}"
                     fix = longer if do in LOADING else None
                     raise DeadlineError(late + self.last_words(), fix=fix)
             elif isinstance(answer, messages.CommandFailed):

@@ -160,8 +160,9 @@ class Worker:
     def _load(self, command: messages.LoadBackend) -> messages.BackendLoaded:
         model = command.model
         context = BackendContext(
-            model, command.request_timeout, command.server, command.cache, command.batch_sizes
-        )
+            model, command.request_timeout, command.server, command.cache, command.batch_sizes,
+            lambda step: self._send(Progress(step, 0, 0.0)),
+        )  # fmt: skip
         backend = open_backend(command.backend, context)
         backend.__enter__()
         check = OutputCheck(backend, command.backend, model, command.parity)

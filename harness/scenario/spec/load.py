@@ -217,9 +217,13 @@ class Measurement(Model):
         "30s", validate_default=True, description="a request that takes longer has failed"
     )
     load_timeout: PositiveDuration = Field(
-        "180s", validate_default=True, description="how long a backend may take to load (an engine "
-        "is built within it); where it is written, the model before its exports too, else 5m: its "
-        "weights may be fetched. Each export, and the reference, may take 10m, or this if longer",
+        "180s", validate_default=True, description="how long a backend may take to load; where it "
+        "is written, the model before its exports too, else 5m: its weights may be fetched. Each "
+        "export, and the reference, may take 10m, or this if longer",
+    )  # fmt: skip
+    build_timeout: PositiveDuration = Field(
+        "30m", validate_default=True, description="how long an engine of TensorRT may be built, "
+        "beside `load_timeout`; within Triton it is added to that",
     )  # fmt: skip
     distinct_inputs: Annotated[int, Field(gt=0, le=10_000)] = Field(
         8, description="inputs that the requests cycle through"

@@ -98,7 +98,7 @@ def test_one_input_goes_into_the_one_argument_under_any_name_and_that_is_said():
 
 
 def test_any_number_of_arguments_get_the_inputs_as_written_and_that_is_said():
-    assert bind(Starred(), ["a", "more"]).note.endswith("as they are written: a, more")
+    assert bind(Starred(), ["a", "more"]).note.endswith("as written: a, more")
 
 
 class Both(nn.Module):

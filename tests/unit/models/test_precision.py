@@ -349,6 +349,6 @@ def test_where_16_bits_are_widened_the_backends_that_do_so_are_named() -> None:
     ]
     assert list(notes_on(model, specs)) == [
         "m: read so",
-        "m: the module's weights are bf16, but not in a (fp32), b (fp32), c (fp16)",
+        "m: the weights are bf16, but not in a (fp32), b (fp32), c (fp16)",
     ]
     assert list(notes_on(replace(model, widened=""), specs)) == ["m: read so"]

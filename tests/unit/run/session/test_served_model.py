@@ -15,6 +15,7 @@ from harness.errors import BackendError
 from harness.load.plan import LoadPlan, WindowSettings
 from harness.models.reference import write_references
 from harness.models.tensors import PreparedModel, TensorSpec
+from harness.results.events import Progress
 from harness.results.samples import Samples
 from harness.run.session.served_model import Folders, ServedModel
 from harness.run.worker import messages
@@ -77,6 +78,26 @@ def test_its_notes_are_the_servers_and_what_the_backend_found_at_its_first_call(
     model.loaded = replace(loaded, details={**loaded.details, "note": "under autocast"})
     model.served = Served("h", "g", "m", None, notes=("a size was left out",))
     assert model.notes == ["a size was left out", "under autocast"]
+
+
+class Building(InlineWorker):
+    """Says that it builds, and that it has built; `limits` are the seconds that it is given."""
+
+    limit = ""
+
+    def ask(self, command: Any, *, deadline: float, listener: Any = None, **_: Any) -> Any:
+        self.limits = [(deadline, self.limit)]
+        for step in ("build", "load"):
+            self.limits.append((listener(Progress(step, 0, 0.0)), self.limit))
+        return super().ask(command, deadline=deadline, listener=listener)
+
+
+def test_an_engine_is_built_within_a_limit_of_its_own(tmp_path: Path) -> None:
+    model, _ = made(tmp_path)
+    model.measurement = Measurement.model_validate({"load_timeout": "7s", "build_timeout": "9m"})
+    model.worker = worker = Building()  # type: ignore[assignment]
+    model.load(1, lambda _: None)
+    assert worker.limits == [(7, "load_timeout"), (540, "build_timeout"), (7, "load_timeout")]
 
 
 def test_the_same_class_keeps_a_load_going(tmp_path: Path) -> None:

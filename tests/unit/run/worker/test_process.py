@@ -25,6 +25,7 @@ from harness.models.tensors import PreparedModel
 from harness.results.events import Progress
 from harness.run.worker import messages
 from harness.run.worker.process import WorkerProcess
+from harness.scenario.spec.model import Parity
 
 SCRIPTED = """
 import base64, os, sys, time
@@ -66,6 +67,22 @@ def test_an_answer_comes_as_its_class_and_what_comes_before_is_told(
     assert answer == messages.CeilingMeasured(9.5, 3)
     assert heard == [Progress("window", 1, 0.5, None)]
     assert worker.alive
+
+
+def test_who_is_too_late_is_told_the_key_of_what_it_was_at(
+    answering: Callable[..., Scripted],
+) -> None:
+    worker = answering(Progress("build", 0, 0.0))
+
+    def begin(_: Any) -> float:
+        worker.limit = "build_timeout"
+        return 0.1
+
+    with pytest.raises(DeadlineError, match=r"within 0\.1 s") as caught:
+        worker.ask(
+            messages.CompareOutputs(Parity(), (1,), Path("r")), deadline=30.0, listener=begin
+        )
+    assert caught.value.fix == "give it longer: measurement: {build_timeout: 0.2s}"
 
 
 def test_an_answer_that_does_not_end_is_none(answering: Callable[..., Scripted]) -> None:
