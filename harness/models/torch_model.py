@@ -54,7 +54,12 @@ class TorchModel:
         return (*self.positional, *self.keywords)
 
     def arguments(self, tensors: Mapping[str, Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The args and kwargs to call the module with."""
+        """The args and kwargs to call the module with, as its weights are where those were made
+        something else than they were.
+        """
+        if self.widened:
+            dtype = next(self.module.parameters()).dtype
+            tensors = {n: t.to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
         args = [tensors[name] for name in self.positional]
         return args, {word: tensors[name] for name, word in self.keywords.items()}
 

@@ -168,11 +168,8 @@ class TorchBackend(Backend[TorchRequest, object]):
             self._compiled.add(shapes)
 
     def _place(self, tensor: Tensor) -> Tensor:
-        wanted = self._dtype
-        if wanted is None and tensor.dtype in (torch.float16, torch.bfloat16):
-            wanted = torch.float32
-        if wanted is not None and tensor.is_floating_point():
-            tensor = tensor.to(wanted)
+        if self._dtype is not None and tensor.is_floating_point():
+            tensor = tensor.to(self._dtype)
         if self.spec.channels_last and tensor.dim() == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         if self._device.type == "cpu":

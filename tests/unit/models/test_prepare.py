@@ -287,6 +287,22 @@ def test_a_half_module_says_what_it_was_in_and_a_strange_name_where_it_goes(tmp_
     assert PreparedModel.from_json(json.loads(json.dumps(model.to_json()))) == model
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_a_half_module_takes_the_half_inputs_that_it_is_made_for(tmp_path, precision):
+    half = {**VECTOR, "dtype": "float16"}
+    model, rows = ready(spec("half_precision", [half]), tmp_path, ("torch", "onnx"))
+    assert [row.format for row in rows] == ["state_dict", "onnx"]
+    inputs = make_inputs(model, 3, 0)
+    assert inputs["x"].dtype == np.float16
+    with torch_backend(model, precision=precision) as backend:
+        backend.load()
+        found = run_once(backend, inputs)
+    session = cpu_session(model.file("onnx"))
+    for name, expected in zip(found, session.run(None, dict(inputs)), strict=True):
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], expected, atol=0.05)
+
+
 def test_layers_quantized_to_fp16_run_as_they_are(tmp_path):
     model, _ = ready(spec("quantized_half"), tmp_path)
     assert (model.widened, model.precision) == ("", "fp16")
