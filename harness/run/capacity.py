@@ -19,6 +19,7 @@ from harness.measure.reduce import in_window
 from harness.results.details import TrialDetails
 from harness.results.rows import CapacityRow, MeasurementRow
 from harness.results.samples import OK, SHED, UNFINISHED, Samples
+from harness.run.ceiling import LATE
 from harness.scenario.points import Point
 from harness.scenario.spec.load import FindCapacity
 
@@ -33,8 +34,6 @@ MOST = 1_000_000.0
 CLIENT_FLAGS = frozenset({
     "client_not_sending", "client_late", "client_busy", "client_near_ceiling",
 })  # fmt: skip
-
-LATE = frozenset({"client_late", "client_not_sending"})
 
 Measured = tuple[MeasurementRow, Samples]
 Measure = Callable[[Point, Callable[[MeasurementRow, Samples], bool]], Measured]
@@ -154,7 +153,7 @@ class LatencyTarget:
         holds = bool(due) and good >= self.share * due
         outcome = HOLDS if holds else FAILS
         # lateness alone can't make a target hold: it is part of the response time
-        flags = CLIENT_FLAGS.intersection(row.flags) - (LATE if holds else set())
+        flags = CLIENT_FLAGS.intersection(row.flags).difference(LATE if holds else ())
         if flags:
             outcome = CLIENT
         elif holds and backlog_growth(samples, begin, end) > self.precision / 2 * due:

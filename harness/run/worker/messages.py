@@ -11,7 +11,7 @@ it gets:
     parity   → parity      outputs against the reference
     measure  → progress…, measured
     start    → started     begin a load that goes on while another worker measures
-    stop     → stopped     end that load; its samples
+    stop     → measured    end that load; its samples
     ceiling  → ceiling     what the generator reaches with the latest requests, by a null server
     unload   → unloaded    free the backend; another can be loaded
     close    → closed
@@ -146,13 +146,6 @@ class LoadStarted(Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadStopped(PointMeasured):
-    """The same of a load that was started."""
-
-    EVENT = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
 class CeilingMeasured(Answer):
     """What the load generator reaches against a null server."""
 
@@ -272,7 +265,7 @@ class StartLoad(Command[LoadStarted]):
 
 
 @dataclass(frozen=True, slots=True)
-class StopLoad(Command[LoadStopped]):
+class StopLoad(Command[PointMeasured]):
     """End the load; raw samples go to the .npz file `samples`."""
 
     DO = "stop"
@@ -308,7 +301,7 @@ AnyCommand: TypeAlias = (
 )  # fmt: skip
 AnyAnswer: TypeAlias = (
     ModelPrepared | ModelDescribed | BackendLoaded | OutputsCompared | PointMeasured | LoadStarted
-    | LoadStopped | CeilingMeasured | BackendUnloaded | WorkerClosed | Progress | CommandFailed
+    | CeilingMeasured | BackendUnloaded | WorkerClosed | Progress | CommandFailed
 )  # fmt: skip
 COMMANDS: Mapping[str, type[AnyCommand]] = {cls.DO: cls for cls in get_args(AnyCommand)}
 ANSWERS: Mapping[str, type[AnyAnswer]] = {cls.EVENT: cls for cls in get_args(AnyAnswer)}

@@ -226,7 +226,7 @@ class Worker:
         self._running = RunningLoad(command, generator, kinds, scraper, begin)
         return messages.LoadStarted()
 
-    def _stop(self, command: messages.StopLoad) -> messages.LoadStopped:
+    def _stop(self, command: messages.StopLoad) -> messages.PointMeasured:
         running, self._running = self._running, None
         if running is None:
             raise BackendError("no load is running")
@@ -243,7 +243,7 @@ class Worker:
             generator.sampled(), running.command.batch_size, running.kinds,
             running.command.plan.parts,
         )  # fmt: skip
-        return messages.LoadStopped(
+        return messages.PointMeasured(
             window_between(running.begin, end, backend), samples.messages, checked, wrong,
             self._ready.input_bytes, metrics,
         )  # fmt: skip

@@ -60,7 +60,6 @@ ANSWERS: list[Any] = [
     messages.OutputsCompared((ParityRow("b", 1, "disagrees", "eager", max_abs_error=math.inf),)),
     messages.PointMeasured(*MEASURED),
     messages.LoadStarted(),
-    messages.LoadStopped(*MEASURED),
     messages.CeilingMeasured(10.5, 3),
     messages.BackendUnloaded(),
     messages.WorkerClosed(),
@@ -91,7 +90,7 @@ def test_each_command_has_an_answer_of_its_own() -> None:
     pairs = {c.DO: c.answer_type.EVENT for c in COMMANDS}
     assert pairs == {
         "prepare": "prepared", "describe": "described", "load": "loaded", "parity": "parity",
-        "measure": "measured", "start": "started", "stop": "stopped", "ceiling": "ceiling",
+        "measure": "measured", "start": "started", "stop": "measured", "ceiling": "ceiling",
         "unload": "unloaded", "close": "closed",
     }  # fmt: skip
 

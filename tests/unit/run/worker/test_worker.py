@@ -77,7 +77,7 @@ def test_a_load_goes_on_between_two_commands(worker: Worker, tmp_path: Path) -> 
         while running.generator.completed() < 10:
             pass
         answer = worker.handle(stop)
-        assert isinstance(answer, messages.LoadStopped)
+        assert isinstance(answer, messages.PointMeasured)
         assert answer.messages == {}
         assert answer.outputs_checked == 1
         assert answer.outputs_wrong == ()
