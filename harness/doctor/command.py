@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from harness.system import options
+from harness.system.output import print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +22,7 @@ PIPED_WIDTH = 200
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
+@options.as_json
 def command(as_json: bool) -> int:
     """Say what this machine can run and, for what it can't, the command that fixes it.
 
@@ -31,7 +33,7 @@ def command(as_json: bool) -> int:
 
     found = examine.examine()
     if as_json:
-        click.echo(json.dumps({"schema": "harness-doctor/1", **found.to_json()}, indent=2))
+        print_json("doctor", found.to_json())
     else:
         _print(found)
     return 0 if found.able else SetupError.exit_code

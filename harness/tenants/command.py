@@ -6,16 +6,13 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from harness.system import options
 
 
 @click.command(name="share")
-@click.argument("path", type=PATH, required=False, metavar="SCENARIO | RUN_DIR")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
-    help="As of `harness run`. Repeatable.",
-)  # fmt: skip
-@click.option("--output", "-o", type=PATH, help="Run directory. Default: reports/SCENARIO-TIME")
+@click.argument("path", type=options.PATH, required=False, metavar="SCENARIO | RUN_DIR")
+@options.overrides
+@options.output
 @click.option(
     "--predict",
     is_flag=True,
@@ -23,12 +20,12 @@ PATH = click.Path(path_type=Path)
     "run beside stressors. As `sharing: {predict: true, pairs: false}`.",
 )
 @click.option(
-    "--resume", type=PATH, metavar="DIR",
+    "--resume", type=options.PATH, metavar="DIR",
     help="Finish what was interrupted, failed or left out for the budget in DIR.",
 )  # fmt: skip
 @click.option("--report/--no-report", "report", default=True, help="Write the HTML report.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and paths.")
-@click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON.")
+@options.events
 def command(
     path: Path | None, overrides: tuple[str, ...], output: Path | None, predict: bool,
     resume: Path | None, report: bool, quiet: bool, as_json: bool,
