@@ -113,6 +113,8 @@ class Session:
         if self._shared is None:
             self._stack.enter_context(self.limited)
         self.limited.enforce(self.spec, gpu_place(self.spec), worker_env(self._folders.base))
+        if self._shared is not None and isinstance(self.spec, ServedSettings):
+            self._shared.fitting(self.spec.variables)  # ends one that does not, with its workers
         for model in self.models:
             model.worker = self._start_worker(model.name)
         if self.remote:
@@ -152,10 +154,9 @@ class Session:
         """The shared server, if one runs that fits; None for a server with one model alone."""
         from harness.triton.launch import Sharing
 
-        assert isinstance(self.spec, ServedSettings)
         if self._shared is None:
             return Sharing(self.config, None) if self.colocated else None
-        running = self._shared.fitting(self.spec.variables)
+        running = self._shared.server
         if running is not None:
             self.watch.server(running)
         return Sharing(self.config, running)
