@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from harness.cli.validate import command
 from support.tiny_onnx import tiny_onnx
+
+from harness.validate.command import command
 
 NATIVE = "the embedded server has no backend for onnxruntime; use a full server image"
 
