@@ -214,9 +214,11 @@ def fits(shape: Sequence[int], expected: Sequence[int | str]) -> bool:
 
 
 def trace_outputs(
-    model: TorchModel, inputs: Sequence[TensorSpec], inputs_of: InputsOf, batch: int
-) -> tuple[tuple[TensorSpec, ...], int | None]:
-    """Output names, dtypes and shapes, found by running two batch sizes in eager mode.
+    model: TorchModel, inputs: Sequence[TensorSpec], inputs_of: InputsOf, batch: int,
+    smaller: InputsOf | None = None,
+) -> tuple[tuple[TensorSpec, ...], int | None]:  # fmt: skip
+    """Output names, dtypes and shapes, found by running two batch sizes in eager mode, and with
+    inputs that are `smaller` in the dimensions that vary.
 
     A model that runs at `batch` but not at `batch + 1`, or gives another number of tensors there,
     takes no other: then `batch` is the second result, else None. One without a batch runs once, as
@@ -241,27 +243,25 @@ def trace_outputs(
             fix="return a tensor, or tuples, lists, mappings or dataclasses of tensors",
         )
     names = output_names(result, [i.name for i in inputs])
-    specs = tuple(
-        TensorSpec(
-            name,
-            str(a.dtype).removeprefix("torch."),
-            _shape(name, a.shape, b.shape, batch if batched else 0),
-        )
-        for name, a, b in zip(names, first, second, strict=True)
-    )
-    return specs, fixed
+    third = model(smaller(batch), dtypes) if smaller is not None else first
+    shapes = (_shape(*each, batch if batched else 0)
+              for each in zip(names, first, second, third, strict=True))  # fmt: skip
+    kinds = (str(tensor.dtype).removeprefix("torch.") for tensor in first)
+    return tuple(map(TensorSpec, names, kinds, shapes)), fixed
 
 
-def _shape(name: str, one: Sequence[int], more: Sequence[int], batch: int) -> tuple[int | str, ...]:
-    """`one` at `batch` and `more` at the next size, or the same twice for a fixed batch.
+def _shape(name: str, at: Tensor, more: Tensor, less: Tensor, batch: int) -> tuple[int | str, ...]:
+    """`at` a batch and `more` at the next size, or the same twice for a fixed batch; `less` where
+    other dimensions are smaller.
 
     One axis is the batch, the first that follows it: a table of all against all has two.
     """
-    pairs = list(enumerate(zip(one, more, strict=True)))
-    following = [axis for axis, (a, b) in pairs if (a, b) == (batch, batch + 1)]
-    if not following and one and one[0] == more[0] == batch:
+    one = at.shape
+    pairs = list(enumerate(zip(one, more.shape, less.shape, strict=True)))
+    following = [axis for axis, (a, b, _) in pairs if (a, b) == (batch, batch + 1)]
+    if not following and one and one[0] == more.shape[0] == batch:
         following = [0]
     return tuple(
-        BATCH if axis in following[:1] else a if a == b else f"{name}_dim{axis}"
-        for axis, (a, b) in pairs
+        BATCH if axis in following[:1] else a if a == b == c else f"{name}_dim{axis}"
+        for axis, (a, b, c) in pairs
     )

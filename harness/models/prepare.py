@@ -125,7 +125,8 @@ def _key(model: PreparedModel, content: Mapping[str, object]) -> str:
     makers = [versions.get(name) for name in ("onnx", "torch")]
     makers += [file_hash(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
     shapes = [(i.name, i.dtype, i.shape) for i in model.inputs]
-    return text_hash(content, shapes, dict(model.dynamic), onnx_file.OPSET, makers)
+    sizes = [dict(model.dynamic), *map(dict, model.sizes)]
+    return text_hash(content, shapes, sizes, onnx_file.OPSET, makers)
 
 
 def folder_of(model: PreparedModel, cache: Path) -> Path:
@@ -232,13 +233,15 @@ def _traced(
     from harness.models.export import trace_outputs
 
     inputs_of = functools.partial(make_inputs, model, variant=0)
+    least = {name: min(s[name] for s in model.sizes) for name in model.sizes[0]}
+    smaller = functools.partial(make_inputs, model.sized(least), variant=0) if least else None
     found = {"": module}
     if "exported_program" not in model.source:
         found = ways(module.own, [i.name for i in model.inputs])
     reasons = {}
     for call, bound in found.items():
         try:
-            outputs, fixed = trace_outputs(bound, model.inputs, inputs_of, batch)
+            outputs, fixed = trace_outputs(bound, model.inputs, inputs_of, batch, smaller)
         except HarnessError:
             raise
         except Exception as error:

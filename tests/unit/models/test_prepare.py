@@ -341,6 +341,17 @@ def test_the_first_step_of_a_decoder_has_an_empty_past(tmp_path):
     assert ready(onnx, tmp_path, (), base=tmp_path)[0].outputs[1].shape == ("batch", 4)
 
 
+def test_an_output_that_grows_with_a_size_that_varies_has_no_fixed_one(tmp_path):
+    (tmp_path / "growing.py").write_text(GROWING)
+    inputs = [{"name": "x", "shape": ["batch", 1, 4]}, {"name": "past", "shape": ["batch", "p", 4]}]
+    once = spec(inputs=inputs, dynamic={"p": 8}, torch="growing:make")
+    assert ready(once, tmp_path, base=tmp_path)[0].outputs[0].shape == ("batch", 9, 4)
+    varied = spec(inputs=inputs, dynamic={"p": [0, 8]}, torch="growing:make")
+    model, _ = ready(varied, tmp_path, ("onnx", "torch"), base=tmp_path)
+    assert not model.failures
+    assert [o.shape for o in model.outputs] == [("batch", "output_0_dim1", 4), ("batch", 4)]
+
+
 @pytest.mark.parametrize(("lack", "raised"), [
     (ModuleNotFoundError("No module named 'onnxscript'", name="onnxscript"), MissingPackageError),
     (OSError(28, "No space left on device", "model.onnx"), SetupError),
