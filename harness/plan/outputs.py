@@ -13,6 +13,7 @@ from rich.text import Text
 
 from harness.plan.planning import SCHEMA, UNTRIED, Plan, SystemPlan
 from harness.plan.proving import Proof, sentence
+from harness.plan.rounding import fits_by_busy
 from harness.plan.sizing import Fit
 from harness.report.model import labels
 from harness.results.grouping import grouped
@@ -81,7 +82,9 @@ def _memory_reasons(plan: Plan) -> Iterator[str]:
                 f"Where a limit is each process's: {sized.need.processes} processes × "
                 f"{sized.need.process_mib} MiB (an estimate)."
             )
-        yield f"Card: {plan.card}."
+        busy = sized.need.busy_percent
+        room = f"; busy {busy:.0f}% with a replica: it holds {fits_by_busy(busy)}" if busy else ""
+        yield f"Card: {plan.card}{room}."
         held = [row.fit.by_sharing for row in plan.systems if row.fit and row.fit.by_sharing]
         if held:
             yield f"Together on one card: up to {_count(max(held), 'replica')} held the target."

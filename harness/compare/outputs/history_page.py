@@ -24,6 +24,8 @@ from harness.version import __version__
 
 MOST_CHARTS = 60
 """Those with changes come first."""
+ENOUGH = 6
+"""Runs that a series needs before a change can be found in it: three on either side."""
 SHORT = 40
 """Characters of what a change is called in a chart."""
 APART = "Of several machines or conditions with this name the one whose first run is {}."
@@ -88,9 +90,12 @@ def _summary(every: Sequence[Series], runs: dict[str, str]) -> s.Section:
     found.sort(key=lambda x: x[1].at.created, reverse=True)
     worse = sum(change.worse for _, change in found)
     answer = s.compose(
-        s.bold(f"{len(found)} change{'s' * (len(found) != 1)} of level"),
-        f", {worse} of them for the worse, in {len(every)} series of {len(runs)} runs.",
-    )
+        s.bold(f"{counted(len(found), 'change')} of level"),
+        f", {worse} of them for the worse," if found else "",
+        f" in {len(every)} series of {counted(len(runs), 'run')}.",
+        "" if any(len(x.runs) >= ENOUGH for x in every)
+        else f" None can be found before a series has {ENOUGH} runs.",
+    )  # fmt: skip
     created = sorted(runs.values())
     facts = (("First run", _when(created[0])), ("Latest run", _when(created[-1]))) if runs else ()
     return s.Section("summary", "Summary", (
@@ -119,7 +124,8 @@ def _points(every: Sequence[Series]) -> list[s.Section]:
     for series in every:
         key = (series.scenario, series.backend, series.point, series.machine, series.conditions)
         grouped.setdefault(key, []).append(series)
-    ordered = sorted(grouped.values(), key=lambda group: not any(x.changes for x in group))
+    drawn = (group for group in grouped.values() if any(len(x.runs) > 1 for x in group))
+    ordered = sorted(drawn, key=lambda group: not any(x.changes for x in group))
     shown = list(itertools.islice(ordered, MOST_CHARTS // len(PRIMARY)))
     titles = [f"{g[0].scenario}: {g[0].backend}/{g[0].point}" for g in shown]
     return [

@@ -121,11 +121,9 @@ def latency_table(context: Context) -> blocks.Table | None:
     """Median latency; None where nothing was measured."""
     if context.reference is None:
         return None
-    return _sweep_table(context, context.shown, _median_cell, points.INTERVAL_NOTE)
-
-
-def _median_cell(row: SummaryRow | None) -> blocks.Cell:
-    return blocks.percentile_cell("p50", row.value("latency_p50_ms") if row and row.valid else None)
+    return _sweep_table(context, context.shown, lambda row: blocks.percentile_cell(
+        "p50", row.value("latency_p50_ms") if row and row.valid else None
+    ), points.INTERVAL_NOTE)  # fmt: skip
 
 
 def size_table(context: Context) -> blocks.Table | None:

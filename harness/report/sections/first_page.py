@@ -328,7 +328,7 @@ def backends_table(context: Context, found: Decision) -> Table:
     def share(row: SummaryRow) -> Cell:
         ratio = top and context.differences.advantage(row, top[0], context.objective)
         text, limits = ("1", "") if row in top or not ratio else (
-            "~" * (not differs(ratio)) + significant(ratio.value, 2), numbers.range_text(ratio)
+            "? " * (not differs(ratio)) + significant(ratio.value, 2), numbers.range_text(ratio)
         )  # fmt: skip
         return figure(text, note=limits)
 

@@ -30,7 +30,7 @@ def glossary(context: Context, found: Decision) -> Text:
             "triton" in kinds
         ),
         "eager PyTorch: PyTorch as it comes, uncompiled": "torch" in kinds,
-        "× best: over the recommended throughput; ~: no difference shown": len(found.backends) > 1,
+        "× best: over the recommended throughput; ?: no difference shown": len(found.backends) > 1,
         "wrong outputs: not the same as the reference's, within the tolerance": "torch" in kinds,
     }
     return Text(f"Words. {'; '.join(text for text, there in said.items() if there)}.", "note")

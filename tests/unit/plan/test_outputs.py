@@ -131,3 +131,13 @@ def test_money_is_of_whole_cards_at_the_planned_rate(plan: Plan) -> None:
     assert paid.cost_per_million == pytest.approx(2 * 1.8 / (1000 * 3600) * 1e6)
     assert "Money: 1 per million inferences" in shown(paid)
     assert json.loads(json_text(paid))["choice"]["cost_per_million"] == pytest.approx(1.0)
+
+
+def test_why_a_card_holds_no_more_is_said_beside_it(plan: Plan) -> None:
+    """Memory alone would let a card hold many more than the cards of the answer say."""
+    need = plan.sized.need
+    assert need is not None and need.busy_percent is not None
+    (card,) = [text for text in reasons(plan) if text.startswith("Card: ")]
+    assert f"; busy {need.busy_percent:.0f}% with a replica: it holds " in card
+    unknown = replace(plan, sized=replace(plan.sized, need=replace(need, busy_percent=None)))
+    assert not any("with a replica: " in text for text in reasons(unknown))

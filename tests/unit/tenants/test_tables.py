@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from support.shared import full, write_shared
 
@@ -59,3 +62,13 @@ def test_shares_as_percent() -> None:
     assert percent_text(None) == "n/a"
     assert percent_text(Interval(0.921, 0.903, 0.939, 5)) == "92.1 % (90.3–93.9)"
     assert scale(Interval(0.5), 100) == Interval(50.0)
+
+
+def test_what_a_row_is_flagged_with_is_said_in_words(plain: Results) -> None:
+    def states(**changes: Any) -> set[str]:
+        found = copy(plain)
+        found.rows = {name: replace(row, **changes) for name, row in plain.rows.items()}
+        return {row[-1].text for row in tenant_table(found).rows}
+
+    assert states(flags=("window_cut",)) == {"short measuring time"}
+    assert states(flags=("no_steady_state", "window_cut"), valid=False) == {"invalid (drifted)"}

@@ -54,7 +54,7 @@ def test_points_with_changes_come_first_and_not_all_have_a_chart() -> None:
 
 def test_machines_of_the_same_name_are_told_apart() -> None:
     other = replace(
-        CALM, backend="a", machine="{2}", runs=(replace(RUNS[0], path="reports/other"),)
+        CALM, backend="a", machine="{2}", runs=(replace(RUNS[0], path="reports/other"), RUNS[1])
     )
     first, second = (x for x in view_of([P50, other]).sections if x.id.startswith("point-"))
     assert first.title == second.title
@@ -68,3 +68,14 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert "numpy 2.0 → 2.1" in text
     write_html(tmp_path / "none.html", [])
     assert "0 changes of level" in (tmp_path / "none.html").read_text("utf-8")
+
+
+def test_what_can_not_be_found_yet_is_said_and_one_run_is_no_chart() -> None:
+    one = replace(CALM, runs=RUNS[:1])
+    view = view_of([one])
+    said = " ".join(str(block) for block in view.sections[0].blocks)
+    assert "0 changes" in said and " in 1 series of 1 run." in said and "for the worse" not in said
+    assert "None can be found before a series has 6 runs." in said
+    assert not [x for x in view.sections if x.id.startswith("point-")]
+    whole = " ".join(str(block) for block in view_of([P50]).sections[0].blocks)
+    assert "None can be found" not in whole and ", 1 of them for the worse," in whole
