@@ -16,6 +16,9 @@ from harness.scenario.spec.colocated import ColocatedLoad
 from harness.scenario.spec.load import Load
 from harness.scenario.spec.scenario import Scenario
 
+LEAST = 20
+"""Requests that a constant rate is planned for at least: warm-up and window take one each."""
+
 
 @dataclass(frozen=True)
 class LoadPlan:
@@ -90,7 +93,7 @@ def plan_colocated(
     if load.concurrency is not None:
         return LoadPlan(load.concurrency)
     apart = (index + 1) * 10**15 + seed * 1000 + round_
-    return replace(_open_loop(load, apart), segments=_constant(load.request_rate or 0.0, longest))
+    return replace(_open_loop(load, apart), segments=_steady(load.request_rate or 0.0, longest))
 
 
 def plan_point(scenario: Scenario, point: Point, round_: int) -> tuple[WindowSettings, LoadPlan]:
@@ -108,7 +111,7 @@ def plan_point(scenario: Scenario, point: Point, round_: int) -> tuple[WindowSet
         return settings, LoadPlan(point.concurrency, seed=seed, parts=parts)
     plan = replace(_open_loop(load, seed), parts=parts)
     if point.request_rate is not None:
-        segments = _constant(point.request_rate, settings.longest)
+        segments = _steady(point.request_rate, settings.longest)
         return settings, replace(plan, segments=segments)
     if shape := _shape(load):
         length, first = sum(s.seconds for s in shape), shape[0].begin_rate
@@ -131,6 +134,11 @@ def _open_loop(load: Load | ColocatedLoad, seed: int) -> LoadPlan:
 
 def _constant(rate: float, seconds: float) -> tuple[Segment]:
     return (Segment(rate, rate, seconds),)
+
+
+def _steady(rate: float, longest: float) -> tuple[Segment]:
+    """A constant rate for so many seconds, or more where it is so low that nothing might be due."""
+    return _constant(rate, max(longest, LEAST / rate) if rate else longest)
 
 
 def _shape(load: Load) -> tuple[Segment, ...]:

@@ -156,7 +156,7 @@ class LatencyTarget:
         flags = CLIENT_FLAGS.intersection(row.flags).difference(LATE if holds else ())
         if flags:
             outcome = CLIENT
-        elif holds and backlog_growth(samples, begin, end) > self.precision / 2 * due:
+        elif holds and backlog_growth(samples, begin, end) > max(1, self.precision / 2 * due):
             outcome = GROWING
         seconds = (end - begin) / 1e9
         offered = int(in_window(samples, begin, end, open_loop=True).sum()) / seconds

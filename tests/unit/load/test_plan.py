@@ -49,6 +49,22 @@ def test_a_rate_is_planned_for_as_long_as_warm_up_and_window_may_take() -> None:
     assert plan.schedule is plan.schedule  # made once
 
 
+@pytest.mark.parametrize("arrivals", ["constant", "poisson", "gamma"])
+@pytest.mark.parametrize("rate", [0.001, 0.05, 0.3])
+def test_a_low_rate_is_planned_for_long_enough_that_something_is_due(
+    rate: float, arrivals: str
+) -> None:
+    load = scenario(request_rate=(rate,), arrivals=arrivals)
+    for round_ in range(40):
+        _, plan = plan_point(load, point(request_rate=rate), round_)
+        assert plan.schedule is not None
+        assert len(plan.schedule) > 3  # one that the warm-up waits for, and one for the window
+        assert plan.pause < 20 / rate
+    colocated = ColocatedLoad.model_validate({"request_rate": rate})
+    schedule = plan_colocated(colocated, 0, 0, 0, 15.0).schedule
+    assert schedule is not None and len(schedule) > 3
+
+
 def test_a_shape_is_measured_from_begin_to_end_after_a_warm_up_at_its_first_rate() -> None:
     steps = ({"rate": 10.0, "duration": "3s"}, {"rate": 20.0, "duration": "4s"})
     settings, plan = plan_point(scenario(steps=steps), point(shape="steps"), 0)

@@ -138,6 +138,19 @@ def test_a_queue_that_grows_within_the_target_does_not_hold():
     assert (trial["within"], trial["outcome"]) == (1.0, "growing")
 
 
+def test_one_request_that_is_open_at_the_end_is_no_growing_queue():
+    """At 20 requests/s and 4 ms each, one in thirteen windows ends so."""
+    ends = (np.arange(1, 21) * 50 - 46) * MS
+    samples = samples_of(ends - 4 * MS, ends)
+    row, _ = simulated_queue.measure(
+        Point("fake", "default", 1, request_rate=20.0), 0, 4.0, 1.0, seed=1
+    )
+    for open_, end in ((0, 999 * MS), (1, 952 * MS)):
+        one = replace(row, flags=(), window_begin_ns=5 * MS, window_end_ns=end)
+        assert backlog_growth(samples, 5 * MS, end) == open_
+        assert LatencyTarget("p99", 50.0, 0.05).judge(one, samples)["outcome"] == "holds"
+
+
 def test_knee_is_where_the_median_has_risen_by_half():
     rates = {200.0: 6.1, 50.0: 4.0, 100.0: 4.2, 150.0: 5.9, 250.0: math.inf, 10.0: None}
     trials = [{"rate": rate, "p50_ms": p50} for rate, p50 in rates.items()]
