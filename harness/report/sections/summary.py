@@ -28,7 +28,7 @@ def section(context: Context) -> parts.Section:
         *(parts.Text(banner, "banner") for banner in banners(context)),
         first_page.verdict(context, found),
         *([parts.Charts((chart,), table)] if chart else [parts.TableBlock(table)] if table.rows
-          else [parts.Text("No point was measured.")]),
+          else [parts.Text("No point was measured.")] * (not any(r.rounds for r in context.rows))),
         *([glossary(context, found)] if context.rows else []),
     ))  # fmt: skip
 

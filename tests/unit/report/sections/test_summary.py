@@ -14,6 +14,7 @@ from harness.report.model import labels
 from harness.report.model.context import Context, build_context
 from harness.report.model.section import Charts, Masthead, Prose, TableBlock, Text, Verdict
 from harness.report.sections.summary import banners, choice_section, facts, section, title
+from harness.results.rows import MeasurementRow
 from harness.results.store import read_run
 
 SIZES = (1, 2, 4, 8)
@@ -110,3 +111,14 @@ def test_how_the_choice_was_made_ends_with_the_best_points(cpu: Context) -> None
 def test_an_empty_run_has_a_summary(tmp_path: Path) -> None:
     *_, last = section(build_context(read_run(write_bare(tmp_path / "r")))).blocks
     assert isinstance(last, Text) and last.text == "No point was measured."
+
+
+def test_points_that_were_measured_and_are_invalid_are_not_called_unmeasured(cpu: Context) -> None:
+    events = tuple(
+        replace(e, flags=("no_steady_state",)) if isinstance(e, MeasurementRow) else e
+        for e in cpu.data.events
+    )
+    none = build_context(replace(cpu.data, events=events))
+    said = " ".join(str(block) for block in section(none).blocks)
+    assert "Nothing can be recommended" in said
+    assert "No point was measured" not in said
