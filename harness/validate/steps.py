@@ -6,6 +6,9 @@ GPU for it. Without one TensorRT-RTX builds it all the same, and that shows whet
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +23,13 @@ from harness.models.tensors import PreparedModel
 from harness.results.rows import ArtifactRow, ParityRow
 from harness.run.worker.parity import check
 from harness.scenario.spec.scenario import Scenario
+
+OPEN = """
+import sys, onnxruntime
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 4
+onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,7 @@ class Workshop:
             one = replace(self.model, files={"onnx": path}, precision=precision)
             spec = OnnxRuntimeSettings(kind="onnxruntime", name=format)
             try:
+                _opens(Path(path))
                 rows, _ = self._run(spec, one, references)
             except BackendError as error:
                 yield replace(
@@ -134,3 +145,14 @@ def _row(spec: TensorRtSettings, path: Path, seconds: float, cached: bool) -> Ar
     return ArtifactRow(
         "engine", str(path), path.stat().st_size, seconds, cached, {"backend": spec.name}
     )
+
+
+def _opens(path: Path) -> None:
+    """Raise BackendError where ONNX Runtime ends the process that opens a file, before it is ours:
+    its optimiser crashes on some graphs in fp16.
+    """
+    command = [sys.executable, "-c", OPEN, str(path)]
+    opened = subprocess.run(command, check=False, capture_output=True)
+    if opened.returncode < 0:
+        name = signal.Signals(-opened.returncode).name
+        raise BackendError(f"opening {path.name} in ONNX Runtime ended the process by {name}")
