@@ -73,7 +73,6 @@ def test_capacity_search_is_journaled_resumed_and_reported(tmp_path: Path) -> No
     assert [(m.point, m.round) for m in again.measurements] == measured
 
 
-@pytest.mark.slow
 def test_a_target_that_no_rate_can_hold_is_missed_and_no_failure(tmp_path: Path) -> None:
     """The lowest rate that is tried is a 64th of the first: in its window nothing may be due."""
     path = scenario(tmp_path, "{find_capacity: {latency_p90_ms: 1, precision: 0.5}}")
@@ -86,6 +85,7 @@ def test_a_target_that_no_rate_can_hold_is_missed_and_no_failure(tmp_path: Path)
     assert done.returncode in (4, 5), done.stderr  # a busy machine may well be the limit
 
 
+@pytest.mark.slow
 def test_calibration_is_kept_and_stands_in_the_next_report(tmp_path: Path) -> None:
     path = scenario(tmp_path, "{concurrency: 1}")
     aa, sizes = tmp_path / "aa", ("--runs", 3, "--repeats", 5)
