@@ -133,11 +133,21 @@ def test_a_file_that_crashes_onnxruntime_is_a_failure_and_not_the_end(tmp_path: 
     """ONNX Runtime 1.23 crashes while it optimises an LSTM in fp16; a later one may not."""
     import torch
 
-    inputs = torch.zeros(2, 20, 40), (torch.zeros(1, 2, 16), torch.zeros(1, 2, 16))
-    axes = {"x": {0: "batch"}, "h": {1: "batch"}, "c": {1: "batch"}}
+    class Speech(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = torch.nn.LSTM(40, 16, batch_first=True)
+            self.head = torch.nn.Linear(16, 30)
+
+        def forward(self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.lstm(x, (h.transpose(0, 1), c.transpose(0, 1)))[0]
+            scores: torch.Tensor = self.head(found)
+            return scores
+
+    inputs = torch.zeros(2, 20, 40), torch.zeros(2, 1, 16), torch.zeros(2, 1, 16)
     torch.onnx.export(
-        torch.nn.LSTM(40, 16, batch_first=True), inputs, tmp_path / "net.onnx", dynamo=False,
-        input_names=["x", "h", "c"], dynamic_axes=axes,
+        Speech().eval(), inputs, tmp_path / "net.onnx", dynamo=True, external_data=False,
+        dynamic_shapes=({0: "batch"}, {0: "batch"}, {0: "batch"}), opset_version=18, verbose=False,
     )  # fmt: skip
     found = made(tmp_path / "net.onnx", ORT, HALF)
     assert found["onnx"].parity[0].status == "agrees"
