@@ -198,7 +198,7 @@ def _chart(context: Context, found: Sequence[CapacitySummary]) -> blocks.Chart:
     shares = sorted({float(c.percentile.removeprefix("p")) for c in found})
     return blocks.Chart(
         "capacity", "Requests answered within the target", "Requests a second that were due",
-        "Answered within the target (%)", series, rates_table(context, found),
+        "Within the target (%)", series, rates_table(context, found),
         log_x=wide([r.rate for c in found for r in c.rates]),
         bounds=tuple(blocks.ReferenceLine("y", share, f"{share:g}%") for share in shares),
         markers=tuple(f"batch {s}" for s in sizes) if len(sizes) > 1 else (),
