@@ -83,7 +83,7 @@ def _memory_reasons(plan: Plan) -> Iterator[str]:
                 f"{sized.need.process_mib} MiB (an estimate)."
             )
         busy = sized.need.busy_percent
-        room = f"; busy {busy:.0f}% with a replica: it holds {fits_by_busy(busy)}" if busy else ""
+        room = f"; busy {busy:.0f}% a replica: by that {fits_by_busy(busy)} fit" if busy else ""
         yield f"Card: {plan.card}{room}."
         held = [row.fit.by_sharing for row in plan.systems if row.fit and row.fit.by_sharing]
         if held:

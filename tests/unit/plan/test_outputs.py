@@ -138,6 +138,6 @@ def test_why_a_card_holds_no_more_is_said_beside_it(plan: Plan) -> None:
     need = plan.sized.need
     assert need is not None and need.busy_percent is not None
     (card,) = [text for text in reasons(plan) if text.startswith("Card: ")]
-    assert f"; busy {need.busy_percent:.0f}% with a replica: it holds " in card
+    assert f"; busy {need.busy_percent:.0f}% a replica: by that " in card
     unknown = replace(plan, sized=replace(plan.sized, need=replace(need, busy_percent=None)))
-    assert not any("with a replica: " in text for text in reasons(unknown))
+    assert not any("% a replica: " in text for text in reasons(unknown))
