@@ -113,8 +113,6 @@ class Session:
         if self._shared is None:
             self._stack.enter_context(self.limited)
         self.limited.enforce(self.spec, gpu_place(self.spec), worker_env(self._folders.base))
-        if self._shared is not None and isinstance(self.spec, ServedSettings):
-            self._shared.fitting(self.spec.variables)  # ends one that does not, with its workers
         for model in self.models:
             model.worker = self._start_worker(model.name)
         if self.remote:
@@ -154,9 +152,10 @@ class Session:
         """The shared server, if one runs that fits; None for a server with one model alone."""
         from harness.triton.launch import Sharing
 
+        assert isinstance(self.spec, ServedSettings)
         if self._shared is None:
             return Sharing(self.config, None) if self.colocated else None
-        running = self._shared.server
+        running = self._shared.fitting(self.spec.variables)
         if running is not None:
             self.watch.server(running)
         return Sharing(self.config, running)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,40 +80,21 @@ def test_it_is_opened_measured_and_given_back_with_its_worker(tmp_path: Path) ->
     assert session.watch._telemetry.watched == [[InlineWorker.pid]]  # type: ignore[attr-defined]
 
 
-def over_nowhere(tmp_path: Path, shared: Any, **env: str) -> Session:
-    """Of a Triton over a repository that is not there."""
-    (tmp_path / "run" / "logs").mkdir(parents=True)
-    server = {"repository": str(tmp_path / "nowhere")}
-    backend = {"kind": "triton", "protocol": "http", "name": "t", "server": server, "env": env}
-    return session_of(tmp_path, shared, scenario({"triton": "m"}, backend))
-
-
 def test_workers_are_up_before_their_server_and_end_when_that_cant_be_had(tmp_path: Path) -> None:
-    with over_nowhere(tmp_path, None) as session:
+    nowhere = {
+        "kind": "triton",
+        "protocol": "http",
+        "name": "t",
+        "server": {"repository": str(tmp_path / "nowhere")},
+    }
+    (tmp_path / "run" / "logs").mkdir(parents=True)
+    with session_of(tmp_path, None, scenario({"triton": "m"}, nowhere)) as session:
         with pytest.raises(HarnessError, match="nowhere"):
             session.start()
         worker = session.measured.worker
         assert worker is not None
         assert worker.alive
     assert worker.process.poll() is not None
-
-
-def test_a_server_of_another_environment_ends_before_the_workers_of_the_next_start(
-    tmp_path: Path,
-) -> None:
-    stopped: list[bool] = []
-    shared = shared_workers()
-    before = shared.workers[""]
-    shared.fitting({"SLEEP_MS": "1"})
-    shared.server = SimpleNamespace(alive=lambda: True, stop=lambda: stopped.append(True))
-    with over_nowhere(tmp_path, shared, SLEEP_MS="20") as session:
-        with pytest.raises(HarnessError, match="nowhere"):
-            session.start()
-        assert (stopped, before.alive) == ([True], False)
-        worker = session.measured.worker
-        assert worker is not None
-        assert worker is not before
-        assert worker.alive
 
 
 def test_after_a_fault_nothing_is_given_back(tmp_path: Path) -> None:
