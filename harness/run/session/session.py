@@ -105,18 +105,15 @@ class Session:
         self.load(first_batch, listener)
 
     def start(self, listener: Listener = lambda _: None) -> None:
-        """Start the workers, and the server, which loads its models then.
-
-        Workers come first: one takes half a second until it listens, in which a server comes up.
-        """
+        """Start the server, which loads its models then, and the workers."""
         self._stack.callback(self.watch.close)
         if self._shared is None:
             self._stack.enter_context(self.limited)
         self.limited.enforce(self.spec, gpu_place(self.spec), worker_env(self._folders.base))
-        for model in self.models:
-            model.worker = self._start_worker(model.name)
         if self.remote:
             self._launch(listener)
+        for model in self.models:
+            model.worker = self._start_worker(model.name)
         if not isinstance(self.spec, ServedSettings):
             assert self.measured.worker is not None
             self.watch.worker(self.measured.worker.pid)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.inline_worker import InlineWorker
 
-from harness.errors import HarnessError, ServerDiedError, WorkerDiedError
+from harness.errors import ServerDiedError, WorkerDiedError
 from harness.models.tensors import PreparedModel, TensorSpec
 from harness.results.samples import Samples
 from harness.run.session.session import Session
@@ -78,23 +78,6 @@ def test_it_is_opened_measured_and_given_back_with_its_worker(tmp_path: Path) ->
     assert worker.alive
     assert session.log == tmp_path / "run/logs/r0-shared.log"
     assert session.watch._telemetry.watched == [[InlineWorker.pid]]  # type: ignore[attr-defined]
-
-
-def test_workers_are_up_before_their_server_and_end_when_that_cant_be_had(tmp_path: Path) -> None:
-    nowhere = {
-        "kind": "triton",
-        "protocol": "http",
-        "name": "t",
-        "server": {"repository": str(tmp_path / "nowhere")},
-    }
-    (tmp_path / "run" / "logs").mkdir(parents=True)
-    with session_of(tmp_path, None, scenario({"triton": "m"}, nowhere)) as session:
-        with pytest.raises(HarnessError, match="nowhere"):
-            session.start()
-        worker = session.measured.worker
-        assert worker is not None
-        assert worker.alive
-    assert worker.process.poll() is not None
 
 
 def test_after_a_fault_nothing_is_given_back(tmp_path: Path) -> None:
