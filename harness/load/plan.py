@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.load.schedule import Segment, make_schedule, read_trace
 from harness.results.samples import Int64
-from harness.scenario.points import Point
 from harness.scenario.sizes import Kind, Part, cycle, parts_of
-from harness.scenario.spec.colocated import ColocatedLoad
-from harness.scenario.spec.load import Load
-from harness.scenario.spec.scenario import Scenario
+
+if TYPE_CHECKING:  # a worker has no need of them, and starts sooner without
+    from harness.scenario.points import Point
+    from harness.scenario.spec.colocated import ColocatedLoad
+    from harness.scenario.spec.load import Load
+    from harness.scenario.spec.scenario import Scenario
 
 LEAST = 20
 """Requests that a constant rate is planned for at least: warm-up and window take one each."""

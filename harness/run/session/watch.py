@@ -43,7 +43,7 @@ class ProcessWatch:
     def baseline(self) -> None:
         """Read the device as it is before a server of ours."""
         self._telemetry.watch([], self._gpu)
-        time.sleep(BASELINE_S)
+        time.sleep(BASELINE_S if self._gpu else 0.0)
         self.stages_ns["baseline"] = time.monotonic_ns()
 
     def server(self, server: TritonServer) -> None:

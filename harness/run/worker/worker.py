@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import sys
 import time
@@ -381,4 +382,5 @@ def serve(incoming: int, outgoing: int) -> None:
 
 if __name__ == "__main__":
     faulthandler.enable()  # a runtime that crashes leaves the stacks of all threads in the log
+    gc.freeze()  # what is imported by now stays: no collection before a load need look through it
     serve(int(sys.argv[1]), int(sys.argv[2]))
