@@ -25,6 +25,7 @@ from harness.run.session.loading import EMPTY_S, open_session
 from harness.run.session.preparing import Prepared, artifacts, model_notes, prepare
 from harness.run.session.session import Session
 from harness.run.session.shared import Shared
+from harness.run.session.spare import Spare
 from harness.run.shard import Shard
 from harness.run.state import RunState
 from harness.run.to_come import to_come
@@ -77,7 +78,7 @@ class Orchestrator:
         self._rounds = Rounds(
             scenario, self._points, self._specs, self._selection, self._state, extra, shard
         )
-        self._turns = Turns.here()
+        self._turns, self._spare = Turns.here(), Spare(store.path / "logs", paths.base)
         compares = extra is not None and len(scenario.backends) == 2
         self._interleave_s = (compares and scenario.measurement.interleave) or 0.0
         self._concluded = bool(done and done.rows(events.Reached))
@@ -108,7 +109,8 @@ class Orchestrator:
                 state.fail(point, 0, error, "logs/prepare.log")
             return
         raw = self._store.path / "telemetry" / ".raw"
-        with Telemetry(raw, self._store.path / "logs" / "telemetry.log") as telemetry:
+        log = self._store.path / "logs" / "telemetry.log"
+        with Telemetry(raw, log) as telemetry, self._spare:
             for round_ in range(rounds.most):
                 # none where a resumed run has finished its first rounds already
                 if wanted := rounds.wanted(round_):
@@ -196,7 +198,7 @@ class Orchestrator:
                 self._scenario, spec, this.prepared, base=self._paths.base,
                 logs=self._store.path / "logs", stem=stem, cache=self._paths.cache,
                 telemetry=telemetry, config=config, shared=shared,
-                interpreter=self._paths.interpreters.get(spec.environment or ""),
+                interpreter=self._paths.interpreters.get(spec.environment or ""), spare=self._spare,
             ) as session:  # fmt: skip
                 session.telemetry_file = f"telemetry/{stem}.parquet"
                 with self._turns.of():
@@ -204,7 +206,7 @@ class Orchestrator:
                     measurement = PointMeasurement(
                         session, state, telemetry, this.number, log, self._rounds.longer_window
                     )
-                    if fresh and not measurement.discard(left[0]):
+                    if fresh and not self._discard(measurement, left[0]):
                         del left[0]
                 opened = True
                 yield measurement
@@ -217,6 +219,14 @@ class Orchestrator:
             left.clear()
             if not opened:
                 yield None
+
+    def _discard(self, measurement: PointMeasurement, point: Point) -> bool:
+        """Measure `point` for nothing, while the next client starts; False where it failed."""
+        if measurement.session.remote:
+            self._spare.start()
+        measured = measurement.discard(point)
+        self._spare.wait()
+        return measured
 
     def _save(self, telemetry: Telemetry, file: str, stem: str) -> None:
         telemetry.save(self._store.path / file)

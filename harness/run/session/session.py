@@ -15,6 +15,7 @@ from harness.run.limited import Limited
 from harness.run.session.preparing import Prepared, prepared_model
 from harness.run.session.served_model import SLACK_S, Folders, ServedModel
 from harness.run.session.shared import Shared
+from harness.run.session.spare import Spare
 from harness.run.session.watch import ProcessWatch, gpu_place
 from harness.run.worker.messages import PointMeasured
 from harness.run.worker.process import Listener, WorkerProcess, start_worker
@@ -39,9 +40,9 @@ class Session:
         self, scenario: Scenario, spec: AnyBackend, prepared: Prepared, *, base: Path, logs: Path,
         stem: str, cache: Path, telemetry: Telemetry, config: str = DEFAULT_CONFIG,
         shared: Shared | None = None, interpreter: Interpreter | HarnessError | None = None,
-        limited: Limited | None = None,
+        limited: Limited | None = None, spare: Spare | None = None,
     ) -> None:  # fmt: skip
-        self._scenario, self.spec = scenario, spec
+        self._scenario, self.spec, self._spare = scenario, spec, spare
         self._folders = Folders(base, logs, cache, stem if shared is None else shared.stem)
         self.config, self._shared, self._interpreter = config, shared, interpreter
         self.watch = ProcessWatch(telemetry, spec)
@@ -162,8 +163,12 @@ class Session:
         workers = {} if self._shared is None else self._shared.workers
         if name not in workers:
             log = self._folders.log(f"-colocated-{name}" if name else "")
+            plain = self.remote and self._interpreter is None
             limited = None if self.remote else self.limited
-            workers[name] = start_worker(log, self._folders.base, self._interpreter, limited)
+            workers[name] = (
+                (self._spare.take(log) if plain and self._spare is not None else None)
+                or start_worker(log, self._folders.base, self._interpreter, limited)
+            )  # fmt: skip
             if self._shared is None:
                 self._stack.callback(workers[name].kill)
         return workers[name]
