@@ -22,7 +22,7 @@ from simulated import write_page
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from support.simulated_progress import PLAIN, QUICK, TRITON, Said, Simulated
 
-NOISE, RUNS, SEED = (0.02, 0.05, 0.1, 0.2), 4, 0
+NOISE, RUNS, SEED = (0.02, 0.05, 0.1, 0.2), 2, 0
 SMALL = {**TRITON, "instances": [1, 2], "dynamic_batching": [False, True]}
 SPACES = {
     4: SMALL,
