@@ -48,7 +48,7 @@ def test_a_trial_is_written_whole() -> None:
     )
     written = LatencyTarget("p99", 50.0, 0.05).judge(*queue)
     assert set(written) == set(TrialDetails.__annotations__)
-    assert set(CapacityDetails.__annotations__) == {"precision", "trials"}
+    assert set(CapacityDetails.__annotations__) == {"max_rate", "precision", "trials"}
 
 
 def _packed(raw: bytes) -> str:
