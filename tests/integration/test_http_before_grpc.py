@@ -13,6 +13,23 @@ from harness.triton.client.backend import connect, fetch
 from harness.triton.client.common import ServerTarget
 
 TALKS = pytest.mark.parametrize("talk", [http1, http2_page])
+
+
+def check_refusals(protocol, talk, asked, kind, words, fix):
+    """The official client is told the same at loading and by a request."""
+    with HostileTriton(talk) as server:
+        with pytest.raises(HarnessError, match=words) as described:
+            fetch(protocol, server.address, "m")
+        with (
+            connect(protocol, ServerTarget(server.address, "m", 5.0)) as connection,
+            pytest.raises(HarnessError, match=words) as inferred,
+        ):
+            connection.infer([asked])
+    for raised in (described.value, inferred.value):
+        assert type(raised) is kind
+        assert fix in (raised.fix or "")
+
+
 STATUSES = pytest.mark.parametrize(
     ("status", "kind", "words", "fix"),
     [
@@ -30,17 +47,8 @@ STATUSES = pytest.mark.parametrize(
 @TALKS
 @STATUSES
 def test_the_official_client_at_load_and_under_a_request(talk, status, kind, words, fix):
-    with HostileTriton(talk(status)) as server:
-        with pytest.raises(HarnessError, match=words) as described:
-            fetch("grpc", server.address, "m")
-        with (
-            connect("grpc", ServerTarget(server.address, "m", 5.0)) as connection,
-            pytest.raises(HarnessError, match=words) as asked,
-        ):
-            connection.infer([grpc.InferInput("x", [1], "FP32")])
-    for raised in (described.value, asked.value):
-        assert type(raised) is kind
-        assert fix in (raised.fix or "")
+    asked = grpc.InferInput("x", [1], "FP32")
+    check_refusals("grpc", talk(status), asked, kind, words, fix)
 
 
 @TALKS
@@ -74,14 +82,5 @@ def test_the_wire_client_names_the_status(talk, status):
     ],
 )
 def test_a_proxy_or_another_service_before_http(status, kind, words, fix):
-    with HostileTriton(http1(status)) as server:
-        with pytest.raises(HarnessError, match=words) as described:
-            fetch("http", server.address, "m")
-        with (
-            connect("http", ServerTarget(server.address, "m", 5.0)) as connection,
-            pytest.raises(HarnessError, match=words) as asked,
-        ):
-            connection.infer([http.InferInput("x", [1], "FP32")])
-    for raised in (described.value, asked.value):
-        assert type(raised) is kind
-        assert fix in (raised.fix or "")
+    asked = http.InferInput("x", [1], "FP32")
+    check_refusals("http", http1(status), asked, kind, words, fix)
