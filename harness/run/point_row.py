@@ -73,7 +73,7 @@ def measurement_row(
     telemetry: Readings, samples_path: str, conditions: Conditions,
 ) -> MeasurementRow:  # fmt: skip
     """Everything that one model gave at one point in one round, and every rule that judges it."""
-    begin, end = window.begin_ns, window.end_ns
+    begin, end, judged = window.begin_ns, window.end_ns, judged_from(window, samples)
     counted = conditions.counted or window
     reduced = reduce(samples, begin, end, point.batch_size, point.concurrency is None)
     cpus = cpu_readings(telemetry, begin, end)
@@ -81,7 +81,7 @@ def measurement_row(
     split = server_split(counted)
     server, disagreements = server_view(counted, samples, conditions.metrics, point.batch_size)
     findings = [
-        *_findings(point, window, samples, reduced, conditions),
+        *_findings(point, window, samples, reduced, conditions, judged),
         *([Finding("window_cut", "")] if window.cut else []),
         *validity.check_cpus(cpus.foreign, cpus.stolen, cpus.throttled),
         *check_gpu(telemetry, begin, end),
@@ -100,10 +100,10 @@ def measurement_row(
         flags=tuple(dict.fromkeys(f.flag for f in findings)),
         details={
             "findings": {f.flag: f.seen for f in findings if f.seen},
-            **_details(point, window, samples, conditions), **spreads(telemetry, begin, end),
+            **_details(point, window, samples, conditions, judged),
             "cpu_percent_lost": {k: 100 * v for k, v in asdict(cpus).items() if v is not None},
             **latency_counts(samples, begin, end, point.concurrency is None),
-            **_mix(samples, begin, end, point, conditions.parts),
+            **_mix(samples, begin, end, point, conditions.parts), **spreads(telemetry, begin, end),
             **_energy(gpu.get("gpu_energy_j"), reduced.throughput, window.seconds), **server,
         },
         **host_readings(telemetry, begin, end), **gpu,
@@ -137,12 +137,11 @@ def _launching(counted: Window, helps: str) -> Iterator[Finding]:
 
 
 def _details(
-    point: Point, window: Window, samples: Samples, conditions: Conditions
+    point: Point, window: Window, samples: Samples, conditions: Conditions, judged: int
 ) -> MeasurementDetails:
     """What has no column of its own."""
     counted = conditions.counted or window
     begin, end = window.begin_ns, window.end_ns
-    judged = judged_from(window, samples)
     start = window_start(samples, judged, end) if conditions.level else None
     gpu_time = _gpu_times(counted)
     traces, open_loop = conditions.traces, point.concurrency is None
@@ -169,9 +168,10 @@ def _energy(joules: float | None, throughput: float, seconds: float) -> Measurem
 
 
 def _findings(
-    point: Point, window: Window, samples: Samples, reduced: Reduced, conditions: Conditions
-) -> Iterator[Finding]:
-    """What the model's own requests say."""
+    point: Point, window: Window, samples: Samples, reduced: Reduced, conditions: Conditions,
+    judged: int,
+) -> Iterator[Finding]:  # fmt: skip
+    """What the model's own requests say, of the window's beginning those from `judged` on."""
     begin, end, open_loop = window.begin_ns, window.end_ns, point.concurrency is None
     yield from (Finding(flag, "") for flag in conditions.flags)
     yield from (Finding(conditions.outputs_flag, text) for text in conditions.outputs_wrong)
@@ -179,8 +179,7 @@ def _findings(
     yield from validity.check_little(samples, begin, end, point.concurrency)
     if conditions.level:
         yield from validity.check_steady(window_steadiness(samples, begin, end))
-        leak = window_leak(samples, judged_from(window, samples), end)
-        yield from validity.check_warm_up(leak)
+        yield from validity.check_warm_up(window_leak(samples, judged, end))
     if open_loop:
         yield from validity.check_schedule(samples, begin, end)
     if conditions.remote:
