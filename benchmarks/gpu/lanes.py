@@ -1,7 +1,7 @@
 """Lanes over the GPUs of a host against one lane: time, equal numbers, and how the cards differ.
 
     python benchmarks/gpu/lanes.py --output OUT          measures, and writes OUT/lanes.json
-    python benchmarks/gpu/lanes.py --page OUT docs/benchmarks
+    python benchmarks/gpu/lanes.py --page OUT… docs/benchmarks    the page of one host or of several
 
 A first short run makes engines and exports, so that no run pays for them. Then one lane, and for
 each number of lanes that the host has GPUs for (2, 4, 8) all of them, measure the same scenario;
@@ -159,12 +159,18 @@ def named(count: int, device: str) -> str:
     return f"cpus:{count}" if device == "cpu" else ",".join(f"cuda:{n}" for n in range(count))
 
 
-def page(record: Mapping[str, Any]) -> pages.Page:
-    """What was found."""
+def page(*records: Mapping[str, Any]) -> pages.Page:
+    """What was found, by host."""
+    return pages.Page("lanes", "Lanes over several GPUs", [x for r in records for x in host(r)])
+
+
+def host(record: Mapping[str, Any]) -> list[str]:
+    """What was found on one host."""
     runs = record["cases"]
     alone = runs["lanes-1"]
+    many = max(int(name.removeprefix("lanes-")) for name in runs if name.startswith("lanes-"))
     lines = [
-        *pages.opening(record, shlex.join(record["command"])),
+        f"## On {many} GPUs", "", *pages.opening(record, shlex.join(record["command"])),
         f"The same {len(alone['points'])} points in {len(alone['rounds'])} rounds: "
         "with one lane, and with all rounds dealt out to several "
         "([how](../many-gpus.md)). Engines and exports were made before. A point is *equivalent* "
@@ -181,7 +187,7 @@ def page(record: Mapping[str, Any]) -> pages.Page:
                      f"{alone['seconds'] / run['seconds']:.2f}", f"{same} of {len(found)}",
                      str(sum(b.verdict == "differs" for b in found)),
                      str(len(run["failures"]))))  # fmt: skip
-        details += ["", f"## {name.removeprefix('lanes-')} lanes", "",
+        details += ["", f"### {name.removeprefix('lanes-')} lanes", "",
                     *(f"{said[:1].upper()}{said[1:]}.\n" for said in run["spread"])]  # fmt: skip
         if run["cards"]:
             details += pages.table(
@@ -199,7 +205,7 @@ def page(record: Mapping[str, Any]) -> pages.Page:
     head = ("lanes", "seconds", "times as fast", "equivalent points", "that differ", "failures")
     lines += pages.table(head, [("1", f"{alone['seconds']:.0f}", "1", "–", "–",
                                  str(len(alone["failures"]))), *rows])  # fmt: skip
-    return pages.Page("lanes", "Lanes over several GPUs", [*lines, *details])
+    return [*lines, *details, ""]
 
 
 def _interval(card: Mapping[str, Any]) -> Interval:
@@ -208,8 +214,12 @@ def _interval(card: Mapping[str, Any]) -> Interval:
 
 def main() -> None:
     if sys.argv[1:2] == ["--page"]:
-        record = json.loads(Path(sys.argv[2], "lanes.json").read_text("utf-8"))
-        print(page(record).write(Path(sys.argv[3])))
+        *folders, target = map(Path, sys.argv[2:])
+        found = [json.loads((folder / "lanes.json").read_text("utf-8")) for folder in folders]
+        print(page(*found).write(target))
+        for number, record in enumerate(found):
+            name = f"gpu-lanes{'' if number == 0 else f'-{number + 1}'}.json"
+            (target / name).write_text(json.dumps(record, indent=1), "utf-8")
         return
     asked = gpubench.options(__doc__)
     record = gpubench.Record("lanes", asked)

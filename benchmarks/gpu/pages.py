@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +85,11 @@ def opening(
 def machine_lines(record: Mapping[str, Any], versions: Iterable[str] = ()) -> list[str]:
     """What it was measured on, in two sentences; `record` has `machine` and `packages`."""
     machine, packages = record["machine"], record["packages"]
-    gpus = [
+    found = Counter(
         f"{g['name']} ({g['memory_mib']:,} MiB, driver {g['driver']}, CUDA {g['cuda']})"
         for g in machine["gpus"]
-    ]
+    )
+    gpus = [name if count == 1 else f"{count} × {name}" for name, count in found.items()]
     cpu = machine["cpu"]
     when = str(record.get("started") or record.get("created"))[:10]
     known = [f"{name} {packages[name]}" for name in SHOWN if name in packages]
