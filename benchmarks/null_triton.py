@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from multiprocessing.connection import Connection
 
 from harness.load.null.peers import Answer, GrpcPeer, HttpPeer, Put, grpc_message, http_response
-from harness.load.null.server import Behaviour, NullServer
 from harness.load.wire import http2
+from tests.support import slow_server
+from tests.support.slow_server import Behaviour, SlowServer
 
 MODEL = "identity"
 SIZE = 16
@@ -92,29 +91,15 @@ class RoutedGrpc(GrpcPeer):
             self.out.append(http2.frame(http2.HEADERS, end, stream, block))
 
 
-@contextlib.contextmanager
-def serving(protocol: str, behaviour: Behaviour | None = None) -> Iterator[str]:
+def serving(
+    protocol: str, behaviour: Behaviour | None = None
+) -> contextlib.AbstractContextManager[str]:
     """The server of one identity model FP32[16] with batching, over `http` or `grpc`, in a process
     of its own; yields its `host:port`.
     """
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(protocol, behaviour or Behaviour(), theirs), daemon=True
-    )
-    process.start()
-    theirs.close()
-    try:
-        yield f"127.0.0.1:{ours.recv()}"
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(protocol: str, behaviour: Behaviour, told: Connection) -> None:
     kind, (answer, routes) = (RoutedHttp, _http()) if protocol == "http" else (RoutedGrpc, _grpc())
-    server = NullServer(partial(kind, answer=answer, routes=routes), behaviour)
-    told.send(server.port)
-    server.serve()
+    peer = partial(kind, answer=answer, routes=routes)
+    return slow_server.serving(partial(SlowServer, peer, behaviour or Behaviour()))
 
 
 def _http() -> tuple[Answer, Routes]:

@@ -1,6 +1,6 @@
 """A stall of one second at its true weight: our open loop, perf_analyzer's, and a closed loop.
 
-    .venv/bin/python benchmarks/open_loop_stall.py --rounds 3 --output docs/benchmarks
+    PYTHONPATH=. .venv/bin/python benchmarks/open_loop_stall.py --rounds 3 --output docs/benchmarks
 
 The server is the null server (real sockets, a process of its own): it answers after 0.5 ms, but
 from 2 s after the first request on it answers nothing for 1 s. Requests are due evenly, so what
@@ -31,12 +31,12 @@ from null_triton import MODEL, serving
 from numpy.typing import NDArray
 from perf_analyzer import command_line, cpu_name, interval, perf_analyzer
 
-from harness.load.null.server import Behaviour
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.plan import Plan, make
 from harness.load.wire.requests import grpc_request, http_request
 from harness.results.samples import OK
 from harness.triton.server.install import find
+from tests.support.slow_server import Behaviour
 
 Float64 = NDArray[np.float64]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}

@@ -5,14 +5,16 @@ import heapq
 import socket
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import psutil
 import pytest
 from support.null_load import ceiling, http_post
+from support.slow_server import Behaviour, Queue, serving, slow
 
 from harness.errors import DeadlineError, ServerDiedError, WorkerDiedError
-from harness.load.null.server import Behaviour, Queue, running
+from harness.load.null.server import running
 from harness.load.schedule import Segment, make_schedule
 from harness.load.wire.generator import run
 from harness.load.wire.plan import Plan, make
@@ -335,7 +337,7 @@ def stall_of_a_second(protocol):
     stall_at, stall, service = 1.0, 1.0, 0.0001
     schedule = make_schedule([Segment(400, 400, 3.0)], "poisson", seed=5)
     behaviour = Behaviour(*(int(s * 1e9) for s in (service, 0, stall_at, stall)))
-    with running(protocol, 64, behaviour) as address:
+    with serving(partial(slow, protocol, 64, behaviour)) as address:
         request = http_post(address, 20) if protocol == "http" else bytes(20)
         generator = make(Plan(protocol, address, (request,), 600, 5.0, schedule))
         generator.start()
@@ -380,7 +382,7 @@ def test_a_stall_with_all_slots_taken_is_the_servers_and_the_point_is_valid(prot
 def stalled_server_of_256_slots(protocol):
     schedule = make_schedule([Segment(400, 400, 7.0)], "poisson", seed=7)
     behaviour = Behaviour(*(int(s * 1e9) for s in (0.3, 0, 2.0, 1.0)))
-    with running(protocol, 64, behaviour) as address:
+    with serving(partial(slow, protocol, 64, behaviour)) as address:
         request = http_post(address, 20) if protocol == "http" else bytes(20)
         generator = make(Plan(protocol, address, (request,), 256, 5.0, schedule))
         generator.start()

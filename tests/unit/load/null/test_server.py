@@ -1,8 +1,9 @@
 import pytest
+from support.slow_server import Behaviour, Queue
 
 from harness.errors import ServerDiedError, WorkerDiedError
 from harness.load.null.peers import Answer
-from harness.load.null.server import Behaviour, Queue, running
+from harness.load.null.server import running
 from harness.load.wire.poller import connect
 
 
@@ -52,6 +53,6 @@ def test_what_is_to_be_answered_travels_with_what_of_it_is_json():
 
 
 def test_a_server_that_cannot_start_says_how_it_ended():
-    ended = pytest.raises(WorkerDiedError, match="the null server exited with code 2")
+    ended = pytest.raises(WorkerDiedError, match="the null server exited with code 1")
     with ended, running("carrier pigeon", 3):
         pass
